@@ -1,0 +1,172 @@
+/**
+ * The one table of everything that can go wrong, and the error class that carries a row of it.
+ * `docs/errors.md` is written from this table; a test fails when the two differ.
+ */
+
+/** Who has to change something: the caller, the author of the module, whoever runs the base, or nobody (there was too much load). */
+export type Blame = 'caller' | 'module' | 'base' | 'load'
+
+interface ErrorRow {
+  readonly status: number
+  readonly blame: Blame
+  readonly title: string
+  /** What whoever is to blame does next. */
+  readonly fix: string
+}
+
+const table = {
+  // Calling a scene
+  ROUTE_NOT_FOUND: { status: 404, blame: 'caller', title: 'No such route', fix: 'Call POST /scenes/:id, or GET /healthz or /readyz.' },
+  METHOD_NOT_ALLOWED: { status: 405, blame: 'caller', title: 'Wrong method', fix: 'Use the method that the Allow header names.' },
+  SCENE_NOT_FOUND: { status: 404, blame: 'caller', title: 'No such scene', fix: 'Check the id with "sdk scene list", or define the scene with "sdk scene apply".' },
+  SCENE_WITHOUT_BASELINE: { status: 404, blame: 'caller', title: 'The scene has no baseline version yet', fix: 'Make one with "sdk version create SCENE --as baseline".' },
+  VERSION_NOT_FOUND: { status: 404, blame: 'caller', title: 'No such version', fix: 'List the versions of the scene with "sdk version list SCENE".' },
+  UNAUTHENTICATED: { status: 401, blame: 'caller', title: 'A valid token is needed', fix: 'Send "Authorization: Bearer TOKEN" with a token that has not been revoked.' },
+  FORBIDDEN: { status: 403, blame: 'caller', title: 'The token lacks the right', fix: 'Use a token that has the right which the message names.' },
+  BODY_MALFORMED: { status: 400, blame: 'caller', title: 'The body is not JSON', fix: 'Send one JSON value, UTF-8 encoded; the message says where the text stops being JSON.' },
+  BODY_TOO_LARGE: { status: 413, blame: 'caller', title: 'The body is over the limit', fix: 'Send fewer bytes, or have whoever runs the base raise --body-limit-bytes.' },
+  BODY_TIMEOUT: { status: 408, blame: 'caller', title: 'The request did not arrive in time', fix: 'Send the whole request at once.' },
+  CONTENT_TYPE_UNSUPPORTED: { status: 415, blame: 'caller', title: 'Wrong content type, charset or encoding', fix: 'Send "Content-Type: application/json", UTF-8 and not compressed.' },
+  REQUEST_MALFORMED: { status: 400, blame: 'caller', title: 'The request is not valid HTTP or has an invalid part', fix: 'Mend the part of the request that the message names.' },
+  HEADERS_TOO_LARGE: { status: 431, blame: 'caller', title: 'The headers are over the limit', fix: 'Send fewer or shorter headers.' },
+  UNIT_TOO_LONG: { status: 400, blame: 'caller', title: 'The unit id is over 256 bytes', fix: 'Send a shorter unit id, for example a hash of it.' },
+  UNIT_INVALID: { status: 400, blame: 'caller', title: 'The unit id is not a string or number', fix: 'Send a string or a number where the scene takes its unit from.' },
+  SCENE_OVERLOADED: { status: 503, blame: 'load', title: 'The scene has as many requests under way as it may', fix: 'Try again after the seconds that Retry-After says.' },
+  BASE_DRAINING: { status: 503, blame: 'load', title: 'The base is shutting down', fix: 'Try again on another base, or after Retry-After.' },
+  BASE_NOT_READY: { status: 503, blame: 'base', title: 'Not every baseline scene can answer', fix: 'The body lists the scenes that cannot, each with its reason.' },
+  DEADLINE_EXCEEDED: { status: 504, blame: 'module', title: 'No answer before the deadline', fix: 'Make the module faster, or give the scene a longer traffic.deadlineMs.' },
+  MODULE_THREW: { status: 500, blame: 'module', title: 'A module threw', fix: 'Read the message; the log of the cell has the stack mapped to the source.' },
+  MODULE_KILLED: { status: 503, blame: 'module', title: 'The slot was killed while the request was in it', fix: 'Try again; the author looks for an endless loop or unbounded memory in the module that the log names.' },
+  SLOT_UNAVAILABLE: { status: 503, blame: 'base', title: 'The version could not be loaded', fix: 'Try again; the log of the cell has the reason.' },
+  CALL_CYCLE: { status: 500, blame: 'module', title: 'Scenes call each other in a circle', fix: 'Break the circle of ctx.call that the message shows.' },
+  CALL_TOO_DEEP: { status: 500, blame: 'module', title: 'Scenes call each other too deeply', fix: 'Flatten the chain of ctx.call that the message shows.' },
+  RESULT_UNDEFINED: { status: 500, blame: 'module', title: 'A stage returned undefined', fix: 'Return a value from every path of the stage; use null for "nothing".' },
+  RESULT_NOT_DATA: { status: 500, blame: 'module', title: 'A stage returned a function or a symbol', fix: 'Return data: objects, arrays, strings, numbers, booleans or null.' },
+  RESULT_BIGINT: { status: 500, blame: 'module', title: 'The answer holds a BigInt, which JSON cannot', fix: 'Convert it with Number(x) or String(x).' },
+  RESULT_CYCLE: { status: 500, blame: 'module', title: 'The answer refers to itself', fix: 'Return plain data without references back to a parent.' },
+  RESULT_TOO_LARGE: { status: 500, blame: 'module', title: 'The answer is over the limit', fix: 'Return fewer items or fields.' },
+  RESULT_TOO_DEEP: { status: 500, blame: 'module', title: 'The answer is nested too deeply for JSON', fix: 'Return a flatter structure.' },
+
+  // Publishing modules
+  BLOB_DIGEST_MISMATCH: { status: 400, blame: 'caller', title: 'The bytes do not have the digest they were sent under', fix: 'Send them again; if it happens again something on the way changes them.' },
+  BLOB_NOT_FOUND: { status: 404, blame: 'caller', title: 'No such blob', fix: 'Upload it with PUT /api/blobs/:digest first.' },
+  BUNDLE_TOO_LARGE: { status: 413, blame: 'caller', title: 'The bundle is over the limit', fix: 'Leave out what the module does not need; move big tables out of the bundle.' },
+  BUNDLE_INVALID: { status: 422, blame: 'module', title: 'The bundle is not a script', fix: 'Build it with "sdk publish", which writes the form that the base loads.' },
+  MODULE_EXISTS: { status: 409, blame: 'caller', title: 'This version of the module is published with other bytes', fix: 'Raise the version in package.json, or publish with --bump patch.' },
+  MODULE_NOT_FOUND: { status: 404, blame: 'caller', title: 'No such module or no such version of it', fix: 'Publish it with "sdk publish", or check the name with "sdk modules".' },
+  MODULE_RANGE_UNSATISFIED: { status: 422, blame: 'caller', title: 'No published version is in the range', fix: 'Publish a version in the range, or widen the range.' },
+  MODULE_LACKS_STAGE: { status: 422, blame: 'caller', title: 'The module does not implement the stage', fix: 'Bind a module whose package.json lists the stage under berth.stages.' },
+  MODULE_EXPORTS_NOTHING: { status: 422, blame: 'module', title: 'The module exports nothing', fix: 'Export one function for each stage in berth.stages.' },
+  MODULE_EXPORT_MISSING: { status: 422, blame: 'module', title: 'The module does not export a stage it declares', fix: 'Export a function of that name, or take the name out of berth.stages.' },
+  MODULE_EXPORT_NOT_FUNCTION: { status: 422, blame: 'module', title: 'The export for a stage is not a function', fix: 'Export a function of that name.' },
+  MODULE_LOAD_THREW: { status: 422, blame: 'module', title: 'The module threw while it was loaded', fix: 'Mend the top level of the module; the message has what it threw.' },
+  MODULE_LOAD_AWAITS: { status: 422, blame: 'module', title: 'The module awaits at its top level', fix: 'Await inside a stage function; the first request can do what start-up did.' },
+  MODULE_LOAD_KILLED: { status: 422, blame: 'module', title: 'The module did not finish loading within its limits', fix: 'Do less at the top level: no endless loop, no table larger than the memory limit.' },
+
+  // Scenes and versions
+  STAGE_DUPLICATE: { status: 422, blame: 'caller', title: 'Two stages of the group have one name', fix: 'Give each stage its own name.' },
+  SCENE_INVALID: { status: 422, blame: 'caller', title: 'The scene definition is not valid', fix: 'Mend the fields that the message names.' },
+  REVISION_CONFLICT: { status: 409, blame: 'caller', title: 'It changed since you read it', fix: 'Read it again, look at what changed, then repeat the write.' },
+  UPGRADE_FAILED: { status: 422, blame: 'module', title: 'A cell could not load the version; nothing was changed', fix: 'Mend what the message names, publish again.' },
+
+  // Control
+  REQUEST_INVALID: { status: 400, blame: 'caller', title: 'The request does not fit the schema', fix: 'Mend the fields that the message names; the API page under /docs shows the schema.' },
+  TOKEN_NOT_FOUND: { status: 404, blame: 'caller', title: 'No such token', fix: 'List the tokens with "sdk token list".' },
+  CELL_NOT_FOUND: { status: 404, blame: 'caller', title: 'No such cell', fix: 'List the cells with "base status".' },
+  NO_CELLS: { status: 503, blame: 'base', title: 'No cell is connected', fix: 'Try again in a moment; if it stays so, read the log of the base.' },
+  STORE_FULL: { status: 507, blame: 'base', title: 'The data folder has no room left', fix: 'Free space on the disk of the data folder; what is online stays online.' },
+
+  // Starting and keeping a base
+  OPTION_UNKNOWN: { status: 500, blame: 'base', title: 'No such option', fix: 'See "base start --help" for the options.' },
+  OPTION_INVALID: { status: 500, blame: 'base', title: 'The value does not fit the option', fix: 'Give a value as the message says.' },
+  CONFIG_UNREADABLE: { status: 500, blame: 'base', title: 'The config file cannot be read', fix: 'Check the path and that the file is one JSON object.' },
+  PORT_TAKEN: { status: 500, blame: 'base', title: 'The port is in use', fix: 'Stop what uses it, or choose another with --port or --control-port.' },
+  PORT_DENIED: { status: 500, blame: 'base', title: 'The port or host cannot be listened on', fix: 'Choose a port above 1023 and a host of this machine.' },
+  DATA_UNWRITABLE: { status: 500, blame: 'base', title: 'The data folder cannot be written', fix: 'Give the user of the base the right to write there, or choose another folder with --data.' },
+  DATA_LOCKED: { status: 500, blame: 'base', title: 'Another base runs on this data folder', fix: 'Stop that base, or choose another folder with --data.' },
+  DATA_FORMAT_NEWER: { status: 500, blame: 'base', title: 'A newer Berth wrote this data folder', fix: 'Start it with that version of Berth, or restore a backup made with this one.' },
+  DATA_DAMAGED: { status: 500, blame: 'base', title: 'The data folder is damaged', fix: 'Restore a backup: start a base with --data on its folder.' },
+  BACKUP_TARGET_EXISTS: { status: 500, blame: 'base', title: 'The target of the backup is not empty', fix: 'Name a folder that does not exist yet.' },
+  INTERNAL: { status: 500, blame: 'base', title: 'A defect of Berth', fix: 'Report it with the request id and the log around it.' },
+} as const satisfies Record<string, ErrorRow>
+
+export type ErrorCode = keyof typeof table
+
+/** Every code with its HTTP status, who is to blame, a title and what to do. */
+export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = table
+
+export interface BerthErrorOptions {
+  readonly cause?: unknown
+  /** More members for the problem document, for example `{ expected, actual }`. Must be JSON. */
+  readonly extra?: Readonly<Record<string, unknown>>
+  /** Seconds for a `Retry-After` header. */
+  readonly retryAfterSeconds?: number
+}
+
+/**
+ * A failure that has a row in the table. `message` starts with what could not be done, then why:
+ * `Cannot serve scene "x": no such scene`.
+ */
+export class BerthError extends Error {
+  readonly code: ErrorCode
+  readonly extra: Readonly<Record<string, unknown>> | undefined
+  readonly retryAfterSeconds: number | undefined
+
+  constructor(code: ErrorCode, message: string, options: BerthErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'BerthError'
+    this.code = code
+    this.extra = options.extra
+    this.retryAfterSeconds = options.retryAfterSeconds
+  }
+
+  get status(): number {
+    return errorTable[this.code].status
+  }
+
+  get blame(): Blame {
+    return errorTable[this.code].blame
+  }
+}
+
+/** Anything thrown, as a `BerthError`; what has no row becomes `INTERNAL` with the original as its cause. */
+export function toBerthError(thrown: unknown): BerthError {
+  if (thrown instanceof BerthError) return thrown
+  return new BerthError('INTERNAL', `Internal error: ${messageOf(thrown)}`, { cause: thrown })
+}
+
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown)
+}
+
+/** An RFC 9457 problem document. */
+export interface Problem {
+  readonly type: string
+  readonly title: string
+  readonly status: number
+  readonly code: ErrorCode
+  readonly detail: string
+  readonly blame: Blame
+  readonly fix: string
+  readonly [member: string]: unknown
+}
+
+/**
+ * The problem document of an error.
+ * @param members request-bound members such as `scene`, `version`, `requestId`; undefined ones are left out by JSON.
+ */
+export function toProblem(error: BerthError, members: Readonly<Record<string, unknown>> = {}): Problem {
+  const row = errorTable[error.code]
+  return {
+    ...error.extra,
+    type: `urn:berth:error:${error.code}`,
+    title: row.title,
+    status: row.status,
+    code: error.code,
+    // A defect of our own may hold paths and internals: the log has them, the caller gets the request id.
+    detail: error.code === 'INTERNAL' ? row.title : error.message,
+    blame: row.blame,
+    fix: row.fix,
+    ...members,
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * Every bound of the base in one place, with the relations between them asserted at start.
+ * What an operator may change is an option (`options.ts`); what a scene may change is in its definition (`traffic/schema.ts`).
+ */
+import assert from 'node:assert/strict'
+
+const KB = 1024
+const MB = 1024 * KB
+
+export const limits = {
+  /** Bytes of a unit id in UTF-8. */
+  unitIdBytesMax: 256,
+  /** Characters of a caller's `x-request-id`; a longer or stranger one is replaced. */
+  requestIdCharsMax: 128,
+  /** Bytes of all request headers. */
+  headerBytesMax: 16 * KB,
+  /** Bytes of a scene's answer. */
+  resultBytesMax: 8 * MB,
+  /** Bytes of a module bundle and of its source map. */
+  bundleBytesMax: 16 * MB,
+  sourceMapBytesMax: 64 * MB,
+  /** Requests in one slot, waiting included. */
+  slotPendingMax: 512,
+  /** Scenes that may be under way in one chain of `ctx.call`. */
+  callDepthMax: 8,
+  /** `ctx.call` and timers a single request may have open at once. */
+  requestCallsMax: 64,
+  requestTimersMax: 1000,
+  /** Log lines one request may write and characters of each. */
+  requestLogLinesMax: 100,
+  logLineCharsMax: 8 * KB,
+  /** Milliseconds the top level of one module may run. */
+  moduleLoadMsMax: 2000,
+  /** Milliseconds a version may take to load in a cell, and in the trial process. */
+  versionLoadMsMax: 15_000,
+  trialMsMax: 10_000,
+  /** Milliseconds between two looks of the watchdog at the pending requests. */
+  watchdogTickMs: 10,
+  /** Milliseconds a slot whose request has passed its deadline may stay deaf before it is killed. */
+  slotDeafMsMax: 50,
+  /** Milliseconds a retiring cell waits for its connections to go, then for its isolates to end. */
+  retireLingerMsMax: 15_000,
+  /** Milliseconds between heartbeats of a cell, and how long it may miss them before it is killed. */
+  heartbeatMs: 500,
+  heartbeatLostMsMax: 20_000,
+  /** Milliseconds before a crashed process is started again: doubles from the first to the last; a process that lived longer starts over. */
+  restartMsMin: 100,
+  restartMsMax: 10_000,
+  restartForgivenAfterMs: 30_000,
+  /** Milliseconds a started cell or keeper may take until it is ready. */
+  readyMsMax: 30_000,
+  /** Milliseconds the keeper waits for the cells to take a table that it has committed. */
+  tableAckMsMax: 10_000,
+  /** Milliseconds of a cell's look for the keeper at boot before it takes the saved table. */
+  keeperLookMsMax: 2000,
+  /** Milliseconds `SIGTERM` waits for everything to drain before it kills. */
+  shutdownMsMax: 20_000,
+  /** Two signals closer than this are one: a terminal, npm and the launcher may each deliver it. */
+  signalDebounceMs: 200,
+  /** Milliseconds an idle keep-alive connection is kept: above the 60 s common in load balancers, so that they close first. */
+  keepAliveMs: 72_000,
+  /** Milliseconds for the headers, and for the whole request, to arrive. */
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 30_000,
+} as const
+
+assert(limits.heartbeatLostMsMax >= 10 * limits.heartbeatMs, 'a cell must be able to miss several heartbeats')
+assert(limits.shutdownMsMax > limits.retireLingerMsMax, 'a shutdown must outlast the retirement of a cell')
+assert(limits.restartMsMax > limits.restartMsMin)
+assert(limits.requestTimeoutMs > limits.headersTimeoutMs)
+assert(limits.readyMsMax > limits.versionLoadMsMax + limits.keeperLookMsMax, 'a cell must be able to load its versions before it counts as stuck')
+assert(limits.versionLoadMsMax > limits.moduleLoadMsMax)
+assert(limits.keepAliveMs > 60_000, 'load balancers must close idle connections before the base does')

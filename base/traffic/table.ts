@@ -1,0 +1,50 @@
+/**
+ * The scene table: everything a cell needs to serve, numbered by the store revision it was built from and never changed.
+ * A cell holds one snapshot per request; a new table replaces the old one in a single assignment.
+ */
+import type { Lock, Right, SceneDefinition } from './schema.ts'
+
+export const TABLE_FORMAT = 1
+
+export interface SceneTable {
+  readonly format: typeof TABLE_FORMAT
+  /** Revision of the store this table was built from; a higher one is newer. */
+  readonly revision: number
+  readonly scenes: readonly SceneEntry[]
+  readonly tokens: readonly TokenEntry[]
+}
+
+export interface SceneEntry {
+  readonly definition: SceneDefinition
+  /** Id of the version that answers when no rule says otherwise; null until the first is made. */
+  readonly baseline: string | null
+  readonly versions: readonly VersionEntry[]
+}
+
+export interface VersionEntry {
+  readonly id: string
+  readonly lock: Lock
+}
+
+export interface TokenEntry {
+  readonly id: string
+  /** sha256 of the token, hex: the token itself is never stored. */
+  readonly hash: string
+  readonly rights: readonly Right[]
+}
+
+/** What it takes to load one slot. Two plans with the same `key` make the same slot. */
+export interface SlotPlan {
+  readonly key: string
+  readonly scene: string
+  readonly version: string
+  readonly memoryMB: number
+  readonly lock: Lock
+}
+
+export function slotPlan(definition: SceneDefinition, version: VersionEntry): SlotPlan {
+  const { memoryMB } = definition.traffic.spec
+  return { key: `${definition.id}/${version.id}@${memoryMB}`, scene: definition.id, version: version.id, memoryMB, lock: version.lock }
+}
+
+export const emptyTable: SceneTable = { format: TABLE_FORMAT, revision: 0, scenes: [], tokens: [] }

@@ -1,0 +1,87 @@
+/** Every message between the processes of a base. */
+import type { ErrorCode } from '../kernel/errors.ts'
+import type { Options } from '../kernel/options.ts'
+import type { SceneTable, SlotPlan } from '../traffic/table.ts'
+
+// Supervisor and its children, over the IPC channel that spawn opens.
+
+/** First message to every child. A cell's comes with the listening handle. */
+export interface Start {
+  readonly type: 'start'
+  readonly options: Options
+  /** Ordinal of the cell, from 1; a replacement takes the ordinal of the cell it replaces. 0 for the keeper. */
+  readonly cell: number
+}
+
+export type ToCell =
+  | Start
+  /** Mean number of connections over the live cells, for shedding an uneven share. */
+  | { readonly type: 'share'; readonly connections: number }
+  /** Stop listening, answer what comes with `Connection: close`, linger, then exit 0. */
+  | { readonly type: 'retire' }
+
+export type FromCell =
+  | { readonly type: 'ready' }
+  | { readonly type: 'heartbeat'; readonly connections: number; readonly inFlight: number }
+  /** The cell cannot go on (an isolate ran out of memory in a way V8 cannot undo): replace and kill it. */
+  | { readonly type: 'doomed'; readonly reason: string }
+
+export type ToKeeper =
+  | Start
+  | { readonly type: 'cells'; readonly cells: readonly CellStatus[]; readonly port: number }
+  | { readonly type: 'stop' }
+
+export type FromKeeper =
+  | { readonly type: 'ready'; readonly controlPort: number }
+  /** Retire this cell once its replacement is ready. */
+  | { readonly type: 'retire'; readonly cell: number }
+  /** The keeper cannot start, for a reason an operator has to mend. */
+  | { readonly type: 'refused'; readonly code: ErrorCode; readonly message: string }
+
+export interface CellStatus {
+  readonly cell: number
+  readonly pid: number
+  readonly state: 'starting' | 'ready' | 'retiring'
+  readonly rssMB: number
+  readonly connections: number
+  readonly startedAt: string
+  /** How often this cell was replaced after a crash or kill since the base started. */
+  readonly crashes: number
+}
+
+// Cells and the keeper, over the local socket, one JSON object a line.
+
+/** Why a version cannot answer in a cell. */
+export interface SceneFailure {
+  readonly scene: string
+  readonly version: string
+  readonly code: ErrorCode
+  readonly message: string
+}
+
+export type CellToKeeper =
+  | { readonly type: 'hello'; readonly cell: number; readonly pid: number; readonly revision: number }
+  /** This table is in force in the cell; `failures` are its baselines that cannot answer. */
+  | { readonly type: 'applied'; readonly revision: number; readonly failures: readonly SceneFailure[] }
+  | { readonly type: 'prepared'; readonly request: number; readonly failure?: SceneFailure }
+  | { readonly type: 'metrics'; readonly request: number; readonly metrics: readonly unknown[] }
+
+export type KeeperToCell =
+  | { readonly type: 'table'; readonly table: SceneTable }
+  /** Load this slot beside what runs and keep it until a table routes to it. */
+  | { readonly type: 'prepare'; readonly request: number; readonly plan: SlotPlan }
+  | { readonly type: 'collectMetrics'; readonly request: number }
+
+// The keeper and the trial process it runs a bundle in before accepting it, over IPC.
+
+export interface TrialRequest {
+  readonly type: 'try'
+  readonly name: string
+  readonly stages: readonly string[]
+  readonly bundle: string
+}
+
+export type TrialReply =
+  | { readonly type: 'waiting' }
+  | { readonly type: 'passed' }
+  | { readonly type: 'failed'; readonly code: ErrorCode; readonly message: string }

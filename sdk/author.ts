@@ -1,0 +1,46 @@
+/**
+ * The types a module is written against. Type-only: nothing of it is in a bundle.
+ *
+ * @example
+ * import type { Stage } from '#sdk/author'
+ * export const rank: Stage<Candidate[], Ranked[]> = (candidates, ctx) => …
+ */
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
+
+/** Logs with structured fields; the lines leave with the answer and appear in the log of the base. */
+export interface StageLog {
+  debug(message: string, fields?: Readonly<Record<string, unknown>>): void
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void
+  error(message: string, fields?: Readonly<Record<string, unknown>>): void
+}
+
+export interface StageContext<Params = Readonly<Record<string, unknown>>, Request = unknown> {
+  /** The caller's input, deeply frozen, the same for every stage. Parsed again on first use: take the stage's input where that will do. */
+  readonly request: Request
+  readonly scene: string
+  readonly version: string
+  /** Undefined when the caller sent no unit id. */
+  readonly unit: string | undefined
+  readonly requestId: string
+  /** Parameters of the scene, deeply frozen. */
+  readonly params: Params
+  readonly log: StageLog
+  /** Milliseconds until the request is answered 504 without you; negative once it has been. */
+  deadlineMs(): number
+  /**
+   * Calls another scene of the same base, in process, within what is left of this request's deadline.
+   * @throws an Error with `code` (such as `SCENE_NOT_FOUND`, `CALL_CYCLE`, `DEADLINE_EXCEEDED`) when that scene fails.
+   */
+  call<Output = unknown>(scene: string, input: unknown): Promise<Output>
+}
+
+/**
+ * One step of a module group. The first stage gets the caller's input, each next one what the one before returned; the last one's value is
+ * the answer.
+ */
+export type Stage<Input = unknown, Output = unknown, Params = Readonly<Record<string, unknown>>, Request = unknown> = (
+  input: Input,
+  ctx: StageContext<Params, Request>,
+) => Output | Promise<Output>
