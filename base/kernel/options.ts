@@ -1,21 +1,227 @@
-/** What an operator may set, checked once at start. */
-import Type, { type Static } from 'typebox'
+/** What an operator may set: one schema, from which the flags, the environment names, the help and every check derive. */
+import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { dirname, resolve } from 'node:path'
+import Type, { type Static, type TNumberOptions, type TSchema } from 'typebox'
+import { Value } from 'typebox/value'
+import { BerthError, messageOf } from './errors.ts'
+import { logLevels } from './log.ts'
 
-export const OptionsSchema = Type.Object({})
-export interface Options {
-  /** Where scenes answer. 0 lets the system choose. */
-  readonly port: number
-  readonly host: string
-  /** Where the control API, its page and /metrics answer. */
-  readonly controlPort: number
-  readonly controlHost: string
-  /** Absolute path of the data folder. */
-  readonly data: string
-  readonly cells: number
-  readonly logLevel: string
-  /** Bytes of a request body on the scene port. */
-  readonly bodyLimitBytes: number
-  /** Resident MB above which a cell is retired; a quarter above that it is killed. */
-  readonly cellMemoryMB: number
+const CELLS_MAX = 64
+
+/** Integers have both bounds, so that an error can name the range. */
+const integer = (minimum: number, maximum: number, defaultValue: number, description: string) =>
+  Type.Integer({ minimum, maximum, default: defaultValue, description })
+const text = (defaultValue: string, description: string) => Type.String({ minLength: 1, default: defaultValue, description })
+
+export const OptionsSchema = Type.Object({
+  port: integer(0, 65_535, 8080, 'port where scenes answer; 0 lets the system choose'),
+  host: text('127.0.0.1', 'address where scenes answer'),
+  controlPort: integer(0, 65_535, 8081, 'port of the control API, its pages and /metrics; 0 lets the system choose'),
+  controlHost: text('127.0.0.1', 'address of the control API'),
+  data: text('./.berth', 'data folder; made when it is missing'),
+  cells: integer(1, CELLS_MAX, defaultCells(availableParallelism()), 'number of serving processes'),
+  logLevel: Type.Enum(logLevels, { default: 'info', description: 'least level that is logged' }),
+  bodyLimitBytes: integer(1024, 64 * 1024 ** 2, 1024 ** 2, 'bytes a request body on the scene port may have'),
+  cellMemoryMB: integer(64, 1024 ** 2, 2048, 'resident MB above which a cell is retired; a quarter above that it is killed'),
+})
+
+/** Checked and complete; `data` is absolute. */
+export type Options = Readonly<Static<typeof OptionsSchema>>
+export type OptionName = keyof Options
+
+/** One core would leave nobody serving while a cell is replaced, so there are at least two. */
+export function defaultCells(cores: number): number {
+  return Math.min(CELLS_MAX, Math.max(2, cores))
 }
-export type _Unused = Static<typeof OptionsSchema>
+
+export interface OptionRow {
+  readonly name: OptionName
+  /** `--control-port` */
+  readonly flag: string
+  /** `BERTH_CONTROL_PORT` */
+  readonly variable: string
+  readonly description: string
+  readonly default: string
+}
+
+/** Every option with its spellings, in the order of the help. */
+export const optionRows: readonly OptionRow[] = (Object.keys(OptionsSchema.properties) as OptionName[]).map(name => {
+  const words = name.replace(/(?<=[a-z])(?=[A-Z])/g, '-').toLowerCase()
+  const schema: TSchema & { description?: string; default?: unknown } = OptionsSchema.properties[name]
+  return {
+    name,
+    flag: `--${words}`,
+    variable: `BERTH_${words.replaceAll('-', '_').toUpperCase()}`,
+    description: schema.description ?? '',
+    default: String(schema.default),
+  }
+})
+
+export const CONFIG_FILE = 'berth.config.json'
+const CONFIG_VARIABLE = 'BERTH_CONFIG'
+/** Variables of the same prefix that belong to the sdk. */
+const foreignVariables: readonly string[] = ['BERTH_TOKEN', 'BERTH_BASE']
+
+export interface OptionSources {
+  /** Texts by option name, as given on the command line. */
+  readonly flags: Readonly<Record<string, string | undefined>>
+  /** The whole environment; only `BERTH_*` is looked at. */
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly file?: ConfigFile | undefined
+}
+
+export interface ConfigFile {
+  /** Absolute. */
+  readonly path: string
+  readonly text: string
+}
+
+/**
+ * Flags go before the environment, the environment before the config file, that before the defaults. Every given value is checked,
+ * also one that a stronger source overrides. A relative data folder starts from the working directory, in a config file from its folder.
+ * @throws {BerthError} `OPTION_UNKNOWN`, `OPTION_INVALID` or `CONFIG_UNREADABLE`, naming the source.
+ */
+export function resolveOptions(sources: OptionSources): Options {
+  const given = [...(sources.file ? fromFile(sources.file) : []), ...fromEnvironment(sources.env), ...fromFlags(sources.flags)]
+  const values: Record<string, unknown> = {}
+  for (const item of given) values[item.name] = checked(item)
+  const options = Value.Default(OptionsSchema, values) as Options
+  refuseSharedPort(options)
+  return { ...options, data: resolve(options.data) }
+}
+
+/**
+ * `resolveOptions` with the config file read: the one that `config` or `BERTH_CONFIG` names, else `berth.config.json` in `cwd` if there is one.
+ * @throws {BerthError} as `resolveOptions`.
+ */
+export function loadOptions(flags: OptionSources['flags'], env: OptionSources['env'], cwd: string, config?: string): Options {
+  const named = config ?? env[CONFIG_VARIABLE]
+  const path = resolve(cwd, named ?? CONFIG_FILE)
+  return resolveOptions({ flags, env, file: readConfig(path, named !== undefined) })
+}
+
+function readConfig(path: string, required: boolean): ConfigFile | undefined {
+  try {
+    return { path, text: readFileSync(path, 'utf8') }
+  } catch (error) {
+    if (!required && (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw new BerthError('CONFIG_UNREADABLE', `Cannot read the config file "${path}": ${messageOf(error)}`, { cause: error })
+  }
+}
+
+interface Given {
+  readonly name: OptionName
+  readonly value: unknown
+  /** How whoever gave it would call it, and where it stands when that does not say so. */
+  readonly label: string
+  readonly place: string
+}
+
+function fromFlags(flags: OptionSources['flags']): Given[] {
+  return Object.entries(flags).flatMap(([name, value]) => {
+    if (value === undefined) return []
+    const row = optionRows.find(row => row.name === name)
+    if (!row)
+      throw unknownOption(
+        `--${name}`,
+        '',
+        optionRows.map(row => row.flag),
+      )
+    return { name: row.name, value: fromText(row.name, value), label: row.flag, place: '' }
+  })
+}
+
+function fromEnvironment(env: OptionSources['env']): Given[] {
+  return Object.entries(env).flatMap(([variable, value]) => {
+    if (value === undefined || !variable.startsWith('BERTH_') || variable === CONFIG_VARIABLE || foreignVariables.includes(variable))
+      return []
+    const row = optionRows.find(row => row.variable === variable)
+    if (!row)
+      throw unknownOption(
+        variable,
+        ' of the environment',
+        optionRows.map(row => row.variable),
+      )
+    return { name: row.name, value: fromText(row.name, value), label: variable, place: '' }
+  })
+}
+
+function fromFile(file: ConfigFile): Given[] {
+  return Object.entries(parseConfig(file)).map(([key, value]) => {
+    const row = optionRows.find(row => row.name === key)
+    if (!row)
+      throw unknownOption(
+        key,
+        ` of "${file.path}"`,
+        optionRows.map(row => row.name),
+      )
+    const absolute = row.name === 'data' && typeof value === 'string' && value !== '' ? resolve(dirname(file.path), value) : value
+    return { name: row.name, value: absolute, label: key, place: ` of "${file.path}"` }
+  })
+}
+
+function parseConfig(file: ConfigFile): object {
+  const refusal = (why: string, cause?: unknown) => new BerthError('CONFIG_UNREADABLE', `Cannot use "${file.path}": ${why}`, { cause })
+  let value: unknown
+  try {
+    value = JSON.parse(file.text)
+  } catch (error) {
+    throw refusal(messageOf(error), error)
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw refusal('it is not one JSON object')
+  return value
+}
+
+/** Flags and variables are texts; what does not look like an integer stays a text and fails the check. */
+function fromText(name: OptionName, value: string): unknown {
+  return Type.IsInteger(OptionsSchema.properties[name]) && /^-?\d+$/.test(value) ? Number(value) : value
+}
+
+function checked({ name, value, label, place }: Given): unknown {
+  const schema = OptionsSchema.properties[name]
+  if (Value.Check(schema, value)) return value
+  throw new BerthError('OPTION_INVALID', `Cannot use ${label} ${JSON.stringify(value)}${place}: must be ${expectation(schema)}`)
+}
+
+function expectation(schema: TSchema): string {
+  const { minimum, maximum } = schema as TSchema & TNumberOptions
+  if (Type.IsInteger(schema)) return `an integer from ${minimum} to ${maximum}`
+  return Type.IsEnum(schema) ? `one of ${schema.enum.join(', ')}` : 'a text that is not empty'
+}
+
+const everyAddress: readonly string[] = ['0.0.0.0', '::']
+
+function refuseSharedPort({ port, host, controlPort, controlHost }: Options): void {
+  if (port === 0 || port !== controlPort) return
+  const overlap = host === controlHost || everyAddress.includes(host) || everyAddress.includes(controlHost)
+  if (!overlap) return
+  const control = optionRows.find(row => row.name === 'controlPort')
+  throw new BerthError('OPTION_INVALID', `Cannot use ${control?.flag} ${controlPort}: scenes answer on this port of the same host already`)
+}
+
+function unknownOption(name: string, place: string, known: readonly string[]): BerthError {
+  const near = nearest(name, known)
+  return new BerthError('OPTION_UNKNOWN', `Cannot use ${name}${place}: no such option${near ? `; did you mean ${near}?` : ''}`)
+}
+
+/** The known name with the fewest edits, when it is near enough to be what was meant. */
+function nearest(name: string, known: readonly string[]): string | undefined {
+  const ranked = known.map(candidate => ({ candidate, edits: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
+  const best = ranked.sort((a, b) => a.edits - b.edits)[0]
+  return best && best.edits <= Math.max(2, name.length / 3) ? best.candidate : undefined
+}
+
+/** Levenshtein's distance, one row of the matrix at a time. */
+function editDistance(from: string, to: string): number {
+  let previous = Array.from({ length: to.length + 1 }, (_, index) => index)
+  for (const [row, letter] of [...from].entries()) {
+    const current = [row + 1]
+    for (const [column, other] of [...to].entries()) {
+      const replaced = (previous[column] ?? 0) + (letter === other ? 0 : 1)
+      current.push(Math.min(replaced, (previous[column + 1] ?? 0) + 1, (current[column] ?? 0) + 1))
+    }
+    previous = current
+  }
+  return previous[to.length] ?? 0
+}

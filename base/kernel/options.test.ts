@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { BerthError, type ErrorCode } from './errors.ts'
+import { CONFIG_FILE, defaultCells, loadOptions, type OptionSources, optionRows, resolveOptions } from './options.ts'
+
+const resolved = (sources: Partial<OptionSources>) => resolveOptions({ flags: {}, env: {}, ...sources })
+const file = (values: unknown) => ({ path: '/etc/berth/berth.config.json', text: JSON.stringify(values) })
+
+function refuses(sources: Partial<OptionSources>, code: ErrorCode, message: string): void {
+  assert.throws(
+    () => resolved(sources),
+    (error: unknown) => {
+      assert.ok(error instanceof BerthError)
+      assert.deepEqual({ code: error.code, message: error.message }, { code, message })
+      return true
+    },
+  )
+}
+
+function folder(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'berth-options-'))
+  t.after(() => rmSync(path, { recursive: true }))
+  return path
+}
+
+test('without any source every option has its documented default', () => {
+  const { cells, ...rest } = resolved({})
+  assert.ok(cells >= 2)
+  assert.deepEqual(rest, {
+    port: 8080,
+    host: '127.0.0.1',
+    controlPort: 8081,
+    controlHost: '127.0.0.1',
+    data: resolve('.berth'),
+    logLevel: 'info',
+    bodyLimitBytes: 1_048_576,
+    cellMemoryMB: 2048,
+  })
+})
+
+test('there are as many cells as cores, at least two and at most 64', () => {
+  assert.deepEqual([1, 2, 8, 200].map(defaultCells), [2, 2, 8, 64])
+})
+
+test('a flag goes before a variable, a variable before the config file', () => {
+  const sources = { flags: { port: '1' }, env: { BERTH_PORT: '2', BERTH_CELLS: '3' }, file: file({ port: 4, cells: 5, logLevel: 'warn' }) }
+  const { port, cells, logLevel } = resolved(sources)
+  assert.deepEqual({ port, cells, logLevel }, { port: 1, cells: 3, logLevel: 'warn' })
+})
+
+test('every option can be given by its variable', () => {
+  const env = Object.fromEntries(optionRows.map(row => [row.variable, row.name === 'data' ? '/srv/berth' : row.default]))
+  assert.deepEqual(resolved({ env }), { ...resolved({}), data: '/srv/berth' })
+})
+
+test('a relative data folder in a config file starts from the folder of that file', () => {
+  assert.equal(resolved({ file: file({ data: 'state' }) }).data, '/etc/berth/state')
+})
+
+test('a flag of the wrong kind is refused with its range', () => {
+  refuses({ flags: { port: 'abc' } }, 'OPTION_INVALID', 'Cannot use --port "abc": must be an integer from 0 to 65535')
+  refuses({ flags: { cells: '65' } }, 'OPTION_INVALID', 'Cannot use --cells 65: must be an integer from 1 to 64')
+  refuses(
+    { flags: { bodyLimitBytes: '1.5' } },
+    'OPTION_INVALID',
+    'Cannot use --body-limit-bytes "1.5": must be an integer from 1024 to 67108864',
+  )
+})
+
+test('a variable of the wrong kind is refused by its name', () => {
+  const levels = 'trace, debug, info, warn, error, fatal, silent'
+  refuses({ env: { BERTH_LOG_LEVEL: 'loud' } }, 'OPTION_INVALID', `Cannot use BERTH_LOG_LEVEL "loud": must be one of ${levels}`)
+  refuses({ env: { BERTH_HOST: '' } }, 'OPTION_INVALID', 'Cannot use BERTH_HOST "": must be a text that is not empty')
+})
+
+test('a member of the config file of the wrong kind is refused with the path of the file', () => {
+  const message = 'Cannot use port "8080" of "/etc/berth/berth.config.json": must be an integer from 0 to 65535'
+  refuses({ file: file({ port: '8080' }) }, 'OPTION_INVALID', message)
+})
+
+test('a wrong value is refused even where a stronger source overrides it', () => {
+  refuses(
+    { flags: { cells: '2' }, env: { BERTH_CELLS: '0' } },
+    'OPTION_INVALID',
+    'Cannot use BERTH_CELLS 0: must be an integer from 1 to 64',
+  )
+})
+
+test('an unknown name is refused in every source, with the nearest known one', () => {
+  refuses({ flags: { prot: '1' } }, 'OPTION_UNKNOWN', 'Cannot use --prot: no such option; did you mean --port?')
+  const variable = 'Cannot use BERTH_CONTROL_PROT of the environment: no such option; did you mean BERTH_CONTROL_PORT?'
+  refuses({ env: { BERTH_CONTROL_PROT: '1' } }, 'OPTION_UNKNOWN', variable)
+  const member = 'Cannot use cell of "/etc/berth/berth.config.json": no such option; did you mean cells?'
+  refuses({ file: file({ cell: 1 }) }, 'OPTION_UNKNOWN', member)
+  refuses({ flags: { zzzzzzzz: '1' } }, 'OPTION_UNKNOWN', 'Cannot use --zzzzzzzz: no such option')
+})
+
+test('variables of the sdk and of other programs are let be', () => {
+  assert.deepEqual(resolved({ env: { BERTH_TOKEN: 't', BERTH_BASE: 'b', BERTH_CONFIG: 'c', PORT: '1' } }), resolved({}))
+})
+
+test('a config file that is not one JSON object is refused', () => {
+  const array = 'Cannot use "/etc/berth/berth.config.json": it is not one JSON object'
+  refuses({ file: file([1]) }, 'CONFIG_UNREADABLE', array)
+  assert.throws(() => resolved({ file: { path: '/c.json', text: '{' } }), {
+    code: 'CONFIG_UNREADABLE',
+    message: /^Cannot use "\/c\.json": /,
+  })
+})
+
+test('scenes and control cannot share a port of one host', () => {
+  const message = 'Cannot use --control-port 9000: scenes answer on this port of the same host already'
+  refuses({ flags: { port: '9000', controlPort: '9000' } }, 'OPTION_INVALID', message)
+  refuses({ flags: { port: '9000', controlPort: '9000', host: '0.0.0.0' } }, 'OPTION_INVALID', message)
+  assert.equal(resolved({ flags: { port: '0', controlPort: '0' } }).port, 0)
+  assert.equal(resolved({ flags: { port: '9000', controlPort: '9000', controlHost: '127.0.0.2' } }).controlPort, 9000)
+})
+
+test('the config file of the working directory is used when there is one, and a named one must exist', t => {
+  const cwd = folder(t)
+  assert.equal(loadOptions({}, {}, cwd).cells, resolved({}).cells)
+  writeFileSync(join(cwd, CONFIG_FILE), '{ "cells": 7 }')
+  writeFileSync(join(cwd, 'other.json'), '{ "cells": 9 }')
+  assert.equal(loadOptions({}, {}, cwd).cells, 7)
+  assert.equal(loadOptions({}, { BERTH_CONFIG: 'other.json' }, cwd).cells, 9)
+  assert.equal(loadOptions({}, { BERTH_CONFIG: 'none.json' }, cwd, 'other.json').cells, 9)
+  assert.throws(() => loadOptions({}, {}, cwd, 'none.json'), { code: 'CONFIG_UNREADABLE', message: /none\.json/ })
+})
