@@ -1,0 +1,73 @@
+/** What the SDK throws: its own findings, and what a base refused. Both know what to do next and how the command line ends. */
+import type { Blame, ErrorCode } from '../base/kernel/errors.ts'
+
+/** Exit codes of the command line. */
+export const exitCodes = { ok: 0, refused: 1, usage: 2, unreachable: 3 } as const
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
+
+/** Codes of the base where they fit, and what only the SDK can find. */
+export type SdkCode =
+  | ErrorCode
+  | 'ANSWER_UNEXPECTED'
+  | 'BASE_UNREACHABLE'
+  | 'BUILTIN_IMPORTED'
+  | 'COMPILE_FAILED'
+  | 'ENTRY_NOT_FOUND'
+  | 'FILE_UNREADABLE'
+  | 'IMPORT_DYNAMIC'
+  | 'PACKAGE_INVALID'
+  | 'USAGE'
+
+export interface SdkErrorOptions {
+  /** What to do next, one sentence. */
+  readonly hint?: string
+  /** More lines for a reader, such as a code frame. */
+  readonly details?: string
+  /** @default exitCodes.refused */
+  readonly exit?: ExitCode
+  readonly cause?: unknown
+}
+
+/** `message` starts with what could not be done, then why: `Cannot bundle "modules/x": …`. */
+export class SdkError extends Error {
+  readonly code: SdkCode
+  readonly hint: string | undefined
+  readonly details: string | undefined
+  readonly exit: ExitCode
+
+  constructor(code: SdkCode, message: string, options: SdkErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'SdkError'
+    this.code = code
+    this.hint = options.hint
+    this.details = options.details
+    this.exit = options.exit ?? exitCodes.refused
+  }
+}
+
+/** The problem document of a base, as far as the SDK relies on it; other members stay readable. */
+export interface RefusalProblem {
+  readonly code: ErrorCode
+  readonly status: number
+  readonly detail: string
+  readonly fix?: string
+  readonly blame?: Blame
+  readonly requestId?: string
+  /** Of an error a module threw, mapped to its sources; only for tokens with the right "pin". */
+  readonly stack?: string
+  readonly [member: string]: unknown
+}
+
+/** A base refused; `problem` is its whole answer. */
+export class RefusedError extends SdkError {
+  readonly problem: RefusalProblem
+
+  constructor(problem: RefusalProblem) {
+    super(problem.code, problem.detail, {
+      ...(problem.fix === undefined ? {} : { hint: problem.fix }),
+      ...(problem.stack === undefined ? {} : { details: problem.stack }),
+    })
+    this.name = 'RefusedError'
+    this.problem = problem
+  }
+}
