@@ -85,17 +85,20 @@ const fields: readonly Field[] = [
   { path: 'name', schema: ModuleName, must: 'be lower-case letters, digits and dashes, starting with a letter' },
   { path: 'version', schema: Type.Refine(SemVer, version => semver.valid(version) !== null), must: 'be a semantic version such as 1.0.0' },
   { path: 'description', schema: Type.Optional(ModuleManifest.properties.description), must: 'be text of at most 1000 characters' },
+  { path: 'berth.description', schema: Type.Optional(ModuleManifest.properties.description), must: 'be text of at most 1000 characters' },
   { path: 'main', schema: Type.Optional(Type.String({ minLength: 1 })), must: 'be the path of the entry file, such as index.ts' },
   { path: 'berth', schema: Type.Record(Type.String(), Type.Unknown()), must: 'be an object such as { "stages": ["rank"] }' },
   { path: 'berth.stages', schema: ModuleManifest.properties.stages, must: 'list the exports that are stages, such as ["rank"]' },
 ]
 
 async function readPackage(place: Place): Promise<{ manifest: BundleManifest; entry: string }> {
-  const contents = await readJson(place)
+  const contents = (await readJson(place)) as PackageJson
   for (const field of fields) checkField(place, contents, field)
-  const { name, version, description, main, berth } = contents as PackageJson
-  const unknown = Object.keys(berth).filter(key => key !== 'stages')
-  if (unknown.length > 0) throw invalid(place, `"berth" has unknown members: ${unknown.join(', ')}`, 'Berth knows "stages" there.')
+  const { name, version, main, berth } = contents
+  const unknown = Object.keys(berth).filter(key => !berthMembers.has(key))
+  if (unknown.length > 0)
+    throw invalid(place, `"berth" has unknown members: ${unknown.join(', ')}`, `"berth" may have: ${[...berthMembers].join(', ')}.`)
+  const description = berth.description ?? contents.description
   return {
     manifest: { name, version, stages: berth.stages, ...(description === undefined ? {} : { description }) },
     entry: await findEntry(place, main),
@@ -107,8 +110,11 @@ interface PackageJson {
   readonly version: string
   readonly description?: string
   readonly main?: string
-  readonly berth: { readonly stages: string[] }
+  /** `description` here stands before that of the package. */
+  readonly berth: { readonly stages: string[]; readonly description?: string }
 }
+
+const berthMembers: ReadonlySet<string> = new Set(['stages', 'description'])
 
 async function readJson(place: Place): Promise<unknown> {
   const text = await readFile(join(place.folder, 'package.json'), 'utf8').catch(error => {
