@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { blobPath, readBlob } from '../wire/blobs.ts'
+import { tokenPath } from '../wire/paths.ts'
+import { backup } from './backup.ts'
+import { Blobs } from './blobs.ts'
+import { type Cleanup, temporaryFolder } from './fixtures/folder.ts'
+import type { Records } from './records.ts'
+import { openStore } from './sqlite.ts'
+
+/** A data folder with one module and one blob that nothing refers to, closed. */
+async function makeData(t: Cleanup): Promise<{ data: string; bundle: string; stray: string }> {
+  const data = temporaryFolder(t)
+  const blobs = new Blobs(data)
+  const bundle = await blobs.put(Buffer.from('bundle'))
+  const stray = await blobs.put(Buffer.from('stray'))
+  const value = { name: 'rank', version: '1.0.0', stages: ['rank'], bundle, publishedAt: '', publishedBy: 'ada' }
+  const store = openStore<Records>(data)
+  const note = { who: 'ada', action: 'publish module', target: 'rank', before: null, after: null }
+  store.commit([{ kind: 'module', key: 'rank@1.0.0', value }], note)
+  store.close()
+  writeFileSync(tokenPath(data), 'berth_secret\n', { mode: 0o600 })
+  return { data, bundle, stray }
+}
+
+test('a backup of a base that does not run holds its entries, the blobs they refer to and the token', async t => {
+  const { data, bundle, stray } = await makeData(t)
+  const target = join(temporaryFolder(t), 'deep', 'copy')
+  assert.deepEqual(await backup(data, target), { target, revision: 1, blobs: 1 })
+  const store = openStore<Records>(target)
+  t.after(() => store.close())
+  assert.equal(store.get('module', 'rank@1.0.0')?.value.bundle, bundle)
+  assert.equal(String(await readBlob(target, bundle)), 'bundle')
+  assert.equal(existsSync(blobPath(target, stray)), false)
+  assert.equal(readFileSync(tokenPath(target), 'utf8'), 'berth_secret\n')
+  assert.equal(statSync(tokenPath(target)).mode & 0o777, 0o600)
+  assert.deepEqual(readdirSync(dirname(target)), ['copy'])
+})
+
+test('a backup into an empty folder fills it', async t => {
+  const { data } = await makeData(t)
+  const target = temporaryFolder(t)
+  await backup(data, target)
+  assert.equal(openStoreRevision(target), 1)
+})
+
+function openStoreRevision(data: string): number {
+  const store = openStore<Records>(data)
+  const { revision } = store
+  store.close()
+  return revision
+}
+
+test('a target with something in it is refused and left as it was', async t => {
+  const { data } = await makeData(t)
+  const target = temporaryFolder(t)
+  writeFileSync(join(target, 'thesis.txt'), 'years of work')
+  await assert.rejects(backup(data, target), { code: 'BACKUP_TARGET_EXISTS', message: /thesis\.txt/ })
+  await assert.rejects(backup(data, join(target, 'thesis.txt')), { code: 'BACKUP_TARGET_EXISTS' })
+  assert.deepEqual(readdirSync(target), ['thesis.txt'])
+})
+
+test('a folder that holds no base is refused, and none is made of it', async t => {
+  const folder = temporaryFolder(t)
+  await assert.rejects(backup(folder, join(folder, 'copy')), { code: 'DATA_NOT_FOUND' })
+  assert.deepEqual(readdirSync(folder), [])
+})
+
+test('a backup that fails half-way removes what it made', async t => {
+  const { data, bundle } = await makeData(t)
+  writeFileSync(blobPath(data, bundle), 'bungle')
+  const parent = temporaryFolder(t)
+  const target = join(parent, 'copy')
+  mkdirSync(target)
+  await assert.rejects(backup(data, target), { code: 'DATA_DAMAGED' })
+  assert.deepEqual(readdirSync(parent), ['copy'])
+  assert.deepEqual(readdirSync(target), [])
+})

@@ -1,0 +1,99 @@
+/** Consistent copies of a data folder, whether a base runs on it or not. */
+
+import { existsSync } from 'node:fs'
+import { copyFile, mkdtemp, open, readdir, rename, rm, rmdir } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { BerthError } from '../kernel/errors.ts'
+import { databasePath, tokenPath } from '../wire/paths.ts'
+import { Blobs } from './blobs.ts'
+import { guarded, guardedAsync } from './faults.ts'
+import { makeFolder, syncFolder } from './files.ts'
+import { type Records, referencedBlobs } from './records.ts'
+import { openDatabase, openStore } from './sqlite.ts'
+
+export interface BackupReport {
+  /** Absolute path of the copy: a base starts on it with `--data`. */
+  readonly target: string
+  /** Of the last commit in the copy. */
+  readonly revision: number
+  readonly blobs: number
+}
+
+/**
+ * Copies a data folder to `target`, which must not exist or be empty, as of one revision. The copy appears there whole or not at all.
+ * @throws DATA_NOT_FOUND, BACKUP_TARGET_EXISTS, DATA_DAMAGED, DATA_UNWRITABLE, STORE_FULL; what it had made is removed then.
+ */
+export async function backup(data: string, target: string): Promise<BackupReport> {
+  const goal = resolve(target)
+  if (!existsSync(databasePath(data))) {
+    throw new BerthError('DATA_NOT_FOUND', `Cannot back up "${data}": there is no "${databasePath(data)}"`)
+  }
+  return guardedAsync(`back up to "${goal}"`, async () => {
+    await refuseFull(goal)
+    await makeFolder(dirname(goal))
+    const unfinished = await mkdtemp(join(dirname(goal), `.${basename(goal)}-unfinished-`))
+    try {
+      const report = await copyData(data, unfinished)
+      await replaceEmpty(goal, unfinished)
+      return { target: goal, ...report }
+    } catch (error) {
+      await rm(unfinished, { recursive: true, force: true })
+      throw error
+    }
+  })
+}
+
+async function refuseFull(goal: string): Promise<void> {
+  if (!existsSync(goal)) return
+  const inside = await readdir(goal).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOTDIR') throw error
+    return ['it is a file']
+  })
+  if (inside.length === 0) return
+  throw new BerthError('BACKUP_TARGET_EXISTS', `Cannot back up to "${goal}": it is not an empty folder (${inside.slice(0, 3).join(', ')})`)
+}
+
+/** The database first: blobs are kept before the commit that refers to them and never removed, so what it refers to is there. */
+async function copyData(data: string, target: string): Promise<{ revision: number; blobs: number }> {
+  await copyDatabase(data, target)
+  const store = openStore<Records>(target)
+  try {
+    const digests = referencedBlobs(store)
+    const from = new Blobs(data)
+    const to = new Blobs(target)
+    for (const digest of digests) await to.put(await from.read(digest))
+    if (existsSync(tokenPath(data))) await copyFile(tokenPath(data), tokenPath(target))
+    return { revision: store.revision, blobs: digests.size }
+  } finally {
+    store.close()
+  }
+}
+
+/** One read transaction, so it sees one commit's state and holds up no writer; a page-wise copy would begin again at every commit. */
+async function copyDatabase(data: string, target: string): Promise<void> {
+  const db = openDatabase(data)
+  try {
+    guarded('copy the database', () => db.prepare('vacuum into ?').run(databasePath(target)))
+  } finally {
+    db.close()
+  }
+}
+
+/** Syncs the copy and gives it its name. */
+async function replaceEmpty(goal: string, unfinished: string): Promise<void> {
+  for (const path of [databasePath(unfinished), tokenPath(unfinished)]) if (existsSync(path)) await syncFile(path)
+  await syncFolder(unfinished)
+  // Only an empty folder is removed: what somebody has put there meanwhile makes this fail.
+  if (existsSync(goal)) await rmdir(goal)
+  await rename(unfinished, goal)
+  await syncFolder(dirname(goal))
+}
+
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, 'r+')
+  try {
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}

@@ -1,0 +1,47 @@
+/** What a base keeps in its store: the kinds of entries, their keys and the blobs they refer to. Part of the format of a data folder. */
+import type { ModuleManifest, Right, SceneDefinition, VersionRecord } from '../traffic/schema.ts'
+import type { Store } from './store.ts'
+
+export interface Records {
+  /** Keyed `name@version`. Written once. */
+  readonly module: ModuleRecord
+  /** Keyed by its id. */
+  readonly scene: SceneRecord
+  /** Keyed `scene/version`. Written once. */
+  readonly version: VersionRecord
+  /** Keyed by its id. */
+  readonly token: TokenRecord
+}
+
+export interface ModuleRecord extends ModuleManifest {
+  /** ISO 8601, UTC. */
+  readonly publishedAt: string
+  /** Id of the token. */
+  readonly publishedBy: string
+}
+
+export interface SceneRecord {
+  readonly definition: SceneDefinition
+  /** Id of the version that answers when no rule says otherwise; null until the first. */
+  readonly baseline: string | null
+}
+
+export interface TokenRecord {
+  /** sha256 of the token, hex. */
+  readonly hash: string
+  readonly rights: readonly Right[]
+  readonly label: string
+  readonly createdAt: string
+  readonly createdBy: string
+}
+
+export type BaseStore = Store<Records>
+
+export const moduleKey = (name: string, version: string): string => `${name}@${version}`
+export const versionKey = (scene: string, version: string): string => `${scene}/${version}`
+
+/** Digests of every blob that a store refers to. Versions lock only published modules, which are never deleted, so modules name them all. */
+export function referencedBlobs(store: BaseStore): Set<string> {
+  const digests = store.list('module').flatMap(({ value }) => [value.bundle, value.sourceMap ?? value.bundle])
+  return new Set(digests)
+}

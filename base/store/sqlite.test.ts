@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { test } from 'node:test'
+import { databasePath } from '../wire/paths.ts'
+import { type Cleanup, temporaryFolder } from './fixtures/folder.ts'
+import { openDatabase, openStore, storeOn } from './sqlite.ts'
+
+interface Kinds {
+  readonly text: string
+}
+
+const note = { who: 'ada', action: 'try', target: 'text', before: null, after: null }
+
+/** A closed data folder with some hundred entries. */
+function makeData(t: Cleanup): string {
+  const data = temporaryFolder(t)
+  const store = openStore<Kinds>(data)
+  const changes = Array.from({ length: 300 }, (_, index) => ({ kind: 'text' as const, key: `k${index}`, value: 'x'.repeat(200) }))
+  store.commit(changes, note)
+  store.close()
+  return data
+}
+
+/** Runs SQL behind the store's back. */
+function tamper(data: string, sql: string): void {
+  const db = new DatabaseSync(databasePath(data))
+  db.exec(sql)
+  db.close()
+}
+
+test('a data folder of a newer format is refused and left as it was', t => {
+  const data = makeData(t)
+  tamper(data, 'pragma user_version = 2')
+  const before = readFileSync(databasePath(data))
+  assert.throws(() => openStore(data), { code: 'DATA_FORMAT_NEWER', message: /format 2.*up to 1/ })
+  assert.deepEqual(readFileSync(databasePath(data)), before)
+})
+
+test('a file that is no database is refused as damaged', t => {
+  const data = temporaryFolder(t)
+  writeFileSync(databasePath(data), 'not a database, but long enough to be mistaken for the header of one'.repeat(20))
+  assert.throws(() => openStore(data), { code: 'DATA_DAMAGED' })
+})
+
+test('a database of another program is refused and left as it was', t => {
+  const data = temporaryFolder(t)
+  tamper(data, 'create table theirs (x)')
+  const before = readFileSync(databasePath(data))
+  assert.throws(() => openStore(data), { code: 'DATA_DAMAGED', message: /another program/ })
+  assert.deepEqual(readFileSync(databasePath(data)), before)
+})
+
+test('a database with an overwritten page is refused as damaged', t => {
+  const data = makeData(t)
+  const bytes = readFileSync(databasePath(data))
+  bytes.fill(0xff, 3 * 4096, 4 * 4096)
+  writeFileSync(databasePath(data), bytes)
+  assert.throws(() => openStore(data), { code: 'DATA_DAMAGED' })
+})
+
+test('an entry whose text is no JSON any more is reported as damaged', t => {
+  const data = makeData(t)
+  tamper(data, "update entries set value = '{' where key = 'k7'")
+  const store = openStore<Kinds>(data)
+  t.after(() => store.close())
+  assert.throws(() => store.get('text', 'k7'), { code: 'DATA_DAMAGED', message: /"k7"/ })
+})
+
+test('a data folder that cannot be made is refused as unwritable', t => {
+  const file = join(temporaryFolder(t), 'file')
+  writeFileSync(file, '')
+  assert.throws(() => openStore(join(file, 'data')), { code: 'DATA_UNWRITABLE' })
+})
+
+test('a commit that finds no room says so, changes nothing, and the next one works once there is room', t => {
+  const db = openDatabase(makeData(t))
+  const store = storeOn<Kinds>(db)
+  t.after(() => store.close())
+  const big = { kind: 'text', key: 'big', value: 'x'.repeat(1_000_000) } as const
+  const cap = (pages: number) => db.exec(`pragma max_page_count = ${pages}`)
+  cap(1)
+  assert.throws(() => store.commit([big], note), { code: 'STORE_FULL' })
+  assert.equal(store.revision, 1)
+  assert.equal(store.get('text', 'big'), undefined)
+  cap(1_000_000)
+  assert.equal(store.commit([big], note), 2)
+})
+
+test('every commit is logged ahead and synced before it returns', t => {
+  const db = openDatabase(makeData(t))
+  t.after(() => db.close())
+  assert.equal(db.prepare('pragma journal_mode').get()?.journal_mode, 'wal')
+  assert.equal(db.prepare('pragma synchronous').get()?.synchronous, 2)
+})

@@ -1,0 +1,78 @@
+/**
+ * What the keeper asks of its store: entries that change in atomic, numbered, audited commits.
+ *
+ * `Kinds` maps each kind of entry to the type of its value, which must be JSON. What `commit` has returned survives `kill -9` and power loss.
+ * All calls are synchronous: a commit costs one disk sync, a read none.
+ */
+export interface Store<Kinds> {
+  /** Number of the last commit; 0 before the first. */
+  readonly revision: number
+
+  /** Undefined when there is none or it was deleted. */
+  get<K extends KindOf<Kinds>>(kind: K, key: string): Entry<Kinds[K]> | undefined
+
+  /** The entries whose key starts with `prefix`, in the order of their keys' UTF-8 bytes. */
+  list<K extends KindOf<Kinds>>(kind: K, prefix?: string): Entry<Kinds[K]>[]
+
+  /**
+   * Makes all changes or none, and one audit row.
+   * @returns the new revision, which every changed entry now has.
+   * @throws REVISION_CONFLICT when an entry is not at the revision its change expects; `extra` says at which it is and who changed it when.
+   * @throws STORE_FULL, or STORE_FAILED when the disk failed: what is on disk is then unknown until the store is opened again.
+   */
+  commit(changes: readonly Change<Kinds>[], audit: AuditNote): number
+
+  /** Latest state of every entry changed after `revision`, deleted ones included, ordered by revision. */
+  changesSince(revision: number): ChangedEntry<Kinds>[]
+
+  /** At most `limit` audit rows, newest first, of commits before revision `before` (default: of all). */
+  audit(limit: number, before?: number): AuditRow[]
+
+  /** Idempotent. */
+  close(): void
+}
+
+export type KindOf<Kinds> = keyof Kinds & string
+
+export interface Entry<Value> {
+  readonly key: string
+  readonly value: Value
+  /** Of the commit that changed it last. */
+  readonly revision: number
+}
+
+/** An entry after its last change; `value` is null when that deleted it. */
+export type ChangedEntry<Kinds> = {
+  [K in KindOf<Kinds>]: { readonly kind: K; readonly key: string; readonly value: Kinds[K] | null; readonly revision: number }
+}[KindOf<Kinds>]
+
+export type Change<Kinds> = {
+  [K in KindOf<Kinds>]: {
+    readonly kind: K
+    readonly key: string
+    /** Null deletes. */
+    readonly value: Kinds[K] | null
+    /** The revision the entry must be at. Without it the change is made whatever is there. */
+    readonly expect?: number | 'absent' | undefined
+  }
+}[KindOf<Kinds>]
+
+/** What a commit says about itself in the audit log. */
+export interface AuditNote {
+  /** Id of the token that asked for it, or `base`. */
+  readonly who: string
+  /** Verb and noun, such as `set baseline`. */
+  readonly action: string
+  /** What it was done to, such as `scene fashion-home`. */
+  readonly target: string
+  readonly reason?: string | undefined
+  /** JSON; null for "nothing". */
+  readonly before: unknown
+  readonly after: unknown
+}
+
+export interface AuditRow extends AuditNote {
+  readonly revision: number
+  /** ISO 8601, UTC. For people: order comes from the revision. */
+  readonly at: string
+}
