@@ -4,10 +4,10 @@ import { Compile } from 'typebox/compile'
 import type { TLocalizedValidationError } from 'typebox/error'
 import { Value } from 'typebox/value'
 
-export interface Checker<T> {
-  /** A copy of `value` with the schema's defaults filled in, or what is wrong with it, one line a fault. */
-  (value: unknown): { readonly value: T; readonly faults?: never } | { readonly value?: never; readonly faults: readonly string[] }
-}
+/** Gives a copy of a value with the schema's defaults filled in, or what is wrong with it, one line a fault. */
+export type Checker<T> = (
+  value: unknown,
+) => { readonly value: T; readonly faults?: never } | { readonly value?: never; readonly faults: readonly string[] }
 
 /** Compiles a schema once; the checker never changes what it is given. */
 export function compileCheck<S extends TSchema>(schema: S): Checker<Static<S>> {

@@ -336,8 +336,18 @@ const table = {
     title: 'The data folder is damaged',
     fix: 'Restore a backup: start a base with --data on its folder.',
   },
-  DATA_NOT_FOUND: { status: 500, blame: 'base', title: 'There is no base in the data folder', fix: 'Name the folder that the base was started with as --data.' },
-  STORE_FAILED: { status: 500, blame: 'base', title: 'The disk of the data folder failed', fix: 'Look at the disk and the log of the system; the keeper starts again by itself and reads what was kept.' },
+  DATA_NOT_FOUND: {
+    status: 500,
+    blame: 'base',
+    title: 'There is no base in the data folder',
+    fix: 'Name the folder that the base was started with as --data.',
+  },
+  STORE_FAILED: {
+    status: 500,
+    blame: 'base',
+    title: 'The disk of the data folder failed',
+    fix: 'Look at the disk and the log of the system; the keeper starts again by itself and reads what was kept.',
+  },
   BACKUP_TARGET_EXISTS: {
     status: 500,
     blame: 'base',

@@ -23,11 +23,11 @@ export const limits = {
   slotPendingMax: 512,
   /** Scenes that may be under way in one chain of `ctx.call`. */
   callDepthMax: 8,
-  /** `ctx.call` and timers a single request may have open at once. */
+  /** `ctx.call`s a single request may have open at once, and timers a slot may. */
   requestCallsMax: 64,
-  requestTimersMax: 1000,
-  /** Log lines one request may write and characters of each. */
-  requestLogLinesMax: 100,
+  slotTimersMax: 1000,
+  /** Log lines a slot may write in a second, and characters of each. */
+  slotLogLinesPerSecondMax: 200,
   logLineCharsMax: 8 * KB,
   /** Milliseconds the top level of one module may run. */
   moduleLoadMsMax: 2000,
@@ -38,6 +38,8 @@ export const limits = {
   watchdogTickMs: 10,
   /** Milliseconds a slot whose request has passed its deadline may stay deaf before it is killed. */
   slotDeafMsMax: 50,
+  /** Milliseconds a killed slot may take to stop before the cell counts as lost. */
+  slotStopMsMax: 2000,
   /** Milliseconds a retiring cell waits for its connections to go, then for its isolates to end. */
   retireLingerMsMax: 15_000,
   /** Milliseconds between heartbeats of a cell, and how long it may miss them before it is killed. */
@@ -52,7 +54,7 @@ export const limits = {
   /** Milliseconds the keeper waits for the cells to take a table that it has committed. */
   tableAckMsMax: 10_000,
   /** Milliseconds of a cell's look for the keeper at boot before it takes the saved table. */
-  keeperLookMsMax: 2000,
+  keeperLookMsMax: 1000,
   /** Milliseconds `SIGTERM` waits for everything to drain before it kills. */
   shutdownMsMax: 20_000,
   /** Two signals closer than this are one: a terminal, npm and the launcher may each deliver it. */
@@ -68,6 +70,9 @@ assert(limits.heartbeatLostMsMax >= 10 * limits.heartbeatMs, 'a cell must be abl
 assert(limits.shutdownMsMax > limits.retireLingerMsMax, 'a shutdown must outlast the retirement of a cell')
 assert(limits.restartMsMax > limits.restartMsMin)
 assert(limits.requestTimeoutMs > limits.headersTimeoutMs)
-assert(limits.readyMsMax > limits.versionLoadMsMax + limits.keeperLookMsMax, 'a cell must be able to load its versions before it counts as stuck')
+assert(
+  limits.readyMsMax > limits.versionLoadMsMax + limits.keeperLookMsMax,
+  'a cell must be able to load its versions before it counts as stuck',
+)
 assert(limits.versionLoadMsMax > limits.moduleLoadMsMax)
 assert(limits.keepAliveMs > 60_000, 'load balancers must close idle connections before the base does')

@@ -13,5 +13,8 @@ export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 's
 export function createLog(process: string, level: string): Logger {
   const options = { level, base: { process }, timestamp: pino.stdTimeFunctions.isoTime }
   if (!globalThis.process.stdout.isTTY) return pino(options, pino.destination({ dest: 1, sync: true }))
-  return pino(options, pretty({ destination: 1, sync: true, ignore: 'process', messageFormat: '{process}: {msg}', translateTime: 'HH:MM:ss.l' }))
+  return pino(
+    options,
+    pretty({ destination: 1, sync: true, ignore: 'process', messageFormat: '{process}: {msg}', translateTime: 'HH:MM:ss.l' }),
+  )
 }

@@ -9,11 +9,21 @@ const closed = { additionalProperties: false } as const
 export const Digest = Type.String({ pattern: '^[0-9a-f]{64}$', description: 'sha256 of the bytes, hex' })
 
 export const ModuleName = Type.String({ pattern: '^[a-z][a-z0-9-]{0,63}$', description: 'lower-case letters, digits and dashes' })
-export const StageName = Type.String({ pattern: '^[a-z][A-Za-z0-9]{0,63}$', description: 'a JavaScript identifier: the name of the exported function' })
-export const SceneId = Type.String({ pattern: '^[a-z0-9][a-z0-9._-]{0,127}$', description: 'lower-case letters, digits, dots, dashes and underscores' })
+export const StageName = Type.String({
+  pattern: '^[a-z][A-Za-z0-9]{0,63}$',
+  description: 'a JavaScript identifier: the name of the exported function',
+})
+export const SceneId = Type.String({
+  pattern: '^[a-z0-9][a-z0-9._-]{0,127}$',
+  description: 'lower-case letters, digits, dots, dashes and underscores',
+})
 export const VersionId = Type.String({ pattern: '^v[1-9][0-9]{0,8}$', description: 'v and a number, counted per scene' })
 /** Full SemVer 2.0.0 including prerelease and build, without a leading v; `semver.valid` decides in the end. */
-export const SemVer = Type.String({ pattern: '^\\d+\\.\\d+\\.\\d+([-+][0-9A-Za-z.+-]+)?$', maxLength: 256, description: 'a semantic version' })
+export const SemVer = Type.String({
+  pattern: '^\\d+\\.\\d+\\.\\d+([-+][0-9A-Za-z.+-]+)?$',
+  maxLength: 256,
+  description: 'a semantic version',
+})
 export const ModuleRef = Type.String({
   pattern: '^[a-z][a-z0-9-]{0,63}@.{1,128}$',
   description: 'a module and a semver range, such as rank-lr@^2',
@@ -35,22 +45,38 @@ export type ModuleManifest = Static<typeof ModuleManifest>
 const StageDefinition = Type.Object(
   {
     stage: StageName,
-    modules: Type.Array(ModuleRef, { minItems: 1, maxItems: 16, description: 'run one after the other, each on what the one before returned' }),
+    modules: Type.Array(ModuleRef, {
+      minItems: 1,
+      maxItems: 16,
+      description: 'run one after the other, each on what the one before returned',
+    }),
   },
   closed,
 )
 
 /** RFC 6901. */
-const JsonPointer = Type.String({ pattern: '^(/([^~/]|~[01])*)+$', maxLength: 256, description: 'a JSON pointer into the body, such as /user/id' })
+const JsonPointer = Type.String({
+  pattern: '^(/([^~/]|~[01])*)+$',
+  maxLength: 256,
+  description: 'a JSON pointer into the body, such as /user/id',
+})
 
 const Traffic = Type.Object(
   {
     unit: Type.Object(
       {
-        header: Type.String({ pattern: '^[a-z0-9-]{1,64}$', default: 'x-unit-id', description: 'request header that holds the unit id, lower case' }),
+        header: Type.String({
+          pattern: '^[a-z0-9-]{1,64}$',
+          default: 'x-unit-id',
+          description: 'request header that holds the unit id, lower case',
+        }),
         pointer: Type.Optional(JsonPointer),
       },
-      { ...closed, default: {}, description: 'where the unit id is: the header, else the pointer (which costs a second parse of the body)' },
+      {
+        ...closed,
+        default: {},
+        description: 'where the unit id is: the header, else the pointer (which costs a second parse of the body)',
+      },
     ),
     deadlineMs: Type.Integer({ minimum: 1, maximum: 60_000, default: 1000, description: 'milliseconds until a request is answered 504' }),
     spec: Type.Object(
@@ -77,10 +103,7 @@ export const SceneDefinition = Type.Object(
 )
 export type SceneDefinition = Static<typeof SceneDefinition>
 
-const LockedModule = Type.Object(
-  { name: ModuleName, version: SemVer, bundle: Digest, sourceMap: Type.Optional(Digest) },
-  closed,
-)
+const LockedModule = Type.Object({ name: ModuleName, version: SemVer, bundle: Digest, sourceMap: Type.Optional(Digest) }, closed)
 export type LockedModule = Static<typeof LockedModule>
 
 /** A scene's group with every range resolved to exact digests. */

@@ -1,0 +1,251 @@
+/** The scene port: routes, bodies, answers. Plain `node:http`, because every hop here is paid by every request. */
+import { isUtf8 } from 'node:buffer'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { BerthError, toBerthError, toProblem } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import type { Answer, Progress, SceneRequest } from './serve.ts'
+
+export interface SceneHandlers {
+  /** Answers a scene request. Rejects with a BerthError. */
+  serve(request: SceneRequest, progress: Progress): Promise<Answer>
+  /** Members for the problem document and the log line of a failure, such as a mapped stack for those who may see it. */
+  explain(error: BerthError, request: SceneRequest, progress: Progress): Promise<Readonly<Record<string, unknown>>>
+  /** Called once for each scene request with its outcome: `OK` or an error code. */
+  count(progress: Progress, code: string, seconds: number): void
+  /** @throws BASE_NOT_READY with the scenes that cannot answer, BASE_DRAINING */
+  checkReady(): void
+  /** Whether the next answer should end its connection: the cell is retiring, or holds more than its share. */
+  shouldClose(): boolean
+}
+
+const SCENES = '/scenes/'
+const REQUEST_ID = /^[\w.:-]+$/
+/** What of a body over the limit is read and thrown away, so that the caller gets to read its 413. */
+const DISCARD_FACTOR = 4
+
+/** The server, not listening yet. */
+export function createSceneServer(bodyLimitBytes: number, handlers: SceneHandlers): Server {
+  const ids = requestIds()
+  const options = {
+    maxHeaderSize: limits.headerBytesMax,
+    headersTimeout: limits.headersTimeoutMs,
+    requestTimeout: limits.requestTimeoutMs,
+    keepAliveTimeout: limits.keepAliveMs,
+    noDelay: true,
+  }
+  const onRequest = (req: IncomingMessage, res: ServerResponse) => route(req, res, bodyLimitBytes, handlers, ids)
+  const server = createServer(options, onRequest)
+  server.on('checkContinue', onRequest)
+  server.on('clientError', answerClientError)
+  return server
+}
+
+function route(req: IncomingMessage, res: ServerResponse, bodyLimitBytes: number, handlers: SceneHandlers, ids: () => string): void {
+  const url = req.url ?? '/'
+  const query = url.indexOf('?')
+  const path = query < 0 ? url : url.slice(0, query)
+  if (handlers.shouldClose()) res.setHeader('connection', 'close')
+  if (path.startsWith(SCENES)) onScene(req, res, path.slice(SCENES.length), bodyLimitBytes, handlers, ids)
+  else if (path === '/healthz') onProbe(req, res, () => undefined)
+  else if (path === '/readyz') onProbe(req, res, handlers.checkReady)
+  else answerError(res, new BerthError('ROUTE_NOT_FOUND', `Cannot find ${path.slice(0, 128)}`))
+}
+
+function onProbe(req: IncomingMessage, res: ServerResponse, check: () => void): void {
+  try {
+    if (req.method !== 'GET' && req.method !== 'HEAD') throw wrongMethod(res, req.method, 'GET, HEAD')
+    check()
+    answerJson(res, 200, 'application/json', '{"status":"ok"}')
+  } catch (error) {
+    answerError(res, toBerthError(error))
+  }
+}
+
+function wrongMethod(res: ServerResponse, method: string | undefined, allowed: string): BerthError {
+  res.setHeader('allow', allowed)
+  return new BerthError('METHOD_NOT_ALLOWED', `Cannot ${method} here: allowed is ${allowed}`)
+}
+
+function onScene(
+  req: IncomingMessage,
+  res: ServerResponse,
+  scene: string,
+  bodyLimitBytes: number,
+  handlers: SceneHandlers,
+  ids: () => string,
+): void {
+  const progress: Progress = { decision: undefined, token: undefined }
+  const request = { scene, requestId: requestId(req, ids), body: '', header: (name: string) => headerOf(req, name) }
+  const startedAt = performance.now()
+  const fail = (thrown: unknown) => failScene(res, thrown, request, progress, handlers, startedAt)
+  const fault = faultInHead(req, res, bodyLimitBytes)
+  if (fault !== undefined) {
+    req.resume()
+    fail(fault)
+    return
+  }
+  if (req.headers.expect !== undefined) res.writeContinue()
+  readBody(req, bodyLimitBytes, (error, body) => {
+    if (error !== undefined) {
+      fail(error)
+      return
+    }
+    request.body = body
+    const arrivedAt = performance.now()
+    handlers.serve(request, progress).then(answer => {
+      const ms = performance.now() - arrivedAt
+      handlers.count(progress, 'OK', ms / 1000)
+      answerScene(res, request.requestId, answer, ms)
+    }, fail)
+  })
+}
+
+/** What is wrong with the head of a scene request, before any of its body is read. */
+function faultInHead(req: IncomingMessage, res: ServerResponse, bodyLimitBytes: number): BerthError | undefined {
+  const { method, headers } = req
+  if (method !== 'POST') return wrongMethod(res, method, 'POST')
+  const type = headers['content-type']
+  if (type !== 'application/json' && !isJsonType(type)) {
+    const got = type === undefined ? 'it has no Content-Type' : `its Content-Type is "${type.slice(0, 100)}"`
+    return new BerthError('CONTENT_TYPE_UNSUPPORTED', `Cannot read the body: ${got}, not application/json in UTF-8`)
+  }
+  const encoding = headers['content-encoding']
+  if (encoding !== undefined && encoding !== 'identity') {
+    return new BerthError('CONTENT_TYPE_UNSUPPORTED', `Cannot read the body: its Content-Encoding is "${encoding.slice(0, 100)}"`)
+  }
+  const declared = Number(headers['content-length'] ?? 0)
+  return declared > bodyLimitBytes ? tooLarge(`${declared} bytes`, bodyLimitBytes) : undefined
+}
+
+function isJsonType(type: string | undefined): boolean {
+  if (type === undefined) return false
+  const [essence = '', ...parameters] = type.toLowerCase().split(';')
+  if (essence.trim() !== 'application/json') return false
+  return parameters.every(parameter => {
+    const [name = '', value = ''] = parameter.trim().split('=')
+    return name !== 'charset' || /^"?utf-?8"?$/.test(value)
+  })
+}
+
+function tooLarge(size: string, limit: number): BerthError {
+  return new BerthError('BODY_TOO_LARGE', `Cannot take a body of ${size}: the limit is ${limit} bytes`)
+}
+
+/** Reads the body as text. `done` is called once; not at all when the caller goes away first. */
+function readBody(req: IncomingMessage, limit: number, done: (error: BerthError | undefined, body: string) => void): void {
+  let chunks: Buffer[] | undefined
+  let only: Buffer | undefined
+  let size = 0
+  req.on('data', (chunk: Buffer) => {
+    size += chunk.length
+    if (size > limit) {
+      if (size - chunk.length <= limit) done(tooLarge(`over ${limit} bytes`, limit), '')
+      if (size > limit * DISCARD_FACTOR) req.destroy()
+    } else if (only === undefined) only = chunk
+    else if (chunks === undefined) chunks = [only, chunk]
+    else chunks.push(chunk)
+  })
+  req.on('end', () => {
+    if (size > limit) return
+    const bytes = chunks === undefined ? only : Buffer.concat(chunks, size)
+    if (bytes === undefined) done(undefined, '')
+    else if (isUtf8(bytes)) done(undefined, bytes.toString('utf8'))
+    else done(new BerthError('BODY_MALFORMED', 'Cannot read the body: it is not valid UTF-8'), '')
+  })
+}
+
+function headerOf(req: IncomingMessage, name: string): string | undefined {
+  const value = req.headers[name]
+  return typeof value === 'string' ? value : value?.[0]
+}
+
+/** The caller's id when it is one that can be logged and sent back safely, else one of ours. */
+function requestId(req: IncomingMessage, ids: () => string): string {
+  const given = headerOf(req, 'x-request-id')
+  if (given === undefined) return ids()
+  return given.length <= limits.requestIdCharsMax && REQUEST_ID.test(given) ? given : ids()
+}
+
+/** Ids that no two cells share: a random start and a count. */
+function requestIds(): () => string {
+  const prefix = crypto.randomUUID().slice(0, 13)
+  let count = 0
+  return () => `${prefix}-${(++count).toString(36)}`
+}
+
+function answerScene(res: ServerResponse, id: string, answer: Answer, ms: number): void {
+  res.writeHead(200, [
+    ...connectionHeader(res),
+    'content-type',
+    'application/json; charset=utf-8',
+    'content-length',
+    String(Buffer.byteLength(answer.json)),
+    'x-scene-version',
+    answer.version,
+    'x-scene-because',
+    answer.because,
+    'x-request-id',
+    id,
+    'server-timing',
+    `scene;dur=${ms.toFixed(3)}`,
+  ])
+  res.end(answer.json)
+}
+
+/** Node drops headers set before when `writeHead` is given an array. */
+function connectionHeader(res: ServerResponse): string[] {
+  return res.hasHeader('connection') ? ['connection', 'close'] : []
+}
+
+async function failScene(
+  res: ServerResponse,
+  thrown: unknown,
+  request: SceneRequest,
+  progress: Progress,
+  handlers: SceneHandlers,
+  startedAt: number,
+): Promise<void> {
+  const error = toBerthError(thrown)
+  handlers.count(progress, error.code, (performance.now() - startedAt) / 1000)
+  const { plan, because } = progress.decision ?? {}
+  const known = error.code === 'SCENE_NOT_FOUND' ? {} : { scene: request.scene.slice(0, 128) }
+  const members = { ...known, version: plan?.version, requestId: request.requestId, ...(await handlers.explain(error, request, progress)) }
+  res.setHeader('x-request-id', request.requestId)
+  if (plan !== undefined) res.setHeader('x-scene-version', plan.version)
+  if (because !== undefined) res.setHeader('x-scene-because', because)
+  answerError(res, error, members)
+}
+
+function answerError(res: ServerResponse, error: BerthError, members: Readonly<Record<string, unknown>> = {}): void {
+  if (error.retryAfterSeconds !== undefined) res.setHeader('retry-after', error.retryAfterSeconds)
+  if (error.status === 401) res.setHeader('www-authenticate', 'Bearer')
+  answerJson(res, error.status, 'application/problem+json', JSON.stringify(toProblem(error, members)))
+}
+
+function answerJson(res: ServerResponse, status: number, type: string, json: string): void {
+  res.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(json) })
+  res.end(json)
+}
+
+/** Bytes that never became a request: answered by hand, since there is no response to write to. */
+function answerClientError(thrown: Error & { code?: string }, socket: Socket): void {
+  if (thrown.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const error = clientError(thrown)
+  const json = JSON.stringify(toProblem(error))
+  const head = [
+    `HTTP/1.1 ${error.status} ${error.code}`,
+    'content-type: application/problem+json',
+    `content-length: ${Buffer.byteLength(json)}`,
+  ]
+  socket.end(`${head.join('\r\n')}\r\nconnection: close\r\n\r\n${json}`)
+}
+
+function clientError({ code, message }: Error & { code?: string }): BerthError {
+  if (code === 'HPE_HEADER_OVERFLOW') return new BerthError('HEADERS_TOO_LARGE', `Cannot take headers over ${limits.headerBytesMax} bytes`)
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new BerthError('BODY_TIMEOUT', 'Cannot wait longer for the request to arrive')
+  return new BerthError('REQUEST_MALFORMED', `Cannot read the request: ${message}`)
+}

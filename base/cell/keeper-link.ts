@@ -1,0 +1,61 @@
+/** A cell's line to the keeper: the scene tables that come down it, and the saved table while the keeper is away. */
+import { readFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import type { Logger } from '../kernel/log.ts'
+import { emptyTable, type SceneTable, TABLE_FORMAT } from '../traffic/table.ts'
+import { type Lines, openLines } from '../wire/lines.ts'
+import type { CellToKeeper, KeeperToCell } from '../wire/messages.ts'
+import { keeperSocketPath, tablePath } from '../wire/paths.ts'
+
+const RECONNECT_MS = 200
+
+export interface KeeperLink {
+  /** Lost without complaint while the keeper is away: it asks again when it returns. */
+  send(message: CellToKeeper): void
+  close(): void
+}
+
+/**
+ * Connects, and connects again whenever the keeper went away.
+ * @param hello is made anew for each connection.
+ */
+export function linkKeeper(data: string, log: Logger, hello: () => CellToKeeper, onMessage: (message: KeeperToCell) => void): KeeperLink {
+  let lines: Lines<CellToKeeper> | undefined
+  let retry: NodeJS.Timeout | undefined
+  let closed = false
+  const open = () => {
+    const socket = connect(keeperSocketPath(data))
+    const opened = openLines<KeeperToCell, CellToKeeper>(socket, onMessage, error => {
+      if (lines === opened) log.warn({ err: error }, 'keeper is away: serving on with the table in force')
+      lines = lines === opened ? undefined : lines
+      if (!closed) retry = setTimeout(open, RECONNECT_MS)
+    })
+    socket.on('connect', () => {
+      lines = opened
+      opened.send(hello())
+    })
+  }
+  open()
+  return {
+    send: message => lines?.send(message),
+    close: () => {
+      closed = true
+      clearTimeout(retry)
+      lines?.close()
+    },
+  }
+}
+
+/** The table that the keeper saved last; an empty one when it never saved any. */
+export async function readSavedTable(data: string): Promise<SceneTable> {
+  let text: string
+  try {
+    text = await readFile(tablePath(data), 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return emptyTable
+    throw error
+  }
+  const table = JSON.parse(text) as SceneTable
+  if (table.format !== TABLE_FORMAT) throw new Error(`${tablePath(data)} has format ${table.format}, this base reads ${TABLE_FORMAT}`)
+  return table
+}

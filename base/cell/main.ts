@@ -1,0 +1,302 @@
+/** A cell: takes scene requests on the handle it was given, holds slots, follows the keeper's tables. May die at any moment. */
+import type { Server as HttpServer } from 'node:http'
+import { Server as NetServer, type Socket } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import type { LogLine } from '../inside/protocol.ts'
+import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import { createLog, type Logger } from '../kernel/log.ts'
+import type { Options } from '../kernel/options.ts'
+import { type CompiledTable, compileTable, holds } from '../traffic/scene.ts'
+import { emptyTable, type SceneTable, type SlotPlan } from '../traffic/table.ts'
+import { readBlob } from '../wire/blobs.ts'
+import type { FromCell, KeeperToCell, SceneFailure, ToCell } from '../wire/messages.ts'
+import { createSceneServer } from './http.ts'
+import { type KeeperLink, linkKeeper, readSavedTable } from './keeper-link.ts'
+import { Metrics } from './metrics.ts'
+import { type Progress, type SceneRequest, serve, serveCall } from './serve.ts'
+import { ModuleError } from './slot.ts'
+import { Slots } from './slots.ts'
+import { Stacks } from './stacks.ts'
+
+/** Errors of one version logged in a second; the rest are counted. */
+const ERROR_LINES_PER_SECOND = 5
+/** A cell sheds connections above this multiple of the mean, and a few on top. */
+const SHARE_FACTOR = 1.25
+const SHARE_SLACK = 4
+/** Of the answers a cell above its share gives, one in this many ends its connection. */
+const SHED_EVERY = 8
+
+/** Becomes a cell: waits for the supervisor's `start`. */
+export function runCell(): void {
+  // Before the first isolate: without it some optimised loops cannot be interrupted by anything.
+  setFlagsFromString('--no-turboshaft-loop-unrolling')
+  // A terminal's Ctrl-C reaches the whole process group: when to go is the supervisor's decision.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+  process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
+  process.once('message', (message: ToCell, handle) => {
+    if (message.type !== 'start') throw new Error(`A cell starts with "start", not "${message.type}"`)
+    const cell = new Cell(message.options, message.cell)
+    process.on('message', (next: ToCell) => cell.onSupervisor(next))
+    cell.start(handle)
+  })
+}
+
+class Cell {
+  readonly #options: Options
+  readonly #ordinal: number
+  readonly #log: Logger
+  readonly #slots: Slots
+  readonly #metrics: Metrics
+  readonly #stacks: Stacks
+  readonly #server: HttpServer
+  readonly #sockets = new Set<Socket>()
+  readonly #bundles = new Map<string, Promise<string>>()
+  readonly #errorLines = new Map<string, { second: number; count: number }>()
+  #table: CompiledTable = compileTable(emptyTable)
+  #failures: readonly SceneFailure[] = []
+  #link: KeeperLink | undefined
+  /** Tables are taken one after the other. */
+  #applying: Promise<void> = Promise.resolve()
+  #onFirstTable: () => void = () => undefined
+  #meanConnections = Number.POSITIVE_INFINITY
+  #answersOverShare = 0
+  #retiring = false
+
+  constructor(options: Options, ordinal: number) {
+    this.#options = options
+    this.#ordinal = ordinal
+    this.#log = createLog(`cell-${ordinal}`, options.logLevel)
+    this.#stacks = new Stacks(digest => readBlob(options.data, digest))
+    this.#slots = new Slots({
+      readBundle: digest => this.#readBundle(digest),
+      callScene: (scene, input, caller) => serveCall(this.#table, this.#slots, scene, input, caller),
+      onLog: (plan, requestId, lines) => this.#logModule(plan, requestId, lines),
+      onKilled: (plan, reason) => this.#onKilled(plan, reason),
+      onDoomed: reason => this.#onDoomed(reason),
+    })
+    this.#metrics = new Metrics(ordinal, {
+      slots: () => this.#slots.count,
+      inFlight: () => this.#slots.pending,
+      connections: () => this.#sockets.size,
+      revision: () => this.#table.revision,
+    })
+    this.#server = createSceneServer(options.bodyLimitBytes, {
+      serve: (request, progress) => serve(this.#table, this.#slots, request, progress),
+      explain: (error, request, progress) => this.#explain(error, request, progress),
+      count: (progress, code, seconds) => this.#count(progress, code, seconds),
+      checkReady: () => this.#checkReady(),
+      shouldClose: () => this.#shouldClose(),
+    })
+    this.#server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket)
+      socket.once('close', () => this.#sockets.delete(socket))
+    })
+  }
+
+  /** Takes a table, from the keeper or the last one saved, then listens. */
+  async start(handle: unknown): Promise<void> {
+    const looked = new Promise<void>(resolve => {
+      this.#onFirstTable = resolve
+      setTimeout(resolve, limits.keeperLookMsMax)
+    })
+    this.#link = linkKeeper(
+      this.#options.data,
+      this.#log,
+      () => ({ type: 'hello', cell: this.#ordinal, pid: process.pid, revision: this.#table.revision }),
+      message => this.#onKeeper(message),
+    )
+    await looked
+    if (this.#table.revision === 0) await this.#applySaved()
+    await this.#applying
+    this.#server.listen(handle, () => {
+      tell({ type: 'ready' })
+      setInterval(() => tell({ type: 'heartbeat', connections: this.#sockets.size, inFlight: this.#slots.pending }), limits.heartbeatMs)
+    })
+  }
+
+  onSupervisor(message: ToCell): void {
+    if (message.type === 'share') this.#meanConnections = message.connections
+    else if (message.type === 'retire') this.#retire()
+  }
+
+  // ── scene tables ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #onKeeper(message: KeeperToCell): void {
+    if (message.type === 'table') {
+      this.#take(message.table).then(() => {
+        this.#onFirstTable()
+        this.#link?.send({ type: 'applied', revision: this.#table.revision, failures: this.#failures })
+      })
+    } else if (message.type === 'prepare') this.#prepare(message.request, message.plan)
+    else this.#metrics.collect().then(metrics => this.#link?.send({ type: 'metrics', request: message.request, metrics }))
+  }
+
+  async #applySaved(): Promise<void> {
+    try {
+      const table = await readSavedTable(this.#options.data)
+      await this.#take(table)
+      this.#log.warn({ revision: table.revision }, 'keeper is away: booted from the table it saved last')
+    } catch (error) {
+      this.#log.error({ err: error }, 'keeper is away and the saved table cannot be read: waiting for the keeper')
+    }
+  }
+
+  #take(table: SceneTable): Promise<void> {
+    this.#applying = this.#applying.then(() => this.#apply(table))
+    return this.#applying
+  }
+
+  /** Loads the table's baselines beside what runs, then switches with one assignment; what it no longer names drains. */
+  async #apply(table: SceneTable): Promise<void> {
+    if (table.revision < this.#table.revision || this.#retiring) return
+    const compiled = compileTable(table)
+    const baselines = [...compiled.scenes.values()].flatMap(scene => scene.baseline ?? [])
+    const loaded = await Promise.all(baselines.map(plan => this.#tryLoad(plan)))
+    this.#table = compiled
+    this.#failures = loaded.flatMap(failure => failure ?? [])
+    this.#slots.retain(new Set(baselines.map(plan => plan.key)))
+    this.#forgetBundles(baselines)
+    for (const failure of this.#failures) this.#log.error(failure, 'baseline cannot answer')
+  }
+
+  async #tryLoad(plan: SlotPlan): Promise<SceneFailure | undefined> {
+    try {
+      await this.#slots.ensure(plan)
+      return undefined
+    } catch (error) {
+      return { scene: plan.scene, version: plan.version, ...codeAndMessage(error) }
+    }
+  }
+
+  async #prepare(request: number, plan: SlotPlan): Promise<void> {
+    try {
+      await this.#slots.prepare(plan)
+      this.#link?.send({ type: 'prepared', request })
+    } catch (error) {
+      const failure = { scene: plan.scene, version: plan.version, ...codeAndMessage(error) }
+      this.#link?.send({ type: 'prepared', request, failure })
+    }
+  }
+
+  #readBundle(digest: string): Promise<string> {
+    const known = this.#bundles.get(digest)
+    if (known !== undefined) return known
+    const reading = readBlob(this.#options.data, digest).then(bytes => bytes.toString('utf8'))
+    reading.catch(() => this.#bundles.delete(digest))
+    this.#bundles.set(digest, reading)
+    return reading
+  }
+
+  #forgetBundles(kept: readonly SlotPlan[]): void {
+    const digests = new Set(kept.flatMap(plan => plan.lock.flatMap(({ modules }) => modules.map(module => module.bundle))))
+    for (const digest of this.#bundles.keys()) if (!digests.has(digest)) this.#bundles.delete(digest)
+  }
+
+  // ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #count({ decision }: Progress, code: string, seconds: number): void {
+    if (decision === undefined) this.#metrics.countRefused(code)
+    else this.#metrics.count(decision.plan.scene, decision.plan.version, code, seconds)
+  }
+
+  /** Logs a failure for the engineer, and says how much of it the caller may see. */
+  async #explain(error: BerthError, request: SceneRequest, { decision, token }: Progress): Promise<Readonly<Record<string, unknown>>> {
+    const plan = decision?.plan
+    const where = { code: error.code, scene: plan?.scene, version: plan?.version, requestId: request.requestId }
+    if (error.code === 'INTERNAL') this.#log.error({ ...where, err: error.cause }, 'a defect of Berth')
+    if (!(error instanceof ModuleError) || plan === undefined || error.blame !== 'module') return {}
+    const stack = error.rawStack === undefined ? undefined : await this.#mapStack(error.rawStack, plan)
+    if (this.#mayLogError(plan.key)) this.#log.error({ ...where, module: error.module, stage: error.stage, stack }, error.message)
+    return token !== undefined && holds(token, 'pin') ? { stack } : {}
+  }
+
+  async #mapStack(stack: string, plan: SlotPlan): Promise<string> {
+    try {
+      return await this.#stacks.map(stack, plan.lock)
+    } catch (error) {
+      this.#log.warn({ err: error, scene: plan.scene, version: plan.version }, 'stack cannot be mapped to its source')
+      return stack
+    }
+  }
+
+  #mayLogError(key: string): boolean {
+    const second = Math.floor(performance.now() / 1000)
+    const lines = this.#errorLines.get(key)
+    if (lines?.second === second) return ++lines.count <= ERROR_LINES_PER_SECOND
+    if (lines !== undefined && lines.count > ERROR_LINES_PER_SECOND) {
+      this.#log.error({ version: key, count: lines.count - ERROR_LINES_PER_SECOND }, 'more errors of this version were not logged')
+    }
+    this.#errorLines.set(key, { second, count: 1 })
+    return true
+  }
+
+  #logModule(plan: SlotPlan, requestId: string | undefined, lines: readonly LogLine[]): void {
+    for (const { level, module, message, fields, stack, dropped } of lines) {
+      const where = { scene: plan.scene, version: plan.version, module, requestId, dropped }
+      const more = stack === undefined ? Promise.resolve(undefined) : this.#mapStack(stack, plan)
+      more.then(mapped => this.#log[level]({ ...where, fields: parsed(fields), stack: mapped }, message))
+    }
+  }
+
+  #checkReady(): void {
+    if (this.#retiring) throw new BerthError('BASE_DRAINING', 'Cannot take new requests: the cell is retiring')
+    if (this.#failures.length === 0) return
+    const scenes = this.#failures.map(failure => `"${failure.scene}"`).join(', ')
+    throw new BerthError('BASE_NOT_READY', `Cannot answer for ${scenes}`, { extra: { failures: this.#failures } })
+  }
+
+  #shouldClose(): boolean {
+    if (this.#retiring) return true
+    if (this.#sockets.size <= this.#meanConnections * SHARE_FACTOR + SHARE_SLACK) return false
+    return ++this.#answersOverShare % SHED_EVERY === 0
+  }
+
+  // ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #onKilled({ scene, version }: SlotPlan, reason: string): void {
+    this.#metrics.countKill(scene, version)
+    this.#log.error({ scene, version, reason }, 'slot killed')
+  }
+
+  #onDoomed(reason: string): void {
+    this.#log.fatal({ reason }, 'the cell cannot go on')
+    tell({ type: 'doomed', reason })
+  }
+
+  /**
+   * Only the listener closes: connections live until their client has had an answer that says `Connection: close`. Closing idle ones, as
+   * `http.Server.close` does, loses the request that is on its way on one.
+   */
+  async #retire(): Promise<void> {
+    if (this.#retiring) return
+    this.#retiring = true
+    await Promise.race([
+      new Promise<void>(resolve => NetServer.prototype.close.call(this.#server, () => resolve())),
+      new Promise<void>(resolve => setTimeout(resolve, limits.retireLingerMsMax)),
+    ])
+    for (const socket of this.#sockets) socket.destroy()
+    await this.#slots.close()
+    this.#link?.close()
+    process.exit(0)
+  }
+}
+
+const tell = (message: FromCell): void => {
+  process.send?.(message)
+}
+
+function codeAndMessage(error: unknown): Pick<SceneFailure, 'code' | 'message'> {
+  const { code } = toBerthError(error)
+  return { code, message: messageOf(error) }
+}
+
+/** Fields as a module logged them; text that was cut off at the limit stays text. */
+function parsed(fields: string | undefined): unknown {
+  if (fields === undefined) return undefined
+  try {
+    return JSON.parse(fields)
+  } catch {
+    return fields
+  }
+}

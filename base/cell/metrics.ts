@@ -1,0 +1,109 @@
+/** What a cell counts. The keeper collects it from every cell and serves it to Prometheus; the label `cell` keeps their series apart. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, type MetricObjectWithValues, type MetricValue, Registry } from 'prom-client'
+
+/** Seconds, denser where algorithms live: from half a millisecond to ten seconds. */
+const LATENCY_BUCKETS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
+
+export interface CellGauges {
+  slots(): number
+  inFlight(): number
+  connections(): number
+  revision(): number
+}
+
+/** The counters of one version, looked up once and kept: labels are hashed here and not per request. */
+interface VersionCounters {
+  answers: number
+  readonly duration: { observe(seconds: number): void }
+  readonly errors: Map<string, number>
+}
+
+export class Metrics {
+  readonly #registry = new Registry()
+  readonly #requests: Counter<'scene' | 'version' | 'code'>
+  readonly #durations: Histogram<'scene' | 'version'>
+  readonly #kills: Counter<'scene' | 'version'>
+  readonly #versions = new Map<string, VersionCounters & { readonly scene: string; readonly version: string }>()
+  readonly #refused = new Map<string, number>()
+
+  constructor(cell: number, gauges: CellGauges) {
+    const registers = [this.#registry]
+    this.#registry.setDefaultLabels({ cell: String(cell) })
+    collectDefaultMetrics({ register: this.#registry })
+    this.#requests = new Counter({
+      name: 'berth_requests_total',
+      help: 'Scene requests by outcome: code is OK or an error code; scene and version are empty when the request did not get that far',
+      labelNames: ['scene', 'version', 'code'],
+      registers,
+      collect: () => this.#flush(),
+    })
+    this.#durations = new Histogram({
+      name: 'berth_request_duration_seconds',
+      help: 'From the last byte of a scene request to its answer, by the version that was decided on',
+      labelNames: ['scene', 'version'],
+      buckets: LATENCY_BUCKETS,
+      registers,
+    })
+    this.#kills = new Counter({ name: 'berth_slot_kills_total', help: 'Slots killed', labelNames: ['scene', 'version'], registers })
+    const gauge = (name: string, help: string, read: () => number) =>
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(read())
+        },
+      })
+    gauge('berth_slots', 'Slots in the cell', gauges.slots)
+    gauge('berth_requests_in_flight', 'Requests in slots, waiting ones included', gauges.inFlight)
+    gauge('berth_connections', 'Open connections on the scene port', gauges.connections)
+    gauge('berth_table_revision', 'Revision of the scene table in force', gauges.revision)
+  }
+
+  /**
+   * Counts one answer.
+   * @param code `OK` or an error code
+   */
+  count(scene: string, version: string, code: string, seconds: number): void {
+    const counters = this.#counters(scene, version)
+    counters.duration.observe(seconds)
+    if (code === 'OK') counters.answers++
+    else counters.errors.set(code, (counters.errors.get(code) ?? 0) + 1)
+  }
+
+  /** Counts a request that never got to a version: its scene may be anything a caller typed, so it is not a label. */
+  countRefused(code: string): void {
+    this.#refused.set(code, (this.#refused.get(code) ?? 0) + 1)
+  }
+
+  countKill(scene: string, version: string): void {
+    this.#kills.inc({ scene, version })
+  }
+
+  collect(): Promise<MetricObjectWithValues<MetricValue<string>>[]> {
+    return this.#registry.getMetricsAsJSON()
+  }
+
+  #counters(scene: string, version: string): VersionCounters {
+    const key = `${scene}/${version}`
+    let counters = this.#versions.get(key)
+    if (counters === undefined) {
+      counters = { scene, version, answers: 0, duration: this.#durations.labels(scene, version), errors: new Map() }
+      this.#versions.set(key, counters)
+    }
+    return counters
+  }
+
+  /** Moves what was counted cheaply since the last collection into the registry. */
+  #flush(): void {
+    for (const counters of this.#versions.values()) {
+      const { scene, version } = counters
+      if (counters.answers > 0) this.#requests.inc({ scene, version, code: 'OK' }, counters.answers)
+      counters.answers = 0
+      for (const [code, count] of counters.errors) this.#requests.inc({ scene, version, code }, count)
+      counters.errors.clear()
+    }
+    for (const [code, count] of this.#refused) this.#requests.inc({ scene: '', version: '', code }, count)
+    this.#refused.clear()
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * The data path, from a request whose body has arrived to its answer. In order, with its exits:
+ *
+ *   scene table ── 404 SCENE_NOT_FOUND
+ *   caller allowed? ── 401 UNAUTHENTICATED · 403 FORBIDDEN
+ *   unit ── 400 UNIT_TOO_LONG · UNIT_INVALID · BODY_MALFORMED
+ *   decide ── 404 VERSION_NOT_FOUND · SCENE_WITHOUT_BASELINE
+ *   slot ── 503 SLOT_UNAVAILABLE · SCENE_OVERLOADED · MODULE_KILLED · 504 DEADLINE_EXCEEDED · 500 MODULE_THREW · RESULT_… · 400 BODY_MALFORMED
+ *   answer
+ */
+import { createHash } from 'node:crypto'
+import { BerthError, messageOf } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import { type Because, type Decision, decide } from '../traffic/decide.ts'
+import { atPath, type CompiledTable, holds, type Scene } from '../traffic/scene.ts'
+import type { Right } from '../traffic/schema.ts'
+import type { TokenEntry } from '../traffic/table.ts'
+import type { SlotCall } from './slot.ts'
+import type { Slots } from './slots.ts'
+
+/** A scene request with its headers read and its body whole. */
+export interface SceneRequest {
+  readonly scene: string
+  readonly requestId: string
+  readonly body: string
+  /** A header of the request, by its lower-case name. */
+  header(name: string): string | undefined
+}
+
+export interface Answer {
+  readonly json: string
+  readonly version: string
+  readonly because: Because
+}
+
+/** How far a request got, for whoever reports its outcome. Filled in on the way. */
+export interface Progress {
+  decision: Decision | undefined
+  token: TokenEntry | undefined
+}
+
+/**
+ * Answers one request against one snapshot of the scene table.
+ * @throws BerthError for every exit; `progress` says how far it got.
+ */
+export async function serve(table: CompiledTable, slots: Slots, request: SceneRequest, progress: Progress): Promise<Answer> {
+  const arrivedAt = performance.now()
+  const scene = findScene(table, request.scene)
+  const pin = request.header('x-scene-version')
+  progress.token = authorise(table, scene, pin, request.header('authorization'))
+  const unit = readUnit(scene, request)
+  const decision = decide(scene, { pin })
+  progress.decision = decision
+  const json = await runInSlot(slots, scene, decision, {
+    requestId: request.requestId,
+    body: request.body,
+    unit,
+    deadlineAt: arrivedAt + scene.deadlineMs,
+    params: scene.params,
+    chain: [scene.id],
+  })
+  return { json, version: decision.plan.version, because: decision.because }
+}
+
+/**
+ * A `ctx.call` from inside a slot: same table, same rules, no network. The callee sees the caller's unit and request id, and has what is left
+ * of the caller's deadline.
+ * @throws BerthError also `CALL_CYCLE` and `CALL_TOO_DEEP`
+ */
+export async function serveCall(table: CompiledTable, slots: Slots, sceneId: string, input: string, caller: SlotCall): Promise<string> {
+  const chain = [...caller.chain, sceneId]
+  const path = chain.join(' → ')
+  if (caller.chain.includes(sceneId))
+    throw new BerthError('CALL_CYCLE', `Cannot call scene "${sceneId}": it is under way already in ${path}`)
+  if (chain.length > limits.callDepthMax) {
+    throw new BerthError('CALL_TOO_DEEP', `Cannot call scene "${sceneId}": ${path} is over the limit of ${limits.callDepthMax} scenes`)
+  }
+  const scene = findScene(table, sceneId)
+  const deadlineAt = Math.min(caller.deadlineAt, performance.now() + scene.deadlineMs)
+  const { requestId, unit } = caller
+  return runInSlot(slots, scene, decide(scene, { pin: undefined }), {
+    requestId,
+    body: input,
+    unit,
+    deadlineAt,
+    params: scene.params,
+    chain,
+  })
+}
+
+function findScene(table: CompiledTable, id: string): Scene {
+  const scene = table.scenes.get(id)
+  if (scene === undefined) throw new BerthError('SCENE_NOT_FOUND', `Cannot serve scene "${id.slice(0, 128)}": no such scene`)
+  return scene
+}
+
+function runInSlot(slots: Slots, scene: Scene, { plan }: Decision, call: SlotCall): Promise<string> {
+  const slot = slots.peek(plan)
+  if (slot !== undefined) return slot.call(call)
+  const load = slots.ensure(plan).then(
+    loaded => loaded.call(call),
+    (error: unknown) => {
+      const message = `Cannot load version "${plan.version}" of scene "${scene.id}": ${messageOf(error)}`
+      throw new BerthError('SLOT_UNAVAILABLE', message, { retryAfterSeconds: 1, cause: error })
+    },
+  )
+  return withDeadline(load, call.deadlineAt, scene.id)
+}
+
+/** A slot keeps its requests' deadlines itself; this is for the wait until there is one. */
+function withDeadline(answer: Promise<string>, deadlineAt: number, scene: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const late = () =>
+      reject(new BerthError('DEADLINE_EXCEEDED', `No answer from scene "${scene}" before its deadline: its version was still loading`))
+    const timer = setTimeout(late, Math.max(0, deadlineAt - performance.now()))
+    answer.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
+}
+
+/** The caller's token when it sent a valid one, provided that it has every right the request needs. */
+function authorise(table: CompiledTable, scene: Scene, pin: string | undefined, authorization: string | undefined): TokenEntry | undefined {
+  const token = findToken(table, authorization)
+  if (scene.definition.access === 'token') demand(token, 'call', `call scene "${scene.id}"`)
+  if (pin !== undefined) demand(token, 'pin', 'choose a version with x-scene-version')
+  return token
+}
+
+function findToken(table: CompiledTable, authorization: string | undefined): TokenEntry | undefined {
+  if (authorization === undefined) return undefined
+  const secret = /^Bearer ([\w.~+/-]+=*)$/i.exec(authorization)?.[1]
+  // Looked up by digest: how long that takes says nothing about the token.
+  const token = secret === undefined ? undefined : table.tokens.get(createHash('sha256').update(secret).digest('hex'))
+  if (token === undefined) throw new BerthError('UNAUTHENTICATED', 'Cannot accept the Authorization header: it holds no valid bearer token')
+  return token
+}
+
+function demand(token: TokenEntry | undefined, right: Right, what: string): void {
+  if (token === undefined) throw new BerthError('UNAUTHENTICATED', `Cannot ${what} without a token with the right "${right}"`)
+  if (!holds(token, right)) throw new BerthError('FORBIDDEN', `Cannot ${what}: token "${token.id}" lacks the right "${right}"`)
+}
+
+function readUnit(scene: Scene, request: SceneRequest): string | undefined {
+  const header = request.header(scene.unitHeader)
+  const unit = header === undefined ? unitInBody(scene, request.body) : fromHeader(header)
+  if (unit === undefined || unit === '') return undefined
+  // A UTF-16 code unit is at least one byte of UTF-8 and at most three.
+  if (unit.length * 3 <= limits.unitIdBytesMax) return unit
+  const bytes = Buffer.byteLength(unit)
+  if (bytes <= limits.unitIdBytesMax) return unit
+  throw new BerthError('UNIT_TOO_LONG', `Cannot use the unit id: it has ${bytes} bytes, the limit is ${limits.unitIdBytesMax}`)
+}
+
+/** Node reads header bytes as Latin-1; a unit id is UTF-8. */
+function fromHeader(value: string): string {
+  for (let i = 0; i < value.length; i++) if (value.charCodeAt(i) > 127) return Buffer.from(value, 'latin1').toString('utf8')
+  return value
+}
+
+function unitInBody(scene: Scene, body: string): string | undefined {
+  if (scene.unitPath === undefined) return undefined
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(body)
+  } catch (error) {
+    throw new BerthError('BODY_MALFORMED', `Cannot read the body: ${messageOf(error)}`)
+  }
+  const found = atPath(parsed, scene.unitPath)
+  if (found === undefined || found === null) return undefined
+  if (typeof found === 'string') return found
+  if (typeof found === 'number') return String(found)
+  throw new BerthError('UNIT_INVALID', `Cannot use the unit id at /${scene.unitPath.join('/')}: it is not a string or number`)
+}

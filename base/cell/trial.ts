@@ -1,0 +1,46 @@
+/** The trial: one bundle, loaded in a slot of its own in a process of its own, before the keeper accepts it. The process is used once. */
+import { setFlagsFromString } from 'node:v8'
+import { toBerthError } from '../kernel/errors.ts'
+import type { TrialReply, TrialRequest } from '../wire/messages.ts'
+import { Slot, type SlotHost } from './slot.ts'
+
+const TRIAL_MEMORY_MB = 128
+const NO_DIGEST = ''
+
+/** Says `waiting`, takes one `try`, answers `passed` or `failed`. The keeper ends the process. */
+export function runTrial(): void {
+  setFlagsFromString('--no-turboshaft-loop-unrolling')
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+  process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
+  process.once('message', (request: TrialRequest) => {
+    tryBundle(request).then(tell)
+  })
+  tell({ type: 'waiting' })
+}
+
+async function tryBundle({ name, stages, bundle }: TrialRequest): Promise<TrialReply> {
+  const [module = name, version = ''] = name.split('@')
+  const lock = stages.map(stage => ({ stage, modules: [{ name: module, version, bundle: NO_DIGEST }] }))
+  try {
+    const slot = await Slot.load({ key: name, scene: 'trial', version: 'trial', memoryMB: TRIAL_MEMORY_MB, lock }, trialHost(bundle))
+    slot.dispose()
+    return { type: 'passed' }
+  } catch (error) {
+    const { code, message } = toBerthError(error)
+    return { type: 'failed', code, message }
+  }
+}
+
+function trialHost(bundle: string): SlotHost {
+  return {
+    readBundle: () => Promise.resolve(bundle),
+    callScene: () => Promise.reject(new Error('A module may not call a scene while it is loaded')),
+    onLog: () => undefined,
+    onKilled: () => undefined,
+    onDoomed: () => process.kill(process.pid, 'SIGKILL'),
+  }
+}
+
+const tell = (message: TrialReply): void => {
+  process.send?.(message)
+}

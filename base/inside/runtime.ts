@@ -1,0 +1,413 @@
+/**
+ * The code that runs inside every isolate, around the modules. The cell takes the text of `install` (types are stripped to blanks) and
+ * compiles it there, so it may use nothing from outside its own body.
+ */
+import type { Failure, Inside, InsideLimits, LogLine, Post, Step } from './protocol.ts'
+
+/** Sets up the globals of a slot and returns the functions the cell calls. Runs once per isolate, before any module. */
+export function install(post: Post, scene: string, version: string, limits: InsideLimits): Inside {
+  interface Request {
+    readonly no: number
+    readonly id: string
+    readonly body: string
+    readonly unit: string | undefined
+    readonly deadlineAt: number
+    readonly params: unknown
+    /** Set for as long as a promise of the answer is out. */
+    settle: ((answer: string | Failure | undefined) => void) | undefined
+    done: boolean
+    lines: LogLine[] | undefined
+    calls: number
+  }
+
+  interface BoundStep extends Step {
+    readonly run: (input: unknown, ctx: Context) => unknown
+  }
+
+  interface OpenCall {
+    readonly request: Request
+    readonly resolve: (value: unknown) => void
+    readonly reject: (reason: Error) => void
+  }
+
+  const { parse, stringify } = JSON
+  const { freeze } = Object
+  const { now } = Date
+  const modules = new Map<string, Readonly<Record<string, unknown>>>()
+  /** Only requests whose stages went async are in here. */
+  const open = new Map<number, Request>()
+  const calls = new Map<number, OpenCall>()
+  const timers = new Map<number, () => void>()
+  let steps: readonly BoundStep[] = []
+  let lastCall = 0
+  let lastTimer = 0
+
+  // Memory outside the heap limit, and shared memory: nothing an algorithm needs, everything an attacker wants.
+  for (const name of ['WebAssembly', 'SharedArrayBuffer', 'Atomics']) Reflect.deleteProperty(globalThis, name)
+
+  // ── logging ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  let logSecond = 0
+  let logged = 0
+  let dropped = 0
+
+  function logLine(level: LogLine['level'], module: string | undefined, message: string, fields?: unknown): LogLine | undefined {
+    const second = Math.floor(now() / 1000)
+    if (second !== logSecond) {
+      logSecond = second
+      logged = 0
+    }
+    if (++logged > limits.logLinesPerSecond) {
+      dropped++
+      return undefined
+    }
+    const line = { level, module, message: message.slice(0, limits.logLineChars), ...fieldsOf(fields), ...(dropped > 0 && { dropped }) }
+    dropped = 0
+    return line
+  }
+
+  function fieldsOf(fields: unknown): { fields?: string; stack?: string } {
+    if (fields === undefined) return {}
+    if (fields instanceof Error) return { stack: textOf(fields.stack) }
+    try {
+      return { fields: stringify(fields)?.slice(0, limits.logLineChars) ?? '' }
+    } catch (error) {
+      return { fields: stringify({ unprintable: messageOf(error) }) }
+    }
+  }
+
+  function postLines(requestNo: number, lines: readonly LogLine[]): void {
+    post('log', requestNo, stringify(lines))
+  }
+
+  /** Logs that belong to a request leave with its answer, in one message. */
+  function logFor(request: Request, level: LogLine['level'], message: unknown, fields: unknown): void {
+    const line = logLine(level, current?.module, textOf(message), fields)
+    if (line === undefined) return
+    if (request.done) postLines(request.no, [line])
+    else if (request.lines === undefined) request.lines = [line]
+    else request.lines.push(line)
+  }
+
+  /** The step whose synchronous part is running, for naming the module of a log line. */
+  let current: BoundStep | undefined
+
+  function consoleMethod(level: LogLine['level']): (...values: unknown[]) => void {
+    return (...values) => {
+      const line = logLine(level, current?.module, values.map(textOf).join(' '))
+      if (line !== undefined) postLines(0, [line])
+    }
+  }
+
+  function textOf(value: unknown): string {
+    if (typeof value === 'string') return value
+    try {
+      if (value instanceof Error) return String(value.stack ?? value.message)
+      return typeof value === 'object' && value !== null ? (stringify(value) ?? String(value)) : String(value)
+    } catch {
+      // A value whose own conversion throws still gets a line.
+      return '[unprintable]'
+    }
+  }
+
+  function messageOf(thrown: unknown): string {
+    try {
+      return String(thrown instanceof Error ? thrown.message : thrown).slice(0, limits.logLineChars)
+    } catch {
+      return '[unprintable]'
+    }
+  }
+
+  // ── globals ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  function setTimeout(run: (...values: unknown[]) => void, delayMs: unknown = 0, ...values: unknown[]): number {
+    if (typeof run !== 'function') throw new TypeError('setTimeout takes a function')
+    if (timers.size >= limits.slotTimers) throw new RangeError(`setTimeout: ${limits.slotTimers} timers are open in this slot already`)
+    const no = ++lastTimer
+    timers.set(no, () => run(...values))
+    const delay = Number(delayMs)
+    post('timer', no, delay > 0 ? Math.min(delay, 2 ** 31 - 1) : 0)
+    return no
+  }
+
+  function clearTimeout(no: number): void {
+    timers.delete(no)
+  }
+
+  function fireTimer(no: number): void {
+    const run = timers.get(no)
+    if (run === undefined) return
+    timers.delete(no)
+    try {
+      run()
+    } catch (error) {
+      consoleMethod('error')('A timer threw:', error)
+    }
+  }
+
+  const globals = {
+    setTimeout,
+    clearTimeout,
+    queueMicrotask: (run: () => void) => {
+      Promise.resolve()
+        .then(run)
+        .catch(error => consoleMethod('error')('A microtask threw:', error))
+    },
+    console: {
+      log: consoleMethod('info'),
+      info: consoleMethod('info'),
+      debug: consoleMethod('debug'),
+      warn: consoleMethod('warn'),
+      error: consoleMethod('error'),
+    },
+  }
+  for (const [name, value] of Object.entries(globals)) {
+    Object.defineProperty(globalThis, name, { value, writable: true, configurable: true, enumerable: false })
+  }
+
+  // ── what a stage sees ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  function deepFreeze<T>(value: T): T {
+    if (typeof value !== 'object' || value === null) return value
+    for (const member of Object.values(value)) deepFreeze(member)
+    return freeze(value)
+  }
+
+  class Context {
+    readonly #request: Request
+    #input: unknown
+
+    constructor(request: Request) {
+      this.#request = request
+    }
+
+    get request(): unknown {
+      // Parsed apart from the first stage's input, which that stage may change, and only for who asks: most stages do not.
+      this.#input ??= deepFreeze(parse(this.#request.body))
+      return this.#input
+    }
+
+    get scene(): string {
+      return scene
+    }
+
+    get version(): string {
+      return version
+    }
+
+    get unit(): string | undefined {
+      return this.#request.unit
+    }
+
+    get requestId(): string {
+      return this.#request.id
+    }
+
+    get params(): unknown {
+      return this.#request.params
+    }
+
+    get log() {
+      const request = this.#request
+      return {
+        debug: (message: unknown, fields?: unknown) => logFor(request, 'debug', message, fields),
+        info: (message: unknown, fields?: unknown) => logFor(request, 'info', message, fields),
+        warn: (message: unknown, fields?: unknown) => logFor(request, 'warn', message, fields),
+        error: (message: unknown, fields?: unknown) => logFor(request, 'error', message, fields),
+      }
+    }
+
+    deadlineMs(): number {
+      return this.#request.deadlineAt - now()
+    }
+
+    call(callee: unknown, input: unknown): Promise<unknown> {
+      const request = this.#request
+      return new Promise((resolve, reject) => {
+        if (request.done) throw new Error('ctx.call: the request has been answered already')
+        if (request.calls >= limits.requestCalls)
+          throw new RangeError(`ctx.call: ${limits.requestCalls} calls are open in this request already`)
+        const json = stringify(input)
+        if (json === undefined) throw new TypeError('ctx.call: the input must be data that JSON can hold')
+        request.calls++
+        calls.set(++lastCall, { request, resolve, reject })
+        post('call', lastCall, request.no, String(callee), json)
+      })
+    }
+  }
+
+  function settleCall(callNo: number, ok: boolean, text: string): void {
+    const call = calls.get(callNo)
+    if (call === undefined) return
+    calls.delete(callNo)
+    call.request.calls--
+    const value = parse(text) as { code: string; message: string }
+    if (ok) call.resolve(value)
+    else call.reject(Object.assign(new Error(value.message), { code: value.code }))
+  }
+
+  // ── modules and requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  function define(module: string, stages: readonly string[], exports: unknown): Failure | undefined {
+    const found = typeof exports === 'object' && exports !== null ? (exports as Readonly<Record<string, unknown>>) : {}
+    const names = Object.keys(found)
+    if (names.length === 0) return { code: 'MODULE_EXPORTS_NOTHING', message: `Cannot load module "${module}": it exports nothing`, module }
+    for (const stage of stages) {
+      if (!names.includes(stage)) {
+        const message = `Cannot load module "${module}": it does not export "${stage}", only ${names.join(', ')}`
+        return { code: 'MODULE_EXPORT_MISSING', message, module, stage }
+      }
+      if (typeof found[stage] !== 'function') {
+        const message = `Cannot load module "${module}": its export "${stage}" is not a function but ${kindOf(found[stage])}`
+        return { code: 'MODULE_EXPORT_NOT_FUNCTION', message, module, stage }
+      }
+    }
+    modules.set(module, found)
+    return undefined
+  }
+
+  function link(wanted: readonly Step[]): void {
+    steps = wanted.map(({ stage, module }) => ({ stage, module, run: modules.get(module)?.[stage] as BoundStep['run'] }))
+  }
+
+  let paramsText = '{}'
+  let params: unknown = freeze({})
+
+  function dispatch(
+    no: number,
+    id: string,
+    body: string,
+    unit: string | undefined,
+    deadlineAt: number,
+    paramsJson: string,
+  ): string | Failure | Promise<string | Failure | undefined> {
+    if (paramsJson !== paramsText) {
+      params = deepFreeze(parse(paramsJson))
+      paramsText = paramsJson
+    }
+    let input: unknown
+    try {
+      input = parse(body)
+    } catch (error) {
+      return { code: 'BODY_MALFORMED', message: `Cannot read the body: ${messageOf(error)}` }
+    }
+    const request: Request = { no, id, body, unit, deadlineAt, params, settle: undefined, done: false, lines: undefined, calls: 0 }
+    const answer = runSteps(request, new Context(request), 0, input)
+    if (answer !== undefined) return finish(request, answer)
+    return new Promise(resolve => {
+      request.settle = resolve
+      open.set(no, request)
+    })
+  }
+
+  /** Runs the steps from `index` on. Undefined when one went async: the rest follows when it settles. */
+  function runSteps(request: Request, ctx: Context, index: number, input: unknown): string | Failure | undefined {
+    let value = input
+    for (let i = index; i < steps.length; i++) {
+      const step = steps[i] as BoundStep
+      let promise: Promise<unknown> | undefined
+      try {
+        current = step
+        value = step.run(value, ctx)
+        if (isThenable(value)) promise = Promise.resolve(value)
+      } catch (error) {
+        return threw(step, error)
+      } finally {
+        current = undefined
+      }
+      if (promise !== undefined) {
+        continueLater(request, ctx, i, step, promise)
+        return undefined
+      }
+      const fault = faultIn(step, value)
+      if (fault !== undefined) return fault
+    }
+    return toJson(value)
+  }
+
+  function continueLater(request: Request, ctx: Context, index: number, step: BoundStep, promise: Promise<unknown>): void {
+    promise.then(
+      value => {
+        // Its caller has gone: do not spend the slot's time on the remaining stages.
+        if (request.done) return
+        const answer = faultIn(step, value) ?? runSteps(request, ctx, index + 1, value)
+        if (answer !== undefined) settle(request, answer)
+      },
+      error => settle(request, threw(step, error)),
+    )
+  }
+
+  function settle(request: Request, answer: string | Failure): void {
+    if (request.done) return
+    open.delete(request.no)
+    request.settle?.(finish(request, answer))
+  }
+
+  function finish(request: Request, answer: string | Failure): string | Failure {
+    request.done = true
+    if (request.lines !== undefined) postLines(request.no, request.lines)
+    return answer
+  }
+
+  function abandon(no: number): void {
+    const request = open.get(no)
+    if (request === undefined) return
+    open.delete(no)
+    request.done = true
+    if (request.lines !== undefined) postLines(no, request.lines)
+    for (const [callNo, call] of calls) if (call.request === request) calls.delete(callNo)
+    request.settle?.(undefined)
+  }
+
+  function isThenable(value: unknown): boolean {
+    return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+  }
+
+  function threw(step: BoundStep, error: unknown): Failure {
+    const stack = error instanceof Error ? { stack: textOf(error.stack) } : {}
+    return { code: 'MODULE_THREW', message: messageOf(error), stage: step.stage, module: step.module, ...stack }
+  }
+
+  function faultIn(step: BoundStep, value: unknown): Failure | undefined {
+    const type = typeof value
+    if (type === 'object' || type === 'string' || type === 'number' || type === 'boolean') return undefined
+    const code = type === 'undefined' ? 'RESULT_UNDEFINED' : type === 'bigint' ? 'RESULT_BIGINT' : 'RESULT_NOT_DATA'
+    const message = `Stage "${step.stage}" of module "${step.module}" returned ${kindOf(value)}`
+    return { code, message, stage: step.stage, module: step.module }
+  }
+
+  function toJson(value: unknown): string | Failure {
+    const last = steps[steps.length - 1] as BoundStep
+    const where = { stage: last.stage, module: last.module }
+    let json: string | undefined
+    try {
+      json = stringify(value)
+    } catch (error) {
+      return unserialisable(error, where)
+    }
+    // An object whose toJSON returns undefined.
+    if (json === undefined) return { code: 'RESULT_UNDEFINED', message: 'The answer turns into undefined as JSON', ...where }
+    if (json.length <= limits.resultChars) return json
+    const message = `The answer has ${json.length} characters of JSON, over the limit of ${limits.resultChars}`
+    return { code: 'RESULT_TOO_LARGE', message, ...where }
+  }
+
+  function unserialisable(error: unknown, where: { stage: string; module: string }): Failure {
+    const message = messageOf(error)
+    if (error instanceof RangeError) {
+      const tooLarge = message.includes('string length')
+      return { code: tooLarge ? 'RESULT_TOO_LARGE' : 'RESULT_TOO_DEEP', message: `The answer cannot become JSON: ${message}`, ...where }
+    }
+    if (error instanceof TypeError && message.startsWith('Converting circular')) return { code: 'RESULT_CYCLE', message, ...where }
+    if (error instanceof TypeError && message.includes('BigInt')) return { code: 'RESULT_BIGINT', message, ...where }
+    return { code: 'MODULE_THREW', message, ...where, ...(error instanceof Error && { stack: textOf(error.stack) }) }
+  }
+
+  function kindOf(value: unknown): string {
+    if (value === null) return 'null'
+    if (value === undefined) return 'undefined'
+    return `a ${typeof value}`
+  }
+
+  return { define, link, dispatch, abandon, settleCall, fireTimer, probe: () => undefined }
+}
