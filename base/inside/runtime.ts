@@ -305,10 +305,11 @@ export function install(post: Post, scene: string, version: string, limits: Insi
     let value = input
     for (let i = index; i < steps.length; i++) {
       const step = steps[i] as BoundStep
+      const { run } = step
       let promise: Promise<unknown> | undefined
       try {
         current = step
-        value = step.run(value, ctx)
+        value = run(value, ctx)
         if (isThenable(value)) promise = Promise.resolve(value)
       } catch (error) {
         return threw(step, error)
