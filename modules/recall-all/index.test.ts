@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { stageContext } from '../testing.ts'
+import { recall } from './index.ts'
+
+const features = ['a', 'b', 'c', 'd']
+
+function recallIds(body: unknown, campaign = 'men'): number[] {
+  const candidates = recall(body, stageContext({ campaign }, body))
+  assert(Array.isArray(candidates))
+  return candidates.map(({ itemId }) => itemId)
+}
+
+test('every item of the campaign is a candidate', () => {
+  assert.deepEqual(recallIds({}), [...Array(34).keys()])
+  assert.deepEqual(recallIds({ user: { features, affinity: { 3: 1 } } }, 'women'), [...Array(46).keys()])
+})
+
+test('excluded items are left out and excluded ids of other catalogues do no harm', () => {
+  assert.deepEqual(recallIds({ exclude: [0, 33, 999] }), [...Array(34).keys()].slice(1, 33))
+})
+
+test('a candidate carries the item features of the logs', () => {
+  const candidates = recall({}, stageContext({ campaign: 'men' }, {}))
+  assert(Array.isArray(candidates))
+  assert.deepEqual(candidates[0], {
+    itemId: 0,
+    numeric: -0.6771831139635117,
+    hashed: ['c82d13885d8bf7a3b8b9fa6f0842ba60', '088abf8a8657959e46ac19af8da80d15', '8ea65bc866b36a8f00ae913e0c3acc29'],
+  })
+})
+
+test('a stage that writes to a candidate throws instead of spoiling the next request', () => {
+  const candidates = recall({}, stageContext({ campaign: 'men' }, {}))
+  assert(Array.isArray(candidates))
+  assert.throws(() => Object.assign(candidates[0] ?? {}, { score: 1 }), TypeError)
+  assert.throws(() => Object.assign(candidates[0]?.hashed ?? [], { 0: 'x' }), TypeError)
+})
+
+const badBodies: readonly [body: unknown, message: string][] = [
+  [null, 'the body must be an object such as {"user": {"features": [...]}}, got null'],
+  [[], 'the body must be an object such as {"user": {"features": [...]}}, got []'],
+  [{ user: 'u1' }, 'user must be an object, got "u1"'],
+  [{ user: { features: ['a'] } }, 'user.features must be a list of 4 strings, got ["a"]'],
+  [{ user: { features: [1, 2, 3, 4] } }, 'user.features must be a list of 4 strings, got [1,2,3,4]'],
+  [{ user: { features: null } }, 'user.features must be a list of 4 strings, got null'],
+  [{ user: { affinity: [1] } }, 'user.affinity must be an object of past clicks by item id, got [1]'],
+  [{ user: { affinity: { shoes: 1 } } }, 'user.affinity must have item ids as its keys, got "shoes"'],
+  [{ user: { affinity: { 7: '1' } } }, 'user.affinity["7"] must be a number of clicks from 0 to 1000000, got "1"'],
+  [{ user: { affinity: { 7: -1 } } }, 'user.affinity["7"] must be a number of clicks from 0 to 1000000, got -1'],
+  [{ user: { affinity: { 7: 1e300 } } }, 'user.affinity["7"] must be a number of clicks from 0 to 1000000, got 1e+300'],
+  [{ exclude: 7 }, 'exclude must be a list of item ids, got 7'],
+  [{ exclude: ['7'] }, 'exclude must be a list of item ids, got ["7"]'],
+  [{ exclude: [1.5] }, 'exclude must be a list of item ids, got [1.5]'],
+]
+
+test('a body that does not fit is refused with what was expected where and what came', () => {
+  for (const [body, message] of badBodies) {
+    assert.throws(() => recallIds(body), { name: 'TypeError', message: `Cannot recall items: ${message}` })
+  }
+})
+
+test('what came is cut short in the message', () => {
+  assert.throws(
+    () => recallIds({ exclude: 'x'.repeat(100_000) }),
+    (error: Error) => error.message.length < 200,
+  )
+})
+
+test('a scene with a campaign that has no items is told which ones do', () => {
+  assert.throws(() => recallIds({}, 'kids'), {
+    message: 'Cannot recall items: params.campaign must be one of men, women, got "kids"',
+  })
+})

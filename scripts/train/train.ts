@@ -1,0 +1,79 @@
+/** Everything the example modules know, derived from the logs. The same logs give the same bytes. */
+import type { Item, Weights } from '../../modules/rank-lr/features.ts'
+import { choosePenalty, clicksOf, type Evaluation, evaluate, fitWeights, splitByTime, withoutLeak } from './click-model.ts'
+import { type Campaign, type CampaignLogs, campaigns, type Impression, policies, readLogs } from './logs.ts'
+
+export interface Training {
+  /** Text of each file by its path in the project. */
+  readonly files: ReadonlyMap<string, string>
+  readonly reports: readonly Report[]
+}
+
+export interface Report {
+  readonly campaign: Campaign
+  readonly penalty: number
+  readonly training: { readonly rows: number; readonly clicks: number }
+  /** On the held-out rows of both logs, then of each. */
+  readonly evaluations: readonly (Evaluation & { readonly log: string })[]
+}
+
+interface TrainedWeights extends Weights {
+  readonly trainedOn: { readonly rows: number; readonly clicks: number; readonly penalty: number }
+}
+
+/** Before any data each item is taken to have had one click in 200 impressions, near the rate of the logs. */
+const prior = { alpha: 1, beta: 199 }
+
+export async function train(): Promise<Training> {
+  const logs = await Promise.all(campaigns.map(async campaign => ({ campaign, ...(await readLogs(campaign)) })))
+  const models = logs.map(({ campaign, impressions }) => ({ campaign, ...trainModel(campaign, impressions) }))
+  const files = {
+    'modules/recall-all/items.json': byCampaign(logs, ({ items }) => items),
+    'modules/rank-lr/weights.json': byCampaign(models, ({ weights }) => weights),
+    'modules/policy-bts/counts.json': { prior, logs: policies, campaigns: byCampaign(logs, countItems) },
+  }
+  return {
+    files: new Map(Object.entries(files).map(([path, content]) => [path, `${JSON.stringify(content, null, 2)}\n`])),
+    reports: models.map(({ report }) => report),
+  }
+}
+
+/** The penalty is chosen and judged without the held-out days; the weights to commit are then fitted to all days but the leaky one. */
+function trainModel(campaign: Campaign, impressions: readonly Impression[]): { weights: TrainedWeights; report: Report } {
+  const sound = withoutLeak(impressions)
+  const { training, holdout } = splitByTime(sound)
+  const penalty = choosePenalty(training)
+  const judged = fitWeights(training, penalty)
+  const evaluations = [
+    { log: 'both', ...evaluate(judged, training, holdout) },
+    ...policies.map(policy => ({
+      log: policy,
+      ...evaluate(
+        judged,
+        training,
+        holdout.filter(row => row.policy === policy),
+      ),
+    })),
+  ]
+  return {
+    weights: { trainedOn: { ...sizeOf(sound), penalty }, ...fitWeights(sound, penalty) },
+    report: { campaign, penalty, training: sizeOf(training), evaluations },
+  }
+}
+
+const sizeOf = (impressions: readonly Impression[]): { rows: number; clicks: number } => ({
+  rows: impressions.length,
+  clicks: clicksOf(impressions),
+})
+
+/** Over all days of both logs: whether a shown item was clicked says the same about it whoever chose to show it. */
+function countItems({ items, impressions }: CampaignLogs): { itemId: number; clicks: number; impressions: number }[] {
+  return items.map(({ itemId }: Item) => {
+    const shown = impressions.filter(({ item }) => item.itemId === itemId)
+    return { itemId, clicks: clicksOf(shown), impressions: shown.length }
+  })
+}
+
+function byCampaign<T extends { readonly campaign: Campaign }, R>(entries: readonly T[], pick: (entry: T) => R): Record<string, R> {
+  return Object.fromEntries(entries.map(entry => [entry.campaign, pick(entry)]))
+}
