@@ -1,0 +1,177 @@
+/** The command line of a base: `base start`, `base status`, `base backup`. */
+import { readFileSync } from 'node:fs'
+import Table from 'cli-table3'
+import { Command, CommanderError, Option } from 'commander'
+import manifest from '../package.json' with { type: 'json' }
+import { BerthError, type ErrorCode, errorTable, messageOf } from './kernel/errors.ts'
+import { CONFIG_FILE, loadOptions, type OptionName, type Options, optionRows } from './kernel/options.ts'
+import { type Base, startBase } from './supervisor/supervisor.ts'
+import { tokenPath } from './wire/paths.ts'
+
+/** @param onStart is called in `base start` when the keeper is ready and the cells are starting. What it throws ends the base. */
+export type OnStart = (base: Base, options: Options) => Promise<void> | void
+
+const exitCodes = { failed: 1, usage: 2 } as const
+const STATUS_TIMEOUT_MS = 5000
+
+/** Runs one command. `start` goes on until a signal ends the process; a failure exits 1, a mistake in the usage 2, both with a line on standard error. */
+export async function runCli(args: readonly string[], onStart: OnStart = () => undefined): Promise<void> {
+  try {
+    await program(onStart).parseAsync(args, { from: 'user' })
+  } catch (error) {
+    process.exit(report(error))
+  }
+}
+
+/** What went wrong with a command that has no row in the error table. */
+class CommandError extends Error {
+  readonly fix: string
+
+  constructor(message: string, fix: string, cause?: unknown) {
+    super(message, { cause })
+    this.fix = fix
+  }
+}
+
+/** Prints the failure and what to do about it. */
+function report(error: unknown): number {
+  // Commander has printed it, or printed the help that was asked for.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage
+  const fix = error instanceof CommandError ? error.fix : errorTable[codeOf(error)].fix
+  process.stderr.write(`berth: ${messageOf(error)}\nwhat to do: ${fix}\n`)
+  const usage: readonly ErrorCode[] = ['OPTION_UNKNOWN', 'OPTION_INVALID', 'CONFIG_UNREADABLE']
+  return usage.includes(codeOf(error)) ? exitCodes.usage : exitCodes.failed
+}
+
+const codeOf = (error: unknown): ErrorCode => (error instanceof BerthError ? error.code : 'INTERNAL')
+
+function program(onStart: OnStart): Command {
+  const base = new Command('base')
+    .description('A base hosts algorithm modules and serves their scenes.')
+    .version(manifest.version)
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'berth: ')) })
+    .addHelpText('after', generalExamples)
+  const start = base.command('start').description('start a base and serve until a signal stops it').addHelpText('after', startExamples)
+  withOptions(start).action(async (flags: Flags) => {
+    const options = optionsFrom(flags)
+    await onStart(await startBase(options), options)
+  })
+  const status = base.command('status').description('print the state of a running base').option('--json', 'print one JSON document')
+  withOptions(status, ['controlPort', 'controlHost', 'data']).action(async (flags: Flags) =>
+    printStatus(optionsFrom(flags), flags.json === true),
+  )
+  const backup = base.command('backup').description('copy the data folder, also while its base runs').argument('<target>', 'folder to make')
+  withOptions(backup, ['data']).action(async (target: string, flags: Flags) => {
+    const store = await import('./store/backup.ts')
+    const copy = await store.backup(optionsFrom(flags).data, target)
+    process.stdout.write(`backed up revision ${copy.revision} with ${copy.blobs} blobs to ${copy.target}\n`)
+    process.stdout.write(`start a base on it: base start --data ${copy.target}\n`)
+  })
+  return base
+}
+
+const generalExamples = `
+Examples:
+  base start                             scenes on port 8080, control on 8081, state in ./.berth
+  base start --cells 4 --host 0.0.0.0    four serving processes, reachable from other machines
+  base status                            what runs, cell by cell
+  base backup /backups/monday            a copy that a base starts from with --data`
+
+const startExamples = `
+Every option can also be given by its variable or as a member of ${CONFIG_FILE} (in camelCase); a flag goes before the variable, the variable before the file.
+
+Examples:
+  base start --port 9000 --control-port 9001
+  BERTH_CELLS=4 base start
+  base start --config /etc/berth/base.json    where it says { "cells": 4, "data": "/var/lib/berth" }`
+
+type Flags = Readonly<Record<string, string | boolean | undefined>>
+
+/** Commander has a name of its own for each flag (`--cell-memory-mb` is `cellMemoryMb`). */
+const attributes = new Map(optionRows.map(row => [row.name, new Option(`${row.flag} <value>`).attributeName()]))
+
+function withOptions(command: Command, names?: readonly OptionName[]): Command {
+  for (const row of optionRows.filter(row => names?.includes(row.name) ?? true))
+    command.option(`${row.flag} <value>`, `${row.description} (default: ${row.default}; ${row.variable})`)
+  return command.option('--config <file>', `config file (default: ${CONFIG_FILE} if there is one; BERTH_CONFIG)`)
+}
+
+function optionsFrom(flags: Flags): Options {
+  const text = (attribute: string | undefined) => {
+    const value = attribute === undefined ? undefined : flags[attribute]
+    return typeof value === 'string' ? value : undefined
+  }
+  const given = Object.fromEntries(optionRows.map(row => [row.name, text(attributes.get(row.name))]))
+  return loadOptions(given, process.env, process.cwd(), text('config'))
+}
+
+async function printStatus(options: Options, json: boolean): Promise<void> {
+  const status = await fetchStatus(controlUrl(options), process.env.BERTH_TOKEN ?? readToken(options.data))
+  process.stdout.write(json ? `${JSON.stringify(status, null, 2)}\n` : renderStatus(status))
+}
+
+function controlUrl({ controlHost, controlPort }: Options): string {
+  const host = { '0.0.0.0': '127.0.0.1', '::': '::1' }[controlHost] ?? controlHost
+  return `http://${host.includes(':') ? `[${host}]` : host}:${controlPort}`
+}
+
+function readToken(data: string): string {
+  try {
+    return readFileSync(tokenPath(data), 'utf8').trim()
+  } catch (error) {
+    throw new CommandError(
+      `Cannot read a token: ${messageOf(error)}`,
+      'Set BERTH_TOKEN, or name the data folder of the base with --data.',
+      error,
+    )
+  }
+}
+
+type Json = Readonly<Record<string, unknown>>
+
+async function fetchStatus(url: string, token: string): Promise<Json> {
+  const request = { headers: { authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(STATUS_TIMEOUT_MS) }
+  const response = await fetch(`${url}/api/status`, request).catch((error: Error) => {
+    const fix = 'Start it with "base start", or name where it answers with --control-port and --control-host.'
+    throw new CommandError(`Cannot reach a base at ${url}: ${messageOf(error.cause ?? error)}`, fix, error)
+  })
+  const body = await response.json().catch((error: unknown) => {
+    throw new CommandError(`Cannot read the answer of ${url}: ${messageOf(error)}`, 'Check that --control-port is that of a base.', error)
+  })
+  if (response.ok) return body as Json
+  const problem = body as Json
+  throw new CommandError(
+    `Cannot read the status of ${url}: ${problem.detail ?? response.status}`,
+    String(problem.fix ?? 'Read the log of the base.'),
+  )
+}
+
+/** One table of the plain members, then one for each list. Members that the base adds later show without a change here. */
+export function renderStatus(status: Json): string {
+  const isList = (value: unknown): value is readonly Json[] =>
+    Array.isArray(value) && value.every(item => typeof item === 'object' && item !== null)
+  const members = Object.entries(status)
+  const plain = members.filter(([, value]) => !isList(value)).map(([name, value]) => [name, cellText(value)])
+  const lists = members.flatMap(([name, value]) => (isList(value) && value.length > 0 ? [`\n${name}\n${renderList(value)}`] : []))
+  return `${[renderTable([], plain), ...lists].join('\n')}\n`
+}
+
+function renderList(items: readonly Json[]): string {
+  const columns = [...new Set(items.flatMap(item => Object.keys(item)))]
+  return renderTable(
+    columns,
+    items.map(item => columns.map(column => cellText(item[column]))),
+  )
+}
+
+function renderTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const table = new Table({ head: [...head], style: { head: [], border: [] } })
+  table.push(...rows.map(row => [...row]))
+  return table.toString()
+}
+
+function cellText(value: unknown): string {
+  if (value === undefined || value === null) return '–'
+  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+}

@@ -1,0 +1,98 @@
+/** A process of the base that the supervisor started, and what it costs. */
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { promisify } from 'node:util'
+import { messageOf } from '../kernel/errors.ts'
+import type { Start } from '../wire/messages.ts'
+import type { RoleCommand } from '../wire/roles.ts'
+import type { ListenHandle } from './handle.ts'
+
+export interface Child<Out> {
+  /** 0 when the process could not be made. */
+  readonly pid: number
+  /** Dropped when the child is gone. */
+  send(message: Out): void
+  /** Ends it at once, whatever it does. */
+  kill(): void
+}
+
+export interface ChildEvents<In> {
+  onMessage(message: In): void
+  /** Called once, at a later turn than the start. `how` reads like "exit code 1" or "signal SIGKILL". */
+  onEnd(how: string): void
+}
+
+/** Node sends native handles as they are; its types do not say so. */
+interface HandleSender {
+  send(message: unknown, handle: ListenHandle | undefined, done: (error: Error | null) => void): boolean
+}
+
+/** Starts the process and sends it `start`, with the listening handle when there is one. Never throws: a process that cannot be made ends at once. */
+export function startChild<In, Out>(
+  command: RoleCommand,
+  start: Start,
+  handle: ListenHandle | undefined,
+  events: ChildEvents<In>,
+): Child<Out> {
+  const end = once(events.onEnd)
+  const child = spawnChild(command, error => end(messageOf(error)))
+  if (child?.pid === undefined) return { pid: 0, send: () => undefined, kill: () => undefined }
+  child.on('message', (message: unknown) => events.onMessage(message as In))
+  child.on('exit', (code, signal) => end(signal ? `signal ${signal}` : `exit code ${code}`))
+  // A message to a child that is gone fails; that it is gone comes by `exit`.
+  const send = (message: Start | Out, withHandle?: ListenHandle) => child.connected && child.send(message, withHandle, () => undefined)
+  send(start, handle)
+  return { pid: child.pid, send, kill: () => child.kill('SIGKILL') }
+}
+
+/** @param onFailure is called, later, when there is no process. Some failures come as an event, some are thrown. */
+function spawnChild(command: RoleCommand, onFailure: (error: unknown) => void): (ChildProcess & HandleSender) | undefined {
+  try {
+    const child = spawn(process.execPath, command.args, { env: command.env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    child.on('error', error => child.pid === undefined && onFailure(error))
+    return child as ChildProcess & HandleSender
+  } catch (error) {
+    setImmediate(onFailure, error)
+    return undefined
+  }
+}
+
+function once(call: (how: string) => void): (how: string) => void {
+  let called = false
+  return how => {
+    if (!called) call(how)
+    called = true
+  }
+}
+
+/**
+ * Resident MB by process id, seen from outside, because a process in trouble does not tell. What cannot be read is left out,
+ * and where there is no `ps` (Windows) memory is not watched.
+ */
+export async function residentMB(pids: readonly number[]): Promise<Map<number, number>> {
+  const readings = process.platform === 'linux' ? pids.map(readProc) : await readPs(pids)
+  return new Map(readings.filter(reading => reading !== undefined))
+}
+
+function readProc(pid: number): [number, number] | undefined {
+  try {
+    const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+    return kilobytes === undefined ? undefined : [pid, megabytes(kilobytes)]
+  } catch {
+    // It ended since it was listed.
+    return undefined
+  }
+}
+
+async function readPs(pids: readonly number[]): Promise<[number, number][]> {
+  if (process.platform === 'win32' || pids.length === 0) return []
+  try {
+    const { stdout } = await promisify(execFile)('ps', ['-o', 'pid=,rss=', '-p', pids.join(',')])
+    return [...stdout.matchAll(/(\d+)\s+(\d+)/g)].map(([, pid, kilobytes]) => [Number(pid), megabytes(kilobytes ?? '0')])
+  } catch {
+    // ps fails when none of them lives any more.
+    return []
+  }
+}
+
+const megabytes = (kilobytes: string): number => Math.round(Number(kilobytes) / 1024)

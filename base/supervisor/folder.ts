@@ -1,0 +1,70 @@
+/** The data folder: there, writable, and this base's alone. */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { BerthError, messageOf } from '../kernel/errors.ts'
+import { lockPath } from '../wire/paths.ts'
+
+export interface FolderLock {
+  /** Idempotent. */
+  release(): void
+}
+
+/** `SQLITE_BUSY` */
+const BUSY = 5
+
+/**
+ * Makes the folder if it is missing (readable by its owner only) and locks it. The lock is the kernel's and ends with the process, however that ends.
+ * @throws {BerthError} `DATA_UNWRITABLE`, or at once `DATA_LOCKED` while another base has it.
+ */
+export function lockFolder(data: string): FolderLock {
+  probeFolder(data)
+  const lock = openLock(data)
+  const holder = holderPath(data)
+  writeFileSync(holder, `${process.pid}\n`)
+  return {
+    release: () => {
+      if (!lock.isOpen) return
+      rmSync(holder, { force: true })
+      lock.close()
+    },
+  }
+}
+
+/** Names the process that has the lock, for the message to the next; not the lock itself. */
+const holderPath = (data: string): string => `${lockPath(data)}.pid`
+
+function probeFolder(data: string): void {
+  const probe = join(data, `.probe-${process.pid}`)
+  try {
+    mkdirSync(data, { recursive: true, mode: 0o700 })
+    writeFileSync(probe, '')
+    rmSync(probe)
+  } catch (error) {
+    throw new BerthError('DATA_UNWRITABLE', `Cannot write to the data folder "${data}": ${messageOf(error)}`, { cause: error })
+  }
+}
+
+function openLock(data: string): DatabaseSync {
+  try {
+    const lock = new DatabaseSync(lockPath(data))
+    lock.exec('BEGIN EXCLUSIVE')
+    return lock
+  } catch (error) {
+    if ((error as { errcode?: number }).errcode === BUSY) throw lockedError(data, error)
+    throw new BerthError('DATA_UNWRITABLE', `Cannot lock the data folder "${data}": ${messageOf(error)}`, { cause: error })
+  }
+}
+
+function lockedError(data: string, cause: unknown): BerthError {
+  return new BerthError('DATA_LOCKED', `Cannot use the data folder "${data}": another base${holderOf(data)} runs on it`, { cause })
+}
+
+function holderOf(data: string): string {
+  try {
+    return ` (process ${readFileSync(holderPath(data), 'utf8').trim()})`
+  } catch {
+    // The other base may be between taking the lock and writing this.
+    return ''
+  }
+}

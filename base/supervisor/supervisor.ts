@@ -1,0 +1,146 @@
+/** The small process that must not fail: owns the listening handle; starts, watches and replaces the others; nothing else. */
+import { constants } from 'node:os'
+import { limits } from '../kernel/limits.ts'
+import { createLog, type Logger } from '../kernel/log.ts'
+import type { Options } from '../kernel/options.ts'
+import { Fleet } from './fleet.ts'
+import { type FolderLock, lockFolder } from './folder.ts'
+import { bindHandle, type ListenHandle, probePort } from './handle.ts'
+import { Keeper } from './keeper.ts'
+
+export interface Base {
+  /** Where scenes answer, also when the system chose it. */
+  readonly port: number
+  readonly controlPort: number
+  /** Resolves when every cell is ready for the first time; never rejects, and stays pending when the base stops before. */
+  readonly ready: Promise<void>
+  /** Drains and ends all other processes within `limits.shutdownMsMax`. Idempotent. */
+  stop(): Promise<void>
+}
+
+/**
+ * Makes this process the supervisor of a base. A first SIGTERM, SIGINT or SIGHUP stops the base and exits 0, a second exits at once with 128 + its number.
+ * @param entry another file than `base/main.ts` to start the other processes with.
+ * @returns when the keeper is ready and the cells are starting.
+ * @throws {BerthError} what an operator has to mend (`DATA_LOCKED`, `DATA_UNWRITABLE`, `PORT_TAKEN`, `PORT_DENIED`, what the keeper refuses); nothing is left running.
+ */
+export async function startBase(options: Options, entry?: string): Promise<Base> {
+  const lock = lockFolder(options.data)
+  try {
+    await probePort('--port', options.port, options.host)
+    await probePort('--control-port', options.controlPort, options.controlHost)
+    const { handle, port } = await bindHandle('--port', options.port, options.host)
+    return await new Supervisor({ ...options, port }, handle, lock, entry).start()
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+}
+
+const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+
+class Supervisor {
+  readonly #options: Options
+  readonly #handle: ListenHandle
+  readonly #lock: FolderLock
+  readonly #log: Logger
+  readonly #fleet: Fleet
+  readonly #keeper: Keeper
+  readonly #ready = Promise.withResolvers<void>()
+  readonly #empty = Promise.withResolvers<void>()
+  #controlPort = 0
+  #announced = false
+  #tellDue = false
+  #ticks: NodeJS.Timeout | undefined
+  #stopped: Promise<void> | undefined
+  #signalAt = Number.NEGATIVE_INFINITY
+
+  constructor(options: Options, handle: ListenHandle, lock: FolderLock, entry: string | undefined) {
+    this.#options = options
+    this.#handle = handle
+    this.#lock = lock
+    this.#log = createLog('base', options.logLevel)
+    const shared = { options, entry, log: this.#log }
+    this.#fleet = new Fleet({ ...shared, handle, onChange: () => this.#onFleetChange() })
+    this.#keeper = new Keeper({ ...shared, onRetire: cell => this.#fleet.retire(cell), onReady: () => this.#tellKeeper() })
+  }
+
+  async start(): Promise<Base> {
+    for (const signal of signals) process.on(signal, () => this.#onSignal(signal))
+    try {
+      this.#controlPort = await this.#keeper.start()
+    } catch (error) {
+      this.#keeper.kill()
+      this.#handle.close()
+      throw error
+    }
+    if (!this.#stopped) this.#startTicking()
+    return { port: this.#options.port, controlPort: this.#controlPort, ready: this.#ready.promise, stop: () => this.stop() }
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#drain()
+    return this.#stopped
+  }
+
+  #startTicking(): void {
+    const tick = () => void this.#fleet.tick().then(() => this.#tellKeeper())
+    tick()
+    this.#ticks = setInterval(tick, limits.heartbeatMs)
+  }
+
+  /** The keeper goes last, so that what the cells measured until their end still arrives. */
+  async #drain(): Promise<void> {
+    this.#log.info('base stopping')
+    const deadline = setTimeout(() => {
+      this.#log.warn(`base kills what is left after ${limits.shutdownMsMax} ms`)
+      this.#killAll()
+    }, limits.shutdownMsMax)
+    // New connections are refused from here on once the cells have closed theirs, not left waiting in a queue that nobody reads.
+    this.#handle.close()
+    this.#fleet.stop()
+    if (!this.#fleet.empty) await this.#empty.promise
+    await this.#keeper.stop()
+    clearTimeout(deadline)
+    clearInterval(this.#ticks)
+    this.#lock.release()
+    this.#log.info('base stopped')
+  }
+
+  #killAll(): void {
+    this.#fleet.kill()
+    this.#keeper.kill()
+  }
+
+  #onSignal(signal: (typeof signals)[number]): void {
+    const time = performance.now()
+    const echo = time - this.#signalAt < limits.signalDebounceMs
+    this.#signalAt = time
+    if (echo) return
+    if (!this.#stopped) return void this.stop().then(() => process.exit(0))
+    this.#log.warn({ signal }, 'base exits at once')
+    this.#killAll()
+    process.exit(128 + constants.signals[signal])
+  }
+
+  #onFleetChange(): void {
+    if (this.#fleet.empty && this.#stopped) this.#empty.resolve()
+    if (this.#fleet.allReady && !this.#announced) this.#announce()
+    if (this.#tellDue) return
+    // A change seldom comes alone.
+    this.#tellDue = true
+    setImmediate(() => this.#tellKeeper())
+  }
+
+  #announce(): void {
+    this.#announced = true
+    const { port, host, controlHost, cells } = this.#options
+    this.#log.info({ port, host, controlPort: this.#controlPort, controlHost, cells }, 'base ready')
+    this.#ready.resolve()
+  }
+
+  #tellKeeper(): void {
+    this.#tellDue = false
+    this.#keeper.tellCells(this.#fleet.statuses)
+  }
+}
