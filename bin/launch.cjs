@@ -31,10 +31,12 @@ function fail(message) {
   process.exit(1)
 }
 
+/** What a process needs that may load isolated-vm. */
+const hostFlags = ['--no-node-snapshot', '--disable-warning=ExperimentalWarning']
+
 /** Runs `entry` (a path inside the project) with `args`; this process ends as the child ends. */
-function launch(entry, args) {
-  const flags = ['--no-node-snapshot', '--disable-warning=ExperimentalWarning']
-  const child = spawn(runtime(), [...flags, path.resolve(root, entry), ...args], { stdio: 'inherit' })
+function launch(entry, args, flags = hostFlags, env = process.env) {
+  const child = spawn(runtime(), [...flags, path.resolve(root, entry), ...args], { stdio: 'inherit', env })
   // A terminal sends Ctrl-C to the whole process group, so the child has it already; forwarding would deliver it twice.
   process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'))
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))

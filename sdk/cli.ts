@@ -1,0 +1,194 @@
+/** `sdk`: the whole command line on one screen. The code of a command is loaded when that command runs. */
+import { Command, CommanderError, Option } from 'commander'
+import pc from 'picocolors'
+import manifest from '../package.json' with { type: 'json' }
+import type { InvokeOptions } from './commands/invoke.ts'
+import type { PublishOptions } from './commands/publish.ts'
+import type { CreateTokenOptions } from './commands/token.ts'
+import type { CreateOptions } from './commands/version.ts'
+import type { CommonOptions, Context } from './context.ts'
+import { exitCodes, RefusedError, SdkError } from './errors.ts'
+
+const EXIT_CODES = 'Exit codes: 0 done · 1 refused by the base, or a fault in the module · 2 wrong usage · 3 no base answers'
+
+const sdk = new Command('sdk')
+  .description('Write, publish and run algorithm modules on a Berth base.')
+  .version(manifest.version)
+  .exitOverride()
+  .configureOutput({ outputError: () => {} })
+  .addHelpText('after', `\n${EXIT_CODES}\nHelp on a command: sdk publish --help`)
+
+command(sdk, 'publish <folders...>', 'Bundle modules, publish them, and bring them online in scenes', [
+  ['sdk publish modules/rank-lr', 'publish the version that its package.json names'],
+  ['sdk publish modules/rank-lr --bump patch --scene fashion-men --as baseline', 'raise the version, publish it, live at once'],
+  ['sdk publish modules/rank-lr --scene fashion-men fashion-women', 'a new version of both scenes, which answers when pinned'],
+])
+  .option('--scene <id...>', 'make a new version of these scenes with the modules in it')
+  .addOption(new Option('--as <kind>', 'what the new versions become').choices(['baseline']))
+  .addOption(new Option('--bump <part>', 'raise the version in package.json first').choices(['patch', 'minor', 'major']))
+  .option('--label <text>', 'a note on the new versions')
+  .option('--reason <text>', 'why, for the audit log')
+  .option('--dry-run', 'bundle and check only; send nothing')
+  .action(async (folders: string[], options: PublishOptions & CommonOptions) => {
+    const { publish } = await import('./commands/publish.ts')
+    await publish(await context(options), folders, options)
+  })
+
+command(sdk, 'modules [name]', 'List the published modules, or the versions of one', [
+  ['sdk modules'],
+  ['sdk modules rank-lr --json'],
+]).action(async (name: string | undefined, options: CommonOptions) => {
+  const { listModules } = await import('./commands/modules.ts')
+  await listModules(await context(options), name)
+})
+
+const scene = group(sdk, 'scene', 'List, show and define scenes')
+command(scene, 'list', 'List the scenes', [['sdk scene list']]).action(async (options: CommonOptions) => {
+  const { listScenes } = await import('./commands/scene.ts')
+  await listScenes(await context(options))
+})
+command(scene, 'show <id>', 'Print the definition of a scene', [['sdk scene show fashion-men > scene.json']]).action(
+  async (id: string, options: CommonOptions) => {
+    const { showScene } = await import('./commands/scene.ts')
+    await showScene(await context(options), id)
+  },
+)
+command(scene, 'apply <files...>', 'Define scenes from JSON files, or change them', [
+  ['sdk scene apply fixtures/scenes/fashion-men.json'],
+  ['sdk scene apply fixtures/scenes/*.json', 'all are checked before the first is applied'],
+]).action(async (files: string[], options: CommonOptions) => {
+  const { applyScenes } = await import('./commands/scene.ts')
+  await applyScenes(await context(options), files)
+})
+
+const version = group(sdk, 'version', 'List and make versions of a scene, and choose its baseline')
+command(version, 'list <scene>', 'List the versions of a scene', [['sdk version list fashion-men']]).action(
+  async (id: string, options: CommonOptions) => {
+    const { listVersions } = await import('./commands/version.ts')
+    await listVersions(await context(options), id)
+  },
+)
+command(version, 'create <scene>', 'Make a version: the baseline with the named modules replaced', [
+  ['sdk version create fashion-men --as baseline', 'the first version of a scene, live at once'],
+  ['sdk version create fashion-men --module rank-lr@1.1.0', 'like the baseline, with this module'],
+  ['sdk version create fashion-men --from v2 --resolve', 'like v2, with the newest modules in the ranges of the scene'],
+])
+  .option('--module <name@version...>', 'published modules to put in')
+  .option('--from <version>', 'the version to start from (default: the baseline)')
+  .option('--resolve', 'resolve every range of the scene again')
+  .addOption(new Option('--as <kind>', 'what the new version becomes').choices(['baseline']))
+  .option('--label <text>', 'a note on the version')
+  .option('--reason <text>', 'why, for the audit log')
+  .action(async (id: string, { json, base, token, ...options }: CreateOptions & CommonOptions) => {
+    const { createVersion } = await import('./commands/version.ts')
+    await createVersion(await context({ json, base, token }), id, options)
+  })
+command(version, 'baseline <scene> <version>', 'Let a version answer from now on, on every cell', [
+  ['sdk version baseline fashion-men v3 --reason "v4 is slow"', 'also the way back'],
+])
+  .option('--reason <text>', 'why, for the audit log')
+  .action(async (id: string, to: string, options: { reason?: string } & CommonOptions) => {
+    const { setBaseline } = await import('./commands/version.ts')
+    await setBaseline(await context(options), id, to, options)
+  })
+
+command(sdk, 'invoke <scene>', 'Call a scene and show the answer; without --data and --file it reads standard input', [
+  ['sdk invoke fashion-men --file fixtures/requests/fashion-men.json --unit u1'],
+  [`sdk invoke fashion-men --data '{"user":{}}' --version v3`, 'ask a version that is not the baseline'],
+])
+  .option('--data <json>', 'the body')
+  .option('--file <path>', 'a file with the body, - for standard input')
+  .option('--unit <id>', 'the unit id')
+  .option('--version <version>', 'pin this version; the token needs the right "pin"')
+  .option('--header <name:value...>', 'more headers')
+  .option('--url <url>', 'where the scenes answer (default: what the base says)')
+  .action(async (id: string, options: InvokeOptions & CommonOptions) => {
+    const { invoke } = await import('./commands/invoke.ts')
+    await invoke(await context(options), id, options)
+  })
+
+const token = group(sdk, 'token', 'List, make and revoke tokens')
+command(token, 'list', 'List the tokens; what they are is not stored', [['sdk token list']]).action(async (options: CommonOptions) => {
+  const { listTokens } = await import('./commands/token.ts')
+  await listTokens(await context(options))
+})
+command(token, 'create', 'Make a token and print it, once', [
+  ['sdk token create --right publish --label "CI of the ranking team"'],
+  ['sdk token create --right call pin'],
+])
+  .addOption(new Option('--right <right...>', 'what it may do').choices(['call', 'pin', 'publish', 'admin']).makeOptionMandatory())
+  .option('--label <text>', 'whose it is')
+  .action(async (options: CreateTokenOptions & CommonOptions) => {
+    const { createToken } = await import('./commands/token.ts')
+    await createToken(await context(options), options)
+  })
+command(token, 'revoke <id>', 'Revoke a token', [['sdk token revoke t-3f9a']]).action(async (id: string, options: CommonOptions) => {
+  const { revokeToken } = await import('./commands/token.ts')
+  await revokeToken(await context(options), id)
+})
+
+command(sdk, 'schema', 'Print the JSON Schema of a scene, for completion in an editor', [
+  ['sdk schema > scene.schema.json', 'then add "$schema": "./scene.schema.json" to scene files'],
+]).action(async () => {
+  const { printSchema } = await import('./commands/schema.ts')
+  printSchema()
+})
+
+await run(process.argv)
+
+type Example = readonly [line: string, meaning?: string]
+
+function group(parent: Command, name: string, description: string): Command {
+  return parent.command(name).description(description)
+}
+
+function command(parent: Command, usage: string, description: string, examples: readonly Example[]): Command {
+  const lines = examples.map(([line, meaning]) => (meaning === undefined ? `  ${line}` : `  ${line}\n      ${meaning}`))
+  return parent
+    .command(usage)
+    .description(description)
+    .option('--json', 'print one JSON document on standard output, and nothing else')
+    .option('--base <url>', 'control URL of the base (default: BERTH_BASE, else http://127.0.0.1:8081)')
+    .option('--token <token>', 'token to send (default: BERTH_TOKEN, else the token in ./.berth)')
+    .addHelpText('after', `\nExamples:\n${lines.join('\n')}\n\n${EXIT_CODES}`)
+}
+
+async function context(options: CommonOptions): Promise<Context> {
+  const { createContext } = await import('./context.ts')
+  return createContext(options)
+}
+
+async function run(argv: readonly string[]): Promise<void> {
+  // Whoever reads the output may have seen enough, as in "sdk schema | head".
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.refused))
+  try {
+    await sdk.parseAsync(argv)
+  } catch (thrown) {
+    if (thrown instanceof CommanderError && thrown.exitCode === 0) return
+    const error = thrown instanceof CommanderError ? usageError(thrown) : thrown
+    if (!(error instanceof SdkError)) throw error
+    if (argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: asDocument(error) }, null, 2)}\n`)
+    if (error.message !== '') process.stderr.write(`${asText(error)}\n`)
+    process.exitCode = error.exit
+  }
+}
+
+/** Help that was printed because the command was incomplete says everything: its error has no message. */
+function usageError({ code, message }: CommanderError): SdkError {
+  const text = code === 'commander.help' ? '' : message.replace(/^error: /, '').replace('\n', ' ')
+  return new SdkError('USAGE', text.charAt(0).toUpperCase() + text.slice(1), { hint: 'See --help.', exit: exitCodes.usage })
+}
+
+function asDocument(error: SdkError): object {
+  if (error instanceof RefusedError) return error.problem
+  const { code, message, hint, details } = error
+  return { code, detail: message, fix: hint, details }
+}
+
+function asText({ message, code, hint, details }: SdkError): string {
+  const colors = pc.createColors(process.stderr.isTTY && !process.env.NO_COLOR && process.env.TERM !== 'dumb')
+  const lines = [`${colors.red('✖')} ${message} ${colors.dim(code)}`]
+  if (details !== undefined) lines.push('', details, '')
+  if (hint !== undefined) lines.push(`  ${hint}`)
+  return lines.join('\n')
+}

@@ -1,0 +1,305 @@
+/** A typed client of a base: its control API, and its scenes. */
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { ErrorCode } from '../base/kernel/errors.ts'
+import { messageOf } from '../base/kernel/errors.ts'
+import type { Lock, ModuleManifest, Right, SceneDefinition, VersionRecord } from '../base/traffic/schema.ts'
+import { tokenPath } from '../base/wire/paths.ts'
+import { exitCodes, type RefusalProblem, RefusedError, SdkError } from './errors.ts'
+
+export const DEFAULT_BASE = 'http://127.0.0.1:8081'
+
+export interface ClientOptions {
+  /** URL of the control API. @default the environment variable BERTH_BASE, else `http://127.0.0.1:8081` */
+  readonly base?: string | undefined
+  /** @default the environment variable BERTH_TOKEN, else what is in the file `token` of the data folder BERTH_DATA, else `./.berth` */
+  readonly token?: string | undefined
+}
+
+export interface PublishedModule extends ModuleManifest {
+  readonly publishedAt: string
+  readonly publishedBy: string
+}
+
+export interface SceneState {
+  readonly definition: SceneDefinition
+  /** Null until the first version is made baseline. */
+  readonly baseline: string | null
+  /** Goes into the `revision` of the next write. */
+  readonly revision: number
+}
+
+export interface NewVersion {
+  /** `name@version` of published modules that replace those of the same name. */
+  readonly modules?: readonly string[]
+  /** The version whose lock it starts from. @default the baseline */
+  readonly from?: string
+  /** Resolves every range of the group again. */
+  readonly resolve?: boolean
+  readonly label?: string
+  readonly as?: 'baseline'
+  readonly reason?: string
+}
+
+export interface CreatedVersion {
+  readonly version: VersionRecord
+  readonly lock: Lock
+  readonly baseline: string | null
+  /** Milliseconds each step took in the base. */
+  readonly timings: Readonly<Record<string, number>>
+}
+
+export interface TokenInfo {
+  readonly id: string
+  readonly label: string
+  readonly rights: readonly Right[]
+  readonly createdAt: string
+  readonly createdBy: string
+}
+
+export interface BaseStatus {
+  /** Where the scenes answer. */
+  readonly port: number
+  readonly [member: string]: unknown
+}
+
+export interface Invocation {
+  /** JSON text. */
+  readonly body: string
+  readonly unit?: string | undefined
+  /** Pins a version; needs a token with the right "pin". */
+  readonly version?: string | undefined
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** URL of the scene port. @default the host of the base with the port that its status names */
+  readonly url?: string | undefined
+}
+
+export interface InvocationAnswer {
+  readonly status: number
+  readonly version: string | undefined
+  readonly because: string | undefined
+  readonly requestId: string | undefined
+  /** From sending the request to having the whole answer. */
+  readonly durationMs: number
+  readonly body: unknown
+}
+
+export interface AuditEntry {
+  readonly revision: number
+  readonly at: string
+  readonly who: string
+  readonly action: string
+  readonly target: string
+  readonly reason?: string
+  readonly before: unknown
+  readonly after: unknown
+}
+
+/**
+ * Every method
+ * @throws RefusedError when the base refuses, with its problem document; SdkError BASE_UNREACHABLE when no base answers, and
+ * ANSWER_UNEXPECTED when what answers is no base.
+ */
+export interface Client {
+  /** URL of the control API. */
+  readonly base: URL
+  hasBlob(digest: string): Promise<boolean>
+  putBlob(digest: string, bytes: string): Promise<void>
+  /** `created` is false when the same version with the same bytes was there already. */
+  publishModule(manifest: ModuleManifest): Promise<{ readonly created: boolean; readonly name: string; readonly version: string }>
+  modules(name?: string): Promise<readonly PublishedModule[]>
+  scenes(): Promise<readonly SceneState[]>
+  scene(id: string): Promise<SceneState>
+  /** @param revision what `scene` said it was, undefined for a new scene; REVISION_CONFLICT when it is another by now. */
+  putScene(definition: SceneDefinition, revision: number | undefined): Promise<SceneState>
+  versions(scene: string): Promise<readonly VersionRecord[]>
+  createVersion(scene: string, request: NewVersion): Promise<CreatedVersion>
+  setBaseline(scene: string, version: string, reason?: string): Promise<void>
+  tokens(): Promise<readonly TokenInfo[]>
+  /** The only time the base tells the token itself. */
+  createToken(rights: readonly Right[], label: string): Promise<TokenInfo & { readonly token: string }>
+  revokeToken(id: string): Promise<void>
+  audit(limit: number): Promise<readonly AuditEntry[]>
+  status(): Promise<BaseStatus>
+  retireCell(cell: number): Promise<void>
+  /** Calls a scene. */
+  invoke(scene: string, invocation: Invocation): Promise<InvocationAnswer>
+}
+
+/** @throws SdkError USAGE when `base` is no URL; no request is made yet. */
+export function createClient(options: ClientOptions = {}): Client {
+  const base = parseBase(options.base ?? process.env.BERTH_BASE ?? DEFAULT_BASE)
+  const call = caller(base, options.token ?? process.env.BERTH_TOKEN ?? savedToken())
+  const json = async <T>(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<T> =>
+    (await call(new URL(path, base), { method, ...(body === undefined ? {} : { body: JSON.stringify(body) }), headers: headers ?? {} }))
+      .body as T
+  const client: Client = {
+    base,
+    hasBlob: async digest => {
+      const { status } = await call(new URL(`/api/blobs/${digest}`, base), { method: 'HEAD' }, [404])
+      return status !== 404
+    },
+    putBlob: async (digest, bytes) => {
+      const headers = { 'content-type': 'application/octet-stream' }
+      await call(new URL(`/api/blobs/${digest}`, base), { method: 'PUT', body: bytes, headers })
+    },
+    publishModule: manifest => json('POST', '/api/modules', { manifest }),
+    modules: name => json('GET', name === undefined ? '/api/modules' : `/api/modules?name=${encodeURIComponent(name)}`),
+    scenes: () => json('GET', '/api/scenes'),
+    scene: id => json('GET', scenePath(id)),
+    putScene: (definition, revision) =>
+      json(
+        'PUT',
+        scenePath(definition.id),
+        definition,
+        revision === undefined ? { 'if-none-match': '*' } : { 'if-match': `"${revision}"` },
+      ),
+    versions: scene => json('GET', `${scenePath(scene)}/versions`),
+    createVersion: (scene, request) => json('POST', `${scenePath(scene)}/versions`, request),
+    setBaseline: (scene, version, reason) =>
+      json('PUT', `${scenePath(scene)}/baseline`, { version, ...(reason === undefined ? {} : { reason }) }),
+    tokens: () => json('GET', '/api/tokens'),
+    createToken: (rights, label) => json('POST', '/api/tokens', { rights, label }),
+    revokeToken: id => json('DELETE', `/api/tokens/${encodeURIComponent(id)}`),
+    audit: limit => json('GET', `/api/audit?limit=${limit}`),
+    status: () => json('GET', '/api/status'),
+    retireCell: cell => json('POST', `/api/cells/${cell}/retire`),
+    invoke: async (scene, invocation) => {
+      const url = invocation.url === undefined ? await sceneUrl(client) : parseBase(invocation.url)
+      return invokeAt(call, new URL(`/scenes/${encodeURIComponent(scene)}`, url), invocation)
+    },
+  }
+  return client
+}
+
+const scenePath = (id: string): string => `/api/scenes/${encodeURIComponent(id)}`
+
+function parseBase(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url?.protocol === 'http:' || url?.protocol === 'https:') return url
+  throw new SdkError('USAGE', `Cannot use "${text}" as the URL of a base: it is no http URL`, {
+    hint: `Write it like ${DEFAULT_BASE}.`,
+    exit: exitCodes.usage,
+  })
+}
+
+/** The token that the first start of a base left in its data folder, when this runs beside it. */
+function savedToken(): string | undefined {
+  try {
+    return readFileSync(tokenPath(resolve(process.env.BERTH_DATA ?? '.berth')), 'utf8').trim()
+  } catch {
+    // Not on the machine of the base, or not its user: calls go without a token, and the base says which right they lack.
+    return undefined
+  }
+}
+
+async function sceneUrl(client: Client): Promise<URL> {
+  const { port } = await client.status()
+  const url = new URL(client.base)
+  url.port = String(port)
+  return url
+}
+
+async function invokeAt(call: Call, url: URL, { body, unit, version, headers }: Invocation): Promise<InvocationAnswer> {
+  const startedAt = performance.now()
+  const answer = await call(url, {
+    method: 'POST',
+    body,
+    headers: {
+      ...(unit === undefined ? {} : { 'x-unit-id': asHeader(unit) }),
+      ...(version === undefined ? {} : { 'x-scene-version': version }),
+      ...headers,
+    },
+  })
+  return {
+    status: answer.status,
+    version: answer.headers.get('x-scene-version') ?? undefined,
+    because: answer.headers.get('x-scene-because') ?? undefined,
+    requestId: answer.headers.get('x-request-id') ?? undefined,
+    durationMs: performance.now() - startedAt,
+    body: answer.body,
+  }
+}
+
+/** UTF-8 in a header, which fetch takes byte by byte. */
+function asHeader(text: string): string {
+  return Buffer.from(text).toString('latin1')
+}
+
+// HTTP
+
+interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  /** Undefined when there was none. */
+  readonly body: unknown
+}
+
+interface Request {
+  readonly method: string
+  readonly body?: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+type Call = (url: URL, request: Request, expected?: readonly number[]) => Promise<Answer>
+
+/** @returns a function that resolves with what is 2xx or `expected`, and throws what is not. */
+function caller(base: URL, token: string | undefined): Call {
+  return async (url, { method, body, headers = {} }, expected = []) => {
+    const request = {
+      method,
+      headers: {
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body }),
+    }
+    const [response, text] = await send(url, base, request)
+    const answer = { status: response.status, headers: response.headers, body: parse(text) }
+    if (response.ok || expected.includes(response.status)) {
+      if (text !== '' && answer.body === undefined) throw unexpected(url, response, text)
+      return answer
+    }
+    if (isProblem(answer.body)) throw new RefusedError(answer.body)
+    throw unexpected(url, response, text)
+  }
+}
+
+async function send(url: URL, base: URL, request: RequestInit): Promise<[Response, string]> {
+  try {
+    const response = await fetch(url, request)
+    return [response, await response.text()]
+  } catch (error) {
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
+    throw new SdkError('BASE_UNREACHABLE', `No base answers at ${url.origin}: ${messageOf(cause) || 'the connection failed'}`, {
+      hint: url.origin === base.origin ? 'Start one with "npm start", or name it with --base.' : 'Name where its scenes answer with --url.',
+      exit: exitCodes.unreachable,
+      cause: error,
+    })
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return text === '' ? undefined : JSON.parse(text)
+  } catch {
+    // The caller sees that there was text and no value.
+    return undefined
+  }
+}
+
+function isProblem(body: unknown): body is RefusalProblem & { readonly code: ErrorCode } {
+  return typeof body === 'object' && body !== null && 'code' in body && 'detail' in body && typeof body.detail === 'string'
+}
+
+function unexpected(url: URL, response: Response, text: string): SdkError {
+  return new SdkError(
+    'ANSWER_UNEXPECTED',
+    `Cannot understand what ${url.href} answered: it is no answer of a base (HTTP ${response.status})`,
+    {
+      hint: 'Check with --base that the URL is that of the control API of a base.',
+      ...(text === '' ? {} : { details: text.slice(0, 500) }),
+    },
+  )
+}

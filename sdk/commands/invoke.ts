@@ -1,0 +1,57 @@
+/** `sdk invoke`: calls a scene and shows the answer and who gave it. */
+import { readFile } from 'node:fs/promises'
+import { text } from 'node:stream/consumers'
+import { messageOf } from '../../base/kernel/errors.ts'
+import type { InvocationAnswer } from '../client.ts'
+import type { Context } from '../context.ts'
+import { exitCodes, SdkError } from '../errors.ts'
+import { colorsFor } from '../output.ts'
+
+export interface InvokeOptions {
+  readonly data?: string
+  readonly file?: string
+  readonly unit?: string
+  readonly version?: string
+  readonly header?: readonly string[]
+  readonly url?: string
+}
+
+/** The answer goes to standard output, the line about it to standard error, so that the answer can be piped. */
+export async function invoke({ client, out }: Context, scene: string, options: InvokeOptions): Promise<void> {
+  const { unit, version, url } = options
+  const headers = parseHeaders(options.header ?? [])
+  const answer = await client.invoke(scene, { body: await readBody(options), unit, version, url, headers })
+  out.result(answer)
+  out.say(JSON.stringify(answer.body, null, 2))
+  process.stderr.write(`${describeAnswer(answer)}\n`)
+}
+
+function describeAnswer({ status, version, because, durationMs, requestId }: InvocationAnswer): string {
+  const colors = colorsFor(process.stderr)
+  return `${colors.green(String(status))} ${version} ${colors.dim(`because ${because} · ${durationMs.toFixed(1)} ms · request ${requestId}`)}`
+}
+
+async function readBody({ data, file }: InvokeOptions): Promise<string> {
+  if (data !== undefined && file !== undefined) throw usage('Cannot take both --data and --file', 'Give one of them.')
+  if (data !== undefined) return data
+  if (file === undefined && process.stdin.isTTY) return '{}'
+  if (file === undefined || file === '-') return text(process.stdin)
+  return readFile(file, 'utf8').catch(error => {
+    throw new SdkError('FILE_UNREADABLE', `Cannot read "${file}": ${messageOf(error)}`, { hint: 'Check the path.', cause: error })
+  })
+}
+
+function parseHeaders(headers: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    headers.map(header => {
+      const [, name, value] = /^([^:\s]+):\s*(.*)$/.exec(header) ?? []
+      if (name === undefined || value === undefined)
+        throw usage(`Cannot send the header "${header}": it has no name`, 'Write it as "name: value".')
+      return [name, value]
+    }),
+  )
+}
+
+function usage(message: string, hint: string): SdkError {
+  return new SdkError('USAGE', message, { hint, exit: exitCodes.usage })
+}

@@ -1,0 +1,146 @@
+/** `sdk publish`: bundle, check, upload, publish, and bring it online in scenes. */
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import semver from 'semver'
+import { type Bundle, bundleModule } from '../bundle.ts'
+import type { Client } from '../client.ts'
+import type { Context } from '../context.ts'
+import { SdkError } from '../errors.ts'
+import { colorsFor, formatBytes, type Output, timed } from '../output.ts'
+import { publishBundle, type SceneUpdate, updateScene, uploadBundle } from '../publish.ts'
+
+export type Bump = 'patch' | 'minor' | 'major'
+
+export interface PublishOptions {
+  readonly scene?: readonly string[]
+  readonly as?: 'baseline'
+  readonly bump?: Bump
+  readonly label?: string
+  readonly reason?: string
+  readonly dryRun?: boolean
+}
+
+interface PublishedModule {
+  readonly name: string
+  readonly version: string
+  /** sha256 of the bundle, hex. */
+  readonly bundle: string
+  readonly bytes: number
+  /** False when the base had exactly this already, or on a dry run. */
+  readonly created: boolean
+  readonly timingsMs: Readonly<Record<string, number>>
+}
+
+interface OnlineScene extends SceneUpdate {
+  readonly scene: string
+  readonly timingsMs: Readonly<Record<string, number>>
+}
+
+/** Modules first, all of them; then each scene once, with all of them replaced together. */
+export async function publish({ client, out }: Context, folders: readonly string[], options: PublishOptions): Promise<void> {
+  const send = options.dryRun ? pretend : (bundle: Bundle) => sendBundle(client, out, bundle)
+  const modules: PublishedModule[] = []
+  for (const folder of folders) modules.push(await publishFolder(out, folder, options, send))
+  const scenes: OnlineScene[] = []
+  if (!options.dryRun) for (const scene of options.scene ?? []) scenes.push(await bringOnline(client, out, scene, modules, options))
+  for (const line of options.dryRun ? ['Nothing was sent: this was a dry run.'] : nextLines(modules, scenes)) out.next(line)
+  out.result({ modules, scenes })
+}
+
+type Send = (bundle: Bundle) => Promise<Pick<PublishedModule, 'created' | 'timingsMs'>>
+
+const pretend: Send = async () => ({ created: false, timingsMs: {} })
+
+async function publishFolder(out: Output, folder: string, { bump, dryRun }: PublishOptions, send: Send): Promise<PublishedModule> {
+  const [bundle, bundleMs] = await timed(() => bundleModule(folder, { color: colorsFor(process.stderr).isColorSupported }))
+  const { name, version } = bundle.manifest
+  const next = bump === undefined ? version : nextVersion(version, bump)
+  out.say(next === version ? `${name} ${version}` : `${name} ${next} (was ${version})`)
+  out.done('bundle', bundleMs, `${bundle.inputs.length} files, ${formatBytes(bundle.bytes)}`)
+  for (const warning of bundle.warnings) out.warn(warning)
+  const edits = next !== version && !dryRun
+  const sent = edits
+    ? await withVersionRaised(folder, version, next, async () => sendAs(await bundleModule(folder), send))
+    : await sendAs(bundle, send)
+  return { ...sent, version: next, timingsMs: { bundle: Math.round(bundleMs), ...sent.timingsMs } }
+}
+
+async function sendAs(bundle: Bundle, send: Send): Promise<PublishedModule> {
+  const { name, version } = bundle.manifest
+  return { name, version, bundle: bundle.digest, bytes: bundle.bytes, ...(await send(bundle)) }
+}
+
+async function sendBundle(client: Client, out: Output, bundle: Bundle): ReturnType<Send> {
+  const [sent, uploadMs] = await timed(() => uploadBundle(client, bundle))
+  out.done('upload', uploadMs, sent.length === 0 ? 'nothing: the base has these bytes' : sent.join(' and '))
+  const [created, publishMs] = await timed(() => publishBundle(client, bundle))
+  out.done('publish', publishMs, created ? 'published' : 'nothing to do: exactly this is published already')
+  return { created, timingsMs: { upload: Math.round(uploadMs), publish: Math.round(publishMs) } }
+}
+
+function nextVersion(version: string, bump: Bump): string {
+  const next = semver.inc(version, bump)
+  if (next !== null) return next
+  throw new SdkError('PACKAGE_INVALID', `Cannot raise the version "${version}": it is no semantic version`, {
+    hint: 'Set it in package.json.',
+  })
+}
+
+/**
+ * Raises the version in package.json, and puts the file back as it was when `work` fails. `work` bundles once more: a module may import its own
+ * package.json.
+ */
+async function withVersionRaised<T>(folder: string, from: string, to: string, work: () => Promise<T>): Promise<T> {
+  const path = join(folder, 'package.json')
+  const original = await readFile(path, 'utf8')
+  await writeFile(path, replaceVersion(original, from, to))
+  try {
+    return await work()
+  } catch (error) {
+    await writeFile(path, original)
+    throw error
+  }
+}
+
+/** The text with the top-level "version" replaced and everything else, layout included, as it was. */
+export function replaceVersion(text: string, from: string, to: string): string {
+  for (const { index, 0: member } of text.matchAll(/"version"\s*:\s*"([^"]*)"/g)) {
+    const edited = text.slice(0, index) + member.replace(from, to) + text.slice(index + member.length)
+    if (JSON.parse(edited).version === to) return edited
+  }
+  throw new SdkError('PACKAGE_INVALID', `Cannot raise the version "${from}": package.json spells it in an unusual way`, {
+    hint: 'Raise the version by hand and publish without --bump.',
+  })
+}
+
+async function bringOnline(
+  client: Client,
+  out: Output,
+  scene: string,
+  modules: readonly PublishedModule[],
+  { as, label, reason }: PublishOptions,
+): Promise<OnlineScene> {
+  const options = { ...(as && { as }), ...(label && { label }), ...(reason && { reason }) }
+  const [update, ms] = await timed(() => updateScene(client, scene, modules, options))
+  out.say(scene)
+  out.done('version', ms, describeUpdate(update))
+  return { scene, ...update, timingsMs: { version: Math.round(ms) } }
+}
+
+function describeUpdate({ version, created, isBaseline, switched }: SceneUpdate): string {
+  if (switched) return `${version} ${created ? 'made, and it is the baseline' : 'was there, and is the baseline now'}: live on every cell`
+  if (created) return `${version} made; it answers requests that pin it`
+  return isBaseline ? `nothing to do: ${version}, the baseline, runs exactly this` : `nothing to do: ${version} runs exactly this`
+}
+
+function nextLines(modules: readonly PublishedModule[], scenes: readonly OnlineScene[]): string[] {
+  if (scenes.length > 0) {
+    return scenes.map(({ scene, version, isBaseline }) =>
+      isBaseline
+        ? `Try it: sdk invoke ${scene}`
+        : `Try it: sdk invoke ${scene} --version ${version}   Make it live: sdk version baseline ${scene} ${version}`,
+    )
+  }
+  const refs = modules.map(({ name, version }) => `--module ${name}@${version}`).join(' ')
+  return [`Bring it online: sdk version create SCENE ${refs} --as baseline`]
+}

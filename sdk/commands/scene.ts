@@ -1,0 +1,120 @@
+/** `sdk scene`: what scenes there are, what one says, and putting definitions into force. */
+import { readFile } from 'node:fs/promises'
+import { isDeepStrictEqual } from 'node:util'
+import { compileCheck } from '../../base/kernel/check.ts'
+import { messageOf } from '../../base/kernel/errors.ts'
+import { SceneDefinition } from '../../base/traffic/schema.ts'
+import type { Client, SceneState } from '../client.ts'
+import type { Context } from '../context.ts'
+import { RefusedError, SdkError } from '../errors.ts'
+
+export async function listScenes({ client, out }: Context): Promise<void> {
+  const scenes = await client.scenes()
+  out.result(scenes)
+  if (scenes.length === 0) return out.next('There is no scene yet: sdk scene apply fixtures/scenes/fashion-men.json')
+  out.table(
+    ['scene', 'baseline', 'group', 'access', 'description'],
+    scenes.map(({ definition, baseline }) => [
+      definition.id,
+      baseline ?? '(none)',
+      describeGroup(definition),
+      definition.access,
+      definition.description ?? '',
+    ]),
+  )
+}
+
+function describeGroup({ group }: SceneDefinition): string {
+  return group.map(({ modules }) => modules.join(' + ')).join(' → ')
+}
+
+export async function showScene({ client, out }: Context, id: string): Promise<void> {
+  const scene = await client.scene(id)
+  out.result(scene)
+  out.say(JSON.stringify(scene.definition, null, 2))
+  out.next(`revision ${scene.revision}, baseline ${scene.baseline ?? '(none)'}   Its versions: sdk version list ${id}`)
+}
+
+/** Files are all checked before the first is applied. */
+export async function applyScenes({ client, out }: Context, files: readonly string[]): Promise<void> {
+  const definitions = []
+  for (const file of files) definitions.push(await readScene(file))
+  const applied = []
+  for (const definition of definitions) {
+    const { scene, changes } = await applyScene(client, definition)
+    out.say(`${definition.id}: ${changes === 'new' ? 'new' : changes.length === 0 ? 'unchanged' : `revision ${scene.revision}`}`)
+    if (changes !== 'new') for (const change of changes) out.say(`  ${change}`)
+    if (scene.baseline === null) out.next(`Make its first version: sdk version create ${definition.id} --as baseline`)
+    applied.push({ scene: definition.id, revision: scene.revision, baseline: scene.baseline, changes })
+  }
+  out.result(applied)
+}
+
+const checkScene = compileCheck(SceneDefinition)
+
+/**
+ * A scene definition from a JSON file, with the defaults filled in. A member `$schema`, for editors, is dropped.
+ * @throws SdkError FILE_UNREADABLE, or SCENE_INVALID naming every fault by its path
+ */
+export async function readScene(file: string): Promise<SceneDefinition> {
+  const { $schema: _, ...contents } = parseObject(file, await readText(file))
+  const { value, faults } = checkScene(contents)
+  if (value !== undefined) return value
+  throw new SdkError('SCENE_INVALID', `Cannot apply "${file}": ${faults.join('; ')}`, {
+    hint: 'Mend the fields that the message names; "sdk schema" prints the schema, for completion in an editor.',
+  })
+}
+
+async function readText(file: string): Promise<string> {
+  return readFile(file, 'utf8').catch(error => {
+    throw new SdkError('FILE_UNREADABLE', `Cannot read "${file}": ${messageOf(error)}`, { hint: 'Check the path.', cause: error })
+  })
+}
+
+function parseObject(file: string, text: string): Record<string, unknown> {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text)
+  } catch (error) {
+    throw new SdkError('SCENE_INVALID', `Cannot apply "${file}": it is not JSON: ${messageOf(error)}`, { hint: 'Mend the file.' })
+  }
+  if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed as Record<string, unknown>
+  throw new SdkError('SCENE_INVALID', `Cannot apply "${file}": it is not a JSON object`, { hint: 'A file holds one scene.' })
+}
+
+export interface AppliedScene {
+  readonly scene: SceneState
+  /** `new`, or one line for each member that changed; empty when nothing was written. */
+  readonly changes: 'new' | readonly string[]
+}
+
+/** Puts a definition into force, unless it is already. */
+export async function applyScene(client: Client, definition: SceneDefinition): Promise<AppliedScene> {
+  const current = await existing(client, definition.id)
+  if (current === undefined) return { scene: await client.putScene(definition, undefined), changes: 'new' }
+  const changes = differences('', current.definition, definition)
+  return { scene: changes.length === 0 ? current : await client.putScene(definition, current.revision), changes }
+}
+
+async function existing(client: Client, id: string): Promise<SceneState | undefined> {
+  return client.scene(id).catch(error => {
+    if (error instanceof RefusedError && error.code === 'SCENE_NOT_FOUND') return undefined
+    throw error
+  })
+}
+
+/** One line for each innermost member that differs: `/traffic/deadlineMs: 200 → 300`. */
+export function differences(path: string, before: unknown, after: unknown): string[] {
+  if (isDeepStrictEqual(before, after)) return []
+  if (!isRecord(before) || !isRecord(after)) return [`${path}: ${show(before)} → ${show(after)}`]
+  const keys = new Set([...Object.keys(before), ...Object.keys(after)])
+  return [...keys].flatMap(key => differences(`${path}/${key}`, before[key], after[key]))
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}
+
+function show(value: unknown): string {
+  return value === undefined ? '(none)' : JSON.stringify(value)
+}

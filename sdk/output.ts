@@ -1,0 +1,73 @@
+/** What a command prints: readable lines for people, or one JSON document for machines. */
+import Table from 'cli-table3'
+import pc from 'picocolors'
+
+export interface Output {
+  /** A line for people. */
+  say(line: string): void
+  /** A line for people that tells what to do next. */
+  next(line: string): void
+  table(head: readonly string[], rows: readonly (readonly string[])[]): void
+  /** A finished step: its name, the milliseconds it took and what came of it. */
+  done(step: string, ms: number, outcome: string): void
+  /** Something that is not wrong enough to fail; on standard error. */
+  warn(text: string): void
+  /** The one document that `--json` prints. */
+  result(value: unknown): void
+}
+
+type Stream = NodeJS.WriteStream
+
+/** Colours for a stream: none unless it is a terminal that can show them and NO_COLOR is not set. */
+export function colorsFor(stream: Stream): ReturnType<typeof pc.createColors> {
+  return pc.createColors(stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb')
+}
+
+export function createOutput(json: boolean): Output {
+  const colors = colorsFor(process.stdout)
+  const say = (line: string) => {
+    if (!json) process.stdout.write(`${line}\n`)
+  }
+  return {
+    say,
+    next: line => say(colors.dim(line)),
+    table: (head, rows) => say(renderTable(head.map(colors.bold), rows)),
+    done: (step, ms, outcome) => {
+      say(`  ${colors.green('✔')} ${step.padEnd(8)} ${`${Math.round(ms)} ms`.padStart(7)}  ${outcome}`)
+    },
+    warn: text => {
+      process.stderr.write(`${colorsFor(process.stderr).yellow('!')} ${text}\n`)
+    },
+    result: value => {
+      if (json) process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
+    },
+  }
+}
+
+const borders = ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right']
+const lines = ['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid']
+const chars = { ...Object.fromEntries([...borders, ...lines].map(name => [name, ''])), middle: '  ' }
+
+function renderTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const table = new Table({ head: [...head], chars, style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 } })
+  table.push(...rows.map(row => [...row]))
+  return table
+    .toString()
+    .split('\n')
+    .map(line => line.trimEnd())
+    .join('\n')
+}
+
+/** Runs `work` and tells how many milliseconds it took. */
+export async function timed<T>(work: () => Promise<T>): Promise<[result: T, ms: number]> {
+  const startedAt = performance.now()
+  const result = await work()
+  return [result, performance.now() - startedAt]
+}
+
+/** `7955` as `7.8 KB`. */
+export function formatBytes(bytes: number): string {
+  if (bytes < 1024) return `${bytes} B`
+  const kilobytes = bytes / 1024
+  return kilobytes < 1024 ? `${kilobytes.toFixed(1)} KB` : `${(kilobytes / 1024).toFixed(1)} MB`
+}

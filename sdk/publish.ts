@@ -1,0 +1,86 @@
+/** Publishing through a client, step by step; every step done twice changes nothing the second time. */
+import type { Lock, LockedModule } from '../base/traffic/schema.ts'
+import type { Bundle } from './bundle.ts'
+import type { Client, NewVersion } from './client.ts'
+
+/**
+ * Uploads what the base does not have yet.
+ * @returns the names of what was sent, empty when the base had all of it.
+ */
+export async function uploadBundle(client: Client, bundle: Bundle): Promise<string[]> {
+  const blobs = [
+    { name: 'bundle', digest: bundle.digest, bytes: bundle.code },
+    { name: 'source map', digest: bundle.sourceMapDigest, bytes: bundle.sourceMap },
+  ]
+  const sent = blobs.map(async ({ name, digest, bytes }) => {
+    if (await client.hasBlob(digest)) return []
+    await client.putBlob(digest, bytes)
+    return [name]
+  })
+  return (await Promise.all(sent)).flat()
+}
+
+/**
+ * Publishes an uploaded bundle under the name and version of its manifest.
+ * @returns false when exactly this was published before.
+ * @throws RefusedError MODULE_EXISTS when the version was published with other bytes
+ */
+export async function publishBundle(client: Client, { manifest, digest, sourceMapDigest }: Bundle): Promise<boolean> {
+  const { created } = await client.publishModule({ ...manifest, bundle: digest, sourceMap: sourceMapDigest })
+  return created
+}
+
+export type WantedModule = Pick<LockedModule, 'name' | 'version' | 'bundle'>
+
+export interface SceneUpdate {
+  readonly version: string
+  /** False when a version with exactly this lock was there already. */
+  readonly created: boolean
+  readonly isBaseline: boolean
+  /** Whether this call made it the baseline. */
+  readonly switched: boolean
+}
+
+/**
+ * Sees to it that the scene has a version that runs `wanted` and is otherwise like its baseline, and that it is the baseline when
+ * `options.as` says so.
+ */
+export async function updateScene(
+  client: Client,
+  scene: string,
+  wanted: readonly WantedModule[],
+  options: Pick<NewVersion, 'as' | 'label' | 'reason'>,
+): Promise<SceneUpdate> {
+  const [{ baseline }, versions] = await Promise.all([client.scene(scene), client.versions(scene)])
+  const current = versions.find(({ id }) => id === baseline)
+  const lock = current === undefined ? undefined : lockWith(current.lock, wanted)
+  const existing = lock === undefined ? undefined : versions.findLast(version => sameLock(version.lock, lock))
+  if (existing === undefined) {
+    const modules = wanted.map(({ name, version }) => `${name}@${version}`)
+    const { version } = await client.createVersion(scene, { modules, ...options })
+    return { version: version.id, created: true, isBaseline: options.as === 'baseline', switched: options.as === 'baseline' }
+  }
+  const switched = options.as === 'baseline' && existing.id !== baseline
+  if (switched) await client.setBaseline(scene, existing.id, options.reason)
+  return { version: existing.id, created: false, isBaseline: switched || existing.id === baseline, switched }
+}
+
+/** The lock with the wanted modules in the place of those of the same name; undefined when one of them is not in it. */
+function lockWith(lock: Lock, wanted: readonly WantedModule[]): WantedLock | undefined {
+  const names = new Set(lock.flatMap(({ modules }) => modules.map(({ name }) => name)))
+  if (!wanted.every(({ name }) => names.has(name))) return undefined
+  return lock.map(({ stage, modules }) => ({
+    stage,
+    modules: modules.map(module => wanted.find(({ name }) => name === module.name) ?? module),
+  }))
+}
+
+type WantedLock = readonly { readonly stage: string; readonly modules: readonly WantedModule[] }[]
+
+function sameLock(one: WantedLock, other: WantedLock): boolean {
+  return JSON.stringify(identities(one)) === JSON.stringify(identities(other))
+}
+
+function identities(lock: WantedLock): unknown {
+  return lock.map(({ stage, modules }) => [stage, modules.map(({ name, version, bundle }) => [name, version, bundle])])
+}
