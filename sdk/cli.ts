@@ -187,8 +187,8 @@ function asDocument(error: SdkError): object {
 
 function asText({ message, code, hint, details }: SdkError): string {
   const colors = pc.createColors(process.stderr.isTTY && !process.env.NO_COLOR && process.env.TERM !== 'dumb')
-  const lines = [`${colors.red('✖')} ${message} ${colors.dim(code)}`]
+  const lines = [`${colors.red('✖')} ${message}`]
   if (details !== undefined) lines.push('', details, '')
-  if (hint !== undefined) lines.push(`  ${hint}`)
+  lines.push(`  ${colors.dim(code)}${hint === undefined ? '' : `: ${hint}`}`)
   return lines.join('\n')
 }

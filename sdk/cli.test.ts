@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { replaceVersion } from './commands/publish.ts'
+import { differences } from './commands/scene.ts'
+
+const cli = fileURLToPath(new URL('cli.ts', import.meta.url))
+/** Port 1 of this machine: nothing listens there. */
+const nobody = 'http://127.0.0.1:1'
+
+interface Ended {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+function sdk(...args: string[]): Promise<Ended> {
+  const { promise, resolve } = Promise.withResolvers<Ended>()
+  const env = { ...process.env, BERTH_BASE: nobody }
+  const child = execFile(process.execPath, [cli, ...args], { env }, (_, stdout, stderr) => {
+    resolve({ code: child.exitCode ?? -1, stdout, stderr })
+  })
+  child.stdin?.end()
+  return promise
+}
+
+async function folderWith(t: TestContext, files: Readonly<Record<string, string>>): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'berth-cli-'))
+  t.after(() => rm(folder, { recursive: true }))
+  await mkdir(folder, { recursive: true })
+  for (const [path, text] of Object.entries(files)) await writeFile(join(folder, path), text)
+  return folder
+}
+
+const goodModule = {
+  'package.json': '{\n    "name": "ranker",\n    "version": "1.0.0",\n    "berth": { "stages": ["rank"] }\n}\n',
+  'index.ts': 'export const rank = (x: number) => x',
+}
+
+const usages: readonly { readonly args: readonly string[]; readonly says: RegExp }[] = [
+  { args: ['publsh'], says: /Unknown command 'publsh' \(Did you mean publish\?\)/ },
+  { args: ['scene', 'lst'], says: /Unknown command 'lst' \(Did you mean list\?\)/ },
+  { args: ['publish', 'x', '--secne', 'y'], says: /Unknown option '--secne' \(Did you mean --scene\?\)/ },
+  { args: ['publish'], says: /Missing required argument 'folders'/ },
+  { args: ['publish', 'x', '--bump', 'huge'], says: /'huge' is invalid\. Allowed choices are patch, minor, major/ },
+  { args: ['token', 'create'], says: /'--right <right\.\.\.>' not specified/ },
+  { args: ['modules', '--base', 'localhost'], says: /"localhost".*no http URL/ },
+  { args: ['invoke', 'x', '--data', '1', '--file', 'y'], says: /both --data and --file/ },
+  { args: ['invoke', 'x', '--data', '1', '--header', 'nameless'], says: /"nameless"/ },
+]
+
+for (const { args, says } of usages) {
+  test(`"sdk ${args.join(' ')}" is refused as wrong usage with what is meant`, async () => {
+    const { code, stdout, stderr } = await sdk(...args)
+    assert.equal(code, 2, stderr)
+    assert.equal(stdout, '')
+    assert.match(stderr, /^✖ /)
+    assert.match(stderr, says)
+  })
+}
+
+test('every command has help with an example and the exit codes', async () => {
+  const commands = ['publish', 'modules', 'scene list', 'scene show', 'scene apply', 'version list', 'version create', 'version baseline']
+  const more = ['invoke', 'token list', 'token create', 'token revoke', 'schema']
+  for (const command of [...commands, ...more]) {
+    const { code, stdout } = await sdk(...command.split(' '), '--help')
+    assert.equal(code, 0)
+    assert.match(stdout, new RegExp(`Examples:\n  sdk ${command}`))
+    assert.match(stdout, /Exit codes: 0 /)
+  }
+})
+
+test('"sdk" alone prints help and counts as wrong usage', async () => {
+  const { code, stderr } = await sdk()
+  assert.equal(code, 2)
+  assert.match(stderr, /^Usage: sdk /)
+})
+
+test('without a base every command that needs one ends with 3 and says how to start one', async () => {
+  for (const args of [['modules'], ['scene', 'list'], ['invoke', 'x', '--data', '1'], ['token', 'list']]) {
+    const { code, stderr } = await sdk(...args)
+    assert.equal(code, 3)
+    assert.match(stderr, /No base answers at http:\/\/127\.0\.0\.1:1/)
+    assert.match(stderr, /npm start/)
+  }
+})
+
+test('with --json a failure is one document on standard output too', async () => {
+  const { code, stdout } = await sdk('modules', '--json')
+  assert.equal(code, 3)
+  assert.equal(JSON.parse(stdout).error.code, 'BASE_UNREACHABLE')
+})
+
+test('a dry run needs no base, changes nothing and prints what it made', async t => {
+  const folder = await folderWith(t, goodModule)
+  const { code, stdout } = await sdk('publish', folder, '--dry-run', '--bump', 'minor', '--json')
+  assert.equal(code, 0)
+  const [module] = JSON.parse(stdout).modules
+  assert.deepEqual([module.name, module.version, module.created], ['ranker', '1.1.0', false])
+  assert.equal(await readFile(join(folder, 'package.json'), 'utf8'), goodModule['package.json'])
+})
+
+test('a fault in the module ends with 1 and shows the line', async t => {
+  const folder = await folderWith(t, { ...goodModule, 'index.ts': `import fs from 'node:fs'\nexport const rank = () => fs` })
+  const { code, stderr } = await sdk('publish', folder, '--dry-run')
+  assert.equal(code, 1)
+  assert.match(stderr, /BUILTIN_IMPORTED/)
+  assert.match(stderr, /1 │ import fs from 'node:fs'/)
+})
+
+test('--bump puts package.json back when the publishing fails', async t => {
+  const folder = await folderWith(t, goodModule)
+  assert.equal((await sdk('publish', folder, '--bump', 'patch')).code, 3)
+  assert.equal(await readFile(join(folder, 'package.json'), 'utf8'), goodModule['package.json'])
+})
+
+test('a version is raised where it stands, with the layout of the file kept', () => {
+  const text = '{\n\t"config": { "version": "1.0.0" },\n\t"version" : "1.0.0"\n}\n'
+  assert.equal(replaceVersion(text, '1.0.0', '1.0.1'), '{\n\t"config": { "version": "1.0.0" },\n\t"version" : "1.0.1"\n}\n')
+})
+
+test('a scene file with a fault is refused by the path of the fault before any request', async t => {
+  const scene = { id: 'x', group: [{ stage: 'rank', modules: ['a@1'] }], traffic: { deadlineMs: 0, dedline: 1 } }
+  const folder = await folderWith(t, { 'scene.json': JSON.stringify(scene), 'broken.json': '{' })
+  const { code, stderr } = await sdk('scene', 'apply', join(folder, 'scene.json'))
+  assert.equal(code, 1)
+  assert.match(stderr, /scene\.json".*\/traffic\/deadlineMs/)
+  assert.match(stderr, /\/traffic has unknown members: dedline/)
+  assert.match((await sdk('scene', 'apply', join(folder, 'broken.json'))).stderr, /broken\.json": it is not JSON/)
+  assert.match((await sdk('scene', 'apply', join(folder, 'none.json'))).stderr, /Cannot read ".*none\.json"/)
+})
+
+test('"$schema" in a scene file is for editors and no fault', async t => {
+  const scene = { $schema: './scene.schema.json', id: 'x', group: [{ stage: 'rank', modules: ['a@1'] }] }
+  const folder = await folderWith(t, { 'scene.json': JSON.stringify(scene) })
+  assert.equal((await sdk('scene', 'apply', join(folder, 'scene.json'))).code, 3, 'it gets as far as the base')
+})
+
+test('"sdk schema" prints the JSON Schema of a scene', async () => {
+  const schema = JSON.parse((await sdk('schema')).stdout)
+  assert.equal(schema.$schema, 'https://json-schema.org/draft/2020-12/schema')
+  assert(schema.properties.group && schema.properties.$schema)
+})
+
+test('what changed in a definition is told member by member', () => {
+  const before = { id: 'x', traffic: { deadlineMs: 200 }, params: { a: [1, 2] } }
+  const after = { id: 'x', traffic: { deadlineMs: 300 }, params: { a: [1, 3] }, description: 'd' }
+  assert.deepEqual(differences('', before, after), ['/traffic/deadlineMs: 200 → 300', '/params/a/1: 2 → 3', '/description: (none) → "d"'])
+})
