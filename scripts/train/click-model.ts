@@ -13,7 +13,7 @@ export const leakyDay = '2019-11-24'
 export const holdoutFrom = '2019-11-29'
 
 const penalties = [3, 10, 30, 100, 300, 1000]
-const DECIMALS = 4
+const DECIMALS = 5
 
 export interface Evaluation {
   readonly rows: number

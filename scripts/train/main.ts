@@ -29,9 +29,20 @@ function describe(reports: readonly Report[]): string {
         `${campaign}: ${training.rows} training rows, ${training.clicks} clicks; L2 penalty ${penalty}, chosen by leaving out each training day in turn`,
     ),
     table.toString(),
-    'The base rate predicts one constant, the click rate of the training rows; its AUC is 0.5. Differences within two standard errors are noise.',
+    ...reports.map(verdict),
+    'The base rate predicts one constant, the click rate of the training rows; its AUC is 0.5.',
     `The weights written are fitted once more, with the same penalty, to all days but ${leakyDay}.`,
   ].join('\n')
+}
+
+/** On both logs together: one of them alone has too few clicks. */
+function verdict({ campaign, evaluations }: Report): string {
+  const both = evaluations.find(({ log }) => log === 'both')
+  if (!both) throw new Error(`Cannot judge the model of ${campaign}: it was not evaluated on both logs`)
+  const { value, standardError } = both.gain
+  if (Math.abs(value) < 2 * standardError)
+    return `${campaign}: no difference from the base rate can be seen in ${both.clicks} clicks (gain within 2 s.e.).`
+  return `${campaign}: ${value > 0 ? 'better' : 'worse'} than the base rate by more than 2 s.e.`
 }
 
 function show({ value, standardError }: Estimate, decimals: number): string {
