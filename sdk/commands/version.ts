@@ -22,7 +22,8 @@ export async function listVersions({ client, out }: Context, scene: string): Pro
   )
 }
 
-function describeLock(lock: Lock): string {
+/** `recall-all@1.0.0 → rank-lr@1.0.0` */
+export function describeLock(lock: Lock): string {
   return lock.map(({ modules }) => modules.map(({ name, version }) => `${name}@${version}`).join(' + ')).join(' → ')
 }
 
