@@ -1,5 +1,6 @@
 /** Publishing through a client, step by step; every step done twice changes nothing the second time. */
-import type { Lock, LockedModule } from '../base/traffic/schema.ts'
+import semver from 'semver'
+import type { Lock, LockedModule, SceneDefinition } from '../base/traffic/schema.ts'
 import type { Bundle } from './bundle.ts'
 import type { Client, NewVersion } from './client.ts'
 
@@ -51,9 +52,9 @@ export async function updateScene(
   wanted: readonly WantedModule[],
   options: Pick<NewVersion, 'as' | 'label' | 'reason'>,
 ): Promise<SceneUpdate> {
-  const [{ baseline }, versions] = await Promise.all([client.scene(scene), client.versions(scene)])
+  const [{ definition, baseline }, versions] = await Promise.all([client.scene(scene), client.versions(scene)])
   const current = versions.find(({ id }) => id === baseline)
-  const lock = current === undefined ? undefined : lockWith(current.lock, wanted)
+  const lock = current === undefined ? undefined : lockWith(current.lock, wanted, definition)
   const existing = lock === undefined ? undefined : versions.findLast(version => sameLock(version.lock, lock))
   if (existing === undefined) {
     const modules = wanted.map(({ name, version }) => `${name}@${version}`)
@@ -65,14 +66,27 @@ export async function updateScene(
   return { version: existing.id, created: false, isBaseline: switched || existing.id === baseline, switched }
 }
 
-/** The lock with the wanted modules in the place of those of the same name; undefined when one of them is not in it. */
-function lockWith(lock: Lock, wanted: readonly WantedModule[]): WantedLock | undefined {
+/** The lock with the wanted modules in the place of those of the same name; undefined when the scene has come to ask for something else. */
+function lockWith(lock: Lock, wanted: readonly WantedModule[], { group }: SceneDefinition): WantedLock | undefined {
   const names = new Set(lock.flatMap(({ modules }) => modules.map(({ name }) => name)))
   if (!wanted.every(({ name }) => names.has(name))) return undefined
-  return lock.map(({ stage, modules }) => ({
+  const replaced = lock.map(({ stage, modules }) => ({
     stage,
     modules: modules.map(module => wanted.find(({ name }) => name === module.name) ?? module),
   }))
+  return fitsGroup(replaced, group) ? replaced : undefined
+}
+
+function fitsGroup(lock: WantedLock, group: SceneDefinition['group']): boolean {
+  if (lock.length !== group.length) return false
+  return lock.every(({ stage, modules }, i) => {
+    const references = group[i]?.modules ?? []
+    if (stage !== group[i]?.stage || modules.length !== references.length) return false
+    return modules.every(({ name, version }, j) => {
+      const [wantedName, range = ''] = references[j]?.split('@') ?? []
+      return name === wantedName && semver.satisfies(version, range, { includePrerelease: true })
+    })
+  })
 }
 
 type WantedLock = readonly { readonly stage: string; readonly modules: readonly WantedModule[] }[]
