@@ -43,7 +43,7 @@ async function publishModule(client: Client, folder: string): Promise<boolean> {
   const bundle = await bundleModule(folder)
   try {
     await uploadBundle(client, bundle)
-    return await publishBundle(client, bundle)
+    return (await publishBundle(client, bundle)).created
   } catch (error) {
     if (!(error instanceof RefusedError && error.code === 'MODULE_EXISTS')) throw error
     const { name, version } = bundle.manifest

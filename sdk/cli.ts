@@ -117,7 +117,7 @@ command(token, 'create', 'Make a token and print it, once', [
   ['sdk token create --right call pin'],
 ])
   .addOption(new Option('--right <right...>', 'what it may do').choices(['call', 'pin', 'publish', 'admin']).makeOptionMandatory())
-  .option('--label <text>', 'whose it is')
+  .option('--label <text>', 'whose it is or what for (default: you and this machine)')
   .action(async (options: CreateTokenOptions & CommonOptions) => {
     const { createToken } = await import('./commands/token.ts')
     await createToken(await context(options), options)

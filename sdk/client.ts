@@ -41,12 +41,28 @@ export interface NewVersion {
   readonly reason?: string
 }
 
-export interface CreatedVersion {
+/** Milliseconds each step took in the base, by names such as `trialMs`. */
+export type Timings = Readonly<Record<string, number>>
+
+export interface PublishReceipt extends PublishedModule {
+  /** False when the same version with the same bytes was there already. */
+  readonly created: boolean
+  readonly timings: Timings
+}
+
+/** Cells that have a change in force, of those connected. */
+export interface AppliedCells {
+  readonly applied: number
+  readonly connected: number
+}
+
+export interface VersionChange {
   readonly version: VersionRecord
   readonly lock: Lock
+  /** Of the scene, afterwards. */
   readonly baseline: string | null
-  /** Milliseconds each step took in the base. */
-  readonly timings: Readonly<Record<string, number>>
+  readonly cells: AppliedCells
+  readonly timings: Timings
 }
 
 export interface TokenInfo {
@@ -58,8 +74,8 @@ export interface TokenInfo {
 }
 
 export interface BaseStatus {
-  /** Where the scenes answer. */
-  readonly port: number
+  /** Where the scenes answer; null while the base is starting. */
+  readonly port: number | null
   readonly [member: string]: unknown
 }
 
@@ -105,16 +121,15 @@ export interface Client {
   readonly base: URL
   hasBlob(digest: string): Promise<boolean>
   putBlob(digest: string, bytes: string): Promise<void>
-  /** `created` is false when the same version with the same bytes was there already. */
-  publishModule(manifest: ModuleManifest): Promise<{ readonly created: boolean; readonly name: string; readonly version: string }>
+  publishModule(manifest: ModuleManifest): Promise<PublishReceipt>
   modules(name?: string): Promise<readonly PublishedModule[]>
   scenes(): Promise<readonly SceneState[]>
   scene(id: string): Promise<SceneState>
   /** @param revision what `scene` said it was, undefined for a new scene; REVISION_CONFLICT when it is another by now. */
   putScene(definition: SceneDefinition, revision: number | undefined): Promise<SceneState>
   versions(scene: string): Promise<readonly VersionRecord[]>
-  createVersion(scene: string, request: NewVersion): Promise<CreatedVersion>
-  setBaseline(scene: string, version: string, reason?: string): Promise<void>
+  createVersion(scene: string, request: NewVersion): Promise<VersionChange>
+  setBaseline(scene: string, version: string, reason?: string): Promise<VersionChange>
   tokens(): Promise<readonly TokenInfo[]>
   /** The only time the base tells the token itself. */
   createToken(rights: readonly Right[], label: string): Promise<TokenInfo & { readonly token: string }>
@@ -195,6 +210,10 @@ function savedToken(): string | undefined {
 
 async function sceneUrl(client: Client): Promise<URL> {
   const { port } = await client.status()
+  if (port === null) {
+    const hint = 'Try again in a moment, or name where its scenes answer with --url.'
+    throw new SdkError('ANSWER_UNEXPECTED', `Cannot call a scene: the base at ${client.base.origin} does not serve scenes yet`, { hint })
+  }
   const url = new URL(client.base)
   url.port = String(port)
   return url

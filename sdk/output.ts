@@ -1,6 +1,7 @@
 /** What a command prints: readable lines for people, or one JSON document for machines. */
 import Table from 'cli-table3'
 import pc from 'picocolors'
+import type { AppliedCells, Timings } from './client.ts'
 
 export interface Output {
   /** A line for people. */
@@ -70,4 +71,16 @@ export function formatBytes(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`
   const kilobytes = bytes / 1024
   return kilobytes < 1024 ? `${kilobytes.toFixed(1)} KB` : `${(kilobytes / 1024).toFixed(1)} MB`
+}
+
+/** `live on 2 of 2 cells` */
+export function describeCells({ applied, connected }: AppliedCells): string {
+  return `live on ${applied} of ${connected} cells`
+}
+
+/** `check 2 ms, trial 98 ms` of `{ checkMs: 2, trialMs: 98 }` */
+export function describeTimings(timings: Timings): string {
+  return Object.entries(timings)
+    .map(([step, ms]) => `${step.replace(/Ms$/, '')} ${Math.round(ms)} ms`)
+    .join(', ')
 }

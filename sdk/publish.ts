@@ -2,7 +2,7 @@
 import semver from 'semver'
 import type { Lock, LockedModule, SceneDefinition } from '../base/traffic/schema.ts'
 import type { Bundle } from './bundle.ts'
-import type { Client, NewVersion } from './client.ts'
+import type { AppliedCells, Client, NewVersion, PublishReceipt, Timings } from './client.ts'
 
 /**
  * Uploads what the base does not have yet.
@@ -23,12 +23,10 @@ export async function uploadBundle(client: Client, bundle: Bundle): Promise<stri
 
 /**
  * Publishes an uploaded bundle under the name and version of its manifest.
- * @returns false when exactly this was published before.
  * @throws RefusedError MODULE_EXISTS when the version was published with other bytes
  */
-export async function publishBundle(client: Client, { manifest, digest, sourceMapDigest }: Bundle): Promise<boolean> {
-  const { created } = await client.publishModule({ ...manifest, bundle: digest, sourceMap: sourceMapDigest })
-  return created
+export function publishBundle(client: Client, { manifest, digest, sourceMapDigest }: Bundle): Promise<PublishReceipt> {
+  return client.publishModule({ ...manifest, bundle: digest, sourceMap: sourceMapDigest })
 }
 
 export type WantedModule = Pick<LockedModule, 'name' | 'version' | 'bundle'>
@@ -40,6 +38,9 @@ export interface SceneUpdate {
   readonly isBaseline: boolean
   /** Whether this call made it the baseline. */
   readonly switched: boolean
+  /** Where it is in force and what took how long; undefined when nothing had to be done. */
+  readonly cells?: AppliedCells
+  readonly timings?: Timings
 }
 
 /**
@@ -58,12 +59,20 @@ export async function updateScene(
   const existing = lock === undefined ? undefined : versions.findLast(version => sameLock(version.lock, lock))
   if (existing === undefined) {
     const modules = wanted.map(({ name, version }) => `${name}@${version}`)
-    const { version } = await client.createVersion(scene, { modules, ...options })
-    return { version: version.id, created: true, isBaseline: options.as === 'baseline', switched: options.as === 'baseline' }
+    const { version, cells, timings } = await client.createVersion(scene, { modules, ...options })
+    return {
+      version: version.id,
+      created: true,
+      isBaseline: options.as === 'baseline',
+      switched: options.as === 'baseline',
+      cells,
+      timings,
+    }
   }
-  const switched = options.as === 'baseline' && existing.id !== baseline
-  if (switched) await client.setBaseline(scene, existing.id, options.reason)
-  return { version: existing.id, created: false, isBaseline: switched || existing.id === baseline, switched }
+  const kept = { version: existing.id, created: false, switched: false }
+  if (options.as !== 'baseline' || existing.id === baseline) return { ...kept, isBaseline: existing.id === baseline }
+  const { cells, timings } = await client.setBaseline(scene, existing.id, options.reason)
+  return { ...kept, isBaseline: true, switched: true, cells, timings }
 }
 
 /** The lock with the wanted modules in the place of those of the same name; undefined when the scene has come to ask for something else. */

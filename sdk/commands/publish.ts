@@ -3,10 +3,10 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import semver from 'semver'
 import { type Bundle, bundleModule } from '../bundle.ts'
-import type { Client } from '../client.ts'
+import type { Client, Timings } from '../client.ts'
 import type { Context } from '../context.ts'
 import { SdkError } from '../errors.ts'
-import { colorsFor, formatBytes, type Output, timed } from '../output.ts'
+import { colorsFor, describeCells, describeTimings, formatBytes, type Output, timed } from '../output.ts'
 import { publishBundle, type SceneUpdate, updateScene, uploadBundle } from '../publish.ts'
 
 export type Bump = 'patch' | 'minor' | 'major'
@@ -28,12 +28,12 @@ interface PublishedModule {
   readonly bytes: number
   /** False when the base had exactly this already, or on a dry run. */
   readonly created: boolean
-  readonly timingsMs: Readonly<Record<string, number>>
+  readonly timings: Timings
 }
 
 interface OnlineScene extends SceneUpdate {
   readonly scene: string
-  readonly timingsMs: Readonly<Record<string, number>>
+  readonly timings: Timings
 }
 
 /** Modules first, all of them; then each scene once, with all of them replaced together. */
@@ -47,9 +47,9 @@ export async function publish({ client, out }: Context, folders: readonly string
   out.result({ modules, scenes })
 }
 
-type Send = (bundle: Bundle) => Promise<Pick<PublishedModule, 'created' | 'timingsMs'>>
+type Send = (bundle: Bundle) => Promise<Pick<PublishedModule, 'created' | 'timings'>>
 
-const pretend: Send = async () => ({ created: false, timingsMs: {} })
+const pretend: Send = async () => ({ created: false, timings: {} })
 
 async function publishFolder(out: Output, folder: string, { bump, dryRun }: PublishOptions, send: Send): Promise<PublishedModule> {
   const [bundle, bundleMs] = await timed(() => bundleModule(folder, { color: colorsFor(process.stderr).isColorSupported }))
@@ -62,7 +62,7 @@ async function publishFolder(out: Output, folder: string, { bump, dryRun }: Publ
   const sent = edits
     ? await withVersionRaised(folder, version, next, async () => sendAs(await bundleModule(folder), send))
     : await sendAs(bundle, send)
-  return { ...sent, version: next, timingsMs: { bundle: Math.round(bundleMs), ...sent.timingsMs } }
+  return { ...sent, version: next, timings: { bundleMs, ...sent.timings } }
 }
 
 async function sendAs(bundle: Bundle, send: Send): Promise<PublishedModule> {
@@ -73,9 +73,9 @@ async function sendAs(bundle: Bundle, send: Send): Promise<PublishedModule> {
 async function sendBundle(client: Client, out: Output, bundle: Bundle): ReturnType<Send> {
   const [sent, uploadMs] = await timed(() => uploadBundle(client, bundle))
   out.done('upload', uploadMs, sent.length === 0 ? 'nothing: the base has these bytes' : sent.join(' and '))
-  const [created, publishMs] = await timed(() => publishBundle(client, bundle))
-  out.done('publish', publishMs, created ? 'published' : 'nothing to do: exactly this is published already')
-  return { created, timingsMs: { upload: Math.round(uploadMs), publish: Math.round(publishMs) } }
+  const [{ created, timings }, publishMs] = await timed(() => publishBundle(client, bundle))
+  out.done('publish', publishMs, created ? describeTimings(timings) : 'nothing to do: exactly this is published already')
+  return { created, timings: { uploadMs, publishMs, ...timings } }
 }
 
 function nextVersion(version: string, bump: Bump): string {
@@ -124,11 +124,12 @@ async function bringOnline(
   const [update, ms] = await timed(() => updateScene(client, scene, modules, options))
   out.say(scene)
   out.done('version', ms, describeUpdate(update))
-  return { scene, ...update, timingsMs: { version: Math.round(ms) } }
+  return { scene, ...update, timings: { versionMs: ms, ...update.timings } }
 }
 
-function describeUpdate({ version, created, isBaseline, switched }: SceneUpdate): string {
-  if (switched) return `${version} ${created ? 'made, and it is the baseline' : 'was there, and is the baseline now'}: live on every cell`
+function describeUpdate({ version, created, isBaseline, switched, cells, timings = {} }: SceneUpdate): string {
+  const live = cells === undefined ? '' : `, ${describeCells(cells)} (${describeTimings(timings)})`
+  if (switched) return `${version} ${created ? 'made, and it is the baseline' : 'was there, and is the baseline now'}${live}`
   if (created) return `${version} made; it answers requests that pin it`
   return isBaseline ? `nothing to do: ${version}, the baseline, runs exactly this` : `nothing to do: ${version} runs exactly this`
 }

@@ -1,4 +1,5 @@
 /** `sdk token`: who may do what. */
+import { hostname, userInfo } from 'node:os'
 import type { Right } from '../../base/traffic/schema.ts'
 import type { Context } from '../context.ts'
 
@@ -17,7 +18,7 @@ export interface CreateTokenOptions {
 }
 
 export async function createToken({ client, out }: Context, { right, label }: CreateTokenOptions): Promise<void> {
-  const made = await client.createToken(right, label ?? '')
+  const made = await client.createToken(right, label ?? `${userInfo().username}@${hostname()}`)
   out.result(made)
   out.say(made.token)
   out.next(`Token ${made.id} with ${made.rights.join(', ')}. It is shown only now: keep it, and set BERTH_TOKEN to it.`)

@@ -2,7 +2,7 @@
 import type { Lock } from '../../base/traffic/schema.ts'
 import type { NewVersion } from '../client.ts'
 import type { Context } from '../context.ts'
-import { timed } from '../output.ts'
+import { describeCells, describeTimings, timed } from '../output.ts'
 
 export async function listVersions({ client, out }: Context, scene: string): Promise<void> {
   const [versions, { baseline }] = await Promise.all([client.versions(scene), client.scene(scene)])
@@ -40,13 +40,9 @@ export async function createVersion(
   out.result(made)
   const { id } = made.version
   out.say(scene)
-  out.done(
-    'version',
-    ms,
-    `${id}${options.as ? ' made, and it is the baseline: live on every cell' : ' made; it answers requests that pin it'}`,
-  )
-  for (const [step, stepMs] of Object.entries(made.timings)) out.say(`      ${step} ${Math.round(stepMs)} ms`)
-  out.say(`  ${describeLock(made.lock)}`)
+  const outcome = options.as ? `made, and it is the baseline, ${describeCells(made.cells)}` : 'made; it answers requests that pin it'
+  out.done('version', ms, `${id} ${outcome} (${describeTimings(made.timings)})`)
+  out.say(`    ${describeLock(made.lock)}`)
   out.next(
     options.as
       ? `Try it: sdk invoke ${scene}`
@@ -61,11 +57,13 @@ export async function setBaseline(
   options: { readonly reason?: string },
 ): Promise<void> {
   const { baseline } = await client.scene(scene)
-  const changed = baseline !== version
-  const [, ms] = await timed(async () => changed && client.setBaseline(scene, version, options.reason))
-  out.result({ scene, baseline: version, before: baseline, changed })
-  if (!changed) return out.say(`${scene}: ${version} is the baseline already`)
+  if (baseline === version) {
+    out.result({ scene, baseline, before: baseline, changed: false })
+    return out.say(`${scene}: ${version} is the baseline already`)
+  }
+  const [{ cells, timings }, ms] = await timed(() => client.setBaseline(scene, version, options.reason))
+  out.result({ scene, baseline: version, before: baseline, changed: true, cells, timings })
   out.say(scene)
-  out.done('baseline', ms, `${version}, live on every cell`)
+  out.done('baseline', ms, `${version}, ${describeCells(cells)} (${describeTimings(timings)})`)
   if (baseline !== null) out.next(`Back again: sdk version baseline ${scene} ${baseline}`)
 }
