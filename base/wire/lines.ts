@@ -24,6 +24,10 @@ export function openLines<In, Out>(socket: Socket, onMessage: (message: In) => v
       socket.destroy()
     }
   })
+  // The reader emits the errors of its socket again, and one that nobody hears ends the process.
+  reader.on('error', error => {
+    failure = error
+  })
   socket.on('error', error => {
     failure = error
   })
