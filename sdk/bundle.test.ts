@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -160,6 +160,16 @@ function mapped({ sourceMap }: Bundle, stack: string): string[] {
   })
 }
 
+test('a folder reached through a symbolic link gives the same bytes', async t => {
+  const folder = await moduleFolder(t, { 'index.ts': `export { rank } from './bundle.js'`, 'bundle.js': 'export const rank = () => 1' })
+  await symlink(folder, `${folder}-link`)
+  t.after(() => rm(`${folder}-link`))
+  const [one, other] = [await bundleModule(folder), await bundleModule(`${folder}-link`)]
+  assert.equal(other.code, one.code)
+  assert.equal(other.sourceMap, one.sourceMap)
+  assert.deepEqual(other.inputs, ['bundle.js', 'index.ts', 'package.json'])
+})
+
 test('the source map has the sources in it, relative to the folder', async t => {
   const source = 'export const rank = () => 1'
   const map = JSON.parse((await bundle(t, { 'index.ts': source })).sourceMap)
@@ -201,7 +211,7 @@ test('a folder without package.json is refused by its name', async () => {
 })
 
 test('an entry file that is not there is refused by its name', async t => {
-  assert.match((await refusal(t, {}, 'ENTRY_NOT_FOUND')).message, /there is no .*index\.ts/)
+  assert.match((await refusal(t, {}, 'ENTRY_NOT_FOUND')).message, /there is no file .*index\.ts/)
 })
 
 for (const specifier of ['node:fs', 'fs', 'node:fs/promises']) {

@@ -5,7 +5,7 @@
  * lists. It carries everything it needs: npm dependencies, JSON and text are inlined, nothing is left to import.
  */
 import { createHash } from 'node:crypto'
-import { access, readFile } from 'node:fs/promises'
+import { readFile, realpath, stat } from 'node:fs/promises'
 import { isBuiltin } from 'node:module'
 import { join, normalize, relative, resolve } from 'node:path'
 import { type BuildFailure, type BuildOptions, build, formatMessages, type Loader, type Message, type Metafile } from 'esbuild'
@@ -49,7 +49,7 @@ export interface BundleOptions {
  * `MODULE_EXPORT_MISSING`, `MODULE_EXPORTS_NOTHING` or `BUNDLE_TOO_LARGE`; errors in code name file and line and carry the code frame.
  */
 export async function bundleModule(folder: string, { color = false }: BundleOptions = {}): Promise<Bundle> {
-  const place: Place = { folder: resolve(folder), shown: relative(process.cwd(), resolve(folder)) || '.', color }
+  const place: Place = { folder: await realFolder(folder), shown: relative(process.cwd(), resolve(folder)) || '.', color }
   const { manifest, entry } = await readPackage(place)
   const { code, sourceMap, metafile, warnings } = await compile(place, manifest.stages, entry)
   const bytes = Buffer.byteLength(code)
@@ -66,7 +66,13 @@ export async function bundleModule(folder: string, { color = false }: BundleOpti
   }
 }
 
+/** Without symbolic links: esbuild resolves those, and its paths would leave the folder. */
+function realFolder(folder: string): Promise<string> {
+  return realpath(folder).catch(() => resolve(folder))
+}
+
 interface Place {
+  /** Absolute. */
   readonly folder: string
   /** The folder as messages name it: relative to where the user is. */
   readonly shown: string
@@ -149,13 +155,12 @@ function invalid(place: Place, why: string, hint: string): SdkError {
 
 async function findEntry(place: Place, main: string | undefined): Promise<string> {
   const entry = main ?? 'index.ts'
-  await access(join(place.folder, entry)).catch(() => {
-    const named = main === undefined ? '' : ', which "main" in package.json names'
-    throw new SdkError('ENTRY_NOT_FOUND', `Cannot bundle "${place.shown}": there is no ${join(place.shown, entry)}${named}`, {
-      hint: 'Write the stages in index.ts, or name another entry file as "main" in package.json.',
-    })
+  const found = await stat(join(place.folder, entry)).catch(() => undefined)
+  if (found?.isFile()) return entry
+  const named = main === undefined ? '' : ', which "main" in package.json names'
+  throw new SdkError('ENTRY_NOT_FOUND', `Cannot bundle "${place.shown}": there is no file ${join(place.shown, entry)}${named}`, {
+    hint: 'Write the stages in index.ts, or name another entry file as "main" in package.json.',
   })
-  return entry
 }
 
 // Compiling
@@ -173,6 +178,8 @@ function baseOptions(place: Place): BuildOptions {
     absWorkingDir: place.folder,
     outfile: 'bundle.js',
     write: false,
+    // Nothing is written, so a module may well have a file of that name.
+    allowOverwrite: true,
     metafile: true,
     bundle: true,
     treeShaking: true,
@@ -206,7 +213,11 @@ async function compile(place: Place, stages: readonly string[], entry: string): 
   const result = await build({
     ...baseOptions(place),
     // Only declared stages are exported: a missing one fails here, and what else is exported, for tests say, can be shaken off.
-    stdin: { contents: `export { ${stages.join(', ')} } from './${posix(entry)}'`, resolveDir: place.folder, sourcefile: ENTRY },
+    stdin: {
+      contents: `export { ${stages.join(', ')} } from ${JSON.stringify(`./${posix(entry)}`)}`,
+      resolveDir: place.folder,
+      sourcefile: ENTRY,
+    },
     format: 'iife',
     globalName: 'stages',
     // A `var` at the top would be shared by every module of a group, and its completion value is empty.

@@ -63,7 +63,7 @@ function renderTable(head: readonly string[], rows: readonly (readonly string[])
 export async function timed<T>(work: () => Promise<T>): Promise<[result: T, ms: number]> {
   const startedAt = performance.now()
   const result = await work()
-  return [result, performance.now() - startedAt]
+  return [result, Math.round((performance.now() - startedAt) * 10) / 10]
 }
 
 /** `7955` as `7.8 KB`. */
