@@ -76,7 +76,32 @@ export interface TokenInfo {
 export interface BaseStatus {
   /** Where the scenes answer; null while the base is starting. */
   readonly port: number | null
-  readonly [member: string]: unknown
+  readonly controlPort: number
+  /** Of the store. */
+  readonly revision: number
+  /** Of the scene table that every cell should have. */
+  readonly tableRevision: number
+  readonly keeper: { readonly pid: number; readonly uptimeSeconds: number }
+  readonly cells: readonly CellState[]
+}
+
+export interface CellState {
+  /** Its ordinal; a retiring cell and its replacement share one. */
+  readonly cell: number
+  readonly pid: number
+  /** `starting`, `ready` or `retiring`; `unknown` until the supervisor has told. */
+  readonly state: string
+  /** To the keeper. */
+  readonly connected: boolean
+  /** Of the scene table in force there. */
+  readonly revision: number | null
+  /** Baselines that cannot answer there. */
+  readonly failures: readonly { readonly scene: string; readonly version: string; readonly code: string; readonly message: string }[]
+  readonly rssMB?: number
+  readonly connections?: number
+  readonly startedAt?: string
+  /** Since the base started. */
+  readonly crashes?: number
 }
 
 export interface Invocation {
