@@ -33,12 +33,13 @@ class CommandError extends Error {
   }
 }
 
-/** Prints the failure and what to do about it. */
+/** Prints the failure and what to do about it; of a defect also where it is. */
 function report(error: unknown): number {
   // Commander has printed it, or printed the help that was asked for.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage
-  const fix = error instanceof CommandError ? error.fix : errorTable[codeOf(error)].fix
-  process.stderr.write(`berth: ${messageOf(error)}\nwhat to do: ${fix}\n`)
+  const known = error instanceof CommandError || error instanceof BerthError
+  const what = !known && error instanceof Error ? error.stack : messageOf(error)
+  process.stderr.write(`berth: ${what}\nwhat to do: ${error instanceof CommandError ? error.fix : errorTable[codeOf(error)].fix}\n`)
   const usage: readonly ErrorCode[] = ['OPTION_UNKNOWN', 'OPTION_INVALID', 'CONFIG_UNREADABLE']
   return usage.includes(codeOf(error)) ? exitCodes.usage : exitCodes.failed
 }

@@ -66,8 +66,8 @@ assert(
 export function plan(situation: Situation, now: number): Step[] {
   const alive = situation.cells.filter(cell => !cell.killed)
   const kills = alive.flatMap(cell => killStep(cell, situation, now))
-  const doomed = new Set(kills.map(step => step.id))
-  const rest = alive.filter(cell => !doomed.has(cell.id))
+  const dying = new Set(kills.map(step => step.id))
+  const rest = alive.filter(cell => !dying.has(cell.id))
   if (situation.stopping) return [...kills, ...rest.filter(cell => cell.state === 'ready').map(retireStep)]
   return [...kills, ...situation.seats.flatMap(seat => seatSteps(seat, situation, rest, now))]
 }
@@ -96,12 +96,12 @@ function retiringKillReason(cell: CellView, now: number): string | undefined {
   return cell.leaving === 'doomed' && drained ? 'it is doomed and has answered all it had' : undefined
 }
 
-function seatSteps(seat: Seat, situation: Situation, alive: readonly CellView[], now: number): Step[] {
+function seatSteps(seat: Seat, situation: Situation, rest: readonly CellView[], now: number): Step[] {
   const heir = situation.cells.find(cell => isHeir(seat, cell))
   if (!heir) return now >= seat.notBefore ? [{ do: 'start', cell: seat.cell }] : []
   if (heir.state !== 'ready') return []
-  const leavers = alive.filter(cell => cell.cell === seat.cell && cell.state === 'ready' && cell.leaving !== undefined)
-  const bloated = heir.rssMB > situation.cellMemoryMB && retirable(situation.cells, seat.cell) === heir.id
+  const leavers = rest.filter(cell => cell.cell === seat.cell && cell.state === 'ready' && cell.leaving !== undefined)
+  const bloated = rest.includes(heir) && heir.rssMB > situation.cellMemoryMB && retirable(situation.cells, seat.cell) === heir.id
   return [...leavers.map(retireStep), ...(bloated ? [{ do: 'replace', id: heir.id, leaving: 'memory' } as const] : [])]
 }
 

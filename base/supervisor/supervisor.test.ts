@@ -1,0 +1,219 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { type TestContext, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { limits } from '../kernel/limits.ts'
+import { type Options, resolveOptions } from '../kernel/options.ts'
+import type { CellStatus } from '../wire/messages.ts'
+
+const hostEntry = fileURLToPath(new URL('fixtures/host.ts', import.meta.url))
+
+type Line = Readonly<Record<string, unknown>> & { readonly msg: string }
+
+interface Host {
+  readonly options: Options
+  /** The first line with this message that no earlier call has returned. */
+  line(msg: string): Promise<Line>
+  /** Calls a stub cell or the stub keeper. */
+  cell<T>(path: string): Promise<T>
+  keeper<T>(path: string): Promise<T>
+  signal(signal: NodeJS.Signals): void
+  /** Exit code and signal. */
+  readonly ended: Promise<[number | null, NodeJS.Signals | null]>
+}
+
+function newFolder(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'berth-supervisor-'))
+  t.after(() => rmSync(path, { recursive: true, force: true }))
+  return join(path, 'data')
+}
+
+function launch(t: TestContext, overrides: Partial<Options> = {}): Omit<Host, 'cell' | 'keeper'> {
+  const options = { ...resolveOptions({ flags: {}, env: {} }), port: 0, controlPort: 0, cells: 2, data: newFolder(t), ...overrides }
+  const args = [
+    ...process.execArgv.filter(flag => flag.startsWith('--no-') || flag.startsWith('--disable-')),
+    hostEntry,
+    JSON.stringify(options),
+  ]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, SECRET: 'of the caller' } })
+  const ended = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
+  t.after(() => child.kill('SIGKILL') && ended)
+  const seen: Line[] = []
+  const reader = createInterface({ input: child.stdout }).on('line', text => {
+    seen.push(JSON.parse(text))
+    reader.emit('seen')
+  })
+  const line = async (msg: string): Promise<Line> => {
+    for (;;) {
+      const index = seen.findIndex(line => line.msg === msg)
+      const [found] = index < 0 ? [] : seen.splice(index, 1)
+      if (found) return found
+      await once(reader, 'seen', { signal: AbortSignal.timeout(20_000) })
+    }
+  }
+  return { options, line, ended, signal: signal => child.kill(signal) }
+}
+
+async function start(t: TestContext, overrides: Partial<Options> = {}): Promise<Host> {
+  const host = launch(t, overrides)
+  const { port, controlPort } = await host.line('base ready')
+  const caller =
+    (at: unknown) =>
+    async <T>(path: string): Promise<T> =>
+      (await fetch(`http://127.0.0.1:${at}/${path}`)).json() as Promise<T>
+  return {
+    ...host,
+    options: { ...host.options, port: Number(port), controlPort: Number(controlPort) },
+    cell: caller(port),
+    keeper: caller(controlPort),
+  }
+}
+
+const lives = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+interface Who {
+  readonly cell: number
+  readonly pid: number
+  readonly env: Readonly<Record<string, string>>
+}
+
+/** The ordinals of crashed cells, once the keeper knows of two ready cells and of so many crashes. */
+async function crashesOnce(host: Host, crashes: number): Promise<number[]> {
+  for (;;) {
+    const cells = await host.keeper<CellStatus[]>('cells')
+    const crashed = cells.filter(cell => cell.crashes > 0).map(cell => cell.cell)
+    if (cells.length === 2 && cells.every(cell => cell.state === 'ready' && cell.rssMB > 0) && crashed.length === crashes) return crashed
+  }
+}
+
+test('a base with every cell ready says so, and a SIGTERM ends all of it with exit code 0', async t => {
+  const host = await start(t)
+  const { pid } = await host.cell<Who>('who')
+  host.signal('SIGTERM')
+  assert.deepEqual(await host.ended, [0, null])
+  assert.equal(lives(pid), false)
+})
+
+test('two signals at once are one, and a later second one exits at once with 128 + its number', async t => {
+  const host = await start(t)
+  const held = await fetch(`http://127.0.0.1:${host.options.port}/hold`)
+  host.signal('SIGINT')
+  host.signal('SIGTERM')
+  await host.line('cell retiring')
+  // Passing time is what makes it a second signal.
+  await setTimeout(2 * limits.signalDebounceMs)
+  host.signal('SIGTERM')
+  assert.deepEqual(await host.ended, [143, null])
+  await assert.rejects(held.text())
+})
+
+test('the data folder is made for its owner only', async t => {
+  const { options } = await start(t)
+  assert.equal(statSync(options.data).mode & 0o777, 0o700)
+})
+
+test('a cell gets nothing of the caller, and may neither read foreign files nor start processes nor open databases', async t => {
+  const host = await start(t)
+  const { env } = await host.cell<Who>('who')
+  assert.deepEqual(
+    Object.keys(env).filter(name => !/^(TZ|LANG|LC_ALL|TMPDIR|TEMP|TMP|TERM|NO_COLOR|FORCE_COLOR|LIBC|NODE_CHANNEL.*)$/.test(name)),
+    [],
+  )
+  const { file, process: spawned, database } = await host.cell<Record<string, string>>('trespass')
+  assert.match(`${file}`, /access to this API has been restricted/i)
+  assert.match(`${spawned}`, /access to this API has been restricted/i)
+  assert.equal(database, 'no node:sqlite')
+})
+
+test('a crashed cell is replaced under its ordinal while the other serves on', async t => {
+  const host = await start(t)
+  await host.line('cell ready')
+  await host.line('cell ready')
+  const pid = await host.cell<number>('crash')
+  const ended = await host.line('cell ended')
+  assert.equal(ended.pid, pid)
+  assert.notEqual((await host.cell<Who>('who')).pid, pid)
+  assert.equal((await host.line('cell ready')).cell, ended.cell)
+  assert.deepEqual(await crashesOnce(host, 1), [ended.cell])
+})
+
+test('a cell that is to retire goes when its replacement is ready, and nobody is refused meanwhile', async t => {
+  const host = await start(t)
+  await host.keeper('retire/1')
+  const leaving = await host.line('cell to be replaced')
+  let calls = 0
+  const gone = host.line('cell ended').then(line => line.pid)
+  while ((await Promise.race([gone, host.cell<Who>('who').then(() => undefined)])) === undefined) calls++
+  assert.equal(await gone, leaving.pid)
+  assert.ok(calls > 0)
+  assert.deepEqual(await crashesOnce(host, 0), [])
+})
+
+test('a doomed cell is replaced before it goes, and counts as a crash', async t => {
+  const host = await start(t)
+  await host.cell('doom')
+  const doomed = await host.line('cell is doomed')
+  const retiring = await host.line('cell retiring')
+  const ended = await host.line('cell ended')
+  assert.deepEqual([retiring.pid, ended.pid], [doomed.pid, doomed.pid])
+  assert.deepEqual(await crashesOnce(host, 1), [doomed.cell])
+})
+
+test('a killed keeper comes back on its port while the cells serve on', async t => {
+  const host = await start(t)
+  await host.line('keeper ready')
+  await host.keeper('crash')
+  await host.line('keeper ended; cells serve on while it is started again')
+  await host.cell<Who>('who')
+  const again = await host.line('keeper ready')
+  assert.equal(again.controlPort, host.options.controlPort)
+  assert.deepEqual(await crashesOnce(host, 0), [])
+})
+
+test('a second base on a data folder is refused with the process that has it', async t => {
+  const { options } = await start(t)
+  const second = launch(t, { data: options.data })
+  const { code, message } = await second.line('failed')
+  assert.equal(code, 'DATA_LOCKED')
+  assert.match(String(message), /another base \(process \d+\) runs on it$/)
+  assert.deepEqual(await second.ended, [1, null])
+})
+
+test('a taken port and a foreign address are refused before anything is started', async t => {
+  const taken = createServer().listen(0, '127.0.0.1')
+  t.after(() => taken.close())
+  await once(taken, 'listening')
+  const { port } = taken.address() as AddressInfo
+  for (const [overrides, code] of [
+    [{ port }, 'PORT_TAKEN'],
+    [{ controlPort: port }, 'PORT_TAKEN'],
+    [{ host: '192.0.2.1' }, 'PORT_DENIED'],
+  ] as const) {
+    assert.equal((await launch(t, overrides).line('failed')).code, code)
+  }
+})
+
+test('a data folder that cannot be made is refused', async t => {
+  assert.equal((await launch(t, { data: '/dev/null/berth' }).line('failed')).code, 'DATA_UNWRITABLE')
+})
+
+test('what the keeper refuses at the first start ends the base', async t => {
+  const host = launch(t, { bodyLimitBytes: 4321 })
+  const { code, message } = await host.line('failed')
+  assert.deepEqual({ code, message }, { code: 'DATA_DAMAGED', message: 'Cannot open the store: told so' })
+  assert.deepEqual(await host.ended, [1, null])
+})
