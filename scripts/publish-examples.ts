@@ -29,8 +29,8 @@ try {
 
 async function main(client: Client): Promise<void> {
   const startedAt = performance.now()
-  const modules = await readdir(modulesFolder)
-  const published = await Promise.all(modules.map(name => publishModule(client, join(modulesFolder, name))))
+  const folders = (await readdir(modulesFolder, { withFileTypes: true })).filter(entry => entry.isDirectory())
+  const published = await Promise.all(folders.map(({ name }) => publishModule(client, join(modulesFolder, name))))
   const files = (await readdir(scenesFolder)).filter(name => name.endsWith('.json')).sort()
   for (const file of files) await applyScene(client, join(scenesFolder, file))
   const count = published.filter(created => created).length
