@@ -81,8 +81,8 @@ Call a scene:
   curl -s http://${client.base.hostname}:${port}/scenes/fashion-men -H 'content-type: application/json' -H 'x-unit-id: u1' -d @${request}
 Change modules/rank-lr/index.ts, then see the new code answer:
   ${sdkLine(client, `publish ${join(modulesFolder, 'rank-lr')} --bump patch --scene fashion-men --as baseline`)}
-Look at the base:
-  ${client.base.href}`)
+The control API, with a page to try it:
+  ${new URL('/docs', client.base).href}`)
 }
 
 /** A line to type that reaches this base also when it is not where the sdk looks by itself. */

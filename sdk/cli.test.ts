@@ -95,6 +95,11 @@ test('with --json a failure is one document on standard output too', async () =>
   assert.equal(JSON.parse(stdout).error.code, 'BASE_UNREACHABLE')
 })
 
+test('--version belongs to the command it follows', async () => {
+  assert.match((await sdk('--version')).stdout, /^\d+\.\d+\.\d+\n$/)
+  assert.equal((await sdk('invoke', 'x', '--data', '1', '--version', 'v1')).code, 3, 'it goes on to ask the base')
+})
+
 test('a dry run needs no base, changes nothing and prints what it made', async t => {
   const folder = await folderWith(t, goodModule)
   const { code, stdout } = await sdk('publish', folder, '--dry-run', '--bump', 'minor', '--json')
@@ -144,6 +149,8 @@ test('"sdk schema" prints the JSON Schema of a scene', async () => {
   const schema = JSON.parse((await sdk('schema')).stdout)
   assert.equal(schema.$schema, 'https://json-schema.org/draft/2020-12/schema')
   assert(schema.properties.group && schema.properties.$schema)
+  assert.deepEqual(schema.required, ['id', 'group'], 'what has a default may be left out')
+  assert.deepEqual(schema.properties.traffic.required, [])
 })
 
 test('what changed in a definition is told member by member', () => {

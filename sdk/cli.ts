@@ -14,6 +14,8 @@ const EXIT_CODES = 'Exit codes: 0 done · 1 refused by the base, or a fault in t
 const sdk = new Command('sdk')
   .description('Write, publish and run algorithm modules on a Berth base.')
   .version(manifest.version)
+  // So that --version after a command is that command's own.
+  .enablePositionalOptions()
   .exitOverride()
   .configureOutput({ outputError: () => {} })
   .addHelpText('after', `\n${EXIT_CODES}\nHelp on a command: sdk publish --help`)

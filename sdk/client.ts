@@ -234,7 +234,11 @@ function savedToken(): string | undefined {
 }
 
 async function sceneUrl(client: Client): Promise<URL> {
-  const { port } = await client.status()
+  const { port } = await client.status().catch(error => {
+    if (!(error instanceof RefusedError)) throw error
+    const message = `Cannot find out where the scenes of ${client.base.origin} answer: ${error.message}`
+    throw new SdkError(error.code, message, { hint: 'Name it with --url, such as http://127.0.0.1:8080.', cause: error })
+  })
   if (port === null) {
     const hint = 'Try again in a moment, or name where its scenes answer with --url.'
     throw new SdkError('ANSWER_UNEXPECTED', `Cannot call a scene: the base at ${client.base.origin} does not serve scenes yet`, { hint })

@@ -6,7 +6,7 @@ import type { AppliedCells, Timings } from './client.ts'
 export interface Output {
   /** A line for people. */
   say(line: string): void
-  /** A line for people that tells what to do next. */
+  /** What to do next, for people; on standard error, so that what a command found can be piped. */
   next(line: string): void
   table(head: readonly string[], rows: readonly (readonly string[])[]): void
   /** A finished step: its name, the milliseconds it took and what came of it. */
@@ -31,7 +31,9 @@ export function createOutput(json: boolean): Output {
   }
   return {
     say,
-    next: line => say(colors.dim(line)),
+    next: line => {
+      if (!json) process.stderr.write(`${colorsFor(process.stderr).dim(line)}\n`)
+    },
     table: (head, rows) => say(renderTable(head.map(colors.bold), rows)),
     done: (step, ms, outcome) => {
       say(`  ${colors.green('✔')} ${step.padEnd(8)} ${`${Math.round(ms)} ms`.padStart(7)}  ${outcome}`)

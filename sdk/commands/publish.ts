@@ -36,33 +36,54 @@ interface OnlineScene extends SceneUpdate {
   readonly timings: Timings
 }
 
-/** Modules first, all of them; then each scene once, with all of them replaced together. */
+/** Everything is bundled and every scene looked up before anything is sent; then the modules, then each scene with all of them together. */
 export async function publish({ client, out }: Context, folders: readonly string[], options: PublishOptions): Promise<void> {
+  const drafts: Draft[] = []
+  for (const folder of folders) drafts.push(await bundleFolder(folder, options.bump))
+  const sceneIds = options.dryRun ? [] : (options.scene ?? [])
+  await Promise.all(sceneIds.map(id => client.scene(id)))
   const send = options.dryRun ? pretend : (bundle: Bundle) => sendBundle(client, out, bundle)
   const modules: PublishedModule[] = []
-  for (const folder of folders) modules.push(await publishFolder(out, folder, options, send))
+  for (const draft of drafts) modules.push(await publishDraft(out, draft, options.dryRun === true, send))
   const scenes: OnlineScene[] = []
-  if (!options.dryRun) for (const scene of options.scene ?? []) scenes.push(await bringOnline(client, out, scene, modules, options))
+  for (const id of sceneIds) scenes.push(await bringOnline(client, out, id, modules, options))
   for (const line of options.dryRun ? ['Nothing was sent: this was a dry run.'] : nextLines(modules, scenes)) out.next(line)
   out.result({ modules, scenes })
+}
+
+interface Draft {
+  readonly folder: string
+  readonly bundle: Bundle
+  readonly bundleMs: number
+  /** The version to publish it as: that of package.json, unless it is to be raised. */
+  readonly version: string
+}
+
+async function bundleFolder(folder: string, bump: Bump | undefined): Promise<Draft> {
+  const [bundle, bundleMs] = await timed(() => bundleModule(folder, { color: colorsFor(process.stderr).isColorSupported }))
+  const { version } = bundle.manifest
+  return { folder, bundle, bundleMs, version: bump === undefined ? version : nextVersion(version, bump) }
 }
 
 type Send = (bundle: Bundle) => Promise<Pick<PublishedModule, 'created' | 'timings'>>
 
 const pretend: Send = async () => ({ created: false, timings: {} })
 
-async function publishFolder(out: Output, folder: string, { bump, dryRun }: PublishOptions, send: Send): Promise<PublishedModule> {
-  const [bundle, bundleMs] = await timed(() => bundleModule(folder, { color: colorsFor(process.stderr).isColorSupported }))
-  const { name, version } = bundle.manifest
-  const next = bump === undefined ? version : nextVersion(version, bump)
-  out.say(next === version ? `${name} ${version}` : `${name} ${next} (was ${version})`)
+async function publishDraft(
+  out: Output,
+  { folder, bundle, bundleMs, version }: Draft,
+  dryRun: boolean,
+  send: Send,
+): Promise<PublishedModule> {
+  const { name, version: was } = bundle.manifest
+  out.say(version === was ? `${name} ${version}` : `${name} ${version} (was ${was})`)
   out.done('bundle', bundleMs, `${bundle.inputs.length} files, ${formatBytes(bundle.bytes)}`)
   for (const warning of bundle.warnings) out.warn(warning)
-  const edits = next !== version && !dryRun
-  const sent = edits
-    ? await withVersionRaised(folder, version, next, async () => sendAs(await bundleModule(folder), send))
+  const raise = version !== was && !dryRun
+  const sent = raise
+    ? await withVersionRaised(folder, was, version, async () => sendAs(await bundleModule(folder), send))
     : await sendAs(bundle, send)
-  return { ...sent, version: next, timings: { bundleMs, ...sent.timings } }
+  return { ...sent, version, timings: { bundleMs, ...sent.timings } }
 }
 
 async function sendAs(bundle: Bundle, send: Send): Promise<PublishedModule> {

@@ -3,7 +3,7 @@ import { SceneDefinition } from '../../base/traffic/schema.ts'
 
 /** JSON with and without `--json`. A scene file may say where its schema is. */
 export function printSchema(): void {
-  const { properties, ...schema } = SceneDefinition
+  const { properties, ...schema } = JSON.parse(JSON.stringify(SceneDefinition), withoutDefaulted)
   const document = {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     title: 'A scene of Berth',
@@ -11,4 +11,19 @@ export function printSchema(): void {
     properties: { $schema: { type: 'string' }, ...properties },
   }
   process.stdout.write(`${JSON.stringify(document, null, 2)}\n`)
+}
+
+interface ObjectSchema {
+  readonly properties: Readonly<Record<string, object>>
+  readonly required: readonly string[]
+}
+
+/** The base fills in what has a default; who writes a scene may leave it out. */
+function withoutDefaulted(_: string, value: unknown): unknown {
+  if (!isObjectSchema(value)) return value
+  return { ...value, required: value.required.filter(name => !('default' in (value.properties[name] ?? {}))) }
+}
+
+function isObjectSchema(value: unknown): value is ObjectSchema {
+  return typeof value === 'object' && value !== null && 'properties' in value && 'required' in value && Array.isArray(value.required)
 }
