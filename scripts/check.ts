@@ -1,0 +1,41 @@
+/**
+ * The one gate, here and in CI: types, formatting and lint, layers and cycles, tests. Extra arguments go to the test runner, and name what
+ * to run instead of everything: `npm test -- base/cell/slot.test.ts`.
+ */
+import { spawnSync } from 'node:child_process'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const bin = (name: string) => join(root, 'node_modules', '.bin', process.platform === 'win32' ? `${name}.cmd` : name)
+const globs = [
+  'base/**/*.test.ts',
+  'sdk/**/*.test.ts',
+  'modules/**/*.test.ts',
+  'fixtures/**/*.test.ts',
+  'scripts/**/*.test.ts',
+  'test/**/*.test.ts',
+]
+
+const chosen = process.argv.slice(2)
+const steps: readonly (readonly [string, string, readonly string[]])[] = [
+  ['types', bin('tsc'), ['--noEmit']],
+  ['format and lint', bin('biome'), ['check', '--error-on-warnings', '.']],
+  [
+    'tests',
+    process.execPath,
+    ['--no-node-snapshot', '--disable-warning=ExperimentalWarning', '--test', ...(chosen.length > 0 ? chosen : globs)],
+  ],
+]
+
+const failed: string[] = []
+for (const [name, command, args] of chosen.length > 0 ? steps.slice(-1) : steps) {
+  console.log(`── ${name}`)
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit', shell: process.platform === 'win32' })
+  if (error !== undefined) console.error(`Cannot run ${command}: ${error.message}`)
+  if (status !== 0) failed.push(name)
+}
+if (failed.length > 0) {
+  console.error(`failed: ${failed.join(', ')}`)
+  process.exitCode = 1
+}

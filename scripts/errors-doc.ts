@@ -1,0 +1,37 @@
+/** Writes docs/errors.md from the error table: `npm run docs:errors`. */
+import { writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { type Blame, errorTable } from '../base/kernel/errors.ts'
+
+export const errorsDocPath = fileURLToPath(new URL('../docs/errors.md', import.meta.url))
+
+const intro = `# Error codes
+
+Every failure of a base has one of these codes. Over HTTP it is an RFC 9457 document, \`application/problem+json\`, with \`code\`, \`detail\` (what
+could not be done, and why), \`fix\` (what to do), \`blame\` (who has to change something: \`caller\`, \`module\`, \`base\`, or \`load\` when there
+was just too much of it), and where they are known \`scene\`, \`version\` and \`requestId\`. Match on \`code\`: it does not change.
+
+The codes with status 500 and blame \`base\` that name options, ports or the data folder end a start: the message is on standard error and the
+exit status is 1.
+
+This page is written from the table in \`base/kernel/errors.ts\` by \`npm run docs:errors\`; a test fails when they differ.
+`
+
+const blames: Readonly<Record<Blame, string>> = {
+  caller: 'Mended by the caller',
+  module: 'Mended by the author of the module',
+  base: 'Mended by whoever runs the base',
+  load: 'Mended by trying again',
+}
+
+/** The whole page. */
+export function errorsDoc(): string {
+  const sections = (Object.keys(blames) as Blame[]).map(blame => {
+    const rows = Object.entries(errorTable).filter(([, row]) => row.blame === blame)
+    const lines = rows.map(([code, { status, title, fix }]) => `| \`${code}\` | ${status} | ${title} | ${fix} |`)
+    return `## ${blames[blame]}\n\n| code | status | meaning | what to do |\n| --- | --- | --- | --- |\n${lines.join('\n')}\n`
+  })
+  return [intro, ...sections].join('\n')
+}
+
+if (import.meta.main) writeFileSync(errorsDocPath, errorsDoc())

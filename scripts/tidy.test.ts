@@ -1,0 +1,97 @@
+/** Rules about the code that no compiler checks: layers, cycles, dead files. */
+import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { parseSync } from 'oxc-parser'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+
+/** Which layers each may import; what is not listed here may not be imported from it. Types count as imports. */
+const layers: Readonly<Record<string, readonly string[]>> = {
+  'base/kernel': [],
+  'base/inside': [],
+  'base/traffic': ['base/kernel'],
+  'base/wire': ['base/kernel', 'base/traffic'],
+  'base/store': ['base/kernel', 'base/traffic', 'base/wire'],
+  'base/cell': ['base/kernel', 'base/traffic', 'base/wire', 'base/inside'],
+  'base/keeper': ['base/kernel', 'base/traffic', 'base/wire', 'base/store'],
+  'base/supervisor': ['base/kernel', 'base/wire'],
+  'base/main.ts': ['base/kernel', 'base/wire', 'base/cli.ts', 'base/cell', 'base/keeper', 'base/supervisor'],
+  'base/cli.ts': ['base/kernel', 'base/wire', 'base/store', 'base/supervisor'],
+  sdk: ['base/kernel', 'base/traffic', 'base/wire'],
+  modules: ['sdk'],
+}
+
+/** Started by path, by a person or by the test runner: nothing imports them. */
+const entries = [/\.test\.ts$/, /^base\/main\.ts$/, /^sdk\/(cli|author)\.ts$/, /^scripts\//, /^modules\/[^/]+\/index\.ts$/, /fixtures\//]
+
+const files = globSync(['base/**/*.ts', 'sdk/**/*.ts', 'modules/**/*.ts', 'scripts/**/*.ts', 'test/**/*.ts'], { cwd: root }).map(file =>
+  file.replaceAll('\\', '/'),
+)
+const imports = new Map(files.map(file => [file, importsOf(file)]))
+
+/** Project files that `file` imports, types included. */
+function importsOf(file: string): string[] {
+  const { module } = parseSync(file, readFileSync(join(root, file), 'utf8'))
+  const specifiers = module.staticImports.map(found => found.moduleRequest.value)
+  for (const { entries } of module.staticExports)
+    for (const { moduleRequest } of entries) if (moduleRequest) specifiers.push(moduleRequest.value)
+  const source = readFileSync(join(root, file), 'utf8')
+  for (const { moduleRequest } of module.dynamicImports) specifiers.push(source.slice(moduleRequest.start + 1, moduleRequest.end - 1))
+  return [...new Set(specifiers)].flatMap(specifier => {
+    if (specifier === '#sdk/author') return ['sdk/author.ts']
+    if (!specifier.startsWith('.')) return []
+    return [relative(root, resolve(root, dirname(file), specifier)).replaceAll('\\', '/')]
+  })
+}
+
+function layerOf(file: string): string | undefined {
+  return Object.keys(layers).find(layer => file === layer || file.startsWith(`${layer}/`))
+}
+
+test('imports point down only', () => {
+  const wrong: string[] = []
+  for (const [file, targets] of imports) {
+    const from = layerOf(file)
+    if (from === undefined || file.endsWith('.test.ts')) continue
+    for (const target of targets) {
+      const to = layerOf(target)
+      if (to === from) continue
+      if (to === undefined || !layers[from]?.includes(to))
+        wrong.push(`${file} imports ${target}: ${from} may import ${layers[from]?.join(', ') || 'nothing'}`)
+    }
+  }
+  assert.deepEqual(wrong, [])
+})
+
+test('a module imports only its own files and the types of sdk/author', () => {
+  const wrong: string[] = []
+  for (const [file, targets] of imports) {
+    const own = /^modules\/[^/]+\//.exec(file)?.[0]
+    if (own === undefined || file.endsWith('.test.ts')) continue
+    for (const target of targets) if (!target.startsWith(own) && target !== 'sdk/author.ts') wrong.push(`${file} imports ${target}`)
+  }
+  assert.deepEqual(wrong, [])
+})
+
+test('no import goes in a circle', () => {
+  const done = new Set<string>()
+  const visit = (file: string, path: readonly string[]): void => {
+    const start = path.indexOf(file)
+    assert.equal(start, -1, `circle: ${[...path.slice(start), file].join(' → ')}`)
+    if (done.has(file)) return
+    for (const target of imports.get(file) ?? []) visit(target, [...path, file])
+    done.add(file)
+  }
+  for (const file of files) visit(file, [])
+})
+
+test('every file is imported or is an entry', () => {
+  const imported = new Set([...imports.values()].flat())
+  assert.deepEqual(
+    files.filter(file => !imported.has(file) && !entries.some(entry => entry.test(file))),
+    [],
+  )
+})

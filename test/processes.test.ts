@@ -1,0 +1,341 @@
+/** Supervisor, keeper and cells: what dies is replaced, what goes loses nothing. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import {
+  callScene,
+  launchBase,
+  makeScene,
+  nodeFlags,
+  publishStages,
+  type RunningBase,
+  root,
+  startBase,
+  tempFolder,
+} from './support/base.ts'
+import { startLoad } from './support/load.ts'
+
+/** Resolves once a cell other than `pid` has said that it is ready in the place of `cell`. */
+function replaced(base: RunningBase, cell: number, pid: number) {
+  const from = base.log.length
+  return base.logged(line => line.msg === 'cell ready' && line.cell === cell && line.pid !== pid && base.log.indexOf(line) >= from)
+}
+
+async function cellPid(base: RunningBase, cell: number): Promise<number> {
+  const { cells } = await base.client.status()
+  const found = cells.find(one => one.cell === cell && one.state === 'ready')
+  assert.ok(found, `cell ${cell} is not ready`)
+  return found.pid
+}
+
+/** Runs `base start` until it ends. */
+async function startRefused(args: readonly string[], cwd: string): Promise<{ code: number | null; stderr: string }> {
+  const child = spawn(process.execPath, [...nodeFlags, join(root, 'base/main.ts'), 'start', ...args], {
+    cwd,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let stderr = ''
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk
+  })
+  const [code] = await once(child, 'close')
+  return { code, stderr }
+}
+
+for (const keepAlive of [true, false]) {
+  const kind = keepAlive ? 'keep-alive' : 'short'
+  test(`retiring a cell every half second under load loses no request on ${kind} connections`, { timeout: 60_000 }, async t => {
+    const base = await startBase(t, { cells: 2 })
+    await makeScene(base.client, 'echo', { rank: 'x => x' })
+    const load = startLoad(`${base.url}/scenes/echo`, 8, keepAlive, body => body === '{"a":1}')
+    for (let round = 0; round < 8; round++) {
+      const cell = 1 + (round % 2)
+      const pid = await cellPid(base, cell)
+      const ready = replaced(base, cell, pid)
+      const ended = base.logged(line => line.msg === 'cell ended' && line.pid === pid)
+      await base.client.retireCell(cell)
+      await ready
+      // Keep-alive clients get their last answer from the old cell before it ends.
+      await ended
+    }
+    const { answered, refused, broken } = await load.stop()
+    assert.deepEqual({ refused, broken }, { refused: [], broken: [] })
+    assert.ok(answered > 500, `only ${answered} requests were answered`)
+  })
+}
+
+test('a version switched every moment under load loses no request and mixes no answers', { timeout: 60_000 }, async t => {
+  const base = await startBase(t, { cells: 2 })
+  const { client } = base
+  await makeScene(client, 'swap', { rank: '() => "1.0.0"' })
+  const load = startLoad(`${base.url}/scenes/swap`, 8, true, body => /^"1\.\d+\.0"$/.test(body))
+  for (let minor = 1; minor <= 12; minor++) {
+    await publishStages(client, 'm-swap', `1.${minor}.0`, { rank: `() => "1.${minor}.0"` })
+    await client.createVersion('swap', { modules: [`m-swap@1.${minor}.0`], as: 'baseline' })
+    // Acknowledged means that no cell answers with the old version any more.
+    for (let i = 0; i < 4; i++) assert.equal(await (await callScene(base, 'swap', 1)).json(), `1.${minor}.0`)
+  }
+  const { answered, refused, broken } = await load.stop()
+  assert.deepEqual({ refused, broken }, { refused: [], broken: [] })
+  assert.ok(answered > 500, `only ${answered} requests were answered`)
+})
+
+test('a killed cell is replaced while the other serves, and the crash is counted', { timeout: 30_000 }, async t => {
+  const base = await startBase(t, { cells: 2 })
+  await makeScene(base.client, 'echo', { rank: 'x => x' })
+  const pid = await cellPid(base, 1)
+  const ready = replaced(base, 1, pid)
+  process.kill(pid, 'SIGKILL')
+  await base.logged(line => line.msg === 'cell ended' && line.pid === pid)
+  assert.equal((await callScene(base, 'echo', 1)).status, 200)
+  await ready
+  const { cells } = await base.client.status()
+  assert.deepEqual(cells.map(({ cell, crashes }) => [cell, crashes]).toSorted(), [
+    [1, 1],
+    [2, 0],
+  ])
+})
+
+test('cells serve on while the keeper is killed, and take new versions when it is back', { timeout: 30_000 }, async t => {
+  const base = await startBase(t, { cells: 2 })
+  const { client } = base
+  await makeScene(client, 'echo', { rank: '() => 1' })
+  const { keeper } = await client.status()
+  const load = startLoad(`${base.url}/scenes/echo`, 4, true)
+  const back = base.logged(line => line.msg === 'keeper ready' && line.pid !== keeper.pid)
+  process.kill(keeper.pid, 'SIGKILL')
+  await base.logged(line => line.msg === 'keeper is away: serving on with the table in force')
+  await back
+  await publishStages(client, 'm-echo', '1.1.0', { rank: '() => 2' })
+  await client.createVersion('echo', { modules: ['m-echo@1.1.0'], as: 'baseline' })
+  assert.equal(await (await callScene(base, 'echo', 0)).json(), 2)
+  const { refused, broken } = await load.stop()
+  assert.deepEqual({ refused, broken }, { refused: [], broken: [] })
+})
+
+test('a cell that starts while the keeper is away serves from the table saved last', { timeout: 30_000 }, async t => {
+  const base = await startBase(t, { cells: 1 })
+  await makeScene(base.client, 'echo', { rank: '() => "saved"' })
+  const pid = await cellPid(base, 1)
+  const { keeper } = await base.client.status()
+  // Stopped, not killed: it holds its socket and answers nobody, the hardest way to be away.
+  process.kill(keeper.pid, 'SIGSTOP')
+  t.after(() => process.kill(keeper.pid, 'SIGCONT'))
+  const ready = replaced(base, 1, pid)
+  process.kill(pid, 'SIGKILL')
+  await ready
+  assert.equal(await (await callScene(base, 'echo', 1)).json(), 'saved')
+  process.kill(keeper.pid, 'SIGCONT')
+})
+
+test('a cell over its memory is replaced by a fresh one and loses no request', { timeout: 60_000 }, async t => {
+  const base = await startBase(t, { cells: 1, args: ['--cell-memory-mb', '256'] })
+  await makeScene(
+    base.client,
+    'grow',
+    { rank: '() => { (globalThis.kept ??= []).push(new Uint8Array(4e6).fill(1)); return kept.length }' },
+    {
+      traffic: { unit: { header: 'x-unit-id' }, deadlineMs: 2000, spec: { memoryMB: 1024 } },
+    },
+  )
+  const pid = await cellPid(base, 1)
+  const ready = replaced(base, 1, pid)
+  const statuses = new Set<number>()
+  let grown = false
+  ready.then(() => {
+    grown = true
+  })
+  // Slow enough that memory is seen between the bound at which it is retired and the one at which it is killed.
+  for (let i = 0; i < 200 && !grown; i++) {
+    statuses.add((await callScene(base, 'grow', 1)).status)
+    if (i > 30) await Promise.race([ready, once(process, 'beat', { signal: AbortSignal.timeout(250) }).catch(() => undefined)])
+  }
+  await ready
+  assert.deepEqual(statuses, new Set([200]))
+  assert.ok(base.log.some(line => line.msg === 'cell to be replaced' && line.because === 'memory'))
+})
+
+test('a module that takes the whole process down costs one cell, and the other scene is served again', { timeout: 60_000 }, async t => {
+  const base = await startBase(t, { cells: 2 })
+  await makeScene(base.client, 'echo', { rank: 'x => x' })
+  await makeScene(
+    base.client,
+    'abort',
+    { rank: '() => { const m = new Map(); for (let i = 0; ; i++) m.set(i, i) }' },
+    {
+      traffic: { unit: { header: 'x-unit-id' }, deadlineMs: 20_000, spec: { memoryMB: 64 } },
+    },
+  )
+  const ended = base.logged(line => line.msg === 'cell ended')
+  const answer = callScene(base, 'abort', 1).then(
+    response => response.status,
+    () => 'reset',
+  )
+  const { cell, pid } = await ended
+  await base.logged(line => line.msg === 'cell ready' && line.cell === cell && line.pid !== pid)
+  assert.equal((await callScene(base, 'echo', 1)).status, 200)
+  assert.notEqual(await answer, 200)
+})
+
+test('SIGTERM lets requests under way finish and exits 0', { timeout: 30_000 }, async t => {
+  const base = await startBase(t, { cells: 2 })
+  await makeScene(base.client, 'slow', {
+    rank: '(x, ctx) => new Promise(done => { ctx.log.info("begun"); console.log("begun"); setTimeout(done, 500, x) })',
+  })
+  const answer = callScene(base, 'slow', { n: 1 })
+  await base.logged(line => line.msg === 'begun')
+  const exited = once(base.process, 'exit')
+  base.process.kill('SIGTERM')
+  const response = await answer
+  assert.deepEqual([response.status, await response.json()], [200, { n: 1 }])
+  assert.deepEqual(await exited, [0, null])
+})
+
+test('a second SIGTERM ends the base at once, and nothing of it is left', { timeout: 30_000 }, async t => {
+  const base = await startBase(t, { cells: 2 })
+  await makeScene(
+    base.client,
+    'slow',
+    { rank: 'x => new Promise(done => { console.log("begun"); setTimeout(done, 9000, x) })' },
+    {
+      traffic: { unit: { header: 'x-unit-id' }, deadlineMs: 10_000, spec: { memoryMB: 64 } },
+    },
+  )
+  const broken = assert.rejects(callScene(base, 'slow', 1))
+  await base.logged(line => line.msg === 'begun')
+  const { cells, keeper } = await base.client.status()
+  const exited = once(base.process, 'exit')
+  base.process.kill('SIGTERM')
+  await base.logged(line => line.msg === 'cell retiring')
+  // Signals closer together than 200 ms count as one.
+  await once(base.process, 'never', { signal: AbortSignal.timeout(250) }).catch(() => undefined)
+  base.process.kill('SIGTERM')
+  assert.deepEqual(await exited, [143, null])
+  await broken
+  for (const pid of [keeper.pid, ...cells.map(cell => cell.pid)]) await gone(pid)
+})
+
+/** Resolves when no process has this id, or only one that nobody has waited for. */
+async function gone(pid: number): Promise<void> {
+  while (existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/status`, 'utf8').includes('State:\tZ')) {
+    await new Promise(resolve => setImmediate(resolve))
+  }
+}
+
+test('when the supervisor is killed its processes go with it', { timeout: 30_000 }, async t => {
+  const base = await startBase(t, { cells: 2 })
+  const { cells, keeper } = await base.client.status()
+  base.process.kill('SIGKILL')
+  for (const pid of [keeper.pid, ...cells.map(cell => cell.pid)]) await gone(pid)
+})
+
+test('a base killed with everything in it comes back with all it had acknowledged', { timeout: 60_000 }, async t => {
+  const data = await tempFolder(t)
+  const base = await launchBase({ data })
+  await makeScene(base.client, 'echo', { rank: 'x => ({ x })' })
+  const { keeper } = await base.client.status()
+  process.kill(keeper.pid, 'SIGKILL')
+  base.process.kill('SIGKILL')
+  await once(base.process, 'exit')
+  const again = await startBase(t, { data })
+  assert.deepEqual(await (await callScene(again, 'echo', 1)).json(), { x: 1 })
+})
+
+test('children get nothing of the environment of the base', { timeout: 30_000 }, async t => {
+  process.env.BERTH_TEST_SECRET_CANARY = 'canary'
+  t.after(() => delete process.env.BERTH_TEST_SECRET_CANARY)
+  const child = startBase(t, { cells: 1 })
+  await assert.rejects(child, /BERTH_TEST_SECRET_CANARY/)
+  delete process.env.BERTH_TEST_SECRET_CANARY
+  process.env.SECRET_CANARY = 'canary'
+  t.after(() => delete process.env.SECRET_CANARY)
+  const base = await startBase(t, { cells: 1 })
+  const { cells, keeper } = await base.client.status()
+  for (const pid of [keeper.pid, ...cells.map(cell => cell.pid)]) {
+    assert.doesNotMatch(readFileSync(`/proc/${pid}/environ`, 'utf8'), /canary/i)
+  }
+})
+
+test('a base is refused a port that is taken, saying which and what to do', async t => {
+  const taken = createServer().listen(0, '127.0.0.1')
+  t.after(() => taken.close())
+  await once(taken, 'listening')
+  const { port } = taken.address() as { port: number }
+  const data = await tempFolder(t)
+  for (const flag of ['--port', '--control-port']) {
+    const other = flag === '--port' ? '--control-port' : '--port'
+    const { code, stderr } = await startRefused([flag, String(port), other, '0', '--data', data], data)
+    assert.equal(code, 1)
+    assert.match(stderr, new RegExp(`Cannot listen on port ${port} of 127.0.0.1 \\(${flag}\\)`))
+    assert.match(stderr, /Stop what uses it, or choose another/)
+  }
+})
+
+test('a base is refused a data folder that another base runs on', { timeout: 30_000 }, async t => {
+  const base = await startBase(t)
+  const { code, stderr } = await startRefused(['--port', '0', '--control-port', '0', '--data', base.data], base.data)
+  assert.equal(code, 1)
+  assert.match(stderr, new RegExp(`another base \\(process ${base.process.pid}\\) runs on it`))
+})
+
+test('a base is refused a data folder that it cannot write', async t => {
+  const data = await tempFolder(t)
+  writeFileSync(join(data, 'file'), '')
+  const { code, stderr } = await startRefused(['--port', '0', '--control-port', '0', '--data', join(data, 'file')], data)
+  assert.equal(code, 1)
+  assert.match(stderr, /Cannot write to the data folder/)
+})
+
+test('a base is refused a data folder that a newer Berth wrote, and changes nothing in it', { timeout: 30_000 }, async t => {
+  const data = await tempFolder(t)
+  const base = await launchBase({ data })
+  await base.stop()
+  await raiseFormat(t, data)
+  const before = readdirSync(data)
+    .filter(name => name.startsWith('berth.db'))
+    .map(name => readFileSync(join(data, name), 'base64'))
+  const { code, stderr } = await startRefused(['--port', '0', '--control-port', '0', '--data', data], data)
+  assert.equal(code, 1)
+  assert.match(stderr, /newer/)
+  assert.deepEqual(
+    readdirSync(data)
+      .filter(name => name.startsWith('berth.db'))
+      .map(name => readFileSync(join(data, name), 'base64')),
+    before,
+  )
+})
+
+async function raiseFormat(_t: TestContext, data: string): Promise<void> {
+  const { DatabaseSync } = await import('node:sqlite')
+  const database = new DatabaseSync(join(data, 'berth.db'))
+  database.exec('PRAGMA user_version = 999')
+  database.close()
+}
+
+for (const [what, args, message] of [
+  ['an unknown option', ['--prot', '1'], /--prot.*--port/s],
+  ['a port that is none', ['--port', 'abc'], /--port/],
+  ['too many cells', ['--cells', '0'], /--cells/],
+  ['a config file that is not there', ['--config', 'nowhere.json'], /nowhere\.json/],
+] as const) {
+  test(`a base is refused ${what}`, async t => {
+    const data = await tempFolder(t)
+    const { code, stderr } = await startRefused([...args, '--data', join(data, 'd')], data)
+    assert.ok(code === 1 || code === 2)
+    assert.match(stderr, message)
+    assert.equal(existsSync(join(data, 'd')), false)
+  })
+}
+
+test('the files of a data folder are for its owner only', { timeout: 30_000 }, async t => {
+  const data = join(await tempFolder(t), 'data')
+  const base = await startBase(t, { data })
+  await makeScene(base.client, 'echo', { rank: 'x => x' })
+  const { statSync } = await import('node:fs')
+  for (const path of [data, join(data, 'token'), join(data, 'table.json')]) assert.equal(statSync(path).mode & 0o077, 0, path)
+  chmodSync(data, 0o700)
+})

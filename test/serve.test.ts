@@ -1,0 +1,323 @@
+/** The scene port, as its callers meet it. One base for the whole file: nothing here may hurt it. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { request as httpRequest } from 'node:http'
+import { connect } from 'node:net'
+import { after, before, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { callScene, launchBase, makeScene, publishStages, type RunningBase } from './support/base.ts'
+
+let base: RunningBase
+
+const BODY_LIMIT = 64 * 1024
+
+before(async () => {
+  base = await launchBase({ args: ['--body-limit-bytes', String(BODY_LIMIT)] })
+  const { client } = base
+  await makeScene(
+    client,
+    'echo',
+    { rank: '(x, ctx) => ({ x, unit: ctx.unit ?? null, version: ctx.version, params: ctx.params })' },
+    { params: { k: 3 } },
+  )
+  await makeScene(
+    client,
+    'by-pointer',
+    { rank: '(x, ctx) => ctx.unit ?? null' },
+    {
+      traffic: { unit: { header: 'x-user', pointer: '/user/id~1x' }, deadlineMs: 1000, spec: { memoryMB: 64 } },
+    },
+  )
+  await makeScene(
+    client,
+    'hostile',
+    { rank: '(x, ctx) => (0, eval)("(" + x + ")")(ctx)' },
+    {
+      traffic: { unit: { header: 'x-unit-id' }, deadlineMs: 300, spec: { memoryMB: 256 } },
+    },
+  )
+  await makeScene(client, 'locked', { rank: 'x => x' }, { access: 'token' })
+  await makeScene(client, 'caller', { rank: '(x, ctx) => ctx.call(x.scene, x.input)' })
+})
+after(() => base.stop())
+
+interface ProblemBody {
+  readonly code: string
+  readonly status: number
+  readonly detail: string
+  readonly blame: string
+  readonly fix: string
+  readonly scene?: string
+  readonly version?: string
+  readonly requestId?: string
+  readonly stack?: string
+}
+
+async function assertProblem(response: Response, status: number, code: string, detail?: RegExp): Promise<ProblemBody> {
+  const problem = (await response.json()) as ProblemBody
+  assert.equal(problem.code, code, JSON.stringify(problem))
+  assert.equal(response.status, status)
+  assert.equal(problem.status, status)
+  assert.equal(response.headers.get('content-type'), 'application/problem+json')
+  assert.ok(problem.fix.length > 0)
+  if (detail !== undefined) assert.match(problem.detail, detail)
+  return problem
+}
+
+test('a scene answers JSON and says which version it was, why, and how long it took', async () => {
+  const response = await callScene(base, 'echo', { a: [1, '中'] }, { 'x-unit-id': 'u1', 'x-request-id': 'my-1' })
+  assert.equal(response.status, 200)
+  assert.deepEqual(await response.json(), { x: { a: [1, '中'] }, unit: 'u1', version: 'v1', params: { k: 3 } })
+  assert.equal(response.headers.get('content-type'), 'application/json; charset=utf-8')
+  assert.equal(response.headers.get('x-scene-version'), 'v1')
+  assert.equal(response.headers.get('x-scene-because'), 'baseline')
+  assert.equal(response.headers.get('x-request-id'), 'my-1')
+  assert.match(response.headers.get('server-timing') ?? '', /^scene;dur=\d+\.\d{3}$/)
+})
+
+test('a request id that could not be logged safely is replaced', async () => {
+  for (const id of ['a b', 'x'.repeat(129), '"']) {
+    const response = await callScene(base, 'echo', 1, { 'x-request-id': id })
+    await response.text()
+    assert.match(response.headers.get('x-request-id') ?? '', /^[0-9a-f-]{13}-[0-9a-z]+$/)
+  }
+})
+
+test('the unit id comes from the header, else from the pointer, as UTF-8', async () => {
+  const ask = async (body: unknown, headers = {}) => (await callScene(base, 'by-pointer', body, headers)).json()
+  assert.equal(await ask({ user: { 'id/x': 'in-body' } }), 'in-body')
+  assert.equal(await ask({ user: { 'id/x': 42 } }), '42')
+  assert.equal(await ask({ user: { 'id/x': 'in-body' } }, { 'x-user': 'in-header' }), 'in-header')
+  assert.equal(await ask({ user: {} }), null)
+  assert.equal(await ask({ user: {} }, { 'x-user': Buffer.from('用户').toString('latin1') }), '用户')
+})
+
+test('a unit id over 256 bytes, or one that is no string or number, is refused', async () => {
+  await assertProblem(await callScene(base, 'echo', 1, { 'x-unit-id': 'x'.repeat(257) }), 400, 'UNIT_TOO_LONG', /257 bytes/)
+  await assertProblem(await callScene(base, 'by-pointer', { user: { 'id/x': '用'.repeat(86) } }), 400, 'UNIT_TOO_LONG', /258 bytes/)
+  await assertProblem(await callScene(base, 'by-pointer', { user: { 'id/x': {} } }), 400, 'UNIT_INVALID')
+  assert.equal((await callScene(base, 'echo', 1, { 'x-unit-id': 'x'.repeat(256) })).status, 200)
+})
+
+test('unknown scenes, versions and routes are 404, each with its code', async () => {
+  await assertProblem(await callScene(base, 'nowhere', 1), 404, 'SCENE_NOT_FOUND', /"nowhere"/)
+  await assertProblem(await callScene(base, '%2e%2e%2fetc', 1), 404, 'SCENE_NOT_FOUND')
+  const pinned = await callScene(base, 'echo', 1, { 'x-scene-version': 'v99', authorization: `Bearer ${base.token}` })
+  await assertProblem(pinned, 404, 'VERSION_NOT_FOUND', /"v99" of scene "echo"/)
+  await assertProblem(await fetch(`${base.url}/other`), 404, 'ROUTE_NOT_FOUND')
+})
+
+test('another method is 405 and says what is allowed', async () => {
+  const response = await fetch(`${base.url}/scenes/echo`)
+  assert.equal(response.headers.get('allow'), 'POST')
+  await assertProblem(response, 405, 'METHOD_NOT_ALLOWED')
+})
+
+test('malformed JSON is 400 and names the scene, the version and the request', async () => {
+  for (const body of ['', '{"a":', "{'a':1}", '[1,]', '\ufeff1']) {
+    const problem = await assertProblem(await callScene(base, 'echo', body, { 'x-request-id': 'r-9' }), 400, 'BODY_MALFORMED')
+    assert.deepEqual([problem.scene, problem.version, problem.requestId, problem.blame], ['echo', 'v1', 'r-9', 'caller'])
+  }
+  const invalid = await fetch(`${base.url}/scenes/echo`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: new Uint8Array([0x22, 0xff, 0x22]),
+  })
+  await assertProblem(invalid, 400, 'BODY_MALFORMED', /UTF-8/)
+})
+
+test('other content types, charsets and encodings are 415', async () => {
+  const send = (headers: Record<string, string>) => fetch(`${base.url}/scenes/echo`, { method: 'POST', headers, body: '1' })
+  await assertProblem(await send({ 'content-type': 'text/plain' }), 415, 'CONTENT_TYPE_UNSUPPORTED', /text\/plain/)
+  await assertProblem(await send({ 'content-type': 'application/json; charset=latin1' }), 415, 'CONTENT_TYPE_UNSUPPORTED')
+  await assertProblem(
+    await send({ 'content-type': 'application/json', 'content-encoding': 'gzip' }),
+    415,
+    'CONTENT_TYPE_UNSUPPORTED',
+    /gzip/,
+  )
+  assert.equal((await send({ 'content-type': 'application/json; charset=UTF-8' })).status, 200)
+})
+
+test('a body over the limit is 413, declared or chunked, and the connection still gets its answer', async () => {
+  await assertProblem(await callScene(base, 'echo', 'x'.repeat(BODY_LIMIT + 1)), 413, 'BODY_TOO_LARGE', /65537 bytes/)
+  const chunked = new ReadableStream({
+    start(controller) {
+      for (let i = 0; i < 20; i++) controller.enqueue(new Uint8Array(4096).fill(0x20))
+      controller.close()
+    },
+  })
+  const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: chunked, duplex: 'half' as const }
+  await assertProblem(await fetch(`${base.url}/scenes/echo`, init), 413, 'BODY_TOO_LARGE', /over 65536 bytes/)
+  const largest = JSON.stringify('x'.repeat(BODY_LIMIT - 2))
+  assert.equal((await callScene(base, 'echo', largest)).status, 200)
+})
+
+test('members such as __proto__ reach the module as plain data and pollute nothing', async () => {
+  const response = await callScene(base, 'echo', '{"__proto__":{"polluted":1},"a":1,"a":2}')
+  assert.equal(await response.text(), '{"x":{"__proto__":{"polluted":1},"a":2},"unit":null,"version":"v1","params":{"k":3}}')
+  assert.deepEqual(await (await callScene(base, 'hostile', '"() => String({}.polluted)"')).json(), 'undefined')
+})
+
+for (const [what, body, status, code] of [
+  ['throws', '() => { throw new Error("no items") }', 500, 'MODULE_THREW'],
+  ['returns undefined', '() => {}', 500, 'RESULT_UNDEFINED'],
+  ['returns a function', '() => () => 1', 500, 'RESULT_NOT_DATA'],
+  ['returns a BigInt', '() => 10n', 500, 'RESULT_BIGINT'],
+  ['returns a cycle', '() => { const a = {}; a.a = a; return a }', 500, 'RESULT_CYCLE'],
+  ['returns 50 MB', '() => "x".repeat(50e6)', 500, 'RESULT_TOO_LARGE'],
+  ['never settles', '() => new Promise(() => {})', 504, 'DEADLINE_EXCEEDED'],
+  ['never ends', '() => { for (;;); }', 504, 'DEADLINE_EXCEEDED'],
+] as const) {
+  test(`a module that ${what} is answered ${code}, and the next request is served`, { timeout: 20_000 }, async () => {
+    const problem = await assertProblem(await callScene(base, 'hostile', JSON.stringify(body)), status, code)
+    assert.deepEqual([problem.scene, problem.version, problem.blame, problem.stack], ['hostile', 'v1', 'module', undefined])
+    // A slot that was killed is being loaded again: the next request may only come late, not fail.
+    const next = await callScene(base, 'hostile', '"() => 1"')
+    assert.equal(await next.text(), '1')
+  })
+}
+
+test('a module that fills its memory is answered MODULE_KILLED, and other scenes lose nothing', { timeout: 30_000 }, async () => {
+  let probing = true
+  const probes: number[] = []
+  const probe = (async () => {
+    while (probing) probes.push((await callScene(base, 'echo', 1)).status)
+  })()
+  const response = await callScene(base, 'hostile', '"() => { const all = []; for (;;) all.push([all.length]) }"')
+  probing = false
+  await probe
+  const { code } = (await response.json()) as ProblemBody
+  // A busy machine may reach the deadline before the memory limit.
+  assert.ok(code === 'MODULE_KILLED' || code === 'DEADLINE_EXCEEDED', code)
+  assert.deepEqual(new Set(probes), new Set([200]))
+})
+
+test('the message of a thrown error reaches the caller, its stack only who holds the right to it', async () => {
+  const open = await assertProblem(
+    await callScene(base, 'hostile', '"() => { throw new TypeError(\'secret place\') }"'),
+    500,
+    'MODULE_THREW',
+    /^secret place$/,
+  )
+  assert.equal(open.stack, undefined)
+  const engineer = await callScene(base, 'hostile', '"() => { throw new TypeError(\'secret place\') }"', {
+    authorization: `Bearer ${base.token}`,
+  })
+  assert.match((await assertProblem(engineer, 500, 'MODULE_THREW')).stack ?? '', /^TypeError: secret place\n +at /)
+})
+
+test('a scene for token holders refuses others with 401 and 403', async () => {
+  const { token } = await base.client.createToken(['call'], 'caller')
+  const as = (authorization: string) => callScene(base, 'locked', 1, { authorization })
+  const anonymous = await callScene(base, 'locked', 1)
+  assert.equal(anonymous.headers.get('www-authenticate'), 'Bearer')
+  await assertProblem(anonymous, 401, 'UNAUTHENTICATED')
+  await assertProblem(await as('Bearer wrong'), 401, 'UNAUTHENTICATED')
+  await assertProblem(await as('Basic dTpw'), 401, 'UNAUTHENTICATED')
+  assert.equal((await as(`Bearer ${token}`)).status, 200)
+  const pinned = await callScene(base, 'echo', 1, { authorization: `Bearer ${token}`, 'x-scene-version': 'v1' })
+  await assertProblem(pinned, 403, 'FORBIDDEN', /lacks the right "pin"/)
+})
+
+test('a pinned version answers though it is not the baseline', async () => {
+  const { client } = base
+  await makeScene(client, 'pinned', { rank: '() => 1' })
+  await publishStages(client, 'm-pinned', '1.1.0', { rank: '() => 2' })
+  await client.createVersion('pinned', { modules: ['m-pinned@1.1.0'] })
+  const pin = await callScene(base, 'pinned', 0, { 'x-scene-version': 'v2', authorization: `Bearer ${base.token}` })
+  assert.deepEqual([await pin.json(), pin.headers.get('x-scene-version'), pin.headers.get('x-scene-because')], [2, 'v2', 'pin'])
+  const plain = await callScene(base, 'pinned', 0)
+  assert.deepEqual([await plain.json(), plain.headers.get('x-scene-because')], [1, 'baseline'])
+})
+
+test('ctx.call answers from another scene, and a circle of calls ends with CALL_CYCLE', async () => {
+  const nested = await callScene(base, 'caller', { scene: 'echo', input: { n: 1 } }, { 'x-unit-id': 'u7' })
+  assert.deepEqual(await nested.json(), { x: { n: 1 }, unit: 'u7', version: 'v1', params: { k: 3 } })
+  const circle = await callScene(base, 'caller', { scene: 'caller', input: 1 })
+  await assertProblem(circle, 500, 'MODULE_THREW', /"caller": it is under way already in caller → caller/)
+  await assertProblem(await callScene(base, 'caller', { scene: 'gone', input: 1 }), 500, 'MODULE_THREW', /"gone"/)
+})
+
+test('the base answers probes on the scene port', async () => {
+  assert.deepEqual(await (await fetch(`${base.url}/healthz`)).json(), { status: 'ok' })
+  assert.deepEqual(await (await fetch(`${base.url}/readyz`)).json(), { status: 'ok' })
+})
+
+/** Writes bytes to the scene port as they are; what came back until it closed. */
+async function raw(bytes: string): Promise<string> {
+  const socket = connect(Number(new URL(base.url).port), '127.0.0.1')
+  socket.setEncoding('latin1')
+  let received = ''
+  socket.on('data', text => {
+    received += text
+  })
+  socket.write(bytes)
+  await once(socket, 'close')
+  return received
+}
+
+for (const [what, head] of [
+  [
+    'both Content-Length and Transfer-Encoding',
+    'POST /scenes/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1',
+  ],
+  ['two lengths', 'POST /scenes/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n1'],
+  ['no host', 'POST /scenes/echo HTTP/1.1\r\nContent-Length: 1\r\nConnection: close\r\n\r\n1'],
+  ['no HTTP at all', 'hello\r\n\r\n'],
+] as const) {
+  test(`a request with ${what} is 400 once, and its connection is closed`, { timeout: 10_000 }, async () => {
+    const received = await raw(head)
+    assert.match(received, /^HTTP\/1\.1 400 /)
+    assert.equal(received.split('HTTP/1.1 ').length, 2)
+  })
+}
+
+test('headers over the limit are 431', { timeout: 10_000 }, async () => {
+  const received = await raw(`POST /scenes/echo HTTP/1.1\r\nHost: a\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`)
+  assert.match(received, /^HTTP\/1\.1 431 HEADERS_TOO_LARGE\r\n/)
+})
+
+test('a caller that goes away half way through its body harms nothing', { timeout: 10_000 }, async () => {
+  const request = httpRequest(`${base.url}/scenes/echo`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'content-length': 100 },
+  })
+  const failed = once(request, 'error')
+  request.write('{"a":')
+  await delay(20)
+  request.destroy(new Error('gone'))
+  await failed
+  assert.equal((await callScene(base, 'echo', 1)).status, 200)
+})
+
+test('a caller that asks before it sends its body is told to continue, or why not', { timeout: 10_000 }, async () => {
+  const ask = async (length: number) => {
+    const headers = { 'content-type': 'application/json', 'content-length': length, expect: '100-continue' }
+    const request = httpRequest(`${base.url}/scenes/echo`, { method: 'POST', headers })
+    request.flushHeaders()
+    const outcome = await Promise.race([
+      once(request, 'continue').then(() => 'continue'),
+      once(request, 'response').then(([{ statusCode }]) => statusCode),
+    ])
+    request.destroy()
+    return outcome
+  }
+  assert.equal(await ask(1), 'continue')
+  assert.equal(await ask(BODY_LIMIT + 1), 413)
+})
+
+test('metrics count requests, latencies and errors by scene and version', async () => {
+  await (await callScene(base, 'echo', 1)).text()
+  const response = await fetch(`${base.controlUrl}/metrics`)
+  assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/)
+  const text = await response.text()
+  const value = (pattern: RegExp) => Number(pattern.exec(text)?.[1])
+  assert.ok(value(/^berth_requests_total\{scene="echo",version="v1",code="OK",cell="1"\} (\d+)$/m) > 0)
+  assert.ok(value(/^berth_requests_total\{scene="hostile",version="v1",code="MODULE_THREW",cell="1"\} (\d+)$/m) > 0)
+  assert.ok(value(/^berth_requests_total\{scene="",version="",code="SCENE_NOT_FOUND",cell="1"\} (\d+)$/m) > 0)
+  assert.ok(value(/^berth_request_duration_seconds_bucket\{le="\+Inf",scene="echo",version="v1",cell="1"\} (\d+)$/m) > 0)
+  assert.ok(value(/^berth_slots\{cell="1"\} (\d+)$/m) >= 5)
+  assert.ok(value(/^nodejs_eventloop_lag_p99_seconds\{cell="1"\} ([\d.e-]+)$/m) > 0)
+  assert.ok(value(/^berth_cells\{state="ready"\} (\d+)$/m) === 1)
+})

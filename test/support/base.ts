@@ -1,0 +1,176 @@
+/** A real base in processes of its own, on a data folder of its own, for tests and benches. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import type { SceneDefinition } from '../../base/traffic/schema.ts'
+import { tokenPath } from '../../base/wire/paths.ts'
+import { type Client, createClient } from '../../sdk/client.ts'
+
+export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+export const nodeFlags = ['--no-node-snapshot', '--disable-warning=ExperimentalWarning']
+
+export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string; readonly process: string }
+
+export interface RunningBase {
+  readonly process: ChildProcess
+  readonly data: string
+  /** Where scenes answer. */
+  readonly url: string
+  readonly controlUrl: string
+  readonly token: string
+  readonly client: Client
+  /** Every log line so far, of all processes. */
+  readonly log: readonly LogLine[]
+  /** The first line that matches, written already or still to come. Rejects when the base ends first. */
+  logged(matches: (line: LogLine) => boolean): Promise<LogLine>
+  /** SIGTERM, then the exit code. */
+  stop(): Promise<number | null>
+}
+
+export interface BaseSettings {
+  /** @default a new temporary folder, removed at the end */
+  readonly data?: string
+  readonly cells?: number
+  readonly args?: readonly string[]
+}
+
+/** Starts a base and waits until it is ready. Rejects with what it printed when it ends before that. */
+export async function launchBase({ data, cells = 1, args = [] }: BaseSettings = {}): Promise<RunningBase> {
+  const folder = data ?? (await mkdtemp(join(tmpdir(), 'berth-test-')))
+  const flags = ['--port', '0', '--control-port', '0', '--data', folder, '--cells', String(cells), ...args]
+  const child = spawn(process.execPath, [...nodeFlags, join(root, 'base/main.ts'), 'start', ...flags], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const log = readLog(child)
+  const ready = await log.logged(({ msg }) => msg === 'base ready')
+  const token = readFileSync(tokenPath(folder), 'utf8').trim()
+  const controlUrl = `http://127.0.0.1:${ready.controlPort}`
+  return {
+    process: child,
+    data: folder,
+    url: `http://127.0.0.1:${ready.port}`,
+    controlUrl,
+    token,
+    client: createClient({ base: controlUrl, token }),
+    log: log.lines,
+    logged: log.logged,
+    stop: async () => {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill('SIGTERM')
+        await once(child, 'exit')
+      }
+      if (data === undefined) await rm(folder, { recursive: true, force: true })
+      return child.exitCode
+    },
+  }
+}
+
+/** `launchBase`, stopped when the test ends. */
+export async function startBase(t: TestContext, settings: BaseSettings = {}): Promise<RunningBase> {
+  const base = await launchBase(settings)
+  t.after(() => base.stop())
+  return base
+}
+
+/** A temporary folder that goes when the test ends. */
+export async function tempFolder(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'berth-test-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+function readLog(child: ChildProcess) {
+  const lines: LogLine[] = []
+  const output: string[] = []
+  const waiting = new Set<{ matches: (line: LogLine) => boolean; resolve: (line: LogLine) => void; reject: (error: Error) => void }>()
+  const take = (text: string) => {
+    output.push(text)
+    if (!text.startsWith('{')) return
+    const line = JSON.parse(text) as LogLine
+    lines.push(line)
+    for (const waiter of waiting) {
+      if (!waiter.matches(line)) continue
+      waiting.delete(waiter)
+      waiter.resolve(line)
+    }
+  }
+  for (const stream of [child.stdout, child.stderr]) if (stream) createInterface({ input: stream }).on('line', take)
+  child.on('close', code => {
+    for (const { reject } of waiting) reject(new Error(`The base ended with ${code}:\n${output.slice(-20).join('\n')}`))
+  })
+  return {
+    lines,
+    logged: (matches: (line: LogLine) => boolean) => {
+      const found = lines.find(matches)
+      if (found !== undefined) return Promise.resolve(found)
+      return new Promise<LogLine>((resolve, reject) => waiting.add({ matches, resolve, reject }))
+    },
+  }
+}
+
+/**
+ * Publishes a module given as the text of each of its stages: `{ rank: 'x => x' }`.
+ * @returns whether it was new
+ */
+export async function publishStages(
+  client: Client,
+  name: string,
+  version: string,
+  stages: Readonly<Record<string, string>>,
+): Promise<boolean> {
+  const code = `(() => ({ ${Object.entries(stages)
+    .map(([stage, text]) => `${stage}: ${text}`)
+    .join(', ')} }))()`
+  return publishCode(client, name, version, Object.keys(stages), code)
+}
+
+/** Publishes the text of a bundle as it is. */
+export async function publishCode(
+  client: Client,
+  name: string,
+  version: string,
+  stages: readonly string[],
+  code: string,
+): Promise<boolean> {
+  const bundle = createHash('sha256').update(code).digest('hex')
+  await client.putBlob(bundle, code)
+  return (await client.publishModule({ name, version, stages: [...stages], bundle })).created
+}
+
+type SceneSettings = Partial<Omit<SceneDefinition, 'id' | 'group'>>
+
+/** Defines a scene of one stage bound to one module, makes its first version and the baseline. */
+export async function makeScene(
+  client: Client,
+  id: string,
+  stages: Readonly<Record<string, string>>,
+  settings: SceneSettings = {},
+): Promise<void> {
+  const name = `m-${id.replaceAll(/[^a-z0-9-]/g, '-')}`
+  await publishStages(client, name, '1.0.0', stages)
+  const group = Object.keys(stages).map(stage => ({ stage, modules: [`${name}@^1`] }))
+  await client.putScene({ id, group, ...settings } as SceneDefinition, undefined)
+  await client.createVersion(id, { as: 'baseline' })
+}
+
+/** POSTs JSON to a scene. */
+export function callScene(
+  base: Pick<RunningBase, 'url'>,
+  scene: string,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Response> {
+  return fetch(`${base.url}/scenes/${scene}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  })
+}
