@@ -53,6 +53,14 @@ export const limits = {
   readyMsMax: 30_000,
   /** Milliseconds the keeper waits for the cells to take a table that it has committed. */
   tableAckMsMax: 10_000,
+  /** Milliseconds an upgrade waits for the first cell to connect, and a scrape for the metrics of a cell. */
+  cellAwaitMsMax: 5000,
+  metricsMsMax: 1000,
+  /** Bytes of a JSON body of the control API, and how deep it may be nested. */
+  controlBodyBytesMax: MB,
+  controlBodyDepthMax: 64,
+  /** Milliseconds a stopping keeper lets its requests finish. */
+  keeperDrainMsMax: 5000,
   /** Milliseconds of a cell's look for the keeper at boot before it takes the saved table. */
   keeperLookMsMax: 1000,
   /** Milliseconds `SIGTERM` waits for everything to drain before it kills. */

@@ -29,7 +29,7 @@ export interface SceneRecord {
 export interface TokenRecord {
   /** sha256 of the token, hex. */
   readonly hash: string
-  readonly rights: readonly Right[]
+  readonly rights: Right[]
   readonly label: string
   readonly createdAt: string
   readonly createdBy: string

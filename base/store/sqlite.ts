@@ -4,7 +4,7 @@ import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
 import { BerthError } from '../kernel/errors.ts'
 import { databasePath } from '../wire/paths.ts'
 import { guarded } from './faults.ts'
-import type { AuditNote, AuditRow, Change, ChangedEntry, Entry, KindOf, Store } from './store.ts'
+import type { AuditNote, AuditRow, Change, ChangedEntry, Entry, Expected, KindOf, Store } from './store.ts'
 
 /** "Bert" in ASCII: tells a database of ours from any other. */
 const APPLICATION_ID = 0x42657274
@@ -147,7 +147,7 @@ class SqliteStore<Kinds> implements Store<Kinds> {
   commit(changes: readonly Change<Kinds>[], audit: AuditNote): number {
     return guarded(`${audit.action} (${audit.target})`, () =>
       transaction(this.#db, () => {
-        for (const change of changes) this.#expect(change)
+        for (const { kind, key, expect } of changes) this.expect(kind, key, expect)
         const revision = this.revision + 1
         for (const { kind, key, value } of changes) this.#sql.put.run(kind, key, value === null ? null : JSON.stringify(value), revision)
         const { who, action, target, reason, before, after } = audit
@@ -158,12 +158,12 @@ class SqliteStore<Kinds> implements Store<Kinds> {
     )
   }
 
-  #expect({ kind, key, expect }: Change<Kinds>): void {
-    if (expect === undefined) return
+  expect(kind: KindOf<Kinds>, key: string, expected: Expected): void {
+    if (expected === undefined) return
     const revision = this.get(kind, key)?.revision
-    if (revision === (expect === 'absent' ? undefined : expect)) return
-    const wanted = expect === 'absent' ? 'not be there' : `be at revision ${expect}`
-    throw this.#conflict(`Cannot change ${kind} "${key}": it should ${wanted}`, { kind, key, expected: expect, revision: revision ?? null })
+    if (revision === (expected === 'absent' ? undefined : expected)) return
+    const wanted = expected === 'absent' ? 'not be there' : `be at revision ${expected}`
+    throw this.#conflict(`Cannot change ${kind} "${key}": it should ${wanted}`, { kind, key, expected, revision: revision ?? null })
   }
 
   #conflict(message: string, entry: { kind: string; key: string; expected: number | 'absent'; revision: number | null }): BerthError {

@@ -15,6 +15,11 @@ export interface Store<Kinds> {
   list<K extends KindOf<Kinds>>(kind: K, prefix?: string): Entry<Kinds[K]>[]
 
   /**
+   * Throws REVISION_CONFLICT, as `commit` would, when the entry is not at the expected revision; undefined expects nothing.
+   */
+  expect(kind: KindOf<Kinds>, key: string, expected: Expected): void
+
+  /**
    * Makes all changes or none, and one audit row.
    * @returns the new revision, which every changed entry now has.
    * @throws REVISION_CONFLICT when an entry is not at the revision its change expects; `extra` says at which it is and who changed it when.
@@ -34,6 +39,9 @@ export interface Store<Kinds> {
 
 export type KindOf<Kinds> = keyof Kinds & string
 
+/** The revision an entry must be at, or that it must not be there; undefined: whatever is there. */
+export type Expected = number | 'absent' | undefined
+
 export interface Entry<Value> {
   readonly key: string
   readonly value: Value
@@ -52,8 +60,7 @@ export type Change<Kinds> = {
     readonly key: string
     /** Null deletes. */
     readonly value: Kinds[K] | null
-    /** The revision the entry must be at. Without it the change is made whatever is there. */
-    readonly expect?: number | 'absent' | undefined
+    readonly expect?: Expected
   }
 }[KindOf<Kinds>]
 
@@ -71,7 +78,8 @@ export interface AuditNote {
   readonly after: unknown
 }
 
-export interface AuditRow extends AuditNote {
+export interface AuditRow extends Omit<AuditNote, 'reason'> {
+  readonly reason?: string
   readonly revision: number
   /** ISO 8601, UTC. For people: order comes from the revision. */
   readonly at: string

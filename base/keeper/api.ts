@@ -1,0 +1,212 @@
+/** The HTTP server of the keeper: who may ask, how bodies are read and checked, and how errors are told. Routes are in `routes.ts`. */
+import { randomUUID } from 'node:crypto'
+import type { Socket } from 'node:net'
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteOptions } from 'fastify'
+import { BerthError, type ErrorCode, messageOf, toBerthError, toProblem } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import type { Logger } from '../kernel/log.ts'
+import type { Right } from '../traffic/schema.ts'
+import { compilePart, parseStrictJson } from './body.ts'
+import type { Registry, Token } from './registry.ts'
+import { adminRoutes, blobRoutes, publicRoutes, publishRoutes, type RouteParts, type Scope } from './routes.ts'
+
+export interface ApiParts extends RouteParts {
+  readonly log: Logger
+  /** Called after the answer when the disk has failed: what is kept is known again only after a restart. */
+  readonly onStoreFailed: (error: BerthError) => void
+}
+
+/** The server, not listening yet. */
+export async function createApi(parts: ApiParts): Promise<FastifyInstance> {
+  const app = createServer()
+  app.setValidatorCompiler(compilePart)
+  // Answers are made from typed values; a serializer by schema would drop what the schema forgets.
+  app.setSerializerCompiler(() => value => JSON.stringify(value))
+  app.setErrorHandler((error, request, reply) => answerError(parts, error, request, reply))
+  app.setNotFoundHandler(request => {
+    throw new BerthError('ROUTE_NOT_FOUND', `Cannot ${request.method} ${request.url.slice(0, 128)}: /docs lists the routes`)
+  })
+  app.decorateRequest('token', undefined)
+  app.addHook('onRequest', checkHead)
+  app.addHook('onResponse', async (request, reply) => {
+    parts.vitals.observe(request.method, request.routeOptions.url ?? 'none', reply.statusCode, reply.elapsedTime / 1000)
+    logWrite(parts.log, request, reply)
+  })
+  app.removeAllContentTypeParsers()
+  await app.register(swagger, { openapi })
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true })
+  const methods = collectMethods(app)
+  await app.register(async scope => publicRoutes(typed(scope), parts))
+  await app.register(async scope => blobRoutes(authorized(bytesBodies(scope), parts.registry, 'publish'), parts))
+  await app.register(async scope => publishRoutes(authorized(jsonBodies(scope), parts.registry, 'publish'), parts))
+  await app.register(async scope => adminRoutes(authorized(jsonBodies(scope), parts.registry, 'admin'), parts))
+  refuseOtherMethods(app, methods)
+  return app
+}
+
+function createServer(): FastifyInstance {
+  return Fastify({
+    logger: false,
+    bodyLimit: limits.controlBodyBytesMax,
+    requestTimeout: limits.requestTimeoutMs,
+    keepAliveTimeout: limits.keepAliveMs,
+    http: { headersTimeout: limits.headersTimeoutMs, maxHeaderSize: limits.headerBytesMax },
+    requestIdHeader: false,
+    genReqId: request => requestId(request.headers['x-request-id']),
+    routerOptions: { maxParamLength: 300 },
+    frameworkErrors: (error, request, reply) => sendProblem(describeFault(error), request, reply),
+    clientErrorHandler: answerClientError,
+  })
+}
+
+const openapi = {
+  openapi: '3.1.0',
+  info: {
+    title: 'Berth control API',
+    version: '1',
+    description:
+      'Modules, scenes, versions and tokens of a base. Every write takes effect in all connected cells before it is answered, and is in the audit log.',
+  },
+  components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+} as const
+
+const typed = (scope: FastifyInstance): Scope => scope.withTypeProvider<TypeBoxTypeProvider>()
+
+// Who may ask
+
+/** Everything in the scope needs a token with this right, or with `admin`. */
+function authorized(scope: FastifyInstance, registry: Registry, right: Right): Scope {
+  scope.addHook('onRequest', async request => {
+    request.setDecorator('token', authorize(request, registry, right))
+  })
+  scope.addHook('onRoute', route => {
+    route.schema = { security: [{ token: [] }], ...route.schema }
+  })
+  return typed(scope)
+}
+
+function authorize({ raw }: FastifyRequest, registry: Registry, right: Right): Token {
+  const headers = raw.headersDistinct.authorization ?? []
+  if (headers.length > 1) throw new BerthError('REQUEST_MALFORMED', 'Cannot tell who asks: there is more than one Authorization header')
+  const secret = /^Bearer +(\S+)$/i.exec(headers[0] ?? '')?.[1]
+  if (secret === undefined)
+    throw new BerthError('UNAUTHENTICATED', 'Cannot tell who asks: there is no "Authorization: Bearer TOKEN" header')
+  const token = registry.findToken(secret)
+  if (token === undefined) throw new BerthError('UNAUTHENTICATED', 'Cannot tell who asks: the token is not known here, or was revoked')
+  if (token.rights.includes(right) || token.rights.includes('admin')) return token
+  throw new BerthError('FORBIDDEN', `Cannot allow this with token "${token.id}": it lacks the right "${right}"`)
+}
+
+// How bodies are read and checked
+
+function jsonBodies(scope: FastifyInstance): FastifyInstance {
+  scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_: FastifyRequest, body: Buffer) => parseStrictJson(body))
+  return scope
+}
+
+function bytesBodies(scope: FastifyInstance): FastifyInstance {
+  scope.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, async (_: FastifyRequest, body: Buffer) => body)
+  return scope
+}
+
+async function checkHead(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  reply.header('x-request-id', request.id)
+  const encoding = request.headers['content-encoding'] ?? 'identity'
+  if (encoding === 'identity') return
+  throw new BerthError('CONTENT_TYPE_UNSUPPORTED', `Cannot read the body: its Content-Encoding is "${encoding.slice(0, 100)}"`)
+}
+
+function requestId(given: string | string[] | undefined): string {
+  const pattern = /^[\w.:-]+$/
+  return typeof given === 'string' && given.length <= limits.requestIdCharsMax && pattern.test(given) ? given : randomUUID()
+}
+
+// Methods
+
+/** What each path of the routes registered from now on answers to. */
+function collectMethods(app: FastifyInstance): Map<string, Set<string>> {
+  const methods = new Map<string, Set<string>>()
+  app.addHook('onRoute', ({ url, method }: RouteOptions) => {
+    const known = methods.get(url) ?? new Set()
+    for (const name of [method].flat()) known.add(name)
+    methods.set(url, known)
+  })
+  return methods
+}
+
+/** Without this a wrong method on a right path would be a path not found. */
+function refuseOtherMethods(app: FastifyInstance, collected: ReadonlyMap<string, ReadonlySet<string>>): void {
+  for (const [url, known] of [...collected]) {
+    const method = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].filter(name => !known.has(name))
+    const allow = [...known].sort().join(', ')
+    const onRequest = async (request: FastifyRequest, reply: FastifyReply) => {
+      reply.header('allow', allow)
+      throw new BerthError('METHOD_NOT_ALLOWED', `Cannot ${request.method} ${request.url.slice(0, 128)}: allowed is ${allow}`)
+    }
+    app.route({ url, method, exposeHeadRoute: false, schema: { hide: true }, onRequest, handler: async () => undefined })
+  }
+}
+
+// How errors are told
+
+function answerError(parts: ApiParts, thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const error = describeFault(thrown)
+  if (error.blame === 'base')
+    parts.log.error({ err: error, requestId: request.id, method: request.method, url: request.url }, error.message)
+  sendProblem(error, request, reply)
+  if (error.code === 'STORE_FAILED') parts.onStoreFailed(error)
+}
+
+function sendProblem(error: BerthError, request: FastifyRequest, reply: FastifyReply): void {
+  if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds)
+  if (error.status === 401) reply.header('www-authenticate', 'Bearer')
+  reply.code(error.status).type('application/problem+json')
+  reply.serializer(JSON.stringify).send(toProblem(error, { requestId: request.id }))
+}
+
+const frameworkCodes: Readonly<Record<string, ErrorCode>> = {
+  FST_ERR_BAD_URL: 'REQUEST_MALFORMED',
+  FST_ERR_MAX_PARAM_LENGTH: 'REQUEST_MALFORMED',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'BODY_TOO_LARGE',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'CONTENT_TYPE_UNSUPPORTED',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'REQUEST_MALFORMED',
+}
+
+/** What Fastify throws, as a row of the error table. */
+function describeFault(thrown: unknown): BerthError {
+  const code = frameworkCodes[(thrown as { code?: string }).code ?? '']
+  return code === undefined
+    ? toBerthError(thrown)
+    : new BerthError(code, `Cannot take the request: ${messageOf(thrown)}`, { cause: thrown })
+}
+
+const clientCodes: Readonly<Record<string, ErrorCode>> = {
+  HPE_HEADER_OVERFLOW: 'HEADERS_TOO_LARGE',
+  ERR_HTTP_REQUEST_TIMEOUT: 'BODY_TIMEOUT',
+}
+
+/** Bytes that never became a request: answered by hand, since there is no response to write to. */
+function answerClientError(thrown: Error & { code?: string }, socket: Socket): void {
+  if (thrown.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const error = new BerthError(clientCodes[thrown.code ?? ''] ?? 'REQUEST_MALFORMED', `Cannot read the request: ${thrown.message}`)
+  const json = JSON.stringify(toProblem(error))
+  const head = [
+    `HTTP/1.1 ${error.status} ${error.code}`,
+    'content-type: application/problem+json',
+    `content-length: ${Buffer.byteLength(json)}`,
+  ]
+  socket.end(`${head.join('\r\n')}\r\nconnection: close\r\n\r\n${json}`)
+}
+
+function logWrite(log: Logger, request: FastifyRequest, reply: FastifyReply): void {
+  if (request.method === 'GET' || request.method === 'HEAD') return
+  const token = request.getDecorator<Token | undefined>('token')
+  const line = { requestId: request.id, who: token?.id, method: request.method, url: request.url, status: reply.statusCode }
+  log.info({ ...line, ms: Math.round(reply.elapsedTime) }, 'control request')
+}

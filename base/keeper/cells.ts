@@ -1,0 +1,230 @@
+/** The cells that are connected to the keeper: tables and commands down, acknowledgements and metrics up. */
+import { once } from 'node:events'
+import { chmod, rm } from 'node:fs/promises'
+import { createServer, type Socket } from 'node:net'
+import { BerthError } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import type { Logger } from '../kernel/log.ts'
+import type { SceneTable, SlotPlan } from '../traffic/table.ts'
+import { type Lines, openLines } from '../wire/lines.ts'
+import type { CellToKeeper, KeeperToCell, SceneFailure } from '../wire/messages.ts'
+
+export interface ConnectedCell {
+  /** Ordinal; a retiring cell and its replacement share one. */
+  readonly cell: number
+  readonly pid: number
+  /** Of the table in force there. */
+  readonly revision: number
+  readonly failures: readonly SceneFailure[]
+}
+
+export interface Applied {
+  /** Cells that have the table in force. */
+  readonly applied: number
+  readonly connected: number
+}
+
+type Settle = (answer: Answer | undefined) => void
+type Answer = Extract<CellToKeeper, { readonly request: number }>
+
+/** A connection that has said `hello`. */
+interface Link extends ConnectedCell {
+  revision: number
+  failures: readonly SceneFailure[]
+  readonly lines: Lines<KeeperToCell>
+  /** By request id; settled with nothing when the cell goes or the time is over. */
+  readonly open: Map<number, Settle>
+}
+
+export interface Cells {
+  readonly connected: readonly ConnectedCell[]
+  /** The last table that was published. */
+  readonly table: SceneTable
+
+  /** Sends a table to every cell and to those that come later. Resolves when all have it in force, are gone, or `tableAckMsMax` is over. */
+  publish(table: SceneTable): Promise<Applied>
+
+  /**
+   * Has every cell load the slot beside what runs there.
+   * @returns how many did. A cell that goes meanwhile is no fault of the version, unless all do.
+   * @throws NO_CELLS; UPGRADE_FAILED, with the first failure as `cause` in its members.
+   */
+  prepare(plan: SlotPlan): Promise<number>
+
+  /** Waits for a cell, so that what comes right after a start does not fail. @throws NO_CELLS after `cellAwaitMsMax` */
+  awaitCell(): Promise<void>
+
+  /** What `getMetricsAsJSON()` gives in each cell that answers within `metricsMsMax`. */
+  collectMetrics(): Promise<(readonly unknown[])[]>
+
+  /** Ends every connection. */
+  close(): Promise<void>
+}
+
+/** Listens for cells on the socket, which only this user may open, in place of one that a killed keeper has left. */
+export async function listenForCells(path: string, table: SceneTable, log: Logger): Promise<Cells> {
+  const board = new Board(table, log)
+  const server = createServer(socket => board.connect(socket))
+  if (process.platform !== 'win32') await rm(path, { force: true })
+  server.listen(path)
+  await once(server, 'listening')
+  if (process.platform !== 'win32') await chmod(path, 0o600)
+  return {
+    get connected() {
+      return board.connected
+    },
+    get table() {
+      return board.table
+    },
+    publish: next => board.publish(next),
+    prepare: plan => board.prepare(plan),
+    awaitCell: () => board.awaitCell(),
+    collectMetrics: () => board.collectMetrics(),
+    close: async () => {
+      const closed = once(server, 'close')
+      server.close()
+      board.disconnect()
+      await closed
+    },
+  }
+}
+
+class Board {
+  readonly #log: Logger
+  readonly #links = new Set<Link>()
+  readonly #sockets = new Set<Socket>()
+  /** Called after every change of a cell's state. */
+  readonly #watchers = new Set<() => void>()
+  #table: SceneTable
+  #requests = 0
+
+  constructor(table: SceneTable, log: Logger) {
+    this.#table = table
+    this.#log = log
+  }
+
+  get table(): SceneTable {
+    return this.#table
+  }
+
+  get connected(): ConnectedCell[] {
+    return [...this.#links].map(({ cell, pid, revision, failures }) => ({ cell, pid, revision, failures }))
+  }
+
+  connect(socket: Socket): void {
+    let link: Link | undefined
+    this.#sockets.add(socket)
+    const lines = openLines<CellToKeeper, KeeperToCell>(
+      socket,
+      message => {
+        if (message.type === 'hello') link = this.#welcome(message, lines)
+        else if (link !== undefined) this.#onMessage(link, message)
+      },
+      error => {
+        this.#sockets.delete(socket)
+        if (link !== undefined) this.#lose(link, error)
+      },
+    )
+  }
+
+  disconnect(): void {
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
+  async publish(table: SceneTable): Promise<Applied> {
+    this.#table = table
+    for (const { lines } of this.#links) lines.send({ type: 'table', table })
+    const isApplied = ({ revision }: Link) => revision >= table.revision
+    await this.#until(() => [...this.#links].every(isApplied), limits.tableAckMsMax)
+    const links = [...this.#links]
+    return { applied: links.filter(isApplied).length, connected: links.length }
+  }
+
+  async prepare(plan: SlotPlan): Promise<number> {
+    await this.awaitCell()
+    const action = `Cannot bring version "${plan.version}" of scene "${plan.scene}" online`
+    const answers = await this.#ask(request => ({ type: 'prepare', request, plan }), limits.versionLoadMsMax)
+    const prepared = answers.filter(answer => answer?.type === 'prepared')
+    const failure = prepared.find(answer => answer.failure !== undefined)?.failure
+    if (failure !== undefined) throw upgradeFailed(action, failure)
+    if (prepared.length > 0) return prepared.length
+    throw upgradeFailed(action, { code: 'SLOT_UNAVAILABLE', message: 'every cell ended or fell silent while it loaded the version' })
+  }
+
+  async awaitCell(): Promise<void> {
+    if (await this.#until(() => this.#links.size > 0, limits.cellAwaitMsMax)) return
+    throw new BerthError('NO_CELLS', 'Cannot load the version: no cell is connected', { retryAfterSeconds: 5 })
+  }
+
+  async collectMetrics(): Promise<(readonly unknown[])[]> {
+    const answers = await this.#ask(request => ({ type: 'collectMetrics', request }), limits.metricsMsMax)
+    return answers.flatMap(answer => (answer?.type === 'metrics' ? [answer.metrics] : []))
+  }
+
+  #welcome({ cell, pid, revision }: Extract<CellToKeeper, { type: 'hello' }>, lines: Lines<KeeperToCell>): Link {
+    const link = { cell, pid, revision, failures: [], lines, open: new Map() }
+    this.#links.add(link)
+    this.#log.info({ cell, pid, revision }, 'cell connected')
+    lines.send({ type: 'table', table: this.#table })
+    this.#changed()
+    return link
+  }
+
+  #onMessage(link: Link, message: Exclude<CellToKeeper, { type: 'hello' }>): void {
+    if (message.type === 'applied') {
+      link.revision = message.revision
+      link.failures = message.failures
+      for (const failure of message.failures) this.#log.warn({ cell: link.cell, ...failure }, 'a baseline cannot answer')
+      this.#changed()
+    } else link.open.get(message.request)?.(message)
+  }
+
+  #lose(link: Link, error: Error | undefined): void {
+    this.#links.delete(link)
+    for (const settle of [...link.open.values()]) settle(undefined)
+    this.#log.info({ cell: link.cell, pid: link.pid, ...(error === undefined ? {} : { err: error }) }, 'cell disconnected')
+    this.#changed()
+  }
+
+  #changed(): void {
+    for (const look of [...this.#watchers]) look()
+  }
+
+  /** Resolves with true once the condition holds, with false when it does not in time. */
+  #until(holds: () => boolean, msMax: number): Promise<boolean> {
+    if (holds()) return Promise.resolve(true)
+    return new Promise(resolve => {
+      const end = (outcome: boolean) => {
+        clearTimeout(timer)
+        this.#watchers.delete(look)
+        resolve(outcome)
+      }
+      const look = () => holds() && end(true)
+      const timer = setTimeout(end, msMax, false)
+      this.#watchers.add(look)
+    })
+  }
+
+  /** Asks every cell; undefined stands for one that went or did not answer in time. */
+  #ask(message: (request: number) => KeeperToCell, msMax: number): Promise<(Answer | undefined)[]> {
+    const request = ++this.#requests
+    return Promise.all([...this.#links].map(link => askOne(link, request, message(request), msMax)))
+  }
+}
+
+function askOne(link: Link, request: number, message: KeeperToCell, msMax: number): Promise<Answer | undefined> {
+  return new Promise(resolve => {
+    const settle: Settle = answer => {
+      clearTimeout(timer)
+      link.open.delete(request)
+      resolve(answer)
+    }
+    const timer = setTimeout(settle, msMax, undefined)
+    link.open.set(request, settle)
+    link.lines.send(message)
+  })
+}
+
+function upgradeFailed(action: string, { code, message }: Pick<SceneFailure, 'code' | 'message'>): BerthError {
+  return new BerthError('UPGRADE_FAILED', `${action}: ${message} (${code})`, { extra: { cause: { code, message } } })
+}

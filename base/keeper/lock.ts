@@ -1,0 +1,126 @@
+/** Resolves the ranges of a scene's group to exact digests. Pure: given the same published modules it gives the same lock. */
+import semver from 'semver'
+import { BerthError } from '../kernel/errors.ts'
+import type { ModuleRecord } from '../store/records.ts'
+import type { Lock, LockedModule, SceneDefinition } from '../traffic/schema.ts'
+
+export interface ModuleReference {
+  readonly name: string
+  readonly range: string
+}
+
+export interface LockRequest {
+  /** Versions or ranges by module name, for those that are to be replaced. */
+  readonly named: ReadonlyMap<string, string>
+  /** The lock that modules which are not named keep their versions from, as far as the group still has them in its ranges. */
+  readonly from: Lock | undefined
+  /** Resolves modules that are not named too. */
+  readonly resolve: boolean
+}
+
+/** Every published version of the module with this name. */
+export type Published = (name: string) => readonly ModuleRecord[]
+
+export function parseReference(reference: string): ModuleReference {
+  const at = reference.indexOf('@')
+  return { name: reference.slice(0, at), range: reference.slice(at + 1) }
+}
+
+/**
+ * @throws MODULE_NOT_FOUND, MODULE_RANGE_UNSATISFIED, MODULE_LACKS_STAGE; REQUEST_INVALID when a named module is not in the group or its range
+ * is none.
+ */
+export function resolveLock({ id, group }: SceneDefinition, published: Published, request: LockRequest): Lock {
+  const references = group.map(({ stage, modules }) => ({ stage, modules: modules.map(parseReference) }))
+  checkNamed(id, new Set(references.flatMap(({ modules }) => modules.map(({ name }) => name))), request.named)
+  return references.map(({ stage, modules }) => ({ stage, modules: modules.map(module => lockModule(stage, module, published, request)) }))
+}
+
+/** @throws as `resolveLock`, when no version of the scene could be made: a module that only has prereleases in the range counts as there. */
+export function checkGroup({ group }: SceneDefinition, published: Published): void {
+  for (const { stage, modules } of group) {
+    for (const { name, range } of modules.map(parseReference)) {
+      const versions = publishedVersions(name, published)
+      const pick = newest(versions, range) ?? versions.find(({ version }) => fits(version, range))
+      requireStage(pick ?? refuseRange(name, range, versions), stage)
+    }
+  }
+}
+
+/** Prereleases belong to the release they lead to, whatever SemVer makes of their order: 1.2.0-dev.7 is within ^1.2. */
+function fits(version: string, range: string): boolean {
+  const release = semver.coerce(version)?.version ?? version
+  return version === range || semver.satisfies(version, range, { includePrerelease: true }) || semver.satisfies(release, range)
+}
+
+function checkNamed(scene: string, members: ReadonlySet<string>, named: ReadonlyMap<string, string>): void {
+  const refuse = (why: string) => new BerthError('REQUEST_INVALID', `Cannot make a version of scene "${scene}": ${why}`)
+  for (const [name, range] of named) {
+    if (!members.has(name)) throw refuse(`module "${name}" is not in its group (${[...members].join(', ')})`)
+    if (semver.validRange(range) === null) throw refuse(`"${range}", named for module "${name}", is neither a version nor a range`)
+  }
+}
+
+function lockModule(stage: string, { name, range }: ModuleReference, published: Published, request: LockRequest): LockedModule {
+  const versions = publishedVersions(name, published)
+  const wanted = request.named.get(name)
+  const kept = wanted === undefined && !request.resolve ? keptModule(stage, name, range, versions, request.from) : undefined
+  const pick = kept ?? (wanted === undefined ? newest(versions, range) : pickNamed(name, wanted, range, versions))
+  const { version, bundle, sourceMap } = requireStage(pick ?? refuseRange(name, range, versions), stage)
+  return { name, version, bundle, ...(sourceMap === undefined ? {} : { sourceMap }) }
+}
+
+/** The version that the lock has for the module in this stage, or in another when the module has moved, if it may stay. */
+function keptModule(stage: string, name: string, range: string, versions: readonly ModuleRecord[], from: Lock = []) {
+  const locked = [...from].sort((a, b) => Number(b.stage === stage) - Number(a.stage === stage)).flatMap(({ modules }) => modules)
+  const version = locked.find(module => module.name === name)?.version
+  const record = versions.find(module => module.version === version)
+  return record?.stages.includes(stage) && fits(record.version, range) ? record : undefined
+}
+
+/** An exact version is taken as it is, a prerelease too; of a range the newest that is in the scene's range as well. */
+function pickNamed(name: string, wanted: string, range: string, versions: readonly ModuleRecord[]): ModuleRecord {
+  if (semver.valid(wanted) === null) return newest(versions, wanted, range) ?? refuseRange(name, `${wanted} within ${range}`, versions)
+  const exact = versions.find(({ version }) => version === wanted)
+  if (exact === undefined) {
+    throw new BerthError('MODULE_NOT_FOUND', `Cannot lock module "${name}" to ${wanted}: published are ${listVersions(versions)}`)
+  }
+  if (fits(wanted, range)) return exact
+  throw new BerthError('MODULE_RANGE_UNSATISFIED', `Cannot lock module "${name}" to ${wanted}: the scene asks for "${range}"`)
+}
+
+/** The newest release in all ranges; a prerelease only where a range is exactly it. */
+function newest(versions: readonly ModuleRecord[], ...ranges: string[]): ModuleRecord | undefined {
+  const matches = ({ version }: ModuleRecord) =>
+    ranges.every(range => version === range || (semver.prerelease(version) === null && semver.satisfies(version, range)))
+  return versions.filter(matches).sort((a, b) => semver.compareBuild(b.version, a.version))[0]
+}
+
+function publishedVersions(name: string, published: Published): readonly ModuleRecord[] {
+  const versions = published(name)
+  if (versions.length === 0) throw new BerthError('MODULE_NOT_FOUND', `Cannot find module "${name}": no version of it is published`)
+  return versions
+}
+
+function requireStage(module: ModuleRecord, stage: string): ModuleRecord {
+  if (module.stages.includes(stage)) return module
+  const { name, version, stages } = module
+  const message = `Cannot bind module "${name}" to stage "${stage}": version ${version} implements ${stages.join(', ')}`
+  throw new BerthError('MODULE_LACKS_STAGE', message, { extra: { module: name, stage, stages } })
+}
+
+function refuseRange(name: string, range: string, versions: readonly ModuleRecord[]): never {
+  const hint = versions.some(({ version }) => semver.prerelease(version) !== null) ? '; prereleases are taken only when named exactly' : ''
+  const message = `Cannot find a version of module "${name}" in "${range}": published are ${listVersions(versions)}${hint}`
+  throw new BerthError('MODULE_RANGE_UNSATISFIED', message, {
+    extra: { module: name, range, published: versions.map(({ version }) => version) },
+  })
+}
+
+const LISTED_MAX = 10
+
+function listVersions(versions: readonly ModuleRecord[]): string {
+  const sorted = versions.map(({ version }) => version).sort(semver.rcompare)
+  const more = sorted.length > LISTED_MAX ? ` and ${sorted.length - LISTED_MAX} older ones` : ''
+  return `${sorted.slice(0, LISTED_MAX).join(', ')}${more}`
+}

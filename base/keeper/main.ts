@@ -1,0 +1,147 @@
+/** The keeper: owns state and control, never runs module code, and may be killed and started again at any moment. */
+import type { FastifyInstance } from 'fastify'
+import { BerthError, toBerthError } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import { createLog, type Logger } from '../kernel/log.ts'
+import type { Options } from '../kernel/options.ts'
+import { Blobs } from '../store/blobs.ts'
+import { storeFault } from '../store/faults.ts'
+import { writeWhole } from '../store/files.ts'
+import type { Records } from '../store/records.ts'
+import { openStore } from '../store/sqlite.ts'
+import type { FromKeeper, ToKeeper } from '../wire/messages.ts'
+import { keeperSocketPath, tokenPath } from '../wire/paths.ts'
+import { type RoleCommand, roleCommand } from '../wire/roles.ts'
+import { createApi } from './api.ts'
+import { listenForCells } from './cells.ts'
+import { Control, saveTable } from './control.ts'
+import { newSecret, Registry } from './registry.ts'
+import { startTrials } from './trial.ts'
+import { Vitals } from './vitals.ts'
+
+/** Becomes the keeper: waits for the supervisor's `start`. Exits 0 when told to stop, 1 when it cannot start or its disk has failed. */
+export function runKeeper(): void {
+  // A terminal's Ctrl-C reaches the whole process group: when to go is the supervisor's decision.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+  process.on('disconnect', () => process.exit(1))
+  process.once('message', (message: ToKeeper) => {
+    if (message.type !== 'start') throw new Error(`A keeper starts with "start", not "${message.type}"`)
+    const log = createLog('keeper', message.options.logLevel)
+    follow(startKeeper(message.options, log, tell), log)
+  })
+}
+
+/** Sends before anything else can end the process. */
+const tell = (message: FromKeeper, done: () => void = () => undefined): void => {
+  process.send?.(message, undefined, undefined, done)
+}
+
+/** Passes on what the supervisor says once the keeper has started, in order. */
+function follow(starting: Promise<Keeper>, log: Logger): void {
+  process.on('message', (message: ToKeeper) => {
+    void starting.then(async keeper => {
+      if (message.type === 'cells') keeper.vitals.tell(message.cells, message.port)
+      if (message.type === 'stop') {
+        await keeper.stop()
+        process.exit(0)
+      }
+    })
+  })
+  starting.then(
+    ({ vitals }) => tell({ type: 'ready', controlPort: vitals.controlPort }),
+    (thrown: unknown) => {
+      const { code, message, cause } = toBerthError(thrown)
+      log.fatal({ err: cause ?? thrown, code }, message)
+      tell({ type: 'refused', code, message }, () => process.exit(1))
+    },
+  )
+}
+
+export interface Keeper {
+  readonly vitals: Vitals
+  /** Lets requests finish (bounded), then closes everything. */
+  stop(): Promise<void>
+}
+
+/**
+ * Starts a keeper in this process.
+ * @param trial how a trial process is started.
+ * @throws DATA_UNWRITABLE, DATA_FORMAT_NEWER, DATA_DAMAGED, STORE_FULL, PORT_TAKEN, PORT_DENIED
+ */
+export async function startKeeper(
+  options: Options,
+  log: Logger,
+  tellSupervisor: (message: FromKeeper) => void,
+  trial: RoleCommand = roleCommand('trial', options.data),
+): Promise<Keeper> {
+  const { data } = options
+  const store = openStore<Records>(data)
+  const blobs = new Blobs(data)
+  const registry = new Registry(store)
+  await blobs.sweep()
+  await ensureAdminToken(data, registry, log)
+  const table = registry.buildTable()
+  await saveTable(data, table)
+  const cells = await listenForCells(keeperSocketPath(data), table, log)
+  const trials = startTrials(trial)
+  const vitals = new Vitals(registry, cells)
+  const control = new Control({ data, registry, blobs, cells, trials, log })
+  const retire = (cell: number) => tellSupervisor({ type: 'retire', cell })
+  const onStoreFailed = (error: BerthError) => {
+    log.fatal({ err: error }, 'the disk failed: the keeper ends, so that it reads what was kept when it is started again')
+    setImmediate(() => process.exit(1))
+  }
+  const app = await createApi({ registry, control, blobs, vitals, retire, log, onStoreFailed })
+  vitals.controlPort = await listen(app, options)
+  log.info({ controlPort: vitals.controlPort, revision: registry.revision }, 'control API listens')
+  return {
+    vitals,
+    stop: async () => {
+      await bounded(app.close(), limits.keeperDrainMsMax)
+      trials.close()
+      await cells.close()
+      store.close()
+    },
+  }
+}
+
+/** Without a token that may do everything nobody could let anybody in: the first start makes one, and so does the next after the last was revoked. */
+async function ensureAdminToken(data: string, registry: Registry, log: Logger): Promise<void> {
+  if (registry.tokens().some(({ rights }) => rights.includes('admin'))) return
+  const secret = newSecret()
+  // The file first: a token that is in the store and nowhere else would lock everybody out.
+  await writeWhole(tokenPath(data), `${secret}\n`).catch((error: unknown) => {
+    throw storeFault('write the first token', error)
+  })
+  registry.keepToken(secret, ['admin'], 'made at the first start', { who: 'base' })
+  log.info({ file: tokenPath(data) }, 'admin token made')
+}
+
+async function listen(app: FastifyInstance, { controlHost, controlPort }: Options): Promise<number> {
+  try {
+    await app.listen({ host: controlHost, port: controlPort })
+    const address = app.server.address()
+    return typeof address === 'object' && address !== null ? address.port : controlPort
+  } catch (error) {
+    throw listenFault(error, `${controlHost}:${controlPort}`)
+  }
+}
+
+function listenFault(thrown: unknown, address: string): unknown {
+  const { code } = thrown as NodeJS.ErrnoException
+  const action = `Cannot serve the control API on ${address}`
+  if (code === 'EADDRINUSE') return new BerthError('PORT_TAKEN', `${action}: the port is in use`, { cause: thrown })
+  if (code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
+    return new BerthError('PORT_DENIED', `${action}: it may not be listened on (${code})`, { cause: thrown })
+  }
+  return thrown
+}
+
+async function bounded(work: Promise<unknown>, msMax: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise(resolve => {
+    timer = setTimeout(resolve, msMax)
+  })
+  await Promise.race([work, late])
+  clearTimeout(timer)
+}

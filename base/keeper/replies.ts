@@ -1,0 +1,156 @@
+/** What the control API takes and answers, as schemas: types, validation and OpenAPI derive from them. */
+import Type, { type Static } from 'typebox'
+import {
+  Digest,
+  Lock,
+  ModuleManifest,
+  ModuleName,
+  ModuleRef,
+  Right,
+  SceneDefinition,
+  SceneId,
+  SemVer,
+  VersionId,
+  VersionRecord,
+} from '../traffic/schema.ts'
+
+const closed = { additionalProperties: false } as const
+
+// Parts of requests
+
+export const DigestParam = Type.Object({ digest: Digest }, closed)
+export const ModuleParams = Type.Object({ name: ModuleName, version: SemVer }, closed)
+export const ModulesQuery = Type.Object({ name: Type.Optional(ModuleName) }, closed)
+export const SceneParam = Type.Object({ id: SceneId }, closed)
+export const TokenParam = Type.Object({ id: Type.String({ maxLength: 100 }) }, closed)
+export const CellParam = Type.Object({ cell: Type.Integer({ minimum: 1, maximum: 1_000_000 }) }, closed)
+export const AuditQuery = Type.Object(
+  {
+    limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'rows to answer' }),
+    before: Type.Optional(Type.Integer({ minimum: 1, description: 'only commits before this revision: the last one of the page before' })),
+  },
+  closed,
+)
+
+const Etag = Type.String({ pattern: '^"[0-9]{1,15}"$', description: 'the revision that was read, in quotes, as the ETag header had it' })
+export const IfMatch = Type.Object({ 'if-match': Type.Optional(Etag) })
+export const IfMatchOrNone = Type.Object({
+  'if-match': Type.Optional(Etag),
+  'if-none-match': Type.Optional(Type.Literal('*', { description: 'the scene must not be defined yet' })),
+})
+
+const Reason = Type.Optional(Type.String({ maxLength: 1000, description: 'for the audit log' }))
+
+export const PublishBody = Type.Object({ manifest: ModuleManifest }, closed)
+export const VersionBody = Type.Object(
+  {
+    modules: Type.Optional(
+      Type.Array(ModuleRef, { maxItems: 512, description: 'modules to replace, each with an exact version (a prerelease too) or a range' }),
+    ),
+    from: Type.Optional(VersionId),
+    resolve: Type.Optional(Type.Boolean({ default: false, description: 'resolve the ranges of modules that are not named too' })),
+    label: Type.Optional(Type.String({ maxLength: 200 })),
+    as: Type.Optional(Type.Literal('baseline', { description: 'bring it online as the baseline at once' })),
+    reason: Reason,
+  },
+  closed,
+)
+export const BaselineBody = Type.Object({ version: VersionId, reason: Reason }, closed)
+export const TokenBody = Type.Object(
+  {
+    rights: Type.Array(Right, { minItems: 1, uniqueItems: true }),
+    label: Type.String({ minLength: 1, maxLength: 200, description: 'whose it is or what for' }),
+  },
+  closed,
+)
+
+// Answers
+
+export const BlobReply = Type.Object({ digest: Digest, bytes: Type.Integer() })
+export const Timings = Type.Record(Type.String(), Type.Number(), { description: 'milliseconds of each step' })
+export const ModuleReply = Type.Object({ ...ModuleManifest.properties, publishedAt: Type.String(), publishedBy: Type.String() })
+export const PublishReply = Type.Object({
+  created: Type.Boolean({ description: 'false: the same version with the same bytes was there already' }),
+  ...ModuleReply.properties,
+  timings: Timings,
+})
+export const SceneReply = Type.Object({
+  definition: SceneDefinition,
+  baseline: Type.Union([VersionId, Type.Null()]),
+  revision: Type.Integer({ description: 'for If-Match' }),
+})
+export const AppliedReply = Type.Object(
+  { applied: Type.Integer(), connected: Type.Integer() },
+  { description: 'cells that have the change in force, of those connected' },
+)
+export const SceneChangeReply = Type.Object({ ...SceneReply.properties, cells: AppliedReply })
+export const VersionChangeReply = Type.Object({
+  version: VersionRecord,
+  lock: Lock,
+  baseline: Type.Union([VersionId, Type.Null()], { description: 'of the scene, afterwards' }),
+  revision: Type.Integer({ description: 'of the scene, for If-Match' }),
+  cells: AppliedReply,
+  timings: Timings,
+})
+export const TokenReply = Type.Object({
+  id: Type.String(),
+  label: Type.String(),
+  rights: Type.Array(Right),
+  createdAt: Type.String(),
+  createdBy: Type.String(),
+})
+export const NewTokenReply = Type.Object({
+  ...TokenReply.properties,
+  token: Type.String({ description: 'the secret; told this once, kept nowhere' }),
+})
+export const RevokeReply = Type.Object({ id: Type.String() })
+export const AuditReply = Type.Array(
+  Type.Object({
+    revision: Type.Integer(),
+    at: Type.String(),
+    who: Type.String({ description: 'id of the token, or base' }),
+    action: Type.String(),
+    target: Type.String(),
+    reason: Type.Optional(Type.String()),
+    before: Type.Unknown(),
+    after: Type.Unknown(),
+  }),
+)
+const Failure = Type.Object({ scene: Type.String(), version: Type.String(), code: Type.String(), message: Type.String() })
+const CellReply = Type.Object({
+  cell: Type.Integer({ description: 'its ordinal; a retiring cell and its replacement share one' }),
+  pid: Type.Integer(),
+  state: Type.String({ description: 'starting, ready or retiring; unknown until the supervisor has told' }),
+  connected: Type.Boolean({ description: 'to the keeper' }),
+  revision: Type.Union([Type.Integer(), Type.Null()], { description: 'of the scene table in force there' }),
+  failures: Type.Array(Failure, { description: 'baselines that cannot answer there' }),
+  rssMB: Type.Optional(Type.Number()),
+  connections: Type.Optional(Type.Integer()),
+  startedAt: Type.Optional(Type.String()),
+  crashes: Type.Optional(Type.Integer()),
+})
+export const StatusReply = Type.Object({
+  port: Type.Union([Type.Integer(), Type.Null()], { description: 'where scenes answer' }),
+  controlPort: Type.Integer(),
+  revision: Type.Integer({ description: 'of the store' }),
+  tableRevision: Type.Integer({ description: 'of the scene table that cells should have' }),
+  keeper: Type.Object({ pid: Type.Integer(), uptimeSeconds: Type.Number() }),
+  cells: Type.Array(CellReply),
+})
+export type StatusReply = Static<typeof StatusReply>
+export const RetireReply = Type.Object({ cell: Type.Integer() })
+export const HealthReply = Type.Object({ status: Type.Literal('ok') })
+
+export const ProblemReply = Type.Object(
+  {
+    type: Type.String(),
+    title: Type.String(),
+    status: Type.Integer(),
+    code: Type.String({ description: 'stable; docs/errors.md lists them all' }),
+    detail: Type.String(),
+    blame: Type.String(),
+    fix: Type.String(),
+    requestId: Type.String(),
+  },
+  { description: 'RFC 9457' },
+)
