@@ -102,7 +102,7 @@ test('every fault of a scene definition has its own code and changes nothing', a
     [{ id: 'home', group: [stage, stage] }, 'STAGE_DUPLICATE'],
     [{ id: 'home', group: [{ stage: 'rank', modules: ['ghost@^1'] }] }, 'MODULE_NOT_FOUND'],
     [{ id: 'home', group: [{ stage: 'rank', modules: ['rank-lr@^2'] }] }, 'MODULE_RANGE_UNSATISFIED'],
-    [{ id: 'home', group: [{ stage: 'rank', modules: ['rank-lr@latest'] }] }, 'SCENE_INVALID'],
+    [{ id: 'home', group: [{ stage: 'rank', modules: ['rank-lr@latest'] }] }, 'MODULE_RANGE_UNSATISFIED'],
     [{ id: 'home', group: [{ stage: 'recall', modules: ['rank-lr@^1'] }] }, 'MODULE_LACKS_STAGE'],
     [{ id: 'home', group: [] }, 'SCENE_INVALID'],
     [{ id: 'home', group, colour: 'red' }, 'SCENE_INVALID'],
@@ -164,6 +164,16 @@ test('a version that a cell cannot load does not become the baseline, and is not
   assert.match(String(body.detail), /it threw/)
   assert.equal(await revisionOf(base), revision)
   assert.equal((await base.ask('GET', '/api/scenes/home/versions')).body.length, 1)
+})
+
+test('one cell that cannot load a version fails the upgrade at once, whatever the others do', async t => {
+  const base = await startWithBaseline(t)
+  const second = connectCell(t, base.data, 2)
+  await second.ready
+  second.onPrepare = () => 'silence'
+  base.cell.onPrepare = () => ({ code: 'MODULE_LOAD_KILLED', message: 'too much memory' })
+  const { body } = await base.ask('POST', '/api/scenes/home/versions', { payload: { as: 'baseline' } })
+  assert.equal(body.code, 'UPGRADE_FAILED')
 })
 
 test('a cell that ends while it loads a version does not fail the upgrade, unless all do', async t => {

@@ -143,11 +143,15 @@ class Board {
   async prepare(plan: SlotPlan): Promise<number> {
     await this.awaitCell()
     const action = `Cannot bring version "${plan.version}" of scene "${plan.scene}" online`
-    const answers = await this.#ask(request => ({ type: 'prepare', request, plan }), limits.versionLoadMsMax)
-    const prepared = answers.filter(answer => answer?.type === 'prepared')
-    const failure = prepared.find(answer => answer.failure !== undefined)?.failure
-    if (failure !== undefined) throw upgradeFailed(action, failure)
-    if (prepared.length > 0) return prepared.length
+    const answers = this.#ask(request => ({ type: 'prepare', request, plan }), limits.versionLoadMsMax)
+    const outcomes = answers.map(async answer => {
+      const outcome = await answer
+      if (outcome?.type === 'prepared' && outcome.failure !== undefined) throw upgradeFailed(action, outcome.failure)
+      return outcome?.type === 'prepared'
+    })
+    // Rejects with the first failure: what the other cells say does not matter then.
+    const prepared = (await Promise.all(outcomes)).filter(Boolean).length
+    if (prepared > 0) return prepared
     throw upgradeFailed(action, { code: 'SLOT_UNAVAILABLE', message: 'every cell ended or fell silent while it loaded the version' })
   }
 
@@ -157,7 +161,7 @@ class Board {
   }
 
   async collectMetrics(): Promise<(readonly unknown[])[]> {
-    const answers = await this.#ask(request => ({ type: 'collectMetrics', request }), limits.metricsMsMax)
+    const answers = await Promise.all(this.#ask(request => ({ type: 'collectMetrics', request }), limits.metricsMsMax))
     return answers.flatMap(answer => (answer?.type === 'metrics' ? [answer.metrics] : []))
   }
 
@@ -206,9 +210,9 @@ class Board {
   }
 
   /** Asks every cell; undefined stands for one that went or did not answer in time. */
-  #ask(message: (request: number) => KeeperToCell, msMax: number): Promise<(Answer | undefined)[]> {
+  #ask(message: (request: number) => KeeperToCell, msMax: number): Promise<Answer | undefined>[] {
     const request = ++this.#requests
-    return Promise.all([...this.#links].map(link => askOne(link, request, message(request), msMax)))
+    return [...this.#links].map(link => askOne(link, request, message(request), msMax))
   }
 }
 

@@ -42,7 +42,7 @@ export function checkGroup({ group }: SceneDefinition, published: Published): vo
     for (const { name, range } of modules.map(parseReference)) {
       const versions = publishedVersions(name, published)
       const pick = newest(versions, range) ?? versions.find(({ version }) => fits(version, range))
-      requireStage(pick ?? refuseRange(name, range, versions), stage)
+      requireStage(pick ?? refuseRange(name, [range], versions), stage)
     }
   }
 }
@@ -66,7 +66,7 @@ function lockModule(stage: string, { name, range }: ModuleReference, published: 
   const wanted = request.named.get(name)
   const kept = wanted === undefined && !request.resolve ? keptModule(stage, name, range, versions, request.from) : undefined
   const pick = kept ?? (wanted === undefined ? newest(versions, range) : pickNamed(name, wanted, range, versions))
-  const { version, bundle, sourceMap } = requireStage(pick ?? refuseRange(name, range, versions), stage)
+  const { version, bundle, sourceMap } = requireStage(pick ?? refuseRange(name, [range], versions), stage)
   return { name, version, bundle, ...(sourceMap === undefined ? {} : { sourceMap }) }
 }
 
@@ -80,7 +80,7 @@ function keptModule(stage: string, name: string, range: string, versions: readon
 
 /** An exact version is taken as it is, a prerelease too; of a range the newest that is in the scene's range as well. */
 function pickNamed(name: string, wanted: string, range: string, versions: readonly ModuleRecord[]): ModuleRecord {
-  if (semver.valid(wanted) === null) return newest(versions, wanted, range) ?? refuseRange(name, `${wanted} within ${range}`, versions)
+  if (semver.valid(wanted) === null) return newest(versions, wanted, range) ?? refuseRange(name, [wanted, range], versions)
   const exact = versions.find(({ version }) => version === wanted)
   if (exact === undefined) {
     throw new BerthError('MODULE_NOT_FOUND', `Cannot lock module "${name}" to ${wanted}: published are ${listVersions(versions)}`)
@@ -109,12 +109,13 @@ function requireStage(module: ModuleRecord, stage: string): ModuleRecord {
   throw new BerthError('MODULE_LACKS_STAGE', message, { extra: { module: name, stage, stages } })
 }
 
-function refuseRange(name: string, range: string, versions: readonly ModuleRecord[]): never {
-  const hint = versions.some(({ version }) => semver.prerelease(version) !== null) ? '; prereleases are taken only when named exactly' : ''
-  const message = `Cannot find a version of module "${name}" in "${range}": published are ${listVersions(versions)}${hint}`
-  throw new BerthError('MODULE_RANGE_UNSATISFIED', message, {
-    extra: { module: name, range, published: versions.map(({ version }) => version) },
-  })
+function refuseRange(name: string, ranges: readonly string[], versions: readonly ModuleRecord[]): never {
+  const none = ranges.find(range => semver.validRange(range) === null)
+  const dropped = versions.some(({ version }) => semver.prerelease(version) !== null)
+  const hint = none !== undefined ? `; "${none}" is no semver range` : dropped ? '; prereleases are taken only when named exactly' : ''
+  const message = `Cannot find a version of module "${name}" in "${ranges.join('" and "')}": published are ${listVersions(versions)}${hint}`
+  const extra = { module: name, ranges, published: versions.map(({ version }) => version) }
+  throw new BerthError('MODULE_RANGE_UNSATISFIED', message, { extra })
 }
 
 const LISTED_MAX = 10

@@ -19,7 +19,7 @@ import {
 import type { AuditRow, Change, Entry, Expected } from '../store/store.ts'
 import { type ModuleManifest, type Right, SceneDefinition, type VersionRecord } from '../traffic/schema.ts'
 import { type SceneTable, TABLE_FORMAT, type VersionEntry } from '../traffic/table.ts'
-import { checkGroup, type LockRequest, parseReference, resolveLock } from './lock.ts'
+import { checkGroup, type LockRequest, resolveLock } from './lock.ts'
 
 /** Who asks for a write, and what the audit log keeps of it. */
 export interface Actor {
@@ -69,7 +69,8 @@ export class Registry {
   /** @throws MODULE_NOT_FOUND */
   module(name: string, version: string): ModuleRecord {
     const found = this.#store.get('module', moduleKey(name, version))
-    if (found === undefined) throw new BerthError('MODULE_NOT_FOUND', `Cannot find module "${name}" ${version}: it is not published`)
+    if (found === undefined)
+      throw new BerthError('MODULE_NOT_FOUND', `Cannot find module "${moduleKey(name, version)}": it is not published`)
     return found.value
   }
 
@@ -84,7 +85,7 @@ export class Registry {
     }
     const record = this.#store.get('module', moduleKey(name, version))?.value
     if (record === undefined) return undefined
-    const action = `Cannot publish module "${name}" ${version}`
+    const action = `Cannot publish module "${moduleKey(name, version)}"`
     const extra = { published: record.bundle, offered: bundle }
     if (record.bundle !== bundle) {
       throw new BerthError('MODULE_EXISTS', `${action}: it is published with the bundle ${record.bundle}, this one is ${bundle}`, { extra })
@@ -135,9 +136,6 @@ export class Registry {
     if (duplicate !== undefined) {
       throw new BerthError('STAGE_DUPLICATE', `Cannot define scene "${id}": its group has the stage "${duplicate}" more than once`)
     }
-    for (const { name, range } of definition.group.flatMap(({ modules }) => modules.map(parseReference))) {
-      if (semver.validRange(range) === null) throw refuse(`"${range}", for module "${name}", is not a semver range`)
-    }
     if (!isDeepStrictEqual(JSON.parse(JSON.stringify(definition)), definition))
       throw refuse('its params hold what JSON cannot, such as 1e999')
     checkGroup(definition, name => this.modules(name))
@@ -155,14 +153,7 @@ export class Registry {
     const same = before !== undefined && isDeepStrictEqual(before.value.definition, definition)
     if (same && (expect === undefined || expect === before.revision)) return { scene: sceneState(before), changed: false }
     const value = { definition, baseline: before?.value.baseline ?? null }
-    this.#commit(
-      [{ kind: 'scene', key: id, value, expect }],
-      actor,
-      'define scene',
-      `scene ${id}`,
-      before?.value.definition ?? null,
-      definition,
-    )
+    this.#commit([{ kind: 'scene', key: id, value, expect }], actor, 'define scene', id, before?.value.definition ?? null, definition)
     return { scene: this.scene(id), changed: true }
   }
 
@@ -205,14 +196,7 @@ export class Registry {
   /** Keeps a drafted version without routing anything to it. */
   addVersion(version: VersionRecord, actor: Actor): void {
     const key = versionKey(version.scene, version.id)
-    this.#commit(
-      [{ kind: 'version', key, value: version, expect: 'absent' }],
-      actor,
-      'create version',
-      `scene ${version.scene}`,
-      null,
-      version,
-    )
+    this.#commit([{ kind: 'version', key, value: version, expect: 'absent' }], actor, 'create version', version.scene, null, version)
   }
 
   /**
@@ -224,14 +208,7 @@ export class Registry {
     const { definition, baseline } = this.scene(id)
     const changes: Change<Records>[] = [{ kind: 'scene', key: id, value: { definition, baseline: version.id }, expect }]
     if (draft) changes.push({ kind: 'version', key: versionKey(id, version.id), value: version, expect: 'absent' })
-    this.#commit(
-      changes,
-      actor,
-      'set baseline',
-      `scene ${id}`,
-      { baseline },
-      { baseline: version.id, ...(draft ? { created: version } : {}) },
-    )
+    this.#commit(changes, actor, 'set baseline', id, { baseline }, { baseline: version.id, ...(draft ? { created: version } : {}) })
   }
 
   // Tokens
@@ -248,7 +225,7 @@ export class Registry {
   keepToken(secret: string, rights: Right[], label: string, actor: Actor): Token & { readonly token: string } {
     const id = `t-${randomBytes(6).toString('hex')}`
     const value = { hash: sha256(secret).toString('hex'), rights, label, createdAt: this.#at(), createdBy: actor.who }
-    this.#commit([{ kind: 'token', key: id, value, expect: 'absent' }], actor, 'create token', `token ${id}`, null, { rights, label })
+    this.#commit([{ kind: 'token', key: id, value, expect: 'absent' }], actor, 'create token', id, null, { rights, label })
     return { ...tokenOf({ key: id, value }), token: secret }
   }
 
@@ -257,14 +234,7 @@ export class Registry {
     const found = this.#store.get('token', id)
     if (found === undefined) throw new BerthError('TOKEN_NOT_FOUND', `Cannot revoke token "${id}": there is none with this id`)
     const { rights, label } = found.value
-    this.#commit(
-      [{ kind: 'token', key: id, value: null, expect: found.revision }],
-      actor,
-      'revoke token',
-      `token ${id}`,
-      { rights, label },
-      null,
-    )
+    this.#commit([{ kind: 'token', key: id, value: null, expect: found.revision }], actor, 'revoke token', id, { rights, label }, null)
   }
 
   /** The token with this secret. Takes the same time for a secret that is nearly right as for any other. */

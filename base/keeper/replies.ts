@@ -8,7 +8,6 @@ import {
   ModuleRef,
   Right,
   SceneDefinition,
-  SceneId,
   SemVer,
   VersionId,
   VersionRecord,
@@ -21,7 +20,8 @@ const closed = { additionalProperties: false } as const
 export const DigestParam = Type.Object({ digest: Digest }, closed)
 export const ModuleParams = Type.Object({ name: ModuleName, version: SemVer }, closed)
 export const ModulesQuery = Type.Object({ name: Type.Optional(ModuleName) }, closed)
-export const SceneParam = Type.Object({ id: SceneId }, closed)
+/** What is no id is not found, or refused with the definition. */
+export const SceneParam = Type.Object({ id: Type.String({ description: 'of the scene' }) }, closed)
 export const TokenParam = Type.Object({ id: Type.String({ maxLength: 100 }) }, closed)
 export const CellParam = Type.Object({ cell: Type.Integer({ minimum: 1, maximum: 1_000_000 }) }, closed)
 export const AuditQuery = Type.Object(

@@ -379,7 +379,7 @@ export function adminRoutes(scope: Scope, { registry, control, vitals, retire }:
     async (request, reply) => {
       const { cell } = request.params
       vitals.requireCell(cell)
-      registry.note(actorOf(request), 'retire cell', `cell ${cell}`)
+      registry.note(actorOf(request), 'retire cell', String(cell))
       retire(cell)
       return reply.code(202).send({ cell })
     },

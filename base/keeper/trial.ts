@@ -11,7 +11,7 @@ export interface Trials {
    * @throws what the trial says is wrong with it; MODULE_LOAD_KILLED when it ends its process or takes too long.
    */
   pass(candidate: Omit<TrialRequest, 'type'>): Promise<void>
-  /** Kills every trial process; what is under way fails. Idempotent. */
+  /** Kills every trial process; what is under way fails with BASE_DRAINING. Idempotent. */
   close(): void
 }
 
@@ -37,11 +37,13 @@ export function startTrials(command: RoleCommand, msMax: number = limits.trialMs
   }
 
   async function pass(candidate: Omit<TrialRequest, 'type'>): Promise<void> {
-    if (closed) throw new BerthError('BASE_DRAINING', `Cannot try module "${candidate.name}": the keeper is stopping`)
+    if (closed) throw draining(candidate.name)
     const trial = spare ?? warmUp()
     spare = undefined
     try {
       await trial.run({ type: 'try', ...candidate }, msMax)
+    } catch (error) {
+      throw closed ? draining(candidate.name) : error
     } finally {
       trial.kill()
       if (!closed) spare = warmUp()
@@ -61,6 +63,8 @@ export function startTrials(command: RoleCommand, msMax: number = limits.trialMs
     },
   }
 }
+
+const draining = (name: string): BerthError => new BerthError('BASE_DRAINING', `Cannot try module "${name}": the keeper is stopping`)
 
 class Trial {
   /** Resolves with how the process ended. */

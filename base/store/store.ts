@@ -70,7 +70,7 @@ export interface AuditNote {
   readonly who: string
   /** Verb and noun, such as `set baseline`. */
   readonly action: string
-  /** What it was done to, such as `scene fashion-home`. */
+  /** What it was done to: the id of a scene, token or cell, or `name@version` of a module. */
   readonly target: string
   readonly reason?: string | undefined
   /** JSON; null for "nothing". */
