@@ -77,6 +77,7 @@ test('the backup of a folder without a base exits 1', t => {
 test('the status shows plain members, and each list as a table with all its columns', () => {
   const text = renderStatus({
     port: 8080,
+    keeper: { pid: 7 },
     cells: [
       { cell: 1, state: 'ready' },
       { cell: 2, state: 'starting', crashes: 3 },
@@ -84,6 +85,7 @@ test('the status shows plain members, and each list as a table with all its colu
     scenes: [],
   })
   assert.match(text, /port *│ *8080/)
+  assert.match(text, /keeper pid *│ *7/)
   assert.match(text, /\ncells\n/)
   assert.match(text, /cell *│ *state *│ *crashes/)
   assert.match(text, /1 *│ *ready *│ *–/)

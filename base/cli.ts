@@ -150,10 +150,13 @@ async function fetchStatus(url: string, token: string): Promise<Json> {
 
 /** One table of the plain members, then one for each list. Members that the base adds later show without a change here. */
 export function renderStatus(status: Json): string {
-  const isList = (value: unknown): value is readonly Json[] =>
-    Array.isArray(value) && value.every(item => typeof item === 'object' && item !== null)
+  const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
+  const isList = (value: unknown): value is readonly Json[] => Array.isArray(value) && value.every(isObject)
   const members = Object.entries(status)
-  const plain = members.filter(([, value]) => !isList(value)).map(([name, value]) => [name, cellText(value)])
+  const flat = members.flatMap(([name, value]) =>
+    isObject(value) ? Object.entries(value).map(([inner, part]) => [`${name} ${inner}`, part] as const) : [[name, value] as const],
+  )
+  const plain = flat.filter(([, value]) => !isList(value)).map(([name, value]) => [name, cellText(value)])
   const lists = members.flatMap(([name, value]) => (isList(value) && value.length > 0 ? [`\n${name}\n${renderList(value)}`] : []))
   return `${[renderTable([], plain), ...lists].join('\n')}\n`
 }
@@ -173,6 +176,6 @@ function renderTable(head: readonly string[], rows: readonly (readonly string[])
 }
 
 function cellText(value: unknown): string {
-  if (value === undefined || value === null) return '–'
+  if (value === undefined || value === null || (Array.isArray(value) && value.length === 0)) return '–'
   return typeof value === 'object' ? JSON.stringify(value) : String(value)
 }

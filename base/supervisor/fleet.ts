@@ -163,7 +163,7 @@ export class Fleet {
     if (!cell || cell.leaving === 'doomed') return
     cell.leaving = leaving
     const { log, options } = this.#settings
-    log.info(
+    log[leaving === 'asked' ? 'info' : 'warn'](
       { cell: cell.cell, pid: cell.child.pid, because: leaving, rssMB: cell.rssMB, cellMemoryMB: options.cellMemoryMB },
       'cell to be replaced',
     )
