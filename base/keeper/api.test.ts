@@ -353,10 +353,14 @@ test('ambiguous and malformed bodies are refused', async t => {
   assert.equal((await ask('GET', '/api/tokens')).body.length, 1)
 })
 
-test('an unknown path is 404 and a wrong method 405 with what is allowed', async t => {
+test('an unknown path is 404, a broken one 400, and a wrong method 405 with what is allowed', async t => {
   const { ask } = await startTestKeeper(t)
   const unknown = await ask('GET', '/api/nothing')
   assert.deepEqual([unknown.status, unknown.body.code], [404, 'ROUTE_NOT_FOUND'])
+  const broken = await ask('GET', '/api/scenes/%zz')
+  assert.deepEqual([broken.status, broken.body.code], [400, 'REQUEST_MALFORMED'])
+  const endless = await ask('GET', `/api/scenes/${'x'.repeat(2000)}`)
+  assert.deepEqual([endless.status, endless.body.code], [400, 'REQUEST_MALFORMED'])
   const wrong = await ask('PATCH', '/api/scenes/home')
   assert.deepEqual([wrong.status, wrong.body.code, wrong.headers.get('allow')], [405, 'METHOD_NOT_ALLOWED', 'GET, HEAD, PUT'])
 })

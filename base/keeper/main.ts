@@ -11,12 +11,12 @@ import type { Records } from '../store/records.ts'
 import { openStore } from '../store/sqlite.ts'
 import type { FromKeeper, ToKeeper } from '../wire/messages.ts'
 import { keeperSocketPath, tokenPath } from '../wire/paths.ts'
-import { type RoleCommand, roleCommand } from '../wire/roles.ts'
+import { roleCommand } from '../wire/roles.ts'
 import { createApi } from './api.ts'
 import { listenForCells } from './cells.ts'
 import { Control, saveTable } from './control.ts'
 import { newSecret, Registry } from './registry.ts'
-import { startTrials } from './trial.ts'
+import { startTrials, type Trials } from './trial.ts'
 import { Vitals } from './vitals.ts'
 
 /** Becomes the keeper: waits for the supervisor's `start`. Exits 0 when told to stop, 1 when it cannot start or its disk has failed. */
@@ -27,7 +27,9 @@ export function runKeeper(): void {
   process.once('message', (message: ToKeeper) => {
     if (message.type !== 'start') throw new Error(`A keeper starts with "start", not "${message.type}"`)
     const log = createLog('keeper', message.options.logLevel)
-    follow(startKeeper(message.options, log, tell), log)
+    const trials = startTrials(roleCommand('trial', message.options.data))
+    process.on('exit', () => trials.close())
+    follow(startKeeper(message.options, log, tell, trials), log)
   })
 }
 
@@ -38,15 +40,20 @@ const tell = (message: FromKeeper, done: () => void = () => undefined): void => 
 
 /** Passes on what the supervisor says once the keeper has started, in order. */
 function follow(starting: Promise<Keeper>, log: Logger): void {
-  process.on('message', (message: ToKeeper) => {
-    void starting.then(async keeper => {
-      if (message.type === 'cells') keeper.vitals.tell(message.cells, message.port)
-      if (message.type === 'stop') {
-        await keeper.stop()
-        process.exit(0)
-      }
-    })
-  })
+  const onMessage = async (message: ToKeeper, keeper: Keeper) => {
+    if (message.type === 'cells') keeper.vitals.tell(message.cells, message.port)
+    if (message.type === 'stop') {
+      await keeper.stop()
+      process.exit(0)
+    }
+  }
+  // To a keeper that cannot start nothing is passed on: it says why below, and ends.
+  process.on('message', (message: ToKeeper) =>
+    starting.then(
+      keeper => onMessage(message, keeper),
+      () => undefined,
+    ),
+  )
   starting.then(
     ({ vitals }) => tell({ type: 'ready', controlPort: vitals.controlPort }),
     (thrown: unknown) => {
@@ -65,14 +72,13 @@ export interface Keeper {
 
 /**
  * Starts a keeper in this process.
- * @param trial how a trial process is started.
  * @throws DATA_UNWRITABLE, DATA_FORMAT_NEWER, DATA_DAMAGED, STORE_FULL, PORT_TAKEN, PORT_DENIED
  */
 export async function startKeeper(
   options: Options,
   log: Logger,
   tellSupervisor: (message: FromKeeper) => void,
-  trial: RoleCommand = roleCommand('trial', options.data),
+  trials: Trials,
 ): Promise<Keeper> {
   const { data } = options
   const store = openStore<Records>(data)
@@ -83,7 +89,6 @@ export async function startKeeper(
   const table = registry.buildTable()
   await saveTable(data, table)
   const cells = await listenForCells(keeperSocketPath(data), table, log)
-  const trials = startTrials(trial)
   const vitals = new Vitals(registry, cells)
   const control = new Control({ data, registry, blobs, cells, trials, log })
   const retire = (cell: number) => tellSupervisor({ type: 'retire', cell })

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import { statSync } from 'node:fs'
+import { connect } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { limits } from '../kernel/limits.ts'
+import { createLog } from '../kernel/log.ts'
+import { temporaryFolder } from '../store/fixtures/folder.ts'
+import { emptyTable } from '../traffic/table.ts'
+import { openLines } from '../wire/lines.ts'
+import type { CellToKeeper, KeeperToCell } from '../wire/messages.ts'
+import { keeperSocketPath } from '../wire/paths.ts'
+import { listenForCells } from './cells.ts'
+import { connectCell } from './fixtures/keeper.ts'
+
+const plan = { key: 'home/v1@128', scene: 'home', version: 'v1', memoryMB: 128, lock: [] }
+
+async function listen(t: TestContext) {
+  const data = temporaryFolder(t)
+  const cells = await listenForCells(keeperSocketPath(data), emptyTable, createLog('keeper', 'silent'))
+  t.after(() => cells.close())
+  return { data, cells }
+}
+
+test('an upgrade waits for the first cell to connect', async t => {
+  const { data, cells } = await listen(t)
+  const preparing = cells.prepare(plan)
+  const cell = connectCell(t, data)
+  assert.equal(await preparing, 1)
+  assert.deepEqual(cell.plans, [plan])
+})
+
+test('an upgrade is refused when no cell connects in time', async t => {
+  const { cells } = await listen(t)
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const refused = assert.rejects(cells.prepare(plan), { code: 'NO_CELLS', retryAfterSeconds: 5 })
+  t.mock.timers.tick(limits.cellAwaitMsMax)
+  await refused
+})
+
+test('a cell that does not take a table holds up its publication no longer than the bound', async t => {
+  const { data, cells } = await listen(t)
+  const socket = connect(keeperSocketPath(data))
+  t.after(() => socket.destroy())
+  const received = new Promise<KeeperToCell>(resolve => {
+    const lines = openLines<KeeperToCell, CellToKeeper>(socket, resolve, () => undefined)
+    lines.send({ type: 'hello', cell: 1, pid: 1, revision: 0 })
+  })
+  await received
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const published = cells.publish({ ...emptyTable, revision: 1 })
+  t.mock.timers.tick(limits.tableAckMsMax)
+  assert.deepEqual(await published, { applied: 0, connected: 1 })
+})
+
+test('a publication is done when the cell it waits for has gone', async t => {
+  const { data, cells } = await listen(t)
+  const mute = connect(keeperSocketPath(data))
+  const received = new Promise<KeeperToCell>(resolve => {
+    const lines = openLines<KeeperToCell, CellToKeeper>(mute, resolve, () => undefined)
+    lines.send({ type: 'hello', cell: 1, pid: 1, revision: 0 })
+  })
+  await received
+  const published = cells.publish({ ...emptyTable, revision: 1 })
+  mute.destroy()
+  assert.deepEqual(await published, { applied: 0, connected: 0 })
+})
+
+test('only the user of the base may connect, and a socket that a killed keeper has left is replaced', async t => {
+  const data = temporaryFolder(t)
+  const path = keeperSocketPath(data)
+  const log = createLog('keeper', 'silent')
+  const killed = await listenForCells(path, emptyTable, log)
+  t.after(() => killed.close())
+  const next = await listenForCells(path, { ...emptyTable, revision: 7 }, log)
+  t.after(() => next.close())
+  assert.equal(statSync(path).mode & 0o777, 0o600)
+  const cell = connectCell(t, data)
+  await cell.ready
+  assert.equal(cell.tables[0]?.revision, 7)
+})

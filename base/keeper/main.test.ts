@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { DatabaseSync } from 'node:sqlite'
+import { type TestContext, test } from 'node:test'
+import { temporaryFolder } from '../store/fixtures/folder.ts'
+import { openStore } from '../store/sqlite.ts'
+import type { FromKeeper } from '../wire/messages.ts'
+import { databasePath } from '../wire/paths.ts'
+import { roleCommand } from '../wire/roles.ts'
+
+/** A real keeper process, and the first thing it says. */
+async function spawnKeeper(t: TestContext, data: string, controlPort = 0) {
+  const { args, env } = roleCommand('keeper', data)
+  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  t.after(() => child.kill('SIGKILL'))
+  const ended = once(child, 'exit')
+  const options = {
+    port: 0,
+    host: '127.0.0.1',
+    controlPort,
+    controlHost: '127.0.0.1',
+    data,
+    cells: 2,
+    logLevel: 'info',
+    bodyLimitBytes: 1024 ** 2,
+    cellMemoryMB: 2048,
+  } as const
+  child.send({ type: 'start', options, cell: 0 })
+  const [first] = (await once(child, 'message')) as [FromKeeper]
+  return { child, first, exit: async () => (await ended)[0] as number | null }
+}
+
+test('a keeper says on which port it is ready, and exits 0 when it is told to stop', async t => {
+  const { child, first, exit } = await spawnKeeper(t, temporaryFolder(t))
+  assert.ok(first.type === 'ready' && first.controlPort > 0)
+  assert.equal((await fetch(`http://127.0.0.1:${first.controlPort}/healthz`)).status, 200)
+  child.send({ type: 'stop' })
+  assert.equal(await exit(), 0)
+})
+
+test('a keeper ends when its supervisor is gone', async t => {
+  const { child, exit } = await spawnKeeper(t, temporaryFolder(t))
+  child.disconnect()
+  assert.equal(await exit(), 1)
+})
+
+test('a keeper refuses a data folder of a newer format and a port in use, says why, and exits 1', async t => {
+  const newer = temporaryFolder(t)
+  openStore(newer).close()
+  const db = new DatabaseSync(databasePath(newer))
+  db.exec('pragma user_version = 99')
+  db.close()
+  const refused = await spawnKeeper(t, newer)
+  assert.ok(refused.first.type === 'refused' && refused.first.code === 'DATA_FORMAT_NEWER')
+  assert.equal(await refused.exit(), 1)
+
+  const server = createServer().listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  const address = server.address()
+  assert.ok(typeof address === 'object' && address !== null)
+  const taken = await spawnKeeper(t, temporaryFolder(t), address.port)
+  assert.ok(taken.first.type === 'refused' && taken.first.code === 'PORT_TAKEN')
+  assert.match(taken.first.message, new RegExp(String(address.port)))
+  assert.equal(await taken.exit(), 1)
+})
