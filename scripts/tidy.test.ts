@@ -42,7 +42,7 @@ function importsOf(file: string): string[] {
   for (const { moduleRequest } of module.dynamicImports) specifiers.push(source.slice(moduleRequest.start + 1, moduleRequest.end - 1))
   return [...new Set(specifiers)].flatMap(specifier => {
     if (specifier === '#sdk/author') return ['sdk/author.ts']
-    if (!specifier.startsWith('.')) return []
+    if (!specifier.startsWith('.') || specifier.endsWith('/package.json')) return []
     return [relative(root, resolve(root, dirname(file), specifier)).replaceAll('\\', '/')]
   })
 }

@@ -15,7 +15,7 @@ let base: RunningBase
 before(async () => {
   base = await launchBase()
 })
-after(() => base.stop())
+after(() => base.kill())
 
 const withCode = (code: ErrorCode, message?: RegExp) => (error: unknown) => {
   assert.ok(error instanceof RefusedError, String(error))

@@ -33,13 +33,13 @@ before(async () => {
     'hostile',
     { rank: '(x, ctx) => (0, eval)("(" + x + ")")(ctx)' },
     {
-      traffic: { unit: { header: 'x-unit-id' }, deadlineMs: 300, spec: { memoryMB: 256 } },
+      traffic: { unit: { header: 'x-unit-id' }, deadlineMs: 1500, spec: { memoryMB: 256 } },
     },
   )
   await makeScene(client, 'locked', { rank: 'x => x' }, { access: 'token' })
   await makeScene(client, 'caller', { rank: '(x, ctx) => ctx.call(x.scene, x.input)' })
 })
-after(() => base.stop())
+after(() => base.kill())
 
 interface ProblemBody {
   readonly code: string
@@ -170,15 +170,20 @@ for (const [what, body, status, code] of [
   ['never ends', '() => { for (;;); }', 504, 'DEADLINE_EXCEEDED'],
 ] as const) {
   test(`a module that ${what} is answered ${code}, and the next request is served`, { timeout: 20_000 }, async () => {
+    const _before = base.log.length
     const problem = await assertProblem(await callScene(base, 'hostile', JSON.stringify(body)), status, code)
     assert.deepEqual([problem.scene, problem.version, problem.blame, problem.stack], ['hostile', 'v1', 'module', undefined])
-    // A slot that was killed is being loaded again: the next request may only come late, not fail.
+    // Until the slot is found stuck, who comes in goes down with it.
+    if (what === 'never ends')
+      await base.logged(line => line.msg === 'slot killed' && line.reason === 'stuck past the deadline of a request')
+    // The slot may be loading again: the next request may only come late, not fail.
     const next = await callScene(base, 'hostile', '"() => 1"')
     assert.equal(await next.text(), '1')
   })
 }
 
 test('a module that fills its memory is answered MODULE_KILLED, and other scenes lose nothing', { timeout: 30_000 }, async () => {
+  const before = base.log.length
   let probing = true
   const probes: number[] = []
   const probe = (async () => {
@@ -191,6 +196,7 @@ test('a module that fills its memory is answered MODULE_KILLED, and other scenes
   // A busy machine may reach the deadline before the memory limit.
   assert.ok(code === 'MODULE_KILLED' || code === 'DEADLINE_EXCEEDED', code)
   assert.deepEqual(new Set(probes), new Set([200]))
+  await base.logged(line => line.msg === 'slot killed', before)
 })
 
 test('the message of a thrown error reaches the caller, its stack only who holds the right to it', async () => {
@@ -319,5 +325,5 @@ test('metrics count requests, latencies and errors by scene and version', async 
   assert.ok(value(/^berth_request_duration_seconds_bucket\{le="\+Inf",scene="echo",version="v1",cell="1"\} (\d+)$/m) > 0)
   assert.ok(value(/^berth_slots\{cell="1"\} (\d+)$/m) >= 5)
   assert.ok(value(/^nodejs_eventloop_lag_p99_seconds\{cell="1"\} ([\d.e-]+)$/m) > 0)
-  assert.ok(value(/^berth_cells\{state="ready"\} (\d+)$/m) === 1)
+  assert.ok(value(/^berth_cells\{state="ready",process="keeper"\} (\d+)$/m) === 1)
 })

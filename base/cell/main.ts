@@ -1,7 +1,6 @@
 /** A cell: takes scene requests on the handle it was given, holds slots, follows the keeper's tables. May die at any moment. */
 import type { Server as HttpServer } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
-import { setFlagsFromString } from 'node:v8'
 import type { LogLine } from '../inside/protocol.ts'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
@@ -29,8 +28,6 @@ const SHED_EVERY = 8
 
 /** Becomes a cell: waits for the supervisor's `start`. */
 export function runCell(): void {
-  // Before the first isolate: without it some optimised loops cannot be interrupted by anything.
-  setFlagsFromString('--no-turboshaft-loop-unrolling')
   // A terminal's Ctrl-C reaches the whole process group: when to go is the supervisor's decision.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
   process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
@@ -149,7 +146,7 @@ class Cell {
 
   /** Loads the table's baselines beside what runs, then switches with one assignment; what it no longer names drains. */
   async #apply(table: SceneTable): Promise<void> {
-    if (table.revision < this.#table.revision || this.#retiring) return
+    if (table.revision < this.#table.revision) return
     const compiled = compileTable(table)
     const baselines = [...compiled.scenes.values()].flatMap(scene => scene.baseline ?? [])
     const loaded = await Promise.all(baselines.map(plan => this.#tryLoad(plan)))
@@ -265,19 +262,22 @@ class Cell {
   }
 
   /**
-   * Only the listener closes: connections live until their client has had an answer that says `Connection: close`. Closing idle ones, as
-   * `http.Server.close` does, loses the request that is on its way on one.
+   * Only the listener closes: connections live until their client has had an answer that says `Connection: close`. Closing idle ones at
+   * once, as `http.Server.close` does, loses the request that is on its way on one. Tables are still taken: what comes on these connections
+   * is answered by the version of the day.
    */
   async #retire(): Promise<void> {
     if (this.#retiring) return
     this.#retiring = true
+    // Who has sent nothing for so long is not about to: a connection pool, or a person's terminal.
+    setTimeout(() => setInterval(() => this.#server.closeIdleConnections(), limits.heartbeatMs), limits.retireIdleMsMax)
     await Promise.race([
       new Promise<void>(resolve => NetServer.prototype.close.call(this.#server, () => resolve())),
       new Promise<void>(resolve => setTimeout(resolve, limits.retireLingerMsMax)),
     ])
     for (const socket of this.#sockets) socket.destroy()
-    await this.#slots.close()
     this.#link?.close()
+    await this.#slots.close()
     process.exit(0)
   }
 }

@@ -124,7 +124,7 @@ export class Slots {
 
   #watch(): void {
     const now = performance.now()
-    for (const { slot } of this.#entries.values()) if (slot !== undefined && slot.pending > 0) slot.watch(now)
+    for (const { slot } of this.#entries.values()) slot?.watch(now)
     for (const slot of this.#leaving) slot.watch(now)
   }
 

@@ -1,5 +1,4 @@
 /** The trial: one bundle, loaded in a slot of its own in a process of its own, before the keeper accepts it. The process is used once. */
-import { setFlagsFromString } from 'node:v8'
 import { toBerthError } from '../kernel/errors.ts'
 import type { TrialReply, TrialRequest } from '../wire/messages.ts'
 import { Slot, type SlotHost } from './slot.ts'
@@ -9,7 +8,6 @@ const NO_DIGEST = ''
 
 /** Says `waiting`, takes one `try`, answers `passed` or `failed`. The keeper ends the process. */
 export function runTrial(): void {
-  setFlagsFromString('--no-turboshaft-loop-unrolling')
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
   process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
   process.once('message', (request: TrialRequest) => {

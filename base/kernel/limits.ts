@@ -42,6 +42,8 @@ export const limits = {
   slotStopMsMax: 2000,
   /** Milliseconds a retiring cell waits for its connections to go, then for its isolates to end. */
   retireLingerMsMax: 15_000,
+  /** Milliseconds of those that it waits for a connection on which nothing is under way. */
+  retireIdleMsMax: 3000,
   /** Milliseconds between heartbeats of a cell, and how long it may miss them before it is killed. */
   heartbeatMs: 500,
   heartbeatLostMsMax: 20_000,
@@ -75,6 +77,7 @@ export const limits = {
 } as const
 
 assert(limits.heartbeatLostMsMax >= 10 * limits.heartbeatMs, 'a cell must be able to miss several heartbeats')
+assert(limits.retireLingerMsMax > limits.retireIdleMsMax)
 assert(limits.shutdownMsMax > limits.retireLingerMsMax, 'a shutdown must outlast the retirement of a cell')
 assert(limits.restartMsMax > limits.restartMsMin)
 assert(limits.requestTimeoutMs > limits.headersTimeoutMs)

@@ -88,7 +88,7 @@ async function startBerth(): Promise<Peer> {
       const { cells, keeper } = await client.status()
       return [base.process.pid ?? 0, keeper.pid, ...cells.map(cell => cell.pid)]
     },
-    stop: base.stop,
+    stop: base.kill,
   }
 }
 
@@ -139,7 +139,7 @@ try {
   for (const { name, setUp } of peers) console.log(`${name}: ${setUp}`)
   for (const peer of peers) await run(peer, Math.min(2, seconds))
   const runs = new Map<Peer, Run[]>(peers.map(peer => [peer, []]))
-  const table = new Table({ head: ['round', 'peer', 'req/s', 'p50 ms', 'p99 ms', 'CPU µs/req', 'failed'] })
+  const table = new Table({ style: { head: [], border: [] }, head: ['round', 'peer', 'req/s', 'p50 ms', 'p99 ms', 'CPU µs/req', 'failed'] })
   for (let round = 1; round <= rounds; round++) {
     // Who goes first alternates, so that a drift of the machine's speed does not favour one.
     for (const peer of round % 2 === 1 ? peers : peers.toReversed()) {

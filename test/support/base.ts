@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -28,10 +28,13 @@ export interface RunningBase {
   readonly client: Client
   /** Every log line so far, of all processes. */
   readonly log: readonly LogLine[]
-  /** The first line that matches, written already or still to come. Rejects when the base ends first. */
-  logged(matches: (line: LogLine) => boolean): Promise<LogLine>
-  /** SIGTERM, then the exit code. */
-  stop(): Promise<number | null>
+  /**
+   * The first line that matches, written already or still to come. Rejects when the base ends first.
+   * @param from leaves out the lines before this index of `log`
+   */
+  logged(matches: (line: LogLine) => boolean, from?: number): Promise<LogLine>
+  /** Ends every process of it at once and removes its folder if it made that. Idempotent. */
+  kill(): Promise<void>
 }
 
 export interface BaseSettings {
@@ -46,7 +49,8 @@ export async function launchBase({ data, cells = 1, args = [] }: BaseSettings = 
   const folder = data ?? (await mkdtemp(join(tmpdir(), 'berth-test-')))
   const flags = ['--port', '0', '--control-port', '0', '--data', folder, '--cells', String(cells), ...args]
   const child = spawn(process.execPath, [...nodeFlags, join(root, 'base/main.ts'), 'start', ...flags], {
-    cwd: folder,
+    // Where no config file is.
+    cwd: tmpdir(),
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const log = readLog(child)
@@ -62,28 +66,29 @@ export async function launchBase({ data, cells = 1, args = [] }: BaseSettings = 
     client: createClient({ base: controlUrl, token }),
     log: log.lines,
     logged: log.logged,
-    stop: async () => {
+    kill: async () => {
       if (child.exitCode === null && child.signalCode === null) {
-        child.kill('SIGTERM')
-        await once(child, 'exit')
+        child.kill('SIGKILL')
+        // Its output closes when the last of its processes, which see their channel to it close, is gone.
+        await once(child, 'close')
       }
       if (data === undefined) await rm(folder, { recursive: true, force: true })
-      return child.exitCode
     },
   }
 }
 
-/** `launchBase`, stopped when the test ends. */
+/** `launchBase`, killed when the test ends. */
 export async function startBase(t: TestContext, settings: BaseSettings = {}): Promise<RunningBase> {
   const base = await launchBase(settings)
-  t.after(() => base.stop())
+  t.after(() => base.kill())
   return base
 }
 
-/** A temporary folder that goes when the test ends. */
-export async function tempFolder(t: TestContext): Promise<string> {
+/** A temporary folder that goes when the tests of the file have ended. */
+export async function tempFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-test-'))
-  t.after(() => rm(folder, { recursive: true, force: true }))
+  // Hooks run in the order they were made: a base that is started on the folder later must be gone before the folder is.
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
   return folder
 }
 
@@ -103,13 +108,15 @@ function readLog(child: ChildProcess) {
     }
   }
   for (const stream of [child.stdout, child.stderr]) if (stream) createInterface({ input: stream }).on('line', take)
-  child.on('close', code => {
-    for (const { reject } of waiting) reject(new Error(`The base ended with ${code}:\n${output.slice(-20).join('\n')}`))
-  })
+  const fail = (why: string) => {
+    for (const { reject } of waiting) reject(new Error(`${why}:\n${output.slice(-20).join('\n')}`))
+  }
+  child.on('error', error => fail(`The base did not start: ${error.message}`))
+  child.on('close', code => fail(`The base ended with ${code}`))
   return {
     lines,
-    logged: (matches: (line: LogLine) => boolean) => {
-      const found = lines.find(matches)
+    logged: (matches: (line: LogLine) => boolean, from = 0) => {
+      const found = lines.slice(from).find(matches)
       if (found !== undefined) return Promise.resolve(found)
       return new Promise<LogLine>((resolve, reject) => waiting.add({ matches, resolve, reject }))
     },
