@@ -2,7 +2,10 @@ import assert from 'node:assert/strict'
 import { readFileSync, statSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { backup } from '../store/backup.ts'
+import { temporaryFolder } from '../store/fixtures/folder.ts'
 import type { SceneTable } from '../traffic/table.ts'
 import { tablePath, tokenPath } from '../wire/paths.ts'
 import { connectCell, startTestKeeper, type TestKeeper } from './fixtures/keeper.ts'
@@ -230,6 +233,17 @@ test('a cell that connects gets the current table, also from a keeper that was s
   await again.ready
   assert.deepEqual(again.tables[0]?.scenes, late.tables[0]?.scenes)
   assert.equal((await second.ask('GET', '/api/scenes/home')).body.baseline, 'v1')
+})
+
+test('a keeper starts on a backup taken while another runs, with the same scenes and the same token', async t => {
+  const { data } = await startWithBaseline(t)
+  const target = join(temporaryFolder(t), 'copy')
+  await backup(data, target)
+  const copy = await startTestKeeper(t, target)
+  const cell = connectCell(t, target)
+  await cell.ready
+  assert.equal(cell.tables[0]?.scenes[0]?.baseline, 'v1')
+  assert.equal((await copy.ask('GET', '/api/scenes/home')).body.baseline, 'v1')
 })
 
 test('each route asks for its right, and a revoked token is refused at once', async t => {
