@@ -1,9 +1,9 @@
 /** The scene port: routes, bodies, answers. Plain `node:http`, because every hop here is paid by every request. */
 import { isUtf8 } from 'node:buffer'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
 import { BerthError, toBerthError, toProblem } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
+import { answerClientError } from '../wire/client-error.ts'
 import type { Answer, Progress, SceneRequest } from './serve.ts'
 
 export interface SceneHandlers {
@@ -226,26 +226,4 @@ function answerError(res: ServerResponse, error: BerthError, members: Readonly<R
 function answerJson(res: ServerResponse, status: number, type: string, json: string): void {
   res.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(json) })
   res.end(json)
-}
-
-/** Bytes that never became a request: answered by hand, since there is no response to write to. */
-function answerClientError(thrown: Error & { code?: string }, socket: Socket): void {
-  if (thrown.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const error = clientError(thrown)
-  const json = JSON.stringify(toProblem(error))
-  const head = [
-    `HTTP/1.1 ${error.status} ${error.code}`,
-    'content-type: application/problem+json',
-    `content-length: ${Buffer.byteLength(json)}`,
-  ]
-  socket.end(`${head.join('\r\n')}\r\nconnection: close\r\n\r\n${json}`)
-}
-
-function clientError({ code, message }: Error & { code?: string }): BerthError {
-  if (code === 'HPE_HEADER_OVERFLOW') return new BerthError('HEADERS_TOO_LARGE', `Cannot take headers over ${limits.headerBytesMax} bytes`)
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new BerthError('BODY_TIMEOUT', 'Cannot wait longer for the request to arrive')
-  return new BerthError('REQUEST_MALFORMED', `Cannot read the request: ${message}`)
 }

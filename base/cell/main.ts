@@ -204,7 +204,8 @@ class Cell {
     if (error.code === 'INTERNAL') this.#log.error({ ...where, err: error.cause }, 'a defect of Berth')
     if (!(error instanceof ModuleError) || plan === undefined || error.blame !== 'module') return {}
     const stack = error.rawStack === undefined ? undefined : await this.#mapStack(error.rawStack, plan)
-    if (this.#mayLogError(plan.key)) this.#log.error({ ...where, module: error.module, stage: error.stage, stack }, error.message)
+    if (this.#mayLogError(plan.key))
+      this.#log.error({ ...where, module: error.module, stage: error.stage, ...asError(error.message, stack) }, error.message)
     return token !== undefined && holds(token, 'pin') ? { stack } : {}
   }
 
@@ -232,7 +233,7 @@ class Cell {
     for (const { level, module, message, fields, stack, dropped } of lines) {
       const where = { scene: plan.scene, version: plan.version, module, requestId, dropped }
       const more = stack === undefined ? Promise.resolve(undefined) : this.#mapStack(stack, plan)
-      more.then(mapped => this.#log[level]({ ...where, fields: parsed(fields), stack: mapped }, message))
+      more.then(mapped => this.#log[level]({ ...where, fields: parsed(fields), ...asError(message, mapped) }, message))
     }
   }
 
@@ -283,13 +284,17 @@ class Cell {
 }
 
 const tell = (message: FromCell): void => {
-  process.send?.(message)
+  // Fails only when the supervisor is gone, and then this process is about to be.
+  process.send?.(message, undefined, undefined, () => undefined)
 }
 
 function codeAndMessage(error: unknown): Pick<SceneFailure, 'code' | 'message'> {
   const { code } = toBerthError(error)
   return { code, message: messageOf(error) }
 }
+
+/** The member of a log line under which every reader of logs looks for a stack. */
+const asError = (message: string, stack: string | undefined) => (stack === undefined ? {} : { err: { type: 'Error', message, stack } })
 
 /** Fields as a module logged them; text that was cut off at the limit stays text. */
 function parsed(fields: string | undefined): unknown {

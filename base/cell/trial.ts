@@ -40,5 +40,6 @@ function trialHost(bundle: string): SlotHost {
 }
 
 const tell = (message: TrialReply): void => {
-  process.send?.(message)
+  // Fails only when the keeper is gone, and then this process is about to be.
+  process.send?.(message, undefined, undefined, () => undefined)
 }

@@ -1,6 +1,5 @@
 /** The HTTP server of the keeper: who may ask, how bodies are read and checked, and how errors are told. Routes are in `routes.ts`. */
 import { randomUUID } from 'node:crypto'
-import type { Socket } from 'node:net'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
@@ -9,6 +8,7 @@ import { BerthError, type ErrorCode, messageOf, toBerthError, toProblem } from '
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
 import type { Right } from '../traffic/schema.ts'
+import { answerClientError } from '../wire/client-error.ts'
 import { compilePart, parseStrictJson } from './body.ts'
 import type { Registry, Token } from './registry.ts'
 import { adminRoutes, blobRoutes, publicRoutes, publishRoutes, type RouteParts, type Scope } from './routes.ts'
@@ -183,30 +183,9 @@ function describeFault(thrown: unknown): BerthError {
     : new BerthError(code, `Cannot take the request: ${messageOf(thrown)}`, { cause: thrown })
 }
 
-const clientCodes: Readonly<Record<string, ErrorCode>> = {
-  HPE_HEADER_OVERFLOW: 'HEADERS_TOO_LARGE',
-  ERR_HTTP_REQUEST_TIMEOUT: 'BODY_TIMEOUT',
-}
-
-/** Bytes that never became a request: answered by hand, since there is no response to write to. */
-function answerClientError(thrown: Error & { code?: string }, socket: Socket): void {
-  if (thrown.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const error = new BerthError(clientCodes[thrown.code ?? ''] ?? 'REQUEST_MALFORMED', `Cannot read the request: ${thrown.message}`)
-  const json = JSON.stringify(toProblem(error))
-  const head = [
-    `HTTP/1.1 ${error.status} ${error.code}`,
-    'content-type: application/problem+json',
-    `content-length: ${Buffer.byteLength(json)}`,
-  ]
-  socket.end(`${head.join('\r\n')}\r\nconnection: close\r\n\r\n${json}`)
-}
-
 function logWrite(log: Logger, request: FastifyRequest, reply: FastifyReply): void {
   if (request.method === 'GET' || request.method === 'HEAD') return
   const token = request.getDecorator<Token | undefined>('token')
   const line = { requestId: request.id, who: token?.id, method: request.method, url: request.url, status: reply.statusCode }
-  log.info({ ...line, ms: Math.round(reply.elapsedTime) }, 'control request')
+  log.debug({ ...line, ms: Math.round(reply.elapsedTime) }, 'control request')
 }

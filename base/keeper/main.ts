@@ -83,7 +83,7 @@ export async function startKeeper(
   const { data } = options
   const store = openStore<Records>(data)
   const blobs = new Blobs(data)
-  const registry = new Registry(store)
+  const registry = new Registry(store, undefined, ({ action, target, ...by }) => log.info(by, `${action} ${target}`))
   await blobs.sweep()
   await ensureAdminToken(data, registry, log)
   const table = registry.buildTable()

@@ -28,6 +28,13 @@ export interface Actor {
   readonly reason?: string | undefined
 }
 
+/** A write that was kept. */
+export interface Commit extends Actor {
+  readonly action: string
+  readonly target: string
+  readonly revision: number
+}
+
 export interface SceneState extends SceneRecord {
   readonly revision: number
 }
@@ -48,10 +55,13 @@ const checkDefinition = compileCheck(SceneDefinition)
 export class Registry {
   readonly #store: BaseStore
   readonly #now: () => Date
+  readonly #onCommit: (done: Commit) => void
 
-  constructor(store: BaseStore, now: () => Date = () => new Date()) {
+  /** @param onCommit is told of every write after it is kept */
+  constructor(store: BaseStore, now: () => Date = () => new Date(), onCommit: (done: Commit) => void = () => undefined) {
     this.#store = store
     this.#now = now
+    this.#onCommit = onCommit
   }
 
   get revision(): number {
@@ -274,7 +284,8 @@ export class Registry {
   }
 
   #commit(changes: readonly Change<Records>[], actor: Actor, action: string, target: string, before: unknown, after: unknown): void {
-    this.#store.commit(changes, { ...actor, action, target, before, after })
+    const revision = this.#store.commit(changes, { ...actor, action, target, before, after })
+    this.#onCommit({ ...actor, action, target, revision })
   }
 }
 

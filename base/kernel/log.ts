@@ -15,6 +15,13 @@ export function createLog(process: string, level: string): Logger {
   if (!globalThis.process.stdout.isTTY) return pino(options, pino.destination({ dest: 1, sync: true }))
   return pino(
     options,
-    pretty({ destination: 1, sync: true, ignore: 'process', messageFormat: '{process}: {msg}', translateTime: 'HH:MM:ss.l' }),
+    pretty({
+      destination: 1,
+      sync: true,
+      ignore: 'process,pid',
+      singleLine: true,
+      messageFormat: '{process}: {msg}',
+      translateTime: 'HH:MM:ss.l',
+    }),
   )
 }
