@@ -108,8 +108,20 @@ function optionsFrom(flags: Flags): Options {
 }
 
 async function printStatus(options: Options, json: boolean): Promise<void> {
-  const status = await fetchStatus(controlUrl(options), process.env.BERTH_TOKEN ?? readToken(options.data))
+  const get = reader(controlUrl(options), process.env.BERTH_TOKEN ?? readToken(options.data))
+  const state = (await get('/api/status')) as Json
+  const status = { ...state, scenes: ((await get('/api/scenes')) as readonly SceneReply[]).map(describeScene) }
   process.stdout.write(json ? `${JSON.stringify(status, null, 2)}\n` : renderStatus(status))
+}
+
+interface SceneReply {
+  readonly definition: { readonly id: string; readonly access: string; readonly group: readonly { readonly modules: readonly string[] }[] }
+  readonly baseline: string | null
+  readonly revision: number
+}
+
+function describeScene({ definition: { id, access, group }, baseline, revision }: SceneReply): Json {
+  return { scene: id, baseline, revision, access, modules: group.map(({ modules }) => modules.join(' + ')).join(' → ') }
 }
 
 function controlUrl({ controlHost, controlPort }: Options): string {
@@ -131,21 +143,21 @@ function readToken(data: string): string {
 
 type Json = Readonly<Record<string, unknown>>
 
-async function fetchStatus(url: string, token: string): Promise<Json> {
-  const request = { headers: { authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(STATUS_TIMEOUT_MS) }
-  const response = await fetch(`${url}/api/status`, request).catch((error: Error) => {
-    const fix = 'Start it with "base start", or name where it answers with --control-port and --control-host.'
-    throw new CommandError(`Cannot reach a base at ${url}: ${messageOf(error.cause ?? error)}`, fix, error)
-  })
-  const body = await response.json().catch((error: unknown) => {
-    throw new CommandError(`Cannot read the answer of ${url}: ${messageOf(error)}`, 'Check that --control-port is that of a base.', error)
-  })
-  if (response.ok) return body as Json
-  const problem = body as Json
-  throw new CommandError(
-    `Cannot read the status of ${url}: ${problem.detail ?? response.status}`,
-    String(problem.fix ?? 'Read the log of the base.'),
-  )
+/** Reads paths of the control API. */
+function reader(url: string, token: string): (path: string) => Promise<unknown> {
+  return async path => {
+    const request = { headers: { authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(STATUS_TIMEOUT_MS) }
+    const response = await fetch(`${url}${path}`, request).catch((error: Error) => {
+      const fix = 'Start it with "base start", or name where it answers with --control-port and --control-host.'
+      throw new CommandError(`Cannot reach a base at ${url}: ${messageOf(error.cause ?? error)}`, fix, error)
+    })
+    const body: unknown = await response.json().catch((error: unknown) => {
+      throw new CommandError(`Cannot read the answer of ${url}: ${messageOf(error)}`, 'Check that --control-port is that of a base.', error)
+    })
+    if (response.ok) return body
+    const { detail = response.status, fix = 'Read the log of the base.' } = body as Json
+    throw new CommandError(`Cannot read the status of ${url}: ${detail}`, String(fix))
+  }
 }
 
 /** One table of the plain members, then one for each list. Members that the base adds later show without a change here. */
