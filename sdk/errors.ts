@@ -63,11 +63,21 @@ export class RefusedError extends SdkError {
   readonly problem: RefusalProblem
 
   constructor(problem: RefusalProblem) {
+    const details = [problem.stack ?? [], placeOf(problem)].flat().join('\n')
     super(problem.code, problem.detail, {
       ...(problem.fix === undefined ? {} : { hint: problem.fix }),
-      ...(problem.stack === undefined ? {} : { details: problem.stack }),
+      ...(details === '' ? {} : { details }),
     })
     this.name = 'RefusedError'
     this.problem = problem
   }
+}
+
+/** What finds a failure in the log: `scene home, version v1, module ranker@1.0.0, request 1f-3`. A caller's own mistake needs no looking up. */
+function placeOf(problem: RefusalProblem): string[] {
+  if (problem.blame === 'caller') return []
+  const members = ['scene', 'version', 'stage', 'module'].filter(name => problem[name] !== undefined)
+  const request = problem.requestId === undefined ? [] : [`request ${problem.requestId}`]
+  const place = [...members.map(name => `${name} ${problem[name]}`), ...request]
+  return place.length === 0 ? [] : [place.join(', ')]
 }

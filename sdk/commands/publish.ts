@@ -1,6 +1,7 @@
 /** `sdk publish`: bundle, check, upload, publish, and bring it online in scenes. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import semver from 'semver'
 import { type Bundle, bundleModule } from '../bundle.ts'
 import type { Client, Timings } from '../client.ts'
@@ -39,7 +40,7 @@ interface OnlineScene extends SceneUpdate {
 /** Everything is bundled and every scene looked up before anything is sent; then the modules, then each scene with all of them together. */
 export async function publish({ client, out }: Context, folders: readonly string[], options: PublishOptions): Promise<void> {
   const drafts: Draft[] = []
-  for (const folder of folders) drafts.push(await bundleFolder(folder, options.bump))
+  for (const folder of folders) drafts.push(await draftOf(client, folder, options))
   const sceneIds = options.dryRun ? [] : (options.scene ?? [])
   await Promise.all(sceneIds.map(id => client.scene(id)))
   const send = options.dryRun ? pretend : (bundle: Bundle) => sendBundle(client, out, bundle)
@@ -57,12 +58,25 @@ interface Draft {
   readonly bundleMs: number
   /** The version to publish it as: that of package.json, unless it is to be raised. */
   readonly version: string
+  /** What came of raising it. */
+  readonly note: string
 }
 
-async function bundleFolder(folder: string, bump: Bump | undefined): Promise<Draft> {
+/** What is published exactly so already is not raised: the same line typed twice changes nothing the second time. */
+async function draftOf(client: Client, folder: string, { bump, dryRun }: PublishOptions): Promise<Draft> {
   const [bundle, bundleMs] = await timed(() => bundleModule(folder, { color: colorsFor(process.stderr).isColorSupported }))
   const { version } = bundle.manifest
-  return { folder, bundle, bundleMs, version: bump === undefined ? version : nextVersion(version, bump) }
+  const draft = { folder, bundle, bundleMs }
+  if (bump === undefined) return { ...draft, version, note: '' }
+  if (dryRun !== true && (await isPublished(client, bundle))) return { ...draft, version, note: ' (not raised: nothing has changed)' }
+  return { ...draft, version: nextVersion(version, bump), note: ` (was ${version})` }
+}
+
+async function isPublished(client: Client, { manifest: { name, version, stages }, digest, sourceMapDigest }: Bundle): Promise<boolean> {
+  const published = (await client.modules(name)).find(module => module.version === version)
+  if (published === undefined) return false
+  const wanted = { stages, bundle: digest, sourceMap: sourceMapDigest }
+  return isDeepStrictEqual({ stages: published.stages, bundle: published.bundle, sourceMap: published.sourceMap }, wanted)
 }
 
 type Send = (bundle: Bundle) => Promise<Pick<PublishedModule, 'created' | 'timings'>>
@@ -71,12 +85,12 @@ const pretend: Send = async () => ({ created: false, timings: {} })
 
 async function publishDraft(
   out: Output,
-  { folder, bundle, bundleMs, version }: Draft,
+  { folder, bundle, bundleMs, version, note }: Draft,
   dryRun: boolean,
   send: Send,
 ): Promise<PublishedModule> {
   const { name, version: was } = bundle.manifest
-  out.say(version === was ? `${name} ${version}` : `${name} ${version} (was ${was})`)
+  out.say(`${name} ${version}${note}`)
   out.done('bundle', bundleMs, `${bundle.inputs.length} files, ${formatBytes(bundle.bytes)}`)
   for (const warning of bundle.warnings) out.warn(warning)
   const raise = version !== was && !dryRun
