@@ -79,7 +79,7 @@ async function sayWhatIsLive(client: Client): Promise<void> {
   out.say(`
 Call a scene:
   curl -s http://${client.base.hostname}:${port}/scenes/fashion-men -H 'content-type: application/json' -H 'x-unit-id: u1' -d @${request}
-Change modules/rank-lr/index.ts, then see the new code answer:
+Change ${join(modulesFolder, 'rank-lr', 'index.ts')}, then see the new code answer:
   ${sdkLine(client, `publish ${join(modulesFolder, 'rank-lr')} --bump patch --scene fashion-men --as baseline`)}
 The control API, with a page to try it:
   ${new URL('/docs', client.base).href}`)
