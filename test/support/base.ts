@@ -33,6 +33,10 @@ export interface RunningBase {
    * @param from leaves out the lines before this index of `log`
    */
   logged(matches: (line: LogLine) => boolean, from?: number): Promise<LogLine>
+  /** Every line it printed so far that is not of the log. */
+  readonly output: readonly string[]
+  /** The first of those lines that matches, printed already or still to come. Rejects when the base ends first. */
+  printed(matches: RegExp): Promise<string>
   /** Ends every process of it at once and removes its folder if it made that. Idempotent. */
   kill(): Promise<void>
 }
@@ -42,13 +46,16 @@ export interface BaseSettings {
   readonly data?: string
   readonly cells?: number
   readonly args?: readonly string[]
+  /** A script of the project to start through the launcher, as npm does. @default `base start`, without a launcher */
+  readonly script?: string
 }
 
 /** Starts a base and waits until it is ready. Rejects with what it printed when it ends before that. */
-export async function launchBase({ data, cells = 1, args = [] }: BaseSettings = {}): Promise<RunningBase> {
+export async function launchBase({ data, cells = 1, args = [], script }: BaseSettings = {}): Promise<RunningBase> {
   const folder = data ?? (await mkdtemp(join(tmpdir(), 'berth-test-')))
   const flags = ['--port', '0', '--control-port', '0', '--data', folder, '--cells', String(cells), ...args]
-  const child = spawn(process.execPath, [...nodeFlags, join(root, 'base/main.ts'), 'start', ...flags], {
+  const command = script === undefined ? [...nodeFlags, join(root, 'base/main.ts'), 'start'] : [join(root, 'bin/launch.cjs'), script]
+  const child = spawn(process.execPath, [...command, ...flags], {
     // Where no config file is.
     cwd: tmpdir(),
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -64,11 +71,11 @@ export async function launchBase({ data, cells = 1, args = [] }: BaseSettings = 
     controlUrl,
     token,
     client: createClient({ base: controlUrl, token }),
-    log: log.lines,
-    logged: log.logged,
+    ...log,
     kill: async () => {
       if (child.exitCode === null && child.signalCode === null) {
-        child.kill('SIGKILL')
+        // A launcher passes on what it can catch, and would leave the base behind.
+        child.kill(script === undefined ? 'SIGKILL' : 'SIGTERM')
         // Its output closes when the last of its processes, which see their channel to it close, is gone.
         await once(child, 'close')
       }
@@ -92,34 +99,50 @@ export async function tempFolder(): Promise<string> {
   return folder
 }
 
-function readLog(child: ChildProcess) {
-  const lines: LogLine[] = []
-  const output: string[] = []
-  const waiting = new Set<{ matches: (line: LogLine) => boolean; resolve: (line: LogLine) => void; reject: (error: Error) => void }>()
+function readLog(child: ChildProcess): Pick<RunningBase, 'log' | 'logged' | 'output' | 'printed'> {
+  const log = new Lines<LogLine>()
+  const output = new Lines<string>()
   const take = (text: string) => {
-    output.push(text)
-    if (!text.startsWith('{')) return
-    const line = JSON.parse(text) as LogLine
-    lines.push(line)
-    for (const waiter of waiting) {
-      if (!waiter.matches(line)) continue
-      waiting.delete(waiter)
-      waiter.resolve(line)
-    }
+    if (text.startsWith('{')) log.take(JSON.parse(text) as LogLine)
+    else output.take(text)
   }
   for (const stream of [child.stdout, child.stderr]) if (stream) createInterface({ input: stream }).on('line', take)
   const fail = (why: string) => {
-    for (const { reject } of waiting) reject(new Error(`${why}:\n${output.slice(-20).join('\n')}`))
+    const last = [...log.all.slice(-20).map(line => JSON.stringify(line)), ...output.all.slice(-20)].join('\n')
+    for (const lines of [log, output]) lines.fail(new Error(`${why}:\n${last}`))
   }
   child.on('error', error => fail(`The base did not start: ${error.message}`))
   child.on('close', code => fail(`The base ended with ${code}`))
   return {
-    lines,
-    logged: (matches: (line: LogLine) => boolean, from = 0) => {
-      const found = lines.slice(from).find(matches)
-      if (found !== undefined) return Promise.resolve(found)
-      return new Promise<LogLine>((resolve, reject) => waiting.add({ matches, resolve, reject }))
-    },
+    log: log.all,
+    logged: (matches, from) => log.first(matches, from),
+    output: output.all,
+    printed: pattern => output.first(line => pattern.test(line)),
+  }
+}
+
+/** Lines as they come, and promises of those still to come. */
+class Lines<T> {
+  readonly all: T[] = []
+  readonly #waiting = new Set<{ matches: (line: T) => boolean; resolve: (line: T) => void; reject: (error: Error) => void }>()
+
+  take(line: T): void {
+    this.all.push(line)
+    for (const waiter of this.#waiting) {
+      if (!waiter.matches(line)) continue
+      this.#waiting.delete(waiter)
+      waiter.resolve(line)
+    }
+  }
+
+  first(matches: (line: T) => boolean, from = 0): Promise<T> {
+    const found = this.all.slice(from).find(matches)
+    if (found !== undefined) return Promise.resolve(found)
+    return new Promise((resolve, reject) => this.#waiting.add({ matches, resolve, reject }))
+  }
+
+  fail(error: Error): void {
+    for (const { reject } of this.#waiting) reject(error)
   }
 }
 

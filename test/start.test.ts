@@ -1,0 +1,92 @@
+/** `npm start`: one line after the clone, and a recommendation answers. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { callScene, type RunningBase, root, startBase, tempFolder } from './support/base.ts'
+
+const fixture = (path: string) => readFileSync(join(root, 'fixtures', path), 'utf8')
+const scenes = readdirSync(join(root, 'fixtures/scenes')).flatMap(name => (name.endsWith('.json') ? [name.slice(0, -5)] : []))
+
+/** What `npm start` runs, when it has said all it says. */
+async function start(t: TestContext, data: string): Promise<RunningBase> {
+  const base = await startBase(t, { script: 'scripts/start.ts', data })
+  await base.printed(/\/docs$/)
+  return base
+}
+
+interface RankedItem {
+  readonly itemId: number
+  readonly position: number
+  readonly score: number
+}
+
+async function recommend(base: RunningBase, scene: string): Promise<RankedItem[]> {
+  const request = scene.startsWith('fashion-men') ? 'fashion-men' : 'fashion-women'
+  // A kept connection would let the base wait for its client when it stops.
+  const headers = { 'x-unit-id': 'u1', connection: 'close' }
+  const response = await callScene(base, scene, fixture(`requests/${request}.json`), headers)
+  const text = await response.text()
+  assert.equal(response.status, 200, `${scene}: ${text}`)
+  return (JSON.parse(text) as { items: RankedItem[] }).items
+}
+
+/** Gives the launcher what a service manager or `kill` does; its exit code once every process of the base is gone. */
+async function terminate(base: RunningBase): Promise<number | null> {
+  base.process.kill('SIGTERM')
+  const [code] = await once(base.process, 'close')
+  return code
+}
+
+test('npm start serves the example scenes, and started again changes nothing', { timeout: 60_000 }, async t => {
+  const data = await tempFolder()
+  const first = await start(t, data)
+
+  await t.test('it says which scenes are live, how to call one and how to publish a change', () => {
+    const said = first.output.join('\n')
+    for (const scene of scenes) assert.match(said, new RegExp(`^${scene} +v1 +recall-all@1\\.0\\.0 → `, 'm'))
+    assert.match(said, new RegExp(`curl -s ${first.url}/scenes/fashion-men .* -d @\\S+fashion-men\\.json`))
+    assert.match(
+      said,
+      new RegExp(`npx sdk publish \\S+rank-lr --bump patch --scene fashion-men --as baseline --base ${first.controlUrl}$`, 'm'),
+    )
+    assert.equal(first.output.at(-1)?.trim(), `${first.controlUrl}/docs`)
+  })
+
+  await t.test('every example scene answers three items in order', async () => {
+    assert.equal(scenes.length, 6)
+    for (const scene of scenes) {
+      const items = await recommend(first, scene)
+      assert.deepEqual(
+        items.map(({ position }) => position),
+        [1, 2, 3],
+        scene,
+      )
+      assert.equal(new Set(items.map(({ itemId }) => itemId)).size, 3, scene)
+    }
+  })
+
+  await t.test('the model ranks the same visitor the same way, by numbers', async () => {
+    const items = await recommend(first, 'fashion-men')
+    for (const { score } of items) assert.ok(score > 0 && score < 1, `score ${score}`)
+    assert.deepEqual(await recommend(first, 'fashion-men'), items)
+  })
+
+  const { revision } = await first.client.status()
+  const answer = await recommend(first, 'fashion-men')
+
+  await t.test('SIGTERM to the launcher ends every process of it with exit code 0', async () => {
+    const { keeper, cells } = await first.client.status()
+    assert.equal(await terminate(first), 0)
+    for (const { pid } of [keeper, ...cells]) assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' })
+    assert.ok(!existsSync(join(data, 'keeper.sock')))
+  })
+
+  await t.test('a second start on the data folder writes nothing, and everything is live again', async t => {
+    const second = await start(t, data)
+    assert.equal((await second.client.status()).revision, revision)
+    assert.deepEqual(await recommend(second, 'fashion-men'), answer)
+    assert.equal(await terminate(second), 0)
+  })
+})
