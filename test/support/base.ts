@@ -91,11 +91,16 @@ export async function startBase(t: TestContext, settings: BaseSettings = {}): Pr
   return base
 }
 
+const folders: string[] = []
+// Hooks run in the order they were made: a base that is started on a folder later must be gone before the folder is.
+process.on('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+})
+
 /** A temporary folder that goes when the tests of the file have ended. */
 export async function tempFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-test-'))
-  // Hooks run in the order they were made: a base that is started on the folder later must be gone before the folder is.
-  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+  folders.push(folder)
   return folder
 }
 

@@ -1,0 +1,345 @@
+/** `sdk` and `base` as their users type them, against a running base. One base for the whole file; every test has scenes of its own. */
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { bundleModule } from '../sdk/bundle.ts'
+import { readScene } from '../sdk/commands/scene.ts'
+import { publishBundle, uploadBundle } from '../sdk/publish.ts'
+import { callScene, launchBase, makeScene, publishStages, type RunningBase, startBase, tempFolder } from './support/base.ts'
+import { baseIn, type Ended, type Run, sdkIn } from './support/cli.ts'
+import { startLoad } from './support/load.ts'
+
+let base: RunningBase
+
+before(async () => {
+  base = await launchBase()
+})
+after(() => base.kill())
+
+/** Asserts how it ended and shows all of it when it ended otherwise. */
+function ended(run: Ended, code: number, ...says: readonly RegExp[]): Ended {
+  const all = `${run.stdout}\n${run.stderr}`
+  assert.equal(run.code, code, all)
+  for (const pattern of says) assert.match(all, pattern)
+  return run
+}
+
+interface Project {
+  readonly folder: string
+  readonly sdk: Run
+  /** Writes a file of the module. */
+  write(path: string, text: string): Promise<void>
+  /** The version in package.json. */
+  version(): string
+  /** Calls the scene and returns the answer. */
+  ask(body: unknown, ...args: readonly string[]): Promise<unknown>
+}
+
+const source = `import { mean } from 'tiny-mean'
+import { refuseEmpty } from './check.ts'
+import greeting from './greeting.txt'
+import weights from './weights.json' with { type: 'json' }
+
+export interface Request {
+  readonly values: readonly number[]
+}
+
+export const rank = ({ values }: Request) => {
+  refuseEmpty(values)
+  return { score: mean(values) + weights.bias, greeting: greeting.trim() }
+}
+`
+const check = `/** Lines that only the source has. */
+type Values = readonly number[]
+
+export function refuseEmpty(values: Values): void {
+  if (values.length > 0) return
+  throw new RangeError('no values to rank')
+}
+`
+
+/** A folder with a module that has all kinds of imports in a folder of its own, and a scene file; module and scene have the same name. */
+async function makeProject(name: string): Promise<Project> {
+  const folder = await tempFolder()
+  const write = async (path: string, text: string) => {
+    await mkdir(dirname(join(folder, name, path)), { recursive: true })
+    await writeFile(join(folder, name, path), text)
+  }
+  const manifest = { name, version: '1.0.0', berth: { stages: ['rank'] } }
+  await write('package.json', `${JSON.stringify(manifest, null, 2)}\n`)
+  await write('index.ts', source)
+  await write('check.ts', check)
+  await write('greeting.txt', 'good morning\n')
+  await write('weights.json', '{ "bias": 10 }')
+  await write('node_modules/tiny-mean/package.json', '{ "name": "tiny-mean", "version": "2.0.0", "main": "index.js" }')
+  await write('node_modules/tiny-mean/index.js', 'exports.mean = values => values.reduce((a, b) => a + b, 0) / values.length')
+  await writeFile(join(folder, 'scene.json'), JSON.stringify({ id: name, group: [{ stage: 'rank', modules: [`${name}@^1`] }] }))
+  const sdk = sdkIn(folder, base)
+  return {
+    folder,
+    sdk,
+    write,
+    version: () => JSON.parse(readFileSync(join(folder, name, 'package.json'), 'utf8')).version,
+    ask: async (body, ...args) => JSON.parse(ended(await sdk('invoke', name, '--data', JSON.stringify(body), ...args), 0).stdout),
+  }
+}
+
+/** `makeProject`, live as v1: what the first test shows by command lines, without their time. */
+async function liveProject(name: string): Promise<Project> {
+  const project = await makeProject(name)
+  const bundle = await bundleModule(join(project.folder, name))
+  await uploadBundle(base.client, bundle)
+  await publishBundle(base.client, bundle)
+  await base.client.putScene(await readScene(join(project.folder, 'scene.json')), undefined)
+  await base.client.createVersion(name, { as: 'baseline' })
+  return project
+}
+
+const values = { values: [1, 2, 3] }
+
+test('a module folder is live after three lines, a change of it after one', { timeout: 60_000 }, async () => {
+  const { sdk, write, ask, version } = await makeProject('everyday')
+  ended(await sdk('publish', 'everyday'), 0, /^everyday 1\.0\.0$/m, /✔ bundle +\d+ ms {2}6 files/, /✔ publish +\d+ ms/)
+  ended(await sdk('scene', 'apply', 'scene.json'), 0, /^everyday: new$/m, /sdk version create everyday --as baseline/)
+  const made = await sdk('version', 'create', 'everyday', '--as', 'baseline')
+  ended(made, 0, /v1 made, and it is the baseline, live on 1 of 1 cells/, /everyday@1\.0\.0/)
+  assert.deepEqual(await ask(values), { score: 12, greeting: 'good morning' })
+
+  await write('greeting.txt', 'good evening\n')
+  const line = ['publish', 'everyday', '--bump', 'patch', '--scene', 'everyday', '--as', 'baseline']
+  ended(await sdk(...line), 0, /^everyday 1\.0\.1 \(was 1\.0\.0\)$/m, /v2 made, and it is the baseline/)
+  assert.equal(version(), '1.0.1')
+  assert.deepEqual(await ask(values), { score: 12, greeting: 'good evening' })
+
+  const { revision } = await base.client.status()
+  const again = await sdk(...line)
+  ended(
+    again,
+    0,
+    /not raised: nothing has changed/,
+    /exactly this is published already/,
+    /nothing to do: v2, the baseline, runs exactly this/,
+  )
+  assert.deepEqual([version(), (await base.client.status()).revision], ['1.0.1', revision])
+})
+
+test('other bytes under a published version are refused, and package.json is as it was', { timeout: 60_000 }, async () => {
+  const { sdk, write, ask, version } = await liveProject('immutable')
+  await write('weights.json', '{ "bias": 20 }')
+  const { revision } = await base.client.status()
+  ended(await sdk('publish', 'immutable'), 1, /immutable@1\.0\.0/, /MODULE_EXISTS: .*--bump patch/)
+  // What --bump would make is taken by somebody else's bytes.
+  await publishStages(base.client, 'immutable', '1.0.1', { rank: 'x => x' })
+  ended(await sdk('publish', 'immutable', '--bump', 'patch'), 1, /immutable@1\.0\.1/, /MODULE_EXISTS/)
+  assert.equal(version(), '1.0.0')
+  assert.equal((await base.client.status()).revision, revision + 1)
+  assert.deepEqual(await ask(values), { score: 12, greeting: 'good morning' })
+})
+
+/** Every file below a folder with its bytes. */
+function contents(folder: string): Map<string, string> {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter(entry => entry.isFile())
+  return new Map(files.map(({ parentPath, name }) => [join(parentPath, name), readFileSync(join(parentPath, name), 'latin1')]))
+}
+
+// Two at a time: most of each is the start of processes.
+describe('side by side', { concurrency: 2 }, () => {
+  test('an error that a module throws leads its engineer to the line of the source', { timeout: 60_000 }, async () => {
+    const { sdk } = await liveProject('thrower')
+    const lines = check.split('\n')
+    const row = lines.findIndex(line => line.includes('throw '))
+    const thrown = `at refuseEmpty (thrower/check.ts:${row + 1}:${(lines[row] ?? '').indexOf('new') + 1})`
+    const called = `at rank (thrower/index.ts:${source.split('\n').findIndex(line => line.includes('refuseEmpty(')) + 1}:3)`
+    const stack = `RangeError: no values to rank\n    ${thrown}\n    ${called}`
+
+    const from = base.log.length
+    const { stderr } = ended(await sdk('invoke', 'thrower', '--data', '{"values":[]}'), 1, /^✖ no values to rank$/m, /MODULE_THREW/)
+    assert.ok(stderr.includes(`\n${stack}\n`), stderr)
+    assert.match(stderr, /^scene thrower, version v1, stage rank, module thrower@1\.0\.0, request \S+$/m)
+    const logged = await base.logged(line => line.code === 'MODULE_THREW' && line.scene === 'thrower', from)
+    assert.equal((logged.err as { stack?: string }).stack, stack)
+
+    const caller = (await (await callScene(base, 'thrower', { values: [] })).json()) as Readonly<Record<string, unknown>>
+    assert.deepEqual([caller.code, caller.detail, caller.stack], ['MODULE_THREW', 'no values to rank', undefined])
+  })
+
+  test('versions are listed, pinned, and made the baseline in both directions', { timeout: 60_000 }, async () => {
+    const { sdk, write, ask } = await liveProject('versions')
+    await write('weights.json', '{ "bias": 20 }')
+    ended(
+      await sdk('publish', 'versions', '--bump', 'minor', '--scene', 'versions', '--label', 'bolder'),
+      0,
+      /v2 made; it answers requests that pin it/,
+      /sdk version baseline versions v2/,
+    )
+    const scores = async (...args: string[]) => ((await ask(values, ...args)) as { score: number }).score
+    assert.deepEqual([await scores(), await scores('--version', 'v2')], [12, 22])
+    ended(await sdk('version', 'baseline', 'versions', 'v2', '--reason', 'trying it'), 0, /Back again: sdk version baseline versions v1/)
+    assert.equal(await scores(), 22)
+    ended(await sdk('version', 'baseline', 'versions', 'v1'), 0, /v1, live on 1 of 1 cells/)
+    assert.equal(await scores(), 12)
+    ended(await sdk('version', 'baseline', 'versions', 'v1'), 0, /v1 is the baseline already/)
+    ended(await sdk('version', 'list', 'versions'), 0, /^v1 +baseline +versions@1\.0\.0 /m, /^v2 +versions@1\.1\.0 +v1 +bolder /m)
+    ended(await sdk('version', 'baseline', 'versions', 'v9'), 1, /Cannot find version "v9" of scene "versions": it has v1, v2/)
+    ended(await sdk('invoke', 'versions', '--data', '{}', '--version', 'v9'), 1, /VERSION_NOT_FOUND: .*sdk version list/)
+  })
+
+  test('with --json every reading command prints one document that holds what people see', { timeout: 60_000 }, async () => {
+    const { sdk } = await liveProject('readable')
+    const json = async (...args: string[]) => {
+      const { stdout, stderr } = ended(await sdk(...args, '--json'), 0)
+      if (args[0] !== 'invoke') assert.equal(stderr, '')
+      return JSON.parse(stdout)
+    }
+    const [modules, versionsOf, scenes, scene, versions, answer, tokens] = await Promise.all([
+      json('modules'),
+      json('modules', 'readable'),
+      json('scene', 'list'),
+      json('scene', 'show', 'readable'),
+      json('version', 'list', 'readable'),
+      json('invoke', 'readable', '--data', JSON.stringify(values), '--unit', 'u1'),
+      json('token', 'list'),
+    ])
+    assert.ok(modules.some((module: { name: string }) => module.name === 'readable'))
+    const [{ bundle, sourceMap, ...module }] = versionsOf
+    assert.deepEqual([module.name, module.version, module.stages, versionsOf.length], ['readable', '1.0.0', ['rank'], 1])
+    assert.match(`${bundle} ${sourceMap}`, /^[0-9a-f]{64} [0-9a-f]{64}$/)
+    assert.deepEqual(
+      scenes.find(({ definition }: { definition: { id: string } }) => definition.id === 'readable'),
+      scene,
+    )
+    assert.deepEqual([scene.definition.group[0].modules, scene.baseline, typeof scene.revision], [['readable@^1'], 'v1', 'number'])
+    assert.deepEqual([versions.scene, versions.baseline, versions.versions[0].lock[0].modules[0].bundle], ['readable', 'v1', bundle])
+    assert.deepEqual([answer.status, answer.version, answer.because, answer.body.score], [200, 'v1', 'baseline', 12])
+    assert.ok(tokens.some(({ rights }: { rights: string[] }) => rights.includes('admin')))
+  })
+
+  test('a token made by the command line works until it is revoked, and only for its rights', { timeout: 60_000 }, async () => {
+    const { folder, sdk } = await liveProject('tokens')
+    const { stdout, stderr } = ended(await sdk('token', 'create', '--right', 'call', 'pin', '--label', 'a caller'), 0, /shown only now/)
+    const token = stdout.trim()
+    const [id = ''] = /t-[0-9a-f]+/.exec(stderr) ?? []
+    ended(await sdk('token', 'list'), 0, new RegExp(`^${id} +call, pin +a caller `, 'm'))
+    const holder = sdkIn(folder, { controlUrl: base.controlUrl, token })
+    ended(await holder('invoke', 'tokens', '--data', JSON.stringify(values), '--version', 'v1', '--url', base.url), 0)
+    ended(await holder('publish', 'tokens', '--bump', 'patch'), 1, /FORBIDDEN/, /lacks the right "publish"/)
+    ended(await sdk('token', 'revoke', id), 0, new RegExp(`^${id} is revoked$`, 'm'))
+    ended(await holder('scene', 'list'), 1, /UNAUTHENTICATED/)
+    ended(await sdk('token', 'revoke', id), 1, /TOKEN_NOT_FOUND: .*sdk token list/)
+  })
+
+  test('the exit code tells a refusal from wrong usage from a base that is not there', { timeout: 60_000 }, async () => {
+    const folder = await tempFolder()
+    const sdk = sdkIn(folder, base)
+    const nobody = sdkIn(folder, { controlUrl: 'http://127.0.0.1:1', token: base.token })
+    const stranger = sdkIn(folder, { controlUrl: base.controlUrl, token: 'wrong' })
+    const [done, refused, unknown, usage, unreachable] = await Promise.all([
+      sdk('scene', 'list'),
+      sdk('scene', 'show', 'nowhere'),
+      stranger('scene', 'list'),
+      sdk('scene', 'shwo', 'nowhere'),
+      nobody('scene', 'list'),
+    ])
+    ended(done, 0)
+    ended(refused, 1, /^✖ Cannot find scene "nowhere"/m, /SCENE_NOT_FOUND: /)
+    ended(unknown, 1, /UNAUTHENTICATED: /)
+    ended(usage, 2, /Did you mean show\?/)
+    ended(unreachable, 3, /^✖ No base answers at http:\/\/127\.0\.0\.1:1/m, /npm start/)
+  })
+
+  for (const [what, file, text, ...says] of [
+    [
+      'a node: import',
+      'index.ts',
+      `\nimport fs from 'node:fs'\nexport const rank = () => fs`,
+      /index\.ts:2:\d+: imports "node:fs", which does not exist/,
+      /BUILTIN_IMPORTED/,
+    ],
+    [
+      'a top-level await',
+      'index.ts',
+      `export const rank = () => 1\nawait rank()`,
+      /index\.ts:2:1: the module awaits at its top level/,
+      /MODULE_LOAD_AWAITS/,
+    ],
+    [
+      'a syntax error',
+      'index.ts',
+      'export const rank = () => {\n  return (1 +\n}',
+      /index\.ts:3:1: Unexpected "}"/,
+      /^ +3 │ }$/m,
+      /COMPILE_FAILED/,
+    ],
+    [
+      'no stages in package.json',
+      'package.json',
+      '{ "name": "faulty", "version": "1.0.0", "berth": {} }',
+      /package\.json: "berth\.stages" is missing/,
+      /PACKAGE_INVALID: /,
+    ],
+    ['a stage that is not exported', 'index.ts', 'export const rnak = () => 1', /does not export rank/, /it exports: rnak/],
+  ] as const) {
+    test(`${what} is refused with its place before anything is sent`, { timeout: 30_000 }, async () => {
+      const { folder, write, version } = await makeProject('faulty')
+      await write(file, text)
+      // Whatever was sent would end with 3.
+      const sdk = sdkIn(folder, { controlUrl: 'http://127.0.0.1:1', token: base.token })
+      const { stderr, stdout } = ended(await sdk('publish', 'faulty', '--bump', 'patch', '--scene', 'any'), 1, ...says)
+      assert.match(stderr, /^✖ Cannot bundle "faulty": faulty\//)
+      assert.equal(stdout, '')
+      assert.equal(version(), '1.0.0')
+    })
+  }
+
+  test('base status shows processes and scenes, as tables and as JSON', { timeout: 60_000 }, async () => {
+    await makeScene(base.client, 'in-status', { rank: 'x => x' })
+    const run = baseIn(await tempFolder())
+    const args = ['status', '--control-port', new URL(base.controlUrl).port, '--data', base.data]
+    const [tables, document] = await Promise.all([run(...args), run(...args, '--json')])
+    ended(tables, 0, new RegExp(`port +│ ${new URL(base.url).port} `), /│ 1 +│ \d+ +│ ready /, /│ in-status +│ v1 /)
+    const { port, cells, scenes } = JSON.parse(ended(document, 0).stdout)
+    assert.deepEqual([port, cells.length, cells[0].state], [Number(new URL(base.url).port), 1, 'ready'])
+    const { revision, ...scene } = scenes.find(({ scene }: { scene: string }) => scene === 'in-status')
+    assert.deepEqual(scene, { scene: 'in-status', baseline: 'v1', access: 'public', modules: 'm-in-status@^1' })
+    assert.ok(revision > 0)
+  })
+
+  test('a backup made under load starts as a base that answers the same', { timeout: 60_000 }, async t => {
+    const { client } = base
+    const target = join(await tempFolder(), 'copy')
+    const backup = () => baseIn(dirname(target))('backup', basename(target), '--data', base.data)
+    await makeScene(client, 'kept', { rank: 'x => ({ ...x, from: "kept" })' }, { params: { k: 3 } })
+    await makeScene(client, 'moving', { rank: '() => 0' })
+
+    const load = startLoad(`${base.url}/scenes/kept`, 4, true, body => body === '{"a":1,"from":"kept"}')
+    let copied = false
+    const publishing = (async () => {
+      for (let minor = 1; !copied; minor++) {
+        await publishStages(client, 'm-moving', `1.${minor}.0`, { rank: `() => ${minor}` })
+        await client.createVersion('moving', { modules: [`m-moving@1.${minor}.0`], as: 'baseline' })
+      }
+    })()
+    const done = await backup()
+    copied = true
+    await publishing
+    const { answered, refused, broken } = await load.stop()
+    ended(done, 0, /^backed up revision \d+ with \d+ blobs to .*copy$/m, /base start --data .*copy$/m)
+    assert.deepEqual({ refused, broken }, { refused: [], broken: [] })
+    assert.ok(answered > 0)
+
+    const before = contents(target)
+    ended(await backup(), 1, /Cannot back up to ".*copy": it is not an empty folder/, /what to do: Name a folder that does not exist yet/)
+    assert.deepEqual(contents(target), before)
+    assert.deepEqual(readdirSync(dirname(target)), ['copy'])
+
+    const copy = await startBase(t, { data: target })
+    assert.equal(copy.token, base.token)
+    assert.deepEqual((await copy.client.scene('kept')).definition, (await client.scene('kept')).definition)
+    assert.deepEqual(await (await callScene(copy, 'kept', { a: 1 })).json(), { a: 1, from: 'kept' })
+    // Whichever version the copy was made at, the code that answers is that of the version.
+    const { baseline } = await copy.client.scene('moving')
+    assert.equal(await (await callScene(copy, 'moving', 0)).json(), Number(baseline?.slice(1)) - 1)
+  })
+})

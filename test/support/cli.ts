@@ -1,0 +1,32 @@
+/** The command lines as a user runs them: through the launcher, in a folder of the user's. */
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { type RunningBase, root } from './base.ts'
+
+export interface Ended {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export type Run = (...args: readonly string[]) => Promise<Ended>
+
+/** `npx sdk` in `cwd`, with the base and a token of it in the environment. */
+export function sdkIn(cwd: string, { controlUrl, token }: Pick<RunningBase, 'controlUrl' | 'token'>): Run {
+  return (...args) => run('bin/sdk.cjs', args, cwd, { BERTH_BASE: controlUrl, BERTH_TOKEN: token })
+}
+
+/** `npx base` in `cwd`. */
+export function baseIn(cwd: string): Run {
+  return (...args) => run('bin/base.cjs', args, cwd, {})
+}
+
+/** Standard input is empty. Resolves however it ends. */
+function run(bin: string, args: readonly string[], cwd: string, env: Readonly<Record<string, string>>): Promise<Ended> {
+  const { promise, resolve } = Promise.withResolvers<Ended>()
+  const child = execFile(process.execPath, [join(root, bin), ...args], { cwd, env: { ...process.env, ...env } }, (_, stdout, stderr) => {
+    resolve({ code: child.exitCode ?? -1, stdout, stderr })
+  })
+  child.stdin?.end()
+  return promise
+}
