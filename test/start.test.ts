@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { callScene, type RunningBase, root, startBase, tempFolder } from './support/base.ts'
 
@@ -22,14 +23,18 @@ interface RankedItem {
   readonly score: number
 }
 
-async function recommend(base: RunningBase, scene: string): Promise<RankedItem[]> {
+async function answer(base: RunningBase, scene: string): Promise<string> {
   const request = scene.startsWith('fashion-men') ? 'fashion-men' : 'fashion-women'
   // A kept connection would let the base wait for its client when it stops.
   const headers = { 'x-unit-id': 'u1', connection: 'close' }
   const response = await callScene(base, scene, fixture(`requests/${request}.json`), headers)
   const text = await response.text()
   assert.equal(response.status, 200, `${scene}: ${text}`)
-  return (JSON.parse(text) as { items: RankedItem[] }).items
+  return text
+}
+
+async function recommend(base: RunningBase, scene: string): Promise<RankedItem[]> {
+  return (JSON.parse(await answer(base, scene)) as { items: RankedItem[] }).items
 }
 
 /** Gives the launcher what a service manager or `kill` does; its exit code once every process of the base is gone. */
@@ -54,6 +59,16 @@ test('npm start serves the example scenes, and started again changes nothing', {
     assert.equal(first.output.at(-1)?.trim(), `${first.controlUrl}/docs`)
   })
 
+  await t.test('the README shows the line that is printed, and its answer', async () => {
+    const printed = first.output.find(line => line.includes('curl ')) ?? ''
+    const fromRoot = printed
+      .trim()
+      .replace(first.url, 'http://127.0.0.1:8080')
+      .replace(`${relative(tmpdir(), root)}/`, '')
+    const readme = readFileSync(join(root, 'README.md'), 'utf8')
+    for (const line of [fromRoot, await answer(first, 'fashion-men')]) assert.ok(readme.includes(`\n${line}\n`), line)
+  })
+
   await t.test('every example scene answers three items in order', async () => {
     assert.equal(scenes.length, 6)
     for (const scene of scenes) {
@@ -74,7 +89,7 @@ test('npm start serves the example scenes, and started again changes nothing', {
   })
 
   const { revision } = await first.client.status()
-  const answer = await recommend(first, 'fashion-men')
+  const ranked = await recommend(first, 'fashion-men')
 
   await t.test('SIGTERM to the launcher ends every process of it with exit code 0', async () => {
     const { keeper, cells } = await first.client.status()
@@ -86,7 +101,7 @@ test('npm start serves the example scenes, and started again changes nothing', {
   await t.test('a second start on the data folder writes nothing, and everything is live again', async t => {
     const second = await start(t, data)
     assert.equal((await second.client.status()).revision, revision)
-    assert.deepEqual(await recommend(second, 'fashion-men'), answer)
+    assert.deepEqual(await recommend(second, 'fashion-men'), ranked)
     assert.equal(await terminate(second), 0)
   })
 })
