@@ -155,9 +155,16 @@ function reader(url: string, token: string): (path: string) => Promise<unknown> 
       throw new CommandError(`Cannot read the answer of ${url}: ${messageOf(error)}`, 'Check that --control-port is that of a base.', error)
     })
     if (response.ok) return body
-    const { detail = response.status, fix = 'Read the log of the base.' } = body as Json
-    throw new CommandError(`Cannot read the status of ${url}: ${detail}`, String(fix))
+    throw refusal(url, response.status, body as Json)
   }
+}
+
+function refusal(url: string, status: number, { code, detail = status, fix = 'Read the log of the base.' }: Json): CommandError {
+  const advice: Json = {
+    UNAUTHENTICATED: 'Name the data folder of this base with --data, or set BERTH_TOKEN to a token of it.',
+    ROUTE_NOT_FOUND: 'Check that --control-port is that of a base, not the port where its scenes answer.',
+  }
+  return new CommandError(`Cannot read the status of ${url}: ${detail}`, String(advice[String(code)] ?? fix))
 }
 
 /** One table of the plain members, then one for each list. Members that the base adds later show without a change here. */

@@ -306,11 +306,11 @@ function caller(base: URL, token: string | undefined): Call {
     const [response, text] = await send(url, base, request)
     const answer = { status: response.status, headers: response.headers, body: parse(text) }
     if (response.ok || expected.includes(response.status)) {
-      if (text !== '' && answer.body === undefined) throw unexpected(url, response, text)
+      if (text !== '' && answer.body === undefined) throw unexpected(url, base, response, text)
       return answer
     }
-    if (isProblem(answer.body)) throw new RefusedError(answer.body)
-    throw unexpected(url, response, text)
+    if (!isProblem(answer.body) || answer.body.code === 'ROUTE_NOT_FOUND') throw unexpected(url, base, response, text)
+    throw new RefusedError(answer.body)
   }
 }
 
@@ -341,12 +341,13 @@ function isProblem(body: unknown): body is RefusalProblem & { readonly code: Err
   return typeof body === 'object' && body !== null && 'code' in body && 'detail' in body && typeof body.detail === 'string'
 }
 
-function unexpected(url: URL, response: Response, text: string): SdkError {
+function unexpected(url: URL, base: URL, response: Response, text: string): SdkError {
+  const [what, option] = url.origin === base.origin ? ['the control API', '--base'] : ['the scenes', '--url']
   return new SdkError(
     'ANSWER_UNEXPECTED',
-    `Cannot understand what ${url.href} answered: it is no answer of a base (HTTP ${response.status})`,
+    `Cannot understand what ${url.href} answered: that is not ${what} of a base (HTTP ${response.status})`,
     {
-      hint: 'Check with --base that the URL is that of the control API of a base.',
+      hint: `Check that ${option} is the URL of ${what} of a base.`,
       ...(text === '' ? {} : { details: text.slice(0, 500) }),
     },
   )

@@ -58,14 +58,20 @@ export interface RefusalProblem {
   readonly [member: string]: unknown
 }
 
+/** Advice where that of the base is for those who write requests themselves. */
+const hints: Partial<Readonly<Record<ErrorCode, string>>> = {
+  UNAUTHENTICATED: 'Give a token of this base with --token or BERTH_TOKEN, or name its data folder in BERTH_DATA.',
+}
+
 /** A base refused; `problem` is its whole answer. */
 export class RefusedError extends SdkError {
   readonly problem: RefusalProblem
 
   constructor(problem: RefusalProblem) {
+    const hint = hints[problem.code] ?? problem.fix
     const details = [problem.stack ?? [], placeOf(problem)].flat().join('\n')
     super(problem.code, problem.detail, {
-      ...(problem.fix === undefined ? {} : { hint: problem.fix }),
+      ...(hint === undefined ? {} : { hint }),
       ...(details === '' ? {} : { details }),
     })
     this.name = 'RefusedError'

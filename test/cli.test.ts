@@ -234,17 +234,20 @@ describe('side by side', { concurrency: 2 }, () => {
     const folder = await tempFolder()
     const sdk = sdkIn(folder, base)
     const nobody = sdkIn(folder, { controlUrl: 'http://127.0.0.1:1', token: base.token })
+    const scenePort = sdkIn(folder, { controlUrl: base.url, token: base.token })
     const stranger = sdkIn(folder, { controlUrl: base.controlUrl, token: 'wrong' })
-    const [done, refused, unknown, usage, unreachable] = await Promise.all([
+    const [done, refused, unknown, misled, usage, unreachable] = await Promise.all([
       sdk('scene', 'list'),
       sdk('scene', 'show', 'nowhere'),
       stranger('scene', 'list'),
+      scenePort('scene', 'list'),
       sdk('scene', 'shwo', 'nowhere'),
       nobody('scene', 'list'),
     ])
     ended(done, 0)
     ended(refused, 1, /^✖ Cannot find scene "nowhere"/m, /SCENE_NOT_FOUND: /)
-    ended(unknown, 1, /UNAUTHENTICATED: /)
+    ended(unknown, 1, /UNAUTHENTICATED: .*--token or BERTH_TOKEN/)
+    ended(misled, 1, /that is not the control API of a base/, /ANSWER_UNEXPECTED: Check that --base /)
     ended(usage, 2, /Did you mean show\?/)
     ended(unreachable, 3, /^✖ No base answers at http:\/\/127\.0\.0\.1:1/m, /npm start/)
   })
