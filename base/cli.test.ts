@@ -36,7 +36,8 @@ test('the help of start names every option, its variable and its default', t => 
 
 test('a mistake in the usage exits 2 and says what to do', t => {
   assert.deepEqual(base(t, 'start', '--prot', '1'), { code: 2, out: '', err: "berth: unknown option '--prot'\n(Did you mean --port?)\n" })
-  const err = 'berth: Cannot use --cells "many": must be an integer from 1 to 64\nwhat to do: Give a value as the message says.\n'
+  const err =
+    'berth: Cannot use --cells "many": must be an integer from 1 to 64\nwhat to do: Give a value as the message says. (OPTION_INVALID)\n'
   assert.deepEqual(base(t, 'start', '--cells', 'many'), { code: 2, out: '', err })
   assert.equal(base(t, 'halt').code, 2)
   assert.equal(base(t).code, 2)

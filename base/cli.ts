@@ -39,7 +39,9 @@ function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage
   const known = error instanceof CommandError || error instanceof BerthError
   const what = !known && error instanceof Error ? error.stack : messageOf(error)
-  process.stderr.write(`berth: ${what}\nwhat to do: ${error instanceof CommandError ? error.fix : errorTable[codeOf(error)].fix}\n`)
+  process.stderr.write(
+    `berth: ${what}\nwhat to do: ${error instanceof CommandError ? error.fix : `${errorTable[codeOf(error)].fix} (${codeOf(error)})`}\n`,
+  )
   const usage: readonly ErrorCode[] = ['OPTION_UNKNOWN', 'OPTION_INVALID', 'CONFIG_UNREADABLE']
   return usage.includes(codeOf(error)) ? exitCodes.usage : exitCodes.failed
 }

@@ -133,6 +133,29 @@ test('a cell that starts while the keeper is away serves from the table saved la
   }
 })
 
+test('a cell that finds neither the keeper nor a whole table says so, and serves once the keeper is back', { timeout: 30_000 }, async t => {
+  const base = await startBase(t, { cells: 1 })
+  await makeScene(base.client, 'echo', { rank: 'x => x' })
+  const pid = await cellPid(base, 1)
+  const { keeper } = await base.client.status()
+  process.kill(keeper.pid, 'SIGSTOP')
+  try {
+    writeFileSync(join(base.data, 'table.json'), '{"format":1,"revision":9}')
+    const ready = replaced(base, 1, pid)
+    process.kill(pid, 'SIGKILL')
+    await ready
+    for (const answer of [await callScene(base, 'echo', 1), await fetch(`${base.url}/readyz`)]) {
+      assert.equal(answer.status, 503)
+      assert.match(await answer.text(), /"BASE_NOT_READY".*no scene table yet/)
+    }
+  } finally {
+    process.kill(keeper.pid, 'SIGCONT')
+  }
+  await base.logged(line => line.msg === 'cell connected' && line.revision === 0 && line.pid !== pid)
+  while ((await fetch(`${base.controlUrl}/readyz`)).status !== 200);
+  assert.equal(await (await callScene(base, 'echo', 1)).json(), 1)
+})
+
 test('a cell over its memory is replaced by a fresh one and loses no request', { timeout: 60_000 }, async t => {
   const base = await startBase(t, { cells: 1, args: ['--cell-memory-mb', '256'] })
   await makeScene(

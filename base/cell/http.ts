@@ -77,22 +77,22 @@ function onScene(
 ): void {
   const progress: Progress = { decision: undefined, token: undefined }
   const request = { scene, requestId: requestId(req, ids), body: '', header: (name: string) => headerOf(req, name) }
-  const startedAt = performance.now()
-  const fail = (thrown: unknown) => failScene(res, thrown, request, progress, handlers, startedAt)
+  let arrivedAt = performance.now()
+  const fail = (thrown: unknown) => failScene(res, thrown, request, progress, handlers, arrivedAt)
   const fault = faultInHead(req, res, bodyLimitBytes)
   if (fault !== undefined) {
-    req.resume()
+    discardBody(req, res, bodyLimitBytes)
     fail(fault)
     return
   }
   if (req.headers.expect !== undefined) res.writeContinue()
   readBody(req, bodyLimitBytes, (error, body) => {
+    arrivedAt = performance.now()
     if (error !== undefined) {
       fail(error)
       return
     }
     request.body = body
-    const arrivedAt = performance.now()
     handlers.serve(request, progress).then(answer => {
       const ms = performance.now() - arrivedAt
       handlers.count(progress, 'OK', ms / 1000)
@@ -155,6 +155,17 @@ function readBody(req: IncomingMessage, limit: number, done: (error: BerthError 
   })
 }
 
+/** Throws away the body of a request that is refused by its head. */
+function discardBody(req: IncomingMessage, res: ServerResponse, limit: number): void {
+  // Who asked before sending need not send now: what comes next on the connection could be either, so nothing may.
+  if (req.headers.expect !== undefined) res.setHeader('connection', 'close')
+  let size = 0
+  req.on('data', (chunk: Buffer) => {
+    size += chunk.length
+    if (size > limit * DISCARD_FACTOR) req.destroy()
+  })
+}
+
 function headerOf(req: IncomingMessage, name: string): string | undefined {
   const value = req.headers[name]
   return typeof value === 'string' ? value : value?.[0]
@@ -176,7 +187,6 @@ function requestIds(): () => string {
 
 function answerScene(res: ServerResponse, id: string, answer: Answer, ms: number): void {
   res.writeHead(200, [
-    ...connectionHeader(res),
     'content-type',
     'application/json; charset=utf-8',
     'content-length',
@@ -193,21 +203,16 @@ function answerScene(res: ServerResponse, id: string, answer: Answer, ms: number
   res.end(answer.json)
 }
 
-/** Node drops headers set before when `writeHead` is given an array. */
-function connectionHeader(res: ServerResponse): string[] {
-  return res.hasHeader('connection') ? ['connection', 'close'] : []
-}
-
 async function failScene(
   res: ServerResponse,
   thrown: unknown,
   request: SceneRequest,
   progress: Progress,
   handlers: SceneHandlers,
-  startedAt: number,
+  arrivedAt: number,
 ): Promise<void> {
   const error = toBerthError(thrown)
-  handlers.count(progress, error.code, (performance.now() - startedAt) / 1000)
+  handlers.count(progress, error.code, (performance.now() - arrivedAt) / 1000)
   const { plan, because } = progress.decision ?? {}
   const known = error.code === 'SCENE_NOT_FOUND' ? {} : { scene: request.scene.slice(0, 128) }
   const members = { ...known, version: plan?.version, requestId: request.requestId, ...(await handlers.explain(error, request, progress)) }

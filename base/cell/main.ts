@@ -13,7 +13,7 @@ import type { FromCell, KeeperToCell, SceneFailure, ToCell } from '../wire/messa
 import { createSceneServer } from './http.ts'
 import { type KeeperLink, linkKeeper, readSavedTable } from './keeper-link.ts'
 import { Metrics } from './metrics.ts'
-import { type Progress, type SceneRequest, serve, serveCall } from './serve.ts'
+import { NO_TABLE, type Progress, type SceneRequest, serve, serveCall } from './serve.ts'
 import { ModuleError } from './slot.ts'
 import { Slots } from './slots.ts'
 import { Stacks } from './stacks.ts'
@@ -55,8 +55,8 @@ class Cell {
   #link: KeeperLink | undefined
   /** Tables are taken one after the other. */
   #applying: Promise<void> = Promise.resolve()
-  #onFirstTable: () => void = () => undefined
-  #meanConnections = Number.POSITIVE_INFINITY
+  #onKeeperHeard: () => void = () => undefined
+  #share = { cells: 1, others: 0 }
   #answersOverShare = 0
   #retiring = false
 
@@ -93,9 +93,9 @@ class Cell {
 
   /** Takes a table, from the keeper or the last one saved, then listens. */
   async start(handle: unknown): Promise<void> {
-    const looked = new Promise<void>(resolve => {
-      this.#onFirstTable = resolve
-      setTimeout(resolve, limits.keeperLookMsMax)
+    const heard = new Promise<boolean>(resolve => {
+      this.#onKeeperHeard = () => resolve(true)
+      setTimeout(resolve, limits.keeperLookMsMax, false)
     })
     this.#link = linkKeeper(
       this.#options.data,
@@ -103,8 +103,7 @@ class Cell {
       () => ({ type: 'hello', cell: this.#ordinal, pid: process.pid, revision: this.#table.revision }),
       message => this.#onKeeper(message),
     )
-    await looked
-    if (this.#table.revision === 0) await this.#applySaved()
+    if (!(await heard)) await this.#applySaved()
     await this.#applying
     this.#server.listen(handle, () => {
       tell({ type: 'ready' })
@@ -113,7 +112,7 @@ class Cell {
   }
 
   onSupervisor(message: ToCell): void {
-    if (message.type === 'share') this.#meanConnections = message.connections
+    if (message.type === 'share') this.#share = message
     else if (message.type === 'retire') this.#retire()
   }
 
@@ -121,10 +120,11 @@ class Cell {
 
   #onKeeper(message: KeeperToCell): void {
     if (message.type === 'table') {
-      this.#take(message.table).then(() => {
-        this.#onFirstTable()
-        this.#link?.send({ type: 'applied', revision: this.#table.revision, failures: this.#failures })
-      })
+      this.#take(message.table).then(
+        () => this.#link?.send({ type: 'applied', revision: this.#table.revision, failures: this.#failures }),
+        (error: unknown) => this.#log.error({ err: error, revision: message.table.revision }, 'table cannot be taken'),
+      )
+      this.#onKeeperHeard()
     } else if (message.type === 'prepare') this.#prepare(message.request, message.plan)
     else this.#metrics.collect().then(metrics => this.#link?.send({ type: 'metrics', request: message.request, metrics }))
   }
@@ -139,9 +139,11 @@ class Cell {
     }
   }
 
+  /** @throws what is wrong with the table; the one before stays in force. */
   #take(table: SceneTable): Promise<void> {
-    this.#applying = this.#applying.then(() => this.#apply(table))
-    return this.#applying
+    const taken = this.#applying.then(() => this.#apply(table))
+    this.#applying = taken.catch(() => undefined)
+    return taken
   }
 
   /** Loads the table's baselines beside what runs, then switches with one assignment; what it no longer names drains. */
@@ -239,6 +241,7 @@ class Cell {
 
   #checkReady(): void {
     if (this.#retiring) throw new BerthError('BASE_DRAINING', 'Cannot take new requests: the cell is retiring')
+    if (this.#table.revision === 0) throw new BerthError('BASE_NOT_READY', NO_TABLE, { retryAfterSeconds: 1 })
     if (this.#failures.length === 0) return
     const scenes = this.#failures.map(failure => `"${failure.scene}"`).join(', ')
     throw new BerthError('BASE_NOT_READY', `Cannot answer for ${scenes}`, { extra: { failures: this.#failures } })
@@ -246,7 +249,8 @@ class Cell {
 
   #shouldClose(): boolean {
     if (this.#retiring) return true
-    if (this.#sockets.size <= this.#meanConnections * SHARE_FACTOR + SHARE_SLACK) return false
+    const mean = (this.#share.others + this.#sockets.size) / this.#share.cells
+    if (this.#sockets.size <= mean * SHARE_FACTOR + SHARE_SLACK) return false
     return ++this.#answersOverShare % SHED_EVERY === 0
   }
 

@@ -1,7 +1,7 @@
 /**
  * The data path, from a request whose body has arrived to its answer. In order, with its exits:
  *
- *   scene table ── 404 SCENE_NOT_FOUND
+ *   scene table ── 404 SCENE_NOT_FOUND · 503 BASE_NOT_READY
  *   caller allowed? ── 401 UNAUTHENTICATED · 403 FORBIDDEN
  *   unit ── 400 UNIT_TOO_LONG · UNIT_INVALID · BODY_MALFORMED
  *   decide ── 404 VERSION_NOT_FOUND · SCENE_WITHOUT_BASELINE
@@ -39,6 +39,9 @@ export interface Progress {
   token: TokenEntry | undefined
 }
 
+/** What every scene is answered by a cell that has found neither the keeper nor a table that it saved. */
+export const NO_TABLE = 'Cannot serve any scene: the cell has no scene table yet'
+
 /**
  * Answers one request against one snapshot of the scene table.
  * @throws BerthError for every exit; `progress` says how far it got.
@@ -63,7 +66,7 @@ export async function serve(table: CompiledTable, slots: Slots, request: SceneRe
 }
 
 /**
- * A `ctx.call` from inside a slot: same table, same rules, no network. The callee sees the caller's unit and request id, and has what is left
+ * A `ctx.call` from inside a slot: no network, and no token, since `access` is about who comes from outside. The callee sees the caller's unit and request id, and has what is left
  * of the caller's deadline.
  * @throws BerthError also `CALL_CYCLE` and `CALL_TOO_DEEP`
  */
@@ -90,8 +93,10 @@ export async function serveCall(table: CompiledTable, slots: Slots, sceneId: str
 
 function findScene(table: CompiledTable, id: string): Scene {
   const scene = table.scenes.get(id)
-  if (scene === undefined) throw new BerthError('SCENE_NOT_FOUND', `Cannot serve scene "${id.slice(0, 128)}": no such scene`)
-  return scene
+  if (scene !== undefined) return scene
+  // Whether there is such a scene nobody knows yet.
+  if (table.revision === 0) throw new BerthError('BASE_NOT_READY', NO_TABLE, { retryAfterSeconds: 1 })
+  throw new BerthError('SCENE_NOT_FOUND', `Cannot serve scene "${id.slice(0, 128)}": no such scene`)
 }
 
 function runInSlot(slots: Slots, scene: Scene, { plan }: Decision, call: SlotCall): Promise<string> {

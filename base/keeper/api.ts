@@ -50,6 +50,8 @@ export async function createApi(parts: ApiParts): Promise<FastifyInstance> {
 function createServer(): FastifyInstance {
   return Fastify({
     logger: false,
+    // What is still asked on open connections is answered until the drain is over.
+    return503OnClosing: false,
     bodyLimit: limits.controlBodyBytesMax,
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveMs,

@@ -98,7 +98,11 @@ export class Registry {
     const action = `Cannot publish module "${moduleKey(name, version)}"`
     const extra = { published: record.bundle, offered: bundle }
     if (record.bundle !== bundle) {
-      throw new BerthError('MODULE_EXISTS', `${action}: it is published with the bundle ${record.bundle}, this one is ${bundle}`, { extra })
+      throw new BerthError(
+        'MODULE_EXISTS',
+        `${action}: it is published with the bundle ${record.bundle.slice(0, 12)}…, this one is ${bundle.slice(0, 12)}…`,
+        { extra },
+      )
     }
     if (isDeepStrictEqual(new Set(record.stages), new Set(manifest.stages))) return record
     throw new BerthError('MODULE_EXISTS', `${action}: it is published with the stages ${record.stages.join(', ')}`, { extra })

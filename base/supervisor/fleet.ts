@@ -102,7 +102,7 @@ export class Fleet {
   #share(): void {
     const ready = this.#inState('ready')
     const total = ready.reduce((sum, cell) => sum + cell.connections, 0)
-    for (const cell of ready) cell.child.send({ type: 'share', connections: total / ready.length })
+    for (const cell of ready) cell.child.send({ type: 'share', cells: ready.length, others: total - cell.connections })
   }
 
   #act(): void {

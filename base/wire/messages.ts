@@ -15,8 +15,8 @@ export interface Start {
 
 export type ToCell =
   | Start
-  /** Mean number of connections over the live cells, for shedding an uneven share. */
-  | { readonly type: 'share'; readonly connections: number }
+  /** How many ready cells there are, and how many connections the others hold: for shedding an uneven share. */
+  | { readonly type: 'share'; readonly cells: number; readonly others: number }
   /** Stop listening, answer what comes with `Connection: close`, linger, then exit 0. */
   | { readonly type: 'retire' }
 
