@@ -59,6 +59,7 @@ export async function serve(table: CompiledTable, slots: Slots, request: SceneRe
     body: request.body,
     unit,
     deadlineAt: arrivedAt + scene.deadlineMs,
+    cpuMs: scene.cpuMs,
     params: scene.params,
     chain: [scene.id],
   })
@@ -81,14 +82,8 @@ export async function serveCall(table: CompiledTable, slots: Slots, sceneId: str
   const scene = findScene(table, sceneId)
   const deadlineAt = Math.min(caller.deadlineAt, performance.now() + scene.deadlineMs)
   const { requestId, unit } = caller
-  return runInSlot(slots, scene, decide(scene, { pin: undefined }), {
-    requestId,
-    body: input,
-    unit,
-    deadlineAt,
-    params: scene.params,
-    chain,
-  })
+  const { cpuMs, params } = scene
+  return runInSlot(slots, scene, decide(scene, { pin: undefined }), { requestId, body: input, unit, deadlineAt, cpuMs, params, chain })
 }
 
 function findScene(table: CompiledTable, id: string): Scene {

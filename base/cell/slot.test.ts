@@ -4,7 +4,7 @@ import { setFlagsFromString } from 'node:v8'
 import type { LogLine } from '../inside/protocol.ts'
 import { BerthError, type ErrorCode } from '../kernel/errors.ts'
 import type { SlotPlan } from '../traffic/table.ts'
-import { Slot, type SlotCall, type SlotHost } from './slot.ts'
+import { type Pending, Slot, type SlotCall, type SlotHost } from './slot.ts'
 
 setFlagsFromString('--no-turboshaft-loop-unrolling')
 
@@ -12,6 +12,8 @@ interface Made {
   readonly slot: Slot
   readonly lines: LogLine[]
   readonly killed: string[]
+  /** What the kills left over. */
+  readonly survivors: Pending[]
 }
 
 /** A slot whose stages are the named exports of `bundles`, each in a module of its own, in order. */
@@ -23,6 +25,7 @@ async function makeSlot(
 ): Promise<Made> {
   const lines: LogLine[] = []
   const killed: string[] = []
+  const survivors: Pending[] = []
   const lock = Object.keys(stages).map(stage => ({
     stage,
     modules: [{ name: `m-${stage.toLowerCase()}`, version: '1.0.0', bundle: stage }],
@@ -32,7 +35,10 @@ async function makeSlot(
     readBundle: stage => Promise.resolve(`(() => ({ ${stage}: ${stages[stage]} }))()`),
     callScene: () => Promise.reject(new BerthError('SCENE_NOT_FOUND', 'none here')),
     onLog: (_plan, _requestId, some) => lines.push(...some),
-    onKilled: (_slot, reason) => killed.push(reason),
+    onKilled: (_slot, reason, left) => {
+      killed.push(reason)
+      survivors.push(...left)
+    },
     onDoomed: reason => assert.fail(reason),
     ...host,
   })
@@ -41,12 +47,20 @@ async function makeSlot(
     clearInterval(watchdog)
     slot.dispose()
   })
-  return { slot, lines, killed }
+  return { slot, lines, killed, survivors }
 }
 
-function call(body: unknown, deadlineMs = 1000): SlotCall {
+function call(body: unknown, deadlineMs = 10_000): SlotCall {
   const text = typeof body === 'string' ? body : JSON.stringify(body)
-  return { requestId: 'r1', body: text, unit: 'u1', deadlineAt: performance.now() + deadlineMs, params: '{"k":3}', chain: ['test'] }
+  return {
+    requestId: 'r1',
+    body: text,
+    unit: 'u1',
+    deadlineAt: performance.now() + deadlineMs,
+    cpuMs: 20_000,
+    params: '{"k":3}',
+    chain: ['test'],
+  }
 }
 
 const withCode = (code: ErrorCode, message?: RegExp) => (error: unknown) => {
@@ -116,13 +130,67 @@ test('an answer keeps what JSON keeps', async t => {
   assert.equal(await slot.call(call({})), '[null,null,0,"\\ud800",{},null]')
 })
 
-test('an endless loop is answered at its deadline and ends its slot; who waited behind it is told so', { timeout: 10_000 }, async t => {
-  const { slot, killed } = await makeSlot(t, { rank: 'x => { if (x === 1) for (;;); return x }' })
+test('an endless loop is answered at its deadline and ends its slot; who waited behind it may run elsewhere', {
+  timeout: 10_000,
+}, async t => {
+  const { slot, killed, survivors } = await makeSlot(t, { rank: 'x => { if (x === 1) for (;;); return x }' })
   const stuck = assert.rejects(slot.call(call(1, 100)), withCode('DEADLINE_EXCEEDED'))
-  const behind = assert.rejects(slot.call(call(2, 5000)), withCode('MODULE_KILLED', /stuck/))
-  await Promise.all([stuck, behind])
+  slot.call(call(2, 5000)).catch(assert.fail)
+  await stuck
+  await slot.drain()
   assert.deepEqual(killed, ['stuck past the deadline of a request'])
+  assert.deepEqual(
+    survivors.map(({ call, alone, done }) => [call.body, alone, done]),
+    [['2', false, false]],
+  )
   await assert.rejects(slot.call(call(2)), withCode('MODULE_KILLED'))
+})
+
+test('a request over its CPU is answered MODULE_KILLED; who waits for a call has had an effect and goes with it, who waits for a timer may run again alone', {
+  timeout: 10_000,
+}, async t => {
+  const { slot, survivors } = await makeSlot(
+    t,
+    {
+      rank: '(x, ctx) => { if (x === "loop") for (;;); return x === "call" ? ctx.call("other", 1) : new Promise(done => setTimeout(done, 5000, x)) }',
+    },
+    { callScene: () => new Promise(() => undefined) },
+  )
+  const called = assert.rejects(slot.call(call('"call"', 9000)), withCode('MODULE_KILLED'))
+  slot.call(call('"timer"', 9000)).catch(assert.fail)
+  const loop = assert.rejects(slot.call({ ...call('"loop"', 9000), cpuMs: 50 }), withCode('MODULE_KILLED', /more than 50 ms of CPU/))
+  await Promise.all([called, loop])
+  assert.deepEqual(
+    survivors.map(({ call, alone }) => [call.body, alone]),
+    [['"timer"', true]],
+  )
+})
+
+test('a request that runs alone has nothing beside it, and is not given a third slot', { timeout: 10_000 }, async t => {
+  const { slot, lines } = await makeSlot(t, {
+    rank: 'x => { console.log(String(x)); globalThis.n = (globalThis.n ?? 0) + 1; return new Promise(done => setTimeout(() => done(n--), 20)) }',
+  })
+  const adopt = (body: string, alone: boolean) =>
+    new Promise<string>((resolve, reject) => slot.adopt({ call: call(body), resolve, reject, no: 0, done: false, calledOut: false, alone }))
+  const answers = await Promise.all([adopt('1', false), adopt('2', true), adopt('3', true), adopt('4', false), adopt('5', false)])
+  assert.deepEqual(answers, ['1', '1', '1', '2', '1'])
+  const again = assert.rejects(adopt('6', true), withCode('MODULE_KILLED'))
+  // Its turn is over and it waits for its timer.
+  while (!lines.some(({ message }) => message === '6')) await new Promise(resolve => setImmediate(resolve))
+  slot.kill('for the test')
+  await again
+})
+
+test('an endless loop after an await is answered at its deadline and ends its slot', { timeout: 10_000 }, async t => {
+  const { slot, killed } = await makeSlot(
+    t,
+    { rank: 'async (x, ctx) => { await ctx.call("other", 1); for (;;); }' },
+    { callScene: () => Promise.resolve('1') },
+  )
+  await assert.rejects(slot.call(call(1, 100)), withCode('DEADLINE_EXCEEDED'))
+  await slot.drain()
+  while (killed.length === 0) await new Promise(resolve => setTimeout(resolve, 10))
+  assert.deepEqual(killed, ['stuck past the deadline of a request'])
 })
 
 test('an allocating loop that V8 optimises is ended too', { timeout: 20_000 }, async t => {
@@ -152,10 +220,15 @@ test('a slot over its memory limit is killed and its callers are told', { timeou
   assert.equal(killed.length, 1)
 })
 
-test('a stray rejection does not take the slot down', async t => {
-  const { slot } = await makeSlot(t, { rank: 'x => { if (x === 1) Promise.reject(new Error("stray")); return x }' })
-  await assert.rejects(slot.call(call(1)), withCode('MODULE_THREW', /stray/))
-  assert.equal(await slot.call(call(2)), '2')
+test('a stray rejection costs no answer, and is logged', async t => {
+  const { slot, lines } = await makeSlot(t, { rank: 'x => { if (x === 1) Promise.reject(new Error("stray")); return x }' })
+  assert.deepEqual(await Promise.all([slot.call(call(1)), slot.call(call(2)), slot.call(call(1)), slot.call(call(3))]), [
+    '1',
+    '2',
+    '1',
+    '3',
+  ])
+  assert.match(lines.find(({ level }) => level === 'error')?.message ?? '', /Unhandled rejection: .*stray/)
 })
 
 test('ctx.call brings the answer of the other scene, or its error with the code', async t => {

@@ -2,7 +2,7 @@
 import { BerthError, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
-import { Slot, type SlotHost } from './slot.ts'
+import { type Pending, Slot, type SlotHost } from './slot.ts'
 
 interface Entry {
   readonly plan: SlotPlan
@@ -27,7 +27,7 @@ export class Slots {
   #closed = false
 
   constructor(host: Omit<SlotHost, 'onKilled'> & { onKilled(plan: SlotPlan, reason: string): void }) {
-    this.#host = { ...host, onKilled: (slot, reason) => this.#onKilled(slot, () => host.onKilled(slot.plan, reason)) }
+    this.#host = { ...host, onKilled: (slot, reason, survivors) => this.#onKilled(slot, survivors, () => host.onKilled(slot.plan, reason)) }
     this.#watchdog = setInterval(() => this.#watch(), limits.watchdogTickMs)
   }
 
@@ -128,12 +128,17 @@ export class Slots {
     for (const slot of this.#leaving) slot.watch(now)
   }
 
-  #onKilled(slot: Slot, report: () => void): void {
-    const entry = this.#entries.get(slot.plan.key)
+  #onKilled(slot: Slot, survivors: readonly Pending[], report: () => void): void {
+    const { plan } = slot
+    if (this.#entries.get(plan.key)?.slot === slot) this.#entries.delete(plan.key)
+    this.#leaving.delete(slot)
     report()
-    if (entry?.slot !== slot) return
-    this.#entries.delete(slot.plan.key)
-    // Loaded again ahead of the next request; if it fails, that request gets the reason.
-    if (!this.#closed) this.#load(slot.plan).catch(() => undefined)
+    // Loaded ahead of the next request, and for those that the kill took out of the slot without their fault.
+    const giveUp = (error: unknown) => {
+      for (const pending of survivors) if (!pending.done) pending.reject(toBerthError(error))
+    }
+    this.ensure(plan).then(next => {
+      for (const pending of survivors) next.adopt(pending)
+    }, giveUp)
   }
 }

@@ -11,11 +11,26 @@ export interface InsideLimits {
 
 /**
  * Everything inside tells the cell through this one function; nothing comes back on it.
+ * - `answers, …(requestNo, kind, text)`: what became of requests, three values each; see `AnswerKind`
  * - `log, requestNo (0: none), lines`: lines is a JSON array of `LogLine`
- * - `call, callNo, requestNo, scene, input`: input is JSON; the cell answers with `settleCall`
+ * - `call, callNo, requestNo, scene, input`: input is JSON; the cell answers with `settleCalls`
  * - `timer, timerNo, delayMs`: the cell answers with `fireTimer`
  */
-export type Post = (kind: 'log' | 'call' | 'timer', a: number, b: number | string, c?: string, d?: string) => void
+export type Post = (kind: 'answers' | 'log' | 'call' | 'timer', ...values: (string | number)[]) => void
+
+/** `text` is the answer as JSON, the JSON of a `Failure`, or empty while the request waits for something. */
+export const AnswerKind = { ok: 0, failed: 1, waiting: 2 } as const
+
+/** Values of one request in a `turn`: its number, id, body, unit (empty: none), deadline, params. */
+export const TURN_STRIDE = 6
+
+/** Places of the cursor, memory that the cell sees while the isolate runs. */
+export const CURSOR = {
+  /** Number of the request that was started last; numbers only grow. */
+  started: 0,
+  /** 1 while synchronous code of that request runs. */
+  running: 1,
+} as const
 
 export interface LogLine {
   readonly level: 'debug' | 'info' | 'warn' | 'error'
@@ -46,26 +61,17 @@ export interface Failure {
 export interface Inside {
   /** Registers a module's exports under `module` (`name@version`) after checking that each of `stages` is a function; undefined when all is well. */
   define(module: string, stages: readonly string[], exports: unknown): Failure | undefined
-  /** Sets the steps that `dispatch` runs, in order. */
-  link(steps: readonly Step[]): void
+  /** Makes this the slot of a version, whose requests run these steps in order. */
+  link(scene: string, version: string, steps: readonly Step[]): void
   /**
-   * Runs one request: the answer as JSON, or why there is none; a promise of it when a stage went async. Never throws, never rejects.
-   * @param body the caller's JSON, not parsed yet
-   * @param deadlineAt wall clock, milliseconds since the epoch
-   * @param params JSON object
+   * Runs requests, `TURN_STRIDE` values each, and posts one `answers` for them all; those that went async are answered when they settle.
+   * Body and params are JSON, not parsed yet; the deadline is wall clock, milliseconds since the epoch. Never throws.
    */
-  dispatch(
-    requestNo: number,
-    requestId: string,
-    body: string,
-    unit: string | undefined,
-    deadlineAt: number,
-    params: string,
-  ): string | Failure | Promise<string | Failure | undefined>
-  /** Forgets a request whose caller has been answered; its promise fulfils with undefined, later results are dropped. */
+  turn(...values: (string | number)[]): void
+  /** Forgets a request whose caller has been answered; later results are dropped. */
   abandon(requestNo: number): void
-  /** @param text JSON of the answer, or of `{ code, message }` when not `ok` */
-  settleCall(callNo: number, ok: boolean, text: string): void
+  /** Settles calls, three values each: the number, 1 for an answer and 0 for a failure, JSON of the answer or of `{ code, message }`. */
+  settleCalls(...values: (string | number)[]): void
   fireTimer(timerNo: number): void
   /** Does nothing: a cell that gets its return knows that the isolate is not stuck. */
   probe(): void

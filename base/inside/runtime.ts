@@ -5,7 +5,7 @@
 import type { Failure, Inside, InsideLimits, LogLine, Post, Step } from './protocol.ts'
 
 /** Sets up the globals of a slot and returns the functions the cell calls. Runs once per isolate, before any module. */
-export function install(post: Post, scene: string, version: string, limits: InsideLimits): Inside {
+export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: InsideLimits): Inside {
   interface Request {
     readonly no: number
     readonly id: string
@@ -13,8 +13,6 @@ export function install(post: Post, scene: string, version: string, limits: Insi
     readonly unit: string | undefined
     readonly deadlineAt: number
     readonly params: unknown
-    /** Set for as long as a promise of the answer is out. */
-    settle: ((answer: string | Failure | undefined) => void) | undefined
     done: boolean
     lines: LogLine[] | undefined
     calls: number
@@ -33,11 +31,20 @@ export function install(post: Post, scene: string, version: string, limits: Insi
   const { parse, stringify } = JSON
   const { freeze } = Object
   const { now } = Date
+  const cursor = new Int32Array(cursorMemory)
+  // Their values in `CURSOR` and `AnswerKind`: nothing from outside this function is there where it runs.
+  const [started, running] = [0, 1]
+  const [ok, failed, waiting] = [0, 1, 2]
+  const stride = 6
   const modules = new Map<string, Readonly<Record<string, unknown>>>()
   /** Only requests whose stages went async are in here. */
   const open = new Map<number, Request>()
   const calls = new Map<number, OpenCall>()
   const timers = new Map<number, () => void>()
+  /** Answers of requests that went async, posted together. */
+  let outbox: (string | number)[] = []
+  let scene = ''
+  let version = ''
   let steps: readonly BoundStep[] = []
   let lastCall = 0
   let lastTimer = 0
@@ -236,13 +243,17 @@ export function install(post: Post, scene: string, version: string, limits: Insi
     }
   }
 
-  function settleCall(callNo: number, ok: boolean, text: string): void {
+  function settleCalls(...values: (string | number)[]): void {
+    for (let i = 0; i < values.length; i += 3) settleCall(values[i] as number, values[i + 1] === 1, values[i + 2] as string)
+  }
+
+  function settleCall(callNo: number, answered: boolean, text: string): void {
     const call = calls.get(callNo)
     if (call === undefined) return
     calls.delete(callNo)
     call.request.calls--
     const value = parse(text) as { code: string; message: string }
-    if (ok) call.resolve(value)
+    if (answered) call.resolve(value)
     else call.reject(Object.assign(new Error(value.message), { code: value.code }))
   }
 
@@ -266,38 +277,63 @@ export function install(post: Post, scene: string, version: string, limits: Insi
     return undefined
   }
 
-  function link(wanted: readonly Step[]): void {
+  function link(sceneId: string, versionId: string, wanted: readonly Step[]): void {
+    scene = sceneId
+    version = versionId
     steps = wanted.map(({ stage, module }) => ({ stage, module, run: modules.get(module)?.[stage] as BoundStep['run'] }))
   }
 
   let paramsText = '{}'
   let params: unknown = freeze({})
 
-  function dispatch(
-    no: number,
-    id: string,
-    body: string,
-    unit: string | undefined,
-    deadlineAt: number,
-    paramsJson: string,
-  ): string | Failure | Promise<string | Failure | undefined> {
-    if (paramsJson !== paramsText) {
-      params = deepFreeze(parse(paramsJson))
-      paramsText = paramsJson
+  function turn(...values: (string | number)[]): void {
+    const answers: (string | number)[] = []
+    for (let i = 0; i < values.length; i += stride) {
+      const request = begin(values, i)
+      const answer = start(request)
+      if (answer === undefined) {
+        open.set(request.no, request)
+        answers.push(request.no, waiting, '')
+      } else pushAnswer(answers, request, answer)
     }
+    post('answers', ...answers)
+  }
+
+  function begin(values: readonly (string | number)[], i: number): Request {
+    const unit = values[i + 3] as string
+    return {
+      no: values[i] as number,
+      id: values[i + 1] as string,
+      body: values[i + 2] as string,
+      unit: unit === '' ? undefined : unit,
+      deadlineAt: values[i + 4] as number,
+      params: paramsOf(values[i + 5] as string),
+      done: false,
+      lines: undefined,
+      calls: 0,
+    }
+  }
+
+  function paramsOf(json: string): unknown {
+    if (json !== paramsText) {
+      params = deepFreeze(parse(json))
+      paramsText = json
+    }
+    return params
+  }
+
+  function start(request: Request): string | Failure | undefined {
     let input: unknown
     try {
-      input = parse(body)
+      input = parse(request.body)
     } catch (error) {
       return { code: 'BODY_MALFORMED', message: `Cannot read the body: ${messageOf(error)}` }
     }
-    const request: Request = { no, id, body, unit, deadlineAt, params, settle: undefined, done: false, lines: undefined, calls: 0 }
+    cursor[started] = request.no
+    cursor[running] = 1
     const answer = runSteps(request, new Context(request), 0, input)
-    if (answer !== undefined) return finish(request, answer)
-    return new Promise(resolve => {
-      request.settle = resolve
-      open.set(no, request)
-    })
+    cursor[running] = 0
+    return answer
   }
 
   /** Runs the steps from `index` on. Undefined when one went async: the rest follows when it settles. */
@@ -341,13 +377,22 @@ export function install(post: Post, scene: string, version: string, limits: Insi
   function settle(request: Request, answer: string | Failure): void {
     if (request.done) return
     open.delete(request.no)
-    request.settle?.(finish(request, answer))
+    pushAnswer(outbox, request, answer)
+    // The first of a batch sends it, once the microtasks that are due have run.
+    if (outbox.length === 3) Promise.resolve().then(flushOutbox)
   }
 
-  function finish(request: Request, answer: string | Failure): string | Failure {
+  function flushOutbox(): void {
+    const answers = outbox
+    outbox = []
+    post('answers', ...answers)
+  }
+
+  function pushAnswer(answers: (string | number)[], request: Request, answer: string | Failure): void {
     request.done = true
     if (request.lines !== undefined) postLines(request.no, request.lines)
-    return answer
+    if (typeof answer === 'string') answers.push(request.no, ok, answer)
+    else answers.push(request.no, failed, stringify(answer))
   }
 
   function abandon(no: number): void {
@@ -357,7 +402,6 @@ export function install(post: Post, scene: string, version: string, limits: Insi
     request.done = true
     if (request.lines !== undefined) postLines(no, request.lines)
     for (const [callNo, call] of calls) if (call.request === request) calls.delete(callNo)
-    request.settle?.(undefined)
   }
 
   function isThenable(value: unknown): boolean {
@@ -410,5 +454,5 @@ export function install(post: Post, scene: string, version: string, limits: Insi
     return `a ${typeof value}`
   }
 
-  return { define, link, dispatch, abandon, settleCall, fireTimer, probe: () => undefined }
+  return { define, link, turn, abandon, settleCalls, fireTimer, probe: () => undefined }
 }

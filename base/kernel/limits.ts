@@ -34,6 +34,8 @@ export const limits = {
   /** Milliseconds a version may take to load in a cell, and in the trial process. */
   versionLoadMsMax: 15_000,
   trialMsMax: 10_000,
+  /** Milliseconds of CPU that the requests of one turn may be expected to use together. */
+  turnCpuMs: 2,
   /** Milliseconds between two looks of the watchdog at the pending requests. */
   watchdogTickMs: 10,
   /** Milliseconds a slot whose request has passed its deadline may stay deaf before it is killed. */

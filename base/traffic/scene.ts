@@ -13,6 +13,8 @@ export interface Scene {
   readonly id: string
   readonly definition: SceneDefinition
   readonly deadlineMs: number
+  /** Milliseconds of CPU that a request may use in one go. */
+  readonly cpuMs: number
   readonly unitHeader: string
   /** Unescaped members of the JSON pointer to the unit id; undefined when the scene has none. */
   readonly unitPath: readonly string[] | undefined
@@ -32,11 +34,12 @@ export function compileTable(table: SceneTable): CompiledTable {
 
 function compileScene({ definition, versions, baseline }: SceneTable['scenes'][number]): Scene {
   const plans = new Map(versions.map(version => [version.id, slotPlan(definition, version)]))
-  const { unit, deadlineMs } = definition.traffic
+  const { unit, deadlineMs, cpuMs } = definition.traffic
   return {
     id: definition.id,
     definition,
     deadlineMs,
+    cpuMs: cpuMs ?? deadlineMs / 4,
     unitHeader: unit.header,
     unitPath: unit.pointer === undefined ? undefined : pointerPath(unit.pointer),
     params: JSON.stringify(definition.params),

@@ -79,6 +79,13 @@ const Traffic = Type.Object(
       },
     ),
     deadlineMs: Type.Integer({ minimum: 1, maximum: 60_000, default: 1000, description: 'milliseconds until a request is answered 504' }),
+    cpuMs: Type.Optional(
+      Type.Number({
+        minimum: 1,
+        maximum: 60_000,
+        description: 'milliseconds of CPU a request may use in one go; a quarter of the deadline if not given',
+      }),
+    ),
     spec: Type.Object(
       { memoryMB: Type.Integer({ minimum: 16, maximum: 2048, default: 128, description: 'heap limit of a slot of this scene' }) },
       { ...closed, default: {} },
