@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { BerthError, toBerthError, toProblem } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { answerClientError } from '../wire/client-error.ts'
+import { isRequestId } from '../wire/headers.ts'
 import type { Answer, Progress, SceneRequest } from './serve.ts'
 
 export interface SceneHandlers {
@@ -20,7 +21,6 @@ export interface SceneHandlers {
 }
 
 const SCENES = '/scenes/'
-const REQUEST_ID = /^[\w.:-]+$/
 /** What of a body over the limit is read and thrown away, so that the caller gets to read its 413. */
 const DISCARD_FACTOR = 4
 
@@ -171,11 +171,9 @@ function headerOf(req: IncomingMessage, name: string): string | undefined {
   return typeof value === 'string' ? value : value?.[0]
 }
 
-/** The caller's id when it is one that can be logged and sent back safely, else one of ours. */
 function requestId(req: IncomingMessage, ids: () => string): string {
-  const given = headerOf(req, 'x-request-id')
-  if (given === undefined) return ids()
-  return given.length <= limits.requestIdCharsMax && REQUEST_ID.test(given) ? given : ids()
+  const given = req.headers['x-request-id']
+  return isRequestId(given) ? given : ids()
 }
 
 /** Ids that no two cells share: a random start and a count. */

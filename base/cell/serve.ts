@@ -15,6 +15,7 @@ import { type Because, type Decision, decide } from '../traffic/decide.ts'
 import { atPath, type CompiledTable, holds, type Scene } from '../traffic/scene.ts'
 import type { Right } from '../traffic/schema.ts'
 import type { TokenEntry } from '../traffic/table.ts'
+import { bearerToken } from '../wire/headers.ts'
 import type { SlotCall } from './slot.ts'
 import type { Slots } from './slots.ts'
 
@@ -127,7 +128,7 @@ function authorise(table: CompiledTable, scene: Scene, pin: string | undefined, 
 
 function findToken(table: CompiledTable, authorization: string | undefined): TokenEntry | undefined {
   if (authorization === undefined) return undefined
-  const secret = /^Bearer ([\w.~+/-]+=*)$/i.exec(authorization)?.[1]
+  const secret = bearerToken(authorization)
   // Looked up by digest: how long that takes says nothing about the token.
   const token = secret === undefined ? undefined : table.tokens.get(createHash('sha256').update(secret).digest('hex'))
   if (token === undefined) throw new BerthError('UNAUTHENTICATED', 'Cannot accept the Authorization header: it holds no valid bearer token')

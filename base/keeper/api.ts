@@ -7,8 +7,10 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, 
 import { BerthError, type ErrorCode, messageOf, toBerthError, toProblem } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
+import { holds } from '../traffic/scene.ts'
 import type { Right } from '../traffic/schema.ts'
 import { answerClientError } from '../wire/client-error.ts'
+import { bearerToken, isRequestId } from '../wire/headers.ts'
 import { compilePart, parseStrictJson } from './body.ts'
 import type { Registry, Token } from './registry.ts'
 import { adminRoutes, blobRoutes, publicRoutes, publishRoutes, type RouteParts, type Scope } from './routes.ts'
@@ -57,7 +59,7 @@ function createServer(): FastifyInstance {
     keepAliveTimeout: limits.keepAliveMs,
     http: { headersTimeout: limits.headersTimeoutMs, maxHeaderSize: limits.headerBytesMax },
     requestIdHeader: false,
-    genReqId: request => requestId(request.headers['x-request-id']),
+    genReqId: ({ headers: { 'x-request-id': given } }) => (isRequestId(given) ? given : randomUUID()),
     routerOptions: { maxParamLength: 300 },
     frameworkErrors: (error, request, reply) => sendProblem(describeFault(error), request, reply),
     clientErrorHandler: answerClientError,
@@ -93,12 +95,12 @@ function authorized(scope: FastifyInstance, registry: Registry, right: Right): S
 function authorize({ raw }: FastifyRequest, registry: Registry, right: Right): Token {
   const headers = raw.headersDistinct.authorization ?? []
   if (headers.length > 1) throw new BerthError('REQUEST_MALFORMED', 'Cannot tell who asks: there is more than one Authorization header')
-  const secret = /^Bearer +(\S+)$/i.exec(headers[0] ?? '')?.[1]
+  const secret = bearerToken(headers[0] ?? '')
   if (secret === undefined)
     throw new BerthError('UNAUTHENTICATED', 'Cannot tell who asks: there is no "Authorization: Bearer TOKEN" header')
   const token = registry.findToken(secret)
   if (token === undefined) throw new BerthError('UNAUTHENTICATED', 'Cannot tell who asks: the token is not known here, or was revoked')
-  if (token.rights.includes(right) || token.rights.includes('admin')) return token
+  if (holds(token, right)) return token
   throw new BerthError('FORBIDDEN', `Cannot allow this with token "${token.id}": it lacks the right "${right}"`)
 }
 
@@ -119,11 +121,6 @@ async function checkHead(request: FastifyRequest, reply: FastifyReply): Promise<
   const encoding = request.headers['content-encoding'] ?? 'identity'
   if (encoding === 'identity') return
   throw new BerthError('CONTENT_TYPE_UNSUPPORTED', `Cannot read the body: its Content-Encoding is "${encoding.slice(0, 100)}"`)
-}
-
-function requestId(given: string | string[] | undefined): string {
-  const pattern = /^[\w.:-]+$/
-  return typeof given === 'string' && given.length <= limits.requestIdCharsMax && pattern.test(given) ? given : randomUUID()
 }
 
 // Methods

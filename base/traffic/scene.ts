@@ -67,7 +67,7 @@ export function atPath(value: unknown, path: readonly string[]): unknown {
 }
 
 /** Whether the holder may do what needs `right`; `admin` may do everything, `publish` may pin. */
-export function holds(token: TokenEntry, right: Right): boolean {
+export function holds(token: Pick<TokenEntry, 'rights'>, right: Right): boolean {
   if (token.rights.includes('admin') || token.rights.includes(right)) return true
   return right === 'pin' && token.rights.includes('publish')
 }
