@@ -121,17 +121,20 @@ export class Control {
     })
   }
 
-  /** The token is known to every connected cell when this resolves. */
+  /** The token is known to the connected cells when this resolves (bounded). */
   async createToken(rights: Right[], label: string, actor: Actor): Promise<Token & { readonly token: string }> {
     const token = this.#parts.registry.createToken(rights, label, actor)
     await this.refresh()
     return token
   }
 
-  /** No connected cell takes the token any more when this resolves. @throws TOKEN_NOT_FOUND */
-  async revokeToken(id: string, actor: Actor): Promise<void> {
+  /**
+   * @returns how many of the cells take the token no more: all that are connected, unless one is too slow to say so.
+   * @throws TOKEN_NOT_FOUND
+   */
+  async revokeToken(id: string, actor: Actor): Promise<Applied> {
     this.#parts.registry.revokeToken(id, actor)
-    await this.refresh()
+    return this.refresh()
   }
 
   /** How many of the cells have the last table in force. */

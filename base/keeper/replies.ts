@@ -103,7 +103,7 @@ export const NewTokenReply = Type.Object({
   ...TokenReply.properties,
   token: Type.String({ description: 'the secret; told this once, kept nowhere' }),
 })
-export const RevokeReply = Type.Object({ id: Type.String() })
+export const RevokeReply = Type.Object({ id: Type.String(), cells: AppliedReply })
 export const AuditReply = Type.Array(
   Type.Object({
     revision: Type.Integer(),

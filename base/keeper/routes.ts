@@ -352,7 +352,7 @@ export function adminRoutes(scope: Scope, { registry, control, vitals, retire }:
     {
       schema: {
         operationId: 'revokeToken',
-        summary: 'Revoke a token; no connected cell takes it any more once this is answered',
+        summary: 'Revoke a token; `cells` tells how many of them take it no more',
         tags: ['tokens'],
         params: schemas.TokenParam,
         response: { 200: schemas.RevokeReply, ...problems },
@@ -360,8 +360,7 @@ export function adminRoutes(scope: Scope, { registry, control, vitals, retire }:
     },
     async request => {
       const { id } = request.params
-      await control.revokeToken(id, actorOf(request))
-      return { id }
+      return { id, cells: await control.revokeToken(id, actorOf(request)) }
     },
   )
 
