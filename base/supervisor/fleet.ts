@@ -207,8 +207,8 @@ export class Fleet {
     const crashes = seat.crashes + (crash ? 1 : 0)
     const changed = afterFault({ ...seat, crashes }, now() - cell.startedAt, now())
     this.#seats.set(cell.cell, changed)
-    // The next tick may be later than the pause is long.
-    setTimeout(() => this.#act(), changed.notBefore - now())
+    // The next tick may be later than the pause is long. A base that has stopped is not kept alive by it.
+    setTimeout(() => this.#act(), changed.notBefore - now()).unref()
   }
 }
 
