@@ -13,6 +13,7 @@ export function stageContext<Params, Request>(params: Params, request: Request):
     unit: undefined,
     requestId: 'test',
     log: { debug: ignore, info: ignore, warn: ignore, error: ignore },
+    services: {},
     deadlineMs: () => 200,
     call: scene => Promise.reject(new Error(`Cannot call "${scene}": no other scene in this test`)),
   }

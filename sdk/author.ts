@@ -34,6 +34,11 @@ export interface StageContext<Params = Readonly<Record<string, unknown>>, Reques
    * @throws an Error with `code` (such as `SCENE_NOT_FOUND`, `CALL_CYCLE`, `DEADLINE_EXCEEDED`) when that scene fails.
    */
   call<Output = unknown>(scene: string, input: unknown): Promise<Output>
+  /**
+   * What the base offers: `await ctx.services.features.getMany('item', ids)`. Bounded like `call`.
+   * @throws an Error with `code` when the service fails or there is none.
+   */
+  readonly services: Readonly<Record<string, Readonly<Record<string, (...values: unknown[]) => Promise<unknown>>>>>
 }
 
 /**

@@ -33,6 +33,8 @@ async function makeSlot(
   const plan: SlotPlan = { key: 'test/v1@64', scene: 'test', version: 'v1', memoryMB, lock }
   const slot = await Slot.load(plan, {
     readBundle: stage => Promise.resolve(`(() => ({ ${stage}: ${stages[stage]} }))()`),
+    services: { features: ['getMany'] },
+    callService: () => Promise.reject(new BerthError('SERVICE_NOT_FOUND', 'none here')),
     callScene: () => Promise.reject(new BerthError('SCENE_NOT_FOUND', 'none here')),
     onLog: (_plan, _requestId, some) => lines.push(...some),
     onKilled: (_slot, reason, left) => {
@@ -249,6 +251,17 @@ test('ctx.call brings the answer of the other scene, or its error with the code'
     ['there', '{"q":1}', 'r1'],
     ['gone', '{"q":1}', 'r1'],
   ])
+})
+
+test('ctx.services asks the base with all arguments, and asking is no effect that forbids another run', async t => {
+  const asked: unknown[] = []
+  const callService: SlotHost['callService'] = async (...values) => {
+    asked.push(values.slice(0, 3))
+    return '[{"ctr":0.5}]'
+  }
+  const { slot } = await makeSlot(t, { rank: '(x, ctx) => ctx.services.features.getMany("item", x)' }, { callService })
+  assert.equal(await slot.call(call(['a'])), '[{"ctr":0.5}]')
+  assert.deepEqual(asked, [['features', 'getMany', '["item",["a"]]']])
 })
 
 test('a request cannot have more than 64 calls open', async t => {

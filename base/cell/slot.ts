@@ -2,7 +2,18 @@
  * One isolate, specialised to one version of a scene. Three things can be asked of it: call, drain, dispose.
  */
 import ivm from 'isolated-vm'
-import { AnswerKind, CURSOR, type Failure, type Inside, type InsideLimits, type LogLine, type Post, type Step } from '../inside/protocol.ts'
+import {
+  AnswerKind,
+  CALL_STRIDE,
+  CURSOR,
+  type Failure,
+  type Inside,
+  type InsideLimits,
+  type LogLine,
+  type Post,
+  type ServiceNames,
+  type Step,
+} from '../inside/protocol.ts'
 import { install } from '../inside/runtime.ts'
 import { BerthError, type ErrorCode, errorTable, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
@@ -46,6 +57,10 @@ export interface SlotHost {
   readBundle(digest: string): Promise<string>
   /** Serves a `ctx.call`: the answer as JSON. */
   callScene(scene: string, input: string, caller: SlotCall): Promise<string>
+  /** Services that slots may use, each with its methods. */
+  readonly services: ServiceNames
+  /** Asks a base service: `args` is a JSON array, the answer is JSON. Rejects with a BerthError only. */
+  callService(service: string, method: string, args: string, caller: SlotCall): Promise<string>
   onLog(plan: SlotPlan, requestId: string | undefined, lines: readonly LogLine[]): void
   /** The slot is dead; `survivors` are its requests that may run again, in the order they came. */
   onKilled(slot: Slot, reason: string, survivors: readonly Pending[]): void
@@ -173,7 +188,12 @@ export class Slot {
     for (const [module, stages] of modulesOf(plan)) await this.#define(context, define, module, stages)
     const steps: Step[] = plan.lock.flatMap(({ stage, modules }) => modules.map(module => ({ stage, module: moduleKey(module) })))
     const link = await remote(inside, 'link')
-    await link.apply(undefined, [plan.scene, plan.version, new ivm.ExternalCopy(steps).copyInto()])
+    await link.apply(undefined, [
+      plan.scene,
+      plan.version,
+      new ivm.ExternalCopy(steps).copyInto(),
+      new ivm.ExternalCopy(this.#host.services).copyInto(),
+    ])
     this.#inside = {
       turn: await remote(inside, 'turn'),
       abandon: await remote(inside, 'abandon'),
@@ -470,7 +490,7 @@ export class Slot {
     if (this.#dead) return
     if (kind === 'answers') this.#onAnswers(values)
     else if (kind === 'timer') this.#startTimer(Number(values[0]), Number(values[1]))
-    else if (kind === 'call') this.#callScene(Number(values[0]), Number(values[1]), String(values[2]), String(values[3]))
+    else if (kind === 'calls') this.#onCalls(values)
     else this.#host.onLog(this.plan, this.#find(Number(values[0]))?.call.requestId, JSON.parse(String(values[1])) as LogLine[])
   }
 
@@ -486,14 +506,26 @@ export class Slot {
     this.#timers.add(timer)
   }
 
-  #callScene(callNo: number, requestNo: number, scene: string, input: string): void {
-    const caller = this.#find(requestNo)
-    if (caller === undefined || caller.done) return // Answered meanwhile: the code inside has forgotten the call too.
-    caller.calledOut = true
-    this.#host.callScene(scene, input, caller.call).then(
+  #onCalls(values: readonly (string | number)[]): void {
+    for (let i = 0; i < values.length; i += CALL_STRIDE) {
+      const caller = this.#find(values[i + 1] as number)
+      // Answered meanwhile: the code inside has forgotten the call too.
+      if (caller !== undefined && !caller.done)
+        this.#onCall(caller, values[i] as number, ...(values.slice(i + 2, i + 5) as [string, string, string]))
+    }
+  }
+
+  #onCall(caller: Pending, callNo: number, service: string, method: string, input: string): void {
+    const asked = service === '' ? this.#callScene(caller, method, input) : this.#host.callService(service, method, input, caller.call)
+    asked.then(
       answer => this.#settleCall(callNo, 1, answer),
       (error: BerthError) => this.#settleCall(callNo, 0, JSON.stringify({ code: error.code, message: error.message })),
     )
+  }
+
+  #callScene(caller: Pending, scene: string, input: string): Promise<string> {
+    caller.calledOut = true
+    return this.#host.callScene(scene, input, caller.call)
   }
 
   /** Settlements of one turn of our event loop go in together. */

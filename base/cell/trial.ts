@@ -32,6 +32,8 @@ async function tryBundle({ name, stages, bundle }: TrialRequest): Promise<TrialR
 function trialHost(bundle: string): SlotHost {
   return {
     readBundle: () => Promise.resolve(bundle),
+    services: {},
+    callService: () => Promise.reject(new Error('A module may not call a service while it is loaded')),
     callScene: () => Promise.reject(new Error('A module may not call a scene while it is loaded')),
     onLog: () => undefined,
     onKilled: () => undefined,

@@ -13,16 +13,23 @@ export interface InsideLimits {
  * Everything inside tells the cell through this one function; nothing comes back on it.
  * - `answers, …(requestNo, kind, text)`: what became of requests, three values each; see `AnswerKind`
  * - `log, requestNo (0: none), lines`: lines is a JSON array of `LogLine`
- * - `call, callNo, requestNo, scene, input`: input is JSON; the cell answers with `settleCalls`
+ * - `calls, …(callNo, requestNo, service, method, input)`: what requests ask of the cell, five values each; for a `ctx.call` the service is
+ *   empty and the method is the scene; input is JSON (of the arguments, for a service); the cell answers with `settleCalls`
  * - `timer, timerNo, delayMs`: the cell answers with `fireTimer`
  */
-export type Post = (kind: 'answers' | 'log' | 'call' | 'timer', ...values: (string | number)[]) => void
+export type Post = (kind: 'answers' | 'log' | 'calls' | 'timer', ...values: (string | number)[]) => void
 
 /** `text` is the answer as JSON, the JSON of a `Failure`, or empty while the request waits for something. */
 export const AnswerKind = { ok: 0, failed: 1, waiting: 2 } as const
 
 /** Values of one request in a `turn`: its number, id, body, unit (empty: none), deadline, params. */
 export const TURN_STRIDE = 6
+
+/** Values of one call in `calls`. */
+export const CALL_STRIDE = 5
+
+/** Names of the services a slot may use, each with its methods. */
+export type ServiceNames = Readonly<Record<string, readonly string[]>>
 
 /** Places of the cursor, memory that the cell sees while the isolate runs. */
 export const CURSOR = {
@@ -61,8 +68,8 @@ export interface Failure {
 export interface Inside {
   /** Registers a module's exports under `module` (`name@version`) after checking that each of `stages` is a function; undefined when all is well. */
   define(module: string, stages: readonly string[], exports: unknown): Failure | undefined
-  /** Makes this the slot of a version, whose requests run these steps in order. */
-  link(scene: string, version: string, steps: readonly Step[]): void
+  /** Makes this the slot of a version, whose requests run these steps in order and may use these services. */
+  link(scene: string, version: string, steps: readonly Step[], services: ServiceNames): void
   /**
    * Runs requests, `TURN_STRIDE` values each, and posts one `answers` for them all; those that went async are answered when they settle.
    * Body and params are JSON, not parsed yet; the deadline is wall clock, milliseconds since the epoch. Never throws.

@@ -2,7 +2,7 @@
  * The code that runs inside every isolate, around the modules. The cell takes the text of `install` (types are stripped to blanks) and
  * compiles it there, so it may use nothing from outside its own body.
  */
-import type { Failure, Inside, InsideLimits, LogLine, Post, Step } from './protocol.ts'
+import type { Failure, Inside, InsideLimits, LogLine, Post, ServiceNames, Step } from './protocol.ts'
 
 /** Sets up the globals of a slot and returns the functions the cell calls. Runs once per isolate, before any module. */
 export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: InsideLimits): Inside {
@@ -36,6 +36,7 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
   const [started, running] = [0, 1]
   const [ok, failed, waiting] = [0, 1, 2]
   const stride = 6
+  const callStride = 5
   const modules = new Map<string, Readonly<Record<string, unknown>>>()
   /** Only requests whose stages went async are in here. */
   const open = new Map<number, Request>()
@@ -43,6 +44,9 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
   const timers = new Map<number, () => void>()
   /** Answers of requests that went async, posted together. */
   let outbox: (string | number)[] = []
+  /** What requests ask of the cell, posted together. */
+  let callbox: (string | number)[] = []
+  let services: ServiceNames = {}
   let scene = ''
   let version = ''
   let steps: readonly BoundStep[] = []
@@ -183,6 +187,7 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
   class Context {
     readonly #request: Request
     #input: unknown
+    #services: Services | undefined
 
     constructor(request: Request) {
       this.#request = request
@@ -229,18 +234,43 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
     }
 
     call(callee: unknown, input: unknown): Promise<unknown> {
-      const request = this.#request
-      return new Promise((resolve, reject) => {
-        if (request.done) throw new Error('ctx.call: the request has been answered already')
-        if (request.calls >= limits.requestCalls)
-          throw new RangeError(`ctx.call: ${limits.requestCalls} calls are open in this request already`)
-        const json = stringify(input)
-        if (json === undefined) throw new TypeError('ctx.call: the input must be data that JSON can hold')
-        request.calls++
-        calls.set(++lastCall, { request, resolve, reject })
-        post('call', lastCall, request.no, String(callee), json)
-      })
+      return ask(this.#request, '', String(callee), input)
     }
+
+    get services(): unknown {
+      this.#services ??= servicesFor(this.#request)
+      return this.#services
+    }
+  }
+
+  type Services = Readonly<Record<string, Readonly<Record<string, (...values: unknown[]) => Promise<unknown>>>>>
+
+  function servicesFor(request: Request): Services {
+    const methodsOf = (service: string, methods: readonly string[]) =>
+      freeze(Object.fromEntries(methods.map(method => [method, (...values: unknown[]) => ask(request, service, method, values)])))
+    return freeze(Object.fromEntries(Object.entries(services).map(([service, methods]) => [service, methodsOf(service, methods)])))
+  }
+
+  /** Asks the cell for something. What is asked in one go leaves together. */
+  function ask(request: Request, service: string, method: string, input: unknown): Promise<unknown> {
+    const what = service === '' ? 'ctx.call' : `ctx.services.${service}.${method}`
+    return new Promise((resolve, reject) => {
+      if (request.done) throw new Error(`${what}: the request has been answered already`)
+      if (request.calls >= limits.requestCalls)
+        throw new RangeError(`${what}: ${limits.requestCalls} calls are open in this request already`)
+      const json = stringify(input)
+      if (json === undefined) throw new TypeError(`${what}: the input must be data that JSON can hold`)
+      request.calls++
+      calls.set(++lastCall, { request, resolve, reject })
+      callbox.push(lastCall, request.no, service, method, json)
+      if (callbox.length === callStride && cursor[running] === 0) Promise.resolve().then(flushCalls)
+    })
+  }
+
+  function flushCalls(): void {
+    const values = callbox
+    callbox = []
+    if (values.length > 0) post('calls', ...values)
   }
 
   function settleCalls(...values: (string | number)[]): void {
@@ -277,7 +307,8 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
     return undefined
   }
 
-  function link(sceneId: string, versionId: string, wanted: readonly Step[]): void {
+  function link(sceneId: string, versionId: string, wanted: readonly Step[], offered: ServiceNames): void {
+    services = offered
     scene = sceneId
     version = versionId
     steps = wanted.map(({ stage, module }) => ({ stage, module, run: modules.get(module)?.[stage] as BoundStep['run'] }))
@@ -296,6 +327,8 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
         answers.push(request.no, waiting, '')
       } else pushAnswer(answers, request, answer)
     }
+    // Calls first: whoever hears that a request waits has heard what for.
+    flushCalls()
     post('answers', ...answers)
   }
 

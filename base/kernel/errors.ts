@@ -140,6 +140,12 @@ const table = {
     title: 'Scenes call each other too deeply',
     fix: 'Flatten the chain of ctx.call that the message shows.',
   },
+  SERVICE_NOT_FOUND: {
+    status: 500,
+    blame: 'module',
+    title: 'No such service, or no such method of it',
+    fix: 'Use a service that this base offers: its config lists them.',
+  },
   RESULT_UNDEFINED: {
     status: 500,
     blame: 'module',
