@@ -78,7 +78,12 @@ function onScene(
   const progress: Progress = { decision: undefined, token: undefined }
   const request = { scene, requestId: requestId(req, ids), body: '', header: (name: string) => headerOf(req, name) }
   let arrivedAt = performance.now()
-  const fail = (thrown: unknown) => failScene(res, thrown, request, progress, handlers, arrivedAt)
+  const fail = (thrown: unknown): Promise<void> =>
+    failScene(res, thrown, request, progress, handlers, arrivedAt).catch(async (defect: unknown) => {
+      // What fails may come from a module, and be nothing that can be told: that must cost neither the cell nor the caller its answer.
+      if (res.headersSent) res.destroy()
+      else await failScene(res, toBerthError(defect), request, progress, handlers, arrivedAt)
+    })
   const fault = faultInHead(req, res, bodyLimitBytes)
   if (fault !== undefined) {
     discardBody(req, res, bodyLimitBytes)
@@ -93,11 +98,12 @@ function onScene(
       return
     }
     request.body = body
-    handlers.serve(request, progress).then(answer => {
+    const answered = handlers.serve(request, progress).then(answer => {
       const ms = performance.now() - arrivedAt
-      handlers.count(progress, 'OK', ms / 1000)
       answerScene(res, request.requestId, answer, ms)
-    }, fail)
+      handlers.count(progress, 'OK', ms / 1000)
+    })
+    answered.catch(fail)
   })
 }
 
@@ -210,7 +216,7 @@ async function failScene(
   arrivedAt: number,
 ): Promise<void> {
   const error = toBerthError(thrown)
-  handlers.count(progress, error.code, (performance.now() - arrivedAt) / 1000)
+  const seconds = (performance.now() - arrivedAt) / 1000
   const { plan, because } = progress.decision ?? {}
   const known = error.code === 'SCENE_NOT_FOUND' ? {} : { scene: request.scene.slice(0, 128) }
   const members = { ...known, version: plan?.version, requestId: request.requestId, ...(await handlers.explain(error, request, progress)) }
@@ -218,6 +224,7 @@ async function failScene(
   if (plan !== undefined) res.setHeader('x-scene-version', plan.version)
   if (because !== undefined) res.setHeader('x-scene-because', because)
   answerError(res, error, members)
+  handlers.count(progress, error.code, seconds)
 }
 
 function answerError(res: ServerResponse, error: BerthError, members: Readonly<Record<string, unknown>> = {}): void {

@@ -25,6 +25,8 @@ const SHARE_FACTOR = 1.25
 const SHARE_SLACK = 4
 /** Of the answers a cell above its share gives, one in this many ends its connection. */
 const SHED_EVERY = 8
+/** What a module may log at; its lines come out of the isolate as text, which it may have had a hand in. */
+const MODULE_LEVELS: ReadonlySet<string> = new Set<LogLine['level']>(['debug', 'info', 'warn', 'error'])
 
 /** Becomes a cell: waits for the supervisor's `start`. */
 export function runCell(): void {
@@ -235,7 +237,9 @@ class Cell {
     for (const { level, module, message, fields, stack, dropped } of lines) {
       const where = { scene: plan.scene, version: plan.version, module, requestId, dropped }
       const more = stack === undefined ? Promise.resolve(undefined) : this.#mapStack(stack, plan)
-      more.then(mapped => this.#log[level]({ ...where, fields: parsed(fields), ...asError(message, mapped) }, message))
+      more.then(mapped =>
+        this.#log[MODULE_LEVELS.has(level) ? level : 'error']({ ...where, fields: parsed(fields), ...asError(message, mapped) }, message),
+      )
     }
   }
 

@@ -4,6 +4,8 @@ import type { Lock } from '../traffic/schema.ts'
 
 const FRAME = /berth:\/\/\/([a-z0-9-]+@[^/\s]+)\.js:(\d+):(\d+)/
 const MAPS_KEPT = 32
+/** What a module says is a stack may be a text of any length; the frames that matter come first. */
+const STACK_CHARS_MAX = 64 * 1024
 
 export class Stacks {
   readonly #readBlob: (digest: string) => Promise<Buffer>
@@ -14,7 +16,7 @@ export class Stacks {
   }
 
   /**
-   * The stack with every frame of a module in `lock` replaced by its place in the source, and the frames of the slot itself left out.
+   * The stack with every frame of a module in `lock` replaced by its place in the source, and the frames of the slot itself left out; cut off at 64 KB.
    * A module without a source map keeps its frames as they are.
    */
   async map(stack: string, lock: Lock): Promise<string> {
@@ -22,7 +24,10 @@ export class Stacks {
     for (const { modules } of lock) {
       for (const { name, version, sourceMap } of modules) if (sourceMap !== undefined) digests.set(`${name}@${version}`, sourceMap)
     }
-    const lines = stack.split('\n').filter(line => !line.includes('berth:///inside.js'))
+    const lines = stack
+      .slice(0, STACK_CHARS_MAX)
+      .split('\n')
+      .filter(line => !line.includes('berth:///inside.js'))
     return (await Promise.all(lines.map(line => this.#mapLine(line, digests)))).join('\n')
   }
 

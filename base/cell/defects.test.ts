@@ -1,0 +1,50 @@
+/** What a module has forged costs its caller an answer at most, never the cell. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { BerthError } from '../kernel/errors.ts'
+import { createSceneServer, type SceneHandlers } from './http.ts'
+import { ModuleError } from './slot.ts'
+import { Stacks } from './stacks.ts'
+
+/** The code of a scene port's answer, and the outcomes that it counted. */
+async function ask(t: TestContext, serve: SceneHandlers['serve']): Promise<{ code: string; status: number; counted: string[] }> {
+  const counted: string[] = []
+  const server = createSceneServer(1024, {
+    serve,
+    explain: async () => ({}),
+    count: (_progress, code) => counted.push(code),
+    checkReady: () => undefined,
+    shouldClose: () => true,
+  })
+  t.after(() => server.close())
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as AddressInfo
+  const headers = { 'content-type': 'application/json' }
+  const response = await fetch(`http://127.0.0.1:${port}/scenes/home`, { method: 'POST', headers, body: '1' })
+  const { code } = (await response.json()) as { code: string }
+  return { code, status: response.status, counted }
+}
+
+const internal = { code: 'INTERNAL', status: 500, counted: ['INTERNAL'] }
+
+test('a failure whose code is in no row of the table is told as a defect', async t => {
+  for (const code of ['constructor', '__proto__', 'toString']) {
+    assert.deepEqual(await ask(t, () => Promise.reject(new ModuleError({ code, message: 'forged' }))), internal)
+  }
+})
+
+test('a failure that JSON cannot hold is told as a defect', async t => {
+  const failure = new BerthError('MODULE_THREW', 'forged', { extra: { module: 1n } })
+  assert.deepEqual(await ask(t, () => Promise.reject(failure)), internal)
+})
+
+test('an answer that is no text is told as a defect', async t => {
+  assert.deepEqual(await ask(t, async () => ({ json: JSON.parse('5'), version: 'v1', because: 'baseline' })), internal)
+})
+
+test('a stack is cut off before it is taken apart, however long a module made it', async () => {
+  const stacks = new Stacks(() => assert.fail('nothing to read'))
+  assert.equal((await stacks.map('a\n'.repeat(1e6), [])).length, 64 * 1024)
+})
