@@ -1,6 +1,6 @@
 /** Where blobs are, and how to read one: all that a process needs which stores none. */
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { BerthError } from '../kernel/errors.ts'
 import { blobsPath } from './paths.ts'
 
@@ -15,16 +15,19 @@ export async function digestOf(bytes: Uint8Array): Promise<string> {
 }
 
 /**
- * The bytes of a blob, verified against its digest at every read.
- * @throws BLOB_NOT_FOUND, or DATA_DAMAGED (naming the file) when the bytes have changed on disk.
+ * The bytes of a blob, verified against its digest at every read. Its errors may reach callers of a scene, so they name the file from the
+ * data folder on, and not where that is.
+ * @throws BLOB_NOT_FOUND; DATA_DAMAGED when the file cannot be read or its bytes have changed on disk.
  */
 export async function readBlob(data: string, digest: string): Promise<Buffer> {
   const path = blobPath(data, digest)
+  const action = `Cannot read blob "${digest}"`
+  const file = relative(data, path)
   const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') throw new BerthError('BLOB_NOT_FOUND', `Cannot read blob "${digest}": there is no "${path}"`)
-    throw error
+    if (error.code === 'ENOENT') throw new BerthError('BLOB_NOT_FOUND', `${action}: there is no "${file}" in the data folder`)
+    throw new BerthError('DATA_DAMAGED', `${action}: "${file}" in the data folder cannot be read (${error.code})`, { cause: error })
   })
   const actual = await digestOf(bytes)
   if (actual === digest) return bytes
-  throw new BerthError('DATA_DAMAGED', `Cannot read blob "${digest}": the bytes of "${path}" have the digest ${actual}`)
+  throw new BerthError('DATA_DAMAGED', `${action}: the bytes of "${file}" in the data folder have the digest ${actual}`)
 }
