@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdirSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import { temporaryFolder } from '../store/fixtures/folder.ts'
 import { openStore } from '../store/sqlite.ts'
 import type { FromKeeper } from '../wire/messages.ts'
-import { databasePath } from '../wire/paths.ts'
+import { databasePath, tablePath } from '../wire/paths.ts'
 import { roleCommand } from '../wire/roles.ts'
 
 /** A real keeper process, and the first thing it says. */
@@ -44,6 +45,13 @@ test('a keeper ends when its supervisor is gone', async t => {
   const { child, exit } = await spawnKeeper(t, temporaryFolder(t))
   child.disconnect()
   assert.equal(await exit(), 1)
+})
+
+test('a keeper that cannot save the scene table starts all the same', async t => {
+  const data = temporaryFolder(t)
+  mkdirSync(tablePath(data))
+  const { first } = await spawnKeeper(t, data)
+  assert.equal(first.type, 'ready', JSON.stringify(first))
 })
 
 test('a keeper refuses a data folder of a newer format and a port in use, says why, and exits 1', async t => {

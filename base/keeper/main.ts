@@ -87,7 +87,8 @@ export async function startKeeper(
   await blobs.sweep()
   await ensureAdminToken(data, registry, log)
   const table = registry.buildTable()
-  await saveTable(data, table)
+  // As after a commit: on a disk that is full, a keeper that shows it and lets the cells have their tables is worth more than none.
+  await saveTable(data, table).catch((error: unknown) => log.error({ err: error }, 'the scene table could not be saved'))
   const cells = await listenForCells(keeperSocketPath(data), table, log)
   const vitals = new Vitals(registry, cells)
   const control = new Control({ data, registry, blobs, cells, trials, log })
