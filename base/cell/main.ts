@@ -69,6 +69,9 @@ class Cell {
     this.#stacks = new Stacks(digest => readBlob(options.data, digest))
     this.#slots = new Slots({
       readBundle: digest => this.#readBundle(digest),
+      services: {},
+      callService: service =>
+        Promise.reject(new BerthError('SERVICE_NOT_FOUND', `Cannot call service "${service}": this base offers none`)),
       callScene: (scene, input, caller) => serveCall(this.#table, this.#slots, scene, input, caller),
       onLog: (plan, requestId, lines) => this.#logModule(plan, requestId, lines),
       onKilled: (plan, reason) => this.#onKilled(plan, reason),
