@@ -34,7 +34,7 @@ const isolateFlags = ['--no-turboshaft-loop-unrolling']
 
 function permissionFlags(role: Role, data: string, entry: string): string[] {
   const packages = join(root, 'node_modules')
-  const code = [join(root, 'package.json'), dirname(mainEntry), dirname(entry), join(root, 'sdk'), packages]
+  const code = [join(root, 'package.json'), dirname(mainEntry), dirname(entry), packages]
   // A wildcard, because Node takes a folder that is not there yet for a file.
   const state = role === 'cell' ? [join(blobsPath(data), '*'), tablePath(data)] : []
   const readable = new Set([...code, ...(existsSync(packages) ? [realpathSync(packages)] : []), ...state])
