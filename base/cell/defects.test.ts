@@ -12,6 +12,7 @@ import { Stacks } from './stacks.ts'
 async function ask(t: TestContext, serve: SceneHandlers['serve']): Promise<{ code: string; status: number; counted: string[] }> {
   const counted: string[] = []
   const server = createSceneServer(1024, {
+    checkCell: () => undefined,
     serve,
     explain: async () => ({}),
     count: (_progress, code) => counted.push(code),

@@ -8,6 +8,11 @@ import { isRequestId } from '../wire/headers.ts'
 import type { Answer, Progress, SceneRequest } from './serve.ts'
 
 export interface SceneHandlers {
+  /**
+   * Asked before the body of a request to the scene is read.
+   * @throws SCENE_OVERLOADED when the cell has too much to do
+   */
+  checkCell(scene: string): void
   /** Answers a scene request. Rejects with a BerthError. */
   serve(request: SceneRequest, progress: Progress): Promise<Answer>
   /** Members for the problem document and the log line of a failure, such as a mapped stack for those who may see it. */
@@ -75,7 +80,7 @@ function onScene(
   handlers: SceneHandlers,
   ids: () => string,
 ): void {
-  const progress: Progress = { decision: undefined, token: undefined }
+  const progress: Progress = { decision: undefined, token: undefined, scene: undefined }
   const request = { scene, requestId: requestId(req, ids), body: '', header: (name: string) => headerOf(req, name) }
   let arrivedAt = performance.now()
   const fail = (thrown: unknown): Promise<void> =>
@@ -84,7 +89,7 @@ function onScene(
       if (res.headersSent) res.destroy()
       else await failScene(res, toBerthError(defect), request, progress, handlers, arrivedAt)
     })
-  const fault = faultInHead(req, res, bodyLimitBytes)
+  const fault = faultInHead(req, res, bodyLimitBytes) ?? refusal(() => handlers.checkCell(scene))
   if (fault !== undefined) {
     discardBody(req, res, bodyLimitBytes)
     fail(fault)
@@ -105,6 +110,15 @@ function onScene(
     })
     answered.catch(fail)
   })
+}
+
+function refusal(check: () => void): BerthError | undefined {
+  try {
+    check()
+    return undefined
+  } catch (error) {
+    return toBerthError(error)
+  }
 }
 
 /** What is wrong with the head of a scene request, before any of its body is read. */

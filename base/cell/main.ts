@@ -10,10 +10,11 @@ import { type CompiledTable, compileTable, holds } from '../traffic/scene.ts'
 import { emptyTable, type SceneTable, type SlotPlan } from '../traffic/table.ts'
 import { readBlob } from '../wire/blobs.ts'
 import type { FromCell, KeeperToCell, SceneFailure, ToCell } from '../wire/messages.ts'
+import { Admission } from './admission.ts'
 import { createSceneServer } from './http.ts'
 import { type KeeperLink, linkKeeper, readSavedTable } from './keeper-link.ts'
 import { Metrics } from './metrics.ts'
-import { NO_TABLE, type Progress, type SceneRequest, serve, serveCall } from './serve.ts'
+import { NO_TABLE, type Progress, type SceneRequest, type Serving, serve, serveCall } from './serve.ts'
 import { ModuleError } from './slot.ts'
 import { Slots } from './slots.ts'
 import { Stacks } from './stacks.ts'
@@ -46,6 +47,8 @@ class Cell {
   readonly #ordinal: number
   readonly #log: Logger
   readonly #slots: Slots
+  readonly #admission: Admission
+  readonly #serving: Serving
   readonly #metrics: Metrics
   readonly #stacks: Stacks
   readonly #server: HttpServer
@@ -72,19 +75,28 @@ class Cell {
       services: {},
       callService: service =>
         Promise.reject(new BerthError('SERVICE_NOT_FOUND', `Cannot call service "${service}": this base offers none`)),
-      callScene: (scene, input, caller) => serveCall(this.#table, this.#slots, scene, input, caller),
+      callScene: (scene, input, caller) => serveCall(this.#table, this.#serving, scene, input, caller),
       onLog: (plan, requestId, lines) => this.#logModule(plan, requestId, lines),
       onKilled: (plan, reason) => this.#onKilled(plan, reason),
       onDoomed: reason => this.#onDoomed(reason),
     })
+    this.#admission = new Admission({
+      cell: ordinal,
+      cells: options.cells,
+      peek: plan => this.#slots.peek(plan),
+      onBreaker: (scene, version, state) => this.#log[state === 'open' ? 'warn' : 'info']({ scene, version, state }, 'breaker changed'),
+    })
+    this.#serving = { slots: this.#slots, admission: this.#admission }
     this.#metrics = new Metrics(ordinal, {
       slots: () => this.#slots.count,
       inFlight: () => this.#slots.pending,
       connections: () => this.#sockets.size,
       revision: () => this.#table.revision,
+      breakers: () => this.#admission.breakers(),
     })
     this.#server = createSceneServer(options.bodyLimitBytes, {
-      serve: (request, progress) => serve(this.#table, this.#slots, request, progress),
+      checkCell: scene => this.#admission.checkCell(this.#table.scenes.get(scene)?.limits.priority ?? limits.scenePriority),
+      serve: (request, progress) => serve(this.#table, this.#serving, request, progress),
       explain: (error, request, progress) => this.#explain(error, request, progress),
       count: (progress, code, seconds) => this.#count(progress, code, seconds),
       checkReady: () => this.#checkReady(),
@@ -117,8 +129,10 @@ class Cell {
   }
 
   onSupervisor(message: ToCell): void {
-    if (message.type === 'share') this.#share = message
-    else if (message.type === 'retire') this.#retire()
+    if (message.type === 'share') {
+      this.#share = message
+      this.#admission.share(message.cells)
+    } else if (message.type === 'retire') this.#retire()
   }
 
   // ── scene tables ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -161,6 +175,7 @@ class Cell {
     this.#failures = loaded.flatMap(failure => failure ?? [])
     this.#slots.retain(new Set(baselines.map(plan => plan.key)))
     this.#forgetBundles(baselines)
+    this.#admission.retain(compiled)
     for (const failure of this.#failures) this.#log.error(failure, 'baseline cannot answer')
   }
 
@@ -199,8 +214,8 @@ class Cell {
 
   // ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #count({ decision }: Progress, code: string, seconds: number): void {
-    if (decision === undefined) this.#metrics.countRefused(code)
+  #count({ decision, scene }: Progress, code: string, seconds: number): void {
+    if (decision === undefined) this.#metrics.countRefused(code, scene)
     else this.#metrics.count(decision.plan.scene, decision.plan.version, code, seconds)
   }
 

@@ -1,5 +1,9 @@
 /** What a cell counts. The keeper collects it from every cell and serves it to Prometheus; the label `cell` keeps their series apart. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type MetricObjectWithValues, type MetricValue, Registry } from 'prom-client'
+import type { BreakerState } from '../traffic/admission.ts'
+
+/** What the gauge says of a breaker. */
+const BREAKER_VALUES: Readonly<Record<BreakerState, number>> = { closed: 0, halfOpen: 1, open: 2 }
 
 /** Seconds, denser where algorithms live: from half a millisecond to ten seconds. */
 const LATENCY_BUCKETS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
@@ -9,6 +13,7 @@ export interface CellGauges {
   inFlight(): number
   connections(): number
   revision(): number
+  breakers(): Iterable<{ readonly scene: string; readonly version: string; readonly state: BreakerState }>
 }
 
 /** The counters of one version, looked up once and kept: labels are hashed here and not per request. */
@@ -24,7 +29,8 @@ export class Metrics {
   readonly #durations: Histogram<'scene' | 'version'>
   readonly #kills: Counter<'scene' | 'version'>
   readonly #versions = new Map<string, VersionCounters & { readonly scene: string; readonly version: string }>()
-  readonly #refused = new Map<string, number>()
+  /** By code, and by scene within it. */
+  readonly #refused = new Map<string, Map<string, number>>()
 
   constructor(cell: number, gauges: CellGauges) {
     const registers = [this.#registry]
@@ -32,7 +38,7 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry })
     this.#requests = new Counter({
       name: 'berth_requests_total',
-      help: 'Scene requests by outcome: code is OK or an error code; scene and version are empty when the request did not get that far',
+      help: 'Scene requests by outcome: code is OK or an error code; scene and version are each empty when the request did not get that far',
       labelNames: ['scene', 'version', 'code'],
       registers,
       collect: () => this.#flush(),
@@ -58,6 +64,16 @@ export class Metrics {
     gauge('berth_requests_in_flight', 'Requests in slots, waiting ones included', gauges.inFlight)
     gauge('berth_connections', 'Open connections on the scene port', gauges.connections)
     gauge('berth_table_revision', 'Revision of the scene table in force', gauges.revision)
+    new Gauge({
+      name: 'berth_breaker_state',
+      help: 'Circuit breaker of a version that has had requests: 0 closed, 1 half open, 2 open',
+      labelNames: ['scene', 'version'],
+      registers,
+      collect() {
+        this.reset()
+        for (const { scene, version, state } of gauges.breakers()) this.set({ scene, version }, BREAKER_VALUES[state])
+      },
+    })
   }
 
   /**
@@ -71,9 +87,11 @@ export class Metrics {
     else counters.errors.set(code, (counters.errors.get(code) ?? 0) + 1)
   }
 
-  /** Counts a request that never got to a version: its scene may be anything a caller typed, so it is not a label. */
-  countRefused(code: string): void {
-    this.#refused.set(code, (this.#refused.get(code) ?? 0) + 1)
+  /** Counts a request that never got to a version. What a caller typed is no label: `scene` is given only when there is such a scene. */
+  countRefused(code: string, scene = ''): void {
+    const scenes = this.#refused.get(code) ?? new Map<string, number>()
+    this.#refused.set(code, scenes)
+    scenes.set(scene, (scenes.get(scene) ?? 0) + 1)
   }
 
   countKill(scene: string, version: string): void {
@@ -103,7 +121,9 @@ export class Metrics {
       for (const [code, count] of counters.errors) this.#requests.inc({ scene, version, code }, count)
       counters.errors.clear()
     }
-    for (const [code, count] of this.#refused) this.#requests.inc({ scene: '', version: '', code }, count)
+    for (const [code, scenes] of this.#refused) {
+      for (const [scene, count] of scenes) this.#requests.inc({ scene, version: '', code }, count)
+    }
     this.#refused.clear()
   }
 }

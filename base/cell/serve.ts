@@ -3,20 +3,23 @@
  *
  *   scene table ── 404 SCENE_NOT_FOUND · 503 BASE_NOT_READY
  *   caller allowed? ── 401 UNAUTHENTICATED · 403 FORBIDDEN
+ *   admission ── 503 SCENE_OVERLOADED · 429 RATE_LIMITED
  *   unit ── 400 UNIT_TOO_LONG · UNIT_INVALID · BODY_MALFORMED
  *   decide ── 404 VERSION_NOT_FOUND · SCENE_WITHOUT_BASELINE
+ *   breaker ── 503 BREAKER_OPEN
  *   slot ── 503 SLOT_UNAVAILABLE · SCENE_OVERLOADED · MODULE_KILLED · 504 DEADLINE_EXCEEDED · 500 MODULE_THREW · RESULT_… · 400 BODY_MALFORMED
  *   answer
  */
 import { createHash } from 'node:crypto'
-import { BerthError, messageOf } from '../kernel/errors.ts'
+import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { type Because, type Decision, decide } from '../traffic/decide.ts'
 import { atPath, type CompiledTable, holds, type Scene } from '../traffic/scene.ts'
 import type { Right } from '../traffic/schema.ts'
 import type { TokenEntry } from '../traffic/table.ts'
 import { bearerToken } from '../wire/headers.ts'
-import type { SlotCall } from './slot.ts'
+import type { Admission, Permit } from './admission.ts'
+import type { Slot, SlotCall } from './slot.ts'
 import type { Slots } from './slots.ts'
 
 /** A scene request with its headers read and its body whole. */
@@ -38,6 +41,14 @@ export interface Answer {
 export interface Progress {
   decision: Decision | undefined
   token: TokenEntry | undefined
+  /** Id of the scene, once it is known that there is one. */
+  scene: string | undefined
+}
+
+/** What every request is served with. */
+export interface Serving {
+  readonly slots: Slots
+  readonly admission: Admission
 }
 
 /** What every scene is answered by a cell that has found neither the keeper nor a table that it saved. */
@@ -47,32 +58,49 @@ export const NO_TABLE = 'Cannot serve any scene: the cell has no scene table yet
  * Answers one request against one snapshot of the scene table.
  * @throws BerthError for every exit; `progress` says how far it got.
  */
-export async function serve(table: CompiledTable, slots: Slots, request: SceneRequest, progress: Progress): Promise<Answer> {
+export async function serve(table: CompiledTable, serving: Serving, request: SceneRequest, progress: Progress): Promise<Answer> {
   const arrivedAt = performance.now()
   const scene = findScene(table, request.scene)
+  progress.scene = scene.id
   const pin = request.header('x-scene-version')
   progress.token = authorise(table, scene, pin, request.header('authorization'))
-  const unit = readUnit(scene, request)
-  const decision = decide(scene, { pin })
-  progress.decision = decision
-  const json = await runInSlot(slots, scene, decision, {
-    requestId: request.requestId,
-    body: request.body,
-    unit,
-    deadlineAt: arrivedAt + scene.deadlineMs,
-    cpuMs: scene.cpuMs,
-    params: scene.params,
-    chain: [scene.id],
+  return within(serving.admission, scene, async permit => {
+    const unit = readUnit(scene, request)
+    const decision = decide(scene, { pin })
+    progress.decision = decision
+    permit.pass(decision)
+    const json = await runInSlot(serving.slots, permit, scene, decision, {
+      requestId: request.requestId,
+      body: request.body,
+      unit,
+      deadlineAt: arrivedAt + scene.deadlineMs,
+      cpuMs: scene.cpuMs,
+      params: scene.params,
+      chain: [scene.id],
+    })
+    return { json, version: decision.plan.version, because: decision.because }
   })
-  return { json, version: decision.plan.version, because: decision.because }
+}
+
+/** Does `work` with a place among the requests of the scene, and gives the place back. */
+async function within<T>(admission: Admission, scene: Scene, work: (permit: Permit) => Promise<T>): Promise<T> {
+  const permit = admission.admit(scene)
+  try {
+    const done = await work(permit)
+    permit.leave(undefined)
+    return done
+  } catch (error) {
+    permit.leave(toBerthError(error))
+    throw error
+  }
 }
 
 /**
  * A `ctx.call` from inside a slot: no network, and no token, since `access` is about who comes from outside. The callee sees the caller's unit and request id, and has what is left
- * of the caller's deadline.
+ * of the caller's deadline. The limits of the callee hold for it like for anyone.
  * @throws BerthError also `CALL_CYCLE` and `CALL_TOO_DEEP`
  */
-export async function serveCall(table: CompiledTable, slots: Slots, sceneId: string, input: string, caller: SlotCall): Promise<string> {
+export async function serveCall(table: CompiledTable, serving: Serving, sceneId: string, input: string, caller: SlotCall): Promise<string> {
   const chain = [...caller.chain, sceneId]
   const path = chain.join(' → ')
   if (caller.chain.includes(sceneId))
@@ -84,7 +112,12 @@ export async function serveCall(table: CompiledTable, slots: Slots, sceneId: str
   const deadlineAt = Math.min(caller.deadlineAt, performance.now() + scene.deadlineMs)
   const { requestId, unit } = caller
   const { cpuMs, params } = scene
-  return runInSlot(slots, scene, decide(scene, { pin: undefined }), { requestId, body: input, unit, deadlineAt, cpuMs, params, chain })
+  const call = { requestId, body: input, unit, deadlineAt, cpuMs, params, chain }
+  return within(serving.admission, scene, async permit => {
+    const decision = decide(scene, { pin: undefined })
+    permit.pass(decision)
+    return runInSlot(serving.slots, permit, scene, decision, call)
+  })
 }
 
 function findScene(table: CompiledTable, id: string): Scene {
@@ -95,16 +128,17 @@ function findScene(table: CompiledTable, id: string): Scene {
   throw new BerthError('SCENE_NOT_FOUND', `Cannot serve scene "${id.slice(0, 128)}": no such scene`)
 }
 
-function runInSlot(slots: Slots, scene: Scene, { plan }: Decision, call: SlotCall): Promise<string> {
+async function runInSlot(slots: Slots, permit: Permit, scene: Scene, { plan }: Decision, call: SlotCall): Promise<string> {
+  const into = (slot: Slot) => {
+    permit.use(slot, call.deadlineAt)
+    return slot.call(call)
+  }
   const slot = slots.peek(plan)
-  if (slot !== undefined) return slot.call(call)
-  const load = slots.ensure(plan).then(
-    loaded => loaded.call(call),
-    (error: unknown) => {
-      const message = `Cannot load version "${plan.version}" of scene "${scene.id}": ${messageOf(error)}`
-      throw new BerthError('SLOT_UNAVAILABLE', message, { retryAfterSeconds: 1, cause: error })
-    },
-  )
+  if (slot !== undefined) return into(slot)
+  const load = slots.ensure(plan).then(into, (error: unknown) => {
+    const message = `Cannot load version "${plan.version}" of scene "${scene.id}": ${messageOf(error)}`
+    throw new BerthError('SLOT_UNAVAILABLE', message, { retryAfterSeconds: 1, cause: error })
+  })
   return withDeadline(load, call.deadlineAt, scene.id)
 }
 

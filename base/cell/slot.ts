@@ -246,6 +246,18 @@ export class Slot {
     return sum
   }
 
+  /** Nanoseconds of CPU that the isolate has used since it was made; it stays what it was when the isolate has ended. */
+  get cpuNs(): bigint {
+    return this.#isolate.isDisposed ? this.#cpuNs : this.#isolate.cpuTime
+  }
+
+  /** Milliseconds of CPU that the requests which wait for the isolate's thread are expected to use. */
+  get backlogMs(): number {
+    let requests = this.#queue.length
+    for (const turn of this.#turns) requests += turn.length
+    return requests * this.#costMs
+  }
+
   /**
    * Runs one request. Any number may be under way; they share the isolate's thread.
    * @returns the answer as JSON
@@ -471,7 +483,9 @@ export class Slot {
     this.#deaf = undefined
     for (const timer of this.#timers) clearTimeout(timer)
     this.#timers.clear()
-    if (!this.#isolate.isDisposed) this.#isolate.dispose()
+    if (this.#isolate.isDisposed) return
+    this.#cpuNs = this.#isolate.cpuTime
+    this.#isolate.dispose()
   }
 
   #killedError(reason: string): BerthError {

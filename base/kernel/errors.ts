@@ -89,8 +89,20 @@ const table = {
   SCENE_OVERLOADED: {
     status: 503,
     blame: 'load',
-    title: 'The scene has as many requests under way as it may',
+    title: 'The scene or its cell has as much under way as it may',
     fix: 'Try again after the seconds that Retry-After says.',
+  },
+  RATE_LIMITED: {
+    status: 429,
+    blame: 'load',
+    title: 'The scene has had as many requests as its rate allows',
+    fix: 'Try again after the seconds that Retry-After says, or have the scene given a higher traffic.rateLimit.',
+  },
+  BREAKER_OPEN: {
+    status: 503,
+    blame: 'module',
+    title: 'The version has failed so often that it is left alone for a while',
+    fix: 'Try again after the seconds that Retry-After says; the author mends what the log of the cell says, or goes back to another version.',
   },
   BASE_DRAINING: {
     status: 503,

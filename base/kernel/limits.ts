@@ -19,6 +19,11 @@ export const limits = {
   /** Bytes of a module bundle and of its source map. */
   bundleBytesMax: 16 * MB,
   sourceMapBytesMax: 64 * MB,
+  /** Requests of a scene under way in the whole base, and its priority from 0 to 100, when it does not say. */
+  sceneConcurrency: 256,
+  scenePriority: 50,
+  /** Requests under way in one cell; it refuses scenes of low priority at half of that. */
+  cellPendingMax: 2048,
   /** Requests in one slot, waiting included. */
   slotPendingMax: 512,
   /** Scenes that may be under way in one chain of `ctx.call`. */

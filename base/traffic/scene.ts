@@ -1,5 +1,7 @@
 /** The scene table, compiled for serving: every lookup of the request path is one map access. */
-import type { Right, SceneDefinition } from './schema.ts'
+import { limits } from '../kernel/limits.ts'
+import type { BreakerRules } from './admission.ts'
+import { breakerDefaults, type Right, type SceneDefinition } from './schema.ts'
 import { type SceneTable, type SlotPlan, slotPlan, type TokenEntry } from './table.ts'
 
 export interface CompiledTable {
@@ -15,6 +17,7 @@ export interface Scene {
   readonly deadlineMs: number
   /** Milliseconds of CPU that a request may use in one go. */
   readonly cpuMs: number
+  readonly limits: SceneLimits
   readonly unitHeader: string
   /** Unescaped members of the JSON pointer to the unit id; undefined when the scene has none. */
   readonly unitPath: readonly string[] | undefined
@@ -22,6 +25,17 @@ export interface Scene {
   readonly params: string
   readonly baseline: SlotPlan | undefined
   readonly versions: ReadonlyMap<string, SlotPlan>
+}
+
+/** What the whole base lets in of a scene. */
+export interface SceneLimits {
+  readonly maxConcurrency: number
+  readonly rate: { readonly rps: number; readonly burst: number } | undefined
+  /** Cores. */
+  readonly cpu: number | undefined
+  /** 0 to 100. */
+  readonly priority: number
+  readonly breaker: BreakerRules | undefined
 }
 
 export function compileTable(table: SceneTable): CompiledTable {
@@ -40,11 +54,22 @@ function compileScene({ definition, versions, baseline }: SceneTable['scenes'][n
     definition,
     deadlineMs,
     cpuMs: cpuMs ?? deadlineMs / 4,
+    limits: compileLimits(definition.traffic),
     unitHeader: unit.header,
     unitPath: unit.pointer === undefined ? undefined : pointerPath(unit.pointer),
     params: JSON.stringify(definition.params),
     baseline: baseline === null ? undefined : plans.get(baseline),
     versions: plans,
+  }
+}
+
+function compileLimits({ maxConcurrency, rateLimit, spec, priority, breaker = breakerDefaults }: SceneDefinition['traffic']): SceneLimits {
+  return {
+    maxConcurrency: maxConcurrency ?? limits.sceneConcurrency,
+    rate: rateLimit && { rps: rateLimit.rps, burst: rateLimit.burst ?? Math.max(1, Math.ceil(rateLimit.rps)) },
+    cpu: spec.cpu,
+    priority: priority ?? limits.scenePriority,
+    breaker: breaker.enabled ? breaker : undefined,
   }
 }
 

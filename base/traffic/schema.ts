@@ -2,6 +2,8 @@
  * The one schema of modules, scenes and versions. Types, validation, OpenAPI and editor completion all derive from it.
  */
 import Type, { type Static } from 'typebox'
+import Value from 'typebox/value'
+import { limits } from '../kernel/limits.ts'
 
 const closed = { additionalProperties: false } as const
 
@@ -61,6 +63,38 @@ const JsonPointer = Type.String({
   description: 'a JSON pointer into the body, such as /user/id',
 })
 
+const Breaker = Type.Object(
+  {
+    enabled: Type.Boolean({ default: true }),
+    failureRatio: Type.Number({
+      exclusiveMinimum: 0,
+      maximum: 1,
+      default: 0.5,
+      description: 'opens when this part of the requests in the window failed, each in a way its module is to blame for',
+    }),
+    minRequests: Type.Integer({ minimum: 1, maximum: 1_000_000, default: 100, description: 'fewer in the window of a cell prove nothing' }),
+    windowMs: Type.Integer({ minimum: 100, maximum: 600_000, default: 10_000, description: 'how far back it looks' }),
+    openMs: Type.Integer({
+      minimum: 10,
+      maximum: 600_000,
+      default: 5000,
+      description: 'how long it refuses before it tries the version again',
+    }),
+    probes: Type.Integer({
+      minimum: 1,
+      maximum: 1000,
+      default: 3,
+      description: 'requests at a time that try it, and how many in a row have to succeed',
+    }),
+  },
+  {
+    ...closed,
+    description: 'per version and cell: refuses with BREAKER_OPEN while the version mostly fails; pinned requests are let through',
+  },
+)
+/** What holds when a scene does not say. */
+export const breakerDefaults: Static<typeof Breaker> = Value.Create(Breaker)
+
 const Traffic = Type.Object(
   {
     unit: Type.Object(
@@ -86,10 +120,46 @@ const Traffic = Type.Object(
         description: 'milliseconds of CPU a request may use in one go; a quarter of the deadline if not given',
       }),
     ),
+    maxConcurrency: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 100_000,
+        description: `requests under way at once in the whole base; more are answered SCENE_OVERLOADED; ${limits.sceneConcurrency} if not given`,
+      }),
+    ),
+    rateLimit: Type.Optional(
+      Type.Object(
+        {
+          rps: Type.Number({ minimum: 0.01, maximum: 10_000_000, description: 'requests a second, in the long run' }),
+          burst: Type.Optional(
+            Type.Integer({ minimum: 1, maximum: 10_000_000, description: "requests at once after a pause; a second's worth if not given" }),
+          ),
+        },
+        { ...closed, description: 'what the whole base lets in; more is answered RATE_LIMITED' },
+      ),
+    ),
     spec: Type.Object(
-      { memoryMB: Type.Integer({ minimum: 16, maximum: 2048, default: 128, description: 'heap limit of a slot of this scene' }) },
+      {
+        memoryMB: Type.Integer({ minimum: 16, maximum: 2048, default: 128, description: 'heap limit of a slot of this scene' }),
+        cpu: Type.Optional(
+          Type.Number({
+            minimum: 0.01,
+            maximum: 1024,
+            description:
+              'cores that the scene may use up in the whole base, measured by the second; over it requests are answered SCENE_OVERLOADED',
+          }),
+        ),
+      },
       { ...closed, default: {} },
     ),
+    priority: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 100,
+        description: `when a cell has too much to do, scenes of lower priority are refused first; ${limits.scenePriority} if not given`,
+      }),
+    ),
+    breaker: Type.Optional(Breaker),
   },
   { ...closed, default: {} },
 )
