@@ -58,7 +58,8 @@ function program(onStart: OnStart): Command {
   const start = base.command('start').description('start a base and serve until a signal stops it').addHelpText('after', startExamples)
   withOptions(start).action(async (flags: Flags) => {
     const options = optionsFrom(flags)
-    await onStart(await startBase(options), options)
+    const base = await startBase(options)
+    await Promise.all([base.ready, onStart(base, options)])
   })
   const status = base.command('status').description('print the state of a running base').option('--json', 'print one JSON document')
   withOptions(status, ['controlPort', 'controlHost', 'data']).action(async (flags: Flags) =>

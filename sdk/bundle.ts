@@ -95,6 +95,11 @@ const fields: readonly Field[] = [
   { path: 'main', schema: Type.Optional(Type.String({ minLength: 1 })), must: 'be the path of the entry file, such as index.ts' },
   { path: 'berth', schema: Type.Record(Type.String(), Type.Unknown()), must: 'be an object such as { "stages": ["rank"] }' },
   { path: 'berth.stages', schema: ModuleManifest.properties.stages, must: 'list the exports that are stages, such as ["rank"]' },
+  {
+    path: 'berth.services',
+    schema: Type.Optional(ModuleManifest.properties.services),
+    must: 'list the base services that the module uses, such as ["features"]',
+  },
 ]
 
 async function readPackage(place: Place): Promise<{ manifest: BundleManifest; entry: string }> {
@@ -106,7 +111,13 @@ async function readPackage(place: Place): Promise<{ manifest: BundleManifest; en
     throw invalid(place, `"berth" has unknown members: ${unknown.join(', ')}`, `"berth" may have: ${[...berthMembers].join(', ')}.`)
   const description = berth.description ?? contents.description
   return {
-    manifest: { name, version, stages: berth.stages, ...(description === undefined ? {} : { description }) },
+    manifest: {
+      name,
+      version,
+      stages: berth.stages,
+      ...(description !== undefined && { description }),
+      ...(berth.services && { services: berth.services }),
+    },
     entry: await findEntry(place, main),
   }
 }
@@ -117,10 +128,10 @@ interface PackageJson {
   readonly description?: string
   readonly main?: string
   /** `description` here stands before that of the package. */
-  readonly berth: { readonly stages: string[]; readonly description?: string }
+  readonly berth: { readonly stages: string[]; readonly description?: string; readonly services?: string[] }
 }
 
-const berthMembers: ReadonlySet<string> = new Set(['stages', 'description'])
+const berthMembers: ReadonlySet<string> = new Set(['stages', 'description', 'services'])
 
 async function readJson(place: Place): Promise<unknown> {
   const text = await readFile(join(place.folder, 'package.json'), 'utf8').catch(error => {

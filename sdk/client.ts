@@ -36,6 +36,8 @@ export interface NewVersion {
   readonly from?: string
   /** Resolves every range of the group again. */
   readonly resolve?: boolean
+  /** Takes a version that has exactly this lock instead of making another. */
+  readonly reuse?: boolean
   readonly label?: string
   readonly as?: 'baseline'
   readonly reason?: string
@@ -57,6 +59,10 @@ export interface AppliedCells {
 }
 
 export interface VersionChange {
+  /** False when it was there already. */
+  readonly created: boolean
+  /** Whether this made it the baseline. */
+  readonly switched: boolean
   readonly version: VersionRecord
   readonly lock: Lock
   /** Of the scene, afterwards. */

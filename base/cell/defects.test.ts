@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { BerthError } from '../kernel/errors.ts'
 import { createSceneServer, type SceneHandlers } from './http.ts'
-import { ModuleError } from './slot.ts'
+import { ModuleError } from './module-error.ts'
 import { Stacks } from './stacks.ts'
 
 /** The code of a scene port's answer, and the outcomes that it counted. */
@@ -42,7 +42,7 @@ test('a failure that JSON cannot hold is told as a defect', async t => {
 })
 
 test('an answer that is no text is told as a defect', async t => {
-  assert.deepEqual(await ask(t, async () => ({ json: JSON.parse('5'), version: 'v1', because: 'baseline' })), internal)
+  assert.deepEqual(await ask(t, async () => ({ json: JSON.parse('5'), version: 'v1', because: 'baseline', degraded: undefined })), internal)
 })
 
 test('a stack is cut off before it is taken apart, however long a module made it', async () => {

@@ -38,16 +38,19 @@ export function createSceneServer(bodyLimitBytes: number, handlers: SceneHandler
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveMs,
     noDelay: true,
+    connectionsCheckingInterval: 2000,
   }
   const onRequest = (req: IncomingMessage, res: ServerResponse) => route(req, res, bodyLimitBytes, handlers, ids)
   const server = createServer(options, onRequest)
+  // A client that stops reading, or stops in the middle of a request, does not hold its answer in memory for ever.
+  server.timeout = limits.keepAliveMs + limits.headersTimeoutMs
   server.on('checkContinue', onRequest)
   server.on('clientError', answerClientError)
   return server
 }
 
 function route(req: IncomingMessage, res: ServerResponse, bodyLimitBytes: number, handlers: SceneHandlers, ids: () => string): void {
-  const url = req.url ?? '/'
+  const url = originForm(req.url ?? '/')
   const query = url.indexOf('?')
   const path = query < 0 ? url : url.slice(0, query)
   if (handlers.shouldClose()) res.setHeader('connection', 'close')
@@ -55,6 +58,11 @@ function route(req: IncomingMessage, res: ServerResponse, bodyLimitBytes: number
   else if (path === '/healthz') onProbe(req, res, () => undefined)
   else if (path === '/readyz') onProbe(req, res, handlers.checkReady)
   else answerError(res, new BerthError('ROUTE_NOT_FOUND', `Cannot find ${path.slice(0, 128)}`))
+}
+
+/** A proxy may send the whole URL (RFC 9112, 3.2.2). */
+function originForm(url: string): string {
+  return url.startsWith('http://') ? url.slice(Math.max(url.indexOf('/', 'http://'.length), 0)) : url
 }
 
 function onProbe(req: IncomingMessage, res: ServerResponse, check: () => void): void {
@@ -217,6 +225,7 @@ function answerScene(res: ServerResponse, id: string, answer: Answer, ms: number
     id,
     'server-timing',
     `scene;dur=${ms.toFixed(3)}`,
+    ...(answer.degraded === undefined ? [] : ['x-scene-degraded', answer.degraded]),
   ])
   res.end(answer.json)
 }

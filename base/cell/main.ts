@@ -7,15 +7,16 @@ import { limits } from '../kernel/limits.ts'
 import { createLog, type Logger } from '../kernel/log.ts'
 import type { Options } from '../kernel/options.ts'
 import { type CompiledTable, compileTable, holds } from '../traffic/scene.ts'
-import { emptyTable, type SceneTable, type SlotPlan } from '../traffic/table.ts'
+import { emptyTable, lockedModules, lockedServices, type SceneTable, type SlotPlan } from '../traffic/table.ts'
 import { readBlob } from '../wire/blobs.ts'
 import type { FromCell, KeeperToCell, SceneFailure, ToCell } from '../wire/messages.ts'
 import { Admission } from './admission.ts'
 import { createSceneServer } from './http.ts'
 import { type KeeperLink, linkKeeper, readSavedTable } from './keeper-link.ts'
 import { Metrics } from './metrics.ts'
+import { ModuleError } from './module-error.ts'
 import { NO_TABLE, type Progress, type SceneRequest, type Serving, serve, serveCall } from './serve.ts'
-import { ModuleError } from './slot.ts'
+import { Services } from './services.ts'
 import { Slots } from './slots.ts'
 import { Stacks } from './stacks.ts'
 
@@ -46,6 +47,7 @@ class Cell {
   readonly #options: Options
   readonly #ordinal: number
   readonly #log: Logger
+  readonly #services: Services
   readonly #slots: Slots
   readonly #admission: Admission
   readonly #serving: Serving
@@ -70,15 +72,21 @@ class Cell {
     this.#ordinal = ordinal
     this.#log = createLog(`cell-${ordinal}`, options.logLevel)
     this.#stacks = new Stacks(digest => readBlob(options.data, digest))
+    this.#services = new Services({
+      data: options.data,
+      log: (service, level, message, fields) => this.#log[level]({ ...fields, service }, message),
+      count: (service, method, code, seconds) => this.#metrics.countService(service, method, code, seconds),
+      onFailed: (service, method, error) => this.#logService(service, method, error),
+    })
     this.#slots = new Slots({
       readBundle: digest => this.#readBundle(digest),
-      services: {},
-      callService: service =>
-        Promise.reject(new BerthError('SERVICE_NOT_FOUND', `Cannot call service "${service}": this base offers none`)),
+      servicesOf: plan => this.#services.named(lockedServices(plan.lock)),
+      callService: (service, method, args, caller) => this.#services.call(service, method, args, caller),
       callScene: (scene, input, caller) => serveCall(this.#table, this.#serving, scene, input, caller),
       onLog: (plan, requestId, lines) => this.#logModule(plan, requestId, lines),
       onKilled: (plan, reason) => this.#onKilled(plan, reason),
       onDoomed: reason => this.#onDoomed(reason),
+      onBufferFailed: error => this.#log.error({ err: error }, 'no isolate could be made ahead of need'),
     })
     this.#admission = new Admission({
       cell: ordinal,
@@ -108,8 +116,14 @@ class Cell {
     })
   }
 
-  /** Takes a table, from the keeper or the last one saved, then listens. */
+  /** Starts the services, takes a table, from the keeper or the last one saved, then listens. */
   async start(handle: unknown): Promise<void> {
+    try {
+      await this.#services.start(this.#options.services)
+    } catch (error) {
+      this.#refuse(toBerthError(error))
+      return
+    }
     const heard = new Promise<boolean>(resolve => {
       this.#onKeeperHeard = () => resolve(true)
       setTimeout(resolve, limits.keeperLookMsMax, false)
@@ -126,6 +140,12 @@ class Cell {
       tell({ type: 'ready' })
       setInterval(() => tell({ type: 'heartbeat', connections: this.#sockets.size, inFlight: this.#slots.pending }), limits.heartbeatMs)
     })
+  }
+
+  /** What an operator has to mend is said in a line, then the cell ends. */
+  #refuse({ code, message, cause }: BerthError): void {
+    this.#log.fatal({ code, err: cause }, message)
+    tell({ type: 'refused', code, message }, () => process.exit(1))
   }
 
   onSupervisor(message: ToCell): void {
@@ -208,7 +228,7 @@ class Cell {
   }
 
   #forgetBundles(kept: readonly SlotPlan[]): void {
-    const digests = new Set(kept.flatMap(plan => plan.lock.flatMap(({ modules }) => modules.map(module => module.bundle))))
+    const digests = new Set(kept.flatMap(plan => lockedModules(plan.lock).map(module => module.bundle)))
     for (const digest of this.#bundles.keys()) if (!digests.has(digest)) this.#bundles.delete(digest)
   }
 
@@ -261,6 +281,10 @@ class Cell {
     }
   }
 
+  #logService(service: string, method: string, error: unknown): void {
+    if (this.#mayLogError(`service ${service}`)) this.#log.error({ service, method, err: error }, `service failed: ${messageOf(error)}`)
+  }
+
   #checkReady(): void {
     if (this.#retiring) throw new BerthError('BASE_DRAINING', 'Cannot take new requests: the cell is retiring')
     if (this.#table.revision === 0) throw new BerthError('BASE_NOT_READY', NO_TABLE, { retryAfterSeconds: 1 })
@@ -305,13 +329,14 @@ class Cell {
     for (const socket of this.#sockets) socket.destroy()
     this.#link?.close()
     await this.#slots.close()
+    await this.#services.stop()
     process.exit(0)
   }
 }
 
-const tell = (message: FromCell): void => {
+const tell = (message: FromCell, done: () => void = () => undefined): void => {
   // Fails only when the supervisor is gone, and then this process is about to be.
-  process.send?.(message, undefined, undefined, () => undefined)
+  process.send?.(message, undefined, undefined, done)
 }
 
 function codeAndMessage(error: unknown): Pick<SceneFailure, 'code' | 'message'> {

@@ -8,6 +8,9 @@ const BREAKER_VALUES: Readonly<Record<BreakerState, number>> = { closed: 0, half
 /** Seconds, denser where algorithms live: from half a millisecond to ten seconds. */
 const LATENCY_BUCKETS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
 
+/** Seconds: a table in memory answers within microseconds, a database within milliseconds. */
+const SERVICE_BUCKETS = [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5]
+
 export interface CellGauges {
   slots(): number
   inFlight(): number
@@ -23,11 +26,22 @@ interface VersionCounters {
   readonly errors: Map<string, number>
 }
 
+interface ServiceCounters {
+  readonly service: string
+  readonly method: string
+  readonly duration: { observe(seconds: number): void }
+  /** By code, since the last collection. */
+  readonly calls: Map<string, number>
+}
+
 export class Metrics {
   readonly #registry = new Registry()
   readonly #requests: Counter<'scene' | 'version' | 'code'>
   readonly #durations: Histogram<'scene' | 'version'>
   readonly #kills: Counter<'scene' | 'version'>
+  readonly #serviceCalls: Counter<'service' | 'method' | 'code'>
+  readonly #serviceDurations: Histogram<'service' | 'method'>
+  readonly #services = new Map<string, ServiceCounters>()
   readonly #versions = new Map<string, VersionCounters & { readonly scene: string; readonly version: string }>()
   /** By code, and by scene within it. */
   readonly #refused = new Map<string, Map<string, number>>()
@@ -51,6 +65,20 @@ export class Metrics {
       registers,
     })
     this.#kills = new Counter({ name: 'berth_slot_kills_total', help: 'Slots killed', labelNames: ['scene', 'version'], registers })
+    this.#serviceCalls = new Counter({
+      name: 'berth_service_calls_total',
+      help: 'Calls of base services by outcome: code is OK or an error code',
+      labelNames: ['service', 'method', 'code'],
+      registers,
+      collect: () => this.#flushServices(),
+    })
+    this.#serviceDurations = new Histogram({
+      name: 'berth_service_call_duration_seconds',
+      help: 'From the arrival of a service call in the cell to its outcome',
+      labelNames: ['service', 'method'],
+      buckets: SERVICE_BUCKETS,
+      registers,
+    })
     const gauge = (name: string, help: string, read: () => number) =>
       new Gauge({
         name,
@@ -96,6 +124,28 @@ export class Metrics {
 
   countKill(scene: string, version: string): void {
     this.#kills.inc({ scene, version })
+  }
+
+  /**
+   * Counts one call of a base service.
+   * @param code `OK` or an error code
+   */
+  countService(service: string, method: string, code: string, seconds: number): void {
+    const key = `${service}.${method}`
+    let counters = this.#services.get(key)
+    if (counters === undefined) {
+      counters = { service, method, duration: this.#serviceDurations.labels(service, method), calls: new Map() }
+      this.#services.set(key, counters)
+    }
+    counters.duration.observe(seconds)
+    counters.calls.set(code, (counters.calls.get(code) ?? 0) + 1)
+  }
+
+  #flushServices(): void {
+    for (const { service, method, calls } of this.#services.values()) {
+      for (const [code, count] of calls) this.#serviceCalls.inc({ service, method, code }, count)
+      calls.clear()
+    }
   }
 
   collect(): Promise<MetricObjectWithValues<MetricValue<string>>[]> {

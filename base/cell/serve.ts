@@ -19,7 +19,7 @@ import type { Right } from '../traffic/schema.ts'
 import type { TokenEntry } from '../traffic/table.ts'
 import { bearerToken } from '../wire/headers.ts'
 import type { Admission, Permit } from './admission.ts'
-import type { Slot, SlotCall } from './slot.ts'
+import type { Slot, SlotAnswer, SlotCall } from './slot.ts'
 import type { Slots } from './slots.ts'
 
 /** A scene request with its headers read and its body whole. */
@@ -35,6 +35,8 @@ export interface Answer {
   readonly json: string
   readonly version: string
   readonly because: Because
+  /** Names of the stages that had no part in it, with commas between them. */
+  readonly degraded: string | undefined
 }
 
 /** How far a request got, for whoever reports its outcome. Filled in on the way. */
@@ -69,7 +71,7 @@ export async function serve(table: CompiledTable, serving: Serving, request: Sce
     const decision = decide(scene, { pin })
     progress.decision = decision
     permit.pass(decision)
-    const json = await runInSlot(serving.slots, permit, scene, decision, {
+    const { json, degraded } = await runInSlot(serving.slots, permit, scene, decision, {
       requestId: request.requestId,
       body: request.body,
       unit,
@@ -78,7 +80,7 @@ export async function serve(table: CompiledTable, serving: Serving, request: Sce
       params: scene.params,
       chain: [scene.id],
     })
-    return { json, version: decision.plan.version, because: decision.because }
+    return { json, version: decision.plan.version, because: decision.because, degraded }
   })
 }
 
@@ -106,18 +108,22 @@ export async function serveCall(table: CompiledTable, serving: Serving, sceneId:
   if (caller.chain.includes(sceneId))
     throw new BerthError('CALL_CYCLE', `Cannot call scene "${sceneId}": it is under way already in ${path}`)
   if (chain.length > limits.callDepthMax) {
-    throw new BerthError('CALL_TOO_DEEP', `Cannot call scene "${sceneId}": ${path} is over the limit of ${limits.callDepthMax} scenes`)
+    throw new BerthError(
+      'CALL_TOO_DEEP',
+      `Cannot call scene "${sceneId.slice(0, 128)}": ${path.slice(0, 1024)} is over the limit of ${limits.callDepthMax} scenes`,
+    )
   }
   const scene = findScene(table, sceneId)
   const deadlineAt = Math.min(caller.deadlineAt, performance.now() + scene.deadlineMs)
   const { requestId, unit } = caller
   const { cpuMs, params } = scene
   const call = { requestId, body: input, unit, deadlineAt, cpuMs, params, chain }
-  return within(serving.admission, scene, async permit => {
+  const answer = await within(serving.admission, scene, async permit => {
     const decision = decide(scene, { pin: undefined })
     permit.pass(decision)
     return runInSlot(serving.slots, permit, scene, decision, call)
   })
+  return answer.json
 }
 
 function findScene(table: CompiledTable, id: string): Scene {
@@ -128,7 +134,7 @@ function findScene(table: CompiledTable, id: string): Scene {
   throw new BerthError('SCENE_NOT_FOUND', `Cannot serve scene "${id.slice(0, 128)}": no such scene`)
 }
 
-async function runInSlot(slots: Slots, permit: Permit, scene: Scene, { plan }: Decision, call: SlotCall): Promise<string> {
+async function runInSlot(slots: Slots, permit: Permit, scene: Scene, { plan }: Decision, call: SlotCall): Promise<SlotAnswer> {
   const into = (slot: Slot) => {
     permit.use(slot, call.deadlineAt)
     return slot.call(call)
@@ -143,7 +149,7 @@ async function runInSlot(slots: Slots, permit: Permit, scene: Scene, { plan }: D
 }
 
 /** A slot keeps its requests' deadlines itself; this is for the wait until there is one. */
-function withDeadline(answer: Promise<string>, deadlineAt: number, scene: string): Promise<string> {
+function withDeadline(answer: Promise<SlotAnswer>, deadlineAt: number, scene: string): Promise<SlotAnswer> {
   return new Promise((resolve, reject) => {
     const late = () =>
       reject(new BerthError('DEADLINE_EXCEEDED', `No answer from scene "${scene}" before its deadline: its version was still loading`))

@@ -3,13 +3,17 @@ import { type TestContext, test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import type { LogLine } from '../inside/protocol.ts'
 import { BerthError, type ErrorCode } from '../kernel/errors.ts'
+import type { Lock, LockedStage } from '../traffic/schema.ts'
 import type { SlotPlan } from '../traffic/table.ts'
+import { CodeCache, makeBlank } from './isolate.ts'
 import { type Pending, Slot, type SlotCall, type SlotHost } from './slot.ts'
 
 setFlagsFromString('--no-turboshaft-loop-unrolling')
 
 interface Made {
   readonly slot: Slot
+  /** The answer of the slot as JSON. */
+  readonly ask: (call: SlotCall) => Promise<string>
   readonly lines: LogLine[]
   readonly killed: string[]
   /** What the kills left over. */
@@ -22,18 +26,23 @@ async function makeSlot(
   stages: Readonly<Record<string, string>>,
   host: Partial<SlotHost> = {},
   memoryMB = 64,
+  locked?: Lock,
 ): Promise<Made> {
   const lines: LogLine[] = []
   const killed: string[] = []
   const survivors: Pending[] = []
-  const lock = Object.keys(stages).map(stage => ({
-    stage,
-    modules: [{ name: `m-${stage.toLowerCase()}`, version: '1.0.0', bundle: stage }],
-  }))
+  const lock: Lock =
+    locked ??
+    Object.keys(stages).map(stage => ({
+      stage,
+      modules: [{ name: `m-${stage.toLowerCase()}`, version: '1.0.0', bundle: stage }],
+    }))
   const plan: SlotPlan = { key: 'test/v1@64', scene: 'test', version: 'v1', memoryMB, lock }
-  const slot = await Slot.load(plan, {
+  const codeCache = new CodeCache(1e6)
+  const slot = await Slot.load(plan, await makeBlank(memoryMB, codeCache), {
+    codeCache,
     readBundle: stage => Promise.resolve(`(() => ({ ${stage}: ${stages[stage]} }))()`),
-    services: { features: ['getMany'] },
+    servicesOf: () => ({ features: ['getMany'] }),
     callService: () => Promise.reject(new BerthError('SERVICE_NOT_FOUND', 'none here')),
     callScene: () => Promise.reject(new BerthError('SCENE_NOT_FOUND', 'none here')),
     onLog: (_plan, _requestId, some) => lines.push(...some),
@@ -49,7 +58,7 @@ async function makeSlot(
     clearInterval(watchdog)
     slot.dispose()
   })
-  return { slot, lines, killed, survivors }
+  return { slot, ask: async request => (await slot.call(request)).json, lines, killed, survivors }
 }
 
 function call(body: unknown, deadlineMs = 10_000): SlotCall {
@@ -73,25 +82,25 @@ const withCode = (code: ErrorCode, message?: RegExp) => (error: unknown) => {
 }
 
 test('stages run in order, each on what the one before returned', async t => {
-  const { slot } = await makeSlot(t, {
+  const { ask } = await makeSlot(t, {
     recall: 'input => input.ids',
     rank: 'async ids => ids.map(id => id * 2)',
     rerank: 'ids => ({ ids })',
   })
-  assert.equal(await slot.call(call({ ids: [1, 2] })), '{"ids":[2,4]}')
+  assert.equal(await ask(call({ ids: [1, 2] })), '{"ids":[2,4]}')
 })
 
 test('a stage sees the request, its params, unit and deadline', async t => {
-  const { slot } = await makeSlot(t, {
+  const { ask } = await makeSlot(t, {
     change: 'input => { input.a = 2; return input }',
     show: '(input, ctx) => [input.a, ctx.request.a, Object.isFrozen(ctx.request), ctx.params.k, ctx.unit, ctx.requestId, ctx.scene, ctx.version, ctx.deadlineMs() > 0]',
   })
-  assert.deepEqual(JSON.parse(await slot.call(call({ a: 1 }))), [2, 1, true, 3, 'u1', 'r1', 'test', 'v1', true])
+  assert.deepEqual(JSON.parse(await ask(call({ a: 1 }))), [2, 1, true, 3, 'u1', 'r1', 'test', 'v1', true])
 })
 
 test('params are frozen to their depth', async t => {
-  const { slot } = await makeSlot(t, { rank: '(_, ctx) => { "use strict"; ctx.params.k = 9 }' })
-  await assert.rejects(slot.call(call({})), withCode('MODULE_THREW', /read only/))
+  const { ask } = await makeSlot(t, { rank: '(_, ctx) => { "use strict"; ctx.params.k = 9 }' })
+  await assert.rejects(ask(call({})), withCode('MODULE_THREW', /read only/))
 })
 
 for (const [what, body, code, message] of [
@@ -116,28 +125,28 @@ for (const [what, body, code, message] of [
   ],
 ] as const) {
   test(`a stage that ${what} is answered ${code} and the slot serves on`, async t => {
-    const { slot } = await makeSlot(t, { rank: `(input, ctx) => input === 'fine' ? 'fine' : (${body})(input, ctx)` }, {}, 256)
-    await assert.rejects(slot.call(call({})), withCode(code, message))
-    assert.equal(await slot.call(call('"fine"')), '"fine"')
+    const { ask } = await makeSlot(t, { rank: `(input, ctx) => input === 'fine' ? 'fine' : (${body})(input, ctx)` }, {}, 256)
+    await assert.rejects(ask(call({})), withCode(code, message))
+    assert.equal(await ask(call('"fine"')), '"fine"')
   })
 }
 
 test('a body that is not JSON is answered BODY_MALFORMED with the place', async t => {
-  const { slot } = await makeSlot(t, { rank: 'x => x' })
-  for (const body of ['', '{"a":', '{a:1}', '[1,]']) await assert.rejects(slot.call(call(body)), withCode('BODY_MALFORMED'))
+  const { ask } = await makeSlot(t, { rank: 'x => x' })
+  for (const body of ['', '{"a":', '{a:1}', '[1,]']) await assert.rejects(ask(call(body)), withCode('BODY_MALFORMED'))
 })
 
 test('an answer keeps what JSON keeps', async t => {
-  const { slot } = await makeSlot(t, { rank: '() => [NaN, Infinity, -0, "\\ud800", { __proto__: null, a: undefined }, null]' })
-  assert.equal(await slot.call(call({})), '[null,null,0,"\\ud800",{},null]')
+  const { ask } = await makeSlot(t, { rank: '() => [NaN, Infinity, -0, "\\ud800", { __proto__: null, a: undefined }, null]' })
+  assert.equal(await ask(call({})), '[null,null,0,"\\ud800",{},null]')
 })
 
 test('an endless loop is answered at its deadline and ends its slot; who waited behind it may run elsewhere', {
   timeout: 10_000,
 }, async t => {
-  const { slot, killed, survivors } = await makeSlot(t, { rank: 'x => { if (x === 1) for (;;); return x }' })
-  const stuck = assert.rejects(slot.call(call(1, 100)), withCode('DEADLINE_EXCEEDED'))
-  slot.call(call(2, 5000)).catch(assert.fail)
+  const { slot, ask, killed, survivors } = await makeSlot(t, { rank: 'x => { if (x === 1) for (;;); return x }' })
+  const stuck = assert.rejects(ask(call(1, 100)), withCode('DEADLINE_EXCEEDED'))
+  ask(call(2, 5000)).catch(assert.fail)
   await stuck
   await slot.drain()
   assert.deepEqual(killed, ['stuck past the deadline of a request'])
@@ -145,22 +154,22 @@ test('an endless loop is answered at its deadline and ends its slot; who waited 
     survivors.map(({ call, alone, done }) => [call.body, alone, done]),
     [['2', false, false]],
   )
-  await assert.rejects(slot.call(call(2)), withCode('MODULE_KILLED'))
+  await assert.rejects(ask(call(2)), withCode('MODULE_KILLED'))
 })
 
 test('a request over its CPU is answered MODULE_KILLED; who waits for a call has had an effect and goes with it, who waits for a timer may run again alone', {
   timeout: 10_000,
 }, async t => {
-  const { slot, survivors } = await makeSlot(
+  const { ask, survivors } = await makeSlot(
     t,
     {
       rank: '(x, ctx) => { if (x === "loop") for (;;); return x === "call" ? ctx.call("other", 1) : new Promise(done => setTimeout(done, 5000, x)) }',
     },
     { callScene: () => new Promise(() => undefined) },
   )
-  const called = assert.rejects(slot.call(call('"call"', 9000)), withCode('MODULE_KILLED'))
-  slot.call(call('"timer"', 9000)).catch(assert.fail)
-  const loop = assert.rejects(slot.call({ ...call('"loop"', 9000), cpuMs: 50 }), withCode('MODULE_KILLED', /more than 50 ms of CPU/))
+  const called = assert.rejects(ask(call('"call"', 9000)), withCode('MODULE_KILLED'))
+  ask(call('"timer"', 9000)).catch(assert.fail)
+  const loop = assert.rejects(ask({ ...call('"loop"', 9000), cpuMs: 50 }), withCode('MODULE_KILLED', /more than 50 ms of CPU/))
   await Promise.all([called, loop])
   assert.deepEqual(
     survivors.map(({ call, alone }) => [call.body, alone]),
@@ -173,7 +182,9 @@ test('a request that runs alone has nothing beside it, and is not given a third 
     rank: 'x => { console.log(String(x)); globalThis.n = (globalThis.n ?? 0) + 1; return new Promise(done => setTimeout(() => done(n--), 20)) }',
   })
   const adopt = (body: string, alone: boolean) =>
-    new Promise<string>((resolve, reject) => slot.adopt({ call: call(body), resolve, reject, no: 0, done: false, calledOut: false, alone }))
+    new Promise<string>((resolve, reject) =>
+      slot.adopt({ call: call(body), resolve: answer => resolve(answer.json), reject, no: 0, done: false, calledOut: false, alone }),
+    )
   const answers = await Promise.all([adopt('1', false), adopt('2', true), adopt('3', true), adopt('4', false), adopt('5', false)])
   assert.deepEqual(answers, ['1', '1', '1', '2', '1'])
   const again = assert.rejects(adopt('6', true), withCode('MODULE_KILLED'))
@@ -184,53 +195,187 @@ test('a request that runs alone has nothing beside it, and is not given a third 
 })
 
 test('an endless loop after an await is answered at its deadline and ends its slot', { timeout: 10_000 }, async t => {
-  const { slot, killed } = await makeSlot(
+  const { ask, slot, killed } = await makeSlot(
     t,
     { rank: 'async (x, ctx) => { await ctx.call("other", 1); for (;;); }' },
     { callScene: () => Promise.resolve('1') },
   )
-  await assert.rejects(slot.call(call(1, 100)), withCode('DEADLINE_EXCEEDED'))
+  await assert.rejects(ask(call(1, 100)), withCode('DEADLINE_EXCEEDED'))
   await slot.drain()
   while (killed.length === 0) await new Promise(resolve => setTimeout(resolve, 10))
-  assert.deepEqual(killed, ['stuck past the deadline of a request'])
+  assert.deepEqual(killed, ['stuck in code that no request is seen to run'])
+})
+
+test('a timer that loops while nobody waits ends its slot', { timeout: 10_000 }, async t => {
+  const { ask, killed } = await makeSlot(t, { rank: 'x => { setTimeout(() => { for (;;); }, 0); return x }' })
+  assert.equal(await ask(call(1)), '1')
+  while (killed.length === 0) await new Promise(resolve => setTimeout(resolve, 10))
+  assert.deepEqual(killed, ['stuck in code that no request is seen to run'])
+})
+
+for (const [what, body] of [
+  ['throws a proxy that throws when it is looked at', 'throw new Proxy({}, { getPrototypeOf() { throw 1 } })'],
+  ['throws an error whose stack throws', 'const e = new Error("m"); Object.defineProperty(e, "stack", { get() { throw 1 } }); throw e'],
+  ['returns a getter that throws such a proxy', 'return { get a() { throw new Proxy({}, { getPrototypeOf() { throw 1 } }) } }'],
+  ['returns a promise whose own then throws', 'const p = Promise.resolve(1); p.then = () => { throw 1 }; return p'],
+  ['gives every object a toJSON', 'Object.prototype.toJSON = () => undefined; throw new Error("y")'],
+] as const) {
+  test(`a stage that ${what} costs nobody else an answer`, { timeout: 10_000 }, async t => {
+    const { ask } = await makeSlot(t, { rank: `x => { if (x !== 1) return "fine"; ${body} }` })
+    const bad = [1, 2, 3].map(() => assert.rejects(ask(call(1)), withCode('MODULE_THREW')))
+    const good = await Promise.allSettled(Array.from({ length: 20 }, () => ask(call(2))))
+    await Promise.all(bad)
+    // What is tampered with is the module's own: its other requests may fail too, but they are answered.
+    for (const { status } of good) if (what !== 'gives every object a toJSON') assert.equal(status, 'fulfilled')
+  })
+}
+
+test('setting and clearing timers in a loop costs the cell no timer, and timers still fire in order', async t => {
+  const { ask, lines } = await makeSlot(t, {
+    rank: `x => {
+      for (let i = 0; i < 1e5; i++) clearTimeout(setTimeout(() => console.log('cleared'), 1))
+      return new Promise(done => { setTimeout(done, 30, 'last'); setTimeout(() => console.log('first'), 5) })
+    }`,
+  })
+  assert.equal(await ask(call(1)), '"last"')
+  assert.deepEqual(
+    lines.map(({ message }) => message),
+    ['first'],
+  )
+})
+
+test('a timer set while a module loads fires', async t => {
+  const { ask } = await makeSlot(
+    t,
+    { rank: '1' },
+    {
+      readBundle: () =>
+        Promise.resolve('(() => { const set = new Promise(done => setTimeout(done, 0, "set")); return { rank: () => set } })()'),
+    },
+  )
+  assert.equal(await ask(call(1)), '"set"')
+})
+
+test('a context cannot be made by a module', async t => {
+  const { ask } = await makeSlot(t, { rank: '(x, ctx) => [typeof ctx.constructor, Object.getPrototypeOf(ctx) === Object.prototype]' })
+  assert.equal(await ask(call(1)), '["function",false]')
+  const { ask: forge } = await makeSlot(t, { rank: '(x, ctx) => new ctx.constructor({ calls: -1 }).call === undefined' })
+  assert.equal(await forge(call(1)), 'true')
 })
 
 test('an allocating loop that V8 optimises is ended too', { timeout: 20_000 }, async t => {
-  const { slot } = await makeSlot(t, { rank: '() => { let a; for (;;) a = new Array(1000).fill(1); return a }' })
-  await assert.rejects(slot.call(call(1, 300)), withCode('DEADLINE_EXCEEDED'))
+  const { slot, ask } = await makeSlot(t, { rank: '() => { let a; for (;;) a = new Array(1000).fill(1); return a }' })
+  await assert.rejects(ask(call(1, 300)), withCode('DEADLINE_EXCEEDED'))
   await slot.drain()
 })
 
 test('a promise that never settles is answered at its deadline and the slot serves on', async t => {
-  const { slot, killed } = await makeSlot(t, { rank: 'x => x === 1 ? new Promise(() => {}) : x' })
-  await assert.rejects(slot.call(call(1, 50)), withCode('DEADLINE_EXCEEDED'))
-  assert.equal(await slot.call(call(2)), '2')
+  const { ask, killed } = await makeSlot(t, { rank: 'x => x === 1 ? new Promise(() => {}) : x' })
+  await assert.rejects(ask(call(1, 50)), withCode('DEADLINE_EXCEEDED'))
+  assert.equal(await ask(call(2)), '2')
   assert.deepEqual(killed, [])
 })
 
 test('waiting requests do not hold up others', async t => {
-  const { slot } = await makeSlot(t, { rank: 'x => x === "slow" ? new Promise(done => setTimeout(done, 100, "slow")) : x' })
+  const { ask } = await makeSlot(t, { rank: 'x => x === "slow" ? new Promise(done => setTimeout(done, 100, "slow")) : x' })
   const order: string[] = []
   const note = (answer: string) => order.push(answer)
-  await Promise.all([slot.call(call('"slow"')).then(note), slot.call(call('"quick"')).then(note)])
+  await Promise.all([ask(call('"slow"')).then(note), ask(call('"quick"')).then(note)])
   assert.deepEqual(order, ['"quick"', '"slow"'])
 })
 
 test('a slot over its memory limit is killed and its callers are told', { timeout: 20_000 }, async t => {
-  const { slot, killed } = await makeSlot(t, { rank: '() => { const all = []; for (;;) all.push({ a: [all.length] }) }' }, {}, 32)
-  await assert.rejects(slot.call(call(1, 10_000)), withCode('MODULE_KILLED', /memory limit of 32 MB/))
+  const { ask, killed } = await makeSlot(t, { rank: '() => { const all = []; for (;;) all.push({ a: [all.length] }) }' }, {}, 32)
+  await assert.rejects(ask(call(1, 10_000)), withCode('MODULE_KILLED', /memory limit of 32 MB/))
   assert.equal(killed.length, 1)
 })
 
 test('a stray rejection costs no answer, and is logged', async t => {
-  const { slot, lines } = await makeSlot(t, { rank: 'x => { if (x === 1) Promise.reject(new Error("stray")); return x }' })
-  assert.deepEqual(await Promise.all([slot.call(call(1)), slot.call(call(2)), slot.call(call(1)), slot.call(call(3))]), [
-    '1',
-    '2',
-    '1',
-    '3',
-  ])
+  const { ask, lines } = await makeSlot(t, { rank: 'x => { if (x === 1) Promise.reject(new Error("stray")); return x }' })
+  assert.deepEqual(await Promise.all([ask(call(1)), ask(call(2)), ask(call(1)), ask(call(3))]), ['1', '2', '1', '3'])
   assert.match(lines.find(({ level }) => level === 'error')?.message ?? '', /Unhandled rejection: .*stray/)
+})
+
+test('memory that runs out between turns is answered MODULE_KILLED', { timeout: 20_000 }, async t => {
+  const { ask } = await makeSlot(
+    t,
+    { rank: 'async (x, ctx) => { await ctx.call("other", 1); const all = []; for (;;) all.push([all.length]) }' },
+    { callScene: () => Promise.resolve('1') },
+    32,
+  )
+  await assert.rejects(ask(call(1)), withCode('MODULE_KILLED', /memory limit of 32 MB/))
+})
+
+// ── stages ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A slot with one stage `rank` of several modules, `a`, `b` …, and settings. */
+async function makeStage(t: TestContext, modules: readonly string[], settings: Partial<LockedStage>, before = 'x => x') {
+  const module = (name: string) => ({ name, version: '1.0.0', bundle: name })
+  const codes: Record<string, string> = Object.fromEntries(modules.map((code, i) => [`m${i}`, `(() => ({ rank: ${code} }))()`]))
+  codes.before = `(() => ({ before: ${before} }))()`
+  codes.extra = '(() => ({ rank: x => ["extra", x] }))()'
+  const stage = { stage: 'rank', modules: modules.map((_, i) => module(`m${i}`)), ...settings }
+  const lock = [{ stage: 'before', modules: [module('before')] }, stage]
+  return makeSlot(t, { rank: '' }, { readBundle: name => Promise.resolve(codes[name] ?? '') }, 64, lock)
+}
+const extra = { name: 'extra', version: '1.0.0', bundle: 'extra' }
+const fails = '() => { throw new Error("down") }'
+const late = 'x => new Promise(done => setTimeout(done, 2000, x))'
+
+test('modules of a stage run one after the other', async t => {
+  const { ask } = await makeStage(t, ['x => [...x, "a"]', 'async x => [...x, "b"]', 'x => [...x, "c"]'], {})
+  assert.equal(await ask(call([])), '["a","b","c"]')
+})
+
+test('modules of a parallel stage run on one input, and their lists are joined', async t => {
+  const { ask } = await makeStage(t, ['x => [...x, "a"]', 'async x => [...x, "b"]'], { parallel: true })
+  assert.equal(await ask(call([1])), '[1,"a",1,"b"]')
+})
+
+test('a parallel stage may have a module that merges', async t => {
+  const { ask } = await makeStage(t, ['x => 1', 'async x => 2'], { parallel: true, merge: extra })
+  assert.equal(await ask(call([])), '["extra",[1,2]]')
+})
+
+test('results of a parallel stage that are no lists cannot be joined', async t => {
+  const { ask } = await makeStage(t, ['x => x', 'x => ({})'], { parallel: true })
+  await assert.rejects(ask(call([])), withCode('RESULT_NOT_LIST'))
+})
+
+test('a stage that fails is skipped if the scene says so: its input passes on, and the answer says it', async t => {
+  for (const code of [fails, 'async () => { throw new Error("down") }', '() => undefined']) {
+    const { slot, lines } = await makeStage(t, [code], { onFailure: 'skip' }, 'x => [1]')
+    assert.deepEqual(await slot.call(call([])), { json: '[1]', degraded: 'rank' })
+    assert.match(lines[0]?.message ?? '', /^Stage "rank" failed \(skip\): /)
+  }
+})
+
+test('of a parallel stage only the modules that failed are left out', async t => {
+  const { slot } = await makeStage(t, [fails, 'x => [2]'], { parallel: true, onFailure: 'skip' })
+  assert.deepEqual(await slot.call(call([])), { json: '[2]', degraded: 'rank' })
+})
+
+test('a first stage that is skipped yields an empty list', async t => {
+  const { slot } = await makeSlot(t, { rank: '' }, { readBundle: () => Promise.resolve(`(() => ({ rank: ${fails} }))()`) }, 64, [
+    { stage: 'rank', modules: [extra], onFailure: 'skip' },
+  ])
+  assert.deepEqual(await slot.call(call({})), { json: '[]', degraded: 'rank' })
+})
+
+test('a fallback stands in: a value, or a module on the same input', async t => {
+  const byValue = await makeStage(t, [fails], { onFailure: 'fallback', fallback: { value: { items: [] } } })
+  assert.deepEqual(await byValue.slot.call(call([])), { json: '{"items":[]}', degraded: 'rank' })
+  const byModule = await makeStage(t, [fails], { onFailure: 'fallback', fallback: { module: extra } })
+  assert.deepEqual(await byModule.slot.call(call([7])), { json: '["extra",[7]]', degraded: 'rank' })
+})
+
+test('a stage past its own deadline counts as failed, long before the request is', async t => {
+  const { slot } = await makeStage(t, [late], { onFailure: 'skip', deadlineMs: 20 })
+  assert.deepEqual(await slot.call(call([1])), { json: '[1]', degraded: 'rank' })
+  const parallel = await makeStage(t, [late, 'x => [2]'], { parallel: true, onFailure: 'skip', deadlineMs: 20 })
+  assert.deepEqual(await parallel.slot.call(call([1])), { json: '[2]', degraded: 'rank' })
+  const strict = await makeStage(t, [late], { deadlineMs: 20 })
+  await assert.rejects(strict.ask(call([1])), withCode('DEADLINE_EXCEEDED', /no result after 20 ms/))
 })
 
 test('ctx.call brings the answer of the other scene, or its error with the code', async t => {
@@ -240,13 +385,13 @@ test('ctx.call brings the answer of the other scene, or its error with the code'
     if (scene === 'gone') throw new BerthError('SCENE_NOT_FOUND', 'no such scene')
     return '{"n":1}'
   }
-  const { slot } = await makeSlot(
+  const { ask } = await makeSlot(
     t,
     { rank: '(x, ctx) => ctx.call(x, { q: 1 }).then(a => ({ a }), e => ({ code: e.code, message: e.message }))' },
     { callScene },
   )
-  assert.equal(await slot.call(call('"there"')), '{"a":{"n":1}}')
-  assert.equal(await slot.call(call('"gone"')), '{"code":"SCENE_NOT_FOUND","message":"no such scene"}')
+  assert.equal(await ask(call('"there"')), '{"a":{"n":1}}')
+  assert.equal(await ask(call('"gone"')), '{"code":"SCENE_NOT_FOUND","message":"no such scene"}')
   assert.deepEqual(calls, [
     ['there', '{"q":1}', 'r1'],
     ['gone', '{"q":1}', 'r1'],
@@ -259,22 +404,22 @@ test('ctx.services asks the base with all arguments, and asking is no effect tha
     asked.push(values.slice(0, 3))
     return '[{"ctr":0.5}]'
   }
-  const { slot } = await makeSlot(t, { rank: '(x, ctx) => ctx.services.features.getMany("item", x)' }, { callService })
-  assert.equal(await slot.call(call(['a'])), '[{"ctr":0.5}]')
+  const { ask } = await makeSlot(t, { rank: '(x, ctx) => ctx.services.features.getMany("item", x)' }, { callService })
+  assert.equal(await ask(call(['a'])), '[{"ctr":0.5}]')
   assert.deepEqual(asked, [['features', 'getMany', '["item",["a"]]']])
 })
 
 test('a request cannot have more than 64 calls open', async t => {
   const callScene = () => new Promise<string>(() => undefined)
-  const { slot } = await makeSlot(t, { rank: '(x, ctx) => Promise.all(Array.from({ length: 65 }, () => ctx.call("a", 1)))' }, { callScene })
-  await assert.rejects(slot.call(call(1)), withCode('MODULE_THREW', /64 calls are open/))
+  const { ask } = await makeSlot(t, { rank: '(x, ctx) => Promise.all(Array.from({ length: 65 }, () => ctx.call("a", 1)))' }, { callScene })
+  await assert.rejects(ask(call(1)), withCode('MODULE_THREW', /64 calls are open/))
 })
 
 test('log lines name their module and carry fields and stacks', async t => {
-  const { slot, lines } = await makeSlot(t, {
+  const { ask, lines } = await makeSlot(t, {
     rank: '(x, ctx) => { ctx.log.info("ranked", { n: 2 }); ctx.log.error("bad", new Error("why")); console.warn("seen", { a: 1 }); return x }',
   })
-  await slot.call(call(1))
+  await ask(call(1))
   const byLevel = Object.fromEntries(lines.map(line => [line.level, line]))
   assert.deepEqual(byLevel.info, { level: 'info', module: 'm-rank@1.0.0', message: 'ranked', fields: '{"n":2}' })
   assert.match(byLevel.error?.stack ?? '', /Error: why\n +at rank \(berth:\/\/\/m-rank@1\.0\.0\.js:1:\d+\)/)
@@ -282,10 +427,10 @@ test('log lines name their module and carry fields and stacks', async t => {
 })
 
 test('a flood of log lines is cut, and the next line says how many are missing', async t => {
-  const { slot, lines } = await makeSlot(t, {
+  const { ask, lines } = await makeSlot(t, {
     rank: '(x, ctx) => { for (let i = 0; i < 1000; i++) ctx.log.info("line"); const s = Math.floor(Date.now() / 1000); while (Math.floor(Date.now() / 1000) === s); ctx.log.info("next second"); return x }',
   })
-  await slot.call(call(1, 5000))
+  await ask(call(1, 5000))
   const last = lines.at(-1)
   assert.equal(last?.message, 'next second')
   // The second may turn while the first thousand are written: then up to 400 of them are kept.
@@ -295,8 +440,8 @@ test('a flood of log lines is cut, and the next line says how many are missing',
 
 test('nothing ambient is in reach of a module', async t => {
   const names = ['process', 'require', 'module', 'fetch', 'WebAssembly', 'SharedArrayBuffer', 'Atomics', 'install', 'post', '_ivm', 'ivm']
-  const { slot } = await makeSlot(t, { rank: `() => ${JSON.stringify(names)}.filter(name => name in globalThis)` })
-  assert.equal(await slot.call(call(1)), '[]')
+  const { ask } = await makeSlot(t, { rank: `() => ${JSON.stringify(names)}.filter(name => name in globalThis)` })
+  assert.equal(await ask(call(1)), '[]')
 })
 
 for (const [what, bundle, code] of [

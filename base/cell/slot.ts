@@ -1,24 +1,13 @@
 /**
  * One isolate, specialised to one version of a scene. Three things can be asked of it: call, drain, dispose.
  */
-import ivm from 'isolated-vm'
-import {
-  AnswerKind,
-  CALL_STRIDE,
-  CURSOR,
-  type Failure,
-  type Inside,
-  type InsideLimits,
-  type LogLine,
-  type Post,
-  type ServiceNames,
-  type Step,
-} from '../inside/protocol.ts'
-import { install } from '../inside/runtime.ts'
-import { BerthError, type ErrorCode, errorTable, messageOf } from '../kernel/errors.ts'
+import type ivm from 'isolated-vm'
+import { AnswerKind, CALL_STRIDE, CURSOR, type LogLine } from '../inside/protocol.ts'
+import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
-import type { LockedModule } from '../traffic/schema.ts'
 import type { SlotPlan } from '../traffic/table.ts'
+import { type Blank, type Remotes, type SpecialiseParts, specialise } from './isolate.ts'
+import { parseFailure } from './module-error.ts'
 
 /** One request as a slot sees it. */
 export interface SlotCall {
@@ -36,10 +25,16 @@ export interface SlotCall {
   readonly chain: readonly string[]
 }
 
+export interface SlotAnswer {
+  readonly json: string
+  /** Names of the stages that had no part in it, with commas between them. */
+  readonly degraded?: string
+}
+
 /** A request on its way through a slot, and through a second one when the first dies under it without its fault. */
 export interface Pending {
   readonly call: SlotCall
-  readonly resolve: (answer: string) => void
+  readonly resolve: (answer: SlotAnswer) => void
   readonly reject: (error: BerthError) => void
   /** In the slot it is in now; 0 while it waits for a turn. */
   no: number
@@ -52,13 +47,9 @@ export interface Pending {
 }
 
 /** What a slot needs of the cell around it. */
-export interface SlotHost {
-  /** Text of a bundle. */
-  readBundle(digest: string): Promise<string>
+export interface SlotHost extends SpecialiseParts {
   /** Serves a `ctx.call`: the answer as JSON. */
   callScene(scene: string, input: string, caller: SlotCall): Promise<string>
-  /** Services that slots may use, each with its methods. */
-  readonly services: ServiceNames
   /** Asks a base service: `args` is a JSON array, the answer is JSON. Rejects with a BerthError only. */
   callService(service: string, method: string, args: string, caller: SlotCall): Promise<string>
   onLog(plan: SlotPlan, requestId: string | undefined, lines: readonly LogLine[]): void
@@ -67,29 +58,6 @@ export interface SlotHost {
   /** V8 is in a state that only the end of the process mends. */
   onDoomed(reason: string): void
 }
-
-/** An answer that did not come about, with what only the engineer should see. */
-export class ModuleError extends BerthError {
-  readonly module: string | undefined
-  readonly stage: string | undefined
-  readonly rawStack: string | undefined
-
-  constructor(failure: Failure) {
-    const extra = {
-      ...(failure.stage !== undefined && { stage: failure.stage }),
-      ...(failure.module !== undefined && { module: failure.module }),
-    }
-    super(failure.code in errorTable ? (failure.code as ErrorCode) : 'INTERNAL', failure.message, { extra })
-    this.module = failure.module
-    this.stage = failure.stage
-    this.rawStack = failure.stack
-  }
-}
-
-type Remote<K extends keyof Inside> = ivm.Reference<Inside[K]>
-/** `install` as the cell calls it: a callback crosses as a function. */
-type SetUp = (post: ivm.Callback<Post>, cursor: SharedArrayBuffer, limits: InsideLimits) => Inside
-type Remotes = { readonly [K in 'turn' | 'abandon' | 'settleCalls' | 'fireTimer' | 'probe']: Remote<K> }
 
 /** A request that was seen running, and the CPU time of the isolate then. */
 interface Watched {
@@ -102,34 +70,21 @@ interface Deaf {
   readonly since: number
   readonly settled: number
   readonly cpuNs: bigint
+  /** Milliseconds of CPU it may burn without a sign. */
+  readonly burntMsMax: number
 }
 
-const insideText = `'use strict';(${install.toString()})`
-const insideLimits: InsideLimits = {
-  resultChars: limits.resultBytesMax,
-  requestCalls: limits.requestCallsMax,
-  slotTimers: limits.slotTimersMax,
-  logLinesPerSecond: limits.slotLogLinesPerSecondMax,
-  logLineChars: limits.logLineCharsMax,
-}
 /** A turn is also bounded in number, so that its arguments and answers are. */
 const TURN_REQUESTS_MAX = 64
 const TURNS_IN_FLIGHT = 2
-const byReference = { result: { reference: true } } as const
-
-/** The name a module's script has in stack traces. */
-export const scriptName = (module: LockedModule): string => `berth:///${module.name}@${module.version}.js`
-const moduleKey = (module: LockedModule): string => `${module.name}@${module.version}`
-
+/** Stray rejections of a slot that are logged in a second. */
+const STRAYS_PER_SECOND = 5
 export class Slot {
   readonly plan: SlotPlan
   readonly #isolate: ivm.Isolate
+  readonly #cursor: Int32Array
+  readonly #inside: Remotes
   readonly #host: SlotHost
-  readonly #timers = new Set<NodeJS.Timeout>()
-  /** Written inside, readable here while the isolate runs and after its end. */
-  readonly #cursor = new Int32Array(new SharedArrayBuffer(8))
-  /** Set by the time `load` hands the slot out. */
-  #inside!: Remotes
   /** Waiting for a turn. */
   #queue: Pending[] = []
   /** In turns that have not posted their answers yet, oldest first. */
@@ -140,9 +95,11 @@ export class Slot {
   #alone: Pending | undefined
   /** What one request costs, in milliseconds of CPU: a moving mean. */
   #costMs = 0.1
-  #cpuNs = 0n
+  #cpuNs: bigint
   #settlements: (string | number)[] = []
+  #timer: NodeJS.Timeout | undefined
   #lastNo = 0
+  #lastCallAt = performance.now()
   #dead = false
   #drained: (() => void) | undefined
   /** Turns that V8 has not come back from. */
@@ -150,93 +107,33 @@ export class Slot {
   #settled = 0
   #deaf: Deaf | undefined
   #watched: Watched | undefined
+  readonly #strays = { second: 0, count: 0 }
 
-  private constructor(plan: SlotPlan, host: SlotHost) {
+  private constructor(plan: SlotPlan, { isolate, cursor, mail, fate }: Blank, inside: Remotes, host: SlotHost) {
     this.plan = plan
+    this.#isolate = isolate
+    this.#cursor = cursor
+    this.#inside = inside
     this.#host = host
-    this.#isolate = new ivm.Isolate({
-      memoryLimit: plan.memoryMB,
-      onCatastrophicError: message => host.onDoomed(`slot ${plan.key}: ${message}`),
-    })
+    this.#cpuNs = isolate.cpuTime
+    mail.take = this.#onPost
+    // What modules have set while they were loaded was posted to nobody.
+    this.#enter(inside.wake, [])
+    fate.doom = message => host.onDoomed(`slot ${plan.key}: ${message}`)
   }
 
   /**
-   * Makes an isolate and loads the version's modules into it.
-   * @throws BerthError saying which module cannot be loaded and why; the isolate is gone then.
+   * Loads a version's modules into a blank, which is gone when that fails.
+   * @throws ModuleError saying which module cannot be loaded and why
    */
-  static async load(plan: SlotPlan, host: SlotHost): Promise<Slot> {
-    const slot = new Slot(plan, host)
-    try {
-      await slot.#specialise()
-      return slot
-    } catch (error) {
-      slot.dispose()
-      throw error
-    }
+  static async load(plan: SlotPlan, blank: Blank, host: SlotHost): Promise<Slot> {
+    blank.fate.doom = message => host.onDoomed(`slot ${plan.key}: ${message}`)
+    return new Slot(plan, blank, await specialise(blank, plan, host), host)
   }
 
-  async #specialise(): Promise<void> {
-    const { plan } = this
-    const context = await this.#isolate.createContext()
-    const script = await this.#isolate.compileScript(insideText, { filename: 'berth:///inside.js' })
-    const setUp = (await script.run(context, { reference: true })) as ivm.Reference<SetUp>
-    const post = new ivm.Callback<Post>(this.#onPost, { ignored: true })
-    const cursor = new ivm.ExternalCopy(this.#cursor.buffer).copyInto() as ivm.Copy<SharedArrayBuffer>
-    const copied = new ivm.ExternalCopy(insideLimits).copyInto()
-    const inside = (await setUp.apply(undefined, [post, cursor, copied], byReference)) as ivm.Reference<Inside>
-    const define = await remote(inside, 'define')
-    for (const [module, stages] of modulesOf(plan)) await this.#define(context, define, module, stages)
-    const steps: Step[] = plan.lock.flatMap(({ stage, modules }) => modules.map(module => ({ stage, module: moduleKey(module) })))
-    const link = await remote(inside, 'link')
-    await link.apply(undefined, [
-      plan.scene,
-      plan.version,
-      new ivm.ExternalCopy(steps).copyInto(),
-      new ivm.ExternalCopy(this.#host.services).copyInto(),
-    ])
-    this.#inside = {
-      turn: await remote(inside, 'turn'),
-      abandon: await remote(inside, 'abandon'),
-      settleCalls: await remote(inside, 'settleCalls'),
-      fireTimer: await remote(inside, 'fireTimer'),
-      probe: await remote(inside, 'probe'),
-    }
-    this.#cpuNs = this.#isolate.cpuTime
-  }
-
-  async #define(context: ivm.Context, define: Remote<'define'>, module: LockedModule, stages: readonly string[]): Promise<void> {
-    const key = moduleKey(module)
-    const code = await this.#host.readBundle(module.bundle)
-    let script: ivm.Script
-    try {
-      script = await this.#isolate.compileScript(code, { filename: scriptName(module) })
-    } catch (error) {
-      throw compileFailure(key, messageOf(error))
-    }
-    let exports: ivm.Reference<unknown>
-    try {
-      exports = (await script.run(context, { reference: true, timeout: limits.moduleLoadMsMax })) as ivm.Reference<unknown>
-    } catch (error) {
-      throw this.#loadFailure(key, error)
-    }
-    const stageNames = new ivm.ExternalCopy([...stages]).copyInto()
-    const failure = (await define.apply(undefined, [key, stageNames, exports.derefInto()], { result: { copy: true } })) as
-      | Failure
-      | undefined
-    exports.release()
-    if (failure !== undefined) throw new ModuleError(failure)
-  }
-
-  #loadFailure(module: string, error: unknown): ModuleError {
-    const message = messageOf(error)
-    if (this.#isolate.isDisposed || message === 'Script execution timed out.') {
-      const why = this.#isolate.isDisposed
-        ? `over its memory limit of ${this.plan.memoryMB} MB`
-        : `still running after ${limits.moduleLoadMsMax} ms`
-      return new ModuleError({ code: 'MODULE_LOAD_KILLED', message: `Cannot load module "${module}": its top level was ${why}`, module })
-    }
-    const stack = error instanceof Error && error.stack !== undefined ? { stack: error.stack } : {}
-    return new ModuleError({ code: 'MODULE_LOAD_THREW', message: `Cannot load module "${module}": it threw: ${message}`, module, ...stack })
+  /** When the last request came, by `performance.now()`. */
+  get lastCallAt(): number {
+    return this.#lastCallAt
   }
 
   /** Requests that have no answer yet. */
@@ -260,10 +157,10 @@ export class Slot {
 
   /**
    * Runs one request. Any number may be under way; they share the isolate's thread.
-   * @returns the answer as JSON
    * @throws BerthError: the module's failure, `SCENE_OVERLOADED`, `DEADLINE_EXCEEDED` or `MODULE_KILLED`
    */
-  call(call: SlotCall): Promise<string> {
+  call(call: SlotCall): Promise<SlotAnswer> {
+    this.#lastCallAt = performance.now()
     if (this.pending >= limits.slotPendingMax) return Promise.reject(this.#overloaded())
     return new Promise((resolve, reject) => this.adopt({ call, resolve, reject, no: 0, done: false, calledOut: false, alone: false }))
   }
@@ -285,8 +182,7 @@ export class Slot {
   #pump(): void {
     while (this.#queue.length > 0 && this.#turns.length < TURNS_IN_FLIGHT && !this.#dead) {
       const turn = this.#takeTurn()
-      if (turn.length === 0) return
-      this.#send(turn)
+      if (turn.length === 0 || !this.#send(turn)) return
     }
   }
 
@@ -303,7 +199,8 @@ export class Slot {
     return this.#queue.splice(0, alone < 0 ? size : Math.min(size, alone))
   }
 
-  #send(turn: Pending[]): void {
+  /** False when the isolate turned out to be gone; then the turn has been seen to. */
+  #send(turn: Pending[]): boolean {
     const wallMinusMonotonic = Date.now() - performance.now()
     const values: (string | number)[] = []
     for (const pending of turn) {
@@ -312,25 +209,41 @@ export class Slot {
       values.push(pending.no, requestId, body, unit, deadlineAt + wallMinusMonotonic, params)
     }
     this.#turns.push(turn)
+    if (!this.#alive()) return false
     this.#running++
     this.#inside.turn.apply(undefined, values).then(
-      () => this.#running--,
-      (error: unknown) => this.#onTurnFailed(error),
+      () => this.#onTurnOver(turn),
+      (error: unknown) => this.#onTurnOver(turn, error),
     )
+    return true
   }
 
-  /** Answers are posted, not returned: then a promise that somebody in the module forgot, and that rejects in this turn, costs nobody an answer. */
-  #onTurnFailed(error: unknown): void {
+  /**
+   * Answers are posted, not returned: then a promise that somebody in the module forgot, and that rejects in this turn, costs nobody an answer.
+   * They were posted before the turn was over, so a turn without them is one whose code around the module has been broken.
+   */
+  #onTurnOver(turn: Pending[], error?: unknown): void {
     this.#running--
-    if (this.#dead) return
-    if (this.#isolate.isDisposed) this.kill(`over its memory limit of ${this.plan.memoryMB} MB`)
-    else this.#logStray(error)
+    if (!this.#alive()) return
+    if (error !== undefined) this.#logStray(error)
+    setImmediate(() => {
+      if (this.#turns.includes(turn)) this.kill('a module has broken the code that runs it')
+    })
   }
 
   #logStray(error: unknown): void {
+    const second = Math.floor(performance.now() / 1000)
+    if (this.#strays.second !== second) Object.assign(this.#strays, { second, count: 0 })
+    if (++this.#strays.count > STRAYS_PER_SECOND) return
     const stack = error instanceof Error && error.stack !== undefined ? { stack: error.stack } : {}
     const line: LogLine = { level: 'error', module: undefined, message: `Unhandled rejection: ${messageOf(error)}`, ...stack }
     this.#host.onLog(this.plan, undefined, [line])
+  }
+
+  /** Whether the isolate is there to talk to. One that ended by itself, out of memory, is seen to first. */
+  #alive(): boolean {
+    if (!this.#dead && this.#isolate.isDisposed) this.kill(`over its memory limit of ${this.plan.memoryMB} MB`)
+    return !this.#dead
   }
 
   #onAnswers(values: readonly (string | number)[]): void {
@@ -340,7 +253,7 @@ export class Slot {
       const pending = turn === undefined ? this.#waiting.get(no) : turn[i / 3]
       if (pending !== undefined) this.#onAnswer(pending, values[i + 1] as number, values[i + 2] as string)
     }
-    if (turn !== undefined) this.#learnCost(turn.length)
+    if (turn !== undefined && this.#alive()) this.#learnCost(turn.length)
     if (this.#queue.length > 0) this.#pump()
     if (this.#drained !== undefined && this.pending === 0) this.#drained()
   }
@@ -354,8 +267,9 @@ export class Slot {
     this.#settled++
     if (pending.done) return
     pending.done = true
-    if (kind === AnswerKind.ok) pending.resolve(text)
-    else pending.reject(new ModuleError(JSON.parse(text) as Failure))
+    if (kind === AnswerKind.ok) pending.resolve({ json: text })
+    else if (kind === AnswerKind.degraded) pending.resolve(splitDegraded(text))
+    else pending.reject(parseFailure(text))
   }
 
   #learnCost(requests: number): void {
@@ -369,16 +283,20 @@ export class Slot {
 
   /** One look of the watchdog: answers what is past its deadline, kills the slot when a request uses too much or it no longer listens. */
   watch(now: number): void {
+    if (!this.#alive()) return
     if (this.#queue.length > 0) this.#queue = this.#queue.filter(pending => !this.#expire(pending, now))
     for (const turn of this.#turns) for (const pending of turn) this.#expire(pending, now)
     for (const [no, pending] of this.#waiting) {
       if (!this.#expire(pending, now)) continue
       this.#waiting.delete(no)
       this.#inside.abandon.applyIgnored(undefined, [no])
-      this.#listen()
+      this.#listen(limits.slotDeafMsMax / 2)
     }
     this.#pump()
     this.#watchRunning(now)
+    if (this.#dead) return
+    // A timer may loop while nobody waits.
+    if (this.#running > 0 && this.#turns.length === 0) this.#listen(this.#cpuMsOfWaiting())
     if (this.#deaf !== undefined) this.#watchDeaf(this.#deaf, now)
     if (this.#drained !== undefined && this.pending === 0) this.#drained()
   }
@@ -413,11 +331,20 @@ export class Slot {
     }
   }
 
-  /** Asks for a sign of life, to tell code that loops after an `await` from code that waits. */
-  #listen(): void {
-    if (this.#deaf !== undefined) return
-    this.#deaf = { since: performance.now(), settled: this.#settled, cpuNs: this.#isolate.cpuTime }
+  /** Asks for a sign of life, to tell code that loops after an `await` or in a timer from code that waits. */
+  #listen(burntMsMax: number): void {
+    if (this.#deaf !== undefined) {
+      if (burntMsMax < this.#deaf.burntMsMax) this.#deaf = { ...this.#deaf, burntMsMax }
+      return
+    }
+    this.#deaf = { since: performance.now(), settled: this.#settled, cpuNs: this.#isolate.cpuTime, burntMsMax }
     this.#probe()
+  }
+
+  #cpuMsOfWaiting(): number {
+    let most: number = limits.idleCpuMsMax
+    for (const { call } of this.#waiting.values()) most = Math.max(most, call.cpuMs)
+    return most
   }
 
   #probe(): void {
@@ -432,11 +359,11 @@ export class Slot {
   /** Deaf is a slot that has burnt CPU for a while without settling anything, not one that waits its turn on a busy machine. */
   #watchDeaf(deaf: Deaf, now: number): void {
     if (deaf.settled !== this.#settled) {
-      this.#deaf = { since: now, settled: this.#settled, cpuNs: this.#isolate.cpuTime }
+      this.#deaf = { ...deaf, since: now, settled: this.#settled, cpuNs: this.#isolate.cpuTime }
       return
     }
     const burntMs = Number(this.#isolate.cpuTime - deaf.cpuNs) / 1e6
-    if (now - deaf.since >= limits.slotDeafMsMax && burntMs >= limits.slotDeafMsMax / 2) this.kill('stuck past the deadline of a request')
+    if (now - deaf.since >= limits.slotDeafMsMax && burntMs >= deaf.burntMsMax) this.kill('stuck in code that no request is seen to run')
   }
 
   /**
@@ -463,9 +390,6 @@ export class Slot {
     this.#waiting.clear()
     this.#drained?.()
     this.#host.onKilled(this, reason, survivors)
-    // Loops inside V8's builtins outlive a disposal; then the thread is lost and only the end of the cell gets it back.
-    if (this.#running > 0)
-      setTimeout(() => this.#running > 0 && this.#host.onDoomed(`slot ${this.plan.key} cannot be stopped`), limits.slotStopMsMax)
   }
 
   /** Resolves when no request is left; deadlines bound it. Give it no new ones. */
@@ -481,8 +405,7 @@ export class Slot {
   #end(): void {
     this.#dead = true
     this.#deaf = undefined
-    for (const timer of this.#timers) clearTimeout(timer)
-    this.#timers.clear()
+    clearTimeout(this.#timer)
     if (this.#isolate.isDisposed) return
     this.#cpuNs = this.#isolate.cpuTime
     this.#isolate.dispose()
@@ -503,7 +426,7 @@ export class Slot {
   readonly #onPost = (kind: string, ...values: (string | number)[]): void => {
     if (this.#dead) return
     if (kind === 'answers') this.#onAnswers(values)
-    else if (kind === 'timer') this.#startTimer(Number(values[0]), Number(values[1]))
+    else if (kind === 'timer') this.#wakeIn(Number(values[0]))
     else if (kind === 'calls') this.#onCalls(values)
     else this.#host.onLog(this.plan, this.#find(Number(values[0]))?.call.requestId, JSON.parse(String(values[1])) as LogLine[])
   }
@@ -512,12 +435,12 @@ export class Slot {
     return this.#waiting.get(no) ?? this.#turns.flat().find(pending => pending.no === no)
   }
 
-  #startTimer(no: number, delayMs: number): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer)
-      this.#inside.fireTimer.applyIgnored(undefined, [no])
+  /** The isolate has one timer here, for the earliest of its own. */
+  #wakeIn(delayMs: number): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => {
+      if (this.#alive()) this.#enter(this.#inside.wake, [])
     }, delayMs)
-    this.#timers.add(timer)
   }
 
   #onCalls(values: readonly (string | number)[]): void {
@@ -542,6 +465,18 @@ export class Slot {
     return this.#host.callScene(scene, input, caller.call)
   }
 
+  /** Runs code inside that no request waits for directly. */
+  #enter(entry: ivm.Reference<(...values: (string | number)[]) => void>, values: (string | number)[]): void {
+    this.#running++
+    entry.apply(undefined, values).then(
+      () => this.#running--,
+      (error: unknown) => {
+        this.#running--
+        if (this.#alive()) this.#logStray(error)
+      },
+    )
+  }
+
   /** Settlements of one turn of our event loop go in together. */
   #settleCall(callNo: number, answered: 0 | 1, text: string): void {
     this.#settlements.push(callNo, answered, text)
@@ -551,31 +486,11 @@ export class Slot {
   #sendSettlements(): void {
     const values = this.#settlements
     this.#settlements = []
-    if (!this.#dead) this.#inside.settleCalls.applyIgnored(undefined, values)
+    if (this.#alive()) this.#enter(this.#inside.settleCalls, values)
   }
 }
 
-async function remote<K extends keyof Inside>(inside: ivm.Reference<Inside>, name: K): Promise<Remote<K>> {
-  return (await inside.get(name, { reference: true })) as Remote<K>
-}
-
-/** Each module of a plan once, with every stage it is bound to. */
-function modulesOf(plan: SlotPlan): Map<LockedModule, string[]> {
-  const byKey = new Map<string, LockedModule>()
-  const found = new Map<LockedModule, string[]>()
-  for (const { stage, modules } of plan.lock) {
-    for (const module of modules) {
-      const first = byKey.get(moduleKey(module)) ?? module
-      byKey.set(moduleKey(module), first)
-      found.set(first, [...(found.get(first) ?? []), stage])
-    }
-  }
-  return found
-}
-
-function compileFailure(module: string, message: string): ModuleError {
-  const awaits = /\bawait\b/.test(message)
-  const code = awaits ? 'MODULE_LOAD_AWAITS' : 'BUNDLE_INVALID'
-  const why = awaits ? 'it awaits at its top level' : `it is not a classic script: ${message}`
-  return new ModuleError({ code, message: `Cannot load module "${module}": ${why}`, module })
+function splitDegraded(text: string): SlotAnswer {
+  const at = text.indexOf('\n')
+  return { json: text.slice(at + 1), degraded: text.slice(0, at) }
 }

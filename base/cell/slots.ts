@@ -1,15 +1,15 @@
 /** Every slot of a cell: loaded once per plan however many ask, replaced when killed, let go when no table routes to it. */
 import { BerthError, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
+import { DEFAULT_MEMORY_MB } from '../traffic/schema.ts'
 import type { SlotPlan } from '../traffic/table.ts'
+import { CodeCache, SlotBuffer } from './isolate.ts'
 import { type Pending, Slot, type SlotHost } from './slot.ts'
 
 interface Entry {
   readonly plan: SlotPlan
   readonly loading: Promise<Slot>
   slot: Slot | undefined
-  /** Set while a failed load is remembered. */
-  failure: BerthError | undefined
 }
 
 /** How long a version that cannot be loaded is answered from memory instead of being tried again. */
@@ -19,6 +19,7 @@ const PREPARED_KEPT_MS = 60_000
 
 export class Slots {
   readonly #host: SlotHost
+  readonly #buffer: SlotBuffer
   readonly #entries = new Map<string, Entry>()
   /** Plan keys loaded ahead of the table that will route to them, with the time each is kept until. */
   readonly #prepared = new Map<string, number>()
@@ -26,8 +27,19 @@ export class Slots {
   readonly #watchdog: NodeJS.Timeout
   #closed = false
 
-  constructor(host: Omit<SlotHost, 'onKilled'> & { onKilled(plan: SlotPlan, reason: string): void }) {
-    this.#host = { ...host, onKilled: (slot, reason, survivors) => this.#onKilled(slot, survivors, () => host.onKilled(slot.plan, reason)) }
+  constructor(
+    host: Omit<SlotHost, 'onKilled' | 'codeCache'> & {
+      onKilled(plan: SlotPlan, reason: string): void
+      onBufferFailed(error: unknown): void
+    },
+  ) {
+    const codeCache = new CodeCache(limits.codeCacheBytesMax)
+    this.#buffer = new SlotBuffer(limits.slotBufferSize, DEFAULT_MEMORY_MB, codeCache, host.onBufferFailed)
+    this.#host = {
+      ...host,
+      codeCache,
+      onKilled: (slot, reason, survivors) => this.#onKilled(slot, survivors, () => host.onKilled(slot.plan, reason)),
+    }
     this.#watchdog = setInterval(() => this.#watch(), limits.watchdogTickMs)
   }
 
@@ -81,21 +93,19 @@ export class Slots {
   async close(): Promise<void> {
     this.#closed = true
     for (const entry of this.#entries.values()) this.#release(entry)
+    this.#buffer.close()
     await Promise.all(this.#draining)
     clearInterval(this.#watchdog)
   }
 
   #load(plan: SlotPlan): Promise<Slot> {
-    const entry: Entry = { plan, slot: undefined, failure: undefined, loading: Slot.load(plan, this.#host) }
+    const entry: Entry = { plan, slot: undefined, loading: this.#buffer.use(plan.memoryMB, blank => Slot.load(plan, blank, this.#host)) }
     this.#entries.set(plan.key, entry)
     entry.loading.then(
       slot => {
         entry.slot = slot
       },
-      (error: unknown) => {
-        entry.failure = toBerthError(error)
-        setTimeout(() => this.#forget(entry), FAILURE_REMEMBERED_MS).unref()
-      },
+      () => setTimeout(() => this.#forget(entry), FAILURE_REMEMBERED_MS).unref(),
     )
     return entry.loading
   }
@@ -119,6 +129,9 @@ export class Slots {
     done.finally(() => this.#draining.delete(done))
   }
 
+  /** Requests between a slot that was killed and the next. */
+  readonly #homeless = new Set<Pending>()
+
   /** Slots out of the table with requests still in them: the watchdog must go on answering those. */
   readonly #leaving = new Set<Slot>()
 
@@ -126,19 +139,34 @@ export class Slots {
     const now = performance.now()
     for (const { slot } of this.#entries.values()) slot?.watch(now)
     for (const slot of this.#leaving) slot.watch(now)
+    for (const pending of this.#homeless) if (now >= pending.call.deadlineAt) this.#giveUp(pending, late(pending))
   }
 
   #onKilled(slot: Slot, survivors: readonly Pending[], report: () => void): void {
     const { plan } = slot
-    if (this.#entries.get(plan.key)?.slot === slot) this.#entries.delete(plan.key)
+    const current = this.#entries.get(plan.key)?.slot === slot
+    if (current) this.#entries.delete(plan.key)
     this.#leaving.delete(slot)
     report()
+    if (!current && survivors.length === 0) return
     // Loaded ahead of the next request, and for those that the kill took out of the slot without their fault.
-    const giveUp = (error: unknown) => {
-      for (const pending of survivors) if (!pending.done) pending.reject(toBerthError(error))
-    }
-    this.ensure(plan).then(next => {
-      for (const pending of survivors) next.adopt(pending)
-    }, giveUp)
+    for (const pending of survivors) this.#homeless.add(pending)
+    this.ensure(plan).then(
+      next => {
+        for (const pending of survivors) if (this.#homeless.delete(pending)) next.adopt(pending)
+      },
+      (error: unknown) => {
+        for (const pending of survivors) this.#giveUp(pending, toBerthError(error))
+      },
+    )
+  }
+
+  #giveUp(pending: Pending, error: BerthError): void {
+    if (!this.#homeless.delete(pending)) return
+    pending.done = true
+    pending.reject(error)
   }
 }
+
+const late = ({ call }: Pending): BerthError =>
+  new BerthError('DEADLINE_EXCEEDED', `No answer from scene "${call.chain.at(-1)}" before its deadline: its slot was being loaded again`)

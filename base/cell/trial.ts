@@ -1,7 +1,7 @@
 /** The trial: one bundle, loaded in a slot of its own in a process of its own, before the keeper accepts it. The process is used once. */
 import { toBerthError } from '../kernel/errors.ts'
 import type { TrialReply, TrialRequest } from '../wire/messages.ts'
-import { Slot, type SlotHost } from './slot.ts'
+import { CodeCache, makeBlank, specialise } from './isolate.ts'
 
 const TRIAL_MEMORY_MB = 128
 const NO_DIGEST = ''
@@ -19,25 +19,16 @@ export function runTrial(): void {
 async function tryBundle({ name, stages, bundle }: TrialRequest): Promise<TrialReply> {
   const [module = name, version = ''] = name.split('@')
   const lock = stages.map(stage => ({ stage, modules: [{ name: module, version, bundle: NO_DIGEST }] }))
+  const plan = { key: name, scene: 'trial', version: 'trial', memoryMB: TRIAL_MEMORY_MB, lock }
+  const codeCache = new CodeCache(0)
   try {
-    const slot = await Slot.load({ key: name, scene: 'trial', version: 'trial', memoryMB: TRIAL_MEMORY_MB, lock }, trialHost(bundle))
-    slot.dispose()
+    const blank = await makeBlank(TRIAL_MEMORY_MB, codeCache)
+    blank.fate.doom = () => process.kill(process.pid, 'SIGKILL')
+    await specialise(blank, plan, { readBundle: () => Promise.resolve(bundle), servicesOf: () => ({}), codeCache })
     return { type: 'passed' }
   } catch (error) {
     const { code, message } = toBerthError(error)
     return { type: 'failed', code, message }
-  }
-}
-
-function trialHost(bundle: string): SlotHost {
-  return {
-    readBundle: () => Promise.resolve(bundle),
-    services: {},
-    callService: () => Promise.reject(new Error('A module may not call a service while it is loaded')),
-    callScene: () => Promise.reject(new Error('A module may not call a scene while it is loaded')),
-    onLog: () => undefined,
-    onKilled: () => undefined,
-    onDoomed: () => process.kill(process.pid, 'SIGKILL'),
   }
 }
 

@@ -110,7 +110,6 @@ export function harden(): Hardened {
     [Set.prototype, ['constructor', 'add', 'has', 'delete', 'clear', 'forEach', 'keys', 'values', 'entries']],
     [WeakMap.prototype, ['constructor', 'get', 'set', 'has', 'delete']],
     [WeakSet.prototype, ['constructor', 'add', 'has', 'delete']],
-    [Promise.prototype, ['then', 'catch', 'finally']],
   ])
 
   /** A constructor with its prototype. */

@@ -4,6 +4,7 @@
 export interface InsideLimits {
   readonly resultChars: number
   readonly requestCalls: number
+  readonly callChars: number
   readonly slotTimers: number
   readonly logLinesPerSecond: number
   readonly logLineChars: number
@@ -15,12 +16,15 @@ export interface InsideLimits {
  * - `log, requestNo (0: none), lines`: lines is a JSON array of `LogLine`
  * - `calls, …(callNo, requestNo, service, method, input)`: what requests ask of the cell, five values each; for a `ctx.call` the service is
  *   empty and the method is the scene; input is JSON (of the arguments, for a service); the cell answers with `settleCalls`
- * - `timer, timerNo, delayMs`: the cell answers with `fireTimer`
+ * - `timer, delayMs`: the cell calls `wake` after that, and forgets an earlier wish
  */
 export type Post = (kind: 'answers' | 'log' | 'calls' | 'timer', ...values: (string | number)[]) => void
 
-/** `text` is the answer as JSON, the JSON of a `Failure`, or empty while the request waits for something. */
-export const AnswerKind = { ok: 0, failed: 1, waiting: 2 } as const
+/**
+ * `text` is the answer as JSON, the JSON of a `Failure`, empty while the request waits for something, or of an answer that some stages had no
+ * part in their names with commas between them, a line feed, and the answer.
+ */
+export const AnswerKind = { ok: 0, failed: 1, waiting: 2, degraded: 3 } as const
 
 /** Values of one request in a `turn`: its number, id, body, unit (empty: none), deadline, params. */
 export const TURN_STRIDE = 6
@@ -50,10 +54,20 @@ export interface LogLine {
   readonly dropped?: number
 }
 
-/** One step of the group: a stage of a defined module. */
-export interface Step {
+/** A stage of the group; modules are named by the key they were defined under. */
+export interface StagePlan {
   readonly stage: string
-  readonly module: string
+  readonly modules: readonly string[]
+  readonly parallel: boolean
+  /** Module that makes one result of a parallel stage's; undefined: their lists are joined. */
+  readonly merge: string | undefined
+  /** Milliseconds the stage may wait. */
+  readonly deadlineMs: number | undefined
+  readonly onFailure: 'fail' | 'skip' | 'fallback'
+  /** Stands in for a failed stage, unless `fallbackValue` does. */
+  readonly fallbackModule: string | undefined
+  /** JSON. */
+  readonly fallbackValue: string | undefined
 }
 
 /** Why there is no answer. `code` is a row of the error table. */
@@ -68,8 +82,8 @@ export interface Failure {
 export interface Inside {
   /** Registers a module's exports under `module` (`name@version`) after checking that each of `stages` is a function; undefined when all is well. */
   define(module: string, stages: readonly string[], exports: unknown): Failure | undefined
-  /** Makes this the slot of a version, whose requests run these steps in order and may use these services. */
-  link(scene: string, version: string, steps: readonly Step[], services: ServiceNames): void
+  /** Makes this the slot of a version, whose requests run these stages in order and may use these services. */
+  link(scene: string, version: string, stages: readonly StagePlan[], services: ServiceNames): void
   /**
    * Runs requests, `TURN_STRIDE` values each, and posts one `answers` for them all; those that went async are answered when they settle.
    * Body and params are JSON, not parsed yet; the deadline is wall clock, milliseconds since the epoch. Never throws.
@@ -79,7 +93,8 @@ export interface Inside {
   abandon(requestNo: number): void
   /** Settles calls, three values each: the number, 1 for an answer and 0 for a failure, JSON of the answer or of `{ code, message }`. */
   settleCalls(...values: (string | number)[]): void
-  fireTimer(timerNo: number): void
+  /** Runs the timers that are due. */
+  wake(): void
   /** Does nothing: a cell that gets its return knows that the isolate is not stuck. */
   probe(): void
 }

@@ -2,7 +2,7 @@
  * The code that runs inside every isolate, around the modules. The cell takes the text of `install` (types are stripped to blanks) and
  * compiles it there, so it may use nothing from outside its own body.
  */
-import type { Failure, Inside, InsideLimits, LogLine, Post, ServiceNames, Step } from './protocol.ts'
+import type { Failure, Inside, InsideLimits, LogLine, Post, ServiceNames, StagePlan } from './protocol.ts'
 
 /** Sets up the globals of a slot and returns the functions the cell calls. Runs once per isolate, before any module. */
 export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: InsideLimits): Inside {
@@ -15,11 +15,32 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
     readonly params: unknown
     done: boolean
     lines: LogLine[] | undefined
+    /** Names of the stages that had no part in the answer, or less than all. */
+    degraded: string[] | undefined
     calls: number
   }
 
-  interface BoundStep extends Step {
+  /** A module bound to a stage. */
+  interface Step {
+    readonly stage: string
+    readonly module: string
     readonly run: (input: unknown, ctx: Context) => unknown
+  }
+
+  interface Stage extends Omit<StagePlan, 'modules' | 'merge' | 'fallbackModule'> {
+    readonly steps: readonly Step[]
+    readonly merge: Step | undefined
+    readonly fallbackStep: Step | undefined
+    /** What stands for the result when the stage is skipped and there is no input to pass on. */
+    readonly first: boolean
+  }
+
+  /** A failure on its way through a group; no module can make one. */
+  class Fault {
+    readonly failure: Failure
+    constructor(failure: Failure) {
+      this.failure = failure
+    }
   }
 
   interface OpenCall {
@@ -29,19 +50,20 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
   }
 
   const { parse, stringify } = JSON
-  const { freeze } = Object
+  const { freeze, values: objectValues } = Object
+  const { floor } = Math
   const { now } = Date
   const cursor = new Int32Array(cursorMemory)
   // Their values in `CURSOR` and `AnswerKind`: nothing from outside this function is there where it runs.
   const [started, running] = [0, 1]
-  const [ok, failed, waiting] = [0, 1, 2]
+  const [ok, failed, waiting, degraded] = [0, 1, 2, 3]
   const stride = 6
   const callStride = 5
   const modules = new Map<string, Readonly<Record<string, unknown>>>()
   /** Only requests whose stages went async are in here. */
   const open = new Map<number, Request>()
   const calls = new Map<number, OpenCall>()
-  const timers = new Map<number, () => void>()
+  const timers = new Map<number, { readonly dueAt: number; readonly run: () => void }>()
   /** Answers of requests that went async, posted together. */
   let outbox: (string | number)[] = []
   /** What requests ask of the cell, posted together. */
@@ -49,7 +71,7 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
   let services: ServiceNames = {}
   let scene = ''
   let version = ''
-  let steps: readonly BoundStep[] = []
+  let stages: readonly Stage[] = []
   let lastCall = 0
   let lastTimer = 0
 
@@ -63,7 +85,7 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
   let dropped = 0
 
   function logLine(level: LogLine['level'], module: string | undefined, message: string, fields?: unknown): LogLine | undefined {
-    const second = Math.floor(now() / 1000)
+    const second = floor(now() / 1000)
     if (second !== logSecond) {
       logSecond = second
       logged = 0
@@ -79,7 +101,8 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
 
   function fieldsOf(fields: unknown): { fields?: string; stack?: string } {
     if (fields === undefined) return {}
-    if (fields instanceof Error) return { stack: textOf(fields.stack) }
+    const stack = stackOf(fields)
+    if (stack.stack !== undefined) return stack
     try {
       return { fields: stringify(fields)?.slice(0, limits.logLineChars) ?? '' }
     } catch (error) {
@@ -94,14 +117,17 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
   /** Logs that belong to a request leave with its answer, in one message. */
   function logFor(request: Request, level: LogLine['level'], message: unknown, fields: unknown): void {
     const line = logLine(level, current?.module, textOf(message), fields)
-    if (line === undefined) return
+    if (line !== undefined) keepLine(request, line)
+  }
+
+  function keepLine(request: Request, line: LogLine): void {
     if (request.done) postLines(request.no, [line])
     else if (request.lines === undefined) request.lines = [line]
     else request.lines.push(line)
   }
 
   /** The step whose synchronous part is running, for naming the module of a log line. */
-  let current: BoundStep | undefined
+  let current: Step | undefined
 
   function consoleMethod(level: LogLine['level']): (...values: unknown[]) => void {
     return (...values) => {
@@ -121,6 +147,15 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
     }
   }
 
+  /** Whatever was thrown may run code of the module when it is looked at. */
+  function stackOf(thrown: unknown): { stack?: string } {
+    try {
+      return thrown instanceof Error ? { stack: `${thrown.stack}`.slice(0, limits.logLineChars) } : {}
+    } catch {
+      return {}
+    }
+  }
+
   function messageOf(thrown: unknown): string {
     try {
       return String(thrown instanceof Error ? thrown.message : thrown).slice(0, limits.logLineChars)
@@ -131,24 +166,51 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
 
   // ── globals ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** Only the earliest is known outside, and only once the code that set it is done: setting and clearing in a loop costs the cell nothing. */
+  let wakeAt = Infinity
+
   function setTimeout(run: (...values: unknown[]) => void, delayMs: unknown = 0, ...values: unknown[]): number {
     if (typeof run !== 'function') throw new TypeError('setTimeout takes a function')
     if (timers.size >= limits.slotTimers) throw new RangeError(`setTimeout: ${limits.slotTimers} timers are open in this slot already`)
-    const no = ++lastTimer
-    timers.set(no, () => run(...values))
     const delay = Number(delayMs)
-    post('timer', no, delay > 0 ? Math.min(delay, 2 ** 31 - 1) : 0)
-    return no
+    const dueAt = now() + (delay > 0 ? Math.min(delay, 2 ** 31 - 1) : 0)
+    timers.set(++lastTimer, { dueAt, run: () => run(...values) })
+    if (dueAt < wakeAt) planWake()
+    return lastTimer
   }
 
   function clearTimeout(no: number): void {
     timers.delete(no)
   }
 
-  function fireTimer(no: number): void {
-    const run = timers.get(no)
-    if (run === undefined) return
-    timers.delete(no)
+  let wakePlanned = false
+
+  function planWake(): void {
+    if (wakePlanned) return
+    wakePlanned = true
+    Promise.resolve().then(() => {
+      wakePlanned = false
+      askToWake()
+    })
+  }
+
+  function askToWake(): void {
+    let earliest = Infinity
+    for (const { dueAt } of timers.values()) if (dueAt < earliest) earliest = dueAt
+    if (earliest >= wakeAt) return
+    wakeAt = earliest
+    post('timer', Math.max(0, earliest - now()))
+  }
+
+  function wake(): void {
+    wakeAt = Infinity
+    const due = [...timers].filter(([, { dueAt }]) => dueAt <= now())
+    due.sort(([, a], [, b]) => a.dueAt - b.dueAt)
+    for (const [no, { run }] of due) if (timers.delete(no)) runTimer(run)
+    askToWake()
+  }
+
+  function runTimer(run: () => void): void {
     try {
       run()
     } catch (error) {
@@ -178,10 +240,15 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
 
   // ── what a stage sees ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  function deepFreeze<T>(value: T): T {
-    if (typeof value !== 'object' || value === null) return value
-    for (const member of Object.values(value)) deepFreeze(member)
-    return freeze(value)
+  /** Without recursion: what comes from JSON may be nested deeper than the stack. */
+  function deepFreeze(root: unknown): unknown {
+    const left = [root]
+    for (let value = left.pop(); left.length > 0 || value !== undefined; value = left.pop()) {
+      if (typeof value !== 'object' || value === null) continue
+      freeze(value)
+      for (const member of objectValues(value)) if (typeof member === 'object' && member !== null) left.push(member)
+    }
+    return root
   }
 
   class Context {
@@ -243,6 +310,9 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
     }
   }
 
+  // Else a module could make contexts of its own.
+  Reflect.deleteProperty(Context.prototype, 'constructor')
+
   type Services = Readonly<Record<string, Readonly<Record<string, (...values: unknown[]) => Promise<unknown>>>>>
 
   function servicesFor(request: Request): Services {
@@ -260,6 +330,9 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
         throw new RangeError(`${what}: ${limits.requestCalls} calls are open in this request already`)
       const json = stringify(input)
       if (json === undefined) throw new TypeError(`${what}: the input must be data that JSON can hold`)
+      if (json.length > limits.resultChars)
+        throw new RangeError(`${what}: the input has ${json.length} characters of JSON, over ${limits.callChars}`)
+      if (method.length > 128) throw new RangeError(`${what.slice(0, 140)}: the name is too long`)
       request.calls++
       calls.set(++lastCall, { request, resolve, reject })
       callbox.push(lastCall, request.no, service, method, json)
@@ -307,11 +380,15 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
     return undefined
   }
 
-  function link(sceneId: string, versionId: string, wanted: readonly Step[], offered: ServiceNames): void {
+  function link(sceneId: string, versionId: string, plans: readonly StagePlan[], offered: ServiceNames): void {
     services = offered
     scene = sceneId
     version = versionId
-    steps = wanted.map(({ stage, module }) => ({ stage, module, run: modules.get(module)?.[stage] as BoundStep['run'] }))
+    stages = plans.map(({ modules: keys, merge, fallbackModule, ...plan }, i) => {
+      const bind = (module: string): Step => ({ stage: plan.stage, module, run: modules.get(module)?.[plan.stage] as Step['run'] })
+      const optional = (module: string | undefined) => (module === undefined ? undefined : bind(module))
+      return { ...plan, first: i === 0, steps: keys.map(bind), merge: optional(merge), fallbackStep: optional(fallbackModule) }
+    })
   }
 
   let paramsText = '{}'
@@ -321,7 +398,7 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
     const answers: (string | number)[] = []
     for (let i = 0; i < values.length; i += stride) {
       const request = begin(values, i)
-      const answer = start(request)
+      const answer = startSafely(request)
       if (answer === undefined) {
         open.set(request.no, request)
         answers.push(request.no, waiting, '')
@@ -330,6 +407,15 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
     // Calls first: whoever hears that a request waits has heard what for.
     flushCalls()
     post('answers', ...answers)
+  }
+
+  /** One request must not take the answers of its turn with it, whatever it has done to the code here. */
+  function startSafely(request: Request): string | Failure | undefined {
+    try {
+      return start(request)
+    } catch (error) {
+      return { code: 'MODULE_THREW', message: messageOf(error) }
+    }
   }
 
   function begin(values: readonly (string | number)[], i: number): Request {
@@ -343,6 +429,7 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
       params: paramsOf(values[i + 5] as string),
       done: false,
       lines: undefined,
+      degraded: undefined,
       calls: 0,
     }
   }
@@ -356,6 +443,7 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
   }
 
   function start(request: Request): string | Failure | undefined {
+    if (request.deadlineAt <= now()) return { code: 'DEADLINE_EXCEEDED', message: 'Its deadline passed before it began' }
     let input: unknown
     try {
       input = parse(request.body)
@@ -364,47 +452,119 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
     }
     cursor[started] = request.no
     cursor[running] = 1
-    const answer = runSteps(request, new Context(request), 0, input)
-    cursor[running] = 0
-    return answer
+    try {
+      return runStages(request, new Context(request), 0, input)
+    } finally {
+      cursor[running] = 0
+    }
   }
 
-  /** Runs the steps from `index` on. Undefined when one went async: the rest follows when it settles. */
-  function runSteps(request: Request, ctx: Context, index: number, input: unknown): string | Failure | undefined {
+  // Values here are a module's result, a Fault, or a promise of one of these that never rejects. Whatever can go without a promise does.
+
+  /** Runs the stages from `index` on. Undefined when one went async: the rest follows when it settles. */
+  function runStages(request: Request, ctx: Context, index: number, input: unknown): string | Failure | undefined {
     let value = input
-    for (let i = index; i < steps.length; i++) {
-      const step = steps[i] as BoundStep
-      const { run } = step
-      let promise: Promise<unknown> | undefined
-      try {
-        current = step
-        value = run(value, ctx)
-        if (isThenable(value)) promise = Promise.resolve(value)
-      } catch (error) {
-        return threw(step, error)
-      } finally {
-        current = undefined
-      }
-      if (promise !== undefined) {
-        continueLater(request, ctx, i, step, promise)
+    for (let i = index; i < stages.length; i++) {
+      value = runStage(request, ctx, stages[i] as Stage, value)
+      if (value instanceof Promise) {
+        value.then(result => continueAfter(request, ctx, i, result))
         return undefined
       }
-      const fault = faultIn(step, value)
-      if (fault !== undefined) return fault
+      if (value instanceof Fault) return value.failure
     }
     return toJson(value)
   }
 
-  function continueLater(request: Request, ctx: Context, index: number, step: BoundStep, promise: Promise<unknown>): void {
-    promise.then(
-      value => {
-        // Its caller has gone: do not spend the slot's time on the remaining stages.
-        if (request.done) return
-        const answer = faultIn(step, value) ?? runSteps(request, ctx, index + 1, value)
-        if (answer !== undefined) settle(request, answer)
-      },
-      error => settle(request, threw(step, error)),
-    )
+  function continueAfter(request: Request, ctx: Context, index: number, result: unknown): void {
+    // Its caller has gone: do not spend the slot's time on the remaining stages.
+    if (request.done) return
+    const answer = result instanceof Fault ? result.failure : runStages(request, ctx, index + 1, result)
+    if (answer !== undefined) settle(request, answer)
+  }
+
+  function runStage(request: Request, ctx: Context, stage: Stage, input: unknown): unknown {
+    const result = stage.parallel ? runParallel(request, ctx, stage, input) : runSequence(ctx, stage.steps, 0, input)
+    if (result instanceof Promise) {
+      // The modules of a parallel stage are bounded one by one: those in time still count.
+      const bounded = stage.parallel ? result : withinDeadline(stage, result)
+      return bounded.then(settled => orInstead(request, ctx, stage, input, settled))
+    }
+    return orInstead(request, ctx, stage, input, result)
+  }
+
+  function runSequence(ctx: Context, steps: readonly Step[], index: number, input: unknown): unknown {
+    let value = input
+    for (let i = index; i < steps.length; i++) {
+      value = runStep(ctx, steps[i] as Step, value)
+      if (value instanceof Fault) return value
+      if (value instanceof Promise) return value.then(result => (result instanceof Fault ? result : runSequence(ctx, steps, i + 1, result)))
+    }
+    return value
+  }
+
+  function runParallel(request: Request, ctx: Context, stage: Stage, input: unknown): unknown {
+    const results = stage.steps.map(step => runStep(ctx, step, input))
+    if (!results.some(result => result instanceof Promise)) return merge(request, ctx, stage, results)
+    const bounded = results.map(result => (result instanceof Promise ? withinDeadline(stage, result) : result))
+    return Promise.all(bounded).then(settled => merge(request, ctx, stage, settled))
+  }
+
+  /** One result of a parallel stage's. With `skip`, modules that failed are left out, unless all did. */
+  function merge(request: Request, ctx: Context, stage: Stage, results: readonly unknown[]): unknown {
+    const faults = results.filter(result => result instanceof Fault)
+    const fine = results.filter(result => !(result instanceof Fault))
+    if (faults.length > 0 && (stage.onFailure !== 'skip' || fine.length === 0)) return faults[0]
+    for (const { failure } of faults) markDegraded(request, stage, failure)
+    if (stage.merge !== undefined) return runStep(ctx, stage.merge, fine)
+    const other = fine.find(result => !Array.isArray(result))
+    if (other === undefined) return fine.flat()
+    const message = `Stage "${stage.stage}" cannot join the results of its modules: one returned ${kindOf(other)}, not a list`
+    return new Fault({ code: 'RESULT_NOT_LIST', message, stage: stage.stage })
+  }
+
+  function runStep(ctx: Context, step: Step, input: unknown): unknown {
+    const { run } = step
+    try {
+      current = step
+      const value = run(input, ctx)
+      if (!isThenable(value)) return orFault(step, value)
+      // Made anew: what a module's own promise has for a `then` is called by the engine, where nothing of ours can be broken by it.
+      return new Promise<unknown>(resolve => resolve(value)).then(
+        settled => orFault(step, settled),
+        error => threw(step, error),
+      )
+    } catch (error) {
+      return threw(step, error)
+    } finally {
+      current = undefined
+    }
+  }
+
+  /** What a failed stage gives all the same, if the scene says so. */
+  function orInstead(request: Request, ctx: Context, stage: Stage, input: unknown, result: unknown): unknown {
+    if (!(result instanceof Fault) || stage.onFailure === 'fail') return result
+    markDegraded(request, stage, result.failure)
+    if (stage.onFailure === 'skip') return stage.first ? [] : input
+    return stage.fallbackStep === undefined ? parse(stage.fallbackValue as string) : runStep(ctx, stage.fallbackStep, input)
+  }
+
+  function markDegraded(request: Request, { stage, onFailure }: Stage, { message, module, stack }: Failure): void {
+    request.degraded ??= []
+    if (!request.degraded.includes(stage)) request.degraded.push(stage)
+    const line = logLine('warn', module, `Stage "${stage}" failed (${onFailure}): ${message}`)
+    if (line !== undefined) keepLine(request, stack === undefined ? line : { ...line, stack })
+  }
+
+  function withinDeadline({ stage, deadlineMs }: Stage, result: Promise<unknown>): Promise<unknown> {
+    if (deadlineMs === undefined) return result
+    return new Promise(resolve => {
+      const message = `Stage "${stage}" had no result after ${deadlineMs} ms`
+      const timer = setTimeout(() => resolve(new Fault({ code: 'DEADLINE_EXCEEDED', message, stage })), deadlineMs)
+      result.then(value => {
+        clearTimeout(timer)
+        resolve(value)
+      })
+    })
   }
 
   function settle(request: Request, answer: string | Failure): void {
@@ -424,8 +584,9 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
   function pushAnswer(answers: (string | number)[], request: Request, answer: string | Failure): void {
     request.done = true
     if (request.lines !== undefined) postLines(request.no, request.lines)
-    if (typeof answer === 'string') answers.push(request.no, ok, answer)
-    else answers.push(request.no, failed, stringify(answer))
+    if (typeof answer !== 'string') answers.push(request.no, failed, stringify(answer))
+    else if (request.degraded === undefined) answers.push(request.no, ok, answer)
+    else answers.push(request.no, degraded, `${request.degraded.join(',')}\n${answer}`)
   }
 
   function abandon(no: number): void {
@@ -441,22 +602,21 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
     return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
   }
 
-  function threw(step: BoundStep, error: unknown): Failure {
-    const stack = error instanceof Error ? { stack: textOf(error.stack) } : {}
-    return { code: 'MODULE_THREW', message: messageOf(error), stage: step.stage, module: step.module, ...stack }
+  function threw({ stage, module }: Step, error: unknown): Fault {
+    return new Fault({ code: 'MODULE_THREW', message: messageOf(error), stage, module, ...stackOf(error) })
   }
 
-  function faultIn(step: BoundStep, value: unknown): Failure | undefined {
+  function orFault(step: Step, value: unknown): unknown {
     const type = typeof value
-    if (type === 'object' || type === 'string' || type === 'number' || type === 'boolean') return undefined
+    if (type === 'object' || type === 'string' || type === 'number' || type === 'boolean') return value
     const code = type === 'undefined' ? 'RESULT_UNDEFINED' : type === 'bigint' ? 'RESULT_BIGINT' : 'RESULT_NOT_DATA'
     const message = `Stage "${step.stage}" of module "${step.module}" returned ${kindOf(value)}`
-    return { code, message, stage: step.stage, module: step.module }
+    return new Fault({ code, message, stage: step.stage, module: step.module })
   }
 
   function toJson(value: unknown): string | Failure {
-    const last = steps[steps.length - 1] as BoundStep
-    const where = { stage: last.stage, module: last.module }
+    const { stage, steps } = stages[stages.length - 1] as Stage
+    const where = { stage, module: (steps[steps.length - 1] as Step).module }
     let json: string | undefined
     try {
       json = stringify(value)
@@ -472,13 +632,22 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
 
   function unserialisable(error: unknown, where: { stage: string; module: string }): Failure {
     const message = messageOf(error)
-    if (error instanceof RangeError) {
+    const name = nameOf(error)
+    if (name === 'RangeError') {
       const tooLarge = message.includes('string length')
       return { code: tooLarge ? 'RESULT_TOO_LARGE' : 'RESULT_TOO_DEEP', message: `The answer cannot become JSON: ${message}`, ...where }
     }
-    if (error instanceof TypeError && message.startsWith('Converting circular')) return { code: 'RESULT_CYCLE', message, ...where }
-    if (error instanceof TypeError && message.includes('BigInt')) return { code: 'RESULT_BIGINT', message, ...where }
-    return { code: 'MODULE_THREW', message, ...where, ...(error instanceof Error && { stack: textOf(error.stack) }) }
+    if (name === 'TypeError' && message.startsWith('Converting circular')) return { code: 'RESULT_CYCLE', message, ...where }
+    if (name === 'TypeError' && message.includes('BigInt')) return { code: 'RESULT_BIGINT', message, ...where }
+    return { code: 'MODULE_THREW', message, ...where, ...stackOf(error) }
+  }
+
+  function nameOf(thrown: unknown): string {
+    try {
+      return thrown instanceof Error ? thrown.name : ''
+    } catch {
+      return ''
+    }
   }
 
   function kindOf(value: unknown): string {
@@ -487,5 +656,5 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
     return `a ${typeof value}`
   }
 
-  return { define, link, turn, abandon, settleCalls, fireTimer, probe: () => undefined }
+  return { define, link, turn, abandon, settleCalls, wake, probe: () => undefined }
 }

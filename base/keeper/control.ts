@@ -12,6 +12,7 @@ import type { ModuleManifest, Right, SceneDefinition, VersionRecord } from '../t
 import { type SceneTable, slotPlan } from '../traffic/table.ts'
 import { tablePath } from '../wire/paths.ts'
 import type { Applied, Cells } from './cells.ts'
+import { checkServices } from './lock.ts'
 import type { Actor, Registry, SceneState, Token, VersionRequest } from './registry.ts'
 import type { Trials } from './trial.ts'
 
@@ -24,6 +25,8 @@ export interface ControlParts {
   readonly blobs: Blobs
   readonly cells: Cells
   readonly trials: Trials
+  /** Names of the base services that cells offer. */
+  readonly services: readonly string[]
   readonly log: Logger
 }
 
@@ -41,6 +44,9 @@ export interface SceneChange {
 }
 
 export interface VersionChange {
+  readonly created: boolean
+  /** Whether this made it the baseline. */
+  readonly switched: boolean
   readonly version: VersionRecord
   /** The scene afterwards. */
   readonly scene: SceneState
@@ -91,33 +97,39 @@ export class Control {
   }
 
   /**
-   * Makes a version; `baseline` brings it online as such at once.
-   * @throws as `Registry.draftVersion`; REVISION_CONFLICT; NO_CELLS and UPGRADE_FAILED when it cannot become the baseline: it is not kept then.
+   * Makes a version; `baseline` brings it online as such at once. With `reuse` a version with exactly this lock is taken instead of another made.
+   * @throws as `Registry.draftVersion`; SERVICE_NOT_OFFERED, REVISION_CONFLICT; NO_CELLS and UPGRADE_FAILED when it cannot become the baseline: it is not kept then.
    */
   createVersion(sceneId: string, request: VersionRequest, baseline: boolean, expect: Expected, actor: Actor): Promise<VersionChange> {
     const { registry } = this.#parts
     return this.#inTurn(`scene ${sceneId}`, async () => {
       const steps = stopwatch()
       const before = this.#sceneAt(sceneId, expect)
-      const version = await steps('resolveMs', () => registry.draftVersion(sceneId, request, actor))
-      if (baseline) await this.#promote(version, true, before, actor, steps)
-      else await steps('commitMs', () => registry.addVersion(version, actor))
-      const cells = await steps('applyMs', () => this.refresh())
-      return { version, scene: registry.scene(sceneId), cells, timings: steps.timings }
+      const draft = await steps('resolveMs', () => registry.draftVersion(sceneId, request, actor))
+      checkServices(sceneId, draft.lock, this.#parts.services)
+      const kept = request.reuse ? registry.versionWithLock(sceneId, draft.lock) : undefined
+      const version = kept ?? draft
+      const made = { created: kept === undefined, switched: baseline && before.baseline !== version.id, version }
+      if (made.switched) await this.#promote(version, made.created, before, actor, steps)
+      else if (made.created) await steps('commitMs', () => registry.addVersion(version, actor))
+      const cells = made.created || made.switched ? await steps('applyMs', () => this.refresh()) : this.applied()
+      return { ...made, scene: registry.scene(sceneId), cells, timings: steps.timings }
     })
   }
 
-  /** @throws SCENE_NOT_FOUND, VERSION_NOT_FOUND, REVISION_CONFLICT, NO_CELLS, UPGRADE_FAILED: the baseline is what it was then. */
+  /** @throws SCENE_NOT_FOUND, VERSION_NOT_FOUND, SERVICE_NOT_OFFERED, REVISION_CONFLICT, NO_CELLS, UPGRADE_FAILED: the baseline is what it was then. */
   setBaseline(sceneId: string, versionId: string, expect: Expected, actor: Actor): Promise<VersionChange> {
     const { registry } = this.#parts
     return this.#inTurn(`scene ${sceneId}`, async () => {
       const steps = stopwatch()
       const before = this.#sceneAt(sceneId, expect)
       const version = registry.version(sceneId, versionId)
-      if (before.baseline === versionId) return { version, scene: before, cells: this.applied(), timings: steps.timings }
+      if (before.baseline === versionId)
+        return { created: false, switched: false, version, scene: before, cells: this.applied(), timings: steps.timings }
+      checkServices(sceneId, version.lock, this.#parts.services)
       await this.#promote(version, false, before, actor, steps)
       const cells = await steps('applyMs', () => this.refresh())
-      return { version, scene: registry.scene(sceneId), cells, timings: steps.timings }
+      return { created: false, switched: true, version, scene: registry.scene(sceneId), cells, timings: steps.timings }
     })
   }
 

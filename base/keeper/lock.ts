@@ -2,7 +2,8 @@
 import semver from 'semver'
 import { BerthError } from '../kernel/errors.ts'
 import type { ModuleRecord } from '../store/records.ts'
-import type { Lock, LockedModule, SceneDefinition } from '../traffic/schema.ts'
+import type { Lock, LockedModule, LockedStage, SceneDefinition, StageDefinition } from '../traffic/schema.ts'
+import { lockedModules } from '../traffic/table.ts'
 
 export interface ModuleReference {
   readonly name: string
@@ -31,20 +32,53 @@ export function parseReference(reference: string): ModuleReference {
  * is none.
  */
 export function resolveLock({ id, group }: SceneDefinition, published: Published, request: LockRequest): Lock {
-  const references = group.map(({ stage, modules }) => ({ stage, modules: modules.map(parseReference) }))
-  checkNamed(id, new Set(references.flatMap(({ modules }) => modules.map(({ name }) => name))), request.named)
-  return references.map(({ stage, modules }) => ({ stage, modules: modules.map(module => lockModule(stage, module, published, request)) }))
+  const members = group.flatMap(stageReferences).map(reference => parseReference(reference).name)
+  checkNamed(id, new Set(members), request.named)
+  return group.map(stage => lockStage(stage, reference => lockModule(stage.stage, parseReference(reference), published, request)))
 }
 
 /** @throws as `resolveLock`, when no version of the scene could be made: a module that only has prereleases in the range counts as there. */
-export function checkGroup({ group }: SceneDefinition, published: Published): void {
-  for (const { stage, modules } of group) {
-    for (const { name, range } of modules.map(parseReference)) {
+export function checkGroup({ id, group }: SceneDefinition, published: Published): void {
+  for (const stage of group) {
+    checkSettings(id, stage)
+    for (const { name, range } of stageReferences(stage).map(parseReference)) {
       const versions = publishedVersions(name, published)
       const pick = newest(versions, range) ?? versions.find(({ version }) => fits(version, range))
-      requireStage(pick ?? refuseRange(name, [range], versions), stage)
+      requireStage(pick ?? refuseRange(name, [range], versions), stage.stage)
     }
   }
+}
+
+function stageReferences({ modules, merge, fallback }: StageDefinition): string[] {
+  const stand = fallback !== undefined && 'module' in fallback ? [fallback.module] : []
+  return [...modules, ...(merge === undefined || merge === 'concat' ? [] : [merge]), ...stand]
+}
+
+function lockStage({ modules, merge, fallback, ...rest }: StageDefinition, lock: (reference: string) => LockedModule): LockedStage {
+  return {
+    ...rest,
+    modules: modules.map(lock),
+    ...(merge !== undefined && { merge: merge === 'concat' ? merge : lock(merge) }),
+    ...(fallback !== undefined && { fallback: 'module' in fallback ? { module: lock(fallback.module) } : fallback }),
+  }
+}
+
+/** @throws SERVICE_NOT_OFFERED when a module of the lock uses a base service that is not among `offered`. */
+export function checkServices(scene: string, lock: Lock, offered: readonly string[]): void {
+  for (const { name, version, services = [] } of lockedModules(lock)) {
+    const missing = services.filter(service => !offered.includes(service))
+    if (missing.length === 0) continue
+    const message = `Cannot run module "${name}@${version}" in scene "${scene}": it uses ${missing.join(', ')}, and this base offers ${offered.join(', ')}`
+    throw new BerthError('SERVICE_NOT_OFFERED', message, { extra: { module: name, missing, offered } })
+  }
+}
+
+/** What each setting needs of the others, which the schema cannot say. */
+function checkSettings(scene: string, { stage, parallel = false, merge, onFailure = 'fail', fallback }: StageDefinition): void {
+  const refuse = (why: string) => new BerthError('SCENE_INVALID', `Cannot define scene "${scene}": stage "${stage}" ${why}`)
+  if (merge !== undefined && !parallel) throw refuse('has "merge" without "parallel": true')
+  if (fallback !== undefined && onFailure !== 'fallback') throw refuse('has a "fallback" without "onFailure": "fallback"')
+  if (fallback === undefined && onFailure === 'fallback') throw refuse('has "onFailure": "fallback" without a "fallback"')
 }
 
 /** Prereleases belong to the release they lead to, whatever SemVer makes of their order: 1.2.0-dev.7 is within ^1.2. */
@@ -66,13 +100,13 @@ function lockModule(stage: string, { name, range }: ModuleReference, published: 
   const wanted = request.named.get(name)
   const kept = wanted === undefined && !request.resolve ? keptModule(stage, name, range, versions, request.from) : undefined
   const pick = kept ?? (wanted === undefined ? newest(versions, range) : pickNamed(name, wanted, range, versions))
-  const { version, bundle, sourceMap } = requireStage(pick ?? refuseRange(name, [range], versions), stage)
-  return { name, version, bundle, ...(sourceMap === undefined ? {} : { sourceMap }) }
+  const { version, bundle, sourceMap, services } = requireStage(pick ?? refuseRange(name, [range], versions), stage)
+  return { name, version, bundle, ...(sourceMap !== undefined && { sourceMap }), ...(services !== undefined && { services }) }
 }
 
 /** The version that the lock has for the module in this stage, or in another when the module has moved, if it may stay. */
 function keptModule(stage: string, name: string, range: string, versions: readonly ModuleRecord[], from: Lock = []) {
-  const locked = [...from].sort((a, b) => Number(b.stage === stage) - Number(a.stage === stage)).flatMap(({ modules }) => modules)
+  const locked = lockedModules([...from].sort((a, b) => Number(b.stage === stage) - Number(a.stage === stage)))
   const version = locked.find(module => module.name === name)?.version
   const record = versions.find(module => module.version === version)
   return record?.stages.includes(stage) && fits(record.version, range) ? record : undefined

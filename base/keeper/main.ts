@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { BerthError, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { createLog, type Logger } from '../kernel/log.ts'
-import type { Options } from '../kernel/options.ts'
+import { type Options, offeredServices } from '../kernel/options.ts'
 import { Blobs } from '../store/blobs.ts'
 import { storeFault } from '../store/faults.ts'
 import { writeWhole } from '../store/files.ts'
@@ -91,7 +91,7 @@ export async function startKeeper(
   await saveTable(data, table).catch((error: unknown) => log.error({ err: error }, 'the scene table could not be saved'))
   const cells = await listenForCells(keeperSocketPath(data), table, log)
   const vitals = new Vitals(registry, cells)
-  const control = new Control({ data, registry, blobs, cells, trials, log })
+  const control = new Control({ data, registry, blobs, cells, trials, services: offeredServices(options), log })
   const retire = (cell: number) => tellSupervisor({ type: 'retire', cell })
   const onStoreFailed = (error: BerthError) => {
     log.fatal({ err: error }, 'the disk failed: the keeper ends, so that it reads what was kept when it is started again')

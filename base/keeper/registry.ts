@@ -17,7 +17,7 @@ import {
   versionKey,
 } from '../store/records.ts'
 import type { AuditRow, Change, Entry, Expected } from '../store/store.ts'
-import { type ModuleManifest, type Right, SceneDefinition, type VersionRecord } from '../traffic/schema.ts'
+import { type Lock, type ModuleManifest, type Right, SceneDefinition, type VersionRecord } from '../traffic/schema.ts'
 import { type SceneTable, TABLE_FORMAT, type VersionEntry } from '../traffic/table.ts'
 import { checkGroup, type LockRequest, resolveLock } from './lock.ts'
 
@@ -47,6 +47,8 @@ export interface VersionRequest extends Omit<LockRequest, 'from'> {
   /** Version whose lock this one starts from; undefined: the baseline. */
   readonly from?: string | undefined
   readonly label?: string | undefined
+  /** Take a version that has exactly this lock, if there is one. */
+  readonly reuse?: boolean
 }
 
 const TOKEN_PREFIX = 'berth_'
@@ -104,8 +106,11 @@ export class Registry {
         { extra },
       )
     }
-    if (isDeepStrictEqual(new Set(record.stages), new Set(manifest.stages))) return record
-    throw new BerthError('MODULE_EXISTS', `${action}: it is published with the stages ${record.stages.join(', ')}`, { extra })
+    const differs = (['stages', 'services'] as const).find(field => !isDeepStrictEqual(new Set(record[field]), new Set(manifest[field])))
+    if (differs === undefined) return record
+    throw new BerthError('MODULE_EXISTS', `${action}: it is published with the ${differs} ${record[differs]?.join(', ') || 'none'}`, {
+      extra,
+    })
   }
 
   /** Keeps a module whose blobs are there and whose bundle has passed its trial. */
@@ -205,6 +210,11 @@ export class Registry {
       createdAt: this.#at(),
       createdBy: actor.who,
     }
+  }
+
+  /** The newest version with exactly this lock. */
+  versionWithLock(scene: string, lock: Lock): VersionRecord | undefined {
+    return this.versions(scene).findLast(version => isDeepStrictEqual(version.lock, lock))
   }
 
   /** Keeps a drafted version without routing anything to it. */

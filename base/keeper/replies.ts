@@ -49,6 +49,9 @@ export const VersionBody = Type.Object(
     ),
     from: Type.Optional(VersionId),
     resolve: Type.Optional(Type.Boolean({ default: false, description: 'resolve the ranges of modules that are not named too' })),
+    reuse: Type.Optional(
+      Type.Boolean({ default: false, description: 'take a version that has exactly this lock instead of making another' }),
+    ),
     label: Type.Optional(Type.String({ maxLength: 200 })),
     as: Type.Optional(Type.Literal('baseline', { description: 'bring it online as the baseline at once' })),
     reason: Reason,
@@ -85,6 +88,8 @@ export const AppliedReply = Type.Object(
 )
 export const SceneChangeReply = Type.Object({ ...SceneReply.properties, cells: AppliedReply })
 export const VersionChangeReply = Type.Object({
+  created: Type.Boolean({ description: 'false: it was there already' }),
+  switched: Type.Boolean({ description: 'whether this made it the baseline' }),
   version: VersionRecord,
   lock: Lock,
   baseline: Type.Union([VersionId, Type.Null()], { description: 'of the scene, afterwards' }),

@@ -245,13 +245,13 @@ function versionRoutes(scope: Scope, { registry, control }: RouteParts): void {
         params: schemas.SceneParam,
         headers: schemas.IfMatch,
         body: schemas.VersionBody,
-        response: { 201: schemas.VersionChangeReply, ...problems },
+        response: { 200: schemas.VersionChangeReply, 201: schemas.VersionChangeReply, ...problems },
       },
     },
     async (request, reply) => {
-      const { modules = [], from, resolve = false, label, as, reason } = request.body
+      const { modules = [], from, resolve = false, reuse = false, label, as, reason } = request.body
       const named = new Map(modules.map(parseReference).map(({ name, range }) => [name, range]))
-      const wanted = { named, resolve, from, label }
+      const wanted = { named, resolve, reuse, from, label }
       const change = await control.createVersion(
         request.params.id,
         wanted,
@@ -259,7 +259,7 @@ function versionRoutes(scope: Scope, { registry, control }: RouteParts): void {
         expectedBy(request),
         actorOf(request, reason),
       )
-      return tagged(reply.code(201), change.scene.revision).send(versionReply(change))
+      return tagged(reply.code(change.created ? 201 : 200), change.scene.revision).send(versionReply(change))
     },
   )
 
@@ -399,6 +399,6 @@ function tagged<Reply extends { header(name: string, value: string): Reply }>(re
   return reply.header('etag', `"${revision}"`)
 }
 
-function versionReply({ version, scene: { baseline, revision }, cells, timings }: VersionChange) {
-  return { version, lock: version.lock, baseline, revision, cells, timings }
+function versionReply({ created, switched, version, scene: { baseline, revision }, cells, timings }: VersionChange) {
+  return { created, switched, version, lock: version.lock, baseline, revision, cells, timings }
 }

@@ -156,7 +156,43 @@ const table = {
     status: 500,
     blame: 'module',
     title: 'No such service, or no such method of it',
-    fix: 'Use a service that this base offers: its config lists them.',
+    fix: 'Use a service that this base offers (its config lists them) and list it under berth.services in package.json.',
+  },
+  SERVICE_INPUT_INVALID: {
+    status: 500,
+    blame: 'module',
+    title: 'The arguments do not fit the method of the service',
+    fix: 'Mend the arguments that the message names.',
+  },
+  SERVICE_RESULT_TOO_LARGE: {
+    status: 500,
+    blame: 'module',
+    title: 'The result of a service call is over the limit',
+    fix: 'Ask for less in one call.',
+  },
+  SERVICE_OVERLOADED: {
+    status: 503,
+    blame: 'load',
+    title: 'The service has as many calls under way as it may',
+    fix: 'Do without its answer, or try again later; whoever runs the base makes the service faster or adds cells.',
+  },
+  SERVICE_FAILED: {
+    status: 500,
+    blame: 'base',
+    title: 'A service of the base failed',
+    fix: 'Read the log of the cell, which has the stack; mend the service.',
+  },
+  FEATURES_NOT_FOUND: {
+    status: 500,
+    blame: 'base',
+    title: 'No such feature table',
+    fix: 'Put its file into the folder "features" of the data folder; see "Feature tables" in docs/operating.md.',
+  },
+  FEATURES_BROKEN: {
+    status: 500,
+    blame: 'base',
+    title: 'The file of the feature table cannot be read',
+    fix: 'Mend the line that the message names, and put the file in place of the broken one.',
   },
   RESULT_UNDEFINED: {
     status: 500,
@@ -169,6 +205,12 @@ const table = {
     blame: 'module',
     title: 'A stage returned a function or a symbol',
     fix: 'Return data: objects, arrays, strings, numbers, booleans or null.',
+  },
+  RESULT_NOT_LIST: {
+    status: 500,
+    blame: 'module',
+    title: 'Results of a parallel stage cannot be joined',
+    fix: 'Return lists from modules that run in parallel, or give the stage a module that merges.',
   },
   RESULT_BIGINT: {
     status: 500,
@@ -280,6 +322,12 @@ const table = {
     title: 'It changed since you read it',
     fix: 'Read it again, look at what changed, then repeat the write.',
   },
+  SERVICE_NOT_OFFERED: {
+    status: 422,
+    blame: 'caller',
+    title: 'A module uses a service that the base does not offer',
+    fix: 'Have whoever runs the base list the service under "services" in its config, or take it out of berth.services.',
+  },
   UPGRADE_FAILED: {
     status: 422,
     blame: 'module',
@@ -317,6 +365,12 @@ const table = {
     blame: 'base',
     title: 'The config file cannot be read',
     fix: 'Check the path and that the file is one JSON object.',
+  },
+  SERVICE_START_FAILED: {
+    status: 500,
+    blame: 'base',
+    title: 'A service of the config cannot be started',
+    fix: 'Mend the service file or its entry under "services" in the config, as the message says.',
   },
   PORT_TAKEN: {
     status: 500,

@@ -18,7 +18,7 @@ export const limits = {
   resultBytesMax: 8 * MB,
   /** Bytes of a module bundle and of its source map. */
   bundleBytesMax: 16 * MB,
-  sourceMapBytesMax: 64 * MB,
+  sourceMapBytesMax: 8 * MB,
   /** Requests of a scene under way in the whole base, and its priority from 0 to 100, when it does not say. */
   sceneConcurrency: 256,
   scenePriority: 50,
@@ -30,7 +30,25 @@ export const limits = {
   callDepthMax: 8,
   /** `ctx.call`s a single request may have open at once, and timers a slot may. */
   requestCallsMax: 64,
+  /** Characters of JSON that one call may carry. */
+  callCharsMax: MB,
   slotTimersMax: 1000,
+  /** Calls under way in one base service of a cell, and in all of them together. */
+  serviceCallsMax: 1024,
+  servicesCallsMax: 4096,
+  /** Characters of JSON of a service call's arguments, and of its result. */
+  serviceInputCharsMax: MB,
+  serviceResultCharsMax: 8 * MB,
+  /** Milliseconds a base service may take to start in a cell, and to stop. */
+  serviceStartMsMax: 10_000,
+  serviceStopMsMax: 2000,
+  /** Bytes of one feature table's file and of all, rows of a table, and keys of one `getMany`. */
+  featureTableBytesMax: 256 * MB,
+  featuresBytesMax: 512 * MB,
+  featureRowsMax: 4_000_000,
+  featureKeysMax: 10_000,
+  /** Milliseconds between two looks for feature tables that have changed. */
+  featuresLookMs: 500,
   /** Log lines a slot may write in a second, and characters of each. */
   slotLogLinesPerSecondMax: 200,
   logLineCharsMax: 8 * KB,
@@ -39,12 +57,19 @@ export const limits = {
   /** Milliseconds a version may take to load in a cell, and in the trial process. */
   versionLoadMsMax: 15_000,
   trialMsMax: 10_000,
+  /** Blanks a cell keeps ready, and bytes of compiled code it keeps for the next isolate. */
+  slotBufferSize: 2,
+  codeCacheBytesMax: 64 * MB,
+  /** Milliseconds a scene may give its requests: a cell that retires waits for them. */
+  deadlineMsMax: 10_000,
   /** Milliseconds of CPU that the requests of one turn may be expected to use together. */
   turnCpuMs: 2,
   /** Milliseconds between two looks of the watchdog at the pending requests. */
   watchdogTickMs: 10,
   /** Milliseconds a slot whose request has passed its deadline may stay deaf before it is killed. */
   slotDeafMsMax: 50,
+  /** Milliseconds of CPU that timers may use in one go while no request waits. */
+  idleCpuMsMax: 250,
   /** Milliseconds a killed slot may take to stop before the cell counts as lost. */
   slotStopMsMax: 2000,
   /** Milliseconds a retiring cell waits for its connections to go, then for its isolates to end. */
@@ -84,13 +109,14 @@ export const limits = {
 } as const
 
 assert(limits.heartbeatLostMsMax >= 10 * limits.heartbeatMs, 'a cell must be able to miss several heartbeats')
+assert(limits.retireLingerMsMax > limits.deadlineMsMax, 'a retiring cell must outlast the requests in it')
 assert(limits.retireLingerMsMax > limits.retireIdleMsMax)
 assert(limits.shutdownMsMax > limits.retireLingerMsMax, 'a shutdown must outlast the retirement of a cell')
 assert(limits.restartMsMax > limits.restartMsMin)
 assert(limits.requestTimeoutMs > limits.headersTimeoutMs)
 assert(
-  limits.readyMsMax > limits.versionLoadMsMax + limits.keeperLookMsMax,
-  'a cell must be able to load its versions before it counts as stuck',
+  limits.readyMsMax > limits.serviceStartMsMax + limits.versionLoadMsMax + limits.keeperLookMsMax,
+  'a cell must be able to start its services and load its versions before it counts as stuck',
 )
 assert(limits.versionLoadMsMax > limits.moduleLoadMsMax)
 assert(limits.keepAliveMs > 60_000, 'load balancers must close idle connections before the base does')

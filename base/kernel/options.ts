@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import Type, { type Static, type TNumberOptions, type TSchema } from 'typebox'
 import { Value } from 'typebox/value'
+import { compileCheck } from './check.ts'
 import { BerthError, messageOf } from './errors.ts'
 import { logLevels } from './log.ts'
 
@@ -26,9 +27,34 @@ export const OptionsSchema = Type.Object({
   cellMemoryMB: integer(64, 1024 ** 2, 2048, 'resident MB above which a cell is retired; a quarter above that it is killed'),
 })
 
+/** What only a config file can say. */
+const FileSchema = Type.Object({
+  services: Type.Array(
+    Type.Object(
+      {
+        name: Type.String({ pattern: '^[a-z][A-Za-z0-9]{0,63}$' }),
+        file: Type.String({ minLength: 1 }),
+        options: Type.Record(Type.String(), Type.Unknown(), { default: {} }),
+      },
+      { additionalProperties: false },
+    ),
+    { default: [], maxItems: 64 },
+  ),
+})
+const checkFileMembers = compileCheck(FileSchema)
+
+/** A base service that an operator lists; `file` is absolute. */
+export type ServiceEntry = Readonly<Static<typeof FileSchema>['services'][number]>
+
 /** Checked and complete; `data` is absolute. */
-export type Options = Readonly<Static<typeof OptionsSchema>>
-export type OptionName = keyof Options
+export type Options = Readonly<Static<typeof OptionsSchema>> & { readonly services: readonly ServiceEntry[] }
+export type OptionName = keyof Static<typeof OptionsSchema>
+
+/** The service that every base has. */
+export const FEATURES = 'features'
+
+/** Names of the services that modules may use. */
+export const offeredServices = ({ services }: Pick<Options, 'services'>): string[] => [FEATURES, ...services.map(({ name }) => name)]
 
 /** One core would leave nobody serving while a cell is replaced, so there are at least two. */
 export function defaultCells(cores: number): number {
@@ -83,12 +109,13 @@ export interface ConfigFile {
  * @throws {BerthError} `OPTION_UNKNOWN`, `OPTION_INVALID` or `CONFIG_UNREADABLE`, naming the source.
  */
 export function resolveOptions(sources: OptionSources): Options {
-  const given = [...(sources.file ? fromFile(sources.file) : []), ...fromEnvironment(sources.env), ...fromFlags(sources.flags)]
+  const members = sources.file ? parseConfig(sources.file) : {}
+  const given = [...(sources.file ? fromFile(members, sources.file) : []), ...fromEnvironment(sources.env), ...fromFlags(sources.flags)]
   const values: Record<string, unknown> = {}
   for (const item of given) values[item.name] = checked(item)
-  const options = Value.Default(OptionsSchema, values) as Options
+  const options = Value.Default(OptionsSchema, values) as Static<typeof OptionsSchema>
   refuseSharedPort(options)
-  return { ...options, data: resolve(options.data) }
+  return { ...options, data: resolve(options.data), services: sources.file ? servicesIn(members, sources.file) : [] }
 }
 
 /**
@@ -147,21 +174,30 @@ function fromEnvironment(env: OptionSources['env']): Given[] {
   })
 }
 
-function fromFile(file: ConfigFile): Given[] {
-  return Object.entries(parseConfig(file)).map(([key, value]) => {
+function fromFile(members: ConfigMembers, file: ConfigFile): Given[] {
+  return Object.entries(members).flatMap(([key, value]) => {
+    if (key in FileSchema.properties) return []
     const row = optionRows.find(row => row.name === key)
-    if (!row)
-      throw unknownOption(
-        key,
-        ` of "${file.path}"`,
-        optionRows.map(row => row.name),
-      )
+    if (!row) throw unknownOption(key, ` of "${file.path}"`, [...optionRows.map(row => row.name), ...Object.keys(FileSchema.properties)])
     const absolute = row.name === 'data' && typeof value === 'string' && value !== '' ? resolve(dirname(file.path), value) : value
     return { name: row.name, value: absolute, label: key, place: ` of "${file.path}"` }
   })
 }
 
-function parseConfig(file: ConfigFile): object {
+/** Files of services start from the folder of the config file, as the data folder does. Whether they are there shows when a cell starts them. */
+function servicesIn({ services }: ConfigMembers, file: ConfigFile): ServiceEntry[] {
+  const { value, faults } = checkFileMembers(services === undefined ? {} : { services })
+  const refusal = (why: string) => new BerthError('OPTION_INVALID', `Cannot use services of "${file.path}": ${why}`)
+  if (faults !== undefined) throw refusal(faults.join('; '))
+  const names = offeredServices(value)
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice !== undefined) throw refusal(twice === FEATURES ? `"${FEATURES}" is in every base already` : `two are named "${twice}"`)
+  return value.services.map(service => ({ ...service, file: resolve(dirname(file.path), service.file) }))
+}
+
+type ConfigMembers = Readonly<Record<string, unknown>>
+
+function parseConfig(file: ConfigFile): ConfigMembers {
   const refusal = (why: string, cause?: unknown) => new BerthError('CONFIG_UNREADABLE', `Cannot use "${file.path}": ${why}`, { cause })
   let value: unknown
   try {
@@ -170,7 +206,7 @@ function parseConfig(file: ConfigFile): object {
     throw refusal(messageOf(error), error)
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw refusal('it is not one JSON object')
-  return value
+  return value as ConfigMembers
 }
 
 /** Flags and variables are texts; what does not look like an integer stays a text and fails the check. */
@@ -192,7 +228,7 @@ function expectation(schema: TSchema): string {
 
 const everyAddress: readonly string[] = ['0.0.0.0', '::']
 
-function refuseSharedPort({ port, host, controlPort, controlHost }: Options): void {
+function refuseSharedPort({ port, host, controlPort, controlHost }: Static<typeof OptionsSchema>): void {
   if (port === 0 || port !== controlPort) return
   const overlap = host === controlHost || everyAddress.includes(host) || everyAddress.includes(controlHost)
   if (!overlap) return

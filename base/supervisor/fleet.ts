@@ -1,5 +1,6 @@
 /** The cells of a base: does what the plan says, and keeps the record that the plan reads. */
 
+import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
 import type { Options } from '../kernel/options.ts'
@@ -17,6 +18,8 @@ export interface FleetSettings {
   readonly log: Logger
   /** Called after every change of a cell's state. */
   readonly onChange: () => void
+  /** A cell cannot start, for a reason an operator has to mend. It ends, and is started again like one that crashed. */
+  readonly onRefused: (error: BerthError) => void
 }
 
 /** A cell as the plan sees it, and the process behind it. */
@@ -123,7 +126,8 @@ export class Fleet {
   #start(ordinal: number): void {
     const { options, handle, entry, log } = this.#settings
     const id = ++this.#lastId
-    const command = roleCommand('cell', options.data, entry)
+    const files = options.services.map(({ file }) => file)
+    const command = roleCommand('cell', options.data, entry, files)
     const child = startChild<FromCell, ToCell>(command, { type: 'start', options, cell: ordinal }, handle, {
       onMessage: message => this.#receive(id, message),
       onEnd: how => this.#ended(id, how),
@@ -139,6 +143,7 @@ export class Fleet {
     cell.beatAt = now()
     if (message.type === 'ready') this.#ready(cell)
     if (message.type === 'doomed') this.#doomed(cell, message.reason)
+    if (message.type === 'refused') this.#settings.onRefused(new BerthError(message.code, message.message))
     if (message.type === 'heartbeat') {
       cell.connections = message.connections
       cell.inFlight = message.inFlight

@@ -1,5 +1,6 @@
 /** The small process that must not fail: owns the listening handle; starts, watches and replaces the others; nothing else. */
 import { constants } from 'node:os'
+import type { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { createLog, type Logger } from '../kernel/log.ts'
 import type { Options } from '../kernel/options.ts'
@@ -12,7 +13,10 @@ export interface Base {
   /** Where scenes answer, also when the system chose it. */
   readonly port: number
   readonly controlPort: number
-  /** Resolves when every cell is ready for the first time; never rejects, and stays pending when the base stops before. */
+  /**
+   * Resolves when every cell is ready for the first time; stays pending when the base stops before.
+   * @throws {BerthError} `SERVICE_START_FAILED` when a cell says before that what an operator has to mend; the base has stopped then.
+   */
   readonly ready: Promise<void>
   /** Drains and ends all other processes within `limits.shutdownMsMax`. Idempotent. */
   stop(): Promise<void>
@@ -61,12 +65,14 @@ class Supervisor {
     this.#lock = lock
     this.#log = createLog('base', options.logLevel)
     const shared = { options, entry, log: this.#log }
-    this.#fleet = new Fleet({ ...shared, handle, onChange: () => this.#onFleetChange() })
+    this.#fleet = new Fleet({ ...shared, handle, onChange: () => this.#onFleetChange(), onRefused: error => this.#onRefused(error) })
     this.#keeper = new Keeper({ ...shared, onRetire: cell => this.#fleet.retire(cell), onReady: () => this.#tellKeeper() })
   }
 
   async start(): Promise<Base> {
     for (const signal of signals) process.on(signal, () => this.#onSignal(signal))
+    // Whoever waits for it is told; nobody has to.
+    this.#ready.promise.catch(() => undefined)
     try {
       this.#controlPort = await this.#keeper.start()
     } catch (error) {
@@ -130,6 +136,12 @@ class Supervisor {
     // A change seldom comes alone.
     this.#tellDue = true
     setImmediate(() => this.#tellKeeper())
+  }
+
+  /** A base that has served goes on with the cells it has: the one that refused is tried again. */
+  #onRefused(error: BerthError): void {
+    if (this.#announced) this.#log.error({ code: error.code }, error.message)
+    else void this.stop().then(() => this.#ready.reject(error))
   }
 
   #announce(): void {

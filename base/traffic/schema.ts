@@ -7,6 +7,9 @@ import { limits } from '../kernel/limits.ts'
 
 const closed = { additionalProperties: false } as const
 
+/** Heap limit of a slot whose scene names none. */
+export const DEFAULT_MEMORY_MB = 128
+
 /** sha256 of the bytes, in lower-case hex. */
 export const Digest = Type.String({ pattern: '^[0-9a-f]{64}$', description: 'sha256 of the bytes, hex' })
 
@@ -20,6 +23,11 @@ export const SceneId = Type.String({
   description: 'lower-case letters, digits, dots, dashes and underscores',
 })
 export const VersionId = Type.String({ pattern: '^v[1-9][0-9]{0,8}$', description: 'v and a number, counted per scene' })
+export const ServiceName = Type.String({
+  pattern: '^[a-z][A-Za-z0-9]{0,63}$',
+  description: 'a JavaScript identifier: the member of ctx.services',
+})
+const ServiceNames = Type.Array(ServiceName, { maxItems: 32, uniqueItems: true, description: 'the base services that the module uses' })
 /** Full SemVer 2.0.0 including prerelease and build, without a leading v; `semver.valid` decides in the end. */
 export const SemVer = Type.String({
   pattern: '^\\d+\\.\\d+\\.\\d+([-+][0-9A-Za-z.+-]+)?$',
@@ -37,12 +45,30 @@ export const ModuleManifest = Type.Object(
     version: SemVer,
     stages: Type.Array(StageName, { minItems: 1, maxItems: 32, uniqueItems: true, description: 'the exports that are stage functions' }),
     description: Type.Optional(Type.String({ maxLength: 1000 })),
+    services: Type.Optional(ServiceNames),
     bundle: Digest,
     sourceMap: Type.Optional(Digest),
   },
   closed,
 )
 export type ModuleManifest = Static<typeof ModuleManifest>
+
+const OnFailure = Type.Union([Type.Literal('fail'), Type.Literal('skip'), Type.Literal('fallback')], {
+  description:
+    'fail: the request fails; skip: the input passes on unchanged ([] from the first stage; of a parallel stage only the modules that failed are left out); fallback: the fallback answers',
+})
+
+const stageSettings = {
+  parallel: Type.Optional(Type.Boolean({ description: 'the modules run together, each on the input of the stage' })),
+  deadlineMs: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 60_000,
+      description: 'milliseconds the stage may wait; synchronous code that ends late still counts',
+    }),
+  ),
+  onFailure: Type.Optional(OnFailure),
+}
 
 const StageDefinition = Type.Object(
   {
@@ -52,9 +78,21 @@ const StageDefinition = Type.Object(
       maxItems: 16,
       description: 'run one after the other, each on what the one before returned',
     }),
+    ...stageSettings,
+    merge: Type.Optional(
+      Type.Union([Type.Literal('concat'), ModuleRef], {
+        description: 'of a parallel stage: concat joins the lists (the default), a module gets the list of results and returns one',
+      }),
+    ),
+    fallback: Type.Optional(
+      Type.Union([Type.Object({ module: ModuleRef }, closed), Type.Object({ value: Type.Unknown() }, closed)], {
+        description: 'with onFailure "fallback": a module that gets the input of the stage, or the value itself',
+      }),
+    ),
   },
   closed,
 )
+export type StageDefinition = Static<typeof StageDefinition>
 
 /** RFC 6901. */
 const JsonPointer = Type.String({
@@ -112,7 +150,12 @@ const Traffic = Type.Object(
         description: 'where the unit id is: the header, else the pointer (which costs a second parse of the body)',
       },
     ),
-    deadlineMs: Type.Integer({ minimum: 1, maximum: 60_000, default: 1000, description: 'milliseconds until a request is answered 504' }),
+    deadlineMs: Type.Integer({
+      minimum: 1,
+      maximum: limits.deadlineMsMax,
+      default: 1000,
+      description: 'milliseconds until a request is answered 504',
+    }),
     cpuMs: Type.Optional(
       Type.Number({
         minimum: 1,
@@ -140,7 +183,12 @@ const Traffic = Type.Object(
     ),
     spec: Type.Object(
       {
-        memoryMB: Type.Integer({ minimum: 16, maximum: 2048, default: 128, description: 'heap limit of a slot of this scene' }),
+        memoryMB: Type.Integer({
+          minimum: 16,
+          maximum: 2048,
+          default: DEFAULT_MEMORY_MB,
+          description: 'heap limit of a slot of this scene',
+        }),
         cpu: Type.Optional(
           Type.Number({
             minimum: 0.01,
@@ -180,11 +228,26 @@ export const SceneDefinition = Type.Object(
 )
 export type SceneDefinition = Static<typeof SceneDefinition>
 
-const LockedModule = Type.Object({ name: ModuleName, version: SemVer, bundle: Digest, sourceMap: Type.Optional(Digest) }, closed)
+const LockedModule = Type.Object(
+  { name: ModuleName, version: SemVer, bundle: Digest, sourceMap: Type.Optional(Digest), services: Type.Optional(ServiceNames) },
+  closed,
+)
 export type LockedModule = Static<typeof LockedModule>
 
+export const LockedStage = Type.Object(
+  {
+    stage: StageName,
+    modules: Type.Array(LockedModule),
+    ...stageSettings,
+    merge: Type.Optional(Type.Union([Type.Literal('concat'), LockedModule])),
+    fallback: Type.Optional(Type.Union([Type.Object({ module: LockedModule }, closed), Type.Object({ value: Type.Unknown() }, closed)])),
+  },
+  closed,
+)
+export type LockedStage = Static<typeof LockedStage>
+
 /** A scene's group with every range resolved to exact digests. */
-export const Lock = Type.Array(Type.Object({ stage: StageName, modules: Type.Array(LockedModule) }, closed))
+export const Lock = Type.Array(LockedStage)
 export type Lock = Static<typeof Lock>
 
 export const VersionRecord = Type.Object(

@@ -2,7 +2,7 @@
  * The scene table: everything a cell needs to serve, numbered by the store revision it was built from and never changed.
  * A cell holds one snapshot per request; a new table replaces the old one in a single assignment.
  */
-import type { Lock, Right, SceneDefinition } from './schema.ts'
+import type { Lock, LockedModule, LockedStage, Right, SceneDefinition } from './schema.ts'
 
 export const TABLE_FORMAT = 1
 
@@ -46,5 +46,16 @@ export function slotPlan(definition: SceneDefinition, version: VersionEntry): Sl
   const { memoryMB } = definition.traffic.spec
   return { key: `${definition.id}/${version.id}@${memoryMB}`, scene: definition.id, version: version.id, memoryMB, lock: version.lock }
 }
+
+/** Every module of a stage, in the order it is bound: those that run, then the one that merges, then the one that stands in. */
+export function stageModules({ modules, merge, fallback }: LockedStage): LockedModule[] {
+  const stand = fallback !== undefined && 'module' in fallback ? [fallback.module] : []
+  return [...modules, ...(typeof merge === 'object' ? [merge] : []), ...stand]
+}
+
+export const lockedModules = (lock: Lock): LockedModule[] => lock.flatMap(stageModules)
+
+/** Every base service that a module of the lock uses, once. */
+export const lockedServices = (lock: Lock): Set<string> => new Set(lockedModules(lock).flatMap(({ services }) => services ?? []))
 
 export const emptyTable: SceneTable = { format: TABLE_FORMAT, revision: 0, scenes: [], tokens: [] }

@@ -23,6 +23,8 @@ export type ToCell =
 export type FromCell =
   | { readonly type: 'ready' }
   | { readonly type: 'heartbeat'; readonly connections: number; readonly inFlight: number }
+  /** The cell cannot start, for a reason an operator has to mend; it ends. */
+  | { readonly type: 'refused'; readonly code: ErrorCode; readonly message: string }
   /** The cell cannot go on (an isolate ran out of memory in a way V8 cannot undo): replace and kill it. */
   | { readonly type: 'doomed'; readonly reason: string }
 

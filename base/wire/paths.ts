@@ -10,6 +10,8 @@ export const databasePath = (data: string): string => join(data, 'berth.db')
 export const blobsPath = (data: string): string => join(data, 'blobs')
 /** The last scene table, for cells that boot while the keeper is away. */
 export const tablePath = (data: string): string => join(data, 'table.json')
+/** Feature tables, put there by whoever runs the base. */
+export const featuresPath = (data: string): string => join(data, 'features')
 /** The token made at the first start, readable by the owner only. */
 export const tokenPath = (data: string): string => join(data, 'token')
 /** Held in an exclusive transaction by the supervisor for as long as it lives. */

@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import semver from 'semver'
 import { type Bundle, bundleModule } from '../bundle.ts'
-import type { Client, Timings } from '../client.ts'
+import type { AppliedCells, Client, Timings } from '../client.ts'
 import type { Context } from '../context.ts'
 import { SdkError } from '../errors.ts'
 import { colorsFor, describeCells, describeTimings, formatBytes, type Output, timed } from '../output.ts'
-import { publishBundle, type SceneUpdate, updateScene, uploadBundle } from '../publish.ts'
+import { publishBundle, updateScene, uploadBundle } from '../publish.ts'
 
 export type Bump = 'patch' | 'minor' | 'major'
 
@@ -32,8 +32,15 @@ interface PublishedModule {
   readonly timings: Timings
 }
 
-interface OnlineScene extends SceneUpdate {
+interface OnlineScene {
   readonly scene: string
+  readonly version: string
+  /** False when a version with exactly this lock was there already. */
+  readonly created: boolean
+  readonly isBaseline: boolean
+  /** Whether this made it the baseline. */
+  readonly switched: boolean
+  readonly cells: AppliedCells
   readonly timings: Timings
 }
 
@@ -72,11 +79,17 @@ async function draftOf(client: Client, folder: string, { bump, dryRun }: Publish
   return { ...draft, version: nextVersion(version, bump), note: ` (was ${version})` }
 }
 
-async function isPublished(client: Client, { manifest: { name, version, stages }, digest, sourceMapDigest }: Bundle): Promise<boolean> {
+async function isPublished(
+  client: Client,
+  { manifest: { name, version, stages, services }, digest, sourceMapDigest }: Bundle,
+): Promise<boolean> {
   const published = (await client.modules(name)).find(module => module.version === version)
   if (published === undefined) return false
-  const wanted = { stages, bundle: digest, sourceMap: sourceMapDigest }
-  return isDeepStrictEqual({ stages: published.stages, bundle: published.bundle, sourceMap: published.sourceMap }, wanted)
+  const wanted = { stages, services, bundle: digest, sourceMap: sourceMapDigest }
+  return isDeepStrictEqual(
+    { stages: published.stages, services: published.services, bundle: published.bundle, sourceMap: published.sourceMap },
+    wanted,
+  )
 }
 
 type Send = (bundle: Bundle) => Promise<Pick<PublishedModule, 'created' | 'timings'>>
@@ -156,14 +169,16 @@ async function bringOnline(
   { as, label, reason }: PublishOptions,
 ): Promise<OnlineScene> {
   const options = { ...(as && { as }), ...(label && { label }), ...(reason && { reason }) }
-  const [update, ms] = await timed(() => updateScene(client, scene, modules, options))
+  const [change, ms] = await timed(() => updateScene(client, scene, modules, options))
+  const { created, switched, cells, timings, version, baseline } = change
+  const online = { scene, version: version.id, created, isBaseline: baseline === version.id, switched, cells }
   out.say(scene)
-  out.done('version', ms, describeUpdate(update))
-  return { scene, ...update, timings: { versionMs: ms, ...update.timings } }
+  out.done('version', ms, describeOnline({ ...online, timings }))
+  return { ...online, timings: { versionMs: ms, ...timings } }
 }
 
-function describeUpdate({ version, created, isBaseline, switched, cells, timings = {} }: SceneUpdate): string {
-  const live = cells === undefined ? '' : `, ${describeCells(cells)} (${describeTimings(timings)})`
+function describeOnline({ version, created, isBaseline, switched, cells, timings }: OnlineScene): string {
+  const live = `, ${describeCells(cells)} (${describeTimings(timings)})`
   if (switched) return `${version} ${created ? 'made, and it is the baseline' : 'was there, and is the baseline now'}${live}`
   if (created) return `${version} made; it answers requests that pin it`
   return isBaseline ? `nothing to do: ${version}, the baseline, runs exactly this` : `nothing to do: ${version} runs exactly this`

@@ -1,0 +1,305 @@
+/**
+ * Isolates before they serve: made and set up ahead of need, kept in a buffer, then specialised to a version by loading its modules.
+ */
+import { hash } from 'node:crypto'
+import ivm from 'isolated-vm'
+import type { Failure, Inside, InsideLimits, Post, ServiceNames, StagePlan } from '../inside/protocol.ts'
+import { install } from '../inside/runtime.ts'
+import { messageOf } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import type { LockedModule, LockedStage } from '../traffic/schema.ts'
+import { type SlotPlan, stageModules } from '../traffic/table.ts'
+import { ModuleError } from './module-error.ts'
+
+type Remote<K extends keyof Inside> = ivm.Reference<Inside[K]>
+/** `install` as the cell calls it: a callback crosses as a function. */
+type SetUp = (post: ivm.Callback<Post>, cursor: SharedArrayBuffer, limits: InsideLimits) => Inside
+export type Remotes = { readonly [K in 'turn' | 'abandon' | 'settleCalls' | 'wake' | 'probe']: Remote<K> }
+
+/** An isolate that is set up and runs no module yet. */
+export interface Blank {
+  readonly isolate: ivm.Isolate
+  readonly context: ivm.Context
+  readonly inside: ivm.Reference<Inside>
+  /** Written inside, readable here while the isolate runs and after its end. */
+  readonly cursor: Int32Array
+  readonly memoryMB: number
+  /** Whoever gets what the isolate posts. */
+  readonly mail: { take: Post }
+  /** Whoever hears that V8 is in a state that only the end of the process mends. */
+  readonly fate: { doom: (reason: string) => void }
+}
+
+export interface SpecialiseParts {
+  /** Text of a bundle. */
+  readBundle(digest: string): Promise<string>
+  /** What the modules of a version may use. @throws BerthError when there is no such service */
+  servicesOf(plan: SlotPlan): ServiceNames
+  readonly codeCache: CodeCache
+}
+
+const insideText = `'use strict';(${install.toString()})`
+const insideLimits: InsideLimits = {
+  resultChars: limits.resultBytesMax,
+  requestCalls: limits.requestCallsMax,
+  callChars: limits.callCharsMax,
+  slotTimers: limits.slotTimersMax,
+  logLinesPerSecond: limits.slotLogLinesPerSecondMax,
+  logLineChars: limits.logLineCharsMax,
+}
+const byReference = { result: { reference: true } } as const
+const TIMED_OUT = 'Script execution timed out.'
+
+/** The name a module's script has in stack traces. */
+const scriptName = (module: LockedModule): string => `berth:///${module.name}@${module.version}.js`
+const moduleKey = (module: LockedModule): string => `${module.name}@${module.version}`
+
+/** Makes an isolate and sets it up: about 3 ms, most of it on this thread. */
+export async function makeBlank(memoryMB: number, codeCache: CodeCache): Promise<Blank> {
+  const mail: Blank['mail'] = { take: () => undefined }
+  const fate: Blank['fate'] = { doom: () => undefined }
+  const isolate = new ivm.Isolate({ memoryLimit: memoryMB, onCatastrophicError: message => fate.doom(message) })
+  try {
+    const context = await isolate.createContext()
+    const script = await codeCache.compile(isolate, insideText, 'berth:///inside.js')
+    const setUp = (await script.run(context, { reference: true })) as ivm.Reference<SetUp>
+    const post = new ivm.Callback<Post>((kind, ...values) => mail.take(kind, ...values), { ignored: true })
+    const cursor = new Int32Array(new SharedArrayBuffer(8))
+    const memory = new ivm.ExternalCopy(cursor.buffer).copyInto() as ivm.Copy<SharedArrayBuffer>
+    const bounds = new ivm.ExternalCopy(insideLimits).copyInto()
+    const inside = (await setUp.apply(undefined, [post, memory, bounds], byReference)) as ivm.Reference<Inside>
+    return { isolate, context, inside, cursor, memoryMB, mail, fate }
+  } catch (error) {
+    if (!isolate.isDisposed) isolate.dispose()
+    throw error
+  }
+}
+
+/**
+ * Loads the modules of a version into a blank.
+ * @throws ModuleError saying which module cannot be loaded and why; the isolate is gone then.
+ */
+export async function specialise(blank: Blank, plan: SlotPlan, parts: SpecialiseParts): Promise<Remotes> {
+  const { isolate, inside } = blank
+  let late = false
+  const timer = setTimeout(() => {
+    late = true
+    if (!isolate.isDisposed) isolate.dispose()
+  }, limits.versionLoadMsMax)
+  try {
+    const define = await remote(inside, 'define')
+    for (const [module, stages] of modulesOf(plan)) await loadModule(blank, define, module, stages, parts)
+    const link = await remote(inside, 'link')
+    const [stages, services] = [plan.lock.map(stagePlan), parts.servicesOf(plan)].map(value => new ivm.ExternalCopy(value).copyInto())
+    await link.apply(undefined, [plan.scene, plan.version, stages as ivm.Copy<StagePlan[]>, services as ivm.Copy<ServiceNames>])
+    return {
+      turn: await remote(inside, 'turn'),
+      abandon: await remote(inside, 'abandon'),
+      settleCalls: await remote(inside, 'settleCalls'),
+      wake: await remote(inside, 'wake'),
+      probe: await remote(inside, 'probe'),
+    }
+  } catch (error) {
+    if (!isolate.isDisposed) isolate.dispose()
+    if (!late) throw error
+    const message = `Cannot load version "${plan.version}" of scene "${plan.scene}": it took over ${limits.versionLoadMsMax} ms`
+    throw new ModuleError({ code: 'MODULE_LOAD_KILLED', message })
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function loadModule(
+  { isolate, context, memoryMB }: Blank,
+  define: Remote<'define'>,
+  module: LockedModule,
+  stages: readonly string[],
+  { readBundle, codeCache }: SpecialiseParts,
+): Promise<void> {
+  const key = moduleKey(module)
+  const code = await readBundle(module.bundle)
+  let script: ivm.Script
+  try {
+    script = await codeCache.compile(isolate, code, scriptName(module))
+  } catch (error) {
+    throw compileFailure(key, messageOf(error))
+  }
+  const bounded = { timeout: limits.moduleLoadMsMax }
+  let failure: Failure | undefined
+  try {
+    const exports = (await script.run(context, { reference: true, ...bounded })) as ivm.Reference<unknown>
+    const stageNames = new ivm.ExternalCopy([...stages]).copyInto()
+    // Looking at the exports runs their getters: the module's code again.
+    const found = await define.apply(undefined, [key, stageNames, exports.derefInto()], { result: { copy: true }, ...bounded })
+    failure = found as Failure | undefined
+    exports.release()
+  } catch (error) {
+    throw loadFailure(key, error, isolate.isDisposed ? memoryMB : undefined)
+  }
+  if (failure !== undefined) throw new ModuleError(failure)
+}
+
+/** @param memoryMB the limit it was over, when the isolate is gone */
+function loadFailure(module: string, error: unknown, memoryMB: number | undefined): ModuleError {
+  const message = messageOf(error)
+  if (memoryMB !== undefined || message === TIMED_OUT) {
+    const why = memoryMB === undefined ? `still running after ${limits.moduleLoadMsMax} ms` : `over its memory limit of ${memoryMB} MB`
+    return new ModuleError({ code: 'MODULE_LOAD_KILLED', message: `Cannot load module "${module}": its top level was ${why}`, module })
+  }
+  const stack = error instanceof Error && error.stack !== undefined ? { stack: error.stack } : {}
+  return new ModuleError({ code: 'MODULE_LOAD_THREW', message: `Cannot load module "${module}": it threw: ${message}`, module, ...stack })
+}
+
+function compileFailure(module: string, message: string): ModuleError {
+  const awaits = /\bawait\b/.test(message)
+  const code = awaits ? 'MODULE_LOAD_AWAITS' : 'BUNDLE_INVALID'
+  const why = awaits ? 'it awaits at its top level' : `it is not a classic script: ${message}`
+  return new ModuleError({ code, message: `Cannot load module "${module}": ${why}`, module })
+}
+
+async function remote<K extends keyof Inside>(inside: ivm.Reference<Inside>, name: K): Promise<Remote<K>> {
+  return (await inside.get(name, { reference: true })) as Remote<K>
+}
+
+/** Each module of a plan once, with every stage it is bound to. */
+function modulesOf(plan: SlotPlan): Map<LockedModule, string[]> {
+  const byKey = new Map<string, LockedModule>()
+  const found = new Map<LockedModule, string[]>()
+  for (const stage of plan.lock) {
+    for (const module of stageModules(stage)) {
+      const first = byKey.get(moduleKey(module)) ?? module
+      byKey.set(moduleKey(module), first)
+      found.set(first, [...(found.get(first) ?? []), stage.stage])
+    }
+  }
+  return found
+}
+
+function stagePlan({ stage, modules, parallel = false, merge, deadlineMs, onFailure = 'fail', fallback }: LockedStage): StagePlan {
+  return {
+    stage,
+    modules: modules.map(moduleKey),
+    parallel,
+    merge: typeof merge === 'object' ? moduleKey(merge) : undefined,
+    deadlineMs,
+    onFailure,
+    fallbackModule: fallback !== undefined && 'module' in fallback ? moduleKey(fallback.module) : undefined,
+    fallbackValue: fallback !== undefined && 'value' in fallback ? JSON.stringify(fallback.value) : undefined,
+  }
+}
+
+interface CachedCode {
+  readonly bytes: Buffer
+  /** V8 checks a cache for its flags and version, not for damage: a flipped bit would be run. */
+  readonly digest: string
+}
+
+/** What V8 made of each script, kept in memory for the next isolate: compiling 500 KB falls from 9 to 1 ms. */
+export class CodeCache {
+  readonly #kept = new Map<string, CachedCode>()
+  readonly #bytesMax: number
+  #bytes = 0
+
+  /** @param bytesMax of all that is kept; the oldest goes first */
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax
+  }
+
+  async compile(isolate: ivm.Isolate, code: string, filename: string): Promise<ivm.Script> {
+    // The name is part of what is cached: stack traces show it.
+    const key = `${filename}\n${hash('sha256', code, 'hex')}`
+    const cached = this.#get(key)
+    if (cached !== undefined) {
+      const cachedData = new ivm.ExternalCopy(toArrayBuffer(cached))
+      const script = (await isolate.compileScript(code, { filename, cachedData })) as ivm.Script & { cachedDataRejected?: boolean }
+      if (script.cachedDataRejected !== true) return script
+      this.#forget(key)
+    }
+    const script = (await isolate.compileScript(code, { filename, produceCachedData: true })) as ivm.Script & ivm.ScriptInfo
+    if (script.cachedData !== undefined) this.#put(key, Buffer.from(script.cachedData.copy() as ArrayBuffer))
+    return script
+  }
+
+  #get(key: string): Buffer | undefined {
+    const cached = this.#kept.get(key)
+    if (cached === undefined) return undefined
+    if (hash('sha256', cached.bytes, 'hex') === cached.digest) return cached.bytes
+    this.#forget(key)
+    return undefined
+  }
+
+  #put(key: string, bytes: Buffer): void {
+    this.#forget(key)
+    this.#kept.set(key, { bytes, digest: hash('sha256', bytes, 'hex') })
+    this.#bytes += bytes.length
+    for (const oldest of this.#kept.keys()) {
+      if (this.#bytes <= this.#bytesMax) return
+      this.#forget(oldest)
+    }
+  }
+
+  #forget(key: string): void {
+    this.#bytes -= this.#kept.get(key)?.bytes.length ?? 0
+    this.#kept.delete(key)
+  }
+}
+
+function toArrayBuffer({ buffer, byteOffset, byteLength }: Buffer): ArrayBuffer {
+  return buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer
+}
+
+/** Blanks waiting to be specialised, of the memory that most scenes have. */
+export class SlotBuffer {
+  readonly #size: number
+  readonly #memoryMB: number
+  readonly #codeCache: CodeCache
+  readonly #onFailed: (error: unknown) => void
+  readonly #blanks: Blank[] = []
+  #specialising = 0
+  #refilling = false
+  #closed = false
+
+  /** @param size blanks to keep ready */
+  constructor(size: number, memoryMB: number, codeCache: CodeCache, onFailed: (error: unknown) => void) {
+    this.#size = size
+    this.#memoryMB = memoryMB
+    this.#codeCache = codeCache
+    this.#onFailed = onFailed
+    this.#refill()
+  }
+
+  get count(): number {
+    return this.#blanks.length
+  }
+
+  /** Runs `work` with a blank; none is made for the buffer meanwhile, since that would hold up the work. */
+  async use<T>(memoryMB: number, work: (blank: Blank) => Promise<T>): Promise<T> {
+    this.#specialising++
+    try {
+      const ready = memoryMB === this.#memoryMB ? this.#blanks.pop() : undefined
+      return await work(ready ?? (await makeBlank(memoryMB, this.#codeCache)))
+    } finally {
+      this.#specialising--
+      this.#refill()
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const { isolate } of this.#blanks.splice(0)) isolate.dispose()
+  }
+
+  #refill(): void {
+    if (this.#refilling || this.#closed || this.#specialising > 0 || this.#blanks.length >= this.#size) return
+    this.#refilling = true
+    // One per tick: each takes this thread for milliseconds, and requests come in between.
+    setImmediate(() => {
+      makeBlank(this.#memoryMB, this.#codeCache)
+        .then(blank => (this.#closed ? blank.isolate.dispose() : this.#blanks.push(blank)), this.#onFailed)
+        .finally(() => {
+          this.#refilling = false
+          this.#refill()
+        })
+    })
+  }
+}

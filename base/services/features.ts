@@ -1,0 +1,174 @@
+/**
+ * The service that ships with the base: read-only tables by key, from files in the folder `features` of the data folder.
+ *
+ * `<table>.ndjson` has one JSON object a line, whose member `key` is the key of the row; `<table>.csv` has a header, and its first column is
+ * the key. Every row comes back whole, a CSV row with texts. A file is read when it appears and again whenever another takes its place; a call
+ * is answered from one state of its table throughout. A file that is broken changes nothing: the rows before stay.
+ */
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import Type from 'typebox'
+import { BerthError, messageOf } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import { featuresPath } from '../wire/paths.ts'
+import { defineService, Json, method, type ServiceEnv } from './contract.ts'
+import { type FeatureTable, readTable, TableError, type TableFormat } from './table.ts'
+
+const TableName = Type.String({ description: 'name of the file, without its ending' })
+const Key = Type.Union([Type.String(), Type.Number()])
+
+export const features = defineService(async (_options, env) => {
+  const tables = new Tables(featuresPath(env.data), env.log)
+  await tables.look()
+  const looking = setInterval(() => tables.look(), limits.featuresLookMs)
+  return {
+    methods: {
+      get: method(Type.Tuple([TableName, Key]), ([name, key]) => tables.use(name, ({ rows }) => new Json(rows.get(String(key)) ?? 'null'))),
+      getMany: method(Type.Tuple([TableName, Type.Array(Key, { maxItems: limits.featureKeysMax })]), ([name, keys]) =>
+        tables.use(name, ({ rows }) => new Json(manyOf(rows, keys))),
+      ),
+      version: method(Type.Tuple([TableName]), ([name]) => tables.use(name, table => table.version)),
+    },
+    stop: () => clearInterval(looking),
+  }
+})
+
+/** Text from text: nothing is parsed. */
+function manyOf(rows: ReadonlyMap<string, string>, keys: readonly (string | number)[]): string {
+  return `[${keys.map(key => rows.get(String(key)) ?? 'null').join(',')}]`
+}
+
+interface TableFile {
+  readonly name: string
+  readonly file: string
+  readonly format: TableFormat
+  /** Differs when another file has taken its place or bytes were written. */
+  readonly stamp: string
+  readonly bytes: number
+}
+
+interface Known {
+  readonly file: string
+  readonly stamp: string
+  /** The last that could be read. */
+  readonly table: FeatureTable | undefined
+  /** Why the file as it is now could not be. */
+  readonly fault: string | undefined
+}
+
+class Tables {
+  readonly #folder: string
+  readonly #log: ServiceEnv['log']
+  readonly #known = new Map<string, Known>()
+  #looking: Promise<void> | undefined
+  /** What was wrong with the folder at the last look: said once. */
+  #complaint = ''
+
+  constructor(folder: string, log: ServiceEnv['log']) {
+    this.#folder = folder
+    this.#log = log
+  }
+
+  /**
+   * Answers from a table; from one that nobody has seen yet after a look whether it has come.
+   * @throws FEATURES_NOT_FOUND, FEATURES_BROKEN
+   */
+  use<T>(name: string, answer: (table: FeatureTable) => T): T | Promise<T> {
+    const table = this.#known.get(name)?.table
+    return table === undefined ? this.look().then(() => answer(this.#require(name))) : answer(table)
+  }
+
+  /** Reads what is new in the folder. Never rejects; while it is under way another call waits for the same. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look()
+      .catch((error: unknown) => this.#complain(messageOf(error)))
+      .finally(() => {
+        this.#looking = undefined
+      })
+    return this.#looking
+  }
+
+  #require(name: string): FeatureTable {
+    const known = this.#known.get(name)
+    if (known?.table !== undefined) return known.table
+    const action = `Cannot read feature table "${name.slice(0, 100)}"`
+    if (known !== undefined) throw new BerthError('FEATURES_BROKEN', `${action}: ${known.file}: ${known.fault}`)
+    const names = [...this.#known.keys()].sort().slice(0, 20)
+    throw new BerthError('FEATURES_NOT_FOUND', `${action}: ${names.length === 0 ? 'there are none' : `there are ${names.join(', ')}`}`)
+  }
+
+  async #look(): Promise<void> {
+    const files = await listTables(this.#folder)
+    for (const name of this.#known.keys()) if (!files.some(file => file.name === name)) this.#forget(name)
+    for (const file of files) if (this.#known.get(file.name)?.stamp !== file.stamp) await this.#read(file)
+    this.#complaint = ''
+  }
+
+  #forget(name: string): void {
+    this.#known.delete(name)
+    this.#log('warn', 'feature table is gone', { table: name })
+  }
+
+  async #read(file: TableFile): Promise<void> {
+    const before = this.#known.get(file.name)
+    const startedAt = performance.now()
+    try {
+      this.#checkSize(file)
+      const bytes = await readFile(join(this.#folder, file.file))
+      // Somebody is writing into it: the next look will find it with another stamp, and perhaps whole.
+      if ((await stampOf(join(this.#folder, file.file))) !== file.stamp) return
+      const table = await readTable(bytes, file.format)
+      this.#known.set(file.name, { ...file, table, fault: undefined })
+      const ms = Math.round(performance.now() - startedAt)
+      this.#log('info', 'feature table read', { table: file.name, rows: table.rows.size, version: table.version, ms })
+    } catch (error) {
+      const fault = messageOf(error)
+      this.#known.set(file.name, { ...file, table: before?.table, fault })
+      const line = error instanceof TableError ? error.line : undefined
+      const kept = before?.table?.version
+      this.#log('error', `feature table cannot be read: ${fault}`, { table: file.name, file: file.file, line, keeps: kept })
+    }
+  }
+
+  #checkSize({ name, bytes }: TableFile): void {
+    if (bytes > limits.featureTableBytesMax) throw new Error(`it has ${bytes} bytes, the limit is ${limits.featureTableBytesMax}`)
+    let sum = bytes
+    for (const [other, { table }] of this.#known) if (other !== name) sum += table?.bytes ?? 0
+    if (sum > limits.featuresBytesMax) throw new Error(`all tables would have ${sum} bytes, the limit is ${limits.featuresBytesMax}`)
+  }
+
+  #complain(complaint: string): void {
+    if (complaint !== this.#complaint) this.#log('error', `feature tables stay as they are: ${complaint}`)
+    this.#complaint = complaint
+  }
+}
+
+const FILE = /^([A-Za-z0-9][A-Za-z0-9._-]{0,99})\.(ndjson|csv)$/
+
+/** The files of the tables. No folder, no tables. */
+async function listTables(folder: string): Promise<TableFile[]> {
+  const found = (await namesIn(folder)).flatMap(file => {
+    const [, name, format] = FILE.exec(file) ?? []
+    return name === undefined ? [] : [{ name, file, format: format as TableFormat }]
+  })
+  const twice = found.find(({ name }, index) => found.findIndex(other => other.name === name) !== index)
+  if (twice !== undefined) throw new Error(`"${twice.name}" is there as .ndjson and as .csv`)
+  const tables = found.map(async file => ({ ...file, ...(await look(join(folder, file.file))) }))
+  return Promise.all(tables)
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
+}
+
+async function look(path: string): Promise<Pick<TableFile, 'stamp' | 'bytes'>> {
+  const { ino, size, mtimeNs } = await stat(path, { bigint: true })
+  return { stamp: `${ino}-${size}-${mtimeNs}`, bytes: Number(size) }
+}
+
+const stampOf = async (path: string): Promise<string> => (await look(path)).stamp
