@@ -1,9 +1,15 @@
 /** What the tests of the modules stand on. */
 import type { TestContext } from 'node:test'
-import type { StageContext } from '#sdk/author'
+import type { Services, StageContext } from '#sdk/author'
 
-/** A context as a base would give it, for a stage called by hand. Calling another scene throws. */
-export function stageContext<Params, Request>(params: Params, request: Request): StageContext<Params, Request> {
+const noTable = (table: string) => Promise.reject(new Error(`Cannot read "${table}": no tables in this test`))
+
+/** A context as a base would give it, for a stage called by hand. Calling another scene throws, and so does any service not given. */
+export function stageContext<Params, Request>(
+  params: Params,
+  request: Request,
+  services: Services = { features: { get: noTable, getMany: noTable, version: noTable } },
+): StageContext<Params, Request> {
   const ignore = (): void => {}
   return {
     request,
@@ -13,7 +19,7 @@ export function stageContext<Params, Request>(params: Params, request: Request):
     unit: undefined,
     requestId: 'test',
     log: { debug: ignore, info: ignore, warn: ignore, error: ignore },
-    services: {},
+    services,
     deadlineMs: () => 200,
     call: scene => Promise.reject(new Error(`Cannot call "${scene}": no other scene in this test`)),
   }

@@ -16,6 +16,24 @@ export interface StageLog {
   error(message: string, fields?: Readonly<Record<string, unknown>>): void
 }
 
+/**
+ * What modules may list under `berth.services`. Every base has `features`; what yours offers besides, add in a file of the module:
+ * `declare module '#sdk/author' { interface Services { readonly geo: { lookup(address: string): Promise<Place> } } }`
+ */
+export interface Services {
+  readonly features: Features
+}
+
+/** Read-only tables by key, from files that whoever runs the base puts there. A call sees one state of its table throughout. */
+export interface Features {
+  /** The row, its member `key` included; null when the table has none. */
+  get<Row = unknown>(table: string, key: string | number): Promise<Row | null>
+  /** One row a key, in the order of the keys, null where the table has none. Up to 10,000 keys. */
+  getMany<Row = unknown>(table: string, keys: readonly (string | number)[]): Promise<(Row | null)[]>
+  /** Changes with the contents of the table: sha256 of its file, hex. */
+  version(table: string): Promise<string>
+}
+
 export interface StageContext<Params = Readonly<Record<string, unknown>>, Request = unknown> {
   /** The caller's input, deeply frozen, the same for every stage. Parsed again on first use: take the stage's input where that will do. */
   readonly request: Request
@@ -35,10 +53,11 @@ export interface StageContext<Params = Readonly<Record<string, unknown>>, Reques
    */
   call<Output = unknown>(scene: string, input: unknown): Promise<Output>
   /**
-   * What the base offers: `await ctx.services.features.getMany('item', ids)`. Bounded like `call`.
-   * @throws an Error with `code` when the service fails or there is none.
+   * The base services that the module lists under `berth.services` in package.json, and those only:
+   * `await ctx.services.features.getMany('items', ids)`. Bounded like `call`.
+   * @throws an Error with `code` (such as `SERVICE_INPUT_INVALID`, `SERVICE_FAILED`, `FEATURES_NOT_FOUND`) when there is no answer.
    */
-  readonly services: Readonly<Record<string, Readonly<Record<string, (...values: unknown[]) => Promise<unknown>>>>>
+  readonly services: Services
 }
 
 /**

@@ -153,6 +153,7 @@ class Lines<T> {
 
 /**
  * Publishes a module given as the text of each of its stages: `{ rank: 'x => x' }`.
+ * @param services base services that it uses
  * @returns whether it was new
  */
 export async function publishStages(
@@ -160,11 +161,12 @@ export async function publishStages(
   name: string,
   version: string,
   stages: Readonly<Record<string, string>>,
+  services: readonly string[] = [],
 ): Promise<boolean> {
   const code = `(() => ({ ${Object.entries(stages)
     .map(([stage, text]) => `${stage}: ${text}`)
     .join(', ')} }))()`
-  return publishCode(client, name, version, Object.keys(stages), code)
+  return publishCode(client, name, version, Object.keys(stages), code, services)
 }
 
 /** Publishes the text of a bundle as it is. */
@@ -174,10 +176,11 @@ export async function publishCode(
   version: string,
   stages: readonly string[],
   code: string,
+  services: readonly string[] = [],
 ): Promise<boolean> {
   const bundle = createHash('sha256').update(code).digest('hex')
   await client.putBlob(bundle, code)
-  return (await client.publishModule({ name, version, stages: [...stages], bundle })).created
+  return (await client.publishModule({ name, version, stages: [...stages], services: [...services], bundle })).created
 }
 
 type SceneSettings = Partial<Omit<SceneDefinition, 'id' | 'group'>>
@@ -188,9 +191,10 @@ export async function makeScene(
   id: string,
   stages: Readonly<Record<string, string>>,
   settings: SceneSettings = {},
+  services: readonly string[] = [],
 ): Promise<void> {
   const name = `m-${id.replaceAll(/[^a-z0-9-]/g, '-')}`
-  await publishStages(client, name, '1.0.0', stages)
+  await publishStages(client, name, '1.0.0', stages, services)
   const group = Object.keys(stages).map(stage => ({ stage, modules: [`${name}@^1`] }))
   await client.putScene({ id, group, ...settings } as SceneDefinition, undefined)
   await client.createVersion(id, { as: 'baseline' })
