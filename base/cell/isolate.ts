@@ -1,8 +1,10 @@
 /**
  * Isolates before they serve: made and set up ahead of need, kept in a buffer, then specialised to a version by loading its modules.
  */
-import { hash } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import ivm from 'isolated-vm'
+import { globalsText } from '../inside/globals.ts'
+import { lazyParts } from '../inside/lazy/parts.ts'
 import type { Failure, Inside, InsideLimits, Post, ServiceNames, StagePlan } from '../inside/protocol.ts'
 import { install } from '../inside/runtime.ts'
 import { messageOf } from '../kernel/errors.ts'
@@ -13,8 +15,16 @@ import { ModuleError } from './module-error.ts'
 
 type Remote<K extends keyof Inside> = ivm.Reference<Inside[K]>
 /** `install` as the cell calls it: a callback crosses as a function. */
-type SetUp = (post: ivm.Callback<Post>, cursor: SharedArrayBuffer, limits: InsideLimits) => Inside
-export type Remotes = { readonly [K in 'turn' | 'abandon' | 'settleCalls' | 'wake' | 'probe']: Remote<K> }
+type SetUp = (
+  globals: unknown,
+  post: ivm.Callback<Post>,
+  cursor: SharedArrayBuffer,
+  limits: InsideLimits,
+  seed: string,
+  partNames: string[],
+  ...partTexts: string[]
+) => Inside
+export type Remotes = { readonly [K in 'turn' | 'abandon' | 'settleCalls' | 'fireTimer' | 'probe']: Remote<K> }
 
 /** An isolate that is set up and runs no module yet. */
 export interface Blank {
@@ -24,8 +34,8 @@ export interface Blank {
   /** Written inside, readable here while the isolate runs and after its end. */
   readonly cursor: Int32Array
   readonly memoryMB: number
-  /** Whoever gets what the isolate posts. */
-  readonly mail: { take: Post }
+  /** Whoever gets what the isolate posts; until there is one, it waits. */
+  readonly mail: { take: Post; readonly waiting: Parameters<Post>[] }
   /** Whoever hears that V8 is in a state that only the end of the process mends. */
   readonly fate: { doom: (reason: string) => void }
 }
@@ -47,6 +57,9 @@ const insideLimits: InsideLimits = {
   logLinesPerSecond: limits.slotLogLinesPerSecondMax,
   logLineChars: limits.logLineCharsMax,
 }
+const partNames = Object.keys(lazyParts)
+/** Strings outside the heaps, shared by all isolates of the process. */
+const partTexts = Object.values(lazyParts).map(text => new ivm.ExternalCopy(text))
 const byReference = { result: { reference: true } } as const
 const TIMED_OUT = 'Script execution timed out.'
 
@@ -56,7 +69,8 @@ const moduleKey = (module: LockedModule): string => `${module.name}@${module.ver
 
 /** Makes an isolate and sets it up: about 3 ms, most of it on this thread. */
 export async function makeBlank(memoryMB: number, codeCache: CodeCache): Promise<Blank> {
-  const mail: Blank['mail'] = { take: () => undefined }
+  const waiting: Parameters<Post>[] = []
+  const mail: Blank['mail'] = { waiting, take: (...posted) => void waiting.push(posted) }
   const fate: Blank['fate'] = { doom: () => undefined }
   const isolate = new ivm.Isolate({ memoryLimit: memoryMB, onCatastrophicError: message => fate.doom(message) })
   try {
@@ -67,7 +81,12 @@ export async function makeBlank(memoryMB: number, codeCache: CodeCache): Promise
     const cursor = new Int32Array(new SharedArrayBuffer(8))
     const memory = new ivm.ExternalCopy(cursor.buffer).copyInto() as ivm.Copy<SharedArrayBuffer>
     const bounds = new ivm.ExternalCopy(insideLimits).copyInto()
-    const inside = (await setUp.apply(undefined, [post, memory, bounds], byReference)) as ivm.Reference<Inside>
+    const globalsScript = await codeCache.compile(isolate, globalsText, 'berth:///globals.js')
+    const globals = ((await globalsScript.run(context, { reference: true })) as ivm.Reference<unknown>).derefInto()
+    const seed = randomBytes(32).toString('hex')
+    const parts = partTexts.map(text => text.copyInto())
+    const values = [globals, post, memory, bounds, seed, new ivm.ExternalCopy(partNames).copyInto(), ...parts] as Parameters<SetUp>
+    const inside = (await setUp.apply(undefined, values, byReference)) as ivm.Reference<Inside>
     return { isolate, context, inside, cursor, memoryMB, mail, fate }
   } catch (error) {
     if (!isolate.isDisposed) isolate.dispose()
@@ -96,7 +115,7 @@ export async function specialise(blank: Blank, plan: SlotPlan, parts: Specialise
       turn: await remote(inside, 'turn'),
       abandon: await remote(inside, 'abandon'),
       settleCalls: await remote(inside, 'settleCalls'),
-      wake: await remote(inside, 'wake'),
+      fireTimer: await remote(inside, 'fireTimer'),
       probe: await remote(inside, 'probe'),
     }
   } catch (error) {

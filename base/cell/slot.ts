@@ -97,7 +97,8 @@ export class Slot {
   #costMs = 0.1
   #cpuNs: bigint
   #settlements: (string | number)[] = []
-  #timer: NodeJS.Timeout | undefined
+  /** As many as the isolate allows itself. */
+  readonly #timers = new Set<NodeJS.Timeout>()
   #lastNo = 0
   #lastCallAt = performance.now()
   #dead = false
@@ -117,8 +118,8 @@ export class Slot {
     this.#host = host
     this.#cpuNs = isolate.cpuTime
     mail.take = this.#onPost
-    // What modules have set while they were loaded was posted to nobody.
-    this.#enter(inside.wake, [])
+    // What modules have posted while they were loaded.
+    for (const [kind, ...values] of mail.waiting.splice(0)) this.#onPost(kind, ...values)
     fate.doom = message => host.onDoomed(`slot ${plan.key}: ${message}`)
   }
 
@@ -405,7 +406,8 @@ export class Slot {
   #end(): void {
     this.#dead = true
     this.#deaf = undefined
-    clearTimeout(this.#timer)
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#timers.clear()
     if (this.#isolate.isDisposed) return
     this.#cpuNs = this.#isolate.cpuTime
     this.#isolate.dispose()
@@ -426,7 +428,8 @@ export class Slot {
   readonly #onPost = (kind: string, ...values: (string | number)[]): void => {
     if (this.#dead) return
     if (kind === 'answers') this.#onAnswers(values)
-    else if (kind === 'timer') this.#wakeIn(Number(values[0]))
+    else if (kind === 'timer') this.#startTimer(Number(values[0]), Number(values[1]))
+    else if (kind === 'broken') this.kill('a module has changed a built-in for good')
     else if (kind === 'calls') this.#onCalls(values)
     else this.#host.onLog(this.plan, this.#find(Number(values[0]))?.call.requestId, JSON.parse(String(values[1])) as LogLine[])
   }
@@ -435,12 +438,12 @@ export class Slot {
     return this.#waiting.get(no) ?? this.#turns.flat().find(pending => pending.no === no)
   }
 
-  /** The isolate has one timer here, for the earliest of its own. */
-  #wakeIn(delayMs: number): void {
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => {
-      if (this.#alive()) this.#enter(this.#inside.wake, [])
+  #startTimer(no: number, delayMs: number): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      if (this.#alive()) this.#enter(this.#inside.fireTimer, [no])
     }, delayMs)
+    this.#timers.add(timer)
   }
 
   #onCalls(values: readonly (string | number)[]): void {

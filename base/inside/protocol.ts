@@ -16,9 +16,10 @@ export interface InsideLimits {
  * - `log, requestNo (0: none), lines`: lines is a JSON array of `LogLine`
  * - `calls, …(callNo, requestNo, service, method, input)`: what requests ask of the cell, five values each; for a `ctx.call` the service is
  *   empty and the method is the scene; input is JSON (of the arguments, for a service); the cell answers with `settleCalls`
- * - `timer, delayMs`: the cell calls `wake` after that, and forgets an earlier wish
+ * - `timer, timerNo, delayMs`: the cell calls `fireTimer` after that
+ * - `broken`: a module has changed what cannot be put back; only a new isolate helps
  */
-export type Post = (kind: 'answers' | 'log' | 'calls' | 'timer', ...values: (string | number)[]) => void
+export type Post = (kind: 'answers' | 'log' | 'calls' | 'timer' | 'broken', ...values: (string | number)[]) => void
 
 /**
  * `text` is the answer as JSON, the JSON of a `Failure`, empty while the request waits for something, or of an answer that some stages had no
@@ -93,8 +94,7 @@ export interface Inside {
   abandon(requestNo: number): void
   /** Settles calls, three values each: the number, 1 for an answer and 0 for a failure, JSON of the answer or of `{ code, message }`. */
   settleCalls(...values: (string | number)[]): void
-  /** Runs the timers that are due. */
-  wake(): void
+  fireTimer(timerNo: number): void
   /** Does nothing: a cell that gets its return knows that the isolate is not stuck. */
   probe(): void
 }

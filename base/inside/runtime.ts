@@ -2,10 +2,19 @@
  * The code that runs inside every isolate, around the modules. The cell takes the text of `install` (types are stripped to blanks) and
  * compiles it there, so it may use nothing from outside its own body.
  */
+import type { Globals, GlobalsBridge, GlobalsLimits } from './globals.ts'
 import type { Failure, Inside, InsideLimits, LogLine, Post, ServiceNames, StagePlan } from './protocol.ts'
 
 /** Sets up the globals of a slot and returns the functions the cell calls. Runs once per isolate, before any module. */
-export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: InsideLimits): Inside {
+export function install(
+  setUpGlobals: (bridge: GlobalsBridge, limits: GlobalsLimits) => Globals,
+  post: Post,
+  cursorMemory: SharedArrayBuffer,
+  limits: InsideLimits,
+  seed: string,
+  partNames: readonly string[],
+  ...partTexts: string[]
+): Inside {
   interface Request {
     readonly no: number
     readonly id: string
@@ -63,7 +72,6 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
   /** Only requests whose stages went async are in here. */
   const open = new Map<number, Request>()
   const calls = new Map<number, OpenCall>()
-  const timers = new Map<number, { readonly dueAt: number; readonly run: () => void }>()
   /** Answers of requests that went async, posted together. */
   let outbox: (string | number)[] = []
   /** What requests ask of the cell, posted together. */
@@ -73,10 +81,6 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
   let version = ''
   let stages: readonly Stage[] = []
   let lastCall = 0
-  let lastTimer = 0
-
-  // Memory outside the heap limit, and shared memory: nothing an algorithm needs, everything an attacker wants.
-  for (const name of ['WebAssembly', 'SharedArrayBuffer', 'Atomics']) Reflect.deleteProperty(globalThis, name)
 
   // ── logging ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -129,11 +133,10 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
   /** The step whose synchronous part is running, for naming the module of a log line. */
   let current: Step | undefined
 
-  function consoleMethod(level: LogLine['level']): (...values: unknown[]) => void {
-    return (...values) => {
-      const line = logLine(level, current?.module, values.map(textOf).join(' '))
-      if (line !== undefined) postLines(0, [line])
-    }
+  /** A line of `console`, which belongs to no request. */
+  function logText(level: LogLine['level'], text: string): void {
+    const line = logLine(level, current?.module, text)
+    if (line !== undefined) postLines(0, [line])
   }
 
   function textOf(value: unknown): string {
@@ -164,79 +167,16 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
     }
   }
 
-  // ── globals ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Only the earliest is known outside, and only once the code that set it is done: setting and clearing in a loop costs the cell nothing. */
-  let wakeAt = Infinity
-
-  function setTimeout(run: (...values: unknown[]) => void, delayMs: unknown = 0, ...values: unknown[]): number {
-    if (typeof run !== 'function') throw new TypeError('setTimeout takes a function')
-    if (timers.size >= limits.slotTimers) throw new RangeError(`setTimeout: ${limits.slotTimers} timers are open in this slot already`)
-    const delay = Number(delayMs)
-    const dueAt = now() + (delay > 0 ? Math.min(delay, 2 ** 31 - 1) : 0)
-    timers.set(++lastTimer, { dueAt, run: () => run(...values) })
-    if (dueAt < wakeAt) planWake()
-    return lastTimer
-  }
-
-  function clearTimeout(no: number): void {
-    timers.delete(no)
-  }
-
-  let wakePlanned = false
-
-  function planWake(): void {
-    if (wakePlanned) return
-    wakePlanned = true
-    Promise.resolve().then(() => {
-      wakePlanned = false
-      askToWake()
-    })
-  }
-
-  function askToWake(): void {
-    let earliest = Infinity
-    for (const { dueAt } of timers.values()) if (dueAt < earliest) earliest = dueAt
-    if (earliest >= wakeAt) return
-    wakeAt = earliest
-    post('timer', Math.max(0, earliest - now()))
-  }
-
-  function wake(): void {
-    wakeAt = Infinity
-    const due = [...timers].filter(([, { dueAt }]) => dueAt <= now())
-    due.sort(([, a], [, b]) => a.dueAt - b.dueAt)
-    for (const [no, { run }] of due) if (timers.delete(no)) runTimer(run)
-    askToWake()
-  }
-
-  function runTimer(run: () => void): void {
-    try {
-      run()
-    } catch (error) {
-      consoleMethod('error')('A timer threw:', error)
-    }
-  }
-
-  const globals = {
-    setTimeout,
-    clearTimeout,
-    queueMicrotask: (run: () => void) => {
-      Promise.resolve()
-        .then(run)
-        .catch(error => consoleMethod('error')('A microtask threw:', error))
+  const globals = setUpGlobals(
+    {
+      startTimer: (no, delayMs) => post('timer', no, delayMs),
+      log: logText,
+      load: part => partTexts[partNames.indexOf(part)] as string,
+      seed,
     },
-    console: {
-      log: consoleMethod('info'),
-      info: consoleMethod('info'),
-      debug: consoleMethod('debug'),
-      warn: consoleMethod('warn'),
-      error: consoleMethod('error'),
-    },
-  }
-  for (const [name, value] of Object.entries(globals)) {
-    Object.defineProperty(globalThis, name, { value, writable: true, configurable: true, enumerable: false })
-  }
+    { slotTimers: limits.slotTimers },
+  )
+  const { setTimeout, clearTimeout } = globalThis
 
   // ── what a stage sees ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -407,6 +347,15 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
     // Calls first: whoever hears that a request waits has heard what for.
     flushCalls()
     post('answers', ...answers)
+    mend()
+  }
+
+  /** `RegExp.prototype` cannot be frozen without making every regular expression slow: what was done to it is undone instead. */
+  function mend(): void {
+    const mended = globals.mendRegExp()
+    if (mended === undefined) return
+    logText('warn', `RegExp.prototype was changed and has been mended: ${mended.changed.join(', ')}`)
+    if (!mended.complete) post('broken')
   }
 
   /** One request must not take the answers of its turn with it, whatever it has done to the code here. */
@@ -656,5 +605,5 @@ export function install(post: Post, cursorMemory: SharedArrayBuffer, limits: Ins
     return `a ${typeof value}`
   }
 
-  return { define, link, turn, abandon, settleCalls, wake, probe: () => undefined }
+  return { define, link, turn, abandon, settleCalls, fireTimer: globals.fireTimer, probe: () => undefined }
 }
