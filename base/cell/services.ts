@@ -280,10 +280,15 @@ const isThenable = (value: unknown): value is PromiseLike<unknown> =>
 
 function readArguments({ service, name, fits, describe }: RunningMethod, input: string): unknown {
   const refuse = (why: string) => new BerthError('SERVICE_INPUT_INVALID', `Cannot call "${service.name}.${name}": ${why}`)
-  if (input.length > limits.serviceInputCharsMax) {
-    throw refuse(`its arguments have ${input.length} characters of JSON, the limit is ${limits.serviceInputCharsMax}`)
+  if (input.length > limits.callCharsMax) {
+    throw refuse(`its arguments have ${input.length} characters of JSON, the limit is ${limits.callCharsMax}`)
   }
-  const args: unknown = JSON.parse(input)
+  let args: unknown
+  try {
+    args = JSON.parse(input)
+  } catch (error) {
+    throw refuse(`its arguments are not JSON: ${messageOf(error)}`)
+  }
   if (fits(args)) return args
   throw refuse(`of its list of arguments ${describe(args).faults?.join('; ')}`)
 }

@@ -36,8 +36,7 @@ export const limits = {
   /** Calls under way in one base service of a cell, and in all of them together. */
   serviceCallsMax: 1024,
   servicesCallsMax: 4096,
-  /** Characters of JSON of a service call's arguments, and of its result. */
-  serviceInputCharsMax: MB,
+  /** Characters of JSON of a service call's result; those of its arguments have the limit of every call. */
   serviceResultCharsMax: 8 * MB,
   /** Milliseconds a base service may take to start in a cell, and to stop. */
   serviceStartMsMax: 10_000,

@@ -54,7 +54,8 @@ function permissionFlags(role: Role, data: string, entry: string, services: read
 
 /** A service reads its folder, with all that is in it, and the packages that Node finds from there. */
 function serviceReads(file: string): string[] {
-  if (!existsSync(file)) return []
+  // It fails to load then, and says why.
+  if (!existsSync(file)) return [file]
   const folder = dirname(realpathSync(file))
   const found = foldersUpFrom(folder).flatMap(above => [join(above, 'package.json'), join(above, 'node_modules')])
   return [file, folder, ...found.filter(path => existsSync(path)).flatMap(path => [path, realpathSync(path)])]

@@ -1,0 +1,306 @@
+/** Base services, as modules meet them: one base for the file, with the services of fixtures/services. */
+import assert from 'node:assert/strict'
+import { mkdir, mkdtemp, rename, rm, unlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { callScene, launchBase, makeScene, publishStages, type RunningBase, root, startBase, tempFolder } from './support/base.ts'
+
+let base: RunningBase
+
+const config = join(root, 'test/fixtures/services/berth.config.json')
+/** Calls what the body says, several times when it says so, and tells how each call ended. */
+const asks = `async ({ service, method, args, times = 1 }, ctx) => {
+  const ask = () => ctx.services[service][method](...args).then(value => ({ value }), ({ code, message }) => ({ code, message }))
+  const answers = await Promise.all(Array.from({ length: times }, ask))
+  return times === 1 ? answers[0] : answers
+}`
+
+before(async () => {
+  base = await launchBase({ args: ['--config', config] })
+  await mkdir(join(base.data, 'features'))
+  await makeScene(base.client, 'asks', { rank: asks }, {}, ['probe', 'plain', 'features'])
+  await makeScene(
+    base.client,
+    'hasty',
+    { rank: asks },
+    { traffic: { unit: { header: 'x-unit-id' }, deadlineMs: 200, spec: { memoryMB: 64 } } },
+    ['probe'],
+  )
+})
+after(() => base.kill())
+
+interface Outcome {
+  readonly value?: unknown
+  readonly code?: string
+  readonly message?: string
+}
+
+async function ask(service: string, method: string, ...args: unknown[]): Promise<Outcome> {
+  const response = await callScene(base, 'asks', { service, method, args }, { 'x-unit-id': 'u1', 'x-request-id': 'r1' })
+  assert.equal(response.status, 200)
+  return (await response.json()) as Outcome
+}
+
+/** Puts a table in place the documented way: written beside, then renamed. */
+async function putTable(file: string, lines: readonly string[]): Promise<void> {
+  const beside = await mkdtemp(join(base.data, 'features/.new-'))
+  await writeFile(join(beside, file), `${lines.join('\n')}\n`)
+  await rename(join(beside, file), join(base.data, 'features', file))
+  await rm(beside, { recursive: true })
+}
+
+const rowsOf = (generation: number, count: number) => Array.from({ length: count }, (_, i) => JSON.stringify({ key: `k${i}`, generation }))
+
+test('a service gets the arguments of the module and the request it is asked for', async () => {
+  assert.deepEqual(await ask('probe', 'echo', 1, { a: ['中'] }), {
+    value: { args: [1, { a: ['中'] }], scene: 'asks', unit: 'u1', requestId: 'r1' },
+  })
+})
+
+test('a service that imports nothing of Berth gets its options from the config file', async () => {
+  assert.deepEqual(await ask('plain', 'greet', 'Ann'), { value: 'hello Ann' })
+})
+
+test('nothing is null, and JSON goes out as the service wrote it', async () => {
+  assert.deepEqual(await ask('probe', 'nothing'), { value: null })
+  assert.deepEqual(await ask('probe', 'json'), { value: { as: 'it is' } })
+})
+
+for (const [what, service, method, args, code, message] of [
+  [
+    'arguments that do not fit',
+    'plain',
+    'greet',
+    [7],
+    'SERVICE_INPUT_INVALID',
+    /"plain\.greet": of its list of arguments \/0 must be string/,
+  ],
+  ['no argument where one is due', 'plain', 'greet', [], 'SERVICE_INPUT_INVALID', /"plain\.greet"/],
+  ['a handler that throws', 'probe', 'throws', [], 'SERVICE_FAILED', /^Service call "probe\.throws" failed: no luck$/],
+  ['a handler that rejects', 'probe', 'rejects', [], 'SERVICE_FAILED', /: no luck later$/],
+  ['a result that JSON cannot hold', 'probe', 'bigint', [], 'SERVICE_FAILED', /BigInt/],
+  ['a result over the limit', 'probe', 'huge', [], 'SERVICE_RESULT_TOO_LARGE', /9437186 characters of JSON, the limit is 8388608/],
+  ['a batch with too few answers', 'probe', 'short', [], 'SERVICE_FAILED', /0 answers to 1 calls/],
+  ['a failure of one call of a batch', 'probe', 'double', [-1], 'SERVICE_FAILED', /-1 is negative/],
+] as const) {
+  test(`${what} reaches the module as ${code}`, async () => {
+    const outcome = await ask(service, method, ...args)
+    assert.equal(outcome.code, code, JSON.stringify(outcome))
+    assert.match(outcome.message ?? '', message)
+  })
+}
+
+test('what a service throws is in the log of the cell with its stack', async () => {
+  await ask('probe', 'throws')
+  const line = await base.logged(({ msg }) => msg === 'service failed: no luck')
+  assert.deepEqual([line.service, line.method], ['probe', 'throws'])
+  assert.match(String((line.err as { stack: string }).stack), /probe\.ts:\d+/)
+})
+
+test('calls made together reach a batch together, and each gets its own answer', async () => {
+  const response = await callScene(base, 'asks', { service: 'probe', method: 'double', args: [4], times: 5 })
+  assert.deepEqual(
+    await response.json(),
+    Array.from({ length: 5 }, () => ({ value: { twice: 8, together: 5 } })),
+  )
+})
+
+test('a service or method that is not there fails the request by name of what is missing', async () => {
+  for (const [service, method] of [
+    ['elsewhere', 'get'],
+    ['probe', 'dance'],
+  ] as const) {
+    const response = await callScene(base, 'asks', { service, method, args: [] })
+    const problem = (await response.json()) as { code: string; detail: string }
+    assert.equal(problem.code, 'MODULE_THREW', problem.detail)
+    assert.match(problem.detail, /undefined|not a function/)
+  }
+})
+
+test('a request past its deadline is answered 504, and the service is told to stop', { timeout: 20_000 }, async () => {
+  const before = Number((await ask('probe', 'aborted')).value)
+  for (const method of ['untilAborted', 'failsLate', 'never']) {
+    const response = await callScene(base, 'hasty', { service: 'probe', method, args: [] })
+    assert.equal(((await response.json()) as Outcome).code, 'DEADLINE_EXCEEDED')
+  }
+  while (Number((await ask('probe', 'aborted')).value) < before + 2) await new Promise(resolve => setImmediate(resolve))
+  assert.ok(!base.log.some(({ msg }) => msg.includes('too late to matter')))
+})
+
+test('a module that declares no service has none', async () => {
+  await makeScene(base.client, 'bare', { rank: '(_, ctx) => Object.keys(ctx.services)' })
+  assert.deepEqual(await (await callScene(base, 'bare', 1)).json(), [])
+})
+
+test('a version whose module uses a service that the base does not offer is refused', async () => {
+  const { client } = base
+  await publishStages(client, 'm-bare', '1.1.0', { rank: 'x => x' }, ['features', 'billing'])
+  const detail = 'Cannot run module "m-bare@1.1.0" in scene "bare": it uses billing, and this base offers features, probe, plain'
+  await assert.rejects(client.createVersion('bare', { modules: ['m-bare@1.1.0'] }), { code: 'SERVICE_NOT_OFFERED', message: detail })
+  assert.equal((await client.versions('bare')).length, 1)
+})
+
+test('the same bundle with other services is another module', async () => {
+  const publish = (services: string[]) => publishStages(base.client, 'm-same', '1.0.0', { rank: 'x => x' }, services)
+  assert.equal(await publish(['features']), true)
+  assert.equal(await publish(['features']), false)
+  await assert.rejects(publish([]), { code: 'MODULE_EXISTS', message: /published with the services features/ })
+})
+
+test('service calls are counted and timed', async () => {
+  await ask('probe', 'echo')
+  const text = await (await fetch(`${base.controlUrl}/metrics`)).text()
+  assert.match(text, /^berth_service_calls_total\{service="probe",method="echo",code="OK",cell="1"\} [1-9]/m)
+  assert.match(text, /^berth_service_calls_total\{service="probe",method="throws",code="SERVICE_FAILED",cell="1"\} [1-9]/m)
+  assert.match(text, /^berth_service_call_duration_seconds_count\{service="probe",method="echo",cell="1"\} [1-9]/m)
+})
+
+// Feature tables
+
+test('rows come back whole, in the order of the keys, null where there is none', async () => {
+  await putTable('items.ndjson', ['{"key":"a","price":1.5}', '', ' {"key":7,"tags":["中"]} '])
+  assert.deepEqual(await ask('features', 'get', 'items', 'a'), { value: { key: 'a', price: 1.5 } })
+  assert.deepEqual(await ask('features', 'get', 'items', 'b'), { value: null })
+  assert.deepEqual(await ask('features', 'getMany', 'items', [7, 'b', 'a', '7', '__proto__']), {
+    value: [{ key: 7, tags: ['中'] }, null, { key: 'a', price: 1.5 }, { key: 7, tags: ['中'] }, null],
+  })
+})
+
+test('the first column of a CSV file is the key, and its values are texts', async () => {
+  await putTable('users.csv', ['\ufeffid,name,city', '1,"Ann, ""A""",Oslo', '2,Bo,'])
+  assert.deepEqual(await ask('features', 'getMany', 'users', [2, 1]), {
+    value: [
+      { id: '2', name: 'Bo', city: '' },
+      { id: '1', name: 'Ann, "A"', city: 'Oslo' },
+    ],
+  })
+})
+
+test('a table that is not there is FEATURES_NOT_FOUND, a key that is none SERVICE_INPUT_INVALID', async () => {
+  assert.equal((await ask('features', 'get', 'nowhere', 'a')).code, 'FEATURES_NOT_FOUND')
+  assert.equal((await ask('features', 'get', '../token', 'a')).code, 'FEATURES_NOT_FOUND')
+  assert.equal((await ask('features', 'get', 'items', null)).code, 'SERVICE_INPUT_INVALID')
+  assert.equal((await ask('features', 'getMany', 'items', Array(10_001).fill('a'))).code, 'SERVICE_INPUT_INVALID')
+})
+
+for (const [what, file, lines, fault] of [
+  ['text that is not JSON', 'bad-json.ndjson', ['{"key":1}', '', '{"key":2'], /line 3: it is not JSON: /],
+  ['a key for the second time', 'bad-twice.ndjson', ['{"key":1}', '{"key":"1"}'], /line 2: the key "1" is there already/],
+  ['a row without a key', 'bad-key.ndjson', ['{"id":1}'], /line 1: its member "key" is not a string or number/],
+  ['a row that is no object', 'bad-row.ndjson', ['{"key":1}', '[1]'], /line 2: it is not an object/],
+  ['a CSV row of another length', 'bad-row.csv', ['id,name', '1,Ann', '2'], /line 3/i],
+  ['a key for the second time in CSV', 'bad-twice.csv', ['id,name', '1,"An\nn"', '1,Bo'], /line 4: the key "1" is there already/],
+  ['a column for the second time', 'bad-column.csv', ['id,name,name'], /line 1: two columns are named "name"/],
+] as const) {
+  test(`a file with ${what} is refused with its line`, async t => {
+    await putTable(file, lines)
+    t.after(() => unlink(join(base.data, 'features', file)))
+    const outcome = await ask('features', 'get', file.replace(/\.\w+$/, ''), '1')
+    assert.equal(outcome.code, 'FEATURES_BROKEN')
+    assert.match(outcome.message ?? '', fault)
+  })
+}
+
+test('a table that is replaced while requests run answers from the old or the new one, never from both', { timeout: 20_000 }, async () => {
+  const count = 200
+  const keys = Array.from({ length: count }, (_, i) => `k${i}`)
+  await putTable('swap.ndjson', rowsOf(1, count))
+  await ask('features', 'version', 'swap')
+  const seen = new Set<number>()
+  const reader = async () => {
+    while (!seen.has(4)) {
+      const { value } = await ask('features', 'getMany', 'swap', keys)
+      const generations = new Set((value as { generation: number }[]).map(({ generation }) => generation))
+      assert.equal(generations.size, 1, `rows of ${[...generations].join(' and ')} in one answer`)
+      for (const generation of generations) seen.add(generation)
+    }
+  }
+  const reading = Promise.all([reader(), reader(), reader()])
+  for (const generation of [2, 3, 4]) {
+    const from = base.log.length
+    await putTable('swap.ndjson', rowsOf(generation, count))
+    await base.logged(({ msg, table }) => msg === 'feature table read' && table === 'swap', from)
+  }
+  await reading
+  assert.ok(seen.has(1) && seen.has(4))
+})
+
+test('a broken file keeps the rows before, says so in the log, and a mended one replaces them', async () => {
+  await putTable('keeps.ndjson', rowsOf(1, 3))
+  const { value: version } = await ask('features', 'version', 'keeps')
+  await putTable('keeps.ndjson', [...rowsOf(2, 2), 'not a row'])
+  const line = await base.logged(({ msg, table }) => msg.startsWith('feature table cannot be read') && table === 'keeps')
+  assert.match(line.msg, /line 3: it is not JSON/)
+  assert.deepEqual([line.line, line.keeps, line.level], [3, version, 50])
+  assert.deepEqual(await ask('features', 'get', 'keeps', 'k0'), { value: { key: 'k0', generation: 1 } })
+  assert.deepEqual(await ask('features', 'version', 'keeps'), { value: version })
+  const from = base.log.length
+  await putTable('keeps.ndjson', rowsOf(3, 3))
+  await base.logged(({ msg, table }) => msg === 'feature table read' && table === 'keeps', from)
+  assert.deepEqual(await ask('features', 'get', 'keeps', 'k0'), { value: { key: 'k0', generation: 3 } })
+  assert.notEqual((await ask('features', 'version', 'keeps')).value, version)
+})
+
+test('a table whose file is gone is gone', async () => {
+  await putTable('passing.ndjson', rowsOf(1, 1))
+  assert.equal((await ask('features', 'get', 'passing', 'k0')).code, undefined)
+  await unlink(join(base.data, 'features/passing.ndjson'))
+  await base.logged(({ msg, table }) => msg === 'feature table is gone' && table === 'passing')
+  assert.equal((await ask('features', 'get', 'passing', 'k0')).code, 'FEATURES_NOT_FOUND')
+})
+
+// Services that cannot start
+
+for (const [what, files, service, message] of [
+  [
+    'throws',
+    { 'services/bad.mjs': 'export default () => { throw new Error("no database") }' },
+    'services/bad.mjs',
+    /Cannot start service "bad": no database/,
+  ],
+  ['is not there', {}, 'services/bad.mjs', /Cannot start service "bad": .*bad\.mjs/],
+  ['has no methods', { 'services/bad.mjs': 'export default () => ({ methods: {} })' }, 'services/bad.mjs', /"bad": it has no methods/],
+  [
+    'exports no function',
+    { 'services/bad.mjs': 'export const x = 1' },
+    'services/bad.mjs',
+    /default export of ".*bad\.mjs" is not a function/,
+  ],
+  ['lies beside the data folder', { 'bad.mjs': 'export default () => ({})' }, 'bad.mjs', /"bad": its folder ".*" holds the data folder/],
+] as const) {
+  test(`a base whose service ${what} does not start, and says why`, { timeout: 20_000 }, async t => {
+    const folder = await tempFolder()
+    await mkdir(join(folder, 'services'))
+    for (const [file, text] of Object.entries(files)) await writeFile(join(folder, file), text)
+    await writeFile(join(folder, 'config.json'), JSON.stringify({ services: [{ name: 'bad', file: service }] }))
+    const data = join(folder, 'data')
+    await assert.rejects(startBase(t, { data, args: ['--config', join(folder, 'config.json')] }), error => {
+      assert.ok(error instanceof Error)
+      assert.match(error.message, /^The base ended with 1:/)
+      assert.match(error.message, message)
+      assert.match(error.message, /SERVICE_START_FAILED/)
+      return true
+    })
+  })
+}
+
+test('services that are listed wrongly are refused with the place', async t => {
+  for (const [services, message] of [
+    [{}, /Cannot use services of ".*": \/services must be array/],
+    [[{ name: 'a b', file: 'x.ts' }], /\/services\/0\/name must match pattern/],
+    [[{ name: 'features', file: 'x.ts' }], /"features" is in every base already/],
+    [
+      [
+        { name: 'a', file: 'x.ts' },
+        { name: 'a', file: 'y.ts' },
+      ],
+      /two are named "a"/,
+    ],
+  ] as const) {
+    const path = join(await mkdtemp(join(tmpdir(), 'berth-test-')), 'config.json')
+    t.after(() => rm(join(path, '..'), { recursive: true }))
+    await writeFile(path, JSON.stringify({ services }))
+    await assert.rejects(startBase(t, { args: ['--config', path] }), { message })
+  }
+})
