@@ -14,16 +14,8 @@ import { type SlotPlan, stageModules } from '../traffic/table.ts'
 import { ModuleError } from './module-error.ts'
 
 type Remote<K extends keyof Inside> = ivm.Reference<Inside[K]>
-/** `install` as the cell calls it: a callback crosses as a function. */
-type SetUp = (
-  globals: unknown,
-  post: ivm.Callback<Post>,
-  cursor: SharedArrayBuffer,
-  limits: InsideLimits,
-  seed: string,
-  partNames: string[],
-  ...partTexts: string[]
-) => Inside
+/** `install` as the cell calls it: what crosses has other types on this side. */
+type SetUp = (...values: ivm.Transferable[]) => Inside
 export type Remotes = { readonly [K in 'turn' | 'abandon' | 'settleCalls' | 'fireTimer' | 'probe']: Remote<K> }
 
 /** An isolate that is set up and runs no module yet. */
@@ -79,13 +71,13 @@ export async function makeBlank(memoryMB: number, codeCache: CodeCache): Promise
     const setUp = (await script.run(context, { reference: true })) as ivm.Reference<SetUp>
     const post = new ivm.Callback<Post>((kind, ...values) => mail.take(kind, ...values), { ignored: true })
     const cursor = new Int32Array(new SharedArrayBuffer(8))
-    const memory = new ivm.ExternalCopy(cursor.buffer).copyInto() as ivm.Copy<SharedArrayBuffer>
+    const memory = new ivm.ExternalCopy(cursor.buffer).copyInto()
     const bounds = new ivm.ExternalCopy(insideLimits).copyInto()
     const globalsScript = await codeCache.compile(isolate, globalsText, 'berth:///globals.js')
     const globals = ((await globalsScript.run(context, { reference: true })) as ivm.Reference<unknown>).derefInto()
     const seed = randomBytes(32).toString('hex')
     const parts = partTexts.map(text => text.copyInto())
-    const values = [globals, post, memory, bounds, seed, new ivm.ExternalCopy(partNames).copyInto(), ...parts] as Parameters<SetUp>
+    const values = [globals, post, memory, bounds, seed, new ivm.ExternalCopy(partNames).copyInto(), ...parts]
     const inside = (await setUp.apply(undefined, values, byReference)) as ivm.Reference<Inside>
     return { isolate, context, inside, cursor, memoryMB, mail, fate }
   } catch (error) {

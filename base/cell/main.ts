@@ -25,6 +25,8 @@ const ERROR_LINES_PER_SECOND = 5
 /** A cell sheds connections above this multiple of the mean, and a few on top. */
 const SHARE_FACTOR = 1.25
 const SHARE_SLACK = 4
+/** Share of a cell's memory above which idle slots are let go; above all of it the supervisor replaces the cell. */
+const SLOT_MEMORY_RATIO = 0.8
 /** Of the answers a cell above its share gives, one in this many ends its connection. */
 const SHED_EVERY = 8
 /** What a module may log at; its lines come out of the isolate as text, which it may have had a hand in. */
@@ -138,8 +140,13 @@ class Cell {
     await this.#applying
     this.#server.listen(handle, () => {
       tell({ type: 'ready' })
-      setInterval(() => tell({ type: 'heartbeat', connections: this.#sockets.size, inFlight: this.#slots.pending }), limits.heartbeatMs)
+      setInterval(() => this.#beat(), limits.heartbeatMs)
     })
+  }
+
+  #beat(): void {
+    tell({ type: 'heartbeat', connections: this.#sockets.size, inFlight: this.#slots.pending })
+    this.#trimSlots()
   }
 
   /** What an operator has to mend is said in a line, then the cell ends. */
@@ -185,18 +192,30 @@ class Cell {
     return taken
   }
 
-  /** Loads the table's baselines beside what runs, then switches with one assignment; what it no longer names drains. */
+  /** Loads what the table needs beside what runs, then switches with one assignment; what it no longer names drains. */
   async #apply(table: SceneTable): Promise<void> {
     if (table.revision < this.#table.revision) return
     const compiled = compileTable(table)
-    const baselines = [...compiled.scenes.values()].flatMap(scene => scene.baseline ?? [])
-    const loaded = await Promise.all(baselines.map(plan => this.#tryLoad(plan)))
+    const loaded = await Promise.all(this.#neededAhead(compiled).map(plan => this.#tryLoad(plan)))
     this.#table = compiled
     this.#failures = loaded.flatMap(failure => failure ?? [])
-    this.#slots.retain(new Set(baselines.map(plan => plan.key)))
-    this.#forgetBundles(baselines)
+    const online = [...compiled.scenes.values()].flatMap(scene => [...scene.versions.values()])
+    this.#slots.retain(new Set(online.map(plan => plan.key)))
+    this.#forgetBundles()
     this.#admission.retain(compiled)
     for (const failure of this.#failures) this.#log.error(failure, 'baseline cannot answer')
+  }
+
+  /** Baselines that traffic is likely to ask for at once: those of scenes whose slot is loaded, and as many others as a cell loads unasked. */
+  #neededAhead(next: CompiledTable): SlotPlan[] {
+    const baselines = [...next.scenes.values()].flatMap(scene => scene.baseline ?? [])
+    const isHot = (plan: SlotPlan) => {
+      const before = this.#table.scenes.get(plan.scene)?.baseline
+      return before !== undefined && this.#slots.peek(before) !== undefined
+    }
+    const hot = baselines.filter(isHot)
+    const others = baselines.filter(plan => !isHot(plan))
+    return [...hot, ...others.slice(0, Math.max(0, limits.slotsAheadMax - hot.length))]
   }
 
   async #tryLoad(plan: SlotPlan): Promise<SceneFailure | undefined> {
@@ -227,9 +246,18 @@ class Cell {
     return reading
   }
 
-  #forgetBundles(kept: readonly SlotPlan[]): void {
-    const digests = new Set(kept.flatMap(plan => lockedModules(plan.lock).map(module => module.bundle)))
+  /** Bundles are read again for the next slot that needs them. */
+  #forgetBundles(): void {
+    const digests = new Set(this.#slots.plans.flatMap(plan => lockedModules(plan.lock).map(module => module.bundle)))
     for (const digest of this.#bundles.keys()) if (!digests.has(digest)) this.#bundles.delete(digest)
+  }
+
+  /** Lets slots go that have no traffic: versions that are no baseline after a while, any when memory is short. */
+  #trimSlots(): void {
+    const isBaseline = ({ scene, key }: SlotPlan) => this.#table.scenes.get(scene)?.baseline?.key === key
+    const budgetBytes = this.#options.cellMemoryMB * 2 ** 20 * SLOT_MEMORY_RATIO
+    const evicted = this.#slots.trim(isBaseline, process.memoryUsage.rss() > budgetBytes)
+    if (evicted > 0) this.#log.info({ evicted, left: this.#slots.count }, 'idle slots evicted')
   }
 
   // ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

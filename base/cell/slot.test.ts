@@ -217,7 +217,10 @@ for (const [what, body] of [
   ['throws a proxy that throws when it is looked at', 'throw new Proxy({}, { getPrototypeOf() { throw 1 } })'],
   ['throws an error whose stack throws', 'const e = new Error("m"); Object.defineProperty(e, "stack", { get() { throw 1 } }); throw e'],
   ['returns a getter that throws such a proxy', 'return { get a() { throw new Proxy({}, { getPrototypeOf() { throw 1 } }) } }'],
-  ['returns a promise whose own then throws', 'const p = Promise.resolve(1); Object.defineProperty(p, "then", { value() { throw 1 } }); return p'],
+  [
+    'returns a promise whose own then throws',
+    'const p = Promise.resolve(1); Object.defineProperty(p, "then", { value() { throw 1 } }); return p',
+  ],
   ['gives every object a toJSON', 'Object.prototype.toJSON = () => undefined; throw new Error("y")'],
 ] as const) {
   test(`a stage that ${what} costs nobody else an answer`, { timeout: 10_000 }, async t => {

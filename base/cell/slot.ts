@@ -441,7 +441,7 @@ export class Slot {
   #startTimer(no: number, delayMs: number): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer)
-      if (this.#alive()) this.#enter(this.#inside.fireTimer, [no])
+      if (this.#alive()) this.#enter(this.#inside.fireTimer.apply(undefined, [no]))
     }, delayMs)
     this.#timers.add(timer)
   }
@@ -469,9 +469,9 @@ export class Slot {
   }
 
   /** Runs code inside that no request waits for directly. */
-  #enter(entry: ivm.Reference<(...values: (string | number)[]) => void>, values: (string | number)[]): void {
+  #enter(run: Promise<unknown>): void {
     this.#running++
-    entry.apply(undefined, values).then(
+    run.then(
       () => this.#running--,
       (error: unknown) => {
         this.#running--
@@ -489,7 +489,7 @@ export class Slot {
   #sendSettlements(): void {
     const values = this.#settlements
     this.#settlements = []
-    if (this.#alive()) this.#enter(this.#inside.settleCalls, values)
+    if (this.#alive()) this.#enter(this.#inside.settleCalls.apply(undefined, values))
   }
 }
 

@@ -47,6 +47,11 @@ export class Slots {
     return this.#entries.size
   }
 
+  /** What is loaded or being loaded. */
+  get plans(): SlotPlan[] {
+    return [...this.#entries.values()].map(({ plan }) => plan)
+  }
+
   /** Requests under way in all slots. */
   get pending(): number {
     let sum = 0
@@ -87,6 +92,23 @@ export class Slots {
     const now = Date.now()
     for (const [key, until] of this.#prepared) if (plans.has(key) || now > until) this.#prepared.delete(key)
     for (const [key, entry] of this.#entries) if (!plans.has(key) && !this.#prepared.has(key)) this.#release(entry)
+  }
+
+  /**
+   * Lets idle slots go, the longest idle first: those that need not stay after `slotIdleMsMax`, and when memory is short a quarter of all.
+   * @returns how many
+   */
+  trim(stays: (plan: SlotPlan) => boolean, memoryIsShort: boolean): number {
+    const now = performance.now()
+    const idle = [...this.#entries.values()].flatMap(entry => {
+      const idleMs = entry.slot === undefined || entry.slot.pending > 0 ? 0 : now - entry.slot.lastCallAt
+      return idleMs > limits.slotIdleMsMin && !this.#prepared.has(entry.plan.key) ? [{ entry, idleMs }] : []
+    })
+    idle.sort((a, b) => b.idleMs - a.idleMs)
+    const short = memoryIsShort ? Math.ceil(this.#entries.size / 4) : 0
+    const leaving = idle.filter(({ entry, idleMs }, i) => i < short || (idleMs > limits.slotIdleMsMax && !stays(entry.plan)))
+    for (const { entry } of leaving) this.#release(entry)
+    return leaving.length
   }
 
   /** Drains and disposes everything. Nothing can be loaded afterwards. */

@@ -59,6 +59,11 @@ export const limits = {
   /** Blanks a cell keeps ready, and bytes of compiled code it keeps for the next isolate. */
   slotBufferSize: 2,
   codeCacheBytesMax: 64 * MB,
+  /** Baselines a cell loads before it is asked for them. */
+  slotsAheadMax: 64,
+  /** Milliseconds without a request after which a slot may go when memory is short, and after which one goes that is no baseline. */
+  slotIdleMsMin: 1000,
+  slotIdleMsMax: 300_000,
   /** Milliseconds a scene may give its requests: a cell that retires waits for them. */
   deadlineMsMax: 10_000,
   /** Milliseconds of CPU that the requests of one turn may be expected to use together. */
