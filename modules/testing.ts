@@ -2,13 +2,27 @@
 import type { TestContext } from 'node:test'
 import type { Services, StageContext } from '#sdk/author'
 
-const noTable = (table: string) => Promise.reject(new Error(`Cannot read "${table}": no tables in this test`))
+type Rows = Readonly<Record<string, Readonly<Record<string, unknown>>>>
 
-/** A context as a base would give it, for a stage called by hand. Calling another scene throws, and so does any service not given. */
+/** Feature tables with these rows, by table and key. */
+export function featuresOf(tables: Rows): Services['features'] {
+  const read = <Row>(table: string, key: string | number) => {
+    const rows = tables[table]
+    if (rows === undefined) throw new Error(`Cannot read feature table "${table}": not in this test`)
+    return (rows[key] ?? null) as Row | null
+  }
+  return {
+    get: async (table, key) => read(table, key),
+    getMany: async (table, keys) => keys.map(key => read(table, key)),
+    version: async () => 'test',
+  }
+}
+
+/** A context as a base would give it, for a stage called by hand. Calling another scene throws. */
 export function stageContext<Params, Request>(
   params: Params,
   request: Request,
-  services: Services = { features: { get: noTable, getMany: noTable, version: noTable } },
+  { unit, services = { features: featuresOf({}) } }: { readonly unit?: string; readonly services?: Services } = {},
 ): StageContext<Params, Request> {
   const ignore = (): void => {}
   return {
@@ -16,7 +30,7 @@ export function stageContext<Params, Request>(
     params,
     scene: 'test',
     version: 'v1',
-    unit: undefined,
+    unit,
     requestId: 'test',
     log: { debug: ignore, info: ignore, warn: ignore, error: ignore },
     services,

@@ -1,16 +1,32 @@
 /** `npm start`: a base with the example modules and scenes on it. Takes the options of `base start`. */
 import { spawn } from 'node:child_process'
+import { copyFile, mkdir, readdir, rename } from 'node:fs/promises'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { runCli } from '../base/cli.ts'
 import type { Options } from '../base/kernel/options.ts'
 import type { Base } from '../base/supervisor/supervisor.ts'
+import { featuresPath } from '../base/wire/paths.ts'
 
+const examples = fileURLToPath(new URL('../fixtures/features', import.meta.url))
 const publisher = fileURLToPath(new URL('publish-examples.ts', import.meta.url))
 
 await runCli(['start', ...process.argv.slice(2)], async (base, options) => {
   await base.ready
+  await installFeatures(featuresPath(options.data))
   publishExamples(base, options)
 })
+
+/** Puts the example tables where the base looks for them. A table that is there already is its operator's and stays as it is. */
+async function installFeatures(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true })
+  const there = await readdir(folder)
+  for (const file of (await readdir(examples)).filter(file => !there.includes(file))) {
+    // Renamed into place: the base never sees half a file.
+    await copyFile(join(examples, file), join(folder, `.${file}.new`))
+    await rename(join(folder, `.${file}.new`), join(folder, file))
+  }
+}
 
 /** In a process of its own: the supervisor stays small, and whatever goes wrong there, the base serves on. */
 function publishExamples({ controlPort }: Base, { controlHost, data }: Options): void {

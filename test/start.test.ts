@@ -1,7 +1,7 @@
 /** `npm start`: one line after the clone, and a recommendation answers. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -99,7 +99,11 @@ test('npm start serves the example scenes, and started again changes nothing', {
   })
 
   await t.test('a second start on the data folder writes nothing, and everything is live again', async t => {
+    const table = join(data, 'features/users-women.ndjson')
+    assert.equal(readFileSync(table, 'utf8'), fixture('features/users-women.ndjson'))
+    writeFileSync(table, '{"key":"mine"}\n')
     const second = await start(t, data)
+    assert.equal(readFileSync(table, 'utf8'), '{"key":"mine"}\n')
     assert.equal((await second.client.status()).revision, revision)
     assert.deepEqual(await recommend(second, 'fashion-men'), ranked)
     assert.equal(await terminate(second), 0)

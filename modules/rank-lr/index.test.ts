@@ -1,21 +1,26 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { stageContext } from '../testing.ts'
-import { itemFeatures, scorer, sigmoid, userFeatures } from './features.ts'
+import { featuresOf, stageContext } from '../testing.ts'
+import { type Item, itemFeatures, scorer, sigmoid, userFeatures } from './features.ts'
 import { type Request, rank } from './index.ts'
 import weights from './weights.json' with { type: 'json' }
 
 const hashed = ['135f410ec21307919cd92df77f1e2a36', 'none', 'none']
+const features = ['81ce123cbb5bd8ce818f60fb3586bba5', '03a5648a76832f83c859d46bc06cb64a', 'none', 'none']
 const unknown = (itemId: number) => ({ itemId, numeric: 0, hashed: ['none', 'none', 'none'] })
 
-function rankMen(candidates: Parameters<typeof rank>[0], request: Request = {}) {
-  const ranked = rank(candidates, stageContext({ campaign: 'men' }, request))
-  assert(Array.isArray(ranked))
-  return ranked
+/** Ranks items that the table knows so; the candidates are nothing but their ids. */
+function rankMen(items: readonly Item[], request: Request = {}, unit?: string) {
+  const tables = { 'items-men': Object.fromEntries(items.map(item => [item.itemId, item])), 'users-men': { u1: { key: 'u1', features } } }
+  const context = { services: { features: featuresOf(tables) }, ...(unit !== undefined && { unit }) }
+  return rank(
+    items.map(({ itemId }) => ({ itemId })),
+    stageContext({ campaign: 'men' }, request, context),
+  )
 }
 
-test('candidates come back with their fields and a score, highest first', () => {
-  const ranked = rankMen([unknown(900), { ...unknown(901), hashed }])
+test('candidates come back with their features and a score, highest first', async () => {
+  const ranked = await rankMen([unknown(900), { ...unknown(901), hashed }])
   assert.deepEqual(
     ranked.map(({ itemId }) => itemId),
     [901, 900],
@@ -23,25 +28,38 @@ test('candidates come back with their fields and a score, highest first', () => 
   assert.deepEqual(ranked[0], { itemId: 901, numeric: 0, hashed, score: ranked[0]?.score })
 })
 
-test('the score is the logistic function of the committed weights', () => {
+test('the score is the logistic function of the committed weights', async () => {
   const { intercept, classes } = weights.men
-  assert.equal(rankMen([unknown(900)])[0]?.score, sigmoid(intercept))
+  assert.equal((await rankMen([unknown(900)]))[0]?.score, sigmoid(intercept))
   assert.equal(
-    rankMen([{ ...unknown(900), hashed }])[0]?.score,
+    (await rankMen([{ ...unknown(900), hashed }]))[0]?.score,
     sigmoid(intercept + classes.item1[hashed[0] as keyof typeof classes.item1]),
   )
 })
 
-test('equal scores keep the order of the stage before', () => {
+test('equal scores keep the order of the stage before', async () => {
   assert.deepEqual(
-    rankMen([3, 1, 2].map(id => unknown(900 + id))).map(({ itemId }) => itemId),
+    (await rankMen([3, 1, 2].map(id => unknown(900 + id)))).map(({ itemId }) => itemId),
     [903, 901, 902],
   )
 })
 
-test('what training never saw adds nothing, whatever a caller names it', () => {
+test('what training never saw adds nothing, whatever a caller names it', async () => {
   const strange = { user: { features: ['constructor', '__proto__', 'toString', 'unseen'] } }
-  assert.deepEqual(rankMen([unknown(900)], strange), rankMen([unknown(900)]))
+  assert.deepEqual(await rankMen([unknown(900)], strange), await rankMen([unknown(900)]))
+})
+
+test('an item that the table lacks is ranked as one without features', async () => {
+  const context = stageContext({ campaign: 'men' }, {}, { services: { features: featuresOf({ 'items-men': {} }) } })
+  assert.deepEqual(await rank([{ itemId: 900 }], context), [{ itemId: 900, numeric: 0, hashed: [], score: sigmoid(weights.men.intercept) }])
+})
+
+test('a user that the request does not describe is looked up by the unit id', async () => {
+  const described = await rankMen([unknown(900)], { user: { features } })
+  assert.notDeepEqual(described, await rankMen([unknown(900)]))
+  assert.deepEqual(await rankMen([unknown(900)], {}, 'u1'), described)
+  assert.deepEqual(await rankMen([unknown(900)], {}, 'u2'), await rankMen([unknown(900)]))
+  assert.deepEqual(await rankMen([unknown(900)], { user: { features } }, 'u2'), described)
 })
 
 test('past clicks count for the item they were on', () => {
@@ -71,8 +89,8 @@ test('a scorer weighs numbers by size and strings by class', () => {
   )
 })
 
-test('a scene with a campaign that has no weights is told which ones do', () => {
-  assert.throws(() => rank([], stageContext({ campaign: 'kids' }, {})), {
+test('a scene with a campaign that has no weights is told which ones do', async () => {
+  await assert.rejects(async () => rank([], stageContext({ campaign: 'kids' }, {})), {
     message: 'Cannot rank: params.campaign must be one of men, women, got "kids"',
   })
 })

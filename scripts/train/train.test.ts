@@ -10,7 +10,7 @@ const root = join(import.meta.dirname, '../..')
 
 test('training again gives the committed files, byte for byte', async () => {
   const { files } = await train()
-  assert.equal(files.size, 3)
+  assert.equal(files.size, 7)
   for (const [path, text] of files)
     assert(text === (await readFile(join(root, path), 'utf8')), `${path} differs: run "npm run train" and commit`)
 })

@@ -32,8 +32,9 @@ export async function train(): Promise<Training> {
     'modules/rank-lr/weights.json': byCampaign(models, ({ weights }) => weights),
     'modules/policy-bts/counts.json': { prior, logs: policies, campaigns: byCampaign(logs, countItems) },
   }
+  const texts = Object.entries(files).map(([path, content]): [string, string] => [path, `${JSON.stringify(content, null, 2)}\n`])
   return {
-    files: new Map(Object.entries(files).map(([path, content]) => [path, `${JSON.stringify(content, null, 2)}\n`])),
+    files: new Map([...texts, ...logs.flatMap(featureTables)]),
     reports: models.map(({ report }) => report),
   }
 }
@@ -72,6 +73,31 @@ function countItems({ items, impressions }: CampaignLogs): { itemId: number; cli
     const shown = impressions.filter(({ item }) => item.itemId === itemId)
     return { itemId, clicks: clicksOf(shown), impressions: shown.length }
   })
+}
+
+/** The tables that the base serves to `rank-lr`, one row a line. */
+function featureTables({ campaign, items, impressions }: CampaignLogs & { readonly campaign: Campaign }): [path: string, text: string][] {
+  const table = (name: string, rows: readonly object[]): [string, string] => [
+    `fixtures/features/${name}-${campaign}.ndjson`,
+    rows.map(row => `${JSON.stringify(row)}\n`).join(''),
+  ]
+  return [
+    table(
+      'items',
+      items.map(({ itemId, ...features }) => ({ key: String(itemId), ...features })),
+    ),
+    table(
+      'users',
+      profiles(impressions).map((features, index) => ({ key: `u${index + 1}`, features })),
+    ),
+  ]
+}
+
+/** The logs name no users: each combination of user features stands for one, those seen most often first. */
+function profiles(impressions: readonly Impression[]): (readonly string[])[] {
+  const byProfile = Map.groupBy(impressions, ({ user }) => user.features.join())
+  const groups = [...byProfile].sort(([a, rowsA], [b, rowsB]) => rowsB.length - rowsA.length || (a < b ? -1 : 1))
+  return groups.map(([profile]) => profile.split(','))
 }
 
 function byCampaign<T extends { readonly campaign: Campaign }, R>(entries: readonly T[], pick: (entry: T) => R): Record<string, R> {
