@@ -14,6 +14,7 @@ import Table from 'cli-table3'
 import { bundleModule } from '../../sdk/bundle.ts'
 import { publishBundle, uploadBundle } from '../../sdk/publish.ts'
 import { launchBase, nodeFlags, root } from '../../test/support/base.ts'
+import { median } from './median.ts'
 import { sampleInput } from './rank50/index.ts'
 
 interface Peer {
@@ -118,13 +119,6 @@ async function run(peer: Peer, duration: number): Promise<Run> {
     cpuPerRequestUs: ((cpu() - before) / total) * 1e6,
     failed: result.non2xx + result.errors,
   }
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  const upper = sorted[middle] ?? Number.NaN
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2
 }
 
 const columns = ['requestsPerSecond', 'p50Ms', 'p99Ms', 'cpuPerRequestUs'] as const

@@ -1,0 +1,155 @@
+/**
+ * `npm run bench:slots`: what slots cost. In one process, as in a cell, with slots as a cell makes them:
+ * - specialise a slot and first answer, 500 KB bundle; first answer of an idle scene, small bundle
+ * - memory a slot adds when loaded, and after 100 rankings
+ * - many different scenes alive in one process, and a hot one among them against the same alone
+ * - specialise and dispose again and again: memory, handles and threads
+ */
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import Table from 'cli-table3'
+import type { SlotCall } from '../../base/cell/slot.ts'
+import { Slots } from '../../base/cell/slots.ts'
+import type { SlotPlan } from '../../base/traffic/table.ts'
+import { bundleModule } from '../../sdk/bundle.ts'
+import { root } from '../../test/support/base.ts'
+import { median } from './median.ts'
+import { sampleInput } from './rank50/index.ts'
+
+const { values } = parseArgs({
+  options: {
+    scenes: { type: 'string', default: '1000' },
+    cycles: { type: 'string', default: '10000' },
+    rounds: { type: 'string', default: '50' },
+  },
+})
+const [scenes, cycles, rounds] = [Number(values.scenes), Number(values.cycles), Number(values.rounds)]
+const MB = 2 ** 20
+
+const rank50 = (await bundleModule(join(root, 'scripts/bench/rank50'))).code
+const body = JSON.stringify(sampleInput())
+
+/** A bundle of about `kilobytes` whose stage is rank50's: the rest are functions and a table that the first request touches. */
+function padded(kilobytes: number): string {
+  const parts: string[] = []
+  for (let i = 0, size = 0; size < kilobytes * 1024; i++) {
+    const text = `const f${i} = (x) => { let s = ${i}; for (const [k, v] of Object.entries(x ?? {})) { if (typeof v === 'number') s += v * ${i % 7}; else s -= String(k).length } return s }`
+    parts.push(text)
+    size += text.length + 1
+  }
+  const touched = `[${parts.map((_, i) => `f${i}`).join(',')}]`
+  return `(() => { const base = ${rank50.trim().replace(/;$/, '')};\n${parts.join('\n')}\nconst all = ${touched}; let first = true
+    return { rank(input, ctx) { if (first) { first = false; for (const f of all) f({ a: 1 }) } return base.rank(input, ctx) } } })()`
+}
+
+function makeSlots(bundle: string): Slots {
+  return new Slots({
+    readBundle: async () => bundle,
+    servicesOf: () => ({}),
+    callService: () => Promise.reject(new Error('none')),
+    callScene: () => Promise.reject(new Error('none')),
+    onLog: () => undefined,
+    onKilled: (plan, reason) => console.error(plan.scene, reason),
+    onDoomed: reason => {
+      throw new Error(reason)
+    },
+    onBufferFailed: error => console.error(error),
+  })
+}
+
+function plan(scene: string): SlotPlan {
+  const lock = [{ stage: 'rank', modules: [{ name: 'rank50', version: '1.0.0', bundle: 'rank50' }] }]
+  return { key: scene, scene, version: 'v1', memoryMB: 128, lock }
+}
+
+function call(scene: string): SlotCall {
+  return { requestId: 'r', body, unit: 'u', deadlineAt: performance.now() + 60_000, cpuMs: 60_000, params: '{}', chain: [scene] }
+}
+
+const rss = () => process.memoryUsage.rss() / MB
+const settle = () => new Promise(resolve => setTimeout(resolve, 50))
+const table = new Table({ head: ['what', 'p50', 'p95', 'unit'], style: { head: [], border: [] } })
+
+/** First answer of a version that is not loaded, again and again, each time another version, at a slot that is made ready between. */
+async function firstAnswers(label: string, bundle: string): Promise<void> {
+  const slots = makeSlots(bundle)
+  const times: number[] = []
+  for (let i = 0; i < rounds + 3; i++) {
+    // The buffer is refilled between: a cell is idle far longer than that between two publishes.
+    await settle()
+    const startedAt = performance.now()
+    await (await slots.ensure(plan(`s${i}`))).call(call(`s${i}`))
+    times.push(performance.now() - startedAt)
+    slots.retain(new Set())
+  }
+  // The first ones make the code cache.
+  const counted = times.slice(3).sort((a, b) => a - b)
+  table.push([label, median(counted).toFixed(1), (counted[Math.floor(counted.length * 0.95)] ?? 0).toFixed(1), 'ms'])
+  await slots.close()
+}
+
+async function density(): Promise<void> {
+  const slots = makeSlots(rank50)
+  await settle()
+  const empty = rss()
+  const all = Array.from({ length: scenes }, (_, i) => plan(`s${i}`))
+  for (const one of all) await slots.ensure(one)
+  const loaded = rss()
+  table.push([`${scenes} scenes in one process: memory of each when loaded`, ((loaded - empty) / scenes).toFixed(2), '', 'MB'])
+  const used = all.slice(0, Math.min(100, scenes))
+  for (let i = 0; i < 100; i++) for (const one of used) await slots.peek(one)?.call(call(one.scene))
+  table.push([
+    `the same after 100 rankings (${used.length} of them)`,
+    ((rss() - loaded) / used.length + (loaded - empty) / scenes).toFixed(2),
+    '',
+    'MB',
+  ])
+  const [hot] = all
+  if (hot === undefined) return
+  const among = await throughput(slots, hot)
+  await slots.close()
+  const alone = makeSlots(rank50)
+  await alone.ensure(hot)
+  const ratio = among / (await throughput(alone, hot))
+  table.push([`a hot scene among ${scenes}: throughput against alone`, ratio.toFixed(2), '', 'ratio'])
+  await alone.close()
+}
+
+async function throughput(slots: Slots, hot: SlotPlan): Promise<number> {
+  const seconds: number[] = []
+  for (let round = 0; round < 5; round++) {
+    const startedAt = performance.now()
+    let left = 5000
+    const client = async () => {
+      while (left-- > 0) await slots.peek(hot)?.call(call(hot.scene))
+    }
+    await Promise.all(Array.from({ length: 32 }, client))
+    seconds.push((performance.now() - startedAt) / 1000)
+  }
+  return 5000 / median(seconds)
+}
+
+async function churn(): Promise<void> {
+  const slots = makeSlots(rank50)
+  const measure = () => ({ mb: rss(), handles: process.getActiveResourcesInfo().length, threads: readdirSync('/proc/self/task').length })
+  const cycle = async (i: number) => {
+    await (await slots.ensure(plan(`c${i}`))).call(call(`c${i}`))
+    slots.retain(new Set())
+  }
+  for (let i = 0; i < Math.min(1000, cycles / 10); i++) await cycle(i)
+  await settle()
+  const before = measure()
+  for (let i = 0; i < cycles; i++) await cycle(i)
+  await settle()
+  const after = measure()
+  table.push([`${cycles} times specialise, answer, dispose: memory`, `${before.mb.toFixed(0)} → ${after.mb.toFixed(0)}`, '', 'MB'])
+  table.push(['… handles', `${before.handles} → ${after.handles}`, '', ''], ['… threads', `${before.threads} → ${after.threads}`, '', ''])
+  await slots.close()
+}
+
+await firstAnswers('specialise and first answer, 500 KB bundle', padded(500))
+await firstAnswers('first answer of an idle scene, small bundle', rank50)
+await density()
+await churn()
+console.log(table.toString())
