@@ -242,6 +242,16 @@ test('a broken file keeps the rows before, says so in the log, and a mended one 
   assert.notEqual((await ask('features', 'version', 'keeps')).value, version)
 })
 
+test('two files of one name leave that table as it was, and the others alone', async t => {
+  await putTable('one.csv', ['id', 'a'])
+  assert.deepEqual(await ask('features', 'get', 'one', 'a'), { value: { id: 'a' } })
+  await putTable('one.ndjson', ['{"key":"b"}'])
+  t.after(() => unlink(join(base.data, 'features/one.csv')))
+  await base.logged(({ msg, table }) => /there is also "one\.(csv|ndjson)"/.test(msg) && table === 'one')
+  assert.deepEqual(await ask('features', 'get', 'one', 'a'), { value: { id: 'a' } })
+  assert.equal((await ask('features', 'get', 'items', 'a')).code, undefined)
+})
+
 test('a table whose file is gone is gone', async () => {
   await putTable('passing.ndjson', rowsOf(1, 1))
   assert.equal((await ask('features', 'get', 'passing', 'k0')).code, undefined)

@@ -42,12 +42,14 @@ export const limits = {
   serviceStartMsMax: 10_000,
   serviceStopMsMax: 2000,
   /** Bytes of one feature table's file and of all, rows of a table, and keys of one `getMany`. */
-  featureTableBytesMax: 256 * MB,
-  featuresBytesMax: 512 * MB,
+  featureTableBytesMax: 128 * MB,
+  featuresBytesMax: 256 * MB,
   featureRowsMax: 4_000_000,
   featureKeysMax: 10_000,
   /** Milliseconds between two looks for feature tables that have changed. */
   featuresLookMs: 500,
+  /** Milliseconds a cell waits for its feature tables before it starts without those it has not read yet. */
+  featuresStartMsMax: 8000,
   /** Log lines a slot may write in a second, and characters of each. */
   slotLogLinesPerSecondMax: 200,
   logLineCharsMax: 8 * KB,
@@ -123,4 +125,5 @@ assert(
   'a cell must be able to start its services and load its versions before it counts as stuck',
 )
 assert(limits.versionLoadMsMax > limits.moduleLoadMsMax)
+assert(limits.serviceStartMsMax > limits.featuresStartMsMax, 'big tables must not keep a cell from starting')
 assert(limits.keepAliveMs > 60_000, 'load balancers must close idle connections before the base does')

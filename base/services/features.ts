@@ -7,6 +7,7 @@
  */
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as nap } from 'node:timers/promises'
 import Type from 'typebox'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
@@ -19,7 +20,7 @@ const Key = Type.Union([Type.String(), Type.Number()])
 
 export const features = defineService(async (_options, env) => {
   const tables = new Tables(featuresPath(env.data), env.log)
-  await tables.look()
+  await Promise.race([tables.look(), nap(limits.featuresStartMsMax, undefined, { ref: false })])
   const looking = setInterval(() => tables.look(), limits.featuresLookMs)
   return {
     methods: {
@@ -45,6 +46,8 @@ interface TableFile {
   /** Differs when another file has taken its place or bytes were written. */
   readonly stamp: string
   readonly bytes: number
+  /** What is wrong with it before it is read. */
+  readonly fault: string | undefined
 }
 
 interface Known {
@@ -113,10 +116,11 @@ class Tables {
     const before = this.#known.get(file.name)
     const startedAt = performance.now()
     try {
-      this.#checkSize(file)
-      const bytes = await readFile(join(this.#folder, file.file))
+      this.#check(file)
+      const path = join(this.#folder, file.file)
+      const bytes = await readFile(path)
       // Somebody is writing into it: the next look will find it with another stamp, and perhaps whole.
-      if ((await stampOf(join(this.#folder, file.file))) !== file.stamp) return
+      if ((await look(path))?.stamp !== file.stamp) return
       const table = await readTable(bytes, file.format)
       this.#known.set(file.name, { ...file, table, fault: undefined })
       const ms = Math.round(performance.now() - startedAt)
@@ -130,7 +134,8 @@ class Tables {
     }
   }
 
-  #checkSize({ name, bytes }: TableFile): void {
+  #check({ name, bytes, fault }: TableFile): void {
+    if (fault !== undefined) throw new Error(fault)
     if (bytes > limits.featureTableBytesMax) throw new Error(`it has ${bytes} bytes, the limit is ${limits.featureTableBytesMax}`)
     let sum = bytes
     for (const [other, { table }] of this.#known) if (other !== name) sum += table?.bytes ?? 0
@@ -145,30 +150,38 @@ class Tables {
 
 const FILE = /^([A-Za-z0-9][A-Za-z0-9._-]{0,99})\.(ndjson|csv)$/
 
-/** The files of the tables. No folder, no tables. */
+/** The files of the tables, one a name. No folder, no tables. */
 async function listTables(folder: string): Promise<TableFile[]> {
-  const found = (await namesIn(folder)).flatMap(file => {
+  const found = (await namesIn(folder)).map(async file => {
     const [, name, format] = FILE.exec(file) ?? []
-    return name === undefined ? [] : [{ name, file, format: format as TableFormat }]
+    const state = name === undefined ? undefined : await look(join(folder, file))
+    return name === undefined || state === undefined ? [] : [{ name, file, format: format as TableFormat, ...state, fault: undefined }]
   })
-  const twice = found.find(({ name }, index) => found.findIndex(other => other.name === name) !== index)
-  if (twice !== undefined) throw new Error(`"${twice.name}" is there as .ndjson and as .csv`)
-  const tables = found.map(async file => ({ ...file, ...(await look(join(folder, file.file))) }))
-  return Promise.all(tables)
+  const byName = Map.groupBy((await Promise.all(found)).flat(), ({ name }) => name)
+  return [...byName.values()].flatMap(([first, second]) => {
+    if (first === undefined || second === undefined) return first ?? []
+    return { ...first, stamp: `${first.stamp} ${second.stamp}`, fault: `there is also "${second.file}"; a table has one file` }
+  })
 }
 
 async function namesIn(folder: string): Promise<string[]> {
   try {
     return await readdir(folder)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    if (isMissing(error)) return []
     throw error
   }
 }
 
-async function look(path: string): Promise<Pick<TableFile, 'stamp' | 'bytes'>> {
-  const { ino, size, mtimeNs } = await stat(path, { bigint: true })
-  return { stamp: `${ino}-${size}-${mtimeNs}`, bytes: Number(size) }
+/** Undefined when the file went away since it was listed. */
+async function look(path: string): Promise<Pick<TableFile, 'stamp' | 'bytes'> | undefined> {
+  try {
+    const { ino, size, mtimeNs } = await stat(path, { bigint: true })
+    return { stamp: `${ino}-${size}-${mtimeNs}`, bytes: Number(size) }
+  } catch (error) {
+    if (isMissing(error)) return undefined
+    throw error
+  }
 }
 
-const stampOf = async (path: string): Promise<string> => (await look(path)).stamp
+const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT'

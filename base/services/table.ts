@@ -3,12 +3,12 @@
  * Long files are read in slices between which the event loop turns: requests are served meanwhile.
  */
 import { isUtf8 } from 'node:buffer'
-import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parse as parseCsv } from 'csv-parse'
 import { messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
+import { digestOf } from '../wire/blobs.ts'
 
 export type TableFormat = 'ndjson' | 'csv'
 
@@ -34,7 +34,7 @@ export class TableError extends Error {
 /** @throws TableError for the first line that is not as it should be. */
 export async function readTable(bytes: Buffer, format: TableFormat): Promise<FeatureTable> {
   const rows = await (format === 'csv' ? readCsv(bytes) : readNdjson(bytes))
-  return { version: createHash('sha256').update(bytes).digest('hex'), rows, bytes: bytes.length }
+  return { version: await digestOf(bytes), rows, bytes: bytes.length }
 }
 
 const SLICE_MS = 4
