@@ -7,22 +7,37 @@ import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { root } from './support/base.ts'
 
-const number = String.raw`(\d+(?:\.\d+)?)`
-const peers = ['bare Fastify', 'Berth, one cell']
+const figure = String.raw`\d+\.\d\d`
+const peers = ['bare Fastify', 'Berth', 'Berth, service', 'worker thread', 'workerd']
 
-test('the bench measures both peers without a failed request and compares their medians', { timeout: 60_000 }, async () => {
-  const args = [join(root, 'bin/launch.cjs'), 'scripts/bench/run.ts', '--seconds', '1', '--rounds', '1']
-  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: tmpdir() })
+async function bench(script: string, ...args: string[]): Promise<{ stdout: string; rows: string[][] }> {
+  const { stdout } = await promisify(execFile)(process.execPath, [join(root, 'bin/launch.cjs'), script, ...args], { cwd: tmpdir() })
   const rows = stdout.split('\n').flatMap(line => (line.startsWith('│') ? [line.split('│').map(cell => cell.trim())] : []))
-  const [head, ...runs] = rows.map(row => row.slice(1, -1))
-  assert.deepEqual(head, ['round', 'peer', 'req/s', 'p50 ms', 'p99 ms', 'CPU µs/req', 'failed'])
+  return { stdout, rows: rows.map(row => row.slice(1, -1)) }
+}
+
+test('the bench measures every peer without a failed request and compares their medians', { timeout: 120_000 }, async () => {
+  const { stdout, rows } = await bench('scripts/bench/run.ts', '--seconds', '1', '--rounds', '1')
+  const closed = rows.slice(0, 1 + 2 * peers.length)
+  assert.deepEqual(closed[0], ['peer', 'round', 'req/s', 'p50 ms', 'p99 ms', 'CPU µs/req', 'failed'])
   assert.deepEqual(
-    runs.map(([round, peer, , , , , failed]) => [round, peer, failed]),
-    [...peers.map(peer => ['1', peer, '0']), ...peers.map(peer => ['median', peer, ''])],
+    closed.slice(1).map(([peer, round, , , , , failed]) => [peer, round, failed]),
+    [...peers.map(peer => [peer, '1', '0']), ...peers.map(peer => [peer, 'median', ''])],
   )
-  for (const [round, peer, requests, p50, p99, cpu] of runs) {
-    // Latencies are whole milliseconds: a fast machine has 0.
-    assert.ok(Number(requests) > 0 && Number(p99) >= Number(p50) && Number(cpu) > 0, `${round} ${peer}: ${[requests, p50, p99, cpu]}`)
+  for (const [peer, , requests, , , cpu] of closed.slice(1)) assert.ok(Number(requests) > 0 && Number(cpu) > 0, peer)
+  const open = rows.slice(closed.length + 1)
+  for (const [peer, , p50, p99, failed] of open.slice(0, 2))
+    assert.ok(Number(p99) >= Number(p50) && Number(p50) > 0 && failed === '0', peer)
+  for (const line of ['throughput', 'CPU per request', 'p99 at half its rate']) {
+    assert.match(stdout, new RegExp(`^Berth / bare Fastify: ${line} ${figure}$`, 'm'))
   }
-  assert.match(stdout, new RegExp(`^Berth / bare Fastify: throughput ${number}, p99 ${number}, CPU per request ${number}$`, 'm'))
+  for (const line of ['Berth / worker thread', 'Berth / workerd', 'with one service call / without']) {
+    assert.match(stdout, new RegExp(`^${line}: throughput ${figure}$`, 'm'))
+  }
+})
+
+test('the bench of slots loads, fills and empties a process', { timeout: 60_000 }, async () => {
+  const { rows } = await bench('scripts/bench/slots.ts', '--scenes', '20', '--cycles', '50', '--rounds', '3')
+  assert.equal(rows.length, 9)
+  for (const [what, p50] of rows.slice(1)) assert.match(p50 ?? '', /^\d/, what)
 })

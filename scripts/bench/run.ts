@@ -1,39 +1,14 @@
 /**
- * `npm run bench`: the base with one cell against bare Fastify with the same handler, raw runs interleaved, medians at the end.
- * Both answer 50-candidate rankings from bodies of about 3 KB over keep-alive connections; the load comes from this process.
+ * `npm run bench`: a base with one cell against its peers, raw runs interleaved, medians at the end. All answer 50-candidate rankings from
+ * bodies of about 3 KB over keep-alive connections; the load comes from this process.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
-import autocannon from 'autocannon'
 import Table from 'cli-table3'
-import { bundleModule } from '../../sdk/bundle.ts'
-import { publishBundle, uploadBundle } from '../../sdk/publish.ts'
-import { launchBase, nodeFlags, root } from '../../test/support/base.ts'
+import { closedLoop, type OpenRun, openLoop, type Run } from './load.ts'
 import { median } from './median.ts'
+import { type Peer, startBerth, startFastify, startPiscina, startWorkerd } from './peers.ts'
 import { sampleInput } from './rank50/index.ts'
-
-interface Peer {
-  readonly name: string
-  readonly setUp: string
-  readonly url: string
-  /** Processes whose CPU serves the requests. */
-  pids(): Promise<readonly number[]>
-  stop(): Promise<unknown>
-}
-
-interface Run {
-  readonly requestsPerSecond: number
-  readonly p50Ms: number
-  readonly p99Ms: number
-  /** CPU seconds of all processes of the peer over the requests they answered, in microseconds. */
-  readonly cpuPerRequestUs: number
-  readonly failed: number
-}
 
 const { values } = parseArgs({
   options: {
@@ -45,114 +20,67 @@ const { values } = parseArgs({
 const [seconds, rounds, connections] = [Number(values.seconds), Number(values.rounds), Number(values.connections)]
 const body = JSON.stringify(sampleInput())
 
-async function startFastify(): Promise<Peer> {
-  const child: ChildProcess = spawn(process.execPath, [...nodeFlags, join(root, 'scripts/bench/fastify-server.ts')], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, NODE_ENV: 'production' },
-  })
-  if (child.stdout === null) throw new Error('Fastify has no standard output')
-  const [port] = await once(createInterface({ input: child.stdout }), 'line')
-  return {
-    name: 'bare Fastify',
-    setUp: 'Fastify 5, one process, the handler called in it, schema-less JSON',
-    url: `http://127.0.0.1:${port}/scenes/rank50`,
-    pids: async () => [child.pid ?? 0],
-    stop: async () => {
-      child.kill()
-      await once(child, 'exit')
-    },
-  }
-}
-
-async function startBerth(): Promise<Peer> {
-  const base = await launchBase({ cells: 1, args: ['--log-level', 'info'] })
-  const { client } = base
-  const bundle = await bundleModule(join(root, 'scripts/bench/rank50'))
-  await uploadBundle(client, bundle)
-  await publishBundle(client, bundle)
-  await client.putScene(
-    {
-      id: 'rank50',
-      group: [{ stage: 'rank', modules: ['rank50@^1'] }],
-      traffic: { unit: { header: 'x-unit-id' }, deadlineMs: 5000, spec: { memoryMB: 256 } },
-      params: {},
-      access: 'public',
-    },
-    undefined,
-  )
-  await client.createVersion('rank50', { as: 'baseline' })
-  return {
-    name: 'Berth, one cell',
-    setUp: 'supervisor, keeper and one cell, the handler in an isolate of 256 MB; CPU is that of all three',
-    url: `${base.url}/scenes/rank50`,
-    pids: async () => {
-      const { cells, keeper } = await client.status()
-      return [base.process.pid ?? 0, keeper.pid, ...cells.map(cell => cell.pid)]
-    },
-    stop: base.kill,
-  }
-}
-
-/** CPU seconds a process has used so far, user and system. Linux counts them in ticks of 10 ms. */
-function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-  return (Number(fields[11]) + Number(fields[12])) / 100
-}
-
-async function run(peer: Peer, duration: number): Promise<Run> {
-  const pids = await peer.pids()
-  const cpu = () => pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0)
-  const before = cpu()
-  const result = await autocannon({
-    url: peer.url,
-    method: 'POST',
-    headers: { 'content-type': 'application/json', 'x-unit-id': 'u42' },
-    body,
-    connections,
-    duration,
-  })
-  const total = result.requests.total
-  return {
-    requestsPerSecond: total / result.duration,
-    p50Ms: result.latency.p50,
-    p99Ms: result.latency.p99,
-    cpuPerRequestUs: ((cpu() - before) / total) * 1e6,
-    failed: result.non2xx + result.errors,
-  }
-}
-
+const plain = { style: { head: [], border: [] } }
 const columns = ['requestsPerSecond', 'p50Ms', 'p99Ms', 'cpuPerRequestUs'] as const
-const shown = (run: Pick<Run, (typeof columns)[number]>) =>
-  columns.map(column => run[column].toFixed(column === 'requestsPerSecond' ? 0 : 1))
+type Figures = Pick<Run, (typeof columns)[number]>
+const shown = (run: Figures) => columns.map(column => run[column].toFixed(column === 'requestsPerSecond' ? 0 : 1))
 
-const peers = [await startFastify(), await startBerth()]
-try {
-  console.log(
-    `${rounds} rounds of ${seconds} s, ${connections} connections, body ${Buffer.byteLength(body)} bytes, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}`,
-  )
-  for (const { name, setUp } of peers) console.log(`${name}: ${setUp}`)
-  for (const peer of peers) await run(peer, Math.min(2, seconds))
-  const runs = new Map<Peer, Run[]>(peers.map(peer => [peer, []]))
-  const table = new Table({ style: { head: [], border: [] }, head: ['round', 'peer', 'req/s', 'p50 ms', 'p99 ms', 'CPU µs/req', 'failed'] })
-  for (let round = 1; round <= rounds; round++) {
-    // Who goes first alternates, so that a drift of the machine's speed does not favour one.
-    for (const peer of round % 2 === 1 ? peers : peers.toReversed()) {
-      const result = await run(peer, seconds)
-      runs.get(peer)?.push(result)
-      table.push([round, peer.name, ...shown(result), result.failed])
-    }
+/** Every peer in turn, round by round; who goes first moves on, so that a drift of the machine's speed favours nobody. */
+async function interleave<T>(peers: readonly Peer[], work: (peer: Peer) => Promise<T>): Promise<Map<Peer, T[]>> {
+  const results = new Map<Peer, T[]>(peers.map(peer => [peer, []]))
+  for (let round = 0; round < rounds; round++) {
+    const first = round % peers.length
+    for (const peer of [...peers.slice(first), ...peers.slice(0, first)]) results.get(peer)?.push(await work(peer))
   }
-  const medians = peers.map(peer => {
-    const all = runs.get(peer) ?? []
-    return Object.fromEntries(columns.map(column => [column, median(all.map(one => one[column]))])) as Pick<Run, (typeof columns)[number]>
-  })
-  for (const [i, peer] of peers.entries()) table.push(['median', peer.name, ...shown(medians[i] as Run), ''])
+  return results
+}
+
+function medians(runs: readonly Run[]): Figures {
+  return Object.fromEntries(columns.map(column => [column, median(runs.map(run => run[column]))])) as Figures
+}
+
+async function throughput(peers: readonly Peer[]): Promise<ReadonlyMap<Peer, Figures>> {
+  const results = await interleave(peers, peer => closedLoop(peer, body, connections, seconds))
+  const table = new Table({ ...plain, head: ['peer', 'round', 'req/s', 'p50 ms', 'p99 ms', 'CPU µs/req', 'failed'] })
+  for (const [{ name }, runs] of results) for (const [i, run] of runs.entries()) table.push([name, i + 1, ...shown(run), run.failed])
+  const figures = new Map([...results].map(([peer, runs]) => [peer, medians(runs)]))
+  for (const [{ name }, figure] of figures) table.push([name, 'median', ...shown(figure), ''])
+  console.log(`\nClosed loop, ${connections} connections, ${rounds} rounds of ${seconds} s`)
   console.log(table.toString())
-  const [fastify, berth] = medians as [Run, Run]
-  const ratio = (column: (typeof columns)[number]) => (berth[column] / fastify[column]).toFixed(2)
+  return figures
+}
+
+async function latency(peers: readonly Peer[], perSecond: number): Promise<ReadonlyMap<Peer, number>> {
+  const results = await interleave(peers, peer => openLoop(peer, body, perSecond, seconds))
+  const table = new Table({ ...plain, head: ['peer', 'round', 'p50 µs', 'p99 µs', 'failed'] })
+  const row = ({ p50Us, p99Us, failed }: OpenRun) => [p50Us, p99Us, failed]
+  for (const [{ name }, runs] of results) for (const [i, run] of runs.entries()) table.push([name, i + 1, ...row(run)])
+  const p99s = new Map([...results].map(([peer, runs]) => [peer, median(runs.map(run => run.p99Us))]))
+  for (const [{ name }, p99] of p99s) table.push([name, 'median', '', p99, ''])
+  console.log(`\nOpen loop, ${perSecond} req/s (half of what bare Fastify reaches), ${rounds} rounds of ${seconds} s`)
+  console.log(table.toString())
+  return p99s
+}
+
+const [berth, withService] = (await startBerth()) as [Peer, Peer]
+const peers = { fastify: await startFastify(), berth, withService, piscina: await startPiscina(), workerd: await startWorkerd() }
+try {
+  console.log(`body ${Buffer.byteLength(body)} bytes, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}`)
+  for (const { name, setUp } of Object.values(peers)) console.log(`${name}: ${setUp}`)
+  for (const peer of Object.values(peers)) await closedLoop(peer, body, connections, Math.min(2, seconds))
+  const figures = await throughput(Object.values(peers))
+  const of = (peer: Peer) => figures.get(peer) as Figures
+  const half = Math.round(of(peers.fastify).requestsPerSecond / 2)
+  const p99s = await latency([peers.fastify, peers.berth], half)
+  const times = (peer: Peer) => (of(berth).requestsPerSecond / of(peer).requestsPerSecond).toFixed(2)
+  console.log(`\nBerth / bare Fastify: throughput ${times(peers.fastify)}`)
+  console.log(`Berth / bare Fastify: CPU per request ${(of(berth).cpuPerRequestUs / of(peers.fastify).cpuPerRequestUs).toFixed(2)}`)
   console.log(
-    `Berth / bare Fastify: throughput ${ratio('requestsPerSecond')}, p99 ${ratio('p99Ms')}, CPU per request ${ratio('cpuPerRequestUs')}`,
+    `Berth / bare Fastify: p99 at half its rate ${((p99s.get(berth) ?? Number.NaN) / (p99s.get(peers.fastify) ?? Number.NaN)).toFixed(2)}`,
   )
+  console.log(`Berth / worker thread: throughput ${times(peers.piscina)}`)
+  console.log(`Berth / workerd: throughput ${times(peers.workerd)}`)
+  console.log(`with one service call / without: throughput ${(of(withService).requestsPerSecond / of(berth).requestsPerSecond).toFixed(2)}`)
 } finally {
-  await Promise.all(peers.map(peer => peer.stop()))
+  await Promise.all(Object.values(peers).map(peer => peer.stop()))
 }

@@ -1,0 +1,82 @@
+/** Load on a peer, and what it cost. */
+import { readFileSync } from 'node:fs'
+import { Agent, request } from 'node:http'
+import { createHistogram } from 'node:perf_hooks'
+import autocannon from 'autocannon'
+import type { Peer } from './peers.ts'
+
+export interface Run {
+  readonly requestsPerSecond: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  /** CPU seconds of all processes of the peer over the requests they answered, in microseconds. */
+  readonly cpuPerRequestUs: number
+  readonly failed: number
+}
+
+const headers = { 'content-type': 'application/json', 'x-unit-id': 'u42' }
+
+/** CPU seconds a process has used so far, user and system. Linux counts them in ticks of 10 ms. */
+function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+  return (Number(fields[11]) + Number(fields[12])) / 100
+}
+
+/** As many requests as the peer answers on so many connections, each sent when the one before is answered. */
+export async function closedLoop(peer: Peer, body: string, connections: number, duration: number): Promise<Run> {
+  const pids = await peer.pids()
+  const cpu = () => pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0)
+  const before = cpu()
+  const result = await autocannon({ url: peer.url, method: 'POST', headers, body, connections, duration })
+  const total = result.requests.total
+  return {
+    requestsPerSecond: total / result.duration,
+    p50Ms: result.latency.p50,
+    p99Ms: result.latency.p99,
+    cpuPerRequestUs: ((cpu() - before) / total) * 1e6,
+    failed: result.non2xx + result.errors,
+  }
+}
+
+export interface OpenRun {
+  readonly sent: number
+  readonly p50Us: number
+  readonly p99Us: number
+  readonly failed: number
+}
+
+/**
+ * Requests at a fixed rate whatever becomes of them, on as many kept connections as it takes. Latency counts from when a request was due, so a
+ * stall is charged to every request that had to wait for it.
+ */
+export async function openLoop(peer: Peer, body: string, perSecond: number, seconds: number): Promise<OpenRun> {
+  const agent = new Agent({ keepAlive: true, maxSockets: 512 })
+  const latencies = createHistogram()
+  const total = Math.floor(perSecond * seconds)
+  let [sent, settled, failed] = [0, 0, 0]
+  const finished = Promise.withResolvers<void>()
+  const settle = (dueAt: number, ok: boolean) => {
+    if (ok) latencies.record(Math.max(1, Math.round((performance.now() - dueAt) * 1e3)))
+    else failed++
+    if (++settled === total) finished.resolve()
+  }
+  const length = Buffer.byteLength(body)
+  const send = (dueAt: number) => {
+    const call = request(peer.url, { method: 'POST', agent, headers: { ...headers, 'content-length': length } }, response => {
+      response.resume()
+      response.on('end', () => settle(dueAt, response.statusCode === 200))
+    })
+    call.on('error', () => settle(dueAt, false))
+    call.end(body)
+  }
+  const startedAt = performance.now()
+  const tick = () => {
+    const due = Math.min(total, Math.floor(((performance.now() - startedAt) / 1000) * perSecond))
+    while (sent < due) send(startedAt + (sent++ / perSecond) * 1000)
+    if (sent < total) setImmediate(tick)
+  }
+  tick()
+  await finished.promise
+  agent.destroy()
+  return { sent: total, p50Us: latencies.percentile(50), p99Us: latencies.percentile(99), failed }
+}

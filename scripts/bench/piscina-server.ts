@@ -1,0 +1,24 @@
+/** The peer: plain HTTP that hands each body to one worker thread (piscina) and sends what comes back. Prints its port. */
+import { createServer } from 'node:http'
+import { Piscina } from 'piscina'
+
+const pool = new Piscina({
+  filename: new URL('./piscina-worker.ts', import.meta.url).href,
+  minThreads: 1,
+  maxThreads: 1,
+  concurrentTasksPerWorker: 64,
+})
+
+const server = createServer((request, response) => {
+  const chunks: Buffer[] = []
+  request.on('data', (chunk: Buffer) => chunks.push(chunk))
+  request.on('end', async () => {
+    const json: string = await pool.run(Buffer.concat(chunks).toString('utf8'))
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) })
+    response.end(json)
+  })
+})
+server.listen(0, '127.0.0.1', () => {
+  const address = server.address()
+  console.log(typeof address === 'object' ? address?.port : address)
+})
