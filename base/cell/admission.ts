@@ -7,7 +7,7 @@
  *   use ──── 503 SCENE_OVERLOADED, once the slot is known: it would answer too late
  *   leave
  */
-import { BerthError } from '../kernel/errors.ts'
+import { BerthError, type ErrorCode } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { Breaker, type BreakerState, Bucket, type Outcome, rateShare, shareOf } from '../traffic/admission.ts'
 import type { Decision } from '../traffic/decide.ts'
@@ -124,8 +124,11 @@ export class Admission {
       state.rate.spend(1)
       return
     }
-    const message = `Cannot serve scene "${id}": it may have ${rate.rps} requests a second, ${rate.burst} at once`
-    throw new BerthError('RATE_LIMITED', message, { retryAfterSeconds: retryAfter(state.rate.waitMs(1, share)) })
+    throw refusal(
+      'RATE_LIMITED',
+      `Cannot serve scene "${id}": it may have ${rate.rps} requests a second, ${rate.burst} at once`,
+      state.rate.waitMs(1, share),
+    )
   }
 
   /** A second's worth of CPU at most is saved up; what the requests under way are expected to use is spent already. */
@@ -192,8 +195,11 @@ export class Permit {
     const now = this.#now()
     const epoch = this.#watch(breaker, () => breaker.enter(rules, now))
     if (epoch === undefined) {
-      const message = `Cannot serve scene "${plan.scene}": its version "${plan.version}" has failed too often of late`
-      throw new BerthError('BREAKER_OPEN', message, { retryAfterSeconds: retryAfter(breaker.waitMs(now)) })
+      throw refusal(
+        'BREAKER_OPEN',
+        `Cannot serve scene "${plan.scene}": its version "${plan.version}" has failed too often of late`,
+        breaker.waitMs(now),
+      )
     }
     this.#breaker = breaker
     this.#epoch = epoch
@@ -245,9 +251,18 @@ function outcomeOf(error: BerthError | undefined): Outcome {
   return error.blame === 'module' ? 'failed' : 'neither'
 }
 
-function overloaded(message: string, waitMs = 0): BerthError {
-  return new BerthError('SCENE_OVERLOADED', message, { retryAfterSeconds: retryAfter(waitMs) })
-}
+const overloaded = (message: string, waitMs = 0): BerthError => refusal('SCENE_OVERLOADED', message, waitMs)
 
-/** Whole seconds, at least one: less would invite a caller to try again at once. */
-const retryAfter = (waitMs: number): number => Math.max(1, Math.ceil(waitMs / 1000))
+/**
+ * Without a stack: that would be a third of what a refusal costs, and says nothing.
+ * @param waitMs when to try again, told in whole seconds and at least one: less would invite a caller to do so at once
+ */
+function refusal(code: ErrorCode, message: string, waitMs: number): BerthError {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  try {
+    return new BerthError(code, message, { retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1000)) })
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
+}

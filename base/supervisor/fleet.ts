@@ -153,6 +153,8 @@ export class Fleet {
   #ready(cell: Cell): void {
     cell.state = 'ready'
     this.#settings.log.info({ cell: cell.cell, pid: cell.child.pid, ms: Math.round(now() - cell.startedAt) }, 'cell ready')
+    // At once: until they know of each other, cells enforce larger shares of the limits than are theirs.
+    this.#share()
     this.#act()
     this.#settings.onChange()
   }
