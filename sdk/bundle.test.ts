@@ -56,6 +56,12 @@ test('a bundle is a script whose value is the stages, and the manifest comes fro
   assert.equal(made.bytes, Buffer.byteLength(made.code))
 })
 
+test('the services that a module uses are in its manifest', async t => {
+  const text = JSON.stringify({ name: 'ranker', version: '1.0.0', berth: { stages: ['rank'], services: ['features'] } })
+  const made = await bundle(t, { 'package.json': text, 'index.ts': 'export const rank = () => 1' })
+  assert.deepEqual(made.manifest, { name: 'ranker', version: '1.0.0', stages: ['rank'], services: ['features'] })
+})
+
 test('a bundle is strict and leaves nothing behind on the global object', async t => {
   const globals = {}
   const made = await bundle(t, { 'index.ts': 'export function rank(this: unknown) { return this === undefined }' })
@@ -192,6 +198,11 @@ const packages: readonly { readonly fault: string; readonly text: string; readon
   { fault: 'without "berth"', text: '{ "name": "a", "version": "1.0.0" }', says: /"berth" is missing/ },
   { fault: 'without stages', text: '{ "name": "a", "version": "1.0.0", "berth": {} }', says: /"berth\.stages" is missing/ },
   { fault: 'with no stage', text: '{ "name": "a", "version": "1.0.0", "berth": { "stages": [] } }', says: /"berth\.stages" is \[\]/ },
+  {
+    fault: 'with services that are no list',
+    text: '{ "name": "a", "version": "1.0.0", "berth": { "stages": ["a"], "services": "features" } }',
+    says: /"berth\.services" is "features"/,
+  },
   {
     fault: 'with a misspelt member',
     text: '{ "name": "a", "version": "1.0.0", "berth": { "stages": ["a"], "limts": {} } }',

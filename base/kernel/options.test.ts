@@ -61,6 +61,18 @@ test('a relative data folder in a config file starts from the folder of that fil
   assert.equal(resolved({ file: file({ data: 'state' }) }).data, '/etc/berth/state')
 })
 
+test('services come from the config file only, and their files from its folder', () => {
+  const services = [
+    { name: 'places', file: 'services/places.mjs' },
+    { name: 'geo', file: '/opt/geo.mjs', options: { level: 2 } },
+  ]
+  assert.deepEqual(resolved({ file: file({ services }) }).services, [
+    { name: 'places', file: '/etc/berth/services/places.mjs', options: {} },
+    { name: 'geo', file: '/opt/geo.mjs', options: { level: 2 } },
+  ])
+  refuses({ env: { BERTH_SERVICES: '[]' } }, 'OPTION_UNKNOWN', 'Cannot use BERTH_SERVICES of the environment: no such option')
+})
+
 test('a flag of the wrong kind is refused with its range', () => {
   refuses({ flags: { port: 'abc' } }, 'OPTION_INVALID', 'Cannot use --port "abc": must be an integer from 0 to 65535')
   refuses({ flags: { cells: '65' } }, 'OPTION_INVALID', 'Cannot use --cells 65: must be an integer from 1 to 64')
