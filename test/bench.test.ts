@@ -24,10 +24,10 @@ test('the bench measures every peer without a failed request and compares their 
     closed.slice(1).map(([peer, round, , , , , failed]) => [peer, round, failed]),
     [...peers.map(peer => [peer, '1', '0']), ...peers.map(peer => [peer, 'median', ''])],
   )
-  for (const [peer, , requests, , , cpu] of closed.slice(1)) assert.ok(Number(requests) > 0 && Number(cpu) > 0, peer)
+  for (const [peer, , requests, , , cpu] of closed.slice(1)) assert.ok(Number(requests) > 0 && Number(cpu) > 0, `${peer}`)
   const open = rows.slice(closed.length + 1)
   for (const [peer, , p50, p99, failed] of open.slice(0, 2))
-    assert.ok(Number(p99) >= Number(p50) && Number(p50) > 0 && failed === '0', peer)
+    assert.ok(Number(p99) >= Number(p50) && Number(p50) > 0 && failed === '0', `${peer}`)
   for (const line of ['throughput', 'CPU per request', 'p99 at half its rate']) {
     assert.match(stdout, new RegExp(`^Berth / bare Fastify: ${line} ${figure}$`, 'm'))
   }
@@ -39,7 +39,7 @@ test('the bench measures every peer without a failed request and compares their 
 test('the bench of slots loads, fills and empties a process', { timeout: 60_000 }, async () => {
   const { rows } = await bench('scripts/bench/slots.ts', '--scenes', '20', '--cycles', '50', '--rounds', '3')
   assert.equal(rows.length, 9)
-  for (const [what, p50] of rows.slice(1)) assert.match(p50 ?? '', /^\d/, what)
+  for (const [what, p50] of rows.slice(1)) assert.match(p50 ?? '', /^\d/, `${what}`)
 })
 
 test('the overload bench answers, refuses and probes, and compares what is left with the peak', { timeout: 60_000 }, async () => {
