@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import type { SceneDefinition } from '../base/traffic/schema.ts'
 import {
   callScene,
   launchBase,
@@ -97,6 +98,45 @@ test('a killed cell is replaced while the other serves, and the crash is counted
     [1, 1],
     [2, 0],
   ])
+})
+
+test('when a cell dies its black box names the slots that were running code', { timeout: 30_000 }, async t => {
+  const base = await startBase(t, { cells: 1 })
+  const traffic = { unit: { header: 'x-unit-id' }, deadlineMs: 9000, cpuMs: 9000, spec: { memoryMB: 64 } } as SceneDefinition['traffic']
+  await makeScene(base.client, 'guilty', { rank: 'x => { console.log("begun"); for (;;); }' }, { traffic })
+  await makeScene(base.client, 'innocent', { rank: 'x => x' })
+  assert.equal((await callScene(base, 'innocent', 1)).status, 200)
+  const broken = assert.rejects(callScene(base, 'guilty', 1))
+  await base.logged(line => line.msg === 'begun')
+  const pid = await cellPid(base, 1)
+  process.kill(pid, 'SIGKILL')
+  await broken
+  const { suspects } = await base.logged(line => line.msg === 'cell ended' && line.pid === pid)
+  const [suspect, ...others] = suspects as { scene: string; version: string; runningMs: number }[]
+  assert.deepEqual([suspect?.scene, suspect?.version, others], ['guilty', 'v1', []])
+  assert.deepEqual(
+    readdirSync(base.data).filter(name => name.endsWith('.box')),
+    [],
+  )
+})
+
+test('an endless loop, twenty requests a second, costs other scenes on the same cell no request', { timeout: 60_000 }, async t => {
+  const base = await startBase(t, { cells: 1 })
+  const traffic = { unit: { header: 'x-unit-id' }, deadlineMs: 400, spec: { memoryMB: 64 } } as SceneDefinition['traffic']
+  await makeScene(base.client, 'loop', { rank: '() => { for (;;); }' }, { traffic })
+  await makeScene(base.client, 'echo', { rank: 'x => x' })
+  const load = startLoad(`${base.url}/scenes/echo`, 4, true, body => body === '{"a":1}')
+  const statuses: Promise<number>[] = []
+  for (let i = 0; i < 80; i++) {
+    statuses.push(callScene(base, 'loop', 1).then(({ status }) => status))
+    await once(base.process, 'never', { signal: AbortSignal.timeout(50) }).catch(() => undefined)
+  }
+  const answered = new Set(await Promise.all(statuses))
+  const { refused, broken, answered: fine } = await load.stop()
+  assert.deepEqual({ refused, broken }, { refused: [], broken: [] })
+  assert.ok(fine > 200, `only ${fine} requests were answered`)
+  // Killed, past its deadline, or refused by the breaker that opened meanwhile.
+  for (const status of answered) assert.ok([503, 504].includes(status), String(status))
 })
 
 test('cells serve on while the keeper is killed, and take new versions when it is back', { timeout: 30_000 }, async t => {

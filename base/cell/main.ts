@@ -8,6 +8,7 @@ import { createLog, type Logger } from '../kernel/log.ts'
 import type { Options } from '../kernel/options.ts'
 import { type CompiledTable, compileTable, holds } from '../traffic/scene.ts'
 import { emptyTable, lockedModules, lockedServices, type SceneTable, type SlotPlan } from '../traffic/table.ts'
+import { BLACK_BOX_FD, BlackBox } from '../wire/black-box.ts'
 import { readBlob } from '../wire/blobs.ts'
 import type { FromCell, KeeperToCell, SceneFailure, ToCell } from '../wire/messages.ts'
 import { Admission } from './admission.ts'
@@ -80,6 +81,7 @@ class Cell {
       count: (service, method, code, seconds) => this.#metrics.countService(service, method, code, seconds),
       onFailed: (service, method, error) => this.#logService(service, method, error),
     })
+    const blackBox = new BlackBox(BLACK_BOX_FD)
     this.#slots = new Slots({
       readBundle: digest => this.#readBundle(digest),
       servicesOf: plan => this.#services.named(lockedServices(plan.lock)),
@@ -88,6 +90,7 @@ class Cell {
       onLog: (plan, requestId, lines) => this.#logModule(plan, requestId, lines),
       onKilled: (plan, reason) => this.#onKilled(plan, reason),
       onDoomed: reason => this.#onDoomed(reason),
+      onRunning: ({ scene, version }, running) => (running ? blackBox.begin(scene, version) : blackBox.end(scene, version)),
       onBufferFailed: error => this.#log.error({ err: error }, 'no isolate could be made ahead of need'),
     })
     this.#admission = new Admission({

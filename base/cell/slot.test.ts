@@ -50,6 +50,7 @@ async function makeSlot(
       killed.push(reason)
       survivors.push(...left)
     },
+    onRunning: () => undefined,
     onDoomed: reason => assert.fail(reason),
     ...host,
   })

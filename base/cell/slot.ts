@@ -57,6 +57,8 @@ export interface SlotHost extends SpecialiseParts {
   onKilled(slot: Slot, reason: string, survivors: readonly Pending[]): void
   /** V8 is in a state that only the end of the process mends. */
   onDoomed(reason: string): void
+  /** Code of the slot begins to run, or has come back. */
+  onRunning(plan: SlotPlan, running: boolean): void
 }
 
 /** A request that was seen running, and the CPU time of the isolate then. */
@@ -103,7 +105,7 @@ export class Slot {
   #lastCallAt = performance.now()
   #dead = false
   #drained: (() => void) | undefined
-  /** Turns that V8 has not come back from. */
+  /** Calls into the isolate that V8 has not come back from. */
   #running = 0
   #settled = 0
   #deaf: Deaf | undefined
@@ -211,7 +213,7 @@ export class Slot {
     }
     this.#turns.push(turn)
     if (!this.#alive()) return false
-    this.#running++
+    this.#begin()
     this.#inside.turn.apply(undefined, values).then(
       () => this.#onTurnOver(turn),
       (error: unknown) => this.#onTurnOver(turn, error),
@@ -224,7 +226,7 @@ export class Slot {
    * They were posted before the turn was over, so a turn without them is one whose code around the module has been broken.
    */
   #onTurnOver(turn: Pending[], error?: unknown): void {
-    this.#running--
+    this.#comeBack()
     if (!this.#alive()) return
     if (error !== undefined) this.#logStray(error)
     setImmediate(() => {
@@ -468,13 +470,22 @@ export class Slot {
     return this.#host.callScene(scene, input, caller.call)
   }
 
+  #begin(): void {
+    this.#running++
+    this.#host.onRunning(this.plan, true)
+  }
+
+  #comeBack(): void {
+    if (--this.#running === 0) this.#host.onRunning(this.plan, false)
+  }
+
   /** Runs code inside that no request waits for directly. */
   #enter(run: Promise<unknown>): void {
-    this.#running++
+    this.#begin()
     run.then(
-      () => this.#running--,
+      () => this.#comeBack(),
       (error: unknown) => {
-        this.#running--
+        this.#comeBack()
         if (this.#alive()) this.#logStray(error)
       },
     )

@@ -25,6 +25,7 @@ function makeSlots(t: TestContext, codes: Readonly<Record<string, string>>): Mad
     callScene: () => Promise.resolve('1'),
     onLog: () => undefined,
     onKilled: (plan, reason) => killed.push(`${plan.scene}: ${reason}`),
+    onRunning: () => undefined,
     onDoomed: reason => assert.fail(reason),
     onBufferFailed: error => assert.fail(String(error)),
   })

@@ -1,5 +1,5 @@
 /** A process of the base that the supervisor started, and what it costs. */
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, type StdioOptions, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { messageOf } from '../kernel/errors.ts'
@@ -27,15 +27,16 @@ interface HandleSender {
   send(message: unknown, handle: ListenHandle | undefined, done: (error: Error | null) => void): boolean
 }
 
-/** Starts the process and sends it `start`, with the listening handle when there is one. Never throws: a process that cannot be made ends at once. */
+/** Starts the process and sends it `start`, with the listening handle and the descriptor of its black box when there are any. Never throws: a process that cannot be made ends at once. */
 export function startChild<In, Out>(
   command: RoleCommand,
   start: Start,
   handle: ListenHandle | undefined,
   events: ChildEvents<In>,
+  blackBox?: number,
 ): Child<Out> {
   const end = once(events.onEnd)
-  const child = spawnChild(command, error => end(messageOf(error)))
+  const child = spawnChild(command, blackBox, error => end(messageOf(error)))
   if (child?.pid === undefined) return { pid: 0, send: () => undefined, kill: () => undefined }
   child.on('message', (message: unknown) => events.onMessage(message as In))
   child.on('exit', (code, signal) => end(signal ? `signal ${signal}` : `exit code ${code}`))
@@ -46,9 +47,14 @@ export function startChild<In, Out>(
 }
 
 /** @param onFailure is called, later, when there is no process. Some failures come as an event, some are thrown. */
-function spawnChild(command: RoleCommand, onFailure: (error: unknown) => void): (ChildProcess & HandleSender) | undefined {
+function spawnChild(
+  command: RoleCommand,
+  blackBox: number | undefined,
+  onFailure: (error: unknown) => void,
+): (ChildProcess & HandleSender) | undefined {
   try {
-    const child = spawn(process.execPath, command.args, { env: command.env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc', ...(blackBox === undefined ? [] : [blackBox])]
+    const child = spawn(process.execPath, command.args, { env: command.env, stdio })
     child.on('error', error => child.pid === undefined && onFailure(error))
     return child as ChildProcess & HandleSender
   } catch (error) {

@@ -1,9 +1,11 @@
 /** The cells of a base: does what the plan says, and keeps the record that the plan reads. */
 
+import { join } from 'node:path'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
 import type { Options } from '../kernel/options.ts'
+import { closeBlackBox, openBlackBox } from '../wire/black-box.ts'
 import type { CellStatus, FromCell, ToCell } from '../wire/messages.ts'
 import { roleCommand } from '../wire/roles.ts'
 import { type Child, residentMB, startChild } from './child.ts'
@@ -23,7 +25,11 @@ export interface FleetSettings {
 }
 
 /** A cell as the plan sees it, and the process behind it. */
-type Cell = { -readonly [Field in keyof CellView]: CellView[Field] } & { readonly child: Child<ToCell>; readonly startedWhen: Date }
+type Cell = { -readonly [Field in keyof CellView]: CellView[Field] } & {
+  readonly child: Child<ToCell>
+  readonly startedWhen: Date
+  readonly blackBox: number
+}
 type SeatRecord = Seat & { readonly crashes: number }
 
 /** Starts no cell before its first `tick`, which is to follow every `limits.heartbeatMs`. */
@@ -128,12 +134,11 @@ export class Fleet {
     const id = ++this.#lastId
     const files = options.services.map(({ file }) => file)
     const command = roleCommand('cell', options.data, entry, files)
-    const child = startChild<FromCell, ToCell>(command, { type: 'start', options, cell: ordinal }, handle, {
-      onMessage: message => this.#receive(id, message),
-      onEnd: how => this.#ended(id, how),
-    })
+    const blackBox = openBlackBox(join(options.data, `cell-${id}.box`))
+    const events = { onMessage: (message: FromCell) => this.#receive(id, message), onEnd: (how: string) => this.#ended(id, how) }
+    const child = startChild<FromCell, ToCell>(command, { type: 'start', options, cell: ordinal }, handle, events, blackBox)
     const fresh = { state: 'starting', leaving: undefined, killed: false, retiringAt: 0, connections: 0, inFlight: 0, rssMB: 0 } as const
-    this.#cells.set(id, { id, cell: ordinal, child, startedAt: now(), beatAt: now(), startedWhen: new Date(), ...fresh })
+    this.#cells.set(id, { id, cell: ordinal, child, blackBox, startedAt: now(), beatAt: now(), startedWhen: new Date(), ...fresh })
     log.debug({ cell: ordinal, pid: child.pid }, 'cell started')
   }
 
@@ -200,8 +205,10 @@ export class Fleet {
     if (!cell) return
     this.#cells.delete(id)
     const { log, onChange } = this.#settings
+    const suspects = closeBlackBox(cell.blackBox)
     const expected = cell.state === 'retiring' || this.#stopping
-    log[expected ? 'info' : 'warn']({ cell: cell.cell, pid: cell.child.pid, state: cell.state, how }, 'cell ended')
+    const what = { cell: cell.cell, pid: cell.child.pid, state: cell.state, how, ...(suspects.length > 0 && { suspects }) }
+    log[expected ? 'info' : 'warn'](what, 'cell ended')
     // The fault of a doomed cell counted when it was told.
     if (!expected && cell.leaving !== 'doomed') this.#fault(cell, true)
     this.#act()

@@ -51,6 +51,7 @@ function makeSlots(bundle: string): Slots {
     callScene: () => Promise.reject(new Error('none')),
     onLog: () => undefined,
     onKilled: (plan, reason) => console.error(plan.scene, reason),
+    onRunning: () => undefined,
     onDoomed: reason => {
       throw new Error(reason)
     },
