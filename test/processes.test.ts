@@ -229,7 +229,7 @@ test('a module that nothing can stop costs one cell, which is replaced while the
   const stuck = { rank: '() => Array.prototype.includes.call({ length: 2 ** 53 - 1 }, 1)' }
   await makeScene(base.client, 'stuck', stuck, { traffic: { unit: { header: 'x-unit-id' }, deadlineMs: 200, spec: { memoryMB: 64 } } })
   const load = startLoad(`${base.url}/scenes/echo`, 4, true)
-  assert.equal((await callScene(base, 'stuck', 1)).status, 504)
+  assert.equal((await callScene(base, 'stuck', 1)).status, 503)
   const { cell, pid } = await base.logged(line => line.msg === 'cell is doomed')
   await base.logged(line => line.msg === 'cell ready' && line.cell === cell && line.pid !== pid)
   await base.logged(line => line.msg === 'cell ended' && line.pid === pid)
