@@ -410,9 +410,14 @@ export class Slot {
     this.#deaf = undefined
     for (const timer of this.#timers) clearTimeout(timer)
     this.#timers.clear()
-    if (this.#isolate.isDisposed) return
-    this.#cpuNs = this.#isolate.cpuTime
-    this.#isolate.dispose()
+    if (!this.#isolate.isDisposed) {
+      this.#cpuNs = this.#isolate.cpuTime
+      this.#isolate.dispose()
+    }
+    if (this.#running === 0) return
+    // Loops inside V8's builtins outlive a disposal; then the thread is lost and only the end of the cell gets it back.
+    const doom = () => this.#running > 0 && this.#host.onDoomed(`slot ${this.plan.key} cannot be stopped`)
+    setTimeout(doom, limits.slotStopMsMax)
   }
 
   #killedError(reason: string): BerthError {
