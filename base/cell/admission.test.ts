@@ -22,7 +22,7 @@ const scene = (traffic: Traffic, id = 's'): Scene => table(traffic, id).scenes.g
 class Bench {
   time = 1000
   readonly changes: string[] = []
-  slot: (Metered & { cpuNs: bigint; backlogMs: number }) | undefined
+  slot: { -readonly [Member in keyof Metered]: Metered[Member] } | undefined
   readonly admission: Admission
 
   constructor(cells = 1, cell = 1) {
@@ -37,7 +37,7 @@ class Bench {
 
   load(plan: SlotPlan | undefined): void {
     assert.ok(plan)
-    this.slot = { plan, cpuNs: 0n, backlogMs: 0 }
+    this.slot = { plan, cpuNs: 0n, backlogMs: 0, waitMs: 0 }
   }
 
   /** How many get in before one is refused. */
@@ -154,7 +154,7 @@ test('a request that would wait for its slot beyond its deadline is refused at o
   bench.load(plain.baseline)
   assert.ok(bench.slot)
   const permit = bench.admission.admit(plain)
-  bench.slot.backlogMs = 3000
+  bench.slot.waitMs = 3000
   const slot = bench.slot
   const refusal = refusalOf(() => permit.use(slot, bench.time + 1000))
   assert.deepEqual([refusal?.code, refusal?.retryAfterSeconds], ['SCENE_OVERLOADED', 3])

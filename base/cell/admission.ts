@@ -16,7 +16,7 @@ import type { SlotPlan } from '../traffic/table.ts'
 import type { Slot } from './slot.ts'
 
 /** What admission reads of a slot. */
-export type Metered = Pick<Slot, 'plan' | 'cpuNs' | 'backlogMs'>
+export type Metered = Pick<Slot, 'plan' | 'cpuNs' | 'backlogMs' | 'waitMs'>
 
 export interface AdmissionSettings {
   /** Ordinal of this cell, and how many cells there are until the supervisor says. */
@@ -211,9 +211,9 @@ export class Permit {
    */
   use(slot: Metered, deadlineAt: number): void {
     if (this.#scene.limits.cpu !== undefined && !this.#state.readings.has(slot)) this.#state.readings.set(slot, slot.cpuNs)
-    const { backlogMs } = slot
-    if (backlogMs > 0 && backlogMs > (deadlineAt - this.#now()) * WAIT_SHARE) {
-      throw overloaded(`Cannot serve scene "${this.#scene.id}": its slot is behind by about ${Math.ceil(backlogMs)} ms`, backlogMs)
+    const { waitMs } = slot
+    if (waitMs > 0 && waitMs > (deadlineAt - this.#now()) * WAIT_SHARE) {
+      throw overloaded(`Cannot serve scene "${this.#scene.id}": its slot is behind by about ${Math.ceil(waitMs)} ms`, waitMs)
     }
     this.#reachedSlot = true
   }

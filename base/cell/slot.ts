@@ -97,6 +97,10 @@ export class Slot {
   #alone: Pending | undefined
   /** What one request costs, in milliseconds of CPU: a moving mean. */
   #costMs = 0.1
+  /** How long one request in a turn holds up those behind it, in milliseconds: a moving mean. */
+  #paceMs = 0
+  /** When the oldest turn had the isolate to itself. */
+  #turnSince = 0
   #cpuNs: bigint
   #settlements: (string | number)[] = []
   /** As many as the isolate allows itself. */
@@ -153,9 +157,18 @@ export class Slot {
 
   /** Milliseconds of CPU that the requests which wait for the isolate's thread are expected to use. */
   get backlogMs(): number {
+    return this.#waitingForThread * this.#costMs
+  }
+
+  /** Milliseconds until they are expected to be through: more than the CPU, when the machine has other things to do. */
+  get waitMs(): number {
+    return this.#waitingForThread * Math.max(this.#costMs, this.#paceMs)
+  }
+
+  get #waitingForThread(): number {
     let requests = this.#queue.length
     for (const turn of this.#turns) requests += turn.length
-    return requests * this.#costMs
+    return requests
   }
 
   /**
@@ -211,6 +224,7 @@ export class Slot {
       pending.no = ++this.#lastNo
       values.push(pending.no, requestId, body, unit, deadlineAt + wallMinusMonotonic, params)
     }
+    if (this.#turns.length === 0) this.#turnSince = performance.now()
     this.#turns.push(turn)
     if (!this.#alive()) return false
     this.#begin()
@@ -280,6 +294,9 @@ export class Slot {
     const costMs = Number(cpuNs - this.#cpuNs) / 1e6 / requests
     this.#cpuNs = cpuNs
     this.#costMs += (costMs - this.#costMs) / 8
+    const now = performance.now()
+    this.#paceMs += ((now - this.#turnSince) / requests - this.#paceMs) / 8
+    this.#turnSince = now
   }
 
   // ── the watchdog ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
