@@ -174,6 +174,7 @@ export class Services {
 
   async #runBatch({ definition }: RunningMethod, taken: readonly Call[]): Promise<void> {
     const calls = taken.filter(call => !call.done)
+    if (calls.length === 0) return
     try {
       const answers = (await definition.batch?.(calls)) ?? []
       if (answers.length !== calls.length) throw new Error(`${answers.length} answers to ${calls.length} calls`)
@@ -297,14 +298,18 @@ function readArguments({ service, name, fits, describe }: RunningMethod, input: 
 
 async function loadService(file: string, data: string): Promise<Service> {
   const path = await realpath(file)
-  const way = relative(dirname(path), resolve(data))
   // A cell reads all of that folder: it would read the secrets of the base too.
-  if (way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way)) {
-    throw new Error(`its folder "${dirname(path)}" holds the data folder; give services a folder of their own`)
+  for (const folder of [dirname(file), dirname(path)]) {
+    if (holds(folder, resolve(data))) throw new Error(`its folder "${folder}" holds the data folder; give services a folder of their own`)
   }
   const module = (await import(pathToFileURL(path).href)) as { readonly default?: unknown }
   if (typeof module.default === 'function') return module.default as Service
   throw new Error(`the default export of "${path}" is not a function`)
+}
+
+function holds(folder: string, other: string): boolean {
+  const way = relative(folder, other)
+  return way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way)
 }
 
 function placeOf(name: string, running: RunningService): Place {
