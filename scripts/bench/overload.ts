@@ -204,7 +204,9 @@ try {
   console.log(
     `${rounds} rounds of ${seconds} s each at the peak and at ${factor} times that; one cell, a loop of ${values.work} steps per request, body ${body.length} bytes, deadline ${values.deadline} ms, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}`,
   )
-  await new Load(base.url, 'work', body).closed(connections, Math.min(1000, seconds * 1000))
+  // Refusing has to warm up too.
+  const warm = await new Load(base.url, 'work', body).closed(connections, 1000)
+  await new Load(base.url, 'work', body).open(goodput(warm) * factor, 1000)
   const results: { ratio: number; refusedP99: number }[] = []
   for (let i = 0; i < rounds; i++) results.push(await round(base, body))
   console.log(
