@@ -96,3 +96,12 @@ test('every file is imported or is an entry', () => {
     [],
   )
 })
+
+test('the lock file has the packages of every platform, or "npm ci" refuses it', () => {
+  type Packages = Readonly<Record<string, { readonly optionalDependencies?: Readonly<Record<string, string>> }>>
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as { packages: Packages }
+  const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
+    Object.keys(optionalDependencies).filter(name => !packages[`node_modules/${name}`] && !packages[`${path}/node_modules/${name}`]),
+  )
+  assert.deepEqual(missing, [])
+})

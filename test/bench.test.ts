@@ -8,7 +8,6 @@ import { promisify } from 'node:util'
 import { root } from './support/base.ts'
 
 const figure = String.raw`\d+\.\d\d`
-const number = String.raw`(\d+(?:\.\d+)?)`
 const peers = ['bare Fastify', 'Berth', 'Berth, service', 'worker thread', 'workerd']
 
 async function bench(script: string, ...args: string[]): Promise<{ stdout: string; rows: string[][] }> {
