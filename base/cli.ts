@@ -69,7 +69,7 @@ function program(onStart: OnStart): Command {
   withOptions(backup, ['data']).action(async (target: string, flags: Flags) => {
     const store = await import('./store/backup.ts')
     const copy = await store.backup(optionsFrom(flags).data, target)
-    process.stdout.write(`backed up revision ${copy.revision} with ${copy.blobs} blobs to ${copy.target}\n`)
+    process.stdout.write(`backed up revision ${copy.revision} with ${copy.blobs} blobs and ${copy.tables} tables to ${copy.target}\n`)
     process.stdout.write(`start a base on it: base start --data ${copy.target}\n`)
   })
   return base

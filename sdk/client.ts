@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { ErrorCode } from '../base/kernel/errors.ts'
 import { messageOf } from '../base/kernel/errors.ts'
-import type { Lock, ModuleManifest, Right, SceneDefinition, VersionRecord } from '../base/traffic/schema.ts'
+import type { Lock, ModuleManifest, Right, SceneDefinition, SceneDraft, VersionRecord } from '../base/traffic/schema.ts'
 import { tokenPath } from '../base/wire/paths.ts'
 import { exitCodes, type RefusalProblem, RefusedError, SdkError } from './errors.ts'
 
@@ -157,7 +157,7 @@ export interface Client {
   scenes(): Promise<readonly SceneState[]>
   scene(id: string): Promise<SceneState>
   /** @param revision what `scene` said it was, undefined for a new scene; REVISION_CONFLICT when it is another by now. */
-  putScene(definition: SceneDefinition, revision: number | undefined): Promise<SceneState>
+  putScene(definition: SceneDraft, revision: number | undefined): Promise<SceneState>
   versions(scene: string): Promise<readonly VersionRecord[]>
   createVersion(scene: string, request: NewVersion): Promise<VersionChange>
   setBaseline(scene: string, version: string, reason?: string): Promise<VersionChange>

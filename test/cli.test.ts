@@ -328,7 +328,7 @@ describe('side by side', { concurrency: 2 }, () => {
     copied = true
     await publishing
     const { answered, refused, broken } = await load.stop()
-    ended(done, 0, /^backed up revision \d+ with \d+ blobs to .*copy$/m, /base start --data .*copy$/m)
+    ended(done, 0, /^backed up revision \d+ with \d+ blobs and \d+ tables to .*copy$/m, /base start --data .*copy$/m)
     assert.deepEqual({ refused, broken }, { refused: [], broken: [] })
     assert.ok(answered > 0)
 

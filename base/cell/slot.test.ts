@@ -16,6 +16,8 @@ interface Made {
   readonly ask: (call: SlotCall) => Promise<string>
   readonly lines: LogLine[]
   readonly killed: string[]
+  /** Resolves with the reason of the first kill. */
+  readonly death: Promise<string>
   /** What the kills left over. */
   readonly survivors: Pending[]
 }
@@ -30,6 +32,7 @@ async function makeSlot(
 ): Promise<Made> {
   const lines: LogLine[] = []
   const killed: string[] = []
+  const death = Promise.withResolvers<string>()
   const survivors: Pending[] = []
   const lock: Lock =
     locked ??
@@ -48,6 +51,7 @@ async function makeSlot(
     onLog: (_plan, _requestId, some) => lines.push(...some),
     onKilled: (_slot, reason, left) => {
       killed.push(reason)
+      death.resolve(reason)
       survivors.push(...left)
     },
     onRunning: () => undefined,
@@ -59,7 +63,7 @@ async function makeSlot(
     clearInterval(watchdog)
     slot.dispose()
   })
-  return { slot, ask: async request => (await slot.call(request)).json, lines, killed, survivors }
+  return { slot, ask: async request => (await slot.call(request)).json, lines, killed, death: death.promise, survivors }
 }
 
 function call(body: unknown, deadlineMs = 10_000): SlotCall {
@@ -196,22 +200,20 @@ test('a request that runs alone has nothing beside it, and is not given a third 
 })
 
 test('an endless loop after an await is answered at its deadline and ends its slot', { timeout: 10_000 }, async t => {
-  const { ask, slot, killed } = await makeSlot(
+  const { ask, slot, death } = await makeSlot(
     t,
     { rank: 'async (x, ctx) => { await ctx.call("other", 1); for (;;); }' },
     { callScene: () => Promise.resolve('1') },
   )
   await assert.rejects(ask(call(1, 100)), withCode('DEADLINE_EXCEEDED'))
   await slot.drain()
-  while (killed.length === 0) await new Promise(resolve => setTimeout(resolve, 10))
-  assert.deepEqual(killed, ['stuck in code that no request is seen to run'])
+  assert.equal(await death, 'stuck in code that no request is seen to run')
 })
 
 test('a timer that loops while nobody waits ends its slot', { timeout: 10_000 }, async t => {
-  const { ask, killed } = await makeSlot(t, { rank: 'x => { setTimeout(() => { for (;;); }, 0); return x }' })
+  const { ask, death } = await makeSlot(t, { rank: 'x => { setTimeout(() => { for (;;); }, 0); return x }' })
   assert.equal(await ask(call(1)), '1')
-  while (killed.length === 0) await new Promise(resolve => setTimeout(resolve, 10))
-  assert.deepEqual(killed, ['stuck in code that no request is seen to run'])
+  assert.equal(await death, 'stuck in code that no request is seen to run')
 })
 
 for (const [what, body] of [

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { blobPath, readBlob } from '../wire/blobs.ts'
-import { tokenPath } from '../wire/paths.ts'
+import { featuresPath, tokenPath } from '../wire/paths.ts'
 import { backup } from './backup.ts'
 import { Blobs } from './blobs.ts'
 import { type Cleanup, temporaryFolder } from './fixtures/folder.ts'
@@ -16,6 +16,9 @@ async function makeData(t: Cleanup): Promise<{ data: string; bundle: string; str
   const blobs = new Blobs(data)
   const bundle = await blobs.put(Buffer.from('bundle'))
   const stray = await blobs.put(Buffer.from('stray'))
+  mkdirSync(featuresPath(data))
+  writeFileSync(join(featuresPath(data), 'items.ndjson'), '{"key":"a"}\n')
+  writeFileSync(join(featuresPath(data), '.items.new'), 'half')
   const value = { name: 'rank', version: '1.0.0', stages: ['rank'], bundle, publishedAt: '', publishedBy: 'ada' }
   const store = openStore<Records>(data)
   const note = { who: 'ada', action: 'publish module', target: 'rank', before: null, after: null }
@@ -28,7 +31,7 @@ async function makeData(t: Cleanup): Promise<{ data: string; bundle: string; str
 test('a backup of a base that does not run holds its entries, the blobs they refer to and the token', async t => {
   const { data, bundle, stray } = await makeData(t)
   const target = join(temporaryFolder(t), 'deep', 'copy')
-  assert.deepEqual(await backup(data, target), { target, revision: 1, blobs: 1 })
+  assert.deepEqual(await backup(data, target), { target, revision: 1, blobs: 1, tables: 1 })
   const store = openStore<Records>(target)
   t.after(() => store.close())
   assert.equal(store.get('module', 'rank@1.0.0')?.value.bundle, bundle)
@@ -36,6 +39,7 @@ test('a backup of a base that does not run holds its entries, the blobs they ref
   assert.equal(existsSync(blobPath(target, stray)), false)
   assert.equal(readFileSync(tokenPath(target), 'utf8'), 'berth_secret\n')
   assert.equal(statSync(tokenPath(target)).mode & 0o777, 0o600)
+  assert.deepEqual(readdirSync(featuresPath(target)), ['items.ndjson'])
   assert.deepEqual(readdirSync(dirname(target)), ['copy'])
 })
 

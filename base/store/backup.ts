@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { copyFile, mkdtemp, open, readdir, rename, rm, rmdir } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { BerthError } from '../kernel/errors.ts'
-import { databasePath, tokenPath } from '../wire/paths.ts'
+import { databasePath, featuresPath, tokenPath } from '../wire/paths.ts'
 import { Blobs } from './blobs.ts'
 import { guarded, guardedAsync } from './faults.ts'
 import { makeFolder, syncFolder } from './files.ts'
@@ -17,6 +17,8 @@ export interface BackupReport {
   /** Of the last commit in the copy. */
   readonly revision: number
   readonly blobs: number
+  /** Feature tables: modules rank with them, so a base on the copy needs them. */
+  readonly tables: number
 }
 
 /**
@@ -54,7 +56,7 @@ async function refuseFull(goal: string): Promise<void> {
 }
 
 /** The database first: blobs are kept before the commit that refers to them and never removed, so what it refers to is there. */
-async function copyData(data: string, target: string): Promise<{ revision: number; blobs: number }> {
+async function copyData(data: string, target: string): Promise<Omit<BackupReport, 'target'>> {
   await copyDatabase(data, target)
   const store = openStore<Records>(target)
   try {
@@ -63,10 +65,25 @@ async function copyData(data: string, target: string): Promise<{ revision: numbe
     const to = new Blobs(target)
     for (const digest of digests) await to.put(await from.read(digest))
     if (existsSync(tokenPath(data))) await copyFile(tokenPath(data), tokenPath(target))
-    return { revision: store.revision, blobs: digests.size }
+    return { revision: store.revision, blobs: digests.size, tables: await copyTables(featuresPath(data), featuresPath(target)) }
   } finally {
     store.close()
   }
+}
+
+/** Tables take each other's place by a rename, so each is copied whole; what begins with a dot is not in its place yet. */
+async function copyTables(from: string, to: string): Promise<number> {
+  if (!existsSync(from)) return 0
+  const names = (await readdir(from, { withFileTypes: true }))
+    .filter(entry => entry.isFile() && !entry.name.startsWith('.'))
+    .map(({ name }) => name)
+  await makeFolder(to)
+  for (const name of names) {
+    await copyFile(join(from, name), join(to, name))
+    await syncFile(join(to, name))
+  }
+  await syncFolder(to)
+  return names.length
 }
 
 /** One read transaction, so it sees one commit's state and holds up no writer; a page-wise copy would begin again at every commit. */

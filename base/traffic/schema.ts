@@ -228,6 +228,11 @@ export const SceneDefinition = Type.Object(
 )
 export type SceneDefinition = Static<typeof SceneDefinition>
 
+type Draft<T> = { [K in keyof T]?: T[K] extends readonly unknown[] ? T[K] : T[K] extends object ? Draft<T[K]> : T[K] }
+
+/** A scene as it is written down: what has a default may be left out, at any depth. */
+export type SceneDraft = Pick<SceneDefinition, 'id' | 'group'> & Draft<Omit<SceneDefinition, 'id' | 'group'>>
+
 const LockedModule = Type.Object(
   { name: ModuleName, version: SemVer, bundle: Digest, sourceMap: Type.Optional(Digest), services: Type.Optional(ServiceNames) },
   closed,

@@ -8,7 +8,6 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { build } from 'esbuild'
-import type { SceneDefinition } from '../../base/traffic/schema.ts'
 import { featuresPath } from '../../base/wire/paths.ts'
 import { bundleModule } from '../../sdk/bundle.ts'
 import { publishBundle, uploadBundle } from '../../sdk/publish.ts'
@@ -85,7 +84,7 @@ export async function startBerth(): Promise<readonly Peer[]> {
     ['rank50', [rank]],
     ['rank50-service', [ask, rank]],
   ] as const) {
-    await client.putScene({ id, group, traffic } as unknown as SceneDefinition, undefined)
+    await client.putScene({ id, group: [...group], traffic }, undefined)
     await client.createVersion(id, { as: 'baseline' })
   }
   const pids = async () => {

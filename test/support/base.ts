@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import type { SceneDefinition } from '../../base/traffic/schema.ts'
+import type { SceneDraft } from '../../base/traffic/schema.ts'
 import { tokenPath } from '../../base/wire/paths.ts'
 import { type Client, createClient } from '../../sdk/client.ts'
 
@@ -183,7 +183,7 @@ export async function publishCode(
   return (await client.publishModule({ name, version, stages: [...stages], services: [...services], bundle })).created
 }
 
-type SceneSettings = Partial<Omit<SceneDefinition, 'id' | 'group'>>
+type SceneSettings = Omit<SceneDraft, 'id' | 'group'>
 
 /** Defines a scene of one stage bound to one module, makes its first version and the baseline. */
 export async function makeScene(
@@ -196,7 +196,7 @@ export async function makeScene(
   const name = `m-${id.replaceAll(/[^a-z0-9-]/g, '-')}`
   await publishStages(client, name, '1.0.0', stages, services)
   const group = Object.keys(stages).map(stage => ({ stage, modules: [`${name}@^1`] }))
-  await client.putScene({ id, group, ...settings } as SceneDefinition, undefined)
+  await client.putScene({ id, group, ...settings }, undefined)
   await client.createVersion(id, { as: 'baseline' })
 }
 
