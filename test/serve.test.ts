@@ -236,7 +236,10 @@ test('ctx.call answers from another scene, and a circle of calls ends with CALL_
   const nested = await callScene(base, 'caller', { scene: 'echo', input: { n: 1 } }, { 'x-unit-id': 'u7' })
   assert.deepEqual(await nested.json(), { x: { n: 1 }, unit: 'u7', version: 'v1', params: { k: 3 } })
   const circle = await callScene(base, 'caller', { scene: 'caller', input: 1 })
-  await assertProblem(circle, 500, 'MODULE_THREW', /"caller": it is under way already in caller → caller/)
+  await assertProblem(circle, 500, 'CALL_CYCLE', /"caller": it is under way already in caller → caller/)
+  await makeScene(base.client, 'there', { rank: '(x, ctx) => ctx.call("back", x)' })
+  await makeScene(base.client, 'back', { rank: '(x, ctx) => ctx.call("there", x)' })
+  await assertProblem(await callScene(base, 'there', 1), 500, 'CALL_CYCLE', /there → back → there/)
   await assertProblem(await callScene(base, 'caller', { scene: 'gone', input: 1 }), 500, 'MODULE_THREW', /"gone"/)
 })
 

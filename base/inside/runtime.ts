@@ -297,7 +297,17 @@ export function install(
     call.request.calls--
     const value = parse(text) as { code: string; message: string }
     if (answered) call.resolve(value)
-    else call.reject(Object.assign(new Error(value.message), { code: value.code }))
+    else call.reject(callError(value))
+  }
+
+  /** Codes of failed calls that stay what they are when the stage lets them through: the scenes have called each other wrongly, not this module thrown. */
+  const passedOn = ['CALL_CYCLE', 'CALL_TOO_DEEP']
+  const callErrors = new WeakMap<object, string>()
+
+  function callError({ code, message }: { code: string; message: string }): Error {
+    const error = Object.assign(new Error(message), { code })
+    if (passedOn.includes(code)) callErrors.set(error, code)
+    return error
   }
 
   // ── modules and requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -552,7 +562,8 @@ export function install(
   }
 
   function threw({ stage, module }: Step, error: unknown): Fault {
-    return new Fault({ code: 'MODULE_THREW', message: messageOf(error), stage, module, ...stackOf(error) })
+    const code = (typeof error === 'object' && error !== null && callErrors.get(error)) || 'MODULE_THREW'
+    return new Fault({ code, message: messageOf(error), stage, module, ...stackOf(error) })
   }
 
   function orFault(step: Step, value: unknown): unknown {
