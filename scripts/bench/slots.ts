@@ -30,16 +30,16 @@ const MB = 2 ** 20
 const rank50 = (await bundleModule(join(root, 'scripts/bench/rank50'))).code
 const body = JSON.stringify(sampleInput())
 
-/** A bundle of about `kilobytes` whose stage is rank50's: the rest are functions and a table that the first request touches. */
+/** A bundle of about so many KB whose stage is rank50's: the rest are functions of half a KB each, and the first request calls every one. */
 function padded(kilobytes: number): string {
-  const parts: string[] = []
-  for (let i = 0, size = 0; size < kilobytes * 1024; i++) {
-    const text = `const f${i} = (x) => { let s = ${i}; for (const [k, v] of Object.entries(x ?? {})) { if (typeof v === 'number') s += v * ${i % 7}; else s -= String(k).length } return s }`
-    parts.push(text)
-    size += text.length + 1
-  }
-  const touched = `[${parts.map((_, i) => `f${i}`).join(',')}]`
-  return `(() => { const base = ${rank50.trim().replace(/;$/, '')};\n${parts.join('\n')}\nconst all = ${touched}; let first = true
+  const count = kilobytes * 2
+  const branch = (i: number, j: number) => `    case ${j}: sum += (x.a ?? ${i}) * ${j} - String(x.b).length; break`
+  const body = (i: number) => Array.from({ length: 7 }, (_, j) => branch(i, j)).join('\n')
+  const text = (i: number) =>
+    `function f${i}(x) {\n  let sum = ${i}\n  for (let i = 0; i < 7; i++) switch (i) {\n${body(i)}\n  }\n  return sum\n}`
+  const functions = Array.from({ length: count }, (_, i) => text(i))
+  const names = functions.map((_, i) => `f${i}`).join(',')
+  return `(() => { const base = ${rank50.trim().replace(/;$/, '')};\n${functions.join('\n')}\nconst all = [${names}]; let first = true
     return { rank(input, ctx) { if (first) { first = false; for (const f of all) f({ a: 1 }) } return base.rank(input, ctx) } } })()`
 }
 
@@ -149,7 +149,8 @@ async function churn(): Promise<void> {
   await slots.close()
 }
 
-await firstAnswers('specialise and first answer, 500 KB bundle', padded(500))
+const large = padded(500)
+await firstAnswers(`specialise and first answer, ${Math.round(large.length / 1024)} KB bundle, each of its 1,000 functions called`, large)
 await firstAnswers('first answer of an idle scene, small bundle', rank50)
 await density()
 await churn()
