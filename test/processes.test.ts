@@ -157,6 +157,19 @@ test('cells serve on while the keeper is killed, and take new versions when it i
   assert.deepEqual({ refused, broken }, { refused: [], broken: [] })
 })
 
+test('a keeper that hangs is replaced while the cells serve on', { timeout: 60_000 }, async t => {
+  const base = await startBase(t, { cells: 1 })
+  await makeScene(base.client, 'echo', { rank: 'x => x' })
+  const { keeper } = await base.client.status()
+  const load = startLoad(`${base.url}/scenes/echo`, 2, true)
+  const back = base.logged(line => line.msg === 'keeper ready' && line.pid !== keeper.pid)
+  process.kill(keeper.pid, 'SIGSTOP')
+  await back
+  assert.notEqual((await base.client.status()).keeper.pid, keeper.pid)
+  const { refused, broken } = await load.stop()
+  assert.deepEqual({ refused, broken }, { refused: [], broken: [] })
+})
+
 test('a cell that starts while the keeper is away serves from the table saved last', { timeout: 30_000 }, async t => {
   const base = await startBase(t, { cells: 1 })
   await makeScene(base.client, 'echo', { rank: '() => "saved"' })

@@ -55,7 +55,10 @@ function follow(starting: Promise<Keeper>, log: Logger): void {
     ),
   )
   starting.then(
-    ({ vitals }) => tell({ type: 'ready', controlPort: vitals.controlPort }),
+    ({ vitals }) => {
+      tell({ type: 'ready', controlPort: vitals.controlPort })
+      setInterval(() => tell({ type: 'heartbeat' }), limits.heartbeatMs)
+    },
     (thrown: unknown) => {
       const { code, message, cause } = toBerthError(thrown)
       log.fatal({ err: cause ?? thrown, code }, message)

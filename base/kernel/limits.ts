@@ -82,9 +82,9 @@ export const limits = {
   retireLingerMsMax: 15_000,
   /** Milliseconds of those that it waits for a connection on which nothing is under way. */
   retireIdleMsMax: 3000,
-  /** Milliseconds between heartbeats of a cell, and how long it may miss them before it is killed. */
+  /** Milliseconds between heartbeats of a cell or the keeper, and how long it may miss them before it is killed. */
   heartbeatMs: 500,
-  heartbeatLostMsMax: 20_000,
+  heartbeatLostMsMax: 10_000,
   /** Milliseconds before a crashed process is started again: doubles from the first to the last; a process that lived longer starts over. */
   restartMsMin: 100,
   restartMsMax: 10_000,

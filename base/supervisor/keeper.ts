@@ -28,6 +28,9 @@ export class Keeper {
   #controlPort: number | undefined
   #seat = { cell: 0, failures: 0, notBefore: 0 }
   #startedAt = 0
+  /** When it last said anything. */
+  #beatAt = 0
+  #tickAt = performance.now()
   #timer: NodeJS.Timeout | undefined
   #stopping = false
 
@@ -43,6 +46,20 @@ export class Keeper {
   start(): Promise<number> {
     this.#spawn()
     return this.#first.promise
+  }
+
+  /** Ends a keeper that has hung: it is started again then. To be called every `limits.heartbeatMs`. */
+  tick(): void {
+    const now = performance.now()
+    // Time in which this process did not run is nobody's silence.
+    const absentMs = now - this.#tickAt - limits.heartbeatMs
+    this.#tickAt = now
+    if (absentMs > limits.heartbeatMs) this.#beatAt += absentMs
+    const silentMs = now - this.#beatAt
+    if (this.#child === undefined || this.#controlPort === undefined || silentMs < limits.heartbeatLostMsMax) return
+    this.#settings.log.warn({ pid: this.#child.pid }, `keeper killed: it gave no sign for ${Math.round(silentMs)} ms`)
+    this.#beatAt = now
+    this.#child.kill()
   }
 
   tellCells(cells: readonly CellStatus[]): void {
@@ -73,6 +90,7 @@ export class Keeper {
     const { entry, log } = this.#settings
     const options = { ...this.#settings.options, controlPort: this.#controlPort ?? this.#settings.options.controlPort }
     this.#startedAt = performance.now()
+    this.#beatAt = this.#startedAt
     const child = startChild<FromKeeper, ToKeeper>(
       roleCommand('keeper', options.data, entry),
       { type: 'start', options, cell: 0 },
@@ -90,6 +108,7 @@ export class Keeper {
   }
 
   #receive(message: FromKeeper): void {
+    this.#beatAt = performance.now()
     if (message.type === 'ready') this.#ready(message.controlPort)
     if (message.type === 'retire') this.#settings.onRetire(message.cell)
     if (message.type === 'refused') {

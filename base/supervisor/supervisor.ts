@@ -90,7 +90,10 @@ class Supervisor {
   }
 
   #startTicking(): void {
-    const tick = () => void this.#fleet.tick().then(() => this.#tellKeeper())
+    const tick = () => {
+      this.#keeper.tick()
+      void this.#fleet.tick().then(() => this.#tellKeeper())
+    }
     tick()
     this.#ticks = setInterval(tick, limits.heartbeatMs)
   }

@@ -35,6 +35,7 @@ export type ToKeeper =
 
 export type FromKeeper =
   | { readonly type: 'ready'; readonly controlPort: number }
+  | { readonly type: 'heartbeat' }
   /** Retire this cell once its replacement is ready. */
   | { readonly type: 'retire'; readonly cell: number }
   /** The keeper cannot start, for a reason an operator has to mend. */
