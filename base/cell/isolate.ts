@@ -24,7 +24,7 @@ export interface Blank {
   readonly context: ivm.Context
   readonly inside: ivm.Reference<Inside>
   /** Written inside, readable here while the isolate runs and after its end. */
-  readonly cursor: Int32Array
+  readonly cursor: Float64Array
   readonly memoryMB: number
   /** Whoever gets what the isolate posts; until there is one, it waits. */
   readonly mail: { take: Post; readonly waiting: Parameters<Post>[] }
@@ -70,7 +70,7 @@ export async function makeBlank(memoryMB: number, codeCache: CodeCache): Promise
     const script = await codeCache.compile(isolate, insideText, 'berth:///inside.js')
     const setUp = (await script.run(context, { reference: true })) as ivm.Reference<SetUp>
     const post = new ivm.Callback<Post>((kind, ...values) => mail.take(kind, ...values), { ignored: true })
-    const cursor = new Int32Array(new SharedArrayBuffer(8))
+    const cursor = new Float64Array(new SharedArrayBuffer(16))
     const memory = new ivm.ExternalCopy(cursor.buffer).copyInto()
     const bounds = new ivm.ExternalCopy(insideLimits).copyInto()
     const globalsScript = await codeCache.compile(isolate, globalsText, 'berth:///globals.js')
@@ -91,32 +91,41 @@ export async function makeBlank(memoryMB: number, codeCache: CodeCache): Promise
  * @throws ModuleError saying which module cannot be loaded and why; the isolate is gone then.
  */
 export async function specialise(blank: Blank, plan: SlotPlan, parts: SpecialiseParts): Promise<Remotes> {
-  const { isolate, inside } = blank
-  let late = false
+  const { isolate, fate } = blank
+  const late = Promise.withResolvers<never>()
+  let doom: NodeJS.Timeout | undefined
   const timer = setTimeout(() => {
-    late = true
     if (!isolate.isDisposed) isolate.dispose()
+    const message = `Cannot load version "${plan.version}" of scene "${plan.scene}": it took over ${limits.versionLoadMsMax} ms`
+    // Not waited for: loops inside V8's builtins outlive a disposal, and then only the end of the process gets the thread back.
+    late.reject(new ModuleError({ code: 'MODULE_LOAD_KILLED', message }))
+    doom = setTimeout(() => fate.doom(`${message}, and cannot be stopped`), limits.slotStopMsMax)
   }, limits.versionLoadMsMax)
+  const loading = load(blank, plan, parts)
+  loading.catch(() => undefined).finally(() => clearTimeout(doom))
   try {
-    const define = await remote(inside, 'define')
-    for (const [module, stages] of modulesOf(plan)) await loadModule(blank, define, module, stages, parts)
-    const link = await remote(inside, 'link')
-    const [stages, services] = [plan.lock.map(stagePlan), parts.servicesOf(plan)].map(value => new ivm.ExternalCopy(value).copyInto())
-    await link.apply(undefined, [plan.scene, plan.version, stages as ivm.Copy<StagePlan[]>, services as ivm.Copy<ServiceNames>])
-    return {
-      turn: await remote(inside, 'turn'),
-      abandon: await remote(inside, 'abandon'),
-      settleCalls: await remote(inside, 'settleCalls'),
-      fireTimer: await remote(inside, 'fireTimer'),
-      probe: await remote(inside, 'probe'),
-    }
+    return await Promise.race([loading, late.promise])
   } catch (error) {
     if (!isolate.isDisposed) isolate.dispose()
-    if (!late) throw error
-    const message = `Cannot load version "${plan.version}" of scene "${plan.scene}": it took over ${limits.versionLoadMsMax} ms`
-    throw new ModuleError({ code: 'MODULE_LOAD_KILLED', message })
+    throw error
   } finally {
     clearTimeout(timer)
+  }
+}
+
+async function load(blank: Blank, plan: SlotPlan, parts: SpecialiseParts): Promise<Remotes> {
+  const { inside } = blank
+  const define = await remote(inside, 'define')
+  for (const [module, stages] of modulesOf(plan)) await loadModule(blank, define, module, stages, parts)
+  const link = await remote(inside, 'link')
+  const [stages, services] = [plan.lock.map(stagePlan), parts.servicesOf(plan)].map(value => new ivm.ExternalCopy(value).copyInto())
+  await link.apply(undefined, [plan.scene, plan.version, stages as ivm.Copy<StagePlan[]>, services as ivm.Copy<ServiceNames>])
+  return {
+    turn: await remote(inside, 'turn'),
+    abandon: await remote(inside, 'abandon'),
+    settleCalls: await remote(inside, 'settleCalls'),
+    fireTimer: await remote(inside, 'fireTimer'),
+    probe: await remote(inside, 'probe'),
   }
 }
 
@@ -306,10 +315,16 @@ export class SlotBuffer {
     // One per tick: each takes this thread for milliseconds, and requests come in between.
     setImmediate(() => {
       makeBlank(this.#memoryMB, this.#codeCache)
-        .then(blank => (this.#closed ? blank.isolate.dispose() : this.#blanks.push(blank)), this.#onFailed)
-        .finally(() => {
+        .then(blank => {
           this.#refilling = false
+          if (this.#closed) blank.isolate.dispose()
+          else this.#blanks.push(blank)
           this.#refill()
+        })
+        // Tried again after the next load, not at once: what is missing is missing for a while.
+        .catch((error: unknown) => {
+          this.#refilling = false
+          this.#onFailed(error)
         })
     })
   }

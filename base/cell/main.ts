@@ -81,7 +81,7 @@ class Cell {
       count: (service, method, code, seconds) => this.#metrics.countService(service, method, code, seconds),
       onFailed: (service, method, error) => this.#logService(service, method, error),
     })
-    const blackBox = new BlackBox(BLACK_BOX_FD)
+    const blackBox = new BlackBox(BLACK_BOX_FD, error => this.#log.warn({ err: error }, 'the black box cannot be written'))
     this.#slots = new Slots({
       readBundle: digest => this.#readBundle(digest),
       servicesOf: plan => this.#services.named(lockedServices(plan.lock)),
@@ -90,7 +90,7 @@ class Cell {
       onLog: (plan, requestId, lines) => this.#logModule(plan, requestId, lines),
       onKilled: (plan, reason) => this.#onKilled(plan, reason),
       onDoomed: reason => this.#onDoomed(reason),
-      onRunning: ({ scene, version }, running) => (running ? blackBox.begin(scene, version) : blackBox.end(scene, version)),
+      onRunning: (slot, running) => (running ? blackBox.begin(slot, slot.plan.scene, slot.plan.version) : blackBox.end(slot)),
       onBufferFailed: error => this.#log.error({ err: error }, 'no isolate could be made ahead of need'),
     })
     this.#admission = new Admission({

@@ -20,7 +20,7 @@ import type { TokenEntry } from '../traffic/table.ts'
 import { bearerToken } from '../wire/headers.ts'
 import type { Admission, Permit } from './admission.ts'
 import type { Slot, SlotAnswer, SlotCall } from './slot.ts'
-import type { Slots } from './slots.ts'
+import { type Slots, unavailable } from './slots.ts'
 
 /** A scene request with its headers read and its body whole. */
 export interface SceneRequest {
@@ -142,8 +142,7 @@ async function runInSlot(slots: Slots, permit: Permit, scene: Scene, { plan }: D
   const slot = slots.peek(plan)
   if (slot !== undefined) return into(slot)
   const load = slots.ensure(plan).then(into, (error: unknown) => {
-    const message = `Cannot load version "${plan.version}" of scene "${scene.id}": ${messageOf(error)}`
-    throw new BerthError('SLOT_UNAVAILABLE', message, { retryAfterSeconds: 1, cause: error })
+    throw unavailable(plan, error)
   })
   return withDeadline(load, call.deadlineAt, scene.id)
 }

@@ -216,6 +216,36 @@ test('a timer that loops while nobody waits ends its slot', { timeout: 10_000 },
   assert.equal(await death, 'stuck in code that no request is seen to run')
 })
 
+test('a loop that an answered request has left behind ends its slot, also under load', { timeout: 20_000 }, async t => {
+  const { ask, death } = await makeSlot(t, { rank: 'x => { if (x === 1) setTimeout(() => { for (;;); }, 20); return x }' })
+  assert.equal(await ask(call(1)), '1')
+  let dead = false
+  const reason = death.then(why => {
+    dead = true
+    return why
+  })
+  const client = async () => {
+    while (!dead) await ask(call(2, 200)).catch(() => undefined)
+  }
+  // What the kill leaves over is not answered here: nobody takes it to another slot.
+  await Promise.race([reason, Promise.all([client(), client(), client(), client()])])
+  assert.equal(await reason, 'stuck in code that no request is seen to run')
+})
+
+test('a request within its CPU is not killed because another one that waits has passed its deadline', { timeout: 20_000 }, async t => {
+  const { ask, killed } = await makeSlot(
+    t,
+    {
+      rank: '(x, ctx) => { if (x === "wait") return ctx.call("other", 1); const end = Date.now() + 400; while (Date.now() < end); return x }',
+    },
+    { callScene: () => new Promise(() => undefined) },
+  )
+  const late = assert.rejects(ask(call('"wait"', 100)), withCode('DEADLINE_EXCEEDED'))
+  assert.equal(await ask(call('"busy"')), '"busy"')
+  await late
+  assert.deepEqual(killed, [])
+})
+
 for (const [what, body] of [
   ['throws a proxy that throws when it is looked at', 'throw new Proxy({}, { getPrototypeOf() { throw 1 } })'],
   ['throws an error whose stack throws', 'const e = new Error("m"); Object.defineProperty(e, "stack", { get() { throw 1 } }); throw e'],

@@ -58,7 +58,7 @@ export interface SlotHost extends SpecialiseParts {
   /** V8 is in a state that only the end of the process mends. */
   onDoomed(reason: string): void
   /** Code of the slot begins to run, or has come back. */
-  onRunning(plan: SlotPlan, running: boolean): void
+  onRunning(slot: Slot, running: boolean): void
 }
 
 /** A request that was seen running, and the CPU time of the isolate then. */
@@ -84,7 +84,7 @@ const STRAYS_PER_SECOND = 5
 export class Slot {
   readonly plan: SlotPlan
   readonly #isolate: ivm.Isolate
-  readonly #cursor: Int32Array
+  readonly #cursor: Float64Array
   readonly #inside: Remotes
   readonly #host: SlotHost
   /** Waiting for a turn. */
@@ -102,6 +102,7 @@ export class Slot {
   /** When the oldest turn had the isolate to itself. */
   #turnSince = 0
   #cpuNs: bigint
+  #lastCpuNs: bigint
   #settlements: (string | number)[] = []
   /** As many as the isolate allows itself. */
   readonly #timers = new Set<NodeJS.Timeout>()
@@ -123,6 +124,7 @@ export class Slot {
     this.#inside = inside
     this.#host = host
     this.#cpuNs = isolate.cpuTime
+    this.#lastCpuNs = this.#cpuNs
     mail.take = this.#onPost
     // What modules have posted while they were loaded.
     for (const [kind, ...values] of mail.waiting.splice(0)) this.#onPost(kind, ...values)
@@ -136,6 +138,11 @@ export class Slot {
   static async load(plan: SlotPlan, blank: Blank, host: SlotHost): Promise<Slot> {
     blank.fate.doom = message => host.onDoomed(`slot ${plan.key}: ${message}`)
     return new Slot(plan, blank, await specialise(blank, plan, host), host)
+  }
+
+  /** Whether any request has been answered by it. */
+  get hasAnswered(): boolean {
+    return this.#settled > 0
   }
 
   /** When the last request came, by `performance.now()`. */
@@ -152,7 +159,7 @@ export class Slot {
 
   /** Nanoseconds of CPU that the isolate has used since it was made; it stays what it was when the isolate has ended. */
   get cpuNs(): bigint {
-    return this.#isolate.isDisposed ? this.#cpuNs : this.#isolate.cpuTime
+    return this.#readCpu()
   }
 
   /** Milliseconds of CPU that the requests which wait for the isolate's thread are expected to use. */
@@ -277,7 +284,8 @@ export class Slot {
 
   #onAnswer(pending: Pending, kind: number, text: string): void {
     if (kind === AnswerKind.waiting) {
-      if (!pending.done) this.#waiting.set(pending.no, pending)
+      if (pending.done) this.#inside.abandon.applyIgnored(undefined, [pending.no])
+      else this.#waiting.set(pending.no, pending)
       return
     }
     this.#waiting.delete(pending.no)
@@ -289,8 +297,18 @@ export class Slot {
     else pending.reject(parseFailure(text))
   }
 
+  /** CPU time of the isolate. One out of memory ends on its own thread, at any moment: then it is what was read last. */
+  #readCpu(): bigint {
+    try {
+      this.#lastCpuNs = this.#isolate.cpuTime
+    } catch {
+      // Whoever asks next whether it is alive sees to it.
+    }
+    return this.#lastCpuNs
+  }
+
   #learnCost(requests: number): void {
-    const cpuNs = this.#isolate.cpuTime
+    const cpuNs = this.#readCpu()
     const costMs = Number(cpuNs - this.#cpuNs) / 1e6 / requests
     this.#cpuNs = cpuNs
     this.#costMs += (costMs - this.#costMs) / 8
@@ -315,8 +333,8 @@ export class Slot {
     this.#pump()
     this.#watchRunning(now)
     if (this.#dead) return
-    // A timer may loop while nobody waits.
-    if (this.#running > 0 && this.#turns.length === 0) this.#listen(this.#cpuMsOfWaiting())
+    // A timer, or what an answered request left behind, may loop, also in front of turns that were sent.
+    if (this.#running > 0 && this.#current() === undefined) this.#listen(this.#cpuMsOfWaiting())
     if (this.#deaf !== undefined) this.#watchDeaf(this.#deaf, now)
     if (this.#drained !== undefined && this.pending === 0) this.#drained()
   }
@@ -341,10 +359,10 @@ export class Slot {
   #watchRunning(now: number): void {
     const current = this.#current()
     if (current === undefined || this.#watched?.no !== current.no) {
-      this.#watched = current && { no: current.no, cpuNs: this.#isolate.cpuTime }
+      this.#watched = current && { no: current.no, cpuNs: this.#readCpu() }
       return
     }
-    const usedMs = Number(this.#isolate.cpuTime - this.#watched.cpuNs) / 1e6
+    const usedMs = Number(this.#readCpu() - this.#watched.cpuNs) / 1e6
     if (usedMs > current.call.cpuMs) this.kill(`a request used more than ${current.call.cpuMs} ms of CPU`)
     else if (current.done && now > current.call.deadlineAt + limits.slotDeafMsMax && usedMs > limits.slotDeafMsMax / 2) {
       this.kill('stuck past the deadline of a request')
@@ -357,7 +375,7 @@ export class Slot {
       if (burntMsMax < this.#deaf.burntMsMax) this.#deaf = { ...this.#deaf, burntMsMax }
       return
     }
-    this.#deaf = { since: performance.now(), settled: this.#settled, cpuNs: this.#isolate.cpuTime, burntMsMax }
+    this.#deaf = { since: performance.now(), settled: this.#settled, cpuNs: this.#readCpu(), burntMsMax }
     this.#probe()
   }
 
@@ -378,11 +396,12 @@ export class Slot {
 
   /** Deaf is a slot that has burnt CPU for a while without settling anything, not one that waits its turn on a busy machine. */
   #watchDeaf(deaf: Deaf, now: number): void {
-    if (deaf.settled !== this.#settled) {
-      this.#deaf = { ...deaf, since: now, settled: this.#settled, cpuNs: this.#isolate.cpuTime }
+    // A request that is seen running has bounds of its own.
+    if (deaf.settled !== this.#settled || this.#current() !== undefined) {
+      this.#deaf = { ...deaf, since: now, settled: this.#settled, cpuNs: this.#readCpu() }
       return
     }
-    const burntMs = Number(this.#isolate.cpuTime - deaf.cpuNs) / 1e6
+    const burntMs = Number(this.#readCpu() - deaf.cpuNs) / 1e6
     if (now - deaf.since >= limits.slotDeafMsMax && burntMs >= deaf.burntMsMax) this.kill('stuck in code that no request is seen to run')
   }
 
@@ -428,7 +447,7 @@ export class Slot {
     for (const timer of this.#timers) clearTimeout(timer)
     this.#timers.clear()
     if (!this.#isolate.isDisposed) {
-      this.#cpuNs = this.#isolate.cpuTime
+      this.#lastCpuNs = this.#readCpu()
       this.#isolate.dispose()
     }
     if (this.#running === 0) return
@@ -494,11 +513,11 @@ export class Slot {
 
   #begin(): void {
     this.#running++
-    this.#host.onRunning(this.plan, true)
+    this.#host.onRunning(this, true)
   }
 
   #comeBack(): void {
-    if (--this.#running === 0) this.#host.onRunning(this.plan, false)
+    if (--this.#running === 0) this.#host.onRunning(this, false)
   }
 
   /** Runs code inside that no request waits for directly. */

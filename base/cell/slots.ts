@@ -1,5 +1,5 @@
 /** Every slot of a cell: loaded once per plan however many ask, replaced when killed, let go when no table routes to it. */
-import { BerthError, toBerthError } from '../kernel/errors.ts'
+import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { DEFAULT_MEMORY_MB } from '../traffic/schema.ts'
 import type { SlotPlan } from '../traffic/table.ts'
@@ -56,7 +56,8 @@ export class Slots {
   get pending(): number {
     let sum = 0
     for (const { slot } of this.#entries.values()) sum += slot?.pending ?? 0
-    return sum
+    for (const slot of this.#leaving) sum += slot.pending
+    return sum + this.#homeless.size
   }
 
   /** The slot of a plan if it is loaded: the request path asks this first and pays for no promise. */
@@ -170,7 +171,8 @@ export class Slots {
     if (current) this.#entries.delete(plan.key)
     this.#leaving.delete(slot)
     report()
-    if (!current && survivors.length === 0) return
+    // One that died without ever answering may do so each time it is loaded: then the next request is to ask for it.
+    if (survivors.length === 0 && !(current && slot.hasAnswered)) return
     // Loaded ahead of the next request, and for those that the kill took out of the slot without their fault.
     for (const pending of survivors) this.#homeless.add(pending)
     this.ensure(plan).then(
@@ -178,7 +180,7 @@ export class Slots {
         for (const pending of survivors) if (this.#homeless.delete(pending)) next.adopt(pending)
       },
       (error: unknown) => {
-        for (const pending of survivors) this.#giveUp(pending, toBerthError(error))
+        for (const pending of survivors) this.#giveUp(pending, unavailable(plan, error))
       },
     )
   }
@@ -188,6 +190,13 @@ export class Slots {
     pending.done = true
     pending.reject(error)
   }
+}
+
+/** What a request is told whose version cannot be loaded. */
+export function unavailable({ scene, version }: SlotPlan, error: unknown): BerthError {
+  if (error instanceof BerthError && error.code === 'BASE_DRAINING') return error
+  const message = `Cannot load version "${version}" of scene "${scene}": ${messageOf(error)}`
+  return new BerthError('SLOT_UNAVAILABLE', message, { retryAfterSeconds: 1, cause: error })
 }
 
 const late = ({ call }: Pending): BerthError =>

@@ -62,7 +62,7 @@ export function install(
   const { freeze, values: objectValues } = Object
   const { floor } = Math
   const { now } = Date
-  const cursor = new Int32Array(cursorMemory)
+  const cursor = new Float64Array(cursorMemory)
   // Their values in `CURSOR` and `AnswerKind`: nothing from outside this function is there where it runs.
   const [started, running] = [0, 1]
   const [ok, failed, waiting, degraded] = [0, 1, 2, 3]

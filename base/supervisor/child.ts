@@ -27,13 +27,13 @@ interface HandleSender {
   send(message: unknown, handle: ListenHandle | undefined, done: (error: Error | null) => void): boolean
 }
 
-/** Starts the process and sends it `start`, with the listening handle and the descriptor of its black box when there are any. Never throws: a process that cannot be made ends at once. */
+/** Starts the process and sends it `start`, with the listening handle when there is one. A cell also gets the descriptor of its black box, or `ignore` for none. Never throws: a process that cannot be made ends at once. */
 export function startChild<In, Out>(
   command: RoleCommand,
   start: Start,
   handle: ListenHandle | undefined,
   events: ChildEvents<In>,
-  blackBox?: number,
+  blackBox?: number | 'ignore',
 ): Child<Out> {
   const end = once(events.onEnd)
   const child = spawnChild(command, blackBox, error => end(messageOf(error)))
@@ -49,7 +49,7 @@ export function startChild<In, Out>(
 /** @param onFailure is called, later, when there is no process. Some failures come as an event, some are thrown. */
 function spawnChild(
   command: RoleCommand,
-  blackBox: number | undefined,
+  blackBox: number | 'ignore' | undefined,
   onFailure: (error: unknown) => void,
 ): (ChildProcess & HandleSender) | undefined {
   try {

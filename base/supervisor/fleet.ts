@@ -28,7 +28,8 @@ export interface FleetSettings {
 type Cell = { -readonly [Field in keyof CellView]: CellView[Field] } & {
   readonly child: Child<ToCell>
   readonly startedWhen: Date
-  readonly blackBox: number
+  /** Undefined when there could be none. */
+  readonly blackBox: number | undefined
 }
 type SeatRecord = Seat & { readonly crashes: number }
 
@@ -134,12 +135,22 @@ export class Fleet {
     const id = ++this.#lastId
     const files = options.services.map(({ file }) => file)
     const command = roleCommand('cell', options.data, entry, files)
-    const blackBox = openBlackBox(join(options.data, `cell-${id}.box`))
+    const blackBox = this.#openBlackBox(id)
     const events = { onMessage: (message: FromCell) => this.#receive(id, message), onEnd: (how: string) => this.#ended(id, how) }
-    const child = startChild<FromCell, ToCell>(command, { type: 'start', options, cell: ordinal }, handle, events, blackBox)
+    const child = startChild<FromCell, ToCell>(command, { type: 'start', options, cell: ordinal }, handle, events, blackBox ?? 'ignore')
     const fresh = { state: 'starting', leaving: undefined, killed: false, retiringAt: 0, connections: 0, inFlight: 0, rssMB: 0 } as const
     this.#cells.set(id, { id, cell: ordinal, child, blackBox, startedAt: now(), beatAt: now(), startedWhen: new Date(), ...fresh })
     log.debug({ cell: ordinal, pid: child.pid }, 'cell started')
+  }
+
+  /** A full disk must not keep a cell from being replaced: then its next death names nobody. */
+  #openBlackBox(id: number): number | undefined {
+    try {
+      return openBlackBox(join(this.#settings.options.data, `cell-${id}.box`))
+    } catch (error) {
+      this.#settings.log.warn({ err: error }, 'a cell goes without a black box')
+      return undefined
+    }
   }
 
   #receive(id: number, message: FromCell): void {
@@ -205,7 +216,7 @@ export class Fleet {
     if (!cell) return
     this.#cells.delete(id)
     const { log, onChange } = this.#settings
-    const suspects = closeBlackBox(cell.blackBox)
+    const suspects = cell.blackBox === undefined ? [] : closeBlackBox(cell.blackBox)
     const expected = cell.state === 'retiring' || this.#stopping
     const what = { cell: cell.cell, pid: cell.child.pid, state: cell.state, how, ...(suspects.length > 0 && { suspects }) }
     log[expected ? 'info' : 'warn'](what, 'cell ended')
@@ -222,7 +233,7 @@ export class Fleet {
     const changed = afterFault({ ...seat, crashes }, now() - cell.startedAt, now())
     this.#seats.set(cell.cell, changed)
     // The next tick may be later than the pause is long. A base that has stopped is not kept alive by it.
-    setTimeout(() => this.#act(), changed.notBefore - now()).unref()
+    setTimeout(() => this.#act(), Math.ceil(changed.notBefore - now()) + 1).unref()
   }
 }
 

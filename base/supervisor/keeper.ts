@@ -30,6 +30,8 @@ export class Keeper {
   #startedAt = 0
   /** When it last said anything. */
   #beatAt = 0
+  /** Whether this child has been ready: it beats from then on. */
+  #beats = false
   #tickAt = performance.now()
   #timer: NodeJS.Timeout | undefined
   #stopping = false
@@ -56,7 +58,7 @@ export class Keeper {
     this.#tickAt = now
     if (absentMs > limits.heartbeatMs) this.#beatAt += absentMs
     const silentMs = now - this.#beatAt
-    if (this.#child === undefined || this.#controlPort === undefined || silentMs < limits.heartbeatLostMsMax) return
+    if (this.#child === undefined || !this.#beats || silentMs < limits.heartbeatLostMsMax) return
     this.#settings.log.warn({ pid: this.#child.pid }, `keeper killed: it gave no sign for ${Math.round(silentMs)} ms`)
     this.#beatAt = now
     this.#child.kill()
@@ -91,6 +93,7 @@ export class Keeper {
     const options = { ...this.#settings.options, controlPort: this.#controlPort ?? this.#settings.options.controlPort }
     this.#startedAt = performance.now()
     this.#beatAt = this.#startedAt
+    this.#beats = false
     const child = startChild<FromKeeper, ToKeeper>(
       roleCommand('keeper', options.data, entry),
       { type: 'start', options, cell: 0 },
@@ -121,6 +124,7 @@ export class Keeper {
   #ready(controlPort: number): void {
     clearTimeout(this.#timer)
     this.#controlPort = controlPort
+    this.#beats = true
     this.#settings.log.info({ pid: this.#child?.pid, controlPort }, 'keeper ready')
     this.#first.resolve(controlPort)
     this.#settings.onReady()

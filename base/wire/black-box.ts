@@ -20,61 +20,76 @@ const ROW_BYTES = 160
 const NAME_AT = 8
 const ROWS_MAX = 256
 
+interface Row {
+  readonly place: number
+  readonly bytes: Buffer
+}
+
 export class BlackBox {
   readonly #fd: number
-  readonly #rows = new Map<string, Buffer>()
+  readonly #onFailed: (error: unknown) => void
+  /** By slot: one that was killed and its successor have a row each. */
+  readonly #rows = new Map<object, Row>()
   readonly #free: number[] = []
-  readonly #places = new Map<string, number>()
   readonly #none = Buffer.alloc(NAME_AT)
+  #failed = false
 
-  constructor(fd: number) {
+  /** @param onFailed is told once that the box cannot be written; requests go on without a record */
+  constructor(fd: number, onFailed: (error: unknown) => void) {
     this.#fd = fd
+    this.#onFailed = onFailed
   }
 
   /** Says that the slot begins to run code; about a microsecond. Slots beyond the number of rows go unrecorded. */
-  begin(scene: string, version: string): void {
-    const name = `${scene} ${version}`
-    const place = this.#places.get(name) ?? this.#take(name)
-    if (place === undefined) return
-    const row = this.#rowOf(name)
-    row.writeDoubleLE(Date.now())
-    writeSync(this.#fd, row, 0, ROW_BYTES, place * ROW_BYTES)
+  begin(slot: object, scene: string, version: string): void {
+    const row = this.#rows.get(slot) ?? this.#take(slot, `${scene} ${version}`)
+    if (row === undefined) return
+    row.bytes.writeDoubleLE(Date.now())
+    this.#write(row.bytes, ROW_BYTES, row.place)
   }
 
   /** Says that it runs none any more. */
-  end(scene: string, version: string): void {
-    const name = `${scene} ${version}`
-    const place = this.#places.get(name)
-    if (place === undefined) return
-    writeSync(this.#fd, this.#none, 0, NAME_AT, place * ROW_BYTES)
-    this.#places.delete(name)
-    this.#rows.delete(name)
-    this.#free.push(place)
+  end(slot: object): void {
+    const row = this.#rows.get(slot)
+    if (row === undefined) return
+    this.#write(this.#none, NAME_AT, row.place)
+    this.#rows.delete(slot)
+    this.#free.push(row.place)
   }
 
-  #take(name: string): number | undefined {
-    const place = this.#free.pop() ?? this.#places.size
+  #take(slot: object, name: string): Row | undefined {
+    const place = this.#free.pop() ?? this.#rows.size
     if (place >= ROWS_MAX) return undefined
-    this.#places.set(name, place)
-    return place
+    const row = { place, bytes: Buffer.alloc(ROW_BYTES) }
+    row.bytes.write(name, NAME_AT)
+    this.#rows.set(slot, row)
+    return row
   }
 
-  #rowOf(name: string): Buffer {
-    let row = this.#rows.get(name)
-    if (row === undefined) {
-      row = Buffer.alloc(ROW_BYTES)
-      row.write(name, NAME_AT)
-      this.#rows.set(name, row)
+  #write(bytes: Buffer, length: number, place: number): void {
+    try {
+      writeSync(this.#fd, bytes, 0, length, place * ROW_BYTES)
+    } catch (error) {
+      if (!this.#failed) this.#onFailed(error)
+      this.#failed = true
     }
-    return row
   }
 }
 
-/** A new black box. Its file has no name any more where the system allows that, so that none is ever left behind. */
+/**
+ * A new black box, with its room on the disk taken ahead. Its file has no name any more where the system allows that, so that none is left behind.
+ * Throws what the system says when there can be none.
+ */
 export function openBlackBox(path: string): number {
   const fd = openSync(path, 'w+', 0o600)
-  if (process.platform !== 'win32') rmSync(path)
-  return fd
+  try {
+    if (process.platform !== 'win32') rmSync(path)
+    writeSync(fd, Buffer.alloc(ROW_BYTES * ROWS_MAX), 0, ROW_BYTES * ROWS_MAX, 0)
+    return fd
+  } catch (error) {
+    closeSync(fd)
+    throw error
+  }
 }
 
 /** What the black box of a dead cell says, the longest running first. It is closed then. */
