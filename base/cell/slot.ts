@@ -492,7 +492,7 @@ export class Slot {
   #onCalls(values: readonly (string | number)[]): void {
     for (let i = 0; i < values.length; i += CALL_STRIDE) {
       const caller = this.#find(values[i + 1] as number)
-      // Answered meanwhile: the code inside has forgotten the call too.
+      // Answered meanwhile: the code inside is told to forget the request.
       if (caller !== undefined && !caller.done)
         this.#onCall(caller, values[i] as number, ...(values.slice(i + 2, i + 5) as [string, string, string]))
     }

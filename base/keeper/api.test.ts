@@ -205,7 +205,7 @@ test('versions made at once of one scene get numbers of their own and switch one
   }
   const made = await Promise.all([1, 2, 3].map(() => ask('POST', '/api/scenes/home/versions', { payload: { as: 'baseline' } })))
   assert.deepEqual(
-    made.map(({ body }) => (body.version as unknown as { id: string }).id),
+    made.map(reply => reply.read<{ version: { id: string } }>().version.id),
     ['v2', 'v3', 'v4'],
   )
   assert.equal(most, 1)
@@ -252,7 +252,7 @@ test('each route asks for its right, and a revoked token is refused at once', as
   await cell.ready
   const made = await ask('POST', '/api/tokens', { payload: { rights: ['publish'], label: 'ci' } })
   assert.equal(made.status, 201)
-  const { token, id } = made.body as unknown as { token: string; id: string }
+  const { token, id } = made.read<{ token: string; id: string }>()
   assert.match(token, /^berth_[\w-]{43}$/)
   assert.ok(cell.tables.at(-1)?.tokens.some(entry => entry.id === id && !JSON.stringify(entry).includes(token)))
   const headers = { authorization: `Bearer ${token}` }
@@ -274,7 +274,7 @@ test('every write is in the audit log with who, what, before, after and why', as
   const { ask } = await startWithBaseline(t)
   await ask('POST', '/api/scenes/home/versions', { payload: { label: 'try' } })
   await ask('PUT', '/api/scenes/home/baseline', { payload: { version: 'v2', reason: 'it won' } })
-  const rows = (await ask('GET', '/api/audit')).body as unknown as Record<string, unknown>[]
+  const rows = (await ask('GET', '/api/audit')).read<Record<string, unknown>[]>()
   assert.deepEqual(
     rows.map(({ action }) => action),
     ['set baseline', 'create version', 'set baseline', 'define scene', 'publish module', 'create token'],
@@ -283,7 +283,7 @@ test('every write is in the audit log with who, what, before, after and why', as
   assert.deepEqual([last?.reason, last?.before, last?.after], ['it won', { baseline: 'v1' }, { baseline: 'v2' }])
   assert.match(String(last?.who), /^t-/)
   assert.equal(rows.at(-1)?.who, 'base')
-  const page = (await ask('GET', `/api/audit?limit=1&before=${last?.revision}`)).body as unknown as Record<string, unknown>[]
+  const page = (await ask('GET', `/api/audit?limit=1&before=${last?.revision}`)).read<Record<string, unknown>[]>()
   assert.deepEqual(
     page.map(({ action }) => action),
     ['create version'],
@@ -381,8 +381,8 @@ test('an unknown path is 404, a broken one 400, and a wrong method 405 with what
 
 test('the OpenAPI document describes every route with its operation, and has a page', async t => {
   const { ask } = await startTestKeeper(t)
-  const { body } = await ask('GET', '/docs/json')
-  const paths = body.paths as unknown as Record<string, Record<string, { operationId?: string; summary?: string; responses?: object }>>
+  type Paths = Record<string, Record<string, { operationId?: string; summary?: string; responses?: object }>>
+  const { paths } = (await ask('GET', '/docs/json')).read<{ paths: Paths }>()
   assert.deepEqual(Object.keys(paths['/api/scenes/{id}'] ?? {}).sort(), ['get', 'put'])
   const operations = Object.values(paths).flatMap(Object.values)
   for (const { operationId, summary, responses } of operations) assert.ok(operationId && summary && responses)
