@@ -19,8 +19,12 @@ interface Ended {
 }
 
 function sdk(...args: string[]): Promise<Ended> {
+  return sdkWith({}, ...args)
+}
+
+function sdkWith(extra: Readonly<Record<string, string>>, ...args: string[]): Promise<Ended> {
   const { promise, resolve } = Promise.withResolvers<Ended>()
-  const env = { ...process.env, BERTH_BASE: nobody }
+  const env = { ...process.env, BERTH_BASE: nobody, ...extra }
   const child = execFile(process.execPath, [cli, ...args], { env }, (_, stdout, stderr) => {
     resolve({ code: child.exitCode ?? -1, stdout, stderr })
   })
@@ -40,6 +44,11 @@ const goodModule = {
   'package.json': '{\n    "name": "ranker",\n    "version": "1.0.0",\n    "berth": { "stages": ["rank"] }\n}\n',
   'index.ts': 'export const rank = (x: number) => x',
 }
+
+test('a pipe gets no colours, whatever the machine that builds says of itself', async () => {
+  const { stderr } = await sdkWith({ CI: 'true', FORCE_COLOR: '1' }, 'publsh')
+  assert.match(stderr, /^✖ Unknown command/)
+})
 
 const usages: readonly { readonly args: readonly string[]; readonly says: RegExp }[] = [
   { args: ['publsh'], says: /Unknown command 'publsh' \(Did you mean publish\?\)/ },

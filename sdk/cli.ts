@@ -1,7 +1,7 @@
 /** `sdk`: the whole command line on one screen. The code of a command is loaded when that command runs. */
 import { Command, CommanderError, Option } from 'commander'
-import pc from 'picocolors'
 import manifest from '../package.json' with { type: 'json' }
+import { colorsFor } from './colors.ts'
 import type { InvokeOptions } from './commands/invoke.ts'
 import type { PublishOptions } from './commands/publish.ts'
 import type { CreateTokenOptions } from './commands/token.ts'
@@ -188,7 +188,7 @@ function asDocument(error: SdkError): object {
 }
 
 function asText({ message, code, hint, details }: SdkError): string {
-  const colors = pc.createColors(process.stderr.isTTY && !process.env.NO_COLOR && process.env.TERM !== 'dumb')
+  const colors = colorsFor(process.stderr)
   const lines = [`${colors.red('✖')} ${message}`]
   if (details !== undefined) lines.push('', details, '')
   lines.push(`  ${colors.dim(code)}${hint === undefined ? '' : `: ${hint}`}`)

@@ -1,7 +1,7 @@
 /** What a command prints: readable lines for people, or one JSON document for machines. */
 import Table from 'cli-table3'
-import pc from 'picocolors'
 import type { AppliedCells, Timings } from './client.ts'
+import { colorsFor } from './colors.ts'
 
 export interface Output {
   /** A line for people. */
@@ -15,13 +15,6 @@ export interface Output {
   warn(text: string): void
   /** The one document that `--json` prints. */
   result(value: unknown): void
-}
-
-type Stream = NodeJS.WriteStream
-
-/** Colours for a stream: none unless it is a terminal that can show them and NO_COLOR is not set. */
-export function colorsFor(stream: Stream): ReturnType<typeof pc.createColors> {
-  return pc.createColors(stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb')
 }
 
 export function createOutput(json: boolean): Output {
