@@ -1,5 +1,5 @@
 /** What every command of the command line is given. */
-import { type Client, createClient } from './client.ts'
+import { type Client, createClient } from './control.ts'
 import { createOutput, type Output } from './output.ts'
 
 /** The options that every command takes. */

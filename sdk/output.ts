@@ -1,7 +1,7 @@
 /** What a command prints: readable lines for people, or one JSON document for machines. */
 import Table from 'cli-table3'
-import type { AppliedCells, Timings } from './client.ts'
 import { colorsFor } from './colors.ts'
+import type { AppliedCells, Timings } from './control.ts'
 
 export interface Output {
   /** A line for people. */

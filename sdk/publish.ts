@@ -1,7 +1,7 @@
 /** Publishing through a client, step by step; every step done twice changes nothing the second time. */
 import type { LockedModule } from '../base/traffic/schema.ts'
 import type { Bundle } from './bundle.ts'
-import type { Client, NewVersion, PublishReceipt, VersionChange } from './client.ts'
+import type { Client, NewVersion, PublishReceipt, VersionChange } from './control.ts'
 
 /**
  * Uploads what the base does not have yet.

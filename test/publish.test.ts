@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { ErrorCode } from '../base/kernel/errors.ts'
 import type { SceneDefinition } from '../base/traffic/schema.ts'
-import { createClient } from '../sdk/client.ts'
+import { createClient } from '../sdk/control.ts'
 import { RefusedError } from '../sdk/errors.ts'
 import { callScene, launchBase, makeScene, publishCode, publishStages, type RunningBase, startBase } from './support/base.ts'
 

@@ -2,9 +2,9 @@
 import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { messageOf } from '../../base/kernel/errors.ts'
-import type { InvocationAnswer } from '../client.ts'
 import { colorsFor } from '../colors.ts'
 import type { Context } from '../context.ts'
+import type { InvocationAnswer } from '../control.ts'
 import { exitCodes, SdkError } from '../errors.ts'
 
 export interface InvokeOptions {

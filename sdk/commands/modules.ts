@@ -1,7 +1,7 @@
 /** `sdk modules`: what is published. */
 import semver from 'semver'
-import type { PublishedModule } from '../client.ts'
 import type { Context } from '../context.ts'
+import type { PublishedModule } from '../control.ts'
 import { SdkError } from '../errors.ts'
 
 /** Newest version first; without a name the latest of each module. */

@@ -4,8 +4,8 @@ import { isDeepStrictEqual } from 'node:util'
 import { compileCheck } from '../../base/kernel/check.ts'
 import { messageOf } from '../../base/kernel/errors.ts'
 import { SceneDefinition } from '../../base/traffic/schema.ts'
-import type { Client, SceneState } from '../client.ts'
 import type { Context } from '../context.ts'
+import type { Client, SceneState } from '../control.ts'
 import { RefusedError, SdkError } from '../errors.ts'
 
 export async function listScenes({ client, out }: Context): Promise<void> {

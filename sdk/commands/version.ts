@@ -1,7 +1,7 @@
 /** `sdk version`: the versions of a scene, making one, and choosing the baseline. */
 import type { Lock } from '../../base/traffic/schema.ts'
-import type { NewVersion } from '../client.ts'
 import type { Context } from '../context.ts'
+import type { NewVersion } from '../control.ts'
 import { describeCells, describeTimings, timed } from '../output.ts'
 
 export async function listVersions({ client, out }: Context, scene: string): Promise<void> {

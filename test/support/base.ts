@@ -11,7 +11,7 @@ import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { SceneDraft } from '../../base/traffic/schema.ts'
 import { tokenPath } from '../../base/wire/paths.ts'
-import { type Client, createClient } from '../../sdk/client.ts'
+import { type Client, createClient } from '../../sdk/control.ts'
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 export const nodeFlags = ['--no-node-snapshot', '--disable-warning=ExperimentalWarning']

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
-import { createClient } from './client.ts'
+import { createClient } from './control.ts'
 import { RefusedError, SdkError } from './errors.ts'
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void
