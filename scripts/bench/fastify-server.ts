@@ -9,4 +9,4 @@ const ctx = {} as StageContext
 app.post('/scenes/rank50', request => rank(request.body as Input, ctx))
 await app.listen({ host: '127.0.0.1', port: 0 })
 const address = app.server.address()
-console.log(typeof address === 'object' ? address?.port : address)
+process.stdout.write(`${typeof address === 'object' ? address?.port : address}\n`)

@@ -20,5 +20,5 @@ const server = createServer((request, response) => {
 })
 server.listen(0, '127.0.0.1', () => {
   const address = server.address()
-  console.log(typeof address === 'object' ? address?.port : address)
+  process.stdout.write(`${typeof address === 'object' ? address?.port : address}\n`)
 })
