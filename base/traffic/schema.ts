@@ -101,6 +101,9 @@ const JsonPointer = Type.String({
   description: 'a JSON pointer into the body, such as /user/id',
 })
 
+const HEADER_NAME = '^[a-z0-9-]{1,64}$'
+const HeaderName = Type.String({ pattern: HEADER_NAME, description: 'a request header, lower case' })
+
 const Breaker = Type.Object(
   {
     enabled: Type.Boolean({ default: true }),
@@ -138,7 +141,7 @@ const Traffic = Type.Object(
     unit: Type.Object(
       {
         header: Type.String({
-          pattern: '^[a-z0-9-]{1,64}$',
+          pattern: HEADER_NAME,
           default: 'x-unit-id',
           description: 'request header that holds the unit id, lower case',
         }),
@@ -212,6 +215,34 @@ const Traffic = Type.Object(
   { ...closed, default: {} },
 )
 
+const AttributeType = Type.Union([Type.Literal('string'), Type.Literal('number'), Type.Literal('boolean'), Type.Literal('semver')], {
+  description: 'how it is compared; string if not given',
+})
+export type AttributeType = Static<typeof AttributeType>
+
+export const AttributeName = Type.String({
+  pattern: '^[a-zA-Z][a-zA-Z0-9_]{0,63}$',
+  description: 'letters, digits and underscores',
+})
+
+/** Where a request says something of itself that experiments may ask for. */
+const Attribute = Type.Union(
+  [
+    JsonPointer,
+    Type.Object({ header: HeaderName, type: Type.Optional(AttributeType) }, closed),
+    Type.Object({ pointer: JsonPointer, type: Type.Optional(AttributeType) }, closed),
+  ],
+  {
+    description:
+      'a JSON pointer into the body, { "pointer", "type" } or { "header", "type" }; the body is parsed only when an experiment asks for one of it',
+  },
+)
+export type Attribute = Static<typeof Attribute>
+
+/** What stages see as `ctx.params`, or a part of it. */
+export const Params = Type.Record(Type.String(), Type.Unknown())
+export type Params = Static<typeof Params>
+
 export const SceneDefinition = Type.Object(
   {
     id: SceneId,
@@ -219,6 +250,13 @@ export const SceneDefinition = Type.Object(
     group: Type.Array(StageDefinition, { minItems: 1, maxItems: 32, description: 'the stages, in order' }),
     traffic: Traffic,
     params: Type.Record(Type.String(), Type.Unknown(), { default: {}, description: 'what stages see as ctx.params' }),
+    attributes: Type.Optional(
+      Type.Record(AttributeName, Attribute, {
+        additionalProperties: false,
+        maxProperties: 64,
+        description: 'what experiments may be targeted on',
+      }),
+    ),
     access: Type.Union([Type.Literal('public'), Type.Literal('token')], {
       default: 'public',
       description: 'token: callers need a token with the right "call"',

@@ -1,0 +1,88 @@
+/**
+ * How an id becomes a bucket: murmur3-32 over its UTF-8 bytes, seeded with the hash of a salt, modulo 10,000. Whoever has the salt can do the
+ * same anywhere: `murmur3(id, seed = murmur3(salt, 0)) % 10000`.
+ */
+import { limits } from '../kernel/limits.ts'
+
+/** Buckets of every space: of a scene's segments, of an experiment, of a layer, of a cutover. A bucket is a hundredth of a percent. */
+export const BUCKETS = 10_000
+
+const encoder = new TextEncoder()
+
+/**
+ * An id made ready to be hashed under many seeds. murmur3 mixes each word of its input before the seed has any part in it: that half is done
+ * once an id here, and not once a rule. (On the dozen hashes of one decision it is three times as fast as the npm package, which the tests
+ * hold it to.) One object serves one id after the other, and allocates nothing for ids within the limit of a unit id.
+ */
+export class HashedId {
+  #bytes = new Uint8Array(limits.unitIdBytesMax + 4)
+  /** Of the same memory: a word is mixed in its place. */
+  #words = new DataView(this.#bytes.buffer)
+  #length = 0
+  /** Where the last, incomplete word begins, which may be an empty one, and what it came to. */
+  #end = 0
+  #rest = 0
+
+  /** Takes the place of the id before. */
+  set(id: string): void {
+    const length = this.#encode(id)
+    const words = this.#words
+    words.setInt32(length, 0)
+    const end = length & ~3
+    for (let at = 0; at < end; at += 4) words.setInt32(at, mix(words.getInt32(at, true)), true)
+    this.#length = length
+    this.#end = end
+    this.#rest = mix(words.getInt32(end, true))
+  }
+
+  /** @returns an unsigned 32-bit integer. */
+  hash(seed: number): number {
+    const words = this.#words
+    let h = seed
+    for (let at = 0; at < this.#end; at += 4) {
+      h ^= words.getInt32(at, true)
+      h = (h << 13) | (h >>> 19)
+      h = (Math.imul(h, 5) + 0xe6546b64) | 0
+    }
+    h ^= this.#rest ^ this.#length
+    h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
+    h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35)
+    return (h ^ (h >>> 16)) >>> 0
+  }
+
+  /** @returns 0 to 9999. */
+  bucket(seed: number): number {
+    return this.hash(seed) % BUCKETS
+  }
+
+  /** Writes the UTF-8 of `id` into the buffer; @returns how many bytes that is. */
+  #encode(id: string): number {
+    // A UTF-16 code unit is at most three bytes of UTF-8.
+    if (id.length * 3 > limits.unitIdBytesMax) this.#grow(id.length * 3 + 4)
+    const bytes = this.#bytes
+    for (let i = 0; i < id.length; i++) {
+      const unit = id.charCodeAt(i)
+      if (unit > 127) return encoder.encodeInto(id, bytes).written
+      bytes[i] = unit
+    }
+    return id.length
+  }
+
+  #grow(size: number): void {
+    if (this.#bytes.length >= size) return
+    this.#bytes = new Uint8Array(size)
+    this.#words = new DataView(this.#bytes.buffer)
+  }
+}
+
+function mix(word: number): number {
+  const k = Math.imul(word, 0xcc9e2d51)
+  return Math.imul((k << 15) | (k >>> 17), 0x1b873593)
+}
+
+/** The hash of a salt, which makes the buckets of each salt independent of those of every other. */
+export function seedOf(salt: string): number {
+  const id = new HashedId()
+  id.set(salt)
+  return id.hash(0)
+}

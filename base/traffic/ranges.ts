@@ -1,0 +1,94 @@
+/** Half-open ranges of buckets, as integers from 0 to 10,000, and what is done with lists of them. */
+import { BUCKETS } from './hash.ts'
+
+/** `[from, to)`. */
+export type Range = readonly [from: number, to: number]
+
+export const WHOLE: Range = [0, BUCKETS]
+
+export function sizeOf(ranges: readonly Range[]): number {
+  return ranges.reduce((size, [from, to]) => size + to - from, 0)
+}
+
+/** The first `count` buckets of the ranges, taken in the order in which they are listed; all when there are fewer. */
+export function takeFirst(ranges: readonly Range[], count: number): Range[] {
+  const taken: Range[] = []
+  let left = count
+  for (const [from, to] of ranges) {
+    if (left <= 0) break
+    taken.push([from, Math.min(to, from + left)])
+    left -= to - from
+  }
+  return taken
+}
+
+/** What is left of the ranges without the buckets of `others`; the order stays. */
+export function without(ranges: readonly Range[], others: readonly Range[]): Range[] {
+  let left = [...ranges]
+  for (const [from, to] of others) {
+    const pieces = left.flatMap(([a, b]): Range[] => [
+      [a, Math.min(b, from)],
+      [Math.max(a, to), b],
+    ])
+    left = pieces.filter(([a, b]) => a < b)
+  }
+  return left
+}
+
+/** The buckets of `ranges` that are in `others` too. */
+export function common(ranges: readonly Range[], others: readonly Range[]): Range[] {
+  const pieces = ranges.flatMap(([a, b]) => others.map(([from, to]): Range => [Math.max(a, from), Math.min(b, to)]))
+  return pieces.filter(([from, to]) => from < to)
+}
+
+/** The same buckets in the same order, with neighbours that follow each other as one. */
+export function joined(ranges: readonly Range[]): Range[] {
+  const result: Range[] = []
+  for (const [from, to] of ranges) {
+    const last = result.at(-1)
+    if (last?.[1] === from) result[result.length - 1] = [last[0], to]
+    else if (from < to) result.push([from, to])
+  }
+  return result
+}
+
+/** `0–2500, 5000–7500`, as people read it; the second bound is not included. */
+export function showRanges(ranges: readonly Range[]): string {
+  return ranges.length === 0 ? 'none' : ranges.map(([from, to]) => `${from}–${to}`).join(', ')
+}
+
+/** `12.5%` of 1250. */
+export const showShare = (buckets: number): string => `${buckets / 100}%`
+
+/** Finds who owns a bucket, among owners whose ranges do not overlap. */
+export class RangeMap<T> {
+  readonly #starts: number[] = []
+  readonly #ends: number[] = []
+  readonly #owners: T[] = []
+
+  constructor(entries: Iterable<readonly [ranges: readonly Range[], owner: T]>) {
+    const sorted = [...entries].flatMap(([ranges, owner]) => ranges.map(([from, to]) => ({ from, to, owner })))
+    for (const { from, to, owner } of sorted.filter(({ from, to }) => from < to).sort((a, b) => a.from - b.from)) {
+      this.#starts.push(from)
+      this.#ends.push(to)
+      this.#owners.push(owner)
+    }
+  }
+
+  /** Every owner that has a bucket, once. */
+  owners(): Set<T> {
+    return new Set(this.#owners)
+  }
+
+  find(bucket: number): T | undefined {
+    const starts = this.#starts
+    let low = 0
+    let high = starts.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((starts[middle] ?? 0) <= bucket) low = middle + 1
+      else high = middle
+    }
+    return low > 0 && bucket < (this.#ends[low - 1] ?? 0) ? this.#owners[low - 1] : undefined
+  }
+}
