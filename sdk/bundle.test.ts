@@ -6,7 +6,9 @@ import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import vm from 'node:vm'
 import { originalPositionFor, TraceMap } from '@jridgewell/trace-mapping'
-import { type Bundle, bundleModule } from './bundle.ts'
+import { Value } from 'typebox/value'
+import { ModuleManifest } from '../base/traffic/schema.ts'
+import { type Bundle, bundleModule, openBundler } from './bundle.ts'
 import { type SdkCode, SdkError } from './errors.ts'
 
 type Files = Readonly<Record<string, string>>
@@ -294,4 +296,68 @@ test('a bundle over the limit is refused with its largest files', async t => {
     'BUNDLE_TOO_LARGE',
   )
   assert.match(error.details ?? '', /big\.txt/)
+})
+
+test('one bundler gives what is in the folder each time it is asked, after errors and other stages too', async t => {
+  const folder = await moduleFolder(t, {
+    'index.ts': `import { k } from './k.ts'\nexport const rank = () => k`,
+    'k.ts': 'export const k = 1',
+  })
+  const bundler = openBundler(folder)
+  t.after(() => bundler.close())
+  const save = (path: string, text: string) => writeFile(join(folder, path), text)
+  const ask = async (stage = 'rank') => run(await bundler.bundle())[stage]?.()
+  assert.equal(await ask(), 1)
+  await save('k.ts', 'export const k = 2')
+  assert.equal(await ask(), 2)
+  await save('k.ts', 'export const k = ]')
+  await assert.rejects(bundler.bundle(), { code: 'COMPILE_FAILED' })
+  await save('k.ts', 'export const k = 3; export const recall = () => 4')
+  assert.equal(await ask(), 3)
+  await save('index.ts', `export { recall } from './k.ts'`)
+  await save('package.json', packageJson.replace('"rank"', '"recall"'))
+  assert.equal(await ask('recall'), 4)
+  assert.deepEqual((await bundler.bundle()).digest, (await bundleModule(folder)).digest)
+})
+
+test('a bundle tells what it is made of, packages as a whole, the largest first', async t => {
+  const { parts, bytes } = await bundle(t, {
+    'index.ts': `import './node_modules/big/a.js'; import './node_modules/big/b.js'; import s from './small.txt'; export const rank = () => s`,
+    'small.txt': 'x'.repeat(1000),
+    'node_modules/big/a.js': `globalThis.a = "${'a'.repeat(2000)}"`,
+    'node_modules/big/b.js': `globalThis.b = "${'b'.repeat(2000)}"`,
+  })
+  assert.deepEqual(
+    parts.slice(0, 2).map(({ name }) => name),
+    ['big', 'small.txt'],
+  )
+  const total = parts.reduce((sum, part) => sum + part.bytes, 0)
+  assert(total > 5000 && total <= bytes, `${total} of ${bytes}`)
+})
+
+test('a bundle takes exactly the manifests that the base takes', async t => {
+  const entry = { 'index.ts': 'export const rank = 1; export const b = 2' }
+  const good = { name: 'ranker', version: '1.2.3', berth: { stages: ['rank'] } }
+  const long = 'x'.repeat(1001)
+  for (const wrong of [
+    { name: 'Ranker' },
+    { name: 'r'.repeat(65) },
+    { version: '1.2' },
+    { version: 'v1.2.3' },
+    { description: long },
+    { berth: { stages: [] } },
+    { berth: { stages: ['rank', 'rank'] } },
+    { berth: { stages: ['rank-it'] } },
+    { berth: { stages: ['rank'], services: ['Features'] } },
+  ]) {
+    const { berth, ...rest } = { ...good, ...wrong }
+    const digest = '0'.repeat(64)
+    assert(!Value.Check(ModuleManifest, { ...rest, ...berth, bundle: digest }), JSON.stringify(wrong))
+    await refusal(t, { ...entry, 'package.json': JSON.stringify({ ...good, ...wrong }) }, 'PACKAGE_INVALID')
+  }
+  const { manifest } = await bundle(t, {
+    ...entry,
+    'package.json': JSON.stringify({ ...good, version: '1.2.3-dev.4+b', description: 'd' }),
+  })
+  assert(Value.Check(ModuleManifest, { ...manifest, bundle: '0'.repeat(64) }))
 })

@@ -5,20 +5,26 @@
  * lists. It carries everything it needs: npm dependencies, JSON and text are inlined, nothing is left to import.
  */
 import { createHash } from 'node:crypto'
-import { readFile, realpath, stat } from 'node:fs/promises'
+import { realpath } from 'node:fs/promises'
 import { isBuiltin } from 'node:module'
 import { join, normalize, relative, resolve } from 'node:path'
-import { type BuildFailure, type BuildOptions, build, formatMessages, type Loader, type Message, type Metafile } from 'esbuild'
-import semver from 'semver'
-import Type, { type TSchema } from 'typebox'
-import { Value } from 'typebox/value'
-import { messageOf } from '../base/kernel/errors.ts'
+import {
+  type BuildContext,
+  type BuildFailure,
+  type BuildOptions,
+  type BuildResult,
+  build,
+  context,
+  formatMessages,
+  type Loader,
+  type Message,
+  type Metafile,
+} from 'esbuild'
 import { limits } from '../base/kernel/limits.ts'
-import { ModuleManifest, ModuleName, SemVer } from '../base/traffic/schema.ts'
 import { type SdkCode, SdkError } from './errors.ts'
+import { type BundleManifest, type Package, type Place, readPackage } from './manifest.ts'
 
-/** What package.json says about a module; `bundle` and `sourceMap` join it when it is published. */
-export type BundleManifest = Omit<ModuleManifest, 'bundle' | 'sourceMap'>
+export type { BundleManifest } from './manifest.ts'
 
 export interface Bundle {
   readonly manifest: BundleManifest
@@ -34,6 +40,8 @@ export interface Bundle {
   readonly sourceMapDigest: string
   /** Every file the bundle is made of, relative to the folder, sorted; package.json included. */
   readonly inputs: readonly string[]
+  /** What takes how many bytes of the code, the most first: files of the module, and npm packages as a whole. */
+  readonly parts: readonly BundlePart[]
   /** What esbuild finds suspicious, each with its code frame. */
   readonly warnings: readonly string[]
 }
@@ -43,17 +51,59 @@ export interface BundleOptions {
   readonly color?: boolean
 }
 
-/**
- * Bundles the module in `folder`.
- * @throws SdkError `PACKAGE_INVALID`, `ENTRY_NOT_FOUND`, `BUILTIN_IMPORTED`, `MODULE_LOAD_AWAITS`, `IMPORT_DYNAMIC`, `COMPILE_FAILED`,
- * `MODULE_EXPORT_MISSING`, `MODULE_EXPORTS_NOTHING` or `BUNDLE_TOO_LARGE`; errors in code name file and line and carry the code frame.
- */
-export async function bundleModule(folder: string, { color = false }: BundleOptions = {}): Promise<Bundle> {
-  const place: Place = { folder: await realFolder(folder), shown: relative(process.cwd(), resolve(folder)) || '.', color }
-  const { manifest, entry } = await readPackage(place)
-  const { code, sourceMap, metafile, warnings } = await compile(place, manifest.stages, entry)
+export interface BundlePart {
+  readonly name: string
+  readonly bytes: number
+}
+
+export interface Bundler {
+  /**
+   * Bundles the module as it is in its folder now. Compiles again only what has changed since the last time.
+   * @throws SdkError `PACKAGE_INVALID`, `ENTRY_NOT_FOUND`, `BUILTIN_IMPORTED`, `MODULE_LOAD_AWAITS`, `IMPORT_DYNAMIC`, `COMPILE_FAILED`,
+   * `MODULE_EXPORT_MISSING`, `MODULE_EXPORTS_NOTHING` or `BUNDLE_TOO_LARGE`; errors in code name file and line and carry the code frame.
+   */
+  bundle(): Promise<Bundle>
+  /** Lets go of what is kept between two bundles. Idempotent. */
+  close(): Promise<void>
+}
+
+/** Bundles the module in `folder` as often as it is asked to; `bundle` is called again only when the one before has settled. */
+export function openBundler(folder: string, { color = false }: BundleOptions = {}): Bundler {
+  let compiler: Compiler | undefined
+  const close = async () => {
+    const closing = compiler
+    compiler = undefined
+    await closing?.context.dispose()
+  }
+  return {
+    bundle: async () => {
+      const place: Place = { folder: await realFolder(folder), shown: relative(process.cwd(), resolve(folder)) || '.', color }
+      const contents = await readPackage(place)
+      const key = JSON.stringify([place.folder, contents.manifest.stages, contents.entry])
+      if (compiler?.key !== key) {
+        await close()
+        compiler = { key, context: await openCompiler(place, contents) }
+      }
+      return makeBundle(place, contents, await compile(place, contents, compiler.context))
+    },
+    close,
+  }
+}
+
+/** Bundles the module in `folder` once. @throws as `Bundler.bundle` */
+export async function bundleModule(folder: string, options?: BundleOptions): Promise<Bundle> {
+  const bundler = openBundler(folder, options)
+  try {
+    return await bundler.bundle()
+  } finally {
+    await bundler.close()
+  }
+}
+
+async function makeBundle(place: Place, { manifest }: Package, { code, sourceMap, metafile, warnings }: Compiled): Promise<Bundle> {
   const bytes = Buffer.byteLength(code)
-  if (bytes > limits.bundleBytesMax) throw tooLarge(place, bytes, metafile)
+  const parts = partsOf(metafile)
+  if (bytes > limits.bundleBytesMax) throw tooLarge(place, bytes, parts)
   return {
     manifest,
     code,
@@ -62,116 +112,23 @@ export async function bundleModule(folder: string, { color = false }: BundleOpti
     sourceMap,
     sourceMapDigest: sha256(sourceMap),
     inputs: ['package.json', ...Object.keys(metafile.inputs).filter(isFile)].sort(),
+    parts,
     warnings: await frames(place, 'warning', warnings),
   }
+}
+
+function partsOf(metafile: Metafile): BundlePart[] {
+  const bytesOf = new Map<string, number>()
+  for (const [file, { bytesInOutput }] of Object.entries(metafile.outputs['bundle.js']?.inputs ?? {})) {
+    const name = dependencyOf(file) ?? file
+    bytesOf.set(name, (bytesOf.get(name) ?? 0) + bytesInOutput)
+  }
+  return [...bytesOf].map(([name, bytes]) => ({ name, bytes })).sort((a, b) => b.bytes - a.bytes)
 }
 
 /** Without symbolic links: esbuild resolves those, and its paths would leave the folder. */
 function realFolder(folder: string): Promise<string> {
   return realpath(folder).catch(() => resolve(folder))
-}
-
-interface Place {
-  /** Absolute. */
-  readonly folder: string
-  /** The folder as messages name it: relative to where the user is. */
-  readonly shown: string
-  readonly color: boolean
-}
-
-// package.json
-
-interface Field {
-  readonly path: string
-  readonly schema: TSchema
-  readonly must: string
-}
-
-const fields: readonly Field[] = [
-  { path: 'name', schema: ModuleName, must: 'be lower-case letters, digits and dashes, starting with a letter' },
-  { path: 'version', schema: Type.Refine(SemVer, version => semver.valid(version) !== null), must: 'be a semantic version such as 1.0.0' },
-  { path: 'description', schema: Type.Optional(ModuleManifest.properties.description), must: 'be text of at most 1000 characters' },
-  { path: 'berth.description', schema: Type.Optional(ModuleManifest.properties.description), must: 'be text of at most 1000 characters' },
-  { path: 'main', schema: Type.Optional(Type.String({ minLength: 1 })), must: 'be the path of the entry file, such as index.ts' },
-  { path: 'berth', schema: Type.Record(Type.String(), Type.Unknown()), must: 'be an object such as { "stages": ["rank"] }' },
-  { path: 'berth.stages', schema: ModuleManifest.properties.stages, must: 'list the exports that are stages, such as ["rank"]' },
-  {
-    path: 'berth.services',
-    schema: Type.Optional(ModuleManifest.properties.services),
-    must: 'list the base services that the module uses, such as ["features"]',
-  },
-]
-
-async function readPackage(place: Place): Promise<{ manifest: BundleManifest; entry: string }> {
-  const contents = (await readJson(place)) as PackageJson
-  for (const field of fields) checkField(place, contents, field)
-  const { name, version, main, berth } = contents
-  const unknown = Object.keys(berth).filter(key => !berthMembers.has(key))
-  if (unknown.length > 0)
-    throw invalid(place, `"berth" has unknown members: ${unknown.join(', ')}`, `"berth" may have: ${[...berthMembers].join(', ')}.`)
-  const description = berth.description ?? contents.description
-  return {
-    manifest: {
-      name,
-      version,
-      stages: berth.stages,
-      ...(description !== undefined && { description }),
-      ...(berth.services && { services: berth.services }),
-    },
-    entry: await findEntry(place, main),
-  }
-}
-
-interface PackageJson {
-  readonly name: string
-  readonly version: string
-  readonly description?: string
-  readonly main?: string
-  /** `description` here stands before that of the package. */
-  readonly berth: { readonly stages: string[]; readonly description?: string; readonly services?: string[] }
-}
-
-const berthMembers: ReadonlySet<string> = new Set(['stages', 'description', 'services'])
-
-async function readJson(place: Place): Promise<unknown> {
-  const text = await readFile(join(place.folder, 'package.json'), 'utf8').catch(error => {
-    throw invalid(
-      place,
-      `it cannot be read (${error.code})`,
-      'Name the folder of a module: one with a package.json that has a "berth" field.',
-    )
-  })
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    throw invalid(place, `it is not JSON: ${messageOf(error)}`, 'Mend the file.')
-  }
-}
-
-function checkField(place: Place, contents: unknown, { path, schema, must }: Field): void {
-  const value = path.split('.').reduce<unknown>((parent, key) => (isObject(parent) ? parent[key] : undefined), contents)
-  if (value === undefined && Type.IsOptional(schema)) return
-  if (Value.Check(schema, value)) return
-  const found = value === undefined ? 'is missing' : `is ${JSON.stringify(value)}`
-  throw invalid(place, `"${path}" ${found}`, `"${path}" must ${must}.`)
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function invalid(place: Place, why: string, hint: string): SdkError {
-  return new SdkError('PACKAGE_INVALID', `Cannot bundle "${place.shown}": ${join(place.shown, 'package.json')}: ${why}`, { hint })
-}
-
-async function findEntry(place: Place, main: string | undefined): Promise<string> {
-  const entry = main ?? 'index.ts'
-  const found = await stat(join(place.folder, entry)).catch(() => undefined)
-  if (found?.isFile()) return entry
-  const named = main === undefined ? '' : ', which "main" in package.json names'
-  throw new SdkError('ENTRY_NOT_FOUND', `Cannot bundle "${place.shown}": there is no file ${join(place.shown, entry)}${named}`, {
-    hint: 'Write the stages in index.ts, or name another entry file as "main" in package.json.',
-  })
 }
 
 // Compiling
@@ -220,8 +177,14 @@ interface Compiled {
   readonly warnings: readonly Message[]
 }
 
-async function compile(place: Place, stages: readonly string[], entry: string): Promise<Compiled> {
-  const result = await build({
+/** Remembers what it has parsed for as long as it is asked for the same stages of the same entry. */
+interface Compiler {
+  readonly key: string
+  readonly context: BuildContext
+}
+
+function openCompiler(place: Place, { manifest: { stages }, entry }: Package): Promise<BuildContext> {
+  return context({
     ...baseOptions(place),
     // Only declared stages are exported: a missing one fails here, and what else is exported, for tests say, can be shaken off.
     stdin: {
@@ -234,7 +197,11 @@ async function compile(place: Place, stages: readonly string[], entry: string): 
     // A `var` at the top would be shared by every module of a group, and its completion value is empty.
     banner: { js: '(()=>{"use strict";' },
     footer: { js: 'return stages})()' },
-  }).catch(async error => {
+  })
+}
+
+async function compile(place: Place, { manifest: { stages }, entry }: Package, compiler: BuildContext): Promise<Compiled> {
+  const result: BuildResult = await compiler.rebuild().catch(async error => {
     throw isBuildFailure(error) ? await explain(place, stages, entry, error.errors) : error
   })
   const metafile = result.metafile as Metafile
@@ -261,13 +228,12 @@ function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex')
 }
 
-function tooLarge(place: Place, bytes: number, metafile: Metafile): SdkError {
-  const inputs = Object.entries(metafile.outputs['bundle.js']?.inputs ?? {}).sort(([, a], [, b]) => b.bytesInOutput - a.bytesInOutput)
-  const largest = inputs.slice(0, 5).map(([file, { bytesInOutput }]) => `${bytesInOutput.toLocaleString('en')}  ${file}`)
+function tooLarge(place: Place, bytes: number, parts: readonly BundlePart[]): SdkError {
+  const largest = parts.slice(0, 5).map(part => `${part.bytes.toLocaleString('en')}  ${part.name}`)
   const sizes = `${bytes.toLocaleString('en')} bytes, and ${limits.bundleBytesMax.toLocaleString('en')} are allowed`
   return new SdkError('BUNDLE_TOO_LARGE', `Cannot bundle "${place.shown}": it has ${sizes}`, {
     hint: 'Leave out what the module does not need; move big tables out of the bundle.',
-    details: `The largest files in it:\n${largest.join('\n')}`,
+    details: `The largest parts of it:\n${largest.join('\n')}`,
   })
 }
 

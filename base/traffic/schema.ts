@@ -4,6 +4,7 @@
 import Type, { type Static } from 'typebox'
 import Value from 'typebox/value'
 import { limits } from '../kernel/limits.ts'
+import { manifestLimits, patterns } from './names.ts'
 
 const closed = { additionalProperties: false } as const
 
@@ -13,9 +14,9 @@ export const DEFAULT_MEMORY_MB = 128
 /** sha256 of the bytes, in lower-case hex. */
 export const Digest = Type.String({ pattern: '^[0-9a-f]{64}$', description: 'sha256 of the bytes, hex' })
 
-export const ModuleName = Type.String({ pattern: '^[a-z][a-z0-9-]{0,63}$', description: 'lower-case letters, digits and dashes' })
+export const ModuleName = Type.String({ pattern: patterns.module, description: 'lower-case letters, digits and dashes' })
 export const StageName = Type.String({
-  pattern: '^[a-z][A-Za-z0-9]{0,63}$',
+  pattern: patterns.stage,
   description: 'a JavaScript identifier: the name of the exported function',
 })
 export const SceneId = Type.String({
@@ -24,14 +25,17 @@ export const SceneId = Type.String({
 })
 export const VersionId = Type.String({ pattern: '^v[1-9][0-9]{0,8}$', description: 'v and a number, counted per scene' })
 export const ServiceName = Type.String({
-  pattern: '^[a-z][A-Za-z0-9]{0,63}$',
+  pattern: patterns.service,
   description: 'a JavaScript identifier: the member of ctx.services',
 })
-const ServiceNames = Type.Array(ServiceName, { maxItems: 32, uniqueItems: true, description: 'the base services that the module uses' })
-/** Full SemVer 2.0.0 including prerelease and build, without a leading v; `semver.valid` decides in the end. */
+const ServiceNames = Type.Array(ServiceName, {
+  maxItems: manifestLimits.services,
+  uniqueItems: true,
+  description: 'the base services that the module uses',
+})
 export const SemVer = Type.String({
-  pattern: '^\\d+\\.\\d+\\.\\d+([-+][0-9A-Za-z.+-]+)?$',
-  maxLength: 256,
+  pattern: patterns.version,
+  maxLength: manifestLimits.versionChars,
   description: 'a semantic version',
 })
 export const ModuleRef = Type.String({
@@ -43,8 +47,13 @@ export const ModuleManifest = Type.Object(
   {
     name: ModuleName,
     version: SemVer,
-    stages: Type.Array(StageName, { minItems: 1, maxItems: 32, uniqueItems: true, description: 'the exports that are stage functions' }),
-    description: Type.Optional(Type.String({ maxLength: 1000 })),
+    stages: Type.Array(StageName, {
+      minItems: 1,
+      maxItems: manifestLimits.stages,
+      uniqueItems: true,
+      description: 'the exports that are stage functions',
+    }),
+    description: Type.Optional(Type.String({ maxLength: manifestLimits.descriptionChars })),
     services: Type.Optional(ServiceNames),
     bundle: Digest,
     sourceMap: Type.Optional(Digest),
