@@ -26,11 +26,21 @@ const layers: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Started by path, by a person or by the test runner: nothing imports them. */
-const entries = [/\.test\.ts$/, /^base\/main\.ts$/, /^sdk\/(cli|author)\.ts$/, /^scripts\//, /^modules\/[^/]+\/index\.ts$/, /fixtures\//]
+const entries = [
+  /\.test\.ts$/,
+  /^base\/main\.ts$/,
+  /^sdk\/(cli|author|client\/index)\.ts$/,
+  /^scripts\//,
+  /^modules\/[^/]+\/index\.ts$/,
+  /fixtures\//,
+]
 
-const files = globSync(['base/**/*.ts', 'sdk/**/*.ts', 'modules/**/*.ts', 'scripts/**/*.ts', 'test/**/*.ts'], { cwd: root }).map(file =>
-  file.replaceAll('\\', '/'),
-)
+const folders = ['base', 'sdk', 'modules', 'scripts', 'test']
+const files = globSync(
+  folders.map(folder => `${folder}/**/*.ts`),
+  // What was built from them.
+  { cwd: root, exclude: ['**/dist/**'] },
+).map(file => file.replaceAll('\\', '/'))
 const imports = new Map(files.map(file => [file, importsOf(file)]))
 
 /** Project files that `file` imports, types included. */
