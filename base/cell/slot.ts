@@ -196,10 +196,13 @@ export class Slot {
       return
     }
     this.#queue.push(pending)
-    this.#pump()
+    // Not at once: what else arrives in this turn of the event loop goes in with it. Waking the isolate's thread costs as much as five requests' text.
+    if (this.#queue.length === 1) setImmediate(this.#pumpLater)
   }
 
   // ── turns ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  readonly #pumpLater = (): void => this.#pump()
 
   /** Sends what waits, as much as fits in a turn. A second turn is sent while the first runs, so that the isolate need not wait for us. */
   #pump(): void {
