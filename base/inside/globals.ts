@@ -310,5 +310,8 @@ export function installGlobals(bridge: GlobalsBridge, limits: GlobalsLimits, har
   return { fireTimer, mendRegExp: hardened.mendRegExp }
 }
 
-/** A script whose value is a function `(bridge: GlobalsBridge, limits: GlobalsLimits) => Globals`. */
-export const globalsText = `'use strict';((bridge, limits) => (${installGlobals})(bridge, limits, (${harden})()))`
+/** An expression whose value is a function `(bridge: GlobalsBridge, limits: GlobalsLimits) => Globals`; strict mode is the script's to say. */
+export const globalsExpression = `((bridge, limits) => (${installGlobals})(bridge, limits, (${harden})()))`
+
+/** The same as a script of its own. */
+export const globalsText = `'use strict';${globalsExpression}`
