@@ -187,7 +187,7 @@ export class Permit {
    * Past the breaker of the version. A pinned request is let through and counts for nothing: whoever pins looks into a version, often because it fails.
    * @throws BREAKER_OPEN
    */
-  pass({ plan, because }: Decision): void {
+  pass({ plan, because }: Pick<Decision, 'plan' | 'because'>): void {
     const rules = this.#scene.limits.breaker
     if (rules === undefined || because === 'pin') return
     this.#version = plan.version

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
+import { plainAnswer } from '../../test/support/answers.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { createSceneServer, type SceneHandlers } from './http.ts'
 import { ModuleError } from './module-error.ts'
@@ -42,7 +43,7 @@ test('a failure that JSON cannot hold is told as a defect', async t => {
 })
 
 test('an answer that is no text is told as a defect', async t => {
-  assert.deepEqual(await ask(t, async () => ({ json: JSON.parse('5'), version: 'v1', because: 'baseline', degraded: undefined })), internal)
+  assert.deepEqual(await ask(t, async () => plainAnswer(JSON.parse('5'))), internal)
 })
 
 test('a stack is cut off before it is taken apart, however long a module made it', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
+import { plainAnswer } from '../../test/support/answers.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { createSceneServer, type SceneHandlers } from './http.ts'
 
@@ -11,7 +12,7 @@ const LIMIT = 1024
 async function open(t: TestContext, handlers: Partial<SceneHandlers> = {}): Promise<{ socket: Socket; received(): string }> {
   const server = createSceneServer(LIMIT, {
     checkCell: () => undefined,
-    serve: async () => ({ json: '1', version: 'v1', because: 'baseline', degraded: undefined }),
+    serve: async () => plainAnswer('1'),
     explain: async () => ({}),
     count: () => undefined,
     checkReady: () => undefined,

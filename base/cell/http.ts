@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { BerthError, toBerthError, toProblem } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
+import type { SlotPlan } from '../traffic/table.ts'
 import { answerClientError } from '../wire/client-error.ts'
 import { isRequestId } from '../wire/headers.ts'
 import type { Answer, Progress, SceneRequest } from './serve.ts'
@@ -13,8 +14,8 @@ export interface SceneHandlers {
    * @throws SCENE_OVERLOADED when the cell has too much to do
    */
   checkCell(scene: string): void
-  /** Answers a scene request. Rejects with a BerthError. */
-  serve(request: SceneRequest, progress: Progress): Promise<Answer>
+  /** Answers a scene request whose body was whole at `arrivedAt`, by `performance.now()`. Rejects with a BerthError. */
+  serve(request: SceneRequest, arrivedAt: number, progress: Progress): Promise<Answer>
   /** Members for the problem document and the log line of a failure, such as a mapped stack for those who may see it. */
   explain(error: BerthError, request: SceneRequest, progress: Progress): Promise<Readonly<Record<string, unknown>>>
   /** Called once for each scene request with its outcome: `OK` or an error code. */
@@ -147,12 +148,12 @@ function onScene(
       return
     }
     request.body = body
-    const answered = handlers.serve(request, progress).then(answer => {
+    const succeed = (answer: Answer): void => {
       const ms = performance.now() - arrivedAt
       answerScene(res, request.requestId, answer, ms)
       handlers.count(progress, 'OK', ms / 1000)
-    })
-    answered.catch(fail)
+    }
+    handlers.serve(request, arrivedAt, progress).then(succeed).catch(fail)
   })
 }
 
@@ -248,24 +249,49 @@ function requestIds(): () => string {
 }
 
 function answerScene(res: ServerResponse, id: string, answer: Answer, ms: number): void {
-  const bytes = Buffer.byteLength(answer.json)
-  res.writeHead(200, [
+  const { json, degraded, decision } = answer
+  const bytes = Buffer.byteLength(json)
+  const headers = [
     'content-type',
     'application/json; charset=utf-8',
     'content-length',
     String(bytes),
     'x-scene-version',
-    answer.version,
+    decision.plan.version,
     'x-scene-because',
-    answer.because,
+    decision.because,
     'x-request-id',
     id,
     'server-timing',
-    `scene;dur=${ms.toFixed(3)}`,
-    ...(answer.degraded === undefined ? [] : ['x-scene-degraded', answer.degraded]),
-  ])
+    serverTiming(answer, ms),
+  ]
+  if (degraded !== undefined) headers.push('x-scene-degraded', degraded)
+  res.writeHead(200, headers)
   // Node sets aside three bytes a character for UTF-8, and beyond 16 KiB of that leaves its quick way out.
-  res.end(answer.json, bytes === answer.json.length ? 'latin1' : 'utf8')
+  res.end(json, bytes === json.length ? 'latin1' : 'utf8')
+}
+
+/** Milliseconds: to the decision, in the queue of the slot, in each stage, and from the last byte of the request to now. */
+function serverTiming({ decision, decideMs, queueMs, tookMs }: Answer, ms: number): string {
+  const stages = tookMs === undefined ? noTime(decision.plan) : stageTiming(decision.plan, tookMs.split(','))
+  return `decide;dur=${toMicros(decideMs)}, queue;dur=${toMicros(queueMs)}, ${stages}, scene;dur=${toMicros(ms)}`
+}
+
+/** To three places. */
+const toMicros = (ms: number): number => Math.round(ms * 1000) / 1000
+
+const stageTiming = ({ lock }: SlotPlan, tookMs: readonly string[]): string =>
+  lock.map(({ stage }, i) => `${stage};dur=${tookMs[i] ?? 0}`).join(', ')
+
+const noTimes = new WeakMap<SlotPlan, string>()
+
+/** What most answers say of their stages: less than a millisecond each. */
+function noTime(plan: SlotPlan): string {
+  const known = noTimes.get(plan)
+  if (known !== undefined) return known
+  const text = stageTiming(plan, [])
+  noTimes.set(plan, text)
+  return text
 }
 
 async function failScene(

@@ -109,7 +109,7 @@ class Cell {
     })
     this.#server = createSceneServer(options.bodyLimitBytes, {
       checkCell: scene => this.#admission.checkCell(this.#table.scenes.get(scene)?.limits.priority ?? limits.scenePriority),
-      serve: (request, progress) => serve(this.#table, this.#serving, request, progress),
+      serve: (request, arrivedAt, progress) => serve(this.#table, this.#serving, request, arrivedAt, progress),
       explain: (error, request, progress) => this.#explain(error, request, progress),
       count: (progress, code, seconds) => this.#count(progress, code, seconds),
       checkReady: () => this.#checkReady(),

@@ -194,7 +194,17 @@ test('a request that runs alone has nothing beside it, and is not given a third 
   })
   const adopt = (body: string, alone: boolean) =>
     new Promise<string>((resolve, reject) =>
-      slot.adopt({ call: call(body), resolve: answer => resolve(answer.json), reject, no: 0, done: false, calledOut: false, alone }),
+      slot.adopt({
+        call: call(body),
+        resolve: answer => resolve(answer.json),
+        reject,
+        no: 0,
+        calledAt: 0,
+        sentAt: 0,
+        done: false,
+        calledOut: false,
+        alone,
+      }),
     )
   const answers = await Promise.all([adopt('1', false), adopt('2', true), adopt('3', true), adopt('4', false), adopt('5', false)])
   assert.deepEqual(answers, ['1', '1', '1', '2', '1'])
@@ -350,6 +360,13 @@ test('memory that runs out between turns is answered MODULE_KILLED', { timeout: 
   await assert.rejects(ask(call(1)), withCode('MODULE_KILLED', /memory limit of 32 MB/))
 })
 
+/** The answer of a slot, of which the stage `rank` had no part. */
+async function degradedAnswer(slot: Slot, body: unknown): Promise<string> {
+  const { json, degraded } = await slot.call(call(body))
+  assert.equal(degraded, 'rank')
+  return json
+}
+
 // ── stages ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A slot with one stage `rank` of several modules, `a`, `b` …, and settings. */
@@ -389,35 +406,35 @@ test('results of a parallel stage that are no lists cannot be joined', async t =
 test('a stage that fails is skipped if the scene says so: its input passes on, and the answer says it', async t => {
   for (const code of [fails, 'async () => { throw new Error("down") }', '() => undefined']) {
     const { slot, lines } = await makeStage(t, [code], { onFailure: 'skip' }, 'x => [1]')
-    assert.deepEqual(await slot.call(call([])), { json: '[1]', degraded: 'rank' })
+    assert.deepEqual(await degradedAnswer(slot, []), '[1]')
     assert.match(lines[0]?.message ?? '', /^Stage "rank" failed \(skip\): /)
   }
 })
 
 test('of a parallel stage only the modules that failed are left out', async t => {
   const { slot } = await makeStage(t, [fails, 'x => [2]'], { parallel: true, onFailure: 'skip' })
-  assert.deepEqual(await slot.call(call([])), { json: '[2]', degraded: 'rank' })
+  assert.deepEqual(await degradedAnswer(slot, []), '[2]')
 })
 
 test('a first stage that is skipped yields an empty list', async t => {
   const { slot } = await makeSlot(t, { rank: '' }, { readBundle: () => Promise.resolve(`(() => ({ rank: ${fails} }))()`) }, 64, [
     { stage: 'rank', modules: [extra], onFailure: 'skip' },
   ])
-  assert.deepEqual(await slot.call(call({})), { json: '[]', degraded: 'rank' })
+  assert.deepEqual(await degradedAnswer(slot, {}), '[]')
 })
 
 test('a fallback stands in: a value, or a module on the same input', async t => {
   const byValue = await makeStage(t, [fails], { onFailure: 'fallback', fallback: { value: { items: [] } } })
-  assert.deepEqual(await byValue.slot.call(call([])), { json: '{"items":[]}', degraded: 'rank' })
+  assert.deepEqual(await degradedAnswer(byValue.slot, []), '{"items":[]}')
   const byModule = await makeStage(t, [fails], { onFailure: 'fallback', fallback: { module: extra } })
-  assert.deepEqual(await byModule.slot.call(call([7])), { json: '["extra",[7]]', degraded: 'rank' })
+  assert.deepEqual(await degradedAnswer(byModule.slot, [7]), '["extra",[7]]')
 })
 
 test('a stage past its own deadline counts as failed, long before the request is', async t => {
   const { slot } = await makeStage(t, [late], { onFailure: 'skip', deadlineMs: 20 })
-  assert.deepEqual(await slot.call(call([1])), { json: '[1]', degraded: 'rank' })
+  assert.deepEqual(await degradedAnswer(slot, [1]), '[1]')
   const parallel = await makeStage(t, [late, 'x => [2]'], { parallel: true, onFailure: 'skip', deadlineMs: 20 })
-  assert.deepEqual(await parallel.slot.call(call([1])), { json: '[2]', degraded: 'rank' })
+  assert.deepEqual(await degradedAnswer(parallel.slot, [1]), '[2]')
   const strict = await makeStage(t, [late], { deadlineMs: 20 })
   await assert.rejects(strict.ask(call([1])), withCode('DEADLINE_EXCEEDED', /no result after 20 ms/))
 })

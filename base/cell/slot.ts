@@ -6,6 +6,7 @@ import { AnswerKind, CALL_STRIDE, CURSOR, type LogLine } from '../inside/protoco
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
+import type { Trace } from '../wire/headers.ts'
 import { type Blank, type Remotes, type SpecialiseParts, specialise } from './isolate.ts'
 import { parseFailure } from './module-error.ts'
 
@@ -23,12 +24,18 @@ export interface SlotCall {
   readonly params: string
   /** Ids of the scenes under way in this chain of `ctx.call`, this one included, outermost first. */
   readonly chain: readonly string[]
+  /** The trace of the caller, for what is asked of others on its behalf. */
+  readonly trace?: Trace | undefined
 }
 
 export interface SlotAnswer {
   readonly json: string
   /** Names of the stages that had no part in it, with commas between them. */
-  readonly degraded?: string
+  readonly degraded: string | undefined
+  /** Whole milliseconds each stage took, with commas between them; undefined when all took less than one. */
+  readonly tookMs: string | undefined
+  /** Milliseconds from the call until it was sent into the isolate. */
+  readonly queueMs: number
 }
 
 /** A request on its way through a slot, and through a second one when the first dies under it without its fault. */
@@ -38,6 +45,9 @@ export interface Pending {
   readonly reject: (error: BerthError) => void
   /** In the slot it is in now; 0 while it waits for a turn. */
   no: number
+  /** When it was asked for, and since when it is in a turn; `performance.now()`. */
+  readonly calledAt: number
+  sentAt: number
   /** Answered, or given up. */
   done: boolean
   /** It has had an effect outside the slot, so it must not run again. */
@@ -185,7 +195,10 @@ export class Slot {
   call(call: SlotCall): Promise<SlotAnswer> {
     this.#lastCallAt = performance.now()
     if (this.pending >= limits.slotPendingMax) return Promise.reject(this.#overloaded())
-    return new Promise((resolve, reject) => this.adopt({ call, resolve, reject, no: 0, done: false, calledOut: false, alone: false }))
+    const calledAt = this.#lastCallAt
+    return new Promise((resolve, reject) =>
+      this.adopt({ call, resolve, reject, no: 0, calledAt, sentAt: calledAt, done: false, calledOut: false, alone: false }),
+    )
   }
 
   /** Takes over a request that another slot died under. */
@@ -227,14 +240,16 @@ export class Slot {
 
   /** False when the isolate turned out to be gone; then the turn has been seen to. */
   #send(turn: Pending[]): boolean {
-    const wallMinusMonotonic = Date.now() - performance.now()
+    const sentAt = performance.now()
+    const wallMinusMonotonic = Date.now() - sentAt
     const values: (string | number)[] = []
     for (const pending of turn) {
       const { requestId, body, unit = '', deadlineAt, params } = pending.call
       pending.no = ++this.#lastNo
+      pending.sentAt = sentAt
       values.push(pending.no, requestId, body, unit, deadlineAt + wallMinusMonotonic, params)
     }
-    if (this.#turns.length === 0) this.#turnSince = performance.now()
+    if (this.#turns.length === 0) this.#turnSince = sentAt
     this.#turns.push(turn)
     if (!this.#alive()) return false
     this.#begin()
@@ -295,8 +310,9 @@ export class Slot {
     this.#settled++
     if (pending.done) return
     pending.done = true
-    if (kind === AnswerKind.ok) pending.resolve({ json: text })
-    else if (kind === AnswerKind.degraded) pending.resolve(splitDegraded(text))
+    const queueMs = pending.sentAt - pending.calledAt
+    if (kind === AnswerKind.ok) pending.resolve({ json: text, degraded: undefined, tookMs: undefined, queueMs })
+    else if (kind === AnswerKind.noted) pending.resolve(splitNotes(text, queueMs))
     else pending.reject(parseFailure(text))
   }
 
@@ -548,7 +564,8 @@ export class Slot {
   }
 }
 
-function splitDegraded(text: string): SlotAnswer {
+function splitNotes(text: string, queueMs: number): SlotAnswer {
   const at = text.indexOf('\n')
-  return { json: text.slice(at + 1), degraded: text.slice(0, at) }
+  const [degraded, tookMs] = text.slice(0, at).split(' ')
+  return { json: text.slice(at + 1), degraded: degraded || undefined, tookMs: tookMs || undefined, queueMs }
 }

@@ -22,10 +22,11 @@ export interface InsideLimits {
 export type Post = (kind: 'answers' | 'log' | 'calls' | 'timer' | 'broken', ...values: (string | number)[]) => void
 
 /**
- * `text` is the answer as JSON, the JSON of a `Failure`, empty while the request waits for something, or of an answer that some stages had no
- * part in their names with commas between them, a line feed, and the answer.
+ * `text` is the answer as JSON, the JSON of a `Failure`, empty while the request waits for something, or of an answer with something to say
+ * about it a line of notes, a line feed, and the answer. The notes are the names of the stages that had no part in it, with commas between
+ * them, a space, and when any stage took a millisecond or more what each took, whole milliseconds with commas between them.
  */
-export const AnswerKind = { ok: 0, failed: 1, waiting: 2, degraded: 3 } as const
+export const AnswerKind = { ok: 0, failed: 1, waiting: 2, noted: 3 } as const
 
 /** Values of one request in a `turn`: its number, id, body, unit (empty: none), deadline, params. */
 export const TURN_STRIDE = 6

@@ -26,6 +26,8 @@ export function install(
     lines: LogLine[] | undefined
     /** Names of the stages that had no part in the answer, or less than all. */
     degraded: string[] | undefined
+    /** Milliseconds that each stage took, once one took any. */
+    tookMs: number[] | undefined
     calls: number
   }
 
@@ -65,7 +67,7 @@ export function install(
   const cursor = new Float64Array(cursorMemory)
   // Their values in `CURSOR` and `AnswerKind`: nothing from outside this function is there where it runs.
   const [started, running] = [0, 1]
-  const [ok, failed, waiting, degraded] = [0, 1, 2, 3]
+  const [ok, failed, waiting, noted] = [0, 1, 2, 3]
   const stride = 6
   const callStride = 5
   const modules = new Map<string, Readonly<Record<string, unknown>>>()
@@ -389,6 +391,7 @@ export function install(
       done: false,
       lines: undefined,
       degraded: undefined,
+      tookMs: undefined,
       calls: 0,
     }
   }
@@ -423,20 +426,33 @@ export function install(
   /** Runs the stages from `index` on. Undefined when one went async: the rest follows when it settles. */
   function runStages(request: Request, ctx: Context, index: number, input: unknown): string | Failure | undefined {
     let value = input
+    let beganAt = now()
     for (let i = index; i < stages.length; i++) {
       value = runStage(request, ctx, stages[i] as Stage, value)
       if (value instanceof Promise) {
-        value.then(result => continueAfter(request, ctx, i, result))
+        value.then(result => continueAfter(request, ctx, i, beganAt, result))
         return undefined
       }
       if (value instanceof Fault) return value.failure
+      beganAt = markTime(request, i, beganAt)
     }
     return toJson(value)
   }
 
-  function continueAfter(request: Request, ctx: Context, index: number, result: unknown): void {
+  /** Returns when the stage ended, which is when the next one begins. */
+  function markTime(request: Request, index: number, beganAt: number): number {
+    const endedAt = now()
+    if (endedAt > beganAt) {
+      request.tookMs ??= stages.map(() => 0)
+      request.tookMs[index] = endedAt - beganAt
+    }
+    return endedAt
+  }
+
+  function continueAfter(request: Request, ctx: Context, index: number, beganAt: number, result: unknown): void {
     // Its caller has gone: do not spend the slot's time on the remaining stages.
     if (request.done) return
+    markTime(request, index, beganAt)
     const answer = result instanceof Fault ? result.failure : runStages(request, ctx, index + 1, result)
     if (answer !== undefined) settle(request, answer)
   }
@@ -544,8 +560,8 @@ export function install(
     request.done = true
     if (request.lines !== undefined) postLines(request.no, request.lines)
     if (typeof answer !== 'string') answers.push(request.no, failed, stringify(answer))
-    else if (request.degraded === undefined) answers.push(request.no, ok, answer)
-    else answers.push(request.no, degraded, `${request.degraded.join(',')}\n${answer}`)
+    else if (request.degraded === undefined && request.tookMs === undefined) answers.push(request.no, ok, answer)
+    else answers.push(request.no, noted, `${request.degraded?.join(',') ?? ''} ${request.tookMs?.join(',') ?? ''}\n${answer}`)
   }
 
   function abandon(no: number): void {

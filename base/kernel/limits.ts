@@ -10,8 +10,14 @@ const MB = 1024 * KB
 export const limits = {
   /** Bytes of a unit id in UTF-8. */
   unitIdBytesMax: 256,
+  /** Unit ids on the whitelist of a scene. */
+  whitelistUnitsMax: 100_000,
+  /** Characters of JSON of merged parameters that a cell keeps ready for a scene. */
+  paramsMemoryCharsMax: 4 * MB,
   /** Characters of a caller's `x-request-id`; a longer or stranger one is replaced. */
   requestIdCharsMax: 128,
+  /** The least that W3C Trace Context asks one to pass on. */
+  traceStateCharsMax: 512,
   /** Bytes of all request headers. */
   headerBytesMax: 16 * KB,
   /** Bytes of a scene's answer. */

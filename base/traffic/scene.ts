@@ -1,8 +1,11 @@
 /** The scene table, compiled for serving: every lookup of the request path is one map access. */
 import { limits } from '../kernel/limits.ts'
 import type { BreakerRules } from './admission.ts'
+import { pointerPath } from './pointer.ts'
+import { compileRouting, type Routing } from './routing.ts'
 import { breakerDefaults, type Right, type SceneDefinition } from './schema.ts'
-import { type SceneTable, type SlotPlan, slotPlan, type TokenEntry } from './table.ts'
+import type { SceneEntry, SceneTable, SlotPlan, TokenEntry } from './table.ts'
+import { type Attribute, compileAttributes } from './targeting.ts'
 
 export interface CompiledTable {
   readonly revision: number
@@ -13,6 +16,8 @@ export interface CompiledTable {
 
 export interface Scene {
   readonly id: string
+  /** The scene alone: where a chain of `ctx.call` begins. */
+  readonly chain: readonly string[]
   readonly definition: SceneDefinition
   readonly deadlineMs: number
   /** Milliseconds of CPU that a request may use in one go. */
@@ -21,10 +26,11 @@ export interface Scene {
   readonly unitHeader: string
   /** Unescaped members of the JSON pointer to the unit id; undefined when the scene has none. */
   readonly unitPath: readonly string[] | undefined
-  /** JSON of the parameters, as it crosses into the slot. */
-  readonly params: string
+  readonly routing: Routing
   readonly baseline: SlotPlan | undefined
   readonly versions: ReadonlyMap<string, SlotPlan>
+  /** By name. */
+  readonly attributes: ReadonlyMap<string, Attribute>
 }
 
 /** What the whole base lets in of a scene. */
@@ -46,20 +52,24 @@ export function compileTable(table: SceneTable): CompiledTable {
   }
 }
 
-function compileScene({ definition, versions, baseline }: SceneTable['scenes'][number]): Scene {
-  const plans = new Map(versions.map(version => [version.id, slotPlan(definition, version)]))
+function compileScene(entry: SceneEntry): Scene {
+  const { definition } = entry
+  const attributes = compileAttributes(definition)
+  const routing = compileRouting(entry, attributes)
   const { unit, deadlineMs, cpuMs } = definition.traffic
   return {
     id: definition.id,
+    chain: [definition.id],
     definition,
     deadlineMs,
     cpuMs: cpuMs ?? deadlineMs / 4,
     limits: compileLimits(definition.traffic),
     unitHeader: unit.header,
     unitPath: unit.pointer === undefined ? undefined : pointerPath(unit.pointer),
-    params: JSON.stringify(definition.params),
-    baseline: baseline === null ? undefined : plans.get(baseline),
-    versions: plans,
+    attributes,
+    routing,
+    baseline: routing.baseline?.plan,
+    versions: new Map(routing.routes.entries().map(([id, { plan }]) => [id, plan])),
   }
 }
 
@@ -71,24 +81,6 @@ function compileLimits({ maxConcurrency, rateLimit, spec, priority, breaker = br
     priority: priority ?? limits.scenePriority,
     breaker: breaker.enabled ? breaker : undefined,
   }
-}
-
-/** Members of an RFC 6901 pointer such as `/user/id`. */
-function pointerPath(pointer: string): string[] {
-  return pointer
-    .slice(1)
-    .split('/')
-    .map(member => member.replaceAll('~1', '/').replaceAll('~0', '~'))
-}
-
-/** The value at `path` in `value`, or undefined when there is none. */
-export function atPath(value: unknown, path: readonly string[]): unknown {
-  let found = value
-  for (const member of path) {
-    if (typeof found !== 'object' || found === null || !Object.hasOwn(found, member)) return undefined
-    found = (found as Readonly<Record<string, unknown>>)[member]
-  }
-  return found
 }
 
 /** Whether the holder may do what needs `right`; `admin` may do everything, `publish` may pin. */
