@@ -2,6 +2,7 @@
  * The scene table: everything a cell needs to serve, numbered by the store revision it was built from and never changed.
  * A cell holds one snapshot per request; a new table replaces the old one in a single assignment.
  */
+import type { SceneRules } from './rules.ts'
 import type { Lock, LockedModule, LockedStage, Right, SceneDefinition } from './schema.ts'
 
 export const TABLE_FORMAT = 1
@@ -18,7 +19,10 @@ export interface SceneEntry {
   readonly definition: SceneDefinition
   /** Id of the version that answers when no rule says otherwise; null until the first is made. */
   readonly baseline: string | null
+  /** Those that are online. */
   readonly versions: readonly VersionEntry[]
+  /** Checked by `checkRules`; absent while the baseline answers everyone. */
+  readonly rules?: SceneRules
 }
 
 export interface VersionEntry {

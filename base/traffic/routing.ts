@@ -1,0 +1,183 @@
+/** The rules of a scene, compiled: every question that `decide` asks is a map access, a hash and a search, or a test made ready. */
+import { limits } from '../kernel/limits.ts'
+import { seedOf } from './hash.ts'
+import { type MergedParams, ParamsMemory } from './params.ts'
+import { type Range, RangeMap } from './ranges.ts'
+import { type Cutover, type Experiment, inForce, type Layer, type SceneRules } from './rules.ts'
+import { type SceneEntry, type SlotPlan, slotPlan } from './table.ts'
+import { type Attribute, compileCondition, type Test } from './targeting.ts'
+
+/** A version that may answer, and the parameters it has before any layer. */
+export interface Route {
+  readonly plan: SlotPlan
+  readonly params: MergedParams<LayerArm>
+}
+
+/** An arm of a code experiment. */
+export interface CodeArm {
+  readonly experiment: string
+  readonly phase: number
+  readonly arm: string
+  readonly route: Route
+}
+
+/** An arm of a business experiment. */
+export interface LayerArm {
+  readonly layer: string
+  readonly experiment: string
+  readonly phase: number
+  readonly arm: string
+  readonly values: Readonly<Record<string, unknown>>
+}
+
+/** A running experiment. */
+export interface Enrolment<A> {
+  readonly experiment: string
+  /** Hashes the request id instead of the unit id. */
+  readonly byRequest: boolean
+  readonly salt: string
+  readonly seed: number
+  readonly segments: readonly Range[]
+  readonly tests: readonly Test[]
+  /** The versions whose requests may take part; undefined: all. */
+  readonly versions: ReadonlySet<string> | undefined
+  readonly arms: RangeMap<A>
+  /** Buckets in force by the name of the arm. */
+  readonly ranges: ReadonlyMap<string, readonly Range[]>
+}
+
+/** Running experiments that share a space of segments, so that a unit is in at most one of them. */
+export interface Diversion<A> {
+  /** Undefined for the code experiments of a scene. */
+  readonly layer: string | undefined
+  readonly salt: string
+  readonly seed: number
+  /** Whether a request without a unit id may be in one of them. */
+  readonly takesRequests: boolean
+  readonly owners: RangeMap<Enrolment<A>>
+}
+
+export interface CompiledCutover {
+  readonly route: Route
+  readonly share: number
+  readonly salt: string
+  readonly seed: number
+}
+
+/** What is undefined or empty is not asked. */
+export interface Routing {
+  readonly routes: ReadonlyMap<string, Route>
+  readonly baseline: Route | undefined
+  readonly loadtest: Route | undefined
+  readonly whitelist: ReadonlyMap<string, Route> | undefined
+  readonly experiments: Diversion<CodeArm> | undefined
+  readonly cutover: CompiledCutover | undefined
+  readonly layers: readonly Diversion<LayerArm>[]
+  /** Whether any rule hashes ids. */
+  readonly hashes: boolean
+}
+
+/** What the rules name must be online, as `checkRules` makes sure; what is not is left out, and the next rule decides. */
+export function compileRouting({ definition, versions, baseline, rules }: SceneEntry, attributes: Attributes): Routing {
+  const memory = new ParamsMemory<LayerArm>(limits.paramsMemoryCharsMax)
+  const routeOf = (version: SceneEntry['versions'][number]): Route => ({
+    plan: slotPlan(definition, version),
+    params: memory.root({ ...definition.params, ...rules?.versionParams?.[version.id] }),
+  })
+  const routes = new Map(versions.map(version => [version.id, routeOf(version)]))
+  const find = (version: string | null | undefined) => (version == null ? undefined : routes.get(version))
+  const experiments = rules && compileCode(rules, attributes, routes)
+  const cutover = compileCutover(rules?.cutover, routes)
+  const layers = (rules?.layers ?? []).flatMap(layer => compileLayer(layer, attributes) ?? [])
+  return {
+    routes,
+    baseline: find(baseline),
+    loadtest: find(rules?.loadtest),
+    whitelist: compileWhitelist(rules, routes),
+    experiments,
+    cutover,
+    layers,
+    hashes: experiments !== undefined || cutover !== undefined || layers.length > 0,
+  }
+}
+
+function compileWhitelist(rules: SceneRules | undefined, routes: Routing['routes']): Routing['whitelist'] {
+  const units = new Map<string, Route>()
+  for (const [version, ids] of Object.entries(rules?.whitelist ?? {})) {
+    const route = routes.get(version)
+    if (route !== undefined) for (const id of ids) units.set(id, route)
+  }
+  return units.size === 0 ? undefined : units
+}
+
+function compileCutover(cutover: Cutover | undefined, routes: Routing['routes']): CompiledCutover | undefined {
+  const route = cutover && routes.get(cutover.version)
+  return route && { route, share: cutover.share, salt: cutover.salt, seed: seedOf(cutover.salt) }
+}
+
+function compileCode(rules: SceneRules, attributes: Attributes, routes: Routing['routes']): Diversion<CodeArm> | undefined {
+  const running = rules.experiments.filter(isRunning).map(experiment => {
+    const { id, phase } = experiment
+    return enrolment(experiment, attributes, undefined, ({ name, version }): CodeArm | undefined => {
+      const route = routes.get(version)
+      return route && { experiment: id, phase, arm: name, route }
+    })
+  })
+  return diversion(undefined, rules.segmentSalt, running)
+}
+
+function compileLayer({ id: layer, state, salt, experiments }: Layer, attributes: Attributes): Diversion<LayerArm> | undefined {
+  if (state !== 'live') return undefined
+  const running = experiments.filter(isRunning).map(experiment => {
+    const { id, phase, versions } = experiment
+    const only = versions && new Set(versions)
+    return enrolment(experiment, attributes, only, ({ name, values }): LayerArm => ({ layer, experiment: id, phase, arm: name, values }))
+  })
+  return diversion(layer, salt, running)
+}
+
+type Attributes = ReadonlyMap<string, Attribute>
+
+const isRunning = ({ state }: Experiment): boolean => state === 'running'
+
+function enrolment<E extends Experiment, A>(
+  { id, unit, salt, segments, where, arms }: E,
+  attributes: Attributes,
+  versions: ReadonlySet<string> | undefined,
+  compileArm: (arm: E['arms'][number]) => A | undefined,
+): Enrolment<A> {
+  const compiled = arms.flatMap((arm: E['arms'][number]) => {
+    const made = compileArm(arm)
+    return made === undefined ? [] : [{ name: arm.name, ranges: inForce(arm), made }]
+  })
+  return {
+    experiment: id,
+    byRequest: unit === 'request',
+    salt,
+    seed: seedOf(salt),
+    segments,
+    tests: where.map(condition => compileTest(condition, attributes)),
+    versions,
+    arms: new RangeMap(compiled.map(({ ranges, made }) => [ranges, made])),
+    ranges: new Map(compiled.map(({ name, ranges }) => [name, ranges])),
+  }
+}
+
+/** A condition on an attribute that the scene no longer declares fits nobody. */
+function compileTest(condition: Experiment['where'][number], attributes: Attributes): Test {
+  const attribute = attributes.get(condition.attribute)
+  if (attribute !== undefined) return compileCondition(condition, attribute)
+  const missing: Attribute = { name: condition.attribute, type: 'string', header: undefined, path: [] }
+  return { condition, attribute: missing, holds: () => false }
+}
+
+function diversion<A>(layer: string | undefined, salt: string, running: readonly Enrolment<A>[]): Diversion<A> | undefined {
+  if (running.length === 0) return undefined
+  return {
+    layer,
+    salt,
+    seed: seedOf(salt),
+    takesRequests: running.some(({ byRequest }) => byRequest),
+    owners: new RangeMap(running.map(each => [each.segments, each])),
+  }
+}

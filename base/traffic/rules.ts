@@ -1,0 +1,190 @@
+/**
+ * The rules of a scene: which version answers whom, beyond the baseline. Data that is published on its own, apart from code and from the
+ * definition of the scene; `check-rules.ts` says what may be in it, `decide.ts` what follows from it.
+ */
+import Type, { type Static } from 'typebox'
+import { BUCKETS } from './hash.ts'
+import { type Range, takeFirst } from './ranges.ts'
+import { AttributeName, Params, VersionId } from './schema.ts'
+
+const closed = { additionalProperties: false } as const
+
+const identifier = '^[a-z0-9][a-z0-9._-]{0,63}$'
+export const ExperimentId = Type.String({ pattern: identifier, description: 'lower-case letters, digits, dots, dashes and underscores' })
+export const LayerId = Type.String({ pattern: identifier, description: 'lower-case letters, digits, dots, dashes and underscores' })
+export const ArmName = Type.String({ pattern: identifier, description: 'lower-case letters, digits, dots, dashes and underscores' })
+
+/** Whoever changes it reshuffles everyone who was decided by it, so it is made once and never changed. */
+const Salt = Type.String({
+  pattern: '^[A-Za-z0-9._:/-]{1,128}$',
+  description: 'what makes its buckets independent of all others; immutable',
+})
+
+const Bucket = Type.Integer({ minimum: 0, maximum: BUCKETS })
+const Ranges = Type.Array(Type.Tuple([Bucket, Bucket]), {
+  maxItems: 256,
+  description: 'half-open ranges of buckets, [from, to), within 0 to 10000',
+})
+const Share = Type.Integer({ minimum: 0, maximum: BUCKETS, description: 'buckets: hundredths of a percent' })
+
+const Scalar = Type.Union([Type.String({ maxLength: 256 }), Type.Number(), Type.Boolean()])
+
+/** What an attribute must be for a request to take part. An attribute that is missing or of another type fits no condition. */
+export const Condition = Type.Object(
+  {
+    attribute: AttributeName,
+    op: Type.Union(
+      [
+        Type.Literal('equals'),
+        Type.Literal('in'),
+        Type.Literal('lt'),
+        Type.Literal('lte'),
+        Type.Literal('gt'),
+        Type.Literal('gte'),
+        Type.Literal('range'),
+      ],
+      { description: 'in: one of a list; lt, lte, gt, gte: of numbers and semvers; range: of semvers, such as ">=8.2 <9"' },
+    ),
+    value: Type.Union([Scalar, Type.Array(Scalar, { minItems: 1, maxItems: 1000 })]),
+  },
+  closed,
+)
+export type Condition = Static<typeof Condition>
+
+const armSettings = {
+  name: ArmName,
+  reserve: Ranges,
+  share: Share,
+}
+
+const experimentSettings = {
+  id: ExperimentId,
+  description: Type.Optional(Type.String({ maxLength: 1000 })),
+  phase: Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'counts the times that its salt or its meaning changed' }),
+  salt: Salt,
+  unit: Type.Union([Type.Literal('unit'), Type.Literal('request')], { description: 'what is hashed: the unit id, or the request id' }),
+  state: Type.Union([Type.Literal('draft'), Type.Literal('running'), Type.Literal('stopped')]),
+  segments: Ranges,
+  where: Type.Array(Condition, { maxItems: 32, description: 'all must hold' }),
+}
+
+/**
+ * An arm has its `reserve`, the buckets kept for it, and its `share`, how many of those are in force: the first ones, in the order listed. So
+ * an arm that grows keeps whom it has, and one that shrinks lets go of the last it took.
+ */
+export const VersionArm = Type.Object({ ...armSettings, version: VersionId }, closed)
+export type VersionArm = Static<typeof VersionArm>
+
+export const ValuesArm = Type.Object({ ...armSettings, values: Params }, closed)
+export type ValuesArm = Static<typeof ValuesArm>
+
+/** Sends buckets of units to versions. Of the scene's 10,000 segments it owns some, so that a unit is in at most one. */
+export const CodeExperiment = Type.Object(
+  { ...experimentSettings, arms: Type.Array(VersionArm, { minItems: 1, maxItems: 32 }) },
+  { ...closed, description: 'buckets of units sent to versions' },
+)
+export type CodeExperiment = Static<typeof CodeExperiment>
+
+/** Gives buckets of units values for parameters of its layer. Of the layer's 10,000 segments it owns some. */
+export const BusinessExperiment = Type.Object(
+  {
+    ...experimentSettings,
+    arms: Type.Array(ValuesArm, { minItems: 1, maxItems: 32 }),
+    versions: Type.Optional(
+      Type.Array(VersionId, { minItems: 1, maxItems: 64, uniqueItems: true, description: 'only requests that these versions answer' }),
+    ),
+  },
+  { ...closed, description: 'buckets of units given parameters' },
+)
+export type BusinessExperiment = Static<typeof BusinessExperiment>
+
+export type Experiment = CodeExperiment | BusinessExperiment
+export type Arm = VersionArm | ValuesArm
+
+export const Layer = Type.Object(
+  {
+    id: LayerId,
+    state: Type.Union([Type.Literal('live'), Type.Literal('retired')], { description: 'two live layers may not own one key' }),
+    salt: Salt,
+    keys: Type.Array(Type.String({ minLength: 1, maxLength: 256 }), {
+      minItems: 1,
+      maxItems: 256,
+      uniqueItems: true,
+      description: 'the parameters that its experiments may set, by their top-level name',
+    }),
+    experiments: Type.Array(BusinessExperiment, { maxItems: 256 }),
+  },
+  closed,
+)
+export type Layer = Static<typeof Layer>
+
+export const Cutover = Type.Object(
+  { version: VersionId, share: Share, salt: Salt },
+  { ...closed, description: 'the version that takes over from the baseline, and how much of the traffic it has' },
+)
+export type Cutover = Static<typeof Cutover>
+
+/** Unit ids by the version that they are sent to. */
+export const Whitelist = Type.Record(VersionId, Type.Array(Type.String()), { additionalProperties: false })
+export type Whitelist = Static<typeof Whitelist>
+
+export const SceneRules = Type.Object(
+  {
+    previousBaseline: Type.Optional(VersionId),
+    loadtest: Type.Optional(VersionId),
+    whitelist: Type.Optional(Whitelist),
+    segmentSalt: Salt,
+    experiments: Type.Array(CodeExperiment, { maxItems: 256 }),
+    cutover: Type.Optional(Cutover),
+    layers: Type.Array(Layer, { maxItems: 64 }),
+    versionParams: Type.Optional(
+      Type.Record(VersionId, Params, {
+        additionalProperties: false,
+        description: "by version: over the scene's own, under those of layers",
+      }),
+    ),
+  },
+  closed,
+)
+export type SceneRules = Static<typeof SceneRules>
+
+/** What a version is for. It follows from the rules; every version without a part of its own is `dev`. */
+export type VersionKind = 'dev' | 'cutover' | 'baseline' | 'loadtest'
+
+export function kindOf(version: string, baseline: string | null, rules: SceneRules | undefined): VersionKind {
+  if (version === baseline) return 'baseline'
+  if (version === rules?.cutover?.version) return 'cutover'
+  return version === rules?.loadtest ? 'loadtest' : 'dev'
+}
+
+/** Rules that change nothing: the baseline answers everyone. `segmentSalt` is made once a scene. */
+export const noRules = (segmentSalt: string): SceneRules => ({ segmentSalt, experiments: [], layers: [] })
+
+/** The buckets of an arm that are in force. */
+export const inForce = ({ reserve, share }: Pick<Arm, 'reserve' | 'share'>): Range[] => takeFirst(reserve, share)
+
+/** Every experiment of a scene, with the layer it is in. */
+export function allExperiments(rules: SceneRules): { experiment: Experiment; layer?: Layer }[] {
+  const inLayers = rules.layers.flatMap(layer => layer.experiments.map(experiment => ({ experiment, layer })))
+  return [...rules.experiments.map(experiment => ({ experiment })), ...inLayers]
+}
+
+/** Everything in force that names the version, in words; a stopped experiment or a retired layer uses nothing. */
+export function usesOfVersion(rules: SceneRules, version: string): string[] {
+  const { whitelist = {}, cutover, loadtest, experiments, layers } = rules
+  const listed = whitelist[version]?.length ?? 0
+  const code = experiments
+    .filter(isOpen)
+    .flatMap(({ id, arms }) => arms.filter(arm => arm.version === version).map(arm => `arm "${arm.name}" of experiment "${id}"`))
+  const business = layers.filter(({ state }) => state === 'live').flatMap(layer => layer.experiments.filter(isOpen))
+  return [
+    ...(listed > 0 ? [`${listed} unit ${listed === 1 ? 'id' : 'ids'} of the whitelist`] : []),
+    ...code,
+    ...(cutover?.version === version ? ['the cutover'] : []),
+    ...(loadtest === version ? ['load tests'] : []),
+    ...business.filter(({ versions }) => versions?.includes(version)).map(({ id }) => `the versions of experiment "${id}"`),
+  ]
+}
+
+/** Whether it may still decide: what it names must be there. */
+export const isOpen = ({ state }: Experiment): boolean => state !== 'stopped'

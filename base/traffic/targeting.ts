@@ -1,0 +1,142 @@
+/** What requests say of themselves, and the conditions on it that experiments set. */
+import semver from 'semver'
+import { atPath, pointerPath } from './pointer.ts'
+import type { Condition } from './rules.ts'
+import type { AttributeType, SceneDefinition } from './schema.ts'
+
+/** An attribute of a scene, compiled: it is in a header or at a path of the body. */
+export interface Attribute {
+  readonly name: string
+  readonly type: AttributeType
+  readonly header: string | undefined
+  /** Members of the JSON pointer, unescaped. */
+  readonly path: readonly string[] | undefined
+}
+
+export function compileAttributes({ attributes = {} }: Pick<SceneDefinition, 'attributes'>): Map<string, Attribute> {
+  const compile = (name: string, source: NonNullable<SceneDefinition['attributes']>[string]): Attribute => {
+    if (typeof source === 'string') return { name, type: 'string', header: undefined, path: pointerPath(source) }
+    const { type = 'string' } = source
+    if ('header' in source) return { name, type, header: source.header, path: undefined }
+    return { name, type, header: undefined, path: pointerPath(source.pointer) }
+  }
+  return new Map(Object.entries(attributes).map(([name, source]) => [name, compile(name, source)]))
+}
+
+/** Where a request is read: `body` is called only for an attribute of the body, and may throw. */
+export interface AttributeSource {
+  header(name: string): string | undefined
+  /** The body, parsed. */
+  body(): unknown
+}
+
+/** What the request has there, of whatever type. */
+export function readAttribute({ header, path = [] }: Attribute, source: AttributeSource): unknown {
+  return header === undefined ? atPath(source.body(), path) : source.header(header)
+}
+
+type Scalar = string | number | boolean
+
+/**
+ * A raw value as one of the attribute's type; undefined when it is none. Headers carry everything as text, so text that reads as a number or a
+ * boolean is one.
+ */
+export function typed(type: AttributeType, raw: unknown): Scalar | undefined {
+  if (type === 'number') return asNumber(raw)
+  if (type === 'boolean') return raw === true || raw === 'true' ? true : raw === false || raw === 'false' ? false : undefined
+  if (typeof raw === 'string') return raw
+  return type === 'string' && (typeof raw === 'number' || typeof raw === 'boolean') ? String(raw) : undefined
+}
+
+function asNumber(raw: unknown): number | undefined {
+  const number = typeof raw === 'string' && raw.trim() !== '' ? Number(raw) : raw
+  return typeof number === 'number' && Number.isFinite(number) ? number : undefined
+}
+
+/** A condition, compiled. */
+export interface Test {
+  readonly condition: Condition
+  readonly attribute: Attribute
+  /** Whether what the request has at the attribute fits. A value that is missing or of another type never does. */
+  holds(raw: unknown): boolean
+}
+
+/** @param attribute the one that the condition names; `conditionFault` has found nothing wrong with them. */
+export function compileCondition(condition: Condition, attribute: Attribute): Test {
+  const fits = attribute.type === 'semver' ? remembered(semverTest(condition)) : scalarTest(condition, attribute.type)
+  const holds = (raw: unknown): boolean => {
+    const value = typed(attribute.type, raw)
+    return value !== undefined && fits(value)
+  }
+  return { condition, attribute, holds }
+}
+
+const compares = {
+  lt: (order: number) => order < 0,
+  lte: (order: number) => order <= 0,
+  gt: (order: number) => order > 0,
+  gte: (order: number) => order >= 0,
+} as const
+
+function scalarTest({ op, value }: Condition, type: AttributeType): (value: Scalar) => boolean {
+  const wanted = new Set([value].flat().map(each => typed(type, each)))
+  if (op === 'equals' || op === 'in') return given => wanted.has(given)
+  if (op === 'range') return () => false
+  const bound = Number(value)
+  return given => compares[op](Number(given) - bound)
+}
+
+/** Prereleases count as what they are: 8.2.0-beta.1 is below 8.2.0 and within ">=8.1". */
+const RANGE_OPTIONS = { includePrerelease: true } as const
+
+function semverTest({ op, value }: Condition): (value: string) => boolean {
+  if (op === 'range') {
+    const range = new semver.Range(String(value), RANGE_OPTIONS)
+    return given => range.test(given)
+  }
+  const versions = [value].flat().map(each => new semver.SemVer(String(each)))
+  if (op === 'equals' || op === 'in') return given => versions.some(version => version.compare(given) === 0)
+  return given => versions.some(version => compares[op](-version.compare(given)))
+}
+
+const REMEMBERED_MAX = 1000
+/** No semver is longer. */
+const SEMVER_CHARS_MAX = 256
+
+/** Parsing a semver costs more than the rest of a decision, and there are few of them. */
+function remembered(test: (value: string) => boolean): (value: Scalar) => boolean {
+  const known = new Map<string, boolean>()
+  return given => {
+    const version = String(given)
+    if (version.length > SEMVER_CHARS_MAX) return false
+    const before = known.get(version)
+    if (before !== undefined) return before
+    const fits = semver.valid(version) !== null && test(version)
+    if (known.size >= REMEMBERED_MAX) known.clear()
+    known.set(version, fits)
+    return fits
+  }
+}
+
+const opsOf: Readonly<Record<AttributeType, readonly Condition['op'][]>> = {
+  string: ['equals', 'in'],
+  boolean: ['equals', 'in'],
+  number: ['equals', 'in', 'lt', 'lte', 'gt', 'gte'],
+  semver: ['equals', 'in', 'lt', 'lte', 'gt', 'gte', 'range'],
+}
+
+/** What is wrong with a condition on an attribute of this type. */
+export function conditionFault({ attribute, op, value }: Condition, type: AttributeType): string | undefined {
+  const ops = opsOf[type]
+  if (!ops.includes(op)) return `"${op}" does not apply to the ${type} "${attribute}"; what does: ${ops.join(', ')}`
+  if (Array.isArray(value) !== (op === 'in')) return `"${op}" on "${attribute}" takes ${op === 'in' ? 'a list' : 'one value'}`
+  const wrong = [value].flat().find(each => !isValue(each, type, op))
+  if (wrong === undefined) return undefined
+  return `${JSON.stringify(wrong)} is no ${op === 'range' ? 'semver range' : type}, which "${attribute}" is compared with`
+}
+
+function isValue(value: Scalar, type: AttributeType, op: Condition['op']): boolean {
+  if (type !== 'semver') return typed(type, value) !== undefined
+  if (typeof value !== 'string') return false
+  return op === 'range' ? semver.validRange(value) !== null : semver.valid(value) !== null
+}
