@@ -13,13 +13,13 @@
 import { createHash } from 'node:crypto'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
-import { type Because, type Decision, decide } from '../traffic/decide.ts'
+import { type Decision, decide } from '../traffic/decide.ts'
 import { atPath } from '../traffic/pointer.ts'
 import { type CompiledTable, holds, type Scene } from '../traffic/scene.ts'
 import type { Right } from '../traffic/schema.ts'
 import type { TokenEntry } from '../traffic/table.ts'
 import { type Attribute, readAttribute } from '../traffic/targeting.ts'
-import { bearerToken } from '../wire/headers.ts'
+import { bearerToken, readTrace, type Trace } from '../wire/headers.ts'
 import type { Admission, Permit } from './admission.ts'
 import type { Slot, SlotAnswer, SlotCall } from './slot.ts'
 import { type Slots, unavailable } from './slots.ts'
@@ -33,12 +33,10 @@ export interface SceneRequest {
   header(name: string): string | undefined
 }
 
-export interface Answer {
-  readonly json: string
-  readonly version: string
-  readonly because: Because
-  /** Names of the stages that had no part in it, with commas between them. */
-  readonly degraded: string | undefined
+export interface Answer extends SlotAnswer {
+  readonly decision: Decision
+  /** Milliseconds from the body's last byte until the slot was known. */
+  readonly decideMs: number
 }
 
 /** How far a request got, for whoever reports its outcome. Filled in on the way. */
@@ -60,39 +58,40 @@ export const NO_TABLE = 'Cannot serve any scene: the cell has no scene table yet
 
 /**
  * Answers one request against one snapshot of the scene table.
+ * @param arrivedAt when its body was whole, by `performance.now()`
  * @throws BerthError for every exit; `progress` says how far it got.
  */
-export async function serve(table: CompiledTable, serving: Serving, request: SceneRequest, progress: Progress): Promise<Answer> {
-  const arrivedAt = performance.now()
+export async function serve(
+  table: CompiledTable,
+  serving: Serving,
+  request: SceneRequest,
+  arrivedAt: number,
+  progress: Progress,
+): Promise<Answer> {
   const scene = findScene(table, request.scene)
   progress.scene = scene.id
   const pin = request.header('x-scene-version')
   progress.token = authorise(table, scene, pin, request.header('authorization'))
-  return within(serving.admission, scene, async permit => {
+  const permit = serving.admission.admit(scene)
+  try {
     const unit = readUnit(scene, request)
     const decision = decide(scene, { pin, loadtest: false, unit, requestId: request.requestId, attribute: inRequest(request) })
     progress.decision = decision
     permit.pass(decision)
-    const { json, degraded } = await runInSlot(serving.slots, permit, scene, decision, {
+    const call: SlotCall = {
       requestId: request.requestId,
       body: request.body,
       unit,
       deadlineAt: arrivedAt + scene.deadlineMs,
       cpuMs: scene.cpuMs,
       params: decision.params,
-      chain: [scene.id],
-    })
-    return { json, version: decision.plan.version, because: decision.because, degraded }
-  })
-}
-
-/** Does `work` with a place among the requests of the scene, and gives the place back. */
-async function within<T>(admission: Admission, scene: Scene, work: (permit: Permit) => Promise<T>): Promise<T> {
-  const permit = admission.admit(scene)
-  try {
-    const done = await work(permit)
+      chain: scene.chain,
+      trace: traceOf(request),
+    }
+    const decideMs = performance.now() - arrivedAt
+    const { json, degraded, tookMs, queueMs } = await runInSlot(serving.slots, permit, scene, decision, call)
     permit.leave(undefined)
-    return done
+    return { json, degraded, tookMs, queueMs, decision, decideMs }
   } catch (error) {
     permit.leave(toBerthError(error))
     throw error
@@ -117,16 +116,26 @@ export async function serveCall(table: CompiledTable, serving: Serving, sceneId:
   }
   const scene = findScene(table, sceneId)
   const deadlineAt = Math.min(caller.deadlineAt, performance.now() + scene.deadlineMs)
-  const { requestId, unit } = caller
+  const { requestId, unit, trace } = caller
   const { cpuMs } = scene
-  const call = { requestId, body: input, unit, deadlineAt, cpuMs, chain }
-  const answer = await within(serving.admission, scene, async permit => {
+  const call = { requestId, body: input, unit, deadlineAt, cpuMs, chain, trace }
+  const permit = serving.admission.admit(scene)
+  try {
     const attribute = inRequest({ body: input, header: () => undefined })
     const decision = decide(scene, { pin: undefined, loadtest: false, unit, requestId, attribute })
     permit.pass(decision)
-    return runInSlot(serving.slots, permit, scene, decision, { ...call, params: decision.params })
-  })
-  return answer.json
+    const { json } = await runInSlot(serving.slots, permit, scene, decision, { ...call, params: decision.params })
+    permit.leave(undefined)
+    return json
+  } catch (error) {
+    permit.leave(toBerthError(error))
+    throw error
+  }
+}
+
+function traceOf(request: SceneRequest): Trace | undefined {
+  const traceparent = request.header('traceparent')
+  return traceparent === undefined ? undefined : readTrace(traceparent, request.header('tracestate'))
 }
 
 function findScene(table: CompiledTable, id: string): Scene {
@@ -137,7 +146,7 @@ function findScene(table: CompiledTable, id: string): Scene {
   throw new BerthError('SCENE_NOT_FOUND', `Cannot serve scene "${id.slice(0, 128)}": no such scene`)
 }
 
-async function runInSlot(slots: Slots, permit: Permit, scene: Scene, { plan }: Decision, call: SlotCall): Promise<SlotAnswer> {
+function runInSlot(slots: Slots, permit: Permit, scene: Scene, { plan }: Decision, call: SlotCall): Promise<SlotAnswer> {
   const into = (slot: Slot) => {
     permit.use(slot, call.deadlineAt)
     return slot.call(call)

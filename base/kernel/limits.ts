@@ -16,6 +16,8 @@ export const limits = {
   paramsMemoryCharsMax: 4 * MB,
   /** Characters of a caller's `x-request-id`; a longer or stranger one is replaced. */
   requestIdCharsMax: 128,
+  /** The least that W3C Trace Context asks one to pass on. */
+  traceStateCharsMax: 512,
   /** Bytes of all request headers. */
   headerBytesMax: 16 * KB,
   /** Bytes of a scene's answer. */

@@ -16,6 +16,8 @@ export interface CompiledTable {
 
 export interface Scene {
   readonly id: string
+  /** The scene alone: where a chain of `ctx.call` begins. */
+  readonly chain: readonly string[]
   readonly definition: SceneDefinition
   readonly deadlineMs: number
   /** Milliseconds of CPU that a request may use in one go. */
@@ -57,6 +59,7 @@ function compileScene(entry: SceneEntry): Scene {
   const { unit, deadlineMs, cpuMs } = definition.traffic
   return {
     id: definition.id,
+    chain: [definition.id],
     definition,
     deadlineMs,
     cpuMs: cpuMs ?? deadlineMs / 4,
