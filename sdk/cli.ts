@@ -4,6 +4,7 @@ import manifest from '../package.json' with { type: 'json' }
 import { colorsFor } from './colors.ts'
 import type { InvokeOptions } from './commands/invoke.ts'
 import type { PublishOptions } from './commands/publish.ts'
+import type { ReplayOptions } from './commands/replay.ts'
 import type { CreateTokenOptions } from './commands/token.ts'
 import type { CreateOptions } from './commands/version.ts'
 import type { CommonOptions, Context } from './context.ts'
@@ -107,6 +108,42 @@ command(sdk, 'invoke <scene>', 'Call a scene and show the answer; without --data
   .action(async (id: string, options: InvokeOptions & CommonOptions) => {
     const { invoke } = await import('./commands/invoke.ts')
     await invoke(await context(options), id, options)
+  })
+
+command(
+  sdk,
+  'replay <files...>',
+  'Send logged traffic through a scene: throughput, latency, errors, and what the log says of the click rate',
+  [
+    ['sdk replay requests.ndjson --rate 200', 'lines like {"scene":"home","unit":"u1","body":{…}}; .gz is unpacked, - is standard input'],
+    [
+      'sdk replay fixtures/open-bandit/random_men.csv.gz --scene fashion-men-bts --passes 20',
+      'the click rate of a policy from the log of another',
+    ],
+    ['sdk replay requests.ndjson --scene home --version v8 --limit 1000 --json', 'one version; the token needs the right "pin"'],
+  ],
+)
+  .option('--scene <id>', 'the scene to call, whatever the log says')
+  .option('--version <version>', 'pin this version; the token needs the right "pin"')
+  .option('--rate <n>', 'requests per second, sent when they are due (default: as fast as they are answered)')
+  .option('--connections <n>', 'requests under way at a time without --rate (default: 16)')
+  .option('--limit <n>', 'requests to read from the files')
+  .option('--passes <n>', 'how often to send all of them (default: 1)')
+  .option('--seed <text>', 'start of the request ids: the same seed, log and options send the same requests', 'replay')
+  .option('--items <pointer>', 'JSON pointer to the list of items in an answer', '/items')
+  .option('--item-id <member>', 'member of such an item that holds its id', 'itemId')
+  .option('--url <url>', 'where the scenes answer (default: what the base says)')
+  .addHelpText(
+    'after',
+    `
+A line of NDJSON: {"body":…} and, if known, "scene", "unit", "headers", and what was shown then:
+  "shown":{"item":14,"position":3,"click":0,"propensity":0.029}
+Where the log says what was shown, the click rate is estimated three ways (replay, IPS, SNIPS), with standard errors.
+Nothing is tried again. Ctrl-C prints what was measured so far. It ends with 1 when no request was answered.`,
+  )
+  .action(async (files: string[], options: ReplayOptions & CommonOptions) => {
+    const { replay } = await import('./commands/replay.ts')
+    await replay(await context(options), files, options)
   })
 
 const token = group(sdk, 'token', 'List, make and revoke tokens')

@@ -168,6 +168,11 @@ export interface Client {
   audit(limit: number): Promise<readonly AuditEntry[]>
   status(): Promise<BaseStatus>
   retireCell(cell: number): Promise<void>
+  /**
+   * Where the scenes answer, and the headers that say who calls, for those who call in a way of their own.
+   * @param url of the scene port, when it is known
+   */
+  scenePort(url?: string): Promise<{ readonly url: URL; readonly headers: Readonly<Record<string, string>> }>
   /** Calls a scene. */
   invoke(scene: string, invocation: Invocation): Promise<InvocationAnswer>
 }
@@ -175,7 +180,8 @@ export interface Client {
 /** @throws SdkError USAGE when `base` is no URL; no request is made yet. */
 export function createClient(options: ClientOptions = {}): Client {
   const base = parseBase(options.base ?? process.env.BERTH_BASE ?? DEFAULT_BASE)
-  const call = caller(base, options.token ?? process.env.BERTH_TOKEN ?? savedToken())
+  const token = options.token ?? process.env.BERTH_TOKEN ?? savedToken()
+  const call = caller(base, token)
   const json = async <T>(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<T> =>
     (await call(new URL(path, base), { method, ...(body === undefined ? {} : { body: JSON.stringify(body) }), headers: headers ?? {} }))
       .body as T
@@ -210,8 +216,9 @@ export function createClient(options: ClientOptions = {}): Client {
     audit: limit => json('GET', `/api/audit?limit=${limit}`),
     status: () => json('GET', '/api/status'),
     retireCell: cell => json('POST', `/api/cells/${cell}/retire`),
+    scenePort: async url => ({ url: url === undefined ? await sceneUrl(client) : parseBase(url), headers: authorization(token) }),
     invoke: async (scene, invocation) => {
-      const url = invocation.url === undefined ? await sceneUrl(client) : parseBase(invocation.url)
+      const { url } = await client.scenePort(invocation.url)
       return invokeAt(call, new URL(`/scenes/${encodeURIComponent(scene)}`, url), invocation)
     },
   }
@@ -303,7 +310,7 @@ function caller(base: URL, token: string | undefined): Call {
     const request = {
       method,
       headers: {
-        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...authorization(token),
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...headers,
       },
@@ -318,6 +325,10 @@ function caller(base: URL, token: string | undefined): Call {
     if (!isProblem(answer.body) || answer.body.code === 'ROUTE_NOT_FOUND') throw unexpected(url, base, response, text)
     throw new RefusedError(answer.body)
   }
+}
+
+function authorization(token: string | undefined): Record<string, string> {
+  return token === undefined ? {} : { authorization: `Bearer ${token}` }
 }
 
 async function send(url: URL, base: URL, request: RequestInit): Promise<[Response, string]> {

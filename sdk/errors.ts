@@ -15,6 +15,7 @@ export type SdkCode =
   | 'ENTRY_NOT_FOUND'
   | 'FILE_UNREADABLE'
   | 'IMPORT_DYNAMIC'
+  | 'LOG_INVALID'
   | 'PACKAGE_INVALID'
   | 'USAGE'
 

@@ -1,0 +1,120 @@
+/**
+ * What a log of clicks tells about a policy that did not write it (off-policy evaluation). Pure.
+ *
+ * A row says which item was shown at which position, with which probability (propensity), and whether it was clicked. The policy under test
+ * is asked for the same visitor, and the row *matches* when it puts the same item at the same position. Whether it does is one draw from the
+ * policy, so weights made of matches have the expectations the estimators ask for; several answers to a row are averaged before anything else.
+ *
+ * - replay: the click rate of the rows that match. L. Li, W. Chu, J. Langford, X. Wang, "Unbiased Offline Evaluation of
+ *   Contextual-bandit-based News Article Recommendation Algorithms", WSDM 2011. Unbiased only where every item was shown equally often.
+ * - IPS: mean of match · click / propensity. Unbiased for any logging policy that could have shown whatever the tested one shows;
+ *   Y. Saito, S. Aihara, M. Matsutani, Y. Narita, "Open Bandit Dataset and Pipeline", arXiv:2008.07146, 2020.
+ * - SNIPS: the same, divided by the mean of match / propensity (which is 1 in expectation): a little biased, much less spread.
+ *   A. Swaminathan, T. Joachims, "The Self-Normalized Estimator for Counterfactual Learning", NIPS 2015.
+ *
+ * A standard error is about the rows: how far the estimate would move with other visitors of the same days. Rows are taken to be independent.
+ */
+
+/** A row of the log that the policy under test has answered at least once. */
+export interface Outcome {
+  readonly clicked: 0 | 1
+  /** Probability with which the logging policy showed this item at this position; above 0, at most 1. */
+  readonly propensity: number
+  /** Share of the answers that put the same item there, from 0 to 1. */
+  readonly matched: number
+}
+
+export interface Estimate {
+  readonly rate: number
+  /** Null when there is nothing to tell it from: fewer than two rows, or none or all of those that count clicked. */
+  readonly standardError: number | null
+}
+
+export interface ClickRates {
+  readonly rows: number
+  readonly clicks: number
+  /** Rows with a match in at least one answer, and those of them that were clicked. */
+  readonly matchedRows: number
+  readonly matchedClicks: number
+  /** As many rows of equal weight would tell as much: (Σ weight)² / Σ weight², by the weights of SNIPS. */
+  readonly effectiveRows: number
+  /** Whether all propensities are equal, so that `replay` is unbiased. */
+  readonly uniform: boolean
+  /** Of the policy that wrote the log; null without rows. */
+  readonly logged: Estimate | null
+  /** Null without a match, like the two others: without one the log says nothing of the policy. */
+  readonly replay: Estimate | null
+  readonly ips: Estimate | null
+  readonly snips: Estimate | null
+}
+
+export function clickRates(outcomes: readonly Outcome[]): ClickRates {
+  const matches = outcomes.filter(({ matched }) => matched > 0)
+  const weights = outcomes.map(({ matched, propensity }) => matched / propensity)
+  const found = matches.length > 0
+  return {
+    rows: outcomes.length,
+    clicks: sum(outcomes, ({ clicked }) => clicked),
+    matchedRows: matches.length,
+    matchedClicks: sum(matches, ({ clicked }) => clicked),
+    effectiveRows: found ? sum(weights, weight => weight) ** 2 / sum(weights, weight => weight ** 2) : 0,
+    uniform: isUniform(outcomes),
+    logged: outcomes.length > 0 ? weightedRate(outcomes, () => 1) : null,
+    replay: found ? weightedRate(outcomes, ({ matched }) => matched) : null,
+    ips: found ? meanOf(outcomes, ({ clicked, matched, propensity }) => (matched * clicked) / propensity) : null,
+    snips: found ? weightedRate(outcomes, ({ matched, propensity }) => matched / propensity) : null,
+  }
+}
+
+/**
+ * Σ weight · click / Σ weight. Its standard error is that of the linearised ratio, √Σ weight² (click − rate)² / Σ weight, which for weights
+ * of 0 and 1 is the binomial √(rate (1 − rate) / Σ weight).
+ */
+function weightedRate(outcomes: readonly Outcome[], weightOf: (outcome: Outcome) => number): Estimate {
+  const total = sum(outcomes, weightOf)
+  const rate = sum(outcomes, outcome => weightOf(outcome) * outcome.clicked) / total
+  const spread = sum(outcomes, outcome => (weightOf(outcome) * (outcome.clicked - rate)) ** 2)
+  return { rate, standardError: spread > 0 ? Math.sqrt(spread) / total : null }
+}
+
+/** The mean and the standard deviation of the sample over √n. */
+function meanOf(outcomes: readonly Outcome[], of: (outcome: Outcome) => number): Estimate {
+  const n = outcomes.length
+  const rate = sum(outcomes, of) / n
+  const spread = sum(outcomes, outcome => (of(outcome) - rate) ** 2)
+  return { rate, standardError: spread > 0 ? Math.sqrt(spread / (n - 1) / n) : null }
+}
+
+function isUniform(outcomes: readonly Outcome[]): boolean {
+  const [first] = outcomes
+  return first !== undefined && outcomes.every(({ propensity }) => Math.abs(propensity / first.propensity - 1) < 1e-9)
+}
+
+function sum<T>(values: readonly T[], of: (value: T) => number): number {
+  let total = 0
+  for (const value of values) total += of(value)
+  return total
+}
+
+/**
+ * Reads what an answer shows where.
+ * @param pointer JSON pointer to the list of what is shown, first position first; "" is the answer itself
+ * @param member of an entry of the list that holds the id of the item; an entry that is no object is the id
+ * @returns reads the id at a position, which counts from 1: null when the list ends before it, undefined when there is no list
+ */
+export function itemReader(pointer: string, member: string): (answer: unknown, position: number) => string | null | undefined {
+  const path = pointer.split('/').slice(1)
+  const names = path.map(name => name.replaceAll('~1', '/').replaceAll('~0', '~'))
+  return (answer, position) => {
+    const list = names.reduce(memberOf, answer)
+    if (!Array.isArray(list)) return undefined
+    if (position > list.length) return null
+    const entry: unknown = list[position - 1]
+    const id = typeof entry === 'object' ? memberOf(entry, member) : entry
+    return typeof id === 'string' || typeof id === 'number' ? String(id) : undefined
+  }
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, name) ? Reflect.get(value, name) : undefined
+}
