@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import { root } from './support/base.ts'
 
 const figure = String.raw`\d+\.\d\d`
-const peers = ['bare Fastify', 'Berth', 'Berth, service', 'worker thread', 'workerd']
+const peers = ['bare Fastify', 'Berth', 'Berth, service', 'worker thread', 'worker thread, tuned', 'workerd']
 
 async function bench(script: string, ...args: string[]): Promise<{ stdout: string; rows: string[][] }> {
   const { stdout } = await promisify(execFile)(process.execPath, [join(root, 'bin/launch.cjs'), script, ...args], { cwd: tmpdir() })
@@ -31,7 +31,7 @@ test('the bench measures every peer without a failed request and compares their 
   for (const line of ['throughput', 'CPU per request', 'p99 at half its rate']) {
     assert.match(stdout, new RegExp(`^Berth / bare Fastify: ${line} ${figure}$`, 'm'))
   }
-  for (const line of ['Berth / worker thread', 'Berth / workerd', 'with one service call / without']) {
+  for (const line of ['Berth / worker thread', 'Berth / worker thread, tuned', 'Berth / workerd', 'with one service call / without']) {
     assert.match(stdout, new RegExp(`^${line}: throughput ${figure}$`, 'm'))
   }
 })

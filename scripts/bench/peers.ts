@@ -29,7 +29,13 @@ export async function startFastify(): Promise<Peer> {
 }
 
 export async function startPiscina(): Promise<Peer> {
-  return startNode('worker thread', 'node:http and piscina with one worker thread, bodies and answers as text', 'piscina-server.ts')
+  const setUp = 'node:http and piscina with one worker thread, bodies and answers as text, 64 tasks at a time in the worker'
+  return startNode('worker thread, tuned', setUp, 'piscina-server.ts')
+}
+
+export async function startPiscinaObjects(): Promise<Peer> {
+  const setUp = 'Fastify 5 and piscina with one worker thread and its own settings, parsed bodies in, values out'
+  return startNode('worker thread', setUp, 'piscina-objects-server.ts')
 }
 
 async function startNode(name: string, setUp: string, file: string): Promise<Peer> {

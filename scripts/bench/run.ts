@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
 import { closedLoop, type OpenRun, openLoop, type Run } from './load.ts'
 import { median } from './median.ts'
-import { type Peer, startBerth, startFastify, startPiscina, startWorkerd } from './peers.ts'
+import { type Peer, startBerth, startFastify, startPiscina, startPiscinaObjects, startWorkerd } from './peers.ts'
 import { sampleInput } from './rank50/index.ts'
 
 const { values } = parseArgs({
@@ -63,7 +63,14 @@ async function latency(peers: readonly Peer[], perSecond: number): Promise<Reado
 }
 
 const [berth, withService] = (await startBerth()) as [Peer, Peer]
-const peers = { fastify: await startFastify(), berth, withService, piscina: await startPiscina(), workerd: await startWorkerd() }
+const peers = {
+  fastify: await startFastify(),
+  berth,
+  withService,
+  objects: await startPiscinaObjects(),
+  piscina: await startPiscina(),
+  workerd: await startWorkerd(),
+}
 try {
   console.log(`body ${Buffer.byteLength(body)} bytes, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}`)
   for (const { name, setUp } of Object.values(peers)) console.log(`${name}: ${setUp}`)
@@ -78,7 +85,8 @@ try {
   console.log(
     `Berth / bare Fastify: p99 at half its rate ${((p99s.get(berth) ?? Number.NaN) / (p99s.get(peers.fastify) ?? Number.NaN)).toFixed(2)}`,
   )
-  console.log(`Berth / worker thread: throughput ${times(peers.piscina)}`)
+  console.log(`Berth / worker thread: throughput ${times(peers.objects)}`)
+  console.log(`Berth / worker thread, tuned: throughput ${times(peers.piscina)}`)
   console.log(`Berth / workerd: throughput ${times(peers.workerd)}`)
   console.log(`with one service call / without: throughput ${(of(withService).requestsPerSecond / of(berth).requestsPerSecond).toFixed(2)}`)
 } finally {

@@ -1,0 +1,10 @@
+/** The peer: Fastify that hands each parsed body to one worker thread with the settings piscina comes with. Prints its port. */
+import Fastify from 'fastify'
+import { Piscina } from 'piscina'
+
+const pool = new Piscina({ filename: new URL('./piscina-objects-worker.ts', import.meta.url).href, minThreads: 1, maxThreads: 1 })
+const app = Fastify()
+app.post('/scenes/rank50', request => pool.run(request.body))
+await app.listen({ host: '127.0.0.1', port: 0 })
+const address = app.server.address()
+process.stdout.write(`${typeof address === 'object' ? address?.port : address}\n`)
