@@ -335,6 +335,74 @@ const table = {
     fix: 'Mend what the message names, publish again.',
   },
 
+  // Rules: whitelist, experiments, layers, cutover
+  RULES_INVALID: {
+    status: 422,
+    blame: 'caller',
+    title: 'The rules of the scene are not valid',
+    fix: 'Mend the fields that the message names.',
+  },
+  WHITELIST_INVALID: {
+    status: 422,
+    blame: 'caller',
+    title: 'The whitelist is not valid',
+    fix: 'Mend the lines that the message names: a unit id each, and a version unless one is given for all.',
+  },
+  EXPERIMENT_INVALID: {
+    status: 422,
+    blame: 'caller',
+    title: 'The experiment is not valid',
+    fix: 'Mend the ranges, weights, arms or conditions that the message names.',
+  },
+  EXPERIMENT_EXISTS: {
+    status: 409,
+    blame: 'caller',
+    title: 'The scene has an experiment of this id already, maybe a stopped one',
+    fix: 'Choose another id: exposures and results are kept by it.',
+  },
+  EXPERIMENT_NOT_FOUND: {
+    status: 404,
+    blame: 'caller',
+    title: 'No such experiment',
+    fix: 'List the experiments of the scene with "sdk experiment list SCENE".',
+  },
+  SEGMENTS_TAKEN: {
+    status: 409,
+    blame: 'caller',
+    title: 'Another running experiment owns the segments',
+    fix: 'Choose segments that are free, or stop the experiment that the message names.',
+  },
+  ATTRIBUTE_UNKNOWN: {
+    status: 422,
+    blame: 'caller',
+    title: 'The scene does not declare the attribute',
+    fix: 'Declare it under "attributes" in the definition of the scene, or name one that is declared.',
+  },
+  LAYER_KEY_TAKEN: {
+    status: 409,
+    blame: 'caller',
+    title: 'Two live layers own one parameter',
+    fix: 'Take the parameter out of one of the layers that the message names, or retire that layer.',
+  },
+  VERSION_OFFLINE: {
+    status: 422,
+    blame: 'caller',
+    title: 'A rule names a version that is not online',
+    fix: 'Name a version that is online, or bring the version back first.',
+  },
+  VERSION_IN_USE: {
+    status: 409,
+    blame: 'caller',
+    title: 'The version is used by a rule',
+    fix: 'Take it out of what the message names first.',
+  },
+  FLIP_REFUSED: {
+    status: 409,
+    blame: 'caller',
+    title: 'The experiment cannot be changed like this',
+    fix: 'Read in the message what stands against it; "sdk experiment status" shows the experiment as it is.',
+  },
+
   // Control
   REQUEST_INVALID: {
     status: 400,

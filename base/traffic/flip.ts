@@ -1,0 +1,279 @@
+/**
+ * What a change of an experiment or a cutover comes to, before it is made: the ranges before and after, the exact share of units that move,
+ * and whether a new phase begins.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import { BerthError } from '../kernel/errors.ts'
+import { BUCKETS } from './hash.ts'
+import { common, joined, type Range, showShare, sizeOf, takeFirst, WHOLE, without } from './ranges.ts'
+import { type Arm, allExperiments, type Cutover, type Experiment, inForce, type SceneRules } from './rules.ts'
+
+/** What may be asked of an experiment. Shares are in buckets: hundredths of a percent of the units in its segments. */
+export type Change =
+  /** Arms that are not named keep their share. */
+  | { readonly kind: 'shares'; readonly shares: Readonly<Record<string, number>> }
+  | { readonly kind: 'drop'; readonly arm: string }
+  | { readonly kind: 'start' }
+  | { readonly kind: 'stop' }
+  /** How much of the traffic it has. Segments that it keeps keep their units. */
+  | { readonly kind: 'segments'; readonly segments: readonly Range[] }
+  /** Another meaning. An experiment that has run goes on in a new phase and shuffles its units anew with the salt given. */
+  | { readonly kind: 'redesign'; readonly salt: string; readonly to: Redesign }
+
+export type Redesign = Partial<Pick<Experiment, 'unit' | 'where' | 'arms'>>
+
+/** Cells of the grid of segments, buckets, and buckets under another salt that shares of moved units are counted in. */
+export const MOVED_OF = BUCKETS ** 3
+
+/**
+ * Of all units of the scene or layer, those that are in another arm afterwards than before: an exact count out of `MOVED_OF`. What a
+ * whitelist, conditions or missing unit ids leave out is not taken off.
+ */
+export interface Movement {
+  readonly entering: number
+  readonly leaving: number
+  /** From one arm to another, or to another meaning of the same arm. */
+  readonly switching: number
+  /** The three together. */
+  readonly moved: number
+}
+
+export interface Flip {
+  readonly before: Experiment
+  readonly after: Experiment
+  /** The rules of the scene with the experiment as it is afterwards; still to be checked by `checkRules`. */
+  readonly rules: SceneRules
+  readonly movement: Movement
+  /** Why a new phase begins, in words; empty when none does. */
+  readonly newPhase: readonly string[]
+}
+
+/**
+ * Works out a change of one experiment, in the scene or in a layer.
+ * @throws EXPERIMENT_NOT_FOUND
+ * @throws FLIP_REFUSED for an arm it does not have, shares over 100% together, a start of what runs, a stop of what does not
+ */
+export function planFlip(rules: SceneRules, id: string, change: Change): Flip {
+  const before = findExperiment(rules, id)
+  const after = applyChange(before, change)
+  return { before, after, rules: withExperiment(rules, after), movement: movementOf(before, after), newPhase: newPhase(before, after) }
+}
+
+/** @throws EXPERIMENT_NOT_FOUND */
+export function findExperiment(rules: SceneRules, id: string): Experiment {
+  const experiments = allExperiments(rules).map(({ experiment }) => experiment)
+  const found = experiments.find(experiment => experiment.id === id)
+  if (found !== undefined) return found
+  const known = experiments.map(experiment => experiment.id).join(', ') || 'none'
+  throw new BerthError('EXPERIMENT_NOT_FOUND', `Cannot find experiment "${id}": the scene has ${known}`)
+}
+
+/** The rules with this experiment in the place of the one that has its id. */
+export function withExperiment(rules: SceneRules, changed: Experiment): SceneRules {
+  const put = <E extends Experiment>(experiments: readonly E[]): E[] =>
+    experiments.map(experiment => (experiment.id === changed.id ? (changed as E) : experiment))
+  return {
+    ...rules,
+    experiments: put(rules.experiments),
+    layers: rules.layers.map(layer => ({ ...layer, experiments: put(layer.experiments) })),
+  }
+}
+
+function applyChange(before: Experiment, change: Change): Experiment {
+  switch (change.kind) {
+    case 'shares':
+      return withArms(before, setShares(before, change.shares))
+    case 'drop':
+      return withArms(before, dropArm(before, change.arm))
+    case 'start':
+      if (before.state === 'running') throw refuse(before, 'it is running already')
+      return { ...before, state: 'running' }
+    case 'stop':
+      if (before.state !== 'running') throw refuse(before, `it is not running, it is ${before.state}`)
+      return { ...before, state: 'stopped' }
+    case 'segments':
+      return { ...before, segments: change.segments.map(([from, to]) => [from, to]) }
+    case 'redesign':
+      return redesign(before, change)
+  }
+}
+
+function redesign(before: Experiment, { salt, to }: Extract<Change, { kind: 'redesign' }>): Experiment {
+  if (before.state === 'draft') return { ...before, ...to } as Experiment
+  if (salt === before.salt) throw refuse(before, 'a new phase needs a new salt')
+  return { ...before, ...to, salt, phase: before.phase + 1 } as Experiment
+}
+
+const withArms = (experiment: Experiment, arms: readonly Arm[]): Experiment => ({ ...experiment, arms }) as Experiment
+
+function dropArm(experiment: Experiment, name: string): Arm[] {
+  requireArm(experiment, name)
+  if (experiment.arms.length === 1) throw refuse(experiment, `"${name}" is its last arm: stop it instead`)
+  return experiment.arms.filter(arm => arm.name !== name)
+}
+
+function requireArm(experiment: Experiment, name: string): void {
+  if (experiment.arms.some(arm => arm.name === name)) return
+  throw refuse(experiment, `it has no arm "${name}", it has ${experiment.arms.map(arm => arm.name).join(', ')}`)
+}
+
+function setShares(experiment: Experiment, shares: Readonly<Record<string, number>>): Arm[] {
+  for (const name of Object.keys(shares)) requireArm(experiment, name)
+  const wanted = experiment.arms.map(
+    (arm): Arm => ({ ...arm, share: Object.hasOwn(shares, arm.name) ? (shares[arm.name] ?? 0) : arm.share }),
+  )
+  for (const { name, share } of wanted) {
+    if (!Number.isInteger(share) || share < 0 || share > BUCKETS) {
+      throw refuse(experiment, `the share of "${name}" must be from 0% to 100% in steps of 0.01%`)
+    }
+  }
+  const total = wanted.reduce((sum, { share }) => sum + share, 0)
+  if (total > BUCKETS) {
+    const parts = wanted.map(({ name, share }) => `${name} ${showShare(share)}`).join(', ')
+    throw refuse(experiment, `its arms would have ${showShare(total)} together (${parts})`)
+  }
+  return wanted.reduce(growReserve, wanted)
+}
+
+/**
+ * Makes the reserve of one arm hold its share. What it lacks comes from buckets that no arm has reserved, then from those that other arms have
+ * and do not use, last ones first: nobody is in either, so nobody moves.
+ */
+function growReserve(arms: readonly Arm[], { name, share }: Arm): Arm[] {
+  const reserve = arms.find(arm => arm.name === name)?.reserve ?? []
+  const lacking = share - sizeOf(reserve)
+  if (lacking <= 0) return [...arms]
+  const others = arms.filter(arm => arm.name !== name)
+  const free = without(
+    [WHOLE],
+    arms.flatMap(arm => arm.reserve),
+  )
+  const idle = others.flatMap(arm => backwards(without(arm.reserve, inForce(arm))))
+  const unreserved = takeFirst(free, lacking)
+  const taken = [...unreserved, ...takeLast(idle, lacking - sizeOf(unreserved))]
+  return arms.map(arm => {
+    const kept = arm.name === name ? joined([...arm.reserve, ...taken]) : without(arm.reserve, taken)
+    return { ...arm, reserve: kept.map(([from, to]): [number, number] => [from, to]) }
+  })
+}
+
+const backwards = (ranges: readonly Range[]): Range[] => ranges.toReversed()
+
+/** As `takeFirst`, from the end of each range. */
+function takeLast(ranges: readonly Range[], count: number): Range[] {
+  let left = count
+  return ranges.flatMap(([from, to]): Range[] => {
+    const size = Math.min(left, to - from)
+    left -= size
+    return size > 0 ? [[to - size, to]] : []
+  })
+}
+
+const refuse = ({ id }: Experiment, why: string): BerthError => new BerthError('FLIP_REFUSED', `Cannot change experiment "${id}": ${why}`)
+
+// Phases
+
+/** Why what is measured afterwards is not what was measured before, in words. Shares, states and segments may change within a phase. */
+export function newPhase(before: Experiment, after: Experiment): string[] {
+  if (before.state === 'draft') return []
+  const changed = (what: keyof Experiment) => !isDeepStrictEqual(before[what], after[what])
+  const redefined = after.arms.filter(arm => {
+    const earlier = before.arms.find(({ name }) => name === arm.name)
+    return earlier === undefined || !isDeepStrictEqual(meaningOf(earlier), meaningOf(arm))
+  })
+  return [
+    ...(changed('salt') ? ['its salt changes, so every unit is shuffled anew'] : []),
+    ...(changed('unit') ? [`it hashes the ${after.unit === 'unit' ? 'unit' : 'request'} id from now on`] : []),
+    ...(changed('where') ? ['its conditions change, so other units take part'] : []),
+    ...redefined.map(arm => `arm "${arm.name}" means ${showMeaning(arm)} from now on`),
+  ]
+}
+
+const meaningOf = (arm: Arm): unknown => ('version' in arm ? arm.version : arm.values)
+
+const showMeaning = (arm: Arm): string => ('version' in arm ? arm.version : JSON.stringify(arm.values))
+
+// Movement
+
+/** Where units go: arms that take buckets of the units in some segments. */
+interface Allocation {
+  readonly segments: readonly Range[]
+  readonly salt: string
+  readonly arms: readonly { readonly name: string; readonly meaning: unknown; readonly ranges: readonly Range[] }[]
+}
+
+/** What moves when an experiment changes from one state to another; both are in the same scene or layer. */
+export function movementOf(before: Experiment, after: Experiment): Movement {
+  return compare(allocationOf(before), allocationOf(after), before.unit === after.unit && before.salt === after.salt)
+}
+
+/** What moves when the cutover changes; undefined: there is none. */
+export function cutoverMovement(before: Cutover | undefined, after: Cutover | undefined): Movement {
+  return compare(cutoverAllocation(before), cutoverAllocation(after), before?.salt === after?.salt)
+}
+
+function allocationOf({ state, segments, salt, arms }: Experiment): Allocation {
+  const taken = arms.map(arm => ({ name: arm.name, meaning: meaningOf(arm), ranges: inForce(arm) }))
+  return { segments: state === 'running' ? segments : [], salt, arms: taken }
+}
+
+function cutoverAllocation(cutover: Cutover | undefined): Allocation {
+  if (cutover === undefined) return { segments: [], salt: '', arms: [] }
+  const { version, share, salt } = cutover
+  return { segments: [WHOLE], salt, arms: [{ name: version, meaning: version, ranges: [[0, share]] }] }
+}
+
+/** Segments and buckets are hashed with salts of their own, so what is in some of both is in as many cells as their product. */
+function compare(before: Allocation, after: Allocation, sameBuckets: boolean): Movement {
+  const both = sizeOf(common(before.segments, after.segments))
+  const had = enrolled(before)
+  const has = enrolled(after)
+  const stays = overlapOf(before, after, sameBuckets, () => true)
+  const keeps = overlapOf(before, after, sameBuckets, (a, b) => a.name === b.name && isDeepStrictEqual(a.meaning, b.meaning))
+  const entering = sizeOf(after.segments) * has * BUCKETS - both * stays
+  const leaving = sizeOf(before.segments) * had * BUCKETS - both * stays
+  const switching = both * (stays - keeps)
+  return { entering, leaving, switching, moved: entering + leaving + switching }
+}
+
+const enrolled = ({ arms }: Allocation): number => arms.reduce((sum, { ranges }) => sum + sizeOf(ranges), 0)
+
+type TakenArm = Allocation['arms'][number]
+
+/** Pairs of a bucket before and a bucket after that are in an arm each, of those that `counts`: under one salt a unit has the same bucket in both. */
+function overlapOf(before: Allocation, after: Allocation, sameBuckets: boolean, counts: (a: TakenArm, b: TakenArm) => boolean): number {
+  const pairs = before.arms.flatMap(a => after.arms.filter(b => counts(a, b)).map(b => ({ a, b })))
+  const size = ({ a, b }: { a: TakenArm; b: TakenArm }) =>
+    sameBuckets ? sizeOf(common(a.ranges, b.ranges)) * BUCKETS : sizeOf(a.ranges) * sizeOf(b.ranges)
+  return pairs.reduce((sum, pair) => sum + size(pair), 0)
+}
+
+// Making room
+
+/** Arms with their reserves laid out one after the other by weight, none of it in force yet. Weights in buckets. */
+export function layOut(
+  weights: readonly { readonly name: string; readonly weight: number }[],
+): { name: string; reserve: [number, number][]; share: number }[] {
+  let from = 0
+  return weights.map(({ name, weight }) => {
+    const start = from
+    from += weight
+    return { name, reserve: weight > 0 ? [[start, from]] : [], share: 0 }
+  })
+}
+
+/**
+ * The first `count` segments that no running experiment among these owns.
+ * @throws SEGMENTS_TAKEN when there are fewer
+ */
+export function freeSegments(experiments: readonly Experiment[], count: number): Range[] {
+  const running = experiments.filter(({ state }) => state === 'running')
+  const free = without(
+    [WHOLE],
+    running.flatMap(({ segments }) => segments),
+  )
+  if (sizeOf(free) >= count) return takeFirst(free, count)
+  const owners = running.map(({ id, segments }) => `${id} ${showShare(sizeOf(segments))}`).join(', ')
+  const message = `Cannot find room for ${showShare(count)} of the traffic: ${showShare(sizeOf(free))} is free, the rest has ${owners}`
+  throw new BerthError('SEGMENTS_TAKEN', message)
+}

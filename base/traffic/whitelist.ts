@@ -1,0 +1,92 @@
+/** Whitelists as files: a unit id a line, and the version it is sent to. */
+import { BerthError } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import type { Whitelist } from './rules.ts'
+
+const FAULTS_MAX = 10
+const VERSION = /[\t,]\s*(v[1-9][0-9]{0,8})$/
+
+/**
+ * Reads a whitelist. Each line is `unit<TAB>version` or `unit,version` (the last comma counts, so a unit id may have some); with `version` given
+ * each line is a unit id alone. A line end at the end of the text, CR LF, a byte order mark and spaces around are fine, and so is a line that
+ * repeats another.
+ * @throws WHITELIST_INVALID with the numbers of the lines at fault, counted from 1: one that is empty, too long or has no version, or that
+ * sends a unit id elsewhere than an earlier one does; or when there are too many unit ids
+ */
+export function parseWhitelist(text: string, version?: string): Whitelist {
+  const lines = text.replace(/^\uFEFF/, '').split(/\r?\n/)
+  if (lines.at(-1) === '') lines.pop()
+  const seen = new Map<string, { readonly version: string; readonly line: number }>()
+  const faults: string[] = []
+  for (const [index, content] of lines.entries()) {
+    const line = readLine(content.trim(), version)
+    const before = line.unit === undefined ? undefined : seen.get(line.unit)
+    const fault = line.fault ?? conflict(before, line.version)
+    if (fault !== undefined) faults.push(`line ${index + 1} ${fault}`)
+    else if (line.unit !== undefined && before === undefined) seen.set(line.unit, { version: line.version, line: index + 1 })
+  }
+  if (faults.length > 0) throw refuse(shorten(faults))
+  if (seen.size > limits.whitelistUnitsMax) throw refuse(tooMany(seen.size))
+  const byVersion = Map.groupBy(seen, ([, { version }]) => version)
+  return Object.fromEntries([...byVersion].map(([version, units]) => [version, units.map(([unit]) => unit)]))
+}
+
+type Line =
+  | { readonly unit: string; readonly version: string; readonly fault?: never }
+  | { readonly unit?: never; readonly version?: never; readonly fault: string }
+
+function readLine(content: string, version: string | undefined): Line {
+  const named = VERSION.exec(content)
+  if (content === '') return { fault: 'is empty' }
+  if (version !== undefined && named !== null)
+    return { fault: `names version ${named[1]}, and one was given for all: give one or the other` }
+  const chosen = version ?? named?.[1]
+  if (chosen === undefined) return { fault: 'names no version: write "unit,v3", or give one version for all' }
+  const unit = named === null ? content : content.slice(0, named.index).trim()
+  const fault = unitFault(unit)
+  return fault === undefined ? { unit, version: chosen } : { fault }
+}
+
+/** What is wrong with a unit id. */
+export function unitFault(unit: string): string | undefined {
+  if (unit === '') return 'has no unit id'
+  const bytes = Buffer.byteLength(unit)
+  return bytes > limits.unitIdBytesMax ? `has a unit id of ${bytes} bytes, the limit is ${limits.unitIdBytesMax}` : undefined
+}
+
+function conflict(
+  before: { readonly version: string; readonly line: number } | undefined,
+  version: string | undefined,
+): string | undefined {
+  if (before === undefined || before.version === version) return undefined
+  return `sends its unit to ${version}, line ${before.line} sends it to ${before.version}`
+}
+
+/**
+ * Every fault of a whitelist, in words.
+ * @throws WHITELIST_INVALID
+ */
+export function checkWhitelist(whitelist: Whitelist): void {
+  const seen = new Map<string, string>()
+  const faults: string[] = []
+  for (const [version, units] of Object.entries(whitelist)) {
+    for (const [index, unit] of units.entries()) {
+      const fault = unitFault(unit)
+      const before = seen.get(unit)
+      if (fault !== undefined) faults.push(`entry ${index + 1} of ${version} ${fault}`)
+      else if (before !== undefined) faults.push(`unit ${JSON.stringify(unit)} is sent to ${before} and again to ${version}`)
+      seen.set(unit, version)
+    }
+  }
+  if (faults.length > 0) throw refuse(shorten(faults))
+  if (seen.size > limits.whitelistUnitsMax) throw refuse(tooMany(seen.size))
+}
+
+const tooMany = (count: number): string => `it has ${count} unit ids, the limit is ${limits.whitelistUnitsMax}`
+
+function shorten(faults: readonly string[]): string {
+  const more = faults.length > FAULTS_MAX ? [`and ${faults.length - FAULTS_MAX} more`] : []
+  return [...faults.slice(0, FAULTS_MAX), ...more].join('; ')
+}
+
+const refuse = (why: string): BerthError => new BerthError('WHITELIST_INVALID', `Cannot use the whitelist: ${why}`)
