@@ -251,17 +251,19 @@ function print(out: Output, report: Report, options: ReplayOptions): void {
       errors.map(({ code, count, message }) => [`  ${whole.format(count)}`, code, message.slice(0, 100)]),
     )
   }
-  if (clickRates !== null) printClickRates(out, clickRates, options)
+  if (clickRates !== null) printClickRates(out, clickRates, answered, options)
   if (report.ended === 'stopped')
     out.warn(`Stopped after ${whole.format(answered + failed)} of ${whole.format(report.entries * report.passes)}.`)
   if (report.ended === 'gone') out.warn('Stopped: nothing takes connections there any more. See whether the base runs with "base status".')
 }
 
-function printClickRates(out: Output, rates: ClickRates & { readonly unlisted: number }, { items, itemId }: ReplayOptions): void {
+function printClickRates(out: Output, rates: NonNullable<Report['clickRates']>, answered: number, { items, itemId }: ReplayOptions): void {
   const { rows, clicks, matchedRows, matchedClicks, effectiveRows, uniform, unlisted } = rates
   if (unlisted > 0) {
     const where = items === '' ? 'the answer itself' : items
-    out.warn(`${whole.format(unlisted)} answers have no item with "${itemId}" in a list at ${where}: name them with --items and --item-id.`)
+    out.warn(
+      `${whole.format(unlisted)} of ${whole.format(answered)} answers have no item with "${itemId}" in a list at ${where}: name them with --items and --item-id.`,
+    )
   }
   if (rows === 0) return
   out.say('')
