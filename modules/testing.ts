@@ -1,6 +1,6 @@
 /** What the tests of the modules stand on. */
 import type { TestContext } from 'node:test'
-import type { Services, StageContext } from '#sdk/author'
+import type { Context, Frozen, Services } from '#sdk/author'
 
 type Rows = Readonly<Record<string, Readonly<Record<string, unknown>>>>
 
@@ -20,10 +20,10 @@ export function featuresOf(tables: Rows): Services['features'] {
 
 /** A context as a base would give it, for a stage called by hand. Calling another scene throws. */
 export function stageContext<Params, Request>(
-  params: Params,
-  request: Request,
+  params: Frozen<Params>,
+  request: Frozen<Request>,
   { unit, services = { features: featuresOf({}) } }: { readonly unit?: string; readonly services?: Services } = {},
-): StageContext<Params, Request> {
+): Context<Params, keyof Services, Request> {
   const ignore = (): void => {}
   return {
     request,

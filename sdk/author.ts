@@ -3,7 +3,8 @@
  *
  * @example
  * import type { Stage } from '#sdk/author'
- * export const rank: Stage<Candidate[], Ranked[]> = (candidates, ctx) => …
+ * type Uses = { params: { topK: number }; services: 'features' }
+ * export const rank: Stage<Candidate[], Ranked[], Uses> = async (candidates, ctx) => …
  */
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
@@ -34,16 +35,37 @@ export interface Features {
   version(table: string): Promise<string>
 }
 
-export interface StageContext<Params = Readonly<Record<string, unknown>>, Request = unknown> {
+/** What a stage takes from the scene and the base around it; what is left out, it does without. */
+export interface Uses {
+  /** The params it reads. Scenes are free in what they set: check what a wrong value would break. */
+  readonly params?: object
+  /** Base services, as under `berth.services` in package.json: `'features' | 'geo'`. */
+  readonly services?: keyof Services
+  /** The caller's input, for a stage that is not the first. */
+  readonly request?: unknown
+}
+
+/** As deep as it goes, nothing of it can be written to. */
+export type Frozen<T> = T extends (...values: never[]) => unknown ? T : T extends object ? { readonly [Key in keyof T]: Frozen<T[Key]> } : T
+
+/** What a stage gets beside its input. */
+// Not an interface of `U`: the compiler would judge those by `U` alone, and let a context pass that lacks a service.
+export type StageContext<U extends Uses = Uses> = Context<
+  U extends { readonly params: infer Params } ? Params : Record<string, unknown>,
+  U extends { readonly services: infer Name extends keyof Services } ? Name : never,
+  U extends { readonly request: infer Request } ? Request : unknown
+>
+
+export interface Context<Params, Name extends keyof Services, Request> {
   /** The caller's input, deeply frozen, the same for every stage. Parsed again on first use: take the stage's input where that will do. */
-  readonly request: Request
+  readonly request: Frozen<Request>
   readonly scene: string
   readonly version: string
   /** Undefined when the caller sent no unit id. */
   readonly unit: string | undefined
   readonly requestId: string
   /** Parameters of the scene, deeply frozen. */
-  readonly params: Params
+  readonly params: Frozen<Params>
   readonly log: StageLog
   /** Milliseconds until the request is answered 504 without you; negative once it has been. */
   deadlineMs(): number
@@ -57,14 +79,14 @@ export interface StageContext<Params = Readonly<Record<string, unknown>>, Reques
    * `await ctx.services.features.getMany('items', ids)`. Bounded like `call`.
    * @throws an Error with `code` (such as `SERVICE_INPUT_INVALID`, `SERVICE_FAILED`, `FEATURES_NOT_FOUND`) when there is no answer.
    */
-  readonly services: Services
+  readonly services: Pick<Services, Name>
 }
 
 /**
  * One step of a module group. The first stage gets the caller's input, each next one what the one before returned; the last one's value is
  * the answer.
  */
-export type Stage<Input = unknown, Output = unknown, Params = Readonly<Record<string, unknown>>, Request = unknown> = (
+export type Stage<Input = unknown, Output = unknown, U extends Uses = Uses> = (
   input: Input,
-  ctx: StageContext<Params, Request>,
+  ctx: StageContext<U>,
 ) => Output | Promise<Output>

@@ -39,7 +39,7 @@ export interface Shown {
 }
 
 /** The answer to the caller. Fewer items than slots fill fewer slots; of two equals the earlier candidate goes first. */
-export const rerank: Stage<readonly Scored[], Answer, Params> = (candidates, { params }) => {
+export const rerank: Stage<readonly Scored[], Answer, { params: Params }> = (candidates, { params }) => {
   const { topK, diversity } = checkParams(params)
   const chosen = selectDiverse(candidates, topK, diversity)
   return { items: chosen.map((item, index) => toShown(item, index + 1, diversity)), candidates: candidates.length, diversity }

@@ -34,7 +34,7 @@ const posteriors = new Map(
 )
 
 /** Candidates with `score`, the click rate drawn for this request, highest first. An item without counts is drawn from the prior. */
-export const rank: Stage<readonly Item[], (Item & { readonly score: number })[], Params> = (candidates, ctx) => {
+export const rank: Stage<readonly Item[], (Item & { readonly score: number })[], { params: Params }> = (candidates, ctx) => {
   const byItem = posteriorsOf(ctx.params.campaign)
   const draw = ({ itemId }: Item): number => {
     const { alpha, beta } = byItem.get(itemId) ?? prior

@@ -30,8 +30,14 @@ const models = new Map(
   ]),
 )
 
+interface Uses {
+  params: Params
+  services: 'features'
+  request: Request
+}
+
 /** Candidates with their features and `score`, the probability of a click when shown, highest first; equals keep their order. */
-export const rank: Stage<readonly Candidate[], (Item & { readonly score: number })[], Params, Request> = async (candidates, ctx) => {
+export const rank: Stage<readonly Candidate[], (Item & { readonly score: number })[], Uses> = async (candidates, ctx) => {
   const { campaign } = ctx.params
   const { intercept, logOdds } = modelOf(campaign)
   const { features } = ctx.services

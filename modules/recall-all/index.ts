@@ -33,7 +33,7 @@ const freeze = (item: Candidate): Candidate => Object.freeze({ ...item, hashed: 
 const catalogue = new Map(Object.entries(items).map(([campaign, table]) => [campaign, table.map(freeze)]))
 
 /** @throws TypeError that names the part of the body that does not fit, and an Error for a campaign without items. */
-export const recall: Stage<unknown, Candidate[], Params> = (input, { params }) => {
+export const recall: Stage<unknown, Candidate[], { params: Params }> = (input, { params }) => {
   const { exclude = [] } = checkBody(input)
   const excluded = new Set(exclude)
   return itemsOf(params.campaign).filter(item => !excluded.has(item.itemId))

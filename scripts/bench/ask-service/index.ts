@@ -4,7 +4,7 @@ import type { Input } from '../rank50/index.ts'
 /** Ten rows of a table of the base, asked for with one call. */
 const KEYS = Array.from({ length: 10 }, (_, i) => `i${i}`)
 
-export const ask: Stage<Input, Input> = async (input, ctx) => {
+export const ask: Stage<Input, Input, { services: 'features' }> = async (input, ctx) => {
   const rows = (await ctx.services.features.getMany('bench', KEYS)) as readonly unknown[]
   if (rows.length !== KEYS.length) throw new Error('The table of the bench is not there')
   return input
