@@ -27,7 +27,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
 
 /** Started by path, by a person or by the test runner: nothing imports them. */
 const entries = [
-  /\.test\.ts$/,
+  /\.test(-d)?\.ts$/,
   /^base\/main\.ts$/,
   /^sdk\/(cli|author|client\/index)\.ts$/,
   /^scripts\//,
@@ -52,7 +52,7 @@ function importsOf(file: string): string[] {
   const source = readFileSync(join(root, file), 'utf8')
   for (const { moduleRequest } of module.dynamicImports) specifiers.push(source.slice(moduleRequest.start + 1, moduleRequest.end - 1))
   return [...new Set(specifiers)].flatMap(specifier => {
-    if (specifier === '#sdk/author') return ['sdk/author.ts']
+    if (specifier.startsWith('#sdk/')) return [`${specifier.slice(1)}.ts`]
     if (!specifier.startsWith('.') || specifier.endsWith('/package.json')) return []
     return [relative(root, resolve(root, dirname(file), specifier)).replaceAll('\\', '/')]
   })
