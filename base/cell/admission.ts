@@ -184,12 +184,13 @@ export class Permit {
   }
 
   /**
-   * Past the breaker of the version. A pinned request is let through and counts for nothing: whoever pins looks into a version, often because it fails.
+   * Past the breaker of the version. A pinned request is let through and counts for nothing: whoever pins looks into a version, often because it
+   * fails. So is a load test.
    * @throws BREAKER_OPEN
    */
   pass({ plan, because }: Pick<Decision, 'plan' | 'because'>): void {
     const rules = this.#scene.limits.breaker
-    if (rules === undefined || because === 'pin') return
+    if (rules === undefined || because === 'pin' || because === 'loadtest') return
     this.#version = plan.version
     const breaker = this.#breakerOf(plan.version)
     const now = this.#now()

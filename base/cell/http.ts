@@ -265,6 +265,7 @@ function answerScene(res: ServerResponse, id: string, answer: Answer, ms: number
     'server-timing',
     serverTiming(answer, ms),
   ]
+  if (decision.bucket !== undefined) headers.push('x-scene-bucket', String(decision.bucket))
   if (degraded !== undefined) headers.push('x-scene-degraded', degraded)
   res.writeHead(200, headers)
   // Node sets aside three bytes a character for UTF-8, and beyond 16 KiB of that leaves its quick way out.

@@ -267,7 +267,10 @@ class Cell {
 
   #count({ decision, scene }: Progress, code: string, seconds: number): void {
     if (decision === undefined) this.#metrics.countRefused(code, scene)
-    else this.#metrics.count(decision.plan.scene, decision.plan.version, code, seconds)
+    else {
+      this.#metrics.count(decision.plan.scene, decision.plan.version, code, seconds)
+      if (decision.exposed) this.#metrics.countExposure(decision)
+    }
   }
 
   /** Logs a failure for the engineer, and says how much of it the caller may see. */

@@ -1,6 +1,7 @@
 /** What a cell counts. The keeper collects it from every cell and serves it to Prometheus; the label `cell` keeps their series apart. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type MetricObjectWithValues, type MetricValue, Registry } from 'prom-client'
 import type { BreakerState } from '../traffic/admission.ts'
+import type { AnyArm, Decision } from '../traffic/decide.ts'
 
 /** What the gauge says of a breaker. */
 const BREAKER_VALUES: Readonly<Record<BreakerState, number>> = { closed: 0, halfOpen: 1, open: 2 }
@@ -10,6 +11,9 @@ const LATENCY_BUCKETS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2
 
 /** Seconds: a table in memory answers within microseconds, a database within milliseconds. */
 const SERVICE_BUCKETS = [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5]
+
+/** Arms whose counts are held back for the next collection. */
+const ARMS_KEPT = 1000
 
 export interface CellGauges {
   slots(): number
@@ -43,6 +47,9 @@ export class Metrics {
   readonly #serviceDurations: Histogram<'service' | 'method'>
   readonly #services = new Map<string, ServiceCounters>()
   readonly #versions = new Map<string, VersionCounters & { readonly scene: string; readonly version: string }>()
+  readonly #exposures: Counter<'scene' | 'experiment' | 'phase' | 'arm'>
+  /** Requests that an arm had a part in, since they were last moved to the registry. */
+  readonly #exposed = new Map<AnyArm, { readonly scene: string; count: number }>()
   /** By code, and by scene within it. */
   readonly #refused = new Map<string, Map<string, number>>()
 
@@ -63,6 +70,13 @@ export class Metrics {
       labelNames: ['scene', 'version'],
       buckets: LATENCY_BUCKETS,
       registers,
+    })
+    this.#exposures = new Counter({
+      name: 'berth_exposures_total',
+      help: 'Requests that an arm of a running experiment had a part in; not those that were pinned, whitelisted or load tests',
+      labelNames: ['scene', 'experiment', 'phase', 'arm'],
+      registers,
+      collect: () => this.#flushExposures(),
     })
     this.#kills = new Counter({ name: 'berth_slot_kills_total', help: 'Slots killed', labelNames: ['scene', 'version'], registers })
     this.#serviceCalls = new Counter({
@@ -113,6 +127,27 @@ export class Metrics {
     counters.duration.observe(seconds)
     if (code === 'OK') counters.answers++
     else counters.errors.set(code, (counters.errors.get(code) ?? 0) + 1)
+  }
+
+  /** Counts what a request was exposed to, however it ended. */
+  countExposure({ plan, arm, layers }: Decision): void {
+    if (arm !== undefined) this.#expose(plan.scene, arm)
+    for (const layerArm of layers) this.#expose(plan.scene, layerArm)
+    // Each table brings arms of its own, whether or not anyone collects.
+    if (this.#exposed.size > ARMS_KEPT) this.#flushExposures()
+  }
+
+  #expose(scene: string, arm: AnyArm): void {
+    const known = this.#exposed.get(arm)
+    if (known === undefined) this.#exposed.set(arm, { scene, count: 1 })
+    else known.count++
+  }
+
+  #flushExposures(): void {
+    for (const [{ experiment, phase, arm }, { scene, count }] of this.#exposed) {
+      this.#exposures.inc({ scene, experiment, phase: String(phase), arm }, count)
+    }
+    this.#exposed.clear()
   }
 
   /** Counts a request that never got to a version. What a caller typed is no label: `scene` is given only when there is such a scene. */

@@ -13,7 +13,7 @@
 import { createHash } from 'node:crypto'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
-import { type Decision, decide } from '../traffic/decide.ts'
+import { type Asked, type Decision, decide } from '../traffic/decide.ts'
 import { atPath } from '../traffic/pointer.ts'
 import { type CompiledTable, holds, type Scene } from '../traffic/scene.ts'
 import type { Right } from '../traffic/schema.ts'
@@ -71,11 +71,12 @@ export async function serve(
   const scene = findScene(table, request.scene)
   progress.scene = scene.id
   const pin = request.header('x-scene-version')
-  progress.token = authorise(table, scene, pin, request.header('authorization'))
+  const loadtest = request.header('x-scene-loadtest') !== undefined
+  progress.token = authorise(table, scene, pin, loadtest, request.header('authorization'))
   const permit = serving.admission.admit(scene)
   try {
     const unit = readUnit(scene, request)
-    const decision = decide(scene, { pin, loadtest: false, unit, requestId: request.requestId, attribute: inRequest(request) })
+    const decision = decide(scene, new Question(request, unit, pin, loadtest))
     progress.decision = decision
     permit.pass(decision)
     const call: SlotCall = {
@@ -121,8 +122,7 @@ export async function serveCall(table: CompiledTable, serving: Serving, sceneId:
   const call = { requestId, body: input, unit, deadlineAt, cpuMs, chain, trace }
   const permit = serving.admission.admit(scene)
   try {
-    const attribute = inRequest({ body: input, header: () => undefined })
-    const decision = decide(scene, { pin: undefined, loadtest: false, unit, requestId, attribute })
+    const decision = decide(scene, new Question({ body: input, requestId, header: noHeader }, unit, undefined, false))
     permit.pass(decision)
     const { json } = await runInSlot(serving.slots, permit, scene, decision, { ...call, params: decision.params })
     permit.leave(undefined)
@@ -170,10 +170,17 @@ function withDeadline(answer: Promise<SlotAnswer>, deadlineAt: number, scene: st
 }
 
 /** The caller's token when it sent a valid one, provided that it has every right the request needs. */
-function authorise(table: CompiledTable, scene: Scene, pin: string | undefined, authorization: string | undefined): TokenEntry | undefined {
+function authorise(
+  table: CompiledTable,
+  scene: Scene,
+  pin: string | undefined,
+  loadtest: boolean,
+  authorization: string | undefined,
+): TokenEntry | undefined {
   const token = findToken(table, authorization)
   if (scene.definition.access === 'token') demand(token, 'call', `call scene "${scene.id}"`)
   if (pin !== undefined) demand(token, 'pin', 'choose a version with x-scene-version')
+  if (loadtest) demand(token, 'pin', 'mark a request with x-scene-loadtest')
   return token
 }
 
@@ -208,13 +215,42 @@ function fromHeader(value: string): string {
   return value
 }
 
-function inRequest(request: Pick<SceneRequest, 'body' | 'header'>): (attribute: Attribute) => unknown {
-  let parsed: { readonly body: unknown } | undefined
-  const body = () => {
-    parsed ??= { body: parseBody(request.body) }
-    return parsed.body
+const noHeader = (): undefined => undefined
+
+/** What a request says of itself. Its body is parsed at most once, and only when a rule asks for something in it. */
+class Question implements Asked {
+  readonly pin: string | undefined
+  readonly loadtest: boolean
+  readonly unit: string | undefined
+  readonly requestId: string
+  readonly #request: Pick<SceneRequest, 'body' | 'header'>
+  #body: { readonly parsed: unknown } | undefined
+
+  constructor(
+    request: Pick<SceneRequest, 'body' | 'header' | 'requestId'>,
+    unit: string | undefined,
+    pin: string | undefined,
+    loadtest: boolean,
+  ) {
+    this.pin = pin
+    this.loadtest = loadtest
+    this.unit = unit
+    this.requestId = request.requestId
+    this.#request = request
   }
-  return attribute => readAttribute(attribute, { header: name => request.header(name), body })
+
+  attribute(attribute: Attribute): unknown {
+    return readAttribute(attribute, this)
+  }
+
+  header(name: string): string | undefined {
+    return this.#request.header(name)
+  }
+
+  body(): unknown {
+    this.#body ??= { parsed: parseBody(this.#request.body) }
+    return this.#body.parsed
+  }
 }
 
 function parseBody(body: string): unknown {
