@@ -1,6 +1,7 @@
 /** A cell's line to the keeper: the scene tables that come down it, and the saved table while the keeper is away. */
 import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
+import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
 import { emptyTable, type SceneTable, TABLE_FORMAT } from '../traffic/table.ts'
 import { type Lines, openLines } from '../wire/lines.ts'
@@ -12,6 +13,8 @@ const RECONNECT_MS = 200
 export interface KeeperLink {
   /** Lost without complaint while the keeper is away: it asks again when it returns. */
   send(message: CellToKeeper): void
+  /** Whether the keeper is there and keeps up: what can wait should, while it does not. */
+  readonly keepsUp: boolean
   close(): void
 }
 
@@ -38,6 +41,9 @@ export function linkKeeper(data: string, log: Logger, hello: () => CellToKeeper,
   open()
   return {
     send: message => lines?.send(message),
+    get keepsUp() {
+      return lines !== undefined && lines.backlog < limits.keeperBacklogBytesMax
+    },
     close: () => {
       closed = true
       clearTimeout(retry)

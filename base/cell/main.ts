@@ -1,7 +1,6 @@
 /** A cell: takes scene requests on the handle it was given, holds slots, follows the keeper's tables. May die at any moment. */
 import type { Server as HttpServer } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
-import type { LogLine } from '../inside/protocol.ts'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { createLog, type Logger } from '../kernel/log.ts'
@@ -14,15 +13,14 @@ import type { FromCell, KeeperToCell, SceneFailure, ToCell } from '../wire/messa
 import { Admission } from './admission.ts'
 import { createSceneServer } from './http.ts'
 import { type KeeperLink, linkKeeper, readSavedTable } from './keeper-link.ts'
+import { LogFeed } from './log-feed.ts'
 import { Metrics } from './metrics.ts'
-import { ModuleError } from './module-error.ts'
+import { ModuleLog } from './module-log.ts'
 import { NO_TABLE, type Progress, type SceneRequest, type Serving, serve, serveCall } from './serve.ts'
 import { Services } from './services.ts'
 import { Slots } from './slots.ts'
 import { Stacks } from './stacks.ts'
 
-/** Errors of one version logged in a second; the rest are counted. */
-const ERROR_LINES_PER_SECOND = 5
 /** A cell sheds connections above this multiple of the mean, and a few on top. */
 const SHARE_FACTOR = 1.25
 const SHARE_SLACK = 4
@@ -30,8 +28,6 @@ const SHARE_SLACK = 4
 const SLOT_MEMORY_RATIO = 0.8
 /** Of the answers a cell above its share gives, one in this many ends its connection. */
 const SHED_EVERY = 8
-/** What a module may log at; its lines come out of the isolate as text, which it may have had a hand in. */
-const MODULE_LEVELS: ReadonlySet<string> = new Set<LogLine['level']>(['debug', 'info', 'warn', 'error'])
 
 /** Becomes a cell: waits for the supervisor's `start`. */
 export function runCell(): void {
@@ -55,11 +51,11 @@ class Cell {
   readonly #admission: Admission
   readonly #serving: Serving
   readonly #metrics: Metrics
-  readonly #stacks: Stacks
+  readonly #feed: LogFeed
+  readonly #moduleLog: ModuleLog
   readonly #server: HttpServer
   readonly #sockets = new Set<Socket>()
   readonly #bundles = new Map<string, Promise<string>>()
-  readonly #errorLines = new Map<string, { second: number; count: number }>()
   #table: CompiledTable = compileTable(emptyTable)
   #failures: readonly SceneFailure[] = []
   #link: KeeperLink | undefined
@@ -74,7 +70,8 @@ class Cell {
     this.#options = options
     this.#ordinal = ordinal
     this.#log = createLog(`cell-${ordinal}`, options.logLevel)
-    this.#stacks = new Stacks(digest => readBlob(options.data, digest))
+    this.#feed = new LogFeed(() => this.#link)
+    this.#moduleLog = new ModuleLog(this.#log, new Stacks(digest => readBlob(options.data, digest)), this.#feed)
     this.#services = new Services({
       data: options.data,
       log: (service, level, message, fields) => this.#log[level]({ ...fields, service }, message),
@@ -87,7 +84,7 @@ class Cell {
       servicesOf: plan => this.#services.named(lockedServices(plan.lock)),
       callService: (service, method, args, caller) => this.#services.call(service, method, args, caller),
       callScene: (scene, input, caller) => serveCall(this.#table, this.#serving, scene, input, caller),
-      onLog: (plan, requestId, lines) => this.#logModule(plan, requestId, lines),
+      onLog: (plan, requestId, lines) => this.#moduleLog.write(plan, requestId, lines),
       onKilled: (plan, reason) => this.#onKilled(plan, reason),
       onDoomed: reason => this.#onDoomed(reason),
       onRunning: (slot, running) => (running ? blackBox.begin(slot, slot.plan.scene, slot.plan.version) : blackBox.end(slot)),
@@ -97,7 +94,11 @@ class Cell {
       cell: ordinal,
       cells: options.cells,
       peek: plan => this.#slots.peek(plan),
-      onBreaker: (scene, version, state) => this.#log[state === 'open' ? 'warn' : 'info']({ scene, version, state }, 'breaker changed'),
+      onBreaker: (scene, version, state) => {
+        const level = state === 'open' ? 'warn' : 'info'
+        this.#log[level]({ scene, version, state }, 'breaker changed')
+        this.#moduleLog.note({ scene, version }, level, `The breaker of this version is ${state}`)
+      },
     })
     this.#serving = { slots: this.#slots, admission: this.#admission }
     this.#metrics = new Metrics(ordinal, {
@@ -206,7 +207,10 @@ class Cell {
     this.#slots.retain(new Set(online.map(plan => plan.key)))
     this.#forgetBundles()
     this.#admission.retain(compiled)
-    for (const failure of this.#failures) this.#log.error(failure, 'baseline cannot answer')
+    for (const failure of this.#failures) {
+      this.#log.error(failure, 'baseline cannot answer')
+      this.#moduleLog.note(failure, 'error', `The baseline cannot answer: ${failure.message}`, failure.code)
+    }
   }
 
   /** Baselines that traffic is likely to ask for at once: those of scenes whose slot is loaded, and as many others as a cell loads unasked. */
@@ -278,45 +282,15 @@ class Cell {
     const plan = decision?.plan
     const where = { code: error.code, scene: plan?.scene, version: plan?.version, requestId: request.requestId }
     if (error.code === 'INTERNAL') this.#log.error({ ...where, err: error.cause }, 'a defect of Berth')
-    if (!(error instanceof ModuleError) || plan === undefined || error.blame !== 'module') return {}
-    const stack = error.rawStack === undefined ? undefined : await this.#mapStack(error.rawStack, plan)
-    if (this.#mayLogError(plan.key))
-      this.#log.error({ ...where, module: error.module, stage: error.stage, ...asError(error.message, stack) }, error.message)
+    // An open breaker says so itself, once.
+    if (plan === undefined || error.blame !== 'module' || error.code === 'BREAKER_OPEN') return {}
+    const stack = await this.#moduleLog.fail(plan, error, request.requestId)
     return token !== undefined && holds(token, 'pin') ? { stack } : {}
   }
 
-  async #mapStack(stack: string, plan: SlotPlan): Promise<string> {
-    try {
-      return await this.#stacks.map(stack, plan.lock)
-    } catch (error) {
-      this.#log.warn({ err: error, scene: plan.scene, version: plan.version }, 'stack cannot be mapped to its source')
-      return stack
-    }
-  }
-
-  #mayLogError(key: string): boolean {
-    const second = Math.floor(performance.now() / 1000)
-    const lines = this.#errorLines.get(key)
-    if (lines?.second === second) return ++lines.count <= ERROR_LINES_PER_SECOND
-    if (lines !== undefined && lines.count > ERROR_LINES_PER_SECOND) {
-      this.#log.error({ version: key, count: lines.count - ERROR_LINES_PER_SECOND }, 'more errors of this version were not logged')
-    }
-    this.#errorLines.set(key, { second, count: 1 })
-    return true
-  }
-
-  #logModule(plan: SlotPlan, requestId: string | undefined, lines: readonly LogLine[]): void {
-    for (const { level, module, message, fields, stack, dropped } of lines) {
-      const where = { scene: plan.scene, version: plan.version, module, requestId, dropped }
-      const more = stack === undefined ? Promise.resolve(undefined) : this.#mapStack(stack, plan)
-      more.then(mapped =>
-        this.#log[MODULE_LEVELS.has(level) ? level : 'error']({ ...where, fields: parsed(fields), ...asError(message, mapped) }, message),
-      )
-    }
-  }
-
   #logService(service: string, method: string, error: unknown): void {
-    if (this.#mayLogError(`service ${service}`)) this.#log.error({ service, method, err: error }, `service failed: ${messageOf(error)}`)
+    if (this.#moduleLog.mayLogError(`service ${service}`))
+      this.#log.error({ service, method, err: error }, `service failed: ${messageOf(error)}`)
   }
 
   #checkReady(): void {
@@ -339,6 +313,7 @@ class Cell {
   #onKilled({ scene, version }: SlotPlan, reason: string): void {
     this.#metrics.countKill(scene, version)
     this.#log.error({ scene, version, reason }, 'slot killed')
+    this.#moduleLog.note({ scene, version }, 'error', `The slot was killed: ${reason}`, 'MODULE_KILLED')
   }
 
   #onDoomed(reason: string): void {
@@ -361,6 +336,7 @@ class Cell {
       new Promise<void>(resolve => setTimeout(resolve, limits.retireLingerMsMax)),
     ])
     for (const socket of this.#sockets) socket.destroy()
+    this.#feed.flush()
     this.#link?.close()
     await this.#slots.close()
     await this.#services.stop()
@@ -376,17 +352,4 @@ const tell = (message: FromCell, done: () => void = () => undefined): void => {
 function codeAndMessage(error: unknown): Pick<SceneFailure, 'code' | 'message'> {
   const { code } = toBerthError(error)
   return { code, message: messageOf(error) }
-}
-
-/** The member of a log line under which every reader of logs looks for a stack. */
-const asError = (message: string, stack: string | undefined) => (stack === undefined ? {} : { err: { type: 'Error', message, stack } })
-
-/** Fields as a module logged them; text that was cut off at the limit stays text. */
-function parsed(fields: string | undefined): unknown {
-  if (fields === undefined) return undefined
-  try {
-    return JSON.parse(fields)
-  } catch {
-    return fields
-  }
 }

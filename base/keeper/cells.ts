@@ -7,7 +7,7 @@ import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
 import type { SceneTable, SlotPlan } from '../traffic/table.ts'
 import { type Lines, openLines } from '../wire/lines.ts'
-import type { CellToKeeper, KeeperToCell, SceneFailure } from '../wire/messages.ts'
+import type { CellToKeeper, KeeperToCell, LogRecord, SceneFailure } from '../wire/messages.ts'
 
 export interface ConnectedCell {
   /** Ordinal; a retiring cell and its replacement share one. */
@@ -61,9 +61,17 @@ export interface Cells {
   close(): Promise<void>
 }
 
-/** Listens for cells on the socket, which only this user may open, in place of one that a killed keeper has left. */
-export async function listenForCells(path: string, table: SceneTable, log: Logger): Promise<Cells> {
-  const board = new Board(table, log)
+/**
+ * Listens for cells on the socket, which only this user may open, in place of one that a killed keeper has left.
+ * @param onLogs is given what the modules of a cell have written
+ */
+export async function listenForCells(
+  path: string,
+  table: SceneTable,
+  log: Logger,
+  onLogs: (cell: number, records: readonly LogRecord[]) => void = () => undefined,
+): Promise<Cells> {
+  const board = new Board(table, log, onLogs)
   const server = createServer(socket => board.connect(socket))
   if (process.platform !== 'win32') await rm(path, { force: true })
   server.listen(path)
@@ -91,6 +99,7 @@ export async function listenForCells(path: string, table: SceneTable, log: Logge
 
 class Board {
   readonly #log: Logger
+  readonly #onLogs: (cell: number, records: readonly LogRecord[]) => void
   readonly #links = new Set<Link>()
   readonly #sockets = new Set<Socket>()
   /** Called after every change of a cell's state. */
@@ -98,9 +107,10 @@ class Board {
   #table: SceneTable
   #requests = 0
 
-  constructor(table: SceneTable, log: Logger) {
+  constructor(table: SceneTable, log: Logger, onLogs: (cell: number, records: readonly LogRecord[]) => void) {
     this.#table = table
     this.#log = log
+    this.#onLogs = onLogs
   }
 
   get table(): SceneTable {
@@ -180,7 +190,8 @@ class Board {
       link.failures = message.failures
       for (const failure of message.failures) this.#log.warn({ cell: link.cell, ...failure }, 'a baseline cannot answer')
       this.#changed()
-    } else link.open.get(message.request)?.(message)
+    } else if (message.type === 'logs') this.#onLogs(link.cell, message.records)
+    else link.open.get(message.request)?.(message)
   }
 
   #lose(link: Link, error: Error | undefined): void {

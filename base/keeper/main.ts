@@ -10,11 +10,13 @@ import { writeWhole } from '../store/files.ts'
 import type { Records } from '../store/records.ts'
 import { openStore } from '../store/sqlite.ts'
 import type { FromKeeper, ToKeeper } from '../wire/messages.ts'
-import { keeperSocketPath, tokenPath } from '../wire/paths.ts'
+import { keeperSocketPath, logsPath, tokenPath } from '../wire/paths.ts'
 import { roleCommand } from '../wire/roles.ts'
 import { createApi } from './api.ts'
 import { listenForCells } from './cells.ts'
 import { Control, saveTable } from './control.ts'
+import { LogFiles } from './log-files.ts'
+import { Logs } from './logs.ts'
 import { newSecret, Registry } from './registry.ts'
 import { startTrials, type Trials } from './trial.ts'
 import { Vitals } from './vitals.ts'
@@ -92,7 +94,9 @@ export async function startKeeper(
   const table = registry.buildTable()
   // As after a commit: on a disk that is full, a keeper that shows it and lets the cells have their tables is worth more than none.
   await saveTable(data, table).catch((error: unknown) => log.error({ err: error }, 'the scene table could not be saved'))
-  const cells = await listenForCells(keeperSocketPath(data), table, log)
+  const logFiles = new LogFiles(logsPath(data), error => log.error({ err: error }, 'the logs of modules cannot be kept'))
+  const logs = new Logs(logFiles, (scene, version) => registry.versions(scene).some(({ id }) => id === version))
+  const cells = await listenForCells(keeperSocketPath(data), table, log, (cell, records) => logs.take(cell, records))
   const vitals = new Vitals(registry, cells)
   const control = new Control({ data, registry, blobs, cells, trials, services: offeredServices(options), log })
   const retire = (cell: number) => tellSupervisor({ type: 'retire', cell })
@@ -100,12 +104,14 @@ export async function startKeeper(
     log.fatal({ err: error }, 'the disk failed: the keeper ends, so that it reads what was kept when it is started again')
     setImmediate(() => process.exit(1))
   }
-  const app = await createApi({ registry, control, blobs, vitals, retire, log, onStoreFailed })
+  const app = await createApi({ registry, control, blobs, vitals, logs, retire, log, onStoreFailed })
   vitals.controlPort = await listen(app, options)
   log.info({ controlPort: vitals.controlPort, revision: registry.revision }, 'control API listens')
   return {
     vitals,
     stop: async () => {
+      // Else the drain would wait for those who follow.
+      logs.close()
       await bounded(app.close(), limits.keeperDrainMsMax)
       trials.close()
       await cells.close()

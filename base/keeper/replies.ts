@@ -1,5 +1,6 @@
 /** What the control API takes and answers, as schemas: types, validation and OpenAPI derive from them. */
 import Type, { type Static } from 'typebox'
+import { limits } from '../kernel/limits.ts'
 import {
   Digest,
   Lock,
@@ -31,6 +32,23 @@ export const AuditQuery = Type.Object(
   },
   closed,
 )
+
+const LogLevel = Type.Union([Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')])
+export const LogsQuery = Type.Object(
+  {
+    version: Type.Optional(VersionId),
+    level: Type.Optional(Type.Union(LogLevel.anyOf, { default: 'debug', description: 'this one and what is worse' })),
+    module: Type.Optional(Type.String({ minLength: 1, maxLength: 200, description: 'a name, or name@version' })),
+    limit: Type.Integer({ minimum: 1, maximum: limits.logReadMax, default: 100, description: 'the last so many lines' }),
+    follow: Type.Optional(
+      Type.Boolean({ description: 'as server-sent events, and go on with what comes; so does "Accept: text/event-stream"' }),
+    ),
+  },
+  closed,
+)
+export const LogsHeaders = Type.Object({
+  'last-event-id': Type.Optional(Type.String({ pattern: '^[0-9]{1,16}$', description: 'the seq of the last line that was seen' })),
+})
 
 const Etag = Type.String({ pattern: '^"[0-9]{1,15}"$', description: 'the revision that was read, in quotes, as the ETag header had it' })
 export const IfMatch = Type.Object({ 'if-match': Type.Optional(Etag) })
@@ -143,6 +161,22 @@ export const StatusReply = Type.Object({
   cells: Type.Array(CellReply),
 })
 export type StatusReply = Static<typeof StatusReply>
+export const LogEntryReply = Type.Object({
+  seq: Type.Integer({ description: 'grows with every line; the id of its event' }),
+  at: Type.String({ description: 'ISO 8601, when it was written' }),
+  level: LogLevel,
+  scene: Type.String(),
+  version: Type.String(),
+  cell: Type.Integer(),
+  message: Type.String(),
+  module: Type.Optional(Type.String({ description: 'name@version' })),
+  stage: Type.Optional(Type.String()),
+  requestId: Type.Optional(Type.String()),
+  code: Type.Optional(Type.String({ description: 'of an error' })),
+  fields: Type.Optional(Type.Unknown()),
+  stack: Type.Optional(Type.String({ description: 'mapped to the source' })),
+  dropped: Type.Optional(Type.Integer({ description: 'lines of the version that were dropped before this one' })),
+})
 export const RetireReply = Type.Object({ cell: Type.Integer() })
 export const HealthReply = Type.Object({ status: Type.Literal('ok') })
 

@@ -11,6 +11,7 @@ import { digestOf } from '../wire/blobs.ts'
 import { compileAllButBody } from './body.ts'
 import type { Control, VersionChange } from './control.ts'
 import { parseReference } from './lock.ts'
+import type { Logs } from './logs.ts'
 import type { Actor, Registry, Token } from './registry.ts'
 import * as schemas from './replies.ts'
 import type { Vitals } from './vitals.ts'
@@ -20,6 +21,7 @@ export interface RouteParts {
   readonly control: Control
   readonly blobs: Blobs
   readonly vitals: Vitals
+  readonly logs: Logs
   /** Asks the supervisor to replace a cell. */
   readonly retire: (cell: number) => void
 }

@@ -410,6 +410,12 @@ const table = {
     title: 'The request does not fit the schema',
     fix: 'Mend the fields that the message names; the API page under /docs shows the schema.',
   },
+  LOGS_OVERLOADED: {
+    status: 503,
+    blame: 'load',
+    title: 'As many follow logs as may at once',
+    fix: 'End another "sdk logs --follow", or read the last lines without following.',
+  },
   TOKEN_NOT_FOUND: { status: 404, blame: 'caller', title: 'No such token', fix: 'List the tokens with "sdk token list".' },
   CELL_NOT_FOUND: { status: 404, blame: 'caller', title: 'No such cell', fix: 'List the cells with "base status".' },
   NO_CELLS: {

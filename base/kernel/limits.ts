@@ -44,6 +44,13 @@ export const limits = {
   servicesCallsMax: 4096,
   /** Characters of JSON of a service call's result; those of its arguments have the limit of every call. */
   serviceResultCharsMax: 8 * MB,
+  /** Fetches of modules under way in one cell, bytes of one request and of one response, and redirects that are followed. */
+  cellFetchesMax: 1024,
+  fetchRequestBytesMax: MB,
+  fetchResponseBytesMax: 8 * MB,
+  fetchRedirectsMax: 20,
+  /** Milliseconds an idle connection to another host is kept. */
+  fetchKeepAliveMs: 30_000,
   /** Milliseconds a base service may take to start in a cell, and to stop. */
   serviceStartMsMax: 10_000,
   serviceStopMsMax: 2000,
@@ -59,6 +66,23 @@ export const limits = {
   /** Log lines a slot may write in a second, and characters of each. */
   slotLogLinesPerSecondMax: 200,
   logLineCharsMax: 8 * KB,
+  /** Lines a version may send from one cell to who follows it in a second, and errors beside them; the rest are counted. */
+  logLinesPerSecondMax: 100,
+  logErrorsPerSecondMax: 20,
+  /** Bytes of log lines that wait in a cell for the keeper, milliseconds between two batches, and bytes of one. */
+  logQueueBytesMax: MB,
+  logBatchMs: 100,
+  logBatchBytesMax: 256 * KB,
+  /** Bytes that may be under way to a keeper that is slow to take them before log lines wait. */
+  keeperBacklogBytesMax: MB,
+  /** Bytes of the log of a version, of which at least half is kept, and of the logs of all versions: those that were silent the longest go first. */
+  logFileBytesMax: 512 * KB,
+  logFilesBytesMax: 64 * MB,
+  /** Lines of log in one answer, who may follow logs at once, bytes that may wait for one of them, and milliseconds between two signs of life. */
+  logReadMax: 1000,
+  logFollowersMax: 64,
+  logFollowerBytesMax: MB,
+  logHeartbeatMs: 5000,
   /** Milliseconds the top level of one module may run. */
   moduleLoadMsMax: 2000,
   /** Milliseconds a version may take to load in a cell, and in the trial process. */

@@ -4,6 +4,8 @@ import { createInterface } from 'node:readline'
 
 export interface Lines<Out> {
   send(message: Out): void
+  /** Bytes sent that the other side has not taken yet. */
+  readonly backlog: number
   /** Idempotent. */
   close(): void
 }
@@ -38,6 +40,9 @@ export function openLines<In, Out>(socket: Socket, onMessage: (message: In) => v
   return {
     send: message => {
       if (!socket.destroyed) socket.write(`${JSON.stringify(message)}\n`)
+    },
+    get backlog() {
+      return socket.writableLength
     },
     close: () => socket.destroy(),
   }

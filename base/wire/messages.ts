@@ -62,12 +62,35 @@ export interface SceneFailure {
   readonly message: string
 }
 
+/** A line that a module has written, or an error of a version. */
+export interface LogRecord {
+  /** ISO 8601, when it was written. */
+  readonly at: string
+  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  readonly scene: string
+  readonly version: string
+  readonly message: string
+  /** `name@version`. */
+  readonly module?: string | undefined
+  readonly stage?: string | undefined
+  readonly requestId?: string | undefined
+  /** Of an error. */
+  readonly code?: ErrorCode | undefined
+  /** JSON of the fields; text that is none when it was cut off. */
+  readonly fields?: string | undefined
+  /** Mapped to the source. */
+  readonly stack?: string | undefined
+  /** Lines of the version that were dropped before this one. */
+  readonly dropped?: number | undefined
+}
+
 export type CellToKeeper =
   | { readonly type: 'hello'; readonly cell: number; readonly pid: number; readonly revision: number }
   /** This table is in force in the cell; `failures` are its baselines that cannot answer. */
   | { readonly type: 'applied'; readonly revision: number; readonly failures: readonly SceneFailure[] }
   | { readonly type: 'prepared'; readonly request: number; readonly failure?: SceneFailure }
   | { readonly type: 'metrics'; readonly request: number; readonly metrics: readonly unknown[] }
+  | { readonly type: 'logs'; readonly records: readonly LogRecord[] }
 
 export type KeeperToCell =
   | { readonly type: 'table'; readonly table: SceneTable }

@@ -12,6 +12,8 @@ export const blobsPath = (data: string): string => join(data, 'blobs')
 export const tablePath = (data: string): string => join(data, 'table.json')
 /** Feature tables, put there by whoever runs the base. */
 export const featuresPath = (data: string): string => join(data, 'features')
+/** What modules have logged last, by scene and version. */
+export const logsPath = (data: string): string => join(data, 'logs')
 /** The token made at the first start, readable by the owner only. */
 export const tokenPath = (data: string): string => join(data, 'token')
 /** Held in an exclusive transaction by the supervisor for as long as it lives. */

@@ -1,0 +1,110 @@
+/**
+ * Log lines on their way from a cell to the keeper. They must never hold up a request or grow without bound: each version has a rate, all of
+ * them a queue, and what does not fit is counted and said in a line of its own.
+ */
+import { limits } from '../kernel/limits.ts'
+import type { LogRecord } from '../wire/messages.ts'
+import type { KeeperLink } from './keeper-link.ts'
+
+type Level = LogRecord['level']
+
+/** What a version has written in the second under way, and how much of it was dropped. Errors are counted apart: chatter must not hide them. */
+interface Budget {
+  readonly scene: string
+  readonly version: string
+  readonly level: Level
+  second: number
+  count: number
+  dropped: number
+}
+
+/** Characters of a record beside its texts, roughly. */
+const RECORD_CHARS = 300
+
+export class LogFeed {
+  readonly #link: () => KeeperLink | undefined
+  readonly #budgets = new Map<string, Budget>()
+  #queue: LogRecord[] = []
+  #queuedChars = 0
+  #timer: NodeJS.Timeout | undefined
+
+  /** @param link to the keeper, once there is one */
+  constructor(link: () => KeeperLink | undefined) {
+    this.#link = link
+  }
+
+  /** Whether the version may write one more line in this second. One that may not is counted: leave it. */
+  admits(scene: string, version: string, level: Level): boolean {
+    const budget = this.#budget(scene, version, level)
+    const second = Math.floor(performance.now() / 1000)
+    if (budget.second !== second) Object.assign(budget, { second, count: 0 })
+    const most = level === 'error' ? limits.logErrorsPerSecondMax : limits.logLinesPerSecondMax
+    if (++budget.count <= most && this.#queuedChars < limits.logQueueBytesMax) return true
+    budget.dropped++
+    this.#wake()
+    return false
+  }
+
+  /** Takes a line that was admitted. */
+  push(record: LogRecord): void {
+    this.#queue.push(record)
+    this.#queuedChars += charsOf(record)
+    this.#wake()
+  }
+
+  /** Sends what waits, as far as the keeper takes it. */
+  flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const link = this.#link()
+    if (link?.keepsUp) {
+      this.#sayDropped()
+      if (this.#queue.length > 0) link.send({ type: 'logs', records: this.#takeBatch() })
+    }
+    this.#forgetQuiet()
+    if (this.#queue.length > 0 || this.#budgets.size > 0) this.#wake()
+  }
+
+  #budget(scene: string, version: string, level: Level): Budget {
+    const key = `${scene} ${version} ${level === 'error' ? 'errors' : 'lines'}`
+    const known = this.#budgets.get(key)
+    if (known !== undefined) return known
+    const budget: Budget = { scene, version, level: level === 'error' ? 'error' : 'warn', second: 0, count: 0, dropped: 0 }
+    this.#budgets.set(key, budget)
+    return budget
+  }
+
+  #wake(): void {
+    this.#timer ??= setTimeout(() => this.flush(), limits.logBatchMs).unref()
+  }
+
+  /** Once their second is over, so that a flood is one line a second. */
+  #sayDropped(): void {
+    const second = Math.floor(performance.now() / 1000)
+    for (const budget of this.#budgets.values()) {
+      if (budget.dropped === 0 || budget.second === second) continue
+      const { scene, version, level, dropped } = budget
+      const message = `${dropped} ${level === 'error' ? 'errors' : 'lines'} of this version were dropped: it wrote more than is kept`
+      budget.dropped = 0
+      this.push({ at: new Date().toISOString(), level, scene, version, message, dropped })
+    }
+  }
+
+  #forgetQuiet(): void {
+    const second = Math.floor(performance.now() / 1000)
+    for (const [key, budget] of this.#budgets) if (budget.dropped === 0 && budget.second !== second) this.#budgets.delete(key)
+  }
+
+  #takeBatch(): LogRecord[] {
+    let chars = 0
+    let end = 0
+    for (; end < this.#queue.length && chars < limits.logBatchBytesMax; end++) chars += charsOf(this.#queue[end])
+    this.#queuedChars -= chars
+    return this.#queue.splice(0, end)
+  }
+}
+
+function charsOf(record: LogRecord | undefined): number {
+  if (record === undefined) return 0
+  return RECORD_CHARS + record.message.length + (record.fields?.length ?? 0) + (record.stack?.length ?? 0)
+}

@@ -1,0 +1,112 @@
+/** What modules write and do wrong: told in the log of the cell, and to the keeper for who reads the log of a scene. */
+import type { LogLine } from '../inside/protocol.ts'
+import type { BerthError, ErrorCode } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import type { Logger } from '../kernel/log.ts'
+import type { SlotPlan } from '../traffic/table.ts'
+import type { LogRecord } from '../wire/messages.ts'
+import type { LogFeed } from './log-feed.ts'
+import { ModuleError } from './module-error.ts'
+import type { Stacks } from './stacks.ts'
+
+type Level = LogRecord['level']
+
+/** What a module may log at; its lines come out of the isolate as text, which it may have had a hand in. */
+const levels: ReadonlySet<string> = new Set<Level>(['debug', 'info', 'warn', 'error'])
+/** Errors of one version in the log of the cell in a second; the rest are counted. */
+const ERROR_LINES_PER_SECOND = 5
+
+export class ModuleLog {
+  readonly #log: Logger
+  readonly #stacks: Stacks
+  readonly #feed: LogFeed
+  readonly #errorLines = new Map<string, { second: number; count: number }>()
+
+  constructor(log: Logger, stacks: Stacks, feed: LogFeed) {
+    this.#log = log
+    this.#stacks = stacks
+    this.#feed = feed
+  }
+
+  /** Takes the lines that modules have written in a request, or outside of any. */
+  write(plan: SlotPlan, requestId: string | undefined, lines: readonly LogLine[]): void {
+    for (const line of lines) this.#writeLine(plan, requestId, line)
+  }
+
+  #writeLine(plan: SlotPlan, requestId: string | undefined, line: LogLine): void {
+    const at = new Date().toISOString()
+    const level: Level = levels.has(line.level) ? line.level : 'error'
+    if (line.stack === undefined) this.#tell(at, plan, requestId, { ...line, level })
+    else this.mapStack(line.stack, plan).then(stack => this.#tell(at, plan, requestId, { ...line, level, stack }))
+  }
+
+  #tell(at: string, plan: SlotPlan, requestId: string | undefined, { level, module, message, fields, stack, dropped }: LogLine): void {
+    const { scene, version } = plan
+    const where = { scene, version, module, requestId, dropped }
+    this.#log[level]({ ...where, fields: parsed(fields), ...asError(message, stack) }, message)
+    if (!this.#feed.admits(scene, version, level)) return
+    // Whatever a module has made of its lines, they are texts, and bounded, from here on.
+    this.#feed.push({ at, level, scene, version, module, requestId, message: cut(message), fields: cut(fields), stack, dropped })
+  }
+
+  /**
+   * Takes an error that a request was answered with.
+   * @returns its stack, mapped to the source, for who may see it
+   */
+  async fail(plan: SlotPlan, error: BerthError, requestId: string): Promise<string | undefined> {
+    const at = new Date().toISOString()
+    const { scene, version } = plan
+    const { module, stage, rawStack } = error instanceof ModuleError ? error : { module: undefined, stage: undefined, rawStack: undefined }
+    const stack = rawStack === undefined ? undefined : await this.mapStack(rawStack, plan)
+    if (error instanceof ModuleError && this.mayLogError(plan.key)) {
+      this.#log.error({ code: error.code, scene, version, requestId, module, stage, ...asError(error.message, stack) }, error.message)
+    }
+    if (this.#feed.admits(scene, version, 'error')) {
+      this.#feed.push({ at, level: 'error', scene, version, module, stage, requestId, code: error.code, message: error.message, stack })
+    }
+    return stack
+  }
+
+  /** Takes what happened to a version, for who reads its log; the log of the cell is told by the caller. */
+  note(plan: Pick<SlotPlan, 'scene' | 'version'>, level: Level, message: string, code?: ErrorCode): void {
+    const { scene, version } = plan
+    if (this.#feed.admits(scene, version, level)) this.#feed.push({ at: new Date().toISOString(), level, scene, version, code, message })
+  }
+
+  /** The stack in the places of the source; as it is when its source map cannot be read. */
+  async mapStack(stack: string, plan: SlotPlan): Promise<string> {
+    try {
+      return await this.#stacks.map(stack, plan.lock)
+    } catch (error) {
+      this.#log.warn({ err: error, scene: plan.scene, version: plan.version }, 'stack cannot be mapped to its source')
+      return stack
+    }
+  }
+
+  /** Whether one more error under this key may go to the log of the cell in this second. */
+  mayLogError(key: string): boolean {
+    const second = Math.floor(performance.now() / 1000)
+    const lines = this.#errorLines.get(key)
+    if (lines?.second === second) return ++lines.count <= ERROR_LINES_PER_SECOND
+    if (lines !== undefined && lines.count > ERROR_LINES_PER_SECOND) {
+      this.#log.error({ version: key, count: lines.count - ERROR_LINES_PER_SECOND }, 'more errors of this version were not logged')
+    }
+    this.#errorLines.set(key, { second, count: 1 })
+    return true
+  }
+}
+
+/** The member of a log line under which every reader of logs looks for a stack. */
+const asError = (message: string, stack: string | undefined) => (stack === undefined ? {} : { err: { type: 'Error', message, stack } })
+
+const cut = <T extends string | undefined>(text: T): T => (typeof text === 'string' ? text.slice(0, limits.logLineCharsMax) : text) as T
+
+/** Fields as a module logged them; text that was cut off at the limit stays text. */
+function parsed(fields: string | undefined): unknown {
+  if (fields === undefined) return undefined
+  try {
+    return JSON.parse(fields)
+  } catch {
+    return fields
+  }
+}

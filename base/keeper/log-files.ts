@@ -1,0 +1,182 @@
+/**
+ * The last lines of every version's log, on disk: a file of NDJSON per version that is moved aside when it is full, so that at least half of
+ * what a version may keep is there. Nothing is synced: lines survive the end of every process, not of the machine.
+ */
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { limits } from '../kernel/limits.ts'
+
+export interface LogFilesLimits {
+  /** Of one version: two files of half of that. */
+  readonly fileBytesMax: number
+  /** Of all versions. */
+  readonly totalBytesMax: number
+}
+
+/** One version's log. */
+interface Entry {
+  readonly scene: string
+  readonly version: string
+  /** Of the file that lines are added to, and of the one before it. */
+  bytes: number
+  olderBytes: number
+  /** Milliseconds since the epoch of the last write. */
+  writtenAt: number
+  /** The last line may be torn: a process ended while it was written. */
+  isTorn: boolean
+}
+
+const ENDING = '.ndjson'
+const OLDER_ENDING = '.1.ndjson'
+const WRITE_AFTER_MS = 100
+
+export class LogFiles {
+  readonly #root: string
+  readonly #limits: LogFilesLimits
+  readonly #onFailed: (error: unknown) => void
+  readonly #entries = new Map<string, Entry>()
+  /** Lines to write, by key of the entry. */
+  readonly #waiting = new Map<string, { entry: Entry; lines: string[] }>()
+  #timer: NodeJS.Timeout | undefined
+  #total = 0
+  #failed = false
+
+  /**
+   * Reads which logs there are; a folder that cannot be read is reported and counts as empty.
+   * @param onFailed is told once for each time that the disk begins to refuse; lines are lost then, nothing else is
+   */
+  constructor(root: string, onFailed: (error: unknown) => void, bounds: LogFilesLimits = defaults) {
+    this.#root = root
+    this.#onFailed = onFailed
+    this.#limits = bounds
+    this.#try(() => this.#scan())
+  }
+
+  /** Keeps lines of a version, each without its line feed. They are written within a moment, or when somebody reads. */
+  append(scene: string, version: string, lines: readonly string[]): void {
+    const key = `${scene}/${version}`
+    const waiting = this.#waiting.get(key) ?? { entry: this.#entry(scene, version), lines: [] }
+    waiting.lines.push(...lines)
+    this.#waiting.set(key, waiting)
+    this.#timer ??= setTimeout(() => this.flush(), WRITE_AFTER_MS).unref()
+  }
+
+  /** Whether a version has a log. */
+  has(scene: string, version: string): boolean {
+    return this.#entries.has(`${scene}/${version}`)
+  }
+
+  /** Versions of a scene that have a log, the one written last first. */
+  versions(scene: string): string[] {
+    const entries = [...this.#entries.values()].filter(entry => entry.scene === scene)
+    return entries.sort((a, b) => b.writtenAt - a.writtenAt).map(({ version }) => version)
+  }
+
+  /** Milliseconds since the epoch of the last write of a version, 0 when it has no log. */
+  writtenAt(scene: string, version: string): number {
+    return this.#entries.get(`${scene}/${version}`)?.writtenAt ?? 0
+  }
+
+  /** The last lines of a version, oldest first. The last may be torn, and some before it: skip what cannot be parsed. */
+  read(scene: string, version: string): string[] {
+    this.flush()
+    const texts = [OLDER_ENDING, ENDING].map(ending => this.#readFile(this.#path(scene, version, ending)))
+    return texts.join('\n').split('\n').filter(Boolean)
+  }
+
+  /** Writes what waits. */
+  flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const waiting = [...this.#waiting.values()]
+    this.#waiting.clear()
+    for (const { entry, lines } of waiting) this.#try(() => this.#write(entry, `${lines.join('\n')}\n`))
+    while (this.#total > this.#limits.totalBytesMax && this.#try(() => this.#dropOldest())) {}
+  }
+
+  #entry(scene: string, version: string): Entry {
+    const key = `${scene}/${version}`
+    const known = this.#entries.get(key)
+    if (known !== undefined) return known
+    const entry = { scene, version, bytes: 0, olderBytes: 0, writtenAt: Date.now(), isTorn: false }
+    this.#entries.set(key, entry)
+    return entry
+  }
+
+  #write(entry: Entry, text: string): void {
+    const { scene, version } = entry
+    const path = this.#path(scene, version, ENDING)
+    if (entry.bytes > 0 && entry.bytes + text.length > this.#limits.fileBytesMax / 2) {
+      renameSync(path, this.#path(scene, version, OLDER_ENDING))
+      this.#total -= entry.olderBytes
+      Object.assign(entry, { olderBytes: entry.bytes, bytes: 0, isTorn: false })
+    }
+    if (entry.bytes === 0) mkdirSync(join(this.#root, scene), { recursive: true, mode: 0o700 })
+    const bytes = Buffer.from(entry.isTorn ? `\n${text}` : text)
+    // Until it is known to be whole.
+    entry.isTorn = true
+    appendFileSync(path, bytes, { mode: 0o600 })
+    this.#total += bytes.length
+    Object.assign(entry, { bytes: entry.bytes + bytes.length, writtenAt: Date.now(), isTorn: false })
+  }
+
+  /** False when there is none left. */
+  #dropOldest(): boolean {
+    let oldest: Entry | undefined
+    for (const entry of this.#entries.values()) if (oldest === undefined || entry.writtenAt < oldest.writtenAt) oldest = entry
+    if (oldest === undefined) return false
+    const { scene, version } = oldest
+    this.#entries.delete(`${scene}/${version}`)
+    this.#total -= oldest.bytes + oldest.olderBytes
+    for (const ending of [OLDER_ENDING, ENDING]) rmSync(this.#path(scene, version, ending), { force: true })
+    return true
+  }
+
+  #scan(): void {
+    for (const scene of readdirSync(this.#root, { withFileTypes: true })) {
+      if (!scene.isDirectory()) continue
+      for (const file of readdirSync(join(this.#root, scene.name))) this.#know(scene.name, file)
+    }
+  }
+
+  #know(scene: string, file: string): void {
+    const [, version, older] = /^(v\d+)(\.1)?\.ndjson$/.exec(file) ?? []
+    if (version === undefined) return
+    const { size, mtimeMs } = statSync(join(this.#root, scene, file))
+    const entry = this.#entry(scene, version)
+    this.#total += size
+    if (older === undefined) Object.assign(entry, { bytes: size, writtenAt: mtimeMs, isTorn: true })
+    else entry.olderBytes = size
+  }
+
+  #readFile(path: string): string {
+    try {
+      return readFileSync(path, 'utf8')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.#fail(error)
+      return ''
+    }
+  }
+
+  #path(scene: string, version: string, ending: string): string {
+    return join(this.#root, scene, `${version}${ending}`)
+  }
+
+  #try(work: () => unknown): boolean {
+    try {
+      const outcome = work()
+      this.#failed = false
+      return outcome === true
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.#fail(error)
+      return false
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (!this.#failed) this.#onFailed(error)
+    this.#failed = true
+  }
+}
+
+const defaults: LogFilesLimits = { fileBytesMax: limits.logFileBytesMax, totalBytesMax: limits.logFilesBytesMax }
