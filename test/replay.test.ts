@@ -72,7 +72,14 @@ test('rates, versions and failures are told for people too, and the request ids 
   ])
   const run = await sdk('replay', log, '--scene', 'echo', '--items', '/shown', '--item-id', 'id', '--rate', '500', '--version', 'v1')
   ended(run, 0, /answered +3 in .*\(asked for 500\)/, /by version +v1 3/, /1 +MODULE_THREW +.*no such visitor/)
-  ended(run, 0, /log +66\.667 %/, /replay +50\.000 % +± 35\.355 % +.*: 1 of 2/, /IPS +66\.667 %/, /SNIPS +50\.000 %/)
+  ended(
+    run,
+    0,
+    /log +66\.667 %/,
+    /replay +50\.000 % +± 35\.355 % +of 2 answers that show the logged item, to 2 rows, 1 clicked/,
+    /IPS +66\.667 %/,
+    /SNIPS +50\.000 %/,
+  )
 })
 
 test('answers without the items, and rows without a match, are told instead of a rate', async () => {

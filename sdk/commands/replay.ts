@@ -154,7 +154,7 @@ function createTally(entries: readonly Entry[], itemAt: ReturnType<typeof itemRe
       const outcomes = entries.flatMap(({ shown }, index): Outcome[] => {
         const answered = answers[index] ?? 0
         if (shown === undefined || answered === 0) return []
-        return [{ clicked: shown.clicked, propensity: shown.propensity, matched: (matches[index] ?? 0) / answered }]
+        return [{ clicked: shown.clicked, propensity: shown.propensity, answers: answered, matches: matches[index] ?? 0 }]
       })
       return { outcomes, unlisted }
     },
@@ -258,7 +258,7 @@ function print(out: Output, report: Report, options: ReplayOptions): void {
 }
 
 function printClickRates(out: Output, rates: NonNullable<Report['clickRates']>, answered: number, { items, itemId }: ReplayOptions): void {
-  const { rows, clicks, matchedRows, matchedClicks, effectiveRows, uniform, unlisted } = rates
+  const { rows, clicks, matches, matchedRows, matchedClicks, effectiveRows, uniform, unlisted } = rates
   if (unlisted > 0) {
     const where = items === '' ? 'the answer itself' : items
     out.warn(
@@ -267,19 +267,19 @@ function printClickRates(out: Output, rates: NonNullable<Report['clickRates']>, 
   }
   if (rows === 0) return
   out.say('')
-  const rows4 = [
+  const lines = [
     ['  log', rates.logged, `what was clicked: ${whole.format(clicks)} of ${whole.format(rows)}`],
     [
       '  replay',
       rates.replay,
-      `of the rows where it shows the logged item: ${whole.format(matchedClicks)} of ${whole.format(matchedRows)}`,
+      `of ${whole.format(matches)} answers that show the logged item, to ${whole.format(matchedRows)} rows, ${whole.format(matchedClicks)} clicked`,
     ],
     ['  IPS', rates.ips, 'weighted by 1 / propensity'],
     ['  SNIPS', rates.snips, `the same, self-normalised; worth ${whole.format(effectiveRows)} rows`],
   ] as const
   out.table(
     ['  click rate', '', 'standard error', ''],
-    rows4.map(([name, estimate, meaning]) => [name, ...estimateCells(estimate), meaning]),
+    lines.map(([name, estimate, meaning]) => [name, ...estimateCells(estimate), meaning]),
   )
   if (matchedRows === 0)
     out.warn(

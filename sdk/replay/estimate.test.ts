@@ -10,10 +10,10 @@ function near(actual: Estimate | null, rate: number, standardError: number): voi
 
 test('four rows give the rates and standard errors that a hand computes', () => {
   const rates = clickRates([
-    { clicked: 1, propensity: 0.5, matched: 1 },
-    { clicked: 0, propensity: 0.25, matched: 1 },
-    { clicked: 1, propensity: 0.25, matched: 0 },
-    { clicked: 0, propensity: 0.5, matched: 1 },
+    { clicked: 1, propensity: 0.5, answers: 1, matches: 1 },
+    { clicked: 0, propensity: 0.25, answers: 1, matches: 1 },
+    { clicked: 1, propensity: 0.25, answers: 1, matches: 0 },
+    { clicked: 0, propensity: 0.5, answers: 1, matches: 1 },
   ])
   near(rates.logged, 1 / 2, 1 / 4)
   // Three rows match, one of them clicked: √(⅓ · ⅔ / 3).
@@ -28,25 +28,25 @@ test('four rows give the rates and standard errors that a hand computes', () => 
 
 test('a row that matches in half of its answers has half the weight', () => {
   const rates = clickRates([
-    { clicked: 1, propensity: 0.5, matched: 0.5 },
-    { clicked: 0, propensity: 0.5, matched: 1 },
+    { clicked: 1, propensity: 0.5, answers: 2, matches: 1 },
+    { clicked: 0, propensity: 0.5, answers: 2, matches: 2 },
   ])
   // Weights ½ and 1: a third, and √((½ · ⅔)² + (1 · ⅓)²) / 1½.
   near(rates.replay, 1 / 3, Math.sqrt(2 / 9) / 1.5)
   // Of 1 and 0.
   near(rates.ips, 1 / 2, 1 / 2)
-  assert.equal(rates.uniform, true)
+  assert.deepEqual([rates.matches, rates.matchedRows, rates.uniform], [3, 2, true])
 })
 
 test('a log that was written by the tested policy itself gives its own rate, whatever the way', () => {
-  const rates = clickRates([1, 0, 0, 0].map(clicked => ({ clicked: clicked === 1 ? 1 : 0, propensity: 1, matched: 1 })))
+  const rates = clickRates([1, 0, 0, 0].map(clicked => ({ clicked: clicked === 1 ? 1 : 0, propensity: 1, answers: 1, matches: 1 })))
   const binomial = Math.sqrt((0.25 * 0.75) / 4)
   for (const estimate of [rates.logged, rates.replay, rates.snips]) near(estimate, 0.25, binomial)
   near(rates.ips, 0.25, Math.sqrt(0.75 / 3 / 4))
 })
 
 test('without a match nothing is said of the policy, and without rows nothing of the log', () => {
-  const rates = clickRates([{ clicked: 1, propensity: 0.5, matched: 0 }])
+  const rates = clickRates([{ clicked: 1, propensity: 0.5, answers: 1, matches: 0 }])
   assert.deepEqual([rates.replay, rates.ips, rates.snips, rates.effectiveRows], [null, null, null, 0])
   assert.deepEqual(rates.logged, { rate: 1, standardError: null })
   assert.equal(clickRates([]).logged, null)
@@ -54,8 +54,8 @@ test('without a match nothing is said of the policy, and without rows nothing of
 
 test('matches without a click do not claim to know the rate exactly', () => {
   const { replay, ips, snips } = clickRates([
-    { clicked: 0, propensity: 0.5, matched: 1 },
-    { clicked: 0, propensity: 0.5, matched: 1 },
+    { clicked: 0, propensity: 0.5, answers: 1, matches: 1 },
+    { clicked: 0, propensity: 0.5, answers: 1, matches: 1 },
   ])
   for (const estimate of [replay, ips, snips]) assert.deepEqual(estimate, { rate: 0, standardError: null })
 })
@@ -92,7 +92,7 @@ function simulate(logging: readonly number[], rows: number, passes: number, rand
     const item = draw(logging, random)
     let matches = 0
     for (let pass = 0; pass < passes; pass++) matches += Number(draw(tested, random) === item)
-    return { clicked: random() < (clickRate[item] ?? 0) ? 1 : 0, propensity: logging[item] ?? 0, matched: matches / passes }
+    return { clicked: random() < (clickRate[item] ?? 0) ? 1 : 0, propensity: logging[item] ?? 0, answers: passes, matches }
   })
 }
 

@@ -20,8 +20,9 @@ export interface Outcome {
   readonly clicked: 0 | 1
   /** Probability with which the logging policy showed this item at this position; above 0, at most 1. */
   readonly propensity: number
-  /** Share of the answers that put the same item there, from 0 to 1. */
-  readonly matched: number
+  /** Answers to it, at least one, and those of them that put the same item there. */
+  readonly answers: number
+  readonly matches: number
 }
 
 export interface Estimate {
@@ -33,6 +34,8 @@ export interface Estimate {
 export interface ClickRates {
   readonly rows: number
   readonly clicks: number
+  /** Answers that match. Those to one row tell of one visitor: it is the rows that count. */
+  readonly matches: number
   /** Rows with a match in at least one answer, and those of them that were clicked. */
   readonly matchedRows: number
   readonly matchedClicks: number
@@ -49,22 +52,26 @@ export interface ClickRates {
 }
 
 export function clickRates(outcomes: readonly Outcome[]): ClickRates {
-  const matches = outcomes.filter(({ matched }) => matched > 0)
-  const weights = outcomes.map(({ matched, propensity }) => matched / propensity)
-  const found = matches.length > 0
+  const matched = outcomes.filter(({ matches }) => matches > 0)
+  const found = matched.length > 0
   return {
     rows: outcomes.length,
     clicks: sum(outcomes, ({ clicked }) => clicked),
-    matchedRows: matches.length,
-    matchedClicks: sum(matches, ({ clicked }) => clicked),
-    effectiveRows: found ? sum(weights, weight => weight) ** 2 / sum(weights, weight => weight ** 2) : 0,
+    matches: sum(outcomes, ({ matches }) => matches),
+    matchedRows: matched.length,
+    matchedClicks: sum(matched, ({ clicked }) => clicked),
+    effectiveRows: found ? sum(outcomes, weight) ** 2 / sum(outcomes, outcome => weight(outcome) ** 2) : 0,
     uniform: isUniform(outcomes),
     logged: outcomes.length > 0 ? weightedRate(outcomes, () => 1) : null,
-    replay: found ? weightedRate(outcomes, ({ matched }) => matched) : null,
-    ips: found ? meanOf(outcomes, ({ clicked, matched, propensity }) => (matched * clicked) / propensity) : null,
-    snips: found ? weightedRate(outcomes, ({ matched, propensity }) => matched / propensity) : null,
+    replay: found ? weightedRate(outcomes, share) : null,
+    ips: found ? meanOf(outcomes, outcome => weight(outcome) * outcome.clicked) : null,
+    snips: found ? weightedRate(outcomes, weight) : null,
   }
 }
+
+/** An unbiased guess of the probability with which the tested policy shows the logged item. */
+const share = ({ matches, answers }: Outcome): number => matches / answers
+const weight = (outcome: Outcome): number => share(outcome) / outcome.propensity
 
 /**
  * Σ weight · click / Σ weight. Its standard error is that of the linearised ratio, √Σ weight² (click − rate)² / Σ weight, which for weights
