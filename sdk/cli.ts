@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander'
 import manifest from '../package.json' with { type: 'json' }
 import { colorsFor } from './colors.ts'
 import type { InvokeOptions } from './commands/invoke.ts'
+import type { LogsOptions } from './commands/logs.ts'
 import type { PublishOptions } from './commands/publish.ts'
 import type { ReplayOptions } from './commands/replay.ts'
 import type { CreateTokenOptions } from './commands/token.ts'
@@ -31,6 +32,7 @@ command(sdk, 'publish <folders...>', 'Bundle modules, publish them, and bring th
   .addOption(new Option('--bump <part>', 'raise the version in package.json first').choices(['patch', 'minor', 'major']))
   .option('--label <text>', 'a note on the new versions')
   .option('--reason <text>', 'why, for the audit log')
+  .option('--no-check', 'leave the types unchecked (they are where a tsconfig.json and TypeScript are)')
   .option('--dry-run', 'bundle and check only; send nothing')
   .action(async (folders: string[], options: PublishOptions & CommonOptions) => {
     const { publish } = await import('./commands/publish.ts')
@@ -144,6 +146,20 @@ Nothing is tried again. Ctrl-C prints what was measured so far. It ends with 1 w
   .action(async (files: string[], options: ReplayOptions & CommonOptions) => {
     const { replay } = await import('./commands/replay.ts')
     await replay(await context(options), files, options)
+  })
+
+command(sdk, 'logs <scene>', 'Show what the modules of a scene have logged, and their errors; --json prints one JSON object a line', [
+  ['sdk logs fashion-men --version v8 --level warn --follow', 'from all cells, until Ctrl-C'],
+  ['sdk logs fashion-men --module rank-lr --limit 20'],
+])
+  .option('--version <version>', 'only of this version')
+  .addOption(new Option('--level <level>', 'this one and what is worse').choices(['debug', 'info', 'warn', 'error']).default('debug'))
+  .option('--module <name>', 'only of this module, name or name@version')
+  .option('--limit <lines>', 'the last so many', '100')
+  .option('--follow', 'go on with what comes')
+  .action(async (id: string, options: LogsOptions & CommonOptions) => {
+    const { showLogs } = await import('./commands/logs.ts')
+    await showLogs(await context(options), id, options)
   })
 
 const token = group(sdk, 'token', 'List, make and revoke tokens')

@@ -175,6 +175,16 @@ export interface Client {
   scenePort(url?: string): Promise<{ readonly url: URL; readonly headers: Readonly<Record<string, string>> }>
   /** Calls a scene. */
   invoke(scene: string, invocation: Invocation): Promise<InvocationAnswer>
+  /** Asks the control API for what is long or does not end, and resolves when the answer begins. */
+  open(path: string, request: OpenRequest): Promise<Response>
+}
+
+export interface OpenRequest {
+  readonly method?: 'GET' | 'POST'
+  /** Sent as JSON. */
+  readonly body?: unknown
+  readonly headers?: Readonly<Record<string, string>>
+  readonly signal?: AbortSignal
 }
 
 /** @throws SdkError USAGE when `base` is no URL; no request is made yet. */
@@ -221,6 +231,7 @@ export function createClient(options: ClientOptions = {}): Client {
       const { url } = await client.scenePort(invocation.url)
       return invokeAt(call, new URL(`/scenes/${encodeURIComponent(scene)}`, url), invocation)
     },
+    open: (path, request) => openAt(new URL(path, base), token, request),
   }
   return client
 }
@@ -322,9 +333,24 @@ function caller(base: URL, token: string | undefined): Call {
       if (text !== '' && answer.body === undefined) throw unexpected(url, base, response, text)
       return answer
     }
-    if (!isProblem(answer.body) || answer.body.code === 'ROUTE_NOT_FOUND') throw unexpected(url, base, response, text)
-    throw new RefusedError(answer.body)
+    throw refusal(url, base, response, text)
   }
+}
+
+async function openAt(url: URL, token: string | undefined, { method = 'GET', body, headers, signal }: OpenRequest): Promise<Response> {
+  const json = body === undefined ? {} : { 'content-type': 'application/json' }
+  const request = {
+    method,
+    headers: { ...authorization(token), ...json, ...headers },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    ...(signal === undefined ? {} : { signal }),
+  }
+  const response = await fetch(url, request).catch(error => {
+    throw unreachable(url, url, error)
+  })
+  if (response.ok) return response
+  const text = await response.text()
+  throw refusal(url, url, response, text)
 }
 
 function authorization(token: string | undefined): Record<string, string> {
@@ -336,13 +362,24 @@ async function send(url: URL, base: URL, request: RequestInit): Promise<[Respons
     const response = await fetch(url, request)
     return [response, await response.text()]
   } catch (error) {
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
-    throw new SdkError('BASE_UNREACHABLE', `No base answers at ${url.origin}: ${messageOf(cause) || 'the connection failed'}`, {
-      hint: url.origin === base.origin ? 'Start one with "npm start", or name it with --base.' : 'Name where its scenes answer with --url.',
-      exit: exitCodes.unreachable,
-      cause: error,
-    })
+    throw unreachable(url, base, error)
   }
+}
+
+function unreachable(url: URL, base: URL, error: unknown): SdkError {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
+  return new SdkError('BASE_UNREACHABLE', `No base answers at ${url.origin}: ${messageOf(cause) || 'the connection failed'}`, {
+    hint: url.origin === base.origin ? 'Start one with "npm start", or name it with --base.' : 'Name where its scenes answer with --url.',
+    exit: exitCodes.unreachable,
+    cause: error,
+  })
+}
+
+/** What a status that is no success means. */
+function refusal(url: URL, base: URL, response: Response, text: string): SdkError {
+  const problem = parse(text)
+  if (!isProblem(problem) || problem.code === 'ROUTE_NOT_FOUND') return unexpected(url, base, response, text)
+  return new RefusedError(problem)
 }
 
 function parse(text: string): unknown {

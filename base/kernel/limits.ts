@@ -82,7 +82,7 @@ export const limits = {
   logReadMax: 1000,
   logFollowersMax: 64,
   logFollowerBytesMax: MB,
-  logHeartbeatMs: 5000,
+  logHeartbeatMs: 1000,
   /** Milliseconds the top level of one module may run. */
   moduleLoadMsMax: 2000,
   /** Milliseconds a version may take to load in a cell, and in the trial process. */

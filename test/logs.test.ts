@@ -1,0 +1,263 @@
+/** `sdk logs` and the API under it: what modules log reaches who follows, from every cell, and outlives the processes. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { appendFile, mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { after, before, type TestContext, test } from 'node:test'
+import { logsPath } from '../base/wire/paths.ts'
+import { bundleModule } from '../sdk/bundle.ts'
+import type { LogEntry } from '../sdk/commands/logs.ts'
+import { readEvents } from '../sdk/events.ts'
+import { publishBundle, uploadBundle } from '../sdk/publish.ts'
+import { callScene, launchBase, makeScene, type RunningBase, root, startBase, tempFolder } from './support/base.ts'
+import { sdkIn } from './support/cli.ts'
+
+let base: RunningBase
+
+before(async () => {
+  base = await launchBase({ cells: 2 })
+})
+after(() => base.kill())
+
+const read = async (from: RunningBase, scene: string, query = ''): Promise<LogEntry[]> =>
+  (await (await from.client.open(`/api/scenes/${scene}/logs?${query}`, {})).json()) as LogEntry[]
+
+/** Reads until the entries satisfy the condition: a line takes a moment from the slot to the keeper. */
+async function readUntil(from: RunningBase, scene: string, query: string, holds: (entries: LogEntry[]) => boolean): Promise<LogEntry[]> {
+  for (;;) {
+    const entries = await read(from, scene, query)
+    if (holds(entries)) return entries
+  }
+}
+
+interface Following {
+  /** The first entry that matches, come already or still to come. Rejects when the stream ends first. */
+  entry(matches: (entry: LogEntry) => boolean): Promise<LogEntry>
+  readonly entries: readonly LogEntry[]
+  readonly ended: Promise<void>
+}
+
+/** Follows until the test ends; resolves when what comes from now on is sure to be seen. */
+async function follow(
+  t: TestContext,
+  from: RunningBase,
+  scene: string,
+  query = '',
+  headers: Record<string, string> = {},
+): Promise<Following> {
+  const stopped = new AbortController()
+  t.after(() => stopped.abort())
+  const response = await from.client.open(`/api/scenes/${scene}/logs?${query}`, {
+    headers: { accept: 'text/event-stream', ...headers },
+    signal: stopped.signal,
+  })
+  assert.equal(response.headers.get('content-type'), 'text/event-stream')
+  const entries: LogEntry[] = []
+  let changed = Promise.withResolvers<void>()
+  const live = Promise.withResolvers<void>()
+  const consume = async () => {
+    for await (const { event, data } of readEvents(response)) {
+      if (event === 'live') live.resolve()
+      if (event === undefined) entries.push(JSON.parse(data) as LogEntry)
+      changed.resolve()
+      changed = Promise.withResolvers()
+    }
+  }
+  const ended = consume()
+  ended.catch(() => undefined)
+  await Promise.race([live.promise, ended])
+  return {
+    entries,
+    ended,
+    entry: async matches => {
+      for (;;) {
+        const found = entries.find(matches)
+        if (found !== undefined) return found
+        const over = ended.then(() => {
+          throw new Error(`The stream ended after ${JSON.stringify(entries)}`)
+        })
+        await Promise.race([changed.promise, over])
+      }
+    },
+  }
+}
+
+test('lines of every cell reach who follows, with scene, version, module, request, fields and cell', async t => {
+  await makeScene(base.client, 'talk', { rank: '(x, ctx) => { ctx.log.info("ranked", { n: x.n }); return x.n }' })
+  const following = await follow(t, base, 'talk')
+  // Connections are spread by the kernel: asked again on new ones until both cells have answered.
+  for (let n = 0; new Set(following.entries.map(({ cell }) => cell)).size < 2; n++) {
+    const answer = await callScene(base, 'talk', { n }, { 'x-request-id': `talk-${n}`, connection: 'close' })
+    assert.equal(await answer.json(), n)
+    const { seq, at, cell, ...entry } = await following.entry(({ requestId }) => requestId === `talk-${n}`)
+    assert.deepEqual(entry, {
+      level: 'info',
+      scene: 'talk',
+      version: 'v1',
+      module: 'm-talk@1.0.0',
+      requestId: `talk-${n}`,
+      message: 'ranked',
+      fields: { n },
+    })
+    assert.ok(Math.abs(Date.parse(at) - Date.now()) < 60_000)
+    assert.ok(cell === 1 || cell === 2)
+    assert.ok(Number.isSafeInteger(seq))
+  }
+  const seqs = following.entries.map(({ seq }) => seq)
+  assert.deepEqual(
+    seqs,
+    [...new Set(seqs)].sort((a, b) => a - b),
+  )
+})
+
+test('level, module and version choose the lines, and the limit the last of them', async () => {
+  await makeScene(base.client, 'pick', {
+    rank: '(x, ctx) => { for (const level of ["debug", "info", "warn", "error"]) ctx.log[level](level); console.log("chat"); return 1 }',
+  })
+  await callScene(base, 'pick', {})
+  const messages = async (query: string) => (await read(base, 'pick', query)).map(({ message }) => message).sort()
+  await readUntil(base, 'pick', '', entries => entries.length === 5)
+  assert.deepEqual(await messages('level=warn'), ['error', 'warn'])
+  assert.deepEqual(await messages('module=m-pick&level=error'), ['error'])
+  assert.deepEqual(await messages('module=m-pick@1.0.0&level=error'), ['error'])
+  assert.deepEqual(await messages('module=other'), [])
+  assert.equal((await messages('limit=2')).length, 2)
+  assert.equal((await messages('version=v1')).length, 5)
+})
+
+test('an error of a module is logged with its code, stage and the stack of its TypeScript', async t => {
+  const folder = join(await tempFolder(), 'thrower')
+  await mkdir(folder)
+  await writeFile(join(folder, 'package.json'), JSON.stringify({ name: 'thrower', version: '1.0.0', berth: { stages: ['rank'] } }))
+  await writeFile(join(folder, 'index.ts'), `import { fail } from './fail.ts'\nexport const rank = (): never => fail()\n`)
+  await writeFile(
+    join(folder, 'fail.ts'),
+    `// One line more.\nexport function fail(): never {\n  throw new RangeError('no such item')\n}\n`,
+  )
+  const bundle = await bundleModule(folder)
+  await uploadBundle(base.client, bundle)
+  await publishBundle(base.client, bundle)
+  await base.client.putScene({ id: 'throws', group: [{ stage: 'rank', modules: ['thrower@^1'] }] }, undefined)
+  await base.client.createVersion('throws', { as: 'baseline' })
+  const following = await follow(t, base, 'throws', 'level=error')
+  assert.equal((await callScene(base, 'throws', {}, { 'x-request-id': 'thrown-1' })).status, 500)
+  const { code, stage, module, version, stack, level } = await following.entry(({ requestId }) => requestId === 'thrown-1')
+  assert.deepEqual([code, stage, module, version, level], ['MODULE_THREW', 'rank', 'thrower@1.0.0', 'v1', 'error'])
+  assert.match(stack ?? '', /RangeError: no such item\n\s+at fail \(thrower\/fail\.ts:3:9\)/)
+  const shown = await sdkIn(root, base)('logs', 'throws', '--level', 'error')
+  assert.equal(shown.code, 0)
+  assert.match(
+    shown.stdout,
+    /ERROR v1 thrower@1\.0\.0 .*no such item \(MODULE_THREW\).* request thrown-1, cell \d\n {4}RangeError: no such item\n {4}at fail \(thrower\/fail\.ts:3:9\)/,
+  )
+})
+
+test('a flood is cut down to the rate of a version, says how much was dropped, and hides no error', async t => {
+  await makeScene(base.client, 'flood', {
+    rank: '(x, ctx) => { for (let i = 0; i < 150; i++) ctx.log.info("line " + i); ctx.log.error("after all"); return 1 }',
+  })
+  const following = await follow(t, base, 'flood', 'level=warn')
+  await callScene(base, 'flood', {}, { 'x-request-id': 'flood-1' })
+  await following.entry(({ message }) => message === 'after all')
+  const said = await following.entry(({ dropped }) => dropped !== undefined)
+  assert.match(said.message, /lines of this version were dropped/)
+  const kept = await read(base, 'flood', 'limit=1000')
+  const lines = kept.filter(({ message }) => message.startsWith('line '))
+  const dropped = kept.reduce((sum, entry) => sum + (entry.dropped ?? 0), 0)
+  assert.equal(lines.length + dropped, 150)
+  assert.ok(lines.length >= 100 && dropped > 0)
+})
+
+test('who was cut off goes on after the last line it saw', async t => {
+  await makeScene(base.client, 'resume', { rank: '(x, ctx) => { ctx.log.info("line " + x); return x }' })
+  for (const n of [1, 2, 3]) await callScene(base, 'resume', n)
+  const seen = await readUntil(base, 'resume', '', entries => entries.length === 3)
+  const second = seen.sort((a, b) => a.seq - b.seq)[1]
+  assert.ok(second)
+  const following = await follow(t, base, 'resume', 'limit=1', { 'last-event-id': String(second.seq) })
+  assert.deepEqual(
+    following.entries.map(({ seq }) => seq),
+    seen.slice(2).map(({ seq }) => seq),
+  )
+  await callScene(base, 'resume', 4)
+  await following.entry(({ message }) => message === 'line 4')
+  assert.equal(following.entries.length, 2)
+})
+
+test('reading needs the right to see stacks, and ends when the token is revoked', async t => {
+  await makeScene(base.client, 'secret', { rank: '(x, ctx) => { ctx.log.info("hello"); return 1 }' })
+  const call = await base.client.createToken(['call'], 'caller')
+  const pin = await base.client.createToken(['pin'], 'looker')
+  const status = async (token: string | undefined) =>
+    (
+      await fetch(new URL('/api/scenes/secret/logs', base.controlUrl), {
+        headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+      })
+    ).status
+  assert.deepEqual([await status(undefined), await status(call.token), await status(pin.token)], [401, 403, 200])
+  const following = await follow(t, base, 'secret', '', { authorization: `Bearer ${pin.token}` })
+  await base.client.revokeToken(pin.id)
+  await following.ended
+})
+
+test('an unknown scene or version is refused, by name', async () => {
+  const sdk = sdkIn(root, base)
+  const nowhere = await sdk('logs', 'nowhere')
+  assert.equal(nowhere.code, 1)
+  assert.match(nowhere.stderr, /Cannot find scene "nowhere".*\n.*SCENE_NOT_FOUND/)
+  await makeScene(base.client, 'somewhere', { rank: 'x => x' })
+  const version = await sdk('logs', 'somewhere', '--version', 'v9', '--follow')
+  assert.equal(version.code, 1)
+  assert.match(version.stderr, /Cannot find version "v9" of scene "somewhere": it has v1\n.*VERSION_NOT_FOUND/)
+  const limit = await sdk('logs', 'somewhere', '--limit', 'all')
+  assert.equal(limit.code, 2)
+})
+
+test('lines outlive kill -9 of the keeper and a restart of the base, and "sdk logs --follow" lives through both', {
+  timeout: 60_000,
+}, async t => {
+  const data = await tempFolder()
+  const first = await launchBase({ data, cells: 1 })
+  t.after(() => first.kill())
+  await makeScene(first.client, 'keep', { rank: '(x, ctx) => { ctx.log.warn("line " + x); return x }' })
+  const control = new URL(first.controlUrl).port
+  const child = spawn(process.execPath, [join(root, 'bin/sdk.cjs'), 'logs', 'keep', '--follow', '--json'], {
+    env: { ...process.env, BERTH_BASE: first.controlUrl, BERTH_TOKEN: first.token },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  t.after(() => child.kill('SIGKILL'))
+  const shown = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const said = createInterface({ input: child.stderr })[Symbol.asyncIterator]()
+  const nextMessage = async () => (JSON.parse((await shown.next()).value ?? '{}') as LogEntry).message
+
+  await callScene(first, 'keep', 1)
+  assert.equal(await nextMessage(), 'line 1')
+  const { keeper } = await first.client.status()
+  const back = first.logged(line => line.msg === 'control API listens', first.log.length)
+  process.kill(keeper.pid, 'SIGKILL')
+  // Written while no keeper is there: it waits in the cell.
+  await callScene(first, 'keep', 2)
+  assert.match((await said.next()).value ?? '', /base went away/)
+  await back
+  assert.equal(await nextMessage(), 'line 2')
+  assert.match((await said.next()).value ?? '', /answers again/)
+
+  first.process.kill('SIGTERM')
+  await once(first.process, 'close')
+  assert.match((await said.next()).value ?? '', /base went away/)
+  // What a power cut would leave at the end of the file.
+  await appendFile(join(logsPath(data), 'keep', 'v1.ndjson'), '{"seq":1,"at":"20')
+  const second = await startBase(t, { data, cells: 1, args: ['--control-port', control] })
+  assert.match((await said.next()).value ?? '', /answers again/)
+  await callScene(second, 'keep', 3)
+  assert.equal(await nextMessage(), 'line 3')
+  assert.deepEqual(
+    (await read(second, 'keep', 'version=v1')).map(({ message }) => message),
+    ['line 1', 'line 2', 'line 3'],
+  )
+  const ended = once(child, 'close')
+  child.kill('SIGINT')
+  assert.deepEqual(await ended, [0, null])
+})
