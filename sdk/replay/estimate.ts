@@ -12,7 +12,8 @@
  * - SNIPS: the same, divided by the mean of match / propensity (which is 1 in expectation): a little biased, much less spread.
  *   A. Swaminathan, T. Joachims, "The Self-Normalized Estimator for Counterfactual Learning", NIPS 2015.
  *
- * A standard error is about the rows: how far the estimate would move with other visitors of the same days. Rows are taken to be independent.
+ * A standard error says how far the estimate would move with other visitors of the same days and other draws of the policy. Rows are taken to
+ * be independent.
  */
 
 /** A row of the log that the policy under test has answered at least once. */
