@@ -50,3 +50,14 @@ test('the overload bench answers, refuses and probes, and compares what is left 
   assert.match(stdout, /^other answers: \d+; slowest health probe: \d+\.\d ms$/m)
   assert.match(stdout, /^Overloaded 5 times: goodput \d+\.\d\d of the peak, refusals in \d+\.\d ms at p99$/m)
 })
+
+test('the bench of decisions sets up its peers to decide alike, and compares what a decision costs', { timeout: 60_000 }, async () => {
+  const { stdout, rows } = await bench('scripts/bench/decide.ts', '--ms', '20', '--rounds', '1', '--whitelist', '100')
+  const peers = rows.filter(([name]) => name !== '')
+  assert.equal(peers.length, 6)
+  for (const [name, share, cost] of peers) {
+    assert.ok(Math.abs(Number.parseFloat(share ?? '') - 30) < 3, `${name} sends ${share} to v2`)
+    assert.ok(Number(cost) > 0, `${name}`)
+  }
+  assert.match(stdout, /^With the whitelist: \d+\.\d{3} µs, \d+\.\dx faster than @growthbook\/growthbook, /m)
+})

@@ -91,7 +91,7 @@ test('whatever is flipped in whatever order, the announced share of moved units 
     fc.property(fc.array(anyChange, { minLength: 1, maxLength: 4 }), changes => {
       history(changes, (before, after, movement) => assert.deepEqual(movement, count(before, after)))
     }),
-    { numRuns: 25 },
+    { numRuns: 100 },
   )
 })
 
