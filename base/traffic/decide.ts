@@ -123,7 +123,7 @@ function conclude(
   let merged: MergedParams<LayerArm> = params
   for (const layer of layers) merged = throughLayer(layer, asked, plan.version, merged, witness)
   const counted = because === 'experiment' || because === 'cutover' || because === 'baseline'
-  const subject = arm !== undefined || merged.arms.length > 0 || (cutover !== undefined && asked.unit !== undefined)
+  const subject = arm !== undefined || merged.arms.length > 0 || (cutover !== undefined && cutover.share > 0 && asked.unit !== undefined)
   return { plan, because, bucket, arm, layers: merged.arms, params: merged.json, exposed: counted && subject }
 }
 
