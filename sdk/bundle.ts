@@ -5,9 +5,8 @@
  * lists. It carries everything it needs: npm dependencies, JSON and text are inlined, nothing is left to import.
  */
 import { createHash } from 'node:crypto'
-import { realpath } from 'node:fs/promises'
 import { isBuiltin } from 'node:module'
-import { join, normalize, relative, resolve } from 'node:path'
+import { join, normalize } from 'node:path'
 import {
   type BuildContext,
   type BuildFailure,
@@ -22,7 +21,7 @@ import {
 } from 'esbuild'
 import { limits } from '../base/kernel/limits.ts'
 import { type SdkCode, SdkError } from './errors.ts'
-import { type BundleManifest, type Package, type Place, readPackage } from './manifest.ts'
+import { type BundleManifest, type Package, type Place, placeOf, readPackage } from './manifest.ts'
 
 export type { BundleManifest } from './manifest.ts'
 
@@ -77,7 +76,7 @@ export function openBundler(folder: string, { color = false }: BundleOptions = {
   }
   return {
     bundle: async () => {
-      const place: Place = { folder: await realFolder(folder), shown: relative(process.cwd(), resolve(folder)) || '.', color }
+      const place = await placeOf(folder, color)
       const contents = await readPackage(place)
       const key = JSON.stringify([place.folder, contents.manifest.stages, contents.entry])
       if (compiler?.key !== key) {
@@ -124,11 +123,6 @@ function partsOf(metafile: Metafile): BundlePart[] {
     bytesOf.set(name, (bytesOf.get(name) ?? 0) + bytesInOutput)
   }
   return [...bytesOf].map(([name, bytes]) => ({ name, bytes })).sort((a, b) => b.bytes - a.bytes)
-}
-
-/** Without symbolic links: esbuild resolves those, and its paths would leave the folder. */
-function realFolder(folder: string): Promise<string> {
-  return realpath(folder).catch(() => resolve(folder))
 }
 
 // Compiling

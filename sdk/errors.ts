@@ -17,6 +17,8 @@ export type SdkCode =
   | 'IMPORT_DYNAMIC'
   | 'LOG_INVALID'
   | 'PACKAGE_INVALID'
+  | 'TESTS_NOT_FOUND'
+  | 'TYPES_WRONG'
   | 'USAGE'
 
 export interface SdkErrorOptions {

@@ -1,6 +1,6 @@
 /** What package.json says about a module. Loads no schema library, which would take longer than bundling does. */
-import { readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readFile, realpath, stat } from 'node:fs/promises'
+import { join, relative, resolve } from 'node:path'
 import isVersion from 'semver/functions/valid.js'
 import { messageOf } from '../base/kernel/errors.ts'
 import { manifestLimits, patterns } from '../base/traffic/names.ts'
@@ -17,6 +17,15 @@ export interface Place {
   /** The folder as messages name it: relative to where the user is. */
   readonly shown: string
   readonly color: boolean
+}
+
+export async function placeOf(folder: string, color: boolean): Promise<Place> {
+  return {
+    // Without symbolic links: esbuild resolves those, and its paths would leave the folder.
+    folder: await realpath(folder).catch(() => resolve(folder)),
+    shown: relative(process.cwd(), resolve(folder)) || '.',
+    color,
+  }
 }
 
 export interface Package {

@@ -101,7 +101,7 @@ const values = { values: [1, 2, 3] }
 
 test('a module folder is live after three lines, a change of it after one', { timeout: 60_000 }, async () => {
   const { sdk, write, ask, version } = await makeProject('everyday')
-  ended(await sdk('publish', 'everyday'), 0, /^everyday 1\.0\.0$/m, /✔ bundle +\d+ ms {2}6 files/, /✔ publish +\d+ ms/)
+  ended(await sdk('publish', 'everyday'), 0, /^everyday 1\.0\.0$/m, /✔ bundle +\d+ ms {2}6 files/, /✔ check +\d+ ms/, /✔ load +\d+ ms/)
   ended(await sdk('scene', 'apply', 'scene.json'), 0, /^everyday: new$/m, /sdk version create everyday --as baseline/)
   const made = await sdk('version', 'create', 'everyday', '--as', 'baseline')
   ended(made, 0, /v1 made, and it is the baseline, live on 1 of 1 cells/, /everyday@1\.0\.0/)

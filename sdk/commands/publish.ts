@@ -1,15 +1,17 @@
-/** `sdk publish`: bundle, check, upload, publish, and bring it online in scenes. */
+/** `sdk publish`: bundle, check, upload, load, and bring it online in scenes. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import semver from 'semver'
-import { type Bundle, bundleModule } from '../bundle.ts'
+import raise from 'semver/functions/inc.js'
+import { type Bundle, type BundlePart, type Bundler, openBundler } from '../bundle.ts'
 import { colorsFor } from '../colors.ts'
 import type { Context } from '../context.ts'
 import type { AppliedCells, Client, Timings } from '../control.ts'
 import { SdkError } from '../errors.ts'
+import { placeOf, readPackage } from '../manifest.ts'
 import { describeCells, describeTimings, formatBytes, type Output, timed } from '../output.ts'
 import { publishBundle, updateScene, uploadBundle } from '../publish.ts'
+import { checkTypes } from '../types.ts'
 
 export type Bump = 'patch' | 'minor' | 'major'
 
@@ -20,6 +22,8 @@ export interface PublishOptions {
   readonly label?: string
   readonly reason?: string
   readonly dryRun?: boolean
+  /** Whether types are checked. @default true */
+  readonly check?: boolean
 }
 
 interface PublishedModule {
@@ -28,8 +32,13 @@ interface PublishedModule {
   /** sha256 of the bundle, hex. */
   readonly bundle: string
   readonly bytes: number
+  /** The largest of what it is made of. */
+  readonly parts: readonly BundlePart[]
   /** False when the base had exactly this already, or on a dry run. */
   readonly created: boolean
+  /** Milliseconds of each step, by its name; the check runs beside the bundling. */
+  readonly steps: Timings
+  /** What the base says of its part. */
   readonly timings: Timings
 }
 
@@ -42,42 +51,82 @@ interface OnlineScene {
   /** Whether this made it the baseline. */
   readonly switched: boolean
   readonly cells: AppliedCells
+  readonly steps: Timings
   readonly timings: Timings
 }
 
-/** Everything is bundled and every scene looked up before anything is sent; then the modules, then each scene with all of them together. */
+/** Bytes of a bundle from which on it is told what it is made of. */
+const BIG_BYTES = 256 * 1024
+const PARTS_TOLD = 5
+
+/** Everything is bundled, checked and every scene looked up before anything is sent; then the modules, then each scene with all of them together. */
 export async function publish({ client, out }: Context, folders: readonly string[], options: PublishOptions): Promise<void> {
-  const drafts: Draft[] = []
-  for (const folder of folders) drafts.push(await draftOf(client, folder, options))
   const sceneIds = options.dryRun ? [] : (options.scene ?? [])
-  await Promise.all(sceneIds.map(id => client.scene(id)))
-  const send = options.dryRun ? pretend : (bundle: Bundle) => sendBundle(client, out, bundle)
-  const modules: PublishedModule[] = []
-  for (const draft of drafts) modules.push(await publishDraft(out, draft, options.dryRun === true, send))
-  const scenes: OnlineScene[] = []
-  for (const id of sceneIds) scenes.push(await bringOnline(client, out, id, modules, options))
-  for (const line of options.dryRun ? ['Nothing was sent: this was a dry run.'] : nextLines(modules, scenes)) out.next(line)
-  out.result({ modules, scenes })
+  const scenesThere = Promise.all(sceneIds.map(id => client.scene(id)))
+  // What is wrong with a module is said before what is wrong with a scene.
+  scenesThere.catch(() => undefined)
+  const bundlers = folders.map(folder => openBundler(folder, { color: inColor() }))
+  try {
+    const drafts: Draft[] = []
+    for (const [i, bundler] of bundlers.entries()) drafts.push(await draftOf(client, folders[i] ?? '', bundler, options))
+    await scenesThere
+    const send = options.dryRun ? pretend : (bundle: Bundle) => sendBundle(client, out, bundle)
+    const modules: PublishedModule[] = []
+    for (const draft of drafts) modules.push(await publishDraft(out, draft, options.dryRun === true, send))
+    const scenes: OnlineScene[] = []
+    for (const id of sceneIds) scenes.push(await bringOnline(client, out, id, modules, options))
+    for (const line of options.dryRun ? ['Nothing was sent: this was a dry run.'] : nextLines(modules, scenes)) out.next(line)
+    out.result({ modules, scenes })
+  } finally {
+    await Promise.all(bundlers.map(bundler => bundler.close()))
+  }
 }
 
 interface Draft {
   readonly folder: string
+  readonly bundler: Bundler
   readonly bundle: Bundle
   readonly bundleMs: number
+  readonly check: Check
   /** The version to publish it as: that of package.json, unless it is to be raised. */
   readonly version: string
   /** What came of raising it. */
   readonly note: string
 }
 
+interface Check {
+  readonly checked: string
+  readonly checkMs: number
+}
+
 /** What is published exactly so already is not raised: the same line typed twice changes nothing the second time. */
-async function draftOf(client: Client, folder: string, { bump, dryRun }: PublishOptions): Promise<Draft> {
-  const [bundle, bundleMs] = await timed(() => bundleModule(folder, { color: colorsFor(process.stderr).isColorSupported }))
+async function draftOf(client: Client, folder: string, bundler: Bundler, options: PublishOptions): Promise<Draft> {
+  const { bump, dryRun } = options
+  const { bundle, bundleMs, check } = await bundleAndCheck(folder, bundler, options)
   const { version } = bundle.manifest
-  const draft = { folder, bundle, bundleMs }
+  const draft = { folder, bundler, bundle, bundleMs, check }
   if (bump === undefined) return { ...draft, version, note: '' }
   if (dryRun !== true && (await isPublished(client, bundle))) return { ...draft, version, note: ' (not raised: nothing has changed)' }
   return { ...draft, version: nextVersion(version, bump), note: ` (was ${version})` }
+}
+
+const inColor = (): boolean => colorsFor(process.stderr).isColorSupported
+
+/** Both at once; what does not bundle is not worth a word about its types. */
+async function bundleAndCheck(folder: string, bundler: Bundler, { check = true }: PublishOptions) {
+  const unwanted = new AbortController()
+  const { entry } = await readPackage(await placeOf(folder, inColor()))
+  const types = () => checkTypes(join(folder, entry), { color: inColor(), signal: unwanted.signal })
+  const checking = timed(check ? types : async () => 'no types: --no-check')
+  checking.catch(() => undefined)
+  try {
+    const [bundle, bundleMs] = await timed(() => bundler.bundle())
+    const [checked, checkMs] = await checking
+    return { bundle, bundleMs, check: { checked, checkMs } }
+  } catch (error) {
+    unwanted.abort()
+    throw error
+  }
 }
 
 async function isPublished(
@@ -93,42 +142,50 @@ async function isPublished(
   )
 }
 
-type Send = (bundle: Bundle) => Promise<Pick<PublishedModule, 'created' | 'timings'>>
+type Sent = Pick<PublishedModule, 'created' | 'steps' | 'timings'>
+type Send = (bundle: Bundle) => Promise<Sent>
 
-const pretend: Send = async () => ({ created: false, timings: {} })
+const pretend: Send = async () => ({ created: false, steps: {}, timings: {} })
 
-async function publishDraft(
-  out: Output,
-  { folder, bundle, bundleMs, version, note }: Draft,
-  dryRun: boolean,
-  send: Send,
-): Promise<PublishedModule> {
+async function publishDraft(out: Output, draft: Draft, dryRun: boolean, send: Send): Promise<PublishedModule> {
+  const { folder, bundler, bundle, bundleMs, check, version, note } = draft
   const { name, version: was } = bundle.manifest
   out.say(`${name} ${version}${note}`)
   out.done('bundle', bundleMs, `${bundle.inputs.length} files, ${formatBytes(bundle.bytes)}`)
+  if (bundle.bytes >= BIG_BYTES) for (const line of describeParts(bundle)) out.say(line)
   for (const warning of bundle.warnings) out.warn(warning)
-  const raise = version !== was && !dryRun
-  const sent = raise
-    ? await withVersionRaised(folder, was, version, async () => sendAs(await bundleModule(folder), send))
+  out.done('check', check.checkMs, `exports, imports, ${check.checked}`)
+  const isRaised = version !== was && !dryRun
+  const published = isRaised
+    ? await withVersionRaised(folder, was, version, async () => sendAs(await bundler.bundle(), send))
     : await sendAs(bundle, send)
-  return { ...sent, version, timings: { bundleMs, ...sent.timings } }
+  return { ...published, version, steps: { bundle: bundleMs, check: check.checkMs, ...published.steps } }
+}
+
+/** `      mathjs   612.3 KB  71 %` */
+function describeParts({ parts, bytes }: Bundle): string[] {
+  const told = parts.slice(0, PARTS_TOLD)
+  const width = Math.max(...told.map(({ name }) => name.length))
+  return told.map(
+    part => `      ${part.name.padEnd(width)} ${formatBytes(part.bytes).padStart(9)} ${Math.round((part.bytes / bytes) * 100)} %`,
+  )
 }
 
 async function sendAs(bundle: Bundle, send: Send): Promise<PublishedModule> {
   const { name, version } = bundle.manifest
-  return { name, version, bundle: bundle.digest, bytes: bundle.bytes, ...(await send(bundle)) }
+  return { name, version, bundle: bundle.digest, bytes: bundle.bytes, parts: bundle.parts.slice(0, PARTS_TOLD), ...(await send(bundle)) }
 }
 
-async function sendBundle(client: Client, out: Output, bundle: Bundle): ReturnType<Send> {
-  const [sent, uploadMs] = await timed(() => uploadBundle(client, bundle))
-  out.done('upload', uploadMs, sent.length === 0 ? 'nothing: the base has these bytes' : sent.join(' and '))
-  const [{ created, timings }, publishMs] = await timed(() => publishBundle(client, bundle))
-  out.done('publish', publishMs, created ? describeTimings(timings) : 'nothing to do: exactly this is published already')
-  return { created, timings: { uploadMs, publishMs, ...timings } }
+async function sendBundle(client: Client, out: Output, bundle: Bundle): Promise<Sent> {
+  const [sent, upload] = await timed(() => uploadBundle(client, bundle))
+  out.done('upload', upload, sent.length === 0 ? 'nothing: the base has these bytes' : sent.join(' and '))
+  const [{ created, timings }, load] = await timed(() => publishBundle(client, bundle))
+  out.done('load', load, created ? `tried and kept (${describeTimings(timings)})` : 'nothing to do: exactly this is published already')
+  return { created, steps: { upload, load }, timings }
 }
 
 function nextVersion(version: string, bump: Bump): string {
-  const next = semver.inc(version, bump)
+  const next = raise(version, bump)
   if (next !== null) return next
   throw new SdkError('PACKAGE_INVALID', `Cannot raise the version "${version}": it is no semantic version`, {
     hint: 'Set it in package.json.',
@@ -172,10 +229,10 @@ async function bringOnline(
   const options = { ...(as && { as }), ...(label && { label }), ...(reason && { reason }) }
   const [change, ms] = await timed(() => updateScene(client, scene, modules, options))
   const { created, switched, cells, timings, version, baseline } = change
-  const online = { scene, version: version.id, created, isBaseline: baseline === version.id, switched, cells }
+  const online = { scene, version: version.id, created, isBaseline: baseline === version.id, switched, cells, steps: { live: ms }, timings }
   out.say(scene)
-  out.done('version', ms, describeOnline({ ...online, timings }))
-  return { ...online, timings: { versionMs: ms, ...timings } }
+  out.done('live', ms, describeOnline(online))
+  return online
 }
 
 function describeOnline({ version, created, isBaseline, switched, cells, timings }: OnlineScene): string {
