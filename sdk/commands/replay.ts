@@ -47,6 +47,8 @@ export async function replay(context: Context, files: readonly string[], options
   const settings = checkOptions(options)
   const { url, headers } = await context.client.scenePort(options.url)
   const entries = await readLog(files, { scene: options.scene, limit: settings.limit })
+  if (options.limit === undefined && entries.length === LIMIT_MAX)
+    context.out.warn(`Only the first ${whole.format(LIMIT_MAX)} requests are replayed, which is as many as it holds in memory.`)
   await checkScenes(context, entries, options)
   const tally = createTally(entries, itemReader(options.items, options.itemId))
   const pin = options.version === undefined ? {} : { 'x-scene-version': options.version }
