@@ -80,7 +80,20 @@ test('its types know the scenes that a caller names, and refuse what does not fi
   await writeFile(join(project, 'fits.ts'), importing + fits)
   await writeFile(join(project, 'wrong.ts'), `${importing}const known = createClient<Scenes>({ url: '' })\n${wrong.join('\n')}`)
   const tsc = join(root, 'node_modules/.bin', windows ? 'tsc.cmd' : 'tsc')
-  const flags = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--lib', 'es2022,dom', '--types', '']
+  const flags = [
+    '--noEmit',
+    '--pretty',
+    'false',
+    '--strict',
+    '--module',
+    'nodenext',
+    '--target',
+    'es2022',
+    '--lib',
+    'es2022,dom',
+    '--types',
+    '',
+  ]
   const { stdout } = await run(tsc, [...flags, 'fits.ts', 'wrong.ts'], { cwd: project, shell: windows }).catch(failed => failed)
   const lines = String(stdout)
     .split('\n')
