@@ -9,7 +9,8 @@ import type { Failure, Inside, InsideLimits, Post, ServiceNames, StagePlan } fro
 import { install } from '../inside/runtime.ts'
 import { messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
-import { DEFAULT_MEMORY_MB, type LockedModule, type LockedStage } from '../traffic/schema.ts'
+import { DEFAULT_MEMORY_MB } from '../traffic/names.ts'
+import type { LockedModule, LockedStage } from '../traffic/schema.ts'
 import { type SlotPlan, stageModules } from '../traffic/table.ts'
 import { ModuleError } from './module-error.ts'
 

@@ -1,7 +1,7 @@
 /** Every slot of a cell: loaded once per plan however many ask, replaced when killed, let go when no table routes to it. */
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
-import { DEFAULT_MEMORY_MB } from '../traffic/schema.ts'
+import { DEFAULT_MEMORY_MB } from '../traffic/names.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { CodeCache, SlotBuffer } from './isolate.ts'
 import { type Pending, Slot, type SlotHost } from './slot.ts'

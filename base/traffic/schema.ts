@@ -4,12 +4,9 @@
 import Type, { type Static } from 'typebox'
 import Value from 'typebox/value'
 import { limits } from '../kernel/limits.ts'
-import { manifestLimits, patterns } from './names.ts'
+import { DEFAULT_MEMORY_MB, manifestLimits, patterns } from './names.ts'
 
 const closed = { additionalProperties: false } as const
-
-/** Heap limit of a slot whose scene names none. */
-export const DEFAULT_MEMORY_MB = 128
 
 /** sha256 of the bytes, in lower-case hex. */
 export const Digest = Type.String({ pattern: '^[0-9a-f]{64}$', description: 'sha256 of the bytes, hex' })
