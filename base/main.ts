@@ -5,4 +5,5 @@ const [, , role, ...rest] = process.argv
 if (role === 'keeper') (await import('./keeper/main.ts')).runKeeper()
 else if (role === 'cell') (await import('./cell/main.ts')).runCell()
 else if (role === 'trial') (await import('./cell/trial.ts')).runTrial()
+else if (role === 'rehearsal') (await import('./cell/rehearsal.ts')).runRehearsal()
 else await (await import('./cli.ts')).runCli(role === undefined ? [] : [role, ...rest])

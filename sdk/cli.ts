@@ -2,10 +2,12 @@
 import { Command, CommanderError, Option } from 'commander'
 import manifest from '../package.json' with { type: 'json' }
 import { colorsFor } from './colors.ts'
+import type { InitOptions } from './commands/init.ts'
 import type { InvokeOptions } from './commands/invoke.ts'
 import type { LogsOptions } from './commands/logs.ts'
 import type { PublishOptions } from './commands/publish.ts'
 import type { ReplayOptions } from './commands/replay.ts'
+import type { TestOptions } from './commands/test.ts'
 import type { CreateTokenOptions } from './commands/token.ts'
 import type { CreateOptions } from './commands/version.ts'
 import type { CommonOptions, Context } from './context.ts'
@@ -21,6 +23,34 @@ const sdk = new Command('sdk')
   .exitOverride()
   .configureOutput({ outputError: () => {} })
   .addHelpText('after', `\n${EXIT_CODES}\nHelp on a command: sdk publish --help`)
+
+command(sdk, 'init [folder]', 'Make a module with a test, or a scene; asks what is not said', [
+  ['sdk init', 'asks two questions'],
+  ['sdk init modules/rank-by-price --yes', 'a module named like its folder, in this repository or outside it'],
+  ['sdk init --module shop-feed --stages recall rank', 'with these stages'],
+  ['sdk init scenes --scene shop-home --stages recall rank', 'a scene file with completion for editors'],
+])
+  .option('--module <name>', 'make a module')
+  .option('--scene <id>', 'make a scene')
+  .option('--stages <stage...>', 'its stages (default: rank)')
+  .option('--yes', 'ask nothing')
+  .action(async (folder: string | undefined, options: InitOptions & CommonOptions) => {
+    const { init } = await import('./commands/init.ts')
+    await init(folder, options)
+  })
+
+command(sdk, 'test [folders...]', 'Run the tests of modules, with their stages in real slots', [
+  ['sdk test', 'the module in this folder, or all in modules/'],
+  ['sdk test modules/rank-lr --coverage', 'and say which lines no test has run'],
+  ['sdk test modules/rank-lr --watch --only "equal scores"', 'again at every change, and only tests so named'],
+])
+  .option('--watch', 'run again when a file of a module changes')
+  .option('--coverage', 'count which lines of the sources are run in slots')
+  .option('--only <pattern...>', 'only tests whose names match one of these regular expressions')
+  .action(async (folders: string[], options: TestOptions & CommonOptions) => {
+    const { test } = await import('./commands/test.ts')
+    await test(folders, options)
+  })
 
 command(sdk, 'publish <folders...>', 'Bundle modules, publish them, and bring them online in scenes', [
   ['sdk publish modules/rank-lr', 'publish the version that its package.json names'],

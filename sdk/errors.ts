@@ -17,6 +17,7 @@ export type SdkCode =
   | 'IMPORT_DYNAMIC'
   | 'LOG_INVALID'
   | 'PACKAGE_INVALID'
+  | 'TARGET_EXISTS'
   | 'TESTS_NOT_FOUND'
   | 'TYPES_WRONG'
   | 'USAGE'

@@ -62,21 +62,30 @@ const TIMED_OUT = 'Script execution timed out.'
 const scriptName = (module: LockedModule): string => `berth:///${module.name}@${module.version}.js`
 const moduleKey = (module: LockedModule): string => `${module.name}@${module.version}`
 
+/** What a rehearsal changes about a blank. */
+export interface Staging {
+  /** 64 hexadecimal digits in the place of fresh randomness. */
+  readonly seed: string | undefined
+  /** Called before any other code runs in the isolate: the cell's own takes hold of the built-ins as it finds them. */
+  prepare(isolate: ivm.Isolate, context: ivm.Context): Promise<void>
+}
+
 /** Makes an isolate and sets it up: about 3 ms, most of it on this thread. */
-export async function makeBlank(memoryMB: number, codeCache: CodeCache): Promise<Blank> {
+export async function makeBlank(memoryMB: number, codeCache: CodeCache, staging?: Staging): Promise<Blank> {
   const waiting: Parameters<Post>[] = []
   const mail: Blank['mail'] = { waiting, take: (...posted) => void waiting.push(posted) }
   const fate: Blank['fate'] = { doom: () => undefined }
   const isolate = new ivm.Isolate({ memoryLimit: memoryMB, onCatastrophicError: message => fate.doom(message) })
   try {
     const context = await isolate.createContext()
+    await staging?.prepare(isolate, context)
     const script = await codeCache.compile(isolate, insideText, INSIDE)
     const setUp = (await script.run(context, { reference: true })) as ivm.Reference<SetUp>
     const post = new ivm.Callback<Post>((kind, ...values) => mail.take(kind, ...values), { ignored: true })
     const cursor = new Float64Array(new SharedArrayBuffer(16))
     const memory = new ivm.ExternalCopy(cursor.buffer).copyInto()
     const bounds = new ivm.ExternalCopy(insideLimits).copyInto()
-    const seed = randomBytes(32).toString('hex')
+    const seed = staging?.seed ?? randomBytes(32).toString('hex')
     const parts = partTexts.map(text => text.copyInto())
     const values = [post, memory, bounds, seed, new ivm.ExternalCopy(partNames).copyInto(), ...parts]
     const inside = await remotesOf((await setUp.apply(undefined, values, byReference)) as ivm.Reference<Inside>)
@@ -117,9 +126,14 @@ export async function specialise(blank: Blank, plan: SlotPlan, parts: Specialise
 async function load(blank: Blank, plan: SlotPlan, parts: SpecialiseParts): Promise<Remotes> {
   const { inside } = blank
   for (const [module, stages] of modulesOf(plan)) await loadModule(blank, inside.define, module, stages, parts)
-  const [stages, services] = [plan.lock.map(stagePlan), parts.servicesOf(plan)].map(value => new ivm.ExternalCopy(value).copyInto())
-  await inside.link.apply(undefined, [plan.scene, plan.version, stages as ivm.Copy<StagePlan[]>, services as ivm.Copy<ServiceNames>])
+  await link(inside, plan, parts.servicesOf(plan))
   return inside
+}
+
+/** Gives an isolate whose modules are defined its stages. It takes others only while no request is under way. */
+export async function link(inside: Remotes, plan: SlotPlan, offered: ServiceNames): Promise<void> {
+  const [stages, services] = [plan.lock.map(stagePlan), offered].map(value => new ivm.ExternalCopy(value).copyInto())
+  await inside.link.apply(undefined, [plan.scene, plan.version, stages as ivm.Copy<StagePlan[]>, services as ivm.Copy<ServiceNames>])
 }
 
 async function loadModule(

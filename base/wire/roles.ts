@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { blobsPath, featuresPath, tablePath } from './paths.ts'
 
-export type Role = 'keeper' | 'cell' | 'trial'
+export type Role = 'keeper' | 'cell' | 'trial' | 'rehearsal'
 
 export interface RoleCommand {
   /** For `process.execPath`. */
@@ -19,7 +19,7 @@ const root = dirname(dirname(mainEntry))
  * The command line and the whole environment of a child.
  * Cells and trials hold isolates, so they run under Node's permission model: they read the code of the project, a cell also the blobs,
  * the feature tables, the saved table and the folders of the services; they write no file and start no process or thread; neither can open a database, which would pass the model by.
- * A trial has no network either.
+ * A trial and a rehearsal have no network either.
  * @param data absolute path of the data folder.
  * @param entry another file than `base/main.ts`, started in its stead.
  * @param services files of the services that a cell runs, absolute.

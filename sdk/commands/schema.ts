@@ -1,16 +1,20 @@
 /** `sdk schema`: the JSON Schema of a scene, for completion and checks in an editor. */
 import { SceneDefinition } from '../../base/traffic/schema.ts'
 
-/** JSON with and without `--json`. A scene file may say where its schema is. */
+/** JSON with and without `--json`. */
 export function printSchema(): void {
+  process.stdout.write(`${JSON.stringify(sceneSchema(), null, 2)}\n`)
+}
+
+/** What a scene file must be. It may say where its schema is. */
+export function sceneSchema(): object {
   const { properties, ...schema } = JSON.parse(JSON.stringify(SceneDefinition), withoutDefaulted)
-  const document = {
+  return {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     title: 'A scene of Berth',
     ...schema,
     properties: { $schema: { type: 'string' }, ...properties },
   }
-  process.stdout.write(`${JSON.stringify(document, null, 2)}\n`)
 }
 
 interface ObjectSchema {

@@ -1,0 +1,102 @@
+/** Every message between the tests of a module and the process that rehearses it in a slot, over IPC. */
+import type { ErrorCode } from '../kernel/errors.ts'
+
+/** A module to rehearse, and what is to be faked about the slot around it. */
+export interface RehearsalPlan {
+  readonly name: string
+  readonly version: string
+  readonly stages: readonly string[]
+  /** Text of the bundle and of its source map. */
+  readonly bundle: string
+  readonly sourceMap: string
+  /** What `ctx` says. */
+  readonly scene: string
+  readonly sceneVersion: string
+  /** Names of the faked base services, each with its methods. */
+  readonly services: Readonly<Record<string, readonly string[]>>
+  readonly memoryMB: number
+  /** Milliseconds since the epoch at which the clock of the slot stands still; undefined for that of the machine. */
+  readonly now: number | undefined
+  /** What chance in the slot starts from, a 32-bit whole number; undefined for real chance. */
+  readonly seed: number | undefined
+  /** Whether to count what code of the module runs. */
+  readonly coverage: boolean
+}
+
+export interface RehearsalRun {
+  readonly requestId: string
+  readonly stage: string
+  /** JSON of the caller's input, which is also that of the stage unless `input` is another. */
+  readonly body: string
+  readonly input: string | undefined
+  readonly unit: string | undefined
+  /** JSON. */
+  readonly params: string
+  readonly deadlineMs: number
+  readonly cpuMs: number
+}
+
+export type ToRehearsal =
+  | { readonly type: 'open'; readonly plan: RehearsalPlan }
+  | ({ readonly type: 'run'; readonly no: number } & RehearsalRun)
+  /** What a fake has answered: JSON. */
+  | { readonly type: 'answer'; readonly call: number; readonly json: string }
+  | { readonly type: 'refuse'; readonly call: number; readonly code: string | undefined; readonly message: string }
+  /** Moves the clock, running the timers on the way; answered with `done`. */
+  | { readonly type: 'tick'; readonly no: number; readonly ms: number }
+  | { readonly type: 'seed'; readonly seed: number }
+  | { readonly type: 'takeCoverage'; readonly no: number }
+
+export type FromRehearsal =
+  /** Sent once when the process is ready to open. */
+  | { readonly type: 'waiting' }
+  | { readonly type: 'done'; readonly no: number; readonly json: string }
+  | { readonly type: 'failed'; readonly no: number; readonly failure: RehearsalFailure }
+  | { readonly type: 'logged'; readonly lines: readonly RehearsalLine[] }
+  /** A stage asks a fake: a service, or a scene when `service` is empty. `input` is JSON. */
+  | { readonly type: 'call'; readonly call: number; readonly service: string; readonly method: string; readonly input: string }
+  /** A stage fetches. Answered with the JSON of a `FakeResponse`. */
+  | { readonly type: 'fetch'; readonly call: number; readonly request: FakeRequest }
+
+/** `head` is JSON of `{ url, redirect, headers }`. */
+export interface FakeRequest {
+  readonly method: string
+  readonly head: string
+  readonly body: FakeBody | undefined
+}
+
+/** `head` is JSON of `{ status, statusText, headers, url, redirected }`. */
+export interface FakeResponse {
+  readonly head: string
+  readonly body: FakeBody
+}
+
+/** IPC carries text alone: bytes that are not UTF-8 go as base64. */
+export type FakeBody = { readonly text: string } | { readonly base64: string }
+
+/** `no` of `open`. */
+export const OPENING = 0
+
+export interface RehearsalFailure {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly stage?: string
+  /** Mapped to the sources, `name/index.ts:3:9`. */
+  readonly stack?: string
+}
+
+export interface RehearsalLine {
+  /** Undefined for a line that belongs to no request. */
+  readonly requestId: string | undefined
+  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  readonly message: string
+  /** JSON. */
+  readonly fields?: string
+  readonly stack?: string
+}
+
+/** What V8 counted of one function of the bundle: ranges of characters, the first that of the function, those inside it before it. */
+export interface FunctionCount {
+  readonly functionName: string
+  readonly ranges: readonly { readonly startOffset: number; readonly endOffset: number; readonly count: number }[]
+}

@@ -1,0 +1,193 @@
+/** `sdk init`: a module or a scene to start from. Nothing that is there is written over. */
+import { globSync } from 'node:fs'
+import { mkdir, readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises'
+import { basename, dirname, join, relative, resolve, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { messageOf } from '../../base/kernel/errors.ts'
+import { manifestLimits, patterns } from '../../base/traffic/names.ts'
+import { exitCodes, SdkError } from '../errors.ts'
+import { createOutput, type Output } from '../output.ts'
+import { moduleFiles } from '../templates.ts'
+
+export interface InitOptions {
+  readonly json?: boolean
+  /** Name of the module to make. */
+  readonly module?: string
+  /** Id of the scene to make. */
+  readonly scene?: string
+  readonly stages?: readonly string[]
+  /** Asks nothing: what is not said is a module named like its folder. */
+  readonly yes?: boolean
+}
+
+interface Wish {
+  readonly kind: 'module' | 'scene'
+  readonly name: string
+}
+
+const DEFAULT_STAGES = ['rank']
+const root = fileURLToPath(new URL('../..', import.meta.url)).replace(/[\\/]$/, '')
+
+/** Asks what the options do not say, on a terminal. */
+export async function init(folder: string | undefined, { json = false, ...options }: InitOptions): Promise<void> {
+  const out = createOutput(json)
+  const stages = options.stages ?? DEFAULT_STAGES
+  checkStages(stages)
+  const wish = await wishOf(folder, options)
+  if (wish.kind === 'module') await makeModule(out, wish.name, folder, stages)
+  else await makeScene(out, wish.name, folder ?? '.', stages)
+}
+
+// What to make
+
+async function wishOf(folder: string | undefined, { module, scene, yes }: InitOptions): Promise<Wish> {
+  if (module !== undefined && scene !== undefined) throw usage('both --module and --scene were given', 'Make one after the other.')
+  if (module !== undefined) return checked({ kind: 'module', name: module })
+  if (scene !== undefined) return checked({ kind: 'scene', name: scene })
+  if (yes && folder !== undefined) return checked({ kind: 'module', name: basename(resolve(folder)) })
+  if (yes) throw usage('it has no name', 'Name the folder: sdk init modules/NAME --yes')
+  if (process.stdin.isTTY && process.stdout.isTTY) return ask(folder)
+  throw usage('there is no terminal to ask on', 'Say what to make: --module NAME or --scene ID, and --stages if it is not "rank".')
+}
+
+const names = {
+  module: { pattern: new RegExp(patterns.module), must: 'be lower-case letters, digits and dashes, starting with a letter' },
+  scene: { pattern: /^[a-z0-9][a-z0-9._-]{0,63}$/, must: 'be lower-case letters, digits, dots, dashes and underscores' },
+} as const
+
+function checked(wish: Wish): Wish {
+  const { pattern, must } = names[wish.kind]
+  if (pattern.test(wish.name)) return wish
+  throw usage(`"${wish.name}" is no name for a ${wish.kind}`, `It must ${must}.`)
+}
+
+function checkStages(stages: readonly string[]): void {
+  const wrong = stages.find(stage => !new RegExp(patterns.stage).test(stage))
+  if (wrong !== undefined)
+    throw usage(`"${wrong}" is no name for a stage`, 'A stage is named like a function: a small letter, then letters and digits.')
+  if (new Set(stages).size < stages.length) throw usage('a stage is named twice', 'Name each stage once.')
+  if (stages.length > manifestLimits.stages) throw usage(`it has over ${manifestLimits.stages} stages`, 'Make several modules.')
+}
+
+/** The two questions. */
+async function ask(folder: string | undefined): Promise<Wish> {
+  const { input, select } = await import('@inquirer/prompts')
+  try {
+    const kind = await select<Wish['kind']>({
+      message: 'What is it to be?',
+      choices: [
+        { value: 'module', name: 'a module', description: 'code: one or more stages, with a test' },
+        { value: 'scene', name: 'a scene', description: 'a JSON file: which modules answer, and how they take traffic' },
+      ],
+    })
+    const { pattern, must } = names[kind]
+    const offered = folder === undefined ? '' : basename(resolve(folder))
+    const name = await input({
+      message: kind === 'module' ? 'What is it called?' : 'What is its id?',
+      ...(pattern.test(offered) && { default: offered }),
+      validate: text => pattern.test(text) || `It must ${must}.`,
+    })
+    return { kind, name }
+  } catch (error) {
+    if (error instanceof Error && error.name === 'ExitPromptError') throw usage('the question was not answered', 'Nothing was made.')
+    throw error
+  }
+}
+
+function usage(why: string, hint: string): SdkError {
+  return new SdkError('USAGE', `Cannot make anything: ${why}`, { hint, exit: exitCodes.usage })
+}
+
+// A module
+
+async function makeModule(out: Output, name: string, given: string | undefined, stages: readonly string[]): Promise<void> {
+  const folder = await realFolder(given ?? (resolve('.') === root ? join('modules', name) : name))
+  await demandEmpty(name, folder)
+  // Modules of this repository find the types by its tsconfig.json.
+  const isInside = dirname(folder) === join(root, 'modules')
+  const files = moduleFiles(name, stages, isInside ? undefined : posix(relative(folder, root)))
+  for (const [path, text] of files) await writeNew(join(folder, path), text)
+  if (!isInside) await linkBerth(folder)
+  const shown = relative(process.cwd(), folder) || '.'
+  out.say(`${shown}${sep}`)
+  for (const [path] of files) out.say(`  ${path}`)
+  const next = isInside || shown === '.' ? `npx sdk test ${shown === '.' ? '' : shown}`.trim() : `cd ${shown} && npx sdk test`
+  out.next(`Now: ${next}`)
+  out.result({ kind: 'module', name, folder: shown, files: files.map(([path]) => path), next })
+}
+
+/** Links are looked through above what is not there yet. */
+async function realFolder(path: string): Promise<string> {
+  const absolute = resolve(path)
+  return realpath(absolute).catch(async () => join(await realpath(dirname(absolute)).catch(() => dirname(absolute)), basename(absolute)))
+}
+
+const posix = (path: string): string => path.replaceAll('\\', '/')
+
+async function demandEmpty(name: string, folder: string): Promise<void> {
+  const found = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return []
+    throw exists(name, folder, error.code === 'ENOTDIR' ? 'it is a file' : messageOf(error))
+  })
+  const [first] = found.filter(entry => entry !== '.git')
+  if (first !== undefined) throw exists(name, folder, `it is not empty: "${first}" is in it`)
+}
+
+function exists(name: string, path: string, why: string): SdkError {
+  const shown = relative(process.cwd(), path) || '.'
+  return new SdkError('TARGET_EXISTS', `Cannot make "${name}" in "${shown}": ${why}`, {
+    hint: 'Name another folder, or move away what is there.',
+  })
+}
+
+async function writeNew(path: string, text: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true })
+  await writeFile(path, text, { flag: 'wx' })
+}
+
+/** As "npm install" of the dependency in package.json would: then types and `npx sdk` are there at once, and without a network. */
+async function linkBerth(folder: string): Promise<void> {
+  const packages = join(folder, 'node_modules')
+  await mkdir(join(packages, '.bin'), { recursive: true })
+  await symlink(root, join(packages, 'berth'), 'junction')
+  // Windows starts no links to scripts: there "npm install" is still to be typed.
+  if (process.platform !== 'win32') await symlink(join('..', 'berth', 'bin', 'sdk.cjs'), join(packages, '.bin', 'sdk'))
+}
+
+// A scene
+
+async function makeScene(out: Output, id: string, folder: string, stages: readonly string[]): Promise<void> {
+  const { sceneSchema } = await import('./schema.ts')
+  const path = join(folder, `${id}.json`)
+  const schemaPath = join(folder, 'scene.schema.json')
+  const group = await Promise.all(stages.map(async stage => ({ stage, modules: [await moduleFor(stage)] })))
+  const definition = { $schema: './scene.schema.json', id, description: '', group, traffic: { deadlineMs: 200 }, params: {} }
+  await writeNew(path, json(definition)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'EEXIST') throw exists(id, path, 'the file is there already')
+    throw error
+  })
+  // One for all scenes of the folder.
+  await writeNew(schemaPath, json(sceneSchema())).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error
+  })
+  const next = `npx sdk scene apply ${path}`
+  out.say(path)
+  for (const { stage, modules } of group) out.say(`  ${stage}: ${modules.join(', ')}`)
+  out.next(`Now: publish the modules it names, then ${next}`)
+  out.result({ kind: 'scene', name: id, files: [path, schemaPath], next })
+}
+
+const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
+
+/** A module here that has the stage, else the name that one might have. */
+async function moduleFor(stage: string): Promise<string> {
+  for (const path of globSync(['package.json', '*/package.json', 'modules/*/package.json']).sort()) {
+    const { name, version, berth } = JSON.parse(await readFile(path, 'utf8')) as {
+      name?: string
+      version?: string
+      berth?: { stages?: string[] }
+    }
+    if (name !== undefined && version !== undefined && berth?.stages?.includes(stage)) return `${name}@^${version}`
+  }
+  return `${stage.replaceAll(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}@^1.0.0`
+}

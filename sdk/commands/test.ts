@@ -1,0 +1,195 @@
+/** `sdk test`: runs the `node:test` files of modules, whose stages run in real slots; see testing.ts. */
+import { existsSync, globSync } from 'node:fs'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, relative, resolve, sep } from 'node:path'
+import { run } from 'node:test'
+import { watch } from 'chokidar'
+import { coverageOf, type FileCoverage, ranges } from '../coverage.ts'
+import { exitCodes, SdkError } from '../errors.ts'
+import { type Package, placeOf, readPackage } from '../manifest.ts'
+import { createOutput, type Output } from '../output.ts'
+import { COVERAGE_FOLDER, type Counted } from '../rehearsal.ts'
+import { createReport, type TestReport } from '../test-report.ts'
+
+export interface TestOptions {
+  readonly json?: boolean
+  readonly watch?: boolean
+  readonly coverage?: boolean
+  /** Regular expressions; only tests whose name one of them matches are run. */
+  readonly only?: readonly string[]
+}
+
+interface ModuleUnderTest {
+  readonly name: string
+  /** Absolute. */
+  readonly folder: string
+  readonly files: readonly string[]
+}
+
+/** Ends with exit code 1 when a test fails. With `watch` it ends when it is interrupted. */
+export async function test(folders: readonly string[], { json = false, ...options }: TestOptions): Promise<void> {
+  const out = createOutput(json)
+  const modules = await findModules(folders)
+  if (options.watch) {
+    await runAgain(out, modules, options)
+    return
+  }
+  const { report, coverage } = await runTests(out, modules, options)
+  out.result({ ...report, ...(coverage && { coverage: coverage.map(asDocument) }) })
+  if (report.failed > 0) process.exitCode = exitCodes.refused
+}
+
+// What to run
+
+async function findModules(folders: readonly string[]): Promise<ModuleUnderTest[]> {
+  const named = folders.length > 0 ? folders : foldersHere()
+  const modules = await Promise.all(named.map(findModule))
+  if (modules.every(({ files }) => files.length === 0)) {
+    const where = modules.map(({ folder }) => shown(folder)).join(', ')
+    throw new SdkError('TESTS_NOT_FOUND', `Cannot test ${where}: there is no file whose name ends in .test.ts`, {
+      hint: 'Write index.test.ts beside index.ts; "sdk init" makes a module with one to start from.',
+      exit: exitCodes.usage,
+    })
+  }
+  return modules
+}
+
+/** This folder, or the modules under it. */
+function foldersHere(): string[] {
+  if (isModule('.')) return ['.']
+  const found = globSync('modules/*/package.json').map(path => join(path, '..'))
+  const modules = found.filter(isModule).sort()
+  if (modules.length > 0) return modules
+  throw new SdkError('USAGE', 'Cannot test: there is no module in this folder, nor in "modules"', {
+    hint: 'Name the folder of a module: sdk test modules/rank-lr',
+    exit: exitCodes.usage,
+  })
+}
+
+const isModule = (folder: string): boolean => existsSync(join(folder, 'package.json')) && existsSync(join(folder, 'index.ts'))
+
+async function findModule(path: string): Promise<ModuleUnderTest> {
+  const place = await placeOf(path, false)
+  if (!existsSync(place.folder)) {
+    const hint = 'Name the folder of a module.'
+    throw new SdkError('USAGE', `Cannot test "${path}": there is no such folder`, { hint, exit: exitCodes.usage })
+  }
+  const { manifest }: Package = await readPackage(place)
+  const files = globSync('**/*.test.{ts,mts,js,mjs}', { cwd: place.folder, exclude: name => name === 'node_modules' })
+  return { name: manifest.name, folder: place.folder, files: files.sort().map(file => join(place.folder, file)) }
+}
+
+const shown = (path: string): string => relative(process.cwd(), path) || '.'
+
+// Running
+
+interface Outcome {
+  readonly report: TestReport
+  readonly coverage: readonly FileCoverage[] | undefined
+}
+
+async function runTests(out: Output, modules: readonly ModuleUnderTest[], { coverage = false, only }: TestOptions): Promise<Outcome> {
+  const folder = coverage ? await mkdtemp(join(tmpdir(), 'berth-coverage-')) : undefined
+  try {
+    const report = await runFiles(out, modules, folder, only)
+    if (folder === undefined) return { report, coverage: undefined }
+    const files = coverageOf(await readCounts(folder))
+    sayCoverage(out, files)
+    return { report, coverage: files }
+  } finally {
+    if (folder !== undefined) await rm(folder, { recursive: true, force: true })
+  }
+}
+
+const hook = new URL('../test-hook.ts', import.meta.url).href
+
+async function runFiles(
+  out: Output,
+  modules: readonly ModuleUnderTest[],
+  coverageFolder: string | undefined,
+  only: readonly string[] | undefined,
+): Promise<TestReport> {
+  // Of the test that runs this one, if any: the runner would think itself inside it, and run nothing.
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env
+  delete process.env.NODE_TEST_CONTEXT
+  const report = createReport(out, modules)
+  const events = run({
+    files: modules.flatMap(({ files }) => files),
+    concurrency: true,
+    execArgv: ['--disable-warning=ExperimentalWarning', '--import', hook],
+    env: { ...env, ...(coverageFolder !== undefined && { [COVERAGE_FOLDER]: coverageFolder }) },
+    ...(only && { testNamePatterns: only.map(pattern => new RegExp(pattern)) }),
+  })
+  for await (const event of events) report.take(event)
+  return report.end()
+}
+
+async function readCounts(folder: string): Promise<Counted[]> {
+  const names = await readdir(folder)
+  return Promise.all(names.map(async name => JSON.parse(await readFile(join(folder, name), 'utf8')) as Counted))
+}
+
+// Watching
+
+async function runAgain(out: Output, modules: readonly ModuleUnderTest[], options: TestOptions): Promise<void> {
+  const changed = new Set<string>()
+  let wake = Promise.withResolvers<void>()
+  const watcher = watch(
+    modules.map(({ folder }) => folder),
+    { ignoreInitial: true, ignored: path => path.split(sep).some(part => part === 'node_modules' || part === '.git') },
+  )
+  watcher.on('all', (_, path) => {
+    const owner = modules.find(({ folder }) => path.startsWith(folder + sep))
+    if (owner === undefined) return
+    changed.add(owner.folder)
+    wake.resolve()
+  })
+  await new Promise<void>(done => watcher.on('ready', done))
+  let due = modules
+  for (;;) {
+    await runTests(out, due, options)
+    out.next('Waiting for a change. Ctrl-C ends.')
+    await wake.promise
+    // An editor may write a file in several steps, and several files at once.
+    await new Promise(done => setTimeout(done, SETTLE_MS))
+    wake = Promise.withResolvers()
+    due = await Promise.all(modules.filter(({ folder }) => changed.has(folder)).map(({ folder }) => findModule(folder)))
+    changed.clear()
+  }
+}
+
+const SETTLE_MS = 50
+
+// Coverage
+
+function sayCoverage(out: Output, files: readonly FileCoverage[]): void {
+  out.say('')
+  out.table(
+    ['file', 'lines', 'functions', 'not run', 'partly'],
+    files.map(file => {
+      const { lines, functions, partly, path } = file
+      const hasCode = (line: number) => lines.has(line)
+      return [
+        shown(path),
+        share([...lines.values()]),
+        share(functions.map(({ count }) => count)),
+        ranges(notRun(file), hasCode),
+        ranges(partly, hasCode),
+      ]
+    }),
+  )
+}
+
+const notRun = ({ lines }: FileCoverage): number[] => [...lines].filter(([, count]) => count === 0).map(([line]) => line)
+
+/** `92 % (12/13)` */
+function share(counts: readonly number[]): string {
+  const run = counts.filter(count => count > 0).length
+  return counts.length === 0 ? '-' : `${Math.floor((100 * run) / counts.length)} % (${run}/${counts.length})`
+}
+
+function asDocument(file: FileCoverage): object {
+  const { path, lines, partly, functions } = file
+  return { file: shown(resolve(path)), lines: Object.fromEntries(lines), notRun: notRun(file), partly, functions }
+}

@@ -1,0 +1,398 @@
+/**
+ * Runs the stages of a module in a slot like that of a base, from its `node:test` files: same built-ins, same `ctx`, same limits, in a process
+ * of its own. `sdk test` runs such files.
+ *
+ * @example
+ * const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname, { params: { topK: 3 } })
+ *
+ * test('the best comes first', async () => {
+ *   const { output } = await slot.run('rank', [{ id: 1 }, { id: 2 }], { unit: 'u1' })
+ *   assert.equal(output[0].id, 2)
+ * })
+ */
+import { isUtf8 } from 'node:buffer'
+import { writeFile } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import { after } from 'node:test'
+import type { ErrorCode } from '../base/kernel/errors.ts'
+import type { FakeRequest, FakeResponse, RehearsalFailure, RehearsalLine, RehearsalPlan } from '../base/wire/rehearsal.ts'
+import type { Context, Services, StageContext } from './author.ts'
+import { type Bundle, bundleModule } from './bundle.ts'
+import { SdkError } from './errors.ts'
+import { COVERAGE_FOLDER, type Counted, Rehearsal, RehearsalError } from './rehearsal.ts'
+
+type AnyStage = (input: never, ctx: never) => unknown
+/** The exports of a module that are stages. */
+export type Stages<Module> = { readonly [Name in keyof Module as Module[Name] extends AnyStage ? Name : never]: Module[Name] }
+type ContextOf<Module> = Stages<Module>[keyof Stages<Module>] extends (input: never, ctx: infer Ctx) => unknown ? Ctx : never
+type Parts<Ctx> = Ctx extends Context<infer Params, infer Name, infer Request> ? [params: Params, service: Name, request: Request] : never
+type InputOf<Run> = Run extends (input: infer Input, ctx: never) => unknown ? Input : never
+type OutputOf<Run> = Run extends (input: never, ctx: never) => infer Output ? Awaited<Output> : never
+
+/** What stands for a module whose type is not given: any stage, any input. */
+export type Untyped = Readonly<Record<string, (input: unknown, ctx: StageContext) => unknown>>
+
+/** Answers in the place of a base service, by method; a method that is left out fails. Data goes in and comes out as JSON, as on a base. */
+export type Fake<Service> = {
+  readonly [Method in keyof Service]?: Service[Method] extends (...args: infer Args) => unknown ? (...args: Args) => unknown : never
+}
+
+export interface SlotOptions<Module = Untyped> {
+  /** What `ctx.params` is, unless a run says otherwise. @default {} */
+  readonly params?: Parts<ContextOf<Module>>[0]
+  /** One fake for each service that the module declares. `features` without one has no tables. */
+  readonly services?: { readonly [Name in Parts<ContextOf<Module>>[1]]?: Fake<Services[Name]> }
+  /** Answers to `ctx.call`, by scene. */
+  readonly call?: Readonly<Record<string, (input: unknown) => unknown>>
+  /** Answers to `fetch`, for the hosts that the module declares. */
+  readonly fetch?: (request: Request) => Response | Promise<Response>
+  /** Stops every clock of the slot at this time; `tick` moves it. */
+  readonly now?: number | string | Date
+  /** Makes `Math.random` and `crypto` repeatable. A whole number. */
+  readonly seed?: number
+  /** Milliseconds a run may take. @default 1000, as of a scene that does not say */
+  readonly deadlineMs?: number
+  /** Milliseconds of CPU a run may use in one go. @default a quarter of the deadline */
+  readonly cpuMs?: number
+  /** @default 128 */
+  readonly memoryMB?: number
+  /** What `ctx.scene` and `ctx.version` say. @default 'test' and 'v1' */
+  readonly scene?: string
+  readonly version?: string
+}
+
+export interface RunOptions<Module = Untyped> {
+  readonly unit?: string
+  /** Over those of the slot, one by one. */
+  readonly params?: Partial<Parts<ContextOf<Module>>[0]>
+  /** The caller's input, when the stage is not the first. @default the input of the stage */
+  readonly request?: Parts<ContextOf<Module>>[2]
+  readonly requestId?: string
+  readonly deadlineMs?: number
+}
+
+export interface LogLine {
+  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  readonly message: string
+  readonly fields?: unknown
+  /** Of an error that was logged, in lines of the sources. */
+  readonly stack?: string
+}
+
+export interface Ran<Output> {
+  /** As the caller would read it: it has been JSON. */
+  readonly output: Output
+  /** What the run wrote with `ctx.log`. */
+  readonly logs: readonly LogLine[]
+}
+
+export interface TestSlot<Module = Untyped> {
+  /**
+   * Runs one stage. Runs may overlap, as requests do; those of different stages wait for each other.
+   * A slot that is killed is followed by another, with nothing in it of what the module kept.
+   * @throws StageError
+   */
+  run<Name extends keyof Stages<Module> & string>(
+    stage: Name,
+    input: InputOf<Stages<Module>[Name]>,
+    options?: RunOptions<Module>,
+  ): Promise<Ran<OutputOf<Stages<Module>[Name]>>>
+  /** Everything that was logged so far, `console` and loading included. */
+  readonly logs: readonly LogLine[]
+  /** Moves the stopped clock, running the timers that come due on the way, in their order. For slots with `now`. */
+  tick(ms: number): Promise<void>
+  /** Starts `Math.random` anew. For slots with `seed`. */
+  seed(seed: number): void
+  /** Ends the process of the slot. Happens by itself when the test, or the file, that opened it ends. Idempotent. */
+  close(): Promise<void>
+}
+
+/** A run without an answer. `message` is the module's own, and the stack starts in its sources. */
+export class StageError extends Error {
+  /** As a base would answer: `MODULE_THREW`, `MODULE_KILLED`, `DEADLINE_EXCEEDED`, `RESULT_…`: see docs/errors.md */
+  readonly code: ErrorCode
+  readonly stage: string | undefined
+  readonly logs: readonly LogLine[]
+
+  constructor({ code, message, stage, stack }: RehearsalFailure, logs: readonly LogLine[], sources: string, at: Error) {
+    super(message)
+    // The name that the module's error had.
+    this.name = /^([A-Z]\w*Error)\b/.exec(stack ?? '')?.[1] ?? 'StageError'
+    this.code = code
+    this.stage = stage
+    this.logs = logs
+    const inSources = (line: string) => line.replace(/(^\s+at (?:.* \()?)[a-z][a-z0-9-]*\/(?=[^()]*:\d+:\d+\)?$)/, `$1${sources}`)
+    const frames = (text: string | undefined) => (text ?? '').split('\n').filter(line => /^\s+at /.test(line))
+    this.stack = [`${this.name} [${code}]: ${message}`, ...frames(stack).map(inSources), ...frames(at.stack)].join('\n')
+  }
+}
+
+/**
+ * Bundles the module in `folder` and loads it into a slot.
+ * @throws Error that says what is wrong with the module, or with the fakes
+ */
+export async function openSlot<Module = Untyped>(folder: string, options: SlotOptions<Module> = {}): Promise<TestSlot<Module>> {
+  const bundle = await bundled(folder)
+  const slot = new Rehearsed(folder, bundle, options as SlotOptions)
+  after(() => slot.close())
+  await slot.open()
+  return slot as TestSlot<Module>
+}
+
+/** The code frame of an error belongs to what a test runner shows. */
+async function bundled(folder: string): Promise<Bundle> {
+  try {
+    return await bundleModule(folder)
+  } catch (error) {
+    if (!(error instanceof SdkError)) throw error
+    const lines = [error.message, error.details, error.hint].filter(line => line !== undefined)
+    throw new Error(lines.join('\n'), { cause: error })
+  }
+}
+
+/** Feature tables with these rows, by table and key: a fake of the service `features`. */
+export function featuresOf(tables: Readonly<Record<string, Readonly<Record<string, unknown>>>>): Fake<Services['features']> {
+  const rowsOf = (table: string) => {
+    const rows = tables[table]
+    if (rows === undefined) throw withCode('FEATURES_NOT_FOUND', `There is no feature table "${table}" in this test`)
+    return rows
+  }
+  return {
+    get: (table, key) => rowsOf(table)[key] ?? null,
+    getMany: (table, keys) => keys.map(key => rowsOf(table)[key] ?? null),
+    version: table => {
+      rowsOf(table)
+      return 'test'
+    },
+  }
+}
+
+const DEADLINE_MS = 1000
+const MEMORY_MB = 128
+
+type Fakes = Readonly<Record<string, Readonly<Record<string, (...args: unknown[]) => unknown>>>>
+
+class Rehearsed implements TestSlot {
+  readonly logs: LogLine[] = []
+  readonly #folder: string
+  readonly #bundle: Bundle
+  readonly #options: SlotOptions
+  readonly #fakes: Fakes
+  readonly #plan: RehearsalPlan
+  #rehearsal: Promise<Rehearsal> | undefined
+  #lastRun = 0
+  /** Lines of the runs under way. */
+  readonly #lines = new Map<string, LogLine[]>()
+
+  constructor(folder: string, bundle: Bundle, options: SlotOptions) {
+    this.#folder = folder
+    this.#bundle = bundle
+    this.#options = options
+    this.#fakes = fakesOf(bundle, (options.services ?? {}) as Fakes)
+    this.#plan = planOf(bundle, options, this.#fakes)
+  }
+
+  async open(): Promise<void> {
+    await this.#process()
+  }
+
+  async run(stage: string, input: unknown, options: RunOptions = {}): Promise<Ran<unknown>> {
+    const at = new Error()
+    Error.captureStackTrace(at, this.run)
+    const { stages, name } = this.#bundle.manifest
+    if (!stages.includes(stage)) throw new RangeError(`Cannot run "${stage}": the stages of ${name} are ${stages.join(', ')}`)
+    const requestId = options.requestId ?? `r${++this.#lastRun}`
+    const logs: LogLine[] = []
+    this.#lines.set(requestId, logs)
+    try {
+      const rehearsal = await this.#process()
+      const json = await rehearsal.run({ stage, requestId, unit: options.unit, ...this.#bounds(options), ...this.#texts(input, options) })
+      return { output: JSON.parse(json), logs }
+    } catch (error) {
+      if (error instanceof RehearsalError) throw new StageError(error.failure, logs, this.#sources, at)
+      throw error
+    } finally {
+      this.#lines.delete(requestId)
+    }
+  }
+
+  async tick(ms: number): Promise<void> {
+    if (this.#plan.now === undefined) throw new Error('Cannot move the clock of this slot: it is not stopped; open the slot with "now"')
+    if (!(ms >= 0)) throw new RangeError(`Cannot move the clock by ${ms} ms`)
+    await (await this.#process()).tick(ms)
+  }
+
+  seed(seed: number): void {
+    if (this.#plan.seed === undefined) throw new Error('Cannot start chance anew: it is real; open the slot with "seed"')
+    void this.#rehearsal?.then(rehearsal => rehearsal.seed(seedOf(seed)))
+  }
+
+  async close(): Promise<void> {
+    const closing = await this.#rehearsal?.catch(() => undefined)
+    this.#rehearsal = undefined
+    if (closing === undefined) return
+    const folder = process.env[COVERAGE_FOLDER]
+    if (folder !== undefined && !closing.ended) await this.#writeCoverage(closing, folder)
+    closing.close()
+  }
+
+  /** Paths of the sources as who runs the tests would type them. */
+  get #sources(): string {
+    const path = relative(process.cwd(), this.#folder)
+    return path === '' ? '' : `${path}/`
+  }
+
+  #bounds({ deadlineMs = this.#options.deadlineMs ?? DEADLINE_MS }: RunOptions): { deadlineMs: number; cpuMs: number } {
+    return { deadlineMs, cpuMs: this.#options.cpuMs ?? deadlineMs / 4 }
+  }
+
+  #texts(input: unknown, { request, params }: RunOptions): { body: string; input: string | undefined; params: string } {
+    const own = jsonOf('the input', input)
+    const given = { params: jsonOf('params', { ...this.#options.params, ...params }) }
+    return request === undefined
+      ? { body: own, input: undefined, ...given }
+      : { body: jsonOf('the request', request), input: own, ...given }
+  }
+
+  /** The process of the moment; the next one when it has ended. */
+  async #process(): Promise<Rehearsal> {
+    const current = await this.#rehearsal
+    if (current !== undefined && !current.ended) return current
+    this.#rehearsal = this.#start()
+    return this.#rehearsal
+  }
+
+  async #start(): Promise<Rehearsal> {
+    const rehearsal = new Rehearsal({
+      answer: (service, method, input) => this.#answer(service, method, input),
+      fetch: request => answerFetch(this.#bundle, this.#options.fetch, request),
+      onLines: lines => this.#keep(lines),
+    })
+    try {
+      await rehearsal.open(this.#plan)
+      return rehearsal
+    } catch (error) {
+      rehearsal.close()
+      throw error instanceof RehearsalError ? new StageError(error.failure, this.logs, this.#sources, new Error()) : error
+    }
+  }
+
+  async #answer(service: string, method: string, input: string): Promise<string> {
+    const value = service === '' ? this.#answerCall(method, JSON.parse(input)) : this.#answerService(service, method, JSON.parse(input))
+    return JSON.stringify(await value) ?? 'null'
+  }
+
+  #answerCall(scene: string, input: unknown): unknown {
+    const fake = this.#options.call?.[scene]
+    if (fake !== undefined) return fake(input)
+    const message = `Cannot call scene "${scene}": this test has no fake for it; give one to openSlot: { call: { "${scene}": input => … } }`
+    throw withCode('SCENE_NOT_FOUND', message)
+  }
+
+  async #answerService(service: string, method: string, args: unknown[]): Promise<unknown> {
+    try {
+      return await this.#fakes[service]?.[method]?.(...args)
+    } catch (error) {
+      if (error instanceof Error && 'code' in error) throw error
+      // As a base words what a service throws.
+      throw new Error(`Service call "${service}.${method}" failed: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      })
+    }
+  }
+
+  #keep(lines: readonly RehearsalLine[]): void {
+    for (const { requestId, level, message, fields, stack } of lines) {
+      const line = { level, message, ...(fields !== undefined && { fields: JSON.parse(fields) }), ...(stack !== undefined && { stack }) }
+      this.logs.push(line)
+      if (requestId !== undefined) this.#lines.get(requestId)?.push(line)
+    }
+  }
+
+  async #writeCoverage(rehearsal: Rehearsal, folder: string): Promise<void> {
+    const { code, sourceMap } = this.#bundle
+    const counted: Counted = { folder: this.#folder, code, sourceMap, functions: await rehearsal.takeCoverage() }
+    await writeFile(join(folder, `${process.pid}-${performance.now()}.json`), JSON.stringify(counted))
+  }
+}
+
+function planOf({ manifest, code, sourceMap }: Bundle, options: SlotOptions, fakes: Fakes): RehearsalPlan {
+  const { name, version, stages } = manifest
+  return {
+    name,
+    version,
+    stages,
+    bundle: code,
+    sourceMap,
+    scene: options.scene ?? 'test',
+    sceneVersion: options.version ?? 'v1',
+    services: Object.fromEntries(Object.entries(fakes).map(([service, methods]) => [service, Object.keys(methods)])),
+    memoryMB: options.memoryMB ?? MEMORY_MB,
+    now: options.now === undefined ? undefined : timeOf(options.now),
+    seed: options.seed === undefined ? undefined : seedOf(options.seed),
+    coverage: process.env[COVERAGE_FOLDER] !== undefined,
+  }
+}
+
+/** One for each service that the module declares, and no others: on a base it gets those and no others. */
+function fakesOf({ manifest: { name, services = [] } }: Bundle, given: Fakes): Fakes {
+  const undeclared = Object.keys(given).filter(service => !services.includes(service))
+  if (undeclared.length > 0) {
+    const list = undeclared.map(service => `"${service}"`).join(', ')
+    throw new Error(`Cannot fake ${list}: ${name} does not declare it; add it to berth.services in package.json`)
+  }
+  return Object.fromEntries(services.map(service => [service, given[service] ?? missingFake(name, service)]))
+}
+
+function missingFake(module: string, service: string): Fakes[string] {
+  // Every base has it, if without tables.
+  if (service === 'features') return featuresOf({}) as Fakes[string]
+  const example = `openSlot(import.meta.dirname, { services: { ${service}: { … } } })`
+  throw new Error(`Cannot open a slot for ${module}: it declares service "${service}", and this test has no fake for it: ${example}`)
+}
+
+/** @throws FETCH_FORBIDDEN, FETCH_FAILED */
+async function answerFetch({ manifest }: Bundle, fake: SlotOptions['fetch'], { method, head, body }: FakeRequest): Promise<FakeResponse> {
+  const { url, headers } = JSON.parse(head) as { url: string; headers: [name: string, value: string][] }
+  const { origin } = new URL(url)
+  const allowed = (manifest.fetch ?? []).map(host => new URL(host.includes('://') ? host : `https://${host}`).origin)
+  if (!allowed.includes(origin)) {
+    throw withCode(
+      'FETCH_FORBIDDEN',
+      `Cannot fetch from "${origin}": ${manifest.name} does not declare it; add it to berth.fetch in package.json`,
+    )
+  }
+  if (fake === undefined) {
+    throw withCode(
+      'FETCH_FAILED',
+      `Cannot fetch "${url}": this test has no fake for it; give one to openSlot: { fetch: request => Response.json(…) }`,
+    )
+  }
+  const content = body && ('text' in body ? body.text : Buffer.from(body.base64, 'base64'))
+  const response = await fake(new Request(url, { method, headers, ...(content !== undefined && { body: content }) }))
+  const bytes = Buffer.from(await response.arrayBuffer())
+  const { status, statusText } = response
+  return {
+    head: JSON.stringify({ status, statusText, headers: [...response.headers], url, redirected: false }),
+    body: isUtf8(bytes) ? { text: bytes.toString('utf8') } : { base64: bytes.toString('base64') },
+  }
+}
+
+const withCode = (code: ErrorCode, message: string): Error => Object.assign(new Error(message), { code })
+
+function timeOf(now: number | string | Date): number {
+  const time = new Date(now).getTime()
+  if (Number.isNaN(time)) throw new RangeError(`Cannot stop the clock at "${now}": that is no time`)
+  return time
+}
+
+function seedOf(seed: number): number {
+  if (!Number.isSafeInteger(seed)) throw new RangeError(`Cannot start chance from ${seed}: it must be a whole number`)
+  return seed | 0
+}
+
+function jsonOf(what: string, value: unknown): string {
+  const json = JSON.stringify(value)
+  if (json === undefined) throw new TypeError(`Cannot run the stage: ${what} must be data that JSON can hold`)
+  return json
+}
