@@ -106,15 +106,16 @@ test('calls made together reach a batch together, and each gets its own answer',
   )
 })
 
-test('a service or method that is not there fails the request by name of what is missing', async () => {
-  for (const [service, method] of [
-    ['elsewhere', 'get'],
-    ['probe', 'dance'],
+test('a service or method that is not there fails the request, which says what is missing and what to do', async () => {
+  const missing = 'no module of this group declares it; add "elsewhere" to berth.services in package.json'
+  for (const [service, method, detail] of [
+    ['elsewhere', 'get', `Cannot use ctx.services.elsewhere: ${missing}`],
+    ['plain', 'dance', 'Cannot call ctx.services.plain.dance: the service has no such method, only greet'],
   ] as const) {
     const response = await callScene(base, 'asks', { service, method, args: [] })
     const problem = (await response.json()) as { code: string; detail: string }
     assert.equal(problem.code, 'MODULE_THREW', problem.detail)
-    assert.match(problem.detail, /undefined|not a function/)
+    assert.equal(problem.detail, detail)
   }
 })
 

@@ -3,6 +3,7 @@
  */
 import { hash, randomBytes } from 'node:crypto'
 import ivm from 'isolated-vm'
+import { installCalls } from '../inside/calls.ts'
 import { globalsExpression } from '../inside/globals.ts'
 import { lazyParts } from '../inside/lazy/parts.ts'
 import type { Failure, Inside, InsideLimits, Post, ServiceNames, StagePlan } from '../inside/protocol.ts'
@@ -42,12 +43,13 @@ export interface SpecialiseParts {
 }
 
 /** All of the cell's own code in one script: each script costs a blank two trips to the isolate's thread. */
-const insideText = `'use strict';((...values) => (${install})(${globalsExpression}, ...values))`
+const insideText = `'use strict';((...values) => (${install})(${globalsExpression}, ${installCalls}, ...values))`
 const INSIDE = 'berth:///inside.js'
 const insideLimits: InsideLimits = {
   resultChars: limits.resultBytesMax,
   requestCalls: limits.requestCallsMax,
   callChars: limits.callCharsMax,
+  fetchBytes: limits.fetchRequestBytesMax,
   slotTimers: limits.slotTimersMax,
   logLinesPerSecond: limits.slotLogLinesPerSecondMax,
   logLineChars: limits.logLineCharsMax,
@@ -187,16 +189,17 @@ function compileFailure(module: string, message: string): ModuleError {
 /** Asked for together: then they are one trip to the isolate's thread, not one each. */
 async function remotesOf(inside: ivm.Reference<Inside>): Promise<Remotes> {
   const remote = async <K extends keyof Inside>(name: K) => (await inside.get(name, { reference: true })) as Remote<K>
-  const [define, link, turn, abandon, settleCalls, fireTimer, probe] = await Promise.all([
+  const [define, link, turn, abandon, settleCalls, settleFetch, fireTimer, probe] = await Promise.all([
     remote('define'),
     remote('link'),
     remote('turn'),
     remote('abandon'),
     remote('settleCalls'),
+    remote('settleFetch'),
     remote('fireTimer'),
     remote('probe'),
   ])
-  return { define, link, turn, abandon, settleCalls, fireTimer, probe }
+  return { define, link, turn, abandon, settleCalls, settleFetch, fireTimer, probe }
 }
 
 /** Each module of a plan once, with every stage it is bound to. */

@@ -11,6 +11,7 @@ import { BLACK_BOX_FD, BlackBox } from '../wire/black-box.ts'
 import { readBlob } from '../wire/blobs.ts'
 import type { FromCell, KeeperToCell, SceneFailure, ToCell } from '../wire/messages.ts'
 import { Admission } from './admission.ts'
+import { Fetcher } from './fetch.ts'
 import { createSceneServer } from './http.ts'
 import { type KeeperLink, linkKeeper, readSavedTable } from './keeper-link.ts'
 import { LogFeed } from './log-feed.ts'
@@ -47,6 +48,7 @@ class Cell {
   readonly #ordinal: number
   readonly #log: Logger
   readonly #services: Services
+  readonly #fetcher: Fetcher
   readonly #slots: Slots
   readonly #admission: Admission
   readonly #serving: Serving
@@ -78,11 +80,16 @@ class Cell {
       count: (service, method, code, seconds) => this.#metrics.countService(service, method, code, seconds),
       onFailed: (service, method, error) => this.#logService(service, method, error),
     })
+    this.#fetcher = new Fetcher({
+      privateNetworks: options.fetchPrivate,
+      count: (host, code, seconds) => this.#metrics.countFetch(host, code, seconds),
+    })
     const blackBox = new BlackBox(BLACK_BOX_FD, error => this.#log.warn({ err: error }, 'the black box cannot be written'))
     this.#slots = new Slots({
       readBundle: digest => this.#readBundle(digest),
       servicesOf: plan => this.#services.named(lockedServices(plan.lock)),
       callService: (service, method, args, caller) => this.#services.call(service, method, args, caller),
+      fetch: (plan, request, caller, signal) => this.#fetcher.fetch(plan, request, caller, signal),
       callScene: (scene, input, caller) => serveCall(this.#table, this.#serving, scene, input, caller),
       onLog: (plan, requestId, lines) => this.#moduleLog.write(plan, requestId, lines),
       onKilled: (plan, reason) => this.#onKilled(plan, reason),
@@ -339,6 +346,7 @@ class Cell {
     this.#feed.flush()
     this.#link?.close()
     await this.#slots.close()
+    this.#fetcher.close()
     await this.#services.stop()
     process.exit(0)
   }

@@ -9,6 +9,9 @@ const BREAKER_VALUES: Readonly<Record<BreakerState, number>> = { closed: 0, half
 /** Seconds, denser where algorithms live: from half a millisecond to ten seconds. */
 const LATENCY_BUCKETS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
 
+/** Seconds: another host is as near as the same rack or as far as another continent. */
+const FETCH_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
+
 /** Seconds: a table in memory answers within microseconds, a database within milliseconds. */
 const SERVICE_BUCKETS = [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5]
 
@@ -45,6 +48,8 @@ export class Metrics {
   readonly #kills: Counter<'scene' | 'version'>
   readonly #serviceCalls: Counter<'service' | 'method' | 'code'>
   readonly #serviceDurations: Histogram<'service' | 'method'>
+  readonly #fetches: Counter<'host' | 'code'>
+  readonly #fetchDurations: Histogram<'host'>
   readonly #services = new Map<string, ServiceCounters>()
   readonly #versions = new Map<string, VersionCounters & { readonly scene: string; readonly version: string }>()
   readonly #exposures: Counter<'scene' | 'experiment' | 'phase' | 'arm'>
@@ -91,6 +96,19 @@ export class Metrics {
       help: 'From the arrival of a service call in the cell to its outcome',
       labelNames: ['service', 'method'],
       buckets: SERVICE_BUCKETS,
+      registers,
+    })
+    this.#fetches = new Counter({
+      name: 'berth_fetches_total',
+      help: 'Fetches of modules by the host they went to first and by outcome: code is OK or an error code',
+      labelNames: ['host', 'code'],
+      registers,
+    })
+    this.#fetchDurations = new Histogram({
+      name: 'berth_fetch_duration_seconds',
+      help: 'From the arrival of a fetch in the cell to its outcome',
+      labelNames: ['host'],
+      buckets: FETCH_BUCKETS,
       registers,
     })
     const gauge = (name: string, help: string, read: () => number) =>
@@ -159,6 +177,16 @@ export class Metrics {
 
   countKill(scene: string, version: string): void {
     this.#kills.inc({ scene, version })
+  }
+
+  /**
+   * Counts one fetch of a module.
+   * @param host an origin that a module may reach
+   * @param code `OK` or an error code
+   */
+  countFetch(host: string, code: string, seconds: number): void {
+    this.#fetches.inc({ host, code })
+    this.#fetchDurations.observe({ host }, seconds)
   }
 
   /**

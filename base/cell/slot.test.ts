@@ -47,6 +47,7 @@ async function makeSlot(
     readBundle: stage => Promise.resolve(`(() => ({ ${stage}: ${stages[stage]} }))()`),
     servicesOf: () => ({ features: ['getMany'] }),
     callService: () => Promise.reject(new BerthError('SERVICE_NOT_FOUND', 'none here')),
+    fetch: () => Promise.reject(new BerthError('FETCH_FORBIDDEN', 'none here')),
     callScene: () => Promise.reject(new BerthError('SCENE_NOT_FOUND', 'none here')),
     onLog: (_plan, _requestId, some) => lines.push(...some),
     onKilled: (_slot, reason, left) => {

@@ -1,12 +1,13 @@
 /**
  * One isolate, specialised to one version of a scene. Three things can be asked of it: call, drain, dispose.
  */
-import type ivm from 'isolated-vm'
-import { AnswerKind, CALL_STRIDE, CURSOR, type LogLine } from '../inside/protocol.ts'
+import ivm from 'isolated-vm'
+import { AnswerKind, CALL_STRIDE, CURSOR, type LogLine, type Posted } from '../inside/protocol.ts'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import type { Trace } from '../wire/headers.ts'
+import { type FetchCaller, type Incoming, isSafe, type Outgoing } from './fetch.ts'
 import { type Blank, type Remotes, type SpecialiseParts, specialise } from './isolate.ts'
 import { parseFailure } from './module-error.ts'
 
@@ -62,6 +63,8 @@ export interface SlotHost extends SpecialiseParts {
   callScene(scene: string, input: string, caller: SlotCall): Promise<string>
   /** Asks a base service: `args` is a JSON array, the answer is JSON. Rejects with a BerthError only. */
   callService(service: string, method: string, args: string, caller: SlotCall): Promise<string>
+  /** Sends a request to another host. Rejects with a BerthError only; `signal` aborts it when nobody waits any more. */
+  fetch(plan: SlotPlan, request: Outgoing, caller: FetchCaller, signal: AbortSignal): Promise<Incoming>
   onLog(plan: SlotPlan, requestId: string | undefined, lines: readonly LogLine[]): void
   /** The slot is dead; `survivors` are its requests that may run again, in the order they came. */
   onKilled(slot: Slot, reason: string, survivors: readonly Pending[]): void
@@ -91,6 +94,9 @@ const TURN_REQUESTS_MAX = 64
 const TURNS_IN_FLIGHT = 2
 /** Stray rejections of a slot that are logged in a second. */
 const STRAYS_PER_SECOND = 5
+/** What a fetch is told whose request was answered while it asked. */
+const REQUEST_GONE = { code: 'FETCH_FAILED', message: 'Cannot fetch: the request has been answered already' }
+
 export class Slot {
   readonly plan: SlotPlan
   readonly #isolate: ivm.Isolate
@@ -116,6 +122,8 @@ export class Slot {
   #settlements: (string | number)[] = []
   /** As many as the isolate allows itself. */
   readonly #timers = new Set<NodeJS.Timeout>()
+  /** Fetches under way, by call. */
+  readonly #fetches = new Map<number, AbortController>()
   #lastNo = 0
   #lastCallAt = performance.now()
   #dead = false
@@ -465,6 +473,8 @@ export class Slot {
     this.#deaf = undefined
     for (const timer of this.#timers) clearTimeout(timer)
     this.#timers.clear()
+    for (const aborter of this.#fetches.values()) aborter.abort()
+    this.#fetches.clear()
     if (!this.#isolate.isDisposed) {
       this.#lastCpuNs = this.#readCpu()
       this.#isolate.dispose()
@@ -487,12 +497,16 @@ export class Slot {
 
   // ── what comes out of the isolate ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  readonly #onPost = (kind: string, ...values: (string | number)[]): void => {
+  readonly #onPost = (kind: string, ...posted: Posted[]): void => {
     if (this.#dead) return
-    if (kind === 'answers') this.#onAnswers(values)
+    // All but the body of a fetch is text and numbers.
+    const values = posted as (string | number)[]
+    if (kind === 'fetch') this.#onFetch(...(posted as [number, number, number, string, string, (string | ArrayBuffer)?]))
+    else if (kind === 'answers') this.#onAnswers(values)
     else if (kind === 'timer') this.#startTimer(Number(values[0]), Number(values[1]))
     else if (kind === 'broken') this.kill('a module has changed a built-in for good')
     else if (kind === 'calls') this.#onCalls(values)
+    else if (kind === 'unfetch') this.#fetches.get(Number(values[0]))?.abort()
     else this.#host.onLog(this.plan, this.#find(Number(values[0]))?.call.requestId, JSON.parse(String(values[1])) as LogLine[])
   }
 
@@ -528,6 +542,41 @@ export class Slot {
   #callScene(caller: Pending, scene: string, input: string): Promise<string> {
     caller.calledOut = true
     return this.#host.callScene(scene, input, caller.call)
+  }
+
+  #onFetch(callNo: number, requestNo: number, sure: number, method: string, head: string, body?: string | ArrayBuffer): void {
+    const found = this.#find(requestNo)
+    if (found === undefined) {
+      this.#settleCall(callNo, 0, JSON.stringify(REQUEST_GONE))
+      return
+    }
+    // Any of them may have asked for it: then none of them may run again.
+    if (!isSafe(method)) for (const pending of sure === 1 ? [found] : this.#begun()) pending.calledOut = true
+    const { deadlineAt, trace } = found.call
+    const aborter = new AbortController()
+    this.#fetches.set(callNo, aborter)
+    const caller = { deadlineAt, trace: sure === 1 ? trace : undefined }
+    this.#host.fetch(this.plan, { method, head, body }, caller, aborter.signal).then(
+      answer => this.#settleFetch(callNo, answer),
+      (error: BerthError) => {
+        this.#fetches.delete(callNo)
+        this.#settleCall(callNo, 0, JSON.stringify({ code: error.code, message: error.message }))
+      },
+    )
+  }
+
+  #settleFetch(callNo: number, { head, body }: Incoming): void {
+    this.#fetches.delete(callNo)
+    if (!this.#alive()) return
+    // Bytes are handed over, not copied.
+    const content =
+      typeof body === 'string' ? body : new ivm.ExternalCopy(body, { transferOut: true }).copyInto({ transferIn: true, release: true })
+    this.#enter(this.#inside.settleFetch.apply(undefined, [callNo, head, content]))
+  }
+
+  /** Requests that have been sent into the isolate. */
+  #begun(): Pending[] {
+    return [...this.#waiting.values(), ...this.#turns.flat()]
   }
 
   #begin(): void {

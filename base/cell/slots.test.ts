@@ -22,6 +22,7 @@ function makeSlots(t: TestContext, codes: Readonly<Record<string, string>>): Mad
     },
     servicesOf: () => ({}),
     callService: () => Promise.reject(new BerthError('SERVICE_NOT_FOUND', 'none here')),
+    fetch: () => Promise.reject(new BerthError('FETCH_FORBIDDEN', 'none here')),
     callScene: () => Promise.resolve('1'),
     onLog: () => undefined,
     onKilled: (plan, reason) => killed.push(`${plan.scene}: ${reason}`),

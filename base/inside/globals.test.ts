@@ -2,24 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { urlPart } from '../../scripts/url-part.ts'
-import { startGuest } from '../../test/support/isolate.ts'
+import { same, startGuest, thrown } from '../../test/support/isolate.ts'
 import { lazyParts } from './lazy/parts.ts'
 import { urlText } from './lazy/url.ts'
-
-/** Promises that each of these bodies of async functions gives the same JSON in a slot as it does in Node.js. */
-function same(promise: string, bodies: readonly string[]): void {
-  test(promise, async t => {
-    const guest = await startGuest(t)
-    for (const body of bodies) {
-      const wrapped = `return JSON.stringify(await (async () => { ${body} })())`
-      assert.equal(await guest.call(wrapped), await new Function(`return (async () => { 'use strict'; ${wrapped} })()`)(), body)
-    }
-  })
-}
-
-/** What an expression throws, as data. */
-const thrown = (...expressions: string[]) =>
-  `return [${expressions.map(expression => `() => ${expression}`).join(', ')}].map(run => { try { return ['value', run()] } catch (error) { return [error.name, error.code, error instanceof Error, error instanceof DOMException] } })`
 
 same('timers fire in the order of their delays, with their arguments, after promise reactions', [
   `const seen = []; await new Promise(done => { setTimeout(() => seen.push('b'), 15); setTimeout(value => seen.push(value), 1, 'a'); setTimeout(done, 30) }); return seen`,
@@ -200,15 +185,6 @@ test('console writes lines with their level, formatted, whatever it is given', a
     'debug here Error: Trace',
     'info unbound',
   ])
-})
-
-test('fetch refuses and says what to declare', async t => {
-  const guest = await startGuest(t)
-  await assert.rejects(guest.call("await fetch('https://api.example/x')"), {
-    name: 'TypeError',
-    message:
-      'Cannot fetch "https://api.example/x": this module may reach no host; declare the hosts it needs as berth.fetch in its package.json',
-  })
 })
 
 test('the clock starts at zero and does not go back', async t => {

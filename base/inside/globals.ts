@@ -8,17 +8,36 @@
  * - `log(level, text)`: takes a line of `console`, of any length and number; bounding both is the bridge's task.
  * - `load(part)`: returns the text of a lazy part, `lazyParts[part]` of `lazy/parts.ts`, synchronously and at most once for each. The texts
  *   cost an isolate next to nothing as external strings: `new ivm.ExternalCopy(text)` once in a cell, `copyInto()` for each isolate.
+ * - `fetch(owner, method, head, body)`: sends a request; see `GlobalsBridge`. Which hosts, how much and how long is for the cell to say.
  * - `seed`: 64 hexadecimal digits of fresh randomness for this isolate, `randomBytes(32).toString('hex')`.
  */
 import { type Hardened, harden, type Mended } from './harden.ts'
 
-export type LazyPart = 'clone' | 'events' | 'random' | 'text' | 'url'
+export type LazyPart = 'clone' | 'events' | 'fetch' | 'random' | 'text' | 'url'
 
 export interface GlobalsBridge {
   startTimer(no: number, delayMs: number): void
   log(level: 'debug' | 'info' | 'warn' | 'error', text: string): void
   load(part: LazyPart): string
+  fetch: Send
   readonly seed: string
+}
+
+/**
+ * Sends a request of `fetch`. Called in the synchronous part of the code that fetches. Throws or rejects with what the module is to get.
+ * @param owner what `Globals.fetchFor` was given
+ * @param head JSON of `{ url, redirect, headers }`: `redirect` is `follow`, `error` or `manual`, headers are pairs
+ */
+export type Send = (
+  owner: unknown,
+  method: string,
+  head: string,
+  body: string | ArrayBuffer | undefined,
+) => {
+  /** `head` is JSON of `{ status, statusText, headers, url, redirected }`. A body that is UTF-8 comes as text, any other as bytes. */
+  readonly answer: Promise<{ readonly head: string; readonly body: string | ArrayBuffer }>
+  /** Nobody waits for the answer any more. */
+  abort(): void
 }
 
 export interface GlobalsLimits {
@@ -29,6 +48,8 @@ export interface GlobalsLimits {
 export interface Globals {
   /** Runs the timers that are due. Never throws. */
   fireTimer(no: number): void
+  /** `fetch` on behalf of somebody that the bridge knows; the global one does not say on whose. */
+  fetchFor(owner: unknown, input: unknown, init: unknown): Promise<unknown>
   /** Undoes changes to `RegExp.prototype`, the one built-in that is not frozen. For after each load of a module and each turn. */
   mendRegExp(): Mended | undefined
 }
@@ -38,6 +59,7 @@ export interface PartTools {
   /** A global by name, whichever part defines it. */
   readonly use: (name: string) => unknown
   readonly seed: string
+  readonly fetch: Send
   readonly setTimeout: (run: () => void, delayMs: number) => number
   /** Tells of an error that nobody can catch. */
   readonly report: (what: string, error: unknown) => void
@@ -52,7 +74,7 @@ export function installGlobals(bridge: GlobalsBridge, limits: GlobalsLimits, har
     at: number
   }
 
-  const { defineProperty, freeze } = Object
+  const { defineProperty, freeze, getPrototypeOf, isExtensible } = Object
   const { ownKeys } = Reflect
   const { now } = Date
   // timers
@@ -249,12 +271,7 @@ export function installGlobals(bridge: GlobalsBridge, limits: GlobalsLimits, har
         }
       })
     },
-    fetch: async (input?: unknown) => {
-      const to = typeof input === 'object' && input !== null && 'url' in input ? input.url : input
-      throw new TypeError(
-        `Cannot fetch "${textOf(to)}": this module may reach no host; declare the hosts it needs as berth.fetch in its package.json`,
-      )
-    },
+    fetch: (input?: unknown, init?: unknown) => fetchFor(undefined, input, init),
   }
 
   // what is loaded on first use
@@ -265,6 +282,7 @@ export function installGlobals(bridge: GlobalsBridge, limits: GlobalsLimits, har
   const lazy: Readonly<Record<LazyPart, readonly string[]>> = {
     clone: ['structuredClone'],
     events: ['AbortController', 'AbortSignal', 'CustomEvent', 'DOMException', 'Event', 'EventTarget'],
+    fetch: ['Headers', 'Request', 'Response'],
     random: ['crypto'],
     text: ['TextDecoder', 'TextEncoder', 'atob', 'btoa'],
     url: ['URL', 'URLSearchParams'],
@@ -282,16 +300,23 @@ export function installGlobals(bridge: GlobalsBridge, limits: GlobalsLimits, har
     return values
   }
 
+  function fetchFor(owner: unknown, input: unknown, init: unknown): Promise<unknown> {
+    return (part('fetch').fetchFor as Globals['fetchFor'])(owner, input, init)
+  }
+
+  /** With the classes that it extends. */
   function protectDeep(value: unknown): void {
-    if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return
+    if ((typeof value !== 'object' && typeof value !== 'function') || value === null || !isExtensible(value)) return
     const { prototype } = value as { prototype?: object }
     if (prototype !== undefined) hardened.protect(prototype, ownKeys(prototype))
     hardened.protect(value)
+    protectDeep(getPrototypeOf(value))
   }
 
   const tools: PartTools = {
     use: name => (globalThis as Record<string, unknown>)[name],
     seed: bridge.seed,
+    fetch: (...request) => bridge.fetch(...request),
     setTimeout: (run, delayMs) => functions.setTimeout(run, delayMs),
     report,
   }
@@ -307,7 +332,7 @@ export function installGlobals(bridge: GlobalsBridge, limits: GlobalsLimits, har
   }
   hardened.protectGlobals()
 
-  return { fireTimer, mendRegExp: hardened.mendRegExp }
+  return { fireTimer, fetchFor, mendRegExp: hardened.mendRegExp }
 }
 
 /** An expression whose value is a function `(bridge: GlobalsBridge, limits: GlobalsLimits) => Globals`; strict mode is the script's to say. */

@@ -5,6 +5,7 @@ export interface InsideLimits {
   readonly resultChars: number
   readonly requestCalls: number
   readonly callChars: number
+  readonly fetchBytes: number
   readonly slotTimers: number
   readonly logLinesPerSecond: number
   readonly logLineChars: number
@@ -16,10 +17,16 @@ export interface InsideLimits {
  * - `log, requestNo (0: none), lines`: lines is a JSON array of `LogLine`
  * - `calls, …(callNo, requestNo, service, method, input)`: what requests ask of the cell, five values each; for a `ctx.call` the service is
  *   empty and the method is the scene; input is JSON (of the arguments, for a service); the cell answers with `settleCalls`
+ * - `fetch, callNo, requestNo, sure, method, head, body?`: sends a request to another host; `sure` is 0 when any request of the slot may be the one that
+ *   asks; see `Send` of `globals.ts`; the cell answers with `settleFetch`, or `settleCalls` when it fails
+ * - `unfetch, callNo`: nobody waits for that one any more
  * - `timer, timerNo, delayMs`: the cell calls `fireTimer` after that
  * - `broken`: a module has changed what cannot be put back; only a new isolate helps
  */
-export type Post = (kind: 'answers' | 'log' | 'calls' | 'timer' | 'broken', ...values: (string | number)[]) => void
+export type Post = (kind: 'answers' | 'log' | 'calls' | 'fetch' | 'unfetch' | 'timer' | 'broken', ...values: Posted[]) => void
+
+/** Bytes are copied on the way; all but the body of a `fetch` is text and numbers. */
+export type Posted = string | number | ArrayBuffer
 
 /**
  * `text` is the answer as JSON, the JSON of a `Failure`, empty while the request waits for something, or of an answer with something to say
@@ -95,6 +102,8 @@ export interface Inside {
   abandon(requestNo: number): void
   /** Settles calls, three values each: the number, 1 for an answer and 0 for a failure, JSON of the answer or of `{ code, message }`. */
   settleCalls(...values: (string | number)[]): void
+  /** Answers a `fetch`: `head` is JSON of `{ status, statusText, headers, url, redirected }`, a body that is UTF-8 comes as text. */
+  settleFetch(callNo: number, head: string, body: string | ArrayBuffer): void
   fireTimer(timerNo: number): void
   /** Does nothing: a cell that gets its return knows that the isolate is not stuck. */
   probe(): void

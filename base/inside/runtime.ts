@@ -2,12 +2,14 @@
  * The code that runs inside every isolate, around the modules. The cell takes the text of `install` (types are stripped to blanks) and
  * compiles it there, so it may use nothing from outside its own body.
  */
+import type { installCalls, Services } from './calls.ts'
 import type { Globals, GlobalsBridge, GlobalsLimits } from './globals.ts'
 import type { Failure, Inside, InsideLimits, LogLine, Post, ServiceNames, StagePlan } from './protocol.ts'
 
 /** Sets up the globals of a slot and returns the functions the cell calls. Runs once per isolate, before any module. */
 export function install(
   setUpGlobals: (bridge: GlobalsBridge, limits: GlobalsLimits) => Globals,
+  setUpCalls: typeof installCalls,
   post: Post,
   cursorMemory: SharedArrayBuffer,
   limits: InsideLimits,
@@ -54,12 +56,6 @@ export function install(
     }
   }
 
-  interface OpenCall {
-    readonly request: Request
-    readonly resolve: (value: unknown) => void
-    readonly reject: (reason: Error) => void
-  }
-
   const { parse, stringify } = JSON
   const { freeze, values: objectValues } = Object
   const { floor } = Math
@@ -69,20 +65,14 @@ export function install(
   const [started, running] = [0, 1]
   const [ok, failed, waiting, noted] = [0, 1, 2, 3]
   const stride = 6
-  const callStride = 5
   const modules = new Map<string, Readonly<Record<string, unknown>>>()
   /** Only requests whose stages went async are in here. */
   const open = new Map<number, Request>()
-  const calls = new Map<number, OpenCall>()
   /** Answers of requests that went async, posted together. */
   let outbox: (string | number)[] = []
-  /** What requests ask of the cell, posted together. */
-  let callbox: (string | number)[] = []
-  let services: ServiceNames = {}
   let scene = ''
   let version = ''
   let stages: readonly Stage[] = []
-  let lastCall = 0
 
   // ── logging ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -132,8 +122,9 @@ export function install(
     else request.lines.push(line)
   }
 
-  /** The step whose synchronous part is running, for naming the module of a log line. */
+  /** The step whose synchronous part is running, for naming the module of a log line, and the request it runs for. */
   let current: Step | undefined
+  let served: Request | undefined
 
   /** A line of `console`, which belongs to no request. */
   function logText(level: LogLine['level'], text: string): void {
@@ -174,11 +165,13 @@ export function install(
       startTimer: (no, delayMs) => post('timer', no, delayMs),
       log: logText,
       load: part => partTexts[partNames.indexOf(part)] as string,
+      fetch: (...request) => calls.fetch(...request),
       seed,
     },
     { slotTimers: limits.slotTimers },
   )
   const { setTimeout, clearTimeout } = globalThis
+  const calls = setUpCalls(post, limits, { running: () => served, open: () => open.values() }, () => cursor[running] === 1)
 
   // ── what a stage sees ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -193,10 +186,16 @@ export function install(
     return root
   }
 
+  let requestOf: (ctx: Context) => Request
+
   class Context {
     readonly #request: Request
     #input: unknown
     #services: Services | undefined
+
+    static {
+      requestOf = ctx => ctx.#request
+    }
 
     constructor(request: Request) {
       this.#request = request
@@ -243,74 +242,22 @@ export function install(
     }
 
     call(callee: unknown, input: unknown): Promise<unknown> {
-      return ask(this.#request, '', String(callee), input)
+      return calls.ask(this.#request, '', String(callee), input)
     }
 
     get services(): unknown {
-      this.#services ??= servicesFor(this.#request)
+      this.#services ??= calls.servicesFor(this.#request)
       return this.#services
+    }
+
+    get fetch(): (input: unknown, init?: unknown) => Promise<unknown> {
+      const request = this.#request
+      return (input, init) => globals.fetchFor(request, input, init)
     }
   }
 
   // Else a module could make contexts of its own.
   Reflect.deleteProperty(Context.prototype, 'constructor')
-
-  type Services = Readonly<Record<string, Readonly<Record<string, (...values: unknown[]) => Promise<unknown>>>>>
-
-  function servicesFor(request: Request): Services {
-    const methodsOf = (service: string, methods: readonly string[]) =>
-      freeze(Object.fromEntries(methods.map(method => [method, (...values: unknown[]) => ask(request, service, method, values)])))
-    return freeze(Object.fromEntries(Object.entries(services).map(([service, methods]) => [service, methodsOf(service, methods)])))
-  }
-
-  /** Asks the cell for something. What is asked in one go leaves together. */
-  function ask(request: Request, service: string, method: string, input: unknown): Promise<unknown> {
-    const what = service === '' ? 'ctx.call' : `ctx.services.${service}.${method}`
-    return new Promise((resolve, reject) => {
-      if (request.done) throw new Error(`${what}: the request has been answered already`)
-      if (request.calls >= limits.requestCalls)
-        throw new RangeError(`${what}: ${limits.requestCalls} calls are open in this request already`)
-      const json = stringify(input)
-      if (json === undefined) throw new TypeError(`${what}: the input must be data that JSON can hold`)
-      if (json.length > limits.resultChars)
-        throw new RangeError(`${what}: the input has ${json.length} characters of JSON, over ${limits.callChars}`)
-      if (method.length > 128) throw new RangeError(`${what.slice(0, 140)}: the name is too long`)
-      request.calls++
-      calls.set(++lastCall, { request, resolve, reject })
-      callbox.push(lastCall, request.no, service, method, json)
-      if (callbox.length === callStride && cursor[running] === 0) Promise.resolve().then(flushCalls)
-    })
-  }
-
-  function flushCalls(): void {
-    const values = callbox
-    callbox = []
-    if (values.length > 0) post('calls', ...values)
-  }
-
-  function settleCalls(...values: (string | number)[]): void {
-    for (let i = 0; i < values.length; i += 3) settleCall(values[i] as number, values[i + 1] === 1, values[i + 2] as string)
-  }
-
-  function settleCall(callNo: number, answered: boolean, text: string): void {
-    const call = calls.get(callNo)
-    if (call === undefined) return
-    calls.delete(callNo)
-    call.request.calls--
-    const value = parse(text) as { code: string; message: string }
-    if (answered) call.resolve(value)
-    else call.reject(callError(value))
-  }
-
-  /** Codes of failed calls that stay what they are when the stage lets them through: the scenes have called each other wrongly, not this module thrown. */
-  const passedOn = ['CALL_CYCLE', 'CALL_TOO_DEEP']
-  const callErrors = new WeakMap<object, string>()
-
-  function callError({ code, message }: { code: string; message: string }): Error {
-    const error = Object.assign(new Error(message), { code })
-    if (passedOn.includes(code)) callErrors.set(error, code)
-    return error
-  }
 
   // ── modules and requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -332,8 +279,8 @@ export function install(
     return undefined
   }
 
-  function link(sceneId: string, versionId: string, plans: readonly StagePlan[], offered: ServiceNames): void {
-    services = offered
+  function link(sceneId: string, versionId: string, plans: readonly StagePlan[], services: ServiceNames): void {
+    calls.offer(services)
     scene = sceneId
     version = versionId
     stages = plans.map(({ modules: keys, merge, fallbackModule, ...plan }, i) => {
@@ -357,7 +304,7 @@ export function install(
       } else pushAnswer(answers, request, answer)
     }
     // Calls first: whoever hears that a request waits has heard what for.
-    flushCalls()
+    calls.flush()
     post('answers', ...answers)
     mend()
   }
@@ -501,6 +448,7 @@ export function install(
     const { run } = step
     try {
       current = step
+      served = requestOf(ctx)
       const value = run(input, ctx)
       if (!isThenable(value)) return orFault(step, value)
       // Made anew: what a module's own promise has for a `then` is called by the engine, where nothing of ours can be broken by it.
@@ -512,6 +460,7 @@ export function install(
       return threw(step, error)
     } finally {
       current = undefined
+      served = undefined
     }
   }
 
@@ -570,7 +519,7 @@ export function install(
     open.delete(no)
     request.done = true
     if (request.lines !== undefined) postLines(no, request.lines)
-    for (const [callNo, call] of calls) if (call.request === request) calls.delete(callNo)
+    calls.forget(request)
   }
 
   function isThenable(value: unknown): boolean {
@@ -578,7 +527,7 @@ export function install(
   }
 
   function threw({ stage, module }: Step, error: unknown): Fault {
-    const code = (typeof error === 'object' && error !== null && callErrors.get(error)) || 'MODULE_THREW'
+    const code = calls.codeOf(error) ?? 'MODULE_THREW'
     return new Fault({ code, message: messageOf(error), stage, module, ...stackOf(error) })
   }
 
@@ -632,5 +581,6 @@ export function install(
     return `a ${typeof value}`
   }
 
-  return { define, link, turn, abandon, settleCalls, fireTimer: globals.fireTimer, probe: () => undefined }
+  const { settleCalls, settleFetch } = calls
+  return { define, link, turn, abandon, settleCalls, settleFetch, fireTimer: globals.fireTimer, probe: () => undefined }
 }

@@ -100,8 +100,13 @@ function lockModule(stage: string, { name, range }: ModuleReference, published: 
   const wanted = request.named.get(name)
   const kept = wanted === undefined && !request.resolve ? keptModule(stage, name, range, versions, request.from) : undefined
   const pick = kept ?? (wanted === undefined ? newest(versions, range) : pickNamed(name, wanted, range, versions))
-  const { version, bundle, sourceMap, services } = requireStage(pick ?? refuseRange(name, [range], versions), stage)
-  return { name, version, bundle, ...(sourceMap !== undefined && { sourceMap }), ...(services !== undefined && { services }) }
+  const { version, bundle, sourceMap, services, fetch } = requireStage(pick ?? refuseRange(name, [range], versions), stage)
+  return {
+    ...{ name, version, bundle },
+    ...(sourceMap !== undefined && { sourceMap }),
+    ...(services !== undefined && { services }),
+    ...(fetch !== undefined && { fetch }),
+  }
 }
 
 /** The version that the lock has for the module in this stage, or in another when the module has moved, if it may stay. */

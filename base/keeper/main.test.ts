@@ -28,6 +28,7 @@ async function spawnKeeper(t: TestContext, data: string, controlPort = 0) {
     bodyLimitBytes: 1024 ** 2,
     cellMemoryMB: 2048,
     services: [],
+    fetchPrivate: [],
   } as const
   child.send({ type: 'start', options, cell: 0 })
   const [first] = (await once(child, 'message')) as [FromKeeper]

@@ -52,6 +52,9 @@ export interface VersionRequest extends Omit<LockRequest, 'from'> {
 }
 
 const TOKEN_PREFIX = 'berth_'
+/** What makes another module of the same bundle, and what messages call it. */
+const whatDiffers = { stages: 'stages', services: 'services', fetch: 'hosts' } as const
+const fieldsThatCount = ['stages', 'services', 'fetch'] as const
 const checkDefinition = compileCheck(SceneDefinition)
 
 export class Registry {
@@ -106,11 +109,10 @@ export class Registry {
         { extra },
       )
     }
-    const differs = (['stages', 'services'] as const).find(field => !isDeepStrictEqual(new Set(record[field]), new Set(manifest[field])))
+    const differs = fieldsThatCount.find(field => !isDeepStrictEqual(new Set(record[field]), new Set(manifest[field])))
     if (differs === undefined) return record
-    throw new BerthError('MODULE_EXISTS', `${action}: it is published with the ${differs} ${record[differs]?.join(', ') || 'none'}`, {
-      extra,
-    })
+    const had = record[differs]?.join(', ') || 'none'
+    throw new BerthError('MODULE_EXISTS', `${action}: it is published with the ${whatDiffers[differs]} ${had}`, { extra })
   }
 
   /** Keeps a module whose blobs are there and whose bundle has passed its trial. */

@@ -194,6 +194,30 @@ const table = {
     title: 'The file of the feature table cannot be read',
     fix: 'Mend the line that the message names, and put the file in place of the broken one.',
   },
+  FETCH_FORBIDDEN: {
+    status: 500,
+    blame: 'module',
+    title: 'The module may not fetch from this host',
+    fix: 'Add the host that the message names to berth.fetch in package.json; at a private address, have whoever runs the base allow its network.',
+  },
+  FETCH_FAILED: {
+    status: 500,
+    blame: 'module',
+    title: 'A fetch has had no answer',
+    fix: 'Look at the host and the URL that the message names; catch the error where the answer can be done without.',
+  },
+  FETCH_TOO_LARGE: {
+    status: 500,
+    blame: 'module',
+    title: 'The request or the answer of a fetch is over the limit',
+    fix: 'Ask for less in one fetch.',
+  },
+  FETCH_OVERLOADED: {
+    status: 503,
+    blame: 'load',
+    title: 'The cell has as many fetches under way as it may',
+    fix: 'Do without the answer, or try again later; whoever runs the base adds cells.',
+  },
   RESULT_UNDEFINED: {
     status: 500,
     blame: 'module',

@@ -39,6 +39,7 @@ test('without any source every option has its documented default', () => {
     bodyLimitBytes: 1_048_576,
     cellMemoryMB: 2048,
     services: [],
+    fetchPrivate: [],
   })
 })
 

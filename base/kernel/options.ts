@@ -1,5 +1,6 @@
 /** What an operator may set: one schema, from which the flags, the environment names, the help and every check derive. */
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import Type, { type Static, type TNumberOptions, type TSchema } from 'typebox'
@@ -40,6 +41,13 @@ const FileSchema = Type.Object({
     ),
     { default: [], maxItems: 64 },
   ),
+  fetchPrivate: Type.Array(
+    Type.String({ pattern: '^[0-9a-f.:]+(/[0-9]{1,3})?$', description: 'an address, or a network such as 10.0.0.0/8' }),
+    {
+      default: [],
+      maxItems: 64,
+    },
+  ),
 })
 const checkFileMembers = compileCheck(FileSchema)
 
@@ -47,7 +55,11 @@ const checkFileMembers = compileCheck(FileSchema)
 export type ServiceEntry = Readonly<Static<typeof FileSchema>['services'][number]>
 
 /** Checked and complete; `data` is absolute. */
-export type Options = Readonly<Static<typeof OptionsSchema>> & { readonly services: readonly ServiceEntry[] }
+export type Options = Readonly<Static<typeof OptionsSchema>> & {
+  readonly services: readonly ServiceEntry[]
+  /** Addresses and networks that are not public and that modules may fetch from all the same. */
+  readonly fetchPrivate: readonly string[]
+}
 export type OptionName = keyof Static<typeof OptionsSchema>
 
 /** The service that every base has. */
@@ -115,7 +127,11 @@ export function resolveOptions(sources: OptionSources): Options {
   for (const item of given) values[item.name] = checked(item)
   const options = Value.Default(OptionsSchema, values) as Static<typeof OptionsSchema>
   refuseSharedPort(options)
-  return { ...options, data: resolve(options.data), services: sources.file ? servicesIn(members, sources.file) : [] }
+  return {
+    ...options,
+    data: resolve(options.data),
+    ...(sources.file ? fileMembers(members, sources.file) : { services: [], fetchPrivate: [] }),
+  }
 }
 
 /**
@@ -184,6 +200,10 @@ function fromFile(members: ConfigMembers, file: ConfigFile): Given[] {
   })
 }
 
+function fileMembers(members: ConfigMembers, file: ConfigFile): Pick<Options, 'services' | 'fetchPrivate'> {
+  return { services: servicesIn(members, file), fetchPrivate: networksIn(members, file) }
+}
+
 /** Files of services start from the folder of the config file, as the data folder does. Whether they are there shows when a cell starts them. */
 function servicesIn({ services }: ConfigMembers, file: ConfigFile): ServiceEntry[] {
   const { value, faults } = checkFileMembers(services === undefined ? {} : { services })
@@ -193,6 +213,21 @@ function servicesIn({ services }: ConfigMembers, file: ConfigFile): ServiceEntry
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) throw refusal(twice === FEATURES ? `"${FEATURES}" is in every base already` : `two are named "${twice}"`)
   return value.services.map(service => ({ ...service, file: resolve(dirname(file.path), service.file) }))
+}
+
+function networksIn({ fetchPrivate }: ConfigMembers, file: ConfigFile): string[] {
+  const { value, faults } = checkFileMembers(fetchPrivate === undefined ? {} : { fetchPrivate })
+  const refusal = (why: string) => new BerthError('OPTION_INVALID', `Cannot use fetchPrivate of "${file.path}": ${why}`)
+  if (faults !== undefined) throw refusal(faults.join('; '))
+  const wrong = value.fetchPrivate.find(network => !isNetwork(network))
+  if (wrong !== undefined) throw refusal(`"${wrong}" is neither an address nor a network such as 10.0.0.0/8`)
+  return value.fetchPrivate
+}
+
+function isNetwork(network: string): boolean {
+  const [address = '', bits] = network.split('/')
+  const family = isIP(address)
+  return family !== 0 && Number(bits ?? 0) <= (family === 4 ? 32 : 128)
 }
 
 type ConfigMembers = Readonly<Record<string, unknown>>

@@ -30,6 +30,14 @@ const ServiceNames = Type.Array(ServiceName, {
   uniqueItems: true,
   description: 'the base services that the module uses',
 })
+const FetchHosts = Type.Array(
+  Type.String({ pattern: patterns.host, description: 'such as api.example.com (https) or http://10.0.0.7:8080' }),
+  {
+    maxItems: manifestLimits.hosts,
+    uniqueItems: true,
+    description: 'the hosts that the module fetches from, each with its scheme and port unless these are https and 443',
+  },
+)
 export const SemVer = Type.String({
   pattern: patterns.version,
   maxLength: manifestLimits.versionChars,
@@ -52,6 +60,7 @@ export const ModuleManifest = Type.Object(
     }),
     description: Type.Optional(Type.String({ maxLength: manifestLimits.descriptionChars })),
     services: Type.Optional(ServiceNames),
+    fetch: Type.Optional(FetchHosts),
     bundle: Digest,
     sourceMap: Type.Optional(Digest),
   },
@@ -278,7 +287,14 @@ type Draft<T> = { [K in keyof T]?: T[K] extends readonly unknown[] ? T[K] : T[K]
 export type SceneDraft = Pick<SceneDefinition, 'id' | 'group'> & Draft<Omit<SceneDefinition, 'id' | 'group'>>
 
 const LockedModule = Type.Object(
-  { name: ModuleName, version: SemVer, bundle: Digest, sourceMap: Type.Optional(Digest), services: Type.Optional(ServiceNames) },
+  {
+    name: ModuleName,
+    version: SemVer,
+    bundle: Digest,
+    sourceMap: Type.Optional(Digest),
+    services: Type.Optional(ServiceNames),
+    fetch: Type.Optional(FetchHosts),
+  },
   closed,
 )
 export type LockedModule = Static<typeof LockedModule>

@@ -62,4 +62,7 @@ export const lockedModules = (lock: Lock): LockedModule[] => lock.flatMap(stageM
 /** Every base service that a module of the lock uses, once. */
 export const lockedServices = (lock: Lock): Set<string> => new Set(lockedModules(lock).flatMap(({ services }) => services ?? []))
 
+/** Every host that a module of the lock may fetch from, once: the modules of a group share one realm, so they share these. */
+export const lockedHosts = (lock: Lock): Set<string> => new Set(lockedModules(lock).flatMap(({ fetch }) => fetch ?? []))
+
 export const emptyTable: SceneTable = { format: TABLE_FORMAT, revision: 0, scenes: [], tokens: [] }

@@ -48,6 +48,7 @@ function makeSlots(bundle: string): Slots {
     readBundle: async () => bundle,
     servicesOf: () => ({}),
     callService: () => Promise.reject(new Error('none')),
+    fetch: () => Promise.reject(new Error('none')),
     callScene: () => Promise.reject(new Error('none')),
     onLog: () => undefined,
     onKilled: (plan, reason) => console.error(plan.scene, reason),

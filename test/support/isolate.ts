@@ -1,6 +1,7 @@
 /** An isolate with the globals that slots have, and nothing else of a slot. */
+import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import type { TestContext } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import ivm from 'isolated-vm'
 import { type Globals, type GlobalsLimits, globalsText, type LazyPart } from '../../base/inside/globals.ts'
 import { lazyParts } from '../../base/inside/lazy/parts.ts'
@@ -27,7 +28,14 @@ type SetUp = (
   limits: GlobalsLimits,
 ) => Globals
 
-const setUpText = `(globals, startTimer, log, load, seed, limits) => globals({ startTimer, log, load, seed }, limits)`
+/** Whatever is fetched is answered 200 with what was sent, as JSON. */
+const echo = `(owner, method, sent, body) => {
+  const head = { status: 200, statusText: 'OK', headers: [['content-type', 'application/json'], ['set-cookie', 'a'], ['set-cookie', 'b']] }
+  const { url } = JSON.parse(sent)
+  const text = JSON.stringify({ method, ...JSON.parse(sent), body: body instanceof ArrayBuffer ? [...new Uint8Array(body)] : body })
+  return { answer: Promise.resolve({ head: JSON.stringify({ ...head, url, redirected: false }), body: text }), abort() {} }
+}`
+const setUpText = `(globals, startTimer, log, load, seed, limits) => globals({ startTimer, log, load, seed, fetch: ${echo} }, limits)`
 
 export async function startGuest(t: TestContext, { slotTimers = 1000, seed = randomBytes(32).toString('hex') } = {}): Promise<Guest> {
   const isolate = new ivm.Isolate({ memoryLimit: 128 })
@@ -70,3 +78,18 @@ export async function startGuest(t: TestContext, { slotTimers = 1000, seed = ran
     parts,
   }
 }
+
+/** Promises that each of these bodies of async functions gives the same JSON in a slot as it does in Node.js. */
+export function same(promise: string, bodies: readonly string[]): void {
+  test(promise, async t => {
+    const guest = await startGuest(t)
+    for (const body of bodies) {
+      const wrapped = `return JSON.stringify(await (async () => { ${body} })())`
+      assert.equal(await guest.call(wrapped), await new Function(`return (async () => { 'use strict'; ${wrapped} })()`)(), body)
+    }
+  })
+}
+
+/** What expressions throw, as data. */
+export const thrown = (...expressions: string[]) =>
+  `return [${expressions.map(expression => `() => ${expression}`).join(', ')}].map(run => { try { return ['value', run()] } catch (error) { return [error.name, error.code, error instanceof Error, error instanceof DOMException] } })`

@@ -2,6 +2,7 @@
 import type { LazyPart } from '../globals.ts'
 import { clonePart } from './clone.ts'
 import { eventsPart } from './events.ts'
+import { fetchPart } from './fetch.ts'
 import { randomPart } from './random.ts'
 import { textPart } from './text.ts'
 import { urlText } from './url.ts'
@@ -11,6 +12,7 @@ const script = (part: LazyPart, text: string) => `'use strict';(${text})\n//# so
 export const lazyParts: Readonly<Record<LazyPart, string>> = {
   clone: script('clone', clonePart.toString()),
   events: script('events', eventsPart.toString()),
+  fetch: script('fetch', fetchPart.toString()),
   random: script('random', randomPart.toString()),
   text: script('text', textPart.toString()),
   url: script('url', urlText),
