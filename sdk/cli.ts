@@ -5,6 +5,7 @@ import { colorsFor } from './colors.ts'
 import type { InitOptions } from './commands/init.ts'
 import type { InvokeOptions } from './commands/invoke.ts'
 import type { LogsOptions } from './commands/logs.ts'
+import type { ProfileOptions } from './commands/profile.ts'
 import type { PublishOptions } from './commands/publish.ts'
 import type { ReplayOptions } from './commands/replay.ts'
 import type { TestOptions } from './commands/test.ts'
@@ -209,6 +210,20 @@ command(token, 'create', 'Make a token and print it, once', [
   })
 command(token, 'revoke <id>', 'Revoke a token', [['sdk token revoke t-3f9a']]).action(async (id: string, options: CommonOptions) => {
   const { revokeToken } = await import('./commands/token.ts')
+command(sdk, 'profile <scene>', 'Profile a slot that serves: where its time goes, or with --heap what it holds', [
+  ['sdk profile fashion-men --version v8 --seconds 5', 'writes a .cpuprofile for DevTools or your editor, and prints the top functions'],
+  ['sdk profile fashion-men --heap --out heap.heapsnapshot', 'requests of that slot wait while its heap is written out'],
+])
+  .option('--version <version>', 'the version (default: the baseline)')
+  .option('--seconds <seconds>', 'how long to look', '5')
+  .option('--cell <cell>', 'in this cell (default: the one whose slot has used most CPU)')
+  .option('--heap', 'a heap snapshot')
+  .option('--out <file>', 'where to write it (default: a new file in this folder)')
+  .action(async (id: string, options: ProfileOptions & CommonOptions) => {
+    const { profile } = await import('./commands/profile.ts')
+    await profile(await context(options), id, options)
+  })
+
   await revokeToken(await context(options), id)
 })
 

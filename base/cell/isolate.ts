@@ -77,7 +77,9 @@ export async function makeBlank(memoryMB: number, codeCache: CodeCache, staging?
   const waiting: Parameters<Post>[] = []
   const mail: Blank['mail'] = { waiting, take: (...posted) => void waiting.push(posted) }
   const fate: Blank['fate'] = { doom: () => undefined }
-  const isolate = new ivm.Isolate({ memoryLimit: memoryMB, onCatastrophicError: message => fate.doom(message) })
+  // Costs nothing while no session is open, and lets a slot be profiled that serves.
+  const inspector = true
+  const isolate = new ivm.Isolate({ memoryLimit: memoryMB, inspector, onCatastrophicError: message => fate.doom(message) })
   try {
     const context = await isolate.createContext()
     await staging?.prepare(isolate, context)

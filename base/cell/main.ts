@@ -9,7 +9,7 @@ import { type CompiledTable, compileTable, holds } from '../traffic/scene.ts'
 import { emptyTable, lockedModules, lockedServices, type SceneTable, type SlotPlan } from '../traffic/table.ts'
 import { BLACK_BOX_FD, BlackBox } from '../wire/black-box.ts'
 import { readBlob } from '../wire/blobs.ts'
-import type { FromCell, KeeperToCell, SceneFailure, ToCell } from '../wire/messages.ts'
+import type { FromCell, KeeperToCell, ProfileRequest, SceneFailure, ToCell } from '../wire/messages.ts'
 import { Admission } from './admission.ts'
 import { Fetcher } from './fetch.ts'
 import { createSceneServer } from './http.ts'
@@ -17,8 +17,10 @@ import { type KeeperLink, linkKeeper, readSavedTable } from './keeper-link.ts'
 import { LogFeed } from './log-feed.ts'
 import { Metrics } from './metrics.ts'
 import { ModuleLog } from './module-log.ts'
+import { Profiler } from './profiler.ts'
 import { NO_TABLE, type Progress, type SceneRequest, type Serving, serve, serveCall } from './serve.ts'
 import { Services } from './services.ts'
+import type { Slot } from './slot.ts'
 import { Slots } from './slots.ts'
 import { Stacks } from './stacks.ts'
 
@@ -54,6 +56,7 @@ class Cell {
   readonly #serving: Serving
   readonly #metrics: Metrics
   readonly #feed: LogFeed
+  readonly #profiler: Profiler
   readonly #moduleLog: ModuleLog
   readonly #server: HttpServer
   readonly #sockets = new Set<Socket>()
@@ -114,6 +117,11 @@ class Cell {
       connections: () => this.#sockets.size,
       revision: () => this.#table.revision,
       breakers: () => this.#admission.breakers(),
+    this.#profiler = new Profiler({
+      slotOf: (scene, version) => this.#slotOf(scene, version),
+      rest: (msMax, work) => this.#slots.rest(msMax, work),
+      bytesLeft: () => options.cellMemoryMB * 2 ** 20 - process.memoryUsage.rss(),
+    })
     })
     this.#server = createSceneServer(options.bodyLimitBytes, {
       checkCell: scene => this.#admission.checkCell(this.#table.scenes.get(scene)?.limits.priority ?? limits.scenePriority),
@@ -189,6 +197,12 @@ class Cell {
   async #applySaved(): Promise<void> {
     try {
       const table = await readSavedTable(this.#options.data)
+    else if (message.type === 'findSlot') {
+      const slot = this.#slotOf(message.scene, message.version)
+      this.#link?.send({ type: 'slotFound', request: message.request, cpuMs: slot && Number(slot.cpuNs) / 1e6 })
+    } else if (message.type === 'profile') this.#profile(message.request, message.profile)
+    else if (message.type === 'fetchProfile') this.#fetchProfile(message.request, message.profile)
+    else if (message.type === 'endProfile') this.#profiler.end(message.profile)
       await this.#take(table)
       this.#log.warn({ revision: table.revision }, 'keeper is away: booted from the table it saved last')
     } catch (error) {
@@ -268,6 +282,27 @@ class Cell {
 
   /** Lets slots go that have no traffic: versions that are no baseline after a while, any when memory is short. */
   #trimSlots(): void {
+  #slotOf(scene: string, version: string): Slot | undefined {
+    const plan = this.#table.scenes.get(scene)?.versions.get(version)
+    return plan && this.#slots.peek(plan)
+  }
+
+  async #profile(request: number, profile: ProfileRequest): Promise<void> {
+    try {
+      this.#link?.send({ type: 'profiled', request, facts: await this.#profiler.take(request, profile) })
+    } catch (error) {
+      this.#link?.send({ type: 'profiled', request, failure: codeAndMessage(error) })
+    }
+  }
+
+  #fetchProfile(request: number, profile: number): void {
+    try {
+      this.#link?.send({ type: 'profilePiece', request, text: this.#profiler.fetch(profile) })
+    } catch (error) {
+      this.#link?.send({ type: 'profilePiece', request, failure: codeAndMessage(error) })
+    }
+  }
+
     const isBaseline = ({ scene, key }: SlotPlan) => this.#table.scenes.get(scene)?.baseline?.key === key
     const budgetBytes = this.#options.cellMemoryMB * 2 ** 20 * SLOT_MEMORY_RATIO
     const evicted = this.#slots.trim(isBaseline, process.memoryUsage.rss() > budgetBytes)

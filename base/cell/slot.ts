@@ -8,6 +8,7 @@ import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import type { Trace } from '../wire/headers.ts'
 import { type FetchCaller, type Incoming, isSafe, type Outgoing } from './fetch.ts'
+import { Inspector } from './inspector.ts'
 import { type Blank, type Remotes, type SpecialiseParts, specialise } from './isolate.ts'
 import { parseFailure } from './module-error.ts'
 
@@ -100,6 +101,7 @@ const REQUEST_GONE = { code: 'FETCH_FAILED', message: 'Cannot fetch: the request
 export class Slot {
   readonly plan: SlotPlan
   readonly #isolate: ivm.Isolate
+  readonly #context: ivm.Context
   readonly #cursor: Float64Array
   readonly #inside: Remotes
   readonly #host: SlotHost
@@ -133,11 +135,15 @@ export class Slot {
   #settled = 0
   #deaf: Deaf | undefined
   #watched: Watched | undefined
+  /** No turn is sent, and what runs is no request's. */
+  #held = false
+  #inspector: Inspector | undefined
   readonly #strays = { second: 0, count: 0 }
 
-  private constructor(plan: SlotPlan, { isolate, cursor, mail, fate }: Blank, inside: Remotes, host: SlotHost) {
+  private constructor(plan: SlotPlan, { isolate, context, cursor, mail, fate }: Blank, inside: Remotes, host: SlotHost) {
     this.plan = plan
     this.#isolate = isolate
+    this.#context = context
     this.#cursor = cursor
     this.#inside = inside
     this.#host = host
@@ -227,7 +233,7 @@ export class Slot {
 
   /** Sends what waits, as much as fits in a turn. A second turn is sent while the first runs, so that the isolate need not wait for us. */
   #pump(): void {
-    while (this.#queue.length > 0 && this.#turns.length < TURNS_IN_FLIGHT && !this.#dead) {
+    while (this.#queue.length > 0 && this.#turns.length < TURNS_IN_FLIGHT && !this.#dead && !this.#held) {
       const turn = this.#takeTurn()
       if (turn.length === 0 || !this.#send(turn)) return
     }
@@ -357,6 +363,7 @@ export class Slot {
       this.#inside.abandon.applyIgnored(undefined, [no])
       this.#listen(limits.slotDeafMsMax / 2)
     }
+    if (this.#held) return
     this.#pump()
     this.#watchRunning(now)
     if (this.#dead) return
@@ -475,14 +482,65 @@ export class Slot {
     this.#timers.clear()
     for (const aborter of this.#fetches.values()) aborter.abort()
     this.#fetches.clear()
-    if (!this.#isolate.isDisposed) {
-      this.#lastCpuNs = this.#readCpu()
-      this.#isolate.dispose()
-    }
+    this.#lastCpuNs = this.#readCpu()
+    this.#endIsolate()
     if (this.#running === 0) return
     // Loops inside V8's builtins outlive a disposal; then the thread is lost and only the end of the cell gets it back.
     const doom = () => this.#running > 0 && this.#host.onDoomed(`slot ${this.plan.key} cannot be stopped`)
     setTimeout(doom, limits.slotStopMsMax)
+  }
+
+  #endIsolate(): void {
+    const inspector = this.#inspector
+    if (inspector?.isBereft) {
+      this.#host.onDoomed(`slot ${this.plan.key} ran out of memory while it was profiled, and its thread is lost`)
+    }
+    const dispose = () => {
+      if (!this.#isolate.isDisposed) this.#isolate.dispose()
+    }
+    if (inspector === undefined) dispose()
+    else inspector.close().then(dispose)
+  }
+
+  // ── being looked at ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Whether it was killed or disposed of. */
+  get hasEnded(): boolean {
+    return this.#dead
+  }
+
+  /** Whether code of it runs, as far as is known here. */
+  get isRunning(): boolean {
+    return this.#running > 0
+  }
+
+  /** Sends no turn until `release`: requests wait, up to their deadlines, and the watchdog leaves what runs alone. What is sent goes on. */
+  hold(): void {
+    this.#held = true
+  }
+
+  release(): void {
+    if (!this.#held) return
+    this.#held = false
+    // What ran meanwhile is on no request's account.
+    this.#watched = undefined
+    if (this.#deaf !== undefined) this.#deaf = { ...this.#deaf, since: performance.now(), cpuNs: this.#readCpu() }
+    this.#pump()
+  }
+
+  /**
+   * Opens V8's inspector, one at a time. Hold the slot, and wait until nothing runs in it.
+   * @throws PROFILE_FAILED when it has ended
+   */
+  inspect(onNotification?: (text: string) => void): Inspector {
+    if (!this.#alive()) throw new BerthError('PROFILE_FAILED', 'Cannot profile the slot: it has ended meanwhile')
+    this.#inspector = new Inspector(this.#isolate, this.#context, onNotification)
+    return this.#inspector
+  }
+
+  /** Bytes of its heap. Waits for what runs in it. */
+  async heapBytes(): Promise<number> {
+    return (await this.#isolate.getHeapStatistics()).used_heap_size
   }
 
   #killedError(reason: string): BerthError {

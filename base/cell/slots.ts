@@ -1,4 +1,5 @@
 /** Every slot of a cell: loaded once per plan however many ask, replaced when killed, let go when no table routes to it. */
+import { setTimeout as delay } from 'node:timers/promises'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { DEFAULT_MEMORY_MB } from '../traffic/names.ts'
@@ -150,6 +151,24 @@ export class Slots {
     )
     this.#draining.add(done)
     done.finally(() => this.#draining.delete(done))
+  }
+
+  /**
+   * Lets no slot begin anything until no code runs in any, calls `work`, and lets them go on.
+   * @returns false, without having called it, when they do not come to rest in `msMax`
+   */
+  async rest(msMax: number, work: () => void): Promise<boolean> {
+    const slots = () => [...this.#entries.values()].flatMap(({ slot }) => slot ?? []).concat([...this.#leaving])
+    const isBusy = () => slots().some(slot => slot.isRunning) || [...this.#entries.values()].some(({ slot }) => slot === undefined)
+    const held = slots()
+    for (const slot of held) slot.hold()
+    try {
+      for (const until = performance.now() + msMax; isBusy(); await delay(1)) if (performance.now() > until) return false
+      work()
+      return true
+    } finally {
+      for (const slot of held) slot.release()
+    }
   }
 
   /** Requests between a slot that was killed and the next. */

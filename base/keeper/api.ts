@@ -13,6 +13,7 @@ import { answerClientError } from '../wire/client-error.ts'
 import { bearerToken, isRequestId } from '../wire/headers.ts'
 import { compilePart, parseStrictJson } from './body.ts'
 import { logRoutes } from './log-routes.ts'
+import { profileRoutes } from './profile-routes.ts'
 import type { Registry, Token } from './registry.ts'
 import { adminRoutes, blobRoutes, publicRoutes, publishRoutes, type RouteParts, type Scope } from './routes.ts'
 
@@ -46,6 +47,7 @@ export async function createApi(parts: ApiParts): Promise<FastifyInstance> {
   await app.register(async scope => blobRoutes(authorized(bytesBodies(scope), parts.registry, 'publish'), parts))
   await app.register(async scope => publishRoutes(authorized(jsonBodies(scope), parts.registry, 'publish'), parts))
   await app.register(async scope => logRoutes(authorized(scope, parts.registry, 'pin'), parts))
+  await app.register(async scope => profileRoutes(authorized(jsonBodies(scope), parts.registry, 'publish'), parts))
   await app.register(async scope => adminRoutes(authorized(jsonBodies(scope), parts.registry, 'admin'), parts))
   refuseOtherMethods(app, methods)
   return app

@@ -7,7 +7,7 @@ import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
 import type { SceneTable, SlotPlan } from '../traffic/table.ts'
 import { type Lines, openLines } from '../wire/lines.ts'
-import type { CellToKeeper, KeeperToCell, LogRecord, SceneFailure } from '../wire/messages.ts'
+import type { CellToKeeper, KeeperToCell, LogRecord, ProfileFacts, ProfileRequest, SceneFailure } from '../wire/messages.ts'
 
 export interface ConnectedCell {
   /** Ordinal; a retiring cell and its replacement share one. */
@@ -32,6 +32,7 @@ interface Link extends ConnectedCell {
   revision: number
   failures: readonly SceneFailure[]
   readonly lines: Lines<KeeperToCell>
+  isGone: boolean
   /** By request id; settled with nothing when the cell goes or the time is over. */
   readonly open: Map<number, Settle>
 }
@@ -57,8 +58,32 @@ export interface Cells {
   /** What `getMetricsAsJSON()` gives in each cell that answers within `metricsMsMax`. */
   collectMetrics(): Promise<(readonly unknown[])[]>
 
+  /** Cells that have a slot of the version loaded, with the milliseconds of CPU it has used; of those that answer within `metricsMsMax`. */
+  findSlots(scene: string, version: string): Promise<readonly FoundSlot[]>
+
+  /**
+   * Has a cell take a profile.
+   * @param pid of the cell, as `findSlots` told it
+   * @throws SLOT_IDLE, PROFILE_BUSY, PROFILE_FAILED, HEAP_TOO_LARGE
+   */
+  profile(pid: number, profile: ProfileRequest, signal: AbortSignal): Promise<TakenProfile>
+
   /** Ends every connection. */
   close(): Promise<void>
+}
+
+export interface FoundSlot {
+  readonly cell: number
+  readonly pid: number
+  readonly cpuMs: number
+}
+
+export interface TakenProfile {
+  readonly facts: ProfileFacts
+  /** What V8 wrote, in pieces that are fetched from the cell one by one. Throws PROFILE_FAILED when the cell goes meanwhile. Read it, or end it. */
+  readonly pieces: AsyncIterable<string>
+  /** Has the cell forget it. Idempotent. */
+  end(): void
 }
 
 /**
@@ -88,6 +113,8 @@ export async function listenForCells(
     prepare: plan => board.prepare(plan),
     awaitCell: () => board.awaitCell(),
     collectMetrics: () => board.collectMetrics(),
+    findSlots: (scene, version) => board.findSlots(scene, version),
+    profile: (pid, profile, signal) => board.profile(pid, profile, signal),
     close: async () => {
       const closed = once(server, 'close')
       server.close()
@@ -175,8 +202,47 @@ class Board {
     return answers.flatMap(answer => (answer?.type === 'metrics' ? [answer.metrics] : []))
   }
 
+  async findSlots(scene: string, version: string): Promise<FoundSlot[]> {
+    const links = [...this.#links]
+    const answers = await Promise.all(this.#ask(request => ({ type: 'findSlot', request, scene, version }), limits.metricsMsMax))
+    return answers.flatMap((answer, index) => {
+      const link = links[index]
+      if (link === undefined || answer?.type !== 'slotFound' || answer.cpuMs === undefined) return []
+      return { cell: link.cell, pid: link.pid, cpuMs: answer.cpuMs }
+    })
+  }
+
+  async profile(pid: number, profile: ProfileRequest, signal: AbortSignal): Promise<TakenProfile> {
+    const link = [...this.#links].find(one => one.pid === pid)
+    if (link === undefined) throw profileFailed('its cell has ended')
+    const id = ++this.#requests
+    const end = () => link.lines.send({ type: 'endProfile', profile: id })
+    signal.addEventListener('abort', end)
+    const msMax = profile.seconds * 1000 + limits.heapSnapshotMsMax + limits.profileAnswerMsMax
+    const answer = await askOne(link, id, { type: 'profile', request: id, profile }, msMax)
+    if (answer?.type !== 'profiled') {
+      end()
+      throw profileFailed('its cell has ended, or does not answer')
+    }
+    const { facts, failure } = answer
+    if (facts === undefined) throw new BerthError(failure?.code ?? 'PROFILE_FAILED', failure?.message ?? 'Cannot profile the slot')
+    return { facts, end, pieces: this.#fetchProfile(link, id) }
+  }
+
+  /** Each piece is asked for when the one before has been used: whoever reads slowly fills no memory here. */
+  async *#fetchProfile(link: Link, profile: number): AsyncGenerator<string> {
+    for (;;) {
+      const request = ++this.#requests
+      const answer = await askOne(link, request, { type: 'fetchProfile', request, profile }, limits.profileAnswerMsMax)
+      if (answer?.type !== 'profilePiece') throw profileFailed('its cell has ended')
+      if (answer.failure !== undefined) throw new BerthError(answer.failure.code, answer.failure.message)
+      if (answer.text === undefined) return
+      yield answer.text
+    }
+  }
+
   #welcome({ cell, pid, revision }: Extract<CellToKeeper, { type: 'hello' }>, lines: Lines<KeeperToCell>): Link {
-    const link = { cell, pid, revision, failures: [], lines, open: new Map() }
+    const link = { cell, pid, revision, failures: [], lines, isGone: false, open: new Map() }
     this.#links.add(link)
     this.#log.info({ cell, pid, revision }, 'cell connected')
     lines.send({ type: 'table', table: this.#table })
@@ -196,6 +262,7 @@ class Board {
 
   #lose(link: Link, error: Error | undefined): void {
     this.#links.delete(link)
+    link.isGone = true
     for (const settle of [...link.open.values()]) settle(undefined)
     this.#log.info({ cell: link.cell, pid: link.pid, ...(error === undefined ? {} : { err: error }) }, 'cell disconnected')
     this.#changed()
@@ -235,10 +302,13 @@ function askOne(link: Link, request: number, message: KeeperToCell, msMax: numbe
       resolve(answer)
     }
     const timer = setTimeout(settle, msMax, undefined)
+    if (link.isGone) return settle(undefined)
     link.open.set(request, settle)
     link.lines.send(message)
   })
 }
+
+const profileFailed = (why: string): BerthError => new BerthError('PROFILE_FAILED', `Cannot profile the slot: ${why}`)
 
 function upgradeFailed(action: string, { code, message }: Pick<SceneFailure, 'code' | 'message'>): BerthError {
   return new BerthError('UPGRADE_FAILED', `${action}: ${message} (${code})`, { extra: { cause: { code, message } } })

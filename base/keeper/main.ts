@@ -104,7 +104,7 @@ export async function startKeeper(
     log.fatal({ err: error }, 'the disk failed: the keeper ends, so that it reads what was kept when it is started again')
     setImmediate(() => process.exit(1))
   }
-  const app = await createApi({ registry, control, blobs, vitals, logs, retire, log, onStoreFailed })
+  const app = await createApi({ registry, control, blobs, vitals, logs, cells, retire, log, onStoreFailed })
   vitals.controlPort = await listen(app, options)
   log.info({ controlPort: vitals.controlPort, revision: registry.revision }, 'control API listens')
   return {

@@ -52,6 +52,16 @@ export const LogsHeaders = Type.Object({
 
 const Etag = Type.String({ pattern: '^"[0-9]{1,15}"$', description: 'the revision that was read, in quotes, as the ETag header had it' })
 export const IfMatch = Type.Object({ 'if-match': Type.Optional(Etag) })
+export const ProfileBody = Type.Object(
+  {
+    version: Type.Optional(VersionId),
+    kind: Type.Union([Type.Literal('cpu'), Type.Literal('heap')], { default: 'cpu' }),
+    seconds: Type.Number({ minimum: 0.1, maximum: limits.profileSecondsMax, default: 5, description: 'of a CPU profile' }),
+    cell: Type.Optional(Type.Integer({ minimum: 1, description: 'the one whose slot has used most CPU, when there is none' })),
+  },
+  closed,
+)
+
 export const IfMatchOrNone = Type.Object({
   'if-match': Type.Optional(Etag),
   'if-none-match': Type.Optional(Type.Literal('*', { description: 'the scene must not be defined yet' })),

@@ -9,6 +9,7 @@ import type { Expected } from '../store/store.ts'
 import { SceneDefinition, VersionRecord } from '../traffic/schema.ts'
 import { digestOf } from '../wire/blobs.ts'
 import { compileAllButBody } from './body.ts'
+import type { Cells } from './cells.ts'
 import type { Control, VersionChange } from './control.ts'
 import { parseReference } from './lock.ts'
 import type { Logs } from './logs.ts'
@@ -23,6 +24,7 @@ export interface RouteParts {
   readonly vitals: Vitals
   readonly logs: Logs
   /** Asks the supervisor to replace a cell. */
+  readonly cells: Cells
   readonly retire: (cell: number) => void
 }
 
@@ -387,7 +389,7 @@ export function adminRoutes(scope: Scope, { registry, control, vitals, retire }:
   )
 }
 
-function actorOf(request: { getDecorator<T>(name: string): T }, reason?: string): Actor {
+export function actorOf(request: { getDecorator<T>(name: string): T }, reason?: string): Actor {
   return { who: request.getDecorator<Token>('token').id, reason }
 }
 

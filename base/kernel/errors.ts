@@ -476,6 +476,30 @@ const table = {
     title: 'The port is in use',
     fix: 'Stop what uses it, or choose another with --port or --control-port.',
   },
+  SLOT_IDLE: {
+    status: 409,
+    blame: 'caller',
+    title: 'No cell has a slot of the version loaded',
+    fix: 'Send the version requests, then profile it; "sdk invoke SCENE --version VERSION" is one.',
+  },
+  PROFILE_BUSY: {
+    status: 409,
+    blame: 'load',
+    title: 'The cell takes another profile',
+    fix: 'Try again when that is done, or name another cell with --cell.',
+  },
+  PROFILE_FAILED: {
+    status: 503,
+    blame: 'load',
+    title: 'The profile did not come about',
+    fix: 'Try again; if the message says that the slot ended, "sdk logs SCENE" has the reason.',
+  },
+  HEAP_TOO_LARGE: {
+    status: 422,
+    blame: 'caller',
+    title: 'The heap is too large to be written out beside what the cell serves',
+    fix: 'Look at it on a base whose cells have more memory (--cell-memory-mb), or while the slot holds less.',
+  },
   PORT_DENIED: {
     status: 500,
     blame: 'base',

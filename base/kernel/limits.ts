@@ -87,6 +87,20 @@ export const limits = {
   moduleLoadMsMax: 2000,
   /** Milliseconds a version may take to load in a cell, and in the trial process. */
   versionLoadMsMax: 15_000,
+  /** Seconds a CPU profile may take, milliseconds after which its sampler is set up anew, and microseconds between two samples. */
+  profileSecondsMax: 60,
+  profileSegmentMs: 500,
+  profileIntervalUs: 500,
+  /** Milliseconds the slots of a cell may take to come to rest for a moment, and V8 to answer the profiler. */
+  profileRestMsMax: 250,
+  profileAnswerMsMax: 10_000,
+  /** Bytes of a heap that is written out, milliseconds that may take, and characters of a profile of either kind. */
+  heapSnapshotBytesMax: 512 * MB,
+  heapSnapshotMsMax: 30_000,
+  profileCharsMax: 512 * MB,
+  /** Characters of a piece in which a profile leaves its cell, and milliseconds a cell keeps one that nobody fetches. */
+  profilePieceChars: 256 * KB,
+  profileKeptMs: 10_000,
   trialMsMax: 10_000,
   /** Blanks a cell keeps ready, and bytes of compiled code it keeps for the next isolate. */
   slotBufferSize: 2,

@@ -84,6 +84,28 @@ export interface LogRecord {
   readonly dropped?: number | undefined
 }
 
+export interface ProfileRequest {
+  readonly scene: string
+  readonly version: string
+  /** Where its samples go, or what is in its heap. */
+  readonly kind: 'cpu' | 'heap'
+  /** Of a CPU profile. */
+  readonly seconds: number
+}
+
+/** How a profile was taken. */
+export interface ProfileFacts {
+  /** Milliseconds of CPU the slot used while it was looked at. */
+  readonly cpuMs: number
+  /** Milliseconds the slot was held up for it. */
+  readonly heldMs: number
+}
+
+export interface Refusal {
+  readonly code: ErrorCode
+  readonly message: string
+}
+
 export type CellToKeeper =
   | { readonly type: 'hello'; readonly cell: number; readonly pid: number; readonly revision: number }
   /** This table is in force in the cell; `failures` are its baselines that cannot answer. */
@@ -91,12 +113,24 @@ export type CellToKeeper =
   | { readonly type: 'prepared'; readonly request: number; readonly failure?: SceneFailure }
   | { readonly type: 'metrics'; readonly request: number; readonly metrics: readonly unknown[] }
   | { readonly type: 'logs'; readonly records: readonly LogRecord[] }
+  /** Milliseconds of CPU that the slot has used since it was made; undefined when none is loaded. */
+  | { readonly type: 'slotFound'; readonly request: number; readonly cpuMs?: number | undefined }
+  /** It is there to be fetched, or never will be. */
+  | { readonly type: 'profiled'; readonly request: number; readonly facts?: ProfileFacts; readonly failure?: Refusal }
+  /** The next piece of the lines of JSON that V8 wrote; none after the last. */
+  | { readonly type: 'profilePiece'; readonly request: number; readonly text?: string | undefined; readonly failure?: Refusal }
 
 export type KeeperToCell =
   | { readonly type: 'table'; readonly table: SceneTable }
   /** Load this slot beside what runs and keep it until a table routes to it. */
   | { readonly type: 'prepare'; readonly request: number; readonly plan: SlotPlan }
   | { readonly type: 'collectMetrics'; readonly request: number }
+  | { readonly type: 'findSlot'; readonly request: number; readonly scene: string; readonly version: string }
+  | { readonly type: 'profile'; readonly request: number; readonly profile: ProfileRequest }
+  /** Asks for the next piece of a profile, which has the number of the request that it was taken for. */
+  | { readonly type: 'fetchProfile'; readonly request: number; readonly profile: number }
+  /** Nobody wants it any more. */
+  | { readonly type: 'endProfile'; readonly profile: number }
 
 // The keeper and the trial process it runs a bundle in before accepting it, over IPC.
 

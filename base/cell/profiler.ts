@@ -1,0 +1,218 @@
+/** CPU profiles and heap snapshots of slots that serve: one at a time in a cell, bounded in time and size. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { BerthError, toBerthError } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import type { ProfileFacts, ProfileRequest } from '../wire/messages.ts'
+import type { Inspector } from './inspector.ts'
+import type { Slot } from './slot.ts'
+
+export interface ProfilerParts {
+  /** The slot of a version, if it is loaded. */
+  slotOf(scene: string, version: string): Slot | undefined
+  /** As `Slots.rest`. */
+  rest(msMax: number, work: () => void): Promise<boolean>
+  /** Bytes of memory that the cell may use beside what it uses now. */
+  bytesLeft(): number
+}
+
+/** A profile from its begin until it is fetched or given up. */
+interface Job {
+  readonly id: number
+  readonly stopped: AbortController
+  /** What V8 wrote, a JSON document each. */
+  readonly lines: string[]
+  chars: number
+  /** Characters of the first line that have been fetched. */
+  fetched: number
+  expiry: NodeJS.Timeout | undefined
+}
+
+/** Milliseconds between two tries to find the cell at rest. */
+const AGAIN_MS = 50
+/** Bytes that V8 and this process are expected to need for each byte of a heap that is written out. */
+const BYTES_PER_HEAP_BYTE = 4
+
+export class Profiler {
+  readonly #parts: ProfilerParts
+  #job: Job | undefined
+
+  constructor(parts: ProfilerParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Takes a profile and keeps it to be fetched under `id`.
+   * @throws SLOT_IDLE, PROFILE_BUSY, PROFILE_FAILED, HEAP_TOO_LARGE
+   */
+  async take(id: number, { scene, version, kind, seconds }: ProfileRequest): Promise<ProfileFacts> {
+    const action = `Cannot profile version "${version}" of scene "${scene}"`
+    const slot = this.#parts.slotOf(scene, version)
+    if (slot === undefined) throw new BerthError('SLOT_IDLE', `${action}: the cell has no slot of it loaded`)
+    if (this.#job !== undefined) throw new BerthError('PROFILE_BUSY', `${action}: its cell takes another profile`)
+    const job: Job = { id, stopped: new AbortController(), lines: [], chars: 0, fetched: 0, expiry: undefined }
+    this.#job = job
+    try {
+      const facts = await (kind === 'cpu' ? this.#takeCpu(slot, job, seconds, action) : this.#takeHeap(slot, job, action))
+      job.expiry = setTimeout(() => this.end(id), limits.profileKeptMs)
+      return facts
+    } catch (error) {
+      this.end(id)
+      throw slot.hasEnded ? new BerthError('PROFILE_FAILED', `${action}: its slot ended meanwhile`, { cause: error }) : toBerthError(error)
+    }
+  }
+
+  /** The next piece, undefined after the last. @throws PROFILE_FAILED when it is not there any more */
+  fetch(id: number): string | undefined {
+    const job = this.#job
+    if (job?.id !== id) throw new BerthError('PROFILE_FAILED', 'Cannot fetch the profile: it was not fetched in time')
+    job.expiry?.refresh()
+    const [line] = job.lines
+    if (line === undefined) {
+      this.end(id)
+      return undefined
+    }
+    const end = job.fetched + limits.profilePieceChars
+    const piece = line.slice(job.fetched, end)
+    job.fetched = end
+    if (end < line.length) return piece
+    job.lines.shift()
+    job.fetched = 0
+    return `${piece}\n`
+  }
+
+  /** Stops taking it, or forgets it. */
+  end(id: number): void {
+    const job = this.#job
+    if (job?.id !== id) return
+    job.stopped.abort()
+    clearTimeout(job.expiry)
+    this.#job = undefined
+  }
+
+  /**
+   * V8's sampler looks at the one thread that it was started on, and an isolate moves between threads: it is started anew now and then, and
+   * what the parts add up to is a fair sample. It must not be started on a thread that will end (the pool makes such ones when all of its own are
+   * busy), or the cell crashes; so it is started at a moment when the whole cell rests.
+   */
+  async #takeCpu(slot: Slot, job: Job, seconds: number, action: string): Promise<ProfileFacts> {
+    keepLateSignals()
+    const until = performance.now() + seconds * 1000
+    let inspector: Inspector | undefined
+    let cpuNs = 0n
+    let heldMs = 0
+    try {
+      while (performance.now() < until && !job.stopped.signal.aborted) {
+        const askedAt = performance.now()
+        const cpuBefore = slot.cpuNs
+        let started: Promise<string> | undefined
+        const rested = await this.#parts.rest(limits.profileRestMsMax, () => {
+          inspector ??= openProfiler(slot)
+          started = inspector.ask('Profiler.start')
+          // Handled below; the slots must be let go first.
+          started.catch(() => undefined)
+        })
+        heldMs += performance.now() - askedAt
+        if (rested && inspector !== undefined && started !== undefined) {
+          await bounded(started, action)
+          await pause(Math.max(1, Math.min(limits.profileSegmentMs, until - performance.now())), job)
+          keep(job, await bounded(inspector.ask('Profiler.stop'), action), action)
+          cpuNs += slot.cpuNs - cpuBefore
+        } else await pause(AGAIN_MS, job)
+        if (slot.hasEnded) throw new BerthError('PROFILE_FAILED', `${action}: its slot ended meanwhile`)
+      }
+    } finally {
+      await inspector?.close()
+    }
+    if (job.lines.length === 0) throw new BerthError('PROFILE_FAILED', `${action}: its cell was too busy to begin, for ${seconds} s`)
+    return { cpuMs: Number(cpuNs) / 1e6, heldMs }
+  }
+
+  /** No request is in the slot while its heap is walked, which stops everything in it. */
+  async #takeHeap(slot: Slot, job: Job, action: string): Promise<ProfileFacts> {
+    const [startedAt, cpuBefore] = [performance.now(), slot.cpuNs]
+    let inspector: Inspector | undefined
+    let excess: unknown
+    slot.hold()
+    try {
+      await idle(slot, action)
+      await this.#checkHeap(slot, action)
+      inspector = slot.inspect(text => {
+        try {
+          if (text.startsWith('{"method":"HeapProfiler.addHeapSnapshotChunk"')) keep(job, text, action)
+        } catch (error) {
+          excess = error
+        }
+      })
+      const taken = inspector.ask('HeapProfiler.takeHeapSnapshot', { reportProgress: false })
+      const late = setTimeout(() => slot.kill(`writing out its heap took over ${limits.heapSnapshotMsMax} ms`), limits.heapSnapshotMsMax)
+      await taken.finally(() => clearTimeout(late))
+      if (excess !== undefined) throw excess
+    } finally {
+      await inspector?.close()
+      slot.release()
+    }
+    return { cpuMs: Number(slot.cpuNs - cpuBefore) / 1e6, heldMs: performance.now() - startedAt }
+  }
+
+  async #checkHeap(slot: Slot, action: string): Promise<void> {
+    const heapBytes = await slot.heapBytes()
+    const bytesMax = Math.min(limits.heapSnapshotBytesMax, this.#parts.bytesLeft() / BYTES_PER_HEAP_BYTE)
+    if (heapBytes <= bytesMax) return
+    const [heapMB, maxMB] = [heapBytes, Math.max(0, bytesMax)].map(bytes => Math.round(bytes / 2 ** 20))
+    throw new BerthError('HEAP_TOO_LARGE', `${action}: its heap has ${heapMB} MB, and the cell has memory for one of ${maxMB} MB`)
+  }
+}
+
+function openProfiler(slot: Slot): Inspector {
+  const inspector = slot.inspect()
+  for (const asked of [
+    inspector.ask('Profiler.enable'),
+    inspector.ask('Profiler.setSamplingInterval', { interval: limits.profileIntervalUs }),
+  ]) {
+    // Answered in order: what comes after them fails too.
+    asked.catch(() => undefined)
+  }
+  return inspector
+}
+
+/** Waits until nothing runs in a slot that is held. */
+async function idle(slot: Slot, action: string): Promise<void> {
+  for (const until = performance.now() + limits.profileRestMsMax * 4; slot.isRunning && !slot.hasEnded; await delay(1)) {
+    if (performance.now() > until) throw new BerthError('PROFILE_FAILED', `${action}: it does not come to rest`)
+  }
+}
+
+async function pause(ms: number, { stopped }: Job): Promise<void> {
+  await delay(ms, undefined, { signal: stopped.signal }).catch(() => undefined)
+}
+
+function keep(job: Job, line: string, action: string): void {
+  job.chars += line.length
+  if (job.chars <= limits.profileCharsMax) job.lines.push(line)
+  else {
+    job.lines.length = 0
+    throw new BerthError('HEAP_TOO_LARGE', `${action}: it came to over ${limits.profileCharsMax / 2 ** 20} MB`)
+  }
+}
+
+async function bounded<T>(work: Promise<T>, action: string): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(
+    () => late.reject(new BerthError('PROFILE_FAILED', `${action}: its slot does not answer`)),
+    limits.profileAnswerMsMax,
+  )
+  try {
+    return await Promise.race([work, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+let keepsLateSignals = false
+
+/** V8's sampler signals a thread, and takes its handler away when it stops. A signal that is late would end the process: from now on it finds this one. */
+function keepLateSignals(): void {
+  if (keepsLateSignals || process.platform === 'win32') return
+  process.on('SIGPROF', () => undefined)
+  keepsLateSignals = true
+}
