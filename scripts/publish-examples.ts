@@ -1,30 +1,41 @@
 /**
- * Publishes the modules and scenes of this repository on a running base, and says what to type next. Run again it changes nothing; what
- * somebody changed on the base stays as it is.
+ * Publishes the modules and scenes of a folder, else of this repository, on a running base, and says what to type next. Run again it changes
+ * nothing; what somebody changed on the base stays as it is. Started with a channel, it then brings every save online until that closes.
  */
 import { readdir } from 'node:fs/promises'
-import { join, relative, resolve } from 'node:path'
+import { join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { bundleModule } from '../sdk/bundle.ts'
-import { differences, readScene } from '../sdk/commands/scene.ts'
+import { type Bundler, openBundler } from '../sdk/bundle.ts'
+import { colorsFor } from '../sdk/colors.ts'
+import { applyScene, differences, readScene } from '../sdk/commands/scene.ts'
 import { describeLock } from '../sdk/commands/version.ts'
 import { type Client, createClient, DEFAULT_BASE } from '../sdk/control.ts'
-import { RefusedError, SdkError } from '../sdk/errors.ts'
+import { SdkError } from '../sdk/errors.ts'
+import { failureText } from '../sdk/failure.ts'
 import { createOutput } from '../sdk/output.ts'
-import { publishBundle, uploadBundle } from '../sdk/publish.ts'
+import { modulesOf, publishBundle, storeDevelopment, updateScene, uploadBundle, type WantedModule } from '../sdk/publish.ts'
+import { watchSaves } from '../sdk/watch.ts'
 
-const fromHere = (path: string): string => relative(process.cwd(), fileURLToPath(new URL(`../${path}`, import.meta.url))) || '.'
+const root = resolve(process.argv[2] ?? fileURLToPath(new URL('..', import.meta.url)))
+const fromHere = (path: string): string => relative(process.cwd(), join(root, path)) || '.'
 const modulesFolder = fromHere('modules')
 const scenesFolder = fromHere('fixtures/scenes')
 const out = createOutput(false)
+const bundlers = new Map<string, Bundler>()
+/** What each module was published or brought online as last, by its folder. */
+const online = new Map<string, WantedModule>()
 
 try {
-  await main(createClient())
+  const client = createClient()
+  await main(client)
+  if (process.channel) await watch(client)
 } catch (error) {
   // The base serves on; only the examples are missing, or not as in the repository.
   if (!(error instanceof SdkError)) throw error
   out.warn(`Not everything was published: ${error.message}\n  ${error.code}: ${error.hint ?? ''}`)
   process.exitCode = error.exit
+} finally {
+  await Promise.all([...bundlers.values()].map(bundler => bundler.close()))
 }
 
 async function main(client: Client): Promise<void> {
@@ -32,28 +43,41 @@ async function main(client: Client): Promise<void> {
   const folders = (await readdir(modulesFolder, { withFileTypes: true })).filter(entry => entry.isDirectory())
   const published = await Promise.all(folders.map(({ name }) => publishModule(client, join(modulesFolder, name))))
   const files = (await readdir(scenesFolder)).filter(name => name.endsWith('.json')).sort()
-  for (const file of files) await applyScene(client, join(scenesFolder, file))
+  for (const file of files) await defineScene(client, join(scenesFolder, file))
   const count = published.filter(created => created).length
   if (count > 0) out.say(`Published ${count} modules in ${Math.round(performance.now() - startedAt)} ms.`)
   await sayWhatIsLive(client)
 }
 
-/** @returns whether it is new on the base */
-async function publishModule(client: Client, folder: string): Promise<boolean> {
-  const bundle = await bundleModule(folder)
-  try {
-    await uploadBundle(client, bundle)
-    return (await publishBundle(client, bundle)).created
-  } catch (error) {
-    if (!(error instanceof RefusedError && error.code === 'MODULE_EXISTS')) throw error
-    const { name, version } = bundle.manifest
-    out.warn(`${folder} has changed, and ${name} ${version} as published before stays online.`)
-    out.warn(`  To publish the change: ${sdkLine(client, `publish ${folder} --bump patch --scene SCENE --as baseline`)}`)
-    return false
-  }
+function bundlerOf(folder: string): Bundler {
+  const known = bundlers.get(folder)
+  if (known !== undefined) return known
+  const made = openBundler(folder, { color: colorsFor(process.stderr).isColorSupported })
+  bundlers.set(folder, made)
+  return made
 }
 
-async function applyScene(client: Client, file: string): Promise<void> {
+/**
+ * The first time under the version of its package.json. Once that is taken by other code, what changed while the base was down goes online as
+ * a save would.
+ * @returns whether it is new on the base
+ */
+async function publishModule(client: Client, folder: string): Promise<boolean> {
+  const bundle = await bundlerOf(folder).bundle()
+  const { name, version } = bundle.manifest
+  const published = await client.modules(name)
+  if (!published.some(module => module.version === version)) {
+    await uploadBundle(client, bundle)
+    online.set(folder, await publishBundle(client, bundle))
+    return true
+  }
+  const module = await storeDevelopment(client, bundle)
+  online.set(folder, module)
+  if (!published.some(({ version }) => version === module.version)) await switchScenes(client, module)
+  return false
+}
+
+async function defineScene(client: Client, file: string): Promise<void> {
   const definition = await readScene(file)
   const { id } = definition
   const there = (await client.scenes()).find(scene => scene.definition.id === id)
@@ -79,7 +103,7 @@ async function sayWhatIsLive(client: Client): Promise<void> {
   out.say(`
 Call a scene:
   curl -s http://${client.base.hostname}:${port}/scenes/fashion-men -H 'content-type: application/json' -H 'x-unit-id: u1' -d @${request}
-Change ${join(modulesFolder, 'rank-lr', 'index.ts')}, then see the new code answer:
+Change ${join(modulesFolder, 'rank-lr', 'index.ts')}: the new code answers as soon as you save. To publish it as a version that lasts:
   ${sdkLine(client, `publish ${join(modulesFolder, 'rank-lr')} --bump patch --scene fashion-men --as baseline`)}
 The control API, with a page to try it:
   ${new URL('/docs', client.base).href}`)
@@ -91,4 +115,62 @@ function sdkLine({ base }: Client, args: string): string {
   const elsewhere = data !== undefined && resolve(data) !== resolve('.berth')
   const option = base.origin === new URL(DEFAULT_BASE).origin ? '' : ` --base ${base.origin}`
   return `${elsewhere ? `BERTH_DATA=${data} ` : ''}npx sdk ${args}${option}`
+}
+
+// Saves
+
+/** Until the process that started this one is gone, or closes the channel. */
+async function watch(client: Client): Promise<void> {
+  const disconnected = new Promise(done => process.once('disconnect', done))
+  const roots = [modulesFolder, scenesFolder].map(folder => resolve(folder))
+  const watching = await watchSaves(roots, subjectOf, async (subject, savedAt) => {
+    try {
+      const lines = subject.endsWith('.json') ? await saveScene(client, subject) : await saveModule(client, subject)
+      for (const line of lines) out.say(`${line}, ${Math.round(performance.now() - savedAt)} ms after saving`)
+    } catch (error) {
+      if (!(error instanceof SdkError)) throw error
+      process.stderr.write(`${failureText(error)}\n  What answered before goes on answering.\n`)
+    }
+    return []
+  })
+  process.send?.('watching')
+  await disconnected
+  await watching.close()
+}
+
+/** The folder of a module, or the file of a scene. */
+function subjectOf(path: string): string | undefined {
+  const [modules, scenes] = [resolve(modulesFolder), resolve(scenesFolder)]
+  if (path.startsWith(scenes + sep)) return path.endsWith('.json') ? relative(process.cwd(), path) : undefined
+  const [name = ''] = relative(modules, path).split(sep)
+  const isInModule = path.startsWith(join(modules, name) + sep) && !path.endsWith('.test.ts')
+  return isInModule ? join(modulesFolder, name) : undefined
+}
+
+/** @returns nothing when the base has it so already */
+async function saveModule(client: Client, folder: string): Promise<string[]> {
+  const bundle = await bundlerOf(folder).bundle()
+  const module = await storeDevelopment(client, bundle)
+  if (module.version === online.get(folder)?.version) return []
+  const scenes = await switchScenes(client, module)
+  online.set(folder, module)
+  return [`${module.name} ${module.version} ${scenes.length === 0 ? 'is in no scene' : `answers in ${scenes.join(', ')}`}`]
+}
+
+/** Makes the module part of the baseline of every scene that has it. @returns `fashion-men (v2)` for each that it was not part of yet */
+async function switchScenes(client: Client, module: WantedModule): Promise<string[]> {
+  const scenes = (await client.scenes()).filter(({ definition, baseline }) => baseline !== null && modulesOf(definition).has(module.name))
+  const changes = scenes.map(async ({ definition: { id } }) => {
+    const { switched, version } = await updateScene(client, id, [module], { as: 'baseline', label: 'saved' })
+    return switched ? [`${id} (${version.id})`] : []
+  })
+  return (await Promise.all(changes)).flat()
+}
+
+async function saveScene(client: Client, file: string): Promise<string[]> {
+  const { scene, changes } = await applyScene(client, await readScene(file))
+  const { id } = scene.definition
+  if (scene.baseline === null) await client.createVersion(id, { as: 'baseline', label: 'saved' })
+  if (changes === 'new') return [`${id} is new`]
+  return changes.length === 0 ? [] : [`${id}: ${changes.join(', ')}`]
 }

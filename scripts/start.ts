@@ -28,15 +28,20 @@ async function installFeatures(folder: string): Promise<void> {
   }
 }
 
-/** In a process of its own: the supervisor stays small, and whatever goes wrong there, the base serves on. */
+/**
+ * In a process of its own: the supervisor stays small, and whatever goes wrong there, the base serves on. It watches for saves as long as its
+ * channel to this process is open.
+ */
 function publishExamples({ controlPort }: Base, { controlHost, data }: Options): void {
   // The token of this base is in its data folder; one in the environment may be for another.
   const { BERTH_TOKEN: _, ...env } = process.env
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', publisher], {
     env: { ...env, BERTH_BASE: controlUrl(controlHost, controlPort), BERTH_DATA: data },
     // Standard output belongs to the log of the base, one JSON object a line when it is no terminal.
-    stdio: ['ignore', 2, 2],
+    stdio: ['ignore', 2, 2, 'ipc'],
   })
+  child.unref()
+  child.channel?.unref()
   child.on('error', error => process.stderr.write(`Cannot publish the example modules: ${error.message}\n`))
 }
 

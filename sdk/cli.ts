@@ -1,7 +1,7 @@
 /** `sdk`: the whole command line on one screen. The code of a command is loaded when that command runs. */
 import { Command, CommanderError, Option } from 'commander'
 import manifest from '../package.json' with { type: 'json' }
-import { colorsFor } from './colors.ts'
+import type { DevOptions } from './commands/dev.ts'
 import type { InitOptions } from './commands/init.ts'
 import type { InvokeOptions } from './commands/invoke.ts'
 import type { LogsOptions } from './commands/logs.ts'
@@ -12,7 +12,8 @@ import type { TestOptions } from './commands/test.ts'
 import type { CreateTokenOptions } from './commands/token.ts'
 import type { CreateOptions } from './commands/version.ts'
 import type { CommonOptions, Context } from './context.ts'
-import { exitCodes, RefusedError, SdkError } from './errors.ts'
+import { exitCodes, SdkError } from './errors.ts'
+import { failureDocument, failureText } from './failure.ts'
 
 const EXIT_CODES = 'Exit codes: 0 done · 1 refused by the base, or a fault in the module · 2 wrong usage · 3 no base answers'
 
@@ -68,6 +69,22 @@ command(sdk, 'publish <folders...>', 'Bundle modules, publish them, and bring th
   .action(async (folders: string[], options: PublishOptions & CommonOptions) => {
     const { publish } = await import('./commands/publish.ts')
     await publish(await context(options), folders, options)
+  })
+
+command(sdk, 'dev [folder]', 'Bring every save of a module to life, and show how the answer changes', [
+  ['sdk dev modules/rank-lr', 'on the base of this machine, started if there is none: each save is what its scene answers with'],
+  ['sdk dev modules/rank-lr --scene fashion-men --sample fixtures/requests/fashion-men.json'],
+  [
+    'sdk dev modules/rank-lr --base http://ranking.example:8081',
+    'on a base that others use too: each save is a version of your own, which answers only when pinned',
+  ],
+])
+  .option('--scene <id>', 'the scene to change (default: the first that has the module, else one for it alone, made on the way)')
+  .option('--sample <file>', 'the request to send on each save (default: the first of samples/*.json, else fixtures/requests/SCENE.json)')
+  .option('--unit <id>', 'the unit id of the request')
+  .action(async (folder: string | undefined, options: DevOptions & CommonOptions) => {
+    const { dev } = await import('./commands/dev.ts')
+    await dev(folder ?? '.', options)
   })
 
 command(sdk, 'modules [name]', 'List the published modules, or the versions of one', [
@@ -193,6 +210,20 @@ command(sdk, 'logs <scene>', 'Show what the modules of a scene have logged, and 
     await showLogs(await context(options), id, options)
   })
 
+command(sdk, 'profile <scene>', 'Profile a slot that serves: where its time goes, or with --heap what it holds', [
+  ['sdk profile fashion-men --version v8 --seconds 5', 'writes a .cpuprofile for DevTools or your editor, and prints the top functions'],
+  ['sdk profile fashion-men --heap --out heap.heapsnapshot', 'requests of that slot wait while its heap is written out'],
+])
+  .option('--version <version>', 'the version (default: the baseline)')
+  .option('--seconds <seconds>', 'how long to look', '5')
+  .option('--cell <cell>', 'in this cell (default: the one whose slot has used most CPU)')
+  .option('--heap', 'a heap snapshot')
+  .option('--out <file>', 'where to write it (default: a new file in this folder)')
+  .action(async (id: string, options: ProfileOptions & CommonOptions) => {
+    const { profile } = await import('./commands/profile.ts')
+    await profile(await context(options), id, options)
+  })
+
 const token = group(sdk, 'token', 'List, make and revoke tokens')
 command(token, 'list', 'List the tokens; what they are is not stored', [['sdk token list']]).action(async (options: CommonOptions) => {
   const { listTokens } = await import('./commands/token.ts')
@@ -210,20 +241,6 @@ command(token, 'create', 'Make a token and print it, once', [
   })
 command(token, 'revoke <id>', 'Revoke a token', [['sdk token revoke t-3f9a']]).action(async (id: string, options: CommonOptions) => {
   const { revokeToken } = await import('./commands/token.ts')
-command(sdk, 'profile <scene>', 'Profile a slot that serves: where its time goes, or with --heap what it holds', [
-  ['sdk profile fashion-men --version v8 --seconds 5', 'writes a .cpuprofile for DevTools or your editor, and prints the top functions'],
-  ['sdk profile fashion-men --heap --out heap.heapsnapshot', 'requests of that slot wait while its heap is written out'],
-])
-  .option('--version <version>', 'the version (default: the baseline)')
-  .option('--seconds <seconds>', 'how long to look', '5')
-  .option('--cell <cell>', 'in this cell (default: the one whose slot has used most CPU)')
-  .option('--heap', 'a heap snapshot')
-  .option('--out <file>', 'where to write it (default: a new file in this folder)')
-  .action(async (id: string, options: ProfileOptions & CommonOptions) => {
-    const { profile } = await import('./commands/profile.ts')
-    await profile(await context(options), id, options)
-  })
-
   await revokeToken(await context(options), id)
 })
 
@@ -267,8 +284,8 @@ async function run(argv: readonly string[]): Promise<void> {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return
     const error = thrown instanceof CommanderError ? usageError(thrown) : thrown
     if (!(error instanceof SdkError)) throw error
-    if (argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: asDocument(error) }, null, 2)}\n`)
-    if (error.message !== '') process.stderr.write(`${asText(error)}\n`)
+    if (argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: failureDocument(error) }, null, 2)}\n`)
+    if (error.message !== '') process.stderr.write(`${failureText(error)}\n`)
     process.exitCode = error.exit
   }
 }
@@ -277,18 +294,4 @@ async function run(argv: readonly string[]): Promise<void> {
 function usageError({ code, message }: CommanderError): SdkError {
   const text = code === 'commander.help' ? '' : message.replace(/^error: /, '').replace('\n', ' ')
   return new SdkError('USAGE', text.charAt(0).toUpperCase() + text.slice(1), { hint: 'See --help.', exit: exitCodes.usage })
-}
-
-function asDocument(error: SdkError): object {
-  if (error instanceof RefusedError) return error.problem
-  const { code, message, hint, details } = error
-  return { code, detail: message, fix: hint, details }
-}
-
-function asText({ message, code, hint, details }: SdkError): string {
-  const colors = colorsFor(process.stderr)
-  const lines = [`${colors.red('✖')} ${message}`]
-  if (details !== undefined) lines.push('', details, '')
-  lines.push(`  ${colors.dim(code)}${hint === undefined ? '' : `: ${hint}`}`)
-  return lines.join('\n')
 }

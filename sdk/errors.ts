@@ -9,13 +9,15 @@ export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
 export type SdkCode =
   | ErrorCode
   | 'ANSWER_UNEXPECTED'
+  | 'BASE_NOT_STARTED'
   | 'BASE_UNREACHABLE'
   | 'BUILTIN_IMPORTED'
+  | 'CANCELLED'
   | 'COMPILE_FAILED'
   | 'ENTRY_NOT_FOUND'
   | 'FILE_UNREADABLE'
-  | 'IMPORT_DYNAMIC'
   | 'FILE_UNWRITABLE'
+  | 'IMPORT_DYNAMIC'
   | 'LOG_INVALID'
   | 'PACKAGE_INVALID'
   | 'TARGET_EXISTS'
@@ -66,6 +68,7 @@ export interface RefusalProblem {
 /** Advice where that of the base is for those who write requests themselves. */
 const hints: Partial<Readonly<Record<ErrorCode, string>>> = {
   UNAUTHENTICATED: 'Give a token of this base with --token or BERTH_TOKEN, or name its data folder in BERTH_DATA.',
+  REVISION_CONFLICT: 'Run the same command again: it starts from what is in force now.',
 }
 
 /** A base refused; `problem` is its whole answer. */
@@ -74,7 +77,7 @@ export class RefusedError extends SdkError {
 
   constructor(problem: RefusalProblem) {
     const hint = hints[problem.code] ?? problem.fix
-    const details = [problem.stack ?? [], placeOf(problem)].flat().join('\n')
+    const details = [problem.stack ?? [], changesIn(problem), placeOf(problem)].flat().join('\n')
     super(problem.code, problem.detail, {
       ...(hint === undefined ? {} : { hint }),
       ...(details === '' ? {} : { details }),
@@ -91,4 +94,22 @@ function placeOf(problem: RefusalProblem): string[] {
   const request = problem.requestId === undefined ? [] : [`request ${problem.requestId}`]
   const place = [...members.map(name => `${name} ${problem[name]}`), ...request]
   return place.length === 0 ? [] : [place.join(', ')]
+}
+
+/** What changed in the meantime, when that is why: `09:41:07 t-3f9a: flip experiment exp-7 (ramping up)`. */
+function changesIn({ code, changes }: RefusalProblem): string[] {
+  if (code !== 'REVISION_CONFLICT' || !Array.isArray(changes)) return []
+  return changes.map(({ at, who, action, after, reason }: ChangeRow) => {
+    const id = typeof after?.id === 'string' ? ` ${after.id}` : ''
+    return `  ${new Date(at).toTimeString().slice(0, 8)} ${who}: ${action}${id}${reason === undefined ? '' : ` (${reason})`}`
+  })
+}
+
+/** A row of the audit log. */
+interface ChangeRow {
+  readonly at: string
+  readonly who: string
+  readonly action: string
+  readonly after?: { readonly id?: unknown } | null
+  readonly reason?: string
 }

@@ -1,7 +1,9 @@
 /** Publishing through a client, step by step; every step done twice changes nothing the second time. */
-import type { LockedModule } from '../base/traffic/schema.ts'
+import { createHash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
+import type { LockedModule, SceneDefinition } from '../base/traffic/schema.ts'
 import type { Bundle } from './bundle.ts'
-import type { Client, NewVersion, PublishReceipt, VersionChange } from './control.ts'
+import type { Client, NewVersion, PublishedModule, PublishReceipt, VersionChange } from './control.ts'
 
 /**
  * Uploads what the base does not have yet.
@@ -28,6 +30,42 @@ export function publishBundle(client: Client, { manifest, digest, sourceMapDiges
   return client.publishModule({ ...manifest, bundle: digest, sourceMap: sourceMapDigest })
 }
 
+/** Whether a published module is exactly this bundle, under whatever version and description. */
+export function isSame(published: PublishedModule, bundle: Bundle): boolean {
+  const { version: _, description: __, publishedAt: ___, publishedBy: ____, ...there } = published
+  return isDeepStrictEqual(there, identityOf(bundle))
+}
+
+function identityOf({ manifest: { version: _, description: __, ...manifest }, digest, sourceMapDigest }: Bundle) {
+  return { ...manifest, bundle: digest, sourceMap: sourceMapDigest }
+}
+
+const IDENTITY_CHARS = 12
+
+/** `1.2.3-dev.3f2a81c09b4d` for what says it is 1.2.3: another for every other state of the module, so that 1.2.3 itself stays what it was. */
+export function devVersion(bundle: Bundle): string {
+  const [release] = bundle.manifest.version.split(/[-+]/)
+  const identity = createHash('sha256')
+    .update(JSON.stringify(identityOf(bundle)))
+    .digest('hex')
+  // SemVer has no place for numbers that begin with a zero, or have no end.
+  const [, digits = ''] = /^(\d*)/.exec(identity) ?? []
+  return `${release}-dev.${identity.slice(0, Math.max(IDENTITY_CHARS, digits.length + 1))}`
+}
+
+/**
+ * Sees to it that the base has exactly this bundle: the version that has it already, else a new development version.
+ * @returns what to name it by in a lock
+ */
+export async function storeDevelopment(client: Client, bundle: Bundle): Promise<WantedModule> {
+  const { manifest } = bundle
+  const [published] = await Promise.all([client.modules(manifest.name), uploadBundle(client, bundle)])
+  const same = published.filter(module => isSame(module, bundle))
+  const found = same.find(({ version }) => version === manifest.version) ?? same[0]
+  if (found !== undefined) return found
+  return publishBundle(client, { ...bundle, manifest: { ...manifest, version: devVersion(bundle) } })
+}
+
 export type WantedModule = Pick<LockedModule, 'name' | 'version'>
 
 /**
@@ -42,4 +80,14 @@ export function updateScene(
 ): Promise<VersionChange> {
   const modules = wanted.map(({ name, version }) => `${name}@${version}`)
   return client.createVersion(scene, { modules, reuse: true, ...options })
+}
+
+/** Names of the modules that a scene has in its group, those that merge and stand in too. */
+export function modulesOf({ group }: SceneDefinition): Set<string> {
+  const references = group.flatMap(({ modules, merge, fallback }) => [
+    ...modules,
+    ...(merge === undefined || merge === 'concat' ? [] : [merge]),
+    ...(fallback !== undefined && 'module' in fallback ? [fallback.module] : []),
+  ])
+  return new Set(references.map(reference => reference.slice(0, reference.indexOf('@'))))
 }

@@ -97,7 +97,7 @@ async function follow(client: Client, path: string, out: Context['out'], show: S
 const labels = { debug: 'DEBUG', info: 'INFO ', warn: 'WARN ', error: 'ERROR' } as const
 
 /** `09:41:07.123 WARN  v8 rank-lr@1.0.0 no features {"ids":3} request 1f-3, cell 2`, and the stack under it. */
-function formatEntry({ at, level, version, module, message, fields, stack, code, requestId, cell }: LogEntry): string {
+export function formatEntry({ at, level, version, module, message, fields, stack, code, requestId, cell }: LogEntry): string {
   const colors = colorsFor(process.stdout)
   const tint = { debug: colors.dim, info: colors.cyan, warn: colors.yellow, error: colors.red }[level]
   const text = code === undefined ? message : `${message} (${code})`

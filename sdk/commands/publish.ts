@@ -1,7 +1,6 @@
 /** `sdk publish`: bundle, check, upload, load, and bring it online in scenes. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isDeepStrictEqual } from 'node:util'
 import raise from 'semver/functions/inc.js'
 import { type Bundle, type BundlePart, type Bundler, openBundler } from '../bundle.ts'
 import { colorsFor } from '../colors.ts'
@@ -10,7 +9,7 @@ import type { AppliedCells, Client, Timings } from '../control.ts'
 import { SdkError } from '../errors.ts'
 import { placeOf, readPackage } from '../manifest.ts'
 import { describeCells, describeTimings, formatBytes, type Output, timed } from '../output.ts'
-import { publishBundle, updateScene, uploadBundle } from '../publish.ts'
+import { isSame, publishBundle, updateScene, uploadBundle } from '../publish.ts'
 import { checkTypes } from '../types.ts'
 
 export type Bump = 'patch' | 'minor' | 'major'
@@ -129,17 +128,9 @@ async function bundleAndCheck(folder: string, bundler: Bundler, { check = true }
   }
 }
 
-async function isPublished(
-  client: Client,
-  { manifest: { name, version, stages, services }, digest, sourceMapDigest }: Bundle,
-): Promise<boolean> {
-  const published = (await client.modules(name)).find(module => module.version === version)
-  if (published === undefined) return false
-  const wanted = { stages, services, bundle: digest, sourceMap: sourceMapDigest }
-  return isDeepStrictEqual(
-    { stages: published.stages, services: published.services, bundle: published.bundle, sourceMap: published.sourceMap },
-    wanted,
-  )
+async function isPublished(client: Client, bundle: Bundle): Promise<boolean> {
+  const { name, version } = bundle.manifest
+  return (await client.modules(name)).some(module => module.version === version && isSame(module, bundle))
 }
 
 type Sent = Pick<PublishedModule, 'created' | 'steps' | 'timings'>

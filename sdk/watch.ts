@@ -1,0 +1,84 @@
+/** Tells of saved files. */
+import { once } from 'node:events'
+import { basename, join, relative, sep } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { watch } from 'chokidar'
+
+export interface SaveWatch {
+  /** As if it had been saved just now; resolves when that is done with. */
+  saved(subject: string): Promise<void>
+  /** Resolves when what is under way is done with; nothing is told after that. */
+  close(): Promise<void>
+}
+
+/**
+ * What is done about a save; it never rejects.
+ * @param savedAt when the first of the saves that came together was noticed, on the clock of `performance.now()`
+ * @returns files outside the watched folders whose saves count for the subject from now on
+ */
+export type OnSave = (subject: string, savedAt: number) => Promise<readonly string[]>
+
+/** Milliseconds that files saved together may lie apart: an editor that saves all, a checkout. */
+const GATHER_MS = 10
+
+/**
+ * Watches folders and files, without `node_modules` and what begins with a dot. One save is dealt with at a time.
+ * @param subjectOf what a file below `roots` belongs to, such as its module; undefined: nothing that matters
+ */
+export async function watchSaves(
+  roots: readonly string[],
+  subjectOf: (path: string) => string | undefined,
+  onSave: OnSave,
+): Promise<SaveWatch> {
+  const due = new Map<string, number>()
+  const elsewhere = new Map<string, Set<string>>()
+  const watcher = watch([...roots], { ignoreInitial: true, ignored: path => isHidden(roots, path) })
+  let working: Promise<void> | undefined
+  let closed = false
+  const work = async () => {
+    await delay(GATHER_MS)
+    for (const [subject, savedAt] of due) {
+      due.delete(subject)
+      if (closed) return
+      for (const file of await onSave(subject, savedAt)) {
+        if (!elsewhere.has(file)) watcher.add(file)
+        elsewhere.set(file, (elsewhere.get(file) ?? new Set()).add(subject))
+      }
+    }
+    working = undefined
+  }
+  const note = (subject: string) => {
+    if (!due.has(subject)) due.set(subject, performance.now())
+    working ??= work()
+    return working
+  }
+  const onChange = (path: string) => {
+    for (const subject of elsewhere.get(path) ?? []) note(subject)
+    const subject = closed || isHidden(roots, path) ? undefined : subjectOf(path)
+    if (subject !== undefined) note(subject)
+  }
+  watcher.on('all', (event, path) => event === 'addDir' || event === 'unlinkDir' || onChange(path))
+  // Of two saves of a file within 50 ms chokidar tells the first, and a formatter saves right after its editor.
+  watcher.on('raw', (_, name, details) => {
+    const { watchedPath } = details as { readonly watchedPath: string }
+    onChange(basename(watchedPath) === name ? watchedPath : join(watchedPath, name))
+  })
+  await once(watcher, 'ready')
+  return {
+    saved: note,
+    close: async () => {
+      closed = true
+      await watcher.close()
+      await working
+    },
+  }
+}
+
+/** A folder that is itself below such a name is watched all the same. */
+function isHidden(roots: readonly string[], path: string): boolean {
+  const root = roots.find(root => path === root || path.startsWith(root + sep))
+  if (root === undefined) return false
+  return relative(root, path)
+    .split(sep)
+    .some(part => part === 'node_modules' || part.startsWith('.'))
+}

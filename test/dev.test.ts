@@ -1,0 +1,218 @@
+/** `sdk dev` and the saves that `npm start` watches for: at the command line, against a running base. */
+import assert from 'node:assert/strict'
+import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { userInfo } from 'node:os'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { after, before, type TestContext, test } from 'node:test'
+import { callScene, launchBase, publishStages, type RunningBase, root, tempFolder } from './support/base.ts'
+
+let base: RunningBase
+
+before(async () => {
+  base = await launchBase()
+})
+after(() => base.kill())
+
+type Files = Readonly<Record<string, string>>
+
+async function write(folder: string, files: Files): Promise<void> {
+  for (const [path, text] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, path)), { recursive: true })
+    await writeFile(join(folder, path), text)
+  }
+}
+
+const packageJson = (name: string, version = '1.0.0') => JSON.stringify({ name, version, berth: { stages: ['rank'] } })
+const adds = (k: number) => `export const rank = (x: { n: number }) => ({ sum: x.n + ${k} })\n`
+
+interface DevEvent {
+  readonly event: 'answer' | 'failed' | 'live' | 'log'
+  readonly scene?: string
+  readonly version?: string
+  readonly module?: string
+  readonly answer?: unknown
+  readonly delta?: unknown
+  readonly message?: string
+  readonly live?: string | null
+  readonly error?: { readonly code: string; readonly detail: string; readonly details?: string; readonly stack?: string }
+}
+
+interface Dev {
+  readonly process: ChildProcess
+  /** The next event of this kind. */
+  next(kind: DevEvent['event']): Promise<DevEvent>
+  save(files: Files): Promise<void>
+}
+
+/** `sdk dev --json` in a folder that has the module `ranker` in a folder of that name. */
+async function startDev(t: TestContext, name: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<Dev & { folder: string }> {
+  const folder = await tempFolder()
+  await write(join(folder, name), { 'package.json': packageJson(name), 'index.ts': adds(1), 'samples/one.json': '{ "n": 1 }' })
+  const child = spawn(process.execPath, [join(root, 'bin/sdk.cjs'), 'dev', name, '--json', ...args], {
+    cwd: folder,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
+  t.after(async () => {
+    if (child.exitCode === null && child.kill('SIGTERM')) await once(child, 'exit')
+  })
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const next = async (kind: string): Promise<DevEvent> => {
+    const { value, done } = await lines.next()
+    assert.ok(done !== true, `sdk dev ended before it told ${kind}`)
+    const told = JSON.parse(value) as DevEvent
+    return told.event === kind ? told : next(kind)
+  }
+  return { process: child, folder, next, save: files => write(join(folder, name), files) }
+}
+
+const onBase = () => ({ BERTH_BASE: base.controlUrl, BERTH_TOKEN: base.token })
+
+test('sdk dev answers each save with its code, and through a broken one with the last that was good', { timeout: 60_000 }, async t => {
+  const { next, save } = await startDev(t, 'saved', [], onBase())
+  const first = await next('answer')
+  assert.deepEqual([first.scene, first.answer, first.delta], ['dev-saved', { sum: 2 }, null])
+  await save({ 'index.ts': adds(2) })
+  const second = await next('answer')
+  assert.deepEqual([second.answer, second.delta], [{ sum: 3 }, { sum: [2, 3] }])
+  assert.notEqual(second.version, first.version)
+  assert.match(second.module ?? '', /^1\.0\.0-dev\.[0-9a-f]{12,}$/)
+
+  await save({ 'index.ts': 'export const rank =\n  ]' })
+  const { error, live } = await next('failed')
+  assert.equal(error?.code, 'COMPILE_FAILED')
+  assert.match(error?.detail ?? '', /saved\/index\.ts:2:3: Unexpected "\]"/)
+  assert.match(error?.details ?? '', /2 │ {3}\]/)
+  assert.equal(live, second.version)
+  const { body } = await base.client.invoke('dev-saved', { body: '{ "n": 1 }', version: second.version, url: base.url })
+  assert.deepEqual(body, { sum: 3 })
+
+  await save({ 'index.ts': 'export const rank = () => {\n  throw new RangeError("too far")\n}' })
+  const thrown = (await next('failed')).error
+  assert.equal(thrown?.code, 'MODULE_THREW')
+  assert.match(thrown?.stack ?? '', /too far[\s\S]*index\.ts:2:9/)
+
+  await save({ 'index.ts': adds(1) })
+  const back = await next('answer')
+  assert.deepEqual([back.version, back.delta], [first.version, { sum: [3, 2] }], 'code that was there before makes no new version')
+  await save({ 'samples/one.json': '{ "n": 5 }' })
+  const resampled = await next('answer')
+  assert.deepEqual([resampled.version, resampled.answer], [first.version, { sum: 6 }])
+})
+
+test('on a base that others use, sdk dev makes versions of its user and leaves the baseline alone', { timeout: 60_000 }, async t => {
+  const { client } = base
+  await publishStages(client, 'shared', '1.0.0', { rank: '() => "published"' })
+  await publishStages(client, 'other', '1.0.0', { rerank: 'x => x' })
+  const group = [
+    { stage: 'rank', modules: ['shared@^1'] },
+    { stage: 'rerank', modules: ['other@^1'] },
+  ]
+  await client.putScene({ id: 'of-many', group }, undefined)
+  await client.createVersion('of-many', { as: 'baseline' })
+  await publishStages(client, 'other', '1.1.0', { rerank: 'x => "newer"' })
+  const { process: sdk, next, save } = await startDev(t, 'shared', ['--scene', 'of-many'], onBase())
+  await next('answer')
+  await save({ 'index.ts': 'export const rank = (x, ctx) => { ctx.log.info("ranking"); return "mine" }' })
+  const { answer, version } = await next('answer')
+  assert.equal(answer, 'mine')
+  assert.equal((await next('log')).message, 'ranking')
+  assert.equal(await (await callScene(base, 'of-many', {})).json(), 'published')
+  assert.equal((await client.scene('of-many')).baseline, 'v1')
+  const own = (await client.versions('of-many')).find(({ id }) => id === version)
+  assert.equal(own?.label, userInfo().username)
+  assert.deepEqual(
+    own?.lock.flatMap(({ modules }) => modules.map(({ name, version }) => `${name}@${version.split('-')[0]}`)),
+    ['shared@1.0.0', 'other@1.0.0'],
+    'what is not its module is as in the baseline',
+  )
+  sdk.kill('SIGINT')
+  assert.deepEqual(await once(sdk, 'exit'), [0, null])
+})
+
+test('without a base sdk dev starts one, answers as its baseline, and takes it along when it ends', { timeout: 60_000 }, async t => {
+  const data = await tempFolder()
+  const env = { BERTH_BASE: undefined, BERTH_TOKEN: undefined, BERTH_CONTROL_PORT: '0', BERTH_PORT: '0', BERTH_DATA: data }
+  const { process: sdk, next, save } = await startDev(t, 'alone', [], env)
+  await next('answer')
+  await save({ 'index.ts': adds(10) })
+  const { answer, version } = await next('answer')
+  assert.deepEqual(answer, { sum: 11 })
+  assert.equal(version, 'v2')
+  assert.ok(readFileSync(join(data, 'token'), 'utf8'))
+  assert.ok(existsSync(join(data, 'keeper.sock')))
+  sdk.kill('SIGINT')
+  assert.deepEqual(await once(sdk, 'exit'), [0, null])
+  assert.ok(!existsSync(join(data, 'keeper.sock')), 'the base has ended in order')
+})
+
+interface Examples {
+  readonly process: ChildProcess
+  /** The next line that matches. */
+  printed(matches: RegExp): Promise<string>
+}
+
+/** What `npm start` starts beside the base, for the modules and scenes of a folder; resolves when it watches. */
+async function watchExamples(t: TestContext, folder: string): Promise<Examples> {
+  const env = { ...process.env, ...onBase() }
+  const child = fork(join(root, 'scripts/publish-examples.ts'), [folder], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+  t.after(() => void child.kill())
+  const lines: string[] = []
+  const news = new EventTarget()
+  for (const stream of [child.stdout, child.stderr]) {
+    if (stream === null) continue
+    createInterface({ input: stream }).on('line', line => {
+      lines.push(line)
+      news.dispatchEvent(new Event('line'))
+    })
+  }
+  const printed = async (matches: RegExp): Promise<string> => {
+    const at = lines.findIndex(line => matches.test(line))
+    const [found] = at < 0 ? [] : lines.splice(0, at + 1).slice(-1)
+    if (found !== undefined) return found
+    await new Promise(resolve => news.addEventListener('line', resolve, { once: true }))
+    return printed(matches)
+  }
+  assert.deepEqual(await once(child, 'message'), ['watching', undefined])
+  return { process: child, printed }
+}
+
+test('npm start brings every save of a module or scene file online, and leaves what is broken out', { timeout: 60_000 }, async t => {
+  const folder = await tempFolder()
+  const scene = (params: object) => JSON.stringify({ id: 'watched', group: [{ stage: 'rank', modules: ['watched@^1'] }], params })
+  const code = (text: string) => `export const rank = (x: unknown, ctx: { params: object }) => ["${text}", ctx.params]\n`
+  const module = { 'modules/watched/package.json': packageJson('watched'), 'modules/watched/index.ts': code('first') }
+  await write(folder, { ...module, 'fixtures/scenes/watched.json': scene({}) })
+  const ask = async () => (await callScene(base, 'watched', {})).json()
+  const { process: first, printed } = await watchExamples(t, folder)
+  assert.deepEqual(await ask(), ['first', {}])
+
+  await write(folder, { 'modules/watched/index.ts': code('second') })
+  assert.match(await printed(/^watched 1/), /^watched 1\.0\.0-dev\.\w+ answers in watched \(v2\), \d+ ms after saving$/)
+  assert.deepEqual(await ask(), ['second', {}])
+  await write(folder, { 'modules/watched/index.ts': 'export const rank = ]' })
+  await printed(/modules\/watched\/index\.ts:1:21: Unexpected "\]"/)
+  await printed(/goes on answering/)
+  assert.deepEqual(await ask(), ['second', {}])
+  await write(folder, { 'fixtures/scenes/watched.json': '{' })
+  await printed(/watched\.json": it is not JSON/)
+  await write(folder, { 'fixtures/scenes/watched.json': scene({ k: 1 }) })
+  await printed(/^watched: \/params\/k: \(none\) → 1, \d+ ms after saving$/)
+  assert.deepEqual(await ask(), ['second', { k: 1 }])
+  await write(folder, { 'modules/watched/index.ts': code('first') })
+  assert.match(await printed(/^watched 1\.0\.0 answers/), /watched \(v1\)/)
+  await write(folder, { 'modules/watched/index.ts': code('third') })
+  await printed(/^watched 1\.0\.0-dev/)
+  first.disconnect()
+  assert.deepEqual(await once(first, 'exit'), [0, null], 'it ends with the process that started it')
+
+  const { revision } = await base.client.status()
+  await watchExamples(t, folder)
+  assert.equal((await base.client.status()).revision, revision, 'a restart with the same files publishes nothing')
+  assert.deepEqual(await ask(), ['third', { k: 1 }])
+  assert.equal((await base.client.modules('watched')).length, 3)
+})
