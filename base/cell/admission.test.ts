@@ -14,7 +14,7 @@ const table = (traffic: Traffic, id = 's') => {
   const base = { unit: { header: 'x-unit-id' }, deadlineMs: 1000, spec: { memoryMB: 64 } }
   const definition = { id, group: [], traffic: { ...base, ...traffic }, params: {}, access: 'public' as const }
   const versions = ['v1', 'v2'].map(version => ({ id: version, lock: [] }))
-  return compileTable({ format: 1, revision: 1, scenes: [{ definition, baseline: 'v1', versions }], tokens: [] })
+  return compileTable({ format: 1, revision: 1, scenes: [{ revision: 1, definition, baseline: 'v1', versions }], tokens: [] })
 }
 const scene = (traffic: Traffic, id = 's'): Scene => table(traffic, id).scenes.get(id) as Scene
 

@@ -23,6 +23,7 @@ import { Services } from './services.ts'
 import type { Slot } from './slot.ts'
 import { Slots } from './slots.ts'
 import { Stacks } from './stacks.ts'
+import { Whitelists } from './whitelists.ts'
 
 /** A cell sheds connections above this multiple of the mean, and a few on top. */
 const SHARE_FACTOR = 1.25
@@ -55,12 +56,13 @@ class Cell {
   readonly #admission: Admission
   readonly #serving: Serving
   readonly #metrics: Metrics
-  readonly #feed: LogFeed
   readonly #profiler: Profiler
+  readonly #feed: LogFeed
   readonly #moduleLog: ModuleLog
   readonly #server: HttpServer
   readonly #sockets = new Set<Socket>()
   readonly #bundles = new Map<string, Promise<string>>()
+  readonly #whitelists: Whitelists
   #table: CompiledTable = compileTable(emptyTable)
   #failures: readonly SceneFailure[] = []
   #link: KeeperLink | undefined
@@ -76,6 +78,10 @@ class Cell {
     this.#ordinal = ordinal
     this.#log = createLog(`cell-${ordinal}`, options.logLevel)
     this.#feed = new LogFeed(() => this.#link)
+    this.#whitelists = new Whitelists(
+      digest => readBlob(options.data, digest),
+      (scene, err) => this.#log.error({ scene, err }, 'a whitelist cannot be read: its scene stays as it was'),
+    )
     this.#moduleLog = new ModuleLog(this.#log, new Stacks(digest => readBlob(options.data, digest)), this.#feed)
     this.#services = new Services({
       data: options.data,
@@ -111,17 +117,17 @@ class Cell {
       },
     })
     this.#serving = { slots: this.#slots, admission: this.#admission }
+    this.#profiler = new Profiler({
+      slotOf: (scene, version) => this.#slotOf(scene, version),
+      rest: (msMax, work) => this.#slots.rest(msMax, work),
+      bytesLeft: () => options.cellMemoryMB * 2 ** 20 - process.memoryUsage.rss(),
+    })
     this.#metrics = new Metrics(ordinal, {
       slots: () => this.#slots.count,
       inFlight: () => this.#slots.pending,
       connections: () => this.#sockets.size,
       revision: () => this.#table.revision,
       breakers: () => this.#admission.breakers(),
-    this.#profiler = new Profiler({
-      slotOf: (scene, version) => this.#slotOf(scene, version),
-      rest: (msMax, work) => this.#slots.rest(msMax, work),
-      bytesLeft: () => options.cellMemoryMB * 2 ** 20 - process.memoryUsage.rss(),
-    })
     })
     this.#server = createSceneServer(options.bodyLimitBytes, {
       checkCell: scene => this.#admission.checkCell(this.#table.scenes.get(scene)?.limits.priority ?? limits.scenePriority),
@@ -191,18 +197,18 @@ class Cell {
       )
       this.#onKeeperHeard()
     } else if (message.type === 'prepare') this.#prepare(message.request, message.plan)
-    else this.#metrics.collect().then(metrics => this.#link?.send({ type: 'metrics', request: message.request, metrics }))
-  }
-
-  async #applySaved(): Promise<void> {
-    try {
-      const table = await readSavedTable(this.#options.data)
     else if (message.type === 'findSlot') {
       const slot = this.#slotOf(message.scene, message.version)
       this.#link?.send({ type: 'slotFound', request: message.request, cpuMs: slot && Number(slot.cpuNs) / 1e6 })
     } else if (message.type === 'profile') this.#profile(message.request, message.profile)
     else if (message.type === 'fetchProfile') this.#fetchProfile(message.request, message.profile)
     else if (message.type === 'endProfile') this.#profiler.end(message.profile)
+    else this.#metrics.collect().then(metrics => this.#link?.send({ type: 'metrics', request: message.request, metrics }))
+  }
+
+  async #applySaved(): Promise<void> {
+    try {
+      const table = await readSavedTable(this.#options.data)
       await this.#take(table)
       this.#log.warn({ revision: table.revision }, 'keeper is away: booted from the table it saved last')
     } catch (error) {
@@ -220,7 +226,7 @@ class Cell {
   /** Loads what the table needs beside what runs, then switches with one assignment; what it no longer names drains. */
   async #apply(table: SceneTable): Promise<void> {
     if (table.revision < this.#table.revision) return
-    const compiled = compileTable(table)
+    const compiled = compileTable(table, this.#table, await this.#whitelists.read(table))
     const loaded = await Promise.all(this.#neededAhead(compiled).map(plan => this.#tryLoad(plan)))
     this.#table = compiled
     this.#failures = loaded.flatMap(failure => failure ?? [])
@@ -231,6 +237,17 @@ class Cell {
     for (const failure of this.#failures) {
       this.#log.error(failure, 'baseline cannot answer')
       this.#moduleLog.note(failure, 'error', `The baseline cannot answer: ${failure.message}`, failure.code)
+    }
+    this.#loadRouted(compiled)
+  }
+
+  /** What rules send requests to besides the baselines, and the previous baselines: a cell that has just started has none of them. */
+  async #loadRouted(table: CompiledTable): Promise<void> {
+    const routed = [...table.scenes.values()].flatMap(({ versions, stays }) => [...versions.values()].filter(({ key }) => stays.has(key)))
+    for (const plan of routed.slice(0, limits.slotsAheadMax)) {
+      if (this.#table !== table || this.#retiring) return
+      const failure = await this.#tryLoad(plan)
+      if (failure !== undefined) this.#log.warn(failure, 'a version that rules name cannot be loaded')
     }
   }
 
@@ -265,23 +282,6 @@ class Cell {
     }
   }
 
-  #readBundle(digest: string): Promise<string> {
-    const known = this.#bundles.get(digest)
-    if (known !== undefined) return known
-    const reading = readBlob(this.#options.data, digest).then(bytes => bytes.toString('utf8'))
-    reading.catch(() => this.#bundles.delete(digest))
-    this.#bundles.set(digest, reading)
-    return reading
-  }
-
-  /** Bundles are read again for the next slot that needs them. */
-  #forgetBundles(): void {
-    const digests = new Set(this.#slots.plans.flatMap(plan => lockedModules(plan.lock).map(module => module.bundle)))
-    for (const digest of this.#bundles.keys()) if (!digests.has(digest)) this.#bundles.delete(digest)
-  }
-
-  /** Lets slots go that have no traffic: versions that are no baseline after a while, any when memory is short. */
-  #trimSlots(): void {
   #slotOf(scene: string, version: string): Slot | undefined {
     const plan = this.#table.scenes.get(scene)?.versions.get(version)
     return plan && this.#slots.peek(plan)
@@ -303,9 +303,26 @@ class Cell {
     }
   }
 
-    const isBaseline = ({ scene, key }: SlotPlan) => this.#table.scenes.get(scene)?.baseline?.key === key
+  #readBundle(digest: string): Promise<string> {
+    const known = this.#bundles.get(digest)
+    if (known !== undefined) return known
+    const reading = readBlob(this.#options.data, digest).then(bytes => bytes.toString('utf8'))
+    reading.catch(() => this.#bundles.delete(digest))
+    this.#bundles.set(digest, reading)
+    return reading
+  }
+
+  /** Bundles are read again for the next slot that needs them. */
+  #forgetBundles(): void {
+    const digests = new Set(this.#slots.plans.flatMap(plan => lockedModules(plan.lock).map(module => module.bundle)))
+    for (const digest of this.#bundles.keys()) if (!digests.has(digest)) this.#bundles.delete(digest)
+  }
+
+  /** Lets slots go that have no traffic: versions that no rule names after a while, any when memory is short. */
+  #trimSlots(): void {
+    const stays = ({ scene, key }: SlotPlan) => this.#table.scenes.get(scene)?.stays.has(key) ?? false
     const budgetBytes = this.#options.cellMemoryMB * 2 ** 20 * SLOT_MEMORY_RATIO
-    const evicted = this.#slots.trim(isBaseline, process.memoryUsage.rss() > budgetBytes)
+    const evicted = this.#slots.trim(stays, process.memoryUsage.rss() > budgetBytes)
     if (evicted > 0) this.#log.info({ evicted, left: this.#slots.count }, 'idle slots evicted')
   }
 

@@ -280,7 +280,8 @@ test('every write is in the audit log with who, what, before, after and why', as
     ['set baseline', 'create version', 'set baseline', 'define scene', 'publish module', 'create token'],
   )
   const [last] = rows
-  assert.deepEqual([last?.reason, last?.before, last?.after], ['it won', { baseline: 'v1' }, { baseline: 'v2' }])
+  const state = { version: 'v2', online: true, cutover: null }
+  assert.deepEqual([last?.reason, last?.before, last?.after], ['it won', { ...state, baseline: 'v1' }, { ...state, baseline: 'v2' }])
   assert.match(String(last?.who), /^t-/)
   assert.equal(rows.at(-1)?.who, 'base')
   const page = (await ask('GET', `/api/audit?limit=1&before=${last?.revision}`)).read<Record<string, unknown>[]>()

@@ -1,5 +1,6 @@
 /** What the control API does: each write checked, tried out, committed, and in force in the cells before it is answered. */
 import { isUtf8 } from 'node:buffer'
+import { randomBytes } from 'node:crypto'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
@@ -8,13 +9,33 @@ import { storeFault } from '../store/faults.ts'
 import { writeWhole } from '../store/files.ts'
 import { type ModuleRecord, moduleKey } from '../store/records.ts'
 import type { Expected } from '../store/store.ts'
-import type { ModuleManifest, Right, SceneDefinition, VersionRecord } from '../traffic/schema.ts'
-import { type SceneTable, slotPlan } from '../traffic/table.ts'
+import type { Whitelist } from '../traffic/rules.ts'
+import type { ModuleManifest, Right, SceneDefinition } from '../traffic/schema.ts'
+import { type SceneTable, type SlotPlan, slotPlan } from '../traffic/table.ts'
 import { tablePath } from '../wire/paths.ts'
 import type { Applied, Cells } from './cells.ts'
 import { checkServices } from './lock.ts'
-import type { Actor, Registry, SceneState, Token, VersionRequest } from './registry.ts'
+import type { Actor, KeptTraffic, Registry, SceneKind, SceneState, Token, VersionRequest } from './registry.ts'
+import {
+  checkTraffic,
+  makeBaseline,
+  type Part,
+  type PlacedVersion,
+  type Planned,
+  placeVersion,
+  routedIn,
+  type SceneTraffic,
+} from './rules.ts'
 import type { Trials } from './trial.ts'
+import {
+  auditedEdit,
+  countChanges,
+  editWhitelist,
+  type WhitelistCounts,
+  type WhitelistEdit,
+  whitelistBytes,
+  whitelistEntry,
+} from './whitelist.ts'
 
 /** Milliseconds that each step took. */
 export type Timings = Readonly<Record<string, number>>
@@ -43,13 +64,19 @@ export interface SceneChange {
   readonly cells: Applied
 }
 
-export interface VersionChange {
-  readonly created: boolean
-  /** Whether this made it the baseline. */
-  readonly switched: boolean
-  readonly version: VersionRecord
-  /** The scene afterwards. */
-  readonly scene: SceneState
+export interface ChangeOptions {
+  readonly actor: Actor
+  /** What the record that it is about must be at. */
+  readonly expect?: { readonly kind: SceneKind; readonly revision: Expected } | undefined
+  readonly dryRun?: boolean | undefined
+}
+
+export interface Changed<Told> {
+  readonly told: Told
+  /** False when everything was so already, and of a dry run. */
+  readonly changed: boolean
+  /** Afterwards. */
+  readonly traffic: KeptTraffic
   readonly cells: Applied
   readonly timings: Timings
 }
@@ -85,52 +112,92 @@ export class Control {
    * @throws as `Registry.checkScene`; REVISION_CONFLICT, UPGRADE_FAILED
    */
   defineScene(id: string, candidate: unknown, expect: Expected, actor: Actor): Promise<SceneChange> {
-    const { registry, cells } = this.#parts
+    const { registry } = this.#parts
     return this.#inTurn(`scene ${id}`, async () => {
-      registry.expectScene(id, expect)
+      registry.expect('scene', id, expect)
       const definition = registry.checkScene(id, candidate)
       const before = registry.scenes().find(scene => scene.definition.id === id)
-      if (before?.baseline && cells.connected.length > 0) await this.#prepareIfOther(before, definition, before.baseline)
+      if (before !== undefined) await this.#checkRedefined(registry.traffic(id), definition)
       const { scene, changed } = registry.putScene(definition, expect ?? before?.revision ?? 'absent', actor)
       return { scene, created: before === undefined, cells: await (changed ? this.refresh() : this.applied()) }
     })
   }
 
   /**
-   * Makes a version; `baseline` brings it online as such at once. With `reuse` a version with exactly this lock is taken instead of another made.
-   * @throws as `Registry.draftVersion`; SERVICE_NOT_OFFERED, REVISION_CONFLICT; NO_CELLS and UPGRADE_FAILED when it cannot become the baseline: it is not kept then.
+   * Makes a change of who answers in a scene: it is checked as a whole, what it sends requests to is loaded in every cell, then it is kept in
+   * one commit, and in force in the cells when this resolves. With `dryRun` it is only checked.
+   * @param plan works the change out; it may throw, and read, and must not change anything
+   * @throws REVISION_CONFLICT, SCENE_NOT_FOUND; what `plan` and `checkTraffic` throw; SERVICE_NOT_OFFERED, NO_CELLS, UPGRADE_FAILED. Nothing is
+   * changed then.
    */
-  createVersion(sceneId: string, request: VersionRequest, baseline: boolean, expect: Expected, actor: Actor): Promise<VersionChange> {
+  changeScene<Told>(
+    id: string,
+    { actor, expect, dryRun = false }: ChangeOptions,
+    plan: (before: KeptTraffic, steps: Stopwatch) => Planned<Told> | Promise<Planned<Told>>,
+  ): Promise<Changed<Told>> {
     const { registry } = this.#parts
-    return this.#inTurn(`scene ${sceneId}`, async () => {
+    return this.#inTurn(`scene ${id}`, async () => {
       const steps = stopwatch()
-      const before = this.#sceneAt(sceneId, expect)
-      const draft = await steps('resolveMs', () => registry.draftVersion(sceneId, request, actor))
-      checkServices(sceneId, draft.lock, this.#parts.services)
-      const kept = request.reuse ? registry.versionWithLock(sceneId, draft.lock) : undefined
-      const version = kept ?? draft
-      const made = { created: kept === undefined, switched: baseline && before.baseline !== version.id, version }
-      if (made.switched) await this.#promote(version, made.created, before, actor, steps)
-      else if (made.created) await steps('commitMs', () => registry.addVersion(version, actor))
-      const cells = made.created || made.switched ? await steps('applyMs', () => this.refresh()) : this.applied()
-      return { ...made, scene: registry.scene(sceneId), cells, timings: steps.timings }
+      const before = registry.traffic(id)
+      if (expect !== undefined) registry.expect(expect.kind, id, expect.revision)
+      const planned = await plan(before, steps)
+      const checked = { ...planned, traffic: { ...planned.traffic, rules: checkTraffic(before, planned.traffic) } }
+      let changed = false
+      if (!dryRun) {
+        const loads = this.#newPlans(before, checked)
+        if (loads.length > 0) await steps('prepareMs', () => this.#prepare(loads))
+        changed = await steps('commitMs', () => registry.keepTraffic(before, checked, actor))
+      }
+      const cells = changed ? await steps('applyMs', () => this.refresh()) : this.applied()
+      return { told: planned.told, changed, traffic: registry.traffic(id), cells, timings: steps.timings }
     })
   }
 
-  /** @throws SCENE_NOT_FOUND, VERSION_NOT_FOUND, SERVICE_NOT_OFFERED, REVISION_CONFLICT, NO_CELLS, UPGRADE_FAILED: the baseline is what it was then. */
-  setBaseline(sceneId: string, versionId: string, expect: Expected, actor: Actor): Promise<VersionChange> {
+  /**
+   * Makes a version and gives it its part. With `reuse` a version with exactly this lock is taken instead of another made.
+   * @throws as `Registry.draftVersion`, `placeVersion` and `changeScene`: it is not kept then.
+   */
+  createVersion(id: string, request: VersionRequest, part: Part, options: ChangeOptions): Promise<Changed<PlacedVersion>> {
     const { registry } = this.#parts
-    return this.#inTurn(`scene ${sceneId}`, async () => {
-      const steps = stopwatch()
-      const before = this.#sceneAt(sceneId, expect)
-      const version = registry.version(sceneId, versionId)
-      if (before.baseline === versionId)
-        return { created: false, switched: false, version, scene: before, cells: this.applied(), timings: steps.timings }
-      checkServices(sceneId, version.lock, this.#parts.services)
-      await this.#promote(version, false, before, actor, steps)
-      const cells = await steps('applyMs', () => this.refresh())
-      return { created: false, switched: true, version, scene: registry.scene(sceneId), cells, timings: steps.timings }
+    return this.changeScene(id, options, async (before, steps) => {
+      const draft = await steps('resolveMs', () => registry.draftVersion(id, request, options.actor))
+      checkServices(id, draft.lock, this.#parts.services)
+      const kept = request.reuse ? registry.versionWithLock(id, draft.lock) : undefined
+      const version = kept ?? draft
+      const edited =
+        part.whitelist.length === 0 ? undefined : await this.editWhitelist(before, { add: { [version.id]: [...part.whitelist] } })
+      return placeVersion(before, { version, isNew: kept === undefined, whitelist: edited?.traffic.whitelist }, part, newSalt())
     })
+  }
+
+  /** @throws as `makeBaseline` and `changeScene`: the baseline is what it was then. */
+  setBaseline(id: string, versionId: string, options: ChangeOptions): Promise<Changed<PlacedVersion>> {
+    return this.changeScene(id, options, before => {
+      const record = this.#parts.registry.version(id, versionId)
+      const planned = makeBaseline(before, versionId)
+      return { ...planned, told: { ...planned.told, record, created: false, switched: before.baseline !== versionId } }
+    })
+  }
+
+  /** The whitelist of a scene, unit ids by version. @throws DATA_DAMAGED, BLOB_NOT_FOUND */
+  async readWhitelist({ whitelist }: SceneTraffic): Promise<Whitelist> {
+    if (whitelist === undefined) return {}
+    return JSON.parse((await this.#parts.blobs.read(whitelist.digest)).toString('utf8')) as Whitelist
+  }
+
+  /** Works out a change of single unit ids; their blob is written at once, where nothing refers to it yet. @throws WHITELIST_INVALID */
+  async editWhitelist(before: SceneTraffic, edit: WhitelistEdit): Promise<Planned<WhitelistCounts>> {
+    const planned = await this.putWhitelist(before, was => editWhitelist(was, edit))
+    return { ...planned, action: 'edit whitelist', after: { ...planned.traffic.whitelist, ...auditedEdit(edit) } }
+  }
+
+  /** Works out another whitelist, as `editWhitelist` does. */
+  async putWhitelist(before: SceneTraffic, next: (was: Whitelist) => Whitelist): Promise<Planned<WhitelistCounts>> {
+    const was = await this.readWhitelist(before)
+    const is = next(was)
+    const whitelist = whitelistEntry(await this.#parts.blobs.put(whitelistBytes(is)), is)
+    const told = countChanges(was, is)
+    return { traffic: { ...before, whitelist }, action: 'replace whitelist', before: before.whitelist ?? null, after: whitelist, told }
   }
 
   /** The token is known to the connected cells when this resolves (bounded). */
@@ -167,22 +234,26 @@ export class Control {
     return done
   }
 
-  async #promote(version: VersionRecord, draft: boolean, before: SceneState, actor: Actor, steps: Stopwatch): Promise<void> {
-    const { registry, cells } = this.#parts
-    await steps('prepareMs', () => cells.prepare(slotPlan(before.definition, version)))
-    await steps('commitMs', () => registry.setBaseline(version, draft, before.revision, actor))
+  async #checkRedefined(before: KeptTraffic, definition: SceneDefinition): Promise<void> {
+    const traffic = { ...before, definition }
+    checkTraffic(before, traffic)
+    if (this.#parts.cells.connected.length > 0) await this.#prepare(this.#newPlans(before, { traffic }))
   }
 
-  async #prepareIfOther(before: SceneState, definition: SceneDefinition, baseline: string): Promise<void> {
-    const version = this.#parts.registry.version(definition.id, baseline)
-    const plan = slotPlan(definition, version)
-    if (plan.key !== slotPlan(before.definition, version).key) await this.#parts.cells.prepare(plan)
+  /** Slots that the change needs: those that no rule has needed so far, and those that it names. */
+  #newPlans(before: SceneTraffic, { traffic, created, load = [] }: Pick<Planned<unknown>, 'traffic' | 'created' | 'load'>): SlotPlan[] {
+    const { registry } = this.#parts
+    const recordOf = (version: string) => (version === created?.id ? created : registry.version(traffic.definition.id, version))
+    const had = new Set([...routedIn(before)].map(version => slotPlan(before.definition, recordOf(version)).key))
+    const records = [...new Set([...load, ...routedIn(traffic)])].map(recordOf)
+    const plans = records.map(record => slotPlan(traffic.definition, record))
+    const needed = plans.filter(({ key, version }) => load.includes(version) || !had.has(key))
+    for (const { scene, lock } of needed) checkServices(scene, lock, this.#parts.services)
+    return needed
   }
 
-  #sceneAt(id: string, expect: Expected): SceneState {
-    const scene = this.#parts.registry.scene(id)
-    this.#parts.registry.expectScene(id, expect)
-    return scene
+  async #prepare(plans: readonly SlotPlan[]): Promise<void> {
+    await Promise.all(plans.map(plan => this.#parts.cells.prepare(plan)))
   }
 
   async #readBundle({ name, bundle, sourceMap }: ModuleManifest): Promise<string> {
@@ -216,6 +287,9 @@ export class Control {
   }
 }
 
+/** Of an experiment, a layer, a cutover: no two are the same, so none of their buckets have to do with each other. */
+export const newSalt = (): string => randomBytes(8).toString('hex')
+
 /** Readable by the owner only: it holds hashes of tokens. @throws STORE_FULL, DATA_UNWRITABLE */
 export async function saveTable(data: string, table: SceneTable): Promise<void> {
   try {
@@ -225,7 +299,7 @@ export async function saveTable(data: string, table: SceneTable): Promise<void> 
   }
 }
 
-interface Stopwatch {
+export interface Stopwatch {
   <T>(step: string, work: () => T | Promise<T>): Promise<T>
   readonly timings: Timings
 }

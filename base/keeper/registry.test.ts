@@ -3,7 +3,9 @@ import { test } from 'node:test'
 import { type Cleanup, temporaryFolder } from '../store/fixtures/folder.ts'
 import type { Records } from '../store/records.ts'
 import { openStore } from '../store/sqlite.ts'
+import type { VersionRecord } from '../traffic/schema.ts'
 import { newSecret, Registry } from './registry.ts'
+import { makeBaseline, placeVersion } from './rules.ts'
 
 const ada = { who: 'ada' }
 
@@ -18,19 +20,28 @@ function makeRegistry(t: Cleanup): Registry {
   return registry
 }
 
+/** Keeps a new version, as the baseline or as dev. */
+function addVersion(registry: Registry, as: 'baseline' | 'dev', label?: string): VersionRecord {
+  const before = registry.traffic('home')
+  const version = registry.draftVersion('home', { ...anything, label }, ada)
+  registry.keepTraffic(before, placeVersion(before, { version, isNew: true, whitelist: undefined }, { as, whitelist: [] }, 'salt'), ada)
+  return version
+}
+
 const anything = { named: new Map<string, string>(), resolve: false }
 
 test('a table holds every scene with its versions, and tokens by their hash, under the revision of the store', t => {
   const registry = makeRegistry(t)
-  const first = registry.draftVersion('home', anything, ada)
-  registry.setBaseline(first, true, registry.scene('home').revision, ada)
-  registry.addVersion(registry.draftVersion('home', { ...anything, label: 'second' }, ada), ada)
+  const first = addVersion(registry, 'baseline')
+  addVersion(registry, 'dev', 'second')
+  const { revision } = registry
   const { token, id } = registry.createToken(['call'], 'app', ada)
   const { lock } = first
   const table = registry.buildTable()
   assert.equal(table.revision, registry.revision)
   assert.deepEqual(table.scenes, [
     {
+      revision,
       definition: registry.scene('home').definition,
       baseline: 'v1',
       versions: [
@@ -58,12 +69,13 @@ test('a table that was built does not change when the store does', t => {
 
 test('versions are numbered past nine, start from the baseline, and say from which', t => {
   const registry = makeRegistry(t)
-  for (let count = 0; count < 11; count++) registry.addVersion(registry.draftVersion('home', anything, ada), ada)
+  for (let count = 0; count < 11; count++) addVersion(registry, 'dev')
   assert.deepEqual(
     registry.versions('home').map(({ id }) => id),
     Array.from({ length: 11 }, (_, index) => `v${index + 1}`),
   )
-  registry.setBaseline(registry.version('home', 'v3'), false, registry.scene('home').revision, ada)
+  const before = registry.traffic('home')
+  registry.keepTraffic(before, makeBaseline(before, 'v3'), ada)
   const next = registry.draftVersion('home', anything, ada)
   assert.deepEqual([next.id, next.from], ['v12', 'v3'])
   assert.equal(registry.draftVersion('home', { ...anything, from: 'v7' }, ada).from, 'v7')
@@ -73,9 +85,10 @@ test('versions are numbered past nine, start from the baseline, and say from whi
 test('a baseline is not set on a scene that has changed since it was read, and a draft is then not kept', t => {
   const registry = makeRegistry(t)
   const draft = registry.draftVersion('home', anything, ada)
-  const { revision, definition } = registry.scene('home')
-  registry.putScene({ ...definition, params: { topK: 3 } }, revision, { who: 'bob' })
-  assert.throws(() => registry.setBaseline(draft, true, revision, ada), { code: 'REVISION_CONFLICT', message: /"bob"/ })
+  const before = registry.traffic('home')
+  registry.putScene({ ...before.definition, params: { topK: 3 } }, before.revisions.scene, { who: 'bob' })
+  const planned = placeVersion(before, { version: draft, isNew: true, whitelist: undefined }, { as: 'baseline', whitelist: [] }, 'salt')
+  assert.throws(() => registry.keepTraffic(before, planned, ada), { code: 'REVISION_CONFLICT', message: /"bob"/ })
   assert.deepEqual(registry.versions('home'), [])
 })
 

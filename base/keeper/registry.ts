@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util'
 import semver from 'semver'
 import { compileCheck } from '../kernel/check.ts'
 import { BerthError } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
 import {
   type BaseStore,
   type ModuleRecord,
@@ -17,9 +18,11 @@ import {
   versionKey,
 } from '../store/records.ts'
 import type { AuditRow, Change, Entry, Expected } from '../store/store.ts'
+import { noRules } from '../traffic/rules.ts'
 import { type Lock, type ModuleManifest, type Right, SceneDefinition, type VersionRecord } from '../traffic/schema.ts'
-import { type SceneTable, TABLE_FORMAT, type VersionEntry } from '../traffic/table.ts'
+import { type SceneEntry, type SceneTable, TABLE_FORMAT } from '../traffic/table.ts'
 import { checkGroup, type LockRequest, resolveLock } from './lock.ts'
+import { byOrdinal, type Planned, type SceneTraffic } from './rules.ts'
 
 /** Who asks for a write, and what the audit log keeps of it. */
 export interface Actor {
@@ -38,6 +41,14 @@ export interface Commit extends Actor {
 export interface SceneState extends SceneRecord {
   readonly revision: number
 }
+
+export interface KeptTraffic extends SceneTraffic {
+  /** Of the records it is made of; 0 for one that is not there yet. */
+  readonly revisions: Readonly<Record<SceneKind, number>>
+}
+
+/** Records of a scene that a write may expect to be at a revision. */
+export type SceneKind = 'scene' | 'rules' | 'whitelist'
 
 export interface Token extends Omit<TokenRecord, 'hash'> {
   readonly id: string
@@ -61,6 +72,9 @@ export class Registry {
   readonly #store: BaseStore
   readonly #now: () => Date
   readonly #onCommit: (done: Commit) => void
+  /** Entries of the table by scene, as of the store's revision `#built`. */
+  readonly #entries = new Map<string, SceneEntry>()
+  #built = 0
 
   /** @param onCommit is told of every write after it is kept */
   constructor(store: BaseStore, now: () => Date = () => new Date(), onCommit: (done: Commit) => void = () => undefined) {
@@ -137,9 +151,19 @@ export class Registry {
     return sceneState(found)
   }
 
-  /** @throws REVISION_CONFLICT when the scene is not at the expected revision. */
-  expectScene(id: string, expected: Expected): void {
-    this.#store.expect('scene', id, expected)
+  /** @throws REVISION_CONFLICT when the record is not at the expected revision, 0 for none; `changes` in its members tells what changed since. */
+  expect(kind: SceneKind, id: string, expected: Expected): void {
+    try {
+      this.#store.expect(kind, id, expected === 0 ? 'absent' : expected)
+    } catch (error) {
+      if (!(error instanceof BerthError) || error.code !== 'REVISION_CONFLICT') throw error
+      const since = typeof expected === 'number' ? expected : 0
+      const changes = this.#store.audit(limits.conflictRowsMax, undefined, id).filter(({ revision }) => revision > since)
+      const current = this.#store.get(kind, id)?.revision ?? 0
+      const told = changes.map(({ who, action }) => `${action} by ${who}`).join(', ')
+      const message = told === '' ? error.message : `${error.message}; since then: ${told}`
+      throw new BerthError('REVISION_CONFLICT', message, { cause: error, extra: { ...error.extra, current, changes } })
+    }
   }
 
   /**
@@ -183,7 +207,7 @@ export class Registry {
   /** Oldest first. */
   versions(scene: string): VersionRecord[] {
     const records = this.#store.list('version', versionKey(scene, '')).map(({ value }) => value)
-    return records.sort((a, b) => ordinal(a.id) - ordinal(b.id))
+    return records.sort((a, b) => byOrdinal(a.id, b.id))
   }
 
   /** @throws VERSION_NOT_FOUND, SCENE_NOT_FOUND */
@@ -204,7 +228,7 @@ export class Registry {
     const from = request.from ?? scene.baseline ?? undefined
     const lockRequest = { ...request, from: from === undefined ? undefined : this.version(sceneId, from).lock }
     return {
-      id: `v${ordinal(this.versions(sceneId).at(-1)?.id ?? 'v0') + 1}`,
+      id: `v${Number(this.versions(sceneId).at(-1)?.id.slice(1) ?? 0) + 1}`,
       scene: sceneId,
       lock: resolveLock(scene.definition, name => this.modules(name), lockRequest),
       ...(from === undefined ? {} : { from }),
@@ -219,22 +243,64 @@ export class Registry {
     return this.versions(scene).findLast(version => isDeepStrictEqual(version.lock, lock))
   }
 
-  /** Keeps a drafted version without routing anything to it. */
-  addVersion(version: VersionRecord, actor: Actor): void {
-    const key = versionKey(version.scene, version.id)
-    this.#commit([{ kind: 'version', key, value: version, expect: 'absent' }], actor, 'create version', version.scene, null, version)
+  // Who answers in a scene
+
+  /** @throws SCENE_NOT_FOUND */
+  traffic(id: string): KeptTraffic {
+    const { definition, baseline, revision } = this.scene(id)
+    const rules = this.#store.get('rules', id)
+    const whitelist = this.#store.get('whitelist', id)
+    return {
+      definition,
+      baseline,
+      rules: rules?.value ?? noRules(segmentSalt(id)),
+      whitelist: whitelist?.value,
+      online: this.#online(id),
+      revisions: { scene: revision, rules: rules?.revision ?? 0, whitelist: whitelist?.revision ?? 0 },
+    }
   }
 
   /**
-   * Makes a version the baseline; one that was only drafted is kept in the same commit.
-   * @throws REVISION_CONFLICT when the scene is not at revision `expect`.
+   * Keeps a change that was checked, in one commit.
+   * @param before what it was worked out from
+   * @returns whether there was anything to keep
+   * @throws REVISION_CONFLICT when that has changed meanwhile
    */
-  setBaseline(version: VersionRecord, draft: boolean, expect: number, actor: Actor): void {
-    const { scene: id } = version
-    const { definition, baseline } = this.scene(id)
-    const changes: Change<Records>[] = [{ kind: 'scene', key: id, value: { definition, baseline: version.id }, expect }]
-    if (draft) changes.push({ kind: 'version', key: versionKey(id, version.id), value: version, expect: 'absent' })
-    this.#commit(changes, actor, 'set baseline', id, { baseline }, { baseline: version.id, ...(draft ? { created: version } : {}) })
+  keepTraffic(before: KeptTraffic, { traffic, created, ...note }: Planned<unknown>, actor: Actor): boolean {
+    const changes = this.#changes(before, traffic)
+    const { id } = before.definition
+    if (created !== undefined) changes.push({ kind: 'version', key: versionKey(id, created.id), value: created, expect: 'absent' })
+    if (changes.length === 0) return false
+    this.#commit(changes, actor, note.action, id, note.before, note.after)
+    return true
+  }
+
+  #changes(before: KeptTraffic, after: SceneTraffic): Change<Records>[] {
+    const { id } = before.definition
+    const changes: Change<Records>[] = []
+    const expect = (kind: SceneKind): number | 'absent' => before.revisions[kind] || 'absent'
+    const { definition, baseline, rules, whitelist } = after
+    if (baseline !== before.baseline || !isDeepStrictEqual(definition, before.definition)) {
+      changes.push({ kind: 'scene', key: id, value: { definition, baseline }, expect: expect('scene') })
+    }
+    if (!isDeepStrictEqual(rules, before.rules)) changes.push({ kind: 'rules', key: id, value: rules, expect: expect('rules') })
+    if (whitelist !== undefined && !isDeepStrictEqual(whitelist, before.whitelist)) {
+      changes.push({ kind: 'whitelist', key: id, value: whitelist, expect: expect('whitelist') })
+    }
+    for (const version of after.online.filter(online => !before.online.includes(online))) {
+      changes.push({ kind: 'online', key: versionKey(id, version), value: { since: this.#at() }, expect: 'absent' })
+    }
+    for (const version of before.online.filter(online => !after.online.includes(online))) {
+      changes.push({ kind: 'online', key: versionKey(id, version), value: null })
+    }
+    return changes
+  }
+
+  /** Ids, oldest first. */
+  #online(scene: string): string[] {
+    const prefix = versionKey(scene, '')
+    const ids = this.#store.list('online', prefix).map(({ key }) => key.slice(prefix.length))
+    return ids.sort(byOrdinal)
   }
 
   // Tokens
@@ -272,8 +338,15 @@ export class Registry {
 
   // The audit log and the table
 
-  audit(limit: number, before?: number): AuditRow[] {
-    return this.#store.audit(limit, before)
+  /** @param target of one scene, or of whatever else rows are about; undefined: of all */
+  audit(limit: number, before?: number, target?: string): AuditRow[] {
+    return this.#store.audit(limit, before, target)
+  }
+
+  /** Every audit row of a scene, newest first, read as they are asked for. */
+  *history(scene: string): Generator<AuditRow> {
+    const page = 100
+    for (let rows = this.audit(page, undefined, scene); rows.length > 0; rows = this.audit(page, rows.at(-1)?.revision, scene)) yield* rows
   }
 
   /** Records what was asked for and changes no entry. */
@@ -281,17 +354,32 @@ export class Registry {
     this.#commit([], actor, action, target, null, null)
   }
 
-  /** Everything that cells need, as of now. */
+  /** Everything that cells need, as of now. Scenes that have not changed since the last one are in it as they were. */
   buildTable(): SceneTable {
-    const versions = Map.groupBy(
-      this.#store.list('version').map(({ value }) => value),
-      ({ scene }) => scene,
-    )
+    const changed = new Map<string, number>()
+    // Deletions have a revision here, so an entry never has one twice.
+    for (const { kind, key, revision } of this.#store.changesSince(this.#built)) {
+      const scene = sceneOf(kind, key)
+      if (scene !== undefined) changed.set(scene, revision)
+    }
+    for (const [scene, revision] of changed) this.#entries.set(scene, this.#buildEntry(scene, revision))
+    this.#built = this.#store.revision
     return {
       format: TABLE_FORMAT,
-      revision: this.#store.revision,
-      scenes: this.#store.list('scene').map(({ key, value }) => ({ ...value, versions: (versions.get(key) ?? []).map(versionEntry) })),
+      revision: this.#built,
+      scenes: [...this.#entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry),
       tokens: this.#store.list('token').map(({ key, value: { hash, rights } }) => ({ id: key, hash, rights })),
+    }
+  }
+
+  #buildEntry(id: string, revision: number): SceneEntry {
+    const { definition, baseline, whitelist, online, rules, revisions } = this.traffic(id)
+    const versions = online.flatMap(version => this.#store.get('version', versionKey(id, version))?.value ?? [])
+    return {
+      ...{ revision, definition, baseline },
+      versions: versions.map(version => ({ id: version.id, lock: version.lock })),
+      ...(revisions.rules === 0 ? {} : { rules }),
+      ...(whitelist === undefined || whitelist.units === 0 ? {} : { whitelist }),
     }
   }
 
@@ -312,11 +400,15 @@ export function newSecret(): string {
 
 const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest()
 
-const ordinal = (version: string): number => Number(version.slice(1))
+/** Made once and for all: whoever changes it reshuffles every experiment of the scene. */
+const segmentSalt = (scene: string): string => sha256(`segments of ${scene}`).toString('hex').slice(0, 16)
+
+function sceneOf(kind: keyof Records, key: string): string | undefined {
+  if (kind === 'version' || kind === 'online') return key.slice(0, key.indexOf('/'))
+  return kind === 'scene' || kind === 'rules' || kind === 'whitelist' ? key : undefined
+}
 
 const sceneState = ({ value, revision }: Entry<SceneRecord>): SceneState => ({ ...value, revision })
-
-const versionEntry = ({ id, lock }: VersionRecord): VersionEntry => ({ id, lock })
 
 function tokenOf({ key, value }: { key: string; value: TokenRecord }): Token {
   const { hash: _, ...rest } = value

@@ -1,6 +1,7 @@
 /** What the control API takes and answers, as schemas: types, validation and OpenAPI derive from them. */
-import Type, { type Static } from 'typebox'
+import Type, { type Static, type TSchema } from 'typebox'
 import { limits } from '../kernel/limits.ts'
+import { BUCKETS } from '../traffic/hash.ts'
 import {
   Digest,
   Lock,
@@ -28,6 +29,7 @@ export const CellParam = Type.Object({ cell: Type.Integer({ minimum: 1, maximum:
 export const AuditQuery = Type.Object(
   {
     limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'rows to answer' }),
+    scene: Type.Optional(Type.String({ maxLength: 128, description: 'only what was done to this scene' })),
     before: Type.Optional(Type.Integer({ minimum: 1, description: 'only commits before this revision: the last one of the page before' })),
   },
   closed,
@@ -50,8 +52,6 @@ export const LogsHeaders = Type.Object({
   'last-event-id': Type.Optional(Type.String({ pattern: '^[0-9]{1,16}$', description: 'the seq of the last line that was seen' })),
 })
 
-const Etag = Type.String({ pattern: '^"[0-9]{1,15}"$', description: 'the revision that was read, in quotes, as the ETag header had it' })
-export const IfMatch = Type.Object({ 'if-match': Type.Optional(Etag) })
 export const ProfileBody = Type.Object(
   {
     version: Type.Optional(VersionId),
@@ -62,12 +62,19 @@ export const ProfileBody = Type.Object(
   closed,
 )
 
+const Etag = Type.String({ pattern: '^"[0-9]{1,15}"$', description: 'the revision that was read, in quotes, as the ETag header had it' })
+export const IfMatch = Type.Object({ 'if-match': Type.Optional(Etag) })
 export const IfMatchOrNone = Type.Object({
   'if-match': Type.Optional(Etag),
   'if-none-match': Type.Optional(Type.Literal('*', { description: 'the scene must not be defined yet' })),
 })
 
 const Reason = Type.Optional(Type.String({ maxLength: 1000, description: 'for the audit log' }))
+
+const Kind = Type.Union([Type.Literal('dev'), Type.Literal('cutover'), Type.Literal('baseline'), Type.Literal('loadtest')], {
+  description: 'what the version is for; every cell loads it first. Not given: dev, loaded on its first request',
+})
+export const Share = Type.Integer({ minimum: 0, maximum: BUCKETS, description: 'hundredths of a percent' })
 
 export const PublishBody = Type.Object({ manifest: ModuleManifest }, closed)
 export const VersionBody = Type.Object(
@@ -81,7 +88,14 @@ export const VersionBody = Type.Object(
       Type.Boolean({ default: false, description: 'take a version that has exactly this lock instead of making another' }),
     ),
     label: Type.Optional(Type.String({ maxLength: 200 })),
-    as: Type.Optional(Type.Literal('baseline', { description: 'bring it online as the baseline at once' })),
+    as: Type.Optional(Kind),
+    share: Type.Optional(Share),
+    whitelist: Type.Optional(
+      Type.Array(Type.String(), {
+        maxItems: 1000,
+        description: 'unit ids to send to it, in the same commit; those on the whitelist already move',
+      }),
+    ),
     reason: Reason,
   },
   closed,
@@ -96,6 +110,10 @@ export const TokenBody = Type.Object(
 )
 
 // Answers
+
+/** A list as what answers is made of has it. */
+export const readonlyList = <Item extends TSchema>(item: Item, description = '') =>
+  Type.Unsafe<readonly Static<Item>[]>(Type.Array(item, { description }))
 
 export const BlobReply = Type.Object({ digest: Digest, bytes: Type.Integer() })
 export const Timings = Type.Record(Type.String(), Type.Number(), { description: 'milliseconds of each step' })
@@ -115,13 +133,34 @@ export const AppliedReply = Type.Object(
   { description: 'cells that have the change in force, of those connected' },
 )
 export const SceneChangeReply = Type.Object({ ...SceneReply.properties, cells: AppliedReply })
+const Movement = Type.Object(
+  { entering: Type.Number(), leaving: Type.Number(), switching: Type.Number(), moved: Type.Number() },
+  { description: 'units, out of 10^12' },
+)
+export const placedMembers = {
+  kind: Kind,
+  cutover: Type.Union([Type.Object({ version: VersionId, share: Share }), Type.Null()], { description: 'of the scene, afterwards' }),
+  previousBaseline: Type.Union([VersionId, Type.Null()], { description: 'what a rollback goes back to when there is no cutover' }),
+  moved: Type.Optional(Movement),
+  warnings: readonlyList(Type.String(), 'what is no longer possible'),
+}
+export const VersionReply = Type.Object({
+  ...VersionRecord.properties,
+  kind: Kind,
+  online: Type.Boolean(),
+  uses: readonlyList(Type.String(), 'what it is there for, in words'),
+  share: Type.Optional(Share),
+  previous: Type.Optional(Type.Literal(true, { description: 'the previous baseline' })),
+})
 export const VersionChangeReply = Type.Object({
+  ...placedMembers,
   created: Type.Boolean({ description: 'false: it was there already' }),
   switched: Type.Boolean({ description: 'whether this made it the baseline' }),
   version: VersionRecord,
   lock: Lock,
   baseline: Type.Union([VersionId, Type.Null()], { description: 'of the scene, afterwards' }),
   revision: Type.Integer({ description: 'of the scene, for If-Match' }),
+  rulesRevision: Type.Integer({ description: 'of its rules, for If-Match' }),
   cells: AppliedReply,
   timings: Timings,
 })

@@ -6,15 +6,16 @@ import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Blobs } from '../store/blobs.ts'
 import type { Expected } from '../store/store.ts'
-import { SceneDefinition, VersionRecord } from '../traffic/schema.ts'
+import { SceneDefinition } from '../traffic/schema.ts'
 import { digestOf } from '../wire/blobs.ts'
 import { compileAllButBody } from './body.ts'
 import type { Cells } from './cells.ts'
-import type { Control, VersionChange } from './control.ts'
+import type { Changed, Control } from './control.ts'
 import { parseReference } from './lock.ts'
 import type { Logs } from './logs.ts'
 import type { Actor, Registry, Token } from './registry.ts'
 import * as schemas from './replies.ts'
+import { type PlacedVersion, viewVersions } from './rules.ts'
 import type { Vitals } from './vitals.ts'
 
 export interface RouteParts {
@@ -23,8 +24,8 @@ export interface RouteParts {
   readonly blobs: Blobs
   readonly vitals: Vitals
   readonly logs: Logs
-  /** Asks the supervisor to replace a cell. */
   readonly cells: Cells
+  /** Asks the supervisor to replace a cell. */
   readonly retire: (cell: number) => void
 }
 
@@ -233,10 +234,10 @@ function versionRoutes(scope: Scope, { registry, control }: RouteParts): void {
         summary: 'Versions of a scene, oldest first',
         tags,
         params: schemas.SceneParam,
-        response: { 200: Type.Array(VersionRecord), ...problems },
+        response: { 200: Type.Array(schemas.VersionReply), ...problems },
       },
     },
-    async ({ params }) => registry.versions(registry.scene(params.id).definition.id),
+    async ({ params }) => viewVersions(registry.traffic(params.id), registry.versions(params.id)),
   )
 
   scope.post(
@@ -253,17 +254,12 @@ function versionRoutes(scope: Scope, { registry, control }: RouteParts): void {
       },
     },
     async (request, reply) => {
-      const { modules = [], from, resolve = false, reuse = false, label, as, reason } = request.body
+      const { modules = [], from, resolve = false, reuse = false, label, as, share, whitelist = [], reason } = request.body
       const named = new Map(modules.map(parseReference).map(({ name, range }) => [name, range]))
       const wanted = { named, resolve, reuse, from, label }
-      const change = await control.createVersion(
-        request.params.id,
-        wanted,
-        as === 'baseline',
-        expectedBy(request),
-        actorOf(request, reason),
-      )
-      return tagged(reply.code(change.created ? 201 : 200), change.scene.revision).send(versionReply(change))
+      const options = { actor: actorOf(request, reason), expect: { kind: 'scene' as const, revision: expectedBy(request) } }
+      const change = await control.createVersion(request.params.id, wanted, { as, share, whitelist }, options)
+      return tagged(reply.code(change.told.created ? 201 : 200), change.traffic.revisions.scene).send(versionReply(change))
     },
   )
 
@@ -282,8 +278,9 @@ function versionRoutes(scope: Scope, { registry, control }: RouteParts): void {
     },
     async (request, reply) => {
       const { version, reason } = request.body
-      const change = await control.setBaseline(request.params.id, version, expectedBy(request), actorOf(request, reason))
-      return tagged(reply, change.scene.revision).send(versionReply(change))
+      const options = { actor: actorOf(request, reason), expect: { kind: 'scene' as const, revision: expectedBy(request) } }
+      const change = await control.setBaseline(request.params.id, version, options)
+      return tagged(reply, change.traffic.revisions.scene).send(versionReply(change))
     },
   )
 }
@@ -302,7 +299,7 @@ function stateRoutes(scope: Scope, { registry, vitals }: RouteParts): void {
         response: { 200: schemas.AuditReply, ...problems },
       },
     },
-    async ({ query }) => registry.audit(query.limit, query.before),
+    async ({ query }) => registry.audit(query.limit, query.before, query.scene),
   )
 
   scope.get(
@@ -403,6 +400,8 @@ function tagged<Reply extends { header(name: string, value: string): Reply }>(re
   return reply.header('etag', `"${revision}"`)
 }
 
-function versionReply({ created, switched, version, scene: { baseline, revision }, cells, timings }: VersionChange) {
-  return { created, switched, version, lock: version.lock, baseline, revision, cells, timings }
+function versionReply({ told, traffic: { baseline, revisions }, cells, timings }: Changed<PlacedVersion>) {
+  const { record, ...placed } = told
+  const revision = revisions.scene
+  return { ...placed, version: record, lock: record.lock, baseline, revision, rulesRevision: revisions.rules, cells, timings }
 }

@@ -426,6 +426,42 @@ const table = {
     title: 'The experiment cannot be changed like this',
     fix: 'Read in the message what stands against it; "sdk experiment status" shows the experiment as it is.',
   },
+  VERSIONS_TOO_MANY: {
+    status: 409,
+    blame: 'caller',
+    title: 'The scene has as many versions online as it may',
+    fix: 'Take versions offline that nobody uses with "sdk version offline"; the message names the oldest.',
+  },
+  PROMOTION_REFUSED: {
+    status: 409,
+    blame: 'caller',
+    title: 'The version cannot take this part of the traffic now',
+    fix: 'Read in the message what stands against it; "sdk version list" shows what each version is for.',
+  },
+  NOTHING_TO_ROLL_BACK: {
+    status: 409,
+    blame: 'caller',
+    title: 'There is no earlier state to go back to',
+    fix: 'Read in the message what has not changed yet.',
+  },
+  LAYER_NOT_FOUND: {
+    status: 404,
+    blame: 'caller',
+    title: 'No such layer',
+    fix: 'List the layers of the scene with "sdk experiment list SCENE", or make one.',
+  },
+  LAYER_IN_USE: {
+    status: 409,
+    blame: 'caller',
+    title: 'The layer has running experiments',
+    fix: 'Stop the experiments that the message names first.',
+  },
+  PARAMS_INVALID: {
+    status: 422,
+    blame: 'caller',
+    title: 'The parameters are not valid',
+    fix: 'Mend what the message names.',
+  },
 
   // Control
   REQUEST_INVALID: {
@@ -439,6 +475,30 @@ const table = {
     blame: 'load',
     title: 'As many follow logs as may at once',
     fix: 'End another "sdk logs --follow", or read the last lines without following.',
+  },
+  SLOT_IDLE: {
+    status: 409,
+    blame: 'caller',
+    title: 'No cell has a slot of the version loaded',
+    fix: 'Send the version requests, then profile it; "sdk invoke SCENE --version VERSION" is one.',
+  },
+  PROFILE_BUSY: {
+    status: 409,
+    blame: 'load',
+    title: 'The cell takes another profile',
+    fix: 'Try again when that is done, or name another cell with --cell.',
+  },
+  PROFILE_FAILED: {
+    status: 503,
+    blame: 'load',
+    title: 'The profile did not come about',
+    fix: 'Try again; if the message says that the slot ended, "sdk logs SCENE" has the reason.',
+  },
+  HEAP_TOO_LARGE: {
+    status: 422,
+    blame: 'caller',
+    title: 'The heap is too large to be written out beside what the cell serves',
+    fix: 'Look at it on a base whose cells have more memory (--cell-memory-mb), or while the slot holds less.',
   },
   TOKEN_NOT_FOUND: { status: 404, blame: 'caller', title: 'No such token', fix: 'List the tokens with "sdk token list".' },
   CELL_NOT_FOUND: { status: 404, blame: 'caller', title: 'No such cell', fix: 'List the cells with "base status".' },
@@ -475,30 +535,6 @@ const table = {
     blame: 'base',
     title: 'The port is in use',
     fix: 'Stop what uses it, or choose another with --port or --control-port.',
-  },
-  SLOT_IDLE: {
-    status: 409,
-    blame: 'caller',
-    title: 'No cell has a slot of the version loaded',
-    fix: 'Send the version requests, then profile it; "sdk invoke SCENE --version VERSION" is one.',
-  },
-  PROFILE_BUSY: {
-    status: 409,
-    blame: 'load',
-    title: 'The cell takes another profile',
-    fix: 'Try again when that is done, or name another cell with --cell.',
-  },
-  PROFILE_FAILED: {
-    status: 503,
-    blame: 'load',
-    title: 'The profile did not come about',
-    fix: 'Try again; if the message says that the slot ended, "sdk logs SCENE" has the reason.',
-  },
-  HEAP_TOO_LARGE: {
-    status: 422,
-    blame: 'caller',
-    title: 'The heap is too large to be written out beside what the cell serves',
-    fix: 'Look at it on a base whose cells have more memory (--cell-memory-mb), or while the slot holds less.',
   },
   PORT_DENIED: {
     status: 500,

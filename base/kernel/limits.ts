@@ -12,6 +12,10 @@ export const limits = {
   unitIdBytesMax: 256,
   /** Unit ids on the whitelist of a scene. */
   whitelistUnitsMax: 100_000,
+  /** Bytes of a whitelist as it is uploaded. */
+  whitelistBytesMax: 32 * MB,
+  /** Versions of a scene that are online at once. */
+  onlineVersionsMax: 100,
   /** Characters of JSON of merged parameters that a cell keeps ready for a scene. */
   paramsMemoryCharsMax: 4 * MB,
   /** Characters of a caller's `x-request-id`; a longer or stranger one is replaced. */
@@ -83,10 +87,6 @@ export const limits = {
   logFollowersMax: 64,
   logFollowerBytesMax: MB,
   logHeartbeatMs: 1000,
-  /** Milliseconds the top level of one module may run. */
-  moduleLoadMsMax: 2000,
-  /** Milliseconds a version may take to load in a cell, and in the trial process. */
-  versionLoadMsMax: 15_000,
   /** Seconds a CPU profile may take, milliseconds after which its sampler is set up anew, and microseconds between two samples. */
   profileSecondsMax: 60,
   profileSegmentMs: 500,
@@ -101,6 +101,10 @@ export const limits = {
   /** Characters of a piece in which a profile leaves its cell, and milliseconds a cell keeps one that nobody fetches. */
   profilePieceChars: 256 * KB,
   profileKeptMs: 10_000,
+  /** Milliseconds the top level of one module may run. */
+  moduleLoadMsMax: 2000,
+  /** Milliseconds a version may take to load in a cell, and in the trial process. */
+  versionLoadMsMax: 15_000,
   trialMsMax: 10_000,
   /** Blanks a cell keeps ready, and bytes of compiled code it keeps for the next isolate. */
   slotBufferSize: 2,
@@ -143,6 +147,8 @@ export const limits = {
   /** Bytes of a JSON body of the control API, and how deep it may be nested. */
   controlBodyBytesMax: MB,
   controlBodyDepthMax: 64,
+  /** Audit rows that a conflict tells of what changed meanwhile. */
+  conflictRowsMax: 20,
   /** Milliseconds a stopping keeper lets its requests finish. */
   keeperDrainMsMax: 5000,
   /** Milliseconds of a cell's look for the keeper at boot before it takes the saved table. */
@@ -170,4 +176,5 @@ assert(
 )
 assert(limits.versionLoadMsMax > limits.moduleLoadMsMax)
 assert(limits.serviceStartMsMax > limits.featuresStartMsMax, 'big tables must not keep a cell from starting')
+assert(limits.whitelistBytesMax >= limits.whitelistUnitsMax * (limits.unitIdBytesMax + 16), 'the longest whitelist must fit')
 assert(limits.keepAliveMs > 60_000, 'load balancers must close idle connections before the base does')

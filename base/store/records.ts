@@ -1,5 +1,7 @@
 /** What a base keeps in its store: the kinds of entries, their keys and the blobs they refer to. Part of the format of a data folder. */
+import type { SceneRules } from '../traffic/rules.ts'
 import type { ModuleManifest, Right, SceneDefinition, VersionRecord } from '../traffic/schema.ts'
+import type { WhitelistEntry } from '../traffic/table.ts'
 import type { Store } from './store.ts'
 
 export interface Records {
@@ -9,6 +11,12 @@ export interface Records {
   readonly scene: SceneRecord
   /** Keyed `scene/version`. Written once. */
   readonly version: VersionRecord
+  /** Keyed `scene/version`, there while the version is online. Apart from the version, which never changes, and from the rules, which others change. */
+  readonly online: OnlineRecord
+  /** Keyed by the scene; none until the first rule. */
+  readonly rules: RulesRecord
+  /** Keyed by the scene. Apart from the rules: its unit ids are in a blob. */
+  readonly whitelist: WhitelistEntry
   /** Keyed by its id. */
   readonly token: TokenRecord
 }
@@ -26,6 +34,14 @@ export interface SceneRecord {
   readonly baseline: string | null
 }
 
+export interface OnlineRecord {
+  /** ISO 8601, UTC. */
+  readonly since: string
+}
+
+/** Passed by `checkRules`. */
+export type RulesRecord = Omit<SceneRules, 'whitelist'>
+
 export interface TokenRecord {
   /** sha256 of the token, hex. */
   readonly hash: string
@@ -40,8 +56,9 @@ export type BaseStore = Store<Records>
 export const moduleKey = (name: string, version: string): string => `${name}@${version}`
 export const versionKey = (scene: string, version: string): string => `${scene}/${version}`
 
-/** Digests of every blob that a store refers to. Versions lock only published modules, which are never deleted, so modules name them all. */
+/** Digests of every blob that a store refers to. Versions lock only published modules, which are never deleted, so modules name all of theirs. */
 export function referencedBlobs(store: BaseStore): Set<string> {
-  const digests = store.list('module').flatMap(({ value }) => [value.bundle, value.sourceMap ?? value.bundle])
-  return new Set(digests)
+  const modules = store.list('module').flatMap(({ value }) => [value.bundle, value.sourceMap ?? value.bundle])
+  const whitelists = store.list('whitelist').map(({ value }) => value.digest)
+  return new Set([...modules, ...whitelists])
 }

@@ -32,6 +32,7 @@ const schema = `
     before text not null,
     after text not null
   ) strict;
+  create index audit_by_target on audit (target, revision);
   pragma application_id = ${APPLICATION_ID};
   pragma user_version = ${FORMAT};
 `
@@ -126,6 +127,7 @@ class SqliteStore<Kinds> implements Store<Kinds> {
       note: db.prepare('insert into audit (revision, at, who, action, target, reason, before, after) values (?, ?, ?, ?, ?, ?, ?, ?)'),
       changes: db.prepare('select kind, key, value, revision from entries where revision > ? order by revision, kind, key'),
       audit: db.prepare('select * from audit where revision < ? order by revision desc limit ?'),
+      auditOf: db.prepare('select * from audit where target = ? and revision < ? order by revision desc limit ?'),
     }
   }
 
@@ -179,8 +181,10 @@ class SqliteStore<Kinds> implements Store<Kinds> {
     return guarded('read changes', () => this.#sql.changes.all(revision).map(row => changeOf<Kinds>(row)))
   }
 
-  audit(limit: number, before = Number.MAX_SAFE_INTEGER): AuditRow[] {
-    return guarded('read the audit log', () => this.#sql.audit.all(before, limit).map(auditOf))
+  audit(limit: number, before = Number.MAX_SAFE_INTEGER, target?: string): AuditRow[] {
+    const { audit, auditOf } = this.#sql
+    const rows = () => (target === undefined ? audit.all(before, limit) : auditOf.all(target, before, limit))
+    return guarded('read the audit log', () => rows().map(auditRow))
   }
 
   close(): void {
@@ -214,7 +218,7 @@ const changeOf = <Kinds>(row: Row): ChangedEntry<Kinds> =>
     revision: Number(row.revision),
   }) as ChangedEntry<Kinds>
 
-const auditOf = (row: Row): AuditRow => ({
+const auditRow = (row: Row): AuditRow => ({
   revision: Number(row.revision),
   at: String(row.at),
   who: String(row.who),

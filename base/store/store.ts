@@ -30,8 +30,8 @@ export interface Store<Kinds> {
   /** Latest state of every entry changed after `revision`, deleted ones included, ordered by revision. */
   changesSince(revision: number): ChangedEntry<Kinds>[]
 
-  /** At most `limit` audit rows, newest first, of commits before revision `before` (default: of all). */
-  audit(limit: number, before?: number): AuditRow[]
+  /** At most `limit` audit rows, newest first, of commits before revision `before` (default: of all), of one target (default: of all). */
+  audit(limit: number, before?: number, target?: string): AuditRow[]
 
   /** Idempotent. */
   close(): void

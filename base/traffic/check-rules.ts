@@ -14,6 +14,8 @@ export interface RulesContext {
   /** Ids of the versions that are online. */
   readonly versions: Iterable<string>
   readonly baseline: string | null
+  /** Unit ids by version of a whitelist that is not in the rules. */
+  readonly listed?: Readonly<Record<string, number>>
 }
 
 const checkSchema = compileCheck(SceneRules)
@@ -54,8 +56,9 @@ export function checkRules(candidate: unknown, context: RulesContext): SceneRule
  * Whether a version may be taken offline.
  * @throws VERSION_IN_USE when it is the baseline or rules name it; the message says which
  */
-export function checkOffline(version: string, rules: SceneRules | undefined, { definition, baseline }: RulesContext): void {
-  const uses = [...(version === baseline ? ['the baseline'] : []), ...(rules === undefined ? [] : usesOfVersion(rules, version))]
+export function checkOffline(version: string, rules: SceneRules | undefined, { definition, baseline, listed }: RulesContext): void {
+  const named = rules === undefined ? [] : usesOfVersion(rules, version, listed?.[version])
+  const uses = [...(version === baseline ? ['the baseline'] : []), ...named]
   if (uses.length === 0) return
   const message = `Cannot take version "${version}" of scene "${definition.id}" offline: it is used by ${uses.join(', ')}`
   throw new BerthError('VERSION_IN_USE', message, { extra: { uses } })

@@ -6,6 +6,7 @@ import { type Range, RangeMap } from './ranges.ts'
 import { type Cutover, type Experiment, inForce, type Layer, type SceneRules } from './rules.ts'
 import { type SceneEntry, type SlotPlan, slotPlan } from './table.ts'
 import { type Attribute, compileCondition, type Test } from './targeting.ts'
+import { indexWhitelist, type VersionByUnit } from './whitelist.ts'
 
 /** A version that may answer, and the parameters it has before any layer. */
 export interface Route {
@@ -69,7 +70,7 @@ export interface Routing {
   readonly routes: ReadonlyMap<string, Route>
   readonly baseline: Route | undefined
   readonly loadtest: Route | undefined
-  readonly whitelist: ReadonlyMap<string, Route> | undefined
+  readonly whitelist: { get(unit: string): Route | undefined } | undefined
   readonly experiments: Diversion<CodeArm> | undefined
   readonly cutover: CompiledCutover | undefined
   readonly layers: readonly Diversion<LayerArm>[]
@@ -77,8 +78,15 @@ export interface Routing {
   readonly hashes: boolean
 }
 
-/** What the rules name must be online, as `checkRules` makes sure; what is not is left out, and the next rule decides. */
-export function compileRouting({ definition, versions, baseline, rules }: SceneEntry, attributes: Attributes): Routing {
+/**
+ * What the rules name must be online, as `checkRules` makes sure; what is not is left out, and the next rule decides.
+ * @param whitelist the one beside the rules; undefined: what is in the rules
+ */
+export function compileRouting(
+  { definition, versions, baseline, rules }: SceneEntry,
+  attributes: Attributes,
+  whitelist: VersionByUnit | undefined,
+): Routing {
   const memory = new ParamsMemory<LayerArm>(limits.paramsMemoryCharsMax)
   const routeOf = (version: SceneEntry['versions'][number]): Route => ({
     plan: slotPlan(definition, version),
@@ -93,7 +101,7 @@ export function compileRouting({ definition, versions, baseline, rules }: SceneE
     routes,
     baseline: find(baseline),
     loadtest: find(rules?.loadtest),
-    whitelist: compileWhitelist(rules, routes),
+    whitelist: compileWhitelist(whitelist ?? indexWhitelist(rules?.whitelist ?? {}), routes),
     experiments,
     cutover,
     layers,
@@ -101,13 +109,14 @@ export function compileRouting({ definition, versions, baseline, rules }: SceneE
   }
 }
 
-function compileWhitelist(rules: SceneRules | undefined, routes: Routing['routes']): Routing['whitelist'] {
-  const units = new Map<string, Route>()
-  for (const [version, ids] of Object.entries(rules?.whitelist ?? {})) {
-    const route = routes.get(version)
-    if (route !== undefined) for (const id of ids) units.set(id, route)
+/** In two steps, from the unit to its version to the route, so that a change of rules costs a long whitelist nothing. */
+function compileWhitelist(versions: VersionByUnit, routes: Routing['routes']): Routing['whitelist'] {
+  if (versions.size === 0) return undefined
+  const get = (unit: string): Route | undefined => {
+    const version = versions.get(unit)
+    return version === undefined ? undefined : routes.get(version)
   }
-  return units.size === 0 ? undefined : units
+  return { get }
 }
 
 function compileCutover(cutover: Cutover | undefined, routes: Routing['routes']): CompiledCutover | undefined {

@@ -169,10 +169,23 @@ export function allExperiments(rules: SceneRules): { experiment: Experiment; lay
   return [...rules.experiments.map(experiment => ({ experiment })), ...inLayers]
 }
 
-/** Everything in force that names the version, in words; a stopped experiment or a retired layer uses nothing. */
-export function usesOfVersion(rules: SceneRules, version: string): string[] {
-  const { whitelist = {}, cutover, loadtest, experiments, layers } = rules
-  const listed = whitelist[version]?.length ?? 0
+/**
+ * The versions that requests are sent to without asking for one by name, and the previous baseline, which has to be ready when it is needed.
+ * @param listed versions that a whitelist beside the rules names
+ */
+export function routedVersions(rules: SceneRules | undefined, baseline: string | null, listed: Iterable<string> = []): Set<string> {
+  const { previousBaseline, cutover, loadtest, whitelist = {}, experiments = [] } = rules ?? {}
+  const arms = experiments.filter(({ state }) => state === 'running').flatMap(experiment => experiment.arms)
+  const named = [baseline, previousBaseline, cutover?.version, loadtest].flatMap(version => version ?? [])
+  return new Set([...named, ...arms.map(({ version }) => version), ...Object.keys(whitelist), ...listed])
+}
+
+/**
+ * Everything in force that names the version, in words; a stopped experiment or a retired layer uses nothing.
+ * @param listed unit ids that the whitelist sends to it, when the whitelist is not in the rules
+ */
+export function usesOfVersion(rules: SceneRules, version: string, listed = rules.whitelist?.[version]?.length ?? 0): string[] {
+  const { cutover, loadtest, experiments, layers } = rules
   const code = experiments
     .filter(isOpen)
     .flatMap(({ id, arms }) => arms.filter(arm => arm.version === version).map(arm => `arm "${arm.name}" of experiment "${id}"`))

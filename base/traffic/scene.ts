@@ -3,9 +3,11 @@ import { limits } from '../kernel/limits.ts'
 import type { BreakerRules } from './admission.ts'
 import { pointerPath } from './pointer.ts'
 import { compileRouting, type Routing } from './routing.ts'
+import { routedVersions } from './rules.ts'
 import { breakerDefaults, type Right, type SceneDefinition } from './schema.ts'
 import type { SceneEntry, SceneTable, SlotPlan, TokenEntry } from './table.ts'
 import { type Attribute, compileAttributes } from './targeting.ts'
+import type { VersionByUnit } from './whitelist.ts'
 
 export interface CompiledTable {
   readonly revision: number
@@ -16,6 +18,8 @@ export interface CompiledTable {
 
 export interface Scene {
   readonly id: string
+  /** Of the entry it was compiled from; undefined when it could not be compiled whole, so that it is compiled again with the next table. */
+  readonly revision: number | undefined
   /** The scene alone: where a chain of `ctx.call` begins. */
   readonly chain: readonly string[]
   readonly definition: SceneDefinition
@@ -29,6 +33,8 @@ export interface Scene {
   readonly routing: Routing
   readonly baseline: SlotPlan | undefined
   readonly versions: ReadonlyMap<string, SlotPlan>
+  /** Keys of the plans that rules send requests to, and that of the previous baseline: their slots stay when they are idle. */
+  readonly stays: ReadonlySet<string>
   /** By name. */
   readonly attributes: ReadonlyMap<string, Attribute>
 }
@@ -44,21 +50,38 @@ export interface SceneLimits {
   readonly breaker: BreakerRules | undefined
 }
 
-export function compileTable(table: SceneTable): CompiledTable {
+/**
+ * @param previous what it replaces: scenes that have not changed are taken from there as they are
+ * @param whitelists by digest; a scene whose whitelist is not among them stays as it was, or goes without one when it is new
+ */
+export function compileTable(
+  table: SceneTable,
+  previous?: CompiledTable,
+  whitelists: ReadonlyMap<string, VersionByUnit> = new Map(),
+): CompiledTable {
+  const compile = (entry: SceneEntry): Scene => {
+    const before = previous?.scenes.get(entry.definition.id)
+    if (before?.revision === entry.revision) return before
+    const missing = entry.whitelist !== undefined && !whitelists.has(entry.whitelist.digest)
+    if (missing && before !== undefined) return { ...before, revision: undefined }
+    return compileScene(entry, missing ? undefined : entry.revision, whitelists.get(entry.whitelist?.digest ?? ''))
+  }
   return {
     revision: table.revision,
-    scenes: new Map(table.scenes.map(entry => [entry.definition.id, compileScene(entry)])),
+    scenes: new Map(table.scenes.map(entry => [entry.definition.id, compile(entry)])),
     tokens: new Map(table.tokens.map(token => [token.hash, token])),
   }
 }
 
-function compileScene(entry: SceneEntry): Scene {
-  const { definition } = entry
+function compileScene(entry: SceneEntry, revision: number | undefined, whitelist: VersionByUnit | undefined): Scene {
+  const { definition, rules, baseline } = entry
   const attributes = compileAttributes(definition)
-  const routing = compileRouting(entry, attributes)
+  const routing = compileRouting(entry, attributes, whitelist)
+  const stays = routedVersions(rules, baseline, Object.keys(entry.whitelist?.byVersion ?? {}))
   const { unit, deadlineMs, cpuMs } = definition.traffic
   return {
     id: definition.id,
+    revision,
     chain: [definition.id],
     definition,
     deadlineMs,
@@ -70,6 +93,7 @@ function compileScene(entry: SceneEntry): Scene {
     routing,
     baseline: routing.baseline?.plan,
     versions: new Map(routing.routes.entries().map(([id, { plan }]) => [id, plan])),
+    stays: new Set([...stays].flatMap(version => routing.routes.get(version)?.plan.key ?? [])),
   }
 }
 

@@ -16,6 +16,8 @@ export interface SceneTable {
 }
 
 export interface SceneEntry {
+  /** Of the last change to anything that is in it: entries of one scene with the same revision are the same. */
+  readonly revision: number
   readonly definition: SceneDefinition
   /** Id of the version that answers when no rule says otherwise; null until the first is made. */
   readonly baseline: string | null
@@ -23,6 +25,16 @@ export interface SceneEntry {
   readonly versions: readonly VersionEntry[]
   /** Checked by `checkRules`; absent while the baseline answers everyone. */
   readonly rules?: SceneRules
+  /** Beside the rules, because of its size. */
+  readonly whitelist?: WhitelistEntry
+}
+
+/** A whitelist is a blob, JSON of unit ids by the version that they are sent to: neither tables nor commits carry it. */
+export interface WhitelistEntry {
+  readonly digest: string
+  /** How many unit ids it has, in all and by version; versions that have none are not there. */
+  readonly units: number
+  readonly byVersion: Readonly<Record<string, number>>
 }
 
 export interface VersionEntry {

@@ -47,6 +47,15 @@ function readLine(content: string, version: string | undefined): Line {
   return fault === undefined ? { unit, version: chosen } : { fault }
 }
 
+/** Where each unit id is sent. */
+export type VersionByUnit = ReadonlyMap<string, string>
+
+export function indexWhitelist(whitelist: Whitelist): VersionByUnit {
+  const versions = new Map<string, string>()
+  for (const [version, units] of Object.entries(whitelist)) for (const unit of units) versions.set(unit, version)
+  return versions
+}
+
 /** What is wrong with a unit id. */
 export function unitFault(unit: string): string | undefined {
   if (unit === '') return 'has no unit id'

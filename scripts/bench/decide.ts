@@ -138,7 +138,7 @@ function berthScene(whitelist: readonly string[]): Scene {
   const table: SceneTable = {
     format: TABLE_FORMAT,
     revision: 1,
-    scenes: [{ definition, baseline: 'v1', versions, rules: checked }],
+    scenes: [{ revision: 1, definition, baseline: 'v1', versions, rules: checked }],
     tokens: [],
   }
   const scene = compileTable(table).scenes.get('home')

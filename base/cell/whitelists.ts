@@ -1,0 +1,35 @@
+/** The whitelists that a cell holds: read once each from their blobs, kept while a table names them. */
+import type { Whitelist } from '../traffic/rules.ts'
+import type { SceneTable } from '../traffic/table.ts'
+import { indexWhitelist, type VersionByUnit } from '../traffic/whitelist.ts'
+
+export class Whitelists {
+  readonly #readBlob: (digest: string) => Promise<Buffer>
+  readonly #onUnreadable: (scene: string, error: unknown) => void
+  #known: ReadonlyMap<string, VersionByUnit> = new Map()
+
+  constructor(readBlob: (digest: string) => Promise<Buffer>, onUnreadable: (scene: string, error: unknown) => void) {
+    this.#readBlob = readBlob
+    this.#onUnreadable = onUnreadable
+  }
+
+  /** Those that a table names, by digest. One that cannot be read is reported and left out; the next table tries it again. */
+  async read({ scenes }: SceneTable): Promise<ReadonlyMap<string, VersionByUnit>> {
+    const named = new Map(scenes.flatMap(({ definition, whitelist }) => (whitelist ? [[whitelist.digest, definition.id]] : [])))
+    const read = await Promise.all([...named].map(async ([digest, scene]) => [digest, await this.#readOne(digest, scene)] as const))
+    this.#known = new Map(read.flatMap(([digest, whitelist]) => (whitelist ? [[digest, whitelist]] : [])))
+    return this.#known
+  }
+
+  async #readOne(digest: string, scene: string): Promise<VersionByUnit | undefined> {
+    const known = this.#known.get(digest)
+    if (known !== undefined) return known
+    try {
+      // The keeper has checked it, and the digest says that it is what the keeper wrote.
+      return indexWhitelist(JSON.parse((await this.#readBlob(digest)).toString('utf8')) as Whitelist)
+    } catch (error) {
+      this.#onUnreadable(scene, error)
+      return undefined
+    }
+  }
+}
