@@ -18,7 +18,7 @@ export function featuresOf(tables: Rows): Services['features'] {
   }
 }
 
-/** A context as a base would give it, for a stage called by hand. Calling another scene throws. */
+/** A context as a base would give it, for a stage called by hand. Calling another scene or host fails. */
 export function stageContext<Params, Request>(
   params: Frozen<Params>,
   request: Frozen<Request>,
@@ -36,6 +36,7 @@ export function stageContext<Params, Request>(
     services,
     deadlineMs: () => 200,
     call: scene => Promise.reject(new Error(`Cannot call "${scene}": no other scene in this test`)),
+    fetch: () => Promise.reject(new TypeError('Cannot fetch: no other host in this test')),
   }
 }
 

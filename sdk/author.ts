@@ -80,6 +80,12 @@ export interface Context<Params, Name extends keyof Services, Request> {
    * @throws an Error with `code` (such as `SERVICE_INPUT_INVALID`, `SERVICE_FAILED`, `FEATURES_NOT_FOUND`) when there is no answer.
    */
   readonly services: Pick<Services, Name>
+  /**
+   * `fetch`, on behalf of this request: with its deadline and its trace. The global one knows those only until the stage first awaits. Hosts
+   * are those that the modules of the group list under `berth.fetch` in package.json; bodies are texts, bytes or `URLSearchParams`, whole.
+   * @throws a TypeError with `code`: `FETCH_FORBIDDEN`, `FETCH_FAILED`, `FETCH_TOO_LARGE`, `FETCH_OVERLOADED` or `DEADLINE_EXCEEDED`.
+   */
+  readonly fetch: (input: string | URL | globalThis.Request, init?: RequestInit) => Promise<Response>
 }
 
 /**

@@ -64,6 +64,13 @@ test('the services that a module uses are in its manifest', async t => {
   assert.deepEqual(made.manifest, { name: 'ranker', version: '1.0.0', stages: ['rank'], services: ['features'] })
 })
 
+test('the hosts that a module fetches from are in its manifest', async t => {
+  const hosts = ['api.example.com', 'http://localhost:8080', '[::1]:8443']
+  const text = JSON.stringify({ name: 'ranker', version: '1.0.0', berth: { stages: ['rank'], fetch: hosts } })
+  const made = await bundle(t, { 'package.json': text, 'index.ts': 'export const rank = () => 1' })
+  assert.deepEqual(made.manifest.fetch, hosts)
+})
+
 test('a bundle is strict and leaves nothing behind on the global object', async t => {
   const globals = {}
   const made = await bundle(t, { 'index.ts': 'export function rank(this: unknown) { return this === undefined }' })
@@ -205,6 +212,11 @@ const packages: readonly { readonly fault: string; readonly text: string; readon
     text: '{ "name": "a", "version": "1.0.0", "berth": { "stages": ["a"], "services": "features" } }',
     says: /"berth\.services" is "features"/,
   },
+  ...['ftp://a.example', 'a.example/path', '*.example.com', 'A.example', 'a.example:99999', 'user@a.example', ''].map(host => ({
+    fault: `with "${host}" as a host`,
+    text: JSON.stringify({ name: 'a', version: '1.0.0', berth: { stages: ['a'], fetch: [host] } }),
+    says: /"berth\.fetch" is \["/,
+  })),
   {
     fault: 'with a misspelt member',
     text: '{ "name": "a", "version": "1.0.0", "berth": { "stages": ["a"], "limts": {} } }',

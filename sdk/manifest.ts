@@ -50,6 +50,7 @@ export async function readPackage(place: Place): Promise<Package> {
       stages: berth.stages,
       ...(description !== undefined && { description }),
       ...(berth.services && { services: berth.services }),
+      ...(berth.fetch && { fetch: berth.fetch }),
     },
     entry: await findEntry(place, main),
   }
@@ -61,10 +62,10 @@ interface PackageJson {
   readonly description?: string
   readonly main?: string
   /** `description` here stands before that of the package. */
-  readonly berth: { readonly stages: string[]; readonly description?: string; readonly services?: string[] }
+  readonly berth: { readonly stages: string[]; readonly description?: string; readonly services?: string[]; readonly fetch?: string[] }
 }
 
-const berthMembers: ReadonlySet<string> = new Set(['stages', 'description', 'services'])
+const berthMembers: ReadonlySet<string> = new Set(['stages', 'description', 'services', 'fetch'])
 
 interface Field {
   readonly path: string
@@ -104,7 +105,16 @@ const fields: readonly Field[] = [
     fits: list(0, manifestLimits.services, patterns.service),
     must: 'list the base services that the module uses, such as ["features"]',
   },
+  {
+    path: 'berth.fetch',
+    optional: true,
+    fits: value => list(0, manifestLimits.hosts, patterns.host)(value) && (value as string[]).every(isHost),
+    must: 'list the hosts that the module fetches from, such as ["api.example.com", "http://localhost:8080"], without a path',
+  },
 ]
+
+/** A pattern lets ports and addresses through that are none. */
+const isHost = (host: string) => URL.canParse(host.includes('://') ? host : `https://${host}`)
 
 async function readJson(place: Place): Promise<unknown> {
   const text = await readFile(join(place.folder, 'package.json'), 'utf8').catch(error => {

@@ -74,6 +74,17 @@ test('services come from the config file only, and their files from its folder',
   refuses({ env: { BERTH_SERVICES: '[]' } }, 'OPTION_UNKNOWN', 'Cannot use BERTH_SERVICES of the environment: no such option')
 })
 
+test('networks for fetch come from the config file only, each an address or a network', () => {
+  const fetchPrivate = ['10.0.0.0/8', '127.0.0.1', 'fd00::/8']
+  assert.deepEqual(resolved({ file: file({ fetchPrivate }) }).fetchPrivate, fetchPrivate)
+  for (const wrong of ['10.0.0.0/33', '10.0.0', '::1/129', 'fe80:::1'])
+    refuses(
+      { file: file({ fetchPrivate: [wrong] }) },
+      'OPTION_INVALID',
+      `Cannot use fetchPrivate of "/etc/berth/berth.config.json": "${wrong}" is neither an address nor a network such as 10.0.0.0/8`,
+    )
+})
+
 test('a flag of the wrong kind is refused with its range', () => {
   refuses({ flags: { port: 'abc' } }, 'OPTION_INVALID', 'Cannot use --port "abc": must be an integer from 0 to 65535')
   refuses({ flags: { cells: '65' } }, 'OPTION_INVALID', 'Cannot use --cells 65: must be an integer from 1 to 64')
