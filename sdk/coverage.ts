@@ -30,74 +30,68 @@ interface Segment {
   readonly column: number
 }
 
-interface Tally {
-  readonly lines: Map<number, number>
-  /** Parts of lines that V8 counts by themselves, and functions, by where they start. */
-  readonly parts: Map<string, { readonly line: number; count: number }>
-  readonly functions: Map<string, { readonly name: string; readonly line: number; count: number }>
-}
-
 /** Adds up the counts of all slots; sorted by path. Packages and data are left out. */
 export function coverageOf(counted: readonly Counted[]): FileCoverage[] {
-  const tallies = new Map<string, Tally>()
-  for (const slot of counted) addSlot(tallies, slot)
-  return [...tallies].sort(([a], [b]) => (a < b ? -1 : 1)).map(([path, tally]) => finished(path, tally))
+  const byBundle = Map.groupBy(counted, ({ folder, code }) => `${folder}\n${code}`)
+  return [...byBundle.values()].flatMap(coverageOfBundle).sort((a, b) => (a.path < b.path ? -1 : 1))
 }
 
-function finished(path: string, { lines, parts, functions }: Tally): FileCoverage {
-  const missed = [...parts.values()].filter(({ line, count }) => count === 0 && (lines.get(line) ?? 0) > 0)
-  const byNumber = (a: number, b: number) => a - b
-  return {
-    path,
-    lines: new Map([...lines].sort(([a], [b]) => a - b)),
-    partly: [...new Set(missed.map(({ line }) => line))].sort(byNumber),
-    functions: [...functions.values()].sort((a, b) => a.line - b.line),
-  }
-}
-
-function addSlot(tallies: Map<string, Tally>, slot: Counted): void {
+function coverageOfBundle(slots: readonly Counted[]): FileCoverage[] {
+  const [slot] = slots
+  if (slot === undefined) return []
   const segments = segmentsOf(slot)
-  const counts = countsOf(slot)
-  const tallyOf = (path: string): Tally => {
-    const tally = tallies.get(path) ?? { lines: new Map(), parts: new Map(), functions: new Map() }
-    tallies.set(path, tally)
-    return tally
-  }
-  for (const { offset, path, line } of firstOfEachLine(segments)) add(tallyOf(path).lines, line, counts[offset] ?? 0)
-  const [first] = segments
-  for (const { functionName, ranges } of slot.functions) {
-    const [whole, ...parts] = ranges
+  const counts = sum(slots.map(countsOf))
+  const [functions, parts] = [new Map<number, Span>(), new Map<number, Span>()]
+  for (const { functionName, ranges } of slots.flatMap(({ functions }) => functions)) {
+    const [whole, ...inner] = ranges
     // What starts before all sources is what the bundler put around them.
-    if (whole === undefined || first === undefined || whole.startOffset < first.offset) continue
-    const start = firstWithin(segments, whole)
-    if (start === undefined) continue
-    const { functions } = tallyOf(start.path)
-    const key = `${start.line}:${start.column}`
-    const known = functions.get(key) ?? { name: functionName, line: start.line, count: 0 }
-    known.count += whole.count
-    functions.set(key, known)
-    for (const part of parts) addPart(tallies, segments, part)
+    if (whole === undefined || whole.startOffset < (segments[0]?.offset ?? 0)) continue
+    functions.set(whole.startOffset, { ...whole, name: functionName })
+    for (const part of inner) parts.set(part.startOffset, { ...part, name: '' })
   }
+  const placed = [...functions.values()].flatMap(span => placedAt(segments, counts, span))
+  const missed = [...parts.values()].filter(({ startOffset }) => counts[startOffset] === 0).flatMap(span => onOneLine(segments, span))
+  const files = Map.groupBy(firstOfEachLine(segments), ({ path }) => path)
+  return [...files].map(([path, firsts]) => {
+    const lines = new Map(firsts.map(({ line, offset }): [number, number] => [line, counts[offset] ?? 0]).sort(([a], [b]) => a - b))
+    const partly = missed.filter(place => place.path === path && (lines.get(place.line) ?? 0) > 0).map(({ line }) => line)
+    return {
+      path,
+      lines,
+      partly: [...new Set(partly)].sort((a, b) => a - b),
+      functions: placed
+        .filter(place => place.path === path)
+        .map(({ name, line, count }) => ({ name, line, count }))
+        .sort((a, b) => a.line - b.line),
+    }
+  })
 }
 
-function addPart(tallies: Map<string, Tally>, segments: readonly Segment[], part: Range & { readonly count: number }): void {
-  const start = firstWithin(segments, part)
-  const parts = start && tallies.get(start.path)?.parts
-  if (start === undefined || parts === undefined) return
-  // Of a part with lines of its own, those tell.
-  if (within(segments, part).some(({ line }) => line !== start.line)) return
-  const key = `${start.line}:${start.column}`
-  const known = parts.get(key) ?? { line: start.line, count: 0 }
-  known.count += part.count
-  parts.set(key, known)
+interface Span extends Range {
+  readonly name: string
+}
+
+function placedAt(segments: readonly Segment[], counts: Float64Array, span: Span): (FunctionCoverage & { readonly path: string })[] {
+  const [start] = within(segments, span)
+  return start === undefined ? [] : [{ path: start.path, line: start.line, name: span.name, count: counts[span.startOffset] ?? 0 }]
+}
+
+/** A part with lines of its own needs no mention: those tell. */
+function onOneLine(segments: readonly Segment[], span: Span): Segment[] {
+  const [start, ...rest] = within(segments, span)
+  return start === undefined || rest.some(({ line }) => line !== start.line) ? [] : [start]
+}
+
+function sum(all: readonly Float64Array[]): Float64Array {
+  const [first = new Float64Array(), ...others] = all
+  for (const counts of others) for (const [offset, count] of counts.entries()) first[offset] = (first[offset] ?? 0) + count
+  return first
 }
 
 interface Range {
   readonly startOffset: number
   readonly endOffset: number
 }
-
-const add = (lines: Map<number, number>, line: number, count: number) => lines.set(line, (lines.get(line) ?? 0) + count)
 
 /** How often each character of the bundle was run: the innermost range around it says. */
 function countsOf({ code, functions }: Counted): Float64Array {
@@ -142,8 +136,6 @@ function firstOfEachLine(segments: readonly Segment[]): Segment[] {
   }
   return [...first.values()]
 }
-
-const firstWithin = (segments: readonly Segment[], range: Range): Segment | undefined => within(segments, range)[0]
 
 function within(segments: readonly Segment[], { startOffset, endOffset }: Range): readonly Segment[] {
   return segments.slice(indexFrom(segments, startOffset), indexFrom(segments, endOffset))

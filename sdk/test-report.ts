@@ -62,14 +62,10 @@ export function createReport(out: Output, modules: readonly Module[]): Reporter 
 
   function onEnded(test: Ended, failed: boolean): void {
     const { type, error } = test.details
-    // Of a suite, and of a file, its tests have told.
-    const byChildren = error !== undefined && 'failureType' in error && error.failureType === 'subtestsFailed'
-    if (
-      byChildren
-        ? type === 'suite' || tests.some(({ file, outcome }) => file === shown(test.file) && outcome === 'failed')
-        : type === 'suite' && !failed
-    )
-      return
+    // Of a file and of a suite their tests have told, unless they failed by themselves.
+    const isWhole = type === 'suite' || test.name === test.file
+    const byTests = error !== undefined && 'failureType' in error && error.failureType === 'subtestsFailed' && hasFailed(test.file)
+    if (isWhole && (!failed || byTests)) return
     sayFile(test.file)
     const outcome = failed && !test.todo ? 'failed' : test.skip || test.todo ? 'skipped' : 'passed'
     const text = outcome === 'failed' ? textOf(error) : undefined
@@ -94,6 +90,7 @@ export function createReport(out: Output, modules: readonly Module[]): Reporter 
     out.say(`${colors.bold(moduleOf(path)?.name ?? '')}  ${colors.dim(shown(path))}`)
   }
 
+  const hasFailed = (path: string | undefined) => tests.some(({ file, outcome }) => file === shown(path) && outcome === 'failed')
   const moduleOf = (path = '') => modules.find(({ folder }) => path.startsWith(folder + sep))
 
   function end(): TestReport {

@@ -46,13 +46,13 @@ async function wishOf(folder: string | undefined, { module, scene, yes }: InitOp
   if (scene !== undefined) return checked({ kind: 'scene', name: scene })
   if (yes && folder !== undefined) return checked({ kind: 'module', name: basename(resolve(folder)) })
   if (yes) throw usage('it has no name', 'Name the folder: sdk init modules/NAME --yes')
-  if (process.stdin.isTTY && process.stdout.isTTY) return ask(folder)
+  if (process.stdin.isTTY && process.stderr.isTTY) return ask(folder)
   throw usage('there is no terminal to ask on', 'Say what to make: --module NAME or --scene ID, and --stages if it is not "rank".')
 }
 
 const names = {
   module: { pattern: new RegExp(patterns.module), must: 'be lower-case letters, digits and dashes, starting with a letter' },
-  scene: { pattern: /^[a-z0-9][a-z0-9._-]{0,63}$/, must: 'be lower-case letters, digits, dots, dashes and underscores' },
+  scene: { pattern: /^[a-z0-9][a-z0-9._-]{0,127}$/, must: 'be lower-case letters, digits, dots, dashes and underscores' },
 } as const
 
 function checked(wish: Wish): Wish {
@@ -73,21 +73,21 @@ function checkStages(stages: readonly string[]): void {
 async function ask(folder: string | undefined): Promise<Wish> {
   const { input, select } = await import('@inquirer/prompts')
   try {
-    const kind = await select<Wish['kind']>({
-      message: 'What is it to be?',
-      choices: [
-        { value: 'module', name: 'a module', description: 'code: one or more stages, with a test' },
-        { value: 'scene', name: 'a scene', description: 'a JSON file: which modules answer, and how they take traffic' },
-      ],
-    })
+    // On standard error: standard output may go elsewhere.
+    const context = { output: process.stderr }
+    const choices = [
+      { value: 'module', name: 'a module', description: 'code: one or more stages, with a test' },
+      { value: 'scene', name: 'a scene', description: 'a JSON file: which modules answer, and how they take traffic' },
+    ] as const
+    const kind = await select<Wish['kind']>({ message: 'What is it to be?', choices }, context)
     const { pattern, must } = names[kind]
     const offered = folder === undefined ? '' : basename(resolve(folder))
-    const name = await input({
+    const question = {
       message: kind === 'module' ? 'What is it called?' : 'What is its id?',
       ...(pattern.test(offered) && { default: offered }),
-      validate: text => pattern.test(text) || `It must ${must}.`,
-    })
-    return { kind, name }
+      validate: (text: string) => pattern.test(text) || `It must ${must}.`,
+    }
+    return { kind, name: await input(question, context) }
   } catch (error) {
     if (error instanceof Error && error.name === 'ExitPromptError') throw usage('the question was not answered', 'Nothing was made.')
     throw error
