@@ -63,6 +63,8 @@ export interface Context<Params, Name extends keyof Services, Request> {
   readonly version: string
   /** Undefined when the caller sent no unit id. */
   readonly unit: string | undefined
+  /** 0 to 9999, where a code experiment or a cutover chose the version by it. */
+  readonly bucket: number | undefined
   readonly requestId: string
   /** Parameters of the scene, deeply frozen. */
   readonly params: Frozen<Params>

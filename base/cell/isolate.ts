@@ -53,6 +53,7 @@ const insideLimits: InsideLimits = {
   slotTimers: limits.slotTimersMax,
   logLinesPerSecond: limits.slotLogLinesPerSecondMax,
   logLineChars: limits.logLineCharsMax,
+  paramsKept: limits.slotParamsKept,
 }
 const partNames = Object.keys(lazyParts)
 /** Strings outside the heaps, shared by all isolates of the process. */
@@ -326,7 +327,7 @@ export async function warmUp(codeCache: CodeCache): Promise<void> {
       fallbackValue: undefined,
     }
     await inside.link.apply(undefined, ['warm-up', 'v1', new ivm.ExternalCopy([plan]).copyInto(), new ivm.ExternalCopy({}).copyInto()])
-    await inside.turn.apply(undefined, [1, 'warm-up', '{}', '', Date.now() + limits.versionLoadMsMax, '{}'])
+    await inside.turn.apply(undefined, [1, 'warm-up', '{}', '', Date.now() + limits.versionLoadMsMax, '{}', -1])
     await codeCache.keepWarm(isolate, insideText, INSIDE)
   } finally {
     isolate.dispose()

@@ -86,6 +86,7 @@ export async function serve(
       deadlineAt: arrivedAt + scene.deadlineMs,
       cpuMs: scene.cpuMs,
       params: decision.params,
+      bucket: decision.bucket,
       chain: scene.chain,
       trace: traceOf(request),
     }
@@ -124,7 +125,7 @@ export async function serveCall(table: CompiledTable, serving: Serving, sceneId:
   try {
     const decision = decide(scene, new Question({ body: input, requestId, header: noHeader }, unit, undefined, false))
     permit.pass(decision)
-    const { json } = await runInSlot(serving.slots, permit, scene, decision, { ...call, params: decision.params })
+    const { json } = await runInSlot(serving.slots, permit, scene, decision, { ...call, params: decision.params, bucket: decision.bucket })
     permit.leave(undefined)
     return json
   } catch (error) {

@@ -24,6 +24,8 @@ export interface SlotCall {
   readonly cpuMs: number
   /** JSON of the parameters. */
   readonly params: string
+  /** What decided on the version had this bucket for it. */
+  readonly bucket?: number | undefined
   /** Ids of the scenes under way in this chain of `ctx.call`, this one included, outermost first. */
   readonly chain: readonly string[]
   /** The trace of the caller, for what is asked of others on its behalf. */
@@ -256,12 +258,12 @@ export class Slot {
   #send(turn: Pending[]): boolean {
     const sentAt = performance.now()
     const wallMinusMonotonic = Date.now() - sentAt
-    const values: (string | number)[] = []
+    const values: [firstNo: number, ...(string | number)[]] = [this.#lastNo + 1]
     for (const pending of turn) {
-      const { requestId, body, unit = '', deadlineAt, params } = pending.call
+      const { requestId, body, unit = '', deadlineAt, params, bucket = -1 } = pending.call
       pending.no = ++this.#lastNo
       pending.sentAt = sentAt
-      values.push(pending.no, requestId, body, unit, deadlineAt + wallMinusMonotonic, params)
+      values.push(requestId, body, unit, deadlineAt + wallMinusMonotonic, params, bucket)
     }
     if (this.#turns.length === 0) this.#turnSince = sentAt
     this.#turns.push(turn)

@@ -9,6 +9,7 @@ export interface InsideLimits {
   readonly slotTimers: number
   readonly logLinesPerSecond: number
   readonly logLineChars: number
+  readonly paramsKept: number
 }
 
 /**
@@ -35,7 +36,7 @@ export type Posted = string | number | ArrayBuffer
  */
 export const AnswerKind = { ok: 0, failed: 1, waiting: 2, noted: 3 } as const
 
-/** Values of one request in a `turn`: its number, id, body, unit (empty: none), deadline, params. */
+/** Values of one request in a `turn`: its id, body, unit (empty: none), deadline, params, bucket (-1: none). */
 export const TURN_STRIDE = 6
 
 /** Values of one call in `calls`. */
@@ -94,10 +95,10 @@ export interface Inside {
   /** Makes this the slot of a version, whose requests run these stages in order and may use these services. */
   link(scene: string, version: string, stages: readonly StagePlan[], services: ServiceNames): void
   /**
-   * Runs requests, `TURN_STRIDE` values each, and posts one `answers` for them all; those that went async are answered when they settle.
+   * Runs requests, numbered from `firstNo`, `TURN_STRIDE` values each, and posts one `answers` for them all; those that went async are answered when they settle.
    * Body and params are JSON, not parsed yet; the deadline is wall clock, milliseconds since the epoch. Never throws.
    */
-  turn(...values: (string | number)[]): void
+  turn(firstNo: number, ...values: (string | number)[]): void
   /** Forgets a request whose caller has been answered; later results are dropped. */
   abandon(requestNo: number): void
   /** Settles calls, three values each: the number, 1 for an answer and 0 for a failure, JSON of the answer or of `{ code, message }`. */

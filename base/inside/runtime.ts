@@ -24,6 +24,7 @@ export function install(
     readonly unit: string | undefined
     readonly deadlineAt: number
     readonly params: unknown
+    readonly bucket: number | undefined
     done: boolean
     lines: LogLine[] | undefined
     /** Names of the stages that had no part in the answer, or less than all. */
@@ -219,6 +220,10 @@ export function install(
       return this.#request.unit
     }
 
+    get bucket(): number | undefined {
+      return this.#request.bucket
+    }
+
     get requestId(): string {
       return this.#request.id
     }
@@ -292,11 +297,13 @@ export function install(
 
   let paramsText = '{}'
   let params: unknown = freeze({})
+  /** By their text: experiments give requests a few combinations in turn. */
+  const knownParams = new Map<string, unknown>()
 
-  function turn(...values: (string | number)[]): void {
+  function turn(firstNo: number, ...values: (string | number)[]): void {
     const answers: (string | number)[] = []
     for (let i = 0; i < values.length; i += stride) {
-      const request = begin(values, i)
+      const request = begin(firstNo + i / stride, values, i)
       const answer = startSafely(request)
       if (answer === undefined) {
         open.set(request.no, request)
@@ -326,15 +333,17 @@ export function install(
     }
   }
 
-  function begin(values: readonly (string | number)[], i: number): Request {
-    const unit = values[i + 3] as string
+  function begin(no: number, values: readonly (string | number)[], i: number): Request {
+    const unit = values[i + 2] as string
+    const bucket = values[i + 5] as number
     return {
-      no: values[i] as number,
-      id: values[i + 1] as string,
-      body: values[i + 2] as string,
+      no,
+      id: values[i] as string,
+      body: values[i + 1] as string,
       unit: unit === '' ? undefined : unit,
-      deadlineAt: values[i + 4] as number,
-      params: paramsOf(values[i + 5] as string),
+      deadlineAt: values[i + 3] as number,
+      params: paramsOf(values[i + 4] as string),
+      bucket: bucket < 0 ? undefined : bucket,
       done: false,
       lines: undefined,
       degraded: undefined,
@@ -344,10 +353,14 @@ export function install(
   }
 
   function paramsOf(json: string): unknown {
-    if (json !== paramsText) {
+    if (json === paramsText) return params
+    params = knownParams.get(json)
+    if (params === undefined) {
+      if (knownParams.size >= limits.paramsKept) knownParams.clear()
       params = deepFreeze(parse(json))
-      paramsText = json
+      knownParams.set(json, params)
     }
+    paramsText = json
     return params
   }
 

@@ -101,6 +101,8 @@ export const limits = {
   /** Characters of a piece in which a profile leaves its cell, and milliseconds a cell keeps one that nobody fetches. */
   profilePieceChars: 256 * KB,
   profileKeptMs: 10_000,
+  /** Combinations of parameters that a slot keeps parsed. */
+  slotParamsKept: 256,
   /** Milliseconds the top level of one module may run. */
   moduleLoadMsMax: 2000,
   /** Milliseconds a version may take to load in a cell, and in the trial process. */
