@@ -1,5 +1,5 @@
 /** `sdk init`: a module or a scene to start from. Nothing that is there is written over. */
-import { globSync } from 'node:fs'
+import { existsSync, globSync } from 'node:fs'
 import { mkdir, readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -101,10 +101,9 @@ function usage(why: string, hint: string): SdkError {
 // A module
 
 async function makeModule(out: Output, name: string, given: string | undefined, stages: readonly string[]): Promise<void> {
-  const folder = await realFolder(given ?? (resolve('.') === root ? join('modules', name) : name))
+  const folder = await realFolder(given ?? (existsSync('modules') ? join('modules', name) : name))
   await demandEmpty(name, folder)
-  // Modules of this repository find the types by its tsconfig.json.
-  const isInside = dirname(folder) === join(root, 'modules')
+  const isInside = await isProvided(dirname(folder))
   const files = moduleFiles(name, stages, isInside ? undefined : posix(relative(folder, root)))
   for (const [path, text] of files) await writeNew(join(folder, path), text)
   if (!isInside) await linkBerth(folder)
@@ -114,6 +113,13 @@ async function makeModule(out: Output, name: string, given: string | undefined, 
   const next = isInside || shown === '.' ? `npx sdk test ${shown === '.' ? '' : shown}`.trim() : `cd ${shown} && npx sdk test`
   out.next(`Now: ${next}`)
   out.result({ kind: 'module', name, folder: shown, files: files.map(([path]) => path), next })
+}
+
+/** Whether the project around a folder, as this repository is one, says where the types are. */
+async function isProvided(folder: string): Promise<boolean> {
+  const path = join(folder, 'tsconfig.json')
+  if (existsSync(path)) return (await readFile(path, 'utf8')).includes('"#sdk/author"')
+  return dirname(folder) !== folder && isProvided(dirname(folder))
 }
 
 /** Links are looked through above what is not there yet. */
