@@ -11,11 +11,14 @@ import { holds } from '../traffic/scene.ts'
 import type { Right } from '../traffic/schema.ts'
 import { answerClientError } from '../wire/client-error.ts'
 import { bearerToken, isRequestId } from '../wire/headers.ts'
-import { compilePart, parseStrictJson } from './body.ts'
+import { compilePart, parseStrictJson, parseText } from './body.ts'
+import { experimentRoutes } from './experiment-routes.ts'
 import { logRoutes } from './log-routes.ts'
 import { profileRoutes } from './profile-routes.ts'
 import type { Registry, Token } from './registry.ts'
 import { adminRoutes, blobRoutes, publicRoutes, publishRoutes, type RouteParts, type Scope } from './routes.ts'
+import { rulesRoutes } from './rules-routes.ts'
+import { versionRoutes } from './version-routes.ts'
 
 export interface ApiParts extends RouteParts {
   readonly log: Logger
@@ -46,6 +49,9 @@ export async function createApi(parts: ApiParts): Promise<FastifyInstance> {
   await app.register(async scope => publicRoutes(typed(scope), parts))
   await app.register(async scope => blobRoutes(authorized(bytesBodies(scope), parts.registry, 'publish'), parts))
   await app.register(async scope => publishRoutes(authorized(jsonBodies(scope), parts.registry, 'publish'), parts))
+  await app.register(async scope => versionRoutes(authorized(jsonBodies(scope), parts.registry, 'publish'), parts))
+  await app.register(async scope => rulesRoutes(authorized(textBodies(jsonBodies(scope)), parts.registry, 'publish'), parts))
+  await app.register(async scope => experimentRoutes(authorized(jsonBodies(scope), parts.registry, 'publish'), parts))
   await app.register(async scope => logRoutes(authorized(scope, parts.registry, 'pin'), parts))
   await app.register(async scope => profileRoutes(authorized(jsonBodies(scope), parts.registry, 'publish'), parts))
   await app.register(async scope => adminRoutes(authorized(jsonBodies(scope), parts.registry, 'admin'), parts))
@@ -117,6 +123,11 @@ function jsonBodies(scope: FastifyInstance): FastifyInstance {
 
 function bytesBodies(scope: FastifyInstance): FastifyInstance {
   scope.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, async (_: FastifyRequest, body: Buffer) => body)
+  return scope
+}
+
+function textBodies(scope: FastifyInstance): FastifyInstance {
+  scope.addContentTypeParser('text/plain', { parseAs: 'buffer' }, async (_: FastifyRequest, body: Buffer) => parseText(body))
   return scope
 }
 

@@ -19,11 +19,16 @@ const token = /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}[\]]/g
  */
 export function parseStrictJson(bytes: Buffer): unknown {
   if (bytes.length === 0) return undefined
-  if (!isUtf8(bytes)) throw new BerthError('BODY_MALFORMED', 'Cannot read the body: it is not valid UTF-8')
-  const text = bytes.toString('utf8')
+  const text = parseText(bytes)
   const value = parse(text)
   checkStructure(text)
   return value
+}
+
+/** @throws BODY_MALFORMED when it is not UTF-8 */
+export function parseText(bytes: Buffer): string {
+  if (isUtf8(bytes)) return bytes.toString('utf8')
+  throw new BerthError('BODY_MALFORMED', 'Cannot read the body: it is not valid UTF-8')
 }
 
 function parse(text: string): unknown {

@@ -11,7 +11,7 @@ import { type ModuleRecord, moduleKey } from '../store/records.ts'
 import type { Expected } from '../store/store.ts'
 import type { Whitelist } from '../traffic/rules.ts'
 import type { ModuleManifest, Right, SceneDefinition } from '../traffic/schema.ts'
-import { type SceneTable, type SlotPlan, slotPlan } from '../traffic/table.ts'
+import { type SceneTable, type SlotPlan, slotPlan, type WhitelistEntry } from '../traffic/table.ts'
 import { tablePath } from '../wire/paths.ts'
 import type { Applied, Cells } from './cells.ts'
 import { checkServices } from './lock.ts'
@@ -67,7 +67,7 @@ export interface SceneChange {
 export interface ChangeOptions {
   readonly actor: Actor
   /** What the record that it is about must be at. */
-  readonly expect?: { readonly kind: SceneKind; readonly revision: Expected } | undefined
+  readonly expect?: { readonly kind: SceneKind | 'params'; readonly revision: Expected } | undefined
   readonly dryRun?: boolean | undefined
 }
 
@@ -180,7 +180,7 @@ export class Control {
   }
 
   /** The whitelist of a scene, unit ids by version. @throws DATA_DAMAGED, BLOB_NOT_FOUND */
-  async readWhitelist({ whitelist }: SceneTraffic): Promise<Whitelist> {
+  async readWhitelist({ whitelist }: { readonly whitelist: WhitelistEntry | undefined }): Promise<Whitelist> {
     if (whitelist === undefined) return {}
     return JSON.parse((await this.#parts.blobs.read(whitelist.digest)).toString('utf8')) as Whitelist
   }

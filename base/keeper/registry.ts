@@ -50,6 +50,9 @@ export interface KeptTraffic extends SceneTraffic {
 /** Records of a scene that a write may expect to be at a revision. */
 export type SceneKind = 'scene' | 'rules' | 'whitelist'
 
+/** The revision of its parameters, which are in two records: a scene's own in its definition, those of its versions in the rules. */
+export const paramsRevision = ({ revisions }: KeptTraffic): number => Math.max(revisions.scene, revisions.rules)
+
 export interface Token extends Omit<TokenRecord, 'hash'> {
   readonly id: string
 }
@@ -151,8 +154,9 @@ export class Registry {
     return sceneState(found)
   }
 
-  /** @throws REVISION_CONFLICT when the record is not at the expected revision, 0 for none; `changes` in its members tells what changed since. */
-  expect(kind: SceneKind, id: string, expected: Expected): void {
+  /** @throws REVISION_CONFLICT when it is not at the expected revision, 0 for none; `changes` in its members tells what changed since. */
+  expect(what: SceneKind | 'params', id: string, expected: Expected): void {
+    const kind = what === 'params' ? this.#latest(id) : what
     try {
       this.#store.expect(kind, id, expected === 0 ? 'absent' : expected)
     } catch (error) {
@@ -164,6 +168,12 @@ export class Registry {
       const message = told === '' ? error.message : `${error.message}; since then: ${told}`
       throw new BerthError('REVISION_CONFLICT', message, { cause: error, extra: { ...error.extra, current, changes } })
     }
+  }
+
+  /** Of the records that parameters are in, the one that changed last. */
+  #latest(id: string): SceneKind {
+    const { scene, rules } = this.traffic(id).revisions
+    return rules > scene ? 'rules' : 'scene'
   }
 
   /**
@@ -354,8 +364,24 @@ export class Registry {
     this.#commit([], actor, action, target, null, null)
   }
 
+  /** What cells know of a scene. @throws SCENE_NOT_FOUND */
+  entry(scene: string): SceneEntry {
+    this.#buildEntries()
+    return this.#entries.get(scene) ?? this.#buildEntry(scene, this.scene(scene).revision)
+  }
+
   /** Everything that cells need, as of now. Scenes that have not changed since the last one are in it as they were. */
   buildTable(): SceneTable {
+    this.#buildEntries()
+    return {
+      format: TABLE_FORMAT,
+      revision: this.#built,
+      scenes: [...this.#entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry),
+      tokens: this.#store.list('token').map(({ key, value: { hash, rights } }) => ({ id: key, hash, rights })),
+    }
+  }
+
+  #buildEntries(): void {
     const changed = new Map<string, number>()
     // Deletions have a revision here, so an entry never has one twice.
     for (const { kind, key, revision } of this.#store.changesSince(this.#built)) {
@@ -364,12 +390,6 @@ export class Registry {
     }
     for (const [scene, revision] of changed) this.#entries.set(scene, this.#buildEntry(scene, revision))
     this.#built = this.#store.revision
-    return {
-      format: TABLE_FORMAT,
-      revision: this.#built,
-      scenes: [...this.#entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry),
-      tokens: this.#store.list('token').map(({ key, value: { hash, rights } }) => ({ id: key, hash, rights })),
-    }
   }
 
   #buildEntry(id: string, revision: number): SceneEntry {

@@ -69,7 +69,7 @@ export const IfMatchOrNone = Type.Object({
   'if-none-match': Type.Optional(Type.Literal('*', { description: 'the scene must not be defined yet' })),
 })
 
-const Reason = Type.Optional(Type.String({ maxLength: 1000, description: 'for the audit log' }))
+export const Reason = Type.Optional(Type.String({ maxLength: 1000, description: 'for the audit log' }))
 
 const Kind = Type.Union([Type.Literal('dev'), Type.Literal('cutover'), Type.Literal('baseline'), Type.Literal('loadtest')], {
   description: 'what the version is for; every cell loads it first. Not given: dev, loaded on its first request',

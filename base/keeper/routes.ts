@@ -10,12 +10,10 @@ import { SceneDefinition } from '../traffic/schema.ts'
 import { digestOf } from '../wire/blobs.ts'
 import { compileAllButBody } from './body.ts'
 import type { Cells } from './cells.ts'
-import type { Changed, Control } from './control.ts'
-import { parseReference } from './lock.ts'
+import type { Control } from './control.ts'
 import type { Logs } from './logs.ts'
 import type { Actor, Registry, Token } from './registry.ts'
 import * as schemas from './replies.ts'
-import { type PlacedVersion, viewVersions } from './rules.ts'
 import type { Vitals } from './vitals.ts'
 
 export interface RouteParts {
@@ -38,7 +36,7 @@ export type Scope = FastifyInstance<
 >
 
 /** The problem document that any of them may answer. */
-const problems = { '4xx': schemas.ProblemReply, '5xx': schemas.ProblemReply } as const
+export const problems = { '4xx': schemas.ProblemReply, '5xx': schemas.ProblemReply } as const
 
 /** For probes and scrapers: no token. */
 export function publicRoutes(scope: Scope, { vitals }: RouteParts): void {
@@ -120,7 +118,6 @@ export function blobRoutes(scope: Scope, { blobs }: RouteParts): void {
 export function publishRoutes(scope: Scope, parts: RouteParts): void {
   moduleRoutes(scope, parts)
   sceneRoutes(scope, parts)
-  versionRoutes(scope, parts)
   stateRoutes(scope, parts)
 }
 
@@ -219,68 +216,6 @@ function sceneRoutes(scope: Scope, { registry, control }: RouteParts): void {
     async (request, reply) => {
       const { scene, created, cells } = await control.defineScene(request.params.id, request.body, expectedBy(request), actorOf(request))
       return tagged(reply.code(created ? 201 : 200), scene.revision).send({ ...scene, cells })
-    },
-  )
-}
-
-function versionRoutes(scope: Scope, { registry, control }: RouteParts): void {
-  const tags = ['versions']
-
-  scope.get(
-    '/api/scenes/:id/versions',
-    {
-      schema: {
-        operationId: 'listVersions',
-        summary: 'Versions of a scene, oldest first',
-        tags,
-        params: schemas.SceneParam,
-        response: { 200: Type.Array(schemas.VersionReply), ...problems },
-      },
-    },
-    async ({ params }) => viewVersions(registry.traffic(params.id), registry.versions(params.id)),
-  )
-
-  scope.post(
-    '/api/scenes/:id/versions',
-    {
-      schema: {
-        operationId: 'createVersion',
-        summary: 'Make a version: the lock of another with the named modules replaced',
-        tags,
-        params: schemas.SceneParam,
-        headers: schemas.IfMatch,
-        body: schemas.VersionBody,
-        response: { 200: schemas.VersionChangeReply, 201: schemas.VersionChangeReply, ...problems },
-      },
-    },
-    async (request, reply) => {
-      const { modules = [], from, resolve = false, reuse = false, label, as, share, whitelist = [], reason } = request.body
-      const named = new Map(modules.map(parseReference).map(({ name, range }) => [name, range]))
-      const wanted = { named, resolve, reuse, from, label }
-      const options = { actor: actorOf(request, reason), expect: { kind: 'scene' as const, revision: expectedBy(request) } }
-      const change = await control.createVersion(request.params.id, wanted, { as, share, whitelist }, options)
-      return tagged(reply.code(change.told.created ? 201 : 200), change.traffic.revisions.scene).send(versionReply(change))
-    },
-  )
-
-  scope.put(
-    '/api/scenes/:id/baseline',
-    {
-      schema: {
-        operationId: 'setBaseline',
-        summary: 'Make a version the baseline once every cell has loaded it',
-        tags,
-        params: schemas.SceneParam,
-        headers: schemas.IfMatch,
-        body: schemas.BaselineBody,
-        response: { 200: schemas.VersionChangeReply, ...problems },
-      },
-    },
-    async (request, reply) => {
-      const { version, reason } = request.body
-      const options = { actor: actorOf(request, reason), expect: { kind: 'scene' as const, revision: expectedBy(request) } }
-      const change = await control.setBaseline(request.params.id, version, options)
-      return tagged(reply, change.traffic.revisions.scene).send(versionReply(change))
     },
   )
 }
@@ -390,18 +325,13 @@ export function actorOf(request: { getDecorator<T>(name: string): T }, reason?: 
   return { who: request.getDecorator<Token>('token').id, reason }
 }
 
-/** What `If-Match` and `If-None-Match`, already checked, expect the scene to be at. */
-function expectedBy({ headers }: { headers: { 'if-match'?: string | undefined; 'if-none-match'?: string | undefined } }): Expected {
+/** What `If-Match` and `If-None-Match`, already checked, expect the scene, or what a route is about, to be at. */
+export function expectedBy({ headers }: { headers: { 'if-match'?: string | undefined; 'if-none-match'?: string | undefined } }): Expected {
   if (headers['if-none-match'] !== undefined) return 'absent'
   return headers['if-match'] === undefined ? undefined : Number(headers['if-match'].slice(1, -1))
 }
 
-function tagged<Reply extends { header(name: string, value: string): Reply }>(reply: Reply, revision: number): Reply {
+/** The answer with a revision as its ETag. */
+export function tagged<Reply extends { header(name: string, value: string): Reply }>(reply: Reply, revision: number): Reply {
   return reply.header('etag', `"${revision}"`)
-}
-
-function versionReply({ told, traffic: { baseline, revisions }, cells, timings }: Changed<PlacedVersion>) {
-  const { record, ...placed } = told
-  const revision = revisions.scene
-  return { ...placed, version: record, lock: record.lock, baseline, revision, rulesRevision: revisions.rules, cells, timings }
 }
