@@ -61,3 +61,13 @@ test('the bench of decisions sets up its peers to decide alike, and compares wha
   }
   assert.match(stdout, /^With the whitelist: \d+\.\d{3} µs, \d+\.\dx faster than @growthbook\/growthbook, /m)
 })
+
+test('the bench of publishing brings every round to every cell, and times each step', { timeout: 60_000 }, async () => {
+  const { stdout, rows } = await bench('scripts/bench/publish.ts', '--rounds', '2', '--kilobytes', '20', '--pause', '0')
+  const steps = rows.map(([step]) => step)
+  for (const step of ['bundle', 'check', 'upload', 'load', 'live', 'total']) assert.ok(steps.includes(step), step)
+  for (const [what, p50] of rows) if (!what?.startsWith('sdk')) assert.ok(Number(p50) >= 0, `${what}`)
+  for (const line of ['sdk publish to every cell answering', 'sdk --help', 'sdk dev, save to answer']) {
+    assert.match(stdout, new RegExp(`^${line}: p50 \\d+ ms, p99 \\d+ ms \\(to be at most \\d+ at p50\\)$`, 'm'))
+  }
+})
