@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const bin = (name: string) => join(root, 'node_modules', '.bin', process.platform === 'win32' ? `${name}.cmd` : name)
+/** With it the tests of modules find `#sdk/testing`, as under `sdk test`. */
+const testHook = new URL('../sdk/test-hook.ts', import.meta.url).href
 const globs = [
   'base/**/*.test.ts',
   'sdk/**/*.test.ts',
@@ -24,7 +26,14 @@ const steps: readonly (readonly [string, string, readonly string[]])[] = [
   [
     'tests',
     process.execPath,
-    ['--no-node-snapshot', '--disable-warning=ExperimentalWarning', '--test', ...(chosen.length > 0 ? chosen : globs)],
+    [
+      '--no-node-snapshot',
+      '--disable-warning=ExperimentalWarning',
+      '--import',
+      testHook,
+      '--test',
+      ...(chosen.length > 0 ? chosen : globs),
+    ],
   ],
 ]
 

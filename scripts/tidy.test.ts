@@ -29,7 +29,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
 const entries = [
   /\.test(-d)?\.ts$/,
   /^base\/main\.ts$/,
-  /^sdk\/(cli|author|client\/index)\.ts$/,
+  /^sdk\/(cli|author|test-hook|client\/index)\.ts$/,
   /^scripts\//,
   /^modules\/[^/]+\/index\.ts$/,
   /fixtures\//,

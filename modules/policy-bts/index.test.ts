@@ -1,35 +1,44 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
-import { seedRandom, stageContext } from '../testing.ts'
+import { type TestContext, test } from 'node:test'
+import { openSlot } from '#sdk/testing'
 import { sampleBeta, sampleGamma } from './beta.ts'
 import counts from './counts.json' with { type: 'json' }
-import { rank } from './index.ts'
 
 const items = counts.campaigns.men.map(({ itemId }) => ({ itemId }))
 
-function rankMen(candidates: readonly { itemId: number }[] = items) {
-  const ranked = rank(candidates, stageContext({ campaign: 'men' }, {}))
-  assert(Array.isArray(ranked))
-  return ranked
+const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname, { params: { campaign: 'men' }, seed: 4 })
+const rankMen = async (candidates: readonly { itemId: number }[] = items) => (await slot.run('rank', candidates)).output
+
+/** Makes Math.random of the test repeatable until it ends: Lehmer's generator with the numbers of Park and Miller. */
+function seedRandom(t: TestContext, seed: number): void {
+  const { random } = Math
+  t.after(() => Object.assign(Math, { random }))
+  let state = seed
+  // Not t.mock: it keeps a record of every call, and there are hundreds of thousands.
+  Math.random = () => {
+    state = (state * 48_271) % 2_147_483_647
+    return state / 2_147_483_647
+  }
 }
 
-function moments(draw: () => number, draws = 40_000): { mean: number; variance: number } {
-  const values = Array.from({ length: draws }, draw)
-  const mean = values.reduce((sum, value) => sum + value, 0) / draws
-  return { mean, variance: values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / draws }
-}
+const DRAWS = 40_000
+const drawn = (draw: () => number) => Array.from({ length: DRAWS }, draw)
 
 /** The mean within four standard errors, the variance within 8 %. */
-function assertMoments(draw: () => number, expected: { mean: number; variance: number }): void {
-  const { mean, variance } = moments(draw)
-  assert(Math.abs(mean - expected.mean) < 4 * Math.sqrt(expected.variance / 40_000), `mean ${mean}, expected ${expected.mean}`)
+function assertMoments(values: readonly number[], expected: { mean: number; variance: number }): void {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length
+  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length
+  assert(Math.abs(mean - expected.mean) < 4 * Math.sqrt(expected.variance / values.length), `mean ${mean}, expected ${expected.mean}`)
   assert(Math.abs(variance / expected.variance - 1) < 0.08, `variance ${variance}, expected ${expected.variance}`)
 }
 
 for (const shape of [0.3, 1, 2.5, 400]) {
   test(`gamma draws of shape ${shape} have its mean and variance`, t => {
     seedRandom(t, 2)
-    assertMoments(() => sampleGamma(shape), { mean: shape, variance: shape })
+    assertMoments(
+      drawn(() => sampleGamma(shape)),
+      { mean: shape, variance: shape },
+    )
   })
 }
 
@@ -41,13 +50,18 @@ for (const [alpha, beta] of [
   test(`beta draws of ${alpha} and ${beta} have their mean and variance`, t => {
     seedRandom(t, 3)
     const sum = alpha + beta
-    assertMoments(() => sampleBeta(alpha, beta), { mean: alpha / sum, variance: (alpha * beta) / (sum ** 2 * (sum + 1)) })
+    assertMoments(
+      drawn(() => sampleBeta(alpha, beta)),
+      { mean: alpha / sum, variance: (alpha * beta) / (sum ** 2 * (sum + 1)) },
+    )
   })
 }
 
-test('every candidate comes back once, highest draw first', t => {
-  seedRandom(t, 4)
-  const ranked = rankMen()
+/** Scores that one item gets as so many candidates. */
+const drawsOf = async (itemId: number) => (await rankMen(Array.from({ length: DRAWS }, () => ({ itemId })))).map(({ score }) => score)
+
+test('every candidate comes back once, highest draw first', async () => {
+  const ranked = await rankMen()
   assert.deepEqual(
     ranked.map(({ itemId }) => itemId).sort((a, b) => a - b),
     items.map(({ itemId }) => itemId),
@@ -58,29 +72,27 @@ test('every candidate comes back once, highest draw first', t => {
   )
 })
 
-test('an item is drawn from the posterior of its own counts', t => {
-  seedRandom(t, 5)
+test('an item is drawn from the posterior of its own counts', async () => {
   const { clicks, impressions } = counts.campaigns.men.find(({ itemId }) => itemId === 13) ?? assert.fail()
   const alpha = counts.prior.alpha + clicks
   const sum = counts.prior.alpha + counts.prior.beta + impressions
-  assertMoments(() => rankMen([{ itemId: 13 }])[0]?.score ?? Number.NaN, {
+  assertMoments(await drawsOf(13), {
     mean: alpha / sum,
     variance: (alpha * (sum - alpha)) / (sum ** 2 * (sum + 1)),
   })
 })
 
-test('an item without counts is drawn from the prior', t => {
-  seedRandom(t, 6)
+test('an item without counts is drawn from the prior', async () => {
   const { alpha, beta } = counts.prior
   const sum = alpha + beta
-  assertMoments(() => rankMen([{ itemId: 999 }])[0]?.score ?? Number.NaN, {
+  assertMoments(await drawsOf(999), {
     mean: alpha / sum,
     variance: (alpha * beta) / (sum ** 2 * (sum + 1)),
   })
 })
 
-test('a scene with a campaign that has no counts is told which ones do', () => {
-  assert.throws(() => rank([], stageContext({ campaign: 'kids' }, {})), {
+test('a scene with a campaign that has no counts is told which ones do', async () => {
+  await assert.rejects(slot.run('rank', [], { params: { campaign: 'kids' } }), {
     message: 'Cannot rank: params.campaign must be one of men, women, got "kids"',
   })
 })

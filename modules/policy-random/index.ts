@@ -15,7 +15,7 @@ export const rank: Stage<readonly object[], (object & Drawn)[]> = candidates => 
 }
 
 /** Fisher and Yates' shuffle, inside out: Knuth, The Art of Computer Programming 2, section 3.4.2, algorithm P. */
-function shuffle<T extends object>(items: readonly T[]): T[] {
+export function shuffle<T extends object>(items: readonly T[]): T[] {
   const shuffled: T[] = []
   for (const [last, item] of items.entries()) {
     const place = Math.floor(Math.random() * (last + 1))

@@ -1,22 +1,26 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { featuresOf, stageContext } from '../testing.ts'
+import { featuresOf, openSlot } from '#sdk/testing'
 import { type Item, itemFeatures, scorer, sigmoid, userFeatures } from './features.ts'
-import { type Request, rank } from './index.ts'
+import type { Request } from './index.ts'
 import weights from './weights.json' with { type: 'json' }
 
 const hashed = ['135f410ec21307919cd92df77f1e2a36', 'none', 'none']
 const features = ['81ce123cbb5bd8ce818f60fb3586bba5', '03a5648a76832f83c859d46bc06cb64a', 'none', 'none']
 const unknown = (itemId: number) => ({ itemId, numeric: 0, hashed: ['none', 'none', 'none'] })
 
+let rows: Readonly<Record<string, Item>> = {}
+const tables = () => featuresOf({ 'items-men': rows, 'users-men': { u1: { key: 'u1', features } } })
+const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname, {
+  params: { campaign: 'men' },
+  services: { features: { get: (table, key) => tables().get?.(table, key), getMany: (table, keys) => tables().getMany?.(table, keys) } },
+})
+
 /** Ranks items that the table knows so; the candidates are nothing but their ids. */
-function rankMen(items: readonly Item[], request: Request = {}, unit?: string) {
-  const tables = { 'items-men': Object.fromEntries(items.map(item => [item.itemId, item])), 'users-men': { u1: { key: 'u1', features } } }
-  const context = { services: { features: featuresOf(tables) }, ...(unit !== undefined && { unit }) }
-  return rank(
-    items.map(({ itemId }) => ({ itemId })),
-    stageContext({ campaign: 'men' }, request, context),
-  )
+async function rankMen(items: readonly Item[], request: Request = {}, unit?: string) {
+  rows = Object.fromEntries(items.map(item => [item.itemId, item]))
+  const candidates = items.map(({ itemId }) => ({ itemId }))
+  return (await slot.run('rank', candidates, { request, ...(unit !== undefined && { unit }) })).output
 }
 
 test('candidates come back with their features and a score, highest first', async () => {
@@ -50,8 +54,9 @@ test('what training never saw adds nothing, whatever a caller names it', async (
 })
 
 test('an item that the table lacks is ranked as one without features', async () => {
-  const context = stageContext({ campaign: 'men' }, {}, { services: { features: featuresOf({ 'items-men': {} }) } })
-  assert.deepEqual(await rank([{ itemId: 900 }], context), [{ itemId: 900, numeric: 0, hashed: [], score: sigmoid(weights.men.intercept) }])
+  rows = {}
+  const { output } = await slot.run('rank', [{ itemId: 900 }], { request: {} })
+  assert.deepEqual(output, [{ itemId: 900, numeric: 0, hashed: [], score: sigmoid(weights.men.intercept) }])
 })
 
 test('a user that the request does not describe is looked up by the unit id', async () => {
@@ -90,7 +95,7 @@ test('a scorer weighs numbers by size and strings by class', () => {
 })
 
 test('a scene with a campaign that has no weights is told which ones do', async () => {
-  await assert.rejects(async () => rank([], stageContext({ campaign: 'kids' }, {})), {
+  await assert.rejects(slot.run('rank', [], { params: { campaign: 'kids' } }), {
     message: 'Cannot rank: params.campaign must be one of men, women, got "kids"',
   })
 })

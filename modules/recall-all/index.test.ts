@@ -1,29 +1,28 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { stageContext } from '../testing.ts'
-import { recall } from './index.ts'
+import { openSlot } from '#sdk/testing'
+import { itemsOf } from './index.ts'
 
+const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname, { params: { campaign: 'men' } })
 const features = ['a', 'b', 'c', 'd']
 
-function recallIds(body: unknown, campaign = 'men'): number[] {
-  const candidates = recall(body, stageContext({ campaign }, body))
-  assert(Array.isArray(candidates))
-  return candidates.map(({ itemId }) => itemId)
+async function recallIds(body: unknown, campaign = 'men'): Promise<number[]> {
+  const { output } = await slot.run('recall', body, { params: { campaign } })
+  return output.map(({ itemId }) => itemId)
 }
 
-test('every item of the campaign is a candidate', () => {
-  assert.deepEqual(recallIds({}), [...Array(34).keys()])
-  assert.deepEqual(recallIds({ user: { features, affinity: { 3: 1 } } }, 'women'), [...Array(46).keys()])
+test('every item of the campaign is a candidate', async () => {
+  assert.deepEqual(await recallIds({}), [...Array(34).keys()])
+  assert.deepEqual(await recallIds({ user: { features, affinity: { 3: 1 } } }, 'women'), [...Array(46).keys()])
 })
 
-test('excluded items are left out and excluded ids of other catalogues do no harm', () => {
-  assert.deepEqual(recallIds({ exclude: [0, 33, 999] }), [...Array(34).keys()].slice(1, 33))
+test('excluded items are left out and excluded ids of other catalogues do no harm', async () => {
+  assert.deepEqual(await recallIds({ exclude: [0, 33, 999] }), [...Array(34).keys()].slice(1, 33))
 })
 
-test('a candidate carries the item features of the logs', () => {
-  const candidates = recall({}, stageContext({ campaign: 'men' }, {}))
-  assert(Array.isArray(candidates))
-  assert.deepEqual(candidates[0], {
+test('a candidate carries the item features of the logs', async () => {
+  const { output } = await slot.run('recall', {})
+  assert.deepEqual(output[0], {
     itemId: 0,
     numeric: -0.6771831139635117,
     hashed: ['c82d13885d8bf7a3b8b9fa6f0842ba60', '088abf8a8657959e46ac19af8da80d15', '8ea65bc866b36a8f00ae913e0c3acc29'],
@@ -31,10 +30,9 @@ test('a candidate carries the item features of the logs', () => {
 })
 
 test('a stage that writes to a candidate throws instead of spoiling the next request', () => {
-  const candidates = recall({}, stageContext({ campaign: 'men' }, {}))
-  assert(Array.isArray(candidates))
-  assert.throws(() => Object.assign(candidates[0] ?? {}, { score: 1 }), TypeError)
-  assert.throws(() => Object.assign(candidates[0]?.hashed ?? [], { 0: 'x' }), TypeError)
+  const [first] = itemsOf('men')
+  assert.throws(() => Object.assign(first ?? {}, { score: 1 }), TypeError)
+  assert.throws(() => Object.assign(first?.hashed ?? [], { 0: 'x' }), TypeError)
 })
 
 const badBodies: readonly [body: unknown, message: string][] = [
@@ -54,21 +52,18 @@ const badBodies: readonly [body: unknown, message: string][] = [
   [{ exclude: [1.5] }, 'exclude must be a list of item ids, got [1.5]'],
 ]
 
-test('a body that does not fit is refused with what was expected where and what came', () => {
+test('a body that does not fit is refused with what was expected where and what came', async () => {
   for (const [body, message] of badBodies) {
-    assert.throws(() => recallIds(body), { name: 'TypeError', message: `Cannot recall items: ${message}` })
+    await assert.rejects(recallIds(body), { name: 'TypeError', message: `Cannot recall items: ${message}` })
   }
 })
 
-test('what came is cut short in the message', () => {
-  assert.throws(
-    () => recallIds({ exclude: 'x'.repeat(100_000) }),
-    (error: Error) => error.message.length < 200,
-  )
+test('what came is cut short in the message', async () => {
+  await assert.rejects(recallIds({ exclude: 'x'.repeat(100_000) }), (error: Error) => error.message.length < 200)
 })
 
-test('a scene with a campaign that has no items is told which ones do', () => {
-  assert.throws(() => recallIds({}, 'kids'), {
+test('a scene with a campaign that has no items is told which ones do', async () => {
+  await assert.rejects(recallIds({}, 'kids'), {
     message: 'Cannot recall items: params.campaign must be one of men, women, got "kids"',
   })
 })

@@ -39,7 +39,8 @@ export const recall: Stage<unknown, Candidate[], { params: Params }> = (input, {
   return itemsOf(params.campaign).filter(item => !excluded.has(item.itemId))
 }
 
-function itemsOf(campaign: string): readonly Candidate[] {
+/** Candidates that nobody can write to. */
+export function itemsOf(campaign: string): readonly Candidate[] {
   const found = catalogue.get(campaign)
   if (found) return found
   throw new Error(`Cannot recall items: params.campaign must be one of ${[...catalogue.keys()].join(', ')}, got ${show(campaign)}`)
