@@ -73,7 +73,17 @@ for (const { args, says } of usages) {
 }
 
 test('every command has help with an example and the exit codes', async () => {
-  const commands = ['publish', 'modules', 'scene list', 'scene show', 'scene apply', 'version list', 'version create', 'version baseline']
+  const commands = [
+    'dev',
+    'publish',
+    'modules',
+    'scene list',
+    'scene show',
+    'scene apply',
+    'version list',
+    'version create',
+    'version baseline',
+  ]
   const more = ['invoke', 'replay', 'token list', 'token create', 'token revoke', 'schema']
   for (const command of [...commands, ...more]) {
     const { code, stdout } = await sdk(...command.split(' '), '--help')
