@@ -16,7 +16,7 @@ import { limits } from '../kernel/limits.ts'
 import { lockedHosts, type SlotPlan } from '../traffic/table.ts'
 import { type Trace, traceHeaders } from '../wire/headers.ts'
 
-/** A request on its way out. What it says comes out of an isolate and is checked here. */
+/** A request on its way out, as code in an isolate has made it; header names are lower case. */
 export interface Outgoing {
   readonly method: string
   /** JSON of `{ url, redirect, headers }`. */
@@ -57,10 +57,11 @@ interface Head {
   readonly url: URL
   readonly redirect: string
   readonly headers: Readonly<Record<string, string>>
+  readonly body: Buffer | undefined
 }
 
 /** Not a module's to set: they say how the bytes go over the wire, or to whom. */
-const kept: ReadonlySet<string> = new Set([
+const wireHeaders: ReadonlySet<string> = new Set([
   ...['connection', 'content-length', 'expect', 'host', 'http2-settings', 'keep-alive', 'proxy-authorization', 'proxy-connection'],
   ...['te', 'trailer', 'transfer-encoding', 'upgrade', 'via'],
 ])
@@ -95,10 +96,10 @@ export class Fetcher {
    */
   async fetch(plan: SlotPlan, request: Outgoing, caller: FetchCaller, signal: AbortSignal): Promise<Incoming> {
     const startedAt = performance.now()
-    const head = readHead(request.head)
-    const allowed = this.#allowedOrigins(plan)
-    demandAllowed(allowed, head.url)
+    const head = readHead(request)
     const { origin } = head.url
+    const allowed = this.#allowedOrigins(plan)
+    demandAllowed(allowed, head.url, `Cannot fetch from "${origin}"`)
     try {
       const answer = await this.#within(caller, head, signal, ending => this.#follow(allowed, request, head, caller, ending))
       this.#host.count(origin, 'OK', (performance.now() - startedAt) / 1000)
@@ -138,13 +139,13 @@ export class Fetcher {
 
   async #follow(
     allowed: ReadonlySet<string>,
-    { method, body }: Outgoing,
+    { method }: Outgoing,
     head: Head,
     { trace }: FetchCaller,
     ending: AbortSignal,
   ): Promise<Incoming> {
     const headers = { ...defaults, ...(trace !== undefined && traceHeaders(trace)), ...head.headers }
-    let hop: Hop = { url: head.url, method, headers, body: body === undefined ? undefined : bytesOf(body) }
+    let hop: Hop = { url: head.url, method, headers, body: head.body }
     for (let redirected = 0; ; redirected++) {
       const response = await this.#send(hop, ending)
       const { location } = response.headers
@@ -154,7 +155,7 @@ export class Fetcher {
       if (head.redirect === 'error') throw new Error('it is a redirect, and the request says not to follow any')
       if (redirected === limits.fetchRedirectsMax) throw new Error(`it redirects more than ${limits.fetchRedirectsMax} times`)
       hop = redirect(hop, response.statusCode ?? 0, location)
-      demandAllowed(allowed, hop.url)
+      demandAllowed(allowed, hop.url, `Cannot follow a redirect of "${nameOf(head.url)}" to "${hop.url.origin}"`)
     }
   }
 
@@ -202,12 +203,10 @@ function originOf(host: string): string | undefined {
   return URL.parse(host.includes('://') ? host : `https://${host}`)?.origin
 }
 
-function demandAllowed(allowed: ReadonlySet<string>, { origin, protocol, host }: URL): void {
+function demandAllowed(allowed: ReadonlySet<string>, { origin, protocol, host }: URL, action: string): void {
   if (allowed.has(origin)) return
   const entry = protocol === 'https:' ? host : origin
-  const list = allowed.size === 0 ? 'no host' : `only ${[...allowed].join(', ')}`
-  const message = `Cannot fetch from "${origin}": the modules of this version may reach ${list}; add "${entry}" to berth.fetch in package.json`
-  throw new BerthError('FETCH_FORBIDDEN', message)
+  throw new BerthError('FETCH_FORBIDDEN', `${action}: no module of this version lists it; add "${entry}" to berth.fetch in package.json`)
 }
 
 /** A host is allowed, and its address is not. */
@@ -217,7 +216,7 @@ class PrivateAddress extends Error {}
 const special: readonly string[] = [
   ...['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24', '192.0.2.0/24'],
   ...['192.88.99.0/24', '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/4', '240.0.0.0/4'],
-  ...['::/128', '::1/128', '64:ff9b::/96', '64:ff9b:1::/48', '100::/64', '2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'],
+  ...['::/96', '64:ff9b::/96', '64:ff9b:1::/48', '100::/64', '2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'],
   ...['5f00::/16', 'fc00::/7', 'fe80::/10', 'fec0::/10', 'ff00::/8'],
 ]
 
@@ -254,13 +253,18 @@ function lookupAllowed(isAllowed: (address: string) => boolean): LookupFunction 
 
 // ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function readHead(text: string): Head {
-  const { url, redirect, headers } = JSON.parse(text) as { url: string; redirect: string; headers: [string, string][] }
+function readHead({ head, body }: Outgoing): Head {
+  const { url, redirect, headers } = JSON.parse(head) as { url: string; redirect: string; headers: [string, string][] }
   const parsed = URL.parse(url)
   if (parsed?.protocol !== 'https:' && parsed?.protocol !== 'http:')
     throw new BerthError('FETCH_FAILED', `Cannot fetch "${String(url).slice(0, 1024)}": it is no URL of http or https`)
   parsed.hash = ''
-  return { url: parsed, redirect, headers: Object.fromEntries(headers.filter(([name]) => !kept.has(name.toLowerCase()))) }
+  const bytes = body === undefined ? undefined : bytesOf(body)
+  if (bytes !== undefined && bytes.length > limits.fetchRequestBytesMax) {
+    const sizes = `the request has ${bytes.length} bytes, the limit is ${limits.fetchRequestBytesMax}`
+    throw new BerthError('FETCH_TOO_LARGE', `Cannot fetch "${nameOf(parsed)}": ${sizes}`)
+  }
+  return { url: parsed, redirect, headers: Object.fromEntries(headers.filter(([name]) => !wireHeaders.has(name))), body: bytes }
 }
 
 const bytesOf = (body: string | ArrayBuffer): Buffer => (typeof body === 'string' ? Buffer.from(body) : Buffer.from(body))
@@ -278,6 +282,7 @@ function redirect(hop: Hop, status: number, location: string): Hop {
 
 // ── responses ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+const CODINGS_MAX = 3
 const decoders: Readonly<Record<string, () => NodeJS.ReadWriteStream & Readable>> = {
   gzip: () => createGunzip(),
   'x-gzip': () => createGunzip(),
@@ -305,6 +310,8 @@ async function readBody({ url, method }: Hop, response: IncomingMessage): Promis
 function decoded(response: IncomingMessage, method: string): Readable {
   const codings = (response.headers['content-encoding'] ?? '').toLowerCase().split(',')
   if (method === 'HEAD' || response.statusCode === 204 || response.statusCode === 304) return response
+  // Each takes memory before the first byte comes.
+  if (codings.length > CODINGS_MAX) throw new Error(`its answer is packed ${codings.length} times`)
   let stream: Readable = response
   for (const coding of codings.reverse()) {
     const decoder = decoders[coding.trim()]?.()

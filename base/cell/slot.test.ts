@@ -471,6 +471,56 @@ test('ctx.services asks the base with all arguments, and asking is no effect tha
   assert.deepEqual(asked, [['features', 'getMany', '["item",["a"]]']])
 })
 
+/** Another host, which answers everything. */
+const answered = { head: '{"status":200,"statusText":"","headers":[],"url":"http://a.example/","redirected":false}', body: 'x' }
+
+test('a fetch has the deadline and trace of its request while that is known, and the latest deadline of all afterwards', async t => {
+  const asked: [string, number, boolean][] = []
+  const fetch: SlotHost['fetch'] = async (_plan, { head }, { deadlineAt, trace }) => {
+    asked.push([new URL(JSON.parse(head).url).pathname, deadlineAt, trace !== undefined])
+    return answered
+  }
+  const rank = `async (x, ctx) => {
+    await fetch('http://a.example/' + x + '/first')
+    await fetch('http://a.example/' + x + '/global')
+    await ctx.fetch('http://a.example/' + x + '/ctx')
+    return 1
+  }`
+  const { ask } = await makeSlot(t, { rank }, { fetch })
+  const trace = { traceId: '0af7651916cd43dd8448eb211c80319c', flags: '01', state: undefined }
+  const [soon, late] = [call('"soon"', 5000), call('"late"', 9000)].map(one => ({ ...one, trace })) as [SlotCall, SlotCall]
+  await Promise.all([ask(soon), ask(late)])
+  const of = (path: string) => asked.find(([found]) => found === path)?.slice(1)
+  assert.deepEqual(of('/soon/first'), [soon.deadlineAt, true])
+  assert.deepEqual(of('/late/first'), [late.deadlineAt, true])
+  assert.deepEqual(of('/soon/global'), [late.deadlineAt, false])
+  assert.deepEqual(of('/soon/ctx'), [soon.deadlineAt, true])
+})
+
+test('when nobody knows which request has changed something elsewhere, none of the slot runs again', async t => {
+  const rank = `async method => {
+    if (method === 'GET') return new Promise(() => {})
+    await fetch('http://a.example/')
+    await fetch('http://a.example/', { method })
+    for (;;);
+  }`
+  for (const [method, again] of [
+    ['POST', false],
+    ['HEAD', true],
+  ] as const) {
+    const { ask, death, survivors } = await makeSlot(t, { rank }, { fetch: async () => answered })
+    const outcomes = Promise.allSettled([ask({ ...call('"GET"'), cpuMs: 50 }), ask({ ...call(JSON.stringify(method)), cpuMs: 50 })])
+    await death
+    assert.equal(
+      survivors.some(({ call: { body } }) => body === '"GET"'),
+      again,
+      method,
+    )
+    for (const { reject } of survivors) reject(new BerthError('MODULE_KILLED', 'not run again'))
+    await outcomes
+  }
+})
+
 test('a request cannot have more than 64 calls open', async t => {
   const callScene = () => new Promise<string>(() => undefined)
   const { ask } = await makeSlot(t, { rank: '(x, ctx) => Promise.all(Array.from({ length: 65 }, () => ctx.call("a", 1)))' }, { callScene })
