@@ -51,13 +51,16 @@ export function createReport(out: Output, modules: readonly Module[]): Reporter 
   const colors = colorsFor(process.stdout)
   const tests: TestOutcome[] = []
   const startedAt = performance.now()
+  /** What files have written to standard error: of one that does not run, it is why. */
+  const held = new Map<string, string>()
   let file = ''
 
   function take(event: TestEvent): void {
     if (event.type === 'test:pass') onEnded(event.data, false)
     else if (event.type === 'test:fail') onEnded(event.data, true)
     // What tests print is no part of the document.
-    else if (event.type === 'test:stdout' || event.type === 'test:stderr') process.stderr.write(event.data.message)
+    else if (event.type === 'test:stdout') process.stderr.write(event.data.message)
+    else if (event.type === 'test:stderr') held.set(event.data.file, (held.get(event.data.file) ?? '') + event.data.message)
   }
 
   function onEnded(test: Ended, failed: boolean): void {
@@ -68,7 +71,8 @@ export function createReport(out: Output, modules: readonly Module[]): Reporter 
     if (isWhole && (!failed || byTests)) return
     sayFile(test.file)
     const outcome = failed && !test.todo ? 'failed' : test.skip || test.todo ? 'skipped' : 'passed'
-    const text = outcome === 'failed' ? textOf(error) : undefined
+    const text = outcome === 'failed' ? (isWhole && reasonIn(release(test.file))) || textOf(error) : undefined
+    if (!isWhole) process.stderr.write(release(test.file))
     tests.push({
       module: moduleOf(test.file)?.name ?? '',
       name: test.name,
@@ -90,6 +94,12 @@ export function createReport(out: Output, modules: readonly Module[]): Reporter 
     out.say(`${colors.bold(moduleOf(path)?.name ?? '')}  ${colors.dim(shown(path))}`)
   }
 
+  function release(path = ''): string {
+    const text = held.get(path) ?? ''
+    held.delete(path)
+    return text
+  }
+
   const hasFailed = (path: string | undefined) => tests.some(({ file, outcome }) => file === shown(path) && outcome === 'failed')
   const moduleOf = (path = '') => modules.find(({ folder }) => path.startsWith(folder + sep))
 
@@ -102,6 +112,7 @@ export function createReport(out: Output, modules: readonly Module[]): Reporter 
       ms: Math.round(performance.now() - startedAt),
       tests,
     }
+    for (const path of [...held.keys()]) process.stderr.write(release(path))
     const { passed, failed, skipped, ms } = report
     const parts = [
       `${passed} passed`,
@@ -117,11 +128,21 @@ export function createReport(out: Output, modules: readonly Module[]): Reporter 
 
 const shown = (path = ''): string => relative(process.cwd(), path)
 
+/** The error that ended a process of Node.js, without the line that threw it and the version. */
+function reasonIn(text: string): string {
+  const [, reason = text] = /\n\n((?:\w*Error|\w+ \[)[\s\S]*)$/.exec(text) ?? []
+  return shortened(reason.replace(/\n\nNode\.js v.*\s*$/, '').trim())
+}
+
 /** The error as the test threw it, without the frames of the test runner, and with paths that a terminal can open. */
 function textOf(error: Error | undefined): string {
   const cause: unknown = error?.cause ?? error
   if (!(cause instanceof Error)) return String(cause)
-  const lines = (cause.stack ?? cause.message).split('\n').filter(line => !/^\s+at .*\bnode:/.test(line))
-  const text = lines.map(line => line.replace(/file:\/\/[^\s)]+?(?=:\d+:\d+)/, url => shown(fileURLToPath(url)))).join('\n')
+  const text = shortened(cause.stack ?? cause.message)
   return text.includes(cause.message) ? text : `${cause.message}\n${text}`
+}
+
+function shortened(text: string): string {
+  const lines = text.split('\n').filter(line => !/^\s+at .*\bnode:/.test(line))
+  return lines.map(line => line.replace(/file:\/\/[^\s)]+?(?=:\d+:\d+)/, url => shown(fileURLToPath(url)))).join('\n')
 }

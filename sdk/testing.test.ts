@@ -106,6 +106,11 @@ export const other = (items: readonly Item[]) => items.map(item => (item.id > 1 
 export const idle = () => {
   return 'never run'
 }
+
+export const fetched = async (url: string) => {
+  const answer = await fetch(url, { method: 'POST', body: 'x' })
+  return [answer.status, await answer.text()]
+}
 `
 
 const indexTest = `import assert from 'node:assert/strict'
@@ -118,6 +123,7 @@ const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname, {
   cpuMs: 50,
   services: { features: featuresOf({ items: { a: { price: 1 } } }) },
   call: { other: input => ({ got: input }) },
+  fetch: async request => new Response(request.method + (await request.text()), { status: 201 }),
 } as never)
 const run = (how: string, options = {}) => slot.run('rank', [{ id: 1 }], { ...options, params: { how } })
 
@@ -149,7 +155,9 @@ test('chance', async () => {
   assert.notEqual(second, third)
 })
 test('hardened', async () => assert.equal((await run('frozen')).output, 'undefined'))
-test('unknown stage', () => assert.rejects(slot.run('rnk' as never, [] as never), /the stages of picker are rank, other, idle/))
+test('fetch', async () => assert.deepEqual((await slot.run('fetched', 'https://api.example.com/x')).output, [201, 'POSTx']))
+test('forbidden host', () => assert.rejects(slot.run('fetched', 'https://example.com/x'), /picker does not declare it; add it to berth\\.fetch/))
+test('unknown stage', () => assert.rejects(slot.run('rnk' as never, [] as never), /the stages of picker are rank, other, idle, fetched/))
 test('throws', () => slot.run('rank', [], { params: { topK: 0 } }))
 `
 
@@ -165,7 +173,7 @@ test('has no fake for a table', () => slot.run('rank', [], { params: { how: 'ser
 `
 
 const picker = folderWith({
-  'package.json': packageJson({ stages: ['rank', 'other', 'idle'], services: ['features'] }),
+  'package.json': packageJson({ stages: ['rank', 'other', 'idle', 'fetched'], services: ['features'], fetch: ['api.example.com'] }),
   'index.ts': index,
   'index.test.ts': indexTest,
   'kill.test.ts': killTest,
@@ -187,6 +195,8 @@ const passing: readonly (readonly [name: string, promise: string])[] = [
   ['time', 'a stopped clock moves when the test says so, and timers with it'],
   ['chance', 'chance with a seed repeats itself'],
   ['hardened', 'the slot has the built-ins of a base: frozen, and nothing of Node.js'],
+  ['fetch', 'a test answers in the place of another host'],
+  ['forbidden host', 'a host that the module does not declare stays out of reach'],
   ['unknown stage', 'a stage that is not declared is refused with those that are'],
   ['goes on in the next slot', 'a killed slot is followed by another'],
 ]
@@ -200,7 +210,7 @@ for (const [name, promise] of passing) {
 test('a stage that throws fails its test with the line of the source', async () => {
   const { outcome, error } = await outcomeOf('throws')
   assert.equal(outcome, 'failed')
-  assert.match(error ?? '', /^RangeError \[MODULE_THREW\]: topK is 0\n\s+at rank \(index\.ts:9:11\)\n[\s\S]*index\.test\.ts:43:/)
+  assert.match(error ?? '', /^RangeError \[MODULE_THREW\]: topK is 0\n\s+at rank \(index\.ts:9:11\)\n[\s\S]*index\.test\.ts:46:/)
 })
 
 test('a stage in an endless loop is killed at its limit of CPU, and the test says so', async () => {
@@ -258,9 +268,22 @@ test('a module that does not compile fails with its code frame', async () => {
     'index.ts': 'export const rank = (x: number) => {\n  return x +\n}\n',
     'index.test.ts': killTest,
   })
-  const { code, stderr } = await sdkTest(folder)
+  const { code, stdout } = await sdkTest(folder)
   assert.equal(code, 1)
-  assert.match(stderr, /Cannot bundle ".": index\.ts:3:1: Unexpected "}"[\s\S]*3 │ }/)
+  assert.match(stdout, /✖ the file did not run[\s\S]*Cannot bundle ".": index\.ts:3:1: Unexpected "}"[\s\S]*3 │ }/)
+})
+
+test('a module that throws while it is loaded fails with its line and that of the test', async () => {
+  const folder = await folderWith({
+    'package.json': packageJson({ stages: ['rank'] }, 'broken'),
+    'index.ts': "const table = JSON.parse('[')\nexport const rank = () => table\n",
+    'index.test.ts': killTest,
+  })
+  const { stdout } = await sdkTest(folder)
+  assert.match(
+    stdout,
+    /SyntaxError \[MODULE_LOAD_THREW\]: Cannot load module "broken@1\.0\.0"[\s\S]* index\.ts:1:20\n[\s\S]* index\.test\.ts:5:/,
+  )
 })
 
 const usages: readonly (readonly [promise: string, files: Readonly<Record<string, string>>, args: readonly string[], says: RegExp])[] = [

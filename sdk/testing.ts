@@ -122,18 +122,23 @@ export class StageError extends Error {
     this.stage = stage
     this.logs = logs
     const inSources = (line: string) => line.replace(/(^\s+at (?:.* \()?)[a-z][a-z0-9-]*\/(?=[^()]*:\d+:\d+\)?$)/, `$1${sources}`)
-    const frames = (text: string | undefined) => (text ?? '').split('\n').filter(line => /^\s+at /.test(line))
+    const frames = (text = '') => (text.split('(<isolated-vm boundary>)')[0] ?? '').split('\n').filter(isFrame)
     this.stack = [`${this.name} [${code}]: ${message}`, ...frames(stack).map(inSources), ...frames(at.stack)].join('\n')
   }
 }
+
+/** Of the module or of its test, not of what is around them. */
+const isFrame = (line: string): boolean => /^\s+at (?!$)/.test(line) && !/berth:\/\/\/|\(?node:/.test(line)
 
 /**
  * Bundles the module in `folder` and loads it into a slot.
  * @throws Error that says what is wrong with the module, or with the fakes
  */
 export async function openSlot<Module = Untyped>(folder: string, options: SlotOptions<Module> = {}): Promise<TestSlot<Module>> {
+  const at = new Error()
+  Error.captureStackTrace(at, openSlot)
   const bundle = await bundled(folder)
-  const slot = new Rehearsed(folder, bundle, options as SlotOptions)
+  const slot = new Rehearsed(folder, bundle, options as SlotOptions, at)
   after(() => slot.close())
   await slot.open()
   return slot as TestSlot<Module>
@@ -179,12 +184,14 @@ class Rehearsed implements TestSlot {
   readonly #options: SlotOptions
   readonly #fakes: Fakes
   readonly #plan: RehearsalPlan
+  readonly #openedAt: Error
   #rehearsal: Promise<Rehearsal> | undefined
   #lastRun = 0
   /** Lines of the runs under way. */
   readonly #lines = new Map<string, LogLine[]>()
 
-  constructor(folder: string, bundle: Bundle, options: SlotOptions) {
+  constructor(folder: string, bundle: Bundle, options: SlotOptions, openedAt: Error) {
+    this.#openedAt = openedAt
     this.#folder = folder
     this.#bundle = bundle
     this.#options = options
@@ -273,7 +280,7 @@ class Rehearsed implements TestSlot {
       return rehearsal
     } catch (error) {
       rehearsal.close()
-      throw error instanceof RehearsalError ? new StageError(error.failure, this.logs, this.#sources, new Error()) : error
+      throw error instanceof RehearsalError ? new StageError(error.failure, this.logs, this.#sources, this.#openedAt) : error
     }
   }
 

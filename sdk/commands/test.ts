@@ -110,8 +110,8 @@ async function runFiles(
   coverageFolder: string | undefined,
   only: readonly string[] | undefined,
 ): Promise<TestReport> {
-  // Of the test that runs this one, if any: the runner would think itself inside it, and run nothing.
-  const { NODE_TEST_CONTEXT: _, ...env } = process.env
+  // The first is of the test that runs this one, if any: the runner would think itself inside it, and run nothing.
+  const { NODE_TEST_CONTEXT: _, FORCE_COLOR: __, ...env } = process.env
   delete process.env.NODE_TEST_CONTEXT
   const report = createReport(out, modules)
   const events = run({
