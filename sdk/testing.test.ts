@@ -294,6 +294,7 @@ const usages: readonly (readonly [promise: string, files: Readonly<Record<string
     /there is no file whose name ends in \.test\.ts[\s\S]*TESTS_NOT_FOUND: Write index\.test\.ts/,
   ],
   ['a folder without a module is wrong usage', {}, [], /there is no module in this folder[\s\S]*Name the folder of a module/],
+  ['a pattern that is none is wrong usage', {}, ['--only', '('], /Cannot test: Invalid regular expression/],
   ['a folder that is not there is wrong usage', {}, ['nowhere'], /Cannot test "nowhere": there is no such folder/],
 ]
 for (const [promise, files, args, says] of usages) {

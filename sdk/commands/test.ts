@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join, relative, resolve, sep } from 'node:path'
 import { run } from 'node:test'
 import { watch } from 'chokidar'
+import { messageOf } from '../../base/kernel/errors.ts'
 import { coverageOf, type FileCoverage, ranges } from '../coverage.ts'
 import { exitCodes, SdkError } from '../errors.ts'
 import { type Package, placeOf, readPackage } from '../manifest.ts'
@@ -20,6 +21,8 @@ export interface TestOptions {
   readonly only?: readonly string[]
 }
 
+type RunOptions = Pick<TestOptions, 'coverage'> & { readonly only: readonly RegExp[] | undefined }
+
 interface ModuleUnderTest {
   readonly name: string
   /** Absolute. */
@@ -30,12 +33,13 @@ interface ModuleUnderTest {
 /** Ends with exit code 1 when a test fails. With `watch` it ends when it is interrupted. */
 export async function test(folders: readonly string[], { json = false, ...options }: TestOptions): Promise<void> {
   const out = createOutput(json)
+  const runOptions = { ...options, only: options.only?.map(patternOf) }
   const modules = await findModules(folders)
   if (options.watch) {
-    await runAgain(out, modules, options)
+    await runAgain(out, modules, runOptions)
     return
   }
-  const { report, coverage } = await runTests(out, modules, options)
+  const { report, coverage } = await runTests(out, modules, runOptions)
   out.result({ ...report, ...(coverage && { coverage: coverage.map(asDocument) }) })
   if (report.failed > 0) process.exitCode = exitCodes.refused
 }
@@ -67,6 +71,15 @@ function foldersHere(): string[] {
   })
 }
 
+function patternOf(text: string): RegExp {
+  try {
+    return new RegExp(text)
+  } catch (error) {
+    const hint = 'Write --only as for JavaScript, with a backslash before what is meant literally.'
+    throw new SdkError('USAGE', `Cannot test: ${messageOf(error)}`, { hint, exit: exitCodes.usage })
+  }
+}
+
 const isModule = (folder: string): boolean => existsSync(join(folder, 'package.json')) && existsSync(join(folder, 'index.ts'))
 
 async function findModule(path: string): Promise<ModuleUnderTest> {
@@ -89,7 +102,7 @@ interface Outcome {
   readonly coverage: readonly FileCoverage[] | undefined
 }
 
-async function runTests(out: Output, modules: readonly ModuleUnderTest[], { coverage = false, only }: TestOptions): Promise<Outcome> {
+async function runTests(out: Output, modules: readonly ModuleUnderTest[], { coverage = false, only }: RunOptions): Promise<Outcome> {
   const folder = coverage ? await mkdtemp(join(tmpdir(), 'berth-coverage-')) : undefined
   try {
     const report = await runFiles(out, modules, folder, only)
@@ -108,18 +121,19 @@ async function runFiles(
   out: Output,
   modules: readonly ModuleUnderTest[],
   coverageFolder: string | undefined,
-  only: readonly string[] | undefined,
+  only: readonly RegExp[] | undefined,
 ): Promise<TestReport> {
-  // The first is of the test that runs this one, if any: the runner would think itself inside it, and run nothing.
-  const { NODE_TEST_CONTEXT: _, FORCE_COLOR: __, ...env } = process.env
+  // Of the test that runs this one, if any: the runner would think itself inside it, and run nothing.
   delete process.env.NODE_TEST_CONTEXT
+  // Colour is for terminals: the runner colours what tests print for those by itself.
+  delete process.env.FORCE_COLOR
   const report = createReport(out, modules)
   const events = run({
     files: modules.flatMap(({ files }) => files),
     concurrency: true,
     execArgv: ['--disable-warning=ExperimentalWarning', '--import', hook],
-    env: { ...env, ...(coverageFolder !== undefined && { [COVERAGE_FOLDER]: coverageFolder }) },
-    ...(only && { testNamePatterns: only.map(pattern => new RegExp(pattern)) }),
+    env: { ...process.env, ...(coverageFolder !== undefined && { [COVERAGE_FOLDER]: coverageFolder }) },
+    ...(only && { testNamePatterns: only }),
   })
   for await (const event of events) report.take(event)
   return report.end()
@@ -132,7 +146,7 @@ async function readCounts(folder: string): Promise<Counted[]> {
 
 // Watching
 
-async function runAgain(out: Output, modules: readonly ModuleUnderTest[], options: TestOptions): Promise<void> {
+async function runAgain(out: Output, modules: readonly ModuleUnderTest[], options: RunOptions): Promise<void> {
   const changed = new Set<string>()
   let wake = Promise.withResolvers<void>()
   const watcher = watch(
