@@ -10,7 +10,8 @@ import type { Stage } from '#sdk/author'
 
 export interface Scored {
   readonly itemId: number
-  readonly hashed: readonly string[]
+  /** Two items of which nothing is known are not similar. */
+  readonly hashed?: readonly string[]
   readonly score: number
   readonly propensity?: number
 }
@@ -83,9 +84,9 @@ function relevanceAmong(candidates: readonly Scored[]): (score: number) => numbe
   return score => (span > 0 ? (score - lowest) / span : 0)
 }
 
-function similarity(a: Scored, b: Scored): number {
-  const equal = a.hashed.filter((value, index) => value === b.hashed[index]).length
-  return equal / Math.max(a.hashed.length, 1)
+function similarity({ hashed: a = [] }: Scored, { hashed: b = [] }: Scored): number {
+  const equal = a.filter((value, index) => value === b[index]).length
+  return equal / Math.max(a.length, 1)
 }
 
 function toShown({ itemId, score, propensity }: Scored, position: number, diversity: number): Shown {

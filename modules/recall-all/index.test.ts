@@ -20,19 +20,9 @@ test('excluded items are left out and excluded ids of other catalogues do no har
   assert.deepEqual(await recallIds({ exclude: [0, 33, 999] }), [...Array(34).keys()].slice(1, 33))
 })
 
-test('a candidate carries the item features of the logs', async () => {
-  const { output } = await slot.run('recall', {})
-  assert.deepEqual(output[0], {
-    itemId: 0,
-    numeric: -0.6771831139635117,
-    hashed: ['c82d13885d8bf7a3b8b9fa6f0842ba60', '088abf8a8657959e46ac19af8da80d15', '8ea65bc866b36a8f00ae913e0c3acc29'],
-  })
-})
-
 test('a stage that writes to a candidate throws instead of spoiling the next request', () => {
   const [first] = itemsOf('men')
   assert.throws(() => Object.assign(first ?? {}, { score: 1 }), TypeError)
-  assert.throws(() => Object.assign(first?.hashed ?? [], { 0: 'x' }), TypeError)
 })
 
 const badBodies: readonly [body: unknown, message: string][] = [

@@ -2,12 +2,9 @@
 import type { Stage } from '#sdk/author'
 import items from './items.json' with { type: 'json' }
 
+/** What is known of the item is in the feature tables of the base, for the stage that needs it. */
 export interface Candidate {
   readonly itemId: number
-  /** `item_feature_0` of the logs. */
-  readonly numeric: number
-  /** `item_feature_1` to `item_feature_3` of the logs, as hashed there. */
-  readonly hashed: readonly string[]
 }
 
 export interface Body {
@@ -29,8 +26,8 @@ export interface Params {
 const CLICKS_MAX = 1_000_000
 
 // Stages share values by reference and requests share this table, so a stage that wrote to a candidate must throw, not spoil the next request.
-const freeze = (item: Candidate): Candidate => Object.freeze({ ...item, hashed: Object.freeze([...item.hashed]) })
-const catalogue = new Map(Object.entries(items).map(([campaign, table]) => [campaign, table.map(freeze)]))
+const candidateOf = (itemId: number): Candidate => Object.freeze({ itemId })
+const catalogue = new Map(Object.entries(items).map(([campaign, ids]) => [campaign, ids.map(candidateOf)]))
 
 /** @throws TypeError that names the part of the body that does not fit, and an Error for a campaign without items. */
 export const recall: Stage<unknown, Candidate[], { params: Params }> = (input, { params }) => {

@@ -28,7 +28,7 @@ export async function train(): Promise<Training> {
   const logs = await Promise.all(campaigns.map(async campaign => ({ campaign, ...(await readLogs(campaign)) })))
   const models = logs.map(({ campaign, impressions }) => ({ campaign, ...trainModel(campaign, impressions) }))
   const files = {
-    'modules/recall-all/items.json': byCampaign(logs, ({ items }) => items),
+    'modules/recall-all/items.json': byCampaign(logs, ({ items }) => items.map(({ itemId }) => itemId)),
     'modules/rank-lr/weights.json': byCampaign(models, ({ weights }) => weights),
     'modules/policy-bts/counts.json': { prior, logs: policies, campaigns: byCampaign(logs, countItems) },
   }
