@@ -155,7 +155,7 @@ async function publishDraft(out: Output, draft: Draft, dryRun: boolean, send: Se
 
 /** `      mathjs   612.3 KB  71 %` */
 function describeParts({ parts, bytes }: Bundle): string[] {
-  const told = parts.slice(0, PARTS_TOLD)
+  const told = parts.slice(0, PARTS_TOLD).filter(part => part.bytes > bytes / 100)
   const width = Math.max(...told.map(({ name }) => name.length))
   return told.map(
     part => `      ${part.name.padEnd(width)} ${formatBytes(part.bytes).padStart(9)} ${Math.round((part.bytes / bytes) * 100)} %`,
