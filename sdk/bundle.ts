@@ -119,6 +119,7 @@ async function makeBundle(place: Place, { manifest }: Package, { code, sourceMap
 function partsOf(metafile: Metafile): BundlePart[] {
   const bytesOf = new Map<string, number>()
   for (const [file, { bytesInOutput }] of Object.entries(metafile.outputs['bundle.js']?.inputs ?? {})) {
+    if (!isFile(file)) continue
     const name = dependencyOf(file) ?? file
     bytesOf.set(name, (bytesOf.get(name) ?? 0) + bytesInOutput)
   }

@@ -136,6 +136,28 @@ test('a fault in the module ends with 1 and shows the line', async t => {
   assert.match(stderr, /1 │ import fs from 'node:fs'/)
 })
 
+test('a fault in the types is refused with its line, unless they are not to be checked', async t => {
+  const folder = await folderWith(t, {
+    'package.json': goodModule['package.json'].replace('"version"', '"type": "module", "version"'),
+    'tsconfig.json': '{ "compilerOptions": { "strict": true, "target": "esnext", "module": "nodenext", "lib": ["esnext"] } }',
+    'index.ts': 'export const rank = (x: number) => x\nrank("one")\n',
+  })
+  const { code, stderr } = await sdk('publish', folder, '--dry-run')
+  assert.equal(code, 1)
+  assert.match(stderr, /index\.ts:2:6: TS2345: Argument of type 'string'/)
+  assert.match(stderr, /2 rank\("one"\)/)
+  assert.match(stderr, /TYPES_WRONG: .*--no-check/)
+  assert.equal((await sdk('publish', folder, '--dry-run', '--no-check')).code, 0)
+  await writeFile(join(folder, 'index.ts'), goodModule['index.ts'])
+  assert.match((await sdk('publish', folder, '--dry-run')).stdout, /✔ check .* types\n/)
+})
+
+test('of a big bundle it is told what it is made of', async t => {
+  const folder = await folderWith(t, { ...goodModule, 'index.ts': `import big from './big.txt'\nexport const rank = () => big` })
+  await writeFile(join(folder, 'big.txt'), 'x'.repeat(300 * 1024))
+  assert.match((await sdk('publish', folder, '--dry-run')).stdout, /^ +big\.txt +300\.0 KB 100 %$/m)
+})
+
 test('--bump puts package.json back when the publishing fails', async t => {
   const folder = await folderWith(t, goodModule)
   assert.equal((await sdk('publish', folder, '--bump', 'patch')).code, 3)

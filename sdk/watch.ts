@@ -76,8 +76,8 @@ export async function watchSaves(
 
 /** A folder that is itself below such a name is watched all the same. */
 function isHidden(roots: readonly string[], path: string): boolean {
-  const root = roots.find(root => path === root || path.startsWith(root + sep))
-  if (root === undefined) return false
+  const root = roots.find(root => path.startsWith(root + sep))
+  if (root === undefined || roots.includes(path)) return false
   return relative(root, path)
     .split(sep)
     .some(part => part === 'node_modules' || part.startsWith('.'))

@@ -2,6 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { isAbsolute, join, relative, resolve } from 'node:path'
+import { messageOf } from '../../base/kernel/errors.ts'
 import type { SceneDraft } from '../../base/traffic/schema.ts'
 import { diffAnswers, formatDelta } from '../answer-diff.ts'
 import { type Bundle, type Bundler, openBundler } from '../bundle.ts'
@@ -165,9 +166,9 @@ class Session {
   async #bringOnline(bundle: Bundle, module: WantedModule): Promise<string> {
     const scene = this.#scene ?? (await this.#findScene(bundle))
     if (scene === ownScene(bundle)) await defineOwnScene(this.#client, bundle)
-    const label = userInfo().username
+    const label = userName()
     const change = await updateScene(this.#client, scene, [module], this.#personal ? { label } : { label, as: 'baseline' })
-    this.#follow(scene, change.version.id)
+    await this.#follow(scene, change.version.id)
     return change.version.id
   }
 
@@ -181,7 +182,7 @@ class Session {
     const others = having.flatMap(({ definition }) => (definition.id === id ? [] : [definition.id]))
     this.#before = chosen?.baseline ?? null
     this.#scene = id
-    const how = this.#personal ? `versions of your own (label ${userInfo().username}), which answer only when pinned` : 'as its baseline'
+    const how = this.#personal ? `versions of your own (label ${userName()}), which answer only when pinned` : 'as its baseline'
     this.#out.say(`${name} in ${id} of ${this.#client.base.origin}, ${how}`)
     if (others.length > 0) this.#out.next(`${name} is in ${others.join(', ')} too: choose with --scene`)
     return id
@@ -201,23 +202,33 @@ class Session {
     return this.#client.invoke(this.#scene ?? '', { body, unit: this.#options.unit, version, url: this.#url })
   }
 
-  /** Shows what the version logs from now on, beside the answers. */
-  async #follow(scene: string, version: string): Promise<void> {
+  /** Shows what the version logs from now on, beside the answers. Resolves when it is listened to. */
+  #follow(scene: string, version: string): Promise<void> {
     this.#logs.abort()
     this.#logs = new AbortController()
     const { signal } = this.#logs
-    try {
-      const headers = { accept: 'text/event-stream' }
-      const path = `/api/scenes/${encodeURIComponent(scene)}/logs?version=${version}&limit=1`
-      const response = await this.#client.open(path, { headers, signal })
-      const since = new Date().toISOString()
-      for await (const { event, data } of readEvents(response)) {
-        if (event !== undefined) continue
-        const entry = JSON.parse(data) as LogEntry
-        if (entry.at >= since && entry.code === undefined) this.#tell({ event: 'log', ...entry }, formatEntry(entry))
+    const live = Promise.withResolvers<void>()
+    this.#readLog(scene, version, signal, live.resolve)
+      .catch((error: unknown) => {
+        if (!signal.aborted) this.#out.warn(`The log of ${scene} is not followed any more: ${messageOf(error)}`)
+      })
+      .finally(live.resolve)
+    return live.promise
+  }
+
+  async #readLog(scene: string, version: string, signal: AbortSignal, onLive: () => void): Promise<void> {
+    const path = `/api/scenes/${encodeURIComponent(scene)}/logs?version=${version}&limit=1`
+    const response = await this.#client.open(path, { headers: { accept: 'text/event-stream' }, signal })
+    let isLive = false
+    for await (const { event, data } of readEvents(response)) {
+      if (event === 'live') {
+        isLive = true
+        onLive()
       }
-    } catch (error) {
-      if (!signal.aborted) this.#out.warn(`The log of ${scene} cannot be followed: ${error instanceof Error ? error.message : error}`)
+      // What was logged before belongs to answers before, and an error is told with the answer.
+      if (!isLive || event !== undefined) continue
+      const entry = JSON.parse(data) as LogEntry
+      if (entry.code === undefined) this.#tell({ event: 'log', ...entry }, formatEntry(entry))
     }
   }
 
@@ -251,13 +262,24 @@ class Session {
     this.#tell({ event: 'failed', error: failureDocument(error), live: this.#live?.version ?? null })
     process.stderr.write(`${failureText(error)}\n`)
     const answered = error instanceof RefusedError && error.problem.version === this.#live?.version
-    if (this.#live !== undefined && !answered) this.#out.next(`  ${this.#live.version} (${this.#live.module.version}) goes on answering.`)
+    const isThere = error.code !== 'BASE_UNREACHABLE'
+    if (this.#live !== undefined && !answered && isThere)
+      this.#out.next(`  ${this.#live.version} (${this.#live.module.version}) goes on answering.`)
   }
 
   /** With `--json` a document on a line of its own; else the line for people, if there is one. */
   #tell(document: object, line?: string): void {
     if (this.#options.json === true) process.stdout.write(`${JSON.stringify(document)}\n`)
     else if (line !== undefined) this.#out.say(line)
+  }
+}
+
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    // A container may run as a user who has no name.
+    return process.env.USER ?? `user ${process.getuid?.()}`
   }
 }
 
