@@ -107,6 +107,8 @@ export const idle = () => {
   return 'never run'
 }
 
+export const crash = () => Array(1e9).fill(0).length
+
 export const fetched = async (url: string) => {
   const answer = await fetch(url, { method: 'POST', body: 'x' })
   return [answer.status, await answer.text()]
@@ -157,7 +159,7 @@ test('chance', async () => {
 test('hardened', async () => assert.equal((await run('frozen')).output, 'undefined'))
 test('fetch', async () => assert.deepEqual((await slot.run('fetched', 'https://api.example.com/x')).output, [201, 'POSTx']))
 test('forbidden host', () => assert.rejects(slot.run('fetched', 'https://example.com/x'), /picker does not declare it; add it to berth\\.fetch/))
-test('unknown stage', () => assert.rejects(slot.run('rnk' as never, [] as never), /the stages of picker are rank, other, idle, fetched/))
+test('unknown stage', () => assert.rejects(slot.run('rnk' as never, [] as never), /the stages of picker are rank, other, idle, crash, fetched/))
 test('throws', () => slot.run('rank', [], { params: { topK: 0 } }))
 `
 
@@ -168,12 +170,18 @@ import { openSlot } from '#sdk/testing'
 const slot = await openSlot(import.meta.dirname, { cpuMs: 50 })
 test('loops', () => slot.run('rank', [], { params: { how: 'loop' } }))
 test('goes on in the next slot', async () => assert.deepEqual((await slot.run('rank', [{ id: 5 }])).output, [{ id: 5 }]))
+test('crashes', () => assert.rejects(slot.run('crash', []), { code: 'MODULE_KILLED' }))
+test('goes on in the next process', async () => assert.deepEqual((await slot.run('rank', [{ id: 5 }])).output, [{ id: 5 }]))
 test('has no fake for a scene', () => slot.run('rank', [], { params: { how: 'call' } }))
 test('has no fake for a table', () => slot.run('rank', [], { params: { how: 'service' } }))
 `
 
 const picker = folderWith({
-  'package.json': packageJson({ stages: ['rank', 'other', 'idle', 'fetched'], services: ['features'], fetch: ['api.example.com'] }),
+  'package.json': packageJson({
+    stages: ['rank', 'other', 'idle', 'crash', 'fetched'],
+    services: ['features'],
+    fetch: ['api.example.com'],
+  }),
   'index.ts': index,
   'index.test.ts': indexTest,
   'kill.test.ts': killTest,
@@ -199,6 +207,8 @@ const passing: readonly (readonly [name: string, promise: string])[] = [
   ['forbidden host', 'a host that the module does not declare stays out of reach'],
   ['unknown stage', 'a stage that is not declared is refused with those that are'],
   ['goes on in the next slot', 'a killed slot is followed by another'],
+  ['crashes', 'a stage that ends the process of its slot fails its run alone'],
+  ['goes on in the next process', 'and is followed by another'],
 ]
 for (const [name, promise] of passing) {
   test(promise, async () => {
@@ -242,7 +252,7 @@ test('coverage counts each line as often as it was run, and leaves out what is n
   // Types, comments, blank lines and closing braces.
   assert.deepEqual(withCode(1, 5), [])
   assert.deepEqual(withCode(10, 10), [])
-  // Ten runs of the first file, and of the second those after the one that was killed with its slot.
+  // Ten runs of the first file, and of the second those after the one that ended its process: what that had counted is gone.
   assert.equal(lines['7'], 10 + 3)
   assert.equal(lines['9'], 1)
   assert.equal(lines['18'], 1 + 1)
@@ -252,7 +262,10 @@ test('coverage counts each line as often as it was run, and leaves out what is n
   assert.deepEqual(partly, [11, 32])
   assert.deepEqual(
     functions.filter(({ count }) => count === 0).map(({ name, line }) => [name, line]),
-    [['idle', 34]],
+    [
+      ['idle', 34],
+      ['crash', 38],
+    ],
   )
 })
 

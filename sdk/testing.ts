@@ -175,6 +175,11 @@ export function featuresOf(tables: Readonly<Record<string, Readonly<Record<strin
 const DEADLINE_MS = 1000
 const MEMORY_MB = 128
 
+interface House {
+  readonly process: Rehearsal
+  readonly ready: Promise<Rehearsal>
+}
+
 type Fakes = Readonly<Record<string, Readonly<Record<string, (...args: unknown[]) => unknown>>>>
 
 class Rehearsed implements TestSlot {
@@ -185,7 +190,7 @@ class Rehearsed implements TestSlot {
   readonly #fakes: Fakes
   readonly #plan: RehearsalPlan
   readonly #openedAt: Error
-  #rehearsal: Promise<Rehearsal> | undefined
+  #house: House | undefined
   #lastRun = 0
   /** Lines of the runs under way. */
   readonly #lines = new Map<string, LogLine[]>()
@@ -231,12 +236,12 @@ class Rehearsed implements TestSlot {
 
   seed(seed: number): void {
     if (this.#plan.seed === undefined) throw new Error('Cannot start chance anew: it is real; open the slot with "seed"')
-    void this.#rehearsal?.then(rehearsal => rehearsal.seed(seedOf(seed)))
+    this.#house?.process.seed(seedOf(seed))
   }
 
   async close(): Promise<void> {
-    const closing = await this.#rehearsal?.catch(() => undefined)
-    this.#rehearsal = undefined
+    const closing = this.#house?.process
+    this.#house = undefined
     if (closing === undefined) return
     const folder = process.env[COVERAGE_FOLDER]
     if (folder !== undefined && !closing.ended) await this.#writeCoverage(closing, folder)
@@ -262,26 +267,25 @@ class Rehearsed implements TestSlot {
   }
 
   /** The process of the moment; the next one when it has ended. */
-  async #process(): Promise<Rehearsal> {
-    const current = await this.#rehearsal
-    if (current !== undefined && !current.ended) return current
-    this.#rehearsal = this.#start()
-    return this.#rehearsal
+  #process(): Promise<Rehearsal> {
+    if (this.#house === undefined || this.#house.process.ended) this.#house = this.#start()
+    return this.#house.ready
   }
 
-  async #start(): Promise<Rehearsal> {
+  #start(): House {
     const rehearsal = new Rehearsal({
       answer: (service, method, input) => this.#answer(service, method, input),
       fetch: request => answerFetch(this.#bundle, this.#options.fetch, request),
       onLines: lines => this.#keep(lines),
     })
-    try {
-      await rehearsal.open(this.#plan)
-      return rehearsal
-    } catch (error) {
-      rehearsal.close()
-      throw error instanceof RehearsalError ? new StageError(error.failure, this.logs, this.#sources, this.#openedAt) : error
-    }
+    const ready = rehearsal.open(this.#plan).then(
+      () => rehearsal,
+      (error: unknown) => {
+        rehearsal.close()
+        throw error instanceof RehearsalError ? new StageError(error.failure, this.logs, this.#sources, this.#openedAt) : error
+      },
+    )
+    return { process: rehearsal, ready }
   }
 
   async #answer(service: string, method: string, input: string): Promise<string> {
