@@ -509,7 +509,7 @@ test('when nobody knows which request has changed something elsewhere, none of t
     ['HEAD', true],
   ] as const) {
     const { ask, death, survivors } = await makeSlot(t, { rank }, { fetch: async () => answered })
-    const outcomes = Promise.allSettled([ask({ ...call('"GET"'), cpuMs: 50 }), ask({ ...call(JSON.stringify(method)), cpuMs: 50 })])
+    const outcomes = Promise.allSettled([ask({ ...call('"GET"'), cpuMs: 250 }), ask({ ...call(JSON.stringify(method)), cpuMs: 250 })])
     await death
     assert.equal(
       survivors.some(({ call: { body } }) => body === '"GET"'),
