@@ -3,8 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import ivm from 'isolated-vm'
 import { BerthError } from '../kernel/errors.ts'
 
-/** Milliseconds that the end of a session may take on the isolate's thread before the isolate is disposed of all the same. */
-const CLOSE_MS_MAX = 50
+/** Milliseconds that code which loops gets to end a session in, and so many times what it took to answer the last command. */
+const END_MS_MIN = 50
+const END_FACTOR = 20
 
 export class Inspector {
   readonly #isolate: ivm.Isolate
@@ -14,7 +15,7 @@ export class Inspector {
   readonly #replies = new Map<number, { resolve: (text: string) => void; reject: (error: BerthError) => void }>()
   #last = 0
   #closing: Promise<void> | undefined
-  #isBereft = false
+  #isOver = false
 
   /**
    * Opens a session. No code may run in the isolate: this thread would wait for it.
@@ -35,41 +36,52 @@ export class Inspector {
    * @throws PROFILE_FAILED when the isolate refuses or has ended
    */
   ask(method: string, params: object = {}): Promise<string> {
-    if (this.#closing !== undefined || this.#isolate.isDisposed) return Promise.reject(ended(method))
-    const id = ++this.#last
-    return new Promise((resolve, reject) => {
-      this.#replies.set(id, { resolve, reject })
-      this.#session.dispatchProtocolMessage(JSON.stringify({ id, method, params }))
-    })
+    return this.#closing === undefined ? this.#post(method, params) : Promise.reject(ended(method))
   }
 
   /**
-   * Ends the session; what was asked and has no answer is rejected. Dispose of the isolate only after that: V8 crashes when both happen at
-   * once, and never returns from the disposal of an isolate that has a session. Idempotent.
+   * Ends the session, and resolves when the isolate may be disposed of. Never before that: V8 crashes when a session is ended that owes an
+   * answer, or while the isolate ends, and it never returns from the disposal of an isolate that has a session. So this resolves never when
+   * the isolate answers no more. Idempotent.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
   }
 
+  get isOpen(): boolean {
+    return !this.#isOver
+  }
+
   /** Whether the isolate has ended by itself under the open session: V8 never returns from that, and a thread of this process is lost. */
   get isBereft(): boolean {
-    return this.#isBereft || (this.#closing === undefined && this.#isolate.isDisposed)
+    return !this.#isOver && this.#isolate.isDisposed
   }
 
   async #close(): Promise<void> {
+    const askedAt = performance.now()
+    // Obeyed in order, also while code runs: when it is answered so is all before it, and no sampler looks at the isolate any more.
+    await this.#post('Profiler.disable').catch(() => undefined)
+    const tookMs = performance.now() - askedAt
     for (const { reject } of this.#replies.values()) reject(ended('finish'))
-    this.#replies.clear()
-    this.#isBereft = this.#isolate.isDisposed
     // Not a word to an isolate that is stuck in its end: this thread would be, too.
-    if (this.#isBereft) return
+    if (this.#isolate.isDisposed) return
+    this.#isOver = true
     this.#session.dispose()
-    // What is asked after the session was ended is answered after its end.
-    const over = this.#context.eval('0').then(
-      () => undefined,
-      () => undefined,
-    )
-    await Promise.race([over, delay(CLOSE_MS_MAX, undefined, { ref: false })])
+    // What is asked after the session was ended is answered after its end. Code that loops ends it just as well, and never answers.
+    const answered = this.#context.eval('0').catch(() => undefined)
+    const late = new AbortController()
+    await Promise.race([answered, delay(END_MS_MIN + END_FACTOR * tookMs, undefined, { signal: late.signal }).catch(() => undefined)])
+    late.abort()
+  }
+
+  #post(method: string, params: object = {}): Promise<string> {
+    if (this.#isolate.isDisposed) return Promise.reject(ended(method))
+    const id = ++this.#last
+    return new Promise((resolve, reject) => {
+      this.#replies.set(id, { resolve, reject })
+      this.#session.dispatchProtocolMessage(JSON.stringify({ id, method, params }))
+    })
   }
 
   #onResponse(no: number, text: string): void {

@@ -121,7 +121,7 @@ export class Profiler {
         if (slot.hasEnded) throw new BerthError('PROFILE_FAILED', `${action}: its slot ended meanwhile`)
       }
     } finally {
-      await inspector?.close()
+      await leave(inspector)
     }
     if (job.lines.length === 0) throw new BerthError('PROFILE_FAILED', `${action}: its cell was too busy to begin, for ${seconds} s`)
     return { cpuMs: Number(cpuNs) / 1e6, heldMs }
@@ -148,7 +148,7 @@ export class Profiler {
       await taken.finally(() => clearTimeout(late))
       if (excess !== undefined) throw excess
     } finally {
-      await inspector?.close()
+      await leave(inspector)
       slot.release()
     }
     return { cpuMs: Number(slot.cpuNs - cpuBefore) / 1e6, heldMs: performance.now() - startedAt }
@@ -180,6 +180,11 @@ async function idle(slot: Slot, action: string): Promise<void> {
   for (const until = performance.now() + limits.profileRestMsMax * 4; slot.isRunning && !slot.hasEnded; await delay(1)) {
     if (performance.now() > until) throw new BerthError('PROFILE_FAILED', `${action}: it does not come to rest`)
   }
+}
+
+/** Bounded: a session that cannot be ended yet is ended when it can. */
+async function leave(inspector: Inspector | undefined): Promise<void> {
+  await Promise.race([inspector?.close(), delay(limits.profileRestMsMax)])
 }
 
 async function pause(ms: number, { stopped }: Job): Promise<void> {

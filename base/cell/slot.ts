@@ -531,11 +531,12 @@ export class Slot {
   }
 
   /**
-   * Opens V8's inspector, one at a time. Hold the slot, and wait until nothing runs in it.
-   * @throws PROFILE_FAILED when it has ended
+   * Opens V8's inspector. Hold the slot, and wait until nothing runs in it.
+   * @throws PROFILE_FAILED when it has ended; PROFILE_BUSY while another is open, or on its way out of an isolate that does not answer
    */
   inspect(onNotification?: (text: string) => void): Inspector {
     if (!this.#alive()) throw new BerthError('PROFILE_FAILED', 'Cannot profile the slot: it has ended meanwhile')
+    if (this.#inspector?.isOpen) throw new BerthError('PROFILE_BUSY', 'Cannot profile the slot: the last profile of it is not over')
     this.#inspector = new Inspector(this.#isolate, this.#context, onNotification)
     return this.#inspector
   }
