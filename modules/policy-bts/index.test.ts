@@ -6,7 +6,7 @@ import counts from './counts.json' with { type: 'json' }
 
 const items = counts.campaigns.men.map(({ itemId }) => ({ itemId }))
 
-const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname, { params: { campaign: 'men' }, seed: 4 })
+const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname, { params: { campaign: 'men' }, seed: 4, deadlineMs: 10_000 })
 const rankMen = async (candidates: readonly { itemId: number }[] = items) => (await slot.run('rank', candidates)).output
 
 /** Makes Math.random of the test repeatable until it ends: Lehmer's generator with the numbers of Park and Miller. */
