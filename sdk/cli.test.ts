@@ -74,6 +74,8 @@ for (const { args, says } of usages) {
 
 test('every command has help with an example and the exit codes', async () => {
   const commands = [
+    'init',
+    'test',
     'dev',
     'publish',
     'modules',
