@@ -110,6 +110,7 @@ test('every fault of a scene definition has its own code and changes nothing', a
     [{ id: 'home', group: [] }, 'SCENE_INVALID'],
     [{ id: 'home', group, colour: 'red' }, 'SCENE_INVALID'],
     [{ id: 'other', group }, 'SCENE_INVALID'],
+    [{ id: 'home', group, attributes: { 'not-a-name': '/user/id' } }, 'SCENE_INVALID'],
   ]
   for (const [definition, code] of cases) {
     const { body } = await base.ask('PUT', '/api/scenes/home', { payload: definition })

@@ -14,7 +14,7 @@ import {
   withExperiment,
 } from '../traffic/flip.ts'
 import { BUCKETS } from '../traffic/hash.ts'
-import { common, joined, type Range, showShare, sizeOf, takeFirst } from '../traffic/ranges.ts'
+import { common, joined, type Range, showRanges, showShare, sizeOf, takeFirst } from '../traffic/ranges.ts'
 import {
   type Arm,
   allExperiments,
@@ -315,9 +315,21 @@ function applyAll(rules: SceneTraffic['rules'], id: string, changes: readonly Ch
   return changes.reduce((now, change): SceneTraffic['rules'] => planFlip(now, id, change).rules, rules)
 }
 
+/** `checkRules` would name either of the two. @throws SEGMENTS_TAKEN */
+function requireFree(rules: SceneRules, { id, state, segments }: Experiment): void {
+  const running = state === 'running' ? neighbours(rules, id, layerOf(rules, id)?.id).filter(other => other.state === 'running') : []
+  for (const other of running) {
+    const taken = common(segments, other.segments)
+    if (taken.length === 0) continue
+    const message = `Cannot run experiment "${id}" on segments ${showRanges(taken)}: experiment "${other.id}" owns them`
+    throw new BerthError('SEGMENTS_TAKEN', message, { extra: { experiment: id, owner: other.id, segments: taken } })
+  }
+}
+
 function flipped(before: SceneTraffic, id: string, rules: SceneTraffic['rules'], action: string): Planned<Flipped> {
   const was = findExperiment(before.rules, id)
   const is = findExperiment(rules, id)
+  requireFree(rules, is)
   const movement = movementOf(was, is)
   return {
     traffic: { ...before, rules },
@@ -350,10 +362,12 @@ export function revertExperiment(before: SceneTraffic, id: string, rows: Iterabl
     throw new BerthError('NOTHING_TO_ROLL_BACK', `Cannot revert experiment "${id}": there is no flip of it that was not reverted`)
   }
   // Only this file writes such rows.
-  const earlier = { ...(flip.before as Experiment), state: now.state, phase: now.phase }
-  const target = newPhase(now, earlier).length === 0 ? earlier : { ...earlier, phase: now.phase + 1 }
+  const [earlier, later] = [flip.before, flip.after] as [Experiment, Experiment]
+  const opens = earlier.phase !== later.phase
+  const target = { ...earlier, state: now.state, phase: opens ? now.phase + 1 : now.phase }
   const planned = flipped(before, id, withExperiment(before.rules, target), 'revert experiment')
-  return { ...planned, after: { ...target, reverts: flip.revision } }
+  const told = { ...planned.told, newPhase: opens ? planned.told.newPhase : [] }
+  return { ...planned, after: { ...target, reverts: flip.revision }, told }
 }
 
 function lastFlip(id: string, rows: Iterable<AuditRow>): AuditRow | undefined {

@@ -3,7 +3,7 @@ import Type, { type Static, type TProperties, type TSchema } from 'typebox'
 import type { RulesRecord } from '../store/records.ts'
 import type { Explanation } from '../traffic/explain.ts'
 import { ArmName, Condition, ExperimentId, Layer, LayerId } from '../traffic/rules.ts'
-import { AttributeName, Digest, Params, VersionId } from '../traffic/schema.ts'
+import { AttributeName, Digest, Params, recordOf, VersionId } from '../traffic/schema.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
 import type { ExperimentView, Flipped } from './experiments.ts'
 import type { ParamsChange } from './params.ts'
@@ -44,9 +44,7 @@ export const WhitelistQuery = Type.Object(
 )
 export const WhitelistEditBody = Type.Object(
   {
-    add: Type.Optional(
-      Type.Record(VersionId, Units, { additionalProperties: false, description: 'unit ids on the whitelist already move' }),
-    ),
+    add: Type.Optional(recordOf(VersionId, Units, { description: 'unit ids on the whitelist already move' })),
     remove: Type.Optional(Units),
     reason: Reason,
   },
@@ -82,12 +80,10 @@ export const NewExperimentBody = Type.Object(
 )
 export const FlipBody = Type.Object(
   {
-    arms: Type.Optional(Type.Record(ArmName, Share, { additionalProperties: false, description: 'shares; arms not named keep theirs' })),
+    arms: Type.Optional(recordOf(ArmName, Share, { description: 'shares; arms not named keep theirs' })),
     drop: Type.Optional(Type.Array(ArmName, { maxItems: 32, uniqueItems: true })),
     add: Type.Optional(Type.Array(NewArm, { maxItems: 32 })),
-    set: Type.Optional(
-      Type.Record(ArmName, Type.Object(armMembers, closed), { additionalProperties: false, description: 'what arms mean' }),
-    ),
+    set: Type.Optional(recordOf(ArmName, Type.Object(armMembers, closed), { description: 'what arms mean' })),
     segments: AmountOf('how much of the traffic'),
     where: Type.Optional(Where),
     unit: Type.Optional(Unit),
@@ -117,9 +113,7 @@ export const ExplainBody = Type.Object(
     pin: Type.Optional(VersionId),
     loadtest: Type.Optional(Type.Boolean({ default: false })),
     requestId: Type.Optional(Type.String({ minLength: 1, maxLength: 128, description: 'a random one if not given' })),
-    attributes: Type.Optional(
-      Type.Record(AttributeName, Type.Union([Type.String(), Type.Number(), Type.Boolean()]), { additionalProperties: false }),
-    ),
+    attributes: Type.Optional(recordOf(AttributeName, Type.Union([Type.String(), Type.Number(), Type.Boolean()]))),
   },
   closed,
 )

@@ -149,6 +149,15 @@ function conforms(name: string, engine: Engine): void {
     )
   })
 
+  promise('reads the audit rows of one target, newest first, page by page', open => {
+    const { store } = open()
+    for (const target of ['saw', 'axe', 'saw', 'saw']) store.commit([], { ...note, target })
+    const revisions = (limit: number, before?: number) => store.audit(limit, before, 'saw').map(({ revision }) => revision)
+    assert.deepEqual(revisions(2), [4, 3])
+    assert.deepEqual(revisions(2, 3), [1])
+    assert.deepEqual(store.audit(2, undefined, 'sa'), [])
+  })
+
   promise('keeps before, after and the reason of a commit, which may change nothing', open => {
     const { store } = open()
     const full = { ...note, reason: 'why not', before: { color: 'green' }, after: ['red'] }

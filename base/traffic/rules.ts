@@ -5,7 +5,7 @@
 import Type, { type Static } from 'typebox'
 import { BUCKETS } from './hash.ts'
 import { type Range, takeFirst } from './ranges.ts'
-import { AttributeName, Params, VersionId } from './schema.ts'
+import { AttributeName, Params, recordOf, VersionId } from './schema.ts'
 
 const closed = { additionalProperties: false } as const
 
@@ -125,7 +125,7 @@ export const Cutover = Type.Object(
 export type Cutover = Static<typeof Cutover>
 
 /** Unit ids by the version that they are sent to. */
-export const Whitelist = Type.Record(VersionId, Type.Array(Type.String()), { additionalProperties: false })
+export const Whitelist = recordOf(VersionId, Type.Array(Type.String()))
 export type Whitelist = Static<typeof Whitelist>
 
 export const SceneRules = Type.Object(
@@ -137,12 +137,7 @@ export const SceneRules = Type.Object(
     experiments: Type.Array(CodeExperiment, { maxItems: 256 }),
     cutover: Type.Optional(Cutover),
     layers: Type.Array(Layer, { maxItems: 64 }),
-    versionParams: Type.Optional(
-      Type.Record(VersionId, Params, {
-        additionalProperties: false,
-        description: "by version: over the scene's own, under those of layers",
-      }),
-    ),
+    versionParams: Type.Optional(recordOf(VersionId, Params, { description: "by version: over the scene's own, under those of layers" })),
   },
   closed,
 )

@@ -1,12 +1,19 @@
 /**
  * The one schema of modules, scenes and versions. Types, validation, OpenAPI and editor completion all derive from it.
  */
-import Type, { type Static } from 'typebox'
+import Type, { type Static, type TObjectOptions, type TSchema, type TString } from 'typebox'
 import Value from 'typebox/value'
 import { limits } from '../kernel/limits.ts'
 import { DEFAULT_MEMORY_MB, manifestLimits, patterns } from './names.ts'
 
 const closed = { additionalProperties: false } as const
+
+/**
+ * An object whose members all have names of this form. (`additionalProperties: false` says the same, but typebox throws over a member that is
+ * then in excess, where it fills in defaults.)
+ */
+export const recordOf = <Key extends TString, Value extends TSchema>(key: Key, value: Value, options: TObjectOptions = {}) =>
+  Type.Record(key, value, { ...options, propertyNames: key })
 
 /** sha256 of the bytes, in lower-case hex. */
 export const Digest = Type.String({ pattern: '^[0-9a-f]{64}$', description: 'sha256 of the bytes, hex' })
@@ -266,11 +273,7 @@ export const SceneDefinition = Type.Object(
     traffic: Traffic,
     params: Type.Record(Type.String(), Type.Unknown(), { default: {}, description: 'what stages see as ctx.params' }),
     attributes: Type.Optional(
-      Type.Record(AttributeName, Attribute, {
-        additionalProperties: false,
-        maxProperties: 64,
-        description: 'what experiments may be targeted on',
-      }),
+      recordOf(AttributeName, Attribute, { maxProperties: 64, description: 'what experiments may be targeted on' }),
     ),
     access: Type.Union([Type.Literal('public'), Type.Literal('token')], {
       default: 'public',
