@@ -50,7 +50,7 @@ test('npm start serves the example scenes, and started again changes nothing', {
 
   await t.test('it says which scenes are live, how to call one and how to publish a change', () => {
     const said = first.output.join('\n')
-    for (const scene of scenes) assert.match(said, new RegExp(`^${scene} +v1 +recall-all@1\\.0\\.0 → `, 'm'))
+    for (const scene of scenes) assert.match(said, new RegExp(`^${scene} +v1 +recall-all@1\\.1\\.0 → `, 'm'))
     assert.match(said, new RegExp(`curl -s ${first.url}/scenes/fashion-men .* -d @\\S+fashion-men\\.json`))
     assert.match(
       said,
