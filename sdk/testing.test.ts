@@ -318,7 +318,7 @@ for (const [promise, files, args, says] of usages) {
   })
 }
 
-test('--watch runs the tests of a module again when one of its files changes', async t => {
+test('--watch runs the tests of a module again at every save, and bears with what is half written', async t => {
   const folder = await folderWith({
     'package.json': packageJson({ stages: ['rank'] }),
     'index.ts': 'export const rank = () => 1\n',
@@ -328,8 +328,14 @@ test('--watch runs the tests of a module again when one of its files changes', a
   })
   const lines = watching(t, folder)
   assert.match(await lines.next(/passed/), /0 passed, 1 failed/)
-  await lines.next(/Waiting for a change/)
+  await lines.next(/Waiting for a save/)
   await writeFile(join(folder, 'index.ts'), 'export const rank = () => 2\n')
+  assert.match(await lines.next(/passed/), /1 passed in/)
+  await lines.next(/Waiting for a save/)
+  await writeFile(join(folder, 'package.json'), '{')
+  await lines.next(/package\.json: it is not JSON/)
+  await lines.next(/Waiting for a save/)
+  await writeFile(join(folder, 'package.json'), packageJson({ stages: ['rank'] }))
   assert.match(await lines.next(/passed/), /1 passed in/)
 })
 

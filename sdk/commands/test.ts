@@ -4,14 +4,15 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative, resolve, sep } from 'node:path'
 import { run } from 'node:test'
-import { watch } from 'chokidar'
 import { messageOf } from '../../base/kernel/errors.ts'
 import { coverageOf, type FileCoverage, ranges } from '../coverage.ts'
 import { exitCodes, SdkError } from '../errors.ts'
+import { failureText } from '../failure.ts'
 import { type Package, placeOf, readPackage } from '../manifest.ts'
 import { createOutput, type Output } from '../output.ts'
 import { COVERAGE_FOLDER, type Counted } from '../rehearsal.ts'
 import { createReport, type TestReport } from '../test-report.ts'
+import { watchSaves } from '../watch.ts'
 
 export interface TestOptions {
   readonly json?: boolean
@@ -146,34 +147,23 @@ async function readCounts(folder: string): Promise<Counted[]> {
 
 // Watching
 
+/** Each module by itself, now and at every save in its folder. */
 async function runAgain(out: Output, modules: readonly ModuleUnderTest[], options: RunOptions): Promise<void> {
-  const changed = new Set<string>()
-  let wake = Promise.withResolvers<void>()
-  const watcher = watch(
-    modules.map(({ folder }) => folder),
-    { ignoreInitial: true, ignored: path => path.split(sep).some(part => part === 'node_modules' || part === '.git') },
-  )
-  watcher.on('all', (_, path) => {
-    const owner = modules.find(({ folder }) => path.startsWith(folder + sep))
-    if (owner === undefined) return
-    changed.add(owner.folder)
-    wake.resolve()
-  })
-  await new Promise<void>(done => watcher.on('ready', done))
-  let due = modules
-  for (;;) {
-    await runTests(out, due, options)
-    out.next('Waiting for a change. Ctrl-C ends.')
-    await wake.promise
-    // An editor may write a file in several steps, and several files at once.
-    await new Promise(done => setTimeout(done, SETTLE_MS))
-    wake = Promise.withResolvers()
-    due = await Promise.all(modules.filter(({ folder }) => changed.has(folder)).map(({ folder }) => findModule(folder)))
-    changed.clear()
+  const folders = modules.map(({ folder }) => folder)
+  const runModule = async (folder: string): Promise<readonly string[]> => {
+    try {
+      await runTests(out, [await findModule(folder)], options)
+    } catch (error) {
+      // It may be half written: the next save tells.
+      if (!(error instanceof SdkError)) throw error
+      process.stderr.write(`${failureText(error)}\n`)
+    }
+    out.next('Waiting for a save. Ctrl-C ends.')
+    return []
   }
+  const saves = await watchSaves(folders, path => folders.find(folder => path.startsWith(folder + sep)), runModule)
+  await Promise.all(folders.map(folder => saves.saved(folder)))
 }
-
-const SETTLE_MS = 50
 
 // Coverage
 
