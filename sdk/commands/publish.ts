@@ -61,14 +61,11 @@ const PARTS_TOLD = 5
 /** Everything is bundled, checked and every scene looked up before anything is sent; then the modules, then each scene with all of them together. */
 export async function publish({ client, out }: Context, folders: readonly string[], options: PublishOptions): Promise<void> {
   const sceneIds = options.dryRun ? [] : (options.scene ?? [])
-  const scenesThere = Promise.all(sceneIds.map(id => client.scene(id)))
-  // What is wrong with a module is said before what is wrong with a scene.
-  scenesThere.catch(() => undefined)
   const bundlers = folders.map(folder => openBundler(folder, { color: inColor() }))
   try {
     const drafts: Draft[] = []
     for (const [i, bundler] of bundlers.entries()) drafts.push(await draftOf(client, folders[i] ?? '', bundler, options))
-    await scenesThere
+    await Promise.all(sceneIds.map(id => client.scene(id)))
     const send = options.dryRun ? pretend : (bundle: Bundle) => sendBundle(client, out, bundle)
     const modules: PublishedModule[] = []
     for (const draft of drafts) modules.push(await publishDraft(out, draft, options.dryRun === true, send))
@@ -101,18 +98,24 @@ interface Check {
 /** What is published exactly so already is not raised: the same line typed twice changes nothing the second time. */
 async function draftOf(client: Client, folder: string, bundler: Bundler, options: PublishOptions): Promise<Draft> {
   const { bump, dryRun } = options
-  const { bundle, bundleMs, check } = await bundleAndCheck(folder, bundler, options)
+  // Asked while the types are still being checked; but first it is said what is wrong with the module.
+  let published: Promise<boolean> | undefined
+  const { bundle, bundleMs, check } = await bundleAndCheck(folder, bundler, options, made => {
+    if (bump === undefined || dryRun === true) return
+    published = isPublished(client, made)
+    published.catch(() => undefined)
+  })
   const { version } = bundle.manifest
   const draft = { folder, bundler, bundle, bundleMs, check }
   if (bump === undefined) return { ...draft, version, note: '' }
-  if (dryRun !== true && (await isPublished(client, bundle))) return { ...draft, version, note: ' (not raised: nothing has changed)' }
+  if (await published) return { ...draft, version, note: ' (not raised: nothing has changed)' }
   return { ...draft, version: nextVersion(version, bump), note: ` (was ${version})` }
 }
 
 const inColor = (): boolean => colorsFor(process.stderr).isColorSupported
 
 /** Both at once; what does not bundle is not worth a word about its types. */
-async function bundleAndCheck(folder: string, bundler: Bundler, { check = true }: PublishOptions) {
+async function bundleAndCheck(folder: string, bundler: Bundler, { check = true }: PublishOptions, onBundle: (made: Bundle) => void) {
   const unwanted = new AbortController()
   const { entry } = await readPackage(await placeOf(folder, inColor()))
   const types = () => checkTypes(join(folder, entry), { color: inColor(), signal: unwanted.signal })
@@ -120,6 +123,7 @@ async function bundleAndCheck(folder: string, bundler: Bundler, { check = true }
   checking.catch(() => undefined)
   try {
     const [bundle, bundleMs] = await timed(() => bundler.bundle())
+    onBundle(bundle)
     const [checked, checkMs] = await checking
     return { bundle, bundleMs, check: { checked, checkMs } }
   } catch (error) {
