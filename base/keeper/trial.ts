@@ -15,6 +15,9 @@ export interface Trials {
   close(): void
 }
 
+/** Milliseconds after a trial in which the processors are left to what brings the module online; then the next process is started. */
+const WARM_UP_AFTER_MS = 100
+
 /**
  * Keeps one process started ahead; each is used once.
  * @param msMax milliseconds a bundle may take, from when its process has it.
@@ -23,6 +26,7 @@ export function startTrials(command: RoleCommand, msMax: number = limits.trialMs
   const live = new Set<Trial>()
   let closed = false
   let spare: Trial | undefined
+  let warming: NodeJS.Timeout | undefined
   let queue: Promise<unknown> = Promise.resolve()
 
   function warmUp(): Trial {
@@ -38,6 +42,7 @@ export function startTrials(command: RoleCommand, msMax: number = limits.trialMs
 
   async function pass(candidate: Omit<TrialRequest, 'type'>): Promise<void> {
     if (closed) throw draining(candidate.name)
+    clearTimeout(warming)
     const trial = spare ?? warmUp()
     spare = undefined
     try {
@@ -46,11 +51,15 @@ export function startTrials(command: RoleCommand, msMax: number = limits.trialMs
       throw closed ? draining(candidate.name) : error
     } finally {
       trial.kill()
-      if (!closed) spare = warmUp()
+      if (!closed) warming = setTimeout(warmUpSpare, WARM_UP_AFTER_MS)
     }
   }
 
-  spare = warmUp()
+  function warmUpSpare(): void {
+    spare = warmUp()
+  }
+
+  warmUpSpare()
   return {
     pass: candidate => {
       const turn = queue.then(() => pass(candidate))
@@ -59,6 +68,7 @@ export function startTrials(command: RoleCommand, msMax: number = limits.trialMs
     },
     close: () => {
       closed = true
+      clearTimeout(warming)
       for (const trial of live) trial.kill()
     },
   }
