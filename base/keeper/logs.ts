@@ -36,6 +36,8 @@ interface Follower {
 const SEQ_PER_MS = 1000
 const rank = { debug: 0, info: 1, warn: 2, error: 3 } as const
 const RECORD_CHARS_MAX = 64 * 1024
+/** Milliseconds that the time of a file may be before the numbers of the lines in it: file systems keep it coarsely. */
+const WRITTEN_MS_OFF = 1000
 
 export class Logs {
   readonly #files: LogFiles
@@ -80,7 +82,11 @@ export class Logs {
     for (const version of query.version === undefined ? this.#files.versions(scene) : [query.version]) {
       const oldest = found[0]
       // The versions come by their last line: when enough is newer than that, no other has anything to add.
-      if (found.length >= query.limit && oldest !== undefined && oldest.seq > (this.#files.writtenAt(scene, version) + 1) * SEQ_PER_MS)
+      if (
+        found.length >= query.limit &&
+        oldest !== undefined &&
+        oldest.seq > (this.#files.writtenAt(scene, version) + WRITTEN_MS_OFF) * SEQ_PER_MS
+      )
         break
       const entries = this.#files.read(scene, version).flatMap(line => parseEntry(line) ?? [])
       found.push(...entries.filter(entry => passes(entry, query) && entry.seq > (query.after ?? 0)))

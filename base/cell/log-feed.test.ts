@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { limits } from '../kernel/limits.ts'
+import type { CellToKeeper, LogRecord } from '../wire/messages.ts'
+import type { KeeperLink } from './keeper-link.ts'
+import { LogFeed } from './log-feed.ts'
+
+/** A keeper that comes and goes, and all that it was sent. */
+function makeKeeper() {
+  const records: LogRecord[] = []
+  const keeper = {
+    keepsUp: true,
+    records,
+    send: (message: CellToKeeper) => {
+      if (message.type === 'logs') records.push(...message.records)
+    },
+    close: () => undefined,
+  }
+  return keeper satisfies KeeperLink & { records: LogRecord[] }
+}
+
+const record = (message: string): LogRecord => ({ at: '2026-01-01T00:00:00.000Z', level: 'info', scene: 'home', version: 'v1', message })
+
+function write(feed: LogFeed, message: string, version = 'v1'): boolean {
+  const admitted = feed.admits('home', version, 'info')
+  if (admitted) feed.push(record(message))
+  return admitted
+}
+
+test('what is over the rate of a version is counted and said, and errors have a rate of their own', t => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const now = t.mock.method(performance, 'now', () => 5000)
+  const keeper = makeKeeper()
+  const feed = new LogFeed(() => keeper)
+  const admitted = Array.from({ length: limits.logLinesPerSecondMax + 7 }, (_, i) => write(feed, `line ${i}`)).filter(Boolean).length
+  assert.equal(admitted, limits.logLinesPerSecondMax)
+  assert.ok(feed.admits('home', 'v1', 'error'))
+  assert.ok(write(feed, 'of another version', 'v2'))
+  now.mock.mockImplementation(() => 6000)
+  t.mock.timers.tick(limits.logBatchMs)
+  const said = keeper.records.filter(({ dropped }) => dropped !== undefined)
+  assert.deepEqual(
+    said.map(({ version, dropped }) => [version, dropped]),
+    [['v1', 7]],
+  )
+  assert.ok(write(feed, 'in the next second'))
+})
+
+test('while the keeper is away lines wait up to a bound, and what was dropped is said when it is back', t => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  let time = 0
+  t.mock.method(performance, 'now', () => time)
+  const keeper = makeKeeper()
+  keeper.keepsUp = false
+  const feed = new LogFeed(() => keeper)
+  const long = 'x'.repeat(8000)
+  const sent = 1000
+  // Fewer in each second than the rate.
+  const waiting = Array.from({ length: sent }, (_, i) => {
+    time = i * 50
+    return write(feed, long)
+  }).filter(Boolean).length
+  assert.ok(waiting * long.length <= limits.logQueueBytesMax + long.length)
+  keeper.keepsUp = true
+  for (let i = 0; i < 20; i++) {
+    time += limits.logBatchMs
+    t.mock.timers.tick(limits.logBatchMs)
+  }
+  const dropped = keeper.records.reduce((sum, one) => sum + (one.dropped ?? 0), 0)
+  assert.equal(keeper.records.filter(({ message }) => message === long).length, waiting)
+  assert.equal(waiting + dropped, sent)
+})
