@@ -16,7 +16,6 @@ export interface TestReport {
 export interface TestOutcome {
   /** Of the module. */
   readonly module: string
-  /** With the names of the suites around it. */
   readonly name: string
   readonly file: string
   readonly line: number | undefined
@@ -73,18 +72,12 @@ export function createReport(out: Output, modules: readonly Module[]): Reporter 
     const outcome = failed && !test.todo ? 'failed' : test.skip || test.todo ? 'skipped' : 'passed'
     const text = outcome === 'failed' ? (isWhole && reasonIn(release(test.file))) || textOf(error) : undefined
     if (!isWhole) process.stderr.write(release(test.file))
-    tests.push({
-      module: moduleOf(test.file)?.name ?? '',
-      name: test.name,
-      file: shown(test.file),
-      line: test.line,
-      outcome,
-      ms: Math.round(test.details.duration_ms),
-      ...(text !== undefined && { error: text }),
-    })
-    const mark = { passed: colors.green('✔'), failed: colors.red('✖'), skipped: colors.yellow('–') }[outcome]
     const name = test.name === test.file ? 'the file did not run' : test.name
-    out.say(`${'  '.repeat(test.nesting + 1)}${mark} ${name} ${colors.dim(`${Math.round(test.details.duration_ms)} ms`)}`)
+    const ms = Math.round(test.details.duration_ms)
+    const module = moduleOf(test.file)?.name ?? ''
+    tests.push({ module, name, file: shown(test.file), line: test.line, outcome, ms, ...(text !== undefined && { error: text }) })
+    const mark = { passed: colors.green('✔'), failed: colors.red('✖'), skipped: colors.yellow('–') }[outcome]
+    out.say(`${'  '.repeat(test.nesting + 1)}${mark} ${name} ${colors.dim(`${ms} ms`)}`)
     if (text !== undefined) out.say(`\n${text.replaceAll(/^/gm, '      ')}\n`)
   }
 

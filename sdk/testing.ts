@@ -10,16 +10,18 @@
  *   assert.equal(output[0].id, 2)
  * })
  */
-import { isUtf8 } from 'node:buffer'
 import { writeFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { after } from 'node:test'
 import type { ErrorCode } from '../base/kernel/errors.ts'
-import type { FakeRequest, FakeResponse, RehearsalFailure, RehearsalLine, RehearsalPlan } from '../base/wire/rehearsal.ts'
+import type { RehearsalFailure, RehearsalLine, RehearsalPlan } from '../base/wire/rehearsal.ts'
 import type { Context, Services, StageContext } from './author.ts'
 import { type Bundle, bundleModule } from './bundle.ts'
 import { SdkError } from './errors.ts'
+import { answerFetch, type Fake, type Fakes, type FetchFake, fakesOf, withCode } from './fakes.ts'
 import { COVERAGE_FOLDER, type Counted, Rehearsal, RehearsalError } from './rehearsal.ts'
+
+export { type Fake, featuresOf } from './fakes.ts'
 
 type AnyStage = (input: never, ctx: never) => unknown
 /** The exports of a module that are stages. */
@@ -32,11 +34,6 @@ type OutputOf<Run> = Run extends (input: never, ctx: never) => infer Output ? Aw
 /** What stands for a module whose type is not given: any stage, any input. */
 export type Untyped = Readonly<Record<string, (input: unknown, ctx: StageContext) => unknown>>
 
-/** Answers in the place of a base service, by method; a method that is left out fails. Data goes in and comes out as JSON, as on a base. */
-export type Fake<Service> = {
-  readonly [Method in keyof Service]?: Service[Method] extends (...args: infer Args) => unknown ? (...args: Args) => unknown : never
-}
-
 export interface SlotOptions<Module = Untyped> {
   /** What `ctx.params` is, unless a run says otherwise. @default {} */
   readonly params?: Parts<ContextOf<Module>>[0]
@@ -45,7 +42,7 @@ export interface SlotOptions<Module = Untyped> {
   /** Answers to `ctx.call`, by scene. */
   readonly call?: Readonly<Record<string, (input: unknown) => unknown>>
   /** Answers to `fetch`, for the hosts that the module declares. */
-  readonly fetch?: (request: Request) => Response | Promise<Response>
+  readonly fetch?: FetchFake
   /** Stops every clock of the slot at this time; `tick` moves it. */
   readonly now?: number | string | Date
   /** Makes `Math.random` and `crypto` repeatable. A whole number. */
@@ -155,23 +152,6 @@ async function bundled(folder: string): Promise<Bundle> {
   }
 }
 
-/** Feature tables with these rows, by table and key: a fake of the service `features`. */
-export function featuresOf(tables: Readonly<Record<string, Readonly<Record<string, unknown>>>>): Fake<Services['features']> {
-  const rowsOf = (table: string) => {
-    const rows = tables[table]
-    if (rows === undefined) throw withCode('FEATURES_NOT_FOUND', `There is no feature table "${table}" in this test`)
-    return rows
-  }
-  return {
-    get: (table, key) => rowsOf(table)[key] ?? null,
-    getMany: (table, keys) => keys.map(key => rowsOf(table)[key] ?? null),
-    version: table => {
-      rowsOf(table)
-      return 'test'
-    },
-  }
-}
-
 const DEADLINE_MS = 1000
 const MEMORY_MB = 128
 
@@ -179,8 +159,6 @@ interface House {
   readonly process: Rehearsal
   readonly ready: Promise<Rehearsal>
 }
-
-type Fakes = Readonly<Record<string, Readonly<Record<string, (...args: unknown[]) => unknown>>>>
 
 class Rehearsed implements TestSlot {
   readonly logs: LogLine[] = []
@@ -344,52 +322,6 @@ function planOf({ manifest, code, sourceMap }: Bundle, options: SlotOptions, fak
     coverage: process.env[COVERAGE_FOLDER] !== undefined,
   }
 }
-
-/** One for each service that the module declares, and no others: on a base it gets those and no others. */
-function fakesOf({ manifest: { name, services = [] } }: Bundle, given: Fakes): Fakes {
-  const undeclared = Object.keys(given).filter(service => !services.includes(service))
-  if (undeclared.length > 0) {
-    const list = undeclared.map(service => `"${service}"`).join(', ')
-    throw new Error(`Cannot fake ${list}: ${name} does not declare it; add it to berth.services in package.json`)
-  }
-  return Object.fromEntries(services.map(service => [service, given[service] ?? missingFake(name, service)]))
-}
-
-function missingFake(module: string, service: string): Fakes[string] {
-  // Every base has it, if without tables.
-  if (service === 'features') return featuresOf({}) as Fakes[string]
-  const example = `openSlot(import.meta.dirname, { services: { ${service}: { … } } })`
-  throw new Error(`Cannot open a slot for ${module}: it declares service "${service}", and this test has no fake for it: ${example}`)
-}
-
-/** @throws FETCH_FORBIDDEN, FETCH_FAILED */
-async function answerFetch({ manifest }: Bundle, fake: SlotOptions['fetch'], { method, head, body }: FakeRequest): Promise<FakeResponse> {
-  const { url, headers } = JSON.parse(head) as { url: string; headers: [name: string, value: string][] }
-  const { origin } = new URL(url)
-  const allowed = (manifest.fetch ?? []).map(host => new URL(host.includes('://') ? host : `https://${host}`).origin)
-  if (!allowed.includes(origin)) {
-    throw withCode(
-      'FETCH_FORBIDDEN',
-      `Cannot fetch from "${origin}": ${manifest.name} does not declare it; add it to berth.fetch in package.json`,
-    )
-  }
-  if (fake === undefined) {
-    throw withCode(
-      'FETCH_FAILED',
-      `Cannot fetch "${url}": this test has no fake for it; give one to openSlot: { fetch: request => Response.json(…) }`,
-    )
-  }
-  const content = body && ('text' in body ? body.text : Buffer.from(body.base64, 'base64'))
-  const response = await fake(new Request(url, { method, headers, ...(content !== undefined && { body: content }) }))
-  const bytes = Buffer.from(await response.arrayBuffer())
-  const { status, statusText } = response
-  return {
-    head: JSON.stringify({ status, statusText, headers: [...response.headers], url, redirected: false }),
-    body: isUtf8(bytes) ? { text: bytes.toString('utf8') } : { base64: bytes.toString('base64') },
-  }
-}
-
-const withCode = (code: ErrorCode, message: string): Error => Object.assign(new Error(message), { code })
 
 function timeOf(now: number | string | Date): number {
   const time = new Date(now).getTime()
