@@ -154,6 +154,8 @@ function baseOptions(place: Place): BuildOptions {
     loader: textLoaders,
     // Without it the bytes hold comments with paths that depend on where dependencies are installed.
     minifyWhitespace: true,
+    // A profile says the line of a sample and no more: on a single line that would be nothing.
+    lineLimit: 100,
     sourcemap: 'external',
     sourcesContent: true,
     charset: 'utf8',

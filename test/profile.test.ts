@@ -24,6 +24,7 @@ after(() => base.kill())
 interface Profile {
   readonly nodes: readonly {
     readonly hitCount: number
+    readonly positionTicks?: readonly { readonly line: number; readonly ticks: number }[]
     readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number }
   }[]
   readonly samples: readonly number[]
@@ -96,6 +97,9 @@ test('a CPU profile names the functions and places of the TypeScript, while ever
   assert.ok(profile.timeDeltas.every(delta => delta >= 0))
   const found = profile.nodes.find(({ callFrame }) => callFrame.functionName === 'burnCandidates')
   assert.deepEqual([found?.callFrame.url, found?.callFrame.lineNumber], ['berth:///burner@1.0.0/heavy.ts', 3])
+  const inBurner = profile.nodes.filter(({ callFrame }) => callFrame.url === 'berth:///burner@1.0.0/heavy.ts')
+  const ticks = inBurner.flatMap(({ positionTicks = [] }) => positionTicks)
+  assert.ok(ticks.length > 0 && ticks.every(({ line, ticks: count }) => line >= 4 && line <= 16 && count > 0), JSON.stringify(ticks))
   // The slot is none the worse for it.
   assert.equal((await callScene(base, 'burn', { a: 1 })).status, 200)
 })

@@ -68,6 +68,7 @@ export class LogFiles {
 
   /** Versions of a scene that have a log, the one written last first. */
   versions(scene: string): string[] {
+    this.flush()
     const entries = [...this.#entries.values()].filter(entry => entry.scene === scene)
     return entries.sort((a, b) => b.writtenAt - a.writtenAt).map(({ version }) => version)
   }

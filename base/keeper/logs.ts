@@ -36,6 +36,7 @@ interface Follower {
 const SEQ_PER_MS = 1000
 const rank = { debug: 0, info: 1, warn: 2, error: 3 } as const
 const RECORD_CHARS_MAX = 64 * 1024
+const MESSAGE_CHARS = 1000
 /** Milliseconds that the time of a file may be before the numbers of the lines in it: file systems keep it coarsely. */
 const WRITTEN_MS_OFF = 1000
 
@@ -64,10 +65,7 @@ export class Logs {
     for (const record of records) {
       const { scene, version } = record
       if (!this.#files.has(scene, version) && !this.#isVersion(scene, version)) continue
-      const entry = { seq: this.#nextSeq(), cell, ...record, ...(record.fields !== undefined && { fields: parsed(record.fields) }) }
-      const line = JSON.stringify(entry)
-      // Bounded where it was written; this holds whatever a cell has become.
-      if (line.length > RECORD_CHARS_MAX) continue
+      const { entry, line } = bounded({ seq: this.#nextSeq(), cell, ...record, ...(record.fields && { fields: parsed(record.fields) }) })
       const lines = byVersion.get(`${scene}/${version}`) ?? { scene, version, lines: [] }
       lines.lines.push(line)
       byVersion.set(`${scene}/${version}`, lines)
@@ -141,6 +139,15 @@ function parseEntry(line: string): LogEntry | undefined {
     // Torn when a process ended while it was written, or damaged: the others are none the worse for it.
     return undefined
   }
+}
+
+/** Texts are bounded where they are written; this holds however many escapes they need, and whatever a cell has become. */
+function bounded(entry: LogEntry): { entry: LogEntry; line: string } {
+  const line = JSON.stringify(entry)
+  if (line.length <= RECORD_CHARS_MAX) return { entry, line }
+  const { fields: _, stack: __, ...rest } = entry
+  const cut = { ...rest, message: `${String(entry.message).slice(0, MESSAGE_CHARS)}… (cut off: the line was too long to keep)` }
+  return { entry: cut, line: JSON.stringify(cut) }
 }
 
 /** Text that was cut off at the limit is no JSON any more, and stays text. */
