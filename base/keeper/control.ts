@@ -27,15 +27,7 @@ import {
   type SceneTraffic,
 } from './rules.ts'
 import type { Trials } from './trial.ts'
-import {
-  auditedEdit,
-  countChanges,
-  editWhitelist,
-  type WhitelistCounts,
-  type WhitelistEdit,
-  whitelistBytes,
-  whitelistEntry,
-} from './whitelist.ts'
+import { auditedEdit, countChanges, editWhitelist, type WhitelistCounts, type WhitelistEdit, whitelistEntry } from './whitelist.ts'
 
 /** Milliseconds that each step took. */
 export type Timings = Readonly<Record<string, number>>
@@ -133,14 +125,14 @@ export class Control {
   changeScene<Told>(
     id: string,
     { actor, expect, dryRun = false }: ChangeOptions,
-    plan: (before: KeptTraffic, steps: Stopwatch) => Planned<Told> | Promise<Planned<Told>>,
+    plan: (before: KeptTraffic) => Planned<Told> | Promise<Planned<Told>>,
   ): Promise<Changed<Told>> {
     const { registry } = this.#parts
     return this.#inTurn(`scene ${id}`, async () => {
       const steps = stopwatch()
       const before = registry.traffic(id)
       if (expect !== undefined) registry.expect(expect.kind, id, expect.revision)
-      const planned = await plan(before, steps)
+      const planned = await steps('planMs', () => plan(before))
       const checked = { ...planned, traffic: { ...planned.traffic, rules: checkTraffic(before, planned.traffic) } }
       let changed = false
       if (!dryRun) {
@@ -159,8 +151,8 @@ export class Control {
    */
   createVersion(id: string, request: VersionRequest, part: Part, options: ChangeOptions): Promise<Changed<PlacedVersion>> {
     const { registry } = this.#parts
-    return this.changeScene(id, options, async (before, steps) => {
-      const draft = await steps('resolveMs', () => registry.draftVersion(id, request, options.actor))
+    return this.changeScene(id, options, async before => {
+      const draft = registry.draftVersion(id, request, options.actor)
       checkServices(id, draft.lock, this.#parts.services)
       const kept = request.reuse ? registry.versionWithLock(id, draft.lock) : undefined
       const version = kept ?? draft
@@ -195,7 +187,7 @@ export class Control {
   async putWhitelist(before: SceneTraffic, next: (was: Whitelist) => Whitelist): Promise<Planned<WhitelistCounts>> {
     const was = await this.readWhitelist(before)
     const is = next(was)
-    const whitelist = whitelistEntry(await this.#parts.blobs.put(whitelistBytes(is)), is)
+    const whitelist = whitelistEntry(await this.#parts.blobs.put(Buffer.from(JSON.stringify(is))), is)
     const told = countChanges(was, is)
     return { traffic: { ...before, whitelist }, action: 'replace whitelist', before: before.whitelist ?? null, after: whitelist, told }
   }
@@ -299,7 +291,7 @@ export async function saveTable(data: string, table: SceneTable): Promise<void> 
   }
 }
 
-export interface Stopwatch {
+interface Stopwatch {
   <T>(step: string, work: () => T | Promise<T>): Promise<T>
   readonly timings: Timings
 }

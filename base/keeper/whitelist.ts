@@ -1,4 +1,5 @@
 /** Changes of a whitelist, as `rules.ts`: a unit id is sent to one version, and naming it for another moves it there. */
+import { limits } from '../kernel/limits.ts'
 import type { Whitelist } from '../traffic/rules.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
 import { checkWhitelist, indexWhitelist } from '../traffic/whitelist.ts'
@@ -22,13 +23,13 @@ export interface WhitelistCounts {
  * @throws WHITELIST_INVALID
  */
 export function editWhitelist(before: Whitelist, { add = {}, remove = [] }: WhitelistEdit): Whitelist {
-  // What is added is told its faults by itself: the rest has none.
   checkWhitelist(add)
   const versions = new Map(indexWhitelist(before))
   for (const unit of remove) versions.delete(unit)
   for (const [unit, version] of indexWhitelist(add)) versions.set(unit, version)
   const after = byVersion(versions)
-  checkWhitelist(after)
+  // What is added has no fault and the rest had none: they may be too many together.
+  if (versions.size > limits.whitelistUnitsMax) checkWhitelist(after)
   return after
 }
 
@@ -66,9 +67,6 @@ export function whitelistEntry(digest: string, whitelist: Whitelist): WhitelistE
   )
   return { digest, units: counts.reduce((sum, [, count]) => sum + count, 0), byVersion: Object.fromEntries(counts) }
 }
-
-/** The same text for the same whitelist. */
-export const whitelistBytes = (whitelist: Whitelist): Buffer => Buffer.from(JSON.stringify(byVersion(indexWhitelist(whitelist))))
 
 /** As a file that `parseWhitelist` reads. */
 export const whitelistText = (whitelist: Whitelist): string =>

@@ -1,0 +1,253 @@
+/** Many versions of a scene online at once, through a real base of two cells: who is answered by which, and how that changes. */
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import type { ErrorCode } from '../base/kernel/errors.ts'
+import { RefusedError } from '../sdk/errors.ts'
+import { callScene, launchBase, makeScene, publishStages, type RunningBase } from './support/base.ts'
+import { startLoad } from './support/load.ts'
+
+let base: RunningBase
+before(async () => {
+  base = await launchBase({ cells: 2 })
+})
+after(() => base.kill())
+
+const BOTH = { applied: 2, connected: 2 }
+
+/** The stage of every version here: tells who answered, and with which parameters. */
+const stage = (name: string) => `(x, ctx) => ({ name: "${name}", params: ctx.params })`
+
+/** A scene whose v1 is the baseline and answers "one", and a version for each further name. */
+async function makeVersions(id: string, names: readonly string[], settings: Parameters<typeof makeScene>[3] = {}): Promise<void> {
+  await makeScene(base.client, id, { rank: stage('one') }, settings)
+  for (const [index, name] of names.entries()) {
+    const version = `1.${index + 1}.0`
+    await publishStages(base.client, `m-${id}`, version, { rank: stage(name) })
+    await base.client.createVersion(id, { modules: [`m-${id}@${version}`], as: 'dev', label: name })
+  }
+}
+
+interface Told {
+  readonly name: string
+  readonly params: Readonly<Record<string, unknown>>
+}
+
+/** What a unit is answered, on a connection of its own: it may be either cell. */
+async function ask(scene: string, unit?: string, headers: Readonly<Record<string, string>> = {}) {
+  const response = await callScene(
+    base,
+    scene,
+    {},
+    { connection: 'close', ...(unit === undefined ? {} : { 'x-unit-id': unit }), ...headers },
+  )
+  const told = (await response.json()) as Told
+  return { status: response.status, because: response.headers.get('x-scene-because'), told }
+}
+
+/** Who answers these units, each asked once. */
+async function answers(scene: string, units: readonly string[]): Promise<Map<string, string>> {
+  const all = new Map<string, string>()
+  const left = [...units]
+  const worker = async () => {
+    for (let unit = left.pop(); unit !== undefined; unit = left.pop()) all.set(unit, (await ask(scene, unit)).told.name)
+  }
+  await Promise.all(Array.from({ length: 16 }, worker))
+  return all
+}
+
+const units = (count: number): string[] => Array.from({ length: count }, (_, i) => `unit-${i}`)
+
+const withCode = (code: ErrorCode, message: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof RefusedError, String(error))
+  assert.equal(error.problem.code, code, error.message)
+  assert.match(error.message, message)
+  return true
+}
+
+test('two engineers publish to one scene at once, and each is answered by their own version', async () => {
+  await makeScene(base.client, 'shared', { rank: stage('one') })
+  const publish = async (name: string, version: string) => {
+    await publishStages(base.client, 'm-shared', version, { rank: stage(name) })
+    return base.client.createVersion('shared', { modules: [`m-shared@${version}`], as: 'dev', label: name, whitelist: [name] })
+  }
+  const made = await Promise.all([publish('ada', '1.1.0'), publish('bob', '1.2.0')])
+  for (const { kind, cells } of made) assert.deepEqual([kind, cells], ['dev', BOTH])
+  assert.notEqual(made[0].version.id, made[1].version.id)
+  for (const [unit, name, because] of [
+    ['ada', 'ada', 'whitelist'],
+    ['bob', 'bob', 'whitelist'],
+    ['eve', 'one', 'baseline'],
+    [undefined, 'one', 'baseline'],
+  ] as const) {
+    const answer = await ask('shared', unit)
+    assert.deepEqual([answer.told.name, answer.because], [name, because])
+  }
+})
+
+test('a version goes through the cutover to the baseline and back at once, and no request of a steady load fails', {
+  timeout: 60_000,
+}, async () => {
+  await makeVersions('busy', ['two', 'three'], { traffic: { unit: { pointer: '/a' } } })
+  const load = startLoad(`${base.url}/scenes/busy`, 8, true, body => /"name":"(one|two)"/.test(body))
+  const baseline = async () => (await ask('busy')).told.name
+  const cutover = await base.client.promote('busy', 'v2', { share: 10_000, reason: 'all of it' })
+  assert.deepEqual([cutover.cells, cutover.cutover], [BOTH, { version: 'v2', share: 10_000 }])
+  assert.deepEqual([(await ask('busy', 'u1')).because, await baseline()], ['cutover', 'one'])
+  const promoted = await base.client.promote('busy', 'v2', {})
+  assert.deepEqual([promoted.kind, promoted.previousBaseline, await baseline()], ['baseline', 'v1', 'two'])
+  for (const [expected, before] of [
+    ['one', 'v2'],
+    ['two', 'v1'],
+  ] as const) {
+    const { previousBaseline, cells, timings } = await base.client.rollback('busy', { reason: 'slow' })
+    assert.deepEqual([previousBaseline, cells, await baseline()], [before, BOTH, expected])
+    assert.ok(!('prepareMs' in timings), 'nothing is loaded for it')
+  }
+  const outcome = await load.stop()
+  assert.deepEqual([outcome.refused, outcome.broken], [[], []])
+  assert.ok(outcome.answered > 100)
+})
+
+test('what is used stays online; what is not goes and is pinned no more, until it comes back', async () => {
+  await makeVersions('offline', ['two', 'three'])
+  await base.client.editWhitelist('offline', { add: { v2: ['u1'] } })
+  await assert.rejects(base.client.setOnline('offline', 'v2', false, {}), withCode('VERSION_IN_USE', /1 unit id of the whitelist/))
+  await assert.rejects(base.client.setOnline('offline', 'v1', false, {}), withCode('VERSION_IN_USE', /the baseline/))
+  const pin = { authorization: `Bearer ${base.token}`, 'x-scene-version': 'v3' }
+  assert.equal((await ask('offline', undefined, pin)).told.name, 'three')
+  await base.client.setOnline('offline', 'v3', false, { reason: 'old' })
+  assert.equal((await ask('offline', undefined, pin)).status, 404)
+  await assert.rejects(base.client.promote('offline', 'v3', {}), withCode('VERSION_OFFLINE', /"v3"/))
+  await base.client.setOnline('offline', 'v3', true, {})
+  assert.equal((await ask('offline', undefined, pin)).told.name, 'three')
+})
+
+test('a whitelist of 100,000 unit ids is live when it is answered, and stays so through other changes', { timeout: 60_000 }, async t => {
+  await makeVersions('listed', ['two', 'three'])
+  const list = units(100_000)
+    .map((unit, i) => `${unit}\t${i % 2 === 0 ? 'v2' : 'v3'}\n`)
+    .join('')
+  const startedAt = performance.now()
+  const put = await base.client.setWhitelist('listed', list, {})
+  t.diagnostic(`live on every cell after ${(performance.now() - startedAt).toFixed(0)} ms (${JSON.stringify(put.timings)})`)
+  assert.deepEqual([put.cells, put.added], [BOTH, 100_000])
+  const expectListed = async () => {
+    for (const [unit, name] of [
+      ['unit-0', 'two'],
+      ['unit-99999', 'three'],
+      ['unit-100000', 'one'],
+    ] as const) {
+      assert.equal((await ask('listed', unit)).told.name, name)
+    }
+  }
+  await expectListed()
+  const moved = await base.client.editWhitelist('listed', { add: { v2: ['unit-1'] }, reason: 'try' })
+  assert.deepEqual([moved.moved, (await ask('listed', 'unit-1')).told.name], [{ v3: 1 }, 'two'])
+  const flip = await base.client.promote('listed', 'v2', { share: 100 })
+  t.diagnostic(`a cutover beside it is live after ${JSON.stringify(flip.timings)}`)
+  await expectListed()
+  await assert.rejects(base.client.setWhitelist('listed', 'u1,v2\n\nu2,v3', {}), withCode('WHITELIST_INVALID', /line 2 is empty/))
+  await expectListed()
+  assert.equal((await base.client.whitelist('listed')).split('\n').length, 100_001)
+})
+
+test('an experiment ramps without moving anybody back, moves the share it announces, and reverts to who was there', {
+  timeout: 60_000,
+}, async t => {
+  await makeVersions('tested', ['two', 'three'])
+  const { client } = base
+  const arms = [
+    { name: 'control', version: 'v2', share: 2000, weight: 5000 },
+    { name: 'treatment', version: 'v3', share: 1000, weight: 5000 },
+  ]
+  await client.createExperiment('tested', { id: 'exp-7', segments: 8000, arms, reason: 'ranker' })
+  const asked = units(500)
+  const none = await answers('tested', asked)
+  assert.deepEqual(new Set(none.values()), new Set(['one']), 'a draft has nobody in it')
+  await client.startExperiment('tested', 'exp-7', {})
+  const started = await answers('tested', asked)
+  const request = { arms: { treatment: 4000 }, reason: 'more' }
+  const { revision } = await client.rules('tested')
+  const announced = await client.flip('tested', 'exp-7', { ...request, dryRun: true }, revision)
+  assert.deepEqual(await answers('tested', asked), started, 'a dry run moves nobody')
+  const flipped = await client.flip('tested', 'exp-7', request, revision)
+  t.diagnostic(`a flip is live on every cell after ${JSON.stringify(flipped.timings)}`)
+  assert.deepEqual([flipped.moved, flipped.cells], [announced.moved, BOTH])
+  const ramped = await answers('tested', asked)
+  const moves = asked.filter(unit => started.get(unit) !== ramped.get(unit)).map(unit => `${started.get(unit)} → ${ramped.get(unit)}`)
+  assert.deepEqual([...new Set(moves)], ['one → three'])
+  const share = flipped.moved.moved / flipped.moved.of
+  assert.equal(share, 0.24)
+  const sigma = Math.sqrt((share * (1 - share)) / asked.length)
+  assert.ok(Math.abs(moves.length / asked.length - share) < 5 * sigma, `${moves.length} of ${asked.length} units moved`)
+  await assert.rejects(client.flip('tested', 'exp-7', request, revision), withCode('REVISION_CONFLICT', /flip experiment/))
+  await client.revert('tested', 'exp-7', { reason: 'worse' })
+  assert.deepEqual(await answers('tested', asked), started)
+  const explained = await client.explain('tested', { unit: 'unit-1' })
+  assert.equal(explained.version, { one: 'v1', two: 'v2', three: 'v3' }[started.get('unit-1') ?? ''])
+})
+
+test('parameters change live in the slots that are loaded, for the scene, a version and the arms of a layer', async () => {
+  const { client } = base
+  await makeScene(
+    client,
+    'tuned-live',
+    { rank: '(x, ctx) => ({ name: "one", params: { ...ctx.params, slot: globalThis.slot ??= crypto.randomUUID() } })' },
+    { params: { topK: 1, color: 'red' } },
+  )
+  const slots = new Set<unknown>()
+  const params = async (unit?: string) => {
+    const { slot, ...rest } = (await ask('tuned-live', unit)).told.params
+    slots.add(slot)
+    return rest
+  }
+  assert.deepEqual(await params(), { topK: 1, color: 'red' })
+  const changed = await client.setParams('tuned-live', { params: { topK: 2, color: 'red' }, reason: 'more' })
+  assert.deepEqual([changed.cells, await params()], [BOTH, { topK: 2, color: 'red' }])
+  await client.setParams('tuned-live', { params: { topK: 3 }, version: 'v1' })
+  await client.createLayer('tuned-live', { id: 'ui', keys: ['color'] })
+  await client.createExperiment('tuned-live', {
+    id: 'blue',
+    layer: 'ui',
+    arms: [{ name: 'blue', values: { color: 'blue' }, share: 10_000 }],
+  })
+  await client.startExperiment('tuned-live', 'blue', {})
+  assert.deepEqual(
+    [await params('u1'), await params()],
+    [
+      { topK: 3, color: 'blue' },
+      { topK: 3, color: 'red' },
+    ],
+  )
+  await client.rollbackParams('tuned-live', { reason: 'back' })
+  await client.stopExperiment('tuned-live', 'blue', {})
+  await client.setParams('tuned-live', { params: {}, version: 'v1' })
+  assert.deepEqual(await params('u1'), { topK: 1, color: 'red' })
+  assert.ok(slots.size <= 2, 'one slot a cell has served all along')
+})
+
+test('after kill -9 of the keeper everything is there again, and goes on from there', { timeout: 60_000 }, async () => {
+  const { client } = base
+  await makeVersions('kept', ['two', 'three'])
+  await client.editWhitelist('kept', { add: { v2: ['u1'] } })
+  await client.createExperiment('kept', { id: 'exp-1', arms: [{ name: 'all', version: 'v3', share: 10_000 }] })
+  await client.startExperiment('kept', 'exp-1', {})
+  await client.promote('kept', 'v2', { share: 50 })
+  const state = async () => [
+    await client.versions('kept'),
+    await client.rules('kept'),
+    await client.experiments('kept'),
+    await client.params('kept'),
+  ]
+  const before = await state()
+  const { keeper } = await client.status()
+  const seen = base.log.length
+  process.kill(keeper.pid, 'SIGKILL')
+  assert.equal((await ask('kept', 'u2')).told.name, 'three')
+  await base.logged(({ msg }) => msg === 'control API listens', seen)
+  for (const cell of [1, 2]) await base.logged(line => line.msg === 'cell connected' && line.cell === cell, seen)
+  assert.deepEqual(await state(), before)
+  const stopped = await client.stopExperiment('kept', 'exp-1', {})
+  assert.deepEqual(stopped.cells, BOTH)
+  assert.deepEqual([(await ask('kept', 'u1')).told.name, (await ask('kept')).told.name], ['two', 'one'])
+})
