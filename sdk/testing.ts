@@ -26,8 +26,24 @@ export { type Fake, featuresOf } from './fakes.ts'
 type AnyStage = (input: never, ctx: never) => unknown
 /** The exports of a module that are stages. */
 export type Stages<Module> = { readonly [Name in keyof Module as Module[Name] extends AnyStage ? Name : never]: Module[Name] }
-type ContextOf<Module> = Stages<Module>[keyof Stages<Module>] extends (input: never, ctx: infer Ctx) => unknown ? Ctx : never
-type Parts<Ctx> = Ctx extends Context<infer Params, infer Name, infer Request> ? [params: Params, service: Name, request: Request] : never
+type ContextOf<Run> = Run extends (input: never, ctx: infer Ctx) => unknown ? Ctx : never
+type ParamsOf<Run> = ContextOf<Run> extends Context<infer Params, infer _Name, infer _Request> ? Params : never
+type ServicesOf<Run> = ContextOf<Run> extends Context<infer _Params, infer Name, infer _Request> ? Name : never
+type RequestOf<Run> = ContextOf<Run> extends Context<infer _Params, infer _Name, infer Request> ? Request : never
+/** What every stage of a module together reads; one that says nothing of its params reads any. */
+type AllParams<Module> = Spread<{ [Name in keyof Stages<Module>]: Declared<ParamsOf<Stages<Module>[Name]>> }[keyof Stages<Module>]>
+type Declared<Params> = string extends keyof Params ? (params: unknown) => void : (params: Params) => void
+type Spread<Takers> = [Takers] extends [(params: infer Params) => void]
+  ? unknown extends Params
+    ? Record<string, unknown>
+    : Params
+  : never
+type AllServices<Module> = { [Name in keyof Stages<Module>]: ServicesOf<Stages<Module>[Name]> }[keyof Stages<Module>]
+type ServiceFakes<Module, Name extends keyof Services = AllServices<Module>> = string extends keyof Module
+  ? Readonly<Record<string, Readonly<Record<string, (...args: never[]) => unknown>>>>
+  : [Name] extends [never]
+    ? Readonly<Record<string, never>>
+    : { readonly [Key in Name]?: Fake<Services[Key]> }
 type InputOf<Run> = Run extends (input: infer Input, ctx: never) => unknown ? Input : never
 type OutputOf<Run> = Run extends (input: never, ctx: never) => infer Output ? Awaited<Output> : never
 
@@ -36,9 +52,9 @@ export type Untyped = Readonly<Record<string, (input: unknown, ctx: StageContext
 
 export interface SlotOptions<Module = Untyped> {
   /** What `ctx.params` is, unless a run says otherwise. @default {} */
-  readonly params?: Parts<ContextOf<Module>>[0]
+  readonly params?: AllParams<Module>
   /** One fake for each service that the module declares. `features` without one has no tables. */
-  readonly services?: { readonly [Name in Parts<ContextOf<Module>>[1]]?: Fake<Services[Name]> }
+  readonly services?: ServiceFakes<Module>
   /** Answers to `ctx.call`, by scene. */
   readonly call?: Readonly<Record<string, (input: unknown) => unknown>>
   /** Answers to `fetch`, for the hosts that the module declares. */
@@ -58,12 +74,12 @@ export interface SlotOptions<Module = Untyped> {
   readonly version?: string
 }
 
-export interface RunOptions<Module = Untyped> {
+export interface RunOptions<Run = Untyped[string]> {
   readonly unit?: string
   /** Over those of the slot, one by one. */
-  readonly params?: Partial<Parts<ContextOf<Module>>[0]>
+  readonly params?: Partial<ParamsOf<Run>>
   /** The caller's input, when the stage is not the first. @default the input of the stage */
-  readonly request?: Parts<ContextOf<Module>>[2]
+  readonly request?: RequestOf<Run>
   readonly requestId?: string
   readonly deadlineMs?: number
 }
@@ -92,7 +108,7 @@ export interface TestSlot<Module = Untyped> {
   run<Name extends keyof Stages<Module> & string>(
     stage: Name,
     input: InputOf<Stages<Module>[Name]>,
-    options?: RunOptions<Module>,
+    options?: RunOptions<Stages<Module>[Name]>,
   ): Promise<Ran<OutputOf<Stages<Module>[Name]>>>
   /** Everything that was logged so far, `console` and loading included. */
   readonly logs: readonly LogLine[]
