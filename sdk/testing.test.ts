@@ -318,6 +318,12 @@ for (const [promise, files, args, says] of usages) {
   })
 }
 
+test('a document that would never be whole is wrong usage', async () => {
+  const { code, stderr } = await sdkTest(await folderWith({}), '--watch', '--json')
+  assert.equal(code, 2)
+  assert.match(stderr, /--json prints one document, and --watch has no end/)
+})
+
 test('--watch runs the tests of a module again at every save, and bears with what is half written', async t => {
   const folder = await folderWith({
     'package.json': packageJson({ stages: ['rank'] }),

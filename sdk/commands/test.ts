@@ -35,6 +35,12 @@ interface ModuleUnderTest {
 export async function test(folders: readonly string[], { json = false, ...options }: TestOptions): Promise<void> {
   const out = createOutput(json)
   const runOptions = { ...options, only: options.only?.map(patternOf) }
+  if (json && options.watch) {
+    throw new SdkError('USAGE', 'Cannot test: --json prints one document, and --watch has no end', {
+      hint: 'Leave one of them out.',
+      exit: exitCodes.usage,
+    })
+  }
   const modules = await findModules(folders)
   if (options.watch) {
     await runAgain(out, modules, runOptions)
