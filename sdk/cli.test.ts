@@ -56,6 +56,18 @@ const usages: readonly { readonly args: readonly string[]; readonly says: RegExp
   { args: ['publish', 'x', '--secne', 'y'], says: /Unknown option '--secne' \(Did you mean --scene\?\)/ },
   { args: ['publish'], says: /Missing required argument 'folders'/ },
   { args: ['publish', 'x', '--bump', 'huge'], says: /'huge' is invalid\. Allowed choices are patch, minor, major/ },
+  { args: ['publish', 'x', '--as', 'baseline'], says: /--as without --scene/ },
+  { args: ['publish', 'x', '--scene', 'y', '--share', '5%'], says: /only a cutover has one.*\n.*--as cutover/ },
+  { args: ['version', 'promote', 'x', '3'], says: /"3" as a version.*\n.*Write v3\./ },
+  { args: ['version', 'promote', 'x', 'v3', '--share', '0.2'], says: /no % sign\n.*Write 0\.2% or 20%\./ },
+  { args: ['whitelist', 'x', 'show'], says: /Unknown command 'x'\n.*sdk whitelist show x/ },
+  { args: ['experiment', 'create', 'x', 'e'], says: /without arms\n.*--arm control=v3:50%/ },
+  { args: ['experiment', 'create', 'x', 'e', '--arm', 'a=v1'], says: /"a=v1" as an arm: it has no share/ },
+  { args: ['flip', 'x', 'e'], says: /nothing says how\n.*sdk flip x e treatment=20%/ },
+  { args: ['flip', 'x', 'e', 'a=5%', '--revert'], says: /--revert with other changes/ },
+  { args: ['flip', 'x', 'e', 'a=5%'], says: /there is no terminal\n.*--yes, or --dry-run/ },
+  { args: ['params', 'set', 'x', 'mode=fast'], says: /fast is no JSON\n.*'mode="fast"'/ },
+  { args: ['explain', 'x', '--attr', 'country'], says: /it has no "="\n.*country=CN/ },
   { args: ['token', 'create'], says: /'--right <right\.\.\.>' not specified/ },
   { args: ['modules', '--base', 'localhost'], says: /"localhost".*no http URL/ },
   { args: ['invoke', 'x', '--data', '1', '--file', 'y'], says: /both --data and --file/ },
@@ -73,22 +85,19 @@ for (const { args, says } of usages) {
 }
 
 test('every command has help with an example and the exit codes', async () => {
-  const commands = [
-    'init',
-    'test',
-    'dev',
-    'publish',
-    'modules',
-    'scene list',
-    'scene show',
-    'scene apply',
-    'version list',
-    'version create',
-    'version baseline',
-  ]
-  const more = ['invoke', 'replay', 'token list', 'token create', 'token revoke', 'schema']
-  for (const command of [...commands, ...more]) {
-    const { code, stdout } = await sdk(...command.split(' '), '--help')
+  const alone = ['init', 'test', 'dev', 'publish', 'modules', 'invoke', 'replay', 'flip', 'explain', 'schema']
+  const groups = {
+    scene: ['list', 'show', 'apply'],
+    version: ['list', 'create', 'promote', 'rollback', 'loadtest', 'offline', 'online'],
+    whitelist: ['show', 'set', 'add', 'remove'],
+    experiment: ['create', 'start', 'stop', 'status', 'list'],
+    layer: ['create', 'list', 'retire'],
+    params: ['show', 'set', 'diff', 'history', 'rollback'],
+    token: ['list', 'create', 'revoke'],
+  }
+  const grouped = Object.entries(groups).flatMap(([group, verbs]) => verbs.map(verb => `${group} ${verb}`))
+  const helps = [...alone, ...grouped].map(async command => [command, await sdk(...command.split(' '), '--help')] as const)
+  for (const [command, { code, stdout }] of await Promise.all(helps)) {
     assert.equal(code, 0)
     assert.match(stdout, new RegExp(`Examples:\n  sdk ${command}`))
     assert.match(stdout, /Exit codes: 0 /)

@@ -1,6 +1,9 @@
-/** `sdk`: the whole command line on one screen. The code of a command is loaded when that command runs. */
+/** `sdk`: the command line. The code of a command is loaded when that command runs. */
 import { Command, CommanderError, Option } from 'commander'
 import manifest from '../package.json' with { type: 'json' }
+import { command, context, EXIT_CODES, group } from './cli/command.ts'
+import { experimentCommands, explainCommand, flipCommand, layerCommands, paramsCommands } from './cli/experiments.ts'
+import { partOptions, versionCommands, whitelistCommands } from './cli/versions.ts'
 import type { DevOptions } from './commands/dev.ts'
 import type { InitOptions } from './commands/init.ts'
 import type { InvokeOptions } from './commands/invoke.ts'
@@ -10,12 +13,9 @@ import type { PublishOptions } from './commands/publish.ts'
 import type { ReplayOptions } from './commands/replay.ts'
 import type { TestOptions } from './commands/test.ts'
 import type { CreateTokenOptions } from './commands/token.ts'
-import type { CreateOptions } from './commands/version.ts'
-import type { CommonOptions, Context } from './context.ts'
+import type { CommonOptions } from './context.ts'
 import { exitCodes, SdkError } from './errors.ts'
 import { failureDocument, failureText } from './failure.ts'
-
-const EXIT_CODES = 'Exit codes: 0 done · 1 refused by the base, or a fault in the module · 2 wrong usage · 3 no base answers'
 
 const sdk = new Command('sdk')
   .description('Write, publish and run algorithm modules on a Berth base.')
@@ -54,13 +54,17 @@ command(sdk, 'test [folders...]', 'Run the tests of modules, with their stages i
     await test(folders, options)
   })
 
-command(sdk, 'publish <folders...>', 'Bundle modules, publish them, and bring them online in scenes', [
+const publishCommand = command(sdk, 'publish <folders...>', 'Bundle modules, publish them, and bring them online in scenes', [
   ['sdk publish modules/rank-lr', 'publish the version that its package.json names'],
   ['sdk publish modules/rank-lr --bump patch --scene fashion-men --as baseline', 'raise the version, publish it, live at once'],
+  [
+    'sdk publish modules/rank-lr --scene fashion-men --whitelist u1,u2 --label refactor',
+    'a version for two units, and for whoever pins it',
+  ],
+  ['sdk publish modules/rank-lr --scene fashion-men --as cutover --share 5%', 'for 5% of the units'],
   ['sdk publish modules/rank-lr --scene fashion-men fashion-women', 'a new version of both scenes, which answers when pinned'],
 ])
   .option('--scene <id...>', 'make a new version of these scenes with the modules in it')
-  .addOption(new Option('--as <kind>', 'what the new versions become').choices(['baseline']))
   .addOption(new Option('--bump <part>', 'raise the version in package.json first').choices(['patch', 'minor', 'major']))
   .option('--label <text>', 'a note on the new versions')
   .option('--reason <text>', 'why, for the audit log')
@@ -70,6 +74,7 @@ command(sdk, 'publish <folders...>', 'Bundle modules, publish them, and bring th
     const { publish } = await import('./commands/publish.ts')
     await publish(await context(options), folders, options)
   })
+for (const option of partOptions()) publishCommand.addOption(option)
 
 command(sdk, 'dev [folder]', 'Bring every save of a module to life, and show how the answer changes', [
   ['sdk dev modules/rank-lr', 'on the base of this machine, started if there is none: each save is what its scene answers with'],
@@ -114,36 +119,13 @@ command(scene, 'apply <files...>', 'Define scenes from JSON files, or change the
   await applyScenes(await context(options), files)
 })
 
-const version = group(sdk, 'version', 'List and make versions of a scene, and choose its baseline')
-command(version, 'list <scene>', 'List the versions of a scene', [['sdk version list fashion-men']]).action(
-  async (id: string, options: CommonOptions) => {
-    const { listVersions } = await import('./commands/version.ts')
-    await listVersions(await context(options), id)
-  },
-)
-command(version, 'create <scene>', 'Make a version: the baseline with the named modules replaced', [
-  ['sdk version create fashion-men --as baseline', 'the first version of a scene, live at once'],
-  ['sdk version create fashion-men --module rank-lr@1.1.0', 'like the baseline, with this module'],
-  ['sdk version create fashion-men --from v2 --resolve', 'like v2, with the newest modules in the ranges of the scene'],
-])
-  .option('--module <name@version...>', 'published modules to put in')
-  .option('--from <version>', 'the version to start from (default: the baseline)')
-  .option('--resolve', 'resolve every range of the scene again')
-  .addOption(new Option('--as <kind>', 'what the new version becomes').choices(['baseline']))
-  .option('--label <text>', 'a note on the version')
-  .option('--reason <text>', 'why, for the audit log')
-  .action(async (id: string, { json, base, token, ...options }: CreateOptions & CommonOptions) => {
-    const { createVersion } = await import('./commands/version.ts')
-    await createVersion(await context({ json, base, token }), id, options)
-  })
-command(version, 'baseline <scene> <version>', 'Let a version answer from now on, on every cell', [
-  ['sdk version baseline fashion-men v3 --reason "v4 is slow"', 'also the way back'],
-])
-  .option('--reason <text>', 'why, for the audit log')
-  .action(async (id: string, to: string, options: { reason?: string } & CommonOptions) => {
-    const { setBaseline } = await import('./commands/version.ts')
-    await setBaseline(await context(options), id, to, options)
-  })
+versionCommands(sdk)
+whitelistCommands(sdk)
+experimentCommands(sdk)
+flipCommand(sdk)
+layerCommands(sdk)
+paramsCommands(sdk)
+explainCommand(sdk)
 
 command(sdk, 'invoke <scene>', 'Call a scene and show the answer; without --data and --file it reads standard input', [
   ['sdk invoke fashion-men --file fixtures/requests/fashion-men.json --unit u1'],
@@ -253,28 +235,6 @@ command(sdk, 'schema', 'Print the JSON Schema of a scene, for completion in an e
 
 await run(process.argv)
 
-type Example = readonly [line: string, meaning?: string]
-
-function group(parent: Command, name: string, description: string): Command {
-  return parent.command(name).description(description)
-}
-
-function command(parent: Command, usage: string, description: string, examples: readonly Example[]): Command {
-  const lines = examples.map(([line, meaning]) => (meaning === undefined ? `  ${line}` : `  ${line}\n      ${meaning}`))
-  return parent
-    .command(usage)
-    .description(description)
-    .option('--json', 'print one JSON document on standard output, and nothing else')
-    .option('--base <url>', 'control URL of the base (default: BERTH_BASE, else http://127.0.0.1:8081)')
-    .option('--token <token>', 'token to send (default: BERTH_TOKEN, else that of the data folder BERTH_DATA or ./.berth)')
-    .addHelpText('after', `\nExamples:\n${lines.join('\n')}\n\n${EXIT_CODES}`)
-}
-
-async function context(options: CommonOptions): Promise<Context> {
-  const { createContext } = await import('./context.ts')
-  return createContext(options)
-}
-
 async function run(argv: readonly string[]): Promise<void> {
   // Whoever reads the output may have seen enough, as in "sdk schema | head".
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.refused))
@@ -293,5 +253,13 @@ async function run(argv: readonly string[]): Promise<void> {
 /** Help that was printed because the command was incomplete says everything: its error has no message. */
 function usageError({ code, message }: CommanderError): SdkError {
   const text = code === 'commander.help' ? '' : message.replace(/^error: /, '').replace('\n', ' ')
-  return new SdkError('USAGE', text.charAt(0).toUpperCase() + text.slice(1), { hint: 'See --help.', exit: exitCodes.usage })
+  const hint = code === 'commander.unknownCommand' ? reordered(process.argv.slice(2)) : undefined
+  return new SdkError('USAGE', text.charAt(0).toUpperCase() + text.slice(1), { hint: hint ?? 'See --help.', exit: exitCodes.usage })
+}
+
+/** What was meant where the scene came before the verb: `sdk params home show`. */
+function reordered([name, scene, verb, ...rest]: readonly string[]): string | undefined {
+  const verbs = sdk.commands.find(each => each.name() === name)?.commands ?? []
+  if (!verbs.some(each => each.name() === verb)) return undefined
+  return `The verb comes first: ${['sdk', name, verb, scene, ...rest].join(' ')}`
 }

@@ -6,6 +6,7 @@ import { messageOf } from '../base/kernel/errors.ts'
 import type { Lock, ModuleManifest, Right, SceneDefinition, SceneDraft, VersionRecord } from '../base/traffic/schema.ts'
 import { tokenPath } from '../base/wire/paths.ts'
 import { exitCodes, type RefusalProblem, RefusedError, SdkError } from './errors.ts'
+import { createRulesClient, type Placed, type RulesClient, type Share, type VersionKind, type VersionState } from './rules-client.ts'
 
 export const DEFAULT_BASE = 'http://127.0.0.1:8081'
 
@@ -39,7 +40,12 @@ export interface NewVersion {
   /** Takes a version that has exactly this lock instead of making another. */
   readonly reuse?: boolean
   readonly label?: string
-  readonly as?: 'baseline'
+  /** @default dev: it answers whoever pins it, or is on its whitelist */
+  readonly as?: VersionKind
+  /** Of a cutover. */
+  readonly share?: Share
+  /** Unit ids that are sent to it from then on. */
+  readonly whitelist?: readonly string[]
   readonly reason?: string
 }
 
@@ -58,7 +64,7 @@ export interface AppliedCells {
   readonly connected: number
 }
 
-export interface VersionChange {
+export interface VersionChange extends Omit<Placed, 'version' | 'revision'> {
   /** False when it was there already. */
   readonly created: boolean
   /** Whether this made it the baseline. */
@@ -67,8 +73,6 @@ export interface VersionChange {
   readonly lock: Lock
   /** Of the scene, afterwards. */
   readonly baseline: string | null
-  readonly cells: AppliedCells
-  readonly timings: Timings
 }
 
 export interface TokenInfo {
@@ -147,7 +151,7 @@ export interface AuditEntry {
  * @throws RefusedError when the base refuses, with its problem document; SdkError BASE_UNREACHABLE when no base answers, and
  * ANSWER_UNEXPECTED when what answers is no base.
  */
-export interface Client {
+export interface Client extends RulesClient {
   /** URL of the control API. */
   readonly base: URL
   hasBlob(digest: string): Promise<boolean>
@@ -158,7 +162,7 @@ export interface Client {
   scene(id: string): Promise<SceneState>
   /** @param revision what `scene` said it was, undefined for a new scene; REVISION_CONFLICT when it is another by now. */
   putScene(definition: SceneDraft, revision: number | undefined): Promise<SceneState>
-  versions(scene: string): Promise<readonly VersionRecord[]>
+  versions(scene: string): Promise<readonly VersionState[]>
   createVersion(scene: string, request: NewVersion): Promise<VersionChange>
   setBaseline(scene: string, version: string, reason?: string): Promise<VersionChange>
   tokens(): Promise<readonly TokenInfo[]>
@@ -166,6 +170,8 @@ export interface Client {
   createToken(rights: readonly Right[], label: string): Promise<TokenInfo & { readonly token: string }>
   revokeToken(id: string): Promise<void>
   audit(limit: number): Promise<readonly AuditEntry[]>
+  /** Prometheus text: of the keeper and all cells. */
+  metrics(): Promise<string>
   status(): Promise<BaseStatus>
   retireCell(cell: number): Promise<void>
   /**
@@ -195,8 +201,18 @@ export function createClient(options: ClientOptions = {}): Client {
   const json = async <T>(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<T> =>
     (await call(new URL(path, base), { method, ...(body === undefined ? {} : { body: JSON.stringify(body) }), headers: headers ?? {} }))
       .body as T
+  const text = async (path: string) => (await openAt(new URL(path, base), token, {})).text()
   const client: Client = {
     base,
+    ...createRulesClient({
+      json,
+      text,
+      putText: async <T>(path: string, lines: string) => {
+        const headers = { 'content-type': 'text/plain; charset=utf-8' }
+        return (await call(new URL(path, base), { method: 'PUT', body: lines, headers })).body as T
+      },
+    }),
+    metrics: () => text('/metrics'),
     hasBlob: async digest => {
       const { status } = await call(new URL(`/api/blobs/${digest}`, base), { method: 'HEAD' }, [404])
       return status !== 404

@@ -68,6 +68,20 @@ export function formatBytes(bytes: number): string {
   return kilobytes < 1024 ? `${kilobytes.toFixed(1)} KB` : `${(kilobytes / 1024).toFixed(1)} MB`
 }
 
+const ages = [
+  [86_400_000, 'd'],
+  [3_600_000, 'h'],
+  [60_000, 'min'],
+  [1000, 's'],
+] as const
+
+/** How long ago, in one unit: `3 d`, `5 min`. @param at ISO 8601 */
+export function ageOf(at: string, now = Date.now()): string {
+  const ms = Math.max(0, now - Date.parse(at))
+  const [size, unit] = ages.find(([step]) => ms >= step) ?? [1000, 's']
+  return `${Math.floor(ms / size)} ${unit}`
+}
+
 /** `live on 2 of 2 cells` */
 export function describeCells({ applied, connected }: AppliedCells): string {
   return `live on ${applied} of ${connected} cells`

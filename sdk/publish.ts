@@ -69,14 +69,14 @@ export async function storeDevelopment(client: Client, bundle: Bundle): Promise<
 export type WantedModule = Pick<LockedModule, 'name' | 'version'>
 
 /**
- * Sees to it that the scene has a version that runs `wanted` and is otherwise like its baseline, and that it is the baseline when
- * `options.as` says so.
+ * Sees to it that the scene has a version that runs `wanted` and is otherwise like its baseline, and that it has the part
+ * that `options` say.
  */
 export function updateScene(
   client: Client,
   scene: string,
   wanted: readonly WantedModule[],
-  options: Pick<NewVersion, 'as' | 'label' | 'reason'>,
+  options: Pick<NewVersion, 'as' | 'share' | 'whitelist' | 'label' | 'reason'>,
 ): Promise<VersionChange> {
   const modules = wanted.map(({ name, version }) => `${name}@${version}`)
   return client.createVersion(scene, { modules, reuse: true, ...options })

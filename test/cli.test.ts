@@ -172,17 +172,19 @@ describe('side by side', { concurrency: 2 }, () => {
       await sdk('publish', 'versions', '--bump', 'minor', '--scene', 'versions', '--label', 'bolder'),
       0,
       /v2 made; it answers requests that pin it/,
-      /sdk version baseline versions v2/,
+      /sdk version promote versions v2 /,
     )
     const scores = async (...args: string[]) => ((await ask(values, ...args)) as { score: number }).score
     assert.deepEqual([await scores(), await scores('--version', 'v2')], [12, 22])
-    ended(await sdk('version', 'baseline', 'versions', 'v2', '--reason', 'trying it'), 0, /Back again: sdk version baseline versions v1/)
+    const promote = (version: string, ...args: string[]) => sdk('version', 'promote', 'versions', version, '--to', 'baseline', ...args)
+    ended(await promote('v2', '--reason', 'trying it'), 0, /v2 is the baseline, live on 1 of 1 cells/, /sdk version rollback versions/)
     assert.equal(await scores(), 22)
-    ended(await sdk('version', 'baseline', 'versions', 'v1'), 0, /v1, live on 1 of 1 cells/)
+    ended(await sdk('version', 'rollback', 'versions'), 0, /v1 is the baseline again, live on 1 of 1 cells/)
     assert.equal(await scores(), 12)
-    ended(await sdk('version', 'baseline', 'versions', 'v1'), 0, /v1 is the baseline already/)
-    ended(await sdk('version', 'list', 'versions'), 0, /^v1 +baseline +versions@1\.0\.0 /m, /^v2 +versions@1\.1\.0 +v1 +bolder /m)
-    ended(await sdk('version', 'baseline', 'versions', 'v9'), 1, /Cannot find version "v9" of scene "versions": it has v1, v2/)
+    ended(await promote('v1'), 0, /v1 is the baseline already/)
+    const isListed = [/^v1 +baseline +versions@1\.0\.0 /m, /^v2 +dev +as v1, but versions@1\.1\.0 +bolder .* going back to it/m]
+    ended(await sdk('version', 'list', 'versions'), 0, ...isListed)
+    ended(await promote('v9'), 1, /Cannot find version "v9" of scene "versions": it has v1, v2/)
     ended(await sdk('invoke', 'versions', '--data', '{}', '--version', 'v9'), 1, /VERSION_NOT_FOUND: .*sdk version list/)
   })
 

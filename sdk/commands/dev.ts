@@ -142,7 +142,7 @@ class Session {
   wayBack(): string[] {
     const [scene, before, live] = [this.#scene, this.#before, this.#live]
     if (scene === undefined || live === undefined || this.#personal || before === null || before === live.version) return []
-    return [`${scene} goes on with ${live.version}. The way back: sdk version baseline ${scene} ${before}`]
+    return [`${scene} goes on with ${live.version}. The way back: sdk version promote ${scene} ${before} --to baseline`]
   }
 
   async #run(bundle: Bundle, bundleMs: number, savedAt: number): Promise<void> {

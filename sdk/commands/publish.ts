@@ -2,21 +2,22 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import raise from 'semver/functions/inc.js'
+import { usage } from '../arguments.ts'
 import { type Bundle, type BundlePart, type Bundler, openBundler } from '../bundle.ts'
 import { colorsFor } from '../colors.ts'
 import type { Context } from '../context.ts'
-import type { AppliedCells, Client, Timings } from '../control.ts'
+import type { Client, Timings, VersionChange } from '../control.ts'
 import { SdkError } from '../errors.ts'
 import { placeOf, readPackage } from '../manifest.ts'
-import { describeCells, describeTimings, formatBytes, type Output, timed } from '../output.ts'
+import { describeTimings, formatBytes, type Output, timed } from '../output.ts'
 import { isSame, publishBundle, updateScene, uploadBundle } from '../publish.ts'
 import { checkTypes } from '../types.ts'
+import { describePart, nextStep, type PartOptions, parsePart } from './version.ts'
 
 export type Bump = 'patch' | 'minor' | 'major'
 
-export interface PublishOptions {
+export interface PublishOptions extends PartOptions {
   readonly scene?: readonly string[]
-  readonly as?: 'baseline'
   readonly bump?: Bump
   readonly label?: string
   readonly reason?: string
@@ -41,17 +42,12 @@ interface PublishedModule {
   readonly timings: Timings
 }
 
-interface OnlineScene {
+interface OnlineScene
+  extends Pick<VersionChange, 'created' | 'switched' | 'kind' | 'cutover' | 'previousBaseline' | 'warnings' | 'cells' | 'timings'> {
   readonly scene: string
   readonly version: string
-  /** False when a version with exactly this lock was there already. */
-  readonly created: boolean
   readonly isBaseline: boolean
-  /** Whether this made it the baseline. */
-  readonly switched: boolean
-  readonly cells: AppliedCells
   readonly steps: Timings
-  readonly timings: Timings
 }
 
 /** Bytes of a bundle from which on it is told what it is made of. */
@@ -60,6 +56,7 @@ const PARTS_TOLD = 5
 
 /** Everything is bundled, checked and every scene looked up before anything is sent; then the modules, then each scene with all of them together. */
 export async function publish({ client, out }: Context, folders: readonly string[], options: PublishOptions): Promise<void> {
+  const part = partOf(options)
   const sceneIds = options.dryRun ? [] : (options.scene ?? [])
   const bundlers = folders.map(folder => openBundler(folder, { color: inColor() }))
   try {
@@ -70,7 +67,7 @@ export async function publish({ client, out }: Context, folders: readonly string
     const modules: PublishedModule[] = []
     for (const draft of drafts) modules.push(await publishDraft(out, draft, options.dryRun === true, send))
     const scenes: OnlineScene[] = []
-    for (const id of sceneIds) scenes.push(await bringOnline(client, out, id, modules, options))
+    for (const id of sceneIds) scenes.push(await bringOnline(client, out, id, modules, part, options))
     for (const line of options.dryRun ? ['Nothing was sent: this was a dry run.'] : nextLines(modules, scenes)) out.next(line)
     out.result({ modules, scenes })
   } finally {
@@ -214,36 +211,45 @@ export function replaceVersion(text: string, from: string, to: string): string {
   })
 }
 
+type Part = ReturnType<typeof parsePart>
+
+/** @throws SdkError USAGE */
+function partOf(options: PublishOptions): Part {
+  const part = parsePart(options)
+  const [given] = Object.keys(part)
+  if (given === undefined || options.scene !== undefined) return part
+  throw usage(`Cannot take --${given} without --scene: modules by themselves answer nobody`, 'Name the scenes with --scene.')
+}
+
 async function bringOnline(
   client: Client,
   out: Output,
   scene: string,
   modules: readonly PublishedModule[],
-  { as, label, reason }: PublishOptions,
+  part: Part,
+  { label, reason }: PublishOptions,
 ): Promise<OnlineScene> {
-  const options = { ...(as && { as }), ...(label && { label }), ...(reason && { reason }) }
+  const options = { ...part, ...(label && { label }), ...(reason && { reason }) }
   const [change, ms] = await timed(() => updateScene(client, scene, modules, options))
-  const { created, switched, cells, timings, version, baseline } = change
-  const online = { scene, version: version.id, created, isBaseline: baseline === version.id, switched, cells, steps: { live: ms }, timings }
+  const { version, lock: _, moved: __, baseline, ...told } = change
+  const online = { scene, version: version.id, ...told, isBaseline: baseline === version.id, steps: { live: ms } }
   out.say(scene)
-  out.done('live', ms, describeOnline(online))
+  out.done('live', ms, describeOnline(online, part))
+  for (const warning of online.warnings) out.warn(warning)
   return online
 }
 
-function describeOnline({ version, created, isBaseline, switched, cells, timings }: OnlineScene): string {
-  const live = `, ${describeCells(cells)} (${describeTimings(timings)})`
-  if (switched) return `${version} ${created ? 'made, and it is the baseline' : 'was there, and is the baseline now'}${live}`
-  if (created) return `${version} made; it answers requests that pin it`
-  return isBaseline ? `nothing to do: ${version}, the baseline, runs exactly this` : `nothing to do: ${version} runs exactly this`
+function describeOnline(online: OnlineScene, { as, whitelist = [] }: Part): string {
+  const { version, created, switched, isBaseline, timings } = online
+  const part = `${describePart(online, whitelist.length)} (${describeTimings(timings)})`
+  if (created) return `${version} made${part}`
+  if (switched || (as !== undefined && !isBaseline) || whitelist.length > 0) return `${version} was there${part}`
+  return `nothing to do: ${version}${isBaseline ? ', the baseline,' : ''} runs exactly this`
 }
 
 function nextLines(modules: readonly PublishedModule[], scenes: readonly OnlineScene[]): string[] {
   if (scenes.length > 0) {
-    return scenes.map(({ scene, version, isBaseline }) =>
-      isBaseline
-        ? `Try it: sdk invoke ${scene}`
-        : `Try it: sdk invoke ${scene} --version ${version}   Make it live: sdk version baseline ${scene} ${version}`,
-    )
+    return scenes.map(online => nextStep(online.scene, online.version, online))
   }
   const refs = modules.map(({ name, version }) => `--module ${name}@${version}`).join(' ')
   return [`Bring it online: sdk version create SCENE ${refs} --as baseline`]

@@ -1,0 +1,38 @@
+/** How commands are declared: what they are called, what they take, and examples of them. */
+import { type Command, Option } from 'commander'
+import type { CommonOptions, Context } from '../context.ts'
+
+export const EXIT_CODES = 'Exit codes: 0 done · 1 refused by the base, or a fault in the module · 2 wrong usage · 3 no base answers'
+
+type Example = readonly [line: string, meaning?: string]
+
+export function group(parent: Command, name: string, description: string): Command {
+  return parent.command(name).description(description)
+}
+
+export function command(parent: Command, usage: string, description: string, examples: readonly Example[]): Command {
+  const lines = examples.map(([line, meaning]) => (meaning === undefined ? `  ${line}` : `  ${line}\n      ${meaning}`))
+  return parent
+    .command(usage)
+    .description(description)
+    .option('--json', 'print one JSON document on standard output, and nothing else')
+    .option('--base <url>', 'control URL of the base (default: BERTH_BASE, else http://127.0.0.1:8081)')
+    .option('--token <token>', 'token to send (default: BERTH_TOKEN, else that of the data folder BERTH_DATA or ./.berth)')
+    .addHelpText('after', `\nExamples:\n${lines.join('\n')}\n\n${EXIT_CODES}`)
+}
+
+/** Why, for whoever reads the audit log later. */
+export const reason = (): Option => new Option('--reason <text>', 'why, for the audit log')
+
+/** An option that may be given several times. */
+export function repeatable(flags: string, description: string): Option {
+  return new Option(flags, `${description}; may be repeated`).argParser((value: string, before: string[] | undefined) => [
+    ...(before ?? []),
+    value,
+  ])
+}
+
+export async function context(options: CommonOptions): Promise<Context> {
+  const { createContext } = await import('../context.ts')
+  return createContext(options)
+}
