@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { basename, join, relative, sep } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { watch } from 'chokidar'
+import { type FSWatcher, watch } from 'chokidar'
 
 export interface SaveWatch {
   /** As if it had been saved just now; resolves when that is done with. */
@@ -32,7 +32,7 @@ export async function watchSaves(
 ): Promise<SaveWatch> {
   const due = new Map<string, number>()
   const elsewhere = new Map<string, Set<string>>()
-  const watcher = watch([...roots], { ignoreInitial: true, ignored: path => isHidden(roots, path) })
+  const watchers: FSWatcher[] = []
   let working: Promise<void> | undefined
   let closed = false
   const work = async () => {
@@ -40,10 +40,7 @@ export async function watchSaves(
     for (const [subject, savedAt] of due) {
       due.delete(subject)
       if (closed) return
-      for (const file of await onSave(subject, savedAt)) {
-        if (!elsewhere.has(file)) watcher.add(file)
-        elsewhere.set(file, (elsewhere.get(file) ?? new Set()).add(subject))
-      }
+      follow(await onSave(subject, savedAt), subject)
     }
     working = undefined
   }
@@ -57,18 +54,29 @@ export async function watchSaves(
     const subject = closed || isHidden(roots, path) ? undefined : subjectOf(path)
     if (subject !== undefined) note(subject)
   }
-  watcher.on('all', (event, path) => event === 'addDir' || event === 'unlinkDir' || onChange(path))
-  // Of two saves of a file within 50 ms chokidar tells the first, and a formatter saves right after its editor.
-  watcher.on('raw', (_, name, details) => {
-    const { watchedPath } = details as { readonly watchedPath: string }
-    onChange(basename(watchedPath) === name ? watchedPath : join(watchedPath, name))
-  })
-  await once(watcher, 'ready')
+  const open = async (paths: readonly string[]) => {
+    const watcher = watch([...paths], { ignoreInitial: true, ignored: path => isHidden(roots, path) })
+    watchers.push(watcher)
+    watcher.on('all', (event, path) => event === 'addDir' || event === 'unlinkDir' || onChange(path))
+    // Of two saves of a file within 50 ms chokidar tells the first, and a formatter saves right after its editor.
+    watcher.on('raw', (_, name, details) => {
+      const { watchedPath } = details as { readonly watchedPath: string }
+      onChange(basename(watchedPath) === name ? watchedPath : join(watchedPath, name))
+    })
+    await once(watcher, 'ready')
+  }
+  const follow = (files: readonly string[], subject: string) => {
+    const added = files.filter(file => !elsewhere.has(file))
+    for (const file of files) elsewhere.set(file, (elsewhere.get(file) ?? new Set()).add(subject))
+    // What was saved before they are watched is seen by looking once more.
+    if (added.length > 0) open(added).then(() => void (closed || note(subject)))
+  }
+  await open(roots)
   return {
     saved: note,
     close: async () => {
       closed = true
-      await watcher.close()
+      await Promise.all(watchers.map(watcher => watcher.close()))
       await working
     },
   }

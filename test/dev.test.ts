@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, before, type TestContext, test } from 'node:test'
 import { callScene, launchBase, publishStages, type RunningBase, root, tempFolder } from './support/base.ts'
@@ -73,7 +73,9 @@ async function startDev(t: TestContext, name: string, args: readonly string[], e
 const onBase = () => ({ BERTH_BASE: base.controlUrl, BERTH_TOKEN: base.token })
 
 test('sdk dev answers each save with its code, and through a broken one with the last that was good', { timeout: 60_000 }, async t => {
-  const { next, save } = await startDev(t, 'saved', [], onBase())
+  const { folder, next, save } = await startDev(t, 'saved', [], onBase())
+  const elsewhere = await tempFolder()
+  await write(elsewhere, { 'k.ts': 'export const k = 1' })
   const first = await next('answer')
   assert.deepEqual([first.scene, first.answer, first.delta], ['dev-saved', { sum: 2 }, null])
   await save({ 'index.ts': adds(2) })
@@ -102,6 +104,15 @@ test('sdk dev answers each save with its code, and through a broken one with the
   await save({ 'samples/one.json': '{ "n": 5 }' })
   const resampled = await next('answer')
   assert.deepEqual([resampled.version, resampled.answer], [first.version, { sum: 6 }])
+
+  // As editors save that never leave half a file.
+  await save({ 'index.ts~': adds(20) })
+  await rename(join(folder, 'saved/index.ts~'), join(folder, 'saved/index.ts'))
+  assert.deepEqual((await next('answer')).answer, { sum: 25 })
+  await save({ 'index.ts': `import { k } from '../../${basename(elsewhere)}/k.ts'\n${adds(0).replace('+ 0', '+ k')}` })
+  assert.deepEqual((await next('answer')).answer, { sum: 6 })
+  await write(elsewhere, { 'k.ts': 'export const k = 2' })
+  assert.deepEqual((await next('answer')).answer, { sum: 7 }, 'a file outside the folder that it is made of counts too')
 })
 
 test('on a base that others use, sdk dev makes versions of its user and leaves the baseline alone', { timeout: 60_000 }, async t => {
