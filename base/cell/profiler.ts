@@ -19,6 +19,8 @@ export interface ProfilerParts {
 interface Job {
   readonly id: number
   readonly stopped: AbortController
+  /** Its slot is looked at; then it can be told to stop, and is over some time after that. */
+  isUnderWay: boolean
   /** What V8 wrote, a JSON document each. */
   readonly lines: string[]
   chars: number
@@ -27,8 +29,10 @@ interface Job {
   expiry: NodeJS.Timeout | undefined
 }
 
-/** Milliseconds between two tries to find the cell at rest. */
-const AGAIN_MS = 50
+/** Milliseconds between two tries to find the cell at rest: several times what one may hold it up. */
+const AGAIN_MS = 500
+/** Milliseconds that a slot whose heap is asked for may take to come to rest. */
+const IDLE_MS_MAX = 1000
 /** Bytes that V8 and this process are expected to need for each byte of a heap that is written out. */
 const BYTES_PER_HEAP_BYTE = 4
 
@@ -49,13 +53,16 @@ export class Profiler {
     const slot = this.#parts.slotOf(scene, version)
     if (slot === undefined) throw new BerthError('SLOT_IDLE', `${action}: the cell has no slot of it loaded`)
     if (this.#job !== undefined) throw new BerthError('PROFILE_BUSY', `${action}: its cell takes another profile`)
-    const job: Job = { id, stopped: new AbortController(), lines: [], chars: 0, fetched: 0, expiry: undefined }
+    const job: Job = { id, stopped: new AbortController(), isUnderWay: true, lines: [], chars: 0, fetched: 0, expiry: undefined }
     this.#job = job
     try {
       const facts = await (kind === 'cpu' ? this.#takeCpu(slot, job, seconds, action) : this.#takeHeap(slot, job, action))
+      job.isUnderWay = false
       job.expiry = setTimeout(() => this.end(id), limits.profileKeptMs)
+      if (job.stopped.signal.aborted) this.end(id)
       return facts
     } catch (error) {
+      job.isUnderWay = false
       this.end(id)
       throw slot.hasEnded ? new BerthError('PROFILE_FAILED', `${action}: its slot ended meanwhile`, { cause: error }) : toBerthError(error)
     }
@@ -85,6 +92,7 @@ export class Profiler {
     const job = this.#job
     if (job?.id !== id) return
     job.stopped.abort()
+    if (job.isUnderWay) return
     clearTimeout(job.expiry)
     this.#job = undefined
   }
@@ -177,7 +185,7 @@ function openProfiler(slot: Slot): Inspector {
 
 /** Waits until nothing runs in a slot that is held. */
 async function idle(slot: Slot, action: string): Promise<void> {
-  for (const until = performance.now() + limits.profileRestMsMax * 4; slot.isRunning && !slot.hasEnded; await delay(1)) {
+  for (const until = performance.now() + IDLE_MS_MAX; slot.isRunning && !slot.hasEnded; await delay(1)) {
     if (performance.now() > until) throw new BerthError('PROFILE_FAILED', `${action}: it does not come to rest`)
   }
 }

@@ -92,7 +92,7 @@ export const limits = {
   profileSegmentMs: 500,
   profileIntervalUs: 500,
   /** Milliseconds the slots of a cell may take to come to rest for a moment, and V8 to answer the profiler. */
-  profileRestMsMax: 250,
+  profileRestMsMax: 100,
   profileAnswerMsMax: 10_000,
   /** Bytes of a heap that is written out, milliseconds that may take, and characters of a profile of either kind. */
   heapSnapshotBytesMax: 512 * MB,
