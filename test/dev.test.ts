@@ -3,12 +3,13 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, rename, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, before, type TestContext, test } from 'node:test'
 import { callScene, launchBase, publishStages, type RunningBase, root, tempFolder } from './support/base.ts'
+import { sdkIn } from './support/cli.ts'
 
 let base: RunningBase
 
@@ -143,6 +144,19 @@ test('on a base that others use, sdk dev makes versions of its user and leaves t
   )
   sdk.kill('SIGINT')
   assert.deepEqual(await once(sdk, 'exit'), [0, null])
+})
+
+test('without a sample, sdk dev sends the last request of sdk invoke again', { timeout: 60_000 }, async t => {
+  const { folder, next, save } = await startDev(t, 'invoked', [], onBase())
+  await next('answer')
+  await rm(join(folder, 'invoked/samples'), { recursive: true })
+  await save({ 'index.ts': adds(2) })
+  assert.equal((await next('live')).scene, 'dev-invoked')
+  const [{ id } = { id: '' }] = await base.client.versions('dev-invoked')
+  const invoke = await sdkIn(folder, base)('invoke', 'dev-invoked', '--version', id, '--data', '{ "n": 40 }')
+  assert.equal(invoke.code, 0, invoke.stderr)
+  await save({ 'index.ts': adds(3) })
+  assert.deepEqual((await next('answer')).answer, { sum: 43 })
 })
 
 test('without a base sdk dev starts one, answers as its baseline, and takes it along when it ends', { timeout: 60_000 }, async t => {

@@ -12,6 +12,7 @@ import { type Client, createClient, type InvocationAnswer, type SceneState, type
 import { RefusedError, SdkError } from '../errors.ts'
 import { readEvents } from '../events.ts'
 import { failureDocument, failureText } from '../failure.ts'
+import { lastRequest } from '../last-request.ts'
 import { findOrStartBase } from '../local-base.ts'
 import { createOutput, describeTimings, type Output, timed } from '../output.ts'
 import { devVersion, modulesOf, storeDevelopment, updateScene, type WantedModule } from '../publish.ts'
@@ -190,7 +191,10 @@ class Session {
 
   async #sample(): Promise<Sample | undefined> {
     const file = this.#options.sample ?? (await firstSample(this.#folder, this.#scene))
-    if (file === undefined) return undefined
+    if (file === undefined) {
+      const body = await lastRequest(this.#client.base, this.#scene ?? '')
+      return body === undefined ? undefined : { name: 'the last request of sdk invoke', body }
+    }
     const body = await readFile(file, 'utf8').catch(error => {
       throw new SdkError('FILE_UNREADABLE', `Cannot read "${file}": ${error.message}`, { hint: 'Check the path.', cause: error })
     })
@@ -234,11 +238,14 @@ class Session {
 
   #tellLive(steps: Timings, savedAt: number): void {
     this.#failed = false
+    this.#sent = undefined
     const { version, module } = this.#live ?? {}
     const ms = performance.now() - savedAt
     this.#tell({ event: 'live', scene: this.#scene, version, module: module?.version, ms, steps })
     this.#out.done(version ?? '', ms, `live (${describeTimings(steps)})`)
-    this.#out.next(`To see it answer on each save, put a request in ${join(this.#folder, 'samples')}, or name one with --sample.`)
+    this.#out.next(
+      `To see it answer on each save, put a request in ${join(this.#folder, 'samples')}, name one with --sample, or send one: sdk invoke ${this.#scene}`,
+    )
   }
 
   #tellAnswer(answer: InvocationAnswer, sample: Sample, first: boolean, steps: Timings, ms: number): void {

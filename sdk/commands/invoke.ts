@@ -6,6 +6,7 @@ import { colorsFor } from '../colors.ts'
 import type { Context } from '../context.ts'
 import type { InvocationAnswer } from '../control.ts'
 import { exitCodes, SdkError } from '../errors.ts'
+import { rememberRequest } from '../last-request.ts'
 
 export interface InvokeOptions {
   readonly data?: string
@@ -20,7 +21,9 @@ export interface InvokeOptions {
 export async function invoke({ client, out }: Context, scene: string, options: InvokeOptions): Promise<void> {
   const { unit, version, url } = options
   const headers = parseHeaders(options.header ?? [])
-  const answer = await client.invoke(scene, { body: await readBody(options), unit, version, url, headers })
+  const body = await readBody(options)
+  const answer = await client.invoke(scene, { body, unit, version, url, headers })
+  await rememberRequest(client.base, scene, body)
   out.result(answer)
   out.say(JSON.stringify(answer.body, null, 2))
   process.stderr.write(`${describeAnswer(answer)}\n`)
