@@ -1,6 +1,7 @@
 /**
- * Publishes the modules and scenes of a folder, else of this repository, on a running base, and says what to type next. Run again it changes
- * nothing; what somebody changed on the base stays as it is. Started with a channel, it then brings every save online until that closes.
+ * Publishes the modules and scenes of a folder, else of this repository, on a running base, and says what to type next. Run again it
+ * changes nothing; what somebody changed on the base stays as it is. Started with a channel, it then brings every save online until
+ * that closes.
  */
 import { readdir } from 'node:fs/promises'
 import { join, relative, resolve, sep } from 'node:path'
@@ -58,8 +59,8 @@ function bundlerOf(folder: string): Bundler {
 }
 
 /**
- * The first time under the version of its package.json. Once that is taken by other code, what changed while the base was down goes online as
- * a save would.
+ * The first time under the version of its package.json. Once that is taken by other code, what changed while the base was down goes
+ * online as a save would.
  * @returns whether it is new on the base
  */
 async function publishModule(client: Client, folder: string): Promise<boolean> {

@@ -20,7 +20,7 @@ export interface TypeCheckOptions {
 }
 
 /**
- * Checks an entry file and all it imports, under the options of the nearest tsconfig.json. Takes a process of its own for some 30 to 300 ms.
+ * Checks an entry file and all it imports, under the options of the nearest tsconfig.json. Takes a process of its own for 30 to 300 ms.
  * @param entry path of the file
  * @returns `types`, or why there was nothing to check: the file is no TypeScript, or there is no tsconfig.json or no TypeScript
  * @throws SdkError TYPES_WRONG with the code frame of every error
@@ -91,7 +91,7 @@ async function compilerIn(folder: string): Promise<string[]> {
  * project name without a path, the compiler looks for upwards from there.
  */
 async function projectFor(file: string, config: string): Promise<string> {
-  // Of what the module imports only its own files are in question; checking those of the language and of packages takes longer than the rest.
+  // Only the module's own files are in question; checking those of the language and of packages takes longer than the rest.
   const compilerOptions = { skipLibCheck: true }
   const contents = JSON.stringify({ extends: config, compilerOptions, files: [file], include: [], references: [] })
   const packages = upwards(dirname(config), 'node_modules') ?? tmpdir()

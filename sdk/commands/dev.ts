@@ -122,16 +122,17 @@ class Session {
    * @returns files outside the folder that the module is made of, absolute
    */
   async save(savedAt: number): Promise<string[]> {
+    let outside: string[] = []
     try {
       const [bundle, bundleMs] = await timed(() => this.#bundler.bundle())
+      outside = bundle.inputs.filter(input => input.startsWith('..') || isAbsolute(input)).map(input => resolve(this.#folder, input))
       for (const warning of bundle.warnings) this.#out.warn(warning)
       await this.#run(bundle, bundleMs, savedAt)
-      return bundle.inputs.filter(input => input.startsWith('..') || isAbsolute(input)).map(input => resolve(this.#folder, input))
     } catch (error) {
       if (!(error instanceof SdkError)) throw error
       this.#tellFailure(error)
-      return []
     }
+    return outside
   }
 
   async close(): Promise<void> {
@@ -243,9 +244,8 @@ class Session {
     const ms = performance.now() - savedAt
     this.#tell({ event: 'live', scene: this.#scene, version, module: module?.version, ms, steps })
     this.#out.done(version ?? '', ms, `live (${describeTimings(steps)})`)
-    this.#out.next(
-      `To see it answer on each save, put a request in ${join(this.#folder, 'samples')}, name one with --sample, or send one: sdk invoke ${this.#scene}`,
-    )
+    const ways = `put a request in ${join(this.#folder, 'samples')}, name one with --sample, or send one: sdk invoke ${this.#scene}`
+    this.#out.next(`To see it answer on each save, ${ways}`)
   }
 
   #tellAnswer(answer: InvocationAnswer, sample: Sample, first: boolean, steps: Timings, ms: number): void {
