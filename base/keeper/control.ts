@@ -15,15 +15,17 @@ import { type SceneTable, type SlotPlan, slotPlan, type WhitelistEntry } from '.
 import { tablePath } from '../wire/paths.ts'
 import type { Applied, Cells } from './cells.ts'
 import { checkServices } from './lock.ts'
-import type { Actor, KeptTraffic, Registry, SceneKind, SceneState, Token, VersionRequest } from './registry.ts'
+import type { Actor, Registry, SceneState, Token, VersionRequest } from './registry.ts'
 import {
   checkTraffic,
+  type KeptTraffic,
   makeBaseline,
   type Part,
   type PlacedVersion,
   type Planned,
   placeVersion,
   routedIn,
+  type SceneKind,
   type SceneTraffic,
 } from './rules.ts'
 import type { Trials } from './trial.ts'
@@ -61,6 +63,8 @@ export interface ChangeOptions {
   /** What the record that it is about must be at. */
   readonly expect?: { readonly kind: SceneKind | 'params'; readonly revision: Expected } | undefined
   readonly dryRun?: boolean | undefined
+  /** Does not wait for changes of the scene that are under way: whichever is kept second fails with REVISION_CONFLICT. */
+  readonly urgent?: boolean | undefined
 }
 
 export interface Changed<Told> {
@@ -124,11 +128,11 @@ export class Control {
    */
   changeScene<Told>(
     id: string,
-    { actor, expect, dryRun = false }: ChangeOptions,
+    { actor, expect, dryRun = false, urgent = false }: ChangeOptions,
     plan: (before: KeptTraffic) => Planned<Told> | Promise<Planned<Told>>,
   ): Promise<Changed<Told>> {
     const { registry } = this.#parts
-    return this.#inTurn(`scene ${id}`, async () => {
+    const change = async () => {
       const steps = stopwatch()
       const before = registry.traffic(id)
       if (expect !== undefined) registry.expect(expect.kind, id, expect.revision)
@@ -142,7 +146,8 @@ export class Control {
       }
       const cells = changed ? await steps('applyMs', () => this.refresh()) : this.applied()
       return { told: planned.told, changed, traffic: registry.traffic(id), cells, timings: steps.timings }
-    })
+    }
+    return urgent ? change() : this.#inTurn(`scene ${id}`, change)
   }
 
   /**

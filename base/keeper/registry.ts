@@ -20,9 +20,10 @@ import {
 import type { AuditRow, Change, Entry, Expected } from '../store/store.ts'
 import { noRules } from '../traffic/rules.ts'
 import { type Lock, type ModuleManifest, type Right, SceneDefinition, type VersionRecord } from '../traffic/schema.ts'
-import { type SceneEntry, type SceneTable, TABLE_FORMAT } from '../traffic/table.ts'
+import type { SceneEntry, SceneTable } from '../traffic/table.ts'
 import { checkGroup, type LockRequest, resolveLock } from './lock.ts'
-import { byOrdinal, type Planned, type SceneTraffic } from './rules.ts'
+import { byOrdinal, type KeptTraffic, type Planned, type SceneKind, type SceneTraffic } from './rules.ts'
+import { Tables } from './tables.ts'
 
 /** Who asks for a write, and what the audit log keeps of it. */
 export interface Actor {
@@ -41,14 +42,6 @@ export interface Commit extends Actor {
 export interface SceneState extends SceneRecord {
   readonly revision: number
 }
-
-export interface KeptTraffic extends SceneTraffic {
-  /** Of the records it is made of; 0 for one that is not there yet. */
-  readonly revisions: Readonly<Record<SceneKind, number>>
-}
-
-/** Records of a scene that a write may expect to be at a revision. */
-export type SceneKind = 'scene' | 'rules' | 'whitelist'
 
 /** The revision of its parameters, which are in two records: a scene's own in its definition, those of its versions in the rules. */
 export const paramsRevision = ({ revisions }: KeptTraffic): number => Math.max(revisions.scene, revisions.rules)
@@ -75,15 +68,14 @@ export class Registry {
   readonly #store: BaseStore
   readonly #now: () => Date
   readonly #onCommit: (done: Commit) => void
-  /** Entries of the table by scene, as of the store's revision `#built`. */
-  readonly #entries = new Map<string, SceneEntry>()
-  #built = 0
+  readonly #tables: Tables
 
   /** @param onCommit is told of every write after it is kept */
   constructor(store: BaseStore, now: () => Date = () => new Date(), onCommit: (done: Commit) => void = () => undefined) {
     this.#store = store
     this.#now = now
     this.#onCommit = onCommit
+    this.#tables = new Tables(store, id => this.traffic(id))
   }
 
   get revision(): number {
@@ -160,12 +152,13 @@ export class Registry {
     try {
       this.#store.expect(kind, id, expected === 0 ? 'absent' : expected)
     } catch (error) {
-      if (!(error instanceof BerthError) || error.code !== 'REVISION_CONFLICT') throw error
-      const since = typeof expected === 'number' ? expected : 0
-      const changes = this.#store.audit(limits.conflictRowsMax, undefined, id).filter(({ revision }) => revision > since)
+      if (!(error instanceof BerthError) || error.code !== 'REVISION_CONFLICT' || typeof expected !== 'number') throw error
+      const rows = this.audit(limits.conflictRowsMax, undefined, id)
+      const changes = rows.filter(({ revision }) => revision > expected)
       const current = this.#store.get(kind, id)?.revision ?? 0
-      const told = changes.map(({ who, action }) => `${action} by ${who}`).join(', ')
-      const message = told === '' ? error.message : `${error.message}; since then: ${told}`
+      const told = changes.slice(0, 3).map(({ who, action }) => `${action} by ${who}`)
+      const more = changes.length > told.length ? [`${changes.length - told.length} more`] : []
+      const message = told.length === 0 ? error.message : `${error.message}; since then: ${[...told, ...more].join(', ')}`
       throw new BerthError('REVISION_CONFLICT', message, { cause: error, extra: { ...error.extra, current, changes } })
     }
   }
@@ -265,7 +258,7 @@ export class Registry {
       baseline,
       rules: rules?.value ?? noRules(segmentSalt(id)),
       whitelist: whitelist?.value,
-      online: this.#online(id),
+      online: this.#online(id, baseline),
       revisions: { scene: revision, rules: rules?.revision ?? 0, whitelist: whitelist?.revision ?? 0 },
     }
   }
@@ -306,11 +299,11 @@ export class Registry {
     return changes
   }
 
-  /** Ids, oldest first. */
-  #online(scene: string): string[] {
+  /** Ids, oldest first. The baseline is online whatever the records say: folders of before there were any have none for it. */
+  #online(scene: string, baseline: string | null): string[] {
     const prefix = versionKey(scene, '')
-    const ids = this.#store.list('online', prefix).map(({ key }) => key.slice(prefix.length))
-    return ids.sort(byOrdinal)
+    const recorded = this.#store.list('online', prefix).map(({ key }) => key.slice(prefix.length))
+    return [...new Set([...recorded, ...(baseline === null ? [] : [baseline])])].sort(byOrdinal)
   }
 
   // Tokens
@@ -365,42 +358,13 @@ export class Registry {
   }
 
   /** What cells know of a scene. @throws SCENE_NOT_FOUND */
-  entry(scene: string): SceneEntry {
-    this.#buildEntries()
-    return this.#entries.get(scene) ?? this.#buildEntry(scene, this.scene(scene).revision)
+  entry(id: string): SceneEntry {
+    return this.#tables.entry(this.scene(id).definition.id)
   }
 
-  /** Everything that cells need, as of now. Scenes that have not changed since the last one are in it as they were. */
+  /** Everything that cells need, as of now. */
   buildTable(): SceneTable {
-    this.#buildEntries()
-    return {
-      format: TABLE_FORMAT,
-      revision: this.#built,
-      scenes: [...this.#entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry),
-      tokens: this.#store.list('token').map(({ key, value: { hash, rights } }) => ({ id: key, hash, rights })),
-    }
-  }
-
-  #buildEntries(): void {
-    const changed = new Map<string, number>()
-    // Deletions have a revision here, so an entry never has one twice.
-    for (const { kind, key, revision } of this.#store.changesSince(this.#built)) {
-      const scene = sceneOf(kind, key)
-      if (scene !== undefined) changed.set(scene, revision)
-    }
-    for (const [scene, revision] of changed) this.#entries.set(scene, this.#buildEntry(scene, revision))
-    this.#built = this.#store.revision
-  }
-
-  #buildEntry(id: string, revision: number): SceneEntry {
-    const { definition, baseline, whitelist, online, rules, revisions } = this.traffic(id)
-    const versions = online.flatMap(version => this.#store.get('version', versionKey(id, version))?.value ?? [])
-    return {
-      ...{ revision, definition, baseline },
-      versions: versions.map(version => ({ id: version.id, lock: version.lock })),
-      ...(revisions.rules === 0 ? {} : { rules }),
-      ...(whitelist === undefined || whitelist.units === 0 ? {} : { whitelist }),
-    }
+    return this.#tables.build()
   }
 
   #at(): string {
@@ -422,11 +386,6 @@ const sha256 = (text: string): Buffer => createHash('sha256').update(text).diges
 
 /** Made once and for all: whoever changes it reshuffles every experiment of the scene. */
 const segmentSalt = (scene: string): string => sha256(`segments of ${scene}`).toString('hex').slice(0, 16)
-
-function sceneOf(kind: keyof Records, key: string): string | undefined {
-  if (kind === 'version' || kind === 'online') return key.slice(0, key.indexOf('/'))
-  return kind === 'scene' || kind === 'rules' || kind === 'whitelist' ? key : undefined
-}
 
 const sceneState = ({ value, revision }: Entry<SceneRecord>): SceneState => ({ ...value, revision })
 

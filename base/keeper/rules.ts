@@ -23,6 +23,14 @@ export interface SceneTraffic {
   readonly online: readonly string[]
 }
 
+/** Records of a scene that a write may expect to be at a revision. */
+export type SceneKind = 'scene' | 'rules' | 'whitelist'
+
+export interface KeptTraffic extends SceneTraffic {
+  /** Of the records it is made of; 0 for one that is not there yet. */
+  readonly revisions: Readonly<Record<SceneKind, number>>
+}
+
 /** A change that was worked out and not made yet. */
 export interface Planned<Told> {
   readonly traffic: SceneTraffic
@@ -159,6 +167,7 @@ export function promote(
 ): Planned<Placed> {
   const cutsOver = before.rules.cutover?.version === version
   const to = wanted.to ?? (cutsOver && wanted.share === undefined ? 'baseline' : 'cutover')
+  requireCutover(to, wanted.share)
   return to === 'baseline' ? makeBaseline(before, version) : cutOver(before, version, wanted.share, salt)
 }
 
@@ -224,6 +233,7 @@ export function placeVersion(
 }
 
 function takePart(before: SceneTraffic, version: string, { as, share }: Part, salt: string): Planned<Placed> {
+  requireCutover(as, share)
   if (as === 'baseline') return makeBaseline(before, version)
   if (as === 'cutover') return cutOver(before, version, share, salt)
   const traffic = as === 'loadtest' ? sendLoadTests(before, version).traffic : before
@@ -302,6 +312,12 @@ function placed(
       warnings,
     },
   }
+}
+
+/** @throws REQUEST_INVALID for a share of something else */
+function requireCutover(part: VersionKind | undefined, share: number | undefined): void {
+  if (share === undefined || part === 'cutover') return
+  throw new BerthError('REQUEST_INVALID', 'Cannot take the body of the request: /share is for a cutover, and this is none')
 }
 
 /** What the audit log keeps of a change of parts. */

@@ -94,7 +94,7 @@ export function versionRoutes(scope: Scope, { registry, control }: RouteParts): 
     {
       schema: {
         operationId: 'rollBack',
-        summary: 'End the cutover, or go back to the previous baseline, which every cell has loaded still',
+        summary: 'End the cutover, or go back to the previous baseline, which every cell has loaded still; waits for no other change',
         tags,
         params: schemas.SceneParam,
         headers: schemas.IfMatch,
@@ -103,7 +103,7 @@ export function versionRoutes(scope: Scope, { registry, control }: RouteParts): 
       },
     },
     async (request, reply) => {
-      const change = await control.changeScene(request.params.id, optionsOf(request), rollBack)
+      const change = await control.changeScene(request.params.id, { ...optionsOf(request), urgent: true }, rollBack)
       return tagged(reply, change.traffic.revisions.rules).send(placedReply(change))
     },
   )
