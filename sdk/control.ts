@@ -169,7 +169,8 @@ export interface Client extends RulesClient {
   /** The only time the base tells the token itself. */
   createToken(rights: readonly Right[], label: string): Promise<TokenInfo & { readonly token: string }>
   revokeToken(id: string): Promise<void>
-  audit(limit: number): Promise<readonly AuditEntry[]>
+  /** Newest first. @param scene only what was done to this one */
+  audit(limit: number, scene?: string): Promise<readonly AuditEntry[]>
   /** Prometheus text: of the keeper and all cells. */
   metrics(): Promise<string>
   status(): Promise<BaseStatus>
@@ -239,7 +240,7 @@ export function createClient(options: ClientOptions = {}): Client {
     tokens: () => json('GET', '/api/tokens'),
     createToken: (rights, label) => json('POST', '/api/tokens', { rights, label }),
     revokeToken: id => json('DELETE', `/api/tokens/${encodeURIComponent(id)}`),
-    audit: limit => json('GET', `/api/audit?limit=${limit}`),
+    audit: (limit, scene) => json('GET', `/api/audit?limit=${limit}${scene === undefined ? '' : `&scene=${encodeURIComponent(scene)}`}`),
     status: () => json('GET', '/api/status'),
     retireCell: cell => json('POST', `/api/cells/${cell}/retire`),
     scenePort: async url => ({ url: url === undefined ? await sceneUrl(client) : parseBase(url), headers: authorization(token) }),

@@ -33,7 +33,7 @@ export function describeTargeting(experiment: ExperimentState): string[] {
 }
 
 /** What part of all units of the scene or layer buckets of an experiment are: `8%` of 2000 buckets and 4000 segments. */
-export const showPart = (buckets: number, segments: number): string => `${(buckets * segments) / BUCKETS / 100}%`
+export const showPart = (buckets: number, segments: number): string => exactPercent(buckets * segments, BUCKETS ** 2)
 
 export const armHead = ['arm', 'is', 'share', 'of all units', 'buckets'] as const
 
