@@ -72,7 +72,7 @@ test('a step of an explanation says who was asked, what it said, and how the id 
   const step = { rule: 'experiment', name: 'exp-1', decided: false, said: 'segment 6500 is not in 0–4000', draws: [draw] } as const
   assert.deepEqual(
     describeStep(step, decided => (decided ? '+' : '-')),
-    ['- experiment   exp-1: segment 6500 is not in 0–4000', '      unit id → hash 71986500 → 6500, of 0–4000   (salt abc)'],
+    ['- experiment   exp-1: segment 6500 is not in 0–4000', '      unit id → hash 71986500 → segment 6500, takes 0–4000   (salt abc)'],
   )
   const nobody = { rule: 'layer', name: 'ui', decided: false, said: 'nobody is in it', draws: [] } as const
   assert.deepEqual(

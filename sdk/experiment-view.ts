@@ -100,9 +100,10 @@ export function describeSegments({ segments: { before, after } }: Pick<Flipped, 
 export function describeStep({ rule, name, layer, decided, said, draws }: Step, mark: (decided: boolean) => string): string[] {
   const who = rule === 'layer' ? `layer ${layer ?? name}` : rule
   const what = name === undefined || (rule === 'layer' && layer === undefined) ? said : `${name}: ${said}`
-  const hashes = draws.map(
-    ({ of, hash, bucket, ranges, salt }) => `      ${of} id → hash ${hash} → ${bucket}, of ${showRanges(ranges)}   (salt ${salt})`,
-  )
+  const hashes = draws.map(({ of, hash, bucket, ranges, salt }, index) => {
+    const place = index === 0 && (rule === 'experiment' || rule === 'layer') ? 'segment' : 'bucket'
+    return `      ${of} id → hash ${hash} → ${place} ${bucket}, takes ${showRanges(ranges)}   (salt ${salt})`
+  })
   return [`${mark(decided)} ${who.padEnd(12)} ${what}`, ...hashes]
 }
 

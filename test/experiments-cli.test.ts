@@ -117,7 +117,7 @@ describe('side by side', { concurrency: 3 }, () => {
       await sdk('explain', 'story', '--unit', enrolled),
       0,
       /^ {2}✔ experiment +exp-1: bucket 5\d\d\d is in arm "treatment" \(5000–6000\)$/m,
-      /^ +unit id → hash \d+ → 5\d\d\d, of 5000–6000 +\(salt /m,
+      /^ +unit id → hash \d+ → bucket 5\d\d\d, takes 5000–6000 +\(salt /m,
       /^v2 answers, because of: experiment exp-1, arm "treatment", phase 1, bucket 5\d\d\d\n/m,
     )
 
