@@ -149,16 +149,20 @@ export class Registry {
   /** @throws REVISION_CONFLICT when it is not at the expected revision, 0 for none; `changes` in its members tells what changed since. */
   expect(what: SceneKind | 'params', id: string, expected: Expected): void {
     const kind = what === 'params' ? this.#latest(id) : what
+    this.#tellingChanges(id, expected, () => this.#store.expect(kind, id, expected === 0 ? 'absent' : expected))
+  }
+
+  /** Has a conflict say what was done to the scene since a revision. */
+  #tellingChanges(id: string, since: Expected, work: () => void): void {
     try {
-      this.#store.expect(kind, id, expected === 0 ? 'absent' : expected)
+      work()
     } catch (error) {
-      if (!(error instanceof BerthError) || error.code !== 'REVISION_CONFLICT' || typeof expected !== 'number') throw error
-      const rows = this.audit(limits.conflictRowsMax, undefined, id)
-      const changes = rows.filter(({ revision }) => revision > expected)
-      const current = this.#store.get(kind, id)?.revision ?? 0
+      if (!(error instanceof BerthError) || error.code !== 'REVISION_CONFLICT' || typeof since !== 'number') throw error
+      const changes = this.audit(limits.conflictRowsMax, undefined, id).filter(({ revision }) => revision > since)
       const told = changes.slice(0, 3).map(({ who, action }) => `${action} by ${who}`)
       const more = changes.length > told.length ? [`${changes.length - told.length} more`] : []
       const message = told.length === 0 ? error.message : `${error.message}; since then: ${[...told, ...more].join(', ')}`
+      const current = error.extra?.revision ?? 0
       throw new BerthError('REVISION_CONFLICT', message, { cause: error, extra: { ...error.extra, current, changes } })
     }
   }
@@ -274,7 +278,8 @@ export class Registry {
     const { id } = before.definition
     if (created !== undefined) changes.push({ kind: 'version', key: versionKey(id, created.id), value: created, expect: 'absent' })
     if (changes.length === 0) return false
-    this.#commit(changes, actor, note.action, id, note.before, note.after)
+    const since = Math.max(...Object.values(before.revisions))
+    this.#tellingChanges(id, since, () => this.#commit(changes, actor, note.action, id, note.before, note.after))
     return true
   }
 

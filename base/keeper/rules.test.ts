@@ -81,6 +81,10 @@ test('a rollback waits for no change that is under way, and that change is refus
   loaded.resolve('load')
   const { status, body } = await promoting
   assert.deepEqual([status, body.code], [409, 'REVISION_CONFLICT'])
+  assert.deepEqual(
+    (body.changes as Json[]).map(({ action, reason }) => [action, reason]),
+    [['roll back', 'now']],
+  )
   assert.deepEqual(await kinds(scene), ['v1 baseline', 'v2 dev previous', 'v3 dev'])
 })
 
@@ -208,6 +212,7 @@ test('a whitelist at fault is refused with its lines', async t => {
   ] as const)
     await refused(scene, ['PUT', 'whitelist', payload], 'WHITELIST_INVALID', words)
   await refused(scene, ['PATCH', 'whitelist', { add: { v2: [long] } }], 'WHITELIST_INVALID', /257 bytes/)
+  await refused(scene, ['PATCH', 'whitelist', { add: { '3': ['u1'] } }], 'REQUEST_INVALID', /\/add\/3 must match pattern/)
 })
 
 test('neither tables nor the audit log carry unit ids of a whitelist, and a backup has them', async t => {
