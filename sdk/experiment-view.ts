@@ -21,13 +21,18 @@ export function describeExperiment(experiment: ExperimentState): string {
   return `${id}: ${state}, phase ${phase}, ${showShare(traffic)} of the units of ${showSpace(experiment)}${by}`
 }
 
+/** `where     country in CN,US, and age > 30`, when there is a condition. */
+export function describeWhere({ where }: ExperimentState): string[] {
+  return where.length === 0 ? [] : [`where     ${where.map(showCondition).join(', and ')}`]
+}
+
 /** Lines on who takes part. */
 export function describeTargeting(experiment: ExperimentState): string[] {
-  const { segments, where, description } = experiment
+  const { segments, description } = experiment
   return [
     ...(description === undefined ? [] : [`  ${description}`]),
     `  segments  ${showRanges(segments)}`,
-    ...(where.length === 0 ? [] : [`  where     ${where.map(showCondition).join(', and ')}`]),
+    ...describeWhere(experiment).map(line => `  ${line}`),
     ...('versions' in experiment && experiment.versions ? [`  only      of ${experiment.versions.join(', ')}`] : []),
   ]
 }
@@ -91,7 +96,7 @@ export function exactPercent(count: number, of: number): string {
 /** `segments 0–4000 → 0–6000`, when they change. */
 export function describeSegments({ segments: { before, after } }: Pick<Flipped, 'segments'>): string[] {
   const [was, is] = [before, after].map(showRanges)
-  return was === is ? [] : [`segments ${was} → ${is} (${showShare(sizeOf(before))} → ${showShare(sizeOf(after))})`]
+  return was === is ? [] : [`segments  ${was} → ${is} (${showShare(sizeOf(before))} → ${showShare(sizeOf(after))})`]
 }
 
 // Explanations

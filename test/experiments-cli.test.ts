@@ -149,7 +149,13 @@ describe('side by side', { concurrency: 3 }, () => {
     skip: process.platform !== 'linux' && 'it needs the "script" of Linux',
   }, async () => {
     await sceneWith('asked', 2)
-    ended(await sdk('experiment', 'create', 'asked', 'exp-1', '--arm', 'treatment=v2:10%', '--segments', '50%'), 0)
+    ended(await sdk('experiment', 'create', 'asked', 'exp-1', '--arm', 'treatment=v1:10%', '--segments', '50%'), 0)
+    ended(
+      await sdk('flip', 'asked', 'exp-1', '--set', 'treatment=v2', '--yes'),
+      0,
+      /^treatment +v2 /m,
+      /No unit of the scene moves: it is not started/,
+    )
     ended(await sdk('experiment', 'start', 'asked', 'exp-1'), 0)
     const flip = ['flip', 'asked', 'exp-1'] as const
     ended(await sdk(...flip, 'treatment=20%'), 2, /there is no terminal\n.*Add --yes, or --dry-run/)
@@ -183,11 +189,15 @@ describe('side by side', { concurrency: 3 }, () => {
     ended(
       await sdk('version', 'promote', 'parts', 'v2', '--share', '100%'),
       0,
-      /v2 takes 100% of the units, 100% of them move, live on 2 of 2 cells/,
+      /v2 takes 100% of the units, 100% of the units move, live on 2 of 2 cells/,
     )
     assert.equal(await answerTo('parts', 'u1'), 'v2 cutover')
     ended(await sdk('version', 'list', 'parts'), 0, /^v2 +cutover +100% +as v1, but m-parts@1\.1\.0 /m)
-    ended(await sdk('version', 'rollback', 'parts', '--reason', 'slow'), 0, /v1 answers everyone: the cutover is over, 100% of them move/)
+    ended(
+      await sdk('version', 'rollback', 'parts', '--reason', 'slow'),
+      0,
+      /the cutover is over, 100% of the units move, live on 2 of 2 cells/,
+    )
     assert.equal(await answerTo('parts', 'u1'), 'v1 baseline')
     ended(await sdk('version', 'promote', 'parts', 'v2', '--to', 'baseline'), 0, /v2 is the baseline, live on 2 of 2 cells/)
     assert.equal(await answerTo('parts', 'u1'), 'v2 baseline')

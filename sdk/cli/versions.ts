@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander'
 import type { CreateOptions, PromoteOptions } from '../commands/version.ts'
 import type { CommonOptions } from '../context.ts'
 import type { Reasoned } from '../rules-client.ts'
-import { command, context, group, reason } from './command.ts'
+import { command, context, group, reason, repeatable } from './command.ts'
 
 /** What a new version becomes. */
 export const partOptions = (): readonly Option[] => [
@@ -14,7 +14,7 @@ export const partOptions = (): readonly Option[] => [
     'loadtest',
   ]),
   new Option('--share <percentage>', 'of the units, with --as cutover (default: 1%)'),
-  new Option('--whitelist <units...>', 'unit ids that it answers from then on, such as u1,u2'),
+  repeatable('--whitelist <units>', 'unit ids that it answers from then on, such as u1,u2'),
 ]
 
 export function versionCommands(sdk: Command): void {

@@ -3,7 +3,7 @@ import { parseArms, parseCondition, parseMeanings, parseShare, parseShares, usag
 import { colorsFor } from '../colors.ts'
 import type { Context } from '../context.ts'
 import type { Client } from '../control.ts'
-import { describeExperiment, describeMovement, describeSegments, flipHead, flipRows } from '../experiment-view.ts'
+import { describeExperiment, describeMovement, describeSegments, describeWhere, flipHead, flipRows } from '../experiment-view.ts'
 import { describeCells, timed } from '../output.ts'
 import type { Flipped, FlipRequest, Reasoned } from '../rules-client.ts'
 import { ask, canAsk, cancelled, confirm } from '../terminal.ts'
@@ -36,7 +36,7 @@ export async function flip(context: Context, scene: string, id: string, shares: 
     out.result(planned)
     return out.next('Nothing was changed: this was a dry run.')
   }
-  if (isSame(planned)) {
+  if (isSame(planned, options)) {
     out.result({ ...planned, changed: false })
     return out.say('Nothing to do: it is so already')
   }
@@ -93,12 +93,14 @@ function show({ out }: Context, scene: string, planned: Flipped): void {
   }
   out.say(`${colors.bold(scene)}  ${describeExperiment(experiment)}`)
   out.table(flipHead, flipRows(planned))
-  for (const line of describeSegments(planned)) out.say(line)
+  for (const line of [...describeSegments(planned), ...describeWhere(experiment)]) out.say(line)
   out.say(describeMovement(planned))
 }
 
-function isSame({ before, after, segments, newPhase }: Flipped): boolean {
-  return newPhase.length === 0 && JSON.stringify([before, segments.before]) === JSON.stringify([after, segments.after])
+/** Only shares and segments can be so already; what a draft means may change without a phase or a share that shows it. */
+function isSame({ before, after, segments, newPhase }: Flipped, { revert, add, set, where }: FlipOptions): boolean {
+  if (revert || add || set || where || newPhase.length > 0) return false
+  return JSON.stringify([before, segments.before]) === JSON.stringify([after, segments.after])
 }
 
 /** @returns the reason, when one is given */

@@ -139,14 +139,14 @@ export async function promoteVersion(
   out.next(nextStep(scene, version, placed))
 }
 
-const describeMoved = ({ moved }: Placed): string => (moved?.moved ? `, ${exactPercent(moved.moved, MOVED_OF)} of them move` : '')
+const describeMoved = ({ moved }: Placed): string => (moved?.moved ? `, ${exactPercent(moved.moved, MOVED_OF)} of the units move` : '')
 
 export async function rollBack({ client, out }: Context, scene: string, { reason }: Reasoned): Promise<void> {
   const [placed, ms] = await timed(() => client.rollback(scene, { reason }))
   out.result(placed)
   out.say(scene)
-  const outcome = placed.moved === undefined ? 'is the baseline again' : `answers everyone: the cutover is over${describeMoved(placed)}`
-  out.done('rollback', ms, `${placed.version} ${outcome}, ${describeCells(placed.cells)}`)
+  const outcome = placed.moved === undefined ? `${placed.version} is the baseline again` : `the cutover is over${describeMoved(placed)}`
+  out.done('rollback', ms, `${outcome}, ${describeCells(placed.cells)}`)
   for (const warning of placed.warnings) out.warn(warning)
   if (placed.moved === undefined && placed.previousBaseline !== null)
     out.next(`Forth again: sdk version promote ${scene} ${placed.previousBaseline} --to baseline`)

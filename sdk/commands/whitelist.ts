@@ -15,7 +15,8 @@ export async function showWhitelist({ client, out }: Context, scene: string, opt
   if (options.units) {
     const lines = await client.whitelist(scene)
     out.result(parseWhitelist(lines))
-    return out.say(lines.trimEnd())
+    if (lines !== '') out.say(lines.trimEnd())
+    return
   }
   const { whitelist } = await client.rules(scene)
   out.result(whitelist ?? { units: 0, byVersion: {} })
