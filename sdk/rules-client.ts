@@ -15,14 +15,21 @@ export interface Reasoned {
   readonly reason?: string | undefined
 }
 
+/** Milliseconds each step took in the base, by names such as `trialMs`. */
+export type Timings = Readonly<Record<string, number>>
+
+/** Cells that have a change in force, of those connected. */
+export interface AppliedCells {
+  readonly applied: number
+  readonly connected: number
+}
+
 /** What every write is answered with. */
 export interface Applied {
   /** Of the rules, afterwards. */
   readonly revision: number
-  /** Cells that have it in force, of those connected. */
-  readonly cells: { readonly applied: number; readonly connected: number }
-  /** Milliseconds each step took in the base, by names such as `prepareMs`. */
-  readonly timings: Readonly<Record<string, number>>
+  readonly cells: AppliedCells
+  readonly timings: Timings
 }
 
 export interface VersionState extends VersionRecord {

@@ -38,7 +38,7 @@ export async function showExperiment({ client, out }: Context, scene: string, id
   const next = {
     draft: `Nobody is in it yet. Start it: sdk experiment start ${scene} ${id}`,
     running: `${nextFlip(scene, experiment)}End it: sdk experiment stop ${scene} ${id}`,
-    stopped: `It is over, and its id stays taken: results are kept by it.`,
+    stopped: `Once more, with the same units: sdk experiment start ${scene} ${id}`,
   }
   out.next(next[experiment.state])
 }
