@@ -5,12 +5,29 @@ import type { Lock, ModuleManifest, Right, SceneDefinition, SceneDraft, VersionR
 import { tokenPath } from '../base/wire/paths.ts'
 import { exitCodes, RefusedError, SdkError } from './errors.ts'
 import { authorization, type Call, caller, type OpenRequest, openAt } from './http.ts'
-import { createRulesClient, type Placed, type RulesClient, type Share, type VersionKind, type VersionState } from './rules-client.ts'
+import {
+  type AppliedCells,
+  createRulesClient,
+  type Placed,
+  type RulesClient,
+  type Share,
+  type Timings,
+  type VersionKind,
+  type VersionState,
+} from './rules-client.ts'
+
+export type { AppliedCells, Timings }
 
 export const DEFAULT_BASE = 'http://127.0.0.1:8081'
 
+/** Where the base of this machine answers: it is told its port by the same variable. @throws SdkError USAGE when that holds no port */
+export function localBase(): URL {
+  const { BERTH_CONTROL_PORT: port } = process.env
+  return parseBase(port ? `http://127.0.0.1:${port}` : DEFAULT_BASE)
+}
+
 export interface ClientOptions {
-  /** URL of the control API. @default the environment variable BERTH_BASE, else `http://127.0.0.1:8081` */
+  /** URL of the control API. @default the environment variable BERTH_BASE, else port BERTH_CONTROL_PORT of this machine, else 8081 */
   readonly base?: string | undefined
   /** @default the environment variable BERTH_TOKEN, else what is in the file `token` of the data folder BERTH_DATA, else `./.berth` */
   readonly token?: string | undefined
@@ -48,19 +65,10 @@ export interface NewVersion {
   readonly reason?: string
 }
 
-/** Milliseconds each step took in the base, by names such as `trialMs`. */
-export type Timings = Readonly<Record<string, number>>
-
 export interface PublishReceipt extends PublishedModule {
   /** False when the same version with the same bytes was there already. */
   readonly created: boolean
   readonly timings: Timings
-}
-
-/** Cells that have a change in force, of those connected. */
-export interface AppliedCells {
-  readonly applied: number
-  readonly connected: number
 }
 
 export interface VersionChange extends Omit<Placed, 'version' | 'revision'> {
@@ -187,7 +195,8 @@ export interface Client extends RulesClient {
 
 /** @throws SdkError USAGE when `base` is no URL; no request is made yet. */
 export function createClient(options: ClientOptions = {}): Client {
-  const base = parseBase(options.base ?? process.env.BERTH_BASE ?? DEFAULT_BASE)
+  const named = options.base ?? process.env.BERTH_BASE
+  const base = named === undefined ? localBase() : parseBase(named)
   const token = options.token ?? process.env.BERTH_TOKEN ?? savedToken()
   const call = caller(base, token)
   const json = async <T>(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<T> =>

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { messageOf } from '../base/kernel/errors.ts'
-import { DEFAULT_BASE } from './control.ts'
+import { localBase } from './control.ts'
 import { SdkError } from './errors.ts'
 
 export interface LocalBase {
@@ -27,8 +27,7 @@ const never = new Promise<never>(() => {})
  * @throws SdkError BASE_NOT_STARTED with what it printed
  */
 export async function findOrStartBase(): Promise<LocalBase> {
-  const url = new URL(DEFAULT_BASE)
-  url.port = process.env.BERTH_CONTROL_PORT ?? url.port
+  const url = localBase()
   if (url.port !== '0' && (await isThere(url))) return { url: url.href, started: false, ended: never, stop: async () => undefined }
   return startBase()
 }

@@ -150,21 +150,22 @@ const isFrame = (line: string): boolean => /^\s+at (?!$)/.test(line) && !/berth:
 export async function openSlot<Module = Untyped>(folder: string, options: SlotOptions<Module> = {}): Promise<TestSlot<Module>> {
   const at = new Error()
   Error.captureStackTrace(at, openSlot)
-  const bundle = await bundled(folder)
+  const bundle = await bundled(folder, at)
   const slot = new Rehearsed(folder, bundle, options as SlotOptions, at)
   after(() => slot.close())
   await slot.open()
   return slot as TestSlot<Module>
 }
 
-/** The code frame of an error belongs to what a test runner shows. */
-async function bundled(folder: string): Promise<Bundle> {
+/** The code frame of an error belongs to what a test runner shows, and the place that opens the slot; where the bundler is does not. */
+async function bundled(folder: string, at: Error): Promise<Bundle> {
   try {
     return await bundleModule(folder)
   } catch (error) {
     if (!(error instanceof SdkError)) throw error
     const lines = [error.message, error.details, error.hint].filter(line => line !== undefined)
-    throw new Error(lines.join('\n'), { cause: error })
+    const text = lines.join('\n')
+    throw Object.assign(new Error(text), { stack: at.stack?.replace('Error', () => `Error: ${text}`) })
   }
 }
 

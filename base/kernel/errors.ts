@@ -126,7 +126,7 @@ const table = {
     status: 500,
     blame: 'module',
     title: 'A module threw',
-    fix: 'Read the message; the log of the cell has the stack mapped to the source.',
+    fix: 'Read the message; "sdk logs SCENE" shows the stack, in the lines of the source.',
   },
   MODULE_KILLED: {
     status: 503,

@@ -50,7 +50,7 @@ export async function dev(folder: string, options: DevOptions & CommonOptions): 
       (_, savedAt) => session.save(savedAt),
     )
     await watch.saved(folder)
-    out.next(`Watching ${relative(process.cwd(), resolve(folder)) || '.'}. Ctrl-C ends.`)
+    out.next(`Watching ${relative(process.cwd(), resolve(folder)) || 'this folder'}. Ctrl-C ends.`)
     await Promise.race([ended, base?.ended ?? ended])
   } finally {
     await watch?.close()

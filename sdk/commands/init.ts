@@ -166,7 +166,8 @@ async function makeScene(out: Output, id: string, folder: string, stages: readon
   const { sceneSchema } = await import('./schema.ts')
   const path = join(folder, `${id}.json`)
   const schemaPath = join(folder, 'scene.schema.json')
-  const group = await Promise.all(stages.map(async stage => ({ stage, modules: [await moduleFor(stage)] })))
+  const bound = await Promise.all(stages.map(async stage => ({ stage, ...(await moduleFor(stage)) })))
+  const group = bound.map(({ stage, module }) => ({ stage, modules: [module] }))
   const definition = { $schema: './scene.schema.json', id, description: '', group, traffic: { deadlineMs: 200 }, params: {} }
   await writeNew(path, json(definition)).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'EEXIST') throw exists(id, path, 'the file is there already')
@@ -176,24 +177,27 @@ async function makeScene(out: Output, id: string, folder: string, stages: readon
   await writeNew(schemaPath, json(sceneSchema())).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'EEXIST') throw error
   })
-  const next = `npx sdk scene apply ${path}`
+  const folders = [...new Set(bound.map(({ folder }) => folder))]
+  const areHere = !folders.includes(undefined)
+  const next = `${areHere ? `npx sdk publish ${folders.join(' ')} && ` : ''}npx sdk scene apply ${path}`
   out.say(path)
   for (const { stage, modules } of group) out.say(`  ${stage}: ${modules.join(', ')}`)
-  out.next(`Now: publish the modules it names, then ${next}`)
+  out.next(`Now: ${areHere ? '' : 'publish the modules it names, then '}${next}`)
   out.result({ kind: 'scene', name: id, files: [path, schemaPath], next })
 }
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
 
 /** A module here that has the stage, else the name that one might have. */
-async function moduleFor(stage: string): Promise<string> {
+async function moduleFor(stage: string): Promise<{ readonly module: string; readonly folder?: string }> {
   for (const path of globSync(['package.json', '*/package.json', 'modules/*/package.json']).sort()) {
     const { name, version, berth } = JSON.parse(await readFile(path, 'utf8')) as {
       name?: string
       version?: string
       berth?: { stages?: string[] }
     }
-    if (name !== undefined && version !== undefined && berth?.stages?.includes(stage)) return `${name}@^${version}`
+    if (name !== undefined && version !== undefined && berth?.stages?.includes(stage))
+      return { module: `${name}@^${version}`, folder: posix(dirname(path)) }
   }
-  return `${stage.replaceAll(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}@^1.0.0`
+  return { module: `${stage.replaceAll(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}@^1.0.0` }
 }

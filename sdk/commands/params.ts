@@ -149,6 +149,8 @@ export async function rollBackParams({ client, out }: Context, scene: string, { 
   }
   const [change, ms] = await timed(() => client.rollbackParams(scene, request))
   tell({ out }, scene, change, ms)
+  const of = version === undefined ? '' : ` --version ${version}`
+  out.next(`Forth again: sdk params rollback ${scene}${of}   Further back: sdk params history ${scene}${of}`)
 }
 
 function tell({ out }: Pick<Context, 'out'>, scene: string, change: ParamsChange, ms: number): void {
