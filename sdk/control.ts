@@ -1,6 +1,7 @@
 /** A typed client of a base: its control API, and its scenes. */
 import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { Lock, ModuleManifest, Right, SceneDefinition, SceneDraft, VersionRecord } from '../base/traffic/schema.ts'
 import { tokenPath } from '../base/wire/paths.ts'
 import { exitCodes, RefusedError, SdkError } from './errors.ts'
@@ -29,7 +30,10 @@ export function localBase(): URL {
 export interface ClientOptions {
   /** URL of the control API. @default the environment variable BERTH_BASE, else port BERTH_CONTROL_PORT of this machine, else 8081 */
   readonly base?: string | undefined
-  /** @default the environment variable BERTH_TOKEN, else what is in the file `token` of the data folder BERTH_DATA, else `./.berth` */
+  /**
+   * @default the environment variable BERTH_TOKEN, else what is in the file `token` of the data folder: BERTH_DATA, else `./.berth`, else,
+   * for a base on this machine, `.berth` of this project, where `npm start` puts it
+   */
   readonly token?: string | undefined
 }
 
@@ -197,7 +201,7 @@ export interface Client extends RulesClient {
 export function createClient(options: ClientOptions = {}): Client {
   const named = options.base ?? process.env.BERTH_BASE
   const base = named === undefined ? localBase() : parseBase(named)
-  const token = options.token ?? process.env.BERTH_TOKEN ?? savedToken()
+  const token = options.token ?? process.env.BERTH_TOKEN ?? savedToken(base)
   const call = caller(base, token)
   const json = async <T>(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<T> =>
     (await call(new URL(path, base), { method, ...(body === undefined ? {} : { body: JSON.stringify(body) }), headers: headers ?? {} }))
@@ -264,14 +268,22 @@ function parseBase(text: string): URL {
   })
 }
 
-/** The token that the first start of a base left in its data folder, when this runs beside it. */
-function savedToken(): string | undefined {
-  try {
-    return readFileSync(tokenPath(resolve(process.env.BERTH_DATA ?? '.berth')), 'utf8').trim()
-  } catch {
-    // Not on the machine of the base, or not its user: calls go without a token, and the base says which right they lack.
-    return undefined
+const project = fileURLToPath(new URL('..', import.meta.url))
+const loopback: readonly string[] = ['127.0.0.1', 'localhost', '[::1]']
+
+/** The token that the first start of a base left in its data folder, when that is at hand. */
+function savedToken(base: URL): string | undefined {
+  const folders = [process.env.BERTH_DATA ?? '.berth']
+  // From the folder of a module that "sdk init" has linked to this project. It is no other machine's business.
+  if (process.env.BERTH_DATA === undefined && loopback.includes(base.hostname)) folders.push(join(project, '.berth'))
+  for (const folder of folders) {
+    try {
+      return readFileSync(tokenPath(resolve(folder)), 'utf8').trim()
+    } catch {
+      // Not on the machine of the base, or not its user: calls go without a token, and the base says which right they lack.
+    }
   }
+  return undefined
 }
 
 async function sceneUrl(client: Client): Promise<URL> {
