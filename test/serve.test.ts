@@ -33,7 +33,7 @@ before(async () => {
     'hostile',
     { rank: '(x, ctx) => (0, eval)("(" + x + ")")(ctx)' },
     {
-      traffic: { unit: { header: 'x-unit-id' }, deadlineMs: 1500, spec: { memoryMB: 256 } },
+      traffic: { unit: { header: 'x-unit-id' }, deadlineMs: 1500, cpuMs: 1000, spec: { memoryMB: 256 } },
     },
   )
   await makeScene(client, 'locked', { rank: 'x => x' }, { access: 'token' })
