@@ -85,7 +85,10 @@ command(sdk, 'dev [folder]', 'Bring every save of a module to life, and show how
   ],
 ])
   .option('--scene <id>', 'the scene to change (default: the first that has the module, else one for it alone, made on the way)')
-  .option('--sample <file>', 'the request to send on each save (default: the first of samples/*.json, else fixtures/requests/SCENE.json, else the last of sdk invoke)')
+  .option(
+    '--sample <file>',
+    'the request to send on each save (default: the first of samples/*.json, else fixtures/requests/SCENE.json, else the last of sdk invoke)',
+  )
   .option('--unit <id>', 'the unit id of the request')
   .action(async (folder: string | undefined, options: DevOptions & CommonOptions) => {
     const { dev } = await import('./commands/dev.ts')
