@@ -14,7 +14,8 @@ export interface Run {
   readonly failed: number
 }
 
-const headers = { 'content-type': 'application/json', 'x-unit-id': 'u42' }
+const headersFor = (unit: string) => ({ 'content-type': 'application/json', 'x-unit-id': unit })
+const headers = headersFor('u42')
 
 /** CPU seconds a process has used so far, user and system. Linux counts them in ticks of 10 ms. */
 function cpuSeconds(pid: number): number {
@@ -22,12 +23,22 @@ function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / 100
 }
 
-/** As many requests as the peer answers on so many connections, each sent when the one before is answered. */
-export async function closedLoop(peer: Peer, body: string, connections: number, duration: number): Promise<Run> {
+/**
+ * As many requests as the peer answers on so many connections, each sent when the one before is answered.
+ * @param units ids that the requests have in turn
+ */
+export async function closedLoop(
+  peer: Pick<Peer, 'url' | 'pids'>,
+  body: string,
+  connections: number,
+  duration: number,
+  units: readonly string[] = ['u42'],
+): Promise<Run> {
   const pids = await peer.pids()
   const cpu = () => pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0)
   const before = cpu()
-  const result = await autocannon({ url: peer.url, method: 'POST', headers, body, connections, duration })
+  const requests = units.map(unit => ({ headers: headersFor(unit) }))
+  const result = await autocannon({ url: peer.url, method: 'POST', body, connections, duration, requests })
   const total = result.requests.total
   return {
     requestsPerSecond: total / result.duration,

@@ -8,10 +8,12 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { build } from 'esbuild'
+import type { SceneDraft } from '../../base/traffic/schema.ts'
 import { featuresPath } from '../../base/wire/paths.ts'
 import { bundleModule } from '../../sdk/bundle.ts'
+import type { Client } from '../../sdk/control.ts'
 import { publishBundle, uploadBundle } from '../../sdk/publish.ts'
-import { launchBase, nodeFlags, root } from '../../test/support/base.ts'
+import { launchBase, nodeFlags, type RunningBase, root } from '../../test/support/base.ts'
 
 export interface Peer {
   readonly name: string
@@ -78,25 +80,11 @@ export async function startBerth(): Promise<readonly Peer[]> {
   const rows = Array.from({ length: 1000 }, (_, i) => JSON.stringify({ key: `i${i}`, price: i, ctr: 1 / (i + 1), tags: ['a', 'b'] }))
   await mkdir(featuresPath(base.data), { recursive: true })
   await writeFile(join(featuresPath(base.data), 'bench.ndjson'), `${rows.join('\n')}\n`)
-  for (const module of ['rank50', 'ask-service']) {
-    const bundle = await bundleModule(here(module))
-    await uploadBundle(client, bundle)
-    await publishBundle(client, bundle)
-  }
-  const rank = { stage: 'rank', modules: ['rank50@^1'] }
+  for (const module of ['rank50', 'ask-service']) await publishModule(client, module)
   const ask = { stage: 'ask', modules: ['ask-service@^1'] }
-  const traffic = { deadlineMs: 5000, maxConcurrency: 4096, spec: { memoryMB: 256 } }
-  for (const [id, group] of [
-    ['rank50', [rank]],
-    ['rank50-service', [ask, rank]],
-  ] as const) {
-    await client.putScene({ id, group: [...group], traffic }, undefined)
-    await client.createVersion(id, { as: 'baseline' })
-  }
-  const pids = async () => {
-    const { cells, keeper } = await client.status()
-    return [base.process.pid ?? 0, keeper.pid, ...cells.flatMap(cell => cell.pid ?? [])]
-  }
+  await makeRanking(client, { id: 'rank50' })
+  await makeRanking(client, { id: 'rank50-service', group: [ask, rankStage] })
+  const pids = () => pidsOf(base)
   const set = 'supervisor, keeper and one cell, the handler in an isolate of 256 MB; CPU is that of all three'
   return [
     { name: 'Berth', setUp: set, url: `${base.url}/scenes/rank50`, pids, stop: base.kill },
@@ -108,6 +96,27 @@ export async function startBerth(): Promise<readonly Peer[]> {
       stop: base.kill,
     },
   ]
+}
+
+export async function publishModule(client: Client, name: string): Promise<void> {
+  const bundle = await bundleModule(here(name))
+  await uploadBundle(client, bundle)
+  await publishBundle(client, bundle)
+}
+
+const rankStage = { stage: 'rank', modules: ['rank50@^1'] }
+
+/** A scene that ranks, with a baseline. */
+export async function makeRanking(client: Client, scene: Partial<SceneDraft> & { readonly id: string }): Promise<void> {
+  const traffic = { deadlineMs: 5000, maxConcurrency: 4096, spec: { memoryMB: 256 } }
+  await client.putScene({ group: [rankStage], traffic, ...scene }, undefined)
+  await client.createVersion(scene.id, { as: 'baseline' })
+}
+
+/** Every process of a base. */
+export async function pidsOf({ client, process: { pid = 0 } }: RunningBase): Promise<number[]> {
+  const { cells, keeper } = await client.status()
+  return [pid, keeper.pid, ...cells.flatMap(cell => cell.pid ?? [])]
 }
 
 async function firstLine(stream: Readable | null): Promise<string> {
