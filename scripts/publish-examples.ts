@@ -169,7 +169,7 @@ async function switchScenes(client: Client, module: WantedModule): Promise<strin
 }
 
 async function saveScene(client: Client, file: string): Promise<string[]> {
-  const { scene, changes } = await applyScene(client, await readScene(file))
+  const { scene, changes } = await applyScene(client, await readScene(file), { params: true })
   const { id } = scene.definition
   if (scene.baseline === null) await client.createVersion(id, { as: 'baseline', label: 'saved' })
   if (changes === 'new') return [`${id} is new`]

@@ -11,6 +11,7 @@ import type { LogsOptions } from './commands/logs.ts'
 import type { ProfileOptions } from './commands/profile.ts'
 import type { PublishOptions } from './commands/publish.ts'
 import type { ReplayOptions } from './commands/replay.ts'
+import type { ApplyOptions } from './commands/scene.ts'
 import type { TestOptions } from './commands/test.ts'
 import type { CreateTokenOptions } from './commands/token.ts'
 import type { CommonOptions } from './context.ts'
@@ -114,12 +115,20 @@ command(scene, 'show <id>', 'Print the definition of a scene', [['sdk scene show
     await showScene(await context(options), id)
   },
 )
-command(scene, 'apply <files...>', 'Define scenes from JSON files, or change them', [
+command(scene, 'apply <files...>', 'Define scenes from JSON files, or change them; the parameters of those that are there stay', [
   ['sdk scene apply fixtures/scenes/fashion-men.json'],
   ['sdk scene apply fixtures/scenes/*.json', 'all are checked before the first is applied'],
-]).action(async (files: string[], options: CommonOptions) => {
-  const { applyScenes } = await import('./commands/scene.ts')
-  await applyScenes(await context(options), files)
+])
+  .option('--params', 'publish the parameters of the files too')
+  .action(async (files: string[], options: ApplyOptions & CommonOptions) => {
+    const { applyScenes } = await import('./commands/scene.ts')
+    await applyScenes(await context(options), files, options)
+  })
+command(scene, 'copy <id> <new-id>', 'Define a scene like another, with the same modules: from then on each goes its own way', [
+  ['sdk scene copy fashion-men fashion-men-app', 'same stages, limits, parameters and baseline; no experiments, no whitelist'],
+]).action(async (id: string, newId: string, options: CommonOptions) => {
+  const { copyScene } = await import('./commands/scene.ts')
+  await copyScene(await context(options), id, newId)
 })
 
 versionCommands(sdk)

@@ -146,6 +146,32 @@ function contents(folder: string): Map<string, string> {
 
 // Two at a time: most of each is the start of processes.
 describe('side by side', { concurrency: 2 }, () => {
+  test('applying a scene file again leaves parameters that were published on their own, and says so', async () => {
+    const { sdk, folder } = await liveProject('tuned')
+    ended(await sdk('params', 'set', 'tuned', 'topK=5'), 0)
+    const file = { id: 'tuned', group: [{ stage: 'rank', modules: ['tuned@^1'] }], params: { topK: 3 }, description: 'another' }
+    await writeFile(join(folder, 'scene.json'), JSON.stringify(file))
+    ended(
+      await sdk('scene', 'apply', 'scene.json'),
+      0,
+      /description: .* "another"/,
+      /stay as they are[^]*\/params\/topK: 5 → 3[^]*--params/,
+    )
+    assert.deepEqual((await base.client.params('tuned')).params, { topK: 5 })
+    ended(await sdk('scene', 'apply', 'scene.json', '--params'), 0, /\/params\/topK: 5 → 3/)
+    assert.deepEqual((await base.client.params('tuned')).params, { topK: 3 })
+  })
+
+  test('a copy of a scene answers the same and then goes its own way', async () => {
+    const { sdk, ask } = await liveProject('first')
+    ended(await sdk('scene', 'copy', 'first', 'second'), 0, /live on 1 of 1 cells/)
+    const answerOf = async (scene: string) => (await callScene(base, scene, values)).json()
+    assert.deepEqual(await answerOf('second'), await ask(values))
+    ended(await sdk('scene', 'copy', 'first', 'second'), 1, /REVISION_CONFLICT/)
+    ended(await sdk('params', 'set', 'second', 'topK=9'), 0)
+    assert.deepEqual((await base.client.params('first')).params, {})
+  })
+
   test('an error that a module throws leads its engineer to the line of the source', { timeout: 60_000 }, async () => {
     const { sdk } = await liveProject('thrower')
     const lines = check.split('\n')

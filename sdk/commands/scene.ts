@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { compileCheck } from '../../base/kernel/check.ts'
 import { messageOf } from '../../base/kernel/errors.ts'
 import { SceneDefinition } from '../../base/traffic/schema.ts'
+import { lockedModules } from '../../base/traffic/table.ts'
 import type { Context } from '../context.ts'
 import type { Client, SceneState } from '../control.ts'
 import { RefusedError, SdkError } from '../errors.ts'
@@ -35,17 +36,26 @@ export async function showScene({ client, out }: Context, id: string): Promise<v
   out.next(`revision ${scene.revision}, baseline ${scene.baseline ?? '(none)'}   Its versions: sdk version list ${id}`)
 }
 
+export interface ApplyOptions {
+  /** Also the parameters of a scene that is there already: those are published on their own. @default false */
+  readonly params?: boolean
+}
+
 /** Files are all checked before the first is applied. */
-export async function applyScenes({ client, out }: Context, files: readonly string[]): Promise<void> {
+export async function applyScenes({ client, out }: Context, files: readonly string[], options: ApplyOptions = {}): Promise<void> {
   const definitions = []
   for (const file of files) definitions.push(await readScene(file))
   const applied = []
   for (const definition of definitions) {
-    const { scene, changes } = await applyScene(client, definition)
+    const { scene, changes, kept } = await applyScene(client, definition, options)
     out.say(`${definition.id}: ${changes === 'new' ? 'new' : changes.length === 0 ? 'unchanged' : `revision ${scene.revision}`}`)
     if (changes !== 'new') for (const change of changes) out.say(`  ${change}`)
+    if (kept.length > 0) {
+      const others = kept.map(line => `\n  ${line}`).join('')
+      out.warn(`The parameters of ${definition.id} stay as they are; those of the file are others:${others}\n  To publish them: --params`)
+    }
     if (scene.baseline === null) out.next(`Make its first version: sdk version create ${definition.id} --as baseline`)
-    applied.push({ scene: definition.id, revision: scene.revision, baseline: scene.baseline, changes })
+    applied.push({ scene: definition.id, revision: scene.revision, baseline: scene.baseline, changes, kept })
   }
   out.result(applied)
 }
@@ -86,14 +96,40 @@ export interface AppliedScene {
   readonly scene: SceneState
   /** `new`, or one line for each member that changed; empty when nothing was written. */
   readonly changes: 'new' | readonly string[]
+  /** One line for each parameter that is another than in the definition, and was left alone. */
+  readonly kept: readonly string[]
 }
 
 /** Puts a definition into force, unless it is already. */
-export async function applyScene(client: Client, definition: SceneDefinition): Promise<AppliedScene> {
+export async function applyScene(client: Client, definition: SceneDefinition, { params = false }: ApplyOptions): Promise<AppliedScene> {
   const current = await existing(client, definition.id)
-  if (current === undefined) return { scene: await client.putScene(definition, undefined), changes: 'new' }
-  const changes = differences('', current.definition, definition)
-  return { scene: changes.length === 0 ? current : await client.putScene(definition, current.revision), changes }
+  if (current === undefined) return { scene: await client.putScene(definition, undefined), changes: 'new', kept: [] }
+  const wanted = params ? definition : { ...definition, params: current.definition.params }
+  const kept = differences('/params', wanted.params, definition.params)
+  const changes = differences('', current.definition, wanted)
+  return { scene: changes.length === 0 ? current : await client.putScene(wanted, current.revision), changes, kept }
+}
+
+/**
+ * Defines a scene like another and makes its first version of the modules that answer there now.
+ * @throws RefusedError REVISION_CONFLICT when there is a scene of the new id
+ */
+export async function copyScene({ client, out }: Context, id: string, newId: string): Promise<void> {
+  const { definition, baseline } = await client.scene(id)
+  if (baseline === null) {
+    throw new SdkError('SCENE_WITHOUT_BASELINE', `Cannot copy scene "${id}": it has no baseline version yet`, {
+      hint: `Make its first version: sdk version create ${id} --as baseline`,
+    })
+  }
+  const { lock } = (await client.versions(id)).find(version => version.id === baseline) ?? { lock: [] }
+  const modules = [...new Set(lockedModules(lock).map(({ name, version }) => `${name}@${version}`))]
+  // One without a baseline is what a copy that could not be loaded has left.
+  const there = await existing(client, newId)
+  await client.putScene({ ...definition, id: newId }, there?.baseline === null ? there.revision : undefined)
+  const { cells } = await client.createVersion(newId, { modules, as: 'baseline', label: `copy of ${id} ${baseline}` })
+  out.result({ scene: newId, from: id, modules, cells })
+  out.say(`${newId}: ${describeGroup(definition)}, live on ${cells.applied} of ${cells.connected} cells`)
+  out.next(`Call it: sdk invoke ${newId} --data '{}'`)
 }
 
 async function existing(client: Client, id: string): Promise<SceneState | undefined> {
