@@ -139,10 +139,15 @@ layerCommands(sdk)
 paramsCommands(sdk)
 explainCommand(sdk)
 
-command(sdk, 'invoke <scene>', 'Call a scene and show the answer; without --data and --file it reads standard input', [
-  ['sdk invoke fashion-men --file fixtures/requests/fashion-men.json --unit u1'],
-  [`sdk invoke fashion-men --data '{"user":{}}' --version v3`, 'ask a version that is not the baseline'],
-])
+command(
+  sdk,
+  'invoke <scene>',
+  'Call a scene and show the answer; without --data and --file it sends standard input, or from a terminal the last request again',
+  [
+    ['sdk invoke fashion-men --file fixtures/requests/fashion-men.json --unit u1'],
+    [`sdk invoke fashion-men --data '{"user":{}}' --version v3`, 'ask a version that is not the baseline'],
+  ],
+)
   .option('--data <json>', 'the body')
   .option('--file <path>', 'a file with the body, - for standard input')
   .option('--unit <id>', 'the unit id')

@@ -1,13 +1,15 @@
 /** `sdk` and `base` as their users type them, against a running base. One base for the whole file; every test has scenes of its own. */
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { promisify } from 'node:util'
 import { bundleModule } from '../sdk/bundle.ts'
 import { readScene } from '../sdk/commands/scene.ts'
 import { publishBundle, uploadBundle } from '../sdk/publish.ts'
-import { callScene, launchBase, makeScene, publishStages, type RunningBase, startBase, tempFolder } from './support/base.ts'
+import { callScene, launchBase, makeScene, publishStages, type RunningBase, root, startBase, tempFolder } from './support/base.ts'
 import { baseIn, type Ended, type Run, sdkIn } from './support/cli.ts'
 import { startLoad } from './support/load.ts'
 
@@ -212,6 +214,16 @@ describe('side by side', { concurrency: 2 }, () => {
     ended(await sdk('version', 'list', 'versions'), 0, ...isListed)
     ended(await promote('v9'), 1, /Cannot find version "v9" of scene "versions": it has v1, v2/)
     ended(await sdk('invoke', 'versions', '--data', '{}', '--version', 'v9'), 1, /VERSION_NOT_FOUND: .*sdk version list/)
+  })
+
+  const terminal = { skip: process.platform !== 'linux' && 'it needs the "script" of Linux', timeout: 60_000 }
+  test('on a terminal sdk invoke without a body sends the last request again', terminal, async () => {
+    await makeScene(base.client, 'again', { echo: 'body => body' })
+    ended(await sdkIn(await tempFolder(), base)('invoke', 'again', '--data', '{"said":"before"}'), 0)
+    const line = `'${process.execPath}' '${join(root, 'bin/sdk.cjs')}' invoke again`
+    const env = { ...process.env, BERTH_BASE: base.controlUrl, BERTH_TOKEN: base.token }
+    const { stdout } = await promisify(execFile)('script', ['-qfec', line, '/dev/null'], { env })
+    assert.match(stdout, /"said": "before"/)
   })
 
   test('with --json every reading command prints one document that holds what people see', { timeout: 60_000 }, async () => {

@@ -6,7 +6,7 @@ import { colorsFor } from '../colors.ts'
 import type { Context } from '../context.ts'
 import type { InvocationAnswer } from '../control.ts'
 import { exitCodes, SdkError } from '../errors.ts'
-import { rememberRequest } from '../last-request.ts'
+import { lastRequest, rememberRequest } from '../last-request.ts'
 
 export interface InvokeOptions {
   readonly data?: string
@@ -21,7 +21,7 @@ export interface InvokeOptions {
 export async function invoke({ client, out }: Context, scene: string, options: InvokeOptions): Promise<void> {
   const { unit, version, url } = options
   const headers = parseHeaders(options.header ?? [])
-  const body = await readBody(options)
+  const body = await readBody(options, () => lastRequest(client.base, scene))
   const answer = await client.invoke(scene, { body, unit, version, url, headers })
   await rememberRequest(client.base, scene, body)
   out.result(answer)
@@ -34,10 +34,11 @@ function describeAnswer({ status, version, because, durationMs, requestId }: Inv
   return `${colors.green(String(status))} ${version} ${colors.dim(`because ${because} · ${durationMs.toFixed(1)} ms · request ${requestId}`)}`
 }
 
-async function readBody({ data, file }: InvokeOptions): Promise<string> {
+/** Where nobody pipes a body in, the last one goes again: it is what "Try it" in the output of other commands means. */
+async function readBody({ data, file }: InvokeOptions, last: () => Promise<string | undefined>): Promise<string> {
   if (data !== undefined && file !== undefined) throw usage('Cannot take both --data and --file', 'Give one of them.')
   if (data !== undefined) return data
-  if (file === undefined && process.stdin.isTTY) return '{}'
+  if (file === undefined && process.stdin.isTTY) return (await last()) ?? '{}'
   if (file === undefined || file === '-') return text(process.stdin)
   return readFile(file, 'utf8').catch(error => {
     throw new SdkError('FILE_UNREADABLE', `Cannot read "${file}": ${messageOf(error)}`, { hint: 'Check the path.', cause: error })
