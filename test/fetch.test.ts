@@ -37,7 +37,11 @@ const routes: Readonly<Record<string, (request: IncomingMessage, response: Serve
   '/gzip': (_, response) => response.setHeader('content-encoding', 'gzip').end(gzipSync('{"packed":true}')),
   '/br': (_, response) => response.setHeader('content-encoding', 'br').end(brotliCompressSync('{"packed":true}')),
   '/bomb': (_, response) => response.setHeader('content-encoding', 'gzip').end(gzipSync(Buffer.alloc(9 * MB))),
-  '/often': (_, response) => response.setHeader('content-encoding', 'gzip, gzip, gzip, gzip').end('x'),
+  '/often': (request, response) => {
+    request.socket.once('close', () => meeting('often left').resolve())
+    response.setHeader('content-encoding', 'gzip, gzip, gzip, gzip').write('x')
+  },
+  '/switch': request => void request.socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n'),
   '/large': (_, response) => {
     response.setHeader('content-length', 9 * MB)
     response.flushHeaders()
@@ -225,7 +229,7 @@ test('a host that is not there, an answer that breaks off and a URL that is none
   assert.equal((await failure(`fetch('/relative')`)).type, 'TypeError')
 })
 
-test('what is too large is refused on both ways, packed or not', async () => {
+test('what is too large is refused on both ways, packed or not', { timeout: 20_000 }, async () => {
   for (const path of ['/large', '/endless', '/bomb']) {
     const { code, message } = await failure(`fetch(there + '${path}')`)
     assert.equal(code, 'FETCH_TOO_LARGE')
@@ -239,6 +243,26 @@ test('what is too large is refused on both ways, packed or not', async () => {
   }
   const { code, message } = await failure(`fetch(there + '/often')`)
   assert.deepEqual([code, message.endsWith('its answer is packed 4 times')], ['FETCH_FAILED', true])
+  // What is not read is not kept waiting either.
+  await meeting('often left').promise
+})
+
+test('the body of a request is never taken for the next one, whatever the method', async () => {
+  for (const method of ['DELETE', 'OPTIONS', 'POST', 'QUERY']) {
+    const body = `GET /smuggled/${method} HTTP/1.1\r\nhost: a\r\n\r\n`
+    assert.equal(
+      await inside(`return (await (await fetch(there + '/echo', { method: '${method}', body: ${JSON.stringify(body)} })).json()).body`),
+      body,
+    )
+  }
+  assert.deepEqual(await inside(`return (await fetch(there + '/empty')).status`), 204)
+  assert.ok(!seen.some(({ path }) => path.startsWith('/smuggled')))
+})
+
+test('a host that switches protocols has not answered', async () => {
+  const { code, message } = await failure(`fetch(there + '/switch')`)
+  assert.equal(code, 'FETCH_FAILED')
+  assert.match(message, /closed the connection without an answer/)
 })
 
 test('redirects are followed as the standard has it, to listed hosts only', async () => {
@@ -289,12 +313,15 @@ test('what says how bytes go over the wire is not for a module to set', async ()
 
 test('the trace of the request goes on to the host, after an await by ctx.fetch', async () => {
   const traceId = '0af7651916cd43dd8448eb211c80319c'
-  const traced = (code: string) =>
+  const traced = (code: string, flags = '01') =>
     inside(`const get = async fetch => (await (await fetch(there + '/echo')).json()).headers.traceparent ?? null; ${code}`, 'fetches', {
-      traceparent: `00-${traceId}-b7ad6b7169203331-01`,
+      traceparent: `00-${traceId}-b7ad6b7169203331-${flags}`,
     })
   assert.match(String(await traced('return get(fetch)')), new RegExp(`^00-${traceId}-[0-9a-f]{16}-01$`))
   assert.match(String(await traced('await ctx.fetch(there); return get(ctx.fetch)')), new RegExp(`^00-${traceId}-`))
+  // The other flags have no meaning yet.
+  assert.match(String(await traced('return get(fetch)', 'fe')), /-02$/)
+  assert.equal(await traced('return get(fetch)', 'xy'), null)
   // Nothing says whose request it is.
   assert.equal(await traced('await fetch(there); return get(fetch)'), null)
 })
@@ -338,6 +365,7 @@ test('by default a base lets nobody reach its own network, whatever is listed', 
     'http://169.254.169.254',
     'http://10.0.0.1',
     'http://[fd00::1]',
+    `http://[::ffff:0:127.0.0.1]:${port}`,
   ]
   const tries = `async (urls) => Promise.all(urls.map(url => fetch(url).then(r => r.status, error => [error.code, error.message])))`
   await fetches(closed, 'inward', tries, hosts)

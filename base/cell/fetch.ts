@@ -60,6 +60,14 @@ interface Head {
   readonly body: Buffer | undefined
 }
 
+/** What a fetch has of its cell. */
+interface Way {
+  /** Aborts when its time is up, or nobody waits any more. */
+  readonly ending: AbortSignal
+  /** Accounts for bytes that are kept until the fetch is over. @throws FETCH_OVERLOADED */
+  hold(bytes: number): void
+}
+
 /** Not a module's to set: they say how the bytes go over the wire, or to whom. */
 const wireHeaders: ReadonlySet<string> = new Set([
   ...['connection', 'content-length', 'expect', 'host', 'http2-settings', 'keep-alive', 'proxy-authorization', 'proxy-connection'],
@@ -81,6 +89,8 @@ export class Fetcher {
   readonly #agents: Readonly<Record<string, HttpAgent>>
   readonly #allowed = new WeakMap<SlotPlan, ReadonlySet<string>>()
   #open = 0
+  /** Bytes of bodies, of requests and of what has come of their answers. */
+  #bytes = 0
 
   constructor(host: FetcherHost) {
     this.#host = host
@@ -101,7 +111,7 @@ export class Fetcher {
     const allowed = this.#allowedOrigins(plan)
     demandAllowed(allowed, head.url, `Cannot fetch from "${origin}"`)
     try {
-      const answer = await this.#within(caller, head, signal, ending => this.#follow(allowed, request, head, caller, ending))
+      const answer = await this.#within(caller, head, signal, way => this.#follow(allowed, request, head, caller, way))
       this.#host.count(origin, 'OK', (performance.now() - startedAt) / 1000)
       return answer
     } catch (error) {
@@ -116,24 +126,29 @@ export class Fetcher {
   }
 
   /** Does `work` with one of the cell's places, until the deadline at the latest. */
-  async #within<T>(caller: FetchCaller, { url }: Head, signal: AbortSignal, work: (ending: AbortSignal) => Promise<T>): Promise<T> {
+  async #within<T>(caller: FetchCaller, { url, body }: Head, signal: AbortSignal, work: (way: Way) => Promise<T>): Promise<T> {
     const leftMs = caller.deadlineAt - performance.now()
-    const late = new BerthError('DEADLINE_EXCEEDED', `No answer from "${nameOf(url)}" before the deadline of the request`)
-    if (leftMs <= 0) throw late
-    if (this.#open >= limits.cellFetchesMax) {
-      const message = `Cannot fetch "${nameOf(url)}": ${this.#open} fetches are under way in the cell already`
-      throw new BerthError('FETCH_OVERLOADED', message, { retryAfterSeconds: 1 })
+    const late = () => new BerthError('DEADLINE_EXCEEDED', `No answer from "${nameOf(url)}" before the deadline of the request`)
+    if (leftMs <= 0) throw late()
+    if (this.#open >= limits.cellFetchesMax) throw overloaded(url, `${this.#open} fetches are under way in the cell already`)
+    let held = 0
+    const hold = (bytes: number): void => {
+      held += bytes
+      this.#bytes += bytes
+      if (this.#bytes > limits.cellFetchesBytesMax) throw overloaded(url, `fetches hold ${this.#bytes} bytes of the cell already`)
     }
     const deadline = new AbortController()
-    const timer = setTimeout(() => deadline.abort(late), leftMs)
+    const timer = setTimeout(() => deadline.abort(), leftMs)
     this.#open++
     try {
-      return await work(AbortSignal.any([signal, deadline.signal]))
+      hold(body?.length ?? 0)
+      return await work({ ending: AbortSignal.any([signal, deadline.signal]), hold })
     } catch (error) {
-      throw deadline.signal.aborted ? late : error
+      throw deadline.signal.aborted ? late() : error
     } finally {
       clearTimeout(timer)
       this.#open--
+      this.#bytes -= held
     }
   }
 
@@ -142,15 +157,21 @@ export class Fetcher {
     { method }: Outgoing,
     head: Head,
     { trace }: FetchCaller,
-    ending: AbortSignal,
+    { ending, hold }: Way,
   ): Promise<Incoming> {
     const headers = { ...defaults, ...(trace !== undefined && traceHeaders(trace)), ...head.headers }
     let hop: Hop = { url: head.url, method, headers, body: head.body }
     for (let redirected = 0; ; redirected++) {
       const response = await this.#send(hop, ending)
       const { location } = response.headers
-      if (!redirects.has(response.statusCode ?? 0) || location === undefined || head.redirect === 'manual')
-        return incoming(hop, response, redirected > 0, await readBody(hop, response))
+      if (!redirects.has(response.statusCode ?? 0) || location === undefined || head.redirect === 'manual') {
+        try {
+          return incoming(hop, response, redirected > 0, await readBody(hop, response, hold))
+        } finally {
+          // What was not read to its end would keep its connection open. One that was is free again, and this does nothing to it.
+          response.destroy()
+        }
+      }
       response.destroy()
       if (head.redirect === 'error') throw new Error('it is a redirect, and the request says not to follow any')
       if (redirected === limits.fetchRedirectsMax) throw new Error(`it redirects more than ${limits.fetchRedirectsMax} times`)
@@ -164,14 +185,22 @@ export class Fetcher {
     this.#demandAddress(hop.url)
     for (;;) {
       const sent = hop.url.protocol === 'https:' ? httpsRequest : httpRequest
-      const { method, headers } = hop
+      const { method, body } = hop
+      // Said here, because Node says it of some methods only: then the body of a DELETE is the next request on the connection.
+      const headers = body === undefined ? hop.headers : { ...hop.headers, 'content-length': String(body.length) }
       const request = sent(hop.url, { method, headers, signal, agent: this.#agents[hop.url.protocol] })
       try {
         return await new Promise<IncomingMessage>((resolve, reject) => {
           // It stays: what comes after the head fails the body, and would end the process if nobody heard it here.
           request.on('error', reject)
-          request.once('response', resolve)
-          request.end(hop.body)
+          // After a switch of protocols there is neither a response nor an error.
+          const onClose = () => reject(new Error('it closed the connection without an answer'))
+          request.once('close', onClose)
+          request.once('response', response => {
+            request.off('close', onClose)
+            resolve(response)
+          })
+          request.end(body)
         })
       } catch (error) {
         // The host has closed a connection that was kept just as it was used again.
@@ -216,7 +245,7 @@ class PrivateAddress extends Error {}
 const special: readonly string[] = [
   ...['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24', '192.0.2.0/24'],
   ...['192.88.99.0/24', '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/4', '240.0.0.0/4'],
-  ...['::/96', '64:ff9b::/96', '64:ff9b:1::/48', '100::/64', '2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'],
+  ...['::/96', '::ffff:0:0:0/96', '64:ff9b::/96', '64:ff9b:1::/48', '100::/64', '2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'],
   ...['5f00::/16', 'fc00::/7', 'fe80::/10', 'fec0::/10', 'ff00::/8'],
 ]
 
@@ -264,7 +293,8 @@ function readHead({ head, body }: Outgoing): Head {
     const sizes = `the request has ${bytes.length} bytes, the limit is ${limits.fetchRequestBytesMax}`
     throw new BerthError('FETCH_TOO_LARGE', `Cannot fetch "${nameOf(parsed)}": ${sizes}`)
   }
-  return { url: parsed, redirect, headers: Object.fromEntries(headers.filter(([name]) => !wireHeaders.has(name))), body: bytes }
+  const sent = headers.map(([name, value]) => [String(name).toLowerCase(), String(value)] as const)
+  return { url: parsed, redirect, headers: Object.fromEntries(sent.filter(([name]) => !wireHeaders.has(name))), body: bytes }
 }
 
 const bytesOf = (body: string | ArrayBuffer): Buffer => (typeof body === 'string' ? Buffer.from(body) : Buffer.from(body))
@@ -290,18 +320,16 @@ const decoders: Readonly<Record<string, () => NodeJS.ReadWriteStream & Readable>
   br: () => createBrotliDecompress(),
 }
 
-async function readBody({ url, method }: Hop, response: IncomingMessage): Promise<Buffer> {
-  const tooLarge = () => {
-    response.destroy()
-    const message = `Cannot fetch "${nameOf(url)}": its answer has over ${limits.fetchResponseBytesMax} bytes`
-    return new BerthError('FETCH_TOO_LARGE', message)
-  }
+async function readBody({ url, method }: Hop, response: IncomingMessage, hold: Way['hold']): Promise<Buffer> {
+  const tooLarge = () =>
+    new BerthError('FETCH_TOO_LARGE', `Cannot fetch "${nameOf(url)}": its answer has over ${limits.fetchResponseBytesMax} bytes`)
   if (Number(response.headers['content-length'] ?? 0) > limits.fetchResponseBytesMax && method !== 'HEAD') throw tooLarge()
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of decoded(response, method)) {
     size += (chunk as Buffer).length
     if (size > limits.fetchResponseBytesMax) throw tooLarge()
+    hold((chunk as Buffer).length)
     chunks.push(chunk as Buffer)
   }
   return Buffer.concat(chunks, size)
@@ -323,7 +351,7 @@ function decoded(response: IncomingMessage, method: string): Readable {
 
 function incoming({ url }: Hop, response: IncomingMessage, redirected: boolean, body: Buffer): Incoming {
   const { rawHeaders, statusCode: status = 0, statusMessage: statusText = '' } = response
-  if (status > 599) throw new Error(`its status is ${status}`)
+  if (status < 200 || status > 599) throw new Error(`its status is ${status}`)
   const headers: [string, string][] = []
   for (let i = 0; i < rawHeaders.length; i += 2) headers.push([rawHeaders[i] ?? '', rawHeaders[i + 1] ?? ''])
   const marked = body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf
@@ -335,6 +363,9 @@ function incoming({ url }: Hop, response: IncomingMessage, redirected: boolean, 
 
 /** Without the query, where keys may be. */
 const nameOf = ({ origin, pathname }: URL): string => (origin + pathname).slice(0, 1024)
+
+const overloaded = (url: URL, why: string): BerthError =>
+  new BerthError('FETCH_OVERLOADED', `Cannot fetch "${nameOf(url)}": ${why}`, { retryAfterSeconds: 1 })
 
 /** Says nothing of addresses: the message may reach whoever called the scene. */
 function asFailure(url: URL, error: unknown): BerthError {

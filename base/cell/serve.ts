@@ -19,7 +19,7 @@ import { type CompiledTable, holds, type Scene } from '../traffic/scene.ts'
 import type { Right } from '../traffic/schema.ts'
 import type { TokenEntry } from '../traffic/table.ts'
 import { type Attribute, readAttribute } from '../traffic/targeting.ts'
-import { bearerToken, readTrace, type Trace } from '../wire/headers.ts'
+import { bearerToken, type Trace } from '../wire/headers.ts'
 import type { Admission, Permit } from './admission.ts'
 import type { Slot, SlotAnswer, SlotCall } from './slot.ts'
 import { type Slots, unavailable } from './slots.ts'
@@ -135,8 +135,9 @@ export async function serveCall(table: CompiledTable, serving: Serving, sceneId:
 }
 
 function traceOf(request: SceneRequest): Trace | undefined {
-  const traceparent = request.header('traceparent')
-  return traceparent === undefined ? undefined : readTrace(traceparent, request.header('tracestate'))
+  const parent = request.header('traceparent')
+  // Looked at by who asks others on behalf of the request, if anyone does.
+  return parent === undefined ? undefined : { parent, state: request.header('tracestate') }
 }
 
 function findScene(table: CompiledTable, id: string): Scene {

@@ -48,8 +48,11 @@ export const limits = {
   servicesCallsMax: 4096,
   /** Characters of JSON of a service call's result; those of its arguments have the limit of every call. */
   serviceResultCharsMax: 8 * MB,
-  /** Fetches of modules under way in one cell, bytes of one request and of one response, and redirects that are followed. */
+  /** Fetches of modules under way in one cell and in one slot, and bytes that those of a cell may hold of bodies. */
   cellFetchesMax: 1024,
+  slotFetchesMax: 256,
+  cellFetchesBytesMax: 128 * MB,
+  /** Bytes of one request and of one response, and redirects that are followed. */
   fetchRequestBytesMax: MB,
   fetchResponseBytesMax: 8 * MB,
   fetchRedirectsMax: 20,
@@ -177,6 +180,8 @@ assert(
   'a cell must be able to start its services and load its versions before it counts as stuck',
 )
 assert(limits.versionLoadMsMax > limits.moduleLoadMsMax)
+assert(limits.cellFetchesMax >= 2 * limits.slotFetchesMax, 'the fetches of one slot must leave room for those of others')
+assert(limits.cellFetchesBytesMax > limits.fetchRequestBytesMax + limits.fetchResponseBytesMax, 'the largest fetch must fit')
 assert(limits.serviceStartMsMax > limits.featuresStartMsMax, 'big tables must not keep a cell from starting')
 assert(limits.whitelistBytesMax >= limits.whitelistUnitsMax * (limits.unitIdBytesMax + 16), 'the longest whitelist must fit')
 assert(limits.keepAliveMs > 60_000, 'load balancers must close idle connections before the base does')

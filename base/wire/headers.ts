@@ -15,12 +15,9 @@ export function isRequestId(given: unknown): given is string {
   return typeof given === 'string' && given.length <= limits.requestIdCharsMax && REQUEST_ID.test(given)
 }
 
-/** Of W3C Trace Context: who called, as the headers `traceparent` and `tracestate` say. */
+/** Of W3C Trace Context: the headers by which a caller says what trace its request belongs to, as they came. */
 export interface Trace {
-  /** 32 hex digits. */
-  readonly traceId: string
-  /** 2 hex digits; the last bit says that the caller records the trace. */
-  readonly flags: string
+  readonly parent: string
   readonly state: string | undefined
 }
 
@@ -28,17 +25,15 @@ const TRACE_PARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})
 const ONLY_ZEROS = /^0+$/
 
 /**
- * The trace a request belongs to. A malformed header is one that was not sent: https://www.w3.org/TR/trace-context/#processing-model
+ * The headers by which a request that is made on behalf of another belongs to the same trace. None when those of the other are malformed:
+ * that is as if they were not sent, https://www.w3.org/TR/trace-context/#processing-model
  */
-export function readTrace(traceparent: string, tracestate: string | undefined): Trace | undefined {
-  const [, version, traceId = '', parentId = '', flags = '', more] = TRACE_PARENT.exec(traceparent) ?? []
-  if (version === undefined || version === 'ff' || (version === '00' && more !== undefined)) return undefined
-  if (ONLY_ZEROS.test(traceId) || ONLY_ZEROS.test(parentId)) return undefined
-  return { traceId, flags, state: tracestate !== undefined && tracestate.length <= limits.traceStateCharsMax ? tracestate : undefined }
-}
-
-/** The headers by which a request that is made on behalf of another belongs to the same trace. */
-export function traceHeaders({ traceId, flags, state }: Trace): Readonly<Record<string, string>> {
-  const traceparent = `00-${traceId}-${randomBytes(8).toString('hex')}-${flags}`
-  return state === undefined ? { traceparent } : { traceparent, tracestate: state }
+export function traceHeaders({ parent, state }: Trace): Readonly<Record<string, string>> {
+  const [, version, traceId = '', parentId = '', flags = '', more] = TRACE_PARENT.exec(parent) ?? []
+  if (version === undefined || version === 'ff' || (version === '00' && more !== undefined)) return {}
+  if (ONLY_ZEROS.test(traceId) || ONLY_ZEROS.test(parentId)) return {}
+  // That the caller records the trace, and that its id is random. The other bits have no meaning yet, and are to be zero.
+  const known = Number.parseInt(flags, 16) & 0b11
+  const traceparent = `00-${traceId}-${randomBytes(8).toString('hex')}-0${known}`
+  return state === undefined || state.length > limits.traceStateCharsMax ? { traceparent } : { traceparent, tracestate: state }
 }

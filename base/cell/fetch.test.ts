@@ -1,0 +1,48 @@
+/** What a cell allows all fetches together. What one fetch does is promised in test/fetch.test.ts, at the front door. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { test } from 'node:test'
+import { BerthError } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import { Fetcher } from './fetch.ts'
+
+test('what bodies of fetches hold of a cell is bounded, and free again when they are over', { timeout: 20_000 }, async t => {
+  const sockets = new Set<Socket>()
+  let answers = false
+  const server = createServer(socket => {
+    sockets.add(socket)
+    socket.on('error', () => undefined)
+    if (answers) socket.on('data', () => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const fetcher = new Fetcher({ privateNetworks: ['127.0.0.0/8'], count: () => undefined })
+  t.after(() => {
+    fetcher.close()
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  const module = { name: 'm', version: '1.0.0', bundle: 'b', fetch: [origin] }
+  const plan = { key: 'k', scene: 's', version: 'v1', memoryMB: 64, lock: [{ stage: 'rank', modules: [module] }] }
+  const body = new ArrayBuffer(limits.fetchRequestBytesMax)
+  const gone = new AbortController()
+  const head = JSON.stringify({ url: `${origin}/`, redirect: 'follow', headers: [] })
+  const post = () =>
+    fetcher.fetch(plan, { method: 'POST', head, body }, { deadlineAt: performance.now() + 10_000, trace: undefined }, gone.signal)
+
+  const held = Array.from({ length: limits.cellFetchesBytesMax / limits.fetchRequestBytesMax }, post)
+  const settled = Promise.allSettled(held)
+  await assert.rejects(post(), error => error instanceof BerthError && error.code === 'FETCH_OVERLOADED')
+  gone.abort()
+  await settled
+
+  answers = true
+  const { body: text } = await fetcher.fetch(
+    plan,
+    { method: 'POST', head, body: 'x' },
+    { deadlineAt: performance.now() + 10_000, trace: undefined },
+    new AbortController().signal,
+  )
+  assert.equal(text, 'ok')
+})
