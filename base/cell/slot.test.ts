@@ -329,6 +329,21 @@ test('a promise that never settles is answered at its deadline and the slot serv
   assert.deepEqual(killed, [])
 })
 
+test('a result that fails when it is looked at is the failure of its module at once, also after an await', async t => {
+  const failing = `new Proxy({}, { getPrototypeOf() { throw new Error('do not look') } })`
+  const posing = `new Proxy({}, { has: () => false, getPrototypeOf: () => Promise.prototype, get() {} })`
+  for (const [result, message] of [
+    [failing, /do not look/],
+    [posing, /not a function/],
+  ] as const) {
+    const { ask } = await makeSlot(t, { recall: 'async x => x', rank: `() => ${result}` })
+    await assert.rejects(ask(call(1)), withCode('MODULE_THREW', message))
+    const parallel: LockedStage = { stage: 'rank', modules: [{ name: 'm-rank', version: '1.0.0', bundle: 'rank' }], deadlineMs: 5000 }
+    const bounded = await makeSlot(t, { rank: `() => ${result}` }, {}, 64, [{ ...parallel, parallel: true }])
+    await assert.rejects(bounded.ask(call(1)), withCode('MODULE_THREW', message))
+  }
+})
+
 test('waiting requests do not hold up others', async t => {
   const { ask } = await makeSlot(t, { rank: 'x => x === "slow" ? new Promise(done => setTimeout(done, 100, "slow")) : x' })
   const order: string[] = []
@@ -487,7 +502,7 @@ test('a fetch has the deadline and trace of its request while that is known, and
     return 1
   }`
   const { ask } = await makeSlot(t, { rank }, { fetch })
-  const trace = { traceId: '0af7651916cd43dd8448eb211c80319c', flags: '01', state: undefined }
+  const trace = { parent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', state: undefined }
   const [soon, late] = [call('"soon"', 5000), call('"late"', 9000)].map(one => ({ ...one, trace })) as [SlotCall, SlotCall]
   await Promise.all([ask(soon), ask(late)])
   const of = (path: string) => asked.find(([found]) => found === path)?.slice(1)
@@ -525,6 +540,45 @@ test('a request cannot have more than 64 calls open', async t => {
   const callScene = () => new Promise<string>(() => undefined)
   const { ask } = await makeSlot(t, { rank: '(x, ctx) => Promise.all(Array.from({ length: 65 }, () => ctx.call("a", 1)))' }, { callScene })
   await assert.rejects(ask(call(1)), withCode('MODULE_THREW', /64 calls are open/))
+})
+
+test('a fetch is refused while the slot has 256 under way, also of requests that were answered, and made again when they are over', async t => {
+  const open: (() => void)[] = []
+  const fetch: SlotHost['fetch'] = () => new Promise(resolve => open.push(() => resolve(answered)))
+  const leave = `(n, ctx) => { for (let i = 0; i < n; i++) ctx.fetch('http://a.example/'); return 1 }`
+  const one = `(_, ctx) => ctx.fetch('http://a.example/').then(r => r.status, error => error.code)`
+  const { ask } = await makeSlot(t, { rank: `(n, ctx) => n > 0 ? (${leave})(n, ctx) : (${one})(n, ctx)` }, { fetch })
+  await Promise.all([64, 64, 64, 64].map(n => ask(call(n))))
+  assert.equal(await ask(call(0)), '"FETCH_OVERLOADED"')
+  assert.equal(open.length, 256)
+  open.shift()?.()
+  const next = ask(call(0))
+  while (open.length < 256) await new Promise(resolve => setImmediate(resolve))
+  for (const answer of open) answer()
+  assert.equal(await next, '200')
+})
+
+test('calls are answered however many requests make them at the same moment', { timeout: 20_000 }, async t => {
+  const requests = 256
+  const rank = `async (_, ctx) => {
+    waiting.push(Promise.withResolvers())
+    if (waiting.length === ${requests}) for (const { resolve } of waiting) resolve()
+    await waiting.at(-1).promise
+    return (await Promise.all(Array.from({ length: 64 }, (_, i) => ctx.services.features.getMany('item', [i])))).length
+  }`
+  const { ask } = await makeSlot(t, { rank: `(() => { const waiting = []; return ${rank} })()` }, { callService: async () => '[]' })
+  const answers = await Promise.all(Array.from({ length: requests }, () => ask(call(1))))
+  assert.deepEqual(new Set(answers), new Set(['64']))
+})
+
+test('an answer of a service that is no JSON costs no other call its answer', async t => {
+  const callService: SlotHost['callService'] = async (_service, _method, args) => (args.includes('bad') ? '{bad' : '[1]')
+  const { ask } = await makeSlot(
+    t,
+    { rank: `(keys, ctx) => Promise.all(keys.map(key => ctx.services.features.getMany('item', [key]).catch(error => error.name)))` },
+    { callService },
+  )
+  assert.equal(await ask(call(['bad', 'good'])), '["SyntaxError",[1]]')
 })
 
 test('log lines name their module and carry fields and stacks', async t => {

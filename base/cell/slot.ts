@@ -95,10 +95,17 @@ interface Deaf {
 /** A turn is also bounded in number, so that its arguments and answers are. */
 const TURN_REQUESTS_MAX = 64
 const TURNS_IN_FLIGHT = 2
+/** Values of settlements that go in as one, three each: there is an end to how many arguments V8 can pass. */
+const SETTLED_TOGETHER = 3 * 500
 /** Stray rejections of a slot that are logged in a second. */
 const STRAYS_PER_SECOND = 5
 /** What a fetch is told whose request was answered while it asked. */
 const REQUEST_GONE = { code: 'FETCH_FAILED', message: 'Cannot fetch: the request has been answered already' }
+/** Answered requests may have left theirs behind: what one version has under way must leave room for others. */
+const FETCHES_FULL = {
+  code: 'FETCH_OVERLOADED',
+  message: `Cannot fetch: ${limits.slotFetchesMax} fetches are under way in the slot already`,
+}
 
 export class Slot {
   readonly plan: SlotPlan
@@ -572,7 +579,14 @@ export class Slot {
   }
 
   #find(no: number): Pending | undefined {
-    return this.#waiting.get(no) ?? this.#turns.flat().find(pending => pending.no === no)
+    const waiting = this.#waiting.get(no)
+    if (waiting !== undefined) return waiting
+    // Those of a turn are numbered without a gap.
+    for (const turn of this.#turns) {
+      const found = turn[no - (turn[0]?.no ?? 0)]
+      if (found !== undefined) return found
+    }
+    return undefined
   }
 
   #startTimer(no: number, delayMs: number): void {
@@ -609,6 +623,10 @@ export class Slot {
     const found = this.#find(requestNo)
     if (found === undefined) {
       this.#settleCall(callNo, 0, JSON.stringify(REQUEST_GONE))
+      return
+    }
+    if (this.#fetches.size >= limits.slotFetchesMax) {
+      this.#settleCall(callNo, 0, JSON.stringify(FETCHES_FULL))
       return
     }
     // Any of them may have asked for it: then none of them may run again.
@@ -670,7 +688,9 @@ export class Slot {
   #sendSettlements(): void {
     const values = this.#settlements
     this.#settlements = []
-    if (this.#alive()) this.#enter(this.#inside.settleCalls.apply(undefined, values))
+    for (let i = 0; i < values.length && this.#alive(); i += SETTLED_TOGETHER) {
+      this.#enter(this.#inside.settleCalls.apply(undefined, values.slice(i, i + SETTLED_TOGETHER)))
+    }
   }
 }
 

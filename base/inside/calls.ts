@@ -55,6 +55,8 @@ export function installCalls(post: Post, limits: InsideLimits, callers: Callers,
   const { parse, stringify } = JSON
   const { create, entries, freeze, fromEntries } = Object
   const stride = 5
+  /** Values of the calls that are posted as one: there is an end to how many arguments V8 can pass. */
+  const together = 500 * stride
   const open = new Map<number, OpenCall>()
   let lastCall = 0
   /** Not posted yet. */
@@ -101,7 +103,7 @@ export function installCalls(post: Post, limits: InsideLimits, callers: Callers,
   function flush(): void {
     const values = callbox
     callbox = []
-    if (values.length > 0) post('calls', ...values)
+    for (let i = 0; i < values.length; i += together) post('calls', ...values.slice(i, i + together))
   }
 
   function settleCalls(...values: (string | number)[]): void {
@@ -111,9 +113,14 @@ export function installCalls(post: Post, limits: InsideLimits, callers: Callers,
   function settleCall(callNo: number, answered: boolean, text: string): void {
     const call = leave(callNo)
     if (call === undefined) return
-    const value = parse(text) as { code: string; message: string }
-    if (answered) call.resolve(value as never)
-    else call.reject(call.kind === 'fetch' ? fetchError(value) : callError(value))
+    try {
+      const value = parse(text) as { code: string; message: string }
+      if (answered) call.resolve(value as never)
+      else call.reject(call.kind === 'fetch' ? fetchError(value) : callError(value))
+    } catch (error) {
+      // Those that are settled with it must not be lost for a service that gives what is not JSON.
+      call.reject(error as Error)
+    }
   }
 
   function forget(caller: Caller): void {

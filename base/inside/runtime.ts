@@ -329,9 +329,12 @@ export function install(
     try {
       return start(request)
     } catch (error) {
-      return { code: 'MODULE_THREW', message: messageOf(error) }
+      return brokenBy(error)
     }
   }
+
+  /** To look at what a module has returned may run its code again: a proxy's. */
+  const brokenBy = (error: unknown): Failure => ({ code: 'MODULE_THREW', message: messageOf(error) })
 
   function begin(no: number, values: readonly (string | number)[], i: number): Request {
     const unit = values[i + 2] as string
@@ -381,7 +384,8 @@ export function install(
     }
   }
 
-  // Values here are a module's result, a Fault, or a promise of one of these that never rejects. Whatever can go without a promise does.
+  // Values here are a module's result, a Fault, or a promise of one of these, which rejects only when a result cannot be looked at. Whatever
+  // can go without a promise does.
 
   /** Runs the stages from `index` on. Undefined when one went async: the rest follows when it settles. */
   function runStages(request: Request, ctx: Context, index: number, input: unknown): string | Failure | undefined {
@@ -390,7 +394,10 @@ export function install(
     for (let i = index; i < stages.length; i++) {
       value = runStage(request, ctx, stages[i] as Stage, value)
       if (value instanceof Promise) {
-        value.then(result => continueAfter(request, ctx, i, beganAt, result))
+        value.then(
+          result => continueAfter(request, ctx, i, beganAt, result),
+          error => settle(request, brokenBy(error)),
+        )
         return undefined
       }
       if (value instanceof Fault) return value.failure
@@ -413,8 +420,12 @@ export function install(
     // Its caller has gone: do not spend the slot's time on the remaining stages.
     if (request.done) return
     markTime(request, index, beganAt)
-    const answer = result instanceof Fault ? result.failure : runStages(request, ctx, index + 1, result)
-    if (answer !== undefined) settle(request, answer)
+    try {
+      const answer = result instanceof Fault ? result.failure : runStages(request, ctx, index + 1, result)
+      if (answer !== undefined) settle(request, answer)
+    } catch (error) {
+      settle(request, brokenBy(error))
+    }
   }
 
   function runStage(request: Request, ctx: Context, stage: Stage, input: unknown): unknown {
@@ -494,13 +505,13 @@ export function install(
 
   function withinDeadline({ stage, deadlineMs }: Stage, result: Promise<unknown>): Promise<unknown> {
     if (deadlineMs === undefined) return result
-    return new Promise(resolve => {
+    return new Promise((resolve, reject) => {
       const message = `Stage "${stage}" had no result after ${deadlineMs} ms`
       const timer = setTimeout(() => resolve(new Fault({ code: 'DEADLINE_EXCEEDED', message, stage })), deadlineMs)
       result.then(value => {
         clearTimeout(timer)
         resolve(value)
-      })
+      }, reject)
     })
   }
 
