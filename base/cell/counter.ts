@@ -29,7 +29,11 @@ export class Counter {
 
   /** The isolate for those who know nothing of the session, which has to end before the isolate does. */
   guard(isolate: ivm.Isolate): ivm.Isolate {
-    const dispose = () => void this.#inspector.close().then(() => isolate.dispose())
+    // Whoever asks whether it is there still, before the session has ended, asks for the same once more.
+    const end = () => {
+      if (!isolate.isDisposed) isolate.dispose()
+    }
+    const dispose = () => void this.#inspector.close().then(end)
     return new Proxy(isolate, {
       get: (_, key) => {
         if (key === 'dispose') return dispose

@@ -50,3 +50,12 @@ test('a stack is cut off before it is taken apart, however long a module made it
   const stacks = new Stacks(() => assert.fail('nothing to read'))
   assert.equal((await stacks.map('a\n'.repeat(1e6), [])).length, 64 * 1024)
 })
+
+test('what a module only makes look like a place stays as it is', async () => {
+  const map = JSON.stringify({ version: 3, sources: ['index.ts'], names: [], mappings: 'AAAA' })
+  const stacks = new Stacks(() => Promise.resolve(Buffer.from(map)))
+  const lock = [{ stage: 'rank', modules: [{ name: 'm', version: '1.0.0', bundle: 'b', sourceMap: 's' }] }]
+  const at = (place: string) => `at berth:///m@1.0.0.js:${place}`
+  assert.equal(await stacks.map(at('1:1'), lock), 'at m/index.ts:1:1')
+  for (const place of ['0:0', '0:1', '1:0', '9'.repeat(30)]) assert.equal(await stacks.map(at(place), lock), at(place))
+})

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import ivm from 'isolated-vm'
+import { Counter } from './counter.ts'
 import { CodeCache, makeBlank, warmUp } from './isolate.ts'
 
 setFlagsFromString('--no-turboshaft-loop-unrolling')
@@ -55,4 +56,19 @@ test('every blank of a warm cell runs code that was compiled before', async t =>
   const blank = await makeBlank(32, codeCache)
   t.after(() => blank.isolate.dispose())
   assert.deepEqual(rejected, [false])
+})
+
+test('an isolate whose code is counted may be disposed of twice, as any other, and ends once its session has', {
+  timeout: 10_000,
+}, async () => {
+  let guarded: ivm.Isolate | undefined
+  const { isolate } = await makeBlank(32, new CodeCache(0), {
+    seed: undefined,
+    prepare: async (bare, context) => {
+      guarded = (await Counter.start(bare, context)).guard(bare)
+    },
+  })
+  guarded?.dispose()
+  guarded?.dispose()
+  while (!isolate.isDisposed) await new Promise(resolve => setImmediate(resolve))
 })

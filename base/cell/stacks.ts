@@ -2,7 +2,8 @@
 import { originalPositionFor, TraceMap } from '@jridgewell/trace-mapping'
 import type { Lock } from '../traffic/schema.ts'
 
-const FRAME = /berth:\/\/\/([a-z0-9-]+@[^/\s]+)\.js:(\d+):(\d+)/
+/** A module may write what looks like one, but for which there can be no place: lines and columns count from 1. */
+const FRAME = /berth:\/\/\/([a-z0-9-]+@[^/\s]+)\.js:([1-9]\d{0,8}):([1-9]\d{0,8})/
 const MAPS_KEPT = 32
 /** What a module says is a stack may be a text of any length; the frames that matter come first. */
 const STACK_CHARS_MAX = 64 * 1024
