@@ -44,7 +44,8 @@ test('the Open Bandit log goes through the random scene and comes back with a cl
     await uploadBundle(base.client, bundle)
     await publishBundle(base.client, bundle)
   }
-  await base.client.putScene(await readScene(join(root, 'fixtures/scenes/fashion-men-random.json')), undefined)
+  const scene = await readScene(join(root, 'fixtures/scenes/fashion-men-random.json'))
+  await base.client.putScene({ ...scene, traffic: { ...scene.traffic, deadlineMs: 10_000 } }, undefined)
   await base.client.createVersion('fashion-men-random', { as: 'baseline' })
 
   const run = await sdk('replay', randomLog, '--scene', 'fashion-men-random', '--limit', '200', '--passes', '3', '--json')
