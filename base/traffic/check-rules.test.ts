@@ -133,6 +133,12 @@ const refusals: readonly (readonly [what: string, rules: Partial<SceneRules>, co
   ['a unit sent to two versions', { whitelist: { v1: ['u1'], v2: ['u1'] } }, 'WHITELIST_INVALID', /"u1" is sent to v1 and again to v2/],
   ['a unit id that is empty', { whitelist: { v1: [''] } }, 'WHITELIST_INVALID', /entry 1 of v1 has no unit id/],
   [
+    'a unit id that no line of a file can hold',
+    { whitelist: { v1: ['u1\tv2\nu2', ' u3'] } },
+    'WHITELIST_INVALID',
+    /entry 1 of v1 has a unit id with a line end in it; entry 2 of v1 has a unit id with white space around it/,
+  ],
+  [
     'too many unit ids',
     { whitelist: { v1: units(limits.whitelistUnitsMax + 1) } },
     'WHITELIST_INVALID',
@@ -203,5 +209,7 @@ test('a whitelist file at fault is refused with the numbers of its lines', () =>
   refused(',v2', /line 1 has no unit id/)
   refused('u1,v2', /line 1 names version v2, and one was given for all/, 'v3')
   refused('\n'.repeat(20), /line 1 is empty; .*line 10 is empty; and 10 more/)
-  refused(units(limits.whitelistUnitsMax + 1).join('\n'), /100001 unit ids/, 'v2')
+  refused(units(limits.whitelistUnitsMax + 1).join('\n'), /over 100000 lines/, 'v2')
+  refused(`${'\n'.repeat(limits.whitelistUnitsMax)}u1,v2`, /over 100000 lines/)
+  assert.equal(parseWhitelist(`${units(limits.whitelistUnitsMax).join('\n')}\n`, 'v2').v2?.length, limits.whitelistUnitsMax)
 })

@@ -4,18 +4,21 @@ import { limits } from '../kernel/limits.ts'
 import type { Whitelist } from './rules.ts'
 
 const FAULTS_MAX = 10
+const LINES_MAX = limits.whitelistUnitsMax
 const VERSION = /[\t,]\s*(v[1-9][0-9]{0,8})$/
 
 /**
  * Reads a whitelist. Each line is `unit<TAB>version` or `unit,version` (the last comma counts, so a unit id may have some); with `version` given
  * each line is a unit id alone. A line end at the end of the text, CR LF, a byte order mark and spaces around are fine, and so is a line that
- * repeats another.
+ * repeats another, but no more lines than a whitelist may have unit ids.
  * @throws WHITELIST_INVALID with the numbers of the lines at fault, counted from 1: one that is empty, too long or has no version, or that
- * sends a unit id elsewhere than an earlier one does; or when there are too many unit ids
+ * sends a unit id elsewhere than an earlier one does; or when there are too many
  */
 export function parseWhitelist(text: string, version?: string): Whitelist {
-  const lines = text.replace(/^\uFEFF/, '').split(/\r?\n/)
-  if (lines.at(-1) === '') lines.pop()
+  // As many as show that there are too many: 32 MB of line ends would hold up whoever reads them all.
+  const lines = text.replace(/^\uFEFF/, '').split(/\r?\n/, LINES_MAX + 2)
+  if (lines.at(-1) === '' && lines.length <= LINES_MAX + 1) lines.pop()
+  if (lines.length > LINES_MAX) throw refuse(`it has over ${LINES_MAX} lines, the limit of unit ids`)
   const seen = new Map<string, { readonly version: string; readonly line: number }>()
   const faults: string[] = []
   for (const [index, content] of lines.entries()) {
@@ -26,7 +29,6 @@ export function parseWhitelist(text: string, version?: string): Whitelist {
     else if (line.unit !== undefined && before === undefined) seen.set(line.unit, { version: line.version, line: index + 1 })
   }
   if (faults.length > 0) throw refuse(shorten(faults))
-  if (seen.size > limits.whitelistUnitsMax) throw refuse(tooMany(seen.size))
   const byVersion = Map.groupBy(seen, ([, { version }]) => version)
   return Object.fromEntries([...byVersion].map(([version, units]) => [version, units.map(([unit]) => unit)]))
 }
@@ -76,11 +78,13 @@ function conflict(
  * @throws WHITELIST_INVALID
  */
 export function checkWhitelist(whitelist: Whitelist): void {
+  const count = Object.values(whitelist).reduce((sum, units) => sum + units.length, 0)
+  if (count > limits.whitelistUnitsMax) throw refuse(`it has ${count} unit ids, the limit is ${limits.whitelistUnitsMax}`)
   const seen = new Map<string, string>()
   const faults: string[] = []
   for (const [version, units] of Object.entries(whitelist)) {
     for (const [index, unit] of units.entries()) {
-      const fault = unitFault(unit)
+      const fault = unitFault(unit) ?? lineFault(unit)
       const before = seen.get(unit)
       if (fault !== undefined) faults.push(`entry ${index + 1} of ${version} ${fault}`)
       else if (before !== undefined) faults.push(`unit ${JSON.stringify(unit)} is sent to ${before} and again to ${version}`)
@@ -88,10 +92,13 @@ export function checkWhitelist(whitelist: Whitelist): void {
     }
   }
   if (faults.length > 0) throw refuse(shorten(faults))
-  if (seen.size > limits.whitelistUnitsMax) throw refuse(tooMany(seen.size))
 }
 
-const tooMany = (count: number): string => `it has ${count} unit ids, the limit is ${limits.whitelistUnitsMax}`
+/** What keeps a unit id from being a line of a file, so that every whitelist can be written as one and read again. */
+function lineFault(unit: string): string | undefined {
+  if (/[\r\n]/.test(unit)) return 'has a unit id with a line end in it'
+  return unit === unit.trim() ? undefined : 'has a unit id with white space around it'
+}
 
 function shorten(faults: readonly string[]): string {
   const more = faults.length > FAULTS_MAX ? [`and ${faults.length - FAULTS_MAX} more`] : []
