@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -89,6 +91,13 @@ test('"main" in package.json names another entry', async t => {
   const main = JSON.stringify({ name: 'ranker', version: '1.0.0', main: './src/entry.ts', berth: { stages: ['rank'] } })
   const made = await bundle(t, { 'package.json': main, 'src/entry.ts': 'export const rank = () => "src"' })
   assert.equal(run(made).rank?.(), 'src')
+})
+
+test('the entry may be a link to a file elsewhere', async t => {
+  const elsewhere = await moduleFolder(t, { 'shared.ts': 'export const rank = () => "shared"' })
+  const folder = await moduleFolder(t, {})
+  await symlink(join(elsewhere, 'shared.ts'), join(folder, 'index.ts'))
+  assert.equal(run(await bundleModule(folder)).rank?.(), 'shared')
 })
 
 test('a CommonJS entry is bundled too', async t => {
@@ -330,6 +339,19 @@ test('one bundler gives what is in the folder each time it is asked, after error
   await save('package.json', packageJson.replace('"rank"', '"recall"'))
   assert.equal(await ask('recall'), 4)
   assert.deepEqual((await bundler.bundle()).digest, (await bundleModule(folder)).digest)
+})
+
+test('a bundler that is closed while it bundles lets its process end', { timeout: 30_000 }, async t => {
+  const folder = await moduleFolder(t, { 'index.ts': 'export const rank = () => 1' })
+  const script = `
+    import { openBundler } from ${JSON.stringify(import.meta.resolve('./bundle.ts'))}
+    const bundler = openBundler(${JSON.stringify(folder)})
+    const bundling = bundler.bundle()
+    await bundler.close()
+    await bundling`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'ignore', 'inherit'] })
+  t.after(() => child.kill('SIGKILL'))
+  assert.deepEqual(await once(child, 'exit'), [0, null])
 })
 
 test('a bundle tells what it is made of, packages as a whole, the largest first', async t => {

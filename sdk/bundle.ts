@@ -69,34 +69,39 @@ export interface Bundler {
 /** Bundles the module in `folder` as often as it is asked to; `bundle` is called again only when the one before has settled. */
 export function openBundler(folder: string, { color = false }: BundleOptions = {}): Bundler {
   let compiler: Compiler | undefined
-  const close = async () => {
-    const closing = compiler
+  let working: Promise<unknown> = Promise.resolve()
+  const dispose = async () => {
+    const disposing = compiler
     compiler = undefined
-    await closing?.context.dispose()
+    await disposing?.context.dispose()
+  }
+  const bundle = async () => {
+    const place = await placeOf(folder, color)
+    const contents = await readPackage(place)
+    const key = JSON.stringify([place.folder, contents.manifest.stages, contents.entry])
+    if (compiler?.key !== key) {
+      await dispose()
+      compiler = { key, context: await context(optionsOf(place, contents)) }
+    }
+    const { rebuild } = compiler.context
+    return makeBundle(place, contents, await compile(place, contents, rebuild))
   }
   return {
-    bundle: async () => {
-      const place = await placeOf(folder, color)
-      const contents = await readPackage(place)
-      const key = JSON.stringify([place.folder, contents.manifest.stages, contents.entry])
-      if (compiler?.key !== key) {
-        await close()
-        compiler = { key, context: await openCompiler(place, contents) }
-      }
-      return makeBundle(place, contents, await compile(place, contents, compiler.context))
+    bundle: () => {
+      const made = bundle()
+      working = made.catch(() => undefined)
+      return made
     },
-    close,
+    // A compiler that is opened after it was closed would keep the process from ending.
+    close: () => working.then(dispose),
   }
 }
 
-/** Bundles the module in `folder` once. @throws as `Bundler.bundle` */
-export async function bundleModule(folder: string, options?: BundleOptions): Promise<Bundle> {
-  const bundler = openBundler(folder, options)
-  try {
-    return await bundler.bundle()
-  } finally {
-    await bundler.close()
-  }
+/** Bundles the module in `folder` once, and keeps nothing. @throws as `Bundler.bundle` */
+export async function bundleModule(folder: string, { color = false }: BundleOptions = {}): Promise<Bundle> {
+  const place = await placeOf(folder, color)
+  const contents = await readPackage(place)
+  return makeBundle(place, contents, await compile(place, contents, () => build(optionsOf(place, contents))))
 }
 
 async function makeBundle(place: Place, { manifest }: Package, { code, sourceMap, metafile, warnings }: Compiled): Promise<Bundle> {
@@ -180,8 +185,8 @@ interface Compiler {
   readonly context: BuildContext
 }
 
-function openCompiler(place: Place, { manifest: { stages }, entry }: Package): Promise<BuildContext> {
-  return context({
+function optionsOf(place: Place, { manifest: { stages }, entry }: Package): BuildOptions {
+  return {
     ...baseOptions(place),
     // Only declared stages are exported: a missing one fails here, and what else is exported, for tests say, can be shaken off.
     stdin: {
@@ -194,16 +199,18 @@ function openCompiler(place: Place, { manifest: { stages }, entry }: Package): P
     // A `var` at the top would be shared by every module of a group, and its completion value is empty.
     banner: { js: '(()=>{"use strict";' },
     footer: { js: 'return stages})()' },
-  })
+  }
 }
 
-async function compile(place: Place, { manifest: { stages }, entry }: Package, compiler: BuildContext): Promise<Compiled> {
-  const result: BuildResult = await compiler.rebuild().catch(async error => {
+async function compile(place: Place, { manifest: { stages }, entry }: Package, run: () => Promise<BuildResult>): Promise<Compiled> {
+  const result = await run().catch(async error => {
     throw isBuildFailure(error) ? await explain(place, stages, entry, error.errors) : error
   })
   const metafile = result.metafile as Metafile
+  // By the path that esbuild found it at: the entry may be a link to a file elsewhere.
+  const [found] = metafile.inputs[ENTRY]?.imports ?? []
   // A file without import and export counts as CommonJS, whose exports are known only once it runs.
-  if (metafile.inputs[posix(entry)]?.format === undefined) throw exportsNothing(place, stages, entry)
+  if (metafile.inputs[found?.path ?? '']?.format === undefined) throw exportsNothing(place, stages, entry)
   const text = (end: string) => result.outputFiles?.find(file => file.path.endsWith(end))?.text ?? ''
   return { code: text('bundle.js'), sourceMap: text('bundle.js.map'), metafile, warnings: result.warnings }
 }

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { execFile, spawn } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -169,10 +173,36 @@ test('of a big bundle it is told what it is made of', async t => {
   assert.match((await sdk('publish', folder, '--dry-run')).stdout, /^ +big\.txt +30\d\.\d KB 100 %$/m)
 })
 
-test('--bump puts package.json back when the publishing fails', async t => {
+test('--bump puts package.json back when the publishing fails, or is interrupted half-way', async t => {
   const folder = await folderWith(t, goodModule)
-  assert.equal((await sdk('publish', folder, '--bump', 'patch')).code, 3)
-  assert.equal(await readFile(join(folder, 'package.json'), 'utf8'), goodModule['package.json'])
+  const path = join(folder, 'package.json')
+  const during: string[] = []
+  const uploading = new EventEmitter()
+  const base = createServer((request, response) => {
+    if (request.method === 'GET') return response.setHeader('content-type', 'application/json').end('[]')
+    during.push(JSON.parse(readFileSync(path, 'utf8')).version)
+    return uploading.emit('asked', response)
+  })
+  await once(base.listen(0, '127.0.0.1'), 'listening')
+  t.after(() => {
+    base.closeAllConnections()
+    base.close()
+  })
+  const { port } = base.address() as AddressInfo
+  const publish = () =>
+    spawn(process.execPath, [cli, 'publish', folder, '--bump', 'patch', '--no-check', '--base', `http://127.0.0.1:${port}`])
+
+  uploading.on('asked', (response: ServerResponse) => response.destroy())
+  assert.deepEqual(await once(publish(), 'exit'), [3, null])
+  assert.equal(await readFile(path, 'utf8'), goodModule['package.json'])
+
+  uploading.removeAllListeners()
+  const interrupted = publish()
+  uploading.once('asked', () => interrupted.kill('SIGINT'))
+  assert.deepEqual(await once(interrupted, 'exit'), [null, 'SIGINT'])
+  assert.equal(await readFile(path, 'utf8'), goodModule['package.json'])
+  assert.deepEqual([...new Set(during)], ['1.0.1'])
+  assert.deepEqual((await readdir(folder)).sort(), Object.keys(goodModule).sort())
 })
 
 test('a version is raised where it stands, with the layout of the file kept', () => {

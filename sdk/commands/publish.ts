@@ -1,9 +1,11 @@
 /** `sdk publish`: bundle, check, upload, load, and bring it online in scenes. */
-import { readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import raise from 'semver/functions/inc.js'
+import { messageOf } from '../../base/kernel/errors.ts'
 import { usage } from '../arguments.ts'
-import { type Bundle, type BundlePart, type Bundler, openBundler } from '../bundle.ts'
+import { type Bundle, type BundlePart, bundleModule } from '../bundle.ts'
 import { colorsFor } from '../colors.ts'
 import type { Context } from '../context.ts'
 import type { Client, Timings, VersionChange } from '../control.ts'
@@ -58,26 +60,20 @@ const PARTS_TOLD = 5
 export async function publish({ client, out }: Context, folders: readonly string[], options: PublishOptions): Promise<void> {
   const part = partOf(options)
   const sceneIds = options.dryRun ? [] : (options.scene ?? [])
-  const bundlers = folders.map(folder => openBundler(folder, { color: inColor() }))
-  try {
-    const drafts: Draft[] = []
-    for (const [i, bundler] of bundlers.entries()) drafts.push(await draftOf(client, folders[i] ?? '', bundler, options))
-    await Promise.all(sceneIds.map(id => client.scene(id)))
-    const send = options.dryRun ? pretend : (bundle: Bundle) => sendBundle(client, out, bundle)
-    const modules: PublishedModule[] = []
-    for (const draft of drafts) modules.push(await publishDraft(out, draft, options.dryRun === true, send))
-    const scenes: OnlineScene[] = []
-    for (const id of sceneIds) scenes.push(await bringOnline(client, out, id, modules, part, options))
-    for (const line of options.dryRun ? ['Nothing was sent: this was a dry run.'] : nextLines(modules, scenes)) out.next(line)
-    out.result({ modules, scenes })
-  } finally {
-    await Promise.all(bundlers.map(bundler => bundler.close()))
-  }
+  const drafts: Draft[] = []
+  for (const folder of folders) drafts.push(await draftOf(client, folder, options))
+  await Promise.all(sceneIds.map(id => client.scene(id)))
+  const send = options.dryRun ? pretend : (bundle: Bundle) => sendBundle(client, out, bundle)
+  const modules: PublishedModule[] = []
+  for (const draft of drafts) modules.push(await publishDraft(out, draft, options.dryRun === true, send))
+  const scenes: OnlineScene[] = []
+  for (const id of sceneIds) scenes.push(await bringOnline(client, out, id, modules, part, options))
+  for (const line of options.dryRun ? ['Nothing was sent: this was a dry run.'] : nextLines(modules, scenes)) out.next(line)
+  out.result({ modules, scenes })
 }
 
 interface Draft {
   readonly folder: string
-  readonly bundler: Bundler
   readonly bundle: Bundle
   readonly bundleMs: number
   readonly check: Check
@@ -93,33 +89,34 @@ interface Check {
 }
 
 /** What is published exactly so already is not raised: the same line typed twice changes nothing the second time. */
-async function draftOf(client: Client, folder: string, bundler: Bundler, options: PublishOptions): Promise<Draft> {
+async function draftOf(client: Client, folder: string, options: PublishOptions): Promise<Draft> {
   const { bump, dryRun } = options
   // Asked while the types are still being checked; but first it is said what is wrong with the module.
   let published: Promise<boolean> | undefined
-  const { bundle, bundleMs, check } = await bundleAndCheck(folder, bundler, options, made => {
+  const { bundle, bundleMs, check } = await bundleAndCheck(folder, options, made => {
     if (bump === undefined || dryRun === true) return
     published = isPublished(client, made)
     published.catch(() => undefined)
   })
   const { version } = bundle.manifest
-  const draft = { folder, bundler, bundle, bundleMs, check }
+  const draft = { folder, bundle, bundleMs, check }
   if (bump === undefined) return { ...draft, version, note: '' }
   if (await published) return { ...draft, version, note: ' (not raised: nothing has changed)' }
   return { ...draft, version: nextVersion(version, bump), note: ` (was ${version})` }
 }
 
 const inColor = (): boolean => colorsFor(process.stderr).isColorSupported
+const bundled = (folder: string): Promise<Bundle> => bundleModule(folder, { color: inColor() })
 
 /** Both at once; what does not bundle is not worth a word about its types. */
-async function bundleAndCheck(folder: string, bundler: Bundler, { check = true }: PublishOptions, onBundle: (made: Bundle) => void) {
+async function bundleAndCheck(folder: string, { check = true }: PublishOptions, onBundle: (made: Bundle) => void) {
   const unwanted = new AbortController()
   const { entry } = await readPackage(await placeOf(folder, inColor()))
   const types = () => checkTypes(join(folder, entry), { color: inColor(), signal: unwanted.signal })
   const checking = timed(check ? types : async () => 'no types: --no-check')
   checking.catch(() => undefined)
   try {
-    const [bundle, bundleMs] = await timed(() => bundler.bundle())
+    const [bundle, bundleMs] = await timed(() => bundled(folder))
     onBundle(bundle)
     const [checked, checkMs] = await checking
     return { bundle, bundleMs, check: { checked, checkMs } }
@@ -140,7 +137,7 @@ type Send = (bundle: Bundle) => Promise<Sent>
 const pretend: Send = async () => ({ created: false, steps: {}, timings: {} })
 
 async function publishDraft(out: Output, draft: Draft, dryRun: boolean, send: Send): Promise<PublishedModule> {
-  const { folder, bundler, bundle, bundleMs, check, version, note } = draft
+  const { folder, bundle, bundleMs, check, version, note } = draft
   const { name, version: was } = bundle.manifest
   out.say(`${name} ${version}${note}`)
   out.done('bundle', bundleMs, `${bundle.inputs.length} files, ${formatBytes(bundle.bytes)}`)
@@ -149,7 +146,7 @@ async function publishDraft(out: Output, draft: Draft, dryRun: boolean, send: Se
   out.done('check', check.checkMs, `exports, imports, ${check.checked}`)
   const isRaised = version !== was && !dryRun
   const published = isRaised
-    ? await withVersionRaised(folder, was, version, async () => sendAs(await bundler.bundle(), send))
+    ? await withVersionRaised(folder, was, version, async () => sendAs(await bundled(folder), send))
     : await sendAs(bundle, send)
   return { ...published, version, steps: { bundle: bundleMs, check: check.checkMs, ...published.steps } }
 }
@@ -185,18 +182,45 @@ function nextVersion(version: string, bump: Bump): string {
 }
 
 /**
- * Raises the version in package.json, and puts the file back as it was when `work` fails. `work` bundles once more: a module may import its own
- * package.json.
+ * Raises the version in package.json, and puts the file back as it was when `work` fails or is interrupted. `work` bundles once more: a module
+ * may import its own package.json.
+ * @throws SdkError FILE_UNWRITABLE, and what `work` throws
  */
 async function withVersionRaised<T>(folder: string, from: string, to: string, work: () => Promise<T>): Promise<T> {
   const path = join(folder, 'package.json')
   const original = await readFile(path, 'utf8')
-  await writeFile(path, replaceVersion(original, from, to))
+  replaceFile(path, replaceVersion(original, from, to))
+  const interrupt = (signal: NodeJS.Signals) => {
+    replaceFile(path, original)
+    process.kill(process.pid, signal)
+  }
+  for (const signal of INTERRUPTIONS) process.once(signal, interrupt)
   try {
     return await work()
   } catch (error) {
-    await writeFile(path, original)
+    replaceFile(path, original)
     throw error
+  } finally {
+    for (const signal of INTERRUPTIONS) process.off(signal, interrupt)
+  }
+}
+
+const INTERRUPTIONS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/** In one step, also on a disk that is full; and before a signal has ended this process. */
+function replaceFile(path: string, text: string): void {
+  const file = realpathSync(path)
+  // What watches the folder looks at no such names.
+  const unfinished = join(dirname(file), `.${basename(file)}.${process.pid}`)
+  try {
+    writeFileSync(unfinished, text, { mode: statSync(file).mode })
+    renameSync(unfinished, file)
+  } catch (error) {
+    rmSync(unfinished, { force: true })
+    throw new SdkError('FILE_UNWRITABLE', `Cannot write "${path}": ${messageOf(error)}`, {
+      hint: 'Check the folder and its disk, or publish without --bump.',
+      cause: error,
+    })
   }
 }
 
