@@ -139,6 +139,14 @@ const checkWhitelistShape = compileCheck(Whitelist)
 function readWhitelistBody(body: unknown, version: string | undefined): Whitelist {
   if (body === undefined) return {}
   if (typeof body === 'string') return parseWhitelist(body, version)
+  // Before a fault is made of each: of 32 MB there may be millions.
+  const count = Object.values(Object(body)).flat().length
+  if (count > limits.whitelistUnitsMax) {
+    throw new BerthError(
+      'WHITELIST_INVALID',
+      `Cannot use the whitelist: it has ${count} unit ids, the limit is ${limits.whitelistUnitsMax}`,
+    )
+  }
   const { value, faults } = checkWhitelistShape(body)
   if (faults !== undefined) throw new BerthError('WHITELIST_INVALID', `Cannot use the whitelist: ${faults.slice(0, 10).join('; ')}`)
   const other = Object.keys(value).find(named => version !== undefined && named !== version)

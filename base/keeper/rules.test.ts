@@ -209,6 +209,7 @@ test('a whitelist at fault is refused with its lines', async t => {
     [{ v1: ['u1'], v2: ['u1'] }, /"u1" is sent to v1 and again to v2/],
     [{ two: ['u1'] }, /two/],
     [Array.from({ length: limits.whitelistUnitsMax + 1 }, (_, i) => `u${i},v2`).join('\n'), /over 100000 lines/],
+    [{ v2: Array(limits.whitelistUnitsMax + 1).fill(1) }, /it has 100001 unit ids, the limit is 100000/],
   ] as const)
     await refused(scene, ['PUT', 'whitelist', payload], 'WHITELIST_INVALID', words)
   await refused(scene, ['PATCH', 'whitelist', { add: { v2: [long] } }], 'WHITELIST_INVALID', /257 bytes/)
