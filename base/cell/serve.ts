@@ -89,6 +89,7 @@ export async function serve(
       bucket: decision.bucket,
       chain: scene.chain,
       trace: traceOf(request),
+      loadtest,
     }
     const decideMs = performance.now() - arrivedAt
     const { json, degraded, tookMs, queueMs } = await runInSlot(serving.slots, permit, scene, decision, call)
@@ -102,7 +103,7 @@ export async function serve(
 
 /**
  * A `ctx.call` from inside a slot: no network, and no token, since `access` is about who comes from outside. The callee sees the caller's unit and request id, and has what is left
- * of the caller's deadline. The limits of the callee hold for it like for anyone.
+ * of the caller's deadline. The limits of the callee hold for it like for anyone; a load test is one there too, so that it opens no breaker.
  * @throws BerthError also `CALL_CYCLE` and `CALL_TOO_DEEP`
  */
 export async function serveCall(table: CompiledTable, serving: Serving, sceneId: string, input: string, caller: SlotCall): Promise<string> {
@@ -118,12 +119,12 @@ export async function serveCall(table: CompiledTable, serving: Serving, sceneId:
   }
   const scene = findScene(table, sceneId)
   const deadlineAt = Math.min(caller.deadlineAt, performance.now() + scene.deadlineMs)
-  const { requestId, unit, trace } = caller
+  const { requestId, unit, trace, loadtest = false } = caller
   const { cpuMs } = scene
-  const call = { requestId, body: input, unit, deadlineAt, cpuMs, chain, trace }
+  const call = { requestId, body: input, unit, deadlineAt, cpuMs, chain, trace, loadtest }
   const permit = serving.admission.admit(scene)
   try {
-    const decision = decide(scene, new Question({ body: input, requestId, header: noHeader }, unit, undefined, false))
+    const decision = decide(scene, new Question({ body: input, requestId, header: noHeader }, unit, undefined, loadtest))
     permit.pass(decision)
     const { json } = await runInSlot(serving.slots, permit, scene, decision, { ...call, params: decision.params, bucket: decision.bucket })
     permit.leave(undefined)

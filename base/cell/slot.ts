@@ -30,6 +30,8 @@ export interface SlotCall {
   readonly chain: readonly string[]
   /** The trace of the caller, for what is asked of others on its behalf. */
   readonly trace?: Trace | undefined
+  /** Marked as a load test: then so is what it asks other scenes. */
+  readonly loadtest?: boolean | undefined
 }
 
 export interface SlotAnswer {
