@@ -5,11 +5,11 @@ import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { createLog, type Logger } from '../kernel/log.ts'
 import type { Options } from '../kernel/options.ts'
-import { type CompiledTable, compileTable, holds } from '../traffic/scene.ts'
-import { emptyTable, lockedModules, lockedServices, type SceneTable, type SlotPlan } from '../traffic/table.ts'
+import { type CompiledTable, holds } from '../traffic/scene.ts'
+import { lockedModules, lockedServices, type SlotPlan } from '../traffic/table.ts'
 import { BLACK_BOX_FD, BlackBox } from '../wire/black-box.ts'
 import { readBlob } from '../wire/blobs.ts'
-import type { FromCell, KeeperToCell, ProfileRequest, SceneFailure, ToCell } from '../wire/messages.ts'
+import type { FromCell, KeeperToCell, ProfileRequest, Refusal, SceneFailure, ToCell } from '../wire/messages.ts'
 import { Admission } from './admission.ts'
 import { Fetcher } from './fetch.ts'
 import { createSceneServer } from './http.ts'
@@ -23,6 +23,7 @@ import { Services } from './services.ts'
 import type { Slot } from './slot.ts'
 import { Slots } from './slots.ts'
 import { Stacks } from './stacks.ts'
+import { loadFailure, Tables } from './tables.ts'
 import { Whitelists } from './whitelists.ts'
 
 /** A cell sheds connections above this multiple of the mean, and a few on top. */
@@ -53,6 +54,7 @@ class Cell {
   readonly #services: Services
   readonly #fetcher: Fetcher
   readonly #slots: Slots
+  readonly #tables: Tables
   readonly #admission: Admission
   readonly #serving: Serving
   readonly #metrics: Metrics
@@ -62,12 +64,7 @@ class Cell {
   readonly #server: HttpServer
   readonly #sockets = new Set<Socket>()
   readonly #bundles = new Map<string, Promise<string>>()
-  readonly #whitelists: Whitelists
-  #table: CompiledTable = compileTable(emptyTable)
-  #failures: readonly SceneFailure[] = []
   #link: KeeperLink | undefined
-  /** Tables are taken one after the other. */
-  #applying: Promise<void> = Promise.resolve()
   #onKeeperHeard: () => void = () => undefined
   #share = { cells: 1, others: 0 }
   #answersOverShare = 0
@@ -78,10 +75,6 @@ class Cell {
     this.#ordinal = ordinal
     this.#log = createLog(`cell-${ordinal}`, options.logLevel)
     this.#feed = new LogFeed(() => this.#link)
-    this.#whitelists = new Whitelists(
-      digest => readBlob(options.data, digest),
-      (scene, err) => this.#log.error({ scene, err }, 'a whitelist cannot be read: its scene stays as it was'),
-    )
     this.#moduleLog = new ModuleLog(this.#log, new Stacks(digest => readBlob(options.data, digest)), this.#feed)
     this.#services = new Services({
       data: options.data,
@@ -99,12 +92,21 @@ class Cell {
       servicesOf: plan => this.#services.named(lockedServices(plan.lock)),
       callService: (service, method, args, caller) => this.#services.call(service, method, args, caller),
       fetch: (plan, request, caller, signal) => this.#fetcher.fetch(plan, request, caller, signal),
-      callScene: (scene, input, caller) => serveCall(this.#table, this.#serving, scene, input, caller),
+      callScene: (scene, input, caller) => serveCall(this.#tables.current, this.#serving, scene, input, caller),
       onLog: (plan, requestId, lines) => this.#moduleLog.write(plan, requestId, lines),
       onKilled: (plan, reason) => this.#onKilled(plan, reason),
       onDoomed: reason => this.#onDoomed(reason),
       onRunning: (slot, running) => (running ? blackBox.begin(slot, slot.plan.scene, slot.plan.version) : blackBox.end(slot)),
       onBufferFailed: error => this.#log.error({ err: error }, 'no isolate could be made ahead of need'),
+    })
+    this.#tables = new Tables({
+      log: this.#log,
+      slots: this.#slots,
+      whitelists: new Whitelists(
+        digest => readBlob(options.data, digest),
+        (scene, err) => this.#log.error({ scene, err }, 'a whitelist cannot be read: its scene stays as it was'),
+      ),
+      onTaken: (table, failures) => this.#onTaken(table, failures),
     })
     this.#admission = new Admission({
       cell: ordinal,
@@ -126,12 +128,12 @@ class Cell {
       slots: () => this.#slots.count,
       inFlight: () => this.#slots.pending,
       connections: () => this.#sockets.size,
-      revision: () => this.#table.revision,
+      revision: () => this.#tables.current.revision,
       breakers: () => this.#admission.breakers(),
     })
     this.#server = createSceneServer(options.bodyLimitBytes, {
-      checkCell: scene => this.#admission.checkCell(this.#table.scenes.get(scene)?.limits.priority ?? limits.scenePriority),
-      serve: (request, arrivedAt, progress) => serve(this.#table, this.#serving, request, arrivedAt, progress),
+      checkCell: scene => this.#admission.checkCell(this.#tables.current.scenes.get(scene)?.limits.priority ?? limits.scenePriority),
+      serve: (request, arrivedAt, progress) => serve(this.#tables.current, this.#serving, request, arrivedAt, progress),
       explain: (error, request, progress) => this.#explain(error, request, progress),
       count: (progress, code, seconds) => this.#count(progress, code, seconds),
       checkReady: () => this.#checkReady(),
@@ -158,11 +160,11 @@ class Cell {
     this.#link = linkKeeper(
       this.#options.data,
       this.#log,
-      () => ({ type: 'hello', cell: this.#ordinal, pid: process.pid, revision: this.#table.revision }),
+      () => ({ type: 'hello', cell: this.#ordinal, pid: process.pid, revision: this.#tables.current.revision }),
       message => this.#onKeeper(message),
     )
     if (!(await heard)) await this.#applySaved()
-    await this.#applying
+    await this.#tables.settled
     this.#server.listen(handle, () => {
       tell({ type: 'ready' })
       setInterval(() => this.#beat(), limits.heartbeatMs)
@@ -191,8 +193,8 @@ class Cell {
 
   #onKeeper(message: KeeperToCell): void {
     if (message.type === 'table') {
-      this.#take(message.table).then(
-        () => this.#link?.send({ type: 'applied', revision: this.#table.revision, failures: this.#failures }),
+      this.#tables.take(message.table).then(
+        () => this.#link?.send({ type: 'applied', revision: this.#tables.current.revision, failures: this.#tables.failures }),
         (error: unknown) => this.#log.error({ err: error, revision: message.table.revision }, 'table cannot be taken'),
       )
       this.#onKeeperHeard()
@@ -209,66 +211,19 @@ class Cell {
   async #applySaved(): Promise<void> {
     try {
       const table = await readSavedTable(this.#options.data)
-      await this.#take(table)
+      await this.#tables.take(table)
       this.#log.warn({ revision: table.revision }, 'keeper is away: booted from the table it saved last')
     } catch (error) {
       this.#log.error({ err: error }, 'keeper is away and the saved table cannot be read: waiting for the keeper')
     }
   }
 
-  /** @throws what is wrong with the table; the one before stays in force. */
-  #take(table: SceneTable): Promise<void> {
-    const taken = this.#applying.then(() => this.#apply(table))
-    this.#applying = taken.catch(() => undefined)
-    return taken
-  }
-
-  /** Loads what the table needs beside what runs, then switches with one assignment; what it no longer names drains. */
-  async #apply(table: SceneTable): Promise<void> {
-    if (table.revision < this.#table.revision) return
-    const compiled = compileTable(table, this.#table, await this.#whitelists.read(table))
-    const loaded = await Promise.all(this.#neededAhead(compiled).map(plan => this.#tryLoad(plan)))
-    this.#table = compiled
-    this.#failures = loaded.flatMap(failure => failure ?? [])
-    const online = [...compiled.scenes.values()].flatMap(scene => [...scene.versions.values()])
-    this.#slots.retain(new Set(online.map(plan => plan.key)))
+  #onTaken(table: CompiledTable, failures: readonly SceneFailure[]): void {
     this.#forgetBundles()
-    this.#admission.retain(compiled)
-    for (const failure of this.#failures) {
+    this.#admission.retain(table)
+    for (const failure of failures) {
       this.#log.error(failure, 'baseline cannot answer')
       this.#moduleLog.note(failure, 'error', `The baseline cannot answer: ${failure.message}`, failure.code)
-    }
-    this.#loadRouted(compiled)
-  }
-
-  /** What rules send requests to besides the baselines, and the previous baselines: a cell that has just started has none of them. */
-  async #loadRouted(table: CompiledTable): Promise<void> {
-    const routed = [...table.scenes.values()].flatMap(({ versions, stays }) => [...versions.values()].filter(({ key }) => stays.has(key)))
-    for (const plan of routed.slice(0, limits.slotsAheadMax)) {
-      if (this.#table !== table || this.#retiring) return
-      const failure = await this.#tryLoad(plan)
-      if (failure !== undefined) this.#log.warn(failure, 'a version that rules name cannot be loaded')
-    }
-  }
-
-  /** Baselines that traffic is likely to ask for at once: those of scenes whose slot is loaded, and as many others as a cell loads unasked. */
-  #neededAhead(next: CompiledTable): SlotPlan[] {
-    const baselines = [...next.scenes.values()].flatMap(scene => scene.baseline ?? [])
-    const isHot = (plan: SlotPlan) => {
-      const before = this.#table.scenes.get(plan.scene)?.baseline
-      return before !== undefined && this.#slots.peek(before) !== undefined
-    }
-    const hot = baselines.filter(isHot)
-    const others = baselines.filter(plan => !isHot(plan))
-    return [...hot, ...others.slice(0, Math.max(0, limits.slotsAheadMax - hot.length))]
-  }
-
-  async #tryLoad(plan: SlotPlan): Promise<SceneFailure | undefined> {
-    try {
-      await this.#slots.ensure(plan)
-      return undefined
-    } catch (error) {
-      return { scene: plan.scene, version: plan.version, ...codeAndMessage(error) }
     }
   }
 
@@ -277,13 +232,12 @@ class Cell {
       await this.#slots.prepare(plan)
       this.#link?.send({ type: 'prepared', request })
     } catch (error) {
-      const failure = { scene: plan.scene, version: plan.version, ...codeAndMessage(error) }
-      this.#link?.send({ type: 'prepared', request, failure })
+      this.#link?.send({ type: 'prepared', request, failure: loadFailure(plan, error) })
     }
   }
 
   #slotOf(scene: string, version: string): Slot | undefined {
-    const plan = this.#table.scenes.get(scene)?.versions.get(version)
+    const plan = this.#tables.current.scenes.get(scene)?.versions.get(version)
     return plan && this.#slots.peek(plan)
   }
 
@@ -320,7 +274,7 @@ class Cell {
 
   /** Lets slots go that have no traffic: versions that no rule names after a while, any when memory is short. */
   #trimSlots(): void {
-    const stays = ({ scene, key }: SlotPlan) => this.#table.scenes.get(scene)?.stays.has(key) ?? false
+    const stays = ({ scene, key }: SlotPlan) => this.#tables.current.scenes.get(scene)?.stays.has(key) ?? false
     const budgetBytes = this.#options.cellMemoryMB * 2 ** 20 * SLOT_MEMORY_RATIO
     const evicted = this.#slots.trim(stays, process.memoryUsage.rss() > budgetBytes)
     if (evicted > 0) this.#log.info({ evicted, left: this.#slots.count }, 'idle slots evicted')
@@ -354,10 +308,10 @@ class Cell {
 
   #checkReady(): void {
     if (this.#retiring) throw new BerthError('BASE_DRAINING', 'Cannot take new requests: the cell is retiring')
-    if (this.#table.revision === 0) throw new BerthError('BASE_NOT_READY', NO_TABLE, { retryAfterSeconds: 1 })
-    if (this.#failures.length === 0) return
-    const scenes = this.#failures.map(failure => `"${failure.scene}"`).join(', ')
-    throw new BerthError('BASE_NOT_READY', `Cannot answer for ${scenes}`, { extra: { failures: this.#failures } })
+    if (this.#tables.current.revision === 0) throw new BerthError('BASE_NOT_READY', NO_TABLE, { retryAfterSeconds: 1 })
+    if (this.#tables.failures.length === 0) return
+    const scenes = this.#tables.failures.map(failure => `"${failure.scene}"`).join(', ')
+    throw new BerthError('BASE_NOT_READY', `Cannot answer for ${scenes}`, { extra: { failures: this.#tables.failures } })
   }
 
   #shouldClose(): boolean {
@@ -388,6 +342,7 @@ class Cell {
   async #retire(): Promise<void> {
     if (this.#retiring) return
     this.#retiring = true
+    this.#tables.close()
     // Who has sent nothing for so long is not about to: a connection pool, or a person's terminal.
     setTimeout(() => setInterval(() => this.#server.closeIdleConnections(), limits.heartbeatMs), limits.retireIdleMsMax)
     await Promise.race([
@@ -409,7 +364,7 @@ const tell = (message: FromCell, done: () => void = () => undefined): void => {
   process.send?.(message, undefined, undefined, done)
 }
 
-function codeAndMessage(error: unknown): Pick<SceneFailure, 'code' | 'message'> {
+function codeAndMessage(error: unknown): Refusal {
   const { code } = toBerthError(error)
   return { code, message: messageOf(error) }
 }

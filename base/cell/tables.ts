@@ -1,0 +1,112 @@
+/** The scene table in force in a cell, and how the next one takes its place: one after the other, and only once what it needs is loaded. */
+import { messageOf, toBerthError } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import type { Logger } from '../kernel/log.ts'
+import { type CompiledTable, compileTable } from '../traffic/scene.ts'
+import { emptyTable, type SceneTable, type SlotPlan } from '../traffic/table.ts'
+import type { SceneFailure } from '../wire/messages.ts'
+import type { Slots } from './slots.ts'
+import type { Whitelists } from './whitelists.ts'
+
+export interface TablesParts {
+  readonly log: Logger
+  readonly slots: Slots
+  readonly whitelists: Whitelists
+  /** A table has come into force; `failures` are its baselines that cannot answer. */
+  onTaken(table: CompiledTable, failures: readonly SceneFailure[]): void
+}
+
+export class Tables {
+  readonly #parts: TablesParts
+  #current: CompiledTable = compileTable(emptyTable)
+  #failures: readonly SceneFailure[] = []
+  #taking: Promise<void> = Promise.resolve()
+  #closed = false
+
+  constructor(parts: TablesParts) {
+    this.#parts = parts
+  }
+
+  /** Never changed: a request that began with one is served by it. Of revision 0 until the first is taken. */
+  get current(): CompiledTable {
+    return this.#current
+  }
+
+  /** Baselines of the current one that could not be loaded when it was taken. */
+  get failures(): readonly SceneFailure[] {
+    return this.#failures
+  }
+
+  /** Resolves when all that were to be taken by now have been, or were refused. */
+  get settled(): Promise<void> {
+    return this.#taking
+  }
+
+  /**
+   * Puts a table in force, unless there is a newer one.
+   * @throws what is wrong with it; the one before stays in force.
+   */
+  take(table: SceneTable): Promise<void> {
+    const taken = this.#taking.then(() => this.#apply(table))
+    this.#taking = taken.catch(() => undefined)
+    return taken
+  }
+
+  /** Loads nothing from now on that no request asks for. */
+  close(): void {
+    this.#closed = true
+  }
+
+  /** Loads what the table needs beside what runs, then switches with one assignment; what it no longer names drains. */
+  async #apply(table: SceneTable): Promise<void> {
+    if (table.revision < this.#current.revision) return
+    const { slots, whitelists, onTaken } = this.#parts
+    const compiled = compileTable(table, this.#current, await whitelists.read(table))
+    const loaded = await Promise.all(this.#neededAhead(compiled).map(plan => this.#tryLoad(plan)))
+    this.#current = compiled
+    this.#failures = loaded.flatMap(failure => failure ?? [])
+    const online = [...compiled.scenes.values()].flatMap(scene => [...scene.versions.values()])
+    slots.retain(new Set(online.map(plan => plan.key)))
+    onTaken(compiled, this.#failures)
+    this.#loadRouted(compiled)
+  }
+
+  /** What rules send requests to besides the baselines, and the previous baselines: a cell that has just started has none of them. */
+  async #loadRouted(table: CompiledTable): Promise<void> {
+    const routed = [...table.scenes.values()].flatMap(({ versions, stays }) => [...versions.values()].filter(({ key }) => stays.has(key)))
+    for (const plan of routed.slice(0, limits.slotsAheadMax)) {
+      if (this.#current !== table || this.#closed) return
+      const failure = await this.#tryLoad(plan)
+      if (failure !== undefined) this.#parts.log.warn(failure, 'a version that rules name cannot be loaded')
+    }
+  }
+
+  /** Baselines that traffic is likely to ask for at once: those of scenes whose slot is loaded, and as many others as a cell loads unasked. */
+  #neededAhead(next: CompiledTable): SlotPlan[] {
+    const baselines = [...next.scenes.values()].flatMap(scene => scene.baseline ?? [])
+    const isHot = (plan: SlotPlan) => {
+      const before = this.#current.scenes.get(plan.scene)?.baseline
+      return before !== undefined && this.#parts.slots.peek(before) !== undefined
+    }
+    const hot = baselines.filter(isHot)
+    const others = baselines.filter(plan => !isHot(plan))
+    return [...hot, ...others.slice(0, Math.max(0, limits.slotsAheadMax - hot.length))]
+  }
+
+  async #tryLoad(plan: SlotPlan): Promise<SceneFailure | undefined> {
+    try {
+      await this.#parts.slots.ensure(plan)
+      return undefined
+    } catch (error) {
+      return loadFailure(plan, error)
+    }
+  }
+}
+
+/** Why a version cannot answer, for who asked for it. */
+export const loadFailure = ({ scene, version }: SlotPlan, error: unknown): SceneFailure => ({
+  scene,
+  version,
+  code: toBerthError(error).code,
+  message: messageOf(error),
+})
