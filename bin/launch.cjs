@@ -4,6 +4,7 @@
 
 const { spawn } = require('node:child_process')
 const path = require('node:path')
+const { isatty } = require('node:tty')
 
 const root = path.join(__dirname, '..')
 const packages = {
@@ -38,10 +39,14 @@ const hostFlags = ['--no-node-snapshot', '--disable-warning=ExperimentalWarning'
 function launch(entry, args, flags = hostFlags, env = process.env) {
   const child = spawn(runtime(), [...flags, path.resolve(root, entry), ...args], { stdio: 'inherit', env })
   // A terminal sends Ctrl-C to the whole process group, so the child has it already; forwarding would deliver it twice.
-  process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'))
+  const atTerminal = [0, 1, 2].some(fd => isatty(fd))
+  process.on('SIGINT', () => atTerminal || child.kill('SIGINT'))
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  // Started with a channel, it is for as long as who started it is there.
+  if (process.channel) process.on('disconnect', () => child.kill())
   child.on('error', error => fail(`Cannot start ${runtime()}: ${error.message}`))
   child.on('exit', (code, signal) => {
+    process.removeAllListeners('disconnect')
     if (signal) {
       process.removeAllListeners(signal)
       process.kill(process.pid, signal)

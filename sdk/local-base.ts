@@ -41,13 +41,13 @@ async function isThere(url: URL): Promise<boolean> {
 }
 
 async function startBase(): Promise<LocalBase> {
-  // In a group of its own: Ctrl-C is for this process, which then ends the base.
   const child = spawn(process.execPath, [launcher, 'start', ...(process.env.BERTH_CELLS ? [] : ['--cells', '1'])], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    // The launcher ends the base when its channel to this process closes, however this process ends.
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    // In a group of its own: Ctrl-C is for this process, which then ends the base.
     detached: true,
+    windowsHide: true,
   })
-  const onExit = () => child.kill('SIGTERM')
-  process.on('exit', onExit)
   const { ready, ended, last } = follow(child)
   const failed = ended.then((how): never => {
     throw new SdkError('BASE_NOT_STARTED', `Cannot go on: the base that was started here has ended (${how})`, {
@@ -62,8 +62,7 @@ async function startBase(): Promise<LocalBase> {
     started: true,
     ended: failed,
     stop: async () => {
-      process.off('exit', onExit)
-      child.kill('SIGTERM')
+      if (child.connected) child.disconnect()
       await ended
     },
   }
@@ -85,7 +84,7 @@ function follow(child: ChildProcess): Following {
     createInterface({ input: stream }).on('line', line => {
       last.push(line)
       if (last.length > LINES_KEPT) last.shift()
-      const entry = line.startsWith('{') ? (JSON.parse(line) as { msg?: string; controlPort?: number }) : {}
+      const entry = parse(line)
       if (entry.msg === 'base ready' && entry.controlPort !== undefined) ready.resolve({ controlPort: entry.controlPort })
     })
   }
@@ -94,4 +93,14 @@ function follow(child: ChildProcess): Following {
     child.on('close', (code, signal) => resolve(signal ?? `exit code ${code}`))
   })
   return { ready: ready.promise, ended, last }
+}
+
+/** A line of the log; empty for what is printed beside it. */
+function parse(line: string): { readonly msg?: string; readonly controlPort?: number } {
+  try {
+    return line.startsWith('{') ? JSON.parse(line) : {}
+  } catch {
+    // It is kept as it is, for whoever has to find out why the base ended.
+    return {}
+  }
 }

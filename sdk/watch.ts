@@ -51,7 +51,9 @@ export async function watchSaves(
   }
   const onChange = (path: string) => {
     for (const subject of elsewhere.get(path) ?? []) note(subject)
-    const subject = closed || isHidden(roots, path) ? undefined : subjectOf(path)
+    // The folder of a root that is not there yet is watched too, with all that is beside it.
+    const matters = !closed && rootOf(roots, path) !== undefined && !isHidden(roots, path)
+    const subject = matters ? subjectOf(path) : undefined
     if (subject !== undefined) note(subject)
   }
   const open = async (paths: readonly string[]) => {
@@ -61,7 +63,8 @@ export async function watchSaves(
     // Of two saves of a file within 50 ms chokidar tells the first, and a formatter saves right after its editor.
     watcher.on('raw', (_, name, details) => {
       const { watchedPath } = details as { readonly watchedPath: string }
-      onChange(basename(watchedPath) === name ? watchedPath : join(watchedPath, name))
+      // Not every system names the file.
+      onChange(!name || basename(watchedPath) === name ? watchedPath : join(watchedPath, name))
     })
     await once(watcher, 'ready')
   }
@@ -82,9 +85,13 @@ export async function watchSaves(
   }
 }
 
+function rootOf(roots: readonly string[], path: string): string | undefined {
+  return roots.find(root => path === root || path.startsWith(root + sep))
+}
+
 /** A folder that is itself below such a name is watched all the same. */
 function isHidden(roots: readonly string[], path: string): boolean {
-  const root = roots.find(root => path.startsWith(root + sep))
+  const root = rootOf(roots, path)
   if (root === undefined || roots.includes(path)) return false
   return relative(root, path)
     .split(sep)

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, watch, writeFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -50,16 +50,22 @@ interface Dev {
 }
 
 /** `sdk dev --json` in a folder that has the module `ranker` in a folder of that name. */
-async function startDev(t: TestContext, name: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<Dev & { folder: string }> {
+async function startDev(
+  t: TestContext,
+  name: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  entry = 'bin/sdk.cjs',
+): Promise<Dev & { folder: string }> {
   const folder = await tempFolder()
   await write(join(folder, name), { 'package.json': packageJson(name), 'index.ts': adds(1), 'samples/one.json': '{ "n": 1 }' })
-  const child = spawn(process.execPath, [join(root, 'bin/sdk.cjs'), 'dev', name, '--json', ...args], {
+  const child = spawn(process.execPath, [join(root, entry), 'dev', name, '--json', ...args], {
     cwd: folder,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'ignore'],
   })
   t.after(async () => {
-    if (child.exitCode === null && child.kill('SIGTERM')) await once(child, 'exit')
+    if (child.exitCode === null && child.signalCode === null && child.kill('SIGTERM')) await once(child, 'exit')
   })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const next = async (kind: string): Promise<DevEvent> => {
@@ -176,6 +182,29 @@ test('without a base sdk dev starts one, answers as its baseline, and takes it a
   sdk.kill('SIGINT')
   assert.deepEqual(await once(sdk, 'exit'), [0, null])
   assert.ok(!existsSync(join(data, 'keeper.sock')), 'the base has ended in order')
+})
+
+test('a base that sdk dev started ends with it, however that ended', { timeout: 60_000 }, async t => {
+  const data = await tempFolder()
+  const env = { BERTH_BASE: undefined, BERTH_TOKEN: undefined, BERTH_CONTROL_PORT: '0', BERTH_PORT: '0', BERTH_DATA: data }
+  // Without the launcher, which could not pass this signal on.
+  const { process: sdk, next } = await startDev(t, 'killed', [], env, 'sdk/cli.ts')
+  await next('answer')
+  const socket = join(data, 'keeper.sock')
+  assert.ok(existsSync(socket))
+  const changes = watch(data, { signal: t.signal })
+  sdk.kill('SIGKILL')
+  for await (const _ of changes) if (!existsSync(socket)) break
+})
+
+test('what sdk dev is to watch and to send must be there', { timeout: 30_000 }, async () => {
+  const folder = await tempFolder()
+  await write(folder, { 'here/package.json': packageJson('here'), 'here/index.ts': adds(1) })
+  const sdk = sdkIn(folder, base)
+  assert.match((await sdk('dev', 'gone')).stderr, /Cannot watch "gone": there is no such folder/)
+  const sampleless = await sdk('dev', 'here', '--sample', 'gone.json')
+  assert.equal(sampleless.code, 1)
+  assert.match(sampleless.stderr, /Cannot read "gone\.json"/)
 })
 
 interface Examples {

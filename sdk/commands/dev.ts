@@ -1,10 +1,12 @@
 /** `sdk dev`: every save of a module runs a moment later, and its answer is shown beside the one before. */
+import { statSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { isAbsolute, join, relative, resolve } from 'node:path'
 import { messageOf } from '../../base/kernel/errors.ts'
 import type { SceneDraft } from '../../base/traffic/schema.ts'
 import { diffAnswers, formatDelta } from '../answer-diff.ts'
+import { usage } from '../arguments.ts'
 import { type Bundle, type Bundler, openBundler } from '../bundle.ts'
 import { colorsFor } from '../colors.ts'
 import type { CommonOptions } from '../context.ts'
@@ -33,6 +35,8 @@ const LINES_SHOWN = 60
  * answers only when pinned. On the base of this machine each save becomes the baseline; one that was started for it ends with it.
  */
 export async function dev(folder: string, options: DevOptions & CommonOptions): Promise<void> {
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
+    throw usage(`Cannot watch "${folder}": there is no such folder`, 'Name the folder of a module; "sdk init" makes one.')
   const ended = interruption()
   const out = createOutput(options.json === true)
   const named = options.base ?? process.env.BERTH_BASE
@@ -109,11 +113,12 @@ class Session {
     this.#bundler = openBundler(folder, { color: colorsFor(process.stderr).isColorSupported })
   }
 
-  /** Finds out whether there is a base to work with, and the scene if it was named. @throws as every call to a base */
+  /** Finds out whether there is a base to work with, and the scene and the sample if they were named. @throws as every call to a base */
   async open(): Promise<void> {
     const { port } = await this.#client.status()
     if (port !== null) this.#url = Object.assign(new URL(this.#client.base), { port: String(port) }).href
     if (this.#options.scene !== undefined) await this.#client.scene(this.#options.scene)
+    if (this.#options.sample !== undefined) await this.#sample()
   }
 
   /**
