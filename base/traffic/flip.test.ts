@@ -110,6 +110,25 @@ test('ramping up moves no enrolled unit, whatever came before', () => {
   )
 })
 
+test('shares may go up and down for years: what is reserved stays within what rules may have, and each announced share stays exact', () => {
+  let seed = 1
+  const random = (max: number) => {
+    seed = (seed * 48_271) % 2_147_483_647
+    return seed % max
+  }
+  const steps = Array.from({ length: 400 }, (): Change => {
+    const [a = 0, b = 0] = [random(10_001), random(10_001)].sort((x, y) => x - y)
+    return { kind: 'shares', shares: { control: a, treatment: b - a, bold: 10_000 - b } }
+  })
+  let pieces = 0
+  history(steps, (before, after, { moved }) => {
+    pieces = Math.max(pieces, ...after.arms.map(({ reserve }) => reserve.length))
+    const grown = after.arms.reduce((sum, arm, i) => sum + Math.max(0, arm.share - (before.arms[i]?.share ?? 0)), 0)
+    assert.equal(moved, (grown * MOVED_OF) / 10_000)
+  })
+  assert.ok(pieces > 100, `${pieces} pieces: the steps are too few to show anything`)
+})
+
 test('dropping an arm moves only the units of that arm', () => {
   const running = plan(start, { kind: 'shares', shares: { control: 4000, treatment: 3000, bold: 1000 } }).after as CodeExperiment
   const { after, movement } = plan(running, { kind: 'drop', arm: 'treatment' })

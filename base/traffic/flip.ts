@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { BerthError } from '../kernel/errors.ts'
 import { BUCKETS } from './hash.ts'
-import { common, joined, type Range, showShare, sizeOf, takeFirst, WHOLE, without } from './ranges.ts'
+import { common, joined, type Range, showShare, sizeOf, sorted, takeFirst, WHOLE, without } from './ranges.ts'
 import { type Arm, allExperiments, type Cutover, type Experiment, inForce, type SceneRules } from './rules.ts'
 
 /** What may be asked of an experiment. Shares are in buckets: hundredths of a percent of the units in its segments. */
@@ -92,7 +92,7 @@ function applyChange(before: Experiment, change: Change): Experiment {
       if (before.state !== 'running') throw refuse(before, `it is not running, it is ${before.state}`)
       return { ...before, state: 'stopped' }
     case 'segments':
-      return { ...before, segments: change.segments.map(([from, to]) => [from, to]) }
+      return { ...before, segments: mutable(change.segments) }
     case 'redesign':
       return redesign(before, change)
   }
@@ -132,8 +132,23 @@ function setShares(experiment: Experiment, shares: Readonly<Record<string, numbe
     const parts = wanted.map(({ name, share }) => `${name} ${showShare(share)}`).join(', ')
     throw refuse(experiment, `its arms would have ${showShare(total)} together (${parts})`)
   }
-  return wanted.reduce(growReserve, wanted)
+  return wanted.reduce(growReserve, wanted).map(compact)
 }
+
+/** Half of what rules may have. */
+const PIECES_MAX = 128
+
+/**
+ * Shares that go up and down for long cut reserves into ever more pieces. Past `PIECES_MAX` those in force are put in order, and so is the rest:
+ * nobody moves by that, but what a later, smaller share lets go of are then the highest buckets and not the last that were taken.
+ */
+function compact(arm: Arm): Arm {
+  if (arm.reserve.length <= PIECES_MAX) return arm
+  const taken = inForce(arm)
+  return { ...arm, reserve: mutable([...sorted(taken), ...sorted(without(arm.reserve, taken))]) }
+}
+
+const mutable = (ranges: readonly Range[]): [number, number][] => ranges.map(([from, to]) => [from, to])
 
 /**
  * Makes the reserve of one arm hold its share. What it lacks comes from buckets that no arm has reserved, then from those that other arms have
@@ -153,7 +168,7 @@ function growReserve(arms: readonly Arm[], { name, share }: Arm): Arm[] {
   const taken = [...unreserved, ...takeLast(idle, lacking - sizeOf(unreserved))]
   return arms.map(arm => {
     const kept = arm.name === name ? joined([...arm.reserve, ...taken]) : without(arm.reserve, taken)
-    return { ...arm, reserve: kept.map(([from, to]): [number, number] => [from, to]) }
+    return { ...arm, reserve: mutable(kept) }
   })
 }
 

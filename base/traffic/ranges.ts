@@ -52,6 +52,9 @@ export function joined(ranges: readonly Range[]): Range[] {
   return result
 }
 
+/** The same buckets from the lowest to the highest, in as few ranges as can be. The ranges do not overlap. */
+export const sorted = (ranges: readonly Range[]): Range[] => joined(ranges.toSorted(([a], [b]) => a - b))
+
 /** `0–2500, 5000–7500`, as people read it; the second bound is not included. */
 export function showRanges(ranges: readonly Range[]): string {
   return ranges.length === 0 ? 'none' : ranges.map(([from, to]) => `${from}–${to}`).join(', ')
