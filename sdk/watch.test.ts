@@ -1,27 +1,34 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { EventEmitter } from 'node:events'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { watchSaves } from './watch.ts'
 
-test('what is saved beside a file that is not there yet is nobody’s, and the file is seen when it comes', { timeout: 30_000 }, async t => {
+test('what is saved beside a file that is gone is nobody’s, and the file is seen when it is back', { timeout: 30_000 }, async t => {
   const folder = await mkdtemp(join(tmpdir(), 'berth-watch-'))
   t.after(() => rm(folder, { recursive: true }))
   const file = join(folder, 'sample.json')
-  const told: string[] = []
-  const came = Promise.withResolvers<void>()
+  await writeFile(file, '1')
+  const asked = new Set<string>()
+  const events = new EventEmitter()
   const subjectOf = (path: string) => {
-    told.push(path)
+    asked.add(path)
     return path
   }
-  const watch = await watchSaves([file], subjectOf, async subject => {
-    if (subject === file) came.resolve()
+  const watch = await watchSaves([file], subjectOf, async () => {
+    events.emit('save', await readFile(file, 'utf8').catch(() => 'gone'))
     return []
   })
   t.after(() => watch.close())
+  const told = (text: string) => new Promise<void>(done => events.on('save', found => found === text && done()))
+  const gone = told('gone')
+  await rm(file)
+  await gone
+  const back = told('2')
   await writeFile(join(folder, 'beside.json'), '{}')
-  await writeFile(file, '{}')
-  await came.promise
-  assert.deepEqual([...new Set(told)], [file])
+  await writeFile(file, '2')
+  await back
+  assert.deepEqual([...asked], [file])
 })
