@@ -1,10 +1,10 @@
 /**
  * Publishes the modules and scenes of a folder, else of this repository, on a running base, and says what to type next. Run again it
- * changes nothing; what somebody changed on the base stays as it is. Started with a channel, it then brings every save online until
- * that closes.
+ * changes nothing; what somebody changed on the base stays as it is, and what is wrong is told and left out. Started with a channel, it then
+ * brings every save online until that closes.
  */
 import { readdir } from 'node:fs/promises'
-import { join, relative, resolve, sep } from 'node:path'
+import { basename, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Bundler, openBundler } from '../sdk/bundle.ts'
 import { colorsFor } from '../sdk/colors.ts'
@@ -25,6 +25,8 @@ const out = createOutput(false)
 const bundlers = new Map<string, Bundler>()
 /** What each module was published or brought online as last, by its folder. */
 const online = new Map<string, WantedModule>()
+/** Folders of modules and files of scenes that something was wrong with when this started. */
+const unfinished = new Set<string>()
 
 try {
   const client = createClient()
@@ -32,9 +34,7 @@ try {
   if (process.channel) await watch(client)
 } catch (error) {
   // The base serves on; only the examples are missing, or not as in the repository.
-  if (!(error instanceof SdkError)) throw error
-  out.warn(`Not everything was published: ${error.message}\n  ${error.code}: ${error.hint ?? ''}`)
-  process.exitCode = error.exit
+  tellFailure(error)
 } finally {
   await Promise.all([...bundlers.values()].map(bundler => bundler.close()))
 }
@@ -42,12 +42,32 @@ try {
 async function main(client: Client): Promise<void> {
   const startedAt = performance.now()
   const folders = (await readdir(modulesFolder, { withFileTypes: true })).filter(entry => entry.isDirectory())
-  const published = await Promise.all(folders.map(({ name }) => publishModule(client, join(modulesFolder, name))))
+  const published = await Promise.all(folders.map(({ name }) => attempt(client, join(modulesFolder, name), publishModule)))
   const files = (await readdir(scenesFolder)).filter(name => name.endsWith('.json')).sort()
-  for (const file of files) await defineScene(client, join(scenesFolder, file))
+  for (const file of files) await attempt(client, join(scenesFolder, file), defineScene)
   const count = published.filter(created => created).length
   if (count > 0) out.say(`Published ${count} modules in ${Math.round(performance.now() - startedAt)} ms.`)
   await sayWhatIsLive(client)
+}
+
+/** What fails is told, and tried again when it is saved, or a module that a scene waits for is: it must not keep the rest from answering. */
+async function attempt<T>(client: Client, path: string, work: (client: Client, path: string) => Promise<T>): Promise<T | undefined> {
+  try {
+    const result = await work(client, path)
+    unfinished.delete(path)
+    return result
+  } catch (error) {
+    tellFailure(error)
+    unfinished.add(path)
+    return undefined
+  }
+}
+
+/** @throws what is no finding of the sdk or the base */
+function tellFailure(error: unknown): void {
+  if (!(error instanceof SdkError)) throw error
+  process.stderr.write(`${failureText(error)}\n`)
+  process.exitCode = error.exit
 }
 
 function bundlerOf(folder: string): Bundler {
@@ -127,6 +147,7 @@ async function watch(client: Client): Promise<void> {
   const watching = await watchSaves(roots, subjectOf, async (subject, savedAt) => {
     try {
       const lines = subject.endsWith('.json') ? await saveScene(client, subject) : await saveModule(client, subject)
+      unfinished.delete(subject)
       for (const line of lines) out.say(`${line}, ${Math.round(performance.now() - savedAt)} ms after saving`)
     } catch (error) {
       if (!(error instanceof SdkError)) throw error
@@ -150,12 +171,24 @@ function subjectOf(path: string): string | undefined {
 
 /** @returns nothing when the base has it so already */
 async function saveModule(client: Client, folder: string): Promise<string[]> {
+  if (unfinished.has(folder)) return finish(client, folder)
   const bundle = await bundlerOf(folder).bundle()
   const module = await storeDevelopment(client, bundle)
   if (module.version === online.get(folder)?.version) return []
   const scenes = await switchScenes(client, module)
   online.set(folder, module)
   return [`${module.name} ${module.version} ${scenes.length === 0 ? 'is in no scene' : `answers in ${scenes.join(', ')}`}`]
+}
+
+/** As at the start: the module, and then the scenes that were waiting for it. */
+async function finish(client: Client, folder: string): Promise<string[]> {
+  await publishModule(client, folder)
+  unfinished.delete(folder)
+  const files = [...unfinished].filter(path => path.endsWith('.json'))
+  for (const file of files) await attempt(client, file, defineScene)
+  const module = online.get(folder)
+  const scenes = files.filter(file => !unfinished.has(file)).map(file => basename(file, '.json'))
+  return [`${module?.name} ${module?.version} is published${scenes.length === 0 ? '' : `, and ${scenes.join(', ')} answers`}`]
 }
 
 /** Makes the module part of the baseline of every scene that has it. @returns `fashion-men (v2)` for each that it was not part of yet */

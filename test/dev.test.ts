@@ -273,3 +273,24 @@ test('npm start brings every save of a module or scene file online, and leaves w
   assert.deepEqual(await ask(), ['third', { k: 1 }])
   assert.equal((await base.client.modules('watched')).length, 3)
 })
+
+test('a module that is broken when npm start begins keeps no other from answering, and joins once it is mended', {
+  timeout: 60_000,
+}, async t => {
+  const folder = await tempFolder()
+  const scene = (module: string) => JSON.stringify({ id: `${module}-scene`, group: [{ stage: 'rank', modules: [`${module}@^1`] }] })
+  await write(folder, {
+    'modules/sound/package.json': packageJson('sound'),
+    'modules/sound/index.ts': 'export const rank = () => "sound"',
+    'modules/broken/package.json': packageJson('broken'),
+    'modules/broken/index.ts': 'export const rank = ]',
+    'fixtures/scenes/broken-scene.json': scene('broken'),
+    'fixtures/scenes/sound-scene.json': scene('sound'),
+  })
+  const { printed } = await watchExamples(t, folder)
+  await printed(/1 │ export const rank = \]/)
+  assert.equal(await (await callScene(base, 'sound-scene', {})).json(), 'sound')
+  await write(folder, { 'modules/broken/index.ts': 'export const rank = () => "mended"' })
+  await printed(/^broken 1\.0\.0 is published, and broken-scene answers, \d+ ms after saving$/)
+  assert.equal(await (await callScene(base, 'broken-scene', {})).json(), 'mended')
+})
