@@ -187,7 +187,9 @@ function changeRoutes(scope: Scope, { control, registry }: RouteParts): void {
     },
     async (request, reply) => {
       const { id, experiment } = request.params
-      const change = await control.changeScene(id, optionsOf(request), before => revertExperiment(before, experiment, registry.history(id)))
+      const change = await control.changeScene(id, optionsOf(request), before =>
+        revertExperiment(before, experiment, registry.history(id), newSalt()),
+      )
       return tagged(reply, change.traffic.revisions.rules).send(written(change))
     },
   )

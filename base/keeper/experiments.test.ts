@@ -83,6 +83,44 @@ test('a change of meaning says first that a new phase begins, and shuffles anew;
   assert.deepEqual(scene.entry()?.rules?.experiments[0], { ...was, phase: 5 })
 })
 
+test('reverting undoes what the flip did and no more, and what was flipped in the draft opens a phase once it runs', async t => {
+  const scene = await startScene(t, 3)
+  const experiment = () => scene.entry()?.rules?.experiments[0]
+  await scene.home('POST', 'experiments', { id: 'exp-1', arms: halves, segments: 6000 })
+  await scene.home('POST', 'experiments', { id: 'exp-2', arms: halves, segments: [[0, 1000]] })
+  await scene.home('POST', 'experiments/exp-1/flip', { where: [{ attribute: 'country', op: 'equals', value: 'CN' }] })
+  await scene.home('POST', 'experiments/exp-1/flip', { arms: { treatment: 100 } })
+  await scene.home('POST', 'experiments/exp-2/start', {})
+  await scene.home('POST', 'experiments/exp-1/start', {})
+  const started = experiment()
+  assert.deepEqual(started?.segments, [[1000, 7000]])
+  const shares = await scene.home('POST', 'experiments/exp-1/revert', {})
+  assert.deepEqual([shares.status, shares.body.newPhase], [200, []])
+  assert.deepEqual(experiment(), { ...started, arms: started?.arms.map(arm => ({ ...arm, share: 5000 })) }, 'the segments stay')
+  const meaning = await scene.home('POST', 'experiments/exp-1/revert', {})
+  assert.match((meaning.body.newPhase as string[]).join(), /salt changes.*conditions change/)
+  assert.deepEqual([experiment()?.phase, experiment()?.where, experiment()?.state], [2, [], 'running'])
+  assert.notEqual(experiment()?.salt, started?.salt)
+})
+
+test('an arm may take the place of the only one, also by its name, and one that is added takes what is left', async t => {
+  const scene = await startScene(t, 3)
+  await scene.home('POST', 'experiments', { id: 'exp-1', arms: [arm('all', 'v2', 10_000)] })
+  await scene.home('POST', 'experiments/exp-1/start', {})
+  const arms = () => scene.entry()?.rules?.experiments[0]?.arms
+  await scene.home('POST', 'experiments/exp-1/flip', { drop: ['all'], add: [arm('all', 'v3', 500)], newPhase: true })
+  assert.deepEqual(arms(), [{ ...arm('all', 'v3', 500), reserve: [[0, 500]] }])
+  await scene.home('POST', 'experiments/exp-1/flip', { add: [arm('more', 'v2', 1000)], newPhase: true })
+  assert.deepEqual(arms()?.[1], { ...arm('more', 'v2', 1000), reserve: [[500, 1500]] })
+  for (const [flip, code, words] of [
+    [{ add: [{ ...arm('x', 'v2', 1), weight: 100 }] }, 'REQUEST_INVALID', /\/add\/0.*weight/],
+    [{ drop: ['none'], newPhase: true }, 'FLIP_REFUSED', /no arm "none", it has all, more/],
+    [{ drop: ['all', 'more'], newPhase: true }, 'FLIP_REFUSED', /no arm left: stop it instead/],
+    [{ drop: ['all'], set: { all: { version: 'v1' } }, newPhase: true }, 'FLIP_REFUSED', /"all" is to be dropped and to mean/],
+  ] as const)
+    await refused(scene, ['POST', 'experiments/exp-1/flip', flip], code, words)
+})
+
 test('every fault of an experiment has its own error and changes nothing', async t => {
   const scene = await startScene(t, 3)
   await scene.home('POST', 'experiments', { id: 'exp-1', arms: halves, segments: 6000 })
@@ -106,7 +144,9 @@ test('every fault of an experiment has its own error and changes nothing', async
     [ranges([[0, 6000]], [[5000, 7000]]), 'EXPERIMENT_INVALID', /overlap at 5000–6000/],
     [ranges([[0, 10_001]]), 'EXPERIMENT_INVALID', /0–10001, and buckets go from 0 to 10000/],
     [ranges([[-1, 5]]), 'EXPERIMENT_INVALID', /-1–5/],
-    [ranges([[5, 5]]), 'EXPERIMENT_INVALID', /5–5 is empty/],
+    [ranges([[5, 5]]), 'EXPERIMENT_INVALID', /5–5, and that is empty/],
+    [ranges([[5, 3]]), 'EXPERIMENT_INVALID', /5–3, and that is empty/],
+    [{ id: 'x', segments: [[9, 9]], arms: halves }, 'EXPERIMENT_INVALID', /9–9, and that is empty/],
     [
       { id: 'x', segments: 1, arms: [{ ...arm('a', 'v1', 500), weight: 100 }] },
       'EXPERIMENT_INVALID',
@@ -174,12 +214,16 @@ test('a layer sets its parameters for its arms, and retires when none of its exp
   ]
   await scene.home('POST', 'experiments', { id: 'colour', layer: 'ui', arms, versions: ['v1'] })
   await scene.home('POST', 'experiments/colour/start', {})
+  const infinite = '{ "id": "x", "layer": "ui", "segments": [], "arms": [{ "name": "a", "values": { "color": 1e999 } }] }'
+  const { body: problem } = await scene.home('POST', 'experiments', infinite, { 'content-type': 'application/json' })
+  assert.match(String(problem.detail), /values of arm "a" hold what JSON cannot/)
   const explained = await scene.home('POST', 'explain', { unit: 'u1' })
   assert.deepEqual(explained.body.params, { topK: 3, color: 'blue' })
   assert.deepEqual((await scene.home('POST', 'explain', { unit: 'u1', pin: 'v2' })).body.params, { topK: 3 })
   await refused(scene, ['POST', 'layers/ui/retire', {}], 'LAYER_IN_USE', /colour run/)
   await scene.home('POST', 'experiments/colour/stop', {})
   await scene.home('POST', 'layers/ui/retire', {})
+  await refused(scene, ['POST', 'experiments/colour/start', {}], 'FLIP_REFUSED', /its layer "ui" is retired/)
   assert.equal((await scene.home('POST', 'layers', { id: 'ui2', keys: ['color'] })).status, 201)
   const { body } = await scene.home('GET', 'experiments')
   assert.deepEqual(

@@ -1,4 +1,5 @@
 /** Experiments and layers of a scene: made, started, flipped, reverted, stopped. Pure, as `rules.ts`. */
+import { isDeepStrictEqual } from 'node:util'
 import { BerthError } from '../kernel/errors.ts'
 import type { AuditRow } from '../store/store.ts'
 import {
@@ -11,6 +12,7 @@ import {
   movementOf,
   newPhase,
   planFlip,
+  type Redesign,
   withExperiment,
 } from '../traffic/flip.ts'
 import { BUCKETS } from '../traffic/hash.ts'
@@ -27,6 +29,7 @@ import {
   type SceneRules,
 } from '../traffic/rules.ts'
 import type { Params } from '../traffic/schema.ts'
+import { isJson } from './params.ts'
 import { type Planned, type SceneTraffic, withRules } from './rules.ts'
 
 /** How much of something: so many buckets, wherever they are free, or exactly these. */
@@ -56,12 +59,15 @@ export interface NewExperiment {
   readonly arms: readonly NewArm[]
 }
 
+/** An arm of an experiment that has arms already: what it gets is what those leave. */
+export type AddedArm = Omit<NewArm, 'weight'>
+
 /** A change of a flip. All parts are made together. */
 export interface FlipRequest {
   /** Buckets in force by arm; arms that are not named keep theirs. */
   readonly arms?: Readonly<Record<string, number>> | undefined
   readonly drop?: readonly string[] | undefined
-  readonly add?: readonly NewArm[] | undefined
+  readonly add?: readonly AddedArm[] | undefined
   /** What arms mean from now on. */
   readonly set?: Readonly<Record<string, Pick<NewArm, 'version' | 'values'>>> | undefined
   readonly segments?: Amount | undefined
@@ -205,9 +211,11 @@ function layOutArms(id: string, arms: readonly NewArm[]): LaidOut[] {
 
 /** `checkRules` says what else may be wrong with ranges; what is outside it could only call a wrong shape. */
 function inBounds(id: string, whose: string, ranges: readonly Range[]): readonly Range[] {
-  const outside = ranges.find(([from, to]) => from < 0 || to > BUCKETS)
-  if (outside === undefined) return ranges
-  throw invalid(id, `${whose} has the range ${outside[0]}–${outside[1]}, and buckets go from 0 to ${BUCKETS}`)
+  const wrong = ranges.find(([from, to]) => from < 0 || to > BUCKETS || from >= to)
+  if (wrong === undefined) return ranges
+  const [from, to] = wrong
+  const why = from < to ? `buckets go from 0 to ${BUCKETS}` : 'that is empty: ranges are half-open, [from, to)'
+  throw invalid(id, `${whose} has the range ${from}–${to}, and ${why}`)
 }
 
 /** Segments of the drafts are left alone as long as there are others. */
@@ -231,6 +239,7 @@ function versionArm(id: string, { name, version, values, reserve, share }: LaidO
 function valuesArm(id: string, { name, version, values, reserve, share }: LaidOut): BusinessExperiment['arms'][number] {
   if (values === undefined || version !== undefined)
     throw invalid(id, `arm "${name}" has to set values, and no version, as it is in a layer`)
+  if (!isJson(values)) throw invalid(id, `the values of arm "${name}" hold what JSON cannot, such as 1e999`)
   return { name, values, reserve: mutable(reserve), share }
 }
 
@@ -238,15 +247,19 @@ const mutable = (ranges: readonly Range[]): [number, number][] => ranges.map(([f
 
 // Changing one
 
+const refuse = (id: string, why: string): BerthError => new BerthError('FLIP_REFUSED', `Cannot change experiment "${id}": ${why}`)
+
 /**
  * Starts or stops an experiment. A draft whose segments were taken meanwhile gets as many others: nobody was in it yet.
  * @throws EXPERIMENT_NOT_FOUND, FLIP_REFUSED, SEGMENTS_TAKEN
  */
 export function switchExperiment(before: SceneTraffic, id: string, to: 'start' | 'stop'): Planned<Flipped> {
   const experiment = findExperiment(before.rules, id)
+  const layer = layerOf(before.rules, id)
+  if (to === 'start' && layer?.state === 'retired') throw refuse(id, `its layer "${layer.id}" is retired`)
   const changes: Change[] = [{ kind: to }]
   if (to === 'start' && experiment.state === 'draft') {
-    const running = neighbours(before.rules, id, layerOf(before.rules, id)?.id).filter(({ state }) => state === 'running')
+    const running = neighbours(before.rules, id, layer?.id).filter(({ state }) => state === 'running')
     const taken = running.some(other => common(other.segments, experiment.segments).length > 0)
     if (taken) changes.unshift({ kind: 'segments', segments: freeSegments(running, sizeOf(experiment.segments)) })
   }
@@ -272,30 +285,37 @@ export function flipExperiment(before: SceneTraffic, id: string, request: FlipRe
 
 function changesOf(rules: SceneRules, experiment: Experiment, request: FlipRequest, salt: string): Change[] {
   const { drop = [], add = [], set = {}, segments, where, unit, arms = {} } = request
-  const given = Object.fromEntries(add.map(arm => [arm.name, arm.share ?? (typeof arm.weight === 'number' ? arm.weight : 0)]))
+  const given = Object.fromEntries(add.map(arm => [arm.name, arm.share ?? 0]))
   const redesigns = add.length > 0 || Object.keys(set).length > 0 || where !== undefined || unit !== undefined || request.newPhase === true
-  const to = {
-    ...(where === undefined ? {} : { where: [...where] }),
-    ...(unit === undefined ? {} : { unit }),
-    arms: redesigned(experiment, drop, add, set),
-  }
-  const changes: Change[] = drop.map(arm => ({ kind: 'drop', arm }))
-  if (redesigns) changes.push({ kind: 'redesign', salt, to: to as Extract<Change, { kind: 'redesign' }>['to'] })
+  const changes: Change[] = []
+  if (redesigns) {
+    const meaning = { ...(where === undefined ? {} : { where: [...where] }), ...(unit === undefined ? {} : { unit }) }
+    const to = { ...meaning, arms: redesigned(experiment, drop, add, set) } as Redesign
+    changes.push({ kind: 'redesign', salt, to })
+  } else changes.push(...drop.map((arm): Change => ({ kind: 'drop', arm })))
   const shares = { ...given, ...arms }
   if (Object.keys(shares).length > 0) changes.push({ kind: 'shares', shares })
   if (segments !== undefined) changes.push({ kind: 'segments', segments: resized(rules, experiment, segments) })
   if (changes.length > 0) return changes
-  throw new BerthError('FLIP_REFUSED', `Cannot change experiment "${experiment.id}": the request changes nothing`)
+  throw refuse(experiment.id, 'the request changes nothing')
 }
 
 /** The arms that stay, with what they mean from now on, and new ones, which have no bucket yet. */
-function redesigned(experiment: Experiment, drop: readonly string[], add: readonly NewArm[], set: NonNullable<FlipRequest['set']>): Arm[] {
+function redesigned(
+  experiment: Experiment,
+  drop: readonly string[],
+  add: readonly AddedArm[],
+  set: NonNullable<FlipRequest['set']>,
+): Arm[] {
   const { id, arms } = experiment
   const isCode = arms.some(arm => 'version' in arm)
   const shape = (arm: LaidOut): Arm => (isCode ? versionArm(id, arm) : valuesArm(id, arm))
-  const unknown = Object.keys(set).find(name => !arms.some(arm => arm.name === name))
-  if (unknown !== undefined) throw new BerthError('FLIP_REFUSED', `Cannot change experiment "${id}": it has no arm "${unknown}"`)
+  const unknown = [...drop, ...Object.keys(set)].find(name => !arms.some(arm => arm.name === name))
+  if (unknown !== undefined) throw refuse(id, `it has no arm "${unknown}", it has ${arms.map(({ name }) => name).join(', ')}`)
+  const both = drop.find(name => Object.hasOwn(set, name))
+  if (both !== undefined) throw refuse(id, `arm "${both}" is to be dropped and to mean something else`)
   const stay = arms.filter(({ name }) => !drop.includes(name))
+  if (stay.length + add.length === 0) throw refuse(id, 'it would have no arm left: stop it instead')
   const kept = stay.map(arm =>
     Object.hasOwn(set, arm.name) ? shape({ name: arm.name, reserve: arm.reserve, share: arm.share, ...set[arm.name] }) : arm,
   )
@@ -350,12 +370,14 @@ function flipped(before: SceneTraffic, id: string, rules: SceneTraffic['rules'],
 // Going back
 
 /**
- * Undoes the last flip that was not undone yet. What the experiment is now, running or not, it stays; a change of meaning that is undone is one
- * again, so a new phase begins.
+ * Undoes the last flip that was not undone yet: what it changed, and nothing else. A change of meaning that is undone is one again, so a new phase
+ * begins, with the salt of the phase that it goes back to. What was flipped in the draft has never run: if its meaning goes back after the
+ * start, that is a new phase like any other.
  * @param rows audit rows of the scene, newest first
+ * @param salt for a new phase that has none to go back to
  * @throws EXPERIMENT_NOT_FOUND; NOTHING_TO_ROLL_BACK when it was never flipped, or all flips are undone
  */
-export function revertExperiment(before: SceneTraffic, id: string, rows: Iterable<AuditRow>): Planned<Flipped> {
+export function revertExperiment(before: SceneTraffic, id: string, rows: Iterable<AuditRow>, salt: string): Planned<Flipped> {
   const now = findExperiment(before.rules, id)
   const flip = lastFlip(id, rows)
   if (flip === undefined) {
@@ -363,8 +385,10 @@ export function revertExperiment(before: SceneTraffic, id: string, rows: Iterabl
   }
   // Only this file writes such rows.
   const [earlier, later] = [flip.before, flip.after] as [Experiment, Experiment]
-  const opens = earlier.phase !== later.phase
-  const target = { ...earlier, state: now.state, phase: opens ? now.phase + 1 : now.phase }
+  const undone = Object.entries(earlier).filter(([member, value]) => !isDeepStrictEqual(value, later[member as keyof Experiment]))
+  const back = { ...now, ...Object.fromEntries(undone), state: now.state, phase: now.phase }
+  const opens = earlier.phase !== later.phase || (earlier.state === 'draft' && newPhase(now, back).length > 0)
+  const target = opens ? { ...back, phase: now.phase + 1, salt: back.salt === now.salt ? salt : back.salt } : back
   const planned = flipped(before, id, withExperiment(before.rules, target), 'revert experiment')
   const told = { ...planned.told, newPhase: opens ? planned.told.newPhase : [] }
   return { ...planned, after: { ...target, reverts: flip.revision }, told }

@@ -17,6 +17,9 @@ export interface ParamsChange {
   readonly after: Params
 }
 
+/** Whether a value that was read from JSON is the same when it is written and read again; 1e999, read as infinity, is not. */
+export const isJson = (value: unknown): boolean => isDeepStrictEqual(JSON.parse(JSON.stringify(value)), value)
+
 /** The parameters of a scene, or what a version sets over them. */
 export function paramsOf({ definition, rules }: SceneTraffic, version: string | null): Params {
   return version === null ? definition.params : (rules.versionParams?.[version] ?? {})
@@ -32,7 +35,7 @@ export function setParams(
   params: Params,
   action = 'set params',
 ): Planned<{ readonly version: string | null; readonly before: Params; readonly after: Params }> {
-  if (!isDeepStrictEqual(JSON.parse(JSON.stringify(params)), params)) {
+  if (!isJson(params)) {
     throw new BerthError(
       'PARAMS_INVALID',
       `Cannot set the params of scene "${before.definition.id}": they hold what JSON cannot, such as 1e999`,

@@ -22,6 +22,7 @@ import { noRules } from '../traffic/rules.ts'
 import { type Lock, type ModuleManifest, type Right, SceneDefinition, type VersionRecord } from '../traffic/schema.ts'
 import type { SceneEntry, SceneTable } from '../traffic/table.ts'
 import { checkGroup, type LockRequest, resolveLock } from './lock.ts'
+import { isJson } from './params.ts'
 import { byOrdinal, type KeptTraffic, type Planned, type SceneKind, type SceneTraffic } from './rules.ts'
 import { Tables } from './tables.ts'
 
@@ -188,8 +189,7 @@ export class Registry {
     if (duplicate !== undefined) {
       throw new BerthError('STAGE_DUPLICATE', `Cannot define scene "${id}": its group has the stage "${duplicate}" more than once`)
     }
-    if (!isDeepStrictEqual(JSON.parse(JSON.stringify(definition)), definition))
-      throw refuse('its params hold what JSON cannot, such as 1e999')
+    if (!isJson(definition)) throw refuse('its params hold what JSON cannot, such as 1e999')
     checkGroup(definition, name => this.modules(name))
     return definition
   }

@@ -62,6 +62,10 @@ const NewArm = Type.Object(
   { name: ArmName, ...armMembers, weight: AmountOf('kept for the arm; its share if not given'), share: Type.Optional(Share) },
   { ...closed, description: 'with a version, or in a layer with values; share is what is in force of the weight, all if not given' },
 )
+const AddedArm = Type.Object(
+  { name: ArmName, ...armMembers, share: Type.Optional(Share) },
+  { ...closed, description: 'share is what is in force, nothing if not given; it comes from what other arms do not use' },
+)
 const Where = Type.Array(Condition, { maxItems: 32, description: 'all must hold' })
 const Unit = Type.Union([Type.Literal('unit'), Type.Literal('request')], { description: 'which id is hashed' })
 export const NewExperimentBody = Type.Object(
@@ -82,7 +86,7 @@ export const FlipBody = Type.Object(
   {
     arms: Type.Optional(recordOf(ArmName, Share, { description: 'shares; arms not named keep theirs' })),
     drop: Type.Optional(Type.Array(ArmName, { maxItems: 32, uniqueItems: true })),
-    add: Type.Optional(Type.Array(NewArm, { maxItems: 32 })),
+    add: Type.Optional(Type.Array(AddedArm, { maxItems: 32 })),
     set: Type.Optional(recordOf(ArmName, Type.Object(armMembers, closed), { description: 'what arms mean' })),
     segments: AmountOf('how much of the traffic'),
     where: Type.Optional(Where),
