@@ -221,6 +221,7 @@ class Cell {
   #onTaken(table: CompiledTable, failures: readonly SceneFailure[]): void {
     this.#forgetBundles()
     this.#admission.retain(table)
+    this.#metrics.retain((scene, version) => table.scenes.get(scene)?.versions.has(version) ?? false)
     for (const failure of failures) {
       this.#log.error(failure, 'baseline cannot answer')
       this.#moduleLog.note(failure, 'error', `The baseline cannot answer: ${failure.message}`, failure.code)

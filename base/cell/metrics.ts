@@ -15,6 +15,9 @@ const FETCH_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
 /** Seconds: a table in memory answers within microseconds, a database within milliseconds. */
 const SERVICE_BUCKETS = [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5]
 
+/** Versions that are counted; beyond that those that went offline are forgotten. Each save of `sdk dev` makes one, and each has some 20 series. */
+const VERSIONS_KEPT = 1000
+
 /** Arms whose counts are held back for the next collection. */
 const ARMS_KEPT = 1000
 
@@ -28,9 +31,13 @@ export interface CellGauges {
 
 /** The counters of one version, looked up once and kept: labels are hashed here and not per request. */
 interface VersionCounters {
+  readonly scene: string
+  readonly version: string
   answers: number
   readonly duration: { observe(seconds: number): void }
   readonly errors: Map<string, number>
+  /** Those that the registry knows of it. */
+  readonly codes: Set<string>
 }
 
 interface ServiceCounters {
@@ -51,7 +58,7 @@ export class Metrics {
   readonly #fetches: Counter<'host' | 'code'>
   readonly #fetchDurations: Histogram<'host'>
   readonly #services = new Map<string, ServiceCounters>()
-  readonly #versions = new Map<string, VersionCounters & { readonly scene: string; readonly version: string }>()
+  readonly #versions = new Map<string, VersionCounters>()
   readonly #exposures: Counter<'scene' | 'experiment' | 'phase' | 'arm'>
   /** Requests that an arm had a part in, since they were last moved to the registry. */
   readonly #exposed = new Map<AnyArm, { readonly scene: string; count: number }>()
@@ -179,6 +186,19 @@ export class Metrics {
     this.#kills.inc({ scene, version })
   }
 
+  /** Forgets versions that are not online any more, the longest known first, as far as there are too many. */
+  retain(isOnline: (scene: string, version: string) => boolean): void {
+    if (this.#versions.size <= VERSIONS_KEPT) return
+    for (const [key, { scene, version, codes }] of this.#versions) {
+      if (this.#versions.size <= VERSIONS_KEPT) return
+      if (isOnline(scene, version)) continue
+      this.#versions.delete(key)
+      this.#durations.remove({ scene, version })
+      this.#kills.remove({ scene, version })
+      for (const code of codes) this.#requests.remove({ scene, version, code })
+    }
+  }
+
   /**
    * Counts one fetch of a module.
    * @param host an origin that a module may reach
@@ -219,7 +239,7 @@ export class Metrics {
     const key = `${scene}/${version}`
     let counters = this.#versions.get(key)
     if (counters === undefined) {
-      counters = { scene, version, answers: 0, duration: this.#durations.labels(scene, version), errors: new Map() }
+      counters = { scene, version, answers: 0, duration: this.#durations.labels(scene, version), errors: new Map(), codes: new Set() }
       this.#versions.set(key, counters)
     }
     return counters
@@ -229,9 +249,12 @@ export class Metrics {
   #flush(): void {
     for (const counters of this.#versions.values()) {
       const { scene, version } = counters
-      if (counters.answers > 0) this.#requests.inc({ scene, version, code: 'OK' }, counters.answers)
+      if (counters.answers > 0) counters.errors.set('OK', counters.answers)
       counters.answers = 0
-      for (const [code, count] of counters.errors) this.#requests.inc({ scene, version, code }, count)
+      for (const [code, count] of counters.errors) {
+        this.#requests.inc({ scene, version, code }, count)
+        counters.codes.add(code)
+      }
       counters.errors.clear()
     }
     for (const [code, scenes] of this.#refused) {
