@@ -7,7 +7,7 @@ import { type Options, offeredServices } from '../kernel/options.ts'
 import { Blobs } from '../store/blobs.ts'
 import { storeFault } from '../store/faults.ts'
 import { writeWhole } from '../store/files.ts'
-import type { Records } from '../store/records.ts'
+import { type BaseStore, type Records, referencedBlobs } from '../store/records.ts'
 import { openStore } from '../store/sqlite.ts'
 import type { FromKeeper, ToKeeper } from '../wire/messages.ts'
 import { keeperSocketPath, logsPath, tokenPath } from '../wire/paths.ts'
@@ -107,9 +107,11 @@ export async function startKeeper(
   const app = await createApi({ registry, control, blobs, vitals, logs, cells, retire, log, onStoreFailed })
   vitals.controlPort = await listen(app, options)
   log.info({ controlPort: vitals.controlPort, revision: registry.revision }, 'control API listens')
+  const tidying = setInterval(() => removeUnusedBlobs(blobs, store, log), limits.unusedBlobMsMin).unref()
   return {
     vitals,
     stop: async () => {
+      clearInterval(tidying)
       // Else the drain would wait for those who follow.
       logs.close()
       await bounded(app.close(), limits.keeperDrainMsMax)
@@ -130,6 +132,16 @@ async function ensureAdminToken(data: string, registry: Registry, log: Logger): 
   })
   registry.keepToken(secret, ['admin'], 'made at the first start', { who: 'base' })
   log.info({ file: tokenPath(data) }, 'admin token made')
+}
+
+/** Each edit of a whitelist writes another blob: without this they would fill the disk. */
+async function removeUnusedBlobs(blobs: Blobs, store: BaseStore, log: Logger): Promise<void> {
+  try {
+    const removed = await blobs.removeUnused(() => referencedBlobs(store))
+    if (removed > 0) log.info({ removed }, 'blobs that nothing refers to were removed')
+  } catch (error) {
+    log.error({ err: error }, 'blobs that nothing refers to could not be removed')
+  }
 }
 
 async function listen(app: FastifyInstance, { controlHost, controlPort }: Options): Promise<number> {

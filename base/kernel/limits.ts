@@ -154,6 +154,8 @@ export const limits = {
   controlBodyDepthMax: 64,
   /** Audit rows that a conflict tells of what changed meanwhile. */
   conflictRowsMax: 20,
+  /** Milliseconds that a blob is kept at least while nothing refers to it: an upload before its publish, an old whitelist that a backup copies. */
+  unusedBlobMsMin: 600_000,
   /** Milliseconds a stopping keeper lets its requests finish. */
   keeperDrainMsMax: 5000,
   /** Milliseconds of a cell's look for the keeper at boot before it takes the saved table. */

@@ -55,7 +55,7 @@ async function refuseFull(goal: string): Promise<void> {
   throw new BerthError('BACKUP_TARGET_EXISTS', `Cannot back up to "${goal}": it is not an empty folder (${inside.slice(0, 3).join(', ')})`)
 }
 
-/** The database first: blobs are kept before the commit that refers to them and never removed, so what it refers to is there. */
+/** The database first: blobs are kept before the commit that refers to them, and for `limits.unusedBlobMsMin` after none does. */
 async function copyData(data: string, target: string): Promise<Omit<BackupReport, 'target'>> {
   await copyDatabase(data, target)
   const store = openStore<Records>(target)

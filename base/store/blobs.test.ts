@@ -77,3 +77,18 @@ test('a write that fails leaves neither a blob nor an unfinished file', async t 
   rmSync(blobPath(data, digest), { recursive: true })
   assert.equal(await blobs.has(digest), false)
 })
+
+test('what nothing refers to goes at the second look, unless somebody has put or asked for it since the first', async t => {
+  const data = temporaryFolder(t)
+  const blobs = new Blobs(data)
+  const [used, replaced, again, asked] = await Promise.all(['used', 'replaced', 'again', 'asked'].map(text => blobs.put(Buffer.from(text))))
+  const look = () => blobs.removeUnused(() => new Set([used ?? '']))
+  assert.equal(await look(), 0)
+  await blobs.put(Buffer.from('again'))
+  await blobs.size(asked ?? '')
+  assert.equal(await look(), 1)
+  const there = () => Promise.all([used, replaced, again, asked].map(digest => new Blobs(data).has(digest ?? '')))
+  assert.deepEqual(await there(), [true, false, true, true])
+  assert.equal(await look(), 2)
+  assert.deepEqual(await there(), [true, false, false, false])
+})
