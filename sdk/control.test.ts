@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { createClient } from './control.ts'
 import { RefusedError, SdkError } from './errors.ts'
+import { caller } from './http.ts'
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void
 
@@ -50,6 +51,14 @@ test('a problem document becomes an error that keeps every member of it', async 
   assert.equal(error.hint, problem.fix)
   assert.equal(error.details, problem.stack)
   assert.equal(error.exit, 1)
+})
+
+test('what takes a request and never answers it is not waited for without end', async t => {
+  const base = new URL(await fakeBase(t, () => {}))
+  const error = await thrown(caller(base, undefined, 20)(base, { method: 'GET' }))
+  assert(error instanceof SdkError)
+  assert.deepEqual([error.code, error.exit], ['BASE_UNREACHABLE', 3])
+  assert.match(error.message, /takes connections there and sends no answer/)
 })
 
 test('no base at the URL is an error that says how to start one', async () => {

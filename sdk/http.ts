@@ -24,19 +24,26 @@ interface Request {
   readonly headers?: Readonly<Record<string, string>>
 }
 
+/**
+ * Milliseconds for a whole answer. Above all that a base may take for one: it loads a version in every cell, one cell after the other, while
+ * changes that were there first are finished.
+ */
+const ANSWER_MS_MAX = 120_000
+
 export type Call = (url: URL, request: Request, expected?: readonly number[]) => Promise<Answer>
 
-/** @returns a function that resolves with what is 2xx or `expected`, and throws what is not. */
-export function caller(base: URL, token: string | undefined): Call {
+/** @returns a function that resolves with what is 2xx or `expected`, and throws what is not, or does not come in time. */
+export function caller(base: URL, token: string | undefined, answerMsMax = ANSWER_MS_MAX): Call {
   return async (url, { method, body, headers = {} }, expected = []) => {
     const request = {
       method,
-      headers: {
+      headers: sendable({
         ...authorization(token),
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...headers,
-      },
+      }),
       ...(body === undefined ? {} : { body }),
+      signal: AbortSignal.timeout(answerMsMax),
     }
     const [response, text] = await send(url, base, request)
     const answer = { status: response.status, headers: response.headers, body: parse(text) }
@@ -60,7 +67,7 @@ export async function openAt(
   const json = body === undefined ? {} : { 'content-type': 'application/json' }
   const request = {
     method,
-    headers: { ...authorization(token), ...json, ...headers },
+    headers: sendable({ ...authorization(token), ...json, ...headers }),
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     ...(signal === undefined ? {} : { signal }),
   }
@@ -76,6 +83,20 @@ export function authorization(token: string | undefined): Record<string, string>
   return token === undefined ? {} : { authorization: `Bearer ${token}` }
 }
 
+/** @throws SdkError USAGE: else it would look as if the base could not be reached */
+function sendable(headers: Readonly<Record<string, string>>): Headers {
+  const checked = new Headers()
+  for (const [name, value] of Object.entries(headers)) {
+    try {
+      checked.set(name, value)
+    } catch (cause) {
+      const message = `Cannot send the header "${name}": its name or its value has a character that no header may have`
+      throw new SdkError('USAGE', message, { hint: 'Leave out line breaks, and all but ASCII in names.', exit: exitCodes.usage, cause })
+    }
+  }
+  return checked
+}
+
 async function send(url: URL, base: URL, request: RequestInit): Promise<[Response, string]> {
   try {
     const response = await fetch(url, request)
@@ -87,8 +108,14 @@ async function send(url: URL, base: URL, request: RequestInit): Promise<[Respons
 
 function unreachable(url: URL, base: URL, error: unknown): SdkError {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
-  return new SdkError('BASE_UNREACHABLE', `No base answers at ${url.origin}: ${messageOf(cause) || 'the connection failed'}`, {
-    hint: url.origin === base.origin ? 'Start one with "npm start", or name it with --base.' : 'Name where its scenes answer with --url.',
+  const late = error instanceof Error && error.name === 'TimeoutError'
+  const why = late ? 'something takes connections there and sends no answer' : messageOf(cause) || 'the connection failed'
+  return new SdkError('BASE_UNREACHABLE', `No base answers at ${url.origin}: ${why}`, {
+    hint: late
+      ? 'See what it is, and if it is a base what its log says; what was asked of it may still be done.'
+      : url.origin === base.origin
+        ? 'Start one with "npm start", or name it with --base.'
+        : 'Name where its scenes answer with --url.',
     exit: exitCodes.unreachable,
     cause: error,
   })

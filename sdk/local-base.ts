@@ -19,6 +19,8 @@ export interface LocalBase {
 
 const launcher = fileURLToPath(new URL('../bin/base.cjs', import.meta.url))
 const LINES_KEPT = 20
+/** For something that listens to answer. */
+const LOOK_MS_MAX = 5000
 const never = new Promise<never>(() => {})
 
 /**
@@ -33,7 +35,7 @@ export async function findOrStartBase(): Promise<LocalBase> {
 }
 
 async function isThere(url: URL): Promise<boolean> {
-  return fetch(new URL('/healthz', url)).then(
+  return fetch(new URL('/healthz', url), { signal: AbortSignal.timeout(LOOK_MS_MAX) }).then(
     () => true,
     // Nothing listens. Whatever is wrong with something that does, the first call to it says.
     () => false,

@@ -107,6 +107,12 @@ test('what cannot be replayed is refused before anything is sent, with the exit 
   ended(await sdk('replay', log, '--scene', 'echo', '--url', 'http://127.0.0.1:1'), 3, /No base answers/)
 })
 
+test('what the options say goes before what the log says, in the first look at a scene too', async () => {
+  const headers = { 'x-scene-version': 'v9', authorization: 'Bearer of-the-log' }
+  const log = await logOf('pinned.ndjson', [{ scene: 'echo', headers, body: {} }])
+  ended(await sdk('replay', log, '--version', 'v1'), 0, /answered +1 /, /by version +v1 1/)
+})
+
 test('a replay of which nothing is answered ends with 1', async () => {
   const log = await logOf('fail.ndjson', [{ scene: 'echo', body: { fail: true } }])
   ended(await sdk('replay', log), 1, /answered +0/, /MODULE_THREW/)

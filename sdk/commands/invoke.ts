@@ -2,10 +2,11 @@
 import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { messageOf } from '../../base/kernel/errors.ts'
+import { usage } from '../arguments.ts'
 import { colorsFor } from '../colors.ts'
 import type { Context } from '../context.ts'
 import type { InvocationAnswer } from '../control.ts'
-import { exitCodes, SdkError } from '../errors.ts'
+import { SdkError } from '../errors.ts'
 import { lastRequest, rememberRequest } from '../last-request.ts'
 
 export interface InvokeOptions {
@@ -54,8 +55,4 @@ function parseHeaders(headers: readonly string[]): Record<string, string> {
       return [name, value]
     }),
   )
-}
-
-function usage(message: string, hint: string): SdkError {
-  return new SdkError('USAGE', message, { hint, exit: exitCodes.usage })
 }

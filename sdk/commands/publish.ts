@@ -62,6 +62,7 @@ export async function publish({ client, out }: Context, folders: readonly string
   const sceneIds = options.dryRun ? [] : (options.scene ?? [])
   const drafts: Draft[] = []
   for (const folder of folders) drafts.push(await draftOf(client, folder, options))
+  checkNames(drafts)
   await Promise.all(sceneIds.map(id => client.scene(id)))
   const send = options.dryRun ? pretend : (bundle: Bundle) => sendBundle(client, out, bundle)
   const modules: PublishedModule[] = []
@@ -81,6 +82,17 @@ interface Draft {
   readonly version: string
   /** What came of raising it. */
   readonly note: string
+}
+
+/** @throws SdkError USAGE when two are the same module */
+function checkNames(drafts: readonly Draft[]): void {
+  const folders = new Map<string, string>()
+  for (const { folder, bundle } of drafts) {
+    const { name } = bundle.manifest
+    const other = folders.get(name)
+    if (other !== undefined) throw usage(`Cannot publish "${name}" twice: it is in "${other}" and in "${folder}"`, 'Name each module once.')
+    folders.set(name, folder)
+  }
 }
 
 interface Check {

@@ -1,10 +1,11 @@
 /** `sdk replay`: sends logged traffic through a scene, measures, and tells what the log says of the click rate. */
+import { usage } from '../arguments.ts'
 import type { CommonOptions, Context } from '../context.ts'
-import { exitCodes, RefusedError, SdkError } from '../errors.ts'
+import { exitCodes, RefusedError } from '../errors.ts'
 import type { Output } from '../output.ts'
 import { type ClickRates, clickRates, type Estimate, itemReader, type Outcome } from '../replay/estimate.ts'
 import { type Entry, readLog } from '../replay/log.ts'
-import { type Measured, type Run, startReplay } from '../replay/send.ts'
+import { type Measured, type Run, startReplay, type Target } from '../replay/send.ts'
 
 export interface ReplayOptions extends Pick<CommonOptions, 'json'> {
   readonly scene?: string
@@ -45,14 +46,15 @@ interface Settings {
 /** Ends with 1 when nothing was answered, and with 3 when the base went away; what was measured is printed all the same. */
 export async function replay(context: Context, files: readonly string[], options: ReplayOptions): Promise<void> {
   const settings = checkOptions(options)
+  const pin = options.version === undefined ? {} : { 'x-scene-version': options.version }
   const { url, headers } = await context.client.scenePort(options.url)
+  const target = { url, headers: { ...headers, ...pin } }
   const entries = await readLog(files, { scene: options.scene, limit: settings.limit })
   if (options.limit === undefined && entries.length === LIMIT_MAX)
     context.out.warn(`Only the first ${whole.format(LIMIT_MAX)} requests are replayed, which is as many as it holds in memory.`)
-  await checkScenes(context, entries, options)
+  await checkScenes(context, entries, target)
   const tally = createTally(entries, itemReader(options.items, options.itemId))
-  const pin = options.version === undefined ? {} : { 'x-scene-version': options.version }
-  const run = startReplay({ url, headers: { ...headers, ...pin } }, { ...settings, entries, seed: options.seed }, tally.add)
+  const run = startReplay(target, { ...settings, entries, seed: options.seed }, tally.add)
   const showsBar = options.json !== true && process.stderr.isTTY === true
   const measured = await watch(run, showsBar ? await startBar(entries.length * settings.passes) : undefined)
   const report = reportOf(measured, settings, files, entries, tally.finish())
@@ -83,15 +85,12 @@ function numberOf(option: string, text: string | undefined, max: number): number
   throw usage(`Cannot use "${text}" as ${option}`, `Write a whole number from 1 to ${max}.`)
 }
 
-function usage(message: string, hint: string): SdkError {
-  return new SdkError('USAGE', message, { hint, exit: exitCodes.usage })
-}
-
 /** Asks every scene of the log once, so that what would refuse every request is told before any is counted. It also loads the version. */
-async function checkScenes({ client }: Context, entries: readonly Entry[], { version, url }: ReplayOptions): Promise<void> {
+async function checkScenes({ client }: Context, entries: readonly Entry[], target: Target): Promise<void> {
   const firsts = new Map(entries.toReversed().map(entry => [entry.scene, entry]))
   for (const [scene, { body, headers }] of firsts) {
-    await client.invoke(scene, { body, headers, version, url }).catch((error: unknown) => {
+    const invocation = { body, headers: { ...headers, ...target.headers }, url: target.url.href }
+    await client.invoke(scene, invocation).catch((error: unknown) => {
       // What befalls one request may not befall the next: it will be counted.
       if (!(error instanceof RefusedError) || HOPELESS.has(error.code)) throw error
     })
