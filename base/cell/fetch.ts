@@ -5,7 +5,8 @@
  * than its limits say.
  */
 import { Buffer, isUtf8 } from 'node:buffer'
-import { type LookupAddress, type LookupOptions, lookup } from 'node:dns'
+import type { LookupAddress, LookupOptions } from 'node:dns'
+import { lookup } from 'node:dns/promises'
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
@@ -43,6 +44,8 @@ export interface FetcherHost {
   readonly privateNetworks: readonly string[]
   /** One fetch is over; `host` is an origin that a module may reach, `code` is `OK` or an error code. */
   count(host: string, code: string, seconds: number): void
+  /** All addresses of a name; that of the machine but in tests. */
+  resolve?(hostname: string, options: LookupOptions): Promise<LookupAddress[]>
 }
 
 /** A request as it leaves, after the last redirect. */
@@ -95,7 +98,11 @@ export class Fetcher {
   constructor(host: FetcherHost) {
     this.#host = host
     this.#addresses = allowedAddresses(host.privateNetworks)
-    const options = { keepAlive: true, timeout: limits.fetchKeepAliveMs, lookup: lookupAllowed(this.#addresses) }
+    const options = {
+      keepAlive: true,
+      timeout: limits.fetchKeepAliveMs,
+      lookup: lookupAllowed(this.#addresses, host.resolve ?? resolveAll),
+    }
     this.#agents = { 'http:': new HttpAgent(options), 'https:': new HttpsAgent(options) }
   }
 
@@ -267,16 +274,29 @@ function networksOf(networks: readonly string[]): BlockList {
   return list
 }
 
-/** Resolves names to addresses that may be reached, whatever else they resolve to. */
-function lookupAllowed(isAllowed: (address: string) => boolean): LookupFunction {
+const resolveAll = (hostname: string, options: LookupOptions): Promise<LookupAddress[]> => lookup(hostname, { ...options, all: true })
+
+/**
+ * Resolves names to addresses that may be reached, whatever else they resolve to. Who asks for a name that is being looked up waits with the
+ * first: the machine looks up two at a time, and those of a host that is slow to resolve would hold up all others.
+ */
+function lookupAllowed(isAllowed: (address: string) => boolean, resolve: typeof resolveAll): LookupFunction {
+  const underWay = new Map<string, Promise<LookupAddress[]>>()
+  const find = (hostname: string, options: LookupOptions): Promise<LookupAddress[]> => {
+    const key = `${hostname} ${options.family} ${options.hints}`
+    const asked = underWay.get(key) ?? resolve(hostname, options).finally(() => underWay.delete(key))
+    underWay.set(key, asked)
+    return asked
+  }
   return (hostname: string, options: LookupOptions, done) => {
-    lookup(hostname, { ...options, all: true }, (error, found) => {
-      const addresses: LookupAddress[] = error === null ? found.filter(({ address }) => isAllowed(address)) : []
+    const onFound = (found: LookupAddress[]): void => {
+      const addresses = found.filter(({ address }) => isAllowed(address))
       const [first] = addresses
-      if (error !== null || first === undefined) done(error ?? new PrivateAddress(), '', 0)
+      if (first === undefined) done(new PrivateAddress(), '', 0)
       else if (options.all) done(null, addresses)
       else done(null, first.address, first.family)
-    })
+    }
+    find(hostname, options).then(onFound, (error: NodeJS.ErrnoException) => done(error, '', 0))
   }
 }
 
