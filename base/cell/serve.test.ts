@@ -1,7 +1,8 @@
-/** What scenes that call each other owe each other. The rest of the data path is promised in test/serve.test.ts, at the front door. */
+/** What scenes owe each other that call each other, and what a request hears of the wait for its slot. The rest of the data path is promised in test/serve.test.ts, at the front door. */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { BerthError } from '../kernel/errors.ts'
 import { compileTable } from '../traffic/scene.ts'
 import type { SceneEntry } from '../traffic/table.ts'
@@ -22,12 +23,15 @@ const entry = (id: string, codes: Readonly<Record<string, string>>, rules?: Scen
   ...(rules && { rules }),
 })
 
-function startCell(t: TestContext, scenes: readonly SceneEntry[]) {
+function startCell(t: TestContext, scenes: readonly SceneEntry[], loadMs = 0) {
   const changes: string[] = []
   const hash = createHash('sha256').update('secret').digest('hex')
   const table = compileTable({ format: 1, revision: 1, scenes, tokens: [{ id: 'tester', hash, rights: ['pin'] }] })
   const slots = new Slots({
-    readBundle: async code => `(() => ({ rank: ${code} }))()`,
+    readBundle: async code => {
+      await delay(loadMs)
+      return `(() => ({ rank: ${code} }))()`
+    },
     servicesOf: () => ({}),
     callService: () => Promise.reject(new BerthError('SERVICE_NOT_FOUND', 'none here')),
     fetch: () => Promise.reject(new BerthError('FETCH_FORBIDDEN', 'none here')),
@@ -41,11 +45,12 @@ function startCell(t: TestContext, scenes: readonly SceneEntry[]) {
   t.after(() => slots.close())
   const onBreaker = (scene: string, version: string, state: string) => changes.push(`${scene} ${version} ${state}`)
   const serving: Serving = { slots, admission: new Admission({ cell: 1, cells: 1, peek: plan => slots.peek(plan), onBreaker }) }
-  const ask = async (scene: string, headers: Readonly<Record<string, string>> = {}) => {
+  const answer = (scene: string, headers: Readonly<Record<string, string>> = {}) => {
     const request = { scene, requestId: 'r', body: '1', header: (name: string) => headers[name] }
-    return (await serve(table, serving, request, performance.now(), { decision: undefined, token: undefined, scene: undefined })).json
+    return serve(table, serving, request, performance.now(), { decision: undefined, token: undefined, scene: undefined })
   }
-  return { ask, changes }
+  const ask = async (...what: Parameters<typeof answer>) => (await answer(...what)).json
+  return { ask, answer, changes }
 }
 
 test('what a load test asks of other scenes is a load test there: their load-test version answers, and no breaker opens', async t => {
@@ -69,4 +74,11 @@ test('what a load test asks of other scenes is a load test there: their load-tes
   assert.deepEqual(changes, [])
   for (let i = 0; i < 100; i++) await ask('alone')
   assert.deepEqual(changes, ['frail v1 open'])
+})
+
+test('the time that a request waited for its slot to be loaded is part of the time it waited', async t => {
+  const { answer } = startCell(t, [entry('cold', { v1: 'x => x' })], 100)
+  const { queueMs } = await answer('cold')
+  // A timer may be a millisecond early by another clock.
+  assert.ok(queueMs >= 99, `${queueMs} ms`)
 })

@@ -156,7 +156,13 @@ function runInSlot(slots: Slots, permit: Permit, scene: Scene, { plan }: Decisio
   }
   const slot = slots.peek(plan)
   if (slot !== undefined) return into(slot)
-  const load = slots.ensure(plan).then(into, (error: unknown) => {
+  const askedAt = performance.now()
+  const afterLoad = async (loaded: Slot): Promise<SlotAnswer> => {
+    const loadMs = performance.now() - askedAt
+    const answer = await into(loaded)
+    return { ...answer, queueMs: answer.queueMs + loadMs }
+  }
+  const load = slots.ensure(plan).then(afterLoad, (error: unknown) => {
     throw unavailable(plan, error)
   })
   return withDeadline(load, call.deadlineAt, scene.id)

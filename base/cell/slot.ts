@@ -40,7 +40,7 @@ export interface SlotAnswer {
   readonly degraded: string | undefined
   /** Whole milliseconds each stage took, with commas between them; undefined when all took less than one. */
   readonly tookMs: string | undefined
-  /** Milliseconds from the call until it was sent into the isolate. */
+  /** Milliseconds until it was sent into the isolate, from the call or, for who had to wait for the slot, from then on. */
   readonly queueMs: number
 }
 
