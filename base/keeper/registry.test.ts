@@ -10,8 +10,7 @@ import { makeBaseline, placeVersion } from './rules.ts'
 const ada = { who: 'ada' }
 
 /** A registry with the module rank 1.0.0 and the scene "home" without a version. */
-function makeRegistry(t: Cleanup): Registry {
-  const store = openStore<Records>(temporaryFolder(t))
+function makeRegistry(t: Cleanup, store = openStore<Records>(temporaryFolder(t))): Registry {
   t.after(() => store.close())
   const registry = new Registry(store, () => new Date(0))
   registry.addModule({ name: 'rank', version: '1.0.0', stages: ['rank'], bundle: 'a'.repeat(64) }, ada)
@@ -103,6 +102,24 @@ test('modules are listed by name, then by precedence of their versions, and one 
     ['1.0.0', '1.9.0', '1.10.0'],
   )
   assert.equal(registry.modules().length, 4)
+})
+
+test('the baseline of a folder from before there were records of what is online can be rolled back to', t => {
+  const store = openStore<Records>(temporaryFolder(t))
+  const registry = makeRegistry(t, store)
+  addVersion(registry, 'baseline')
+  addVersion(registry, 'dev')
+  store.commit([{ kind: 'online', key: 'home/v1', value: null }], {
+    who: 'test',
+    action: 'forget',
+    target: 'home',
+    before: null,
+    after: null,
+  })
+  const before = registry.traffic('home')
+  registry.keepTraffic(before, makeBaseline(before, 'v2'), ada)
+  const { baseline, rules, online } = registry.traffic('home')
+  assert.deepEqual([baseline, rules.previousBaseline, online], ['v2', 'v1', ['v1', 'v2']])
 })
 
 test('the same version with the same bytes but other stages is not the same', t => {

@@ -295,7 +295,9 @@ export class Registry {
     if (whitelist !== undefined && !isDeepStrictEqual(whitelist, before.whitelist)) {
       changes.push({ kind: 'whitelist', key: id, value: whitelist, expect: expect('whitelist') })
     }
-    for (const version of after.online.filter(online => !before.online.includes(online))) {
+    const recorded = this.#recordedOnline(id)
+    const joins = (version: string) => !before.online.includes(version) || (changes.length > 0 && !recorded.includes(version))
+    for (const version of after.online.filter(joins)) {
       changes.push({ kind: 'online', key: versionKey(id, version), value: { since: this.#at() }, expect: 'absent' })
     }
     for (const version of before.online.filter(online => !after.online.includes(online))) {
@@ -304,11 +306,14 @@ export class Registry {
     return changes
   }
 
-  /** Ids, oldest first. The baseline is online whatever the records say: folders of before there were any have none for it. */
+  /** Ids, oldest first. The baseline is online whatever the records say: folders of before there were any have none for it until something changes. */
   #online(scene: string, baseline: string | null): string[] {
+    return [...new Set([...this.#recordedOnline(scene), ...(baseline === null ? [] : [baseline])])].sort(byOrdinal)
+  }
+
+  #recordedOnline(scene: string): string[] {
     const prefix = versionKey(scene, '')
-    const recorded = this.#store.list('online', prefix).map(({ key }) => key.slice(prefix.length))
-    return [...new Set([...recorded, ...(baseline === null ? [] : [baseline])])].sort(byOrdinal)
+    return this.#store.list('online', prefix).map(({ key }) => key.slice(prefix.length))
   }
 
   // Tokens
