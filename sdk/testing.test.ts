@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -322,6 +323,26 @@ test('a document that would never be whole is wrong usage', async () => {
   const { code, stderr } = await sdkTest(await folderWith({}), '--watch', '--json')
   assert.equal(code, 2)
   assert.match(stderr, /--json prints one document, and --watch has no end/)
+})
+
+test('interrupted, it takes the processes of the tests along', { timeout: 30_000 }, async t => {
+  const server = createServer().listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const folder = await folderWith({
+    'package.json': packageJson({ stages: ['rank'] }),
+    'index.ts': 'export const rank = () => 1\n',
+    'index.test.ts': `import { connect } from 'node:net'\nconnect(${port}, '127.0.0.1').on('connect', () => { for (;;); })\n`,
+  })
+  const child = start(folder, [])
+  const [connection] = (await once(server, 'connection')) as [Socket]
+  connection.resume()
+  const closed = once(connection, 'close')
+  const ended = once(child, 'exit')
+  child.kill('SIGTERM')
+  assert.deepEqual(await ended, [null, 'SIGTERM'])
+  await closed
 })
 
 test('--watch runs the tests of a module again at every save, and bears with what is half written', async t => {

@@ -10,6 +10,7 @@ import { colorsFor } from '../colors.ts'
 import type { Context } from '../context.ts'
 import type { Client, Timings, VersionChange } from '../control.ts'
 import { SdkError } from '../errors.ts'
+import { whenInterrupted } from '../interruption.ts'
 import { placeOf, readPackage } from '../manifest.ts'
 import { describeTimings, formatBytes, type Output, timed } from '../output.ts'
 import { isSame, publishBundle, updateScene, uploadBundle } from '../publish.ts'
@@ -202,22 +203,16 @@ async function withVersionRaised<T>(folder: string, from: string, to: string, wo
   const path = join(folder, 'package.json')
   const original = await readFile(path, 'utf8')
   replaceFile(path, replaceVersion(original, from, to))
-  const interrupt = (signal: NodeJS.Signals) => {
-    replaceFile(path, original)
-    process.kill(process.pid, signal)
-  }
-  for (const signal of INTERRUPTIONS) process.once(signal, interrupt)
+  const done = whenInterrupted(() => replaceFile(path, original))
   try {
     return await work()
   } catch (error) {
     replaceFile(path, original)
     throw error
   } finally {
-    for (const signal of INTERRUPTIONS) process.off(signal, interrupt)
+    done()
   }
 }
-
-const INTERRUPTIONS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /** In one step, also on a disk that is full; and before a signal has ended this process. */
 function replaceFile(path: string, text: string): void {

@@ -1,5 +1,5 @@
 /** `sdk test`: runs the `node:test` files of modules, whose stages run in real slots; see testing.ts. */
-import { existsSync, globSync } from 'node:fs'
+import { existsSync, globSync, rmSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative, resolve, sep } from 'node:path'
@@ -8,6 +8,7 @@ import { messageOf } from '../../base/kernel/errors.ts'
 import { coverageOf, type FileCoverage, ranges } from '../coverage.ts'
 import { exitCodes, SdkError } from '../errors.ts'
 import { failureText } from '../failure.ts'
+import { whenInterrupted } from '../interruption.ts'
 import { type Package, placeOf, readPackage } from '../manifest.ts'
 import { createOutput, type Output } from '../output.ts'
 import { COVERAGE_FOLDER, type Counted } from '../rehearsal.ts'
@@ -135,14 +136,25 @@ async function runFiles(
   // Colour is for terminals: the runner colours what tests print for those by itself.
   delete process.env.FORCE_COLOR
   const report = createReport(out, modules)
+  const unwanted = new AbortController()
+  // The runner ends the process of each file, and a slot ends with the process that opened it.
+  const done = whenInterrupted(() => {
+    unwanted.abort()
+    if (coverageFolder !== undefined) rmSync(coverageFolder, { recursive: true, force: true })
+  })
   const events = run({
+    signal: unwanted.signal,
     files: modules.flatMap(({ files }) => files),
     concurrency: true,
     execArgv: ['--disable-warning=ExperimentalWarning', '--import', hook],
     env: { ...process.env, ...(coverageFolder !== undefined && { [COVERAGE_FOLDER]: coverageFolder }) },
     ...(only && { testNamePatterns: only }),
   })
-  for await (const event of events) report.take(event)
+  try {
+    for await (const event of events) report.take(event)
+  } finally {
+    done()
+  }
   return report.end()
 }
 

@@ -1,0 +1,19 @@
+/** Signals that end this process unless it takes them: Ctrl-C, `kill`, a terminal that is closed. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/**
+ * When such a signal comes, `work`, which is synchronous, is done before the process ends by it.
+ * @returns takes that back
+ */
+export function whenInterrupted(work: () => void): () => void {
+  const take = (signal: NodeJS.Signals) => {
+    leave()
+    work()
+    process.kill(process.pid, signal)
+  }
+  const leave = () => {
+    for (const signal of SIGNALS) process.off(signal, take)
+  }
+  for (const signal of SIGNALS) process.on(signal, take)
+  return leave
+}
