@@ -167,6 +167,16 @@ const usages: readonly (readonly [args: readonly string[], says: RegExp])[] = [
   [['--module', 'a', '--stages', 'rank-it'], /"rank-it" is no name for a stage/],
   [['--module', 'a', '--stages', 'rank', 'rank'], /a stage is named twice/],
 ]
+test('a scene is made beside a package.json that is broken, and a folder that cannot be made is told', async t => {
+  const cwd = await emptyFolder(t)
+  await writeFile(join(cwd, 'package.json'), '{')
+  assert.equal((await sdk(cwd, 'init', '.', '--scene', 'home')).code, 0)
+  assert.deepEqual((await readScene(join(cwd, 'home.json'))).group, [{ stage: 'rank', modules: ['rank@^1.0.0'] }])
+  const { code, stderr } = await sdk(cwd, 'init', 'home.json', '--scene', 'shop')
+  assert.equal(code, 1)
+  assert.match(stderr, /Cannot write "home\.json.shop\.json": EEXIST[^]*FILE_UNWRITABLE/)
+})
+
 test('what cannot be made is wrong usage, says why, and makes nothing', async t => {
   const cwd = await emptyFolder(t)
   await Promise.all(

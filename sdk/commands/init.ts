@@ -105,8 +105,8 @@ async function makeModule(out: Output, name: string, given: string | undefined, 
   await demandEmpty(name, folder)
   const isInside = await isProvided(dirname(folder))
   const files = moduleFiles(name, stages, isInside ? undefined : posix(relative(folder, root)))
-  for (const [path, text] of files) await writeNew(join(folder, path), text)
-  if (!isInside) await linkBerth(folder)
+  for (const [path, text] of files) if (!(await writeNew(join(folder, path), text))) throw exists(name, join(folder, path), IS_THERE)
+  if (!isInside) await linkBerth(folder).catch(unwritable(join(folder, 'node_modules')))
   const shown = relative(process.cwd(), folder) || '.'
   out.say(`${shown}${sep}`)
   for (const [path] of files) out.say(`  ${path}`)
@@ -146,9 +146,26 @@ function exists(name: string, path: string, why: string): SdkError {
   })
 }
 
-async function writeNew(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true })
-  await writeFile(path, text, { flag: 'wx' })
+const IS_THERE = 'the file is there already'
+
+/** @returns false when there is such a file already */
+async function writeNew(path: string, text: string): Promise<boolean> {
+  await mkdir(dirname(path), { recursive: true }).catch(unwritable(path))
+  try {
+    await writeFile(path, text, { flag: 'wx' })
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false
+    return unwritable(path)(error)
+  }
+}
+
+/** @returns a function that throws SdkError FILE_UNWRITABLE */
+function unwritable(path: string): (cause: unknown) => never {
+  return cause => {
+    const message = `Cannot write "${relative(process.cwd(), path)}": ${messageOf(cause)}`
+    throw new SdkError('FILE_UNWRITABLE', message, { hint: 'Name a folder that can be written to.', cause })
+  }
 }
 
 /** As "npm install" of the dependency in package.json would: then types and `npx sdk` are there at once, and without a network. */
@@ -169,14 +186,9 @@ async function makeScene(out: Output, id: string, folder: string, stages: readon
   const bound = await Promise.all(stages.map(async stage => ({ stage, ...(await moduleFor(stage)) })))
   const group = bound.map(({ stage, module }) => ({ stage, modules: [module] }))
   const definition = { $schema: './scene.schema.json', id, description: '', group, traffic: { deadlineMs: 200 }, params: {} }
-  await writeNew(path, json(definition)).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'EEXIST') throw exists(id, path, 'the file is there already')
-    throw error
-  })
+  if (!(await writeNew(path, json(definition)))) throw exists(id, path, IS_THERE)
   // One for all scenes of the folder.
-  await writeNew(schemaPath, json(sceneSchema())).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw error
-  })
+  await writeNew(schemaPath, json(sceneSchema()))
   const folders = [...new Set(bound.map(({ folder }) => folder))]
   const areHere = !folders.includes(undefined)
   const next = `${areHere ? `npx sdk publish ${folders.join(' ')} && ` : ''}npx sdk scene apply ${path}`
@@ -191,13 +203,24 @@ const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
 /** A module here that has the stage, else the name that one might have. */
 async function moduleFor(stage: string): Promise<{ readonly module: string; readonly folder?: string }> {
   for (const path of globSync(['package.json', '*/package.json', 'modules/*/package.json']).sort()) {
-    const { name, version, berth } = JSON.parse(await readFile(path, 'utf8')) as {
-      name?: string
-      version?: string
-      berth?: { stages?: string[] }
-    }
+    const { name, version, berth } = await packageAt(path)
     if (name !== undefined && version !== undefined && berth?.stages?.includes(stage))
       return { module: `${name}@^${version}`, folder: posix(dirname(path)) }
   }
   return { module: `${stage.replaceAll(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}@^1.0.0` }
+}
+
+interface PackageJson {
+  readonly name?: string
+  readonly version?: string
+  readonly berth?: { readonly stages?: readonly string[] }
+}
+
+/** Empty for what is no package: whoever wrote it finds out elsewhere. */
+async function packageAt(path: string): Promise<PackageJson> {
+  try {
+    return (JSON.parse(await readFile(path, 'utf8')) as PackageJson | null) ?? {}
+  } catch {
+    return {}
+  }
 }
