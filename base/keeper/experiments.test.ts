@@ -193,15 +193,15 @@ test('a draft whose segments were taken meanwhile starts on others, and when the
     ['c', 4000],
   ] as const)
     await scene.home('POST', 'experiments', { id, segments, arms: halves })
+  const segments = async () => (await scene.home('GET', 'experiments')).read<{ experiments: Json[] }>().experiments.map(one => one.segments)
   for (const id of ['a', 'c']) assert.equal((await scene.home('POST', `experiments/${id}/start`, {})).status, 200, id)
-  assert.deepEqual(
-    scene.entry()?.rules?.experiments.map(({ segments }) => segments),
-    [[[0, 6000]], [[6000, 10_000]], [[6000, 10_000]]],
-  )
+  assert.deepEqual(await segments(), [[[0, 6000]], [[6000, 10_000]], [[6000, 10_000]]])
   await refused(scene, ['POST', 'experiments/b/start', {}], 'SEGMENTS_TAKEN', /0% is free/)
   await scene.home('POST', 'experiments/a/stop', {})
   assert.equal((await scene.home('POST', 'experiments/b/start', {})).status, 200)
-  assert.deepEqual(scene.entry()?.rules?.experiments[1]?.segments, [[0, 4000]])
+  assert.deepEqual((await segments())[1], [[0, 4000]])
+  const told = scene.entry()?.rules?.experiments.map(({ id }) => id)
+  assert.deepEqual(told, ['b', 'c'], 'cells are told of what runs and of nothing else')
   await refused(scene, ['POST', 'experiments/a/start', {}], 'SEGMENTS_TAKEN', /"a" on segments 0–4000: experiment "b" owns them/)
 })
 

@@ -1,5 +1,6 @@
 /** The table for the cells, built anew only where something has changed. */
 import { type BaseStore, type Records, versionKey } from '../store/records.ts'
+import { rulesInForce } from '../traffic/rules.ts'
 import { type SceneEntry, type SceneTable, TABLE_FORMAT } from '../traffic/table.ts'
 import type { KeptTraffic } from './rules.ts'
 
@@ -48,7 +49,7 @@ export class Tables {
     return {
       ...{ revision, definition, baseline },
       versions: versions.map(({ id, lock }) => ({ id, lock })),
-      ...(revisions.rules === 0 ? {} : { rules }),
+      ...(revisions.rules === 0 ? {} : { rules: rulesInForce(rules) }),
       ...(whitelist === undefined || whitelist.units === 0 ? {} : { whitelist }),
     }
   }

@@ -5,7 +5,7 @@ import { limits } from '../kernel/limits.ts'
 import { checkOffline, checkRules, type RulesContext } from './check-rules.ts'
 import { business, checked, code, definition, rulesWith, units, VERSIONS } from './fixtures/scenes.ts'
 import type { Range } from './ranges.ts'
-import { type Condition, kindOf, type Layer, type SceneRules } from './rules.ts'
+import { type Condition, kindOf, type Layer, rulesInForce, type SceneRules } from './rules.ts'
 import { parseWhitelist } from './whitelist.ts'
 
 const context: RulesContext = { definition, versions: VERSIONS, baseline: 'v1' }
@@ -169,6 +169,17 @@ test('unknown members are refused, and what is right comes back as it was', () =
 test('what has stopped needs no version, no attribute and no segment of its own', () => {
   const stopped = code('exp-1', { state: 'stopped', arms: [['a', 'v7', [], 0]], where: [{ attribute: 'city', op: 'equals', value: 'x' }] })
   checked({ experiments: [stopped, code('exp-2')] })
+})
+
+test('a scene that has stopped a thousand experiments can have another, and cells are told of that one alone', () => {
+  const stopped = Array.from({ length: 1000 }, (_, i) => code(`old-${i}`, { state: 'stopped' }))
+  const layers = [
+    layer('ui', ['color'], { experiments: [business('b-1', 'color'), business('b-2', 'color', { state: 'draft' })] }),
+    layer('old', ['color'], { state: 'retired', experiments: [business('b-3', 'color')] }),
+  ]
+  const { experiments, layers: live } = rulesInForce(checked({ experiments: [...stopped, code('exp-1')], layers }))
+  const ids = [experiments, ...live.map(each => each.experiments)].map(list => list.map(({ id }) => id))
+  assert.deepEqual(ids, [['exp-1'], ['b-1']])
 })
 
 test('a version that is used cannot go offline, and the refusal names every use', () => {

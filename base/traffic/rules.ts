@@ -27,6 +27,9 @@ const Ranges = Type.Array(Type.Tuple([Bucket, Bucket]), {
 })
 const Share = Type.Integer({ minimum: 0, maximum: BUCKETS, description: 'buckets: hundredths of a percent' })
 
+/** With all that have stopped: their ids stay taken. */
+const EXPERIMENTS_MAX = 2000
+
 const Scalar = Type.Union([Type.String({ maxLength: 256 }), Type.Number(), Type.Boolean()])
 
 /** What an attribute must be for a request to take part. An attribute that is missing or of another type fits no condition. */
@@ -112,7 +115,7 @@ export const Layer = Type.Object(
       uniqueItems: true,
       description: 'the parameters that its experiments may set, by their top-level name',
     }),
-    experiments: Type.Array(BusinessExperiment, { maxItems: 256 }),
+    experiments: Type.Array(BusinessExperiment, { maxItems: EXPERIMENTS_MAX }),
   },
   closed,
 )
@@ -134,7 +137,7 @@ export const SceneRules = Type.Object(
     loadtest: Type.Optional(VersionId),
     whitelist: Type.Optional(Whitelist),
     segmentSalt: Salt,
-    experiments: Type.Array(CodeExperiment, { maxItems: 256 }),
+    experiments: Type.Array(CodeExperiment, { maxItems: EXPERIMENTS_MAX }),
     cutover: Type.Optional(Cutover),
     layers: Type.Array(Layer, { maxItems: 64 }),
     versionParams: Type.Optional(recordOf(VersionId, Params, { description: "by version: over the scene's own, under those of layers" })),
@@ -162,6 +165,14 @@ export const inForce = ({ reserve, share }: Pick<Arm, 'reserve' | 'share'>): Ran
 export function allExperiments(rules: SceneRules): { experiment: Experiment; layer?: Layer }[] {
   const inLayers = rules.layers.flatMap(layer => layer.experiments.map(experiment => ({ experiment, layer })))
   return [...rules.experiments.map(experiment => ({ experiment })), ...inLayers]
+}
+
+/** The rules without what decides nothing: drafts, what has stopped, layers that are retired. What is left decides the same. */
+export function rulesInForce(rules: SceneRules): SceneRules {
+  const running = <E extends Experiment>(experiments: readonly E[]): E[] => experiments.filter(({ state }) => state === 'running')
+  const live = rules.layers.filter(({ state }) => state === 'live')
+  const layers = live.map(layer => ({ ...layer, experiments: running(layer.experiments) }))
+  return { ...rules, experiments: running(rules.experiments), layers }
 }
 
 /**

@@ -23,7 +23,7 @@ export interface SceneEntry {
   readonly baseline: string | null
   /** Those that are online. */
   readonly versions: readonly VersionEntry[]
-  /** Checked by `checkRules`; absent while the baseline answers everyone. */
+  /** Checked by `checkRules`, and of that what is in force; absent while the baseline answers everyone. */
   readonly rules?: SceneRules
   /** Beside the rules, because of its size. */
   readonly whitelist?: WhitelistEntry
