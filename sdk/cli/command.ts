@@ -7,7 +7,10 @@ export const EXIT_CODES = 'Exit codes: 0 done · 1 refused by the base, or a fau
 type Example = readonly [line: string, meaning?: string]
 
 export function group(parent: Command, name: string, description: string): Command {
-  return parent.command(name).description(description)
+  return parent
+    .command(name)
+    .description(description)
+    .addHelpText('after', ({ command }) => `\n${EXIT_CODES}\nHelp with examples: sdk ${name} ${command.commands[0]?.name()} --help`)
 }
 
 export function command(parent: Command, usage: string, description: string, examples: readonly Example[]): Command {
