@@ -308,7 +308,7 @@ function placed(
       kind: kindOf(version, traffic.baseline, traffic.rules),
       cutover: cutoverOf(traffic),
       previousBaseline: traffic.rules.previousBaseline ?? null,
-      ...(moves ? { moved: cutoverMovement(before.rules.cutover, traffic.rules.cutover) } : {}),
+      ...(moves ? { moved: cutoverMovement(before.rules.cutover, traffic.rules.cutover, traffic.rules.experiments) } : {}),
       warnings,
     },
   }

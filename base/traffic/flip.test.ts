@@ -197,15 +197,17 @@ test('what cannot be done is refused, and says why', () => {
 
 test('the announced share of a cutover is the counted one', () => {
   const ids = units(10_000)
-  const move = (from: number, to: number) => {
+  const move = (from: number, to: number, experiments: CodeExperiment[] = []) => {
     const cutover = (share: number) => ({ version: 'v2', share, salt: 'cutover/1' })
-    const [before, after] = [sceneWith({ cutover: cutover(from) }), sceneWith({ cutover: cutover(to) })]
+    const [before, after] = [sceneWith({ cutover: cutover(from), experiments }), sceneWith({ cutover: cutover(to), experiments })]
     const moved = ids.filter(unit => decide(before, ask(unit)).because !== decide(after, ask(unit)).because).length
-    const announced = cutoverMovement(cutover(from), cutover(to)).moved / MOVED_OF
+    const announced = cutoverMovement(cutover(from), cutover(to), experiments).moved / MOVED_OF
     assert.ok(Math.abs(moved / ids.length - announced) < 0.02)
     return announced
   }
   assert.deepEqual([move(500, 2500), move(2500, 500), move(10_000, 10_000)], [0.2, 0.2, 0])
+  const [half, stopped] = [code('exp-1', { segments: [[0, 5000]] }), code('exp-2', { state: 'stopped' })]
+  assert.equal(move(0, 10_000, [half, stopped]), 0.5)
   assert.equal(cutoverMovement(undefined, { version: 'v2', share: 100, salt: 'a' }).entering, MOVED_OF / 100)
 })
 

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { BerthError } from '../kernel/errors.ts'
 import { BUCKETS } from './hash.ts'
 import { common, joined, type Range, showShare, sizeOf, sorted, takeFirst, WHOLE, without } from './ranges.ts'
-import { type Arm, allExperiments, type Cutover, type Experiment, inForce, type SceneRules } from './rules.ts'
+import { type Arm, allExperiments, type CodeExperiment, type Cutover, type Experiment, inForce, type SceneRules } from './rules.ts'
 
 /** What may be asked of an experiment. Shares are in buckets: hundredths of a percent of the units in its segments. */
 export type Change =
@@ -222,9 +222,20 @@ export function movementOf(before: Experiment, after: Experiment): Movement {
   return compare(allocationOf(before), allocationOf(after), before.unit === after.unit && before.salt === after.salt)
 }
 
-/** What moves when the cutover changes; undefined: there is none. */
-export function cutoverMovement(before: Cutover | undefined, after: Cutover | undefined): Movement {
-  return compare(cutoverAllocation(before), cutoverAllocation(after), before?.salt === after?.salt)
+/**
+ * What moves when the cutover changes; undefined: there is none.
+ * @param experiments the code experiments beside it: who is in an arm of one never comes to the cutover
+ */
+export function cutoverMovement(
+  before: Cutover | undefined,
+  after: Cutover | undefined,
+  experiments: readonly CodeExperiment[] = [],
+): Movement {
+  const { entering, leaving, switching, moved } = compare(cutoverAllocation(before), cutoverAllocation(after), before?.salt === after?.salt)
+  const always = experiments.filter(({ unit, where }) => unit === 'unit' && where.length === 0).map(allocationOf)
+  const taken = always.reduce((sum, allocation) => sum + sizeOf(allocation.segments) * enrolled(allocation), 0)
+  const left = (count: number) => (count / BUCKETS ** 2) * (BUCKETS ** 2 - taken)
+  return { entering: left(entering), leaving: left(leaving), switching: left(switching), moved: left(moved) }
 }
 
 function allocationOf({ state, segments, salt, arms }: Experiment): Allocation {
