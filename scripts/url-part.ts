@@ -9,7 +9,7 @@ import { build } from 'esbuild'
 
 const root = join(import.meta.dirname, '..')
 
-/** The text of a function that returns the two classes. */
+/** The text of a function that returns the two classes, and what their iterators have in common. */
 export async function urlPart(): Promise<string> {
   const { outputFiles } = await build({
     stdin: {
@@ -27,7 +27,10 @@ export async function urlPart(): Promise<string> {
     target: 'esnext',
   })
   const named = (name: string) => `Object.defineProperty(url.${name}, 'name', { value: '${name}' })`
-  return `() => {${outputFiles[0]?.text.trim()}${named('URL')};${named('URLSearchParams')};return { ...url }}`
+  const iterator = 'Object.getPrototypeOf(new url.URLSearchParams().entries())'
+  const classes = `${outputFiles[0]?.text.trim()}${named('URL')};${named('URLSearchParams')};return { ...url, iterator: ${iterator} }`
+  // core-js keeps the state of all URLs in a global: a module could put one of its own there first, or change it later.
+  return `() => (globalThis => {${classes}})(Object.create(globalThis, { '__core-js_shared__': { value: {} } }))`
 }
 
 if (import.meta.main) {

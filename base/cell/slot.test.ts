@@ -316,6 +316,21 @@ test('a context cannot be made by a module', async t => {
   assert.equal(await forge(call(1)), 'true')
 })
 
+test('what a module does to its context no other module and no later request meets', async t => {
+  const poison = `(x, ctx) => {
+    const shared = Object.getPrototypeOf(ctx)
+    for (const name of ['params', 'call', 'fetch', 'services', 'mine']) {
+      Reflect.defineProperty(shared, name, { get: () => 'poisoned' })
+      Reflect.set(shared, name, 'poisoned')
+    }
+    Reflect.setPrototypeOf(shared, { mine: 'poisoned' })
+    ctx.own = 'kept'
+    return x
+  }`
+  const { ask } = await makeSlot(t, { rank: poison, rerank: '(_, ctx) => [ctx.params, typeof ctx.call, typeof ctx.fetch, "mine" in ctx]' })
+  for (let i = 0; i < 2; i++) assert.equal(await ask(call(1)), '[{"k":3},"function","function",false]')
+})
+
 test('an allocating loop that V8 optimises is ended too', { timeout: 20_000 }, async t => {
   const { slot, ask } = await makeSlot(t, { rank: '() => { let a; for (;;) a = new Array(1000).fill(1); return a }' })
   await assert.rejects(ask(call(1, 300)), withCode('DEADLINE_EXCEEDED'))

@@ -261,8 +261,9 @@ export function install(
     }
   }
 
-  // Else a module could make contexts of its own.
+  // Else a module could make contexts of its own, or change what others and later requests see.
   Reflect.deleteProperty(Context.prototype, 'constructor')
+  freeze(Context.prototype)
 
   // ── modules and requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

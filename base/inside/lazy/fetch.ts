@@ -140,6 +140,9 @@ export function fetchPart({ use, fetch: send }: PartTools) {
     }
   }
 
+  // What generators have in common is no member of anything that is made unchangeable.
+  for (const { prototype } of [Headers.prototype.entries, Headers.prototype.keys, Headers.prototype.values]) Object.freeze(prototype)
+
   function* pairsIn(list: Iterable<unknown>): Generator<[unknown, unknown]> {
     for (const item of list) {
       const pair = isObject(item) && Symbol.iterator in item ? [...(item as Iterable<unknown>)] : []
