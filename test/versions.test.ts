@@ -187,6 +187,22 @@ test('an experiment ramps without moving anybody back, moves the share it announ
   assert.equal(explained.version, { one: 'v1', two: 'v2', three: 'v3' }[started.get('unit-1') ?? ''])
 })
 
+test('an experiment is for those whose header says so, in any script, as an explanation has it', async () => {
+  const { client } = base
+  await makeVersions('cities', ['two'], { attributes: { city: { header: 'x-city' } } })
+  const where = [{ attribute: 'city', op: 'equals', value: '北京' }] as const
+  await client.createExperiment('cities', { id: 'exp-1', where, arms: [{ name: 'all', version: 'v2', share: 10_000 }] })
+  await client.startExperiment('cities', 'exp-1', {})
+  for (const [city, name] of [
+    ['北京', 'two'],
+    ['上海', 'one'],
+  ] as const) {
+    const { told, because } = await ask('cities', 'u1', { 'x-city': Buffer.from(city).toString('latin1') })
+    const explained = await client.explain('cities', { unit: 'u1', attributes: { city } })
+    assert.deepEqual([told.name, because], [name, explained.because])
+  }
+})
+
 test('parameters change live in the slots that are loaded, for the scene, a version and the arms of a layer', async () => {
   const { client } = base
   await makeScene(

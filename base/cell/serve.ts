@@ -218,7 +218,7 @@ function readUnit(scene: Scene, request: SceneRequest): string | undefined {
   throw new BerthError('UNIT_TOO_LONG', `Cannot use the unit id: it has ${bytes} bytes, the limit is ${limits.unitIdBytesMax}`)
 }
 
-/** Node reads header bytes as Latin-1; a unit id is UTF-8. */
+/** Node reads header bytes as Latin-1; unit ids and attributes are UTF-8. */
 function fromHeader(value: string): string {
   for (let i = 0; i < value.length; i++) if (value.charCodeAt(i) > 127) return Buffer.from(value, 'latin1').toString('utf8')
   return value
@@ -253,7 +253,8 @@ class Question implements Asked {
   }
 
   header(name: string): string | undefined {
-    return this.#request.header(name)
+    const value = this.#request.header(name)
+    return value === undefined ? undefined : fromHeader(value)
   }
 
   body(): unknown {
