@@ -215,7 +215,7 @@ const table = {
   FETCH_OVERLOADED: {
     status: 503,
     blame: 'load',
-    title: 'The cell has as many fetches under way as it may',
+    title: 'The slot or its cell has as much under way in fetches as it may',
     fix: 'Do without the answer, or try again later; whoever runs the base adds cells.',
   },
   RESULT_UNDEFINED: {
