@@ -1,5 +1,6 @@
 /** The base on this machine that `sdk dev` works against: the one that runs, else one of its own. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { messageOf } from '../base/kernel/errors.ts'
@@ -64,8 +65,11 @@ async function startBase(): Promise<LocalBase> {
     started: true,
     ended: failed,
     stop: async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      // Its "close" may not come any more once the channel is closed from this side.
+      const exited = once(child, 'exit')
       if (child.connected) child.disconnect()
-      await ended
+      await exited
     },
   }
 }
