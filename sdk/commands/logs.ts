@@ -1,10 +1,11 @@
 /** `sdk logs`: what the modules of a scene have logged, and go on to log. */
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
+import { usage } from '../arguments.ts'
 import { colorsFor } from '../colors.ts'
 import type { Context } from '../context.ts'
 import type { Client } from '../control.ts'
-import { exitCodes, RefusedError, SdkError } from '../errors.ts'
+import { RefusedError } from '../errors.ts'
 import { readEvents } from '../events.ts'
 
 export interface LogsOptions {
@@ -54,10 +55,7 @@ export async function showLogs({ client, out }: Context, scene: string, options:
 
 function queryOf({ version, level, module, limit }: LogsOptions): URLSearchParams {
   if (limit !== undefined && !/^[1-9]\d{0,8}$/.test(limit)) {
-    throw new SdkError('USAGE', `Cannot show the last "${limit}" lines: that is no number from 1 on`, {
-      hint: 'Give a number.',
-      exit: exitCodes.usage,
-    })
+    throw usage(`Cannot show the last "${limit}" lines: that is no number from 1 on`, 'Give a number.')
   }
   const given = Object.entries({ version, level, module, limit }).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))
   return new URLSearchParams(given)

@@ -5,8 +5,9 @@ import { resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { messageOf } from '../../base/kernel/errors.ts'
+import { usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
-import { exitCodes, SdkError } from '../errors.ts'
+import { SdkError } from '../errors.ts'
 import { formatBytes } from '../output.ts'
 import { type CpuProfile, type Summary, summarize } from '../top-functions.ts'
 
@@ -62,7 +63,7 @@ export async function profile({ client, out }: Context, scene: string, options: 
 function numberOf(option: string, text: string): number {
   const value = Number(text)
   if (text.trim() !== '' && Number.isFinite(value)) return value
-  throw new SdkError('USAGE', `Cannot take "${text}" as --${option}: it is no number`, { hint: 'Give a number.', exit: exitCodes.usage })
+  throw usage(`Cannot take "${text}" as --${option}: it is no number`, 'Give a number.')
 }
 
 /** `20261120-120455` */

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join, relative, resolve, sep } from 'node:path'
 import { run } from 'node:test'
 import { messageOf } from '../../base/kernel/errors.ts'
+import { usage } from '../arguments.ts'
 import { coverageOf, type FileCoverage, ranges } from '../coverage.ts'
 import { exitCodes, SdkError } from '../errors.ts'
 import { failureText } from '../failure.ts'
@@ -37,10 +38,7 @@ export async function test(folders: readonly string[], { json = false, ...option
   const out = createOutput(json)
   const runOptions = { ...options, only: options.only?.map(patternOf) }
   if (json && options.watch) {
-    throw new SdkError('USAGE', 'Cannot test: --json prints one document, and --watch has no end', {
-      hint: 'Leave one of them out.',
-      exit: exitCodes.usage,
-    })
+    throw usage('Cannot test: --json prints one document, and --watch has no end', 'Leave one of them out.')
   }
   const modules = await findModules(folders)
   if (options.watch) {
@@ -73,10 +71,7 @@ function foldersHere(): string[] {
   const found = globSync('modules/*/package.json').map(path => join(path, '..'))
   const modules = found.filter(isModule).sort()
   if (modules.length > 0) return modules
-  throw new SdkError('USAGE', 'Cannot test: there is no module in this folder, nor in "modules"', {
-    hint: 'Name the folder of a module: sdk test modules/rank-lr',
-    exit: exitCodes.usage,
-  })
+  throw usage('Cannot test: there is no module in this folder, nor in "modules"', 'Name the folder of a module: sdk test modules/rank-lr')
 }
 
 function patternOf(text: string): RegExp {
@@ -84,7 +79,7 @@ function patternOf(text: string): RegExp {
     return new RegExp(text)
   } catch (error) {
     const hint = 'Write --only as for JavaScript, with a backslash before what is meant literally.'
-    throw new SdkError('USAGE', `Cannot test: ${messageOf(error)}`, { hint, exit: exitCodes.usage })
+    throw usage(`Cannot test: ${messageOf(error)}`, hint)
   }
 }
 
@@ -94,7 +89,7 @@ async function findModule(path: string): Promise<ModuleUnderTest> {
   const place = await placeOf(path, false)
   if (!existsSync(place.folder)) {
     const hint = 'Name the folder of a module.'
-    throw new SdkError('USAGE', `Cannot test "${path}": there is no such folder`, { hint, exit: exitCodes.usage })
+    throw usage(`Cannot test "${path}": there is no such folder`, hint)
   }
   const { manifest }: Package = await readPackage(place)
   const files = globSync('**/*.test.{ts,mts,js,mjs}', { cwd: place.folder, exclude: name => name === 'node_modules' })
