@@ -3,6 +3,7 @@
  * to run instead of everything: `npm test -- base/cell/slot.test.ts`.
  */
 import { spawnSync } from 'node:child_process'
+import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -32,6 +33,8 @@ const steps: readonly (readonly [string, string, readonly string[]])[] = [
       '--import',
       testHook,
       '--test',
+      // Most tests wait for processes more than they compute: one file at a time leaves half of two processors idle.
+      `--test-concurrency=${Math.max(2, availableParallelism() - 1)}`,
       ...(chosen.length > 0 ? chosen : globs),
     ],
   ],
