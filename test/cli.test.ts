@@ -157,7 +157,7 @@ describe('side by side', { concurrency: 2 }, () => {
       await sdk('scene', 'apply', 'scene.json'),
       0,
       /description: .* "another"/,
-      /stay as they are[^]*\/params\/topK: 5 → 3[^]*--params/,
+      /stay as they are[\s\S]*\/params\/topK: 5 → 3[\s\S]*--params/,
     )
     assert.deepEqual((await base.client.params('tuned')).params, { topK: 5 })
     ended(await sdk('scene', 'apply', 'scene.json', '--params'), 0, /\/params\/topK: 5 → 3/)
