@@ -10,7 +10,7 @@ import { bundleModule } from '../sdk/bundle.ts'
 import { readScene } from '../sdk/commands/scene.ts'
 import { publishBundle, uploadBundle } from '../sdk/publish.ts'
 import { callScene, launchBase, makeScene, publishStages, type RunningBase, root, startBase, tempFolder } from './support/base.ts'
-import { baseIn, type Ended, type Run, sdkIn } from './support/cli.ts'
+import { baseIn, ended, type Run, sdkIn } from './support/cli.ts'
 import { startLoad } from './support/load.ts'
 
 let base: RunningBase
@@ -19,14 +19,6 @@ before(async () => {
   base = await launchBase()
 })
 after(() => base.kill())
-
-/** Asserts how it ended and shows all of it when it ended otherwise. */
-function ended(run: Ended, code: number, ...says: readonly RegExp[]): Ended {
-  const all = `${run.stdout}\n${run.stderr}`
-  assert.equal(run.code, code, all)
-  for (const pattern of says) assert.match(all, pattern)
-  return run
-}
 
 interface Project {
   readonly folder: string

@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test'
 import { stripVTControlCharacters } from 'node:util'
 import type { SceneDraft } from '../base/traffic/schema.ts'
 import { callScene, launchBase, makeScene, publishStages, type RunningBase, root, tempFolder } from './support/base.ts'
-import { type Ended, type Run, sdkIn } from './support/cli.ts'
+import { type Ended, ended, type Run, sdkIn } from './support/cli.ts'
 
 let base: RunningBase
 let folder: string
@@ -18,14 +18,6 @@ before(async () => {
   sdk = sdkIn(folder, base)
 })
 after(() => base.kill())
-
-/** Asserts how it ended and what it said, and shows all of it when that is otherwise. */
-function ended(run: Ended, code: number, ...says: readonly RegExp[]): Ended {
-  const all = `${run.stdout}\n${run.stderr}`
-  assert.equal(run.code, code, all)
-  for (const pattern of says) assert.match(all, pattern)
-  return run
-}
 
 /** A scene whose versions v1 … answer with their own id and with their params; v1 is the baseline. */
 async function sceneWith(id: string, versions: number, settings: Omit<SceneDraft, 'id' | 'group'> = {}): Promise<void> {

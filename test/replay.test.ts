@@ -12,7 +12,7 @@ import { bundleModule } from '../sdk/bundle.ts'
 import { readScene } from '../sdk/commands/scene.ts'
 import { publishBundle, uploadBundle } from '../sdk/publish.ts'
 import { launchBase, makeScene, type RunningBase, root, tempFolder } from './support/base.ts'
-import { type Ended, type Run, sdkIn } from './support/cli.ts'
+import { ended, type Run, sdkIn } from './support/cli.ts'
 
 let base: RunningBase
 let folder: string
@@ -29,11 +29,6 @@ async function logOf(name: string, lines: readonly unknown[]): Promise<string> {
   const file = join(folder, name)
   await writeFile(file, lines.map(line => (typeof line === 'string' ? line : JSON.stringify(line))).join('\n'))
   return file
-}
-
-function ended({ code, stdout, stderr }: Ended, expected: number, ...says: readonly RegExp[]): void {
-  assert.equal(code, expected, `${stdout}\n${stderr}`)
-  for (const pattern of says) assert.match(`${stdout}\n${stderr}`, pattern)
 }
 
 const randomLog = join(root, 'fixtures/open-bandit/random_men.csv.gz')

@@ -1,4 +1,5 @@
 /** The command lines as a user runs them: through the launcher, in a folder of the user's. */
+import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { type RunningBase, root } from './base.ts'
@@ -7,6 +8,14 @@ export interface Ended {
   readonly code: number
   readonly stdout: string
   readonly stderr: string
+}
+
+/** Asserts how it ended and what it said on either stream; shows all of it when it ended otherwise. */
+export function ended(run: Ended, code: number, ...says: readonly RegExp[]): Ended {
+  const all = `${run.stdout}\n${run.stderr}`
+  assert.equal(run.code, code, all)
+  for (const pattern of says) assert.match(all, pattern)
+  return run
 }
 
 export type Run = (...args: readonly string[]) => Promise<Ended>
