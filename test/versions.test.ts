@@ -203,6 +203,58 @@ test('an experiment is for those whose header says so, in any script, as an expl
   }
 })
 
+test('whom an experiment takes is told the bucket, in the body and in a header, and counts as exposed; a load test is not', async () => {
+  await makeScene(
+    base.client,
+    'counted',
+    { rank: '(x, ctx) => ({ bucket: ctx.bucket ?? null, arm: ctx.params.arm })' },
+    { attributes: { country: '/user/country' }, params: { arm: 'none' } },
+  )
+  await base.client.createLayer('counted', { id: 'ui', keys: ['arm'] })
+  const where = [{ attribute: 'country', op: 'equals', value: 'CN' } as const]
+  await base.client.createExperiment('counted', { id: 'code', where, arms: [{ name: 'same', version: 'v1', share: 10_000 }] })
+  const halves = ['a', 'b'].map(name => ({ name, values: { arm: name }, share: 5000 }))
+  await base.client.createExperiment('counted', { id: 'values', layer: 'ui', arms: halves })
+  for (const id of ['code', 'values']) await base.client.startExperiment('counted', id, {})
+  const { token } = await base.client.createToken(['pin'], 'load tester')
+  const asked = async (unit: string, country: string, headers: Readonly<Record<string, string>> = {}) => {
+    const response = await callScene(base, 'counted', { user: { country } }, { 'x-unit-id': unit, ...headers })
+    const { bucket, arm } = (await response.json()) as { bucket: number | null; arm: string }
+    return {
+      status: response.status,
+      because: response.headers.get('x-scene-because'),
+      header: response.headers.get('x-scene-bucket'),
+      bucket,
+      arm,
+    }
+  }
+
+  const seen = new Map([...'ab'].map(name => [name, 0]))
+  for (const unit of units(40)) {
+    const { because, header, bucket, arm } = await asked(unit, 'CN')
+    assert.deepEqual([because, header], ['experiment', String(bucket)])
+    assert.ok(bucket !== null && bucket >= 0 && bucket < 10_000)
+    seen.set(arm, (seen.get(arm) ?? 0) + 1)
+  }
+  const abroad = await asked('unit-0', 'SG')
+  assert.deepEqual([abroad.because, abroad.header, abroad.bucket], ['baseline', null, null])
+  seen.set(abroad.arm, (seen.get(abroad.arm) ?? 0) + 1)
+
+  assert.equal((await asked('unit-0', 'CN', { 'x-scene-loadtest': '1' })).status, 401)
+  const marked = await asked('unit-0', 'CN', { 'x-scene-loadtest': '1', authorization: `Bearer ${token}` })
+  assert.deepEqual([marked.because, marked.header, marked.arm], ['loadtest', null, abroad.arm])
+
+  const lines = (await base.client.metrics())
+    .split('\n')
+    .filter(line => line.startsWith('berth_exposures_total') && line.includes('"counted"'))
+  const exposed = (experiment: string, arm: string) =>
+    lines
+      .filter(line => line.includes(`experiment="${experiment}"`) && line.includes(`arm="${arm}"`))
+      .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
+  assert.deepEqual([exposed('code', 'same'), exposed('values', 'a'), exposed('values', 'b')], [40, seen.get('a'), seen.get('b')])
+  assert.deepEqual([...seen.keys()].sort(), ['a', 'b'])
+})
+
 test('parameters change live in the slots that are loaded, for the scene, a version and the arms of a layer', async () => {
   const { client } = base
   await makeScene(
