@@ -319,6 +319,10 @@ test('the trace of the request goes on to the host, after an await by ctx.fetch'
     })
   assert.match(String(await traced('return get(fetch)')), new RegExp(`^00-${traceId}-[0-9a-f]{16}-01$`))
   assert.match(String(await traced('await ctx.fetch(there); return get(ctx.fetch)')), new RegExp(`^00-${traceId}-`))
+  // Also from a scene that the scene calls.
+  await fetches(base, 'called', runs, [there])
+  const called = `return (await (await fetch(there + '/echo')).json()).headers.traceparent`
+  assert.match(String(await traced(`return ctx.call('called', ${JSON.stringify(called)})`)), new RegExp(`^00-${traceId}-[0-9a-f]{16}-01$`))
   // The other flags have no meaning yet.
   assert.match(String(await traced('return get(fetch)', 'fe')), /-02$/)
   assert.equal(await traced('return get(fetch)', 'xy'), null)

@@ -3,6 +3,7 @@ import { type TestContext, test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import type { LogLine } from '../inside/protocol.ts'
 import { BerthError, type ErrorCode } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
 import type { Lock, LockedStage } from '../traffic/schema.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { CodeCache, makeBlank } from './isolate.ts'
@@ -371,6 +372,15 @@ test('a slot over its memory limit is killed and its callers are told', { timeou
   const { ask, killed } = await makeSlot(t, { rank: '() => { const all = []; for (;;) all.push({ a: [all.length] }) }' }, {}, 32)
   await assert.rejects(ask(call(1, 10_000)), withCode('MODULE_KILLED', /memory limit of 32 MB/))
   assert.equal(killed.length, 1)
+})
+
+test('each request has its own parameters, also when there are more combinations than a slot keeps', async t => {
+  const { ask } = await makeSlot(t, { rank: '(x, ctx) => ctx.params.i' })
+  const combinations = Array.from({ length: limits.slotParamsKept + 10 }, (_, i) => i)
+  for (const order of [combinations, combinations.toReversed()]) {
+    const answers = await Promise.all(order.map(i => ask({ ...call(1), params: `{"i":${i}}` })))
+    assert.deepEqual(answers, order.map(String))
+  }
 })
 
 test('a stray rejection costs no answer, and is logged', { timeout: 10_000 }, async t => {
