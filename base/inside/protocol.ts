@@ -36,9 +36,6 @@ export type Posted = string | number | ArrayBuffer
  */
 export const AnswerKind = { ok: 0, failed: 1, waiting: 2, noted: 3 } as const
 
-/** Values of one request in a `turn`: its id, body, unit (empty: none), deadline, params, bucket (-1: none). */
-export const TURN_STRIDE = 6
-
 /** Values of one call in `calls`. */
 export const CALL_STRIDE = 5
 
@@ -95,8 +92,8 @@ export interface Inside {
   /** Makes this the slot of a version, whose requests run these stages in order and may use these services. */
   link(scene: string, version: string, stages: readonly StagePlan[], services: ServiceNames): void
   /**
-   * Runs requests, numbered from `firstNo`, `TURN_STRIDE` values each, and posts one `answers` for them all; those that went async are answered when they settle.
-   * Body and params are JSON, not parsed yet; the deadline is wall clock, milliseconds since the epoch. Never throws.
+   * Runs requests, numbered from `firstNo`, six values each: id, body, unit (empty: none), deadline, params, bucket (-1: none). Posts one
+   * `answers` for them all; those that went async are answered when they settle. Body and params are JSON, not parsed yet; the deadline is wall clock, milliseconds since the epoch. Never throws.
    */
   turn(firstNo: number, ...values: (string | number)[]): void
   /** Forgets a request whose caller has been answered; later results are dropped. */

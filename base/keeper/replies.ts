@@ -112,7 +112,7 @@ export const TokenBody = Type.Object(
 // Answers
 
 /** A list as what answers is made of has it. */
-export const readonlyList = <Item extends TSchema>(item: Item, description = '') =>
+const readonlyList = <Item extends TSchema>(item: Item, description = '') =>
   Type.Unsafe<readonly Static<Item>[]>(Type.Array(item, { description }))
 
 export const BlobReply = Type.Object({ digest: Digest, bytes: Type.Integer() })

@@ -107,7 +107,7 @@ function tooMany(traffic: SceneTraffic): BerthError {
 }
 
 /** Everything that a version is there for, in words. */
-export function usesOf({ baseline, rules, whitelist }: SceneTraffic, version: string): string[] {
+function usesOf({ baseline, rules, whitelist }: SceneTraffic, version: string): string[] {
   return [
     ...(version === baseline ? ['the baseline'] : []),
     ...usesOfVersion(rules, version, whitelist?.byVersion[version] ?? 0),
@@ -151,7 +151,7 @@ export function withRules(rules: RulesRecord, changes: { readonly [K in keyof Ru
 // The parts of versions
 
 /** A version among those that are online. */
-export function broughtOnline(traffic: SceneTraffic, version: string): SceneTraffic {
+function broughtOnline(traffic: SceneTraffic, version: string): SceneTraffic {
   return traffic.online.includes(version) ? traffic : { ...traffic, online: [...traffic.online, version].sort(byOrdinal) }
 }
 
@@ -190,7 +190,7 @@ export function makeBaseline(before: SceneTraffic, version: string): Planned<Pla
  * @param salt for a version that has none yet; what one has keeps its units
  * @throws VERSION_OFFLINE, PROMOTION_REFUSED
  */
-export function cutOver(before: SceneTraffic, version: string, share: number | undefined, salt: string): Planned<Placed> {
+function cutOver(before: SceneTraffic, version: string, share: number | undefined, salt: string): Planned<Placed> {
   const { definition, baseline, rules } = before
   requireOnline(before, version, 'cut over to')
   const refuse = (why: string) =>

@@ -98,7 +98,7 @@ function tell({ out }: Context, scene: string, change: WhitelistChange, ms: numb
 }
 
 /** `3 added, 2 moved from v2, 1 removed` */
-export function describeChange({ added, moved, removed }: Pick<WhitelistChange, 'added' | 'moved' | 'removed'>): string {
+function describeChange({ added, moved, removed }: Pick<WhitelistChange, 'added' | 'moved' | 'removed'>): string {
   const parts = [
     ...(added > 0 ? [`${added} added`] : []),
     ...Object.entries(moved).map(([version, count]) => `${count} moved from ${version}`),
