@@ -6,6 +6,7 @@ import { appendFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, before, type TestContext, test } from 'node:test'
+import { limits } from '../base/kernel/limits.ts'
 import { logsPath } from '../base/wire/paths.ts'
 import { bundleModule } from '../sdk/bundle.ts'
 import type { LogEntry } from '../sdk/commands/logs.ts'
@@ -221,7 +222,9 @@ test('lines outlive kill -9 of the keeper and a restart of the base, and "sdk lo
   const data = await tempFolder()
   const first = await launchBase({ data, cells: 1 })
   t.after(() => first.kill())
-  await makeScene(first.client, 'keep', { rank: '(x, ctx) => { ctx.log.warn("line " + x); return x }' })
+  // An answer takes longer than a line that was written before it takes to be on its way to the keeper.
+  const rank = `async (x, ctx) => { ctx.log.warn('line ' + x); await new Promise(done => setTimeout(done, ${2 * limits.logBatchMs})); return x }`
+  await makeScene(first.client, 'keep', { rank })
   const control = new URL(first.controlUrl).port
   const child = spawn(process.execPath, [join(root, 'bin/sdk.cjs'), 'logs', 'keep', '--follow', '--json'], {
     env: { ...process.env, BERTH_BASE: first.controlUrl, BERTH_TOKEN: first.token },
@@ -236,12 +239,15 @@ test('lines outlive kill -9 of the keeper and a restart of the base, and "sdk lo
   assert.equal(await nextMessage(), 'line 1')
   const { keeper } = await first.client.status()
   const back = first.logged(line => line.msg === 'control API listens', first.log.length)
-  process.kill(keeper.pid, 'SIGKILL')
-  // Written while no keeper is there: it waits in the cell.
+  // One line reaches it, and it is killed before it looks; the other waits in the cell.
+  process.kill(keeper.pid, 'SIGSTOP')
   await callScene(first, 'keep', 2)
+  await callScene(first, 'keep', 3)
+  process.kill(keeper.pid, 'SIGKILL')
   assert.match((await said.next()).value ?? '', /base went away/)
   await back
   assert.equal(await nextMessage(), 'line 2')
+  assert.equal(await nextMessage(), 'line 3')
   assert.match((await said.next()).value ?? '', /answers again/)
 
   first.process.kill('SIGTERM')
@@ -251,11 +257,11 @@ test('lines outlive kill -9 of the keeper and a restart of the base, and "sdk lo
   await appendFile(join(logsPath(data), 'keep', 'v1.ndjson'), '{"seq":1,"at":"20')
   const second = await startBase(t, { data, cells: 1, args: ['--control-port', control] })
   assert.match((await said.next()).value ?? '', /answers again/)
-  await callScene(second, 'keep', 3)
-  assert.equal(await nextMessage(), 'line 3')
+  await callScene(second, 'keep', 4)
+  assert.equal(await nextMessage(), 'line 4')
   assert.deepEqual(
     (await read(second, 'keep', 'version=v1')).map(({ message }) => message),
-    ['line 1', 'line 2', 'line 3'],
+    ['line 1', 'line 2', 'line 3', 'line 4'],
   )
   const ended = once(child, 'close')
   child.kill('SIGINT')

@@ -5,18 +5,23 @@ import type { CellToKeeper, LogRecord } from '../wire/messages.ts'
 import type { KeeperLink } from './keeper-link.ts'
 import { LogFeed } from './log-feed.ts'
 
-/** A keeper that comes and goes, and all that it was sent. */
-function makeKeeper() {
+/** A keeper that comes and goes, a feed to it, and all that it was sent. */
+function makeFeed() {
   const records: LogRecord[] = []
   const keeper = {
     keepsUp: true,
+    /** Whether it says that it has kept what it was sent. */
+    keeps: true,
     records,
     send: (message: CellToKeeper) => {
-      if (message.type === 'logs') records.push(...message.records)
+      if (message.type !== 'logs') return
+      records.push(...message.records)
+      if (keeper.keeps) feed.kept(message.batch)
     },
     close: () => undefined,
   }
-  return keeper satisfies KeeperLink & { records: LogRecord[] }
+  const feed = new LogFeed(() => keeper satisfies KeeperLink)
+  return { feed, keeper }
 }
 
 const record = (message: string): LogRecord => ({ at: '2026-01-01T00:00:00.000Z', level: 'info', scene: 'home', version: 'v1', message })
@@ -30,8 +35,7 @@ function write(feed: LogFeed, message: string, version = 'v1'): boolean {
 test('what is over the rate of a version is counted and said, and errors have a rate of their own', t => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const now = t.mock.method(performance, 'now', () => 5000)
-  const keeper = makeKeeper()
-  const feed = new LogFeed(() => keeper)
+  const { feed, keeper } = makeFeed()
   const admitted = Array.from({ length: limits.logLinesPerSecondMax + 7 }, (_, i) => write(feed, `line ${i}`)).filter(Boolean).length
   assert.equal(admitted, limits.logLinesPerSecondMax)
   assert.ok(feed.admits('home', 'v1', 'error'))
@@ -50,9 +54,8 @@ test('while the keeper is away lines wait up to a bound, and what was dropped is
   t.mock.timers.enable({ apis: ['setTimeout'] })
   let time = 0
   t.mock.method(performance, 'now', () => time)
-  const keeper = makeKeeper()
+  const { feed, keeper } = makeFeed()
   keeper.keepsUp = false
-  const feed = new LogFeed(() => keeper)
   const long = 'x'.repeat(8000)
   const sent = 1000
   // Fewer in each second than the rate.
@@ -69,4 +72,27 @@ test('while the keeper is away lines wait up to a bound, and what was dropped is
   const dropped = keeper.records.reduce((sum, one) => sum + (one.dropped ?? 0), 0)
   assert.equal(keeper.records.filter(({ message }) => message === long).length, waiting)
   assert.equal(waiting + dropped, sent)
+})
+
+test('what a keeper took and did not keep goes to the next one, in order, and counts as waiting until then', async t => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const { feed, keeper } = makeFeed()
+  const sent = () => keeper.records.splice(0).map(({ message }) => message)
+  write(feed, 'kept')
+  t.mock.timers.tick(limits.logBatchMs)
+  keeper.keeps = false
+  write(feed, 'lost')
+  t.mock.timers.tick(limits.logBatchMs)
+  assert.deepEqual(sent(), ['kept', 'lost'])
+  write(feed, 'not sent yet')
+  keeper.keeps = true
+  feed.sendAgain()
+  const closed = feed.close()
+  assert.deepEqual(sent(), ['lost', 'not sent yet'])
+  await closed
+  keeper.keeps = false
+  const long = 'x'.repeat(8000)
+  let count = 0
+  for (; count < 1000 && write(feed, long, `v${count}`); count++) t.mock.timers.tick(limits.logBatchMs)
+  assert.ok(count * long.length <= limits.logQueueBytesMax + long.length)
 })

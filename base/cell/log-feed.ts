@@ -1,6 +1,7 @@
 /**
  * Log lines on their way from a cell to the keeper. They must never hold up a request or grow without bound: each version has a rate, all of
- * them a queue, and what does not fit is counted and said in a line of its own.
+ * them a queue, and what does not fit is counted and said in a line of its own. A line leaves the queue when the keeper says that it is kept:
+ * what a keeper took with it when it was killed goes to the next one, and may then be there twice.
  */
 import { limits } from '../kernel/limits.ts'
 import type { LogRecord } from '../wire/messages.ts'
@@ -18,6 +19,13 @@ interface Budget {
   dropped: number
 }
 
+/** Records that were sent, oldest first. */
+interface Batch {
+  readonly id: number
+  readonly records: readonly LogRecord[]
+  readonly chars: number
+}
+
 /** Characters of a record beside its texts, roughly. */
 const RECORD_CHARS = 300
 
@@ -25,8 +33,13 @@ export class LogFeed {
   readonly #link: () => KeeperLink | undefined
   readonly #budgets = new Map<string, Budget>()
   #queue: LogRecord[] = []
+  /** What the keeper has been sent and has not said to be kept. */
+  #sent: Batch[] = []
+  #batches = 0
+  /** Of both. */
   #queuedChars = 0
   #timer: NodeJS.Timeout | undefined
+  #onEmpty: () => void = () => undefined
 
   /** @param link to the keeper, once there is one */
   constructor(link: () => KeeperLink | undefined) {
@@ -59,10 +72,33 @@ export class LogFeed {
     const link = this.#link()
     if (link?.keepsUp) {
       this.#sayDropped()
-      if (this.#queue.length > 0) link.send({ type: 'logs', records: this.#takeBatch() })
+      if (this.#queue.length > 0) this.#sendBatch(link)
     }
     this.#forgetQuiet()
     if (this.#queue.length > 0 || this.#budgets.size > 0) this.#wake()
+  }
+
+  /** Everything up to this batch is kept. */
+  kept(batch: number): void {
+    while (this.#sent[0] !== undefined && this.#sent[0].id <= batch) this.#queuedChars -= this.#sent.shift()?.chars ?? 0
+    if (this.#queuedChars === 0) this.#onEmpty()
+  }
+
+  /** What the last keeper did not say to be kept is for the next one. */
+  sendAgain(): void {
+    this.#queue = [...this.#sent.flatMap(({ records }) => records), ...this.#queue]
+    this.#sent = []
+    if (this.#queue.length > 0) this.#wake()
+  }
+
+  /** Resolves once everything is kept. */
+  async close(): Promise<void> {
+    if (this.#queuedChars === 0) return
+    const empty = new Promise<void>(resolve => {
+      this.#onEmpty = resolve
+    })
+    this.flush()
+    await empty
   }
 
   #budget(scene: string, version: string, level: Level): Budget {
@@ -95,12 +131,13 @@ export class LogFeed {
     for (const [key, budget] of this.#budgets) if (budget.dropped === 0 && budget.second !== second) this.#budgets.delete(key)
   }
 
-  #takeBatch(): LogRecord[] {
+  #sendBatch(link: KeeperLink): void {
     let chars = 0
     let end = 0
     for (; end < this.#queue.length && chars < limits.logBatchBytesMax; end++) chars += charsOf(this.#queue[end])
-    this.#queuedChars -= chars
-    return this.#queue.splice(0, end)
+    const batch = { id: ++this.#batches, records: this.#queue.splice(0, end), chars }
+    this.#sent.push(batch)
+    link.send({ type: 'logs', batch: batch.id, records: batch.records })
   }
 }
 

@@ -9,7 +9,7 @@ import { type CompiledTable, holds } from '../traffic/scene.ts'
 import { lockedModules, lockedServices, type SlotPlan } from '../traffic/table.ts'
 import { BLACK_BOX_FD, BlackBox } from '../wire/black-box.ts'
 import { readBlob } from '../wire/blobs.ts'
-import type { FromCell, KeeperToCell, ProfileRequest, Refusal, SceneFailure, ToCell } from '../wire/messages.ts'
+import type { CellToKeeper, FromCell, KeeperToCell, ProfileRequest, Refusal, SceneFailure, ToCell } from '../wire/messages.ts'
 import { Admission } from './admission.ts'
 import { Fetcher } from './fetch.ts'
 import { createSceneServer } from './http.ts'
@@ -160,7 +160,7 @@ class Cell {
     this.#link = linkKeeper(
       this.#options.data,
       this.#log,
-      () => ({ type: 'hello', cell: this.#ordinal, pid: process.pid, revision: this.#tables.current.revision }),
+      () => this.#hello(),
       message => this.#onKeeper(message),
     )
     if (!(await heard)) await this.#applySaved()
@@ -191,6 +191,11 @@ class Cell {
 
   // ── scene tables ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  #hello(): CellToKeeper {
+    this.#feed.sendAgain()
+    return { type: 'hello', cell: this.#ordinal, pid: process.pid, revision: this.#tables.current.revision }
+  }
+
   #onKeeper(message: KeeperToCell): void {
     if (message.type === 'table') {
       this.#tables.take(message.table).then(
@@ -199,6 +204,7 @@ class Cell {
       )
       this.#onKeeperHeard()
     } else if (message.type === 'prepare') this.#prepare(message.request, message.plan)
+    else if (message.type === 'logsKept') this.#feed.kept(message.batch)
     else if (message.type === 'findSlot') {
       const slot = this.#slotOf(message.scene, message.version)
       this.#link?.send({ type: 'slotFound', request: message.request, cpuMs: slot && Number(slot.cpuNs) / 1e6 })
@@ -351,7 +357,7 @@ class Cell {
       new Promise<void>(resolve => setTimeout(resolve, limits.retireLingerMsMax)),
     ])
     for (const socket of this.#sockets) socket.destroy()
-    this.#feed.flush()
+    await Promise.race([this.#feed.close(), new Promise<void>(resolve => setTimeout(resolve, limits.logCloseMsMax))])
     this.#link?.close()
     await this.#slots.close()
     this.#fetcher.close()

@@ -88,7 +88,7 @@ export interface TakenProfile {
 
 /**
  * Listens for cells on the socket, which only this user may open, in place of one that a killed keeper has left.
- * @param onLogs is given what the modules of a cell have written
+ * @param onLogs is given what the modules of a cell have written; the cell lets go of it once this returns
  */
 export async function listenForCells(
   path: string,
@@ -256,8 +256,10 @@ class Board {
       link.failures = message.failures
       for (const failure of message.failures) this.#log.warn({ cell: link.cell, ...failure }, 'a baseline cannot answer')
       this.#changed()
-    } else if (message.type === 'logs') this.#onLogs(link.cell, message.records)
-    else link.open.get(message.request)?.(message)
+    } else if (message.type === 'logs') {
+      this.#onLogs(link.cell, message.records)
+      link.lines.send({ type: 'logsKept', batch: message.batch })
+    } else link.open.get(message.request)?.(message)
   }
 
   #lose(link: Link, error: Error | undefined): void {

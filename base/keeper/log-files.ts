@@ -28,16 +28,12 @@ interface Entry {
 
 const ENDING = '.ndjson'
 const OLDER_ENDING = '.1.ndjson'
-const WRITE_AFTER_MS = 100
 
 export class LogFiles {
   readonly #root: string
   readonly #limits: LogFilesLimits
   readonly #onFailed: (error: unknown) => void
   readonly #entries = new Map<string, Entry>()
-  /** Lines to write, by key of the entry. */
-  readonly #waiting = new Map<string, { entry: Entry; lines: string[] }>()
-  #timer: NodeJS.Timeout | undefined
   #total = 0
   #failed = false
 
@@ -52,13 +48,10 @@ export class LogFiles {
     this.#try(() => this.#scan())
   }
 
-  /** Keeps lines of a version, each without its line feed. They are written within a moment, or when somebody reads. */
+  /** Keeps lines of a version, each without its line feed: once it returns they outlive the process. */
   append(scene: string, version: string, lines: readonly string[]): void {
-    const key = `${scene}/${version}`
-    const waiting = this.#waiting.get(key) ?? { entry: this.#entry(scene, version), lines: [] }
-    waiting.lines.push(...lines)
-    this.#waiting.set(key, waiting)
-    this.#timer ??= setTimeout(() => this.flush(), WRITE_AFTER_MS).unref()
+    this.#try(() => this.#write(this.#entry(scene, version), `${lines.join('\n')}\n`))
+    while (this.#total > this.#limits.totalBytesMax && this.#try(() => this.#dropOldest())) {}
   }
 
   /** Whether a version has a log. */
@@ -68,7 +61,6 @@ export class LogFiles {
 
   /** Versions of a scene that have a log, the one written last first. */
   versions(scene: string): string[] {
-    this.flush()
     const entries = [...this.#entries.values()].filter(entry => entry.scene === scene)
     return entries.sort((a, b) => b.writtenAt - a.writtenAt).map(({ version }) => version)
   }
@@ -80,19 +72,8 @@ export class LogFiles {
 
   /** The last lines of a version, oldest first. The last may be torn, and some before it: skip what cannot be parsed. */
   read(scene: string, version: string): string[] {
-    this.flush()
     const texts = [OLDER_ENDING, ENDING].map(ending => this.#readFile(this.#path(scene, version, ending)))
     return texts.join('\n').split('\n').filter(Boolean)
-  }
-
-  /** Writes what waits. */
-  flush(): void {
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-    const waiting = [...this.#waiting.values()]
-    this.#waiting.clear()
-    for (const { entry, lines } of waiting) this.#try(() => this.#write(entry, `${lines.join('\n')}\n`))
-    while (this.#total > this.#limits.totalBytesMax && this.#try(() => this.#dropOldest())) {}
   }
 
   #entry(scene: string, version: string): Entry {

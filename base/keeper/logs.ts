@@ -59,8 +59,9 @@ export class Logs {
     return sum
   }
 
-  /** Takes what a cell sends, in order. */
+  /** Takes what a cell sends, in order: once it returns the lines are kept. */
   take(cell: number, records: readonly LogRecord[]): void {
+    const entries: LogEntry[] = []
     const byVersion = new Map<string, { scene: string; version: string; lines: string[] }>()
     for (const record of records) {
       const { scene, version } = record
@@ -69,9 +70,13 @@ export class Logs {
       const lines = byVersion.get(`${scene}/${version}`) ?? { scene, version, lines: [] }
       lines.lines.push(line)
       byVersion.set(`${scene}/${version}`, lines)
-      for (const { filter, onEntry } of this.#followers.get(scene) ?? []) if (passes(entry, filter)) onEntry(entry)
+      entries.push(entry)
     }
     for (const { scene, version, lines } of byVersion.values()) this.#files.append(scene, version, lines)
+    // After they are kept: who was shown a line goes on after it when the keeper comes back.
+    for (const entry of entries) {
+      for (const { filter, onEntry } of this.#followers.get(entry.scene) ?? []) if (passes(entry, filter)) onEntry(entry)
+    }
   }
 
   /** The last kept lines that pass, oldest first. */
@@ -110,9 +115,8 @@ export class Logs {
     }
   }
 
-  /** Writes what waits and ends every follower. */
+  /** Ends every follower. */
   close(): void {
-    this.#files.flush()
     for (const follower of [...this.#followers.values()].flatMap(all => [...all])) follower.onEnd()
   }
 

@@ -80,6 +80,8 @@ export const limits = {
   logQueueBytesMax: MB,
   logBatchMs: 100,
   logBatchBytesMax: 256 * KB,
+  /** Milliseconds that a cell that ends waits for the keeper to have kept its last lines. */
+  logCloseMsMax: 1000,
   /** Bytes that may be under way to a keeper that is slow to take them before log lines wait. */
   keeperBacklogBytesMax: MB,
   /** Bytes of the log of a version, of which at least half is kept, and of the logs of all versions: those that were silent the longest go first. */

@@ -112,7 +112,8 @@ export type CellToKeeper =
   | { readonly type: 'applied'; readonly revision: number; readonly failures: readonly SceneFailure[] }
   | { readonly type: 'prepared'; readonly request: number; readonly failure?: SceneFailure }
   | { readonly type: 'metrics'; readonly request: number; readonly metrics: readonly unknown[] }
-  | { readonly type: 'logs'; readonly records: readonly LogRecord[] }
+  /** Answered with `logsKept`; what was not when the connection ends is sent again over the next. */
+  | { readonly type: 'logs'; readonly batch: number; readonly records: readonly LogRecord[] }
   /** Milliseconds of CPU that the slot has used since it was made; undefined when none is loaded. */
   | { readonly type: 'slotFound'; readonly request: number; readonly cpuMs?: number | undefined }
   /** It is there to be fetched, or never will be. */
@@ -125,6 +126,7 @@ export type KeeperToCell =
   /** Load this slot beside what runs and keep it until a table routes to it. */
   | { readonly type: 'prepare'; readonly request: number; readonly plan: SlotPlan }
   | { readonly type: 'collectMetrics'; readonly request: number }
+  | { readonly type: 'logsKept'; readonly batch: number }
   | { readonly type: 'findSlot'; readonly request: number; readonly scene: string; readonly version: string }
   | { readonly type: 'profile'; readonly request: number; readonly profile: ProfileRequest }
   /** Asks for the next piece of a profile, which has the number of the request that it was taken for. */
