@@ -26,7 +26,8 @@ export class Inspector {
     this.#context = context
     this.#onNotification = onNotification
     this.#session = openSession(isolate, context)
-    this.#session.onResponse = (no, text) => this.#onResponse(no, text)
+    // Called outside of any tick: what a promise settled there leads to would wait for the next thing that happens in this process.
+    this.#session.onResponse = (no, text) => void setImmediate(() => this.#onResponse(no, text))
     this.#session.onNotification = text => this.#onNotification(text)
   }
 
