@@ -65,10 +65,12 @@ test('an isolate whose code is counted may be disposed of twice, as any other, a
   const { isolate } = await makeBlank(32, new CodeCache(0), {
     seed: undefined,
     prepare: async (bare, context) => {
-      const starting = Counter.start(bare, context)
-      // V8 answers meanwhile, and nothing else is due in this process then.
+      const counter = await Counter.start(bare, context)
+      guarded = counter.guard(bare)
+      const taken = counter.take(name)
+      // V8 answers meanwhile, and nothing else is due in this process then that would move the promise on.
       for (const until = performance.now() + 50; performance.now() < until; );
-      guarded = (await starting).guard(bare)
+      assert.deepEqual(await taken, [])
     },
   })
   guarded?.dispose()
