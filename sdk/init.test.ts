@@ -174,7 +174,14 @@ test('a scene is made beside a package.json that is broken, and a folder that ca
   assert.deepEqual((await readScene(join(cwd, 'home.json'))).group, [{ stage: 'rank', modules: ['rank@^1.0.0'] }])
   const { code, stderr } = await sdk(cwd, 'init', 'home.json', '--scene', 'shop')
   assert.equal(code, 1)
-  assert.match(stderr, /Cannot write "home\.json.shop\.json": EEXIST[\s\S]*FILE_UNWRITABLE/)
+  assert.match(stderr, /Cannot write "home\.json": EEXIST[\s\S]*FILE_UNWRITABLE/)
+})
+
+const proc = { skip: process.platform !== 'linux' && 'it needs /proc', timeout: 30_000 }
+test('a module is refused where the file system says of what it cannot make that it is not there', proc, async t => {
+  const { code, stderr } = await sdk(await emptyFolder(t), 'init', '/proc/berth', '--yes')
+  assert.equal(code, 1)
+  assert.match(stderr, /Cannot write ".*proc\/berth": ENOENT[\s\S]*FILE_UNWRITABLE/)
 })
 
 test('what cannot be made is wrong usage, says why, and makes nothing', async t => {

@@ -1,7 +1,8 @@
 /** The store on SQLite: one file in write-ahead mode, synced at every commit. */
-import { accessSync, constants, existsSync, mkdirSync } from 'node:fs'
+import { accessSync, constants, existsSync } from 'node:fs'
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
 import { BerthError } from '../kernel/errors.ts'
+import { makeFolderSync } from '../kernel/folders.ts'
 import { databasePath } from '../wire/paths.ts'
 import { guarded } from './faults.ts'
 import type { AuditNote, AuditRow, Change, ChangedEntry, Entry, Expected, KindOf, Store } from './store.ts'
@@ -62,7 +63,7 @@ export function storeOn<Kinds>(db: DatabaseSync, options: StoreOptions = {}): St
 export function openDatabase(data: string): DatabaseSync {
   const path = databasePath(data)
   return guarded(`open the data folder "${data}"`, () => {
-    mkdirSync(data, { recursive: true })
+    makeFolderSync(data)
     for (const place of existsSync(path) ? [data, path] : [data]) accessSync(place, constants.W_OK)
     const db = new DatabaseSync(path, { timeout: BUSY_MS_MAX })
     try {

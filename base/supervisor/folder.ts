@@ -1,8 +1,9 @@
 /** The data folder: there, writable, and this base's alone. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { BerthError, messageOf } from '../kernel/errors.ts'
+import { makeFolderSync } from '../kernel/folders.ts'
 import { lockPath } from '../wire/paths.ts'
 
 export interface FolderLock {
@@ -37,7 +38,7 @@ const holderPath = (data: string): string => `${lockPath(data)}.pid`
 function probeFolder(data: string): void {
   const probe = join(data, `.probe-${process.pid}`)
   try {
-    mkdirSync(data, { recursive: true, mode: 0o700 })
+    makeFolderSync(data, 0o700)
     writeFileSync(probe, '')
     rmSync(probe)
   } catch (error) {

@@ -1,9 +1,10 @@
 /** `sdk init`: a module or a scene to start from. Nothing that is there is written over. */
 import { existsSync, globSync } from 'node:fs'
-import { mkdir, readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises'
+import { readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { messageOf } from '../../base/kernel/errors.ts'
+import { makeFolderSync } from '../../base/kernel/folders.ts'
 import { manifestLimits, patterns } from '../../base/traffic/names.ts'
 import { exitCodes, SdkError } from '../errors.ts'
 import { createOutput, type Output } from '../output.ts'
@@ -150,13 +151,22 @@ const IS_THERE = 'the file is there already'
 
 /** @returns false when there is such a file already */
 async function writeNew(path: string, text: string): Promise<boolean> {
-  await mkdir(dirname(path), { recursive: true }).catch(unwritable(path))
+  makeFolder(dirname(path))
   try {
     await writeFile(path, text, { flag: 'wx' })
     return true
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false
     return unwritable(path)(error)
+  }
+}
+
+/** @throws SdkError FILE_UNWRITABLE */
+function makeFolder(path: string): void {
+  try {
+    makeFolderSync(path)
+  } catch (error) {
+    unwritable(path)(error)
   }
 }
 
@@ -171,7 +181,7 @@ function unwritable(path: string): (cause: unknown) => never {
 /** As "npm install" of the dependency in package.json would: then types and `npx sdk` are there at once, and without a network. */
 async function linkBerth(folder: string): Promise<void> {
   const packages = join(folder, 'node_modules')
-  await mkdir(join(packages, '.bin'), { recursive: true })
+  makeFolder(join(packages, '.bin'))
   await symlink(root, join(packages, 'berth'), 'junction')
   // Windows starts no links to scripts: there "npm install" is still to be typed.
   if (process.platform !== 'win32') await symlink(join('..', 'berth', 'bin', 'sdk.cjs'), join(packages, '.bin', 'sdk'))
