@@ -7,7 +7,7 @@ import { createLog } from '../kernel/log.ts'
 import { temporaryFolder } from '../store/fixtures/folder.ts'
 import { emptyTable } from '../traffic/table.ts'
 import { openLines } from '../wire/lines.ts'
-import type { CellToKeeper, KeeperToCell } from '../wire/messages.ts'
+import type { CellToKeeper, KeeperToCell, SceneFailure } from '../wire/messages.ts'
 import { keeperSocketPath } from '../wire/paths.ts'
 import { listenForCells } from './cells.ts'
 import { connectCell } from './fixtures/keeper.ts'
@@ -43,7 +43,7 @@ test('a cell that does not take a table holds up its publication no longer than 
   t.after(() => socket.destroy())
   const received = new Promise<KeeperToCell>(resolve => {
     const lines = openLines<KeeperToCell, CellToKeeper>(socket, resolve, () => undefined)
-    lines.send({ type: 'hello', cell: 1, pid: 1, revision: 0 })
+    lines.send({ type: 'hello', cell: 1, pid: 1, revision: 0, failures: [] })
   })
   await received
   t.mock.timers.enable({ apis: ['setTimeout'] })
@@ -57,7 +57,7 @@ test('a publication is done when the cell it waits for has gone', async t => {
   const mute = connect(keeperSocketPath(data))
   const received = new Promise<KeeperToCell>(resolve => {
     const lines = openLines<KeeperToCell, CellToKeeper>(mute, resolve, () => undefined)
-    lines.send({ type: 'hello', cell: 1, pid: 1, revision: 0 })
+    lines.send({ type: 'hello', cell: 1, pid: 1, revision: 0, failures: [] })
   })
   await received
   const published = cells.publish({ ...emptyTable, revision: 1 })
@@ -77,4 +77,43 @@ test('only the user of the base may connect, and a socket that a killed keeper h
   const cell = connectCell(t, data)
   await cell.ready
   assert.equal(cell.tables[0]?.revision, 7)
+})
+
+/** The number of what a keeper asks first, and how to answer over the same connection. */
+async function asked(t: TestContext, data: string) {
+  const socket = connect(keeperSocketPath(data))
+  t.after(() => socket.destroy())
+  const question = Promise.withResolvers<number>()
+  const onMessage = (message: KeeperToCell) => message.type === 'prepare' && question.resolve(message.request)
+  const lines = openLines<KeeperToCell, CellToKeeper>(socket, onMessage, () => undefined)
+  lines.send({ type: 'hello', cell: 1, pid: 1, revision: 0, failures: [] })
+  const answer = (request: number, failure?: SceneFailure) => lines.send({ type: 'prepared', request, ...(failure && { failure }) })
+  return { request: await question.promise, answer }
+}
+
+test('what a cell still owed to a keeper that was killed is no answer to the next one', async t => {
+  const killed = await listen(t)
+  const lost = assert.rejects(killed.cells.prepare(plan), { code: 'UPGRADE_FAILED' })
+  const before = await asked(t, killed.data)
+  await killed.cells.close()
+  await lost
+  const { data, cells } = await listen(t)
+  const failure = { scene: 'home', version: 'v1', code: 'MODULE_THREW', message: 'boom' } as const
+  const refused = assert.rejects(cells.prepare(plan), { code: 'UPGRADE_FAILED', message: /boom/ })
+  const { request, answer } = await asked(t, data)
+  answer(before.request)
+  answer(request, failure)
+  await refused
+})
+
+test('a keeper that was started again knows at once which baselines cannot answer in a cell', async t => {
+  const { data, cells } = await listen(t)
+  const failures = [{ scene: 'home', version: 'v1', code: 'MODULE_THREW', message: 'boom' }] as const
+  const socket = connect(keeperSocketPath(data))
+  t.after(() => socket.destroy())
+  await new Promise<KeeperToCell>(resolve => {
+    const lines = openLines<KeeperToCell, CellToKeeper>(socket, resolve, () => undefined)
+    lines.send({ type: 'hello', cell: 1, pid: 1, revision: 0, failures })
+  })
+  assert.deepEqual(cells.connected, [{ cell: 1, pid: 1, revision: 0, failures }])
 })

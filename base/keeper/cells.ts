@@ -1,4 +1,5 @@
 /** The cells that are connected to the keeper: tables and commands down, acknowledgements and metrics up. */
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { chmod, rm } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
@@ -132,7 +133,8 @@ class Board {
   /** Called after every change of a cell's state. */
   readonly #watchers = new Set<() => void>()
   #table: SceneTable
-  #requests = 0
+  /** Numbers that no other keeper uses: a cell may still answer what one asked that was killed meanwhile, and keep its profiles. */
+  #requests = randomInt(2 ** 40)
 
   constructor(table: SceneTable, log: Logger, onLogs: (cell: number, records: readonly LogRecord[]) => void) {
     this.#table = table
@@ -241,8 +243,8 @@ class Board {
     }
   }
 
-  #welcome({ cell, pid, revision }: Extract<CellToKeeper, { type: 'hello' }>, lines: Lines<KeeperToCell>): Link {
-    const link = { cell, pid, revision, failures: [], lines, isGone: false, open: new Map() }
+  #welcome({ cell, pid, revision, failures }: Extract<CellToKeeper, { type: 'hello' }>, lines: Lines<KeeperToCell>): Link {
+    const link = { cell, pid, revision, failures, lines, isGone: false, open: new Map() }
     this.#links.add(link)
     this.#log.info({ cell, pid, revision }, 'cell connected')
     lines.send({ type: 'table', table: this.#table })

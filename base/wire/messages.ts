@@ -107,7 +107,14 @@ export interface Refusal {
 }
 
 export type CellToKeeper =
-  | { readonly type: 'hello'; readonly cell: number; readonly pid: number; readonly revision: number }
+  /** First on each connection, with the table that is in force in the cell, as `applied` tells it. */
+  | {
+      readonly type: 'hello'
+      readonly cell: number
+      readonly pid: number
+      readonly revision: number
+      readonly failures: readonly SceneFailure[]
+    }
   /** This table is in force in the cell; `failures` are its baselines that cannot answer. */
   | { readonly type: 'applied'; readonly revision: number; readonly failures: readonly SceneFailure[] }
   | { readonly type: 'prepared'; readonly request: number; readonly failure?: SceneFailure }
