@@ -68,6 +68,7 @@ class Cell {
   #onKeeperHeard: () => void = () => undefined
   #share = { cells: 1, others: 0 }
   #answersOverShare = 0
+  #rssBytes = 0
   #retiring = false
 
   constructor(options: Options, ordinal: number) {
@@ -122,7 +123,7 @@ class Cell {
     this.#profiler = new Profiler({
       slotOf: (scene, version) => this.#slotOf(scene, version),
       rest: (msMax, work) => this.#slots.rest(msMax, work),
-      bytesLeft: () => options.cellMemoryMB * 2 ** 20 - process.memoryUsage.rss(),
+      bytesLeft: () => options.cellMemoryMB * 2 ** 20 - this.#readRss(),
     })
     this.#metrics = new Metrics(ordinal, {
       slots: () => this.#slots.count,
@@ -193,7 +194,8 @@ class Cell {
 
   #hello(): CellToKeeper {
     this.#feed.sendAgain()
-    return { type: 'hello', cell: this.#ordinal, pid: process.pid, revision: this.#tables.current.revision }
+    const { current, failures } = this.#tables
+    return { type: 'hello', cell: this.#ordinal, pid: process.pid, revision: current.revision, failures }
   }
 
   #onKeeper(message: KeeperToCell): void {
@@ -283,8 +285,18 @@ class Cell {
   #trimSlots(): void {
     const stays = ({ scene, key }: SlotPlan) => this.#tables.current.scenes.get(scene)?.stays.has(key) ?? false
     const budgetBytes = this.#options.cellMemoryMB * 2 ** 20 * SLOT_MEMORY_RATIO
-    const evicted = this.#slots.trim(stays, process.memoryUsage.rss() > budgetBytes)
+    const evicted = this.#slots.trim(stays, this.#readRss() > budgetBytes)
     if (evicted > 0) this.#log.info({ evicted, left: this.#slots.count }, 'idle slots evicted')
+  }
+
+  /** Bytes. To read them takes a file descriptor: when connections have taken all there are, what was read last has to do. */
+  #readRss(): number {
+    try {
+      this.#rssBytes = process.memoryUsage.rss()
+    } catch (error) {
+      if (!/^E[MN]FILE$/.test((error as NodeJS.ErrnoException).code ?? '')) throw error
+    }
+    return this.#rssBytes
   }
 
   // ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
