@@ -11,18 +11,18 @@ export interface FolderLock {
   release(): void
 }
 
-/** `SQLITE_BUSY` */
+/** `SQLITE_BUSY` and `SQLITE_FULL` */
 const BUSY = 5
+const FULL = 13
 
 /**
  * Makes the folder if it is missing (readable by its owner only) and locks it. The lock is the kernel's and ends with the process, however that ends.
- * @throws {BerthError} `DATA_UNWRITABLE`, or at once `DATA_LOCKED` while another base has it.
+ * @throws {BerthError} `DATA_UNWRITABLE`, `STORE_FULL`, or at once `DATA_LOCKED` while another base has it.
  */
 export function lockFolder(data: string): FolderLock {
   probeFolder(data)
-  const lock = openLock(data)
   const holder = holderPath(data)
-  writeFileSync(holder, `${process.pid}\n`)
+  const lock = openLock(data, holder)
   return {
     release: () => {
       if (!lock.isOpen) return
@@ -42,19 +42,28 @@ function probeFolder(data: string): void {
     writeFileSync(probe, '')
     rmSync(probe)
   } catch (error) {
-    throw new BerthError('DATA_UNWRITABLE', `Cannot write to the data folder "${data}": ${messageOf(error)}`, { cause: error })
+    throw unusable(`Cannot write to the data folder "${data}"`, error)
   }
 }
 
-function openLock(data: string): DatabaseSync {
+function openLock(data: string, holder: string): DatabaseSync {
+  let lock: DatabaseSync | undefined
   try {
-    const lock = new DatabaseSync(lockPath(data))
+    lock = new DatabaseSync(lockPath(data))
     lock.exec('BEGIN EXCLUSIVE')
+    writeFileSync(holder, `${process.pid}\n`)
     return lock
   } catch (error) {
+    lock?.close()
     if ((error as { errcode?: number }).errcode === BUSY) throw lockedError(data, error)
-    throw new BerthError('DATA_UNWRITABLE', `Cannot lock the data folder "${data}": ${messageOf(error)}`, { cause: error })
+    throw unusable(`Cannot lock the data folder "${data}"`, error)
   }
+}
+
+function unusable(action: string, cause: unknown): BerthError {
+  const { errcode, code } = cause as { errcode?: number; code?: string }
+  const isFull = errcode === FULL || code === 'ENOSPC' || code === 'EDQUOT'
+  return new BerthError(isFull ? 'STORE_FULL' : 'DATA_UNWRITABLE', `${action}: ${messageOf(cause)}`, { cause })
 }
 
 function lockedError(data: string, cause: unknown): BerthError {

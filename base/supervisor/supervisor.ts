@@ -26,7 +26,7 @@ export interface Base {
  * Makes this process the supervisor of a base. A first SIGTERM, SIGINT or SIGHUP stops the base and exits 0, a second exits at once with 128 + its number.
  * @param entry another file than `base/main.ts` to start the other processes with.
  * @returns when the keeper is ready and the cells are starting.
- * @throws {BerthError} what an operator has to mend (`DATA_LOCKED`, `DATA_UNWRITABLE`, `PORT_TAKEN`, `PORT_DENIED`, what the keeper refuses); nothing is left running.
+ * @throws {BerthError} what an operator has to mend (`DATA_LOCKED`, `DATA_UNWRITABLE`, `STORE_FULL`, `PORT_TAKEN`, `PORT_DENIED`, what the keeper refuses); nothing is left running.
  */
 export async function startBase(options: Options, entry?: string): Promise<Base> {
   const lock = lockFolder(options.data)
