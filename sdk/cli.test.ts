@@ -3,7 +3,7 @@ import { execFile, spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer, type ServerResponse } from 'node:http'
+import { createServer, type RequestListener, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -56,9 +56,9 @@ test('a pipe gets no colours, whatever the machine that builds says of itself', 
 
 const usages: readonly { readonly args: readonly string[]; readonly says: RegExp }[] = [
   { args: ['publsh'], says: /Unknown command 'publsh' \(Did you mean publish\?\)/ },
-  { args: ['scene', 'lst'], says: /Unknown command 'lst' \(Did you mean list\?\)/ },
+  { args: ['scene', 'lst'], says: /Unknown command 'lst' \(Did you mean list\?\)\n.*"sdk scene --help" lists/ },
   { args: ['publish', 'x', '--secne', 'y'], says: /Unknown option '--secne' \(Did you mean --scene\?\)/ },
-  { args: ['publish'], says: /Missing required argument 'folders'/ },
+  { args: ['publish'], says: /Missing required argument 'folders'\n.*"sdk publish \[options\] <folders\.\.\.>"/ },
   { args: ['publish', 'x', '--bump', 'huge'], says: /'huge' is invalid\. Allowed choices are patch, minor, major/ },
   { args: ['publish', 'x', '--as', 'baseline'], says: /--as without --scene/ },
   { args: ['publish', 'x', '--scene', 'y', '--share', '5%'], says: /only a cutover has one.*\n.*--as cutover/ },
@@ -186,26 +186,38 @@ test('what no header may hold is wrong usage, and no base that cannot be reached
   assert.match(stderr, /Cannot send the header "x-unit-id"/)
 })
 
+/** @returns its URL */
+async function fakeBase(t: TestContext, answer: RequestListener): Promise<string> {
+  const base = createServer(answer)
+  await once(base.listen(0, '127.0.0.1'), 'listening')
+  t.after(() => {
+    base.closeAllConnections()
+    base.close()
+  })
+  return `http://127.0.0.1:${(base.address() as AddressInfo).port}`
+}
+
+test('a defect of sdk is told in two lines as what it is, and its stack only to those who ask for it', async t => {
+  const base = await fakeBase(t, (_, response) => response.setHeader('content-type', 'application/json').end('{}'))
+  const { code, stderr } = await sdk('scene', 'list', '--base', base)
+  assert.equal(code, 4)
+  assert.match(stderr, /^✖ Cannot finish "sdk scene list": \S.*\n {2}SDK_DEFECT: .*BERTH_DEBUG=1.*\n$/)
+  assert.match((await sdkWith({ BERTH_DEBUG: '1' }, 'scene', 'list', '--base', base)).stderr, /^TypeError: .*\n +at listScenes /m)
+})
+
 test('--bump puts package.json back when the publishing fails, or is interrupted half-way', async t => {
   const folder = await folderWith(t, goodModule)
   const path = join(folder, 'package.json')
   const during: string[] = []
   const uploading = new EventEmitter()
-  const base = createServer((request, response) => {
+  const base = await fakeBase(t, (request, response) => {
     if (request.method === 'GET') return response.setHeader('content-type', 'application/json').end('[]')
     // Two things are asked at once, and what comes second may see the end of the first.
     if (uploading.listenerCount('asked') === 0) return response.destroy()
     during.push(JSON.parse(readFileSync(path, 'utf8')).version)
     return uploading.emit('asked', response)
   })
-  await once(base.listen(0, '127.0.0.1'), 'listening')
-  t.after(() => {
-    base.closeAllConnections()
-    base.close()
-  })
-  const { port } = base.address() as AddressInfo
-  const publish = () =>
-    spawn(process.execPath, [cli, 'publish', folder, '--bump', 'patch', '--no-check', '--base', `http://127.0.0.1:${port}`])
+  const publish = () => spawn(process.execPath, [cli, 'publish', folder, '--bump', 'patch', '--no-check', '--base', base])
 
   uploading.once('asked', (response: ServerResponse) => response.destroy())
   assert.deepEqual(await once(publish(), 'exit'), [3, null])

@@ -1,4 +1,5 @@
 /** `sdk`: the command line. The code of a command is loaded when that command runs. */
+import { inspect } from 'node:util'
 import { Command, CommanderError, Option } from 'commander'
 import manifest from '../package.json' with { type: 'json' }
 import { command, context, EXIT_CODES, group } from './cli/command.ts'
@@ -254,24 +255,61 @@ await run(process.argv)
 
 async function run(argv: readonly string[]): Promise<void> {
   // Whoever reads the output may have seen enough, as in "sdk schema | head".
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.refused))
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.refused))
+  // What is thrown where no command waits for it.
+  process.on('uncaughtException', async thrown => process.exit(tell(await failureOf(thrown))))
   try {
     await sdk.parseAsync(argv)
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return
-    const error = thrown instanceof CommanderError ? usageError(thrown) : thrown
-    if (!(error instanceof SdkError)) throw error
-    if (argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: failureDocument(error) }, null, 2)}\n`)
-    if (error.message !== '') process.stderr.write(`${failureText(error)}\n`)
-    process.exitCode = error.exit
+    process.exitCode = tell(await failureOf(thrown))
   }
+}
+
+/** @returns the exit code */
+function tell(error: SdkError): number {
+  if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: failureDocument(error) }, null, 2)}\n`)
+  if (error.message !== '') process.stderr.write(`${failureText(error)}\n`)
+  return error.exit
+}
+
+async function failureOf(thrown: unknown): Promise<SdkError> {
+  if (thrown instanceof SdkError) return thrown
+  if (thrown instanceof CommanderError) return usageError(thrown)
+  const { BerthError, errorTable, messageOf } = await import('../base/kernel/errors.ts')
+  if (thrown instanceof BerthError) return new SdkError(thrown.code, thrown.message, { hint: errorTable[thrown.code].fix, cause: thrown })
+  const isAsked = process.env.BERTH_DEBUG !== undefined && process.env.BERTH_DEBUG !== ''
+  return new SdkError('SDK_DEFECT', `Cannot finish "${typed().line}": ${messageOf(thrown)}`, {
+    hint: `This is a defect of sdk. Report it with its stack${isAsked ? '' : ', which BERTH_DEBUG=1 in the environment shows'}.`,
+    ...(isAsked && { details: inspect(thrown) }),
+    exit: exitCodes.defect,
+    cause: thrown,
+  })
 }
 
 /** Help that was printed because the command was incomplete says everything: its error has no message. */
 function usageError({ code, message }: CommanderError): SdkError {
   const text = code === 'commander.help' ? '' : message.replace(/^error: /, '').replace('\n', ' ')
-  const hint = code === 'commander.unknownCommand' ? reordered(process.argv.slice(2)) : undefined
-  return new SdkError('USAGE', text.charAt(0).toUpperCase() + text.slice(1), { hint: hint ?? 'See --help.', exit: exitCodes.usage })
+  const hint = (code === 'commander.unknownCommand' ? reordered(process.argv.slice(2)) : undefined) ?? howTo(typed())
+  return new SdkError('USAGE', text.charAt(0).toUpperCase() + text.slice(1), { hint, exit: exitCodes.usage })
+}
+
+interface Typed {
+  readonly command: Command
+  /** Its name and those above it: `sdk version list`. */
+  readonly line: string
+}
+
+/** The command that the first words name, as far as there is one. */
+function typed(words: readonly string[] = process.argv.slice(2), { command, line }: Typed = { command: sdk, line: 'sdk' }): Typed {
+  const next = command.commands.find(each => each.name() === words[0])
+  return next === undefined ? { command, line } : typed(words.slice(1), { command: next, line: `${line} ${next.name()}` })
+}
+
+function howTo({ command, line }: Typed): string {
+  if (command.commands.length > 0) return `"${line} --help" lists the commands.`
+  return `Type "${line} ${command.usage()}"; "${line} --help" has examples.`
 }
 
 /** What was meant where the scene came before the verb: `sdk params home show`. */

@@ -2,7 +2,7 @@
 import type { Blame, ErrorCode } from '../base/kernel/errors.ts'
 
 /** Exit codes of the command line. */
-export const exitCodes = { ok: 0, refused: 1, usage: 2, unreachable: 3 } as const
+export const exitCodes = { ok: 0, refused: 1, usage: 2, unreachable: 3, defect: 4 } as const
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
 
 /** Codes of the base where they fit, and what only the SDK can find. */
@@ -20,6 +20,7 @@ export type SdkCode =
   | 'IMPORT_DYNAMIC'
   | 'LOG_INVALID'
   | 'PACKAGE_INVALID'
+  | 'SDK_DEFECT'
   | 'TARGET_EXISTS'
   | 'TESTS_NOT_FOUND'
   | 'TYPES_WRONG'

@@ -99,7 +99,7 @@ export const optionRows: readonly OptionRow[] = (Object.keys(OptionsSchema.prope
 export const CONFIG_FILE = 'berth.config.json'
 const CONFIG_VARIABLE = 'BERTH_CONFIG'
 /** Variables of the same prefix that belong to the sdk. */
-const foreignVariables: readonly string[] = ['BERTH_TOKEN', 'BERTH_BASE']
+const foreignVariables: readonly string[] = ['BERTH_TOKEN', 'BERTH_BASE', 'BERTH_DEBUG']
 
 export interface OptionSources {
   /** Texts by option name, as given on the command line. */

@@ -2,7 +2,8 @@
 import { type Command, Option } from 'commander'
 import type { CommonOptions, Context } from '../context.ts'
 
-export const EXIT_CODES = 'Exit codes: 0 done · 1 refused by the base, or a fault in the module · 2 wrong usage · 3 no base answers'
+export const EXIT_CODES =
+  'Exit codes: 0 done · 1 refused by the base, or a fault in the module · 2 wrong usage · 3 no base answers · 4 a defect of sdk'
 
 type Example = readonly [line: string, meaning?: string]
 
