@@ -11,6 +11,8 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const bin = (name: string) => join(root, 'node_modules', '.bin', process.platform === 'win32' ? `${name}.cmd` : name)
 /** With it the tests of modules find `#sdk/testing`, as under `sdk test`. */
 const testHook = new URL('../sdk/test-hook.ts', import.meta.url).href
+/** With it a test that hangs tells what it was waiting for. */
+const lateHook = new URL('../test/support/late.ts', import.meta.url).href
 const globs = [
   'base/**/*.test.ts',
   'sdk/**/*.test.ts',
@@ -32,7 +34,11 @@ const steps: readonly (readonly [string, string, readonly string[]])[] = [
       '--disable-warning=ExperimentalWarning',
       '--import',
       testHook,
+      '--import',
+      lateHook,
       '--test',
+      // For those that name none: a test that hangs fails.
+      '--test-timeout=120000',
       // Most tests wait for processes more than they compute: one file at a time leaves half of two processors idle.
       `--test-concurrency=${Math.max(2, availableParallelism() - 1)}`,
       ...(chosen.length > 0 ? chosen : globs),

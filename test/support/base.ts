@@ -1,7 +1,7 @@
 /** A real base in processes of its own, on a data folder of its own, for tests and benches. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
+import { channel } from 'node:diagnostics_channel'
 import { readFileSync, rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -9,9 +9,11 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { limits } from '../../base/kernel/limits.ts'
 import type { SceneDraft } from '../../base/traffic/schema.ts'
 import { tokenPath } from '../../base/wire/paths.ts'
 import { type Client, createClient } from '../../sdk/control.ts'
+import type { Teller } from './late.ts'
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 export const nodeFlags = ['--no-node-snapshot', '--disable-warning=ExperimentalWarning']
@@ -60,6 +62,7 @@ export async function launchBase({ data, cells = 1, args = [], script }: BaseSet
     cwd: tmpdir(),
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  const closed = new Promise<void>(resolve => child.once('close', () => resolve()))
   const log = readLog(child)
   const ready = await log.logged(({ msg }) => msg === 'base ready')
   const token = readFileSync(tokenPath(folder), 'utf8').trim()
@@ -73,12 +76,10 @@ export async function launchBase({ data, cells = 1, args = [], script }: BaseSet
     client: createClient({ base: controlUrl, token }),
     ...log,
     kill: async () => {
-      if (child.exitCode === null && child.signalCode === null) {
-        // A launcher passes on what it can catch, and would leave the base behind.
-        child.kill(script === undefined ? 'SIGKILL' : 'SIGTERM')
-        // Its output closes when the last of its processes, which see their channel to it close, is gone.
-        await once(child, 'close')
-      }
+      // A launcher passes on what it can catch, and would leave the base behind.
+      child.kill(script === undefined ? 'SIGKILL' : 'SIGTERM')
+      // Its output closes when the last of its processes, which see their channel to it close, is gone.
+      await closed
       if (data === undefined) await rm(folder, { recursive: true, force: true })
     },
   }
@@ -112,10 +113,15 @@ function readLog(child: ChildProcess): Pick<RunningBase, 'log' | 'logged' | 'out
     else output.take(text)
   }
   for (const stream of [child.stdout, child.stderr]) if (stream) createInterface({ input: stream }).on('line', take)
+  const last = () => [...log.all.slice(-20).map(line => JSON.stringify(line)), ...output.all.slice(-20)].join('\n')
+  let ended = false
   const fail = (why: string) => {
-    const last = [...log.all.slice(-20).map(line => JSON.stringify(line)), ...output.all.slice(-20)].join('\n')
-    for (const lines of [log, output]) lines.fail(new Error(`${why}:\n${last}`))
+    ended = true
+    for (const lines of [log, output]) lines.fail(new Error(`${why}:\n${last()}`))
   }
+  const tell: Teller = () =>
+    ended ? undefined : [...log.awaited, ...output.awaited, `The base ${child.pid} said last:`, last()].join('\n')
+  channel('berth:test:teller').publish(tell)
   child.on('error', error => fail(`The base did not start: ${error.message}`))
   child.on('close', code => fail(`The base ended with ${code}`))
   return {
@@ -130,6 +136,12 @@ function readLog(child: ChildProcess): Pick<RunningBase, 'log' | 'logged' | 'out
 class Lines<T> {
   readonly all: T[] = []
   readonly #waiting = new Set<{ matches: (line: T) => boolean; resolve: (line: T) => void; reject: (error: Error) => void }>()
+  #failure: Error | undefined
+
+  /** What is awaited, for people. */
+  get awaited(): string[] {
+    return [...this.#waiting].map(({ matches }) => `A line is awaited: ${matches}`)
+  }
 
   take(line: T): void {
     this.all.push(line)
@@ -143,10 +155,12 @@ class Lines<T> {
   first(matches: (line: T) => boolean, from = 0): Promise<T> {
     const found = this.all.slice(from).find(matches)
     if (found !== undefined) return Promise.resolve(found)
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
     return new Promise((resolve, reject) => this.#waiting.add({ matches, resolve, reject }))
   }
 
   fail(error: Error): void {
+    this.#failure = error
     for (const { reject } of this.#waiting) reject(error)
   }
 }
@@ -185,7 +199,10 @@ export async function publishCode(
 
 type SceneSettings = Omit<SceneDraft, 'id' | 'group'>
 
-/** Defines a scene of one stage bound to one module, makes its first version and the baseline. */
+/**
+ * Defines a scene of one stage bound to one module, makes its first version and the baseline. Its requests have all the time that a scene may
+ * give, unless the settings say otherwise: none misses its deadline because the machine is slow.
+ */
 export async function makeScene(
   client: Client,
   id: string,
@@ -196,7 +213,8 @@ export async function makeScene(
   const name = `m-${id.replaceAll(/[^a-z0-9-]/g, '-')}`
   await publishStages(client, name, '1.0.0', stages, services)
   const group = Object.keys(stages).map(stage => ({ stage, modules: [`${name}@^1`] }))
-  await client.putScene({ id, group, ...settings }, undefined)
+  const traffic = { deadlineMs: limits.deadlineMsMax, ...settings.traffic }
+  await client.putScene({ id, group, ...settings, traffic }, undefined)
   await client.createVersion(id, { as: 'baseline' })
 }
 
