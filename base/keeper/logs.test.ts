@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { LogRecord } from '../wire/messages.ts'
 import { LogFiles, type LogFilesLimits } from './log-files.ts'
-import { type LogEntry, Logs } from './logs.ts'
+import { type LogEntry, Logs, numberOf } from './logs.ts'
 
 async function makeFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-logs-'))
@@ -16,7 +16,7 @@ async function makeFolder(t: TestContext): Promise<string> {
 
 function open(root: string, bounds?: LogFilesLimits): Logs {
   const fail = (error: unknown) => assert.fail(String(error))
-  return new Logs(new LogFiles(root, fail, bounds), (_, version) => /^v\d+$/.test(version))
+  return new Logs(new LogFiles(root, numberOf, fail, bounds), (_, version) => /^v\d+$/.test(version))
 }
 
 const record = (message: string, more: Partial<LogRecord> = {}): LogRecord => ({
@@ -48,6 +48,23 @@ test('lines are read back in order over all versions, also by those that come af
   assert.deepEqual(messages(await second.read('home', { ...all, limit: 2 })), ['c', 'd'])
   assert.deepEqual(messages(await second.read('home', { ...all, after: entries[2]?.seq })), ['d'])
   assert.deepEqual(await second.read('other', all), [])
+})
+
+test('lines stay in order when the clock is set back, while the keeper runs and while it does not', async t => {
+  const root = await makeFolder(t)
+  let time = Date.parse('2026-06-01')
+  t.mock.method(Date, 'now', () => time)
+  const first = open(root)
+  first.take(1, [record('a'), record('b', { version: 'v2' })])
+  time -= 3_600_000
+  first.take(1, [record('c', { version: 'v3' })])
+  assert.deepEqual(messages(await first.read('home', { ...all, limit: 1 })), ['c'])
+  time -= 3_600_000
+  const second = open(root)
+  const seen = (await second.read('home', all)).at(-1)?.seq
+  second.take(1, [record('d', { version: 'v2' })])
+  assert.deepEqual(messages(await second.read('home', all)), ['a', 'b', 'c', 'd'])
+  assert.deepEqual(messages(await second.read('home', { ...all, after: seen })), ['d'])
 })
 
 test('lines of a version that does not exist are not kept', async t => {

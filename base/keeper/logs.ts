@@ -32,23 +32,23 @@ interface Follower {
   readonly onEnd: () => void
 }
 
-/** Numbers begin at the microseconds since the epoch, so that those of a keeper started anew are higher. */
+/** Numbers begin at the microseconds since the epoch, so that those of a keeper that finds no lines any more are higher too. */
 const SEQ_PER_MS = 1000
 const rank = { debug: 0, info: 1, warn: 2, error: 3 } as const
 const RECORD_CHARS_MAX = 64 * 1024
 const MESSAGE_CHARS = 1000
-/** Milliseconds that the time of a file may be before the numbers of the lines in it: file systems keep it coarsely. */
-const WRITTEN_MS_OFF = 1000
 
 export class Logs {
   readonly #files: LogFiles
   readonly #isVersion: (scene: string, version: string) => boolean
   readonly #followers = new Map<string, Set<Follower>>()
-  #seq = Date.now() * SEQ_PER_MS
+  /** Of the last line: the clock may have been set back since that. */
+  #seq: number
 
   /** @param isVersion whether there is such a version: lines of others are not kept */
   constructor(files: LogFiles, isVersion: (scene: string, version: string) => boolean) {
     this.#files = files
+    this.#seq = files.last
     this.#isVersion = isVersion
   }
 
@@ -72,7 +72,7 @@ export class Logs {
       byVersion.set(`${scene}/${version}`, lines)
       entries.push(entry)
     }
-    for (const { scene, version, lines } of byVersion.values()) this.#files.append(scene, version, lines)
+    for (const { scene, version, lines } of byVersion.values()) this.#files.append(scene, version, lines, this.#seq)
     // After they are kept: who was shown a line goes on after it when the keeper comes back.
     for (const entry of entries) {
       for (const { filter, onEntry } of this.#followers.get(entry.scene) ?? []) if (passes(entry, filter)) onEntry(entry)
@@ -85,12 +85,7 @@ export class Logs {
     for (const version of query.version === undefined ? this.#files.versions(scene) : [query.version]) {
       const oldest = found[0]
       // The versions come by their last line: when enough is newer than that, no other has anything to add.
-      if (
-        found.length >= query.limit &&
-        oldest !== undefined &&
-        oldest.seq > (this.#files.writtenAt(scene, version) + WRITTEN_MS_OFF) * SEQ_PER_MS
-      )
-        break
+      if (found.length >= query.limit && oldest !== undefined && oldest.seq > this.#files.lastOf(scene, version)) break
       const entries = this.#files.read(scene, version).flatMap(line => parseEntry(line) ?? [])
       found.push(...entries.filter(entry => passes(entry, query) && entry.seq > (query.after ?? 0)))
       found = found.sort((a, b) => a.seq - b.seq).slice(-query.limit)
@@ -132,6 +127,12 @@ function passes({ version, level, module, dropped }: LogEntry, filter: LogFilter
   if (dropped !== undefined) return true
   if (rank[level] < rank[filter.level]) return false
   return filter.module === undefined || module === filter.module || module?.slice(0, module.indexOf('@')) === filter.module
+}
+
+/** The number of a line as it is kept; undefined for one that was torn. */
+export function numberOf(line: string): number | undefined {
+  const seq = parseEntry(line)?.seq
+  return Number.isSafeInteger(seq) ? seq : undefined
 }
 
 /** Undefined for a line that was torn. */

@@ -16,7 +16,7 @@ import { createApi } from './api.ts'
 import { listenForCells } from './cells.ts'
 import { Control, saveTable } from './control.ts'
 import { LogFiles } from './log-files.ts'
-import { Logs } from './logs.ts'
+import { Logs, numberOf } from './logs.ts'
 import { newSecret, Registry } from './registry.ts'
 import { startTrials, type Trials } from './trial.ts'
 import { Vitals } from './vitals.ts'
@@ -94,7 +94,7 @@ export async function startKeeper(
   const table = registry.buildTable()
   // As after a commit: on a disk that is full, a keeper that shows it and lets the cells have their tables is worth more than none.
   await saveTable(data, table).catch((error: unknown) => log.error({ err: error }, 'the scene table could not be saved'))
-  const logFiles = new LogFiles(logsPath(data), error => log.error({ err: error }, 'the logs of modules cannot be kept'))
+  const logFiles = new LogFiles(logsPath(data), numberOf, error => log.error({ err: error }, 'the logs of modules cannot be kept'))
   const logs = new Logs(logFiles, (scene, version) => registry.versions(scene).some(({ id }) => id === version))
   const cells = await listenForCells(keeperSocketPath(data), table, log, (cell, records) => logs.take(cell, records))
   const vitals = new Vitals(registry, cells)
