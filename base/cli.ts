@@ -1,8 +1,8 @@
 /** The command line of a base: `base start`, `base status`, `base backup`. */
 import { readFileSync } from 'node:fs'
-import Table from 'cli-table3'
 import { Command, CommanderError, Option } from 'commander'
 import manifest from '../package.json' with { type: 'json' }
+import { renderColumns } from './kernel/columns.ts'
 import { BerthError, type ErrorCode, errorTable, messageOf } from './kernel/errors.ts'
 import { CONFIG_FILE, loadOptions, type OptionName, type Options, optionRows } from './kernel/options.ts'
 import { type Base, startBase } from './supervisor/supervisor.ts'
@@ -62,9 +62,17 @@ function program(onStart: OnStart): Command {
     await Promise.all([base.ready, onStart(base, options)])
   })
   const status = base.command('status').description('print the state of a running base').option('--json', 'print one JSON document')
-  withOptions(status, ['controlPort', 'controlHost', 'data']).action(async (flags: Flags) =>
-    printStatus(optionsFrom(flags), flags.json === true),
-  )
+  withOptions(status, ['controlPort', 'controlHost', 'data'])
+    .addHelpText('after', statusHelp)
+    .action(async (flags: Flags) => {
+      const options = optionsFrom(flags)
+      const isNamed = flags.controlPort !== undefined || flags.controlHost !== undefined
+      await printStatus(
+        isNamed ? controlUrl(options) : (namedBase(process.env.BERTH_BASE) ?? controlUrl(options)),
+        options.data,
+        flags.json === true,
+      )
+    })
   const backup = base.command('backup').description('copy the data folder, also while its base runs').argument('<target>', 'folder to make')
   withOptions(backup, ['data']).action(async (target: string, flags: Flags) => {
     const store = await import('./store/backup.ts')
@@ -90,6 +98,13 @@ Examples:
   BERTH_CELLS=4 base start
   base start --config /etc/berth/base.json    where it says { "cells": 4, "data": "/var/lib/berth" }`
 
+const statusHelp = `
+Without --control-port and --control-host it asks the base that BERTH_BASE names, as sdk does. The token is that of BERTH_TOKEN, else of the data folder.
+
+Examples:
+  base status
+  BERTH_BASE=http://ranking.example:8081 BERTH_TOKEN=… base status --json`
+
 type Flags = Readonly<Record<string, string | boolean | undefined>>
 
 /** Commander has a name of its own for each flag (`--cell-memory-mb` is `cellMemoryMb`). */
@@ -110,21 +125,33 @@ function optionsFrom(flags: Flags): Options {
   return loadOptions(given, process.env, process.cwd(), text('config'))
 }
 
-async function printStatus(options: Options, json: boolean): Promise<void> {
-  const get = reader(controlUrl(options), process.env.BERTH_TOKEN ?? readToken(options.data))
+async function printStatus(url: string, data: string, json: boolean): Promise<void> {
+  const get = reader(url, process.env.BERTH_TOKEN ?? readToken(data))
   const state = (await get('/api/status')) as Json
-  const status = { ...state, scenes: ((await get('/api/scenes')) as readonly SceneReply[]).map(describeScene) }
-  process.stdout.write(json ? `${JSON.stringify(status, null, 2)}\n` : renderStatus(status))
+  const scenes = ((await get('/api/scenes')) as readonly SceneReply[]).map(describeScene)
+  const told = scenes.map(scene => ({ ...scene, cutover: scene.cutover && `${scene.cutover.version} ${scene.cutover.share / 100}%` }))
+  process.stdout.write(json ? `${JSON.stringify({ ...state, scenes }, null, 2)}\n` : renderStatus({ ...state, scenes: told }))
 }
 
 interface SceneReply {
   readonly definition: { readonly id: string; readonly access: string; readonly group: readonly { readonly modules: readonly string[] }[] }
   readonly baseline: string | null
+  /** The share is in hundredths of a percent. */
+  readonly cutover: { readonly version: string; readonly share: number } | null
+  readonly loadtest: string | null
   readonly revision: number
 }
 
-function describeScene({ definition: { id, access, group }, baseline, revision }: SceneReply): Json {
-  return { scene: id, baseline, revision, access, modules: group.map(({ modules }) => modules.join(' + ')).join(' → ') }
+function describeScene({ definition: { id, access, group }, baseline, cutover, loadtest, revision }: SceneReply) {
+  const modules = group.map(({ modules }) => modules.join(' + ')).join(' → ')
+  return { scene: id, baseline, cutover, loadtest, revision, access, modules }
+}
+
+function namedBase(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url?.protocol === 'http:' || url?.protocol === 'https:') return url.origin
+  throw new BerthError('OPTION_INVALID', `Cannot use BERTH_BASE ${JSON.stringify(text)}: must be an http URL`)
 }
 
 function controlUrl({ controlHost, controlPort }: Options): string {
@@ -180,21 +207,15 @@ export function renderStatus(status: Json): string {
   )
   const plain = flat.filter(([, value]) => !isList(value)).map(([name, value]) => [name, cellText(value)])
   const lists = members.flatMap(([name, value]) => (isList(value) && value.length > 0 ? [`\n${name}\n${renderList(value)}`] : []))
-  return `${[renderTable([], plain), ...lists].join('\n')}\n`
+  return `${[renderColumns([], plain), ...lists].join('\n')}\n`
 }
 
 function renderList(items: readonly Json[]): string {
   const columns = [...new Set(items.flatMap(item => Object.keys(item)))]
-  return renderTable(
+  return renderColumns(
     columns,
     items.map(item => columns.map(column => cellText(item[column]))),
   )
-}
-
-function renderTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const table = new Table({ head: [...head], style: { head: [], border: [] } })
-  table.push(...rows.map(row => [...row]))
-  return table.toString()
 }
 
 function cellText(value: unknown): string {

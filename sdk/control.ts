@@ -46,6 +46,9 @@ export interface SceneState {
   readonly definition: SceneDefinition
   /** Null until the first version is made baseline. */
   readonly baseline: string | null
+  readonly cutover: { readonly version: string; readonly share: Share } | null
+  /** The version that answers load tests; null: the baseline. */
+  readonly loadtest: string | null
   /** Goes into the `revision` of the next write. */
   readonly revision: number
 }

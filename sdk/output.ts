@@ -1,5 +1,5 @@
 /** What a command prints: readable lines for people, or one JSON document for machines. */
-import Table from 'cli-table3'
+import { renderColumns } from '../base/kernel/columns.ts'
 import { colorsFor } from './colors.ts'
 import type { AppliedCells, Timings } from './control.ts'
 
@@ -27,7 +27,7 @@ export function createOutput(json: boolean): Output {
     next: line => {
       if (!json) process.stderr.write(`${colorsFor(process.stderr).dim(line)}\n`)
     },
-    table: (head, rows) => say(renderTable(head.map(colors.bold), rows)),
+    table: (head, rows) => say(renderColumns(head.map(colors.bold), rows)),
     done: (step, ms, outcome) => {
       say(`  ${colors.green('✔')} ${step.padEnd(8)} ${`${Math.round(ms)} ms`.padStart(7)}  ${outcome}`)
     },
@@ -38,20 +38,6 @@ export function createOutput(json: boolean): Output {
       if (json) process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
     },
   }
-}
-
-const borders = ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right']
-const lines = ['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid']
-const chars = { ...Object.fromEntries([...borders, ...lines].map(name => [name, ''])), middle: '  ' }
-
-function renderTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const table = new Table({ head: [...head], chars, style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 } })
-  table.push(...rows.map(row => [...row]))
-  return table
-    .toString()
-    .split('\n')
-    .map(line => line.trimEnd())
-    .join('\n')
 }
 
 /** Runs `work` and tells how many milliseconds it took. */

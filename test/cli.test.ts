@@ -328,16 +328,25 @@ describe('side by side', { concurrency: 2 }, () => {
     })
   }
 
-  test('base status shows processes and scenes, as tables and as JSON', { timeout: 60_000 }, async () => {
+  test('base status shows processes, and who answers in each scene, as tables and as JSON', { timeout: 60_000 }, async () => {
     await makeScene(base.client, 'in-status', { rank: 'x => x' })
-    const run = baseIn(await tempFolder())
-    const args = ['status', '--control-port', new URL(base.controlUrl).port, '--data', base.data]
-    const [tables, document] = await Promise.all([run(...args), run(...args, '--json')])
-    ended(tables, 0, new RegExp(`port +│ ${new URL(base.url).port} `), /│ 1 +│ \d+ +│ ready /, /│ in-status +│ v1 /)
+    for (const as of ['cutover', 'loadtest'] as const) await base.client.createVersion('in-status', { as })
+    const folder = await tempFolder()
+    const named = baseIn(folder, { BERTH_BASE: base.controlUrl, BERTH_TOKEN: base.token })
+    const flags = ['--control-port', new URL(base.controlUrl).port, '--data', base.data]
+    const wrong = baseIn(folder, { BERTH_BASE: 'http://127.0.0.1:1' })
+    const [tables, document, mistyped] = await Promise.all([
+      named('status'),
+      wrong('status', ...flags, '--json'),
+      baseIn(folder, { BERTH_BASE: 'ranking' })('status'),
+    ])
+    ended(tables, 0, new RegExp(`^port +${new URL(base.url).port}$`, 'm'), /^1 +\d+ +ready /m, /^in-status +v1 +v2 1% +v3 /m)
+    ended(mistyped, 2, /Cannot use BERTH_BASE "ranking": must be an http URL/)
     const { port, cells, scenes } = JSON.parse(ended(document, 0).stdout)
     assert.deepEqual([port, cells.length, cells[0].state], [Number(new URL(base.url).port), 1, 'ready'])
     const { revision, ...scene } = scenes.find(({ scene }: { scene: string }) => scene === 'in-status')
-    assert.deepEqual(scene, { scene: 'in-status', baseline: 'v1', access: 'public', modules: 'm-in-status@^1' })
+    const part = { baseline: 'v1', cutover: { version: 'v2', share: 100 }, loadtest: 'v3' }
+    assert.deepEqual(scene, { scene: 'in-status', ...part, access: 'public', modules: 'm-in-status@^1' })
     assert.ok(revision > 0)
   })
 

@@ -18,7 +18,7 @@ import {
   versionKey,
 } from '../store/records.ts'
 import type { AuditRow, Change, Entry, Expected } from '../store/store.ts'
-import { noRules } from '../traffic/rules.ts'
+import { type Cutover, noRules } from '../traffic/rules.ts'
 import { type Lock, type ModuleManifest, type Right, SceneDefinition, type VersionRecord } from '../traffic/schema.ts'
 import type { SceneEntry, SceneTable } from '../traffic/table.ts'
 import { checkGroup, type LockRequest, resolveLock } from './lock.ts'
@@ -41,6 +41,9 @@ export interface Commit extends Actor {
 }
 
 export interface SceneState extends SceneRecord {
+  readonly cutover: Pick<Cutover, 'version' | 'share'> | null
+  /** The version that answers load tests; null: the baseline. */
+  readonly loadtest: string | null
   readonly revision: number
 }
 
@@ -137,14 +140,19 @@ export class Registry {
   // Scenes
 
   scenes(): SceneState[] {
-    return this.#store.list('scene').map(sceneState)
+    return this.#store.list('scene').map(entry => this.#sceneState(entry))
   }
 
   /** @throws SCENE_NOT_FOUND */
   scene(id: string): SceneState {
     const found = this.#store.get('scene', id)
     if (found === undefined) throw new BerthError('SCENE_NOT_FOUND', `Cannot find scene "${id}": it is not defined`)
-    return sceneState(found)
+    return this.#sceneState(found)
+  }
+
+  #sceneState({ key, value, revision }: Entry<SceneRecord>): SceneState {
+    const { cutover, loadtest = null } = this.#store.get('rules', key)?.value ?? {}
+    return { ...value, cutover: cutover === undefined ? null : { version: cutover.version, share: cutover.share }, loadtest, revision }
   }
 
   /** @throws REVISION_CONFLICT when it is not at the expected revision, 0 for none; `changes` in its members tells what changed since. */
@@ -203,7 +211,7 @@ export class Registry {
     const { id } = definition
     const before = this.#store.get('scene', id)
     const same = before !== undefined && isDeepStrictEqual(before.value.definition, definition)
-    if (same && (expect === undefined || expect === before.revision)) return { scene: sceneState(before), changed: false }
+    if (same && (expect === undefined || expect === before.revision)) return { scene: this.#sceneState(before), changed: false }
     const value = { definition, baseline: before?.value.baseline ?? null }
     this.#commit([{ kind: 'scene', key: id, value, expect }], actor, 'define scene', id, before?.value.definition ?? null, definition)
     return { scene: this.scene(id), changed: true }
@@ -396,8 +404,6 @@ const sha256 = (text: string): Buffer => createHash('sha256').update(text).diges
 
 /** Made once and for all: whoever changes it reshuffles every experiment of the scene. */
 const segmentSalt = (scene: string): string => sha256(`segments of ${scene}`).toString('hex').slice(0, 16)
-
-const sceneState = ({ value, revision }: Entry<SceneRecord>): SceneState => ({ ...value, revision })
 
 function tokenOf({ key, value }: { key: string; value: TokenRecord }): Token {
   const { hash: _, ...rest } = value

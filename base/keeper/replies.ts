@@ -126,6 +126,8 @@ export const PublishReply = Type.Object({
 export const SceneReply = Type.Object({
   definition: SceneDefinition,
   baseline: Type.Union([VersionId, Type.Null()]),
+  cutover: Type.Union([Type.Object({ version: VersionId, share: Share }), Type.Null()]),
+  loadtest: Type.Union([VersionId, Type.Null()], { description: 'null: the baseline answers load tests' }),
   revision: Type.Integer({ description: 'for If-Match' }),
 })
 export const AppliedReply = Type.Object(

@@ -26,8 +26,8 @@ export function sdkIn(cwd: string, { controlUrl, token }: Pick<RunningBase, 'con
 }
 
 /** `npx base` in `cwd`. */
-export function baseIn(cwd: string): Run {
-  return (...args) => run('bin/base.cjs', args, cwd, {})
+export function baseIn(cwd: string, env: Readonly<Record<string, string>> = {}): Run {
+  return (...args) => run('bin/base.cjs', args, cwd, env)
 }
 
 /** Standard input is empty. Resolves however it ends. */
