@@ -336,6 +336,13 @@ test('a cutover that grows keeps everyone it has', () => {
   )
 })
 
+test('explain tells of the rules that the scene has, and of a mark that it has no rule for', () => {
+  const told = (rules: Partial<SceneRules>, asked: Asked) => explain(sceneWith(rules), asked).steps.map(({ rule }) => rule)
+  assert.deepEqual(told({}, ask('u1')), ['baseline'])
+  assert.deepEqual(told({ loadtest: 'v4' }, ask('u1')), ['loadtest', 'baseline'])
+  assert.deepEqual(told({}, ask('u1', { loadtest: true })), ['loadtest', 'baseline'])
+})
+
 test('a scene without rules is answered by its baseline with its own parameters', () => {
   const { because, params, exposed } = decide(sceneWith({}), ask('u1'))
   assert.deepEqual({ because, params: JSON.parse(params), exposed }, { because: 'baseline', params: definition.params, exposed: false })

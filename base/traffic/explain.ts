@@ -77,6 +77,8 @@ class Teller implements Witness {
   }
 
   loadtest(marked: boolean, route: Route | undefined): void {
+    // A rule that the scene has not, and nobody asked for, is nothing to tell.
+    if (route === undefined && !marked) return
     const answers = route === undefined ? 'there is no version for load tests, so the baseline answers' : answer(route)
     this.#add('loadtest', marked, marked ? `marked as a load test: ${answers}` : 'not marked as a load test')
   }
