@@ -1,0 +1,431 @@
+/**
+ * Whether what was seen in a run is what the base promises. Pure: entries go in, in the order in which they were seen, with milliseconds of
+ * the run in them; no clock, no I/O. So a record that was made up shows what each invariant would say.
+ */
+import {
+  type Answer,
+  type Ask,
+  type Disturbance,
+  type Entry,
+  type Exchange,
+  type Gauge,
+  type Invariant,
+  invariants,
+  type Subject,
+  type Trend,
+  type Verdict,
+  type Violation,
+} from './record.ts'
+import { expectedOf, type Routing, unannounced } from './routing.ts'
+import { trendsOf } from './trend.ts'
+
+/** A disturbance that ended at most so long before may still be seen: backlogs, heartbeats, connections half closed. */
+const AFTERMATH_MS = 2000
+/** What explains an observation may be seen after it. */
+const DOUBT_MS = 3000
+/** States are kept as long as a request may take that was sent while they were in force. */
+const STATES_KEPT_MS = 60_000
+const VIOLATIONS_KEPT = 5
+
+const refusals: readonly string[] = ['SCENE_OVERLOADED', 'RATE_LIMITED']
+const keeperFaults: readonly string[] = ['BASE_UNREACHABLE', 'NO_CELLS', 'ANSWER_UNEXPECTED']
+const cellFaults: readonly string[] = ['NO_CELLS', 'UPGRADE_FAILED', 'PROFILE_FAILED', 'SLOT_IDLE', 'PROFILE_BUSY']
+/** Operations that are refused in the order of things: a profile of what no cell has loaded just then. */
+const ordinary: Readonly<Record<string, readonly string[]>> = { profile: ['SLOT_IDLE', 'PROFILE_BUSY', 'PROFILE_FAILED'] }
+
+interface Period {
+  readonly by: Disturbance
+  readonly from: number
+  /** Undefined: those of any connection. */
+  readonly ports: ReadonlySet<number> | undefined
+  to: number
+}
+
+interface Fault {
+  readonly invariant: Invariant
+  readonly what: string
+}
+
+/** A state and when it may have answered, a moment of doubt at either end included. */
+interface Held<State> {
+  readonly state: State
+  readonly from: number
+  to: number
+}
+
+/** The states that one thing had, one after the other. */
+class Timeline<State> {
+  readonly #states: Held<State>[] = []
+  #openedAt: number | undefined
+
+  get latest(): State | undefined {
+    return this.#states.at(-1)?.state
+  }
+
+  open(at: number): void {
+    this.#openedAt ??= at
+  }
+
+  /** Whether a state that is not known yet may have answered at that time. */
+  isOpenAt(at: number): boolean {
+    return this.#openedAt !== undefined && at >= this.#openedAt
+  }
+
+  settle(at: number, state: State): void {
+    const last = this.#states.at(-1)
+    if (last !== undefined) last.to = at
+    this.#states.push({ state, from: this.#openedAt ?? at, to: Number.POSITIVE_INFINITY })
+    this.#openedAt = undefined
+    while ((this.#states[0]?.to ?? at) < at - STATES_KEPT_MS) this.#states.shift()
+  }
+
+  between(from: number, to: number): State[] {
+    return this.#states.filter(held => held.from <= to && held.to >= from).map(({ state }) => state)
+  }
+}
+
+export class Judge {
+  readonly #checks = new Map<Invariant, { checks: number; violations: number }>()
+  readonly #violations: Violation[] = []
+  readonly #requests = new Map<string, Map<string, number>>()
+  readonly #periods: Period[] = []
+  readonly #periodById = new Map<number, Period>()
+  readonly #routing = new Timeline<Routing>()
+  readonly #features = new Timeline<number>()
+  /** Exchanges that nothing explains yet. */
+  #doubtful: Exchange[] = []
+  #acknowledged: number[] = []
+  #samples: Extract<Entry, { is: 'sample' }>[] = []
+  #measuredFrom = Number.POSITIVE_INFINITY
+  #lastOperation: string | undefined
+  readonly #units: readonly string[]
+
+  /** @param units every unit id that requests are sent with */
+  constructor(units: readonly string[]) {
+    this.#units = units
+  }
+
+  take(entry: Entry): void {
+    switch (entry.is) {
+      case 'exchange':
+        this.#exchange(entry)
+        break
+      case 'disturbed':
+        this.#disturbed(entry)
+        break
+      case 'calm':
+        this.#calm(entry)
+        break
+      case 'recovered':
+        this.#hold(
+          'recovered',
+          entry.at,
+          entry.failure && `after "${entry.after}" the base was not whole again in ${entry.at - entry.from} ms: ${entry.failure}`,
+        )
+        break
+      case 'change':
+        this.#timeline(entry.of).open(entry.at)
+        break
+      case 'routing':
+        this.#settleRouting(entry)
+        break
+      case 'features':
+        this.#hold('applied', entry.at, undefined)
+        this.#features.settle(entry.at, entry.state)
+        break
+      case 'unsettled':
+        this.#hold('applied', entry.at, `a change of ${entry.of} is not in force in every cell after ${entry.waited} ms: ${entry.seen}`)
+        break
+      case 'explained':
+        this.#explained(entry)
+        break
+      case 'operation':
+        this.#operation(entry)
+        break
+      case 'acknowledged':
+        this.#acknowledged.push(entry.no)
+        break
+      case 'audit':
+        this.#audit(entry)
+        break
+      case 'burst':
+        this.#burst(entry)
+        break
+      case 'cell ended':
+        this.#cellEnded(entry)
+        break
+      case 'sample':
+        if (entry.at >= this.#measuredFrom) this.#samples.push(entry)
+        break
+      case 'measured':
+        this.#measuredFrom = entry.at
+        break
+      case 'ended':
+        this.#hold('ended', entry.at, entry.code === 0 ? undefined : `the base ended with exit code ${entry.code} after SIGTERM`)
+        this.#hold('ended', entry.at, entry.left.length === 0 ? undefined : `processes ${entry.left.join(', ')} were left`)
+    }
+  }
+
+  /** Looks again at what could not be explained when it was seen. To be called now and then. */
+  review(now: number): void {
+    const waiting = this.#doubtful
+    this.#doubtful = []
+    for (const exchange of waiting) this.#exchange(exchange, now)
+  }
+
+  /** So far. */
+  get violationCount(): number {
+    return [...this.#checks.values()].reduce((sum, { violations }) => sum + violations, 0)
+  }
+
+  get requestCount(): number {
+    return [...this.#requests.values()].flatMap(outcomes => [...outcomes.values()]).reduce((sum, count) => sum + count, 0)
+  }
+
+  /** What was found, with what can only be said at the end. */
+  end(at: number): Verdict {
+    this.review(Number.POSITIVE_INFINITY)
+    const trends = trendsOf(this.#samples)
+    for (const trend of trends) this.#judgeTrend(trend, at)
+    const names = Object.keys(invariants) as Invariant[]
+    const checked = names.map(name => [name, this.#checks.get(name) ?? { checks: 0, violations: 0 }] as const)
+    return {
+      checked: Object.fromEntries(checked) as Verdict['checked'],
+      violations: this.#violations,
+      requests: Object.fromEntries([...this.#requests].map(([name, outcomes]) => [name, Object.fromEntries(outcomes)])),
+      trends,
+    }
+  }
+
+  #timeline(subject: Subject): Timeline<Routing> | Timeline<number> {
+    return subject === 'routing' ? this.#routing : this.#features
+  }
+
+  /** Counts a check; `what` is wrong, if anything. */
+  #hold(invariant: Invariant, at: number, what: string | undefined): void {
+    const count = this.#checks.get(invariant) ?? { checks: 0, violations: 0 }
+    this.#checks.set(invariant, count)
+    count.checks++
+    if (what === undefined) return
+    count.violations++
+    if (count.violations <= VIOLATIONS_KEPT) this.#violations.push({ invariant, at, what, during: this.#goingOn(at) })
+  }
+
+  #goingOn(at: number): string[] {
+    const periods = this.#periods.filter(period => period.from <= at && period.to + AFTERMATH_MS >= at).map(({ by }) => by)
+    const changes = [
+      this.#routing.isOpenAt(at) ? 'a change of routing' : [],
+      this.#features.isOpenAt(at) ? 'a change of features' : [],
+    ].flat()
+    return [...new Set([...periods, ...changes]), ...(this.#lastOperation === undefined ? [] : [`last operation: ${this.#lastOperation}`])]
+  }
+
+  // Requests
+
+  /** @param now undefined when it has just been seen */
+  #exchange(exchange: Exchange, now?: number): void {
+    const faults = this.#faultsOf(exchange)
+    const isFinal = now !== undefined && now - exchange.at > DOUBT_MS && !this.#isUndecided(exchange, now)
+    if (faults.length > 0 && !isFinal) {
+      this.#doubtful.push(exchange)
+      return
+    }
+    this.#count(exchange.ask.name, outcomeOf(exchange))
+    for (const invariant of this.#invariantsOf(exchange)) {
+      const found = faults.filter(fault => fault.invariant === invariant)
+      this.#hold(
+        invariant,
+        exchange.at,
+        found.length === 0 ? undefined : `${describe(exchange)}: ${found.map(({ what }) => what).join('; ')}`,
+      )
+    }
+  }
+
+  #count(name: string, outcome: string, by = 1): void {
+    const outcomes = this.#requests.get(name) ?? new Map<string, number>()
+    this.#requests.set(name, outcomes)
+    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + by)
+  }
+
+  /** A change that it may have seen the outcome of is still under way. */
+  #isUndecided({ at, ask }: Exchange, now: number): boolean {
+    return now !== Number.POSITIVE_INFINITY && ask.checks !== 'plain' && this.#timeline(ask.checks).isOpenAt(at)
+  }
+
+  #invariantsOf({ ask, got }: Exchange): Invariant[] {
+    if ('broken' in got) return ['connected']
+    const sound = ask.codes.includes('OK')
+    if (!sound || got.code !== 'OK') return ['connected', sound ? 'answered' : 'refused', 'whole']
+    return ['connected', 'answered', 'whole', ...(ask.checks === 'routing' ? (['routed'] as const) : [])]
+  }
+
+  #faultsOf(exchange: Exchange): Fault[] {
+    const { ask, got } = exchange
+    if ('broken' in got) return this.#mayBreak(exchange) ? [] : [{ invariant: 'connected', what: `its connection broke: ${got.broken}` }]
+    const mixed: Fault[] =
+      got.requestId === ask.requestId ? [] : [{ invariant: 'whole', what: `it was answered as request ${got.requestId}` }]
+    if (!ask.codes.includes(got.code) && !this.#mayBeRefused(exchange, got.code)) {
+      return [...mixed, { invariant: ask.codes.includes('OK') ? 'answered' : 'refused', what: `it was answered ${got.status} ${got.code}` }]
+    }
+    if (got.code !== 'OK') return mixed
+    if (ask.checks === 'routing') return [...mixed, ...this.#routingFaults(exchange, got)]
+    if (ask.checks === 'features') return [...mixed, ...this.#featuresFaults(exchange, got)]
+    return mixed
+  }
+
+  #mayBreak({ from, at, port }: Exchange): boolean {
+    return this.#periods.some(({ by, ports, from: began, to }) => {
+      if (by !== 'killed cell' || from > to || at < began) return false
+      return ports === undefined || (port !== undefined && ports.has(port))
+    })
+  }
+
+  #mayBeRefused({ from, at, port }: Exchange, code: string): boolean {
+    return this.#periods.some(period => {
+      if (period.from > at || period.to + AFTERMATH_MS < from) return false
+      if (period.by === 'overload') return refusals.includes(code)
+      const hit = port !== undefined && period.ports?.has(port)
+      return period.by === 'paused cell' && hit && [...refusals, 'DEADLINE_EXCEEDED'].includes(code)
+    })
+  }
+
+  /** None when one state that may have been in force explains all of the answer; else what the last of them says against it. */
+  #routingFaults({ from, at, ask }: Exchange, got: Answer): Fault[] {
+    const each = this.#routing.between(from, at).map(routing => faultsUnder(routing, ask, got))
+    if (each.length === 0) return [{ invariant: 'routed', what: 'it was answered before anything was in force' }]
+    return each.some(faults => faults.length === 0) ? [] : (each.at(-1) ?? [])
+  }
+
+  #featuresFaults({ from, at }: Exchange, { body }: Answer): Fault[] {
+    const read = memberOf(body, 'generations')
+    const [first, ...others] = Array.isArray(read) ? (read as unknown[]) : []
+    const wrong = (what: string): Fault[] => [{ invariant: 'whole', what }]
+    if (typeof first !== 'number') return wrong(`it answered ${JSON.stringify(body)}`)
+    if (others.some(other => other !== first)) return wrong(`it read from several tables: ${JSON.stringify(read)}`)
+    const states = this.#features.between(from, at)
+    return states.includes(first) ? [] : wrong(`it read table ${first}, and ${states.join(' or ')} was in force`)
+  }
+
+  // Changes
+
+  #settleRouting({ at, state, scope }: Extract<Entry, { is: 'routing' }>): void {
+    this.#hold('applied', at, undefined)
+    const before = this.#routing.latest
+    if (before !== undefined) {
+      const found = unannounced(before, state, scope, this.#units)
+      this.#hold('stable', at, found.length === 0 ? undefined : found.slice(0, 3).join('; '))
+    }
+    this.#routing.settle(at, state)
+  }
+
+  #explained({ at, unit, said }: Extract<Entry, { is: 'explained' }>): void {
+    const routing = this.#routing.latest
+    if (routing === undefined) return
+    const { version, because, bucket = null } = expectedOf(routing, { unit })
+    const agrees = said.version === version && said.because === because && said.bucket === bucket
+    const told = `${said.version} (${said.because}, bucket ${said.bucket})`
+    this.#hold(
+      'explained',
+      at,
+      agrees ? undefined : `unit "${unit}" is explained as ${told}, and the rules say ${version} (${because}, bucket ${bucket})`,
+    )
+  }
+
+  #operation({ at, from, no, kind, failure }: Extract<Entry, { is: 'operation' }>): void {
+    this.#lastOperation = `${no} ${kind}`
+    const excused = failure === undefined || (ordinary[kind] ?? []).includes(failure.code) || this.#mayFail(from, at, failure.code)
+    this.#hold('operated', at, excused ? undefined : `operation ${no} (${kind}) failed with ${failure.code}: ${failure.message}`)
+  }
+
+  #mayFail(from: number, at: number, code: string): boolean {
+    const near = this.#periods.filter(period => period.from <= at && period.to + AFTERMATH_MS >= from)
+    return near.some(({ by }) => (by === 'keeper away' ? [...keeperFaults, ...cellFaults] : cellFaults).includes(code))
+  }
+
+  #audit({ at, since, found }: Extract<Entry, { is: 'audit' }>): void {
+    const there = new Set(found)
+    const missing = this.#acknowledged.filter(no => no >= since && !there.has(no))
+    this.#hold(
+      'kept',
+      at,
+      missing.length === 0 ? undefined : `operations ${missing.join(', ')} were acknowledged and are not in the audit log`,
+    )
+  }
+
+  // Processes
+
+  #disturbed({ at, id, by, ports = [] }: Extract<Entry, { is: 'disturbed' }>): void {
+    const period = { by, from: at, to: Number.POSITIVE_INFINITY, ports: new Set(ports) }
+    this.#periods.push(period)
+    this.#periodById.set(id, period)
+    while ((this.#periods[0]?.to ?? at) < at - STATES_KEPT_MS) this.#periods.shift()
+  }
+
+  #calm({ at, id }: Extract<Entry, { is: 'calm' }>): void {
+    const period = this.#periodById.get(id)
+    if (period !== undefined) period.to = at
+    this.#periodById.delete(id)
+  }
+
+  /** A cell that a broken module has ended costs the requests that it had under way, whichever those were. */
+  #cellEnded({ at, pid, how, because, suspects }: Extract<Entry, { is: 'cell ended' }>): void {
+    const guilty = because !== 'itself' || suspects.some(scene => scene.startsWith('hostile'))
+    this.#hold('cells', at, guilty ? undefined : `cell ${pid} ended with ${how}; suspects: ${suspects.join(', ') || 'none'}`)
+    const clean = because === 'injected' || how === 'exit code 0'
+    if (!clean) this.#periods.push({ by: 'killed cell', from: at - AFTERMATH_MS, to: at + AFTERMATH_MS, ports: undefined })
+  }
+
+  #burst({ at, statuses }: Extract<Entry, { is: 'burst' }>): void {
+    const allowed = ['200', '429', '503', '504']
+    for (const [status, count] of Object.entries(statuses)) this.#count('burst', status, count)
+    const wrong = Object.keys(statuses).filter(status => !allowed.includes(status))
+    this.#hold(
+      'answered',
+      at,
+      wrong.length === 0 ? undefined : `a burst was answered with ${wrong.map(status => `${statuses[status]} times ${status}`).join(', ')}`,
+    )
+  }
+
+  #judgeTrend({ role, pid, minutes, growth }: Trend, at: number): void {
+    for (const gauge of Object.keys(growth) as Gauge[]) {
+      const { perHour, bound } = growth[gauge]
+      const grown = `${gauge} of ${role} (${pid}) grew by ${perHour.toFixed(1)} an hour over ${minutes.toFixed(1)} minutes; the bound is ${bound.toFixed(1)}`
+      this.#hold(gauge, at, perHour <= bound ? undefined : grown)
+    }
+  }
+}
+
+/** @returns what is found in a whole record */
+export function judge(entries: readonly Entry[], units: readonly string[] = []): Verdict {
+  const one = new Judge(units)
+  for (const entry of entries) one.take(entry)
+  return one.end(entries.at(-1)?.at ?? 0)
+}
+
+function faultsUnder(routing: Routing, ask: Ask, got: Answer): Fault[] {
+  const faults: Fault[] = []
+  const { version, because, bucket } = expectedOf(routing, ask)
+  const told = { version: got.version, because: got.because, bucket: got.bucket }
+  if (told.version !== version || told.because !== because || told.bucket !== bucket) {
+    faults.push({
+      invariant: 'routed',
+      what: `it was answered by ${JSON.stringify(told)} instead of ${JSON.stringify({ version, because, bucket })}`,
+    })
+  }
+  const should = { tag: routing.tags[version], version, unit: ask.unit ?? null, nonce: ask.requestId, step: routing.step }
+  for (const [member, value] of Object.entries(should)) {
+    const found = memberOf(got.body, member)
+    if (found !== value)
+      faults.push({ invariant: 'whole', what: `its ${member} is ${JSON.stringify(found)} instead of ${JSON.stringify(value)}` })
+  }
+  return faults
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>)[name] : undefined
+}
+
+const outcomeOf = ({ got }: Exchange): string => ('broken' in got ? `broken: ${got.broken}` : got.code)
+
+const describe = ({ ask, from, at }: Exchange): string =>
+  `request ${ask.requestId} (${ask.name}, unit ${ask.unit ?? '–'}${ask.pin === undefined ? '' : `, pinned to ${ask.pin}`}), under way from ${Math.round(from)} to ${Math.round(at)} ms`

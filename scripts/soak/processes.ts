@@ -1,0 +1,114 @@
+/** The processes of a base as the system shows them, and as its log tells of them. Linux only. */
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import type { LogLine, RunningBase } from '../../test/support/base.ts'
+
+export interface Vitals {
+  readonly rssMB: number
+  readonly handles: number
+  readonly threads: number
+}
+
+/** Undefined of a process that has ended. */
+export function vitalsOf(pid: number): Vitals | undefined {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+    const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1])
+    // What has ended and is not waited for yet has no memory.
+    if (!status.includes('VmRSS')) return undefined
+    return { rssMB: field('VmRSS') / 1024, threads: field('Threads'), handles: readdirSync(`/proc/${pid}/fd`).length }
+  } catch {
+    // It ended since it was listed.
+    return undefined
+  }
+}
+
+/** Whether it runs; one that has ended and was not waited for does not. */
+export function isAlive(pid: number): boolean {
+  return existsSync(`/proc/${pid}`) && vitalsOf(pid) !== undefined
+}
+
+/** Ports of the other ends of the connections to `port` that the process holds. */
+export function peersOf(pid: number, port: number): number[] {
+  const held = new Set(handlesOf(pid))
+  const lines = ['tcp', 'tcp6'].flatMap(file => readFileSync(`/proc/net/${file}`, 'utf8').split('\n').slice(1))
+  return lines.flatMap(line => {
+    const [, local = '', remote = '', , , , , , , inode = ''] = line.trim().split(/\s+/)
+    return portOf(local) === port && held.has(`socket:[${inode}]`) ? [portOf(remote)] : []
+  })
+}
+
+const portOf = (address: string): number => Number.parseInt(address.slice(address.lastIndexOf(':') + 1), 16)
+
+function handlesOf(pid: number): string[] {
+  const folder = `/proc/${pid}/fd`
+  return readdirSync(folder).map(name => {
+    try {
+      return readlinkSync(`${folder}/${name}`)
+    } catch {
+      // Closed since it was listed.
+      return ''
+    }
+  })
+}
+
+export interface CellEnd {
+  readonly pid: number
+  readonly how: string
+  /** It was retiring. */
+  readonly retired: boolean
+  /** Scenes that ran code in it. */
+  readonly suspects: readonly string[]
+}
+
+/** What runs, from the log of the supervisor: it goes on while the keeper is away. */
+export class Roster {
+  readonly #base: RunningBase
+  readonly #onEnd: (end: CellEnd) => void
+  readonly #cells = new Map<number, { readonly cell: number; state: 'ready' | 'retiring' }>()
+  readonly #all = new Set<number>()
+  #keeper = 0
+  #read = 0
+
+  constructor(base: RunningBase, onEnd: (end: CellEnd) => void) {
+    this.#base = base
+    this.#onEnd = onEnd
+    if (base.process.pid !== undefined) this.#all.add(base.process.pid)
+    this.look()
+  }
+
+  get keeper(): number {
+    return this.#keeper
+  }
+
+  /** Every process that there ever was. */
+  get all(): ReadonlySet<number> {
+    return this.#all
+  }
+
+  /** In the order of their ordinals. */
+  get ready(): { readonly cell: number; readonly pid: number }[] {
+    const ready = [...this.#cells].filter(([, { state }]) => state === 'ready')
+    return ready.map(([pid, { cell }]) => ({ cell, pid })).sort((a, b) => a.cell - b.cell)
+  }
+
+  /** Reads what has been logged since. To be called often. */
+  look(): void {
+    const { log } = this.#base
+    for (; this.#read < log.length; this.#read++) {
+      const line = log[this.#read]
+      if (line?.process === 'base') this.#take(line)
+    }
+  }
+
+  #take(line: LogLine): void {
+    const [pid, cell] = [Number(line.pid), Number(line.cell)]
+    if (line.msg === 'keeper ready') this.#keeper = pid
+    if (line.msg === 'keeper ready' || line.msg === 'cell ready') this.#all.add(pid)
+    if (line.msg === 'cell ready') this.#cells.set(pid, { cell, state: 'ready' })
+    if (line.msg === 'cell retiring') this.#cells.set(pid, { cell, state: 'retiring' })
+    if (line.msg !== 'cell ended') return
+    const suspects = (line.suspects ?? []) as readonly { readonly scene: string }[]
+    this.#cells.delete(pid)
+    this.#onEnd({ pid, how: String(line.how), retired: line.state === 'retiring', suspects: suspects.map(({ scene }) => scene) })
+  }
+}

@@ -1,0 +1,144 @@
+/** What is seen in a run, as data, and what the base promises about it. */
+import type { Asked, Expected, Routing, Scope } from './routing.ts'
+
+export const invariants = {
+  answered: 'a good request to a sound scene is answered 200, unless a fault is documented to cost it',
+  connected: 'connections break only with the cell that held them',
+  whole: 'an answer is that of its request, from one version with one state of parameters and tables',
+  routed: 'the version that answers is the one that the rules in force say, and for their reason',
+  explained: 'the explain API says what the rules say',
+  stable: 'units move by announced changes only, and no salt changes',
+  refused: 'bad requests are refused, and broken modules fail, with their documented codes',
+  applied: 'every commit is in force in every cell within its bound',
+  kept: 'what was acknowledged is in the audit log, also after the keeper was killed',
+  operated: 'operations fail only through a fault',
+  recovered: 'after a fault the base is whole again within its bound',
+  cells: 'cells end only by faults, retirement or broken modules',
+  memory: 'no process grows in memory',
+  handles: 'no process grows in open handles',
+  threads: 'no process grows in threads',
+  ended: 'SIGTERM ends the base with exit code 0, and no process of it is left',
+} as const
+export type Invariant = keyof typeof invariants
+
+/** What a request may be answered with: `OK`, or error codes. */
+export interface Ask extends Asked {
+  /** Under which its outcomes are counted. */
+  readonly name: string
+  /** Which answers it is to have the like of; `plain` is held to nothing but its code. */
+  readonly checks: 'routing' | 'features' | 'plain'
+  readonly codes: readonly string[]
+  readonly requestId: string
+}
+
+export interface Answer {
+  /** `OK` of a 200, else the code of the problem document. */
+  readonly code: string
+  readonly status: number
+  readonly requestId: string | undefined
+  readonly version: string | undefined
+  readonly because: string | undefined
+  readonly bucket: number | undefined
+  readonly body: unknown
+}
+
+export interface Exchange {
+  readonly is: 'exchange'
+  /** When it was sent, and when its answer was whole or its connection broke. */
+  readonly from: number
+  readonly at: number
+  /** Of the connection, on this side. */
+  readonly port: number | undefined
+  readonly ask: Ask
+  readonly got: Answer | { readonly broken: string }
+}
+
+/** What may cost requests, each its own: the ports are those of the connections it hits. */
+export type Disturbance = 'killed cell' | 'paused cell' | 'overload' | 'keeper away' | 'retirement'
+
+export type Entry =
+  | Exchange
+  | { readonly is: 'disturbed'; readonly at: number; readonly id: number; readonly by: Disturbance; readonly ports?: readonly number[] }
+  | { readonly is: 'calm'; readonly at: number; readonly id: number }
+  | { readonly is: 'recovered'; readonly at: number; readonly from: number; readonly after: string; readonly failure?: string }
+  /** A change was sent to the base: either state may answer from now on. */
+  | { readonly is: 'change'; readonly at: number; readonly of: Subject }
+  /** It is in force in every cell, or was refused: only this state may answer requests that are sent from now on. */
+  | { readonly is: 'routing'; readonly at: number; readonly state: Routing; readonly scope: Scope }
+  | { readonly is: 'features'; readonly at: number; readonly state: number }
+  | { readonly is: 'unsettled'; readonly at: number; readonly of: Subject; readonly waited: number; readonly seen: string }
+  | {
+      readonly is: 'explained'
+      readonly at: number
+      readonly unit: string
+      readonly said: Pick<Expected, 'version' | 'because'> & { bucket: number | null }
+    }
+  | {
+      readonly is: 'operation'
+      readonly at: number
+      readonly from: number
+      readonly no: number
+      readonly kind: string
+      readonly failure?: Failure
+    }
+  /** An operation of this number was answered as done, and leaves a line in the audit log. */
+  | { readonly is: 'acknowledged'; readonly at: number; readonly no: number }
+  /** The audit log was read: it has the operations of these numbers, of all that were acknowledged from `since` on. */
+  | { readonly is: 'audit'; readonly at: number; readonly since: number; readonly found: readonly number[] }
+  | { readonly is: 'burst'; readonly at: number; readonly statuses: Readonly<Record<string, number>> }
+  | {
+      readonly is: 'cell ended'
+      readonly at: number
+      readonly pid: number
+      readonly how: string
+      /** `injected` by this run, `retired` after it was told to go, or by `itself`. */
+      readonly because: 'injected' | 'retired' | 'itself'
+      /** Scenes whose code it ran when it ended. */
+      readonly suspects: readonly string[]
+    }
+  | {
+      readonly is: 'sample'
+      readonly at: number
+      readonly role: string
+      readonly pid: number
+      readonly rssMB: number
+      readonly handles: number
+      readonly threads: number
+    }
+  /** From here on processes are left alive to see what they hold. */
+  | { readonly is: 'measured'; readonly at: number }
+  | { readonly is: 'ended'; readonly at: number; readonly code: number | null; readonly left: readonly number[] }
+
+export type Gauge = 'memory' | 'handles' | 'threads'
+
+export type Subject = 'routing' | 'features'
+export interface Failure {
+  readonly code: string
+  readonly message: string
+}
+
+export interface Violation {
+  readonly invariant: Invariant
+  readonly at: number
+  readonly what: string
+  /** What was going on. */
+  readonly during: readonly string[]
+}
+
+export interface Trend {
+  readonly role: string
+  readonly pid: number
+  readonly minutes: number
+  readonly samples: number
+  readonly rssMB: number
+  readonly growth: Readonly<Record<Gauge, { readonly perHour: number; readonly bound: number }>>
+}
+
+export interface Verdict {
+  readonly checked: Readonly<Record<Invariant, { readonly checks: number; readonly violations: number }>>
+  /** The first of each. */
+  readonly violations: readonly Violation[]
+  /** By name of the request, then by outcome. */
+  readonly requests: Readonly<Record<string, Readonly<Record<string, number>>>>
+  readonly trends: readonly Trend[]
+}

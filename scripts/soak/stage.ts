@@ -1,0 +1,209 @@
+/** The base that a run is about, and what faults and operations share: how it is watched, waited for and told of. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
+import { messageOf } from '../../base/kernel/errors.ts'
+import type { SceneRules } from '../../base/traffic/rules.ts'
+import type { Client } from '../../sdk/control.ts'
+import { SdkError } from '../../sdk/errors.ts'
+import type { RunningBase } from '../../test/support/base.ts'
+import { Roster } from './processes.ts'
+import type { Disturbance, Entry } from './record.ts'
+import type { Routing } from './routing.ts'
+import { ROUTED, ROUTED_MODULE } from './scenes.ts'
+
+const LOOK_MS = 50
+/** What a commit may take to reach every cell once nothing is in the way, on a machine with other work. */
+const APPLIED_MS_MAX = 10_000
+const AUDIT_PAGE = 1000
+
+export interface StageSettings {
+  readonly base: RunningBase
+  readonly cells: number
+  readonly now: () => number
+  readonly tell: (entry: Entry) => void
+  readonly note: (line: string) => void
+  /** The run is to end: nothing waits any longer. */
+  readonly ending: AbortSignal
+}
+
+export class Stage {
+  readonly base: RunningBase
+  readonly client: Client
+  readonly url: string
+  /** Where the scenes answer. */
+  readonly port: number
+  readonly cells: number
+  readonly now: () => number
+  readonly tell: (entry: Entry) => void
+  readonly note: (line: string) => void
+  readonly ending: AbortSignal
+  readonly roster: Roster
+  /** Processes that this run has killed. */
+  readonly injected = new Set<number>()
+  #disturbances = 0
+  /** How many are going on, and when the last one ended. */
+  #open = 0
+  #calmAt = 0
+
+  constructor({ base, cells, now, tell, note, ending }: StageSettings) {
+    this.base = base
+    this.client = base.client
+    this.url = base.url
+    this.port = Number(new URL(base.url).port)
+    this.cells = cells
+    this.now = now
+    this.tell = tell
+    this.note = note
+    this.ending = ending
+    this.roster = new Roster(base, ({ pid, how, retired, suspects }) => {
+      const because = this.injected.has(pid) ? 'injected' : retired ? 'retired' : 'itself'
+      tell({ is: 'cell ended', at: now(), pid, how, because, suspects })
+    })
+  }
+
+  /** Tells the record that requests may feel something from now on. @returns tells that it is over */
+  disturb(by: Disturbance, ports?: readonly number[]): () => void {
+    const id = ++this.#disturbances
+    this.#open++
+    this.tell({ is: 'disturbed', at: this.now(), id, by, ...(ports === undefined ? {} : { ports }) })
+    return () => {
+      this.#open--
+      this.#calmAt = this.now()
+      this.tell({ is: 'calm', at: this.now(), id })
+    }
+  }
+
+  /** Resolves with false when it does not hold in time, or the run ends. */
+  async until(holds: () => boolean | Promise<boolean>, msMax: number): Promise<boolean> {
+    const startedAt = this.now()
+    while (!(await holds())) {
+      if (this.now() - startedAt > msMax || this.ending.aborted) return false
+      await delay(LOOK_MS)
+    }
+    return true
+  }
+
+  /** Waits until every cell is ready and has the last table. @returns what is missing, when that takes too long */
+  async whole(msMax: number): Promise<string | undefined> {
+    let missing: string | undefined
+    const holds = async () => {
+      missing = await this.#missing()
+      return missing === undefined
+    }
+    return (await this.until(holds, msMax)) || this.ending.aborted ? undefined : missing
+  }
+
+  async #missing(): Promise<string | undefined> {
+    try {
+      const { cells, tableRevision, revision } = await this.client.status()
+      const behind = cells.filter(cell => cell.state === 'starting' || !cell.connected || (cell.revision ?? 0) < tableRevision)
+      if (behind.length > 0)
+        return behind.map(({ cell, state, revision: at }) => `cell ${cell} is ${state} at ${at} of ${tableRevision}`).join(', ')
+      const ready = new Set(cells.filter(({ state }) => state === 'ready').map(({ cell }) => cell)).size
+      if (ready < this.cells) return `${ready} of ${this.cells} cells are ready`
+      return tableRevision < revision ? `the table is of revision ${tableRevision}, the store of ${revision}` : undefined
+    } catch (error) {
+      if (!(error instanceof SdkError)) throw error
+      return error.message
+    }
+  }
+
+  /**
+   * Waits until a change is in force in every cell, as long as something is in the way and a bound beyond that.
+   * @returns whether it is; if not, the record knows
+   */
+  async applied(of: 'routing' | 'features', holds: () => Promise<string | undefined>): Promise<boolean> {
+    const from = this.now()
+    let seen: string | undefined
+    const isThere = async () => {
+      seen = await holds()
+      return seen === undefined || this.#undisturbedMs(from) > APPLIED_MS_MAX
+    }
+    await this.until(isThere, Number.POSITIVE_INFINITY)
+    if (seen === undefined || this.ending.aborted) return seen === undefined
+    this.tell({ is: 'unsettled', at: this.now(), of, waited: Math.round(this.now() - from), seen })
+    return false
+  }
+
+  #undisturbedMs(from: number): number {
+    return this.#open > 0 ? 0 : this.now() - Math.max(from, this.#calmAt)
+  }
+
+  /** What is in force in the scene that answers everything about itself. Waits for the keeper; undefined when the run ends meanwhile. */
+  async readRouting(): Promise<Routing | undefined> {
+    let read: Routing | undefined
+    const isRead = async () => {
+      try {
+        read = await readRouting(this.client)
+        return true
+      } catch (error) {
+        if (!(error instanceof SdkError)) throw error
+        return false
+      }
+    }
+    await this.until(isRead, Number.POSITIVE_INFINITY)
+    return read
+  }
+
+  /** Tells the record which operations the audit log has: of the last so many lines, or of all. */
+  async checkAudit({ all = false } = {}): Promise<void> {
+    const found: number[] = []
+    let before: number | undefined
+    try {
+      for (;;) {
+        const page = await this.#auditPage(before)
+        found.push(...page.flatMap(({ reason }) => Number(/^soak (\d+)$/.exec(reason ?? '')?.[1] ?? Number.NaN)).filter(Number.isFinite))
+        before = page.at(-1)?.revision
+        if (!all || page.length < AUDIT_PAGE) break
+      }
+      // The oldest may be a page further back.
+      const since = all ? 0 : Math.min(Number.POSITIVE_INFINITY, ...found)
+      this.tell({ is: 'audit', at: this.now(), since, found })
+    } catch (error) {
+      if (!(error instanceof SdkError)) throw error
+      this.note(`the audit log could not be read: ${messageOf(error)}`)
+    }
+  }
+
+  async #auditPage(before: number | undefined): Promise<readonly { readonly revision: number; readonly reason?: string }[]> {
+    const path = `/api/audit?limit=${AUDIT_PAGE}&scene=${ROUTED}${before === undefined ? '' : `&before=${before}`}`
+    return (await (await this.client.open(path, {})).json()) as { revision: number; reason?: string }[]
+  }
+}
+
+/** Twice, until nothing changes in between: it takes several requests. */
+async function readRouting(client: Client): Promise<Routing> {
+  let before: Routing | undefined
+  for (;;) {
+    const now = await readRoutingOnce(client)
+    if (isDeepStrictEqual(before, now)) return now
+    before = now
+  }
+}
+
+async function readRoutingOnce(client: Client): Promise<Routing> {
+  const { rules } = (await (await client.open(`/api/scenes/${ROUTED}/rules`, {})).json()) as { rules: SceneRules }
+  const [{ baseline, definition }, versions, { experiments }, listed] = await Promise.all([
+    client.scene(ROUTED),
+    client.versions(ROUTED),
+    client.experiments(ROUTED),
+    client.whitelist(ROUTED),
+  ])
+  const tags = versions.flatMap(({ id, lock }) => {
+    const module = lock.flatMap(({ modules }) => modules).find(({ name }) => name === ROUTED_MODULE)
+    return module === undefined ? [] : [[id, module.version] as const]
+  })
+  const running = experiments.filter(({ state, layer }) => state === 'running' && layer === null)
+  return {
+    baseline: baseline ?? '',
+    tags: Object.fromEntries(tags),
+    whitelist: Object.fromEntries(listed.split('\n').flatMap(line => (line === '' ? [] : [line.split(/[\t,]/) as [string, string]]))),
+    segmentSalt: rules.segmentSalt,
+    experiments: running.map(({ id, phase, salt, segments, arms, inForce }) => ({
+      ...{ id, phase, salt, segments },
+      arms: arms.map(arm => ({ name: arm.name, version: 'version' in arm ? arm.version : '', ranges: inForce[arm.name]?.ranges ?? [] })),
+    })),
+    cutover: rules.cutover,
+    step: definition.params.step,
+  }
+}
