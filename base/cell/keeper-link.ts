@@ -1,12 +1,10 @@
-/** A cell's line to the keeper: the scene tables that come down it, and the saved table while the keeper is away. */
-import { readFile } from 'node:fs/promises'
+/** A cell's line to the keeper: the scene tables that come down it, and what the cell tells. */
 import { connect } from 'node:net'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
-import { emptyTable, type SceneTable, TABLE_FORMAT } from '../traffic/table.ts'
 import { type Lines, openLines } from '../wire/lines.ts'
 import type { CellToKeeper, KeeperToCell } from '../wire/messages.ts'
-import { keeperSocketPath, tablePath } from '../wire/paths.ts'
+import { keeperSocketPath } from '../wire/paths.ts'
 
 const RECONNECT_MS = 200
 
@@ -50,18 +48,4 @@ export function linkKeeper(data: string, log: Logger, hello: () => CellToKeeper,
       lines?.close()
     },
   }
-}
-
-/** The table that the keeper saved last; an empty one when it never saved any. */
-export async function readSavedTable(data: string): Promise<SceneTable> {
-  let text: string
-  try {
-    text = await readFile(tablePath(data), 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return emptyTable
-    throw error
-  }
-  const table = JSON.parse(text) as SceneTable
-  if (table.format !== TABLE_FORMAT) throw new Error(`${tablePath(data)} has format ${table.format}, this base reads ${TABLE_FORMAT}`)
-  return table
 }

@@ -6,14 +6,15 @@ import { limits } from '../kernel/limits.ts'
 import { createLog, type Logger } from '../kernel/log.ts'
 import type { Options } from '../kernel/options.ts'
 import { type CompiledTable, holds } from '../traffic/scene.ts'
-import { lockedModules, lockedServices, type SlotPlan } from '../traffic/table.ts'
+import { emptyTable, lockedModules, lockedServices, type SlotPlan } from '../traffic/table.ts'
 import { BLACK_BOX_FD, BlackBox } from '../wire/black-box.ts'
 import { readBlob } from '../wire/blobs.ts'
 import type { CellToKeeper, FromCell, KeeperToCell, ProfileRequest, Refusal, SceneFailure, ToCell } from '../wire/messages.ts'
+import { readSavedTable } from '../wire/saved-table.ts'
 import { Admission } from './admission.ts'
 import { Fetcher } from './fetch.ts'
 import { createSceneServer } from './http.ts'
-import { type KeeperLink, linkKeeper, readSavedTable } from './keeper-link.ts'
+import { type KeeperLink, linkKeeper } from './keeper-link.ts'
 import { LogFeed } from './log-feed.ts'
 import { Metrics } from './metrics.ts'
 import { ModuleLog } from './module-log.ts'
@@ -218,7 +219,7 @@ class Cell {
 
   async #applySaved(): Promise<void> {
     try {
-      const table = await readSavedTable(this.#options.data)
+      const table = (await readSavedTable(this.#options.data)) ?? emptyTable
       await this.#tables.take(table)
       this.#log.warn({ revision: table.revision }, 'keeper is away: booted from the table it saved last')
     } catch (error) {

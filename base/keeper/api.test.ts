@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { backup } from '../store/backup.ts'
 import { temporaryFolder } from '../store/fixtures/folder.ts'
-import type { SceneTable } from '../traffic/table.ts'
 import { tablePath, tokenPath } from '../wire/paths.ts'
+import { readSavedTable } from '../wire/saved-table.ts'
 import { connectCell, startTestKeeper, type TestKeeper } from './fixtures/keeper.ts'
 
 const group = [{ stage: 'rank', modules: ['rank-lr@^1'] }]
@@ -41,8 +41,7 @@ test('a module is published, bound to a scene, and made the baseline in every ce
     cell.plans.map(({ key }) => key),
     ['home/v1@128'],
   )
-  const saved = JSON.parse(readFileSync(tablePath(data), 'utf8')) as SceneTable
-  assert.deepEqual(saved, table)
+  assert.deepEqual(await readSavedTable(data), table)
   assert.equal(statSync(tablePath(data)).mode & 0o777, 0o600)
   assert.equal(statSync(tokenPath(data)).mode & 0o777, 0o600)
 })

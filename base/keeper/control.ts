@@ -13,6 +13,7 @@ import type { Whitelist } from '../traffic/rules.ts'
 import type { ModuleManifest, Right, SceneDefinition } from '../traffic/schema.ts'
 import { type SceneTable, type SlotPlan, slotPlan, type WhitelistEntry } from '../traffic/table.ts'
 import { tablePath } from '../wire/paths.ts'
+import { sealTable } from '../wire/saved-table.ts'
 import type { Applied, Cells } from './cells.ts'
 import { checkServices } from './lock.ts'
 import type { Actor, Registry, SceneState, Token, VersionRequest } from './registry.ts'
@@ -80,6 +81,7 @@ export interface Changed<Told> {
 export class Control {
   readonly #parts: ControlParts
   readonly #turns = new Map<string, Promise<unknown>>()
+  #saveAgain: NodeJS.Timeout | undefined
 
   constructor(parts: ControlParts) {
     this.#parts = parts
@@ -221,14 +223,29 @@ export class Control {
 
   /** Saves the table as of now and resolves when the connected cells have it in force (bounded). */
   async refresh(): Promise<Applied> {
-    const { data, registry, cells, log } = this.#parts
+    const { registry, cells } = this.#parts
     const { done } = await this.#inTurn('table', async () => {
       const table = registry.buildTable()
-      // What is committed is in force: a table that cannot be saved leaves cells that boot without a keeper on the one before.
-      await saveTable(data, table).catch((error: unknown) => log.error({ err: error }, 'the scene table could not be saved'))
+      await this.#save(table)
       return { done: cells.publish(table) }
     })
     return done
+  }
+
+  /** Saves the table that the cells are told of; when that fails, again after a while. */
+  saveTable(): Promise<void> {
+    return this.#inTurn('table', () => this.#save(this.#parts.cells.table))
+  }
+
+  /** What is committed is in force: until its table is saved, cells that boot without a keeper are left on the one before. */
+  async #save(table: SceneTable): Promise<void> {
+    clearTimeout(this.#saveAgain)
+    try {
+      await writeTable(this.#parts.data, table)
+    } catch (error) {
+      this.#parts.log.error({ err: error }, 'the scene table could not be saved')
+      this.#saveAgain = setTimeout(() => this.saveTable(), limits.saveTableAgainMs).unref()
+    }
   }
 
   async #checkRedefined(before: KeptTraffic, definition: SceneDefinition): Promise<void> {
@@ -288,9 +305,9 @@ export class Control {
 export const newSalt = (): string => randomBytes(8).toString('hex')
 
 /** Readable by the owner only: it holds hashes of tokens. @throws STORE_FULL, DATA_UNWRITABLE */
-export async function saveTable(data: string, table: SceneTable): Promise<void> {
+async function writeTable(data: string, table: SceneTable): Promise<void> {
   try {
-    await writeWhole(tablePath(data), JSON.stringify(table))
+    await writeWhole(tablePath(data), await sealTable(table))
   } catch (error) {
     throw storeFault('save the scene table', error)
   }

@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
+import { limits } from '../kernel/limits.ts'
 import { temporaryFolder } from '../store/fixtures/folder.ts'
 import { openStore } from '../store/sqlite.ts'
+import { emptyTable } from '../traffic/table.ts'
 import type { FromKeeper } from '../wire/messages.ts'
 import { databasePath, tablePath } from '../wire/paths.ts'
 import { roleCommand } from '../wire/roles.ts'
+import { readSavedTable, sealTable } from '../wire/saved-table.ts'
+import { startTestKeeper } from './fixtures/keeper.ts'
 
 /** A real keeper process, and the first thing it says. */
 async function spawnKeeper(t: TestContext, data: string, controlPort = 0) {
@@ -54,6 +58,30 @@ test('a keeper that cannot save the scene table starts all the same', async t =>
   mkdirSync(tablePath(data))
   const { first } = await spawnKeeper(t, data)
   assert.equal(first.type, 'ready', JSON.stringify(first))
+})
+
+test('a table that could not be saved is saved once the disk takes it', async t => {
+  const data = temporaryFolder(t)
+  mkdirSync(tablePath(data))
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  await startTestKeeper(t, data)
+  rmdirSync(tablePath(data))
+  t.mock.timers.tick(limits.saveTableAgainMs)
+  while (!existsSync(tablePath(data))) await new Promise(resolve => setImmediate(resolve))
+  assert.equal((await readSavedTable(data))?.revision, 1)
+})
+
+test('a keeper refuses a database that has lost what it had acknowledged, and no table that is merely damaged', async t => {
+  const data = temporaryFolder(t)
+  openStore(data).close()
+  writeFileSync(tablePath(data), await sealTable({ ...emptyTable, revision: 9 }))
+  const { first, exit } = await spawnKeeper(t, data)
+  assert.ok(first.type === 'refused' && first.code === 'DATA_DAMAGED')
+  assert.match(first.message, /at revision 0, and had come to 9.*remove ".*table\.json"/)
+  assert.equal(await exit(), 1)
+  writeFileSync(tablePath(data), '{"revision":9}')
+  const again = await spawnKeeper(t, data)
+  assert.equal(again.first.type, 'ready', JSON.stringify(again.first))
 })
 
 test('a keeper refuses a data folder of a newer format and a port in use, says why, and exits 1', async t => {

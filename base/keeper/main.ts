@@ -10,11 +10,12 @@ import { writeWhole } from '../store/files.ts'
 import { type BaseStore, type Records, referencedBlobs } from '../store/records.ts'
 import { openStore } from '../store/sqlite.ts'
 import type { FromKeeper, ToKeeper } from '../wire/messages.ts'
-import { keeperSocketPath, logsPath, tokenPath } from '../wire/paths.ts'
+import { keeperSocketPath, logsPath, tablePath, tokenPath } from '../wire/paths.ts'
 import { roleCommand } from '../wire/roles.ts'
+import { readSavedTable } from '../wire/saved-table.ts'
 import { createApi } from './api.ts'
 import { listenForCells } from './cells.ts'
-import { Control, saveTable } from './control.ts'
+import { Control } from './control.ts'
 import { LogFiles } from './log-files.ts'
 import { Logs, numberOf } from './logs.ts'
 import { newSecret, Registry } from './registry.ts'
@@ -87,18 +88,19 @@ export async function startKeeper(
 ): Promise<Keeper> {
   const { data } = options
   const store = openStore<Records>(data)
+  await requireWhole(data, store, log)
   const blobs = new Blobs(data)
   const registry = new Registry(store, undefined, ({ action, target, ...by }) => log.info(by, `${action} ${target}`))
   await blobs.sweep()
   await ensureAdminToken(data, registry, log)
   const table = registry.buildTable()
-  // As after a commit: on a disk that is full, a keeper that shows it and lets the cells have their tables is worth more than none.
-  await saveTable(data, table).catch((error: unknown) => log.error({ err: error }, 'the scene table could not be saved'))
   const logFiles = new LogFiles(logsPath(data), numberOf, error => log.error({ err: error }, 'the logs of modules cannot be kept'))
   const logs = new Logs(logFiles, (scene, version) => registry.versions(scene).some(({ id }) => id === version))
   const cells = await listenForCells(keeperSocketPath(data), table, log, (cell, records) => logs.take(cell, records))
   const vitals = new Vitals(registry, cells)
   const control = new Control({ data, registry, blobs, cells, trials, services: offeredServices(options), log })
+  // As after a commit: on a disk that is full, a keeper that shows it and lets the cells have their tables is worth more than none.
+  await control.saveTable()
   const retire = (cell: number) => tellSupervisor({ type: 'retire', cell })
   const onStoreFailed = (error: BerthError) => {
     log.fatal({ err: error }, 'the disk failed: the keeper ends, so that it reads what was kept when it is started again')
@@ -132,6 +134,19 @@ async function ensureAdminToken(data: string, registry: Registry, log: Logger): 
   })
   registry.keepToken(secret, ['admin'], 'made at the first start', { who: 'base' })
   log.info({ file: tokenPath(data) }, 'admin token made')
+}
+
+/**
+ * A table is saved once its changes are in the database: one that is ahead says that the database has lost some, with its write-ahead log or to an
+ * older copy. Cells take no older tables, so changes that are made on top of it would be acknowledged and never be in force.
+ * @throws DATA_DAMAGED
+ */
+async function requireWhole(data: string, { revision }: BaseStore, log: Logger): Promise<void> {
+  // A saved table that is damaged is about to be written anew.
+  const saved = await readSavedTable(data).catch((error: unknown) => void log.warn({ err: error }, 'the saved scene table is of no use'))
+  if (saved === undefined || saved.revision <= revision) return
+  const lost = `its database is at revision ${revision}, and had come to ${saved.revision}: changes that were acknowledged are missing`
+  throw new BerthError('DATA_DAMAGED', `Cannot use the data folder "${data}": ${lost}. To go on without them, remove "${tablePath(data)}"`)
 }
 
 /** Each edit of a whitelist writes another blob: without this they would fill the disk. */
