@@ -172,6 +172,15 @@ export interface ParamsHistoryEntry {
   readonly version: string | null
   readonly before: Params
   readonly after: Params
+  /** Whether the scene was defined with them. */
+  readonly initial?: true
+  /** Of a rollback: the change after which they were as they are again; 0: it was before every change. */
+  readonly to?: number
+}
+
+export interface ParamsRolledBack extends ParamsChange {
+  /** The change after which they were so; null: it was before every change. */
+  readonly to: ParamsHistoryEntry | null
 }
 
 export interface Question {
@@ -212,10 +221,11 @@ export interface RulesClient {
   ): Promise<ParamsChange>
   /** Newest first. */
   paramsHistory(scene: string): Promise<readonly ParamsHistoryEntry[]>
+  /** Undoes the last change that is not undone yet, or goes back to a revision. */
   rollbackParams(
     scene: string,
     request: Reasoned & { readonly to?: number | undefined; readonly version?: string | undefined },
-  ): Promise<ParamsChange>
+  ): Promise<ParamsRolledBack>
   explain(scene: string, question: Question): Promise<Explanation>
 }
 

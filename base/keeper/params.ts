@@ -15,6 +15,10 @@ export interface ParamsChange {
   readonly version: string | null
   readonly before: Params
   readonly after: Params
+  /** Whether the scene was defined with them. */
+  readonly initial?: true
+  /** Of a rollback: the change after which they were as they are again; 0: it was before every change. */
+  readonly to?: number
 }
 
 /** Whether a value that was read from JSON is the same when it is written and read again; 1e999, read as infinity, is not. */
@@ -64,34 +68,69 @@ export function* paramsHistory(rows: Iterable<AuditRow>): Generator<ParamsChange
 }
 
 /** Only the keeper writes such rows. */
-function changeIn({ action, before, after }: AuditRow): Pick<ParamsChange, 'version' | 'before' | 'after'> | undefined {
+function changeIn({ action, before, after }: AuditRow): Omit<ParamsChange, 'revision' | 'at' | 'who' | 'reason'> | undefined {
   if (action === 'define scene') {
     const [was, is] = [before, after] as ({ readonly params: Params } | null)[]
-    return { version: null, before: was?.params ?? {}, after: is?.params ?? {} }
+    return { version: null, before: was?.params ?? {}, after: is?.params ?? {}, ...(was === null && { initial: true }) }
   }
   if (action !== 'set params' && action !== 'roll back params') return undefined
-  const [was, is] = [before, after] as { readonly version: string | null; readonly params: Params }[]
-  return was && is && { version: is.version, before: was.params, after: is.params }
+  const [was, is] = [before, after] as { readonly version: string | null; readonly params: Params; readonly to?: number }[]
+  return was && is && { version: is.version, before: was.params, after: is.params, ...(is.to === undefined ? {} : { to: is.to }) }
+}
+
+export interface RolledBack {
+  readonly version: string | null
+  readonly before: Params
+  readonly after: Params
+  /** The change after which they were so; null: it was before every change. */
+  readonly to: ParamsChange | null
 }
 
 /**
- * Parameters as they were before.
- * @param to the revision of a change, after which they were so; undefined: before the last change
+ * Publishes parameters again as they were before the last change that is not undone yet, so that who asks again goes further back; or as they
+ * were after the change of a revision.
  * @param history newest first
  * @throws NOTHING_TO_ROLL_BACK
  */
-export function earlierParams(scene: string, version: string | null, to: number | undefined, history: Iterable<ParamsChange>): Params {
-  const whose = version === null ? `scene "${scene}"` : `version "${version}" of scene "${scene}"`
-  const revisions: number[] = []
-  for (const change of history) {
-    if (change.version !== version) continue
-    if (to === undefined) return change.before
-    if (change.revision === to) return change.after
-    revisions.push(change.revision)
+export function rollBackParams(
+  traffic: SceneTraffic,
+  version: string | null,
+  revision: number | undefined,
+  history: Iterable<ParamsChange>,
+): Planned<RolledBack> {
+  const changes = Iterator.from(history).filter(change => change.version === version)
+  const whose = version === null ? `scene "${traffic.definition.id}"` : `version "${version}" of scene "${traffic.definition.id}"`
+  const refuse = (why: string) => new BerthError('NOTHING_TO_ROLL_BACK', `Cannot roll back the params of ${whose}: ${why}`)
+  const to = revision === undefined ? beforeLast(changes, refuse) : changeAt(revision, changes, refuse)
+  const planned = setParams(traffic, version, to?.after ?? {}, 'roll back params')
+  return { ...planned, after: { version, params: planned.told.after, to: to?.revision ?? 0 }, told: { ...planned.told, to } }
+}
+
+type Refuse = (why: string) => BerthError
+
+/** The change that was in force before the last one that stands; null: there was none. */
+function beforeLast(changes: Iterable<ParamsChange>, refuse: Refuse): ParamsChange | null {
+  const [last, previous = null] = standing(changes).take(2)
+  if (last === undefined) throw refuse('no change of them is left to undo')
+  if (last.initial) throw refuse('they are as the scene was defined')
+  return previous
+}
+
+/** The changes that no rollback has undone. */
+function* standing(changes: Iterable<ParamsChange>): Generator<ParamsChange> {
+  let upTo = Number.POSITIVE_INFINITY
+  for (const change of changes) {
+    if (change.revision > upTo) continue
+    if (change.to === undefined) yield change
+    else upTo = change.to
   }
-  const why =
-    to === undefined
-      ? 'they have never changed'
-      : `they did not change at revision ${to}; they did at ${revisions.slice(0, 10).join(', ') || 'none'}`
-  throw new BerthError('NOTHING_TO_ROLL_BACK', `Cannot roll back the params of ${whose}: ${why}`)
+}
+
+function changeAt(revision: number, changes: Iterable<ParamsChange>, refuse: Refuse): ParamsChange {
+  const others: number[] = []
+  for (const change of changes) {
+    if (change.revision === revision) return change
+    others.push(change.revision)
+  }
+  throw refuse(`they did not change at revision ${revision}; they did at ${others.slice(0, 10).join(', ') || 'none'}`)
 }

@@ -104,7 +104,10 @@ export const ParamsRollbackBody = Type.Object(
   {
     version: Type.Optional(VersionId),
     to: Type.Optional(
-      Type.Integer({ minimum: 1, description: 'the revision of a change in the history; what was before the last if not given' }),
+      Type.Integer({
+        minimum: 1,
+        description: 'the revision of a change in the history; what was before the last that is not undone if not given',
+      }),
     ),
     reason: Reason,
   },
@@ -186,13 +189,16 @@ export const FlipReply = told<Flipped & Static<ReturnType<typeof written<Record<
 )
 export const LayerReply = written({ layer: Layer })
 export const ParamsReply = Type.Object({ params: Params, versions: Type.Record(VersionId, Params), revision: Type.Integer() })
-export const ParamsChangeReply = written({ version: Type.Union([VersionId, Type.Null()]), before: Params, after: Params })
-export const ParamsHistoryReply = told<readonly ParamsChange[]>(
-  Type.Array(
-    Type.Object({
-      ...{ revision: Type.Integer(), at: Type.String(), who: Type.String(), reason: Reason },
-      ...{ version: Type.Union([VersionId, Type.Null()]), before: Params, after: Params },
-    }),
-  ),
+const paramsMembers = { version: Type.Union([VersionId, Type.Null()]), before: Params, after: Params }
+const ParamsHistoryEntry = told<ParamsChange>(
+  Type.Object({
+    ...{ revision: Type.Integer(), at: Type.String(), who: Type.String(), reason: Reason },
+    ...paramsMembers,
+    initial: Type.Optional(Type.Literal(true, { description: 'the scene was defined with them' })),
+    to: Type.Optional(Type.Integer({ description: 'of a rollback: as they were after this revision; 0: before every change' })),
+  }),
 )
+export const ParamsChangeReply = written(paramsMembers)
+export const ParamsRollbackReply = written({ ...paramsMembers, to: Type.Union([ParamsHistoryEntry, Type.Null()]) })
+export const ParamsHistoryReply = Type.Array(ParamsHistoryEntry)
 export const ExplainReply = told<Explanation>(Type.Object({}, { description: 'the decision, and what each rule that was asked said' }))

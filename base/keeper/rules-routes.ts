@@ -8,7 +8,7 @@ import { parseWhitelist } from '../traffic/whitelist.ts'
 import { compileAllButBody } from './body.ts'
 import type { Changed } from './control.ts'
 import { Explainer } from './explain.ts'
-import { earlierParams, paramsHistory, setParams } from './params.ts'
+import { paramsHistory, rollBackParams, setParams } from './params.ts'
 import { paramsRevision } from './registry.ts'
 import * as schemas from './replies.ts'
 import { actorOf, expectedBy, problems, type RouteParts, type Scope, tagged } from './routes.ts'
@@ -223,19 +223,19 @@ function paramsRoutes(scope: Scope, { registry, control }: RouteParts): void {
     {
       schema: {
         operationId: 'rollBackParams',
-        summary: 'Publish parameters again as they were before the last change, or after the one of a revision',
+        summary: 'Publish parameters again as they were before the last change that is not undone, or after the one of a revision',
         tags,
         params: schemas.SceneParam,
         headers: schemas.IfMatch,
         body: rulesSchemas.ParamsRollbackBody,
-        response: { 200: rulesSchemas.ParamsChangeReply, ...problems },
+        response: { 200: rulesSchemas.ParamsRollbackReply, ...problems },
       },
     },
     async (request, reply) => {
       const { id } = request.params
       const { version = null, to } = request.body
       const change = await control.changeScene(id, optionsOf(request, 'params'), before =>
-        setParams(before, version, earlierParams(id, version, to, paramsHistory(registry.history(id))), 'roll back params'),
+        rollBackParams(before, version, to, paramsHistory(registry.history(id))),
       )
       return tagged(reply, paramsRevision(change.traffic)).send({ ...written(change), revision: paramsRevision(change.traffic) })
     },

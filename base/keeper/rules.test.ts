@@ -253,13 +253,15 @@ test('parameters are published on their own, for the scene or a version, with a 
       [null, {}, { topK: 3 }, undefined],
     ],
   )
+  await refused(scene, ['POST', 'params/rollback', {}], 'NOTHING_TO_ROLL_BACK', /they are as the scene was defined/)
   await scene.home('POST', 'params/rollback', { to: first.body.revision })
   assert.deepEqual((await read()).params, { topK: 5 })
-  await scene.home('PUT', 'params', { params: {}, version: 'v2' })
-  assert.deepEqual((await read()).versions, {})
+  const undone = await scene.home('POST', 'params/rollback', { version: 'v2' })
+  assert.deepEqual([undone.body.to, undone.body.after, (await read()).versions], [null, {}, {}], 'each version has changes of its own')
+  await refused(scene, ['POST', 'params/rollback', { version: 'v2' }], 'NOTHING_TO_ROLL_BACK', /"v2".*no change of them is left to undo/)
   assert.equal(scene.cell.plans.length, loaded, 'no code is loaded for parameters')
   await refused(scene, ['POST', 'params/rollback', { to: 1 }], 'NOTHING_TO_ROLL_BACK', /did not change at revision 1; they did at/)
-  await refused(scene, ['POST', 'params/rollback', { version: 'v1' }], 'NOTHING_TO_ROLL_BACK', /version "v1".*never changed/)
+  await refused(scene, ['POST', 'params/rollback', { version: 'v1' }], 'NOTHING_TO_ROLL_BACK', /version "v1".*no change of them/)
   await refused(scene, ['PUT', 'params', { params: { a: 1 }, version: 'v9' }], 'VERSION_NOT_FOUND', /v9/)
   const infinite = await scene.home('PUT', 'params', '{"params":{"topK":1e999}}', { 'content-type': 'application/json' })
   assert.equal(infinite.body.code, 'PARAMS_INVALID')

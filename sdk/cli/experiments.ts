@@ -178,8 +178,8 @@ export function paramsCommands(sdk: Command): void {
       await showHistory(await context(options), scene, options)
     })
 
-  command(params, 'rollback <scene>', 'Undo the last change of parameters, or go back to a revision', [
-    ['sdk params rollback fashion-men --reason "clicks fell"'],
+  command(params, 'rollback <scene>', 'Undo the last change of parameters, typed again the one before; or go back to a revision', [
+    ['sdk params rollback fashion-men --reason "clicks fell"', 'the last change that is not undone yet: no rollback is undone by another'],
     ['sdk params rollback fashion-men --to 41', 'as they were after revision 41'],
   ])
     .option('--to <revision>', 'a revision that "sdk params history" lists')

@@ -5,7 +5,7 @@ import { parseParams, parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { SdkError } from '../errors.ts'
 import { ageOf, describeCells, timed } from '../output.ts'
-import type { Params, ParamsChange, ParamsState, Reasoned } from '../rules-client.ts'
+import type { Params, ParamsChange, ParamsHistoryEntry, ParamsState, Reasoned } from '../rules-client.ts'
 import { differences } from './scene.ts'
 
 interface VersionOption {
@@ -119,19 +119,24 @@ export async function showHistory({ client, out }: Context, scene: string, { ver
   if (changes.length === 0) return out.next('The params have not changed yet.')
   out.table(
     ['revision', 'age', 'by', 'of', 'changed', 'reason'],
-    changes.map(({ revision, at, who, version: of, before, after, reason }) => [
+    changes.map(({ revision, at, who, version: of, before, after, reason, to }) => [
       String(revision),
       ageOf(at),
       who,
       of ?? 'the scene',
       differences('', before, after).join('\n'),
-      reason ?? '',
+      describeWhy(to, reason),
     ]),
   )
   const [last, ...earlier] = changes
   const target = earlier.find(change => change.version === last?.version)
   const of = target?.version == null ? '' : ` --version ${target.version}`
   if (target !== undefined) out.next(`As they were after one of these: sdk params rollback ${scene} --to ${target.revision}${of}`)
+}
+
+function describeWhy(to: number | undefined, reason = ''): string {
+  if (to === undefined) return reason
+  return `back to ${to === 0 ? 'before every change' : to}${reason === '' ? '' : `: ${reason}`}`
 }
 
 export interface RollbackOptions extends Reasoned, VersionOption {
@@ -147,15 +152,23 @@ export async function rollBackParams({ client, out }: Context, scene: string, { 
     reason,
     to: to === undefined ? undefined : Number(to),
   }
+  const [was] = (await client.paramsHistory(scene)).filter(change => (change.version ?? undefined) === version)
   const [change, ms] = await timed(() => client.rollbackParams(scene, request))
-  tell({ out }, scene, change, ms)
-  const of = version === undefined ? '' : ` --version ${version}`
-  out.next(`Forth again: sdk params rollback ${scene}${of}   Further back: sdk params history ${scene}${of}`)
+  tell({ out }, scene, change, ms, `${describePlace(change.to)}, `)
+  const line = `sdk params rollback ${scene}${version === undefined ? '' : ` --version ${version}`}`
+  out.next(`Further back: ${line}${was === undefined ? '' : `   Forth again: ${line} --to ${was.revision}`}`)
 }
 
-function tell({ out }: Pick<Context, 'out'>, scene: string, change: ParamsChange, ms: number): void {
+/** `as after revision 41, 3 min ago ("more room")`. */
+function describePlace(to: ParamsHistoryEntry | null): string {
+  if (to === null) return 'as before every change'
+  const why = to.initial ? ' (as it was defined)' : to.reason === undefined ? '' : ` (${JSON.stringify(to.reason)})`
+  return `as after revision ${to.revision}, ${ageOf(to.at)} ago${why}`
+}
+
+function tell({ out }: Pick<Context, 'out'>, scene: string, change: ParamsChange, ms: number, how = ''): void {
   out.result(change)
   out.say(change.version === null ? scene : `${scene} ${change.version}`)
-  out.done('params', ms, describeCells(change.cells))
+  out.done('params', ms, `${how}${describeCells(change.cells)}`)
   for (const line of differences('', change.before, change.after)) out.say(`    ${line}`)
 }
