@@ -25,17 +25,14 @@ before(async () => {
     'by-pointer',
     { rank: '(x, ctx) => ctx.unit ?? null' },
     {
-      traffic: { unit: { header: 'x-user', pointer: '/user/id~1x' }, deadlineMs: 1000, spec: { memoryMB: 64 } },
+      traffic: { unit: { header: 'x-user', pointer: '/user/id~1x' }, spec: { memoryMB: 64 } },
     },
   )
-  await makeScene(
-    client,
-    'hostile',
-    { rank: '(x, ctx) => (0, eval)("(" + x + ")")(ctx)' },
-    {
-      traffic: { unit: { header: 'x-unit-id' }, deadlineMs: 1500, cpuMs: 1000, spec: { memoryMB: 256 } },
-    },
-  )
+  const hostile = { rank: '(x, ctx) => (0, eval)("(" + x + ")")(ctx)' }
+  await makeScene(client, 'hostile', hostile, { traffic: { spec: { memoryMB: 256 } } })
+  // Killed for their CPU long before their deadline, however many share the processor.
+  await makeScene(client, 'endless', hostile, { traffic: { cpuMs: 100 } })
+  await makeScene(client, 'hasty', { rank: '() => new Promise(() => {})' }, { traffic: { deadlineMs: 300 } })
   await makeScene(client, 'locked', { rank: 'x => x' }, { access: 'token' })
   await makeScene(client, 'caller', { rank: '(x, ctx) => ctx.call(x.scene, x.input)' })
 })
@@ -174,27 +171,31 @@ test('members such as __proto__ reach the module as plain data and pollute nothi
   assert.deepEqual(await (await callScene(base, 'hostile', '"() => String({}.polluted)"')).json(), 'undefined')
 })
 
-for (const [what, body, status, code] of [
+for (const [what, body, status, code, scene = 'hostile'] of [
   ['throws', '() => { throw new Error("no items") }', 500, 'MODULE_THREW'],
   ['returns undefined', '() => {}', 500, 'RESULT_UNDEFINED'],
   ['returns a function', '() => () => 1', 500, 'RESULT_NOT_DATA'],
   ['returns a BigInt', '() => 10n', 500, 'RESULT_BIGINT'],
   ['returns a cycle', '() => { const a = {}; a.a = a; return a }', 500, 'RESULT_CYCLE'],
   ['returns 50 MB', '() => "x".repeat(50e6)', 500, 'RESULT_TOO_LARGE'],
-  ['never settles', '() => new Promise(() => {})', 504, 'DEADLINE_EXCEEDED'],
-  ['never ends', '() => { for (;;); }', 503, 'MODULE_KILLED'],
-  ['never ends after an await', 'async ctx => { await ctx.call("echo", 1); for (;;); }', 503, 'MODULE_KILLED'],
+  ['never ends', '() => { for (;;); }', 503, 'MODULE_KILLED', 'endless'],
+  ['never ends after an await', 'async ctx => { await ctx.call("echo", 1); for (;;); }', 503, 'MODULE_KILLED', 'endless'],
 ] as const) {
-  test(`a module that ${what} is answered ${code}, and the next request is served`, { timeout: 20_000 }, async () => {
-    const problem = await assertProblem(await callScene(base, 'hostile', JSON.stringify(body)), status, code)
-    assert.deepEqual([problem.scene, problem.version, problem.blame, problem.stack], ['hostile', 'v1', 'module', undefined])
+  test(`a module that ${what} is answered ${code}, and the next request is served`, { timeout: 60_000 }, async () => {
+    const problem = await assertProblem(await callScene(base, scene, JSON.stringify(body)), status, code)
+    assert.deepEqual([problem.scene, problem.version, problem.blame, problem.stack], [scene, 'v1', 'module', undefined])
     // The slot may be stuck still, or loading again: the next request may only come late, not fail.
-    const next = await callScene(base, 'hostile', '"() => 1"')
+    const next = await callScene(base, scene, '"() => 1"')
     assert.equal(await next.text(), '1')
   })
 }
 
-test('a module that fills its memory is answered MODULE_KILLED, and other scenes lose nothing', { timeout: 30_000 }, async () => {
+test('a module that never settles is answered DEADLINE_EXCEEDED', async () => {
+  const problem = await assertProblem(await callScene(base, 'hasty', 1), 504, 'DEADLINE_EXCEEDED')
+  assert.deepEqual([problem.scene, problem.version, problem.blame], ['hasty', 'v1', 'module'])
+})
+
+test('a module that fills its memory is answered MODULE_KILLED, and other scenes lose nothing', { timeout: 60_000 }, async () => {
   let probing = true
   const probes: number[] = []
   const probe = (async () => {
@@ -204,8 +205,7 @@ test('a module that fills its memory is answered MODULE_KILLED, and other scenes
   probing = false
   await probe
   const { code } = (await response.json()) as ProblemBody
-  // A busy machine may reach the deadline before the memory limit.
-  assert.ok(code === 'MODULE_KILLED' || code === 'DEADLINE_EXCEEDED', code)
+  assert.equal(code, 'MODULE_KILLED')
   assert.deepEqual(new Set(probes), new Set([200]))
 })
 
@@ -285,19 +285,19 @@ for (const [what, head] of [
   ['no host', 'POST /scenes/echo HTTP/1.1\r\nContent-Length: 1\r\nConnection: close\r\n\r\n1'],
   ['no HTTP at all', 'hello\r\n\r\n'],
 ] as const) {
-  test(`a request with ${what} is 400 once, and its connection is closed`, { timeout: 10_000 }, async () => {
+  test(`a request with ${what} is 400 once, and its connection is closed`, { timeout: 60_000 }, async () => {
     const received = await raw(head)
     assert.match(received, /^HTTP\/1\.1 400 /)
     assert.equal(received.split('HTTP/1.1 ').length, 2)
   })
 }
 
-test('headers over the limit are 431', { timeout: 10_000 }, async () => {
+test('headers over the limit are 431', { timeout: 60_000 }, async () => {
   const received = await raw(`POST /scenes/echo HTTP/1.1\r\nHost: a\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`)
   assert.match(received, /^HTTP\/1\.1 431 HEADERS_TOO_LARGE\r\n/)
 })
 
-test('a caller that goes away half way through its body harms nothing', { timeout: 10_000 }, async () => {
+test('a caller that goes away half way through its body harms nothing', { timeout: 60_000 }, async () => {
   const request = httpRequest(`${base.url}/scenes/echo`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'content-length': 100 },
@@ -310,7 +310,7 @@ test('a caller that goes away half way through its body harms nothing', { timeou
   assert.equal((await callScene(base, 'echo', 1)).status, 200)
 })
 
-test('a caller that asks before it sends its body is told to continue, or why not', { timeout: 10_000 }, async () => {
+test('a caller that asks before it sends its body is told to continue, or why not', { timeout: 60_000 }, async () => {
   const ask = async (length: number) => {
     const headers = { 'content-type': 'application/json', 'content-length': length, expect: '100-continue' }
     const request = httpRequest(`${base.url}/scenes/echo`, { method: 'POST', headers })
