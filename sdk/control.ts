@@ -178,7 +178,6 @@ export interface Client extends RulesClient {
   putScene(definition: SceneDraft, revision: number | undefined): Promise<SceneState>
   versions(scene: string): Promise<readonly VersionState[]>
   createVersion(scene: string, request: NewVersion): Promise<VersionChange>
-  setBaseline(scene: string, version: string, reason?: string): Promise<VersionChange>
   tokens(): Promise<readonly TokenInfo[]>
   /** The only time the base tells the token itself. */
   createToken(rights: readonly Right[], label: string): Promise<TokenInfo & { readonly token: string }>
@@ -242,8 +241,6 @@ export function createClient(options: ClientOptions = {}): Client {
       ),
     versions: scene => json('GET', `${scenePath(scene)}/versions`),
     createVersion: (scene, request) => json('POST', `${scenePath(scene)}/versions`, request),
-    setBaseline: (scene, version, reason) =>
-      json('PUT', `${scenePath(scene)}/baseline`, { version, ...(reason === undefined ? {} : { reason }) }),
     tokens: () => json('GET', '/api/tokens'),
     createToken: (rights, label) => json('POST', '/api/tokens', { rights, label }),
     revokeToken: id => json('DELETE', `/api/tokens/${encodeURIComponent(id)}`),

@@ -43,7 +43,7 @@ for (const [what, code, bundle] of [
   ['ends its process at load', 'MODULE_LOAD_KILLED', '(() => { const m = new Map(); for (let i = 0; ; i++) m.set(i, i) })()'],
   ['is no script', 'BUNDLE_INVALID', 'export const rank = 1'],
 ] as const) {
-  test(`a module that ${what} is refused with ${code}, and nothing else notices`, { timeout: 30_000 }, async () => {
+  test(`a module that ${what} is refused with ${code}, and nothing else notices`, { timeout: 60_000 }, async () => {
     await refused(() => publishCode(base.client, 'bad', '1.0.0', ['rank'], bundle), code)
     assert.equal((await fetch(`${base.url}/readyz`)).status, 200)
   })
@@ -99,12 +99,12 @@ test('a version keeps the lock it starts from and replaces only what is named', 
   assert.deepEqual(await ask(), ['first 1.0', 'second 1.1'])
   await client.createVersion('locked', { resolve: true, as: 'baseline' })
   assert.deepEqual(await ask(), ['first 1.1', 'second 1.1'])
-  await client.setBaseline('locked', 'v1', 'back')
+  await client.promote('locked', 'v1', { to: 'baseline', reason: 'back' })
   assert.deepEqual(await ask(), ['first 1.0', 'second 1.0'])
   assert.deepEqual((await client.versions('locked')).map(({ id }) => id).toSorted(), ['v1', 'v2', 'v3'])
 })
 
-test('a version that the cells cannot load is refused and the running one serves on', { timeout: 30_000 }, async () => {
+test('a version that the cells cannot load is refused and the running one serves on', { timeout: 60_000 }, async () => {
   const { client } = base
   await makeScene(client, 'steady', { rank: '() => "fine"' })
   // Passes the trial, which has 128 MB; the scene grants its slots 16.
@@ -156,7 +156,7 @@ test('every write is in the audit log: who, what, before, after and why', async 
   const { client } = base
   await makeScene(client, 'audited', { rank: 'x => x' })
   await client.createVersion('audited', { label: 'second' })
-  await client.setBaseline('audited', 'v2', 'trying the second')
+  await client.promote('audited', 'v2', { to: 'baseline', reason: 'trying the second' })
   const [last] = await client.audit(1)
   assert.equal(last?.target, 'audited')
   assert.equal(last?.reason, 'trying the second')
@@ -178,7 +178,7 @@ test('a token does what its rights say, until it is revoked', async () => {
   await assert.rejects(client.revokeToken(id), withCode('TOKEN_NOT_FOUND'))
 })
 
-test('no token is in the log, the database or what the control API tells', { timeout: 30_000 }, async () => {
+test('no token is in the log, the database or what the control API tells', { timeout: 60_000 }, async () => {
   const { token } = await base.client.createToken(['call'], 'canary')
   const told = JSON.stringify([await base.client.tokens(), await base.client.audit(100), base.log])
   assert.doesNotMatch(told, new RegExp(`${token}|${base.token}`))
@@ -189,7 +189,7 @@ test('no token is in the log, the database or what the control API tells', { tim
   }
 })
 
-test('a bundle whose file was changed on the disk is not loaded', { timeout: 30_000 }, async t => {
+test('a bundle whose file was changed on the disk is not loaded', { timeout: 60_000 }, async t => {
   const own = await startBase(t)
   await makeScene(own.client, 'rotten', { rank: '() => 1' })
   await publishStages(own.client, 'm-rotten', '1.1.0', { rank: '() => 2' })
@@ -209,7 +209,7 @@ test('the control API describes itself', async () => {
     '/api/modules',
     '/api/scenes/{id}',
     '/api/scenes/{id}/versions',
-    '/api/scenes/{id}/baseline',
+    '/api/scenes/{id}/versions/{version}/promote',
     '/api/status',
     '/api/audit',
   ]) {

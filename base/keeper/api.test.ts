@@ -144,7 +144,6 @@ test('a write on an old revision is refused with the current one and who changed
   const writes = [
     ['PUT', '/api/scenes/home', { ...home, params: { topK: 4 } }],
     ['POST', '/api/scenes/home/versions', {}],
-    ['PUT', '/api/scenes/home/baseline', { version: 'v1' }],
   ] as const
   for (const [method, url, payload] of writes) {
     const { status, body } = await ask(method, url, { payload, headers: { 'if-match': `"${revision}"` } })
@@ -188,7 +187,7 @@ test('a cell that ends while it loads a version does not fail the upgrade, unles
   assert.equal(made.status, 201)
   assert.deepEqual(made.body.cells, { applied: 1, connected: 1 })
   base.cell.onPrepare = () => 'end'
-  const failed = await base.ask('PUT', '/api/scenes/home/baseline', { payload: { version: 'v1' } })
+  const failed = await base.ask('POST', '/api/scenes/home/versions/v1/promote', { payload: { to: 'baseline' } })
   assert.deepEqual([failed.status, failed.body.code], [422, 'UPGRADE_FAILED'])
   assert.equal((await base.ask('GET', '/api/scenes/home')).body.baseline, 'v2')
 })
@@ -273,7 +272,7 @@ test('each route asks for its right, and a revoked token is refused at once', as
 test('every write is in the audit log with who, what, before, after and why', async t => {
   const { ask } = await startWithBaseline(t)
   await ask('POST', '/api/scenes/home/versions', { payload: { label: 'try' } })
-  await ask('PUT', '/api/scenes/home/baseline', { payload: { version: 'v2', reason: 'it won' } })
+  await ask('POST', '/api/scenes/home/versions/v2/promote', { payload: { to: 'baseline', reason: 'it won' } })
   const rows = (await ask('GET', '/api/audit')).read<Record<string, unknown>[]>()
   assert.deepEqual(
     rows.map(({ action }) => action),

@@ -20,7 +20,6 @@ import type { Actor, Registry, SceneState, Token, VersionRequest } from './regis
 import {
   checkTraffic,
   type KeptTraffic,
-  makeBaseline,
   type Part,
   type PlacedVersion,
   type Planned,
@@ -166,15 +165,6 @@ export class Control {
       const edited =
         part.whitelist.length === 0 ? undefined : await this.editWhitelist(before, { add: { [version.id]: [...part.whitelist] } })
       return placeVersion(before, { version, isNew: kept === undefined, whitelist: edited?.traffic.whitelist }, part, newSalt())
-    })
-  }
-
-  /** @throws as `makeBaseline` and `changeScene`: the baseline is what it was then. */
-  setBaseline(id: string, versionId: string, options: ChangeOptions): Promise<Changed<PlacedVersion>> {
-    return this.changeScene(id, options, before => {
-      const record = this.#parts.registry.version(id, versionId)
-      const planned = makeBaseline(before, versionId)
-      return { ...planned, told: { ...planned.told, record, created: false, switched: before.baseline !== versionId } }
     })
   }
 

@@ -100,7 +100,6 @@ export const VersionBody = Type.Object(
   },
   closed,
 )
-export const BaselineBody = Type.Object({ version: VersionId, reason: Reason }, closed)
 export const TokenBody = Type.Object(
   {
     rights: Type.Array(Right, { minItems: 1, uniqueItems: true }),

@@ -47,27 +47,6 @@ export function versionRoutes(scope: Scope, { registry, control }: RouteParts): 
     },
   )
 
-  scope.put(
-    '/api/scenes/:id/baseline',
-    {
-      schema: {
-        operationId: 'setBaseline',
-        summary: 'Make a version the baseline once every cell has loaded it',
-        tags,
-        params: schemas.SceneParam,
-        headers: schemas.IfMatch,
-        body: schemas.BaselineBody,
-        response: { 200: schemas.VersionChangeReply, ...problems },
-      },
-    },
-    async (request, reply) => {
-      const { version, reason } = request.body
-      const options = { actor: actorOf(request, reason), expect: { kind: 'scene' as const, revision: expectedBy(request) } }
-      const change = await control.setBaseline(request.params.id, version, options)
-      return tagged(reply, change.traffic.revisions.scene).send(versionReply(change))
-    },
-  )
-
   scope.post(
     '/api/scenes/:id/versions/:version/promote',
     {
