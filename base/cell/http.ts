@@ -5,7 +5,7 @@ import { BerthError, toBerthError, toProblem } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { answerClientError } from '../wire/client-error.ts'
-import { isRequestId } from '../wire/headers.ts'
+import { hasOneHost, isRequestId } from '../wire/headers.ts'
 import type { Answer, Progress, SceneRequest } from './serve.ts'
 
 export interface SceneHandlers {
@@ -71,6 +71,7 @@ export function createSceneServer(bodyLimitBytes: number, handlers: SceneHandler
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveMs,
     noDelay: true,
+    joinDuplicateHeaders: true,
     connectionsCheckingInterval: 2000,
   }
   const onRequest = (req: IncomingMessage, res: ServerResponse) => route(req, res, bodyLimitBytes, handlers, ids)
@@ -87,6 +88,10 @@ function route(req: IncomingMessage, res: ServerResponse, bodyLimitBytes: number
   const query = url.indexOf('?')
   const path = query < 0 ? url : url.slice(0, query)
   if (handlers.shouldClose()) res.setHeader('connection', 'close')
+  if (!hasOneHost(req.headers.host)) {
+    answerError(res, new BerthError('REQUEST_MALFORMED', 'Cannot tell for which host the request is: it has more than one Host header'))
+    return
+  }
   if (path.startsWith(SCENES)) onScene(req, res, path.slice(SCENES.length), bodyLimitBytes, handlers, ids)
   else if (path === '/healthz') onProbe(req, res, () => undefined)
   else if (path === '/readyz') onProbe(req, res, handlers.checkReady)

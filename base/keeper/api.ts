@@ -10,7 +10,7 @@ import type { Logger } from '../kernel/log.ts'
 import { holds } from '../traffic/scene.ts'
 import type { Right } from '../traffic/schema.ts'
 import { answerClientError } from '../wire/client-error.ts'
-import { bearerToken, isRequestId } from '../wire/headers.ts'
+import { bearerToken, hasOneHost, isRequestId } from '../wire/headers.ts'
 import { compilePart, parseStrictJson, parseText } from './body.ts'
 import { experimentRoutes } from './experiment-routes.ts'
 import { logRoutes } from './log-routes.ts'
@@ -67,7 +67,7 @@ function createServer(): FastifyInstance {
     bodyLimit: limits.controlBodyBytesMax,
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveMs,
-    http: { headersTimeout: limits.headersTimeoutMs, maxHeaderSize: limits.headerBytesMax },
+    http: { headersTimeout: limits.headersTimeoutMs, maxHeaderSize: limits.headerBytesMax, joinDuplicateHeaders: true },
     requestIdHeader: false,
     genReqId: ({ headers: { 'x-request-id': given } }) => (isRequestId(given) ? given : randomUUID()),
     routerOptions: { maxParamLength: 300 },
@@ -133,6 +133,9 @@ function textBodies(scope: FastifyInstance): FastifyInstance {
 
 async function checkHead(request: FastifyRequest, reply: FastifyReply): Promise<void> {
   reply.header('x-request-id', request.id)
+  if (!hasOneHost(request.headers.host)) {
+    throw new BerthError('REQUEST_MALFORMED', 'Cannot tell for which host the request is: it has more than one Host header')
+  }
   const encoding = request.headers['content-encoding'] ?? 'identity'
   if (encoding === 'identity') return
   throw new BerthError('CONTENT_TYPE_UNSUPPORTED', `Cannot read the body: its Content-Encoding is "${encoding.slice(0, 100)}"`)
@@ -167,7 +170,10 @@ function refuseOtherMethods(app: FastifyInstance, collected: ReadonlyMap<string,
 // How errors are told
 
 function answerError(parts: ApiParts, thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  const error = describeFault(thrown)
+  const { destroyed, complete } = request.raw
+  // Who went away half way through a body is no defect of ours, and hears no answer.
+  const error =
+    destroyed && !complete ? new BerthError('REQUEST_MALFORMED', 'Cannot take the request: its body broke off') : describeFault(thrown)
   if (error.blame === 'base')
     parts.log.error({ err: error, requestId: request.id, method: request.method, url: request.url }, error.message)
   sendProblem(error, request, reply)

@@ -10,6 +10,14 @@ export function bearerToken(authorization: string): string | undefined {
   return BEARER.exec(authorization)?.[1]
 }
 
+/**
+ * Whether it is known for which host a request is: of two, a proxy in front may have gone by the other. Node joins them, and every other header
+ * that was sent twice, with commas, when a server is made with `joinDuplicateHeaders`; without, all but the first are dropped unseen.
+ */
+export function hasOneHost(host: string | undefined): boolean {
+  return host === undefined || !host.includes(',')
+}
+
 /** Whether the caller's `x-request-id` can be logged and sent back safely. */
 export function isRequestId(given: unknown): given is string {
   return typeof given === 'string' && given.length <= limits.requestIdCharsMax && REQUEST_ID.test(given)

@@ -1,0 +1,77 @@
+/** Faults of callers, clients and the machine under a base of two cells: what each costs, and whom. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { connect } from 'node:net'
+import { after, before, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { callScene, launchBase, makeScene, type RunningBase } from './support/base.ts'
+
+let base: RunningBase
+
+before(async () => {
+  base = await launchBase({ cells: 2 })
+  await makeScene(base.client, 'echo', { rank: 'x => x' })
+})
+
+after(() => base.kill())
+
+/** Writes bytes to a port as they are; what came back until it closed. */
+async function raw(url: string, bytes: string): Promise<string> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1').setEncoding('latin1')
+  let received = ''
+  socket.on('data', text => {
+    received += text
+  })
+  socket.write(bytes)
+  await once(socket, 'close')
+  return received
+}
+
+test('what a header says twice is never decided by the first alone', { timeout: 20_000 }, async () => {
+  const authorization = `Authorization: Bearer ${base.token}`
+  const send = async (url: string, line: string, ...headers: string[]) => {
+    const head = [line, 'Host: a', 'Connection: close', 'Content-Length: 1', ...headers]
+    return Number(/^HTTP\/1\.1 (\d+)/.exec(await raw(url, `${head.join('\r\n')}\r\n\r\n1`))?.[1])
+  }
+  const type = 'Content-Type: application/json'
+  const call = (...headers: string[]) => send(base.url, 'POST /scenes/echo HTTP/1.1', ...headers)
+  assert.equal(await call(type), 200)
+  assert.equal(await call(type, 'Host: b'), 400)
+  assert.equal(await call(type, 'Content-Type: text/plain'), 415)
+  assert.equal(await call(type, 'Content-Encoding: identity', 'Content-Encoding: gzip'), 415)
+  assert.equal(await call(type, authorization, 'Authorization: Bearer other'), 401)
+  const ask = (...headers: string[]) => send(base.controlUrl, 'POST /api/tokens HTTP/1.1', ...headers)
+  assert.equal(await ask(type, authorization, 'Host: b'), 400)
+  assert.equal(await ask(type, authorization, 'Content-Type: text/plain'), 415)
+})
+
+/** Has a running process fail as soon as it opens so many descriptors more than it has. */
+function limitDescriptors(pid: number, more: number): void {
+  const most = readdirSync(`/proc/${pid}/fd`).length + more
+  execFileSync('prlimit', ['--pid', String(pid), `--nofile=${most}:`])
+}
+
+test('connections that take every descriptor of a cell are refused, and end nothing', {
+  timeout: 30_000,
+  skip: process.platform !== 'linux',
+}, async () => {
+  const { cells } = await base.client.status()
+  for (const { pid } of cells) limitDescriptors(pid, 20)
+  const seen = base.log.length
+  const flood = Array.from({ length: 200 }, () =>
+    connect(Number(new URL(base.url).port), '127.0.0.1')
+      .on('error', () => undefined)
+      .resume(),
+  )
+  await Promise.all(flood.map(socket => once(socket, 'connect')))
+  // Two beats of each cell: what it reads of itself then takes a descriptor that is not there.
+  await delay(1100)
+  for (const socket of flood) socket.destroy()
+  while ((await callScene(base, 'echo', 1).catch(() => undefined))?.status !== 200);
+  assert.deepEqual(
+    base.log.slice(seen).filter(({ msg }) => msg === 'cell ended'),
+    [],
+  )
+})
