@@ -62,10 +62,33 @@ test('a database with an overwritten page is refused as damaged', t => {
 
 test('an entry whose text is no JSON any more is reported as damaged', t => {
   const data = makeData(t)
-  tamper(data, "update entries set value = '{' where key = 'k7'")
+  tamper(data, "update entries set value = '{', sum = null where key = 'k7'")
   const store = openStore<Kinds>(data)
   t.after(() => store.close())
   assert.throws(() => store.get('text', 'k7'), { code: 'DATA_DAMAGED', message: /"k7"/ })
+})
+
+test('a byte of a value that has become another is found when the database is opened', t => {
+  const inEntry = makeData(t)
+  tamper(inEntry, "update entries set value = replace(value, 'xx', 'xy') where key = 'k7'")
+  assert.throws(() => openStore(inEntry), { code: 'DATA_DAMAGED', message: /text "k7" is not what was written/ })
+  const moved = makeData(t)
+  tamper(moved, "update entries set kind = 'texu' where key = 'k7'")
+  assert.throws(() => openStore(moved), { code: 'DATA_DAMAGED', message: /texu "k7"/ })
+  const inAudit = makeData(t)
+  tamper(inAudit, "update audit set who = 'eve'")
+  assert.throws(() => openStore(inAudit), { code: 'DATA_DAMAGED', message: /row 1 of the audit log/ })
+})
+
+test('a database of before rows had sums is opened, and has them from then on', t => {
+  const data = makeData(t)
+  tamper(data, 'alter table entries drop column sum; alter table audit drop column sum')
+  const store = openStore<Kinds>(data)
+  assert.equal(store.get('text', 'k7')?.value, 'x'.repeat(200))
+  store.commit([{ kind: 'text', key: 'k8', value: 'new' }], note)
+  store.close()
+  tamper(data, "update entries set value = replace(value, 'new', 'old') where key = 'k8'")
+  assert.throws(() => openStore(data), { code: 'DATA_DAMAGED', message: /text "k8"/ })
 })
 
 test('a data folder that cannot be made is refused as unwritable', t => {

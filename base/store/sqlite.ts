@@ -1,6 +1,7 @@
 /** The store on SQLite: one file in write-ahead mode, synced at every commit. */
 import { accessSync, constants, existsSync } from 'node:fs'
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
+import { crc32 } from 'node:zlib'
 import { BerthError } from '../kernel/errors.ts'
 import { makeFolderSync } from '../kernel/folders.ts'
 import { databasePath } from '../wire/paths.ts'
@@ -20,6 +21,7 @@ const schema = `
     key text not null,
     value text,                -- JSON; null: deleted, kept so that changes since a revision include it
     revision integer not null,
+    sum integer,               -- of the columns before it; null in rows of before there were any
     primary key (kind, key)
   ) strict, without rowid;
   create index entries_by_revision on entries (revision);
@@ -31,12 +33,19 @@ const schema = `
     target text not null,
     reason text,
     before text not null,
-    after text not null
+    after text not null,
+    sum integer
   ) strict;
   create index audit_by_target on audit (target, revision);
   pragma application_id = ${APPLICATION_ID};
   pragma user_version = ${FORMAT};
 `
+
+/** What the sum of a row is of. SQLite notices a damaged page, not a byte of a value that has become another. */
+const summed = {
+  entries: ['kind', 'key', 'value', 'revision'],
+  audit: ['revision', 'at', 'who', 'action', 'target', 'reason', 'before', 'after'],
+} as const
 
 export interface StoreOptions {
   /** For the audit log. @default the clock of the system */
@@ -81,7 +90,21 @@ function prepareDatabase(db: DatabaseSync, path: string): void {
   if (!fresh) checkDatabase(db, path)
   db.exec('pragma journal_mode = wal; pragma synchronous = full')
   if (fresh) transaction(db, () => db.exec(schema))
+  else for (const table of ['entries', 'audit'] as const) checkRows(db, path, table)
 }
+
+/** @throws DATA_DAMAGED for the first row that is not what was written */
+function checkRows(db: DatabaseSync, path: string, table: keyof typeof summed): void {
+  const hasSums = db.prepare('select 1 from pragma_table_info(?) where name = ?').get(table, 'sum') !== undefined
+  if (!hasSums) db.exec(`alter table ${table} add column sum integer`)
+  for (const row of db.prepare(`select * from ${table} where sum is not null`).iterate()) {
+    if (row.sum === sumOf(summed[table].map(column => row[column]))) continue
+    const name = table === 'entries' ? `${row.kind} "${row.key}"` : `the row ${row.revision} of the audit log`
+    throw new BerthError('DATA_DAMAGED', `Cannot open "${path}": ${name} is not what was written`)
+  }
+}
+
+const sumOf = (values: readonly (SQLOutputValue | undefined)[]): number => crc32(JSON.stringify(values))
 
 function checkDatabase(db: DatabaseSync, path: string): void {
   const refuse = (why: string) => new BerthError('DATA_DAMAGED', `Cannot open "${path}": ${why}`)
@@ -124,8 +147,10 @@ class SqliteStore<Kinds> implements Store<Kinds> {
       list: db.prepare(
         'select key, value, revision from entries where kind = ? and key >= ? and key < ? and value is not null order by key',
       ),
-      put: db.prepare('insert or replace into entries (kind, key, value, revision) values (?, ?, ?, ?)'),
-      note: db.prepare('insert into audit (revision, at, who, action, target, reason, before, after) values (?, ?, ?, ?, ?, ?, ?, ?)'),
+      put: db.prepare('insert or replace into entries (kind, key, value, revision, sum) values (?, ?, ?, ?, ?)'),
+      note: db.prepare(
+        'insert into audit (revision, at, who, action, target, reason, before, after, sum) values (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      ),
       changes: db.prepare('select kind, key, value, revision from entries where revision > ? order by revision, kind, key'),
       audit: db.prepare('select * from audit where revision < ? order by revision desc limit ?'),
       auditOf: db.prepare('select * from audit where target = ? and revision < ? order by revision desc limit ?'),
@@ -152,10 +177,22 @@ class SqliteStore<Kinds> implements Store<Kinds> {
       transaction(this.#db, () => {
         for (const { kind, key, expect } of changes) this.expect(kind, key, expect)
         const revision = this.revision + 1
-        for (const { kind, key, value } of changes) this.#sql.put.run(kind, key, value === null ? null : JSON.stringify(value), revision)
-        const { who, action, target, reason, before, after } = audit
-        const at = this.#now().toISOString()
-        this.#sql.note.run(revision, at, who, action, target, reason ?? null, JSON.stringify(before ?? null), JSON.stringify(after ?? null))
+        for (const { kind, key, value } of changes) {
+          const row = [kind, key, value === null ? null : JSON.stringify(value), revision] as const
+          this.#sql.put.run(...row, sumOf(row))
+        }
+        const { who, action, target, reason = null, before = null, after = null } = audit
+        const row = [
+          revision,
+          this.#now().toISOString(),
+          who,
+          action,
+          target,
+          reason,
+          JSON.stringify(before),
+          JSON.stringify(after),
+        ] as const
+        this.#sql.note.run(...row, sumOf(row))
         return revision
       }),
     )
