@@ -1,8 +1,7 @@
 /** What goes wrong in a run: done to its processes, told to the record before it can be felt, and waited for until the base is whole again. */
-import { setTimeout as delay } from 'node:timers/promises'
 import { messageOf } from '../../base/kernel/errors.ts'
 import { Flood } from '../bench/flood.ts'
-import { isAlive, peersOf } from './processes.ts'
+import { isAlive, isStopped, peersOf } from './processes.ts'
 import type { Disturbance } from './record.ts'
 import { burst } from './scenes.ts'
 import { between, type Fault, pick, type Random, type Step } from './schedule.ts'
@@ -38,7 +37,7 @@ function tellRecovered(stage: Stage, from: number, after: Fault, failure: string
 
 async function killCell(stage: Stage, pid: number): Promise<void> {
   // It takes no more connections from here on, so that those that it holds are all that its death can cost.
-  if (!signal(pid, 'SIGSTOP')) return
+  if (!(await stop(stage, pid))) return
   const calm = stage.disturb('killed cell', peersOf(pid, stage.port))
   stage.injected.add(pid)
   signal(pid, 'SIGKILL')
@@ -60,10 +59,10 @@ async function killKeeper(stage: Stage): Promise<boolean> {
 }
 
 async function pause(stage: Stage, pid: number, random: Random, by: Disturbance): Promise<void> {
-  if (!signal(pid, 'SIGSTOP')) return
+  if (!(await stop(stage, pid))) return
   const calm = stage.disturb(by, by === 'paused cell' ? peersOf(pid, stage.port) : [])
   try {
-    await delay(between(random, PAUSE_MS.from, PAUSE_MS.to), undefined, { signal: stage.ending })
+    await stage.rest(between(random, PAUSE_MS.from, PAUSE_MS.to))
   } finally {
     signal(pid, 'SIGCONT')
     calm()
@@ -89,6 +88,11 @@ async function overload(stage: Stage): Promise<void> {
   const counted = Object.groupBy(samples, ({ status }) => String(status))
   const statuses = Object.fromEntries(Object.entries(counted).map(([status, some = []]) => [status, some.length]))
   stage.tell({ is: 'burst', at: stage.now(), statuses })
+}
+
+/** Resolves once it runs no more. @returns false of a process that has ended */
+async function stop(stage: Stage, pid: number): Promise<boolean> {
+  return signal(pid, 'SIGSTOP') && (await stage.until(() => isStopped(pid), RECOVERY_MS_MAX))
 }
 
 /** @returns false of a process that has ended */

@@ -17,14 +17,13 @@ import {
   type Violation,
 } from './record.ts'
 import { expectedOf, type Routing, unannounced } from './routing.ts'
+import { KEPT_MS, Timeline } from './timeline.ts'
 import { trendsOf } from './trend.ts'
 
 /** A disturbance that ended at most so long before may still be seen: backlogs, heartbeats, connections half closed. */
 const AFTERMATH_MS = 2000
 /** What explains an observation may be seen after it. */
 const DOUBT_MS = 3000
-/** States are kept as long as a request may take that was sent while they were in force. */
-const STATES_KEPT_MS = 60_000
 const VIOLATIONS_KEPT = 5
 
 const refusals: readonly string[] = ['SCENE_OVERLOADED', 'RATE_LIMITED']
@@ -44,44 +43,6 @@ interface Period {
 interface Fault {
   readonly invariant: Invariant
   readonly what: string
-}
-
-/** A state and when it may have answered, a moment of doubt at either end included. */
-interface Held<State> {
-  readonly state: State
-  readonly from: number
-  to: number
-}
-
-/** The states that one thing had, one after the other. */
-class Timeline<State> {
-  readonly #states: Held<State>[] = []
-  #openedAt: number | undefined
-
-  get latest(): State | undefined {
-    return this.#states.at(-1)?.state
-  }
-
-  open(at: number): void {
-    this.#openedAt ??= at
-  }
-
-  /** Whether a state that is not known yet may have answered at that time. */
-  isOpenAt(at: number): boolean {
-    return this.#openedAt !== undefined && at >= this.#openedAt
-  }
-
-  settle(at: number, state: State): void {
-    const last = this.#states.at(-1)
-    if (last !== undefined) last.to = at
-    this.#states.push({ state, from: this.#openedAt ?? at, to: Number.POSITIVE_INFINITY })
-    this.#openedAt = undefined
-    while ((this.#states[0]?.to ?? at) < at - STATES_KEPT_MS) this.#states.shift()
-  }
-
-  between(from: number, to: number): State[] {
-    return this.#states.filter(held => held.from <= to && held.to >= from).map(({ state }) => state)
-  }
 }
 
 export class Judge {
@@ -275,7 +236,8 @@ export class Judge {
 
   #mayBreak({ from, at, port }: Exchange): boolean {
     return this.#periods.some(({ by, ports, from: began, to }) => {
-      if (by !== 'killed cell' || from > to || at < began) return false
+      // A process is gone before the last of its sockets is, and that before this side hears of it.
+      if (by !== 'killed cell' || from > to + AFTERMATH_MS || at < began) return false
       return ports === undefined || (port !== undefined && ports.has(port))
     })
   }
@@ -289,11 +251,11 @@ export class Judge {
     })
   }
 
-  /** None when one state that may have been in force explains all of the answer; else what the last of them says against it. */
+  /** None when one state that may have been in force explains all of the answer; else what the one that explains most says against it. */
   #routingFaults({ from, at, ask }: Exchange, got: Answer): Fault[] {
     const each = this.#routing.between(from, at).map(routing => faultsUnder(routing, ask, got))
     if (each.length === 0) return [{ invariant: 'routed', what: 'it was answered before anything was in force' }]
-    return each.some(faults => faults.length === 0) ? [] : (each.at(-1) ?? [])
+    return each.toSorted((a, b) => a.length - b.length)[0] ?? []
   }
 
   #featuresFaults({ from, at }: Exchange, { body }: Answer): Fault[] {
@@ -358,7 +320,7 @@ export class Judge {
     const period = { by, from: at, to: Number.POSITIVE_INFINITY, ports: new Set(ports) }
     this.#periods.push(period)
     this.#periodById.set(id, period)
-    while ((this.#periods[0]?.to ?? at) < at - STATES_KEPT_MS) this.#periods.shift()
+    while ((this.#periods[0]?.to ?? at) < at - KEPT_MS) this.#periods.shift()
   }
 
   #calm({ at, id }: Extract<Entry, { is: 'calm' }>): void {
@@ -372,7 +334,7 @@ export class Judge {
     const guilty = because !== 'itself' || suspects.some(scene => scene.startsWith('hostile'))
     this.#hold('cells', at, guilty ? undefined : `cell ${pid} ended with ${how}; suspects: ${suspects.join(', ') || 'none'}`)
     const clean = because === 'injected' || how === 'exit code 0'
-    if (!clean) this.#periods.push({ by: 'killed cell', from: at - AFTERMATH_MS, to: at + AFTERMATH_MS, ports: undefined })
+    if (!clean) this.#periods.push({ by: 'killed cell', from: at - AFTERMATH_MS, to: at, ports: undefined })
   }
 
   #burst({ at, statuses }: Extract<Entry, { is: 'burst' }>): void {
@@ -412,7 +374,8 @@ function faultsUnder(routing: Routing, ask: Ask, got: Answer): Fault[] {
       what: `it was answered by ${JSON.stringify(told)} instead of ${JSON.stringify({ version, because, bucket })}`,
     })
   }
-  const should = { tag: routing.tags[version], version, unit: ask.unit ?? null, nonce: ask.requestId, step: routing.step }
+  const answering = got.version ?? ''
+  const should = { tag: routing.tags[answering], version: answering, unit: ask.unit ?? null, nonce: ask.requestId, step: routing.step }
   for (const [member, value] of Object.entries(should)) {
     const found = memberOf(got.body, member)
     if (found !== value)
@@ -427,5 +390,5 @@ function memberOf(value: unknown, name: string): unknown {
 
 const outcomeOf = ({ got }: Exchange): string => ('broken' in got ? `broken: ${got.broken}` : got.code)
 
-const describe = ({ ask, from, at }: Exchange): string =>
-  `request ${ask.requestId} (${ask.name}, unit ${ask.unit ?? '–'}${ask.pin === undefined ? '' : `, pinned to ${ask.pin}`}), under way from ${Math.round(from)} to ${Math.round(at)} ms`
+const describe = ({ ask, from, at, port }: Exchange): string =>
+  `request ${ask.requestId} (${ask.name}, unit ${ask.unit ?? '–'}${ask.pin === undefined ? '' : `, pinned to ${ask.pin}`}) from port ${port}, under way from ${Math.round(from)} to ${Math.round(at)} ms`

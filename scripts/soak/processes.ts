@@ -27,6 +27,16 @@ export function isAlive(pid: number): boolean {
   return existsSync(`/proc/${pid}`) && vitalsOf(pid) !== undefined
 }
 
+/** Whether it has come to a stop: the signal is sent before it is felt. */
+export function isStopped(pid: number): boolean {
+  try {
+    return /^State:\s+T/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    // It has ended, and does nothing any more either.
+    return true
+  }
+}
+
 /** Ports of the other ends of the connections to `port` that the process holds. */
 export function peersOf(pid: number, port: number): number[] {
   const held = new Set(handlesOf(pid))

@@ -59,7 +59,6 @@ export async function run(options: RunOptions): Promise<Report> {
   const base = await launchBase({ data: join(folder, 'data'), cells: options.cells, args: ['--log-level', 'info'] })
   const soak = new Soak(base, options)
   try {
-    await setUp(base.client, base.data)
     const report = await soak.run()
     const failed = Object.values(report.verdict.checked).some(({ violations }) => violations > 0)
     if (!failed) return report
@@ -76,7 +75,7 @@ export async function run(options: RunOptions): Promise<Report> {
 class Soak {
   readonly #base: RunningBase
   readonly #options: RunOptions
-  readonly #startedAt = performance.now()
+  #startedAt = performance.now()
   readonly #judge = new Judge(units)
   readonly #over = new AbortController()
   readonly #faults = countsOf(faults)
@@ -101,23 +100,33 @@ class Soak {
   }
 
   async run(): Promise<Report> {
-    const stage = this.#stage
-    const operator = await Operator.open(stage, this.#base.data)
-    const { seed, rate } = this.#options
+    try {
+      await setUp(this.#base.client, this.#base.data)
+      this.#startedAt = performance.now()
+      await this.#underTraffic(await Operator.open(this.#stage, this.#base.data))
+    } catch (error) {
+      // The base ends as soon as the run is told to.
+      if (!this.#options.interrupted.aborted) throw error
+    } finally {
+      this.#over.abort()
+    }
+    await this.#end()
+    const verdict = this.#judge.end(this.#now())
+    return { seconds: this.#seconds, faults: this.#faults, operations: this.#operations, verdict, kept: undefined }
+  }
+
+  async #underTraffic(operator: Operator): Promise<void> {
     const { url, token } = this.#base
+    const { seed, rate } = this.#options
     const traffic = startTraffic({ url, token, seed, perSecond: rate, now: this.#now, onExchange: this.#tell })
     const watching = setInterval(() => this.#watch(), REVIEW_MS)
     try {
       await Promise.all([this.#faultLane(), this.#operationLane(operator)])
-      await traffic.stop()
-      if (!stage.ending.aborted) await stage.checkAudit({ all: true })
-      await this.#end()
+      if (!this.#stage.ending.aborted) await this.#stage.checkAudit({ all: true })
     } finally {
       clearInterval(watching)
-      this.#over.abort()
+      await traffic.stop()
     }
-    const verdict = this.#judge.end(this.#now())
-    return { seconds: this.#seconds, faults: this.#faults, operations: this.#operations, verdict, kept: undefined }
   }
 
   readonly #now = (): number => performance.now() - this.#startedAt
@@ -172,7 +181,7 @@ class Soak {
     const { ending } = this.#stage
     for (const step of steps) {
       if (ending.aborted || (step.no > atLeast && over())) return
-      await delay(step.waitMs, undefined, { signal: ending }).catch(() => undefined)
+      await this.#stage.rest(step.waitMs)
       if (!ending.aborted) await work(step)
     }
   }

@@ -73,6 +73,12 @@ export class Stage {
     }
   }
 
+  /** Resolves after so many milliseconds, or when the run is to end. */
+  async rest(ms: number): Promise<void> {
+    // Rejects only when it is aborted.
+    await delay(ms, undefined, { signal: this.ending }).catch(() => undefined)
+  }
+
   /** Resolves with false when it does not hold in time, or the run ends. */
   async until(holds: () => boolean | Promise<boolean>, msMax: number): Promise<boolean> {
     const startedAt = this.now()
@@ -95,13 +101,12 @@ export class Stage {
 
   async #missing(): Promise<string | undefined> {
     try {
-      const { cells, tableRevision, revision } = await this.client.status()
+      const { cells, tableRevision } = await this.client.status()
       const behind = cells.filter(cell => cell.state === 'starting' || !cell.connected || (cell.revision ?? 0) < tableRevision)
       if (behind.length > 0)
         return behind.map(({ cell, state, revision: at }) => `cell ${cell} is ${state} at ${at} of ${tableRevision}`).join(', ')
       const ready = new Set(cells.filter(({ state }) => state === 'ready').map(({ cell }) => cell)).size
-      if (ready < this.cells) return `${ready} of ${this.cells} cells are ready`
-      return tableRevision < revision ? `the table is of revision ${tableRevision}, the store of ${revision}` : undefined
+      return ready < this.cells ? `${ready} of ${this.cells} cells are ready` : undefined
     } catch (error) {
       if (!(error instanceof SdkError)) throw error
       return error.message
