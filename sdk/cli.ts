@@ -116,10 +116,15 @@ command(scene, 'show <id>', 'Print the definition of a scene', [['sdk scene show
     await showScene(await context(options), id)
   },
 )
-command(scene, 'apply <files...>', 'Define scenes from JSON files, or change them; the parameters of those that are there stay', [
-  ['sdk scene apply fixtures/scenes/fashion-men.json'],
-  ['sdk scene apply fixtures/scenes/*.json', 'all are checked before the first is applied'],
-])
+command(
+  scene,
+  'apply <files...>',
+  'Define scenes from JSON files and make their first versions; or change them, but for their parameters',
+  [
+    ['sdk scene apply fixtures/scenes/fashion-men.json', 'a new scene answers at once, with the newest modules in its ranges'],
+    ['sdk scene apply fixtures/scenes/*.json', 'all are checked before the first is applied'],
+  ],
+)
   .option('--params', 'publish the parameters of the files too')
   .action(async (files: string[], options: ApplyOptions & CommonOptions) => {
     const { applyScenes } = await import('./commands/scene.ts')
@@ -143,7 +148,7 @@ explainCommand(sdk)
 command(
   sdk,
   'invoke <scene>',
-  'Call a scene and show the answer; without --data and --file it sends standard input, or from a terminal the last request again',
+  'Call a scene and show the answer; without --data and --file it sends standard input, or from a terminal the last request again, else a sample',
   [
     ['sdk invoke fashion-men --file fixtures/requests/fashion-men.json --unit u1'],
     [`sdk invoke fashion-men --data '{"user":{}}' --version v3`, 'ask a version that is not the baseline'],

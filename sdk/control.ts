@@ -87,6 +87,7 @@ export interface VersionChange extends Omit<Placed, 'version' | 'revision'> {
   readonly lock: Lock
   /** Of the scene, afterwards. */
   readonly baseline: string | null
+  readonly revision: number
 }
 
 export interface TokenInfo {

@@ -93,12 +93,19 @@ async function liveProject(name: string): Promise<Project> {
 
 const values = { values: [1, 2, 3] }
 
-test('a module folder is live after three lines, a change of it after one', { timeout: 60_000 }, async () => {
+test('a module folder is live after two lines, a change of it after one', { timeout: 60_000 }, async () => {
   const { sdk, write, ask, version } = await makeProject('everyday')
   ended(await sdk('publish', 'everyday'), 0, /^everyday 1\.0\.0$/m, /✔ bundle +\d+ ms {2}6 files/, /✔ check +\d+ ms/, /✔ load +\d+ ms/)
-  ended(await sdk('scene', 'apply', 'scene.json'), 0, /^everyday: new$/m, /sdk version create everyday --as baseline/)
-  const made = await sdk('version', 'create', 'everyday', '--as', 'baseline')
-  ended(made, 0, /v1 made, and it is the baseline, live on 1 of 1 cells/, /everyday@1\.0\.0/)
+  ended(
+    await sdk('publish', 'everyday', '--scene', 'everyday'),
+    1,
+    /SCENE_NOT_FOUND: .*sdk publish everyday && sdk scene apply everyday\.json/,
+  )
+  const applied = await sdk('scene', 'apply', 'scene.json')
+  ended(applied, 0, /^everyday: new$/m, /v1 made, and it is the baseline, live on 1 of 1 cells/, /everyday@1\.0\.0/)
+  ended(await sdk('scene', 'apply', 'scene.json'), 0, /^everyday: unchanged\n\n$/)
+  ended(await sdk('invoke', 'everyday'), 2, /standard input is empty/)
+  ended(await sdk('invoke', 'everyday', '--data', '{}', '--version', '1'), 2, /Write v1\./)
   assert.deepEqual(await ask(values), { score: 12, greeting: 'good morning' })
 
   await write('greeting.txt', 'good evening\n')
@@ -209,13 +216,17 @@ describe('side by side', { concurrency: 2 }, () => {
   })
 
   const terminal = { skip: process.platform !== 'linux' && 'it needs the "script" of Linux', timeout: 60_000 }
-  test('on a terminal sdk invoke without a body sends the last request again', terminal, async () => {
+  test('on a terminal sdk invoke without a body sends the last request again, and before the first a sample', terminal, async () => {
     await makeScene(base.client, 'again', { echo: 'body => body' })
-    ended(await sdkIn(await tempFolder(), base)('invoke', 'again', '--data', '{"said":"before"}'), 0)
+    const cwd = await tempFolder()
+    await mkdir(join(cwd, 'samples'))
+    await writeFile(join(cwd, 'samples/first.json'), '{"said":"in the sample"}')
     const line = `'${process.execPath}' '${join(root, 'bin/sdk.cjs')}' invoke again`
     const env = { ...process.env, BERTH_BASE: base.controlUrl, BERTH_TOKEN: base.token }
-    const { stdout } = await promisify(execFile)('script', ['-qfec', line, '/dev/null'], { env })
-    assert.match(stdout, /"said": "before"/)
+    const typed = async () => (await promisify(execFile)('script', ['-qfec', line, '/dev/null'], { env, cwd })).stdout
+    assert.match(await typed(), /Sent samples\/first\.json[\s\S]*"said": "in the sample"/)
+    ended(await sdkIn(cwd, base)('invoke', 'again', '--data', '{"said":"before"}'), 0)
+    assert.match(await typed(), /"said": "before"/)
   })
 
   test('with --json every reading command prints one document that holds what people see', { timeout: 60_000 }, async () => {
@@ -316,7 +327,7 @@ describe('side by side', { concurrency: 2 }, () => {
     ],
     ['a stage that is not exported', 'index.ts', 'export const rnak = () => 1', /does not export rank/, /it exports: rnak/],
   ] as const) {
-    test(`${what} is refused with its place before anything is sent`, { timeout: 30_000 }, async () => {
+    test(`${what} is refused with its place before anything is sent`, { timeout: 60_000 }, async () => {
       const { folder, write, version } = await makeProject('faulty')
       await write(file, text)
       // Whatever was sent would end with 3.

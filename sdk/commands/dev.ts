@@ -1,6 +1,6 @@
 /** `sdk dev`: every save of a module runs a moment later, and its answer is shown beside the one before. */
 import { statSync } from 'node:fs'
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { isAbsolute, join, relative, resolve } from 'node:path'
 import { messageOf } from '../../base/kernel/errors.ts'
@@ -18,6 +18,7 @@ import { lastRequest } from '../last-request.ts'
 import { findOrStartBase } from '../local-base.ts'
 import { createOutput, describeTimings, type Output, timed } from '../output.ts'
 import { devVersion, modulesOf, storeDevelopment, updateScene, type WantedModule } from '../publish.ts'
+import { firstSample } from '../sample.ts'
 import { type SaveWatch, watchSaves } from '../watch.ts'
 import { formatEntry, type LogEntry } from './logs.ts'
 
@@ -293,21 +294,6 @@ function userName(): string {
     // A container may run as a user who has no name.
     return process.env.USER ?? `user ${process.getuid?.()}`
   }
-}
-
-async function firstSample(folder: string, scene: string | undefined): Promise<string | undefined> {
-  const samples = (await filesIn(join(folder, 'samples'))).filter(name => name.endsWith('.json')).sort()
-  if (samples[0] !== undefined) return join(folder, 'samples', samples[0])
-  const requests = join('fixtures', 'requests')
-  return (await filesIn(requests)).includes(`${scene}.json`) ? join(requests, `${scene}.json`) : undefined
-}
-
-/** None when there is no such folder. */
-function filesIn(folder: string): Promise<string[]> {
-  return readdir(folder).catch(error => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return []
-    throw new SdkError('FILE_UNREADABLE', `Cannot list "${folder}": ${error.message}`, { hint: 'Check its permissions.', cause: error })
-  })
 }
 
 /** The scene of a module that is in no other. */

@@ -2,12 +2,13 @@
 import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { messageOf } from '../../base/kernel/errors.ts'
-import { usage } from '../arguments.ts'
+import { parseVersion, usage } from '../arguments.ts'
 import { colorsFor } from '../colors.ts'
 import type { Context } from '../context.ts'
 import type { InvocationAnswer } from '../control.ts'
 import { SdkError } from '../errors.ts'
 import { lastRequest, rememberRequest } from '../last-request.ts'
+import { firstSample } from '../sample.ts'
 
 export interface InvokeOptions {
   readonly data?: string
@@ -20,9 +21,11 @@ export interface InvokeOptions {
 
 /** The answer goes to standard output, the line about it to standard error, so that the answer can be piped. */
 export async function invoke({ client, out }: Context, scene: string, options: InvokeOptions): Promise<void> {
-  const { unit, version, url } = options
+  const { unit, url } = options
+  const version = options.version === undefined ? undefined : parseVersion(options.version)
   const headers = parseHeaders(options.header ?? [])
-  const body = await readBody(options, () => lastRequest(client.base, scene))
+  const { body, note } = await readBody(options, () => defaultBody(client.base, scene))
+  if (note !== undefined) out.next(note)
   const answer = await client.invoke(scene, { body, unit, version, url, headers })
   await rememberRequest(client.base, scene, body)
   out.result(answer)
@@ -35,12 +38,31 @@ function describeAnswer({ status, version, because, durationMs, requestId }: Inv
   return `${colors.green(String(status))} ${version} ${colors.dim(`because ${because} · ${durationMs.toFixed(1)} ms · request ${requestId}`)}`
 }
 
-/** Where nobody pipes a body in, the last one goes again: it is what "Try it" in the output of other commands means. */
-async function readBody({ data, file }: InvokeOptions, last: () => Promise<string | undefined>): Promise<string> {
+interface Body {
+  readonly body: string
+  /** Where it is from, when nobody named it. */
+  readonly note?: string
+}
+
+async function readBody({ data, file }: InvokeOptions, byDefault: () => Promise<Body>): Promise<Body> {
   if (data !== undefined && file !== undefined) throw usage('Cannot take both --data and --file', 'Give one of them.')
-  if (data !== undefined) return data
-  if (file === undefined && process.stdin.isTTY) return (await last()) ?? '{}'
-  if (file === undefined || file === '-') return text(process.stdin)
+  if (data !== undefined) return { body: data }
+  if (file === undefined && process.stdin.isTTY) return byDefault()
+  if (file !== undefined && file !== '-') return { body: await readBodyFile(file) }
+  const body = await text(process.stdin)
+  if (body !== '') return { body }
+  throw usage('Cannot send nothing: standard input is empty', `Give a body: --data '{}', --file request.json, or pipe one in.`)
+}
+
+/** Where nobody pipes a body in, the last one goes again, or a sample: it is what "Try it" in the output of other commands means. */
+async function defaultBody(base: URL, scene: string): Promise<Body> {
+  const last = await lastRequest(base, scene)
+  if (last !== undefined) return { body: last, note: 'Sent what was sent last.' }
+  const sample = await firstSample('.', scene)
+  return sample === undefined ? { body: '{}', note: 'Sent {}.' } : { body: await readBodyFile(sample), note: `Sent ${sample}.` }
+}
+
+function readBodyFile(file: string): Promise<string> {
   return readFile(file, 'utf8').catch(error => {
     throw new SdkError('FILE_UNREADABLE', `Cannot read "${file}": ${messageOf(error)}`, { hint: 'Check the path.', cause: error })
   })

@@ -1,5 +1,5 @@
 /** `sdk publish`: bundle, check, upload, load, and bring it online in scenes. */
-import { realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import raise from 'semver/functions/inc.js'
@@ -9,11 +9,11 @@ import { type Bundle, type BundlePart, bundleModule } from '../bundle.ts'
 import { colorsFor } from '../colors.ts'
 import type { Context } from '../context.ts'
 import type { Client, Timings, VersionChange } from '../control.ts'
-import { SdkError } from '../errors.ts'
+import { RefusedError, SdkError } from '../errors.ts'
 import { whenInterrupted } from '../interruption.ts'
 import { placeOf, readPackage } from '../manifest.ts'
 import { describeTimings, formatBytes, type Output, timed } from '../output.ts'
-import { isSame, publishBundle, updateScene, uploadBundle } from '../publish.ts'
+import { isSame, modulesOf, publishBundle, updateScene, uploadBundle } from '../publish.ts'
 import { checkTypes } from '../types.ts'
 import { describePart, nextStep, type PartOptions, parsePart } from './version.ts'
 
@@ -64,14 +64,27 @@ export async function publish({ client, out }: Context, folders: readonly string
   const drafts: Draft[] = []
   for (const folder of folders) drafts.push(await draftOf(client, folder, options))
   checkNames(drafts)
-  await Promise.all(sceneIds.map(id => client.scene(id)))
+  await Promise.all(sceneIds.map(id => requireScene(client, id, folders)))
   const send = options.dryRun ? pretend : (bundle: Bundle) => sendBundle(client, out, bundle)
   const modules: PublishedModule[] = []
   for (const draft of drafts) modules.push(await publishDraft(out, draft, options.dryRun === true, send))
   const scenes: OnlineScene[] = []
   for (const id of sceneIds) scenes.push(await bringOnline(client, out, id, modules, part, options))
-  for (const line of options.dryRun ? ['Nothing was sent: this was a dry run.'] : nextLines(modules, scenes)) out.next(line)
+  for (const line of options.dryRun ? ['Nothing was sent: this was a dry run.'] : await nextLines(client, modules, scenes)) out.next(line)
   out.result({ modules, scenes })
+}
+
+/** @throws RefusedError; of a scene that is not defined with the way to define it: its modules come first */
+async function requireScene(client: Client, id: string, folders: readonly string[]): Promise<void> {
+  await client.scene(id).catch(error => {
+    if (!(error instanceof RefusedError) || error.code !== 'SCENE_NOT_FOUND') throw error
+    const file = `${id}.json`
+    const lines = [`sdk publish ${folders.join(' ')}`, `sdk scene apply ${file}`]
+    const make = existsSync(file) ? '' : `, after "sdk init --scene ${id}"`
+    throw new SdkError(error.code, error.message, {
+      hint: `For a new scene: ${lines.join(' && ')}${make}. For the others: sdk scene list.`,
+    })
+  })
 }
 
 interface Draft {
@@ -278,10 +291,12 @@ function describeOnline(online: OnlineScene, { as, whitelist = [] }: Part): stri
   return `nothing to do: ${version}${isBaseline ? ', the baseline,' : ''} runs exactly this`
 }
 
-function nextLines(modules: readonly PublishedModule[], scenes: readonly OnlineScene[]): string[] {
-  if (scenes.length > 0) {
-    return scenes.map(online => nextStep(online.scene, online.version, online))
-  }
+async function nextLines(client: Client, modules: readonly PublishedModule[], scenes: readonly OnlineScene[]): Promise<string[]> {
+  if (scenes.length > 0) return scenes.map(online => nextStep(online.scene, online.version, online))
+  const names = modules.map(({ name }) => name)
+  const having = (await client.scenes()).find(({ definition }) => names.some(name => modulesOf(definition).has(name)))
+  if (having === undefined)
+    return ['Bring it online in a scene: "sdk init --scene ID" makes a file, "sdk scene apply FILE" brings it to life.']
   const refs = modules.map(({ name, version }) => `--module ${name}@${version}`).join(' ')
-  return [`Bring it online: sdk version create SCENE ${refs} --as baseline`]
+  return [`Bring it online: sdk version create ${having.definition.id} ${refs} --as baseline`]
 }

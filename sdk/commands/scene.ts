@@ -6,13 +6,16 @@ import { messageOf } from '../../base/kernel/errors.ts'
 import { SceneDefinition } from '../../base/traffic/schema.ts'
 import { lockedModules } from '../../base/traffic/table.ts'
 import type { Context } from '../context.ts'
-import type { Client, SceneState } from '../control.ts'
+import type { Client, SceneState, VersionChange } from '../control.ts'
 import { RefusedError, SdkError } from '../errors.ts'
+import { timed } from '../output.ts'
+import { tellMade } from './version.ts'
 
 export async function listScenes({ client, out }: Context): Promise<void> {
   const scenes = await client.scenes()
   out.result(scenes)
-  if (scenes.length === 0) return out.next('There is no scene yet: sdk scene apply fixtures/scenes/fashion-men.json')
+  if (scenes.length === 0)
+    return out.next('There is no scene yet: "sdk init --scene ID" makes a file, "sdk scene apply FILE" brings it to life.')
   out.table(
     ['scene', 'baseline', 'group', 'access', 'description'],
     scenes.map(({ definition, baseline }) => [
@@ -41,7 +44,7 @@ export interface ApplyOptions {
   readonly params?: boolean
 }
 
-/** Files are all checked before the first is applied. */
+/** Files are all checked before the first is applied. A scene that has no baseline gets its first version, so that it answers. */
 export async function applyScenes({ client, out }: Context, files: readonly string[], options: ApplyOptions = {}): Promise<void> {
   const definitions = []
   for (const file of files) definitions.push(await readScene(file))
@@ -54,10 +57,17 @@ export async function applyScenes({ client, out }: Context, files: readonly stri
       const others = kept.map(line => `\n  ${line}`).join('')
       out.warn(`The parameters of ${definition.id} stay as they are; those of the file are others:${others}\n  To publish them: --params`)
     }
-    if (scene.baseline === null) out.next(`Make its first version: sdk version create ${definition.id} --as baseline`)
-    applied.push({ scene: definition.id, revision: scene.revision, baseline: scene.baseline, changes, kept })
+    const first = scene.baseline === null ? await makeFirst({ client, out }, definition.id) : undefined
+    const { revision, baseline } = first ?? scene
+    applied.push({ scene: definition.id, revision, baseline, changes, kept, ...(first && { version: first.version }) })
   }
   out.result(applied)
+}
+
+async function makeFirst({ client, out }: Context, scene: string): Promise<VersionChange> {
+  const [made, ms] = await timed(() => client.createVersion(scene, { as: 'baseline' }))
+  tellMade(out, made, ms, 0)
+  return made
 }
 
 const checkScene = compileCheck(SceneDefinition)

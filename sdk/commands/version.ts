@@ -5,7 +5,7 @@ import { parseShare, parseUnits, parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import type { NewVersion, VersionChange } from '../control.ts'
 import { exactPercent, MOVED_OF } from '../experiment-view.ts'
-import { ageOf, describeCells, describeTimings, timed } from '../output.ts'
+import { ageOf, describeCells, describeTimings, type Output, timed } from '../output.ts'
 import type { Placed, Promotion, Reasoned, VersionState } from '../rules-client.ts'
 
 export async function listVersions({ client, out }: Context, scene: string, { all = false }: { readonly all?: boolean }): Promise<void> {
@@ -79,10 +79,14 @@ export async function createVersion(
   const part = parsePart({ ...(as && { as }), ...(share !== undefined && { share }), ...(whitelist && { whitelist }) })
   const [made, ms] = await timed(() => client.createVersion(scene, { ...(modules && { modules }), ...part, ...options }))
   out.result(made)
-  const { id } = made.version
   out.say(scene)
-  const outcome = describePart(made, part.whitelist?.length ?? 0)
-  out.done('version', ms, `${id} made${outcome} (${describeTimings(made.timings)})`)
+  tellMade(out, made, ms, part.whitelist?.length ?? 0)
+}
+
+/** @param listed how many unit ids were sent to it */
+export function tellMade(out: Output, made: VersionChange, ms: number, listed: number): void {
+  const { id, scene } = made.version
+  out.done('version', ms, `${id} made${describePart(made, listed)} (${describeTimings(made.timings)})`)
   out.say(`    ${describeLock(made.lock)}`)
   for (const warning of made.warnings) out.warn(warning)
   out.next(nextStep(scene, id, made))
