@@ -10,7 +10,7 @@ import { run } from './run.ts'
 
 interface Flags {
   readonly minutes: number
-  readonly seed: number
+  readonly seed?: number
   readonly cells: number
   readonly rate: number
   readonly every: number
@@ -19,16 +19,11 @@ interface Flags {
 
 const program = new Command('soak')
   .description('Runs a base under traffic, faults and operations, and checks that it keeps its promises. Linux only.')
-  .option('--minutes <number>', 'how long; at least until everything has happened once', atLeast(0), 30)
-  .option(
-    '--seed <number>',
-    'of the sequence of faults and operations (default: a random one, which is printed)',
-    atLeast(0),
-    randomInt(2 ** 31),
-  )
-  .option('--cells <number>', 'serving processes; two or more, or a killed one leaves nobody to answer', atLeast(2), 2)
-  .option('--rate <number>', 'requests a second', atLeast(1), 150)
-  .option('--every <seconds>', 'quiet between two faults, and between two operations, on average', atLeast(0), 3)
+  .option('--minutes <number>', 'how long; at least until everything has happened once', numberFrom(0), 30)
+  .option('--seed <number>', 'of the sequence of faults and operations (default: a random one, which is printed)', integerFrom(0))
+  .option('--cells <number>', 'serving processes; two or more, or a killed one leaves nobody to answer', integerFrom(2), 2)
+  .option('--rate <number>', 'requests a second', numberFrom(1), 150)
+  .option('--every <seconds>', 'quiet between two faults, and between two operations, on average', numberFrom(0), 3)
   .option('--json', 'print one JSON document on standard output, and nothing else')
   .addHelpText(
     'after',
@@ -46,15 +41,19 @@ Exit codes: 0 every promise was kept · 1 one was not · 2 wrong usage`,
 
 await program.parseAsync()
 
-function atLeast(least: number): (text: string) => number {
+function numberFrom(least: number, what = 'a number', isValid: (value: number) => boolean = Number.isFinite): (text: string) => number {
   return text => {
     const value = Number(text)
-    if (text.trim() !== '' && Number.isFinite(value) && value >= least) return value
-    throw new InvalidArgumentError(`It has to be a number from ${least} on.`)
+    if (text.trim() !== '' && isValid(value) && value >= least) return value
+    throw new InvalidArgumentError(`It has to be ${what} from ${least} on.`)
   }
 }
 
-async function soak({ minutes, seed, cells, rate, every, json = false }: Flags): Promise<void> {
+function integerFrom(least: number): (text: string) => number {
+  return numberFrom(least, 'an integer', Number.isSafeInteger)
+}
+
+async function soak({ minutes, seed = randomInt(2 ** 31), cells, rate, every, json = false }: Flags): Promise<void> {
   const out = createOutput(json)
   out.say(`seed ${seed}: ${minutes} minutes, ${cells} cells, ${rate} requests a second; Node ${process.version}`)
   const interruption = new AbortController()
