@@ -79,17 +79,25 @@ export interface SlotHost extends SpecialiseParts {
   onRunning(slot: Slot, running: boolean): void
 }
 
-/** A request that was seen running, and the CPU time of the isolate then. */
+/** CPU times read together: what was used since then is at most what either has grown by. */
+interface CpuMark {
+  /** Of the isolate. It is told with the time in which other things had the processor of its thread. */
+  readonly isolateNs: bigint
+  /** Of all threads of this process. */
+  readonly processUs: number
+}
+
+/** A request that was seen running, and the CPU times then. */
 interface Watched {
   readonly no: number
-  readonly cpuNs: bigint
+  readonly cpu: CpuMark
 }
 
 /** When the probe went in, and what the slot had done by then. */
 interface Deaf {
   readonly since: number
   readonly settled: number
-  readonly cpuNs: bigint
+  readonly cpu: CpuMark
   /** Milliseconds of CPU it may burn without a sign. */
   readonly burntMsMax: number
 }
@@ -351,6 +359,15 @@ export class Slot {
     return this.#lastCpuNs
   }
 
+  #markCpu(): CpuMark {
+    return { isolateNs: this.#readCpu(), processUs: processCpuUs() }
+  }
+
+  /** Milliseconds of CPU used since then, at most. A machine that was busy with others has not let a request use any. */
+  #usedMs(since: CpuMark): number {
+    return Math.min(Number(this.#readCpu() - since.isolateNs) / 1e6, (processCpuUs() - since.processUs) / 1e3)
+  }
+
   #learnCost(requests: number): void {
     const cpuNs = this.#readCpu()
     const costMs = Number(cpuNs - this.#cpuNs) / 1e6 / requests
@@ -404,10 +421,10 @@ export class Slot {
   #watchRunning(now: number): void {
     const current = this.#current()
     if (current === undefined || this.#watched?.no !== current.no) {
-      this.#watched = current && { no: current.no, cpuNs: this.#readCpu() }
+      this.#watched = current && { no: current.no, cpu: this.#markCpu() }
       return
     }
-    const usedMs = Number(this.#readCpu() - this.#watched.cpuNs) / 1e6
+    const usedMs = this.#usedMs(this.#watched.cpu)
     if (usedMs > current.call.cpuMs) this.kill(`a request used more than ${current.call.cpuMs} ms of CPU`)
     else if (current.done && now > current.call.deadlineAt + limits.slotDeafMsMax && usedMs > limits.slotDeafMsMax / 2) {
       this.kill('stuck past the deadline of a request')
@@ -420,7 +437,7 @@ export class Slot {
       if (burntMsMax < this.#deaf.burntMsMax) this.#deaf = { ...this.#deaf, burntMsMax }
       return
     }
-    this.#deaf = { since: performance.now(), settled: this.#settled, cpuNs: this.#readCpu(), burntMsMax }
+    this.#deaf = { since: performance.now(), settled: this.#settled, cpu: this.#markCpu(), burntMsMax }
     this.#probe()
   }
 
@@ -443,11 +460,11 @@ export class Slot {
   #watchDeaf(deaf: Deaf, now: number): void {
     // A request that is seen running has bounds of its own.
     if (deaf.settled !== this.#settled || this.#current() !== undefined) {
-      this.#deaf = { ...deaf, since: now, settled: this.#settled, cpuNs: this.#readCpu() }
+      this.#deaf = { ...deaf, since: now, settled: this.#settled, cpu: this.#markCpu() }
       return
     }
-    const burntMs = Number(this.#readCpu() - deaf.cpuNs) / 1e6
-    if (now - deaf.since >= limits.slotDeafMsMax && burntMs >= deaf.burntMsMax) this.kill('stuck in code that no request is seen to run')
+    if (now - deaf.since >= limits.slotDeafMsMax && this.#usedMs(deaf.cpu) >= deaf.burntMsMax)
+      this.kill('stuck in code that no request is seen to run')
   }
 
   /**
@@ -535,7 +552,7 @@ export class Slot {
     this.#held = false
     // What ran meanwhile is on no request's account.
     this.#watched = undefined
-    if (this.#deaf !== undefined) this.#deaf = { ...this.#deaf, since: performance.now(), cpuNs: this.#readCpu() }
+    if (this.#deaf !== undefined) this.#deaf = { ...this.#deaf, since: performance.now(), cpu: this.#markCpu() }
     this.#pump()
   }
 
@@ -694,6 +711,11 @@ export class Slot {
       this.#enter(this.#inside.settleCalls.apply(undefined, values.slice(i, i + SETTLED_TOGETHER)))
     }
   }
+}
+
+function processCpuUs(): number {
+  const { user, system } = process.cpuUsage()
+  return user + system
 }
 
 function splitNotes(text: string, queueMs: number): SlotAnswer {
