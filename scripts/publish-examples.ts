@@ -14,7 +14,7 @@ import { type Client, createClient, DEFAULT_BASE } from '../sdk/control.ts'
 import { SdkError } from '../sdk/errors.ts'
 import { failureText } from '../sdk/failure.ts'
 import { createOutput } from '../sdk/output.ts'
-import { modulesOf, publishBundle, storeDevelopment, updateScene, uploadBundle, type WantedModule } from '../sdk/publish.ts'
+import { modulesOf, publishBundle, retireSaves, storeDevelopment, updateScene, uploadBundle, type WantedModule } from '../sdk/publish.ts'
 import { watchSaves } from '../sdk/watch.ts'
 
 const root = resolve(process.argv[2] ?? fileURLToPath(new URL('..', import.meta.url)))
@@ -195,7 +195,8 @@ async function finish(client: Client, folder: string): Promise<string[]> {
 async function switchScenes(client: Client, module: WantedModule): Promise<string[]> {
   const scenes = (await client.scenes()).filter(({ definition, baseline }) => baseline !== null && modulesOf(definition).has(module.name))
   const changes = scenes.map(async ({ definition: { id } }) => {
-    const { switched, version } = await updateScene(client, id, [module], { as: 'baseline', label: 'saved' })
+    const { switched, created, version } = await updateScene(client, id, [module], { as: 'baseline', label: 'saved' })
+    if (created) await retireSaves(client, version)
     return switched ? [`${id} (${version.id})`] : []
   })
   return (await Promise.all(changes)).flat()

@@ -1,7 +1,7 @@
 /** Publishing through a client, step by step; every step done twice changes nothing the second time. */
 import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
-import type { LockedModule, SceneDefinition } from '../base/traffic/schema.ts'
+import type { LockedModule, SceneDefinition, VersionRecord } from '../base/traffic/schema.ts'
 import type { Bundle } from './bundle.ts'
 import type { Client, NewVersion, PublishedModule, PublishReceipt, VersionChange } from './control.ts'
 
@@ -80,6 +80,23 @@ export function updateScene(
 ): Promise<VersionChange> {
   const modules = wanted.map(({ name, version }) => `${name}@${version}`)
   return client.createVersion(scene, { modules, reuse: true, ...options })
+}
+
+/** How many versions of earlier saves stay online, beside those that something uses. */
+export const SAVES_KEPT = 3
+
+/**
+ * Takes versions of earlier saves offline, but for the newest few: a scene may have only so many online.
+ * @param made the version of the last save; earlier ones have its label, and were made with the same token
+ * @param kept a version to leave alone
+ * @throws as every call to a base
+ */
+export async function retireSaves(client: Client, { scene, id, label, createdBy }: VersionRecord, kept?: string | null): Promise<void> {
+  const idle = (await client.versions(scene)).filter(version => {
+    const isEarlier = version.label === label && version.createdBy === createdBy && version.id !== id && version.id !== kept
+    return isEarlier && version.online && version.kind === 'dev' && version.uses.length === 0
+  })
+  for (const version of idle.slice(0, -SAVES_KEPT)) await client.setOnline(scene, version.id, false, { reason: `${id} was saved since` })
 }
 
 /** Names of the modules that a scene has in its group, those that merge and stand in too. */

@@ -4,10 +4,11 @@ import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, rename, rm, watch, writeFile } from 'node:fs/promises'
-import { userInfo } from 'node:os'
+import { hostname, userInfo } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, before, type TestContext, test } from 'node:test'
+import { createClient } from '../sdk/control.ts'
 import { callScene, launchBase, publishStages, type RunningBase, root, tempFolder } from './support/base.ts'
 import { sdkIn } from './support/cli.ts'
 
@@ -44,8 +45,10 @@ interface DevEvent {
 
 interface Dev {
   readonly process: ChildProcess
-  /** The next event of this kind. */
+  /** The next event of this kind. Others before it are passed over, unless they are logs. */
   next(kind: DevEvent['event']): Promise<DevEvent>
+  /** The next failure with this code. */
+  nextFailure(code: string): Promise<DevEvent>
   save(files: Files): Promise<void>
 }
 
@@ -68,19 +71,30 @@ async function startDev(
     if (child.exitCode === null && child.signalCode === null && child.kill('SIGTERM')) await once(child, 'exit')
   })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  // What is logged comes by another way, before or after the answer.
+  const logged: DevEvent[] = []
   const next = async (kind: string): Promise<DevEvent> => {
+    const known = kind === 'log' ? logged.shift() : undefined
+    if (known !== undefined) return known
     const { value, done } = await lines.next()
     assert.ok(done !== true, `sdk dev ended before it told ${kind}`)
     const told = JSON.parse(value) as DevEvent
-    return told.event === kind ? told : next(kind)
+    if (told.event === kind) return told
+    if (told.event === 'log') logged.push(told)
+    return next(kind)
   }
-  return { process: child, folder, next, save: files => write(join(folder, name), files) }
+  // A file that is caught between being emptied and being written is told first, for what it is; and one save may be told twice.
+  const nextFailure = async (code: string): Promise<DevEvent> => {
+    const told = await next('failed')
+    return told.error?.code === code ? told : nextFailure(code)
+  }
+  return { process: child, folder, next, nextFailure, save: files => write(join(folder, name), files) }
 }
 
 const onBase = () => ({ BERTH_BASE: base.controlUrl, BERTH_TOKEN: base.token })
 
 test('sdk dev answers each save with its code, and through a broken one with the last that was good', { timeout: 60_000 }, async t => {
-  const { folder, next, save } = await startDev(t, 'saved', [], onBase())
+  const { folder, next, nextFailure, save } = await startDev(t, 'saved', [], onBase())
   const elsewhere = await tempFolder()
   await write(elsewhere, { 'k.ts': 'export const k = 1' })
   const first = await next('answer')
@@ -92,11 +106,7 @@ test('sdk dev answers each save with its code, and through a broken one with the
   assert.match(second.module ?? '', /^1\.0\.0-dev\.[0-9a-f]{12,}$/)
 
   await save({ 'index.ts': 'export const rank =\n  ]' })
-  // A file that is caught between being emptied and being written is told first, for what it is.
-  let told = await next('failed')
-  while (told.error?.code === 'MODULE_EXPORTS_NOTHING') told = await next('failed')
-  const { error, live } = told
-  assert.equal(error?.code, 'COMPILE_FAILED')
+  const { error, live } = await nextFailure('COMPILE_FAILED')
   assert.match(error?.detail ?? '', /saved\/index\.ts:2:3: Unexpected "\]"/)
   assert.match(error?.details ?? '', /2 │ {3}\]/)
   assert.equal(live, second.version)
@@ -104,8 +114,7 @@ test('sdk dev answers each save with its code, and through a broken one with the
   assert.deepEqual(body, { sum: 3 })
 
   await save({ 'index.ts': 'export const rank = () => {\n  throw new RangeError("too far")\n}' })
-  const thrown = (await next('failed')).error
-  assert.equal(thrown?.code, 'MODULE_THREW')
+  const thrown = (await nextFailure('MODULE_THREW')).error
   assert.match(thrown?.stack ?? '', /too far[\s\S]*index\.ts:2:9/)
 
   await save({ 'index.ts': adds(1) })
@@ -136,6 +145,13 @@ test('on a base that others use, sdk dev makes versions of its user and leaves t
   await client.putScene({ id: 'of-many', group }, undefined)
   await client.createVersion('of-many', { as: 'baseline' })
   await publishStages(client, 'other', '1.1.0', { rerank: 'x => "newer"' })
+  const label = `dev shared, ${userInfo().username}@${hostname()}`
+  const makers = {
+    same: client,
+    other: createClient({ base: base.controlUrl, token: (await client.createToken(['publish'], 'other')).token }),
+  }
+  for (const by of ['other', 'same', 'same', 'same', 'same', 'same'] as const) await makers[by].createVersion('of-many', { label })
+  await client.createVersion('of-many', { label: 'by hand' })
   const { process: sdk, next, save } = await startDev(t, 'shared', ['--scene', 'of-many'], onBase())
   await next('answer')
   await save({ 'index.ts': 'export const rank = (x, ctx) => { ctx.log.info("ranking"); return "mine" }' })
@@ -145,7 +161,7 @@ test('on a base that others use, sdk dev makes versions of its user and leaves t
   assert.equal(await (await callScene(base, 'of-many', {})).json(), 'published')
   assert.equal((await client.scene('of-many')).baseline, 'v1')
   const own = (await client.versions('of-many')).find(({ id }) => id === version)
-  assert.equal(own?.label, userInfo().username)
+  assert.equal(own?.label, label)
   assert.deepEqual(
     own?.lock.flatMap(({ modules }) => modules.map(({ name, version }) => `${name}@${version.split('-')[0]}`)),
     ['shared@1.0.0', 'other@1.0.0'],
@@ -153,14 +169,19 @@ test('on a base that others use, sdk dev makes versions of its user and leaves t
   )
   sdk.kill('SIGINT')
   assert.deepEqual(await once(sdk, 'exit'), [0, null])
+  const offline = (await client.versions('of-many')).filter(({ online }) => !online).map(({ id }) => id)
+  assert.deepEqual(offline, ['v3', 'v4', 'v5'], 'of the saves that are over all but the last three, and nothing of others')
 })
 
 test('without a sample, sdk dev sends the last request of sdk invoke again', { timeout: 60_000 }, async t => {
   const { folder, next, save } = await startDev(t, 'invoked', [], onBase())
-  await next('answer')
+  const first = await next('answer')
   await rm(join(folder, 'invoked/samples'), { recursive: true })
   await save({ 'index.ts': adds(2) })
-  assert.equal((await next('live')).scene, 'dev-invoked')
+  let live = await next('live')
+  // That the sample is gone may be told by itself.
+  while (live.module === first.module) live = await next('live')
+  assert.equal(live.scene, 'dev-invoked')
   const [{ id } = { id: '' }] = await base.client.versions('dev-invoked')
   const invoke = await sdkIn(folder, base)('invoke', 'dev-invoked', '--version', id, '--data', '{ "n": 40 }')
   assert.equal(invoke.code, 0, invoke.stderr)
@@ -192,12 +213,17 @@ test('a base that sdk dev started ends with it, however that ended', { timeout: 
   await next('answer')
   const socket = join(data, 'keeper.sock')
   assert.ok(existsSync(socket))
-  const changes = watch(data, { signal: t.signal })
+  const changes = watch(data, { signal: t.signal })[Symbol.asyncIterator]()
+  // It watches from the first time it is asked.
+  let change = changes.next()
   sdk.kill('SIGKILL')
-  for await (const _ of changes) if (!existsSync(socket)) break
+  while (existsSync(socket)) {
+    await change
+    change = changes.next()
+  }
 })
 
-test('what sdk dev is to watch and to send must be there', { timeout: 30_000 }, async () => {
+test('what sdk dev is to watch and to send must be there', { timeout: 60_000 }, async () => {
   const folder = await tempFolder()
   await write(folder, { 'here/package.json': packageJson('here'), 'here/index.ts': adds(1) })
   const sdk = sdkIn(folder, base)

@@ -1,10 +1,10 @@
 /** `sdk dev`: every save of a module runs a moment later, and its answer is shown beside the one before. */
 import { statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { userInfo } from 'node:os'
+import { hostname, userInfo } from 'node:os'
 import { isAbsolute, join, relative, resolve } from 'node:path'
 import { messageOf } from '../../base/kernel/errors.ts'
-import type { SceneDraft } from '../../base/traffic/schema.ts'
+import type { SceneDraft, VersionRecord } from '../../base/traffic/schema.ts'
 import { diffAnswers, formatDelta } from '../answer-diff.ts'
 import { usage } from '../arguments.ts'
 import { type Bundle, type Bundler, openBundler } from '../bundle.ts'
@@ -17,7 +17,7 @@ import { failureDocument, failureText } from '../failure.ts'
 import { lastRequest } from '../last-request.ts'
 import { findOrStartBase } from '../local-base.ts'
 import { createOutput, describeTimings, type Output, timed } from '../output.ts'
-import { devVersion, modulesOf, storeDevelopment, updateScene, type WantedModule } from '../publish.ts'
+import { devVersion, modulesOf, retireSaves, SAVES_KEPT, storeDevelopment, updateScene, type WantedModule } from '../publish.ts'
 import { firstSample } from '../sample.ts'
 import { type SaveWatch, watchSaves } from '../watch.ts'
 import { formatEntry, type LogEntry } from './logs.ts'
@@ -33,7 +33,8 @@ const LINES_SHOWN = 60
 
 /**
  * Goes on until it is interrupted. A base that was named is one that others use: each save becomes a version of the user's own there, which
- * answers only when pinned. On the base of this machine each save becomes the baseline; one that was started for it ends with it.
+ * answers only when pinned. On the base of this machine each save becomes the baseline; one that was started for it ends with it. On either, all
+ * but the last few versions that it has made go offline again.
  */
 export async function dev(folder: string, options: DevOptions & CommonOptions): Promise<void> {
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
@@ -99,6 +100,8 @@ class Session {
   #before: string | null = null
   #url: string | undefined
   #live: Live | undefined
+  /** The version that the last save made, until earlier ones are retired for it. */
+  #made: VersionRecord | undefined
   #sent: Sample | undefined
   #answer: unknown
   /** Whether the last save could not be run, or was answered with an error. */
@@ -138,7 +141,17 @@ class Session {
       if (!(error instanceof SdkError)) throw error
       this.#tellFailure(error)
     }
+    await this.#retireSaves()
     return outside
+  }
+
+  async #retireSaves(): Promise<void> {
+    const made = this.#made
+    this.#made = undefined
+    if (made === undefined) return
+    await retireSaves(this.#client, made, this.#before).catch((error: unknown) => {
+      this.#out.warn(`The versions of earlier saves stay online: ${messageOf(error)}`)
+    })
   }
 
   async close(): Promise<void> {
@@ -174,8 +187,9 @@ class Session {
   async #bringOnline(bundle: Bundle, module: WantedModule): Promise<string> {
     const scene = this.#scene ?? (await this.#findScene(bundle))
     if (scene === ownScene(bundle)) await defineOwnScene(this.#client, bundle)
-    const label = userName()
+    const label = saveLabel(bundle)
     const change = await updateScene(this.#client, scene, [module], this.#personal ? { label } : { label, as: 'baseline' })
+    if (change.created) this.#made = change.version
     await this.#follow(scene, change.version.id)
     return change.version.id
   }
@@ -190,7 +204,8 @@ class Session {
     const others = having.flatMap(({ definition }) => (definition.id === id ? [] : [definition.id]))
     this.#before = chosen?.baseline ?? null
     this.#scene = id
-    const how = this.#personal ? `versions of your own (label ${userName()}), which answer only when pinned` : 'as its baseline'
+    const own = `versions of your own (label "${saveLabel(bundle)}"), which answer only when pinned; the last ${SAVES_KEPT + 1} stay online`
+    const how = this.#personal ? own : 'as its baseline'
     this.#out.say(`${name} in ${id} of ${this.#client.base.origin}, ${how}`)
     if (others.length > 0) this.#out.next(`${name} is in ${others.join(', ')} too: choose with --scene`)
     return id
@@ -286,6 +301,9 @@ class Session {
     else if (line !== undefined) this.#out.say(line)
   }
 }
+
+/** Tells saves of this module by this user on this machine from all other versions. */
+const saveLabel = ({ manifest: { name } }: Bundle): string => `dev ${name}, ${userName()}@${hostname()}`
 
 function userName(): string {
   try {
