@@ -9,6 +9,7 @@ import type { Stage } from './stage.ts'
 
 /** A restart with backoff, on a machine with other work. */
 const RECOVERY_MS_MAX = 30_000
+const LOGGED_MS = 1000
 /** Below what makes the supervisor take a process for hung. */
 const PAUSE_MS = { from: 500, to: 4000 } as const
 
@@ -82,12 +83,16 @@ async function retire(stage: Stage, cell: number, pid: number): Promise<void> {
 }
 
 async function overload(stage: Stage): Promise<void> {
+  const from = stage.now()
   const calm = stage.disturb('overload')
   const { samples } = await new Flood(stage.url, burst.scene, burst.body).open(3000, 1500, 600)
   calm()
   const counted = Object.groupBy(samples, ({ status }) => String(status))
   const statuses = Object.fromEntries(Object.entries(counted).map(([status, some = []]) => [status, some.length]))
-  stage.tell({ is: 'burst', at: stage.now(), statuses })
+  const at = stage.now()
+  // A cell that a broken module has ended meanwhile is in the log by then.
+  await stage.rest(LOGGED_MS)
+  stage.tell({ is: 'burst', at, from, statuses })
 }
 
 /** Resolves once it runs no more. @returns false of a process that has ended */

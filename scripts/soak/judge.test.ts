@@ -105,7 +105,7 @@ const wrong: Readonly<Record<Invariant, readonly (readonly [what: string, ...ent
       { is: 'disturbed', at: 0, id: 1, by: 'paused cell', ports: [1] },
       exchange(10, refusal('DEADLINE_EXCEEDED', 504)),
     ],
-    ['a burst is answered 500', { is: 'burst', at: 10, statuses: { 200: 5, 500: 1 } }],
+    ['a burst is answered 500', { is: 'burst', at: 10, from: 0, statuses: { 200: 5, 500: 1 } }],
   ],
   connected: [
     ['a connection breaks though nothing happens', exchange(10, { broken: 'ECONNRESET' })],
@@ -120,6 +120,7 @@ const wrong: Readonly<Record<Invariant, readonly (readonly [what: string, ...ent
       { is: 'calm', at: 10, id: 1 },
       exchange(9000, { broken: 'ECONNRESET' }),
     ],
+    ['a burst breaks connections', { is: 'burst', at: 10, from: 0, statuses: { 0: 3, 200: 5 } }],
     ['a retirement costs a request', { is: 'disturbed', at: 0, id: 1, by: 'retirement' }, exchange(10, { broken: 'ECONNRESET' })],
   ],
   whole: [

@@ -234,7 +234,7 @@ export class Judge {
     return mixed
   }
 
-  #mayBreak({ from, at, port }: Exchange): boolean {
+  #mayBreak({ from, at, port }: Pick<Exchange, 'from' | 'at' | 'port'>): boolean {
     return this.#periods.some(({ by, ports, from: began, to }) => {
       // A process is gone before the last of its sockets is, and that before this side hears of it.
       if (by !== 'killed cell' || from > to + AFTERMATH_MS || at < began) return false
@@ -337,15 +337,15 @@ export class Judge {
     if (!clean) this.#periods.push({ by: 'killed cell', from: at - AFTERMATH_MS, to: at, ports: undefined })
   }
 
-  #burst({ at, statuses }: Extract<Entry, { is: 'burst' }>): void {
+  #burst({ at, from, statuses }: Extract<Entry, { is: 'burst' }>): void {
     const allowed = ['200', '429', '503', '504']
     for (const [status, count] of Object.entries(statuses)) this.#count('burst', status, count)
-    const wrong = Object.keys(statuses).filter(status => !allowed.includes(status))
-    this.#hold(
-      'answered',
-      at,
-      wrong.length === 0 ? undefined : `a burst was answered with ${wrong.map(status => `${statuses[status]} times ${status}`).join(', ')}`,
-    )
+    const { 0: broken = 0, ...answers } = statuses
+    const excused = broken === 0 || this.#mayBreak({ at, from, port: undefined })
+    this.#hold('connected', at, excused ? undefined : `${broken} connections of a burst broke`)
+    const wrong = Object.keys(answers).filter(status => !allowed.includes(status))
+    const told = wrong.map(status => `${answers[status]} times ${status}`).join(', ')
+    this.#hold('answered', at, wrong.length === 0 ? undefined : `a burst was answered with ${told}`)
   }
 
   #judgeTrend({ role, pid, minutes, growth }: Trend, at: number): void {

@@ -85,7 +85,8 @@ export type Entry =
   | { readonly is: 'acknowledged'; readonly at: number; readonly no: number }
   /** The audit log was read: it has the operations of these numbers, of all that were acknowledged from `since` on. */
   | { readonly is: 'audit'; readonly at: number; readonly since: number; readonly found: readonly number[] }
-  | { readonly is: 'burst'; readonly at: number; readonly statuses: Readonly<Record<string, number>> }
+  /** Requests of an overload by the status of their answers; 0: the connection broke. */
+  | { readonly is: 'burst'; readonly at: number; readonly from: number; readonly statuses: Readonly<Record<string, number>> }
   | {
       readonly is: 'cell ended'
       readonly at: number
