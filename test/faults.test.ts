@@ -47,6 +47,25 @@ test('what a header says twice is never decided by the first alone', { timeout: 
   assert.equal(await ask(type, authorization, 'Content-Type: text/plain'), 415)
 })
 
+test('separators of lines and paragraphs in texts come through to cells, callers and logs', async () => {
+  const text = 'a\u2028b\u2029c\r\nd\u0085'
+  const seen = base.log.length
+  const stages = { rank: '(x, ctx) => { ctx.log.info(x.text); return [x.text, ctx.params.text] }' }
+  await makeScene(base.client, 'lines', stages, { params: { text } })
+  assert.deepEqual(await (await callScene(base, 'lines', { text })).json(), [text, text])
+  const read = async () => {
+    const response = await fetch(`${base.controlUrl}/api/scenes/lines/logs`, { headers: { authorization: `Bearer ${base.token}` } })
+    return ((await response.json()) as { message: string }[]).map(({ message }) => message)
+  }
+  let lines = await read()
+  while (lines.length === 0) lines = await read()
+  assert.deepEqual(lines, [text])
+  assert.deepEqual(
+    base.log.slice(seen).filter(({ msg }) => /keeper is away|cell disconnected/.test(msg)),
+    [],
+  )
+})
+
 /** Has a running process fail as soon as it opens so many descriptors more than it has. */
 function limitDescriptors(pid: number, more: number): void {
   const most = readdirSync(`/proc/${pid}/fd`).length + more

@@ -1,6 +1,5 @@
 /** One JSON object a line over a local socket. */
 import type { Socket } from 'node:net'
-import { createInterface } from 'node:readline'
 
 export interface Lines<Out> {
   send(message: Out): void
@@ -16,27 +15,21 @@ export interface Lines<Out> {
  * @param onClose is called once, with the error when there was one.
  */
 export function openLines<In, Out>(socket: Socket, onMessage: (message: In) => void, onClose: (error?: Error) => void): Lines<Out> {
-  const reader = createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY })
   let failure: Error | undefined
-  reader.on('line', line => {
+  const take = (line: string) => {
+    if (socket.destroyed) return
     try {
       onMessage(JSON.parse(line) as In)
     } catch (error) {
       failure = error as Error
       socket.destroy()
     }
-  })
-  // The reader emits the errors of its socket again, and one that nobody hears ends the process.
-  reader.on('error', error => {
-    failure = error
-  })
+  }
+  socket.on('data', splitLines(take))
   socket.on('error', error => {
     failure = error
   })
-  socket.on('close', () => {
-    reader.close()
-    onClose(failure)
-  })
+  socket.on('close', () => onClose(failure))
   return {
     send: message => {
       if (!socket.destroyed) socket.write(`${JSON.stringify(message)}\n`)
@@ -45,5 +38,25 @@ export function openLines<In, Out>(socket: Socket, onMessage: (message: In) => v
       return socket.writableLength
     },
     close: () => socket.destroy(),
+  }
+}
+
+const LINE_FEED = 10
+
+/**
+ * Takes bytes and gives the lines in them, without what has no line feed yet. `node:readline` ends a line at U+2028 as well, which JSON leaves in
+ * texts as it is.
+ */
+export function splitLines(take: (line: string) => void): (chunk: Buffer) => void {
+  let begun: Buffer[] = []
+  return chunk => {
+    let from = 0
+    for (let end = chunk.indexOf(LINE_FEED); end >= 0; end = chunk.indexOf(LINE_FEED, from)) {
+      const line = Buffer.concat([...begun, chunk.subarray(from, end)]).toString('utf8')
+      begun = []
+      from = end + 1
+      take(line)
+    }
+    if (from < chunk.length) begun.push(chunk.subarray(from))
   }
 }

@@ -41,13 +41,13 @@ test('a line of NDJSON becomes a request, without the headers of its old connect
 })
 
 test('blank lines, gzip, a number as unit and a body of null are read; a given scene goes before that of the line', async t => {
-  const text = '\n{"body":null,"unit":7,"scene":"other"}\r\n\n{"body":[]}'
+  const text = '\n{"body":null,"unit":7,"scene":"other"}\r\n\n{"body":["\u2028"]}'
   const entries = await read(t, 'log.jsonl.gz', gzipSync(text), 'home')
   assert.deepEqual(
     entries.map(({ scene, body, headers }) => [scene, body, headers]),
     [
       ['home', 'null', { 'x-unit-id': '7' }],
-      ['home', '[]', {}],
+      ['home', '["\u2028"]', {}],
     ],
   )
 })

@@ -8,7 +8,6 @@
 import { createReadStream } from 'node:fs'
 import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { basename } from 'node:path'
-import { createInterface } from 'node:readline'
 import { pipeline, type Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { CsvError, parse } from 'csv-parse'
@@ -92,22 +91,26 @@ function sceneless(file: string, line: number): SdkError {
 // NDJSON
 
 async function* readNdjson(file: string, scene: string | undefined): AsyncGenerator<Entry> {
-  const stream = open(file)
-  const failed = Promise.withResolvers<never>()
-  // A line reader does not pass on what its stream fails with.
-  stream.on('error', error => failed.reject(unreadable(file, error)))
-  failed.promise.catch(() => undefined)
-  const lines = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })[Symbol.asyncIterator]()
-  try {
-    for (let line = 1; ; line++) {
-      const next = await Promise.race([lines.next(), failed.promise])
-      if (next.done) break
-      if (next.value.trim() !== '') yield parseLine(file, line, next.value, scene)
-    }
-    if (stream.errored) throw unreadable(file, stream.errored)
-  } finally {
-    stream.destroy()
+  let line = 0
+  for await (const text of linesOf(file)) {
+    line++
+    if (text.trim() !== '') yield parseLine(file, line, text, scene)
   }
+}
+
+/** Ended by line feeds only: `node:readline` ends one at U+2028 as well, which JSON leaves in texts as it is. */
+async function* linesOf(file: string): AsyncGenerator<string> {
+  let begun = ''
+  try {
+    for await (const chunk of open(file).setEncoding('utf8')) {
+      const lines = `${begun}${chunk}`.split('\n')
+      begun = lines.pop() ?? ''
+      yield* lines
+    }
+  } catch (error) {
+    throw unreadable(file, error)
+  }
+  if (begun !== '') yield begun
 }
 
 function parseLine(file: string, line: number, text: string, given: string | undefined): Entry {

@@ -6,11 +6,11 @@ import { readFileSync, rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { limits } from '../../base/kernel/limits.ts'
 import type { SceneDraft } from '../../base/traffic/schema.ts'
+import { splitLines } from '../../base/wire/lines.ts'
 import { tokenPath } from '../../base/wire/paths.ts'
 import { type Client, createClient } from '../../sdk/control.ts'
 import type { Teller } from './late.ts'
@@ -112,7 +112,7 @@ function readLog(child: ChildProcess): Pick<RunningBase, 'log' | 'logged' | 'out
     if (text.startsWith('{')) log.take(JSON.parse(text) as LogLine)
     else output.take(text)
   }
-  for (const stream of [child.stdout, child.stderr]) if (stream) createInterface({ input: stream }).on('line', take)
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', splitLines(take))
   const last = () => [...log.all.slice(-20).map(line => JSON.stringify(line)), ...output.all.slice(-20)].join('\n')
   let ended = false
   const fail = (why: string) => {
