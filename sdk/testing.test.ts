@@ -325,7 +325,7 @@ test('a document that would never be whole is wrong usage', async () => {
   assert.match(stderr, /--json prints one document, and --watch has no end/)
 })
 
-test('interrupted, it takes the processes of the tests along', { timeout: 30_000 }, async t => {
+test('interrupted, it takes the processes of the tests along', { timeout: 60_000 }, async t => {
   const server = createServer().listen(0, '127.0.0.1')
   t.after(() => server.close())
   await once(server, 'listening')
@@ -354,16 +354,17 @@ test('--watch runs the tests of a module again at every save, and bears with wha
       .concat("test('says 2', async () => assert.equal((await slot.run('rank', [])).output, 2))\n"),
   })
   const lines = watching(t, folder)
-  assert.match(await lines.next(/passed/), /0 passed, 1 failed/)
+  await lines.next(/0 passed, 1 failed/)
   await lines.next(/Waiting for a save/)
+  // A file that is caught between being emptied and being written is tested too.
   await writeFile(join(folder, 'index.ts'), 'export const rank = () => 2\n')
-  assert.match(await lines.next(/passed/), /1 passed in/)
+  await lines.next(/1 passed in/)
   await lines.next(/Waiting for a save/)
   await writeFile(join(folder, 'package.json'), '{')
   await lines.next(/package\.json: it is not JSON/)
   await lines.next(/Waiting for a save/)
   await writeFile(join(folder, 'package.json'), packageJson({ stages: ['rank'] }))
-  assert.match(await lines.next(/passed/), /1 passed in/)
+  await lines.next(/1 passed in/)
 })
 
 /** The lines of a `sdk test --watch`, which ends with the test. */

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { watchSaves } from './watch.ts'
 
-test('what is saved beside a file that is gone is nobody’s, and the file is seen when it is back', { timeout: 30_000 }, async t => {
+test('what is saved beside a file that is gone is nobody’s, and the file is seen when it is back', { timeout: 60_000 }, async t => {
   const folder = await mkdtemp(join(tmpdir(), 'berth-watch-'))
   t.after(() => rm(folder, { recursive: true }))
   const file = join(folder, 'sample.json')
