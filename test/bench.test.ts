@@ -16,7 +16,7 @@ async function bench(script: string, ...args: string[]): Promise<{ stdout: strin
   return { stdout, rows: rows.map(row => row.slice(1, -1)) }
 }
 
-test('the bench measures every peer without a failed request and compares their medians', { timeout: 120_000 }, async () => {
+test('the bench measures every peer without a failed request and compares their medians', { timeout: 240_000 }, async () => {
   const { stdout, rows } = await bench('scripts/bench/run.ts', '--seconds', '1', '--rounds', '1')
   const closed = rows.slice(0, 1 + 2 * peers.length)
   assert.deepEqual(closed[0], ['peer', 'round', 'req/s', 'p50 ms', 'p99 ms', 'CPU µs/req', 'failed'])
@@ -36,22 +36,24 @@ test('the bench measures every peer without a failed request and compares their 
   }
 })
 
-test('the bench of slots loads, fills and empties a process', { timeout: 60_000 }, async () => {
+test('the bench of slots loads, fills and empties a process', { timeout: 120_000 }, async () => {
   const { rows } = await bench('scripts/bench/slots.ts', '--scenes', '20', '--cycles', '50', '--rounds', '3')
   assert.equal(rows.length, 9)
   for (const [what, p50] of rows.slice(1)) assert.match(p50 ?? '', /^\d/, `${what}`)
 })
 
-test('the overload bench answers, refuses and probes, and compares what is left with the peak', { timeout: 60_000 }, async () => {
-  const { stdout } = await bench('scripts/bench/overload.ts', '--seconds', '1', '--rounds', '1', '--work', '1000000')
+test('the overload bench answers, refuses and probes, and compares what is left with the peak', { timeout: 120_000 }, async () => {
+  // So many times the peak that it is too much also when a busy machine let the peak be a fraction of what the cell can do.
+  const args = ['--seconds', '1', '--rounds', '1', '--work', '1000000', '--factor', '20']
+  const { stdout } = await bench('scripts/bench/overload.ts', ...args)
   for (const count of [/^peak: (\d+) req\/s on 32 connections/m, /^goodput: (\d+) req\/s/m, /^refused: (\d+), p50/m]) {
     assert.ok(Number(count.exec(stdout)?.[1]) > 0, stdout)
   }
   assert.match(stdout, /^other answers: \d+; slowest health probe: \d+\.\d ms$/m)
-  assert.match(stdout, /^Overloaded 5 times: goodput \d+\.\d\d of the peak, refusals in \d+\.\d ms at p99$/m)
+  assert.match(stdout, /^Overloaded 20 times: goodput \d+\.\d\d of the peak, refusals in \d+\.\d ms at p99$/m)
 })
 
-test('the bench of decisions sets up its peers to decide alike, and compares what a decision costs', { timeout: 60_000 }, async () => {
+test('the bench of decisions sets up its peers to decide alike, and compares what a decision costs', { timeout: 120_000 }, async () => {
   const { stdout, rows } = await bench('scripts/bench/decide.ts', '--ms', '20', '--rounds', '1', '--whitelist', '100')
   const peers = rows.filter(([name]) => name !== '')
   assert.equal(peers.length, 6)
@@ -62,7 +64,7 @@ test('the bench of decisions sets up its peers to decide alike, and compares wha
   assert.match(stdout, /^With the whitelist: \d+\.\d{3} µs, \d+\.\dx faster than @growthbook\/growthbook, /m)
 })
 
-test('the bench of publishing brings every round to every cell, and times each step', { timeout: 60_000 }, async () => {
+test('the bench of publishing brings every round to every cell, and times each step', { timeout: 120_000 }, async () => {
   const { stdout, rows } = await bench('scripts/bench/publish.ts', '--rounds', '2', '--kilobytes', '20', '--pause', '0')
   const steps = rows.map(([step]) => step)
   for (const step of ['bundle', 'check', 'upload', 'load', 'live', 'total']) assert.ok(steps.includes(step), step)
