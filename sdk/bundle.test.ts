@@ -341,7 +341,7 @@ test('one bundler gives what is in the folder each time it is asked, after error
   assert.deepEqual((await bundler.bundle()).digest, (await bundleModule(folder)).digest)
 })
 
-test('a bundler that is closed while it bundles lets its process end', { timeout: 30_000 }, async t => {
+test('a bundler that is closed while it bundles lets its process end', { timeout: 60_000 }, async t => {
   const folder = await moduleFolder(t, { 'index.ts': 'export const rank = () => 1' })
   const script = `
     import { openBundler } from ${JSON.stringify(import.meta.resolve('./bundle.ts'))}

@@ -65,18 +65,19 @@ test('two cells together let in the rate of the scene and its burst, and no more
     return true
   })
   await enough.promise
+  // Which cell a connection comes to is up to the kernel.
+  while ((await refusals('rated', 'RATE_LIMITED')).some(count => count === 0));
   const { answered, refused, broken } = await load.stop()
   const seconds = (performance.now() - start) / 1000
   assert.ok(answered <= BURST + RPS * seconds, `${answered} in ${seconds} s`)
   assert.deepEqual(broken, [])
   assert.ok(refused.length > 0)
   for (const refusal of refused) assert.match(refusal, /^429 .*"code":"RATE_LIMITED"/)
-  assert.ok((await refusals('rated', 'RATE_LIMITED')).every(count => count > 0))
 })
 
 test('two cells together have as many requests of a scene under way as it may, exactly', { timeout: 60_000 }, async () => {
   const held = 'x => x.hold ? new Promise(() => {}) : 1'
-  await makeScene(two.client, 'held', { rank: held }, traffic({ maxConcurrency: CONCURRENCY, deadlineMs: 8000 }))
+  await makeScene(two.client, 'held', { rank: held }, traffic({ maxConcurrency: CONCURRENCY, deadlineMs: 10_000 }))
   const outcomes: Promise<Outcome>[] = []
   // Which cell a connection comes to is up to the kernel: until each has more than its share.
   do {
@@ -105,25 +106,31 @@ test('a table changes limits while requests come, and other scenes notice nothin
   for (let i = 0; i < 10; i++) assert.equal((await ask(one, 'live')).status, 200)
 })
 
-test('a version that fails is left alone for a while, then tried, then served again', { timeout: 60_000 }, async () => {
-  const breaker = { enabled: true, failureRatio: 0.5, minRequests: 4, windowMs: 60_000, openMs: 2000, probes: 1 }
-  await makeScene(one.client, 'fragile', { rank: 'x => { if (x.bad) throw new Error("broken"); return 1 }' }, traffic({ breaker }))
+const breaker = { enabled: true, failureRatio: 0.5, minRequests: 4, windowMs: 60_000, probes: 1 }
+const fails = { rank: 'x => { if (x.bad) throw new Error("broken"); return 1 }' }
+
+test('a version that fails is left alone for a while', { timeout: 60_000 }, async () => {
+  await makeScene(one.client, 'fragile', fails, traffic({ breaker: { ...breaker, openMs: 60_000 } }))
   for (let i = 0; i < 8; i++) assert.equal((await ask(one, 'fragile', '{')).code, 'BODY_MALFORMED')
   for (let i = 0; i < 4; i++) assert.equal((await ask(one, 'fragile', { bad: true })).code, 'MODULE_THREW')
   const refused = await ask(one, 'fragile', { bad: false })
   assert.deepEqual([refused.status, refused.code], [503, 'BREAKER_OPEN'])
-  assert.ok(refused.retryAfter === 1 || refused.retryAfter === 2)
+  assert.ok(refused.retryAfter > 0 && refused.retryAfter <= 60, String(refused.retryAfter))
   const pinned = await ask(one, 'fragile', { bad: true }, { 'x-scene-version': 'v1', authorization: `Bearer ${one.token}` })
   assert.equal(pinned.code, 'MODULE_THREW')
   assert.equal((await ask(one, 'steady')).status, 200)
-  const state = 'berth_breaker_state{scene="fragile",version="v1",cell="1"}'
-  assert.equal(await metric(one, state), 2)
+  assert.equal(await metric(one, 'berth_breaker_state{scene="fragile",version="v1",cell="1"}'), 2)
+})
+
+test('a version that was left alone is tried, then served again', { timeout: 60_000 }, async () => {
+  await makeScene(one.client, 'mended', fails, traffic({ breaker: { ...breaker, openMs: 10 } }))
+  for (let i = 0; i < 4; i++) assert.equal((await ask(one, 'mended', { bad: true })).code, 'MODULE_THREW')
   let outcome: Outcome
-  do outcome = await ask(one, 'fragile', { bad: false })
+  do outcome = await ask(one, 'mended', { bad: false })
   while (outcome.code === 'BREAKER_OPEN')
   assert.equal(outcome.status, 200)
-  assert.equal(await metric(one, state), 0)
-  const changes = one.log.filter(({ msg }) => msg === 'breaker changed').map(line => line.state)
+  assert.equal(await metric(one, 'berth_breaker_state{scene="mended",version="v1",cell="1"}'), 0)
+  const changes = one.log.filter(({ msg, scene }) => msg === 'breaker changed' && scene === 'mended').map(line => line.state)
   assert.deepEqual(changes, ['open', 'halfOpen', 'closed'])
 })
 

@@ -159,7 +159,7 @@ test('a slot that is killed while it is profiled is an error that says so, and c
   // Asked until one hits the slot that is looked at: there is one in each cell.
   const profileAndKill = async () => {
     let over = false
-    const ended = sdk('profile', 'doomed', '--seconds', '20', '--out', file).finally(() => {
+    const ended = sdk('profile', 'doomed', '--seconds', '60', '--out', file).finally(() => {
       over = true
     })
     while (!over) await callScene(base, 'doomed', { loop: true }, { connection: 'close' })

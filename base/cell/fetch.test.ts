@@ -14,7 +14,7 @@ const planFor = (origin: string): SlotPlan => {
   return { key: 'k', scene: 's', version: 'v1', memoryMB: 64, lock: [{ stage: 'rank', modules: [module] }] }
 }
 
-test('what bodies of fetches hold of a cell is bounded, and free again when they are over', { timeout: 20_000 }, async t => {
+test('what bodies of fetches hold of a cell is bounded, and free again when they are over', { timeout: 60_000 }, async t => {
   const sockets = new Set<Socket>()
   let answers = false
   const server = createServer(socket => {

@@ -59,7 +59,7 @@ test('every blank of a warm cell runs code that was compiled before', async t =>
 })
 
 test('an isolate whose code is counted may be disposed of twice, as any other, and ends once its session has', {
-  timeout: 10_000,
+  timeout: 60_000,
 }, async () => {
   let guarded: ivm.Isolate | undefined
   const { isolate } = await makeBlank(32, new CodeCache(0), {

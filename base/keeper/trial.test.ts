@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type { Cleanup } from '../store/fixtures/folder.ts'
 import { startTrials, type Trials } from './trial.ts'
 
-function startStubTrials(t: Cleanup, msMax = 5000, entry = join(import.meta.dirname, 'fixtures', 'trial.ts')): Trials {
+function startStubTrials(t: Cleanup, msMax = 60_000, entry = join(import.meta.dirname, 'fixtures', 'trial.ts')): Trials {
   const trials = startTrials({ args: ['--disable-warning=ExperimentalWarning', entry], env: {} }, msMax)
   t.after(() => trials.close())
   return trials
@@ -19,8 +19,8 @@ test('a bundle that loads passes, one that throws is refused with what the trial
 })
 
 test('a bundle that hangs or ends its process is refused, and the next one gets a process of its own', async t => {
-  const trials = startStubTrials(t, 300)
-  await assert.rejects(trials.pass(candidate('hang')), { code: 'MODULE_LOAD_KILLED', message: /"rank@1.0.0".*300 ms/ })
+  const trials = startStubTrials(t, 2000)
+  await assert.rejects(trials.pass(candidate('hang')), { code: 'MODULE_LOAD_KILLED', message: /"rank@1.0.0".*2000 ms/ })
   await assert.rejects(trials.pass(candidate('die')), { code: 'MODULE_LOAD_KILLED', message: /exit code 7/ })
   await trials.pass(candidate('fine'))
 })
@@ -35,12 +35,12 @@ test('bundles offered at once are tried one after the other, each with its own o
 })
 
 test('a trial process that cannot start is a fault of the base, not of the module', async t => {
-  const trials = startStubTrials(t, 5000, join(import.meta.dirname, 'nothing-here.ts'))
+  const trials = startStubTrials(t, 60_000, join(import.meta.dirname, 'nothing-here.ts'))
   await assert.rejects(trials.pass(candidate('fine')), { code: 'INTERNAL', message: /did not start \(exit code 1\)/ })
 })
 
 test('closing ends the trial under way without blaming its module', async t => {
-  const trials = startStubTrials(t, 60_000)
+  const trials = startStubTrials(t)
   const outcome = assert.rejects(trials.pass(candidate('hang')), { code: 'BASE_DRAINING' })
   // It is under way once the microtasks of the call have run.
   await new Promise(resolve => setImmediate(resolve))

@@ -56,7 +56,9 @@ function launch(t: TestContext, overrides: Partial<Options> = {}): Omit<Host, 'c
       const index = seen.findIndex(line => line.msg === msg)
       const [found] = index < 0 ? [] : seen.splice(index, 1)
       if (found) return found
-      await once(reader, 'seen', { signal: AbortSignal.timeout(20_000) })
+      await once(reader, 'seen', { signal: AbortSignal.timeout(60_000) }).catch(cause => {
+        throw new Error(`No line "${msg}" came; those that nobody took: ${JSON.stringify(seen)}`, { cause })
+      })
     }
   }
   return { options, line, ended, signal: signal => child.kill(signal) }
