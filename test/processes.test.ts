@@ -223,9 +223,11 @@ test('a cell over its memory is replaced by a fresh one and loses no request', {
   )
   const pid = await cellPid(base, 1)
   let [isLeaving, isReplaced] = [false, false]
-  const leaving = base.logged(line => line.msg === 'cell to be replaced' && line.because === 'memory').then(() => {
-    isLeaving = true
-  })
+  const leaving = base
+    .logged(line => line.msg === 'cell to be replaced' && line.because === 'memory')
+    .then(() => {
+      isLeaving = true
+    })
   const ready = replaced(base, 1, pid).then(() => {
     isReplaced = true
   })
