@@ -93,7 +93,7 @@ async function liveProject(name: string): Promise<Project> {
 
 const values = { values: [1, 2, 3] }
 
-test('a module folder is live after two lines, a change of it after one', { timeout: 60_000 }, async () => {
+test('a module folder is live after two lines, a change of it after one', { timeout: 120_000 }, async () => {
   const { sdk, write, ask, version } = await makeProject('everyday')
   ended(await sdk('publish', 'everyday'), 0, /^everyday 1\.0\.0$/m, /✔ bundle +\d+ ms {2}6 files/, /✔ check +\d+ ms/, /✔ load +\d+ ms/)
   ended(
@@ -126,7 +126,7 @@ test('a module folder is live after two lines, a change of it after one', { time
   assert.deepEqual([version(), (await base.client.status()).revision], ['1.0.1', revision])
 })
 
-test('other bytes under a published version are refused, and package.json is as it was', { timeout: 60_000 }, async () => {
+test('other bytes under a published version are refused, and package.json is as it was', { timeout: 120_000 }, async () => {
   const { sdk, write, ask, version } = await liveProject('immutable')
   await write('weights.json', '{ "bias": 20 }')
   const { revision } = await base.client.status()
@@ -173,7 +173,7 @@ describe('side by side', { concurrency: 2 }, () => {
     assert.deepEqual((await base.client.params('first')).params, {})
   })
 
-  test('an error that a module throws leads its engineer to the line of the source', { timeout: 60_000 }, async () => {
+  test('an error that a module throws leads its engineer to the line of the source', { timeout: 120_000 }, async () => {
     const { sdk } = await liveProject('thrower')
     const lines = check.split('\n')
     const row = lines.findIndex(line => line.includes('throw '))
@@ -192,7 +192,7 @@ describe('side by side', { concurrency: 2 }, () => {
     assert.deepEqual([caller.code, caller.detail, caller.stack], ['MODULE_THREW', 'no values to rank', undefined])
   })
 
-  test('versions are listed, pinned, and made the baseline in both directions', { timeout: 60_000 }, async () => {
+  test('versions are listed, pinned, and made the baseline in both directions', { timeout: 120_000 }, async () => {
     const { sdk, write, ask } = await liveProject('versions')
     await write('weights.json', '{ "bias": 20 }')
     ended(
@@ -215,7 +215,7 @@ describe('side by side', { concurrency: 2 }, () => {
     ended(await sdk('invoke', 'versions', '--data', '{}', '--version', 'v9'), 1, /VERSION_NOT_FOUND: .*sdk version list/)
   })
 
-  const terminal = { skip: process.platform !== 'linux' && 'it needs the "script" of Linux', timeout: 60_000 }
+  const terminal = { skip: process.platform !== 'linux' && 'it needs the "script" of Linux', timeout: 120_000 }
   test('on a terminal sdk invoke without a body sends the last request again, and before the first a sample', terminal, async () => {
     await makeScene(base.client, 'again', { echo: 'body => body' })
     const cwd = await tempFolder()
@@ -229,7 +229,7 @@ describe('side by side', { concurrency: 2 }, () => {
     assert.match(await typed(), /"said": "before"/)
   })
 
-  test('with --json every reading command prints one document that holds what people see', { timeout: 60_000 }, async () => {
+  test('with --json every reading command prints one document that holds what people see', { timeout: 120_000 }, async () => {
     const { sdk } = await liveProject('readable')
     const json = async (...args: string[]) => {
       const { stdout, stderr } = ended(await sdk(...args, '--json'), 0)
@@ -259,7 +259,7 @@ describe('side by side', { concurrency: 2 }, () => {
     assert.ok(tokens.some(({ rights }: { rights: string[] }) => rights.includes('admin')))
   })
 
-  test('a token made by the command line works until it is revoked, and only for its rights', { timeout: 60_000 }, async () => {
+  test('a token made by the command line works until it is revoked, and only for its rights', { timeout: 120_000 }, async () => {
     const { folder, sdk } = await liveProject('tokens')
     const { stdout, stderr } = ended(await sdk('token', 'create', '--right', 'call', 'pin', '--label', 'a caller'), 0, /shown only now/)
     const token = stdout.trim()
@@ -273,7 +273,7 @@ describe('side by side', { concurrency: 2 }, () => {
     ended(await sdk('token', 'revoke', id), 1, /TOKEN_NOT_FOUND: .*sdk token list/)
   })
 
-  test('the exit code tells a refusal from wrong usage from a base that is not there', { timeout: 60_000 }, async () => {
+  test('the exit code tells a refusal from wrong usage from a base that is not there', { timeout: 120_000 }, async () => {
     const folder = await tempFolder()
     const sdk = sdkIn(folder, base)
     const nobody = sdkIn(folder, { controlUrl: 'http://127.0.0.1:1', token: base.token })
@@ -327,7 +327,7 @@ describe('side by side', { concurrency: 2 }, () => {
     ],
     ['a stage that is not exported', 'index.ts', 'export const rnak = () => 1', /does not export rank/, /it exports: rnak/],
   ] as const) {
-    test(`${what} is refused with its place before anything is sent`, { timeout: 60_000 }, async () => {
+    test(`${what} is refused with its place before anything is sent`, { timeout: 120_000 }, async () => {
       const { folder, write, version } = await makeProject('faulty')
       await write(file, text)
       // Whatever was sent would end with 3.
@@ -339,7 +339,7 @@ describe('side by side', { concurrency: 2 }, () => {
     })
   }
 
-  test('base status shows processes, and who answers in each scene, as tables and as JSON', { timeout: 60_000 }, async () => {
+  test('base status shows processes, and who answers in each scene, as tables and as JSON', { timeout: 120_000 }, async () => {
     await makeScene(base.client, 'in-status', { rank: 'x => x' })
     for (const as of ['cutover', 'loadtest'] as const) await base.client.createVersion('in-status', { as })
     const folder = await tempFolder()
@@ -361,7 +361,7 @@ describe('side by side', { concurrency: 2 }, () => {
     assert.ok(revision > 0)
   })
 
-  test('a backup made under load starts as a base that answers the same', { timeout: 60_000 }, async t => {
+  test('a backup made under load starts as a base that answers the same', { timeout: 120_000 }, async t => {
     const { client } = base
     const target = join(await tempFolder(), 'copy')
     const backup = () => baseIn(dirname(target))('backup', basename(target), '--data', base.data)

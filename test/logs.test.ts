@@ -220,7 +220,7 @@ test('an unknown scene or version is refused, by name', async () => {
 })
 
 test('lines outlive kill -9 of the keeper and a restart of the base, and "sdk logs --follow" lives through both', {
-  timeout: 60_000,
+  timeout: 120_000,
 }, async t => {
   const data = await tempFolder()
   const first = await launchBase({ data, cells: 1 })

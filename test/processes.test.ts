@@ -49,7 +49,7 @@ async function startRefused(args: readonly string[], cwd: string): Promise<{ cod
 
 for (const keepAlive of [true, false]) {
   const kind = keepAlive ? 'keep-alive' : 'short'
-  test(`retiring a cell every half second under load loses no request on ${kind} connections`, { timeout: 60_000 }, async t => {
+  test(`retiring a cell every half second under load loses no request on ${kind} connections`, { timeout: 120_000 }, async t => {
     const base = await startBase(t, { cells: 2 })
     await makeScene(base.client, 'echo', { rank: 'x => x' })
     const load = startLoad(`${base.url}/scenes/echo`, 8, keepAlive, body => body === '{"a":1}')
@@ -69,7 +69,7 @@ for (const keepAlive of [true, false]) {
   })
 }
 
-test('a version switched every moment under load loses no request and mixes no answers', { timeout: 60_000 }, async t => {
+test('a version switched every moment under load loses no request and mixes no answers', { timeout: 120_000 }, async t => {
   const base = await startBase(t, { cells: 2 })
   const { client } = base
   await makeScene(client, 'swap', { rank: '() => "1.0.0"' })
@@ -140,7 +140,7 @@ test('an endless loop, twenty requests a second, costs other scenes on the same 
   for (const status of answered) assert.ok([503, 504].includes(status), String(status))
 })
 
-test('cells serve on while the keeper is killed, and take new versions when it is back', { timeout: 60_000 }, async t => {
+test('cells serve on while the keeper is killed, and take new versions when it is back', { timeout: 120_000 }, async t => {
   const base = await startBase(t, { cells: 2 })
   const { client } = base
   await makeScene(client, 'echo', { rank: '() => 1' })
@@ -160,7 +160,7 @@ test('cells serve on while the keeper is killed, and take new versions when it i
   assert.deepEqual({ refused, broken }, { refused: [], broken: [] })
 })
 
-test('a keeper that hangs is replaced while the cells serve on', { timeout: 60_000 }, async t => {
+test('a keeper that hangs is replaced while the cells serve on', { timeout: 120_000 }, async t => {
   const base = await startBase(t, { cells: 1 })
   await makeScene(base.client, 'echo', { rank: 'x => x' })
   const { keeper } = await base.client.status()

@@ -148,7 +148,7 @@ test('what cannot be profiled is refused, with what to do', async () => {
 })
 
 test('a slot that is killed while it is profiled is an error that says so, and costs nobody else anything', {
-  timeout: 60_000,
+  timeout: 120_000,
 }, async () => {
   await makeScene(base.client, 'doomed', { rank: 'x => { if (x.loop) for (;;); return 1 }' }, { traffic: { deadlineMs: 400 } })
   await makeScene(base.client, 'bystander', { rank: 'x => x' })

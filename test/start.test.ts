@@ -44,7 +44,7 @@ async function terminate(base: RunningBase): Promise<number | null> {
   return code
 }
 
-test('npm start serves the example scenes, and started again changes nothing', { timeout: 60_000 }, async t => {
+test('npm start serves the example scenes, and started again changes nothing', { timeout: 120_000 }, async t => {
   const data = await tempFolder()
   const first = await start(t, data)
 

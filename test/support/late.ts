@@ -58,7 +58,8 @@ function tell(): string {
 /** Adds to what is shown of an error, in the summary too. */
 function addTo(error: EventData.Error, text: string): void {
   const { cause } = error
-  if (typeof cause === 'string') error.cause = `${cause}\n${text}`
+  // A text would be shown in one line.
+  if (typeof cause === 'string') error.cause = Object.assign(new Error(cause), { stack: `${cause}\n${text}` })
   else if (cause instanceof Error) cause.stack = `${cause.stack}\n${text}`
 }
 
