@@ -170,7 +170,7 @@ const wrong: Readonly<Record<Invariant, readonly (readonly [what: string, ...ent
   cells: [
     ['a cell ends that nobody killed', { is: 'cell ended', at: 5, pid: 9, how: 'signal SIGSEGV', because: 'itself', suspects: ['routed'] }],
   ],
-  memory: [['memory grows by 10 MB a minute', ...samples({ rssMB: 10 })]],
+  memory: [['memory grows by 20 MB a minute', ...samples({ rssMB: 20 })]],
   handles: [['ten handles a minute are left open', ...samples({ handles: 10 })]],
   threads: [['a thread a minute is left', ...samples({ threads: 1 })]],
   ended: [

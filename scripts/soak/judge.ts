@@ -27,7 +27,7 @@ const DOUBT_MS = 3000
 const VIOLATIONS_KEPT = 5
 
 const refusals: readonly string[] = ['SCENE_OVERLOADED', 'RATE_LIMITED']
-const keeperFaults: readonly string[] = ['BASE_UNREACHABLE', 'NO_CELLS', 'ANSWER_UNEXPECTED']
+const keeperFaults: readonly string[] = ['BASE_UNREACHABLE', 'CUT_OFF', 'NO_CELLS', 'ANSWER_UNEXPECTED']
 const cellFaults: readonly string[] = ['NO_CELLS', 'UPGRADE_FAILED', 'PROFILE_FAILED', 'SLOT_IDLE', 'PROFILE_BUSY']
 /** Operations that are refused in the order of things: a profile of what no cell has loaded just then. */
 const ordinary: Readonly<Record<string, readonly string[]>> = { profile: ['SLOT_IDLE', 'PROFILE_BUSY', 'PROFILE_FAILED'] }

@@ -229,6 +229,8 @@ async function attempt(work: () => Promise<void>): Promise<Failure | undefined> 
     await work()
     return undefined
   } catch (error) {
-    return { code: error instanceof SdkError ? error.code : 'FAILED', message: messageOf(error) }
+    // An answer that has begun breaks with an error of fetch itself.
+    const isCutOff = error instanceof TypeError && error.message === 'terminated'
+    return { code: error instanceof SdkError ? error.code : isCutOff ? 'CUT_OFF' : 'FAILED', message: messageOf(error) }
   }
 }

@@ -41,7 +41,7 @@ export class Stage {
   /** Processes that this run has killed. */
   readonly injected = new Set<number>()
   #disturbances = 0
-  /** How many are going on, and when the last one ended. */
+  /** How many are going on, and when something was last in the way. */
   #open = 0
   #calmAt = 0
 
@@ -102,6 +102,8 @@ export class Stage {
   async #missing(): Promise<string | undefined> {
     try {
       const { cells, tableRevision } = await this.client.status()
+      // Starting takes as long as it takes, with pauses that double after each fault; that it ends is checked after each fault.
+      if (cells.some(({ state }) => state === 'starting')) this.#calmAt = this.now()
       const behind = cells.filter(cell => cell.state === 'starting' || !cell.connected || (cell.revision ?? 0) < tableRevision)
       if (behind.length > 0)
         return behind.map(({ cell, state, revision: at }) => `cell ${cell} is ${state} at ${at} of ${tableRevision}`).join(', ')
