@@ -169,6 +169,7 @@ export interface AuditEntry {
 export interface Client extends RulesClient {
   /** URL of the control API. */
   readonly base: URL
+  /** False too when the token does not do for asking. */
   hasBlob(digest: string): Promise<boolean>
   putBlob(digest: string, bytes: string): Promise<void>
   publishModule(manifest: ModuleManifest): Promise<PublishReceipt>
@@ -222,8 +223,9 @@ export function createClient(options: ClientOptions = {}): Client {
     }),
     metrics: () => text('/metrics'),
     hasBlob: async digest => {
-      const { status } = await call(new URL(`/api/blobs/${digest}`, base), { method: 'HEAD' }, [404])
-      return status !== 404
+      // An answer to HEAD cannot say what is wrong with the token; that to the upload does.
+      const { status } = await call(new URL(`/api/blobs/${digest}`, base), { method: 'HEAD' }, [401, 403, 404])
+      return status === 200
     },
     putBlob: async (digest, bytes) => {
       const headers = { 'content-type': 'application/octet-stream' }

@@ -218,7 +218,7 @@ export interface RulesClient {
     scene: string,
     change: Reasoned & { readonly params: Params; readonly version?: string | undefined },
     revision?: number,
-  ): Promise<ParamsChange>
+  ): Promise<ParamsChange & { readonly warnings: readonly string[] }>
   /** Newest first. */
   paramsHistory(scene: string): Promise<readonly ParamsHistoryEntry[]>
   /** Undoes the last change that is not undone yet, or goes back to a revision. */

@@ -260,7 +260,7 @@ describe('side by side', { concurrency: 2 }, () => {
   })
 
   test('a token made by the command line works until it is revoked, and only for its rights', { timeout: 120_000 }, async () => {
-    const { folder, sdk } = await liveProject('tokens')
+    const { folder, sdk, write } = await liveProject('tokens')
     const { stdout, stderr } = ended(await sdk('token', 'create', '--right', 'call', 'pin', '--label', 'a caller'), 0, /shown only now/)
     const token = stdout.trim()
     const [id = ''] = /t-[0-9a-f]+/.exec(stderr) ?? []
@@ -270,6 +270,8 @@ describe('side by side', { concurrency: 2 }, () => {
     ended(await holder('publish', 'tokens', '--bump', 'patch'), 1, /FORBIDDEN/, /lacks the right "publish"/)
     ended(await sdk('token', 'revoke', id), 0, new RegExp(`^${id} is revoked$`, 'm'))
     ended(await holder('scene', 'list'), 1, /UNAUTHENTICATED/)
+    await write('greeting.txt', 'other bytes')
+    ended(await holder('publish', 'tokens', '--no-check'), 1, /UNAUTHENTICATED: Give a token/)
     ended(await sdk('token', 'revoke', id), 1, /TOKEN_NOT_FOUND: .*sdk token list/)
   })
 

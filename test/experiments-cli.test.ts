@@ -85,7 +85,7 @@ function sdkOnTerminal(...args: readonly string[]): Terminal {
 
 describe('side by side', { concurrency: 3 }, () => {
   test('an experiment is made, started, explained, flipped, reverted and stopped, and every step is live at once', {
-    timeout: 60_000,
+    timeout: 120_000,
   }, async () => {
     await sceneWith('story', 2)
     const arms = ['--arm', 'control=v1:50%', '--arm', 'treatment=v2:10%']
@@ -137,7 +137,7 @@ describe('side by side', { concurrency: 3 }, () => {
   })
 
   test('on a terminal a flip asks and takes a reason, and what was shown is what happens or nothing', {
-    timeout: 60_000,
+    timeout: 120_000,
     skip: process.platform !== 'linux' && 'it needs the "script" of Linux',
   }, async () => {
     await sceneWith('asked', 2)
@@ -175,7 +175,7 @@ describe('side by side', { concurrency: 3 }, () => {
     assert.deepEqual([experiment.phase, experiment.inForce.treatment.share, moved.moved / moved.of], [1, 2500, 0.025])
   })
 
-  test('a version goes from dev to cutover to baseline, and back at once', { timeout: 60_000 }, async () => {
+  test('a version goes from dev to cutover to baseline, and back at once', { timeout: 120_000 }, async () => {
     await sceneWith('parts', 2)
     ended(await sdk('version', 'rollback', 'parts'), 1, /NOTHING_TO_ROLL_BACK/)
     ended(
@@ -203,7 +203,7 @@ describe('side by side', { concurrency: 3 }, () => {
     ended(await sdk('version', 'promote', 'parts', 'v9'), 1, /it has v1, v2|not online/)
   })
 
-  test('a whitelist is read line by line, and one bad line changes nothing', { timeout: 60_000 }, async () => {
+  test('a whitelist is read line by line, and one bad line changes nothing', { timeout: 120_000 }, async () => {
     await sceneWith('listed', 2)
     await writeFile(join(folder, 'bad.csv'), `u1,v2\n\n用户,v2\n${'x'.repeat(300)},v2\n`)
     const bad = ended(await sdk('whitelist', 'set', 'listed', 'bad.csv'), 1, /WHITELIST_INVALID/)
@@ -223,7 +223,7 @@ describe('side by side', { concurrency: 3 }, () => {
   })
 
   test('parameters are set, compared, listed and rolled back without a new version, and layers come over them', {
-    timeout: 60_000,
+    timeout: 120_000,
   }, async () => {
     await sceneWith('tuned', 1, { params: { topK: 3 } })
     ended(
@@ -234,6 +234,7 @@ describe('side by side', { concurrency: 3 }, () => {
     )
     assert.deepEqual(await paramsOf('tuned', 'u1'), { topK: 5, mode: 'fast' })
     ended(await sdk('params', 'set', 'tuned', 'topK=5'), 0, /are so already/)
+    ended(await sdk('params', 'set', 'tuend', 'topK=5'), 1, /Cannot find scene "tuend": .*; did you mean "tuned"\?/)
     ended(await sdk('params', 'diff', 'tuned'), 0, /^\/topK: 3 → 5$/m)
     ended(await sdk('params', 'history', 'tuned'), 0, /^\d+ .* the scene +\/topK: 3 → 5 +room$/m)
     const before = await base.client.params('tuned')
@@ -259,7 +260,17 @@ describe('side by side', { concurrency: 3 }, () => {
     ended(await sdk('experiment', 'list', 'tuned'), 0, /^exp-1 +running +1 +layer "ui" +100% +more \{"topK":9\} 100%$/m)
   })
 
-  test('code is published for two units, then for a share of all, without anybody else noticing', { timeout: 60_000 }, async () => {
+  test('a parameter that no code reads is set with a warning, which names the one that was meant', { timeout: 120_000 }, async () => {
+    await makeScene(base.client, 'misnamed', { rank: '(_, { params: { topK = 2, mode } }) => [topK, mode]' })
+    const meant = /^! misnamed: no module that is online has "topk" in its code; did you mean "topK"\?$/m
+    ended(await sdk('params', 'set', 'misnamed', 'topk=5', 'mode="fast"'), 0, /\/topk: \(none\) → 5/, meant)
+    const { stderr } = ended(await sdk('params', 'set', 'misnamed', 'topK=5', '--unset', 'topk'), 0)
+    assert.doesNotMatch(stderr, /no module/)
+    const { warnings } = await base.client.setParams('misnamed', { params: { colour: 'red' }, version: 'v1' })
+    assert.deepEqual(warnings, ['no module that is online has "colour" in its code'])
+  })
+
+  test('code is published for two units, then for a share of all, without anybody else noticing', { timeout: 120_000 }, async () => {
     await makeScene(base.client, 'shipped', { rank: '() => 1' })
     const module = { name: 'm-shipped', version: '1.1.0', berth: { stages: ['rank'] } }
     await writeFile(join(folder, 'package.json'), JSON.stringify(module))

@@ -21,7 +21,6 @@ import { rulesRoutes } from './rules-routes.ts'
 import { versionRoutes } from './version-routes.ts'
 
 export interface ApiParts extends RouteParts {
-  readonly log: Logger
   /** Called after the answer when the disk has failed: what is kept is known again only after a restart. */
   readonly onStoreFailed: (error: BerthError) => void
 }

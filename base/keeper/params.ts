@@ -29,16 +29,17 @@ export function paramsOf({ definition, rules }: SceneTraffic, version: string | 
   return version === null ? definition.params : (rules.versionParams?.[version] ?? {})
 }
 
+export interface ChangedParams {
+  readonly version: string | null
+  readonly before: Params
+  readonly after: Params
+}
+
 /**
  * Replaces the parameters of the scene, or those of a version.
  * @throws PARAMS_INVALID for what JSON cannot hold
  */
-export function setParams(
-  before: SceneTraffic,
-  version: string | null,
-  params: Params,
-  action = 'set params',
-): Planned<{ readonly version: string | null; readonly before: Params; readonly after: Params }> {
+export function setParams(before: SceneTraffic, version: string | null, params: Params, action = 'set params'): Planned<ChangedParams> {
   if (!isJson(params)) {
     throw new BerthError(
       'PARAMS_INVALID',
@@ -78,10 +79,7 @@ function changeIn({ action, before, after }: AuditRow): Omit<ParamsChange, 'revi
   return was && is && { version: is.version, before: was.params, after: is.params, ...(is.to === undefined ? {} : { to: is.to }) }
 }
 
-export interface RolledBack {
-  readonly version: string | null
-  readonly before: Params
-  readonly after: Params
+export interface RolledBack extends ChangedParams {
   /** The change after which they were so; null: it was before every change. */
   readonly to: ParamsChange | null
 }

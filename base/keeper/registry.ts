@@ -8,6 +8,7 @@ import semver from 'semver'
 import { compileCheck } from '../kernel/check.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
+import { nearest } from '../kernel/nearest.ts'
 import {
   type BaseStore,
   type ModuleRecord,
@@ -146,8 +147,17 @@ export class Registry {
   /** @throws SCENE_NOT_FOUND */
   scene(id: string): SceneState {
     const found = this.#store.get('scene', id)
-    if (found === undefined) throw new BerthError('SCENE_NOT_FOUND', `Cannot find scene "${id}": it is not defined`)
+    if (found === undefined) throw this.#unknownScene(id)
     return this.#sceneState(found)
+  }
+
+  #unknownScene(id: string): BerthError {
+    const meant = nearest(
+      id,
+      this.#store.list('scene').map(({ key }) => key),
+    )
+    const hint = meant === undefined ? '' : `; did you mean "${meant}"?`
+    return new BerthError('SCENE_NOT_FOUND', `Cannot find scene "${id}": it is not defined${hint}`)
   }
 
   #sceneState({ key, value, revision }: Entry<SceneRecord>): SceneState {

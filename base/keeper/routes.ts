@@ -4,6 +4,7 @@ import type { FastifyBaseLogger, FastifyInstance, RawReplyDefaultExpression, Raw
 import Type from 'typebox'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
+import type { Logger } from '../kernel/log.ts'
 import type { Blobs } from '../store/blobs.ts'
 import type { Expected } from '../store/store.ts'
 import { SceneDefinition } from '../traffic/schema.ts'
@@ -23,6 +24,7 @@ export interface RouteParts {
   readonly vitals: Vitals
   readonly logs: Logs
   readonly cells: Cells
+  readonly log: Logger
   /** Asks the supervisor to replace a cell. */
   readonly retire: (cell: number) => void
 }

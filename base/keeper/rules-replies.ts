@@ -198,7 +198,10 @@ const ParamsHistoryEntry = told<ParamsChange>(
     to: Type.Optional(Type.Integer({ description: 'of a rollback: as they were after this revision; 0: before every change' })),
   }),
 )
-export const ParamsChangeReply = written(paramsMembers)
+export const ParamsChangeReply = written({
+  ...paramsMembers,
+  warnings: Type.Array(Type.String(), { description: 'new parameters that no module has in its code' }),
+})
 export const ParamsRollbackReply = written({ ...paramsMembers, to: Type.Union([ParamsHistoryEntry, Type.Null()]) })
 export const ParamsHistoryReply = Type.Array(ParamsHistoryEntry)
 export const ExplainReply = told<Explanation>(Type.Object({}, { description: 'the decision, and what each rule that was asked said' }))

@@ -8,11 +8,12 @@ import { parseWhitelist } from '../traffic/whitelist.ts'
 import { compileAllButBody } from './body.ts'
 import type { Changed } from './control.ts'
 import { Explainer } from './explain.ts'
-import { paramsHistory, rollBackParams, setParams } from './params.ts'
+import { type ChangedParams, paramsHistory, rollBackParams, setParams } from './params.ts'
 import { paramsRevision } from './registry.ts'
 import * as schemas from './replies.ts'
 import { actorOf, expectedBy, problems, type RouteParts, type Scope, tagged } from './routes.ts'
 import * as rulesSchemas from './rules-replies.ts'
+import { warnUnread } from './unread-params.ts'
 import { optionsOf, written } from './version-routes.ts'
 import { editWhitelist, replaceVersion, type WhitelistCounts, whitelistText } from './whitelist.ts'
 
@@ -159,7 +160,10 @@ function whitelistReply(change: Changed<WhitelistCounts>) {
   return { ...written(change), whitelist, revision: revisions.whitelist }
 }
 
-function paramsRoutes(scope: Scope, { registry, control }: RouteParts): void {
+/** The baseline and the newest others. */
+const VERSIONS_SEARCHED = 20
+
+function paramsRoutes(scope: Scope, { registry, control, blobs, log }: RouteParts): void {
   const tags = ['params']
 
   scope.get(
@@ -199,9 +203,25 @@ function paramsRoutes(scope: Scope, { registry, control }: RouteParts): void {
       const { params, version } = request.body
       if (version !== undefined) registry.version(id, version)
       const change = await control.changeScene(id, optionsOf(request, 'params'), before => setParams(before, version ?? null, params))
-      return tagged(reply, paramsRevision(change.traffic)).send({ ...written(change), revision: paramsRevision(change.traffic) })
+      const warnings = await warningsOf(change, version)
+      return tagged(reply, paramsRevision(change.traffic)).send({ ...written(change), revision: paramsRevision(change.traffic), warnings })
     },
   )
+
+  /** They are in force: whatever keeps the code from being read is no reason to refuse them. */
+  function warningsOf({ told, traffic }: Changed<ChangedParams>, version: string | undefined): Promise<string[]> {
+    const { definition, rules, baseline, online } = traffic
+    const ids = version === undefined ? [...(baseline === null ? [] : [baseline]), ...online.toReversed()] : [version]
+    const versions = [...new Set(ids)].slice(0, VERSIONS_SEARCHED).map(id => registry.version(definition.id, id))
+    const others = [definition.params, ...Object.values(rules.versionParams ?? {})].flatMap(Object.keys)
+    const known = [...others, ...rules.layers.flatMap(({ keys }) => keys)].filter(
+      name => Object.hasOwn(told.before, name) || !Object.hasOwn(told.after, name),
+    )
+    return warnUnread(told, versions, known, blobs).catch(error => {
+      log.warn({ err: error, scene: definition.id }, 'parameters were not looked for in the code')
+      return []
+    })
+  }
 
   scope.get(
     '/api/scenes/:id/params/history',

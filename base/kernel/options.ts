@@ -8,6 +8,7 @@ import { Value } from 'typebox/value'
 import { compileCheck } from './check.ts'
 import { BerthError, messageOf } from './errors.ts'
 import { logLevels } from './log.ts'
+import { nearest } from './nearest.ts'
 
 const CELLS_MAX = 64
 
@@ -274,25 +275,4 @@ function refuseSharedPort({ port, host, controlPort, controlHost }: Static<typeo
 function unknownOption(name: string, place: string, known: readonly string[]): BerthError {
   const near = nearest(name, known)
   return new BerthError('OPTION_UNKNOWN', `Cannot use ${name}${place}: no such option${near ? `; did you mean ${near}?` : ''}`)
-}
-
-/** The known name with the fewest edits, when it is near enough to be what was meant. */
-function nearest(name: string, known: readonly string[]): string | undefined {
-  const ranked = known.map(candidate => ({ candidate, edits: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
-  const best = ranked.sort((a, b) => a.edits - b.edits)[0]
-  return best && best.edits <= Math.max(2, name.length / 3) ? best.candidate : undefined
-}
-
-/** Levenshtein's distance, one row of the matrix at a time. */
-function editDistance(from: string, to: string): number {
-  let previous = Array.from({ length: to.length + 1 }, (_, index) => index)
-  for (const [row, letter] of [...from].entries()) {
-    const current = [row + 1]
-    for (const [column, other] of [...to].entries()) {
-      const replaced = (previous[column] ?? 0) + (letter === other ? 0 : 1)
-      current.push(Math.min(replaced, (previous[column + 1] ?? 0) + 1, (current[column] ?? 0) + 1))
-    }
-    previous = current
-  }
-  return previous[to.length] ?? 0
 }

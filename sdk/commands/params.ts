@@ -58,6 +58,7 @@ export async function setParams(
   }
   const [change, ms] = await timed(() => client.setParams(scene, { params, version, reason }, state.revision))
   tell({ out }, scene, change, ms)
+  for (const warning of change.warnings) out.warn(`${scene}: ${warning}`)
   out.next(`Back again: sdk params rollback ${scene}${version === undefined ? '' : ` --version ${version}`}`)
 }
 
@@ -156,7 +157,12 @@ export async function rollBackParams({ client, out }: Context, scene: string, { 
   const [change, ms] = await timed(() => client.rollbackParams(scene, request))
   tell({ out }, scene, change, ms, `${describePlace(change.to)}, `)
   const line = `sdk params rollback ${scene}${version === undefined ? '' : ` --version ${version}`}`
-  out.next(`Further back: ${line}${was === undefined ? '' : `   Forth again: ${line} --to ${was.revision}`}`)
+  const isFirst = change.to === null || change.to.initial === true
+  out.next(
+    [...(isFirst ? [] : [`Further back: ${line}`]), ...(was === undefined ? [] : [`Forth again: ${line} --to ${was.revision}`])].join(
+      '   ',
+    ),
+  )
 }
 
 /** `as after revision 41, 3 min ago ("more room")`. */

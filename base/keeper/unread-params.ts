@@ -1,0 +1,48 @@
+/** Parameters that nothing reads: modules do not declare them, so their code is searched for the names. */
+import { nearest } from '../kernel/nearest.ts'
+import type { Blobs } from '../store/blobs.ts'
+import type { Params, VersionRecord } from '../traffic/schema.ts'
+import { lockedModules } from '../traffic/table.ts'
+
+/** What code that esbuild wrote has as it is; it escapes other letters. */
+const PLAIN = /^[\w$.-]+$/
+const WORDS = /[A-Za-z_$][\w$]*/g
+
+/**
+ * A line for each parameter that is new and in no module's code, with what may have been meant. Only for people: code may put names together.
+ * @param versions whose modules may read them; names that look alike are those of the first
+ * @param known names of parameters that there are
+ * @throws DATA_DAMAGED, BLOB_NOT_FOUND
+ */
+export async function warnUnread(
+  { before, after }: { readonly before: Params; readonly after: Params },
+  versions: readonly VersionRecord[],
+  known: readonly string[],
+  blobs: Blobs,
+): Promise<string[]> {
+  let unread = Object.keys(after).filter(name => !Object.hasOwn(before, name) && PLAIN.test(name))
+  let words: readonly string[] | undefined
+  const seen = new Set<string>()
+  for (const { lock } of versions) {
+    const texts: string[] = []
+    for (const { bundle } of lockedModules(lock)) {
+      if (unread.length === 0) return []
+      if (seen.has(bundle)) continue
+      seen.add(bundle)
+      const text = (await blobs.read(bundle)).toString('utf8')
+      unread = unread.filter(name => !mentions(text, name))
+      texts.push(text)
+    }
+    words ??= texts.length === 0 ? undefined : wordsOf(texts)
+  }
+  if (words === undefined) return []
+  const looked = words
+  return unread.map(name => {
+    const meant = nearest(name, known) ?? nearest(name, looked, Math.floor(name.length / 4))
+    return `no module that is online has "${name}" in its code${meant === undefined ? '' : `; did you mean "${meant}"?`}`
+  })
+}
+
+const mentions = (text: string, name: string): boolean => new RegExp(`(?<![\\w$])${RegExp.escape(name)}(?![\\w$])`).test(text)
+
+const wordsOf = (texts: readonly string[]): string[] => [...new Set(texts.flatMap(text => text.match(WORDS) ?? []))]
