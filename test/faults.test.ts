@@ -66,6 +66,20 @@ test('separators of lines and paragraphs in texts come through to cells, callers
   )
 })
 
+test('a base whose log nobody reads serves on, and says later how many lines were dropped', { timeout: 30_000 }, async () => {
+  const chatty = '() => { for (let i = 0; i < 200; i++) console.log("x".repeat(8000)); return 1 }'
+  await makeScene(base.client, 'chatty', { rank: chatty })
+  const seen = base.log.length
+  base.process.stdout?.pause()
+  // Each fills the pipe and what a cell keeps beside it.
+  const deaf = Array.from({ length: 8 }, () => callScene(base, 'chatty', 1))
+  for (const response of await Promise.all(deaf)) assert.equal(await response.text(), '1')
+  await base.client.createVersion('chatty', { as: 'dev' })
+  assert.equal((await callScene(base, 'echo', 1)).status, 200)
+  base.process.stdout?.resume()
+  await base.logged(({ dropped }) => Number(dropped) > 0, seen)
+})
+
 /** Has a running process fail as soon as it opens so many descriptors more than it has. */
 function limitDescriptors(pid: number, more: number): void {
   const most = readdirSync(`/proc/${pid}/fd`).length + more

@@ -80,6 +80,9 @@ export const limits = {
   logQueueBytesMax: MB,
   logBatchMs: 100,
   logBatchBytesMax: 256 * KB,
+  /** Bytes of its own log that a process keeps while nobody takes them, and milliseconds between two attempts. */
+  logSinkBytesMax: MB,
+  logSinkAgainMs: 50,
   /** Milliseconds that a cell that ends waits for the keeper to have kept its last lines. */
   logCloseMsMax: 1000,
   /** Bytes that may be under way to a keeper that is slow to take them before log lines wait. */
