@@ -52,7 +52,7 @@ export interface BaseSettings {
   readonly script?: string
 }
 
-/** Starts a base and waits until it is ready. Rejects with what it printed when it ends before that. */
+/** Starts a base and waits until it is ready and every cell knows the keeper. Rejects with what it printed when it ends before that. */
 export async function launchBase({ data, cells = 1, args = [], script }: BaseSettings = {}): Promise<RunningBase> {
   const folder = data ?? (await mkdtemp(join(tmpdir(), 'berth-test-')))
   const flags = ['--port', '0', '--control-port', '0', '--data', folder, '--cells', String(cells), ...args]
@@ -65,6 +65,8 @@ export async function launchBase({ data, cells = 1, args = [], script }: BaseSet
   const closed = new Promise<void>(resolve => child.once('close', () => resolve()))
   const log = readLog(child)
   const ready = await log.logged(({ msg }) => msg === 'base ready')
+  // A cell that does not find the keeper in time serves with what it has: what is changed next is in force in those that are connected.
+  for (let ordinal = 1; ordinal <= cells; ordinal++) await log.logged(({ msg, cell }) => msg === 'cell connected' && cell === ordinal)
   const token = readFileSync(tokenPath(folder), 'utf8').trim()
   const controlUrl = `http://127.0.0.1:${ready.controlPort}`
   return {
