@@ -76,7 +76,8 @@ test('a record in which everything is as promised has no violations, and every i
       exchange(20, read(1, 1, 1), { ask: featuresAsk }),
       exchange(30, refusal('BODY_MALFORMED', 400), { ask: { ...ask, checks: 'plain', codes: ['BODY_MALFORMED'] } }),
       ...changed,
-      { is: 'acknowledged', at: 2000, no: 1 },
+      { is: 'acknowledged', at: 2000, no: 1, applied: 2, connected: 2 },
+      { is: 'restored', at: 2050, state: next },
       { is: 'explained', at: 2100, unit: plain, said: { version: 'v2', because: 'baseline', bucket: null } },
       { is: 'operation', at: 2200, from: 900, no: 1, kind: 'promote' },
       { is: 'disturbed', at: 2300, id: 1, by: 'killed cell', ports: [4000] },
@@ -158,8 +159,12 @@ const wrong: Readonly<Record<Invariant, readonly (readonly [what: string, ...ent
     ['bad JSON is taken', exchange(10, { ...answerTo(ask), code: 'OK' }, { ask: { ...ask, checks: 'plain', codes: ['BODY_MALFORMED'] } })],
     ['a broken module is a defect', exchange(10, refusal('INTERNAL', 500), { ask: { ...ask, checks: 'plain', codes: ['MODULE_THREW'] } })],
   ],
-  applied: [['a cell stays behind', { is: 'unsettled', at: 20_000, of: 'routing', waited: 10_000, seen: 'cell 1 is ready at 3 of 4' }]],
-  kept: [['the audit log lacks an operation', { is: 'acknowledged', at: 1, no: 3 }, { is: 'audit', at: 2, since: 2, found: [2, 4] }]],
+  applied: [
+    ['a change is answered before it is in force', acknowledged(1, 1)],
+    ['a cell stays behind', { is: 'unsettled', at: 20_000, of: 'routing', waited: 10_000, seen: 'cell 1 is ready at 3 of 4' }],
+  ],
+  kept: [['the audit log lacks an operation', acknowledged(3, 2), { is: 'audit', at: 2, since: 2, found: [2, 4] }]],
+  restored: [['a backup has another baseline', { is: 'restored', at: 9, state: next }]],
   operated: [
     ['an operation fails though nothing happens', failed('flip', 'UPGRADE_FAILED')],
     ['a fault makes an operation fail in another way', { is: 'disturbed', at: 0, id: 1, by: 'keeper away' }, failed('flip', 'INTERNAL')],
@@ -185,6 +190,10 @@ function withControl(ranges: readonly (readonly [number, number])[]): Routing {
     arms: one.arms.map(arm => (arm.name === 'control' ? { ...arm, ranges } : arm)),
   }))
   return { ...routing, experiments }
+}
+
+function acknowledged(no: number, applied: number): Entry {
+  return { is: 'acknowledged', at: 1, no, applied, connected: 2 }
 }
 
 function failed(kind: string, code: string): Entry {
@@ -231,7 +240,7 @@ test('a violation says when it was, what it was and what was going on', () => {
   const [violation, ...others] = judge(record, units).violations
   assert.deepEqual([violation?.invariant, violation?.at, others], ['answered', 20, []])
   assert.match(violation?.what ?? '', /^request r1 \(routed, unit unit-3\).*answered 500 INTERNAL$/)
-  assert.deepEqual(violation?.during, ['retirement', 'last operation: 4 flip'])
+  assert.deepEqual(violation?.during, ['retirement', 'after operation 4 flip'])
 })
 
 test('an arm that grows in place and a cutover that grows are announced', () => {

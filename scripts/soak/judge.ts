@@ -2,9 +2,10 @@
  * Whether what was seen in a run is what the base promises. Pure: entries go in, in the order in which they were seen, with milliseconds of
  * the run in them; no clock, no I/O. So a record that was made up shows what each invariant would say.
  */
+import { isDeepStrictEqual } from 'node:util'
+import { type Fault, faultsUnder, memberOf } from './answers.ts'
 import {
   type Answer,
-  type Ask,
   type Disturbance,
   type Entry,
   type Exchange,
@@ -40,11 +41,6 @@ interface Period {
   to: number
 }
 
-interface Fault {
-  readonly invariant: Invariant
-  readonly what: string
-}
-
 export class Judge {
   readonly #checks = new Map<Invariant, { checks: number; violations: number }>()
   readonly #violations: Violation[] = []
@@ -58,7 +54,8 @@ export class Judge {
   #acknowledged: number[] = []
   #samples: Extract<Entry, { is: 'sample' }>[] = []
   #measuredFrom = Number.POSITIVE_INFINITY
-  #lastOperation: string | undefined
+  /** The last ones. */
+  readonly #operations: { readonly from: number; readonly at: number; readonly name: string }[] = []
   readonly #units: readonly string[]
 
   /** @param units every unit id that requests are sent with */
@@ -104,7 +101,10 @@ export class Judge {
         this.#operation(entry)
         break
       case 'acknowledged':
-        this.#acknowledged.push(entry.no)
+        this.#acknowledge(entry)
+        break
+      case 'restored':
+        this.#restored(entry)
         break
       case 'audit':
         this.#audit(entry)
@@ -174,11 +174,10 @@ export class Judge {
 
   #goingOn(at: number): string[] {
     const periods = this.#periods.filter(period => period.from <= at && period.to + AFTERMATH_MS >= at).map(({ by }) => by)
-    const changes = [
-      this.#routing.isOpenAt(at) ? 'a change of routing' : [],
-      this.#features.isOpenAt(at) ? 'a change of features' : [],
-    ].flat()
-    return [...new Set([...periods, ...changes]), ...(this.#lastOperation === undefined ? [] : [`last operation: ${this.#lastOperation}`])]
+    const operations = this.#operations.filter(operation => operation.from <= at)
+    const under = operations.filter(operation => operation.at >= at).map(({ name }) => `operation ${name}`)
+    const last = operations.findLast(operation => operation.at < at)
+    return [...new Set(periods), ...under, ...(last === undefined ? [] : [`after operation ${last.name}`])]
   }
 
   // Requests
@@ -294,7 +293,8 @@ export class Judge {
   }
 
   #operation({ at, from, no, kind, failure }: Extract<Entry, { is: 'operation' }>): void {
-    this.#lastOperation = `${no} ${kind}`
+    this.#operations.push({ from, at, name: `${no} ${kind}` })
+    while ((this.#operations[0]?.at ?? at) < at - KEPT_MS) this.#operations.shift()
     const excused = failure === undefined || (ordinary[kind] ?? []).includes(failure.code) || this.#mayFail(from, at, failure.code)
     this.#hold('operated', at, excused ? undefined : `operation ${no} (${kind}) failed with ${failure.code}: ${failure.message}`)
   }
@@ -302,6 +302,22 @@ export class Judge {
   #mayFail(from: number, at: number, code: string): boolean {
     const near = this.#periods.filter(period => period.from <= at && period.to + AFTERMATH_MS >= from)
     return near.some(({ by }) => (by === 'keeper away' ? [...keeperFaults, ...cellFaults] : cellFaults).includes(code))
+  }
+
+  #acknowledge({ at, no, applied, connected }: Extract<Entry, { is: 'acknowledged' }>): void {
+    this.#acknowledged.push(no)
+    const disturbed = this.#periods.some(period => period.from <= at && period.to + AFTERMATH_MS >= at)
+    const told = `operation ${no} was answered when ${applied} of ${connected} cells had it in force`
+    this.#hold('applied', at, applied === connected || disturbed ? undefined : told)
+  }
+
+  #restored({ at, state }: Extract<Entry, { is: 'restored' }>): void {
+    const same = isDeepStrictEqual(state, this.#routing.latest)
+    this.#hold(
+      'restored',
+      at,
+      same ? undefined : `the backup has ${JSON.stringify(state)} instead of ${JSON.stringify(this.#routing.latest)}`,
+    )
   }
 
   #audit({ at, since, found }: Extract<Entry, { is: 'audit' }>): void {
@@ -362,30 +378,6 @@ export function judge(entries: readonly Entry[], units: readonly string[] = []):
   const one = new Judge(units)
   for (const entry of entries) one.take(entry)
   return one.end(entries.at(-1)?.at ?? 0)
-}
-
-function faultsUnder(routing: Routing, ask: Ask, got: Answer): Fault[] {
-  const faults: Fault[] = []
-  const { version, because, bucket } = expectedOf(routing, ask)
-  const told = { version: got.version, because: got.because, bucket: got.bucket }
-  if (told.version !== version || told.because !== because || told.bucket !== bucket) {
-    faults.push({
-      invariant: 'routed',
-      what: `it was answered by ${JSON.stringify(told)} instead of ${JSON.stringify({ version, because, bucket })}`,
-    })
-  }
-  const answering = got.version ?? ''
-  const should = { tag: routing.tags[answering], version: answering, unit: ask.unit ?? null, nonce: ask.requestId, step: routing.step }
-  for (const [member, value] of Object.entries(should)) {
-    const found = memberOf(got.body, member)
-    if (found !== value)
-      faults.push({ invariant: 'whole', what: `its ${member} is ${JSON.stringify(found)} instead of ${JSON.stringify(value)}` })
-  }
-  return faults
-}
-
-function memberOf(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>)[name] : undefined
 }
 
 const outcomeOf = ({ got }: Exchange): string => ('broken' in got ? `broken: ${got.broken}` : got.code)

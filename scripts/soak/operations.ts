@@ -6,17 +6,19 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { messageOf } from '../../base/kernel/errors.ts'
 import { SdkError } from '../../sdk/errors.ts'
-import type { Reasoned } from '../../sdk/rules-client.ts'
-import { nodeFlags, publishStages, root } from '../../test/support/base.ts'
+import type { Applied, Reasoned } from '../../sdk/rules-client.ts'
+import { launchBase, nodeFlags, publishStages, root } from '../../test/support/base.ts'
 import type { Failure } from './record.ts'
 import type { Routing, Scope } from './routing.ts'
 import { EXPERIMENT, FIRST_VERSION, hostileScene, ROUTED, ROUTED_MODULE, taggedStage, units, writeTable } from './scenes.ts'
 import { between, type Operation, pick, type Random, type Step } from './schedule.ts'
-import type { Stage } from './stage.ts'
+import { readRouting, type Stage } from './stage.ts'
 
 /** Versions that nothing uses are taken offline above so many. */
 const SPARE_VERSIONS_MAX = 6
 const EXPLAINED_UNITS = 5
+
+type Written = Pick<Applied, 'cells'>
 
 /** One at a time: each waits until what the one before did is in force. */
 export class Operator {
@@ -68,11 +70,12 @@ export class Operator {
    * @param work resolves with what the base answered; undefined when there was nothing to change
    * @throws what `work` throws, once it is known what is in force
    */
-  async #change(no: number, scope: Scope, work: () => Promise<unknown>): Promise<void> {
+  async #change(no: number, scope: Scope, work: () => Promise<Written | undefined>): Promise<void> {
     const stage = this.#stage
     stage.tell({ is: 'change', at: stage.now(), of: 'routing' })
     try {
-      if ((await work()) !== undefined) stage.tell({ is: 'acknowledged', at: stage.now(), no })
+      const answer = await work()
+      if (answer !== undefined) stage.tell({ is: 'acknowledged', at: stage.now(), no, ...answer.cells })
     } finally {
       await stage.applied('routing', () => stage.whole(0))
       const state = await stage.readRouting()
@@ -118,7 +121,7 @@ export class Operator {
     for (const id of oldest.slice(0, -SPARE_VERSIONS_MAX)) await client.setOnline(ROUTED, id, false, { reason: 'no longer used' })
   }
 
-  async #cutOver(random: Random, why: Reasoned): Promise<unknown> {
+  async #cutOver(random: Random, why: Reasoned): Promise<Written | undefined> {
     const { client } = this.#stage
     const { cutover } = this.#routing
     const share = between(random, 500, 5000)
@@ -129,7 +132,7 @@ export class Operator {
     return version === undefined ? undefined : client.promote(ROUTED, version, { to: 'cutover', share, ...why })
   }
 
-  async #promote(random: Random, why: Reasoned): Promise<unknown> {
+  async #promote(random: Random, why: Reasoned): Promise<Written | undefined> {
     const version = this.#routing.cutover?.version ?? (await this.#pickOther(random))
     return version === undefined ? undefined : this.#stage.client.promote(ROUTED, version, { to: 'baseline', ...why })
   }
@@ -143,14 +146,14 @@ export class Operator {
   }
 
   /** There is something to go back to once a version was promoted. */
-  async #rollBack(random: Random, why: Reasoned): Promise<unknown> {
+  async #rollBack(random: Random, why: Reasoned): Promise<Written | undefined> {
     const { client } = this.#stage
     const versions = await client.versions(ROUTED)
     const possible = this.#routing.cutover !== undefined || versions.some(({ previous }) => previous === true)
     return possible ? client.rollback(ROUTED, why) : this.#promote(random, why)
   }
 
-  async #flip(random: Random, why: Reasoned): Promise<unknown> {
+  async #flip(random: Random, why: Reasoned): Promise<Written | undefined> {
     const { client } = this.#stage
     const arms = this.#routing.experiments.find(({ id }) => id === EXPERIMENT)?.arms ?? []
     const [control, treatment] = [between(random, 100, 4900), between(random, 100, 4900)]
@@ -166,7 +169,7 @@ export class Operator {
     return client.flip(ROUTED, EXPERIMENT, { ...request, ...why })
   }
 
-  async #replaceWhitelist(random: Random, why: Reasoned): Promise<unknown> {
+  async #replaceWhitelist(random: Random, why: Reasoned): Promise<Written | undefined> {
     const online = await this.#online()
     const lines = units.filter(() => random() < 0.2).map(unit => `${unit},${pick(random, online)}`)
     return this.#stage.client.setWhitelist(
@@ -216,11 +219,18 @@ export class Operator {
     }
   }
 
+  /** And starts from it. */
   async #backUp(no: number): Promise<void> {
     const target = join(this.#data, '..', `backup-${no}`)
     const command = [...nodeFlags, join(root, 'base/main.ts'), 'backup', target, '--data', this.#data]
-    await promisify(execFile)(process.execPath, command)
-    await rm(target, { recursive: true })
+    try {
+      await promisify(execFile)(process.execPath, command)
+      const restored = await launchBase({ data: target })
+      const state = await readRouting(restored.client).finally(() => restored.kill())
+      this.#stage.tell({ is: 'restored', at: this.#stage.now(), state })
+    } finally {
+      await rm(target, { recursive: true, force: true })
+    }
   }
 }
 

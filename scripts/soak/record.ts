@@ -11,6 +11,7 @@ export const invariants = {
   refused: 'bad requests are refused, and broken modules fail, with their documented codes',
   applied: 'every commit is in force in every cell within its bound',
   kept: 'what was acknowledged is in the audit log, also after the keeper was killed',
+  restored: 'a base that starts from a backup has what was in force when it was made',
   operated: 'operations fail only through a fault',
   recovered: 'after a fault the base is whole again within its bound',
   cells: 'cells end only by faults, retirement or broken modules',
@@ -81,8 +82,10 @@ export type Entry =
       readonly kind: string
       readonly failure?: Failure
     }
-  /** An operation of this number was answered as done, and leaves a line in the audit log. */
-  | { readonly is: 'acknowledged'; readonly at: number; readonly no: number }
+  /** An operation of this number was answered as done, and leaves a line in the audit log; so many of the connected cells had it in force. */
+  | { readonly is: 'acknowledged'; readonly at: number; readonly no: number; readonly applied: number; readonly connected: number }
+  /** A base was started from a backup that was made when nothing changed, and has this. */
+  | { readonly is: 'restored'; readonly at: number; readonly state: Routing }
   /** The audit log was read: it has the operations of these numbers, of all that were acknowledged from `since` on. */
   | { readonly is: 'audit'; readonly at: number; readonly since: number; readonly found: readonly number[] }
   /** Requests of an overload by the status of their answers; 0: the connection broke. */

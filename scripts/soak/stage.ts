@@ -178,8 +178,8 @@ export class Stage {
   }
 }
 
-/** Twice, until nothing changes in between: it takes several requests. */
-async function readRouting(client: Client): Promise<Routing> {
+/** What is in force, of one moment: asked for until nothing changes in between, since it takes several requests. */
+export async function readRouting(client: Client): Promise<Routing> {
   let before: Routing | undefined
   for (;;) {
     const now = await readRoutingOnce(client)
