@@ -80,6 +80,49 @@ test('a base whose log nobody reads serves on, and says later how many lines wer
   await base.logged(({ dropped }) => Number(dropped) > 0, seen)
 })
 
+/** Asks the control API. Rejects when there is no answer. */
+async function ask(method: string, path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}): Promise<Response> {
+  const init = { method, headers: { authorization: `Bearer ${base.token}`, 'content-type': 'application/json', ...headers } }
+  return fetch(`${base.controlUrl}${path}`, body === undefined ? init : { ...init, body: JSON.stringify(body) })
+}
+
+test('of changes made at once on one revision exactly one is kept', async () => {
+  const tag = (await ask('GET', '/api/scenes/echo/params')).headers.get('etag') ?? ''
+  const change = (k: number) => ask('PUT', '/api/scenes/echo/params', { params: { k } }, { 'if-match': tag })
+  const statuses = (await Promise.all(Array.from({ length: 8 }, (_, k) => change(k)))).map(({ status }) => status)
+  assert.deepEqual(statuses.sort(), [200, ...Array(7).fill(409)])
+})
+
+test('whatever a keeper had acknowledged when it was killed among many changes is there, once', { timeout: 30_000 }, async () => {
+  await makeScene(base.client, 'busy', { rank: 'x => x' })
+  const { keeper } = await base.client.status()
+  const acknowledged: string[] = []
+  const create = async () => {
+    for (;;) {
+      const response = await ask('POST', '/api/scenes/busy/versions', { modules: ['m-busy@1.0.0'] })
+      acknowledged.push(((await response.json()) as { version: { id: string } }).version.id)
+      if (acknowledged.length === 5) process.kill(keeper.pid, 'SIGKILL')
+    }
+  }
+  const back = base.logged(({ msg, pid }) => msg === 'keeper ready' && pid !== keeper.pid, base.log.length)
+  const ends = await Promise.allSettled(Array.from({ length: 4 }, create))
+  assert.ok(ends.every(({ status }) => status === 'rejected'))
+  await back
+  const kept = (await (await ask('GET', '/api/scenes/busy/versions')).json()) as { id: string }[]
+  const ids = kept.map(({ id }) => id)
+  assert.deepEqual(
+    acknowledged.filter(id => !ids.includes(id)),
+    [],
+  )
+  assert.equal(new Set(acknowledged).size, acknowledged.length)
+  const audit = (await (await ask('GET', '/api/audit?limit=1000')).json()) as { revision: number; action: string; target: string }[]
+  assert.equal(audit.filter(({ action, target }) => action === 'create version' && target === 'busy').length, ids.length - 1)
+  assert.deepEqual(
+    audit.map(({ revision }) => revision),
+    Array.from(audit, (_, i) => audit.length - i),
+  )
+})
+
 /** Has a running process fail as soon as it opens so many descriptors more than it has. */
 function limitDescriptors(pid: number, more: number): void {
   const most = readdirSync(`/proc/${pid}/fd`).length + more
