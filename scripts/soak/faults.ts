@@ -95,9 +95,13 @@ async function overload(stage: Stage): Promise<void> {
   stage.tell({ is: 'burst', at, from, statuses })
 }
 
-/** Resolves once it runs no more. @returns false of a process that has ended */
+/** Resolves once it runs no more. @returns false of a process that has ended, and when the run ends */
 async function stop(stage: Stage, pid: number): Promise<boolean> {
-  return signal(pid, 'SIGSTOP') && (await stage.until(() => isStopped(pid), RECOVERY_MS_MAX))
+  if (!signal(pid, 'SIGSTOP')) return false
+  if (await stage.until(() => isStopped(pid), RECOVERY_MS_MAX)) return true
+  // The run ends, and the base with it: it could not while this holds it up.
+  signal(pid, 'SIGCONT')
+  return false
 }
 
 /** @returns false of a process that has ended */

@@ -57,19 +57,22 @@ const END_MS_MAX = 30_000
 export async function run(options: RunOptions): Promise<Report> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-soak-'))
   const base = await launchBase({ data: join(folder, 'data'), cells: options.cells, args: ['--log-level', 'info'] })
-  const soak = new Soak(base, options)
+  let isClean = false
   try {
-    const report = await soak.run()
-    const failed = Object.values(report.verdict.checked).some(({ violations }) => violations > 0)
-    if (!failed) return report
-    await writeFile(join(folder, 'log.ndjson'), base.log.map(line => `${JSON.stringify(line)}\n`).join(''))
-    // What processes said that could not log.
-    await writeFile(join(folder, 'output.txt'), base.output.map(line => `${line}\n`).join(''))
-    return { ...report, kept: folder }
+    const report = await new Soak(base, options).run()
+    isClean = report.verdict.violations.length === 0
+    return isClean ? report : { ...report, kept: folder }
   } finally {
     await base.kill()
-    if (!soak.failed) await rm(folder, { recursive: true, force: true })
+    if (isClean) await rm(folder, { recursive: true, force: true })
+    else await keepLog(folder, base)
   }
+}
+
+async function keepLog(folder: string, { log, output }: RunningBase): Promise<void> {
+  await writeFile(join(folder, 'log.ndjson'), log.map(line => `${JSON.stringify(line)}\n`).join(''))
+  // What processes said that could not log.
+  await writeFile(join(folder, 'output.txt'), output.map(line => `${line}\n`).join(''))
 }
 
 class Soak {
@@ -93,10 +96,6 @@ class Soak {
     // At a terminal the base gets Ctrl-C too; signals that come close to each other count as one.
     interrupted.addEventListener('abort', () => base.process.kill('SIGTERM'))
     base.process.once('exit', () => this.#over.abort())
-  }
-
-  get failed(): boolean {
-    return this.#judge.violationCount > 0
   }
 
   async run(): Promise<Report> {
