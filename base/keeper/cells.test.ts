@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { statSync } from 'node:fs'
+import { existsSync, rmSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { limits } from '../kernel/limits.ts'
@@ -77,6 +77,21 @@ test('only the user of the base may connect, and a socket that a killed keeper h
   const cell = connectCell(t, data)
   await cell.ready
   assert.equal(cell.tables[0]?.revision, 7)
+})
+
+test('cells find a keeper whose socket was removed, once it has looked', async t => {
+  t.mock.timers.enable({ apis: ['setInterval'] })
+  const { data, cells } = await listen(t)
+  const stays = connectCell(t, data)
+  await stays.ready
+  rmSync(keeperSocketPath(data))
+  t.mock.timers.tick(limits.socketLookMs)
+  while (!existsSync(keeperSocketPath(data))) await new Promise(resolve => setImmediate(resolve))
+  await connectCell(t, data, 2).ready
+  assert.deepEqual(
+    cells.connected.map(({ cell }) => cell),
+    [1, 2],
+  )
 })
 
 /** The number of what a keeper asks first, and how to answer over the same connection. */

@@ -1,8 +1,9 @@
 /** The cells that are connected to the keeper: tables and commands down, acknowledgements and metrics up. */
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { chmod, rm } from 'node:fs/promises'
-import { createServer, type Socket } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
@@ -88,7 +89,8 @@ export interface TakenProfile {
 }
 
 /**
- * Listens for cells on the socket, which only this user may open, in place of one that a killed keeper has left.
+ * Listens for cells on the socket, which only this user may open, in place of one that a killed keeper has left; and again when it is gone, since
+ * there are programs that tidy temporary folders.
  * @param onLogs is given what the modules of a cell have written; the cell lets go of it once this returns
  */
 export async function listenForCells(
@@ -98,11 +100,17 @@ export async function listenForCells(
   onLogs: (cell: number, records: readonly LogRecord[]) => void = () => undefined,
 ): Promise<Cells> {
   const board = new Board(table, log, onLogs)
-  const server = createServer(socket => board.connect(socket))
-  if (process.platform !== 'win32') await rm(path, { force: true })
-  server.listen(path)
-  await once(server, 'listening')
-  if (process.platform !== 'win32') await chmod(path, 0o600)
+  let server = await listen(path, board)
+  const look = async () => {
+    if (process.platform === 'win32' || existsSync(path)) return
+    log.warn({ path }, 'the socket for cells was removed: it is made again')
+    // First, since closing removes what has the name.
+    server.close()
+    server = await listen(path, board)
+  }
+  const failed = (error: unknown) =>
+    log.error({ err: error }, 'the socket for cells cannot be made: cells that start do not find the keeper')
+  const looking = setInterval(() => look().catch(failed), limits.socketLookMs).unref()
   return {
     get connected() {
       return board.connected
@@ -117,12 +125,22 @@ export async function listenForCells(
     findSlots: (scene, version) => board.findSlots(scene, version),
     profile: (pid, profile, signal) => board.profile(pid, profile, signal),
     close: async () => {
-      const closed = once(server, 'close')
+      clearInterval(looking)
+      const closed = server.listening ? once(server, 'close') : undefined
       server.close()
       board.disconnect()
       await closed
     },
   }
+}
+
+async function listen(path: string, board: Board): Promise<Server> {
+  const server = createServer(socket => board.connect(socket))
+  if (process.platform !== 'win32') await rm(path, { force: true })
+  server.listen(path)
+  await once(server, 'listening')
+  if (process.platform !== 'win32') await chmod(path, 0o600)
+  return server
 }
 
 class Board {

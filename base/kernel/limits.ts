@@ -151,6 +151,8 @@ export const limits = {
   readyMsMax: 30_000,
   /** Milliseconds the keeper waits for the cells to take a table that it has committed. */
   tableAckMsMax: 10_000,
+  /** Milliseconds between two looks of the keeper whether its socket is there. */
+  socketLookMs: 5000,
   /** Milliseconds until the keeper tries again to save a scene table that the disk has refused. */
   saveTableAgainMs: 5000,
   /** Milliseconds an upgrade waits for the first cell to connect, and a scrape for the metrics of a cell. */
