@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
+import { readdirSync, renameSync } from 'node:fs'
 import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { blobPath } from '../base/wire/blobs.ts'
+import { readSavedTable } from '../base/wire/saved-table.ts'
 import { callScene, launchBase, makeScene, type RunningBase } from './support/base.ts'
 
 let base: RunningBase
@@ -121,6 +123,23 @@ test('whatever a keeper had acknowledged when it was killed among many changes i
     audit.map(({ revision }) => revision),
     Array.from(audit, (_, i) => audit.length - i),
   )
+})
+
+test('a cell that could not read a bundle and a whitelist looks again by itself, and is ready then', { timeout: 30_000 }, async () => {
+  await makeScene(base.client, 'listed', { rank: '() => "for who is listed"' })
+  await ask('POST', '/api/scenes/listed/versions', { modules: ['m-listed@1.0.0'], whitelist: ['u1'] })
+  const scene = (await readSavedTable(base.data))?.scenes.find(({ definition }) => definition.id === 'listed')
+  const blobs = [scene?.whitelist?.digest, scene?.versions[0]?.lock[0]?.modules[0]?.bundle].map(digest => blobPath(base.data, `${digest}`))
+  const { cells } = await base.client.status()
+  const seen = base.log.length
+  for (const path of blobs) renameSync(path, `${path}.away`)
+  for (const { pid } of cells) process.kill(pid, 'SIGKILL')
+  await Promise.all(cells.map(({ cell }) => base.logged(line => line.msg === 'cell ready' && line.cell === cell, seen)))
+  assert.equal((await fetch(`${base.url}/readyz`)).status, 503)
+  for (const path of blobs) renameSync(`${path}.away`, path)
+  for (const url of [base.url, base.controlUrl]) while ((await fetch(`${url}/readyz`)).status !== 200);
+  const answer = await callScene(base, 'listed', 1, { 'x-unit-id': 'u1' })
+  assert.deepEqual([await answer.json(), answer.headers.get('x-scene-because')], ['for who is listed', 'whitelist'])
 })
 
 /** Has a running process fail as soon as it opens so many descriptors more than it has. */

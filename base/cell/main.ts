@@ -109,6 +109,7 @@ class Cell {
         (scene, err) => this.#log.error({ scene, err }, 'a whitelist cannot be read: its scene stays as it was'),
       ),
       onTaken: (table, failures) => this.#onTaken(table, failures),
+      onTakenAgain: () => this.#tellApplied(),
     })
     this.#admission = new Admission({
       cell: ordinal,
@@ -202,7 +203,7 @@ class Cell {
   #onKeeper(message: KeeperToCell): void {
     if (message.type === 'table') {
       this.#tables.take(message.table).then(
-        () => this.#link?.send({ type: 'applied', revision: this.#tables.current.revision, failures: this.#tables.failures }),
+        () => this.#tellApplied(),
         (error: unknown) => this.#log.error({ err: error, revision: message.table.revision }, 'table cannot be taken'),
       )
       this.#onKeeperHeard()
@@ -215,6 +216,11 @@ class Cell {
     else if (message.type === 'fetchProfile') this.#fetchProfile(message.request, message.profile)
     else if (message.type === 'endProfile') this.#profiler.end(message.profile)
     else this.#metrics.collect().then(metrics => this.#link?.send({ type: 'metrics', request: message.request, metrics }))
+  }
+
+  #tellApplied(): void {
+    const { current, failures } = this.#tables
+    this.#link?.send({ type: 'applied', revision: current.revision, failures })
   }
 
   async #applySaved(): Promise<void> {

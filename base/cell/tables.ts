@@ -6,7 +6,7 @@ import { type CompiledTable, compileTable } from '../traffic/scene.ts'
 import { emptyTable, type SceneTable, type SlotPlan } from '../traffic/table.ts'
 import type { SceneFailure } from '../wire/messages.ts'
 import type { Slots } from './slots.ts'
-import type { Whitelists } from './whitelists.ts'
+import { type Whitelists, whitelistsOf } from './whitelists.ts'
 
 export interface TablesParts {
   readonly log: Logger
@@ -14,6 +14,8 @@ export interface TablesParts {
   readonly whitelists: Whitelists
   /** A table has come into force; `failures` are its baselines that cannot answer. */
   onTaken(table: CompiledTable, failures: readonly SceneFailure[]): void
+  /** The table in force has been taken once more, since not all it needs was to be had: `failures` may be others now. */
+  onTakenAgain(): void
 }
 
 export class Tables {
@@ -21,6 +23,8 @@ export class Tables {
   #current: CompiledTable = compileTable(emptyTable)
   #failures: readonly SceneFailure[] = []
   #taking: Promise<void> = Promise.resolve()
+  #again: NodeJS.Timeout | undefined
+  #againMs: number = limits.tableAgainMsMin
   #closed = false
 
   constructor(parts: TablesParts) {
@@ -47,6 +51,11 @@ export class Tables {
    * @throws what is wrong with it; the one before stays in force.
    */
   take(table: SceneTable): Promise<void> {
+    this.#againMs = limits.tableAgainMsMin
+    return this.#take(table)
+  }
+
+  #take(table: SceneTable): Promise<void> {
     const taken = this.#taking.then(() => this.#apply(table))
     this.#taking = taken.catch(() => undefined)
     return taken
@@ -61,7 +70,8 @@ export class Tables {
   async #apply(table: SceneTable): Promise<void> {
     if (table.revision < this.#current.revision) return
     const { slots, whitelists, onTaken } = this.#parts
-    const compiled = compileTable(table, this.#current, await whitelists.read(table))
+    const listed = await whitelists.read(table)
+    const compiled = compileTable(table, this.#current, listed)
     const loaded = await Promise.all(this.#neededAhead(compiled).map(plan => this.#tryLoad(plan)))
     this.#current = compiled
     this.#failures = loaded.flatMap(failure => failure ?? [])
@@ -69,6 +79,21 @@ export class Tables {
     slots.retain(new Set(online.map(plan => plan.key)))
     onTaken(compiled, this.#failures)
     this.#loadRouted(compiled)
+    clearTimeout(this.#again)
+    if (this.#failures.length > 0 || listed.size < whitelistsOf(table).size) this.#takeLater(table)
+  }
+
+  /** A file that could not be read may be there the next time: nobody else would look, until the next change. */
+  #takeLater(table: SceneTable): void {
+    const again = () => {
+      if (this.#closed || this.#current.revision !== table.revision) return
+      this.#take(table).then(
+        () => this.#parts.onTakenAgain(),
+        (error: unknown) => this.#parts.log.error({ err: error }, 'table cannot be taken'),
+      )
+    }
+    this.#again = setTimeout(again, this.#againMs).unref()
+    this.#againMs = Math.min(this.#againMs * 2, limits.tableAgainMsMax)
   }
 
   /** What rules send requests to besides the baselines, and the previous baselines: a cell that has just started has none of them. */

@@ -13,10 +13,11 @@ export class Whitelists {
     this.#onUnreadable = onUnreadable
   }
 
-  /** Those that a table names, by digest. One that cannot be read is reported and left out; the next table tries it again. */
-  async read({ scenes }: SceneTable): Promise<ReadonlyMap<string, VersionByUnit>> {
-    const named = new Map(scenes.flatMap(({ definition, whitelist }) => (whitelist ? [[whitelist.digest, definition.id]] : [])))
-    const read = await Promise.all([...named].map(async ([digest, scene]) => [digest, await this.#readOne(digest, scene)] as const))
+  /** Those that a table names, by digest. One that cannot be read is reported and left out; the next call tries it again. */
+  async read(table: SceneTable): Promise<ReadonlyMap<string, VersionByUnit>> {
+    const read = await Promise.all(
+      [...whitelistsOf(table)].map(async ([digest, scene]) => [digest, await this.#readOne(digest, scene)] as const),
+    )
     this.#known = new Map(read.flatMap(([digest, whitelist]) => (whitelist ? [[digest, whitelist]] : [])))
     return this.#known
   }
@@ -33,3 +34,7 @@ export class Whitelists {
     }
   }
 }
+
+/** The digests of all whitelists that a table names, each with a scene that has it. */
+export const whitelistsOf = ({ scenes }: SceneTable): ReadonlyMap<string, string> =>
+  new Map(scenes.flatMap(({ definition, whitelist }) => (whitelist ? [[whitelist.digest, definition.id]] : [])))

@@ -151,6 +151,9 @@ export const limits = {
   readyMsMax: 30_000,
   /** Milliseconds the keeper waits for the cells to take a table that it has committed. */
   tableAckMsMax: 10_000,
+  /** Milliseconds until a cell takes a table once more of which not everything was to be had: doubles from the first to the last. */
+  tableAgainMsMin: 1000,
+  tableAgainMsMax: 300_000,
   /** Milliseconds between two looks of the keeper whether its socket is there. */
   socketLookMs: 5000,
   /** Milliseconds until the keeper tries again to save a scene table that the disk has refused. */
