@@ -261,7 +261,11 @@ await run(process.argv)
 async function run(argv: readonly string[]): Promise<void> {
   // Whoever reads the output may have seen enough, as in "sdk schema | head".
   for (const stream of [process.stdout, process.stderr])
-    stream.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.refused))
+    stream.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+      if (code === 'EPIPE') process.exit(exitCodes.ok)
+      if (stream === process.stdout) process.stderr.write(`✖ Cannot write the output: ${message}\n`)
+      process.exit(exitCodes.refused)
+    })
   // What is thrown where no command waits for it.
   process.on('uncaughtException', async thrown => process.exit(tell(await failureOf(thrown))))
   try {

@@ -142,7 +142,8 @@ function isProblem(body: unknown): body is RefusalProblem & { readonly code: Err
 }
 
 function unexpected(url: URL, base: URL, response: Response, text: string): SdkError {
-  const [what, option] = url.origin === base.origin ? ['the control API', '--base'] : ['the scenes', '--url']
+  const [what, option] =
+    url.origin === base.origin && !url.pathname.startsWith('/scenes/') ? ['the control API', '--base'] : ['the scenes', '--url']
   return new SdkError(
     'ANSWER_UNEXPECTED',
     `Cannot understand what ${url.href} answered: that is not ${what} of a base (HTTP ${response.status})`,

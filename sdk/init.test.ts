@@ -58,6 +58,9 @@ test('a module outside this repository passes its test, the compiler and publish
   assert.match(stdout, /^ {2}index\.test\.ts$/m)
   assert.match(stdout, /^ {2}samples\/request\.json$/m)
   const folder = join(cwd, 'shop-feed')
+  const misnamed = await sdk(folder, 'test', '--only', 'no such test')
+  assert.equal(misnamed.code, 2)
+  assert.match(misnamed.stderr, /no test is named like no such test\n.*TESTS_NOT_FOUND/)
   await assertSound(folder, '.')
   // What the next line says works in a shell.
   assert(existsSync(join(folder, 'node_modules/berth/sdk/author.ts')))

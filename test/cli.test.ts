@@ -168,7 +168,7 @@ describe('side by side', { concurrency: 2 }, () => {
     ended(await sdk('scene', 'copy', 'first', 'second'), 0, /live on 1 of 1 cells/)
     const answerOf = async (scene: string) => (await callScene(base, scene, values)).json()
     assert.deepEqual(await answerOf('second'), await ask(values))
-    ended(await sdk('scene', 'copy', 'first', 'second'), 1, /REVISION_CONFLICT/)
+    ended(await sdk('scene', 'copy', 'first', 'second'), 1, /TARGET_EXISTS: Choose another id/)
     ended(await sdk('params', 'set', 'second', 'topK=9'), 0)
     assert.deepEqual((await base.client.params('first')).params, {})
   })
@@ -289,6 +289,7 @@ describe('side by side', { concurrency: 2 }, () => {
       sdk('scene', 'shwo', 'nowhere'),
       nobody('scene', 'list'),
     ])
+    ended(await sdk('invoke', 'any', '--data', '1', '--url', base.controlUrl), 1, /that is not the scenes of a base.*\n[\s\S]*--url/)
     ended(done, 0)
     ended(refused, 1, /^✖ Cannot find scene "nowhere"/m, /SCENE_NOT_FOUND: /)
     ended(unknown, 1, /UNAUTHENTICATED: .*--token or BERTH_TOKEN/)

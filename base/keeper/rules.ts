@@ -338,7 +338,7 @@ function requireOnline(traffic: SceneTraffic, version: string, what: string): vo
 
 function offline({ definition, online }: SceneTraffic, version: string, what: string): BerthError {
   const known = online.slice(-10).join(', ') || 'none'
-  const message = `Cannot ${what} version "${version}" of scene "${definition.id}": it is not online, ${known} are; bring it online first`
+  const message = `Cannot ${what} version "${version}" of scene "${definition.id}": it is not online (online: ${known})`
   return new BerthError('VERSION_OFFLINE', message, { extra: { version, online } })
 }
 

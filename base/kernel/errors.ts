@@ -448,7 +448,7 @@ const table = {
     status: 404,
     blame: 'caller',
     title: 'No such layer',
-    fix: 'List the layers of the scene with "sdk experiment list SCENE", or make one.',
+    fix: 'List the layers of the scene with "sdk layer list SCENE", or make one.',
   },
   LAYER_IN_USE: {
     status: 409,

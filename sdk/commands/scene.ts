@@ -122,7 +122,7 @@ export async function applyScene(client: Client, definition: SceneDefinition, { 
 
 /**
  * Defines a scene like another and makes its first version of the modules that answer there now.
- * @throws RefusedError REVISION_CONFLICT when there is a scene of the new id
+ * @throws SdkError TARGET_EXISTS when there is a scene of the new id
  */
 export async function copyScene({ client, out }: Context, id: string, newId: string): Promise<void> {
   const { definition, baseline } = await client.scene(id)
@@ -135,7 +135,11 @@ export async function copyScene({ client, out }: Context, id: string, newId: str
   const modules = [...new Set(lockedModules(lock).map(({ name, version }) => `${name}@${version}`))]
   // One without a baseline is what a copy that could not be loaded has left.
   const there = await existing(client, newId)
-  await client.putScene({ ...definition, id: newId }, there?.baseline === null ? there.revision : undefined)
+  if (there !== undefined && there.baseline !== null)
+    throw new SdkError('TARGET_EXISTS', `Cannot copy scene "${id}" to "${newId}": there is such a scene already`, {
+      hint: 'Choose another id.',
+    })
+  await client.putScene({ ...definition, id: newId }, there?.revision)
   const { cells } = await client.createVersion(newId, { modules, as: 'baseline', label: `copy of ${id} ${baseline}` })
   out.result({ scene: newId, from: id, modules, cells })
   out.say(`${newId}: ${describeGroup(definition)}, live on ${cells.applied} of ${cells.connected} cells`)

@@ -46,6 +46,13 @@ export async function test(folders: readonly string[], { json = false, ...option
     return
   }
   const { report, coverage } = await runTests(out, modules, runOptions)
+  if (options.only !== undefined && report.passed + report.failed === 0) {
+    const hint = 'Without --only all are run, and shown by name.'
+    throw new SdkError('TESTS_NOT_FOUND', `Cannot test: no test is named like ${options.only.join(' or ')}`, {
+      hint,
+      exit: exitCodes.usage,
+    })
+  }
   out.result({ ...report, ...(coverage && { coverage: coverage.map(asDocument) }) })
   if (report.failed > 0) process.exitCode = exitCodes.refused
 }
