@@ -98,7 +98,7 @@ class Supervisor {
     this.#ticks = setInterval(tick, limits.heartbeatMs)
   }
 
-  /** The keeper goes last, so that what the cells measured until their end still arrives. */
+  /** The keeper goes last, so that what modules logged until their end still arrives. */
   async #drain(): Promise<void> {
     this.#log.info('base stopping')
     const deadline = setTimeout(() => {
