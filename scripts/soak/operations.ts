@@ -17,6 +17,8 @@ import { readRouting, type Stage } from './stage.ts'
 /** Versions that nothing uses are taken offline above so many. */
 const SPARE_VERSIONS_MAX = 6
 const EXPLAINED_UNITS = 5
+/** Cells look for other tables twice a second. */
+const LOOKED_MS = 1500
 
 type Written = Pick<Applied, 'cells'>
 
@@ -194,7 +196,10 @@ export class Operator {
       const waiting = stage.roster.ready.filter(({ cell }) => !lines.some(line => line.process === `cell-${cell}`))
       return waiting.length === 0 ? undefined : `not read by cells ${waiting.map(({ cell }) => cell).join(', ')}`
     }
-    if (await stage.applied('features', isRead)) tell({ is: 'features', at: now(), state: generation })
+    const isThere = await stage.applied('features', isRead)
+    // A cell that retires and its replacement have one name in the log: each has looked by then.
+    await stage.rest(LOOKED_MS)
+    if (isThere) tell({ is: 'features', at: now(), state: generation })
   }
 
   /** Stopped in the middle now and then, as a person stops it. */
