@@ -24,7 +24,8 @@ import { Counter } from './counter.ts'
 import type { Incoming, Outgoing } from './fetch.ts'
 import { type Blank, CodeCache, link, makeBlank } from './isolate.ts'
 import { ModuleError } from './module-error.ts'
-import { type Pending, Slot, type SlotHost } from './slot.ts'
+import { Slot, type SlotHost } from './slot.ts'
+import type { Pending } from './slot-call.ts'
 import { Stacks } from './stacks.ts'
 
 /** Says `waiting`, takes one `open`, then runs what it is sent. Ends when whoever started it is gone. */

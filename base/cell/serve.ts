@@ -21,7 +21,8 @@ import type { TokenEntry } from '../traffic/table.ts'
 import { type Attribute, readAttribute } from '../traffic/targeting.ts'
 import { bearerToken, type Trace } from '../wire/headers.ts'
 import type { Admission, Permit } from './admission.ts'
-import type { Slot, SlotAnswer, SlotCall } from './slot.ts'
+import type { Slot } from './slot.ts'
+import type { SlotAnswer, SlotCall } from './slot-call.ts'
 import { type Slots, unavailable } from './slots.ts'
 
 /** A scene request with its headers read and its body whole. */

@@ -13,7 +13,7 @@ import { limits } from '../kernel/limits.ts'
 import { FEATURES, type ServiceEntry } from '../kernel/options.ts'
 import { type BatchedCall, Json, type Method, type RunningService, type Service, type ServiceEnv } from '../services/contract.ts'
 import { features } from '../services/features.ts'
-import type { SlotCall } from './slot.ts'
+import type { SlotCall } from './slot-call.ts'
 
 /** What services need of the cell around them. */
 export interface ServicesHost {

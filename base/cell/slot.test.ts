@@ -8,7 +8,8 @@ import { limits } from '../kernel/limits.ts'
 import type { Lock, LockedStage } from '../traffic/schema.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { CodeCache, makeBlank } from './isolate.ts'
-import { type Pending, Slot, type SlotCall, type SlotHost } from './slot.ts'
+import { Slot, type SlotHost } from './slot.ts'
+import type { Pending, SlotCall } from './slot-call.ts'
 
 setFlagsFromString('--no-turboshaft-loop-unrolling')
 

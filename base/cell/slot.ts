@@ -1,75 +1,19 @@
 /**
  * One isolate, specialised to one version of a scene. Three things can be asked of it: call, drain, dispose.
  */
-import ivm from 'isolated-vm'
-import { AnswerKind, CALL_STRIDE, CURSOR, type LogLine, type Posted } from '../inside/protocol.ts'
+import type ivm from 'isolated-vm'
+import { AnswerKind, CURSOR, type LogLine, type Posted } from '../inside/protocol.ts'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
-import type { Trace } from '../wire/headers.ts'
-import { type FetchCaller, type Incoming, isSafe, type Outgoing } from './fetch.ts'
 import { Inspector } from './inspector.ts'
 import { type Blank, type Remotes, type SpecialiseParts, specialise } from './isolate.ts'
 import { parseFailure } from './module-error.ts'
-
-/** One request as a slot sees it. */
-export interface SlotCall {
-  readonly requestId: string
-  /** The caller's JSON, not parsed. */
-  readonly body: string
-  readonly unit: string | undefined
-  /** Monotonic, `performance.now()`. */
-  readonly deadlineAt: number
-  /** Milliseconds of CPU it may use in one go before its slot is killed. */
-  readonly cpuMs: number
-  /** JSON of the parameters. */
-  readonly params: string
-  /** What decided on the version had this bucket for it. */
-  readonly bucket?: number | undefined
-  /** Ids of the scenes under way in this chain of `ctx.call`, this one included, outermost first. */
-  readonly chain: readonly string[]
-  /** The trace of the caller, for what is asked of others on its behalf. */
-  readonly trace?: Trace | undefined
-  /** Marked as a load test: then so is what it asks other scenes. */
-  readonly loadtest?: boolean | undefined
-}
-
-export interface SlotAnswer {
-  readonly json: string
-  /** Names of the stages that had no part in it, with commas between them. */
-  readonly degraded: string | undefined
-  /** Whole milliseconds each stage took, with commas between them; undefined when all took less than one. */
-  readonly tookMs: string | undefined
-  /** Milliseconds until it was sent into the isolate, from the call or, for who had to wait for the slot, from then on. */
-  readonly queueMs: number
-}
-
-/** A request on its way through a slot, and through a second one when the first dies under it without its fault. */
-export interface Pending {
-  readonly call: SlotCall
-  readonly resolve: (answer: SlotAnswer) => void
-  readonly reject: (error: BerthError) => void
-  /** In the slot it is in now; 0 while it waits for a turn. */
-  no: number
-  /** When it was asked for, and since when it is in a turn; `performance.now()`. */
-  readonly calledAt: number
-  sentAt: number
-  /** Answered, or given up. */
-  done: boolean
-  /** It has had an effect outside the slot, so it must not run again. */
-  calledOut: boolean
-  /** It was in a slot that was killed, and may be why: it runs with nothing beside it. */
-  alone: boolean
-}
+import { Outside, type OutsideHost } from './outside.ts'
+import type { Pending, SlotAnswer, SlotCall } from './slot-call.ts'
 
 /** What a slot needs of the cell around it. */
-export interface SlotHost extends SpecialiseParts {
-  /** Serves a `ctx.call`: the answer as JSON. */
-  callScene(scene: string, input: string, caller: SlotCall): Promise<string>
-  /** Asks a base service: `args` is a JSON array, the answer is JSON. Rejects with a BerthError only. */
-  callService(service: string, method: string, args: string, caller: SlotCall): Promise<string>
-  /** Sends a request to another host. Rejects with a BerthError only; `signal` aborts it when nobody waits any more. */
-  fetch(plan: SlotPlan, request: Outgoing, caller: FetchCaller, signal: AbortSignal): Promise<Incoming>
+export interface SlotHost extends SpecialiseParts, OutsideHost {
   onLog(plan: SlotPlan, requestId: string | undefined, lines: readonly LogLine[]): void
   /** The slot is dead; `survivors` are its requests that may run again, in the order they came. */
   onKilled(slot: Slot, reason: string, survivors: readonly Pending[]): void
@@ -105,18 +49,8 @@ interface Deaf {
 /** A turn is also bounded in number, so that its arguments and answers are. */
 const TURN_REQUESTS_MAX = 64
 const TURNS_IN_FLIGHT = 2
-/** Values of settlements that go in as one, three each: there is an end to how many arguments V8 can pass. */
-const SETTLED_TOGETHER = 3 * 500
 /** Stray rejections of a slot that are logged in a second. */
 const STRAYS_PER_SECOND = 5
-/** What a fetch is told whose request was answered while it asked. */
-const REQUEST_GONE = { code: 'FETCH_FAILED', message: 'Cannot fetch: the request has been answered already' }
-/** Answered requests may have left theirs behind: what one version has under way must leave room for others. */
-const FETCHES_FULL = {
-  code: 'FETCH_OVERLOADED',
-  message: `Cannot fetch: ${limits.slotFetchesMax} fetches are under way in the slot already`,
-}
-
 export class Slot {
   readonly plan: SlotPlan
   readonly #isolate: ivm.Isolate
@@ -124,6 +58,7 @@ export class Slot {
   readonly #cursor: Float64Array
   readonly #inside: Remotes
   readonly #host: SlotHost
+  readonly #outside: Outside
   /** Waiting for a turn. */
   #queue: Pending[] = []
   /** In turns that have not posted their answers yet, oldest first. */
@@ -140,11 +75,6 @@ export class Slot {
   #turnSince = 0
   #cpuNs: bigint
   #lastCpuNs: bigint
-  #settlements: (string | number)[] = []
-  /** As many as the isolate allows itself. */
-  readonly #timers = new Set<NodeJS.Timeout>()
-  /** Fetches under way, by call. */
-  readonly #fetches = new Map<number, AbortController>()
   #lastNo = 0
   #lastCallAt = performance.now()
   #dead = false
@@ -166,6 +96,8 @@ export class Slot {
     this.#cursor = cursor
     this.#inside = inside
     this.#host = host
+    const asking = { plan, find: this.#find, begun: this.#begun, enter: this.#enter }
+    this.#outside = new Outside(asking, host)
     this.#cpuNs = isolate.cpuTime
     this.#lastCpuNs = this.#cpuNs
     mail.take = this.#onPost
@@ -506,10 +438,7 @@ export class Slot {
   #end(): void {
     this.#dead = true
     this.#deaf = undefined
-    for (const timer of this.#timers) clearTimeout(timer)
-    this.#timers.clear()
-    for (const aborter of this.#fetches.values()) aborter.abort()
-    this.#fetches.clear()
+    this.#outside.end()
     this.#lastCpuNs = this.#readCpu()
     this.#endIsolate()
     if (this.#running === 0) return
@@ -588,16 +517,16 @@ export class Slot {
     if (this.#dead) return
     // All but the body of a fetch is text and numbers.
     const values = posted as (string | number)[]
-    if (kind === 'fetch') this.#onFetch(...(posted as [number, number, number, string, string, (string | ArrayBuffer)?]))
+    if (kind === 'fetch') this.#outside.fetch(...(posted as [number, number, number, string, string, (string | ArrayBuffer)?]))
     else if (kind === 'answers') this.#onAnswers(values)
-    else if (kind === 'timer') this.#startTimer(Number(values[0]), Number(values[1]))
+    else if (kind === 'timer') this.#outside.startTimer(Number(values[0]), Number(values[1]))
     else if (kind === 'broken') this.kill('a module has changed a built-in for good')
-    else if (kind === 'calls') this.#onCalls(values)
-    else if (kind === 'unfetch') this.#fetches.get(Number(values[0]))?.abort()
+    else if (kind === 'calls') this.#outside.call(values)
+    else if (kind === 'unfetch') this.#outside.abortFetch(Number(values[0]))
     else this.#host.onLog(this.plan, this.#find(Number(values[0]))?.call.requestId, JSON.parse(String(values[1])) as LogLine[])
   }
 
-  #find(no: number): Pending | undefined {
+  readonly #find = (no: number): Pending | undefined => {
     const waiting = this.#waiting.get(no)
     if (waiting !== undefined) return waiting
     // Those of a turn are numbered without a gap.
@@ -608,74 +537,8 @@ export class Slot {
     return undefined
   }
 
-  #startTimer(no: number, delayMs: number): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer)
-      if (this.#alive()) this.#enter(this.#inside.fireTimer.apply(undefined, [no]))
-    }, delayMs)
-    this.#timers.add(timer)
-  }
-
-  #onCalls(values: readonly (string | number)[]): void {
-    for (let i = 0; i < values.length; i += CALL_STRIDE) {
-      const caller = this.#find(values[i + 1] as number)
-      // Answered meanwhile: the code inside is told to forget the request.
-      if (caller !== undefined && !caller.done)
-        this.#onCall(caller, values[i] as number, ...(values.slice(i + 2, i + 5) as [string, string, string]))
-    }
-  }
-
-  #onCall(caller: Pending, callNo: number, service: string, method: string, input: string): void {
-    const asked = service === '' ? this.#callScene(caller, method, input) : this.#host.callService(service, method, input, caller.call)
-    asked.then(
-      answer => this.#settleCall(callNo, 1, answer),
-      (error: BerthError) => this.#settleCall(callNo, 0, JSON.stringify({ code: error.code, message: error.message })),
-    )
-  }
-
-  #callScene(caller: Pending, scene: string, input: string): Promise<string> {
-    caller.calledOut = true
-    return this.#host.callScene(scene, input, caller.call)
-  }
-
-  #onFetch(callNo: number, requestNo: number, sure: number, method: string, head: string, body?: string | ArrayBuffer): void {
-    const found = this.#find(requestNo)
-    if (found === undefined) {
-      this.#settleCall(callNo, 0, JSON.stringify(REQUEST_GONE))
-      return
-    }
-    if (this.#fetches.size >= limits.slotFetchesMax) {
-      this.#settleCall(callNo, 0, JSON.stringify(FETCHES_FULL))
-      return
-    }
-    // Any of them may have asked for it: then none of them may run again.
-    if (!isSafe(method)) for (const pending of sure === 1 ? [found] : this.#begun()) pending.calledOut = true
-    const { deadlineAt, trace } = found.call
-    const aborter = new AbortController()
-    this.#fetches.set(callNo, aborter)
-    const caller = { deadlineAt, trace: sure === 1 ? trace : undefined }
-    this.#host.fetch(this.plan, { method, head, body }, caller, aborter.signal).then(
-      answer => this.#settleFetch(callNo, answer),
-      (error: BerthError) => {
-        this.#fetches.delete(callNo)
-        this.#settleCall(callNo, 0, JSON.stringify({ code: error.code, message: error.message }))
-      },
-    )
-  }
-
-  #settleFetch(callNo: number, { head, body }: Incoming): void {
-    this.#fetches.delete(callNo)
-    if (!this.#alive()) return
-    // Bytes are handed over, not copied.
-    const content =
-      typeof body === 'string' ? body : new ivm.ExternalCopy(body, { transferOut: true }).copyInto({ transferIn: true, release: true })
-    this.#enter(this.#inside.settleFetch.apply(undefined, [callNo, head, content]))
-  }
-
   /** Requests that have been sent into the isolate. */
-  #begun(): Pending[] {
-    return [...this.#waiting.values(), ...this.#turns.flat()]
-  }
+  readonly #begun = (): Pending[] => [...this.#waiting.values(), ...this.#turns.flat()]
 
   #begin(): void {
     this.#running++
@@ -687,9 +550,10 @@ export class Slot {
   }
 
   /** Runs code inside that no request waits for directly. */
-  #enter(run: Promise<unknown>): void {
+  readonly #enter = (run: (inside: Remotes) => Promise<unknown>): void => {
+    if (!this.#alive()) return
     this.#begin()
-    run.then(
+    run(this.#inside).then(
       () => this.#comeBack(),
       (error: unknown) => {
         this.#comeBack()
@@ -697,29 +561,16 @@ export class Slot {
       },
     )
   }
-
-  /** Settlements of one turn of our event loop go in together. */
-  #settleCall(callNo: number, answered: 0 | 1, text: string): void {
-    this.#settlements.push(callNo, answered, text)
-    if (this.#settlements.length === 3) setImmediate(() => this.#sendSettlements())
-  }
-
-  #sendSettlements(): void {
-    const values = this.#settlements
-    this.#settlements = []
-    for (let i = 0; i < values.length && this.#alive(); i += SETTLED_TOGETHER) {
-      this.#enter(this.#inside.settleCalls.apply(undefined, values.slice(i, i + SETTLED_TOGETHER)))
-    }
-  }
-}
-
-function processCpuUs(): number {
-  const { user, system } = process.cpuUsage()
-  return user + system
 }
 
 function splitNotes(text: string, queueMs: number): SlotAnswer {
   const at = text.indexOf('\n')
   const [degraded, tookMs] = text.slice(0, at).split(' ')
   return { json: text.slice(at + 1), degraded: degraded || undefined, tookMs: tookMs || undefined, queueMs }
+}
+
+/** Of all threads, in microseconds. */
+function processCpuUs(): number {
+  const { user, system } = process.cpuUsage()
+  return user + system
 }

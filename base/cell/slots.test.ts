@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
-import type { SlotAnswer, SlotCall } from './slot.ts'
+import type { SlotAnswer, SlotCall } from './slot-call.ts'
 import { Slots } from './slots.ts'
 
 interface Made {

@@ -5,7 +5,8 @@ import { limits } from '../kernel/limits.ts'
 import { DEFAULT_MEMORY_MB } from '../traffic/names.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { CodeCache, SlotBuffer } from './isolate.ts'
-import { type Pending, Slot, type SlotHost } from './slot.ts'
+import { Slot, type SlotHost } from './slot.ts'
+import type { Pending } from './slot-call.ts'
 
 interface Entry {
   readonly plan: SlotPlan
