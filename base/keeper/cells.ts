@@ -110,7 +110,8 @@ export async function listenForCells(
   }
   const failed = (error: unknown) =>
     log.error({ err: error }, 'the socket for cells cannot be made: cells that start do not find the keeper')
-  const looking = setInterval(() => look().catch(failed), limits.socketLookMs).unref()
+  let looking = Promise.resolve()
+  const looks = setInterval(() => (looking = looking.then(look).catch(failed)), limits.socketLookMs).unref()
   return {
     get connected() {
       return board.connected
@@ -125,7 +126,8 @@ export async function listenForCells(
     findSlots: (scene, version) => board.findSlots(scene, version),
     profile: (pid, profile, signal) => board.profile(pid, profile, signal),
     close: async () => {
-      clearInterval(looking)
+      clearInterval(looks)
+      await looking
       const closed = server.listening ? once(server, 'close') : undefined
       server.close()
       board.disconnect()

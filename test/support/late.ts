@@ -1,6 +1,6 @@
 /**
- * Imported ahead of every file of tests. A test that fails tells what this process was waiting for, after its error; and a file of which a
- * test was out of time ends all the same, though what that test has left open would keep it.
+ * Imported ahead of every file of tests. A test that fails tells what this process was waiting for, after its error; and a file ends in any
+ * case, though what a test has left open would keep it: then it fails.
  */
 import type { ChildProcess } from 'node:child_process'
 import { subscribe } from 'node:diagnostics_channel'
@@ -9,8 +9,9 @@ import { after, afterEach, type EventData } from 'node:test'
 /** What helps to understand why a test hangs or has failed; nothing when it does not any more. Published on the channel `berth:test:teller`. */
 export type Teller = () => string | undefined
 
-/** Milliseconds that a file with a test out of time may take to end by itself. */
-const LINGER_MS = 5000
+/** Milliseconds that a file may take to end by itself once its tests are over, and one with a test out of time. */
+const LINGER_MS = 30_000
+const LATE_LINGER_MS = 5000
 
 /** Of what is under way, as many are told: the bodies of answers that nobody reads stay so. */
 const TOLD_MAX = 20
@@ -72,6 +73,10 @@ if (process.env.NODE_TEST_CONTEXT !== undefined) {
     addTo(context.error, tell())
   })
   after(() => {
-    if (isLate) setTimeout(() => process.exit(1), LINGER_MS).unref()
+    const end = () => {
+      if (!isLate) console.error(`The tests of this file are over, and it does not end. ${tell()}`)
+      process.exit(1)
+    }
+    setTimeout(end, isLate ? LATE_LINGER_MS : LINGER_MS).unref()
   })
 }
