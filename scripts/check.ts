@@ -40,7 +40,7 @@ const steps: readonly (readonly [string, string, readonly string[]])[] = [
       // For those that name none: a test that hangs fails.
       '--test-timeout=120000',
       // Most tests wait for processes more than they compute: one file at a time leaves half of two processors idle.
-      `--test-concurrency=${Math.max(3, availableParallelism() - 1)}`,
+      `--test-concurrency=${Math.max(2, availableParallelism() - 1)}`,
       ...(chosen.length > 0 ? chosen : globs),
     ],
   ],

@@ -266,7 +266,8 @@ async function watchExamples(t: TestContext, folder: string): Promise<Examples> 
     await new Promise(resolve => news.addEventListener('line', resolve, { once: true }))
     return printed(matches)
   }
-  assert.deepEqual(await once(child, 'message'), ['watching', undefined])
+  const ended = once(child, 'exit').then(([code]) => assert.fail(`It ended with ${code}:\n${lines.join('\n')}`))
+  assert.deepEqual(await Promise.race([once(child, 'message'), ended]), ['watching', undefined])
   return { process: child, printed }
 }
 

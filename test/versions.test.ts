@@ -105,7 +105,7 @@ test('a version goes through the cutover to the baseline and back at once, and n
   }
   const outcome = await load.stop()
   assert.deepEqual([outcome.refused, outcome.broken], [[], []])
-  assert.ok(outcome.answered > 100)
+  assert.ok(outcome.answered >= 8)
 })
 
 test('what is used stays online; what is not goes and is pinned no more, until it comes back', async () => {

@@ -1,5 +1,6 @@
 /** Steady load on a scene that counts every answer and every broken connection. Nothing is tried again. */
 import { Agent, request } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
 
 export interface Outcome {
   answered: number
@@ -9,6 +10,8 @@ export interface Outcome {
   broken: string[]
 }
 
+/** Between two requests of a client: flat out they would leave no processor for the processes whose coming and going is tested. */
+const PAUSE_MS = 3
 /** Broken requests after which load gives up. */
 const BROKEN_MAX = 1000
 
@@ -29,7 +32,10 @@ export function startLoad(url: string, clients: number, keepAlive: boolean, chec
   let running = true
   const client = async () => {
     // Against a base that is gone requests break at once, as fast as this process can send them.
-    while (running && outcome.broken.length < BROKEN_MAX) await send(url, agent, outcome, check)
+    while (running && outcome.broken.length < BROKEN_MAX) {
+      await send(url, agent, outcome, check)
+      await delay(PAUSE_MS)
+    }
   }
   const all = Promise.all(Array.from({ length: clients }, client))
   return {
