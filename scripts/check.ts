@@ -22,6 +22,9 @@ const globs = [
   'test/**/*.test.ts',
 ]
 
+/** Each file of tests is a process that compiles much the same code. */
+const env = { NODE_COMPILE_CACHE: join(root, 'node_modules', '.cache', 'berth'), ...process.env }
+
 const chosen = process.argv.slice(2)
 const steps: readonly (readonly [string, string, readonly string[]])[] = [
   ['types', bin('tsc'), ['--noEmit']],
@@ -49,7 +52,7 @@ const steps: readonly (readonly [string, string, readonly string[]])[] = [
 const failed: string[] = []
 for (const [name, command, args] of chosen.length > 0 ? steps.slice(-1) : steps) {
   console.log(`── ${name}`)
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit', shell: process.platform === 'win32' })
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit', shell: process.platform === 'win32', env })
   if (error !== undefined) console.error(`Cannot run ${command}: ${error.message}`)
   if (status !== 0) failed.push(name)
 }

@@ -18,7 +18,7 @@ function soak(...args: readonly string[]): Promise<{ code: number | null; stdout
 const supported = process.platform === 'linux' ? false : 'it reads /proc'
 
 test('a soak does every kind of fault and operation, and finds every promise kept', { timeout: 240_000, skip: supported }, async () => {
-  const { code, stdout, stderr } = await soak('--minutes', '0.1', '--every', '0.2', '--rate', '80', '--seed', '5', '--json')
+  const { code, stdout, stderr } = await soak('--minutes', '0.1', '--every', '0.2', '--rate', '40', '--seed', '5', '--json')
   assert.equal(code, 0, `${stdout}\n${stderr}`)
   const report = JSON.parse(stdout)
   assert.equal(report.seed, 5)
@@ -28,7 +28,7 @@ test('a soak does every kind of fault and operation, and finds every promise kep
   // Of what can be seen in so short a time.
   const { memory: _, handles: __, threads: ___, ...checked } = report.checked
   for (const [name, { checks }] of Object.entries(checked as Record<string, { checks: number }>)) assert.ok(checks > 0, name)
-  assert.ok(report.requests.routed.OK > 100, JSON.stringify(report.requests))
+  assert.ok(report.requests.routed.OK > 20, JSON.stringify(report.requests))
 })
 
 test('a wrong option of the soak is refused before anything starts', async () => {
