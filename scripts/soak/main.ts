@@ -1,6 +1,6 @@
 /**
  * `npm run soak`: a base under steady traffic while processes die, hang and are replaced, and people publish, flip and roll back; everything
- * it answers is held to what it promises. The same seed gives the same sequence of faults and operations.
+ * it answers is held to what it promises. What a seed settles, schedule.ts says.
  */
 import { randomInt } from 'node:crypto'
 import { Command, InvalidArgumentError } from 'commander'
@@ -20,7 +20,7 @@ interface Flags {
 const program = new Command('soak')
   .description('Runs a base under traffic, faults and operations, and checks that it keeps its promises. Linux only.')
   .option('--minutes <number>', 'how long; at least until everything has happened once', numberFrom(0), 30)
-  .option('--seed <number>', 'of the sequence of faults and operations (default: a random one, which is printed)', integerFrom(0))
+  .option('--seed <number>', 'of the sequences of faults and operations (default: a random one, which is printed)', integerFrom(0))
   .option('--cells <number>', 'serving processes; two or more, or a killed one leaves nobody to answer', integerFrom(2), 2)
   .option('--rate <number>', 'requests a second', numberFrom(1), 150)
   .option('--every <seconds>', 'quiet between two faults, and between two operations, on average', numberFrom(0), 3)
@@ -31,7 +31,7 @@ const program = new Command('soak')
 Examples:
   npm run soak                                 half an hour, with a seed of its own
   npm run soak -- --minutes 0.2 --every 0.5    everything once, as the tests do
-  npm run soak -- --seed 7 --minutes 480       a night; the same faults and operations in the same order as any run with seed 7
+  npm run soak -- --seed 7 --minutes 480       a night; the n-th operation, and the n-th fault of each half, are as in any run with seed 7
   npm run -s soak -- --json | jq .violations
 
 Exit codes: 0 every promise was kept · 1 one was not · 2 wrong usage`,

@@ -1,4 +1,8 @@
-/** What happens in a run, and in which order: a function of the seed alone. When it happens depends on how fast the base recovers. */
+/**
+ * What happens in a run, and in which order: the kind and the dice of the n-th step of a lane are a function of the seed, the lane's name and
+ * its kinds alone. How many steps a lane gets, when they come and what they find to hit depends on the run: on its length, its pace and how
+ * fast the base recovers.
+ */
 import murmurhash from 'murmurhash'
 
 /** What goes wrong, or is done to processes. */
