@@ -13,76 +13,93 @@ const LOGGED_MS = 1000
 /** Below what makes the supervisor take a process for hung. */
 const PAUSE_MS = { from: 500, to: 4000 } as const
 
+interface Target {
+  readonly cell: number
+  readonly pid: number
+}
+
 interface FaultOptions {
   /** Leaves the last cell and the keeper alive, so that it can be seen what they hold. */
   readonly sparing: boolean
 }
 
-/** Resolves when the base is whole again, or was not within a bound, which is told to the record. */
-export async function commit(stage: Stage, { kind, random }: Step<Fault>, { sparing }: FaultOptions): Promise<void> {
+/**
+ * Resolves when the base is whole again, or was not within a bound, which is told to the record.
+ * @returns whether it was done: nothing is when there is no process to do it to, when that has ended meanwhile, or when the base refuses
+ */
+export async function commit(stage: Stage, { kind, random }: Step<Fault>, { sparing }: FaultOptions): Promise<boolean> {
   const from = stage.now()
+  // What ended a moment ago is not there to be hit.
+  stage.roster.look()
   const killable = sparing ? stage.roster.ready.filter(({ cell }) => cell < stage.cells) : stage.roster.ready
   const some = pick(random, kind === 'pause cell' ? stage.roster.ready : killable)
-  if (kind === 'kill cell' && some !== undefined) await killCell(stage, some.pid)
-  if (kind === 'pause cell' && some !== undefined) await pause(stage, some.pid, random, 'paused cell')
-  if (kind === 'retire cell' && some !== undefined) await retire(stage, some.cell, some.pid)
-  if (kind === 'kill keeper' && !(await killKeeper(stage))) tellRecovered(stage, from, kind, 'no other keeper came')
-  if (kind === 'pause keeper') await pause(stage, stage.roster.keeper, random, 'keeper away')
-  if (kind === 'overload') await overload(stage)
+  const isDone = await inject(stage, kind, random, some)
   tellRecovered(stage, from, kind, await stage.whole(RECOVERY_MS_MAX))
+  return isDone
+}
+
+async function inject(stage: Stage, kind: Fault, random: Random, some: Target | undefined): Promise<boolean> {
+  if (kind === 'kill keeper') return killKeeper(stage)
+  if (kind === 'pause keeper') return pause(stage, stage.roster.keeper, random, 'keeper away')
+  if (kind === 'overload') return overload(stage)
+  if (some === undefined) return false
+  if (kind === 'kill cell') return killCell(stage, some.pid)
+  if (kind === 'pause cell') return pause(stage, some.pid, random, 'paused cell')
+  return retire(stage, some)
 }
 
 function tellRecovered(stage: Stage, from: number, after: Fault, failure: string | undefined): void {
   if (!stage.ending.aborted) stage.tell({ is: 'recovered', at: stage.now(), from, after, ...(failure === undefined ? {} : { failure }) })
 }
 
-async function killCell(stage: Stage, pid: number): Promise<void> {
+function killCell(stage: Stage, pid: number): Promise<boolean> {
   // It takes no more connections from here on, so that those that it holds are all that its death can cost.
-  if (!(await stop(stage, pid))) return
-  const calm = stage.disturb('killed cell', peersOf(pid, stage.port))
-  stage.injected.add(pid)
-  signal(pid, 'SIGKILL')
-  await stage.until(() => !isAlive(pid), RECOVERY_MS_MAX)
-  calm()
+  return whileStopped(stage, pid, async () => {
+    const calm = stage.disturb('killed cell', peersOf(pid, stage.port))
+    stage.injected.add(pid)
+    signal(pid, 'SIGKILL')
+    await stage.until(() => !isAlive(pid), RECOVERY_MS_MAX)
+    calm()
+  })
 }
 
-/** @returns whether another came in its place */
 async function killKeeper(stage: Stage): Promise<boolean> {
-  const pid = stage.roster.keeper
+  const [from, pid] = [stage.now(), stage.roster.keeper]
   const calm = stage.disturb('keeper away')
-  signal(pid, 'SIGKILL')
+  const isKilled = signal(pid, 'SIGKILL')
   const isBack = await stage.until(() => stage.roster.keeper !== pid, RECOVERY_MS_MAX)
   // Cells come back to it at their own pace.
   if (isBack) await stage.whole(RECOVERY_MS_MAX)
   calm()
   if (isBack) await stage.checkAudit()
-  return isBack
+  else tellRecovered(stage, from, 'kill keeper', 'no other keeper came')
+  return isKilled
 }
 
-async function pause(stage: Stage, pid: number, random: Random, by: Disturbance): Promise<void> {
-  if (!(await stop(stage, pid))) return
-  const calm = stage.disturb(by, by === 'paused cell' ? peersOf(pid, stage.port) : [])
-  try {
+function pause(stage: Stage, pid: number, random: Random, by: Disturbance): Promise<boolean> {
+  return whileStopped(stage, pid, async () => {
+    const calm = stage.disturb(by, by === 'paused cell' ? peersOf(pid, stage.port) : [])
     await stage.rest(between(random, PAUSE_MS.from, PAUSE_MS.to))
-  } finally {
+    // It is calm when it runs again, not before.
     signal(pid, 'SIGCONT')
     calm()
-  }
+  })
 }
 
-async function retire(stage: Stage, cell: number, pid: number): Promise<void> {
+async function retire(stage: Stage, { cell, pid }: Target): Promise<boolean> {
   const calm = stage.disturb('retirement')
   try {
     await stage.client.retireCell(cell)
-    await stage.until(() => !stage.roster.ready.some(one => one.pid === pid), RECOVERY_MS_MAX)
+    return await stage.until(() => !stage.roster.ready.some(one => one.pid === pid), RECOVERY_MS_MAX)
   } catch (error) {
     stage.note(`cell ${cell} could not be retired: ${messageOf(error)}`)
+    return false
   } finally {
     calm()
   }
 }
 
-async function overload(stage: Stage): Promise<void> {
+async function overload(stage: Stage): Promise<boolean> {
   const from = stage.now()
   const calm = stage.disturb('overload')
   const { samples } = await new Flood(stage.url, burst.scene, burst.body).open(3000, 1500, 600)
@@ -93,15 +110,21 @@ async function overload(stage: Stage): Promise<void> {
   // A cell that a broken module has ended meanwhile is in the log by then.
   await stage.rest(LOGGED_MS)
   stage.tell({ is: 'burst', at, from, statuses })
+  return samples.length > 0
 }
 
-/** Resolves once it runs no more. @returns false of a process that has ended, and when the run ends */
-async function stop(stage: Stage, pid: number): Promise<boolean> {
+/** Does `work` once the process runs no more, and lets it go on afterwards. @returns false when it has ended, or the run ends: nothing was done */
+async function whileStopped(stage: Stage, pid: number, work: () => Promise<void>): Promise<boolean> {
   if (!signal(pid, 'SIGSTOP')) return false
-  if (await stage.until(() => isStopped(pid), RECOVERY_MS_MAX)) return true
-  // The run ends, and the base with it: it could not while this holds it up.
-  signal(pid, 'SIGCONT')
-  return false
+  try {
+    await stage.until(() => isStopped(pid) || !isAlive(pid), RECOVERY_MS_MAX)
+    if (!isStopped(pid) || stage.ending.aborted) return false
+    await work()
+    return true
+  } finally {
+    // Whatever went wrong: the base could not end while this holds it up.
+    signal(pid, 'SIGCONT')
+  }
 }
 
 /** @returns false of a process that has ended */

@@ -95,6 +95,7 @@ test('a record in which everything is as promised has no violations, and every i
   const unchecked = Object.entries(verdict.checked).filter(([, { checks }]) => checks === 0)
   assert.deepEqual(unchecked, [])
   assert.equal(verdict.requests.routed?.OK, units.length)
+  assert.deepEqual(verdict.ends, { injected: 1, retired: 0, itself: 0 })
 })
 
 const wrong: Readonly<Record<Invariant, readonly (readonly [what: string, ...entries: Entry[]])[]>> = {

@@ -7,6 +7,7 @@ import { type Fault, faultsUnder, memberOf } from './answers.ts'
 import {
   type Answer,
   type Disturbance,
+  type Ending,
   type Entry,
   type Exchange,
   type Gauge,
@@ -45,6 +46,7 @@ export class Judge {
   readonly #checks = new Map<Invariant, { checks: number; violations: number }>()
   readonly #violations: Violation[] = []
   readonly #requests = new Map<string, Map<string, number>>()
+  readonly #ends: Record<Ending, number> = { injected: 0, retired: 0, itself: 0 }
   readonly #periods: Period[] = []
   readonly #periodById = new Map<number, Period>()
   readonly #routing = new Timeline<Routing>()
@@ -154,6 +156,7 @@ export class Judge {
       checked: Object.fromEntries(checked) as Verdict['checked'],
       violations: this.#violations,
       requests: Object.fromEntries([...this.#requests].map(([name, outcomes]) => [name, Object.fromEntries(outcomes)])),
+      ends: this.#ends,
       trends,
     }
   }
@@ -347,6 +350,7 @@ export class Judge {
 
   /** A cell that a broken module has ended costs the requests that it had under way, whichever those were. */
   #cellEnded({ at, pid, how, because, suspects }: Extract<Entry, { is: 'cell ended' }>): void {
+    this.#ends[because]++
     const guilty = because !== 'itself' || suspects.some(scene => scene.startsWith('hostile'))
     this.#hold('cells', at, guilty ? undefined : `cell ${pid} ended with ${how}; suspects: ${suspects.join(', ') || 'none'}`)
     const clean = because === 'injected' || how === 'exit code 0'

@@ -41,7 +41,7 @@ export function print(out: Output, { seconds, faults, operations, verdict, kept 
     ['requests', 'outcomes'],
     requests.map(([name, outcomes]) => [name, describeOutcomes(outcomes)]),
   )
-  out.say('')
+  out.say(`\nCells that ended: ${describeOutcomes(verdict.ends)}\n`)
   const checked = Object.entries(verdict.checked) as [Invariant, { checks: number; violations: number }][]
   out.table(
     ['invariant', 'checks', 'violations', ''],

@@ -27,17 +27,17 @@ export function isAlive(pid: number): boolean {
   return existsSync(`/proc/${pid}`) && vitalsOf(pid) !== undefined
 }
 
-/** Whether it has come to a stop: the signal is sent before it is felt. */
+/** Whether it has come to a stop: the signal is sent before it is felt. One that has ended has not. */
 export function isStopped(pid: number): boolean {
   try {
     return /^State:\s+T/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
   } catch {
-    // It has ended, and does nothing any more either.
-    return true
+    // It ended since the signal was sent.
+    return false
   }
 }
 
-/** Ports of the other ends of the connections to `port` that the process holds. */
+/** Ports of the other ends of the connections to `port` that the process holds; none of one that has ended. */
 export function peersOf(pid: number, port: number): number[] {
   const held = new Set(handlesOf(pid))
   const lines = ['tcp', 'tcp6'].flatMap(file => readFileSync(`/proc/net/${file}`, 'utf8').split('\n').slice(1))
@@ -49,16 +49,26 @@ export function peersOf(pid: number, port: number): number[] {
 
 const portOf = (address: string): number => Number.parseInt(address.slice(address.lastIndexOf(':') + 1), 16)
 
+/** None of a process that has ended. */
 function handlesOf(pid: number): string[] {
-  const folder = `/proc/${pid}/fd`
-  return readdirSync(folder).map(name => {
+  return handleNamesOf(pid).map(name => {
     try {
-      return readlinkSync(`${folder}/${name}`)
+      return readlinkSync(`/proc/${pid}/fd/${name}`)
     } catch {
       // Closed since it was listed.
       return ''
     }
   })
+}
+
+function handleNamesOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`)
+  } catch (error) {
+    // By its code alone one that has ended and was not waited for cannot be told from one that may not be read.
+    if (isAlive(pid)) throw error
+    return []
+  }
 }
 
 export interface CellEnd {

@@ -57,6 +57,9 @@ export interface Exchange {
 /** What may cost requests, each its own: the ports are those of the connections it hits. */
 export type Disturbance = 'killed cell' | 'paused cell' | 'overload' | 'keeper away' | 'retirement'
 
+/** What ended a cell: `injected` by this run, `retired` after it was told to go, or by `itself`. */
+export type Ending = 'injected' | 'retired' | 'itself'
+
 export type Entry =
   | Exchange
   | { readonly is: 'disturbed'; readonly at: number; readonly id: number; readonly by: Disturbance; readonly ports?: readonly number[] }
@@ -95,8 +98,7 @@ export type Entry =
       readonly at: number
       readonly pid: number
       readonly how: string
-      /** `injected` by this run, `retired` after it was told to go, or by `itself`. */
-      readonly because: 'injected' | 'retired' | 'itself'
+      readonly because: Ending
       /** Scenes whose code it ran when it ended. */
       readonly suspects: readonly string[]
     }
@@ -144,5 +146,7 @@ export interface Verdict {
   readonly violations: readonly Violation[]
   /** By name of the request, then by outcome. */
   readonly requests: Readonly<Record<string, Readonly<Record<string, number>>>>
+  /** Cells that ended, by what ended them. */
+  readonly ends: Readonly<Record<Ending, number>>
   readonly trends: readonly Trend[]
 }

@@ -25,6 +25,8 @@ test('a soak does every kind of fault and operation, and finds every promise kep
   assert.deepEqual(report.violations, [])
   for (const kind of faults) assert.ok(report.faults[kind] > 0, kind)
   for (const kind of operations) assert.ok(report.operations[kind] > 0, kind)
+  assert.equal(report.ends.injected, report.faults['kill cell'])
+  assert.ok(report.ends.retired >= report.faults['retire cell'], JSON.stringify(report.ends))
   // Of what can be seen in so short a time.
   const { memory: _, handles: __, threads: ___, ...checked } = report.checked
   for (const [name, { checks }] of Object.entries(checked as Record<string, { checks: number }>)) assert.ok(checks > 0, name)
