@@ -80,6 +80,17 @@ test('a byte of a value that has become another is found when the database is op
   assert.throws(() => openStore(inAudit), { code: 'DATA_DAMAGED', message: /row 1 of the audit log/ })
 })
 
+test('a reason in which no UTF-8 can be kept costs its letters, not the database', t => {
+  const data = temporaryFolder(t)
+  const store = openStore<Kinds>(data)
+  store.commit([{ kind: 'text', key: 'k', value: '\ud800\0' }], { ...note, reason: 'half \ud83d and \0 nothing' })
+  store.close()
+  const again = openStore<Kinds>(data)
+  t.after(() => again.close())
+  assert.equal(again.get('text', 'k')?.value, '\ud800\0')
+  assert.equal(again.audit(1)[0]?.reason, 'half \ufffd and \ufffd nothing')
+})
+
 test('a database of before rows had sums is opened, and has them from then on', t => {
   const data = makeData(t)
   tamper(data, 'alter table entries drop column sum; alter table audit drop column sum')

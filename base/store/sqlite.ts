@@ -104,6 +104,9 @@ function checkRows(db: DatabaseSync, path: string, table: keyof typeof summed): 
   }
 }
 
+/** What UTF-8 and SQLite's texts cannot hold would come back as something else. */
+const asStored = (text: string): string => text.toWellFormed().replaceAll('\0', '\ufffd')
+
 const sumOf = (values: readonly (SQLOutputValue | undefined)[]): number => crc32(JSON.stringify(values))
 
 function checkDatabase(db: DatabaseSync, path: string): void {
@@ -181,14 +184,14 @@ class SqliteStore<Kinds> implements Store<Kinds> {
           const row = [kind, key, value === null ? null : JSON.stringify(value), revision] as const
           this.#sql.put.run(...row, sumOf(row))
         }
-        const { who, action, target, reason = null, before = null, after = null } = audit
+        const { who, action, target, reason, before = null, after = null } = audit
         const row = [
           revision,
           this.#now().toISOString(),
           who,
           action,
           target,
-          reason,
+          reason === undefined ? null : asStored(reason),
           JSON.stringify(before),
           JSON.stringify(after),
         ] as const
