@@ -262,12 +262,12 @@ describe('side by side', { concurrency: 3 }, () => {
 
   test('a parameter that no code reads is set with a warning, which names the one that was meant', { timeout: 120_000 }, async () => {
     await makeScene(base.client, 'misnamed', { rank: '(_, { params: { topK = 2, mode } }) => [topK, mode]' })
-    const meant = /^! misnamed: no module that is online has "topk" in its code; did you mean "topK"\?$/m
+    const meant = /^! misnamed: none of the modules looked at has "topk" in its code; did you mean "topK"\?$/m
     ended(await sdk('params', 'set', 'misnamed', 'topk=5', 'mode="fast"'), 0, /\/topk: \(none\) → 5/, meant)
     const { stderr } = ended(await sdk('params', 'set', 'misnamed', 'topK=5', '--unset', 'topk'), 0)
     assert.doesNotMatch(stderr, /no module/)
     const { warnings } = await base.client.setParams('misnamed', { params: { colour: 'red' }, version: 'v1' })
-    assert.deepEqual(warnings, ['no module that is online has "colour" in its code'])
+    assert.deepEqual(warnings, ['none of the modules looked at has "colour" in its code'])
   })
 
   test('code is published for two units, then for a share of all, without anybody else noticing', { timeout: 120_000 }, async () => {

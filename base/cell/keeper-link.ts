@@ -9,7 +9,7 @@ import { keeperSocketPath } from '../wire/paths.ts'
 const RECONNECT_MS = 200
 
 export interface KeeperLink {
-  /** Lost without complaint while the keeper is away: it asks again when it returns. */
+  /** Lost without complaint while the keeper is away: it asks again when it returns, and what must not be lost is kept by who sends it. */
   send(message: CellToKeeper): void
   /** Whether the keeper is there and keeps up: what can wait should, while it does not. */
   readonly keepsUp: boolean

@@ -19,7 +19,7 @@ export interface OutsideHost {
 }
 
 /** The slot, for what goes back in. */
-export interface Asking {
+interface Asking {
   readonly plan: SlotPlan
   /** A request that was sent into the isolate and is not answered. */
   find(no: number): Pending | undefined

@@ -279,9 +279,18 @@ class Board {
       for (const failure of message.failures) this.#log.warn({ cell: link.cell, ...failure }, 'a baseline cannot answer')
       this.#changed()
     } else if (message.type === 'logs') {
-      this.#onLogs(link.cell, message.records)
+      this.#keepLogs(link, message.records)
       link.lines.send({ type: 'logsKept', batch: message.batch })
     } else link.open.get(message.request)?.(message)
+  }
+
+  /** Lines that cannot be kept are lost: sent again they would fail again, and the connection with them. */
+  #keepLogs({ cell }: Link, records: readonly LogRecord[]): void {
+    try {
+      this.#onLogs(cell, records)
+    } catch (error) {
+      this.#log.error({ err: error, cell, lines: records.length }, 'lines of modules could not be kept')
+    }
   }
 
   #lose(link: Link, error: Error | undefined): void {

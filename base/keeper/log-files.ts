@@ -107,6 +107,18 @@ export class LogFiles {
   }
 
   #write(entry: Entry, text: string, last: number): void {
+    try {
+      this.#add(entry, text, last)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      // Somebody has removed the folder or the file.
+      this.#total -= entry.bytes + entry.olderBytes
+      Object.assign(entry, { bytes: 0, olderBytes: 0, isTorn: false })
+      this.#add(entry, text, last)
+    }
+  }
+
+  #add(entry: Entry, text: string, last: number): void {
     const { scene, version } = entry
     const path = this.#path(scene, version, ENDING)
     if (entry.bytes > 0 && entry.bytes + text.length > this.#limits.fileBytesMax / 2) {

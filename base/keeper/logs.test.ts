@@ -87,6 +87,15 @@ test('a torn last line costs that line only', async t => {
   assert.deepEqual(messages(await second.read('home', all)), ['whole', 'next'])
 })
 
+test('a log whose folder was removed goes on in a new one', async t => {
+  const root = await makeFolder(t)
+  const logs = open(root)
+  logs.take(1, [record('gone')])
+  await rm(join(root, 'home'), { recursive: true })
+  logs.take(1, [record('kept')])
+  assert.deepEqual(messages(await logs.read('home', all)), ['kept'])
+})
+
 test('a version keeps its last lines within its bytes, and all versions within theirs: the longest silent goes', async t => {
   const root = await makeFolder(t)
   const logs = open(root, { fileBytesMax: 4000, totalBytesMax: 9000 })

@@ -62,17 +62,18 @@ export class Logs {
   /** Takes what a cell sends, in order: once it returns the lines are kept. */
   take(cell: number, records: readonly LogRecord[]): void {
     const entries: LogEntry[] = []
-    const byVersion = new Map<string, { scene: string; version: string; lines: string[] }>()
+    const byVersion = new Map<string, { scene: string; version: string; lines: string[]; last: number }>()
     for (const record of records) {
       const { scene, version } = record
       if (!this.#files.has(scene, version) && !this.#isVersion(scene, version)) continue
       const { entry, line } = bounded({ seq: this.#nextSeq(), cell, ...record, ...(record.fields && { fields: parsed(record.fields) }) })
-      const lines = byVersion.get(`${scene}/${version}`) ?? { scene, version, lines: [] }
+      const lines = byVersion.get(`${scene}/${version}`) ?? { scene, version, lines: [], last: 0 }
       lines.lines.push(line)
+      lines.last = entry.seq
       byVersion.set(`${scene}/${version}`, lines)
       entries.push(entry)
     }
-    for (const { scene, version, lines } of byVersion.values()) this.#files.append(scene, version, lines, this.#seq)
+    for (const { scene, version, lines, last } of byVersion.values()) this.#files.append(scene, version, lines, last)
     // After they are kept: who was shown a line goes on after it when the keeper comes back.
     for (const entry of entries) {
       for (const { filter, onEntry } of this.#followers.get(entry.scene) ?? []) if (passes(entry, filter)) onEntry(entry)

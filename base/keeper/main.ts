@@ -146,7 +146,10 @@ async function requireWhole(data: string, { revision }: BaseStore, log: Logger):
   const saved = await readSavedTable(data).catch((error: unknown) => void log.warn({ err: error }, 'the saved scene table is of no use'))
   if (saved === undefined || saved.revision <= revision) return
   const lost = `its database is at revision ${revision}, and had come to ${saved.revision}: changes that were acknowledged are missing`
-  throw new BerthError('DATA_DAMAGED', `Cannot use the data folder "${data}": ${lost}. To go on without them, remove "${tablePath(data)}"`)
+  throw new BerthError(
+    'DATA_DAMAGED',
+    `Cannot use the data folder "${data}": ${lost}. To go on without them, stop the base, then remove "${tablePath(data)}"`,
+  )
 }
 
 /** Each edit of a whitelist writes another blob: without this they would fill the disk. */

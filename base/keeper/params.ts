@@ -25,7 +25,7 @@ export interface ParamsChange {
 export const isJson = (value: unknown): boolean => isDeepStrictEqual(JSON.parse(JSON.stringify(value)), value)
 
 /** The parameters of a scene, or what a version sets over them. */
-export function paramsOf({ definition, rules }: SceneTraffic, version: string | null): Params {
+function paramsOf({ definition, rules }: SceneTraffic, version: string | null): Params {
   return version === null ? definition.params : (rules.versionParams?.[version] ?? {})
 }
 
@@ -79,7 +79,7 @@ function changeIn({ action, before, after }: AuditRow): Omit<ParamsChange, 'revi
   return was && is && { version: is.version, before: was.params, after: is.params, ...(is.to === undefined ? {} : { to: is.to }) }
 }
 
-export interface RolledBack extends ChangedParams {
+interface RolledBack extends ChangedParams {
   /** The change after which they were so; null: it was before every change. */
   readonly to: ParamsChange | null
 }

@@ -6,10 +6,13 @@ import { lockedModules } from '../traffic/table.ts'
 
 /** What code that esbuild wrote has as it is; it escapes other letters. */
 const PLAIN = /^[\w$.-]+$/
+/** Names that are looked for, and letters of one: each is looked for in all of the code. */
+const NAMES_MAX = 20
+const LETTERS_MAX = 100
 const WORDS = /[A-Za-z_$][\w$]*/g
 
 /**
- * A line for each parameter that is new and in no module's code, with what may have been meant. Only for people: code may put names together.
+ * A line for each parameter that is new and in no module's code, with what may have been meant; the first few are looked for. Only for people: code may put names together.
  * @param versions whose modules may read them; names that look alike are those of the first
  * @param known names of parameters that there are
  * @throws DATA_DAMAGED, BLOB_NOT_FOUND
@@ -20,7 +23,10 @@ export async function warnUnread(
   known: readonly string[],
   blobs: Blobs,
 ): Promise<string[]> {
-  let unread = Object.keys(after).filter(name => !Object.hasOwn(before, name) && PLAIN.test(name))
+  const isNew = (name: string) => !Object.hasOwn(before, name) && name.length <= LETTERS_MAX && PLAIN.test(name)
+  let unread = Object.keys(after)
+    .filter(name => isNew(name))
+    .slice(0, NAMES_MAX)
   let words: readonly string[] | undefined
   const seen = new Set<string>()
   for (const { lock } of versions) {
@@ -39,7 +45,7 @@ export async function warnUnread(
   const looked = words
   return unread.map(name => {
     const meant = nearest(name, known) ?? nearest(name, looked, Math.floor(name.length / 4))
-    return `no module that is online has "${name}" in its code${meant === undefined ? '' : `; did you mean "${meant}"?`}`
+    return `none of the modules looked at has "${name}" in its code${meant === undefined ? '' : `; did you mean "${meant}"?`}`
   })
 }
 

@@ -9,8 +9,8 @@ export type { Logger }
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
 /**
- * Lines go to standard output, written at once, so that a killed process loses none; but nobody waits for whoever reads them: what it does not take
- * waits in memory, and is dropped beyond a bound.
+ * Lines go to standard output, written at once, so that a killed process loses none; but nobody waits for whoever reads them, unless it is a
+ * terminal: what it does not take waits in memory, and is dropped beyond a bound.
  * @param process `base`, `keeper`, `cell-1` …: the member `process` of every line.
  */
 export function createLog(process: string, level: string): Logger {

@@ -5,9 +5,14 @@
  * @param editsMax of letters put in, left out or replaced
  */
 export function nearest(name: string, known: readonly string[], editsMax = Math.max(2, name.length / 3)): string | undefined {
-  const ranked = known.map(candidate => ({ candidate, edits: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
-  const best = ranked.sort((a, b) => a.edits - b.edits)[0]
-  return best && best.edits <= editsMax ? best.candidate : undefined
+  let best: { readonly candidate: string; readonly edits: number } | undefined
+  for (const candidate of known) {
+    // As many edits at least: most need not be looked at.
+    if (Math.abs(candidate.length - name.length) > editsMax) continue
+    const edits = editDistance(name.toLowerCase(), candidate.toLowerCase())
+    if (edits <= editsMax && (best === undefined || edits < best.edits)) best = { candidate, edits }
+  }
+  return best?.candidate
 }
 
 /** Levenshtein's distance, one row of the matrix at a time. */
