@@ -14,7 +14,7 @@ export interface TablesParts {
   readonly whitelists: Whitelists
   /** A table has come into force; `failures` are its baselines that cannot answer. */
   onTaken(table: CompiledTable, failures: readonly SceneFailure[]): void
-  /** The table in force has been taken once more, since not all it needs was to be had: `failures` may be others now. */
+  /** More of what the table in force needs could be had in a later try: `failures` may be others now. */
   onTakenAgain(): void
 }
 
@@ -80,20 +80,36 @@ export class Tables {
     onTaken(compiled, this.#failures)
     this.#loadRouted(compiled)
     clearTimeout(this.#again)
-    if (this.#failures.length > 0 || listed.size < whitelistsOf(table).size) this.#takeLater(table)
+    if (listed.size < whitelistsOf(table).size) this.#later(compiled, () => this.#takeAgain(table))
+    else if (this.#failures.length > 0) this.#later(compiled, () => this.#loadFailed(compiled))
   }
 
   /** A file that could not be read may be there the next time: nobody else would look, until the next change. */
-  #takeLater(table: SceneTable): void {
+  #later(table: CompiledTable, work: () => Promise<void>): void {
     const again = () => {
-      if (this.#closed || this.#current.revision !== table.revision) return
-      this.#take(table).then(
-        () => this.#parts.onTakenAgain(),
-        (error: unknown) => this.#parts.log.error({ err: error }, 'table cannot be taken'),
-      )
+      if (!this.#closed && this.#current === table) void work()
     }
     this.#again = setTimeout(again, this.#againMs).unref()
     this.#againMs = Math.min(this.#againMs * 2, limits.tableAgainMsMax)
+  }
+
+  async #takeAgain(table: SceneTable): Promise<void> {
+    try {
+      await this.#take(table)
+      this.#parts.onTakenAgain()
+    } catch (error) {
+      this.#parts.log.error({ err: error }, 'table cannot be taken')
+    }
+  }
+
+  async #loadFailed(table: CompiledTable): Promise<void> {
+    const before = this.#failures
+    const plans = before.flatMap(({ scene, version }) => table.scenes.get(scene)?.versions.get(version) ?? [])
+    const failures = (await Promise.all(plans.map(plan => this.#tryLoad(plan)))).flatMap(failure => failure ?? [])
+    if (this.#current !== table) return
+    this.#failures = failures
+    if (failures.length < before.length) this.#parts.onTakenAgain()
+    if (failures.length > 0) this.#later(table, () => this.#loadFailed(table))
   }
 
   /** What rules send requests to besides the baselines, and the previous baselines: a cell that has just started has none of them. */
