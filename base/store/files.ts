@@ -1,7 +1,8 @@
 /** Files that are either whole or not there, whenever the power goes. */
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { makeFolderSync } from '../kernel/folders.ts'
 
 export interface WriteOptions {
   /** Where the unfinished file is: on the same file system. @default beside `path` */
@@ -43,6 +44,6 @@ export async function syncFolder(path: string): Promise<void> {
 
 /** Makes a folder, and its entry in the one above durable when it was not there. */
 export async function makeFolder(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true })
+  const first = makeFolderSync(path)
   if (first !== undefined) await syncFolder(dirname(first))
 }
