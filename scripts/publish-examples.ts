@@ -6,6 +6,7 @@
 import { readdir } from 'node:fs/promises'
 import { basename, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { messageOf } from '../base/kernel/errors.ts'
 import { type Bundler, openBundler } from '../sdk/bundle.ts'
 import { colorsFor } from '../sdk/colors.ts'
 import { applyScene, differences, readScene } from '../sdk/commands/scene.ts'
@@ -196,7 +197,11 @@ async function switchScenes(client: Client, module: WantedModule): Promise<strin
   const scenes = (await client.scenes()).filter(({ definition, baseline }) => baseline !== null && modulesOf(definition).has(module.name))
   const changes = scenes.map(async ({ definition: { id } }) => {
     const { switched, created, version } = await updateScene(client, id, [module], { as: 'baseline', label: 'saved' })
-    if (created) await retireSaves(client, version)
+    // The new one answers already, whatever becomes of the old ones.
+    if (created) {
+      const warn = (error: unknown) => out.warn(`The versions of earlier saves of ${id} stay online: ${messageOf(error)}`)
+      await retireSaves(client, version).catch(warn)
+    }
     return switched ? [`${id} (${version.id})`] : []
   })
   return (await Promise.all(changes)).flat()

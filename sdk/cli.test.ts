@@ -180,6 +180,12 @@ test('a module that is named twice is refused before anything is sent', async t 
   assert.match(stderr, /Cannot publish "ranker" twice: it is in ".*" and in ".*"/)
 })
 
+test('a failure that nobody reads is a failure', async () => {
+  const child = spawn(process.execPath, [cli, 'scene', 'apply', 'none.json'], { stdio: ['ignore', 'ignore', 'pipe'] })
+  child.stderr.destroy()
+  assert.deepEqual(await once(child, 'exit'), [1, null])
+})
+
 test('what no header may hold is wrong usage, and no base that cannot be reached', async () => {
   const { code, stderr } = await sdk('invoke', 'x', '--data', '1', '--url', nobody, '--unit', 'a\nb')
   assert.equal(code, 2)

@@ -259,13 +259,14 @@ command(sdk, 'schema', 'Print the JSON Schema of a scene, for completion in an e
 await run(process.argv)
 
 async function run(argv: readonly string[]): Promise<void> {
-  // Whoever reads the output may have seen enough, as in "sdk schema | head".
-  for (const stream of [process.stdout, process.stderr])
-    stream.on('error', ({ code, message }: NodeJS.ErrnoException) => {
-      if (code === 'EPIPE') process.exit(exitCodes.ok)
-      if (stream === process.stdout) process.stderr.write(`✖ Cannot write the output: ${message}\n`)
-      process.exit(exitCodes.refused)
-    })
+  process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+    // Whoever reads the output may have seen enough, as in "sdk schema | head".
+    if (code === 'EPIPE') process.exit(process.exitCode ?? exitCodes.ok)
+    process.stderr.write(`✖ Cannot write the output: ${message}\n`)
+    process.exit(exitCodes.refused)
+  })
+  // What nobody reads there changes nothing about what is done, nor about the exit code.
+  process.stderr.on('error', () => undefined)
   // What is thrown where no command waits for it.
   process.on('uncaughtException', async thrown => process.exit(tell(await failureOf(thrown))))
   try {

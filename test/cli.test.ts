@@ -224,7 +224,7 @@ describe('side by side', { concurrency: 2 }, () => {
     const line = `'${process.execPath}' '${join(root, 'bin/sdk.cjs')}' invoke again`
     const env = { ...process.env, BERTH_BASE: base.controlUrl, BERTH_TOKEN: base.token }
     const typed = async () => (await promisify(execFile)('script', ['-qfec', line, '/dev/null'], { env, cwd })).stdout
-    assert.match(await typed(), /Sent samples\/first\.json[\s\S]*"said": "in the sample"/)
+    assert.match(await typed(), /Sending samples\/first\.json[\s\S]*"said": "in the sample"/)
     ended(await sdkIn(cwd, base)('invoke', 'again', '--data', '{"said":"before"}'), 0)
     assert.match(await typed(), /"said": "before"/)
   })

@@ -1,6 +1,6 @@
 /** `sdk dev` and the saves that `npm start` watches for: at the command line, against a running base. */
 import assert from 'node:assert/strict'
-import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { type ChildProcess, type ForkOptions, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, rename, rm, watch, writeFile } from 'node:fs/promises'
@@ -247,8 +247,15 @@ interface Examples {
 
 /** What `npm start` starts beside the base, for the modules and scenes of a folder; resolves when it watches. */
 async function watchExamples(t: TestContext, folder: string): Promise<Examples> {
-  const env = { ...process.env, ...onBase() }
-  const child = fork(join(root, 'scripts/publish-examples.ts'), [folder], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+  // As npm start starts it: not as a file of tests.
+  const env = { ...process.env, ...onBase(), NODE_TEST_CONTEXT: undefined }
+  const options: ForkOptions = {
+    cwd: folder,
+    env,
+    execArgv: ['--disable-warning=ExperimentalWarning'],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  }
+  const child = fork(join(root, 'scripts/publish-examples.ts'), [folder], options)
   t.after(() => void child.kill())
   const lines: string[] = []
   const news = new EventTarget()

@@ -57,9 +57,9 @@ async function readBody({ data, file }: InvokeOptions, byDefault: () => Promise<
 /** Where nobody pipes a body in, the last one goes again, or a sample: it is what "Try it" in the output of other commands means. */
 async function defaultBody(base: URL, scene: string): Promise<Body> {
   const last = await lastRequest(base, scene)
-  if (last !== undefined) return { body: last, note: 'Sent what was sent last.' }
+  if (last !== undefined) return { body: last, note: 'Sending what was sent last.' }
   const sample = await firstSample('.', scene)
-  return sample === undefined ? { body: '{}', note: 'Sent {}.' } : { body: await readBodyFile(sample), note: `Sent ${sample}.` }
+  return sample === undefined ? { body: '{}', note: 'Sending {}.' } : { body: await readBodyFile(sample), note: `Sending ${sample}.` }
 }
 
 function readBodyFile(file: string): Promise<string> {

@@ -293,10 +293,10 @@ function describeOnline(online: OnlineScene, { as, whitelist = [] }: Part): stri
 
 async function nextLines(client: Client, modules: readonly PublishedModule[], scenes: readonly OnlineScene[]): Promise<string[]> {
   if (scenes.length > 0) return scenes.map(online => nextStep(online.scene, online.version, online))
-  const names = modules.map(({ name }) => name)
-  const having = (await client.scenes()).find(({ definition }) => names.some(name => modulesOf(definition).has(name)))
+  const having = (await client.scenes()).find(({ definition }) => modules.some(({ name }) => modulesOf(definition).has(name)))
   if (having === undefined)
     return ['Bring it online in a scene: "sdk init --scene ID" makes a file, "sdk scene apply FILE" brings it to life.']
-  const refs = modules.map(({ name, version }) => `--module ${name}@${version}`).join(' ')
+  const its = modules.filter(({ name }) => modulesOf(having.definition).has(name))
+  const refs = its.map(({ name, version }) => `--module ${name}@${version}`).join(' ')
   return [`Bring it online: sdk version create ${having.definition.id} ${refs} --as baseline`]
 }

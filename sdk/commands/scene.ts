@@ -44,7 +44,7 @@ export interface ApplyOptions {
   readonly params?: boolean
 }
 
-/** Files are all checked before the first is applied. A scene that has no baseline gets its first version, so that it answers. */
+/** Files are all checked before the first is applied. A scene that has no version gets its first, so that it answers. */
 export async function applyScenes({ client, out }: Context, files: readonly string[], options: ApplyOptions = {}): Promise<void> {
   const definitions = []
   for (const file of files) definitions.push(await readScene(file))
@@ -57,7 +57,8 @@ export async function applyScenes({ client, out }: Context, files: readonly stri
       const others = kept.map(line => `\n  ${line}`).join('')
       out.warn(`The parameters of ${definition.id} stay as they are; those of the file are others:${others}\n  To publish them: --params`)
     }
-    const first = scene.baseline === null ? await makeFirst({ client, out }, definition.id) : undefined
+    const isNew = scene.baseline === null && (await client.versions(definition.id)).length === 0
+    const first = isNew ? await makeFirst({ client, out }, definition.id) : undefined
     const { revision, baseline } = first ?? scene
     applied.push({ scene: definition.id, revision, baseline, changes, kept, ...(first && { version: first.version }) })
   }

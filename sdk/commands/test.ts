@@ -46,7 +46,7 @@ export async function test(folders: readonly string[], { json = false, ...option
     return
   }
   const { report, coverage } = await runTests(out, modules, runOptions)
-  if (options.only !== undefined && report.passed + report.failed === 0) {
+  if (options.only !== undefined && report.tests.length === 0) {
     const hint = 'Without --only all are run, and shown by name.'
     throw new SdkError('TESTS_NOT_FOUND', `Cannot test: no test is named like ${options.only.join(' or ')}`, {
       hint,
