@@ -89,6 +89,7 @@ function pause(stage: Stage, pid: number, random: Random, by: Disturbance): Prom
 async function retire(stage: Stage, { cell, pid }: Target): Promise<boolean> {
   const calm = stage.disturb('retirement')
   try {
+    stage.asked.add(pid)
     await stage.client.retireCell(cell)
     return await stage.until(() => !stage.roster.ready.some(one => one.pid === pid), RECOVERY_MS_MAX)
   } catch (error) {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { judge } from './judge.ts'
-import { type Answer, type Ask, type Entry, type Exchange, type Invariant, invariants } from './record.ts'
+import { type Answer, type Ask, type Ending, type Entry, type Exchange, type Invariant, invariants } from './record.ts'
 import { bucketOf, expectedOf, type Routing, unannounced } from './routing.ts'
 
 const units = Array.from({ length: 200 }, (_, no) => `unit-${no}`)
@@ -95,7 +95,7 @@ test('a record in which everything is as promised has no violations, and every i
   const unchecked = Object.entries(verdict.checked).filter(([, { checks }]) => checks === 0)
   assert.deepEqual(unchecked, [])
   assert.equal(verdict.requests.routed?.OK, units.length)
-  assert.deepEqual(verdict.ends, { injected: 1, retired: 0, itself: 0 })
+  assert.deepEqual(verdict.ends, { injected: 1, retired: 0, outgrown: 0, itself: 0 })
 })
 
 const wrong: Readonly<Record<Invariant, readonly (readonly [what: string, ...entries: Entry[]])[]>> = {
@@ -174,7 +174,10 @@ const wrong: Readonly<Record<Invariant, readonly (readonly [what: string, ...ent
     ['a cell does not come back', { is: 'recovered', at: 30_000, from: 0, after: 'kill cell', failure: '1 of 2 cells are ready' }],
   ],
   cells: [
-    ['a cell ends that nobody killed', { is: 'cell ended', at: 5, pid: 9, how: 'signal SIGSEGV', because: 'itself', suspects: ['routed'] }],
+    ['a cell ends that nobody killed', ended('itself', 'signal SIGSEGV', 'routed')],
+    ['a cell goes that nobody has asked to', ended('itself', 'exit code 0')],
+    ['a cell crashes while it retires', ended('retired', 'signal SIGSEGV', 'routed')],
+    ['a cell has to be killed for its memory', ended('outgrown', 'signal SIGKILL', 'routed')],
   ],
   memory: [['memory grows by 20 MB a minute', ...samples({ rssMB: 20 })]],
   handles: [['ten handles a minute are left open', ...samples({ handles: 10 })]],
@@ -191,6 +194,10 @@ function withControl(ranges: readonly (readonly [number, number])[]): Routing {
     arms: one.arms.map(arm => (arm.name === 'control' ? { ...arm, ranges } : arm)),
   }))
   return { ...routing, experiments }
+}
+
+function ended(because: Ending, how: string, ...suspects: readonly string[]): Entry {
+  return { is: 'cell ended', at: 500, pid: 9, how, because, suspects }
 }
 
 function acknowledged(no: number, applied: number): Entry {
@@ -215,13 +222,22 @@ test('what a fault is documented to cost is no violation', () => {
     by,
     ports,
   })
-  const itself: Entry = { is: 'cell ended', at: 500, pid: 9, how: 'signal SIGKILL', because: 'itself', suspects: ['hostile-loops'] }
   assert.deepEqual(found(disturbed('killed cell', [4000]), exchange(10, { broken: 'ECONNRESET' })), [])
   assert.deepEqual(found(disturbed('paused cell', [4000]), exchange(10, refusal('DEADLINE_EXCEEDED', 504))), [])
   assert.deepEqual(found(disturbed('overload'), exchange(10, refusal('SCENE_OVERLOADED', 503))), [])
   assert.deepEqual(found(disturbed('overload'), failed('profile', 'PROFILE_FAILED')), [])
   // The log tells of the end of a cell after its connections have broken.
-  assert.deepEqual(found(exchange(480, { broken: 'ECONNRESET' }), itself), [])
+  for (const because of ['itself', 'retired'] as const) {
+    assert.deepEqual(found(exchange(480, { broken: 'ECONNRESET' }), ended(because, 'signal SIGKILL', 'hostile-loops')), [])
+  }
+  for (const because of ['retired', 'outgrown'] as const) assert.deepEqual(found(ended(because, 'exit code 0')), [])
+})
+
+test('a cell that ends under sound modules costs no connection, whatever it was about to do', () => {
+  for (const because of ['itself', 'retired', 'outgrown'] as const) {
+    const both = found(exchange(480, { broken: 'ECONNRESET' }), ended(because, 'signal SIGSEGV', 'routed'))
+    assert.deepEqual(both.sort(), ['cells', 'connected'], because)
+  }
 })
 
 test('while a change is under way either state may answer, but not the parts of both', () => {

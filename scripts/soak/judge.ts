@@ -46,7 +46,7 @@ export class Judge {
   readonly #checks = new Map<Invariant, { checks: number; violations: number }>()
   readonly #violations: Violation[] = []
   readonly #requests = new Map<string, Map<string, number>>()
-  readonly #ends: Record<Ending, number> = { injected: 0, retired: 0, itself: 0 }
+  readonly #ends: Record<Ending, number> = { injected: 0, retired: 0, outgrown: 0, itself: 0 }
   readonly #periods: Period[] = []
   readonly #periodById = new Map<number, Period>()
   readonly #routing = new Timeline<Routing>()
@@ -348,13 +348,15 @@ export class Judge {
     this.#periodById.delete(id)
   }
 
-  /** A cell that a broken module has ended costs the requests that it had under way, whichever those were. */
+  /** A cell that a broken module has ended costs the requests that it had under way, whichever those were; no other end of itself may. */
   #cellEnded({ at, pid, how, because, suspects }: Extract<Entry, { is: 'cell ended' }>): void {
     this.#ends[because]++
-    const guilty = because !== 'itself' || suspects.some(scene => scene.startsWith('hostile'))
-    this.#hold('cells', at, guilty ? undefined : `cell ${pid} ended with ${how}; suspects: ${suspects.join(', ') || 'none'}`)
-    const clean = because === 'injected' || how === 'exit code 0'
-    if (!clean) this.#periods.push({ by: 'killed cell', from: at - AFTERMATH_MS, to: at, ports: undefined })
+    const isClean = how === 'exit code 0'
+    const isBroken = suspects.some(scene => scene.startsWith('hostile'))
+    const excused = because === 'injected' || (because !== 'itself' && isClean) || isBroken
+    this.#hold('cells', at, excused ? undefined : `cell ${pid} (${because}) ended with ${how}; suspects: ${suspects.join(', ') || 'none'}`)
+    const mayCost = isBroken && !isClean && because !== 'injected'
+    if (mayCost) this.#periods.push({ by: 'killed cell', from: at - AFTERMATH_MS, to: at, ports: undefined })
   }
 
   #burst({ at, from, statuses }: Extract<Entry, { is: 'burst' }>): void {

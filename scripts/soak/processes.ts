@@ -71,12 +71,21 @@ function handleNamesOf(pid: number): string[] {
   }
 }
 
+export type Leaving = 'asked' | 'memory' | 'doomed' | 'stop'
+
+interface LiveCell {
+  readonly cell: number
+  state: 'ready' | 'retiring'
+  leaving: Leaving
+  readonly doomedBy: string[]
+}
+
 export interface CellEnd {
   readonly pid: number
   readonly how: string
-  /** It was retiring. */
-  readonly retired: boolean
-  /** Scenes that ran code in it. */
+  /** Why it was retiring; undefined when it was not. `stop`: the base ends. */
+  readonly leaving: Leaving | undefined
+  /** Scenes that ran code in it, and those that doomed it. */
   readonly suspects: readonly string[]
 }
 
@@ -84,7 +93,7 @@ export interface CellEnd {
 export class Roster {
   readonly #base: RunningBase
   readonly #onEnd: (end: CellEnd) => void
-  readonly #cells = new Map<number, { readonly cell: number; state: 'ready' | 'retiring' }>()
+  readonly #cells = new Map<number, LiveCell>()
   readonly #all = new Set<number>()
   #keeper = 0
   #read = 0
@@ -124,11 +133,21 @@ export class Roster {
     const [pid, cell] = [Number(line.pid), Number(line.cell)]
     if (line.msg === 'keeper ready') this.#keeper = pid
     if (line.msg === 'keeper ready' || line.msg === 'cell ready') this.#all.add(pid)
-    if (line.msg === 'cell ready') this.#cells.set(pid, { cell, state: 'ready' })
-    if (line.msg === 'cell retiring') this.#cells.set(pid, { cell, state: 'retiring' })
-    if (line.msg !== 'cell ended') return
-    const suspects = (line.suspects ?? []) as readonly { readonly scene: string }[]
+    if (line.msg === 'cell ready') this.#cells.set(pid, { cell, state: 'ready', leaving: 'stop', doomedBy: [] })
+    const known = this.#cells.get(pid)
+    if (line.msg === 'cell ended') this.#end(line, known)
+    if (known === undefined) return
+    if (line.msg === 'cell to be replaced') known.leaving = line.because as Leaving
+    if (line.msg === 'cell retiring') known.state = 'retiring'
+    // Such a slot may be gone from the black box by the time that its cell is.
+    if (line.msg === 'cell is doomed') known.doomedBy.push(...(/^slot ([^@ ]+)/.exec(String(line.reason))?.slice(1) ?? []))
+  }
+
+  #end(line: LogLine, known: LiveCell | undefined): void {
+    const pid = Number(line.pid)
+    const suspects = ((line.suspects ?? []) as readonly { readonly scene: string }[]).map(({ scene }) => scene)
     this.#cells.delete(pid)
-    this.#onEnd({ pid, how: String(line.how), retired: line.state === 'retiring', suspects: suspects.map(({ scene }) => scene) })
+    const leaving = known?.state === 'retiring' ? known.leaving : undefined
+    this.#onEnd({ pid, how: String(line.how), leaving, suspects: [...new Set([...suspects, ...(known?.doomedBy ?? [])])] })
   }
 }

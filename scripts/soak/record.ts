@@ -14,7 +14,7 @@ export const invariants = {
   restored: 'a base that starts from a backup has what was in force when it was made',
   operated: 'operations fail only through a fault',
   recovered: 'after a fault the base is whole again within its bound',
-  cells: 'cells end only by faults, retirement or broken modules',
+  cells: 'cells end only by faults, broken modules, or cleanly when they are replaced',
   memory: 'no process grows in memory',
   handles: 'no process grows in open handles',
   threads: 'no process grows in threads',
@@ -57,8 +57,11 @@ export interface Exchange {
 /** What may cost requests, each its own: the ports are those of the connections it hits. */
 export type Disturbance = 'killed cell' | 'paused cell' | 'overload' | 'keeper away' | 'retirement'
 
-/** What ended a cell: `injected` by this run, `retired` after it was told to go, or by `itself`. */
-export type Ending = 'injected' | 'retired' | 'itself'
+/**
+ * What ended a cell: `injected` by this run, `retired` as this run asked, `outgrown` its memory and replaced for that by the base, or by
+ * `itself`: everything else.
+ */
+export type Ending = 'injected' | 'retired' | 'outgrown' | 'itself'
 
 export type Entry =
   | Exchange
@@ -99,7 +102,7 @@ export type Entry =
       readonly pid: number
       readonly how: string
       readonly because: Ending
-      /** Scenes whose code it ran when it ended. */
+      /** Scenes whose code it ran when it ended, and those that left it unable to go on. */
       readonly suspects: readonly string[]
     }
   | {

@@ -6,8 +6,8 @@ import type { SceneRules } from '../../base/traffic/rules.ts'
 import type { Client } from '../../sdk/control.ts'
 import { SdkError } from '../../sdk/errors.ts'
 import type { RunningBase } from '../../test/support/base.ts'
-import { Roster } from './processes.ts'
-import type { Disturbance, Entry } from './record.ts'
+import { type Leaving, Roster } from './processes.ts'
+import type { Disturbance, Ending, Entry } from './record.ts'
 import type { Routing } from './routing.ts'
 import { ROUTED, ROUTED_MODULE } from './scenes.ts'
 
@@ -40,6 +40,8 @@ export class Stage {
   readonly roster: Roster
   /** Processes that this run has killed. */
   readonly injected = new Set<number>()
+  /** Processes that this run has asked to retire. */
+  readonly asked = new Set<number>()
   #disturbances = 0
   /** How many are going on, and when something was last in the way. */
   #open = 0
@@ -55,10 +57,16 @@ export class Stage {
     this.tell = tell
     this.note = note
     this.ending = ending
-    this.roster = new Roster(base, ({ pid, how, retired, suspects }) => {
-      const because = this.injected.has(pid) ? 'injected' : retired ? 'retired' : 'itself'
-      tell({ is: 'cell ended', at: now(), pid, how, because, suspects })
+    this.roster = new Roster(base, ({ pid, how, leaving, suspects }) => {
+      tell({ is: 'cell ended', at: now(), pid, how, because: this.#endingOf(pid, leaving), suspects })
     })
+  }
+
+  #endingOf(pid: number, leaving: Leaving | undefined): Ending {
+    if (this.injected.has(pid)) return 'injected'
+    if (leaving === 'memory') return 'outgrown'
+    const isWanted = (leaving === 'asked' && this.asked.has(pid)) || (leaving === 'stop' && this.ending.aborted)
+    return isWanted ? 'retired' : 'itself'
   }
 
   /** Tells the record that requests may feel something from now on. @returns tells that it is over */
