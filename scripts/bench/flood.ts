@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface Sample {
-  /** 0: its connection broke. */
+  /** 0: its connection broke or was closed before the answer was whole. */
   readonly status: number
   readonly ms: number
 }
@@ -12,26 +12,41 @@ export interface Sample {
 class Connection {
   readonly #socket: Socket
   readonly #done: (connection: Connection, sample: Sample) => void
+  readonly #lost: (connection: Connection) => void
   #sentAt = 0
+  #underWay = false
   #received = ''
   /** The base ends a connection now and then, to spread them. */
   closing = false
 
-  constructor(port: number, done: (connection: Connection, sample: Sample) => void) {
+  /** @param lost is told of one that the other side has closed while no request was under way */
+  constructor(port: number, done: (connection: Connection, sample: Sample) => void, lost: (connection: Connection) => void) {
     this.#done = done
+    this.#lost = lost
     this.#socket = connect({ port, host: '127.0.0.1', noDelay: true })
     this.#socket.setEncoding('latin1')
     this.#socket.on('data', (text: string) => this.#take(text))
-    this.#socket.on('error', () => this.#finish(0))
+    // It closes next, as it does after the other side's FIN.
+    this.#socket.on('error', () => undefined)
+    this.#socket.once('close', () => this.#closed())
   }
 
   send(request: string): void {
     this.#sentAt = performance.now()
+    this.#underWay = true
     this.#socket.write(request)
   }
 
+  /** What is under way on it is given up. */
   close(): void {
+    this.#underWay = false
     this.#socket.destroy()
+  }
+
+  #closed(): void {
+    this.closing = true
+    if (this.#underWay) this.#finish(0)
+    else this.#lost(this)
   }
 
   #take(text: string): void {
@@ -47,7 +62,7 @@ class Connection {
 
   #finish(status: number): void {
     this.#received = ''
-    if (status === 0) this.closing = true
+    this.#underWay = false
     this.#done(this, { status, ms: performance.now() - this.#sentAt })
   }
 }
@@ -58,6 +73,8 @@ export interface FloodRun {
   /** Requests that were due and had no connection to leave on. */
   readonly held: number
   readonly samples: readonly Sample[]
+  /** Requests that were given up when the flood was over: the rest of those that were sent. */
+  readonly unanswered: number
 }
 
 /** Requests of one kind to one scene, as fast as they are answered or whether or not they are. One object is one flood. */
@@ -84,8 +101,11 @@ export class Flood {
     return this.#end(ms, 0)
   }
 
-  /** Sends so many a second, on as many connections as that takes, up to a bound. */
-  async open(perSecond: number, ms: number, connectionsMax: number): Promise<FloodRun> {
+  /**
+   * Sends so many a second, on as many connections as that takes, up to a bound.
+   * @param answerMsMax how long what is still unanswered is waited for when the last one was sent
+   */
+  async open(perSecond: number, ms: number, connectionsMax: number, answerMsMax = 0): Promise<FloodRun> {
     const start = performance.now()
     let [due, held] = [0, 0]
     while (performance.now() - start < ms) {
@@ -93,7 +113,14 @@ export class Flood {
       for (; due < now; due++) if (!this.#send(connectionsMax)) held++
       await sleep(1)
     }
-    return this.#end(performance.now() - start, held)
+    const sentMs = performance.now() - start
+    const end = performance.now() + answerMsMax
+    while (this.#unanswered > 0 && performance.now() < end) await sleep(10)
+    return this.#end(sentMs, held)
+  }
+
+  get #unanswered(): number {
+    return this.#sent - this.#samples.length
   }
 
   #send(most: number): boolean {
@@ -106,7 +133,11 @@ export class Flood {
 
   #connect(most: number): Connection | undefined {
     if (this.#all.size >= most) return undefined
-    const connection = new Connection(this.#port, (done, sample) => this.#answered(done, sample))
+    const connection = new Connection(
+      this.#port,
+      (done, sample) => this.#answered(done, sample),
+      lost => this.#forget(lost),
+    )
     this.#all.add(connection)
     return connection
   }
@@ -115,13 +146,19 @@ export class Flood {
     this.#samples.push(sample)
     if (connection.closing) {
       connection.close()
-      this.#all.delete(connection)
+      this.#forget(connection)
     } else this.#free.push(connection)
     this.#onFree?.()
   }
 
-  async #end(ms: number, held: number): Promise<FloodRun> {
-    const run = { seconds: ms / 1000, sent: this.#sent, held, samples: [...this.#samples] }
+  #forget(connection: Connection): void {
+    this.#all.delete(connection)
+    const free = this.#free.indexOf(connection)
+    if (free >= 0) this.#free.splice(free, 1)
+  }
+
+  #end(ms: number, held: number): FloodRun {
+    const run = { seconds: ms / 1000, sent: this.#sent, held, samples: [...this.#samples], unanswered: this.#unanswered }
     for (const connection of this.#all) connection.close()
     return run
   }

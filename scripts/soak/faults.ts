@@ -10,6 +10,8 @@ import type { Stage } from './stage.ts'
 /** A restart with backoff, on a machine with other work. */
 const RECOVERY_MS_MAX = 30_000
 const LOGGED_MS = 1000
+/** Until every request of an overload has its answer: its deadline, and what a machine with other work adds. */
+const ANSWER_MS_MAX = burst.deadlineMs + 10_000
 /** Below what makes the supervisor take a process for hung. */
 const PAUSE_MS = { from: 500, to: 4000 } as const
 
@@ -103,10 +105,11 @@ async function retire(stage: Stage, { cell, pid }: Target): Promise<boolean> {
 async function overload(stage: Stage): Promise<boolean> {
   const from = stage.now()
   const calm = stage.disturb('overload')
-  const { samples } = await new Flood(stage.url, burst.scene, burst.body).open(3000, 1500, 600)
+  const { samples, unanswered } = await new Flood(stage.url, burst.scene, burst.body).open(3000, 1500, 600, ANSWER_MS_MAX)
   calm()
   const counted = Object.groupBy(samples, ({ status }) => String(status))
-  const statuses = Object.fromEntries(Object.entries(counted).map(([status, some = []]) => [status, some.length]))
+  const answered = Object.fromEntries(Object.entries(counted).map(([status, some = []]) => [status, some.length]))
+  const statuses = { ...answered, ...(unanswered > 0 && { unanswered }) }
   const at = stage.now()
   // A cell that a broken module has ended meanwhile is in the log by then.
   await stage.rest(LOGGED_MS)

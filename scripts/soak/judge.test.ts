@@ -107,6 +107,7 @@ const wrong: Readonly<Record<Invariant, readonly (readonly [what: string, ...ent
       { is: 'disturbed', at: 0, id: 1, by: 'paused cell', ports: [1] },
       exchange(10, refusal('DEADLINE_EXCEEDED', 504)),
     ],
+    ['a burst stays unanswered', { is: 'burst', at: 10, from: 0, statuses: { 200: 5, unanswered: 1 } }],
     ['a burst is answered 500', { is: 'burst', at: 10, from: 0, statuses: { 200: 5, 500: 1 } }],
   ],
   connected: [

@@ -366,8 +366,8 @@ export class Judge {
     const excused = broken === 0 || this.#mayBreak({ at, from, port: undefined })
     this.#hold('connected', at, excused ? undefined : `${broken} connections of a burst broke`)
     const wrong = Object.keys(answers).filter(status => !allowed.includes(status))
-    const told = wrong.map(status => `${answers[status]} times ${status}`).join(', ')
-    this.#hold('answered', at, wrong.length === 0 ? undefined : `a burst was answered with ${told}`)
+    const told = wrong.map(status => `${answers[status]} × ${status}`).join(', ')
+    this.#hold('answered', at, wrong.length === 0 ? undefined : `a burst came to ${told}`)
   }
 
   #judgeTrend({ role, pid, minutes, growth }: Trend, at: number): void {

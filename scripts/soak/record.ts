@@ -94,7 +94,7 @@ export type Entry =
   | { readonly is: 'restored'; readonly at: number; readonly state: Routing }
   /** The audit log was read: it has the operations of these numbers, of all that were acknowledged from `since` on. */
   | { readonly is: 'audit'; readonly at: number; readonly since: number; readonly found: readonly number[] }
-  /** Requests of an overload by the status of their answers; 0: the connection broke. */
+  /** Requests of an overload by the status of their answers; 0: the connection broke; `unanswered`: it did not, and long past the deadline there was none. */
   | { readonly is: 'burst'; readonly at: number; readonly from: number; readonly statuses: Readonly<Record<string, number>> }
   | {
       readonly is: 'cell ended'

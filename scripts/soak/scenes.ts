@@ -22,6 +22,7 @@ const EXAMPLE = 'example'
 const BURST = 'burst'
 /** Of the base itself, for requests that have to wait behind a pause or a burst on a machine with other work. */
 const DEADLINE_MS = 8000
+const BURST_DEADLINE_MS = 1000
 
 /** Every unit id that requests are sent with. */
 export const units: readonly string[] = Array.from({ length: 60 }, (_, no) => `unit-${no}`)
@@ -68,7 +69,12 @@ export async function setUp(client: Client, data: string): Promise<void> {
   await makeScene(client, TABLES, { rank: read }, { traffic: sound }, ['features'])
   await makeExample(client)
   const work = 'x => { let sum = 0; for (let i = 0; i < 250_000; i++) sum += Math.sqrt(i); return sum }'
-  await makeScene(client, BURST, { rank: work }, { traffic: { unit: { header: 'x-unit-id' }, deadlineMs: 1000, priority: 10 } })
+  await makeScene(
+    client,
+    BURST,
+    { rank: work },
+    { traffic: { unit: { header: 'x-unit-id' }, deadlineMs: BURST_DEADLINE_MS, priority: 10 } },
+  )
   for (const [name, { stage }] of Object.entries(hostiles)) {
     const traffic = { unit: { header: 'x-unit-id' }, deadlineMs: 400, spec: { memoryMB: 32 } }
     await makeScene(client, hostileScene(name), { rank: stage }, { traffic })
@@ -155,5 +161,5 @@ export function nextHostile(random: Random): Draft {
   return { name: hostileScene(name), path: `/scenes/${hostileScene(name)}`, checks: 'plain', codes }
 }
 
-export const burst = { scene: BURST, body: '{}' } as const
+export const burst = { scene: BURST, body: '{}', deadlineMs: BURST_DEADLINE_MS } as const
 export const newRequestId = (): string => randomUUID()
