@@ -141,7 +141,13 @@ async function listen(path: string, board: Board): Promise<Server> {
   if (process.platform !== 'win32') await rm(path, { force: true })
   server.listen(path)
   await once(server, 'listening')
-  if (process.platform !== 'win32') await chmod(path, 0o600)
+  try {
+    if (process.platform !== 'win32') await chmod(path, 0o600)
+  } catch (error) {
+    // Removed again already: nobody could find it, and nobody else closes it.
+    server.close()
+    throw error
+  }
   return server
 }
 
