@@ -83,7 +83,7 @@ command(sdk, 'dev [folder]', 'Bring every save of a module to life, and show how
   ['sdk dev modules/rank-lr --scene fashion-men --sample fixtures/requests/fashion-men.json'],
   [
     'sdk dev modules/rank-lr --base http://ranking.example:8081',
-    'on a base that others use too: each save is a version of your own, which answers only when pinned; the last four stay online',
+    'on a base that others use too: each save is a version of your own, which answers only when pinned; all but your last few go offline again',
   ],
 ])
   .option('--scene <id>', 'the scene to change (default: the first that has the module, else one for it alone, made on the way)')
