@@ -2,11 +2,11 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import manifest from '../package.json' with { type: 'json' }
+import { tokenPath } from './folder/paths.ts'
 import { renderColumns } from './kernel/columns.ts'
 import { BerthError, type ErrorCode, errorTable, messageOf } from './kernel/errors.ts'
 import { CONFIG_FILE, loadOptions, type OptionName, type Options, optionRows } from './kernel/options.ts'
 import { type Base, startBase } from './supervisor/supervisor.ts'
-import { tokenPath } from './wire/paths.ts'
 
 /** @param onStart is called in `base start` when the keeper is ready and the cells are starting. What it throws ends the base. */
 export type OnStart = (base: Base, options: Options) => Promise<void> | void

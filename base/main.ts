@@ -4,10 +4,10 @@ import { fileURLToPath } from 'node:url'
 
 // Each role loads its own code only: the supervisor stays small, and a cell never loads the store.
 const [, , role, ...rest] = process.argv
-if (role === 'cell') (await import('./cell/main.ts')).runCell()
-else if (role === 'trial') (await import('./cell/trial.ts')).runTrial()
-else if (role === 'rehearsal') (await import('./cell/rehearsal.ts')).runRehearsal()
-else if (role === 'keeper') (await keptCompiled(() => import('./keeper/main.ts'))).runKeeper()
+if (role === 'cell') (await import('./cell/cell.ts')).runCell()
+else if (role === 'trial') (await import('./trial/trial.ts')).runTrial()
+else if (role === 'rehearsal') (await import('./trial/rehearsal.ts')).runRehearsal()
+else if (role === 'keeper') (await keptCompiled(() => import('./keeper/keeper.ts'))).runKeeper()
 else await (await keptCompiled(() => import('./cli.ts'))).runCli(role === undefined ? [] : [role, ...rest])
 
 /** Compiled once for all starts: a fifth of what one costs. Not for the other roles, which hold modules and may write no file. */

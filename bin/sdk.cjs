@@ -11,8 +11,8 @@ const cache = process.env.NODE_COMPILE_CACHE || path.join(__dirname, '..', 'node
 if (process.execPath === runtime()) {
   // One process less to start.
   nodeModule.enableCompileCache(cache)
-  import('../sdk/cli.ts')
+  import('../sdk/cli/sdk.ts')
 } else {
   // It holds no isolates, so it may start from Node's snapshot.
-  launch('sdk/cli.ts', process.argv.slice(2), ['--disable-warning=ExperimentalWarning'], { ...process.env, NODE_COMPILE_CACHE: cache })
+  launch('sdk/cli/sdk.ts', process.argv.slice(2), ['--disable-warning=ExperimentalWarning'], { ...process.env, NODE_COMPILE_CACHE: cache })
 }

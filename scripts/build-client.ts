@@ -1,5 +1,5 @@
 /**
- * `npm run build:client`: builds the package `@berth/client` in `sdk/client/dist`, to be published with `npm publish ./sdk/client`. Fails
+ * `npm run build:client`: builds the package `@berth/client` in `sdk/caller/dist`, to be published with `npm publish ./sdk/caller`. Fails
  * when the client uses anything that browsers lack: its types are checked without those of Node.js, and nothing of Node.js is bundled.
  */
 import { spawnSync } from 'node:child_process'
@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const folder = join(root, 'sdk', 'client')
+const folder = join(root, 'sdk', 'caller')
 const dist = join(folder, 'dist')
 const windows = process.platform === 'win32'
 

@@ -1,6 +1,6 @@
 /**
  * The one gate, here and in CI: types, formatting and lint, layers and cycles, tests. Extra arguments go to the test runner, and name what
- * to run instead of everything: `npm test -- base/cell/slot.test.ts`.
+ * to run instead of everything: `npm test -- base/slot/slot.test.ts`.
  */
 import { spawnSync } from 'node:child_process'
 import { availableParallelism } from 'node:os'
@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const bin = (name: string) => join(root, 'node_modules', '.bin', process.platform === 'win32' ? `${name}.cmd` : name)
 /** With it the tests of modules find `#sdk/testing`, as under `sdk test`. */
-const testHook = new URL('../sdk/test-hook.ts', import.meta.url).href
+const testHook = new URL('../sdk/author/test-hook.ts', import.meta.url).href
 /** With it a test that hangs tells what it was waiting for. */
 const lateHook = new URL('../test/support/late.ts', import.meta.url).href
 const globs = [

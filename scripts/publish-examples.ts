@@ -7,16 +7,24 @@ import { readdir } from 'node:fs/promises'
 import { basename, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { messageOf } from '../base/kernel/errors.ts'
-import { type Bundler, openBundler } from '../sdk/bundle.ts'
-import { colorsFor } from '../sdk/colors.ts'
-import { applyScene, differences, readScene } from '../sdk/commands/scene.ts'
-import { describeLock } from '../sdk/commands/version.ts'
-import { type Client, createClient, DEFAULT_BASE } from '../sdk/control.ts'
-import { SdkError } from '../sdk/errors.ts'
-import { failureText } from '../sdk/failure.ts'
-import { createOutput } from '../sdk/output.ts'
-import { modulesOf, publishBundle, retireSaves, storeDevelopment, updateScene, uploadBundle, type WantedModule } from '../sdk/publish.ts'
-import { watchSaves } from '../sdk/watch.ts'
+import { type Client, createClient, DEFAULT_BASE } from '../sdk/api/client.ts'
+import {
+  modulesOf,
+  publishBundle,
+  retireSaves,
+  storeDevelopment,
+  updateScene,
+  uploadBundle,
+  type WantedModule,
+} from '../sdk/api/publish-steps.ts'
+import { type Bundler, openBundler } from '../sdk/bundle/bundle.ts'
+import { applyScene, differences, readScene } from '../sdk/cli/commands/scene.ts'
+import { describeLock } from '../sdk/cli/commands/version.ts'
+import { watchSaves } from '../sdk/cli/files/watch.ts'
+import { colorsFor } from '../sdk/cli/terminal/colors.ts'
+import { failureText } from '../sdk/cli/terminal/failure.ts'
+import { createOutput } from '../sdk/cli/terminal/output.ts'
+import { SdkError } from '../sdk/sdk-error.ts'
 
 const root = resolve(process.argv[2] ?? fileURLToPath(new URL('..', import.meta.url)))
 const fromHere = (path: string): string => relative(process.cwd(), join(root, path)) || '.'

@@ -4,9 +4,9 @@ import { copyFile, mkdir, readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { runCli } from '../base/cli.ts'
+import { featuresPath } from '../base/folder/paths.ts'
 import type { Options } from '../base/kernel/options.ts'
 import type { Base } from '../base/supervisor/supervisor.ts'
-import { featuresPath } from '../base/wire/paths.ts'
 
 const examples = fileURLToPath(new URL('../fixtures/features', import.meta.url))
 const publisher = fileURLToPath(new URL('publish-examples.ts', import.meta.url))

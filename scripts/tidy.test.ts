@@ -13,15 +13,20 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   'base/kernel': [],
   'base/inside': [],
   'base/traffic': ['base/kernel'],
+  'base/change': ['base/kernel', 'base/traffic', 'base/store'],
   'base/wire': ['base/kernel', 'base/traffic'],
-  'base/store': ['base/kernel', 'base/traffic', 'base/wire'],
-  'base/services': ['base/kernel', 'base/wire'],
-  'base/cell': ['base/kernel', 'base/traffic', 'base/wire', 'base/inside', 'base/services'],
-  'base/keeper': ['base/kernel', 'base/traffic', 'base/wire', 'base/store'],
-  'base/supervisor': ['base/kernel', 'base/wire'],
-  'base/main.ts': ['base/kernel', 'base/wire', 'base/cli.ts', 'base/cell', 'base/keeper', 'base/supervisor'],
-  'base/cli.ts': ['base/kernel', 'base/wire', 'base/store', 'base/supervisor'],
-  sdk: ['base/kernel', 'base/traffic', 'base/wire'],
+  'base/folder': ['base/kernel', 'base/traffic'],
+  'base/process': ['base/folder'],
+  'base/store': ['base/kernel', 'base/traffic', 'base/folder'],
+  'base/services': ['base/kernel', 'base/folder'],
+  'base/slot': ['base/kernel', 'base/inside', 'base/traffic'],
+  'base/cell': ['base/kernel', 'base/inside', 'base/traffic', 'base/wire', 'base/folder', 'base/services', 'base/slot'],
+  'base/trial': ['base/kernel', 'base/inside', 'base/traffic', 'base/wire', 'base/slot'],
+  'base/keeper': ['base/kernel', 'base/traffic', 'base/change', 'base/wire', 'base/folder', 'base/process', 'base/store'],
+  'base/supervisor': ['base/kernel', 'base/wire', 'base/folder', 'base/process'],
+  'base/main.ts': ['base/kernel', 'base/process', 'base/cli.ts', 'base/cell', 'base/trial', 'base/keeper', 'base/supervisor'],
+  'base/cli.ts': ['base/kernel', 'base/wire', 'base/folder', 'base/store', 'base/supervisor'],
+  sdk: ['base/kernel', 'base/traffic', 'base/wire', 'base/folder', 'base/process'],
   modules: ['sdk'],
 }
 
@@ -29,7 +34,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
 const entries = [
   /\.test(-d)?\.ts$/,
   /^base\/main\.ts$/,
-  /^sdk\/(cli|author|test-hook|client\/index)\.ts$/,
+  /^sdk\/(cli\/sdk|author\/author|author\/test-hook|caller\/index)\.ts$/,
   /^scripts\//,
   /^modules\/[^/]+\/index\.ts$/,
   /fixtures\//,
@@ -52,7 +57,7 @@ function importsOf(file: string): string[] {
   const source = readFileSync(join(root, file), 'utf8')
   for (const { moduleRequest } of module.dynamicImports) specifiers.push(source.slice(moduleRequest.start + 1, moduleRequest.end - 1))
   return [...new Set(specifiers)].flatMap(specifier => {
-    if (specifier.startsWith('#sdk/')) return [`${specifier.slice(1)}.ts`]
+    if (specifier.startsWith('#sdk/')) return [`sdk/author/${specifier.slice('#sdk/'.length)}.ts`]
     if (!specifier.startsWith('.') || specifier.endsWith('/package.json')) return []
     return [relative(root, resolve(root, dirname(file), specifier)).replaceAll('\\', '/')]
   })
@@ -82,7 +87,7 @@ test('a module imports only its own files and the types of sdk/author', () => {
   for (const [file, targets] of imports) {
     const own = /^modules\/[^/]+\//.exec(file)?.[0]
     if (own === undefined || file.endsWith('.test.ts')) continue
-    for (const target of targets) if (!target.startsWith(own) && target !== 'sdk/author.ts') wrong.push(`${file} imports ${target}`)
+    for (const target of targets) if (!target.startsWith(own) && target !== 'sdk/author/author.ts') wrong.push(`${file} imports ${target}`)
   }
   assert.deepEqual(wrong, [])
 })

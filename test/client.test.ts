@@ -5,12 +5,12 @@ import { cp, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { before, test } from 'node:test'
 import { promisify } from 'node:util'
-import { createClient, SceneError } from '../sdk/client/index.ts'
+import { createClient, SceneError } from '../sdk/caller/index.ts'
 import { makeScene, root, startBase, tempFolder } from './support/base.ts'
 
 const run = promisify(execFile)
 const windows = process.platform === 'win32'
-const source = join(root, 'sdk', 'client')
+const source = join(root, 'sdk', 'caller')
 /** A project with the package in it. */
 let project: string
 

@@ -8,7 +8,7 @@ import { hostname, userInfo } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, before, type TestContext, test } from 'node:test'
-import { createClient } from '../sdk/control.ts'
+import { createClient } from '../sdk/api/client.ts'
 import { callScene, launchBase, publishStages, type RunningBase, root, tempFolder } from './support/base.ts'
 import { sdkIn } from './support/cli.ts'
 
@@ -209,7 +209,7 @@ test('a base that sdk dev started ends with it, however that ended', { timeout: 
   const data = await tempFolder()
   const env = { BERTH_BASE: undefined, BERTH_TOKEN: undefined, BERTH_CONTROL_PORT: '0', BERTH_PORT: '0', BERTH_DATA: data }
   // Without the launcher, which could not pass this signal on.
-  const { process: sdk, next } = await startDev(t, 'killed', [], env, 'sdk/cli.ts')
+  const { process: sdk, next } = await startDev(t, 'killed', [], env, 'sdk/cli/sdk.ts')
   await next('answer')
   const socket = join(data, 'keeper.sock')
   assert.ok(existsSync(socket))

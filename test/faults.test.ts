@@ -6,8 +6,8 @@ import { readdirSync, renameSync } from 'node:fs'
 import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { blobPath } from '../base/wire/blobs.ts'
-import { readSavedTable } from '../base/wire/saved-table.ts'
+import { blobPath } from '../base/folder/blob-files.ts'
+import { readSavedTable } from '../base/folder/saved-table.ts'
 import { callScene, launchBase, makeScene, type RunningBase } from './support/base.ts'
 
 let base: RunningBase

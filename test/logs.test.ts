@@ -6,12 +6,12 @@ import { appendFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, before, type TestContext, test } from 'node:test'
+import { logsPath } from '../base/folder/paths.ts'
 import { limits } from '../base/kernel/limits.ts'
-import { logsPath } from '../base/wire/paths.ts'
-import { bundleModule } from '../sdk/bundle.ts'
-import type { LogEntry } from '../sdk/commands/logs.ts'
-import { readEvents } from '../sdk/events.ts'
-import { publishBundle, uploadBundle } from '../sdk/publish.ts'
+import { publishBundle, uploadBundle } from '../sdk/api/publish-steps.ts'
+import { readEvents } from '../sdk/api/server-sent-events.ts'
+import { bundleModule } from '../sdk/bundle/bundle.ts'
+import type { LogEntry } from '../sdk/cli/commands/logs.ts'
 import { callScene, launchBase, makeScene, type RunningBase, root, startBase, tempFolder } from './support/base.ts'
 import { sdkIn } from './support/cli.ts'
 
@@ -226,7 +226,7 @@ test('lines outlive kill -9 of the keeper and a restart of the base, and "sdk lo
   const first = await launchBase({ data, cells: 1 })
   t.after(() => first.kill())
   // An answer takes longer than a line that was written before it takes to be on its way to the keeper.
-  const rank = `async (x, ctx) => { ctx.log.warn('line ' + x); await new Promise(done => setTimeout(done, ${2 * limits.logBatchMs})); return x }`
+  const rank = `async (x, ctx) => { ctx.log.warn('line ' + x); await new Promise(done => setTimeout(done, ${2 * limits.log.batchMs})); return x }`
   await makeScene(first.client, 'keep', { rank })
   const control = new URL(first.controlUrl).port
   const child = spawn(process.execPath, [join(root, 'bin/sdk.cjs'), 'logs', 'keep', '--follow', '--json'], {

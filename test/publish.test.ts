@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { ErrorCode } from '../base/kernel/errors.ts'
 import type { SceneDefinition } from '../base/traffic/schema.ts'
-import { createClient } from '../sdk/control.ts'
-import { RefusedError } from '../sdk/errors.ts'
+import { createClient } from '../sdk/api/client.ts'
+import { RefusedError } from '../sdk/sdk-error.ts'
 import { callScene, launchBase, makeScene, publishCode, publishStages, type RunningBase, startBase } from './support/base.ts'
 
 let base: RunningBase

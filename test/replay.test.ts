@@ -8,9 +8,9 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
-import { bundleModule } from '../sdk/bundle.ts'
-import { readScene } from '../sdk/commands/scene.ts'
-import { publishBundle, uploadBundle } from '../sdk/publish.ts'
+import { publishBundle, uploadBundle } from '../sdk/api/publish-steps.ts'
+import { bundleModule } from '../sdk/bundle/bundle.ts'
+import { readScene } from '../sdk/cli/commands/scene.ts'
 import { launchBase, makeScene, type RunningBase, root, tempFolder } from './support/base.ts'
 import { ended, type Run, sdkIn } from './support/cli.ts'
 
@@ -128,7 +128,7 @@ test('Ctrl-C prints what was measured so far', async t => {
   const log = await logOf('long.ndjson', [{ scene: 'echo', body: {} }])
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const args = ['replay', log, '--passes', '10000', '--rate', '100', '--url', url, '--json']
-  const child = spawn(process.execPath, [join(root, 'sdk/cli.ts'), ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [join(root, 'sdk/cli/sdk.ts'), ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
   const [stdout, [code]] = await Promise.all([text(child.stdout), once(child, 'exit')])
   const report = JSON.parse(stdout)
   assert.equal(code, 0)

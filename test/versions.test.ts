@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { ErrorCode } from '../base/kernel/errors.ts'
-import { RefusedError } from '../sdk/errors.ts'
+import { RefusedError } from '../sdk/sdk-error.ts'
 import { callScene, launchBase, makeScene, publishStages, type RunningBase } from './support/base.ts'
 import { startLoad } from './support/load.ts'
 

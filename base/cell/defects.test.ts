@@ -5,9 +5,9 @@ import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { plainAnswer } from '../../test/support/answers.ts'
 import { BerthError } from '../kernel/errors.ts'
-import { createSceneServer, type SceneHandlers } from './http.ts'
-import { ModuleError } from './module-error.ts'
-import { Stacks } from './stacks.ts'
+import { ModuleError } from '../slot/module-error.ts'
+import { Stacks } from '../slot/stacks.ts'
+import { createSceneServer, type SceneHandlers } from './scene-port.ts'
 
 /** The code of a scene port's answer, and the outcomes that it counted. */
 async function ask(t: TestContext, serve: SceneHandlers['serve']): Promise<{ code: string; status: number; counted: string[] }> {

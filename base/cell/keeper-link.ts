@@ -1,10 +1,10 @@
 /** A cell's line to the keeper: the scene tables that come down it, and what the cell tells. */
 import { connect } from 'node:net'
+import { keeperSocketPath } from '../folder/paths.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
 import { type Lines, openLines } from '../wire/lines.ts'
 import type { CellToKeeper, KeeperToCell } from '../wire/messages.ts'
-import { keeperSocketPath } from '../wire/paths.ts'
 
 const RECONNECT_MS = 200
 
@@ -40,7 +40,7 @@ export function linkKeeper(data: string, log: Logger, hello: () => CellToKeeper,
   return {
     send: message => lines?.send(message),
     get keepsUp() {
-      return lines !== undefined && lines.backlog < limits.keeperBacklogBytesMax
+      return lines !== undefined && lines.backlog < limits.cell.keeperBacklogBytesMax
     },
     close: () => {
       closed = true

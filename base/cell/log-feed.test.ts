@@ -36,12 +36,12 @@ test('what is over the rate of a version is counted and said, and errors have a 
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const now = t.mock.method(performance, 'now', () => 5000)
   const { feed, keeper } = makeFeed()
-  const admitted = Array.from({ length: limits.logLinesPerSecondMax + 7 }, (_, i) => write(feed, `line ${i}`)).filter(Boolean).length
-  assert.equal(admitted, limits.logLinesPerSecondMax)
+  const admitted = Array.from({ length: limits.log.linesPerSecondMax + 7 }, (_, i) => write(feed, `line ${i}`)).filter(Boolean).length
+  assert.equal(admitted, limits.log.linesPerSecondMax)
   assert.ok(feed.admits('home', 'v1', 'error'))
   assert.ok(write(feed, 'of another version', 'v2'))
   now.mock.mockImplementation(() => 6000)
-  t.mock.timers.tick(limits.logBatchMs)
+  t.mock.timers.tick(limits.log.batchMs)
   const said = keeper.records.filter(({ dropped }) => dropped !== undefined)
   assert.deepEqual(
     said.map(({ version, dropped }) => [version, dropped]),
@@ -63,11 +63,11 @@ test('while the keeper is away lines wait up to a bound, and what was dropped is
     time = i * 50
     return write(feed, long)
   }).filter(Boolean).length
-  assert.ok(waiting * long.length <= limits.logQueueBytesMax + long.length)
+  assert.ok(waiting * long.length <= limits.log.queueBytesMax + long.length)
   keeper.keepsUp = true
   for (let i = 0; i < 20; i++) {
-    time += limits.logBatchMs
-    t.mock.timers.tick(limits.logBatchMs)
+    time += limits.log.batchMs
+    t.mock.timers.tick(limits.log.batchMs)
   }
   const dropped = keeper.records.reduce((sum, one) => sum + (one.dropped ?? 0), 0)
   assert.equal(keeper.records.filter(({ message }) => message === long).length, waiting)
@@ -79,10 +79,10 @@ test('what a keeper took and did not keep goes to the next one, in order, and co
   const { feed, keeper } = makeFeed()
   const sent = () => keeper.records.splice(0).map(({ message }) => message)
   write(feed, 'kept')
-  t.mock.timers.tick(limits.logBatchMs)
+  t.mock.timers.tick(limits.log.batchMs)
   keeper.keeps = false
   write(feed, 'lost')
-  t.mock.timers.tick(limits.logBatchMs)
+  t.mock.timers.tick(limits.log.batchMs)
   assert.deepEqual(sent(), ['kept', 'lost'])
   write(feed, 'not sent yet')
   keeper.keeps = true
@@ -93,6 +93,6 @@ test('what a keeper took and did not keep goes to the next one, in order, and co
   keeper.keeps = false
   const long = 'x'.repeat(8000)
   let count = 0
-  for (; count < 1000 && write(feed, long, `v${count}`); count++) t.mock.timers.tick(limits.logBatchMs)
-  assert.ok(count * long.length <= limits.logQueueBytesMax + long.length)
+  for (; count < 1000 && write(feed, long, `v${count}`); count++) t.mock.timers.tick(limits.log.batchMs)
+  assert.ok(count * long.length <= limits.log.queueBytesMax + long.length)
 })

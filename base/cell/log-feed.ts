@@ -51,8 +51,8 @@ export class LogFeed {
     const budget = this.#budget(scene, version, level)
     const second = Math.floor(performance.now() / 1000)
     if (budget.second !== second) Object.assign(budget, { second, count: 0 })
-    const most = level === 'error' ? limits.logErrorsPerSecondMax : limits.logLinesPerSecondMax
-    if (++budget.count <= most && this.#queuedChars < limits.logQueueBytesMax) return true
+    const most = level === 'error' ? limits.log.errorsPerSecondMax : limits.log.linesPerSecondMax
+    if (++budget.count <= most && this.#queuedChars < limits.log.queueBytesMax) return true
     budget.dropped++
     this.#wake()
     return false
@@ -111,7 +111,7 @@ export class LogFeed {
   }
 
   #wake(): void {
-    this.#timer ??= setTimeout(() => this.flush(), limits.logBatchMs).unref()
+    this.#timer ??= setTimeout(() => this.flush(), limits.log.batchMs).unref()
   }
 
   /** Once their second is over, so that a flood is one line a second. */
@@ -134,7 +134,7 @@ export class LogFeed {
   #sendBatch(link: KeeperLink): void {
     let chars = 0
     let end = 0
-    for (; end < this.#queue.length && chars < limits.logBatchBytesMax; end++) chars += charsOf(this.#queue[end])
+    for (; end < this.#queue.length && chars < limits.log.batchBytesMax; end++) chars += charsOf(this.#queue[end])
     const batch = { id: ++this.#batches, records: this.#queue.splice(0, end), chars }
     this.#sent.push(batch)
     link.send({ type: 'logs', batch: batch.id, records: batch.records })

@@ -3,11 +3,11 @@ import type { LogLine } from '../inside/protocol.ts'
 import type { BerthError, ErrorCode } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
+import { ModuleError } from '../slot/module-error.ts'
+import type { Stacks } from '../slot/stacks.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import type { LogRecord } from '../wire/messages.ts'
 import type { LogFeed } from './log-feed.ts'
-import { ModuleError } from './module-error.ts'
-import type { Stacks } from './stacks.ts'
 
 type Level = LogRecord['level']
 
@@ -99,7 +99,7 @@ export class ModuleLog {
 /** The member of a log line under which every reader of logs looks for a stack. */
 const asError = (message: string, stack: string | undefined) => (stack === undefined ? {} : { err: { type: 'Error', message, stack } })
 
-const cut = <T extends string | undefined>(text: T): T => (typeof text === 'string' ? text.slice(0, limits.logLineCharsMax) : text) as T
+const cut = <T extends string | undefined>(text: T): T => (typeof text === 'string' ? text.slice(0, limits.log.lineCharsMax) : text) as T
 
 /** Fields as a module logged them; text that was cut off at the limit stays text. */
 function parsed(fields: string | undefined): unknown {

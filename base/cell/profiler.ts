@@ -2,9 +2,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { BerthError, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
+import type { Inspector } from '../slot/inspector.ts'
+import type { Slot } from '../slot/slot.ts'
 import type { ProfileFacts, ProfileRequest } from '../wire/messages.ts'
-import type { Inspector } from './inspector.ts'
-import type { Slot } from './slot.ts'
 
 export interface ProfilerParts {
   /** The slot of a version, if it is loaded. */
@@ -58,7 +58,7 @@ export class Profiler {
     try {
       const facts = await (kind === 'cpu' ? this.#takeCpu(slot, job, seconds, action) : this.#takeHeap(slot, job, action))
       job.isUnderWay = false
-      job.expiry = setTimeout(() => this.end(id), limits.profileKeptMs)
+      job.expiry = setTimeout(() => this.end(id), limits.profile.keptMs)
       if (job.stopped.signal.aborted) this.end(id)
       return facts
     } catch (error) {
@@ -78,7 +78,7 @@ export class Profiler {
       this.end(id)
       return undefined
     }
-    const end = job.fetched + limits.profilePieceChars
+    const end = job.fetched + limits.profile.pieceChars
     const piece = line.slice(job.fetched, end)
     job.fetched = end
     if (end < line.length) return piece
@@ -113,7 +113,7 @@ export class Profiler {
         const askedAt = performance.now()
         const cpuBefore = slot.cpuNs
         let started: Promise<string> | undefined
-        const rested = await this.#parts.rest(limits.profileRestMsMax, () => {
+        const rested = await this.#parts.rest(limits.profile.restMsMax, () => {
           inspector ??= openProfiler(slot)
           started = inspector.ask('Profiler.start')
           // Handled below; the slots must be let go first.
@@ -122,7 +122,7 @@ export class Profiler {
         heldMs += performance.now() - askedAt
         if (rested && inspector !== undefined && started !== undefined) {
           await bounded(started, action)
-          await pause(Math.max(1, Math.min(limits.profileSegmentMs, until - performance.now())), job)
+          await pause(Math.max(1, Math.min(limits.profile.segmentMs, until - performance.now())), job)
           keep(job, await bounded(inspector.ask('Profiler.stop'), action), action)
           cpuNs += slot.cpuNs - cpuBefore
         } else await pause(AGAIN_MS, job)
@@ -152,7 +152,7 @@ export class Profiler {
         }
       })
       const taken = inspector.ask('HeapProfiler.takeHeapSnapshot', { reportProgress: false })
-      const late = setTimeout(() => slot.kill(`writing out its heap took over ${limits.heapSnapshotMsMax} ms`), limits.heapSnapshotMsMax)
+      const late = setTimeout(() => slot.kill(`writing out its heap took over ${limits.profile.heapMsMax} ms`), limits.profile.heapMsMax)
       await taken.finally(() => clearTimeout(late))
       if (excess !== undefined) throw excess
     } finally {
@@ -164,7 +164,7 @@ export class Profiler {
 
   async #checkHeap(slot: Slot, action: string): Promise<void> {
     const heapBytes = await slot.heapBytes()
-    const bytesMax = Math.min(limits.heapSnapshotBytesMax, this.#parts.bytesLeft() / BYTES_PER_HEAP_BYTE)
+    const bytesMax = Math.min(limits.profile.heapBytesMax, this.#parts.bytesLeft() / BYTES_PER_HEAP_BYTE)
     if (heapBytes <= bytesMax) return
     const [heapMB, maxMB] = [heapBytes, Math.max(0, bytesMax)].map(bytes => Math.round(bytes / 2 ** 20))
     throw new BerthError('HEAP_TOO_LARGE', `${action}: its heap has ${heapMB} MB, and the cell has memory for one of ${maxMB} MB`)
@@ -175,7 +175,7 @@ function openProfiler(slot: Slot): Inspector {
   const inspector = slot.inspect()
   for (const asked of [
     inspector.ask('Profiler.enable'),
-    inspector.ask('Profiler.setSamplingInterval', { interval: limits.profileIntervalUs }),
+    inspector.ask('Profiler.setSamplingInterval', { interval: limits.profile.intervalUs }),
   ]) {
     // Answered in order: what comes after them fails too.
     asked.catch(() => undefined)
@@ -192,7 +192,7 @@ async function idle(slot: Slot, action: string): Promise<void> {
 
 /** Bounded: a session that cannot be ended yet is ended when it can. */
 async function leave(inspector: Inspector | undefined): Promise<void> {
-  await Promise.race([inspector?.close(), delay(limits.profileRestMsMax)])
+  await Promise.race([inspector?.close(), delay(limits.profile.restMsMax)])
 }
 
 async function pause(ms: number, { stopped }: Job): Promise<void> {
@@ -201,10 +201,10 @@ async function pause(ms: number, { stopped }: Job): Promise<void> {
 
 function keep(job: Job, line: string, action: string): void {
   job.chars += line.length
-  if (job.chars <= limits.profileCharsMax) job.lines.push(line)
+  if (job.chars <= limits.profile.charsMax) job.lines.push(line)
   else {
     job.lines.length = 0
-    throw new BerthError('HEAP_TOO_LARGE', `${action}: it came to over ${limits.profileCharsMax / 2 ** 20} MB`)
+    throw new BerthError('HEAP_TOO_LARGE', `${action}: it came to over ${limits.profile.charsMax / 2 ** 20} MB`)
   }
 }
 
@@ -212,7 +212,7 @@ async function bounded<T>(work: Promise<T>, action: string): Promise<T> {
   const late = Promise.withResolvers<never>()
   const timer = setTimeout(
     () => late.reject(new BerthError('PROFILE_FAILED', `${action}: its slot does not answer`)),
-    limits.profileAnswerMsMax,
+    limits.profile.answerMsMax,
   )
   try {
     return await Promise.race([work, late.promise])

@@ -4,7 +4,7 @@ import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { bundleModule } from '../../sdk/bundle.ts'
+import { bundleModule } from '../../sdk/bundle/bundle.ts'
 import { startGuest } from '../../test/support/isolate.ts'
 
 const nodeModules = join(import.meta.dirname, '../../node_modules')

@@ -52,7 +52,7 @@ class Sink {
   }
 
   write(line: string): void {
-    if (this.#bytes > limits.logSinkBytesMax) {
+    if (this.#bytes > limits.log.sinkBytesMax) {
       this.#dropped++
       return
     }
@@ -86,7 +86,7 @@ class Sink {
 
   #refused(code: string | undefined): void {
     if (code === 'EAGAIN') {
-      this.#timer = setTimeout(() => this.flushSync(), limits.logSinkAgainMs).unref()
+      this.#timer = setTimeout(() => this.flushSync(), limits.log.sinkAgainMs).unref()
       return
     }
     this.#dropped += this.#waiting.length

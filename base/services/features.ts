@@ -9,9 +9,9 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as nap } from 'node:timers/promises'
 import Type from 'typebox'
+import { featuresPath } from '../folder/paths.ts'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
-import { featuresPath } from '../wire/paths.ts'
 import { defineService, Json, method, type ServiceEnv } from './contract.ts'
 import { type FeatureTable, readTable, TableError, type TableFormat } from './table.ts'
 
@@ -20,12 +20,12 @@ const Key = Type.Union([Type.String(), Type.Number()])
 
 export const features = defineService(async (_options, env) => {
   const tables = new Tables(featuresPath(env.data), env.log)
-  await Promise.race([tables.look(), nap(limits.featuresStartMsMax, undefined, { ref: false })])
-  const looking = setInterval(() => tables.look(), limits.featuresLookMs)
+  await Promise.race([tables.look(), nap(limits.features.startMsMax, undefined, { ref: false })])
+  const looking = setInterval(() => tables.look(), limits.features.lookMs)
   return {
     methods: {
       get: method(Type.Tuple([TableName, Key]), ([name, key]) => tables.use(name, ({ rows }) => new Json(rows.get(String(key)) ?? 'null'))),
-      getMany: method(Type.Tuple([TableName, Type.Array(Key, { maxItems: limits.featureKeysMax })]), ([name, keys]) =>
+      getMany: method(Type.Tuple([TableName, Type.Array(Key, { maxItems: limits.features.keysMax })]), ([name, keys]) =>
         tables.use(name, ({ rows }) => new Json(manyOf(rows, keys))),
       ),
       version: method(Type.Tuple([TableName]), ([name]) => tables.use(name, table => table.version)),
@@ -136,10 +136,10 @@ class Tables {
 
   #check({ name, bytes, fault }: TableFile): void {
     if (fault !== undefined) throw new Error(fault)
-    if (bytes > limits.featureTableBytesMax) throw new Error(`it has ${bytes} bytes, the limit is ${limits.featureTableBytesMax}`)
+    if (bytes > limits.features.tableBytesMax) throw new Error(`it has ${bytes} bytes, the limit is ${limits.features.tableBytesMax}`)
     let sum = bytes
     for (const [other, { table }] of this.#known) if (other !== name) sum += table?.bytes ?? 0
-    if (sum > limits.featuresBytesMax) throw new Error(`all tables would have ${sum} bytes, the limit is ${limits.featuresBytesMax}`)
+    if (sum > limits.features.bytesMax) throw new Error(`all tables would have ${sum} bytes, the limit is ${limits.features.bytesMax}`)
   }
 
   #complain(complaint: string): void {

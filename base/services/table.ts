@@ -6,9 +6,9 @@ import { isUtf8 } from 'node:buffer'
 import { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parse as parseCsv } from 'csv-parse'
+import { digestOf } from '../folder/blob-files.ts'
 import { messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
-import { digestOf } from '../wire/blobs.ts'
 
 export type TableFormat = 'ndjson' | 'csv'
 
@@ -49,7 +49,7 @@ class Rows {
 
   add(line: number, key: string, text: string): void {
     if (this.byKey.has(key)) throw new TableError(line, `the key ${JSON.stringify(key)} is there already`)
-    if (this.byKey.size >= limits.featureRowsMax) throw new TableError(line, `the table has more than ${limits.featureRowsMax} rows`)
+    if (this.byKey.size >= limits.features.rowsMax) throw new TableError(line, `the table has more than ${limits.features.rowsMax} rows`)
     this.byKey.set(key, text)
   }
 

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
-import { databasePath } from '../wire/paths.ts'
+import { databasePath } from '../folder/paths.ts'
 import { type Cleanup, temporaryFolder } from './fixtures/folder.ts'
 import { openDatabase, openStore, storeOn } from './sqlite.ts'
 

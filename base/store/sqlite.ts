@@ -2,9 +2,9 @@
 import { accessSync, constants, existsSync } from 'node:fs'
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
 import { crc32 } from 'node:zlib'
+import { databasePath } from '../folder/paths.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { makeFolderSync } from '../kernel/folders.ts'
-import { databasePath } from '../wire/paths.ts'
 import { guarded } from './faults.ts'
 import type { AuditNote, AuditRow, Change, ChangedEntry, Entry, Expected, KindOf, Store } from './store.ts'
 

@@ -3,8 +3,8 @@ import { type ChildProcess, execFile, type StdioOptions, spawn } from 'node:chil
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { messageOf } from '../kernel/errors.ts'
+import type { RoleCommand } from '../process/roles.ts'
 import type { Start } from '../wire/messages.ts'
-import type { RoleCommand } from '../wire/roles.ts'
 import type { ListenHandle } from './handle.ts'
 
 export interface Child<Out> {

@@ -2,9 +2,9 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { lockPath } from '../folder/paths.ts'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { makeFolderSync } from '../kernel/folders.ts'
-import { lockPath } from '../wire/paths.ts'
 
 export interface FolderLock {
   /** Idempotent. */

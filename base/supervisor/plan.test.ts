@@ -30,12 +30,12 @@ test('a seat that backs off is filled when its time has come', () => {
 })
 
 test('a cell that is not ready in time is killed', () => {
-  assert.deepEqual(steps([cell({ state: 'starting', startedAt: NOW - limits.readyMsMax })]), [])
-  assert.deepEqual(steps([cell({ state: 'starting', startedAt: NOW - limits.readyMsMax - 1 })]), ['kill 1'])
+  assert.deepEqual(steps([cell({ state: 'starting', startedAt: NOW - limits.process.readyMsMax })]), [])
+  assert.deepEqual(steps([cell({ state: 'starting', startedAt: NOW - limits.process.readyMsMax - 1 })]), ['kill 1'])
 })
 
 test('a starting cell needs no heartbeat, a ready one is killed without', () => {
-  const beatAt = NOW - limits.heartbeatLostMsMax - 1
+  const beatAt = NOW - limits.process.heartbeatLostMsMax - 1
   assert.deepEqual(steps([cell({ state: 'starting', startedAt: NOW - 25_000, beatAt })]), [])
   assert.deepEqual(steps([cell({ beatAt })]), ['kill 1'])
 })
@@ -59,8 +59,8 @@ test('a replacement that crashes is replaced while the leaving cell serves on', 
 test('a cell that outlives its retirement is killed', () => {
   const retiring = cell({ state: 'retiring', connections: 3 })
   const heir = cell({ id: 2 })
-  assert.deepEqual(steps([{ ...retiring, retiringAt: NOW - limits.retireLingerMsMax }, heir]), [])
-  assert.deepEqual(steps([{ ...retiring, retiringAt: NOW - limits.retireLingerMsMax - 5000 }, heir]), ['kill 1'])
+  assert.deepEqual(steps([{ ...retiring, retiringAt: NOW - limits.cell.retireLingerMsMax }, heir]), [])
+  assert.deepEqual(steps([{ ...retiring, retiringAt: NOW - limits.cell.retireLingerMsMax - 5000 }, heir]), ['kill 1'])
 })
 
 test('a cell over its memory is replaced, and killed when it is a quarter over', () => {
@@ -108,13 +108,13 @@ test('an ordinal can be retired when its only cell is ready and stays', () => {
 
 test('the pause before a start doubles from the first fault on, up to its bound', () => {
   assert.equal(nextDelay(0), 0)
-  assert.equal(nextDelay(1), limits.restartMsMin)
-  assert.equal(nextDelay(2), 2 * limits.restartMsMin)
-  assert.equal(nextDelay(60), limits.restartMsMax)
+  assert.equal(nextDelay(1), limits.process.restartMsMin)
+  assert.equal(nextDelay(2), 2 * limits.process.restartMsMin)
+  assert.equal(nextDelay(60), limits.process.restartMsMax)
 })
 
 test('faults add up while cells die young; one that lived long is forgiven', () => {
   const second = afterFault(afterFault(seat(), 10, NOW), 10, NOW)
   assert.deepEqual(second, seat({ failures: 2, notBefore: NOW + nextDelay(2) }))
-  assert.deepEqual(afterFault(second, limits.restartForgivenAfterMs, NOW), seat({ failures: 1, notBefore: NOW + nextDelay(1) }))
+  assert.deepEqual(afterFault(second, limits.process.restartForgivenAfterMs, NOW), seat({ failures: 1, notBefore: NOW + nextDelay(1) }))
 })

@@ -51,11 +51,11 @@ export type Step =
 /** Milliseconds above the bound of a retirement before the supervisor ends it. */
 const RETIRE_MARGIN_MS = 2000
 /** A doomed cell may be stuck; it is waited for only so long. */
-const DOOMED_DEAF_MS_MAX = 4 * limits.heartbeatMs
+const DOOMED_DEAF_MS_MAX = 4 * limits.process.heartbeatMs
 const MEMORY_KILL_RATIO = 1.25
 
 assert(
-  limits.retireLingerMsMax + RETIRE_MARGIN_MS < limits.shutdownMsMax,
+  limits.cell.retireLingerMsMax + RETIRE_MARGIN_MS < limits.process.shutdownMsMax,
   'a shutdown must outlast the cells and leave time for the keeper',
 )
 
@@ -82,17 +82,17 @@ function killReason(cell: CellView, { cellMemoryMB, stopping }: Situation, now: 
   if (cell.rssMB > cellMemoryMB * MEMORY_KILL_RATIO) return `it holds ${cell.rssMB} MB of at most ${cellMemoryMB}`
   if (cell.state === 'starting') {
     if (stopping) return 'the base stops before it was ready'
-    return now - cell.startedAt > limits.readyMsMax ? `it was not ready within ${limits.readyMsMax} ms` : undefined
+    return now - cell.startedAt > limits.process.readyMsMax ? `it was not ready within ${limits.process.readyMsMax} ms` : undefined
   }
-  if (silentMs > (cell.leaving === 'doomed' ? DOOMED_DEAF_MS_MAX : limits.heartbeatLostMsMax))
+  if (silentMs > (cell.leaving === 'doomed' ? DOOMED_DEAF_MS_MAX : limits.process.heartbeatLostMsMax))
     return `it gave no sign for ${Math.round(silentMs)} ms`
   return cell.state === 'retiring' ? retiringKillReason(cell, now) : undefined
 }
 
 function retiringKillReason(cell: CellView, now: number): string | undefined {
-  if (now - cell.retiringAt > limits.retireLingerMsMax + RETIRE_MARGIN_MS) return 'it outlived its retirement'
+  if (now - cell.retiringAt > limits.cell.retireLingerMsMax + RETIRE_MARGIN_MS) return 'it outlived its retirement'
   // The isolate that doomed it would keep it from exiting. An older heartbeat may not count the last connections.
-  const drained = cell.connections === 0 && cell.inFlight === 0 && cell.beatAt > cell.retiringAt + limits.heartbeatMs
+  const drained = cell.connections === 0 && cell.inFlight === 0 && cell.beatAt > cell.retiringAt + limits.process.heartbeatMs
   return cell.leaving === 'doomed' && drained ? 'it is doomed and has answered all it had' : undefined
 }
 
@@ -119,11 +119,11 @@ export function retirable(cells: readonly CellView[], ordinal: number): number |
 
 /** The seat after a fault of the cell in it, which lived so long. */
 export function afterFault<S extends Seat>(seat: S, livedMs: number, now: number): S {
-  const failures = livedMs >= limits.restartForgivenAfterMs ? 1 : seat.failures + 1
+  const failures = livedMs >= limits.process.restartForgivenAfterMs ? 1 : seat.failures + 1
   return { ...seat, failures, notBefore: now + nextDelay(failures) }
 }
 
 /** Milliseconds to wait before the start that follows so many faults in a row. */
 export function nextDelay(failures: number): number {
-  return failures === 0 ? 0 : Math.min(limits.restartMsMax, limits.restartMsMin * 2 ** (failures - 1))
+  return failures === 0 ? 0 : Math.min(limits.process.restartMsMax, limits.process.restartMsMin * 2 ** (failures - 1))
 }

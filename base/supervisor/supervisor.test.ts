@@ -117,7 +117,7 @@ test('two signals at once are one, and a later second one exits at once with 128
   host.signal('SIGTERM')
   await host.line('cell retiring')
   // Passing time is what makes it a second signal.
-  await setTimeout(2 * limits.signalDebounceMs)
+  await setTimeout(2 * limits.process.signalDebounceMs)
   host.signal('SIGTERM')
   assert.deepEqual(await host.ended, [143, null])
   await assert.rejects(held.text())

@@ -4,10 +4,10 @@ import type { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { createLog, type Logger } from '../kernel/log.ts'
 import type { Options } from '../kernel/options.ts'
-import { Fleet } from './fleet.ts'
+import { Fleet } from './cell-processes.ts'
 import { type FolderLock, lockFolder } from './folder.ts'
 import { bindHandle, type ListenHandle, probePort } from './handle.ts'
-import { Keeper } from './keeper.ts'
+import { Keeper } from './keeper-process.ts'
 
 export interface Base {
   /** Where scenes answer, also when the system chose it. */
@@ -18,7 +18,7 @@ export interface Base {
    * @throws {BerthError} `SERVICE_START_FAILED` when a cell says before that what an operator has to mend; the base has stopped then.
    */
   readonly ready: Promise<void>
-  /** Drains and ends all other processes within `limits.shutdownMsMax`. Idempotent. */
+  /** Drains and ends all other processes within `limits.process.shutdownMsMax`. Idempotent. */
   stop(): Promise<void>
 }
 
@@ -95,16 +95,16 @@ class Supervisor {
       void this.#fleet.tick().then(() => this.#tellKeeper())
     }
     tick()
-    this.#ticks = setInterval(tick, limits.heartbeatMs)
+    this.#ticks = setInterval(tick, limits.process.heartbeatMs)
   }
 
   /** The keeper goes last, so that what modules logged until their end still arrives. */
   async #drain(): Promise<void> {
     this.#log.info('base stopping')
     const deadline = setTimeout(() => {
-      this.#log.warn(`base kills what is left after ${limits.shutdownMsMax} ms`)
+      this.#log.warn(`base kills what is left after ${limits.process.shutdownMsMax} ms`)
       this.#killAll()
-    }, limits.shutdownMsMax)
+    }, limits.process.shutdownMsMax)
     // New connections are refused from here on once the cells have closed theirs, not left waiting in a queue that nobody reads.
     this.#handle.close()
     this.#fleet.stop()
@@ -123,7 +123,7 @@ class Supervisor {
 
   #onSignal(signal: (typeof signals)[number]): void {
     const time = performance.now()
-    const echo = time - this.#signalAt < limits.signalDebounceMs
+    const echo = time - this.#signalAt < limits.process.signalDebounceMs
     this.#signalAt = time
     if (echo) return
     if (!this.#stopped) return void this.stop().then(() => process.exit(0))

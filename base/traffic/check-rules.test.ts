@@ -140,7 +140,7 @@ const refusals: readonly (readonly [what: string, rules: Partial<SceneRules>, co
   ],
   [
     'too many unit ids',
-    { whitelist: { v1: units(limits.whitelistUnitsMax + 1) } },
+    { whitelist: { v1: units(limits.scene.whitelistUnitsMax + 1) } },
     'WHITELIST_INVALID',
     /100001 unit ids, the limit is 100000/,
   ],
@@ -159,7 +159,7 @@ test('unknown members are refused, and what is right comes back as it was', () =
   })
   const rules: Partial<SceneRules> = {
     previousBaseline: 'v4',
-    whitelist: { v2: units(limits.whitelistUnitsMax) },
+    whitelist: { v2: units(limits.scene.whitelistUnitsMax) },
     experiments: [code('exp-1', { segments: [[0, 5000]] }), code('exp-2', { segments: [[5000, 10_000]] })],
     layers: [layer('ui', ['color'], { experiments: [business('b-1', 'color')] }), layer('old', ['color'], { state: 'retired' })],
   }
@@ -220,7 +220,7 @@ test('a whitelist file at fault is refused with the numbers of its lines', () =>
   refused(',v2', /line 1 has no unit id/)
   refused('u1,v2', /line 1 names version v2, and one was given for all/, 'v3')
   refused('\n'.repeat(20), /line 1 is empty; .*line 10 is empty; and 10 more/)
-  refused(units(limits.whitelistUnitsMax + 1).join('\n'), /over 100000 lines/, 'v2')
-  refused(`${'\n'.repeat(limits.whitelistUnitsMax)}u1,v2`, /over 100000 lines/)
-  assert.equal(parseWhitelist(`${units(limits.whitelistUnitsMax).join('\n')}\n`, 'v2').v2?.length, limits.whitelistUnitsMax)
+  refused(units(limits.scene.whitelistUnitsMax + 1).join('\n'), /over 100000 lines/, 'v2')
+  refused(`${'\n'.repeat(limits.scene.whitelistUnitsMax)}u1,v2`, /over 100000 lines/)
+  assert.equal(parseWhitelist(`${units(limits.scene.whitelistUnitsMax).join('\n')}\n`, 'v2').v2?.length, limits.scene.whitelistUnitsMax)
 })

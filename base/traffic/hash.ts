@@ -15,7 +15,7 @@ const encoder = new TextEncoder()
  * hold it to.) One object serves one id after the other, and allocates nothing for ids within the limit of a unit id.
  */
 export class HashedId {
-  #bytes = new Uint8Array(limits.unitIdBytesMax + 4)
+  #bytes = new Uint8Array(limits.request.unitIdBytesMax + 4)
   /** Of the same memory: a word is mixed in its place. */
   #words = new DataView(this.#bytes.buffer)
   #length = 0
@@ -58,7 +58,7 @@ export class HashedId {
   /** Writes the UTF-8 of `id` into the buffer; @returns how many bytes that is. */
   #encode(id: string): number {
     // A UTF-16 code unit is at most three bytes of UTF-8.
-    if (id.length * 3 > limits.unitIdBytesMax) this.#grow(id.length * 3 + 4)
+    if (id.length * 3 > limits.request.unitIdBytesMax) this.#grow(id.length * 3 + 4)
     const bytes = this.#bytes
     for (let i = 0; i < id.length; i++) {
       const unit = id.charCodeAt(i)

@@ -87,7 +87,7 @@ export function compileRouting(
   attributes: Attributes,
   whitelist: VersionByUnit | undefined,
 ): Routing {
-  const memory = new ParamsMemory<LayerArm>(limits.paramsMemoryCharsMax)
+  const memory = new ParamsMemory<LayerArm>(limits.scene.paramsMemoryCharsMax)
   const routeOf = (version: SceneEntry['versions'][number]): Route => ({
     plan: slotPlan(definition, version),
     params: memory.root({ ...definition.params, ...rules?.versionParams?.[version.id] }),

@@ -99,10 +99,10 @@ function compileScene(entry: SceneEntry, revision: number | undefined, whitelist
 
 function compileLimits({ maxConcurrency, rateLimit, spec, priority, breaker = breakerDefaults }: SceneDefinition['traffic']): SceneLimits {
   return {
-    maxConcurrency: maxConcurrency ?? limits.sceneConcurrency,
+    maxConcurrency: maxConcurrency ?? limits.scene.concurrency,
     rate: rateLimit && { rps: rateLimit.rps, burst: rateLimit.burst ?? Math.max(1, Math.ceil(rateLimit.rps)) },
     cpu: spec.cpu,
-    priority: priority ?? limits.scenePriority,
+    priority: priority ?? limits.scene.priority,
     breaker: breaker.enabled ? breaker : undefined,
   }
 }

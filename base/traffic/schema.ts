@@ -177,7 +177,7 @@ const Traffic = Type.Object(
     ),
     deadlineMs: Type.Integer({
       minimum: 1,
-      maximum: limits.deadlineMsMax,
+      maximum: limits.request.deadlineMsMax,
       default: 1000,
       description: 'milliseconds until a request is answered 504',
     }),
@@ -192,7 +192,7 @@ const Traffic = Type.Object(
       Type.Integer({
         minimum: 1,
         maximum: 100_000,
-        description: `requests under way at once in the whole base; more are answered SCENE_OVERLOADED; ${limits.sceneConcurrency} if not given`,
+        description: `requests under way at once in the whole base; more are answered SCENE_OVERLOADED; ${limits.scene.concurrency} if not given`,
       }),
     ),
     rateLimit: Type.Optional(
@@ -229,7 +229,7 @@ const Traffic = Type.Object(
       Type.Integer({
         minimum: 0,
         maximum: 100,
-        description: `when a cell has too much to do, scenes of lower priority are refused first; ${limits.scenePriority} if not given`,
+        description: `when a cell has too much to do, scenes of lower priority are refused first; ${limits.scene.priority} if not given`,
       }),
     ),
     breaker: Type.Optional(Breaker),

@@ -4,7 +4,7 @@ import { limits } from '../kernel/limits.ts'
 import type { Whitelist } from './rules.ts'
 
 const FAULTS_MAX = 10
-const LINES_MAX = limits.whitelistUnitsMax
+const LINES_MAX = limits.scene.whitelistUnitsMax
 const VERSION = /[\t,]\s*(v[1-9][0-9]{0,8})$/
 
 /**
@@ -62,7 +62,9 @@ export function indexWhitelist(whitelist: Whitelist): VersionByUnit {
 export function unitFault(unit: string): string | undefined {
   if (unit === '') return 'has no unit id'
   const bytes = Buffer.byteLength(unit)
-  return bytes > limits.unitIdBytesMax ? `has a unit id of ${bytes} bytes, the limit is ${limits.unitIdBytesMax}` : undefined
+  return bytes > limits.request.unitIdBytesMax
+    ? `has a unit id of ${bytes} bytes, the limit is ${limits.request.unitIdBytesMax}`
+    : undefined
 }
 
 function conflict(
@@ -79,7 +81,7 @@ function conflict(
  */
 export function checkWhitelist(whitelist: Whitelist): void {
   const count = Object.values(whitelist).reduce((sum, units) => sum + units.length, 0)
-  if (count > limits.whitelistUnitsMax) throw refuse(`it has ${count} unit ids, the limit is ${limits.whitelistUnitsMax}`)
+  if (count > limits.scene.whitelistUnitsMax) throw refuse(`it has ${count} unit ids, the limit is ${limits.scene.whitelistUnitsMax}`)
   const seen = new Map<string, string>()
   const faults: string[] = []
   for (const [version, units] of Object.entries(whitelist)) {

@@ -1,6 +1,6 @@
 /** The peer: bare Fastify with the bench's handler in the same process, no isolation. Prints its port. */
 import Fastify from 'fastify'
-import type { StageContext } from '../../sdk/author.ts'
+import type { StageContext } from '../../sdk/author/author.ts'
 import { type Input, rank } from './rank50/index.ts'
 
 const app = Fastify()

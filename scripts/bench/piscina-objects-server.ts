@@ -2,7 +2,7 @@
 import Fastify from 'fastify'
 import { Piscina } from 'piscina'
 
-const pool = new Piscina({ filename: new URL('./piscina-objects-worker.ts', import.meta.url).href, minThreads: 1, maxThreads: 1 })
+const pool = new Piscina({ filename: new URL('piscina-objects-worker.ts', import.meta.url).href, minThreads: 1, maxThreads: 1 })
 const app = Fastify()
 app.post('/scenes/rank50', request => pool.run(request.body))
 await app.listen({ host: '127.0.0.1', port: 0 })

@@ -1,5 +1,5 @@
 /** The bench's handler in a worker thread: values in, values out, cloned on the way. */
-import type { StageContext } from '../../sdk/author.ts'
+import type { StageContext } from '../../sdk/author/author.ts'
 import { type Input, type Ranked, rank } from './rank50/index.ts'
 
 const ctx = {} as StageContext

@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import { Piscina } from 'piscina'
 
 const pool = new Piscina({
-  filename: new URL('./piscina-worker.ts', import.meta.url).href,
+  filename: new URL('piscina-worker.ts', import.meta.url).href,
   minThreads: 1,
   maxThreads: 1,
   concurrentTasksPerWorker: 64,

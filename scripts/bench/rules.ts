@@ -5,7 +5,7 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
-import type { Client } from '../../sdk/control.ts'
+import type { Client } from '../../sdk/api/client.ts'
 import { launchBase } from '../../test/support/base.ts'
 import { closedLoop, type Run } from './load.ts'
 import { median } from './median.ts'

@@ -1,5 +1,5 @@
 /** The bench's handler as a workerd service. */
-import type { StageContext } from '../../sdk/author.ts'
+import type { StageContext } from '../../sdk/author/author.ts'
 import { type Input, rank } from './rank50/index.ts'
 
 const ctx = {} as StageContext

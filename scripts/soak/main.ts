@@ -4,7 +4,7 @@
  */
 import { randomInt } from 'node:crypto'
 import { Command, InvalidArgumentError } from 'commander'
-import { createOutput } from '../../sdk/output.ts'
+import { createOutput } from '../../sdk/cli/terminal/output.ts'
 import { print, progressTeller } from './print.ts'
 import { run } from './run.ts'
 

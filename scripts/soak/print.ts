@@ -1,6 +1,6 @@
 /** What a run says while it goes on and when it is over, for people. */
-import { colorsFor } from '../../sdk/colors.ts'
-import type { Output } from '../../sdk/output.ts'
+import { colorsFor } from '../../sdk/cli/terminal/colors.ts'
+import type { Output } from '../../sdk/cli/terminal/output.ts'
 import { type Invariant, invariants, type Trend, type Violation } from './record.ts'
 import type { Progress, Report } from './run.ts'
 

@@ -1,5 +1,5 @@
 /** Answers of scenes that no slot has given. */
-import type { Answer } from '../../base/cell/serve.ts'
+import type { Answer } from '../../base/cell/answer.ts'
 
 export function plainAnswer(json: string): Answer {
   const plan = { key: 'home/v1@128', scene: 'home', version: 'v1', memoryMB: 128, lock: [] }

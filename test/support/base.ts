@@ -8,11 +8,11 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { tokenPath } from '../../base/folder/paths.ts'
 import { limits } from '../../base/kernel/limits.ts'
 import type { SceneDraft } from '../../base/traffic/schema.ts'
 import { splitLines } from '../../base/wire/lines.ts'
-import { tokenPath } from '../../base/wire/paths.ts'
-import { type Client, createClient } from '../../sdk/control.ts'
+import { type Client, createClient } from '../../sdk/api/client.ts'
 import type { Teller } from './late.ts'
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
@@ -215,7 +215,7 @@ export async function makeScene(
   const name = `m-${id.replaceAll(/[^a-z0-9-]/g, '-')}`
   await publishStages(client, name, '1.0.0', stages, services)
   const group = Object.keys(stages).map(stage => ({ stage, modules: [`${name}@^1`] }))
-  const traffic = { deadlineMs: limits.deadlineMsMax, ...settings.traffic }
+  const traffic = { deadlineMs: limits.request.deadlineMsMax, ...settings.traffic }
   await client.putScene({ id, group, ...settings, traffic }, undefined)
   await client.createVersion(id, { as: 'baseline' })
 }

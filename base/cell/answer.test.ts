@@ -1,0 +1,84 @@
+/** What scenes owe each other that call each other, and what a request hears of the wait for its slot. The rest of the data path is promised in test/serve.test.ts, at the front door. */
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { BerthError } from '../kernel/errors.ts'
+import { Slots } from '../slot/slots.ts'
+import { compileTable } from '../traffic/scene.ts'
+import type { SceneEntry } from '../traffic/table.ts'
+import { type Serving, serve, serveCall } from './answer.ts'
+import { Admission } from './scene-admission.ts'
+
+const traffic = { unit: { header: 'x-unit-id' }, deadlineMs: 5000, spec: { memoryMB: 64 } }
+/** Each version is a bundle of its own. */
+const entry = (id: string, codes: Readonly<Record<string, string>>, rules?: SceneEntry['rules']): SceneEntry => ({
+  revision: 1,
+  definition: { id, group: [], traffic, params: {}, access: 'public' },
+  baseline: 'v1',
+  versions: Object.entries(codes).map(([version, code]) => ({
+    id: version,
+    lock: [{ stage: 'rank', modules: [{ name: `${id}-${version}`, version: '1.0.0', bundle: code }] }],
+  })),
+  ...(rules && { rules }),
+})
+
+function startCell(t: TestContext, scenes: readonly SceneEntry[], loadMs = 0) {
+  const changes: string[] = []
+  const hash = createHash('sha256').update('secret').digest('hex')
+  const table = compileTable({ format: 1, revision: 1, scenes, tokens: [{ id: 'tester', hash, rights: ['pin'] }] })
+  const slots = new Slots({
+    readBundle: async code => {
+      await delay(loadMs)
+      return `(() => ({ rank: ${code} }))()`
+    },
+    servicesOf: () => ({}),
+    callService: () => Promise.reject(new BerthError('SERVICE_NOT_FOUND', 'none here')),
+    fetch: () => Promise.reject(new BerthError('FETCH_FORBIDDEN', 'none here')),
+    callScene: (scene, input, caller) => serveCall(table, serving, scene, input, caller),
+    onLog: () => undefined,
+    onKilled: (_, reason) => assert.fail(reason),
+    onRunning: () => undefined,
+    onDoomed: reason => assert.fail(reason),
+    onBufferFailed: error => assert.fail(String(error)),
+  })
+  t.after(() => slots.close())
+  const onBreaker = (scene: string, version: string, state: string) => changes.push(`${scene} ${version} ${state}`)
+  const serving: Serving = { slots, admission: new Admission({ cell: 1, cells: 1, peek: plan => slots.peek(plan), onBreaker }) }
+  const answer = (scene: string, headers: Readonly<Record<string, string>> = {}) => {
+    const request = { scene, requestId: 'r', body: '1', header: (name: string) => headers[name] }
+    return serve(table, serving, request, performance.now(), { decision: undefined, token: undefined, scene: undefined })
+  }
+  const ask = async (...what: Parameters<typeof answer>) => (await answer(...what)).json
+  return { ask, answer, changes }
+}
+
+test('what a load test asks of other scenes is a load test there: their load-test version answers, and no breaker opens', async t => {
+  const calls = `(_, ctx) => ctx.call('callee', 1).catch(error => error.code)`
+  const { ask, changes } = startCell(t, [
+    entry('caller', { v1: calls }),
+    entry('through', { v1: `(_, ctx) => ctx.call('caller', 1)` }),
+    entry(
+      'callee',
+      { v1: '() => "live"', v2: '() => { throw new Error("overloaded") }' },
+      { loadtest: 'v2', segmentSalt: 'a', experiments: [], layers: [] },
+    ),
+    entry('alone', { v1: `(_, ctx) => ctx.call('frail', 1).catch(error => error.code)` }),
+    entry('frail', { v1: '() => { throw new Error("overloaded") }' }),
+  ])
+  const marked = { 'x-scene-loadtest': '1', authorization: 'Bearer secret' }
+  assert.equal(await ask('caller'), '"live"')
+  assert.equal(await ask('caller', marked), '"MODULE_THREW"')
+  assert.equal(await ask('through', marked), '"MODULE_THREW"')
+  for (let i = 0; i < 100; i++) assert.equal(await ask('alone', marked), '"MODULE_THREW"')
+  assert.deepEqual(changes, [])
+  for (let i = 0; i < 100; i++) await ask('alone')
+  assert.deepEqual(changes, ['frail v1 open'])
+})
+
+test('the time that a request waited for its slot to be loaded is part of the time it waited', async t => {
+  const { answer } = startCell(t, [entry('cold', { v1: 'x => x' })], 100)
+  const { queueMs } = await answer('cold')
+  // A timer may be a millisecond early by another clock.
+  assert.ok(queueMs >= 99, `${queueMs} ms`)
+})

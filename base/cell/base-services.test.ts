@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { BerthError, type ErrorCode } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import { type Caller, Services } from './base-services.ts'
+
+const probe = { name: 'probe', file: join(import.meta.dirname, '../../test/fixtures/services/probe.ts'), options: {} }
+
+interface Started {
+  readonly services: Services
+  /** `method code` of every call that is over. */
+  readonly counted: string[]
+  readonly failed: unknown[]
+}
+
+async function start(t: TestContext): Promise<Started> {
+  const counted: string[] = []
+  const failed: unknown[] = []
+  const services = new Services({
+    data: import.meta.dirname,
+    log: () => undefined,
+    count: (_service, method, code) => counted.push(`${method} ${code}`),
+    onFailed: (_service, _method, error) => failed.push(error),
+  })
+  await services.start([probe])
+  t.after(() => services.stop())
+  return { services, counted, failed }
+}
+
+const caller = (deadlineMs = 10_000): Caller => ({
+  requestId: 'r1',
+  unit: undefined,
+  deadlineAt: performance.now() + deadlineMs,
+  chain: ['a'],
+})
+
+const withCode =
+  (code: ErrorCode, message = /./) =>
+  (error: unknown) => {
+    assert.ok(error instanceof BerthError, String(error))
+    assert.equal(error.code, code, error.message)
+    assert.match(error.message, message)
+    return true
+  }
+
+test('a service as full as it may be refuses calls at once, and takes them again when places are free', async t => {
+  const { services } = await start(t)
+  const stuck = Array.from({ length: limits.services.callsPerServiceMax }, () =>
+    assert.rejects(services.call('probe', 'never', '[]', caller(50)), withCode('DEADLINE_EXCEEDED')),
+  )
+  await assert.rejects(
+    services.call('probe', 'json', '[]', caller()),
+    withCode('SERVICE_OVERLOADED', /1024 calls of it are under way already/),
+  )
+  assert.equal(await services.call('features', 'version', '["x"]', caller()).catch(error => error.code), 'FEATURES_NOT_FOUND')
+  await Promise.all(stuck)
+  assert.equal(await services.call('probe', 'json', '[]', caller()), '{"as":"it is"}')
+})
+
+test('a call whose deadline has passed is refused and never reaches the service', async t => {
+  const { services, counted } = await start(t)
+  await assert.rejects(services.call('probe', 'throws', '[]', caller(0)), withCode('DEADLINE_EXCEEDED'))
+  assert.deepEqual(counted, ['throws DEADLINE_EXCEEDED'])
+})
+
+test('what a service does after the deadline of a call changes nothing and ends nothing', async t => {
+  const { services, counted, failed } = await start(t)
+  await assert.rejects(
+    services.call('probe', 'failsLate', '[]', caller(20)),
+    withCode('DEADLINE_EXCEEDED', /^No answer of "probe\.failsLate" before/),
+  )
+  while ((await services.call('probe', 'aborted', '[]', caller())) !== '1') await new Promise(resolve => setImmediate(resolve))
+  assert.equal(counted.filter(call => call.startsWith('failsLate')).join(), 'failsLate DEADLINE_EXCEEDED')
+  assert.deepEqual(failed, [])
+})
+
+test('a call that the code inside would never send is refused', async t => {
+  const { services } = await start(t)
+  const call = (service: string, method: string, input = '[]') => services.call(service, method, input, caller())
+  await assert.rejects(call('elsewhere', 'get'), withCode('SERVICE_NOT_FOUND', /"elsewhere\.get"/))
+  await assert.rejects(call('probe', 'toString'), withCode('SERVICE_NOT_FOUND', /"probe\.toString"/))
+  await assert.rejects(call('probe', 'echo', '['), withCode('SERVICE_INPUT_INVALID', /JSON/))
+  await assert.rejects(call('probe', 'echo', '{}'), withCode('SERVICE_INPUT_INVALID', /array/))
+  const huge = JSON.stringify(['x'.repeat(limits.calls.charsMax)])
+  await assert.rejects(call('probe', 'echo', huge), withCode('SERVICE_INPUT_INVALID', /1048580 characters of JSON, the limit is 1048576/))
+})
+
+test('a module is given the methods of the services it names, and of no others', async t => {
+  const { services } = await start(t)
+  assert.deepEqual(services.named(['features']), { features: ['get', 'getMany', 'version'] })
+  assert.deepEqual(services.named([]), {})
+  assert.throws(() => services.named(['features', 'billing']), withCode('SERVICE_NOT_OFFERED', /"billing"/))
+})

@@ -1,0 +1,347 @@
+/**
+ * The base services of a cell: starts them, and carries calls from slots to them. Whatever a service does, a call ends in JSON or in a
+ * `BerthError`, at its caller's deadline at the latest, and then its place is free again.
+ */
+import { realpath } from 'node:fs/promises'
+import { dirname, isAbsolute, relative, resolve, sep } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { Compile } from 'typebox/compile'
+import type { ServiceNames } from '../inside/protocol.ts'
+import { type Checker, compileCheck } from '../kernel/check.ts'
+import { BerthError, messageOf } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import { FEATURES, type ServiceEntry } from '../kernel/options.ts'
+import { type BatchedCall, Json, type Method, type RunningService, type Service, type ServiceEnv } from '../services/contract.ts'
+import { features } from '../services/features.ts'
+import type { SlotCall } from '../slot/slot-call.ts'
+
+/** What services need of the cell around them. */
+export interface ServicesHost {
+  /** The data folder, absolute. */
+  readonly data: string
+  log(service: string, ...line: Parameters<ServiceEnv['log']>): void
+  /** One call is over; `code` is `OK` or an error code. */
+  count(service: string, method: string, code: string, seconds: number): void
+  /** A service threw where it should have answered. */
+  onFailed(service: string, method: string, error: unknown): void
+}
+
+/** Who calls, as far as a service may know. */
+export type Caller = Pick<SlotCall, 'requestId' | 'unit' | 'deadlineAt' | 'chain'>
+
+interface RunningMethod {
+  readonly service: Place
+  readonly name: string
+  readonly definition: Method
+  readonly fits: (args: unknown) => boolean
+  readonly describe: Checker<unknown>
+  /** Calls that came in this turn of the event loop; for a method that takes batches. */
+  readonly batch: Call[]
+}
+
+/** A service and how full it is. */
+interface Place {
+  readonly name: string
+  readonly running: RunningService
+  readonly methods: ReadonlyMap<string, RunningMethod>
+  pending: number
+}
+
+export class Services {
+  readonly #host: ServicesHost
+  readonly #places = new Map<string, Place>()
+  /** Calls without an answer. */
+  readonly #open = new Set<Call>()
+  #watchdog: NodeJS.Timeout | undefined
+
+  constructor(host: ServicesHost) {
+    this.#host = host
+  }
+
+  /**
+   * Starts `features` and what the operator lists.
+   * @throws SERVICE_START_FAILED naming the service and why; the process is to end then.
+   */
+  async start(entries: readonly ServiceEntry[]): Promise<void> {
+    const starting = entries.map(async ({ name, file, options }) => this.#start(name, () => loadService(file, this.#host.data), options))
+    const places = await Promise.all([this.#start(FEATURES, () => Promise.resolve(features), {}), ...starting])
+    for (const place of places) this.#places.set(place.name, place)
+    this.#watchdog = setInterval(() => this.#expire(performance.now()), limits.slot.watchdogTickMs)
+  }
+
+  /**
+   * Those that a module declares, with their methods.
+   * @throws SERVICE_NOT_OFFERED
+   */
+  named(names: Iterable<string>): ServiceNames {
+    const found: Record<string, readonly string[]> = {}
+    for (const name of names) {
+      const place = this.#places.get(name)
+      if (place === undefined)
+        throw new BerthError('SERVICE_NOT_OFFERED', `Cannot give a module service "${name}": this base does not offer it`)
+      found[name] = [...place.methods.keys()]
+    }
+    return found
+  }
+
+  /**
+   * Asks a service.
+   * @param input JSON of the list of arguments
+   * @returns JSON of the answer
+   * @throws BerthError SERVICE_NOT_FOUND, SERVICE_INPUT_INVALID, SERVICE_OVERLOADED, SERVICE_FAILED, SERVICE_RESULT_TOO_LARGE,
+   * DEADLINE_EXCEEDED, and what `features` says
+   */
+  call(service: string, name: string, input: string, caller: Caller): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const method = this.#places.get(service)?.methods.get(name)
+      if (method === undefined) {
+        reject(new BerthError('SERVICE_NOT_FOUND', `Cannot call "${service}.${name}": this base has no such service or method`))
+        return
+      }
+      const call = new Call(method, caller, resolve, reject)
+      try {
+        this.#admit(call)
+        call.args = readArguments(method, input)
+      } catch (error) {
+        this.#fail(call, error)
+        return
+      }
+      if (method.definition.batch === undefined) this.#run(call)
+      else this.#join(call)
+    })
+  }
+
+  /** Stops every service, each bounded. What they throw is logged. */
+  async stop(): Promise<void> {
+    clearInterval(this.#watchdog)
+    const stops = [...this.#places.values()].map(async ({ name, running }) => {
+      try {
+        await within(limits.services.stopMsMax, Promise.resolve(running.stop?.()))
+      } catch (error) {
+        this.#host.log(name, 'error', `service did not stop: ${messageOf(error)}`)
+      }
+    })
+    await Promise.all(stops)
+  }
+
+  async #start(name: string, load: () => Promise<Service>, options: Readonly<Record<string, unknown>>): Promise<Place> {
+    const log: ServiceEnv['log'] = (...line) => this.#host.log(name, ...line)
+    try {
+      const starting = load().then(service => service(options, { data: this.#host.data, log }))
+      return placeOf(name, await within(limits.services.startMsMax, starting))
+    } catch (error) {
+      throw new BerthError('SERVICE_START_FAILED', `Cannot start service "${name}": ${messageOf(error)}`, { cause: error })
+    }
+  }
+
+  // ── calls ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #admit({ method: { service, name }, startedAt, deadlineAt }: Call): void {
+    const action = `Cannot call "${service.name}.${name}"`
+    if (startedAt >= deadlineAt) throw new BerthError('DEADLINE_EXCEEDED', `${action}: the deadline of the request has passed`)
+    const full = service.pending >= limits.services.callsPerServiceMax
+    if (!full && this.#open.size < limits.services.callsMax) return
+    const calls = full ? `${service.pending} calls of it` : `${this.#open.size} calls of services`
+    throw new BerthError('SERVICE_OVERLOADED', `${action}: ${calls} are under way already`, { retryAfterSeconds: 1 })
+  }
+
+  /** A handler that answers at once costs no place. */
+  #run(call: Call): void {
+    let value: unknown
+    try {
+      value = call.method.definition.handler?.(call.args, call)
+    } catch (error) {
+      this.#fail(call, error)
+      return
+    }
+    if (!isThenable(value)) {
+      this.#answer(call, value)
+      return
+    }
+    this.#hold(call)
+    value.then(
+      answer => this.#answer(call, answer),
+      (error: unknown) => this.#fail(call, error),
+    )
+  }
+
+  #join(call: Call): void {
+    this.#hold(call)
+    const { batch } = call.method
+    batch.push(call)
+    if (batch.length === 1) setImmediate(() => this.#runBatch(call.method, batch.splice(0)))
+  }
+
+  async #runBatch({ definition }: RunningMethod, taken: readonly Call[]): Promise<void> {
+    const calls = taken.filter(call => !call.done)
+    if (calls.length === 0) return
+    try {
+      const answers = (await definition.batch?.(calls)) ?? []
+      if (answers.length !== calls.length) throw new Error(`${answers.length} answers to ${calls.length} calls`)
+      for (const [i, call] of calls.entries()) {
+        if (answers[i] instanceof Error) this.#fail(call, answers[i])
+        else this.#answer(call, answers[i])
+      }
+    } catch (error) {
+      for (const call of calls) this.#fail(call, error)
+    }
+  }
+
+  #hold(call: Call): void {
+    this.#open.add(call)
+    call.method.service.pending++
+  }
+
+  #answer(call: Call, value: unknown): void {
+    if (call.done) return
+    let text: string
+    try {
+      text = value instanceof Json ? value.text : (JSON.stringify(value) ?? 'null')
+    } catch (error) {
+      this.#fail(call, error)
+      return
+    }
+    if (text.length > limits.services.resultCharsMax) {
+      const sizes = `its result has ${text.length} characters of JSON, the limit is ${limits.services.resultCharsMax}`
+      this.#fail(call, new BerthError('SERVICE_RESULT_TOO_LARGE', `Cannot call "${nameOf(call)}": ${sizes}`))
+      return
+    }
+    this.#close(call, 'OK')
+    call.resolve(text)
+  }
+
+  /** What a service throws is for its operator to read in the log; the module is told the message. */
+  #fail(call: Call, thrown: unknown): void {
+    if (call.done) return
+    const known = thrown instanceof BerthError
+    if (!known) this.#host.onFailed(call.method.service.name, call.method.name, thrown)
+    const error = known ? thrown : new BerthError('SERVICE_FAILED', `Service call "${nameOf(call)}" failed: ${messageOf(thrown)}`)
+    this.#close(call, error.code)
+    call.reject(error)
+  }
+
+  #close(call: Call, code: string): void {
+    call.done = true
+    if (this.#open.delete(call)) call.method.service.pending--
+    this.#host.count(call.method.service.name, call.method.name, code, (performance.now() - call.startedAt) / 1000)
+  }
+
+  #expire(now: number): void {
+    for (const call of this.#open) {
+      if (now < call.deadlineAt) continue
+      this.#fail(call, new BerthError('DEADLINE_EXCEEDED', `No answer of "${nameOf(call)}" before the deadline of the request`))
+      call.abort()
+    }
+  }
+}
+
+class Call implements BatchedCall<unknown> {
+  readonly method: RunningMethod
+  readonly resolve: (text: string) => void
+  readonly reject: (error: BerthError) => void
+  readonly startedAt = performance.now()
+  readonly deadlineAt: number
+  readonly scene: string
+  readonly requestId: string
+  readonly unit: string | undefined
+  args: unknown
+  done = false
+  #aborter: AbortController | undefined
+
+  constructor(method: RunningMethod, caller: Caller, resolve: (text: string) => void, reject: (error: BerthError) => void) {
+    this.method = method
+    this.resolve = resolve
+    this.reject = reject
+    this.deadlineAt = caller.deadlineAt
+    this.scene = caller.chain.at(-1) ?? ''
+    this.requestId = caller.requestId
+    this.unit = caller.unit
+  }
+
+  deadlineMs(): number {
+    return this.deadlineAt - performance.now()
+  }
+
+  /** Made for those who ask: most do not. */
+  get signal(): AbortSignal {
+    this.#aborter ??= new AbortController()
+    if (this.deadlineMs() <= 0) this.abort()
+    return this.#aborter.signal
+  }
+
+  abort(): void {
+    this.#aborter?.abort(new BerthError('DEADLINE_EXCEEDED', 'The deadline of the request has passed'))
+  }
+}
+
+const nameOf = ({ method }: Call): string => `${method.service.name}.${method.name}`
+
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+
+function readArguments({ service, name, fits, describe }: RunningMethod, input: string): unknown {
+  const refuse = (why: string) => new BerthError('SERVICE_INPUT_INVALID', `Cannot call "${service.name}.${name}": ${why}`)
+  if (input.length > limits.calls.charsMax) {
+    throw refuse(`its arguments have ${input.length} characters of JSON, the limit is ${limits.calls.charsMax}`)
+  }
+  let args: unknown
+  try {
+    args = JSON.parse(input)
+  } catch (error) {
+    throw refuse(`its arguments are not JSON: ${messageOf(error)}`)
+  }
+  if (fits(args)) return args
+  throw refuse(`of its list of arguments ${describe(args).faults?.join('; ')}`)
+}
+
+// ── loading ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+async function loadService(file: string, data: string): Promise<Service> {
+  const path = await realpath(file)
+  // A cell reads all of that folder: it would read the secrets of the base too.
+  for (const folder of [dirname(file), dirname(path)]) {
+    if (holds(folder, resolve(data))) throw new Error(`its folder "${folder}" holds the data folder; give services a folder of their own`)
+  }
+  const module = (await import(pathToFileURL(path).href)) as { readonly default?: unknown }
+  if (typeof module.default === 'function') return module.default as Service
+  throw new Error(`the default export of "${path}" is not a function`)
+}
+
+function holds(folder: string, other: string): boolean {
+  const way = relative(folder, other)
+  return way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way)
+}
+
+function placeOf(name: string, running: RunningService): Place {
+  if (typeof running?.methods !== 'object' || running.methods === null) throw new Error('it has not returned { methods }')
+  const methods = new Map<string, RunningMethod>()
+  const place: Place = { name, running, methods, pending: 0 }
+  for (const [method, definition] of Object.entries(running.methods)) methods.set(method, runningMethod(place, method, definition))
+  if (methods.size === 0) throw new Error('it has no methods')
+  return place
+}
+
+const METHOD_NAME = /^[a-zA-Z][A-Za-z0-9]{0,63}$/
+
+function runningMethod(service: Place, name: string, definition: Method): RunningMethod {
+  if (!METHOD_NAME.test(name)) throw new Error(`its method ${JSON.stringify(name)} is not named by letters and digits`)
+  if ((definition.handler === undefined) === (definition.batch === undefined)) {
+    throw new Error(`its method "${name}" must have either a handler or a batch`)
+  }
+  if (typeof definition.input !== 'object') throw new Error(`its method "${name}" has no schema of its arguments under "input"`)
+  const compiled = Compile(definition.input)
+  const fits = (args: unknown) => compiled.Check(args)
+  return { service, name, definition, fits, describe: compileCheck(definition.input), batch: [] }
+}
+
+async function within<T>(msMax: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`it took more than ${msMax} ms`)), msMax)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

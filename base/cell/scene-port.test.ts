@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { plainAnswer } from '../../test/support/answers.ts'
+import { BerthError } from '../kernel/errors.ts'
+import { createSceneServer, type SceneHandlers } from './scene-port.ts'
+
+const LIMIT = 1024
+
+/** A connection to a scene port whose scenes answer as `handlers` says. */
+async function open(t: TestContext, handlers: Partial<SceneHandlers> = {}): Promise<{ socket: Socket; received(): string }> {
+  const server = createSceneServer(LIMIT, {
+    checkCell: () => undefined,
+    serve: async () => plainAnswer('1'),
+    explain: async () => ({}),
+    count: () => undefined,
+    checkReady: () => undefined,
+    shouldClose: () => false,
+    ...handlers,
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  const socket = connect(port, '127.0.0.1').setEncoding('latin1')
+  // What is still on its way when the server closes.
+  socket.on('error', () => undefined)
+  t.after(() => {
+    socket.destroy()
+    server.close()
+  })
+  let text = ''
+  socket.on('data', (chunk: string) => {
+    text += chunk
+  })
+  return { socket, received: () => text }
+}
+
+const head = (length: number, more = '') =>
+  `POST /scenes/home HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n${more}\r\n`
+
+test('a caller that is refused before it sends its body loses its connection, so that nothing it sends is taken for one', async t => {
+  const { socket, received } = await open(t)
+  socket.write(head(LIMIT + 1, 'Expect: 100-continue\r\n'))
+  await once(socket, 'close')
+  assert.match(received(), /^HTTP\/1\.1 413 .*\r\nconnection: close\r\n/s)
+})
+
+test('of a body that declares itself too large no more is read than of one that turns out to be', { timeout: 60_000 }, async t => {
+  const { socket, received } = await open(t)
+  socket.write(head(1e9))
+  await once(socket, 'data')
+  assert.match(received(), /^HTTP\/1\.1 413 /)
+  socket.write(Buffer.alloc(LIMIT * 5, 0x20))
+  await once(socket, 'close')
+})
+
+test('the last answer on a connection says so, and has its own headers too', async t => {
+  const { socket, received } = await open(t, { shouldClose: () => true })
+  socket.write(`${head(1)}1`)
+  await once(socket, 'close')
+  assert.match(received(), /^HTTP\/1\.1 200 OK\r\nconnection: close\r\n.*x-scene-version: v1\r\n.*\r\n\r\n1$/s)
+})
+
+test('a failure counts from the last byte of its request, not from the first', async t => {
+  let clockMs = 0
+  t.mock.method(performance, 'now', () => clockMs)
+  const seconds: number[] = []
+  const arrived = Promise.withResolvers<void>()
+  const { socket } = await open(t, {
+    shouldClose: () => {
+      arrived.resolve()
+      return false
+    },
+    serve: async () => {
+      clockMs += 20
+      throw new BerthError('SCENE_NOT_FOUND', 'none here')
+    },
+    count: (_progress, _code, took) => seconds.push(took),
+  })
+  socket.write(head(2))
+  await arrived.promise
+  clockMs += 5000
+  socket.write('11')
+  await once(socket, 'data')
+  assert.deepEqual(seconds, [0.02])
+})

@@ -1,0 +1,332 @@
+/** The scene port: routes, bodies, answers. Plain `node:http`, because every hop here is paid by every request. */
+import { isUtf8 } from 'node:buffer'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { answerClientError } from '../kernel/client-error.ts'
+import { BerthError, toBerthError, toProblem } from '../kernel/errors.ts'
+import { hasOneHost, isRequestId } from '../kernel/headers.ts'
+import { limits } from '../kernel/limits.ts'
+import type { SlotPlan } from '../traffic/table.ts'
+import type { Answer, Progress, SceneRequest } from './answer.ts'
+
+export interface SceneHandlers {
+  /**
+   * Asked before the body of a request to the scene is read.
+   * @throws SCENE_OVERLOADED when the cell has too much to do
+   */
+  checkCell(scene: string): void
+  /** Answers a scene request whose body was whole at `arrivedAt`, by `performance.now()`. Rejects with a BerthError. */
+  serve(request: SceneRequest, arrivedAt: number, progress: Progress): Promise<Answer>
+  /** Members for the problem document and the log line of a failure, such as a mapped stack for those who may see it. */
+  explain(error: BerthError, request: SceneRequest, progress: Progress): Promise<Readonly<Record<string, unknown>>>
+  /** Called once for each scene request with its outcome: `OK` or an error code. */
+  count(progress: Progress, code: string, seconds: number): void
+  /** @throws BASE_NOT_READY with the scenes that cannot answer, BASE_DRAINING */
+  checkReady(): void
+  /** Whether the next answer should end its connection: the cell is retiring, or holds more than its share. */
+  shouldClose(): boolean
+}
+
+const SCENES = '/scenes/'
+/** Refusals answered in one turn of the event loop: half a millisecond of work, well under what a slot has in hand meanwhile. */
+const REFUSALS_PER_TURN = 8
+/** What of a body over the limit is read and thrown away, so that the caller gets to read its 413. */
+const DISCARD_FACTOR = 4
+
+/**
+ * Does so many things in a turn of the event loop and leaves the rest for the turns to come. Refusing a flood costs as much as the HTTP around it, and in a
+ * turn that lasts for a thousand refusals the slots run dry. A connection that waits for its refusal sends nothing: that is what slows the flood down.
+ */
+class Pacer {
+  readonly #perTurn: number
+  readonly #waiting: (() => void)[] = []
+  #done = 0
+
+  constructor(perTurn: number) {
+    this.#perTurn = perTurn
+  }
+
+  run(work: () => void): void {
+    if (this.#done === 0) setImmediate(() => this.#turn())
+    if (this.#done++ < this.#perTurn) work()
+    else this.#waiting.push(work)
+  }
+
+  #turn(): void {
+    const due = this.#waiting.splice(0, this.#perTurn)
+    this.#done = due.length
+    if (due.length > 0) setImmediate(() => this.#turn())
+    for (const work of due) work()
+  }
+}
+
+/** Of the process: it has one event loop. */
+const refusals = new Pacer(REFUSALS_PER_TURN)
+
+/** The server, not listening yet. */
+export function createSceneServer(bodyLimitBytes: number, handlers: SceneHandlers): Server {
+  const ids = requestIds()
+  const options = {
+    maxHeaderSize: limits.request.headerBytesMax,
+    headersTimeout: limits.http.headersTimeoutMs,
+    requestTimeout: limits.http.requestTimeoutMs,
+    keepAliveTimeout: limits.http.keepAliveMs,
+    noDelay: true,
+    joinDuplicateHeaders: true,
+    connectionsCheckingInterval: 2000,
+  }
+  const onRequest = (req: IncomingMessage, res: ServerResponse) => route(req, res, bodyLimitBytes, handlers, ids)
+  const server = createServer(options, onRequest)
+  // A client that stops reading, or stops in the middle of a request, does not hold its answer in memory for ever.
+  server.timeout = limits.http.keepAliveMs + limits.http.headersTimeoutMs
+  server.on('checkContinue', onRequest)
+  server.on('clientError', answerClientError)
+  return server
+}
+
+function route(req: IncomingMessage, res: ServerResponse, bodyLimitBytes: number, handlers: SceneHandlers, ids: () => string): void {
+  const url = originForm(req.url ?? '/')
+  const query = url.indexOf('?')
+  const path = query < 0 ? url : url.slice(0, query)
+  if (handlers.shouldClose()) res.setHeader('connection', 'close')
+  if (!hasOneHost(req.headers.host)) {
+    answerError(res, new BerthError('REQUEST_MALFORMED', 'Cannot tell for which host the request is: it has more than one Host header'))
+    return
+  }
+  if (path.startsWith(SCENES)) onScene(req, res, path.slice(SCENES.length), bodyLimitBytes, handlers, ids)
+  else if (path === '/healthz') onProbe(req, res, () => undefined)
+  else if (path === '/readyz') onProbe(req, res, handlers.checkReady)
+  else answerError(res, new BerthError('ROUTE_NOT_FOUND', `Cannot find ${path.slice(0, 128)}`))
+}
+
+/** A proxy may send the whole URL (RFC 9112, 3.2.2). */
+function originForm(url: string): string {
+  return url.startsWith('http://') ? url.slice(Math.max(url.indexOf('/', 'http://'.length), 0)) : url
+}
+
+function onProbe(req: IncomingMessage, res: ServerResponse, check: () => void): void {
+  try {
+    if (req.method !== 'GET' && req.method !== 'HEAD') throw wrongMethod(res, req.method, 'GET, HEAD')
+    check()
+    answerJson(res, 200, 'application/json', '{"status":"ok"}')
+  } catch (error) {
+    answerError(res, toBerthError(error))
+  }
+}
+
+function wrongMethod(res: ServerResponse, method: string | undefined, allowed: string): BerthError {
+  res.setHeader('allow', allowed)
+  return new BerthError('METHOD_NOT_ALLOWED', `Cannot ${method} here: allowed is ${allowed}`)
+}
+
+function onScene(
+  req: IncomingMessage,
+  res: ServerResponse,
+  scene: string,
+  bodyLimitBytes: number,
+  handlers: SceneHandlers,
+  ids: () => string,
+): void {
+  const progress: Progress = { decision: undefined, token: undefined, scene: undefined }
+  const request = { scene, requestId: requestId(req, ids), body: '', header: (name: string) => headerOf(req, name) }
+  let arrivedAt = performance.now()
+  const answerFailure = (thrown: unknown): Promise<void> =>
+    failScene(res, thrown, request, progress, handlers, arrivedAt).catch(async (defect: unknown) => {
+      // What fails may come from a module, and be nothing that can be told: that must cost neither the cell nor the caller its answer.
+      if (res.headersSent) res.destroy()
+      else await failScene(res, toBerthError(defect), request, progress, handlers, arrivedAt)
+    })
+  const fail = (thrown: unknown): void => {
+    if (thrown instanceof BerthError && thrown.blame === 'load') refusals.run(() => answerFailure(thrown))
+    else answerFailure(thrown)
+  }
+  const fault = faultInHead(req, res, bodyLimitBytes) ?? refusal(() => handlers.checkCell(scene))
+  if (fault !== undefined) {
+    discardBody(req, res, bodyLimitBytes)
+    fail(fault)
+    return
+  }
+  if (req.headers.expect !== undefined) res.writeContinue()
+  readBody(req, bodyLimitBytes, (error, body) => {
+    arrivedAt = performance.now()
+    if (error !== undefined) {
+      fail(error)
+      return
+    }
+    request.body = body
+    const succeed = (answer: Answer): void => {
+      const ms = performance.now() - arrivedAt
+      answerScene(res, request.requestId, answer, ms)
+      handlers.count(progress, 'OK', ms / 1000)
+    }
+    handlers.serve(request, arrivedAt, progress).then(succeed).catch(fail)
+  })
+}
+
+function refusal(check: () => void): BerthError | undefined {
+  try {
+    check()
+    return undefined
+  } catch (error) {
+    return toBerthError(error)
+  }
+}
+
+/** What is wrong with the head of a scene request, before any of its body is read. */
+function faultInHead(req: IncomingMessage, res: ServerResponse, bodyLimitBytes: number): BerthError | undefined {
+  const { method, headers } = req
+  if (method !== 'POST') return wrongMethod(res, method, 'POST')
+  const type = headers['content-type']
+  if (type !== 'application/json' && !isJsonType(type)) {
+    const got = type === undefined ? 'it has no Content-Type' : `its Content-Type is "${type.slice(0, 100)}"`
+    return new BerthError('CONTENT_TYPE_UNSUPPORTED', `Cannot read the body: ${got}, not application/json in UTF-8`)
+  }
+  const encoding = headers['content-encoding']
+  if (encoding !== undefined && encoding !== 'identity') {
+    return new BerthError('CONTENT_TYPE_UNSUPPORTED', `Cannot read the body: its Content-Encoding is "${encoding.slice(0, 100)}"`)
+  }
+  const declared = Number(headers['content-length'] ?? 0)
+  return declared > bodyLimitBytes ? tooLarge(`${declared} bytes`, bodyLimitBytes) : undefined
+}
+
+function isJsonType(type: string | undefined): boolean {
+  if (type === undefined) return false
+  const [essence = '', ...parameters] = type.toLowerCase().split(';')
+  if (essence.trim() !== 'application/json') return false
+  return parameters.every(parameter => {
+    const [name = '', value = ''] = parameter.trim().split('=')
+    return name !== 'charset' || /^"?utf-?8"?$/.test(value)
+  })
+}
+
+function tooLarge(size: string, limit: number): BerthError {
+  return new BerthError('BODY_TOO_LARGE', `Cannot take a body of ${size}: the limit is ${limit} bytes`)
+}
+
+/** Reads the body as text. `done` is called once; not at all when the caller goes away first. */
+function readBody(req: IncomingMessage, limit: number, done: (error: BerthError | undefined, body: string) => void): void {
+  let chunks: Buffer[] | undefined
+  let only: Buffer | undefined
+  let size = 0
+  req.on('data', (chunk: Buffer) => {
+    size += chunk.length
+    if (size > limit) {
+      if (size - chunk.length <= limit) done(tooLarge(`over ${limit} bytes`, limit), '')
+      if (size > limit * DISCARD_FACTOR) req.destroy()
+    } else if (only === undefined) only = chunk
+    else if (chunks === undefined) chunks = [only, chunk]
+    else chunks.push(chunk)
+  })
+  req.on('end', () => {
+    if (size > limit) return
+    const bytes = chunks === undefined ? only : Buffer.concat(chunks, size)
+    if (bytes === undefined) done(undefined, '')
+    else if (isUtf8(bytes)) done(undefined, bytes.toString('utf8'))
+    else done(new BerthError('BODY_MALFORMED', 'Cannot read the body: it is not valid UTF-8'), '')
+  })
+}
+
+/** Throws away the body of a request that is refused by its head. */
+function discardBody(req: IncomingMessage, res: ServerResponse, limit: number): void {
+  // Who asked before sending need not send now: what comes next on the connection could be either, so nothing may.
+  if (req.headers.expect !== undefined) res.setHeader('connection', 'close')
+  let size = 0
+  req.on('data', (chunk: Buffer) => {
+    size += chunk.length
+    if (size > limit * DISCARD_FACTOR) req.destroy()
+  })
+}
+
+function headerOf(req: IncomingMessage, name: string): string | undefined {
+  const value = req.headers[name]
+  return typeof value === 'string' ? value : value?.[0]
+}
+
+function requestId(req: IncomingMessage, ids: () => string): string {
+  const given = req.headers['x-request-id']
+  return isRequestId(given) ? given : ids()
+}
+
+/** Ids that no two cells share: a random start and a count. */
+function requestIds(): () => string {
+  const prefix = crypto.randomUUID().slice(0, 13)
+  let count = 0
+  return () => `${prefix}-${(++count).toString(36)}`
+}
+
+function answerScene(res: ServerResponse, id: string, answer: Answer, ms: number): void {
+  const { json, degraded, decision } = answer
+  const bytes = Buffer.byteLength(json)
+  const headers = [
+    'content-type',
+    'application/json; charset=utf-8',
+    'content-length',
+    String(bytes),
+    'x-scene-version',
+    decision.plan.version,
+    'x-scene-because',
+    decision.because,
+    'x-request-id',
+    id,
+    'server-timing',
+    serverTiming(answer, ms),
+  ]
+  if (decision.bucket !== undefined) headers.push('x-scene-bucket', String(decision.bucket))
+  if (degraded !== undefined) headers.push('x-scene-degraded', degraded)
+  res.writeHead(200, headers)
+  // Node sets aside three bytes a character for UTF-8, and beyond 16 KiB of that leaves its quick way out.
+  res.end(json, bytes === json.length ? 'latin1' : 'utf8')
+}
+
+/** Milliseconds: to the decision, in the queue of the slot, in each stage, and from the last byte of the request to now. */
+function serverTiming({ decision, decideMs, queueMs, tookMs }: Answer, ms: number): string {
+  const stages = tookMs === undefined ? noTime(decision.plan) : stageTiming(decision.plan, tookMs.split(','))
+  return `decide;dur=${toMicros(decideMs)}, queue;dur=${toMicros(queueMs)}, ${stages}, scene;dur=${toMicros(ms)}`
+}
+
+/** To three places. */
+const toMicros = (ms: number): number => Math.round(ms * 1000) / 1000
+
+const stageTiming = ({ lock }: SlotPlan, tookMs: readonly string[]): string =>
+  lock.map(({ stage }, i) => `${stage};dur=${tookMs[i] ?? 0}`).join(', ')
+
+const noTimes = new WeakMap<SlotPlan, string>()
+
+/** What most answers say of their stages: less than a millisecond each. */
+function noTime(plan: SlotPlan): string {
+  const known = noTimes.get(plan)
+  if (known !== undefined) return known
+  const text = stageTiming(plan, [])
+  noTimes.set(plan, text)
+  return text
+}
+
+async function failScene(
+  res: ServerResponse,
+  thrown: unknown,
+  request: SceneRequest,
+  progress: Progress,
+  handlers: SceneHandlers,
+  arrivedAt: number,
+): Promise<void> {
+  const error = toBerthError(thrown)
+  const seconds = (performance.now() - arrivedAt) / 1000
+  const { plan, because } = progress.decision ?? {}
+  const known = error.code === 'SCENE_NOT_FOUND' ? {} : { scene: request.scene.slice(0, 128) }
+  const members = { ...known, version: plan?.version, requestId: request.requestId, ...(await handlers.explain(error, request, progress)) }
+  res.setHeader('x-request-id', request.requestId)
+  if (plan !== undefined) res.setHeader('x-scene-version', plan.version)
+  if (because !== undefined) res.setHeader('x-scene-because', because)
+  answerError(res, error, members)
+  handlers.count(progress, error.code, seconds)
+}
+
+function answerError(res: ServerResponse, error: BerthError, members: Readonly<Record<string, unknown>> = {}): void {
+  if (error.retryAfterSeconds !== undefined) res.setHeader('retry-after', error.retryAfterSeconds)
+  if (error.status === 401) res.setHeader('www-authenticate', 'Bearer')
+  answerJson(res, error.status, 'application/problem+json', JSON.stringify(toProblem(error, members)))
+}
+
+function answerJson(res: ServerResponse, status: number, type: string, json: string): void {
+  res.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(json) })
+  res.end(json)
+}

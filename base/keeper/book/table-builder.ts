@@ -1,0 +1,62 @@
+/** The table for the cells, built anew only where something has changed. */
+
+import type { KeptTraffic } from '../../change/versions.ts'
+import { type BaseStore, type Records, versionKey } from '../../store/records.ts'
+import { rulesInForce } from '../../traffic/rules.ts'
+import { type SceneEntry, type SceneTable, TABLE_FORMAT } from '../../traffic/table.ts'
+
+export class Tables {
+  readonly #store: BaseStore
+  readonly #trafficOf: (scene: string) => KeptTraffic
+  /** By scene, as of the store's revision `#built`. */
+  readonly #entries = new Map<string, SceneEntry>()
+  #built = 0
+
+  constructor(store: BaseStore, trafficOf: (scene: string) => KeptTraffic) {
+    this.#store = store
+    this.#trafficOf = trafficOf
+  }
+
+  /** What cells know of a scene, which there is. */
+  entry(scene: string): SceneEntry {
+    this.#update()
+    return this.#entries.get(scene) ?? this.#make(scene, 0)
+  }
+
+  build(): SceneTable {
+    this.#update()
+    return {
+      format: TABLE_FORMAT,
+      revision: this.#built,
+      scenes: [...this.#entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry),
+      tokens: this.#store.list('token').map(({ key, value: { hash, rights } }) => ({ id: key, hash, rights })),
+    }
+  }
+
+  #update(): void {
+    const changed = new Map<string, number>()
+    // Deletions have a revision here, so an entry never has one twice.
+    for (const { kind, key, revision } of this.#store.changesSince(this.#built)) {
+      const scene = sceneOf(kind, key)
+      if (scene !== undefined) changed.set(scene, revision)
+    }
+    for (const [scene, revision] of changed) this.#entries.set(scene, this.#make(scene, revision))
+    this.#built = this.#store.revision
+  }
+
+  #make(scene: string, revision: number): SceneEntry {
+    const { definition, baseline, whitelist, online, rules, revisions } = this.#trafficOf(scene)
+    const versions = online.flatMap(version => this.#store.get('version', versionKey(scene, version))?.value ?? [])
+    return {
+      ...{ revision, definition, baseline },
+      versions: versions.map(({ id, lock }) => ({ id, lock })),
+      ...(revisions.rules === 0 ? {} : { rules: rulesInForce(rules) }),
+      ...(whitelist === undefined || whitelist.units === 0 ? {} : { whitelist }),
+    }
+  }
+}
+
+function sceneOf(kind: keyof Records, key: string): string | undefined {
+  if (kind === 'version' || kind === 'online') return key.slice(0, key.indexOf('/'))
+  return kind === 'scene' || kind === 'rules' || kind === 'whitelist' ? key : undefined
+}

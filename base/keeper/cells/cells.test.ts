@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict'
+import { existsSync, rmSync, statSync } from 'node:fs'
+import { connect } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { keeperSocketPath } from '../../folder/paths.ts'
+import { limits } from '../../kernel/limits.ts'
+import { createLog } from '../../kernel/log.ts'
+import { temporaryFolder } from '../../store/fixtures/folder.ts'
+import { emptyTable } from '../../traffic/table.ts'
+import { openLines } from '../../wire/lines.ts'
+import type { CellToKeeper, KeeperToCell, SceneFailure } from '../../wire/messages.ts'
+import { connectCell } from '../fixtures/keeper.ts'
+import { listenForCells } from './cells.ts'
+
+const plan = { key: 'home/v1@128', scene: 'home', version: 'v1', memoryMB: 128, lock: [] }
+
+async function listen(t: TestContext) {
+  const data = temporaryFolder(t)
+  const cells = await listenForCells(keeperSocketPath(data), emptyTable, createLog('keeper', 'silent'))
+  t.after(() => cells.close())
+  return { data, cells }
+}
+
+test('an upgrade waits for the first cell to connect', async t => {
+  const { data, cells } = await listen(t)
+  const preparing = cells.prepare(plan)
+  const cell = connectCell(t, data)
+  assert.equal(await preparing, 1)
+  assert.deepEqual(cell.plans, [plan])
+})
+
+test('an upgrade is refused when no cell connects in time', async t => {
+  const { cells } = await listen(t)
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const refused = assert.rejects(cells.prepare(plan), { code: 'NO_CELLS', retryAfterSeconds: 5 })
+  t.mock.timers.tick(limits.keeper.cellAwaitMsMax)
+  await refused
+})
+
+test('a cell that does not take a table holds up its publication no longer than the bound', async t => {
+  const { data, cells } = await listen(t)
+  const socket = connect(keeperSocketPath(data))
+  t.after(() => socket.destroy())
+  const received = new Promise<KeeperToCell>(resolve => {
+    const lines = openLines<KeeperToCell, CellToKeeper>(socket, resolve, () => undefined)
+    lines.send({ type: 'hello', cell: 1, pid: 1, revision: 0, failures: [] })
+  })
+  await received
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const published = cells.publish({ ...emptyTable, revision: 1 })
+  t.mock.timers.tick(limits.keeper.tableAckMsMax)
+  assert.deepEqual(await published, { applied: 0, connected: 1 })
+})
+
+test('a publication is done when the cell it waits for has gone', async t => {
+  const { data, cells } = await listen(t)
+  const mute = connect(keeperSocketPath(data))
+  const received = new Promise<KeeperToCell>(resolve => {
+    const lines = openLines<KeeperToCell, CellToKeeper>(mute, resolve, () => undefined)
+    lines.send({ type: 'hello', cell: 1, pid: 1, revision: 0, failures: [] })
+  })
+  await received
+  const published = cells.publish({ ...emptyTable, revision: 1 })
+  mute.destroy()
+  assert.deepEqual(await published, { applied: 0, connected: 0 })
+})
+
+test('only the user of the base may connect, and a socket that a killed keeper has left is replaced', async t => {
+  const data = temporaryFolder(t)
+  const path = keeperSocketPath(data)
+  const log = createLog('keeper', 'silent')
+  const killed = await listenForCells(path, emptyTable, log)
+  t.after(() => killed.close())
+  const next = await listenForCells(path, { ...emptyTable, revision: 7 }, log)
+  t.after(() => next.close())
+  assert.equal(statSync(path).mode & 0o777, 0o600)
+  const cell = connectCell(t, data)
+  await cell.ready
+  assert.equal(cell.tables[0]?.revision, 7)
+})
+
+test('cells find a keeper whose socket was removed, once it has looked', async t => {
+  t.mock.timers.enable({ apis: ['setInterval'] })
+  const { data, cells } = await listen(t)
+  const stays = connectCell(t, data)
+  await stays.ready
+  rmSync(keeperSocketPath(data))
+  t.mock.timers.tick(limits.keeper.socketLookMs)
+  while (!existsSync(keeperSocketPath(data))) await new Promise(resolve => setImmediate(resolve))
+  await connectCell(t, data, 2).ready
+  assert.deepEqual(
+    cells.connected.map(({ cell }) => cell),
+    [1, 2],
+  )
+})
+
+/** The number of what a keeper asks first, and how to answer over the same connection. */
+async function asked(t: TestContext, data: string) {
+  const socket = connect(keeperSocketPath(data))
+  t.after(() => socket.destroy())
+  const question = Promise.withResolvers<number>()
+  const onMessage = (message: KeeperToCell) => message.type === 'prepare' && question.resolve(message.request)
+  const lines = openLines<KeeperToCell, CellToKeeper>(socket, onMessage, () => undefined)
+  lines.send({ type: 'hello', cell: 1, pid: 1, revision: 0, failures: [] })
+  const answer = (request: number, failure?: SceneFailure) => lines.send({ type: 'prepared', request, ...(failure && { failure }) })
+  return { request: await question.promise, answer }
+}
+
+test('what a cell still owed to a keeper that was killed is no answer to the next one', async t => {
+  const killed = await listen(t)
+  const lost = assert.rejects(killed.cells.prepare(plan), { code: 'UPGRADE_FAILED' })
+  const before = await asked(t, killed.data)
+  await killed.cells.close()
+  await lost
+  const { data, cells } = await listen(t)
+  const failure = { scene: 'home', version: 'v1', code: 'MODULE_THREW', message: 'boom' } as const
+  const refused = assert.rejects(cells.prepare(plan), { code: 'UPGRADE_FAILED', message: /boom/ })
+  const { request, answer } = await asked(t, data)
+  answer(before.request)
+  answer(request, failure)
+  await refused
+})
+
+test('a keeper that was started again knows at once which baselines cannot answer in a cell', async t => {
+  const { data, cells } = await listen(t)
+  const failures = [{ scene: 'home', version: 'v1', code: 'MODULE_THREW', message: 'boom' }] as const
+  const socket = connect(keeperSocketPath(data))
+  t.after(() => socket.destroy())
+  await new Promise<KeeperToCell>(resolve => {
+    const lines = openLines<KeeperToCell, CellToKeeper>(socket, resolve, () => undefined)
+    lines.send({ type: 'hello', cell: 1, pid: 1, revision: 0, failures })
+  })
+  assert.deepEqual(cells.connected, [{ cell: 1, pid: 1, revision: 0, failures }])
+})

@@ -1,0 +1,126 @@
+/** Runs a bundle in a process of its own before it is accepted, so that one that hangs or eats memory takes nothing with it. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { BerthError, messageOf } from '../../kernel/errors.ts'
+import { limits } from '../../kernel/limits.ts'
+import type { RoleCommand } from '../../process/roles.ts'
+import type { TrialReply, TrialRequest } from '../../wire/messages.ts'
+
+export interface Trials {
+  /**
+   * Resolves when the bundle loads and has its stages. One bundle at a time; the others wait.
+   * @throws what the trial says is wrong with it; MODULE_LOAD_KILLED when it ends its process or takes too long.
+   */
+  pass(candidate: Omit<TrialRequest, 'type'>): Promise<void>
+  /** Kills every trial process; what is under way fails with BASE_DRAINING. Idempotent. */
+  close(): void
+}
+
+/** Milliseconds after a trial in which the processors are left to what brings the module online; then the next process is started. */
+const WARM_UP_AFTER_MS = 100
+
+/**
+ * Keeps one process started ahead; each is used once.
+ * @param msMax milliseconds a bundle may take, from when its process has it.
+ */
+export function startTrials(command: RoleCommand, msMax: number = limits.module.trialMsMax): Trials {
+  const live = new Set<Trial>()
+  let closed = false
+  let spare: Trial | undefined
+  let warming: NodeJS.Timeout | undefined
+  let queue: Promise<unknown> = Promise.resolve()
+
+  function warmUp(): Trial {
+    const trial = new Trial(command)
+    live.add(trial)
+    void trial.ended.then(() => {
+      live.delete(trial)
+      // One that ends before its use is not replaced until it is needed: were it broken, it would be started for ever.
+      if (spare === trial) spare = undefined
+    })
+    return trial
+  }
+
+  async function pass(candidate: Omit<TrialRequest, 'type'>): Promise<void> {
+    if (closed) throw draining(candidate.name)
+    clearTimeout(warming)
+    const trial = spare ?? warmUp()
+    spare = undefined
+    try {
+      await trial.run({ type: 'try', ...candidate }, msMax)
+    } catch (error) {
+      throw closed ? draining(candidate.name) : error
+    } finally {
+      trial.kill()
+      if (!closed) warming = setTimeout(warmUpSpare, WARM_UP_AFTER_MS)
+    }
+  }
+
+  function warmUpSpare(): void {
+    spare = warmUp()
+  }
+
+  warmUpSpare()
+  return {
+    pass: candidate => {
+      const turn = queue.then(() => pass(candidate))
+      queue = turn.catch(() => undefined)
+      return turn
+    },
+    close: () => {
+      closed = true
+      clearTimeout(warming)
+      for (const trial of live) trial.kill()
+    },
+  }
+}
+
+const draining = (name: string): BerthError => new BerthError('BASE_DRAINING', `Cannot try module "${name}": the keeper is stopping`)
+
+class Trial {
+  /** Resolves with how the process ended. */
+  readonly ended: Promise<string>
+  readonly #child: ChildProcess
+  readonly #waiting = Promise.withResolvers<true>()
+  readonly #verdict = Promise.withResolvers<TrialReply>()
+
+  constructor(command: RoleCommand) {
+    this.#child = spawn(process.execPath, command.args, { env: command.env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    this.#child.on('message', (reply: TrialReply) =>
+      reply.type === 'waiting' ? this.#waiting.resolve(true) : this.#verdict.resolve(reply),
+    )
+    this.ended = new Promise(resolve => {
+      // Without a process there is no exit.
+      this.#child.on('error', error => resolve(messageOf(error)))
+      this.#child.on('exit', (code, signal) => resolve(signal ? `signal ${signal}` : `exit code ${code}`))
+    })
+  }
+
+  async run(request: TrialRequest, msMax: number): Promise<void> {
+    const action = `Cannot accept module "${request.name}"`
+    const unstarted = await within(limits.process.readyMsMax, Promise.race([this.#waiting.promise, this.ended]))
+    if (unstarted !== true) throw new BerthError('INTERNAL', `${action}: the trial process did not start (${unstarted ?? 'too slow'})`)
+    // A child that is gone by now tells by its end.
+    this.#child.send(request, () => undefined)
+    const outcome = await within(msMax, Promise.race([this.#verdict.promise, this.ended]))
+    if (outcome === undefined) throw new BerthError('MODULE_LOAD_KILLED', `${action}: it had not finished loading after ${msMax} ms`)
+    if (typeof outcome === 'string') throw new BerthError('MODULE_LOAD_KILLED', `${action}: loading it ended its process (${outcome})`)
+    if (outcome.type === 'failed') throw new BerthError(outcome.code, outcome.message)
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL')
+  }
+}
+
+/** Undefined when the work is not done in time. */
+async function within<T>(msMax: number, work: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<undefined>(resolve => {
+    timer = setTimeout(resolve, msMax, undefined)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,120 @@
+/** How the base is: what the supervisor tells of the cells, what the cells tell the keeper, and the counts of the keeper itself. */
+import { AggregatorRegistry, collectDefaultMetrics, Gauge, Histogram, Registry as MetricsRegistry } from 'prom-client'
+import { BerthError } from '../../kernel/errors.ts'
+import type { CellStatus, SceneFailure } from '../../wire/messages.ts'
+import type { Registry } from '../book/registry.ts'
+import type { StatusReply } from '../http/replies.ts'
+import type { Cells } from './cells.ts'
+
+const CELL_STATES = ['starting', 'ready', 'retiring'] as const
+
+export class Vitals {
+  readonly #registry: Registry
+  readonly #cells: Cells
+  readonly #metrics = new MetricsRegistry()
+  readonly #durations: Histogram<'method' | 'route' | 'status'>
+  /** What the supervisor told last. */
+  #told: { readonly cells: readonly CellStatus[]; readonly port: number } | undefined
+  /** Where the control API answers; known once it listens. */
+  controlPort = 0
+
+  constructor(registry: Registry, cells: Cells) {
+    this.#registry = registry
+    this.#cells = cells
+    const registers = [this.#metrics]
+    this.#metrics.setDefaultLabels({ process: 'keeper' })
+    collectDefaultMetrics({ register: this.#metrics })
+    this.#durations = new Histogram({
+      name: 'berth_control_request_duration_seconds',
+      help: 'Requests of the control API',
+      labelNames: ['method', 'route', 'status'],
+      buckets: [0.005, 0.02, 0.1, 0.5, 2, 10],
+      registers,
+    })
+    const told = () => this.#told?.cells ?? []
+    new Gauge({
+      name: 'berth_cells',
+      help: 'Cells by state, as the supervisor sees them',
+      labelNames: ['state'],
+      registers,
+      collect() {
+        for (const state of CELL_STATES) this.set({ state }, told().filter(cell => cell.state === state).length)
+      },
+    })
+    const revision = () => registry.revision
+    new Gauge({
+      name: 'berth_store_revision',
+      help: 'Commits of the store',
+      registers,
+      collect() {
+        this.set(revision())
+      },
+    })
+  }
+
+  /** Takes what the supervisor tells. */
+  tell(cells: readonly CellStatus[], port: number): void {
+    this.#told = { cells, port }
+  }
+
+  observe(method: string, route: string, status: number, seconds: number): void {
+    this.#durations.observe({ method, route, status }, seconds)
+  }
+
+  /** @throws CELL_NOT_FOUND */
+  requireCell(cell: number): void {
+    const known = (this.#told?.cells ?? []).map(status => status.cell)
+    if (known.includes(cell)) return
+    throw new BerthError('CELL_NOT_FOUND', `Cannot find cell ${cell}: the base has ${known.join(', ') || 'none'}`)
+  }
+
+  status(): StatusReply {
+    return {
+      port: this.#told?.port ?? null,
+      controlPort: this.controlPort,
+      revision: this.#registry.revision,
+      tableRevision: this.#cells.table.revision,
+      keeper: { pid: process.pid, uptimeSeconds: Math.round(process.uptime()) },
+      cells: this.#mergeCells(),
+    }
+  }
+
+  /** @throws BASE_NOT_READY unless a cell has the current table in force and no baseline is without an answer. */
+  checkReady(): void {
+    const { connected, table } = this.#cells
+    const current = connected.filter(({ revision }) => revision >= table.revision)
+    const failures: SceneFailure[] = connected.flatMap(cell => cell.failures)
+    if (current.length > 0 && failures.length === 0) return
+    const why =
+      failures.length > 0 ? describeFailures(failures) : `of ${connected.length} connected cells none has table ${table.revision} in force`
+    const extra = { failures, cells: { connected: connected.length, current: current.length } }
+    throw new BerthError('BASE_NOT_READY', `Cannot answer every scene: ${why}`, { extra })
+  }
+
+  /** Of the keeper and of every cell that answers in time, in the text format of Prometheus. */
+  async metrics(): Promise<{ readonly type: string; readonly text: string }> {
+    const own = await this.#metrics.getMetricsAsJSON()
+    const all = AggregatorRegistry.aggregate([own, ...(await this.#cells.collectMetrics())])
+    return { type: all.contentType, text: await all.metrics() }
+  }
+
+  #mergeCells(): StatusReply['cells'] {
+    const connected = new Map(this.#cells.connected.map(cell => [cell.pid, cell]))
+    const told = new Map((this.#told?.cells ?? []).map(cell => [cell.pid, cell]))
+    return [...new Set([...told.keys(), ...connected.keys()])].map(pid => {
+      const seen = connected.get(pid)
+      return {
+        cell: told.get(pid)?.cell ?? seen?.cell ?? 0,
+        pid,
+        state: 'unknown',
+        ...told.get(pid),
+        connected: seen !== undefined,
+        revision: seen?.revision ?? null,
+        failures: [...(seen?.failures ?? [])],
+      }
+    })
+  }
+}
+
+const describeFailures = (failures: readonly SceneFailure[]): string =>
+  failures.map(({ scene, version, code, message }) => `${scene}/${version}: ${message} (${code})`).join('; ')

@@ -1,0 +1,75 @@
+/** How requests of the control API are read and checked: more strictly than JSON.parse does, since what is ambiguous is refused, not guessed. */
+import { isUtf8 } from 'node:buffer'
+import type { FastifySchemaCompiler } from 'fastify'
+import type { TSchema } from 'typebox'
+import { Value } from 'typebox/value'
+import { compileCheck } from '../../kernel/check.ts'
+import { BerthError, messageOf } from '../../kernel/errors.ts'
+import { limits } from '../../kernel/limits.ts'
+
+/** Names by which a parsed object could reach a prototype when it is copied carelessly. */
+const poisonous: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype'])
+
+/** In valid JSON, a string that a colon follows is a name; of everything else only the brackets matter. */
+const token = /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}[\]]/g
+
+/**
+ * @returns the value; undefined for an empty body.
+ * @throws BODY_MALFORMED when it is not JSON in UTF-8; REQUEST_INVALID when it repeats a name, has one that is poisonous, or is nested too deeply.
+ */
+export function parseStrictJson(bytes: Buffer): unknown {
+  if (bytes.length === 0) return undefined
+  const text = parseText(bytes)
+  const value = parse(text)
+  checkStructure(text)
+  return value
+}
+
+/** @throws BODY_MALFORMED when it is not UTF-8 */
+export function parseText(bytes: Buffer): string {
+  if (isUtf8(bytes)) return bytes.toString('utf8')
+  throw new BerthError('BODY_MALFORMED', 'Cannot read the body: it is not valid UTF-8')
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new BerthError('BODY_MALFORMED', `Cannot read the body: ${messageOf(error)}`)
+  }
+}
+
+function checkStructure(text: string): void {
+  const open: Set<string>[] = []
+  for (const [bracket, string, colon] of text.matchAll(token)) {
+    if (bracket === '{' || bracket === '[') {
+      if (open.push(new Set()) > limits.control.bodyDepthMax) throw refuse(`it is nested over ${limits.control.bodyDepthMax} levels deep`)
+    } else if (bracket === '}' || bracket === ']') open.pop()
+    else if (string !== undefined && colon !== undefined) checkName(JSON.parse(string), open.at(-1))
+  }
+}
+
+function checkName(name: string, seen: Set<string> | undefined): void {
+  if (poisonous.has(name)) throw refuse(`it has a member named "${name}"`)
+  if (seen?.has(name)) throw refuse(`it has the member "${name}" twice in one object`)
+  seen?.add(name)
+}
+
+const refuse = (why: string): BerthError => new BerthError('REQUEST_INVALID', `Cannot take the body: ${why}`)
+
+const partNames: Readonly<Record<string, string>> = { params: 'path', querystring: 'query', headers: 'headers' }
+
+/** Compiles the schema of a part of a request to a check that fills in defaults, and answers REQUEST_INVALID in words. */
+export const compilePart: FastifySchemaCompiler<TSchema> = ({ schema, httpPart = 'body' }) => {
+  const check = compileCheck(schema)
+  return (given: unknown) => {
+    // All parts but the body arrive as text, whatever they mean.
+    const { value, faults } = check(httpPart === 'body' ? given : Value.Convert(schema, { ...Object(given) }))
+    if (faults === undefined) return { value }
+    const what = partNames[httpPart] ?? 'body'
+    return { error: new BerthError('REQUEST_INVALID', `Cannot take the ${what} of the request: ${faults.join('; ')}`) }
+  }
+}
+
+/** For routes whose body is checked further in; its schema is for the documentation. */
+export const compileAllButBody: FastifySchemaCompiler<TSchema> = route => (route.httpPart === 'body' ? () => true : compilePart(route))

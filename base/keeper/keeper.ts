@@ -1,0 +1,192 @@
+/** The keeper: owns state and control, never runs module code, and may be killed and started again at any moment. */
+import type { FastifyInstance } from 'fastify'
+import { keeperSocketPath, logsPath, tablePath, tokenPath } from '../folder/paths.ts'
+import { readSavedTable } from '../folder/saved-table.ts'
+import { BerthError, toBerthError } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import { createLog, type Logger } from '../kernel/log.ts'
+import { type Options, offeredServices } from '../kernel/options.ts'
+import { roleCommand } from '../process/roles.ts'
+import { Blobs } from '../store/blobs.ts'
+import { storeFault } from '../store/faults.ts'
+import { writeWhole } from '../store/files.ts'
+import { type BaseStore, type Records, referencedBlobs } from '../store/records.ts'
+import { openStore } from '../store/sqlite.ts'
+import type { FromKeeper, ToKeeper } from '../wire/messages.ts'
+import { newSecret, Registry } from './book/registry.ts'
+import { listenForCells } from './cells/cells.ts'
+import { startTrials, type Trials } from './cells/trials.ts'
+import { Vitals } from './cells/vitals.ts'
+import { Control } from './driver.ts'
+import { createApi } from './http/server.ts'
+import { LogFiles } from './logs/log-files.ts'
+import { Logs, numberOf } from './logs/logs.ts'
+
+/** Becomes the keeper: waits for the supervisor's `start`. Exits 0 when told to stop, 1 when it cannot start or its disk has failed. */
+export function runKeeper(): void {
+  // A terminal's Ctrl-C reaches the whole process group: when to go is the supervisor's decision.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+  process.on('disconnect', () => process.exit(1))
+  process.once('message', (message: ToKeeper) => {
+    if (message.type !== 'start') throw new Error(`A keeper starts with "start", not "${message.type}"`)
+    const log = createLog('keeper', message.options.logLevel)
+    const trials = startTrials(roleCommand('trial', message.options.data))
+    process.on('exit', () => trials.close())
+    follow(startKeeper(message.options, log, tell, trials), log)
+  })
+}
+
+/** Sends before anything else can end the process. */
+const tell = (message: FromKeeper, done: () => void = () => undefined): void => {
+  process.send?.(message, undefined, undefined, done)
+}
+
+/** Passes on what the supervisor says once the keeper has started, in order. */
+function follow(starting: Promise<Keeper>, log: Logger): void {
+  const onMessage = async (message: ToKeeper, keeper: Keeper) => {
+    if (message.type === 'cells') keeper.vitals.tell(message.cells, message.port)
+    if (message.type === 'stop') {
+      await keeper.stop()
+      process.exit(0)
+    }
+  }
+  // To a keeper that cannot start nothing is passed on: it says why below, and ends.
+  process.on('message', (message: ToKeeper) =>
+    starting.then(
+      keeper => onMessage(message, keeper),
+      () => undefined,
+    ),
+  )
+  starting.then(
+    ({ vitals }) => {
+      tell({ type: 'ready', controlPort: vitals.controlPort })
+      setInterval(() => tell({ type: 'heartbeat' }), limits.process.heartbeatMs)
+    },
+    (thrown: unknown) => {
+      const { code, message, cause } = toBerthError(thrown)
+      log.fatal({ err: cause ?? thrown, code }, message)
+      tell({ type: 'refused', code, message }, () => process.exit(1))
+    },
+  )
+}
+
+export interface Keeper {
+  readonly vitals: Vitals
+  /** Lets requests finish (bounded), then closes everything. */
+  stop(): Promise<void>
+}
+
+/**
+ * Starts a keeper in this process.
+ * @throws DATA_UNWRITABLE, DATA_FORMAT_NEWER, DATA_DAMAGED, STORE_FULL, PORT_TAKEN, PORT_DENIED
+ */
+export async function startKeeper(
+  options: Options,
+  log: Logger,
+  tellSupervisor: (message: FromKeeper) => void,
+  trials: Trials,
+): Promise<Keeper> {
+  const { data } = options
+  const store = openStore<Records>(data)
+  await requireWhole(data, store, log)
+  const blobs = new Blobs(data)
+  const registry = new Registry(store, undefined, ({ action, target, ...by }) => log.info(by, `${action} ${target}`))
+  await blobs.sweep()
+  await ensureAdminToken(data, registry, log)
+  const table = registry.buildTable()
+  const logFiles = new LogFiles(logsPath(data), numberOf, error => log.error({ err: error }, 'the logs of modules cannot be kept'))
+  const logs = new Logs(logFiles, (scene, version) => registry.versions(scene).some(({ id }) => id === version))
+  const cells = await listenForCells(keeperSocketPath(data), table, log, (cell, records) => logs.take(cell, records))
+  const vitals = new Vitals(registry, cells)
+  const control = new Control({ data, registry, blobs, cells, trials, services: offeredServices(options), log })
+  // As after a commit: on a disk that is full, a keeper that shows it and lets the cells have their tables is worth more than none.
+  await control.saveTable()
+  const retire = (cell: number) => tellSupervisor({ type: 'retire', cell })
+  const onStoreFailed = (error: BerthError) => {
+    log.fatal({ err: error }, 'the disk failed: the keeper ends, so that it reads what was kept when it is started again')
+    setImmediate(() => process.exit(1))
+  }
+  const app = await createApi({ registry, control, blobs, vitals, logs, cells, retire, log, onStoreFailed })
+  vitals.controlPort = await listen(app, options)
+  log.info({ controlPort: vitals.controlPort, revision: registry.revision }, 'control API listens')
+  const tidying = setInterval(() => removeUnusedBlobs(blobs, store, log), limits.keeper.unusedBlobMsMin).unref()
+  return {
+    vitals,
+    stop: async () => {
+      clearInterval(tidying)
+      // Else the drain would wait for those who follow.
+      logs.close()
+      await bounded(app.close(), limits.keeper.drainMsMax)
+      trials.close()
+      await cells.close()
+      store.close()
+    },
+  }
+}
+
+/** Without a token that may do everything nobody could let anybody in: the first start makes one, and so does the next after the last was revoked. */
+async function ensureAdminToken(data: string, registry: Registry, log: Logger): Promise<void> {
+  if (registry.tokens().some(({ rights }) => rights.includes('admin'))) return
+  const secret = newSecret()
+  // The file first: a token that is in the store and nowhere else would lock everybody out.
+  await writeWhole(tokenPath(data), `${secret}\n`).catch((error: unknown) => {
+    throw storeFault('write the first token', error)
+  })
+  registry.keepToken(secret, ['admin'], 'made at the first start', { who: 'base' })
+  log.info({ file: tokenPath(data) }, 'admin token made')
+}
+
+/**
+ * A table is saved once its changes are in the database: one that is ahead says that the database has lost some, with its write-ahead log or to an
+ * older copy. Cells take no older tables, so changes that are made on top of it would be acknowledged and never be in force.
+ * @throws DATA_DAMAGED
+ */
+async function requireWhole(data: string, { revision }: BaseStore, log: Logger): Promise<void> {
+  // A saved table that is damaged is about to be written anew.
+  const saved = await readSavedTable(data).catch((error: unknown) => void log.warn({ err: error }, 'the saved scene table is of no use'))
+  if (saved === undefined || saved.revision <= revision) return
+  const lost = `its database is at revision ${revision}, and had come to ${saved.revision}: changes that were acknowledged are missing`
+  throw new BerthError(
+    'DATA_DAMAGED',
+    `Cannot use the data folder "${data}": ${lost}. To go on without them, stop the base, then remove "${tablePath(data)}"`,
+  )
+}
+
+/** Each edit of a whitelist writes another blob: without this they would fill the disk. */
+async function removeUnusedBlobs(blobs: Blobs, store: BaseStore, log: Logger): Promise<void> {
+  try {
+    const removed = await blobs.removeUnused(() => referencedBlobs(store))
+    if (removed > 0) log.info({ removed }, 'blobs that nothing refers to were removed')
+  } catch (error) {
+    log.error({ err: error }, 'blobs that nothing refers to could not be removed')
+  }
+}
+
+async function listen(app: FastifyInstance, { controlHost, controlPort }: Options): Promise<number> {
+  try {
+    await app.listen({ host: controlHost, port: controlPort })
+    const address = app.server.address()
+    return typeof address === 'object' && address !== null ? address.port : controlPort
+  } catch (error) {
+    throw listenFault(error, `${controlHost}:${controlPort}`)
+  }
+}
+
+function listenFault(thrown: unknown, address: string): unknown {
+  const { code } = thrown as NodeJS.ErrnoException
+  const action = `Cannot serve the control API on ${address}`
+  if (code === 'EADDRINUSE') return new BerthError('PORT_TAKEN', `${action}: the port is in use`, { cause: thrown })
+  if (code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
+    return new BerthError('PORT_DENIED', `${action}: it may not be listened on (${code})`, { cause: thrown })
+  }
+  return thrown
+}
+
+async function bounded(work: Promise<unknown>, msMax: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise(resolve => {
+    timer = setTimeout(resolve, msMax)
+  })
+  await Promise.race([work, late])
+  clearTimeout(timer)
+}

@@ -1,0 +1,166 @@
+/** The logs of the versions: what the cells send is numbered, kept, and passed on to who follows. */
+import type { LogRecord } from '../../wire/messages.ts'
+import type { LogFiles } from './log-files.ts'
+
+/** A line as it is kept and told. */
+export interface LogEntry extends Omit<LogRecord, 'fields'> {
+  /** Grows with every line of the base, also over restarts: where to go on from. */
+  readonly seq: number
+  readonly cell: number
+  readonly fields?: unknown
+}
+
+export interface LogFilter {
+  /** All of them when undefined. */
+  readonly version?: string | undefined
+  /** This one and what is worse. */
+  readonly level: LogRecord['level']
+  /** A name, or `name@version`. */
+  readonly module?: string | undefined
+}
+
+export interface LogQuery extends LogFilter {
+  /** The last so many. */
+  readonly limit: number
+  /** Only what came after this number. */
+  readonly after?: number | undefined
+}
+
+interface Follower {
+  readonly filter: LogFilter
+  readonly onEntry: (entry: LogEntry) => void
+  readonly onEnd: () => void
+}
+
+/** Numbers begin at the microseconds since the epoch, so that those of a keeper that finds no lines any more are higher too. */
+const SEQ_PER_MS = 1000
+const rank = { debug: 0, info: 1, warn: 2, error: 3 } as const
+const RECORD_CHARS_MAX = 64 * 1024
+const MESSAGE_CHARS = 1000
+
+export class Logs {
+  readonly #files: LogFiles
+  readonly #isVersion: (scene: string, version: string) => boolean
+  readonly #followers = new Map<string, Set<Follower>>()
+  /** Of the last line: the clock may have been set back since that. */
+  #seq: number
+
+  /** @param isVersion whether there is such a version: lines of others are not kept */
+  constructor(files: LogFiles, isVersion: (scene: string, version: string) => boolean) {
+    this.#files = files
+    this.#seq = files.last
+    this.#isVersion = isVersion
+  }
+
+  /** How many follow. */
+  get followers(): number {
+    let sum = 0
+    for (const { size } of this.#followers.values()) sum += size
+    return sum
+  }
+
+  /** Takes what a cell sends, in order: once it returns the lines are kept. */
+  take(cell: number, records: readonly LogRecord[]): void {
+    const entries: LogEntry[] = []
+    const byVersion = new Map<string, { scene: string; version: string; lines: string[]; last: number }>()
+    for (const record of records) {
+      const { scene, version } = record
+      if (!this.#files.has(scene, version) && !this.#isVersion(scene, version)) continue
+      const { entry, line } = bounded({ seq: this.#nextSeq(), cell, ...record, ...(record.fields && { fields: parsed(record.fields) }) })
+      const lines = byVersion.get(`${scene}/${version}`) ?? { scene, version, lines: [], last: 0 }
+      lines.lines.push(line)
+      lines.last = entry.seq
+      byVersion.set(`${scene}/${version}`, lines)
+      entries.push(entry)
+    }
+    for (const { scene, version, lines, last } of byVersion.values()) this.#files.append(scene, version, lines, last)
+    // After they are kept: who was shown a line goes on after it when the keeper comes back.
+    for (const entry of entries) {
+      for (const { filter, onEntry } of this.#followers.get(entry.scene) ?? []) if (passes(entry, filter)) onEntry(entry)
+    }
+  }
+
+  /** The last kept lines that pass, oldest first. */
+  async read(scene: string, query: LogQuery): Promise<LogEntry[]> {
+    let found: LogEntry[] = []
+    for (const version of query.version === undefined ? this.#files.versions(scene) : [query.version]) {
+      const oldest = found[0]
+      // The versions come by their last line: when enough is newer than that, no other has anything to add.
+      if (found.length >= query.limit && oldest !== undefined && oldest.seq > this.#files.lastOf(scene, version)) break
+      const entries = this.#files.read(scene, version).flatMap(line => parseEntry(line) ?? [])
+      found.push(...entries.filter(entry => passes(entry, query) && entry.seq > (query.after ?? 0)))
+      found = found.sort((a, b) => a.seq - b.seq).slice(-query.limit)
+      // Many versions are many files: others have their turn in between.
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    return found
+  }
+
+  /**
+   * Calls back for every line from now on that passes.
+   * @param onEnd is called when there will be no more
+   * @returns ends it
+   */
+  follow(scene: string, filter: LogFilter, onEntry: (entry: LogEntry) => void, onEnd: () => void): () => void {
+    const follower = { filter, onEntry, onEnd }
+    const followers = this.#followers.get(scene) ?? new Set()
+    this.#followers.set(scene, followers.add(follower))
+    return () => {
+      followers.delete(follower)
+      if (followers.size === 0 && this.#followers.get(scene) === followers) this.#followers.delete(scene)
+    }
+  }
+
+  /** Ends every follower. */
+  close(): void {
+    for (const follower of [...this.#followers.values()].flatMap(all => [...all])) follower.onEnd()
+  }
+
+  #nextSeq(): number {
+    this.#seq = Math.max(this.#seq + 1, Date.now() * SEQ_PER_MS)
+    return this.#seq
+  }
+}
+
+/** A count of dropped lines is for everybody: what was dropped may have passed. */
+function passes({ version, level, module, dropped }: LogEntry, filter: LogFilter): boolean {
+  if (filter.version !== undefined && version !== filter.version) return false
+  if (dropped !== undefined) return true
+  if (rank[level] < rank[filter.level]) return false
+  return filter.module === undefined || module === filter.module || module?.slice(0, module.indexOf('@')) === filter.module
+}
+
+/** The number of a line as it is kept; undefined for one that was torn. */
+export function numberOf(line: string): number | undefined {
+  const seq = parseEntry(line)?.seq
+  return Number.isSafeInteger(seq) ? seq : undefined
+}
+
+/** Undefined for a line that was torn. */
+function parseEntry(line: string): LogEntry | undefined {
+  try {
+    const entry: unknown = JSON.parse(line)
+    return typeof entry === 'object' && entry !== null && 'seq' in entry ? (entry as LogEntry) : undefined
+  } catch {
+    // Torn when a process ended while it was written, or damaged: the others are none the worse for it.
+    return undefined
+  }
+}
+
+/** Texts are bounded where they are written; this holds however many escapes they need, and whatever a cell has become. */
+function bounded(entry: LogEntry): { entry: LogEntry; line: string } {
+  const line = JSON.stringify(entry)
+  if (line.length <= RECORD_CHARS_MAX) return { entry, line }
+  const { fields: _, stack: __, ...rest } = entry
+  const cut = { ...rest, message: `${String(entry.message).slice(0, MESSAGE_CHARS)}… (cut off: the line was too long to keep)` }
+  return { entry: cut, line: JSON.stringify(cut) }
+}
+
+/** Text that was cut off at the limit is no JSON any more, and stays text. */
+function parsed(fields: string): unknown {
+  try {
+    return JSON.parse(fields)
+  } catch {
+    return fields
+  }
+}

@@ -1,0 +1,25 @@
+/** Answers of our own to bytes on an HTTP port that never became a request. */
+import type { Socket } from 'node:net'
+import { BerthError, type ErrorCode, toProblem } from './errors.ts'
+
+const codes: Readonly<Record<string, ErrorCode>> = {
+  HPE_HEADER_OVERFLOW: 'HEADERS_TOO_LARGE',
+  ERR_HTTP_REQUEST_TIMEOUT: 'BODY_TIMEOUT',
+}
+
+/** For the event `clientError` of an HTTP server: a problem document written by hand, since there is no response to write to. */
+export function answerClientError(thrown: Error & { code?: string }, socket: Socket): void {
+  if (thrown.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const error = new BerthError(codes[thrown.code ?? ''] ?? 'REQUEST_MALFORMED', `Cannot read the request: ${thrown.message}`)
+  const json = JSON.stringify(toProblem(error))
+  const head = [
+    `HTTP/1.1 ${error.status} ${error.code}`,
+    'content-type: application/problem+json',
+    `content-length: ${Buffer.byteLength(json)}`,
+    'connection: close',
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${json}`)
+}

@@ -1,0 +1,148 @@
+/** What the code of a slot has under way outside its isolate: calls of scenes and services, fetches, timers. */
+import ivm from 'isolated-vm'
+import { CALL_STRIDE } from '../inside/protocol.ts'
+import type { BerthError } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import type { SlotPlan } from '../traffic/table.ts'
+import { type FetchCaller, type Incoming, isSafe, type Outgoing } from './fetcher.ts'
+import type { Remotes } from './isolate.ts'
+import type { Pending, SlotCall } from './slot-call.ts'
+
+/** Who does what is asked for. */
+export interface OutsideHost {
+  /** Serves a `ctx.call`: the answer as JSON. */
+  callScene(scene: string, input: string, caller: SlotCall): Promise<string>
+  /** Asks a base service: `args` is a JSON array, the answer is JSON. Rejects with a BerthError only. */
+  callService(service: string, method: string, args: string, caller: SlotCall): Promise<string>
+  /** Sends a request to another host. Rejects with a BerthError only; `signal` aborts it when nobody waits any more. */
+  fetch(plan: SlotPlan, request: Outgoing, caller: FetchCaller, signal: AbortSignal): Promise<Incoming>
+}
+
+/** The slot, for what goes back in. */
+interface Asking {
+  readonly plan: SlotPlan
+  /** A request that was sent into the isolate and is not answered. */
+  find(no: number): Pending | undefined
+  /** All of them. */
+  begun(): readonly Pending[]
+  /** Runs code inside that no request waits for directly; nothing when the isolate has ended. */
+  enter(run: (inside: Remotes) => Promise<unknown>): void
+}
+
+/** Values of settlements that go in as one, three each: there is an end to how many arguments V8 can pass. */
+const SETTLED_TOGETHER = 3 * 500
+/** What a fetch is told whose request was answered while it asked. */
+const REQUEST_GONE = { code: 'FETCH_FAILED', message: 'Cannot fetch: the request has been answered already' }
+/** Answered requests may have left theirs behind: what one version has under way must leave room for others. */
+const FETCHES_FULL = {
+  code: 'FETCH_OVERLOADED',
+  message: `Cannot fetch: ${limits.fetch.perSlotMax} fetches are under way in the slot already`,
+}
+
+export class Outside {
+  readonly #slot: Asking
+  readonly #host: OutsideHost
+  #settlements: (string | number)[] = []
+  /** As many as the isolate allows itself. */
+  readonly #timers = new Set<NodeJS.Timeout>()
+  /** Fetches under way, by call. */
+  readonly #fetches = new Map<number, AbortController>()
+
+  constructor(slot: Asking, host: OutsideHost) {
+    this.#slot = slot
+    this.#host = host
+  }
+
+  startTimer(no: number, delayMs: number): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      this.#slot.enter(inside => inside.fireTimer.apply(undefined, [no]))
+    }, delayMs)
+    this.#timers.add(timer)
+  }
+
+  /** Makes calls of scenes and services: `CALL_STRIDE` values each, as the isolate posts them. */
+  call(values: readonly (string | number)[]): void {
+    for (let i = 0; i < values.length; i += CALL_STRIDE) {
+      const caller = this.#slot.find(values[i + 1] as number)
+      // Answered meanwhile: the code inside is told to forget the request.
+      if (caller !== undefined && !caller.done)
+        this.#callOne(caller, values[i] as number, ...(values.slice(i + 2, i + 5) as [string, string, string]))
+    }
+  }
+
+  #callOne(caller: Pending, callNo: number, service: string, method: string, input: string): void {
+    const asked = service === '' ? this.#callScene(caller, method, input) : this.#host.callService(service, method, input, caller.call)
+    asked.then(
+      answer => this.#settleCall(callNo, 1, answer),
+      (error: BerthError) => this.#settleCall(callNo, 0, JSON.stringify({ code: error.code, message: error.message })),
+    )
+  }
+
+  #callScene(caller: Pending, scene: string, input: string): Promise<string> {
+    caller.calledOut = true
+    return this.#host.callScene(scene, input, caller.call)
+  }
+
+  /** @param sure is 1 when the request is known to be the one that asks, not only one of those under way */
+  fetch(callNo: number, requestNo: number, sure: number, method: string, head: string, body?: string | ArrayBuffer): void {
+    const found = this.#slot.find(requestNo)
+    if (found === undefined) {
+      this.#settleCall(callNo, 0, JSON.stringify(REQUEST_GONE))
+      return
+    }
+    if (this.#fetches.size >= limits.fetch.perSlotMax) {
+      this.#settleCall(callNo, 0, JSON.stringify(FETCHES_FULL))
+      return
+    }
+    // Any of them may have asked for it: then none of them may run again.
+    if (!isSafe(method)) for (const pending of sure === 1 ? [found] : this.#slot.begun()) pending.calledOut = true
+    const { deadlineAt, trace } = found.call
+    const aborter = new AbortController()
+    this.#fetches.set(callNo, aborter)
+    const caller = { deadlineAt, trace: sure === 1 ? trace : undefined }
+    this.#host.fetch(this.#slot.plan, { method, head, body }, caller, aborter.signal).then(
+      answer => this.#settleFetch(callNo, answer),
+      (error: BerthError) => {
+        this.#fetches.delete(callNo)
+        this.#settleCall(callNo, 0, JSON.stringify({ code: error.code, message: error.message }))
+      },
+    )
+  }
+
+  abortFetch(callNo: number): void {
+    this.#fetches.get(callNo)?.abort()
+  }
+
+  /** Gives up everything that is under way. */
+  end(): void {
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#timers.clear()
+    for (const aborter of this.#fetches.values()) aborter.abort()
+    this.#fetches.clear()
+  }
+
+  #settleFetch(callNo: number, { head, body }: Incoming): void {
+    this.#fetches.delete(callNo)
+    this.#slot.enter(inside => inside.settleFetch.apply(undefined, [callNo, head, typeof body === 'string' ? body : handedOver(body)]))
+  }
+
+  /** Settlements of one turn of our event loop go in together. */
+  #settleCall(callNo: number, answered: 0 | 1, text: string): void {
+    this.#settlements.push(callNo, answered, text)
+    if (this.#settlements.length === 3) setImmediate(() => this.#sendSettlements())
+  }
+
+  #sendSettlements(): void {
+    const values = this.#settlements
+    this.#settlements = []
+    for (let i = 0; i < values.length; i += SETTLED_TOGETHER) {
+      this.#slot.enter(inside => inside.settleCalls.apply(undefined, values.slice(i, i + SETTLED_TOGETHER)))
+    }
+  }
+}
+
+/** Bytes that are not copied. */
+function handedOver(body: ArrayBuffer): ivm.Copy<ArrayBuffer> {
+  return new ivm.ExternalCopy(body, { transferOut: true }).copyInto({ transferIn: true, release: true })
+}

@@ -1,0 +1,671 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { type TestContext, test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import type { LogLine } from '../inside/protocol.ts'
+import { BerthError, type ErrorCode } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import type { Lock, LockedStage } from '../traffic/schema.ts'
+import type { SlotPlan } from '../traffic/table.ts'
+import { CodeCache, makeBlank } from './isolate.ts'
+import { Slot, type SlotHost } from './slot.ts'
+import type { Pending, SlotCall } from './slot-call.ts'
+
+setFlagsFromString('--no-turboshaft-loop-unrolling')
+
+interface Made {
+  readonly slot: Slot
+  /** The answer of the slot as JSON. */
+  readonly ask: (call: SlotCall) => Promise<string>
+  readonly lines: LogLine[]
+  readonly killed: string[]
+  /** Resolves with the reason of the first kill. */
+  readonly death: Promise<string>
+  /** What the kills left over. */
+  readonly survivors: Pending[]
+}
+
+/** A slot whose stages are the named exports of `bundles`, each in a module of its own, in order. */
+async function makeSlot(
+  t: TestContext,
+  stages: Readonly<Record<string, string>>,
+  host: Partial<SlotHost> = {},
+  memoryMB = 64,
+  locked?: Lock,
+): Promise<Made> {
+  const lines: LogLine[] = []
+  const killed: string[] = []
+  const death = Promise.withResolvers<string>()
+  const survivors: Pending[] = []
+  const lock: Lock =
+    locked ??
+    Object.keys(stages).map(stage => ({
+      stage,
+      modules: [{ name: `m-${stage.toLowerCase()}`, version: '1.0.0', bundle: stage }],
+    }))
+  const plan: SlotPlan = { key: 'test/v1@64', scene: 'test', version: 'v1', memoryMB, lock }
+  const codeCache = new CodeCache(1e6)
+  const slot = await Slot.load(plan, await makeBlank(memoryMB, codeCache), {
+    codeCache,
+    readBundle: stage => Promise.resolve(`(() => ({ ${stage}: ${stages[stage]} }))()`),
+    servicesOf: () => ({ features: ['getMany'] }),
+    callService: () => Promise.reject(new BerthError('SERVICE_NOT_FOUND', 'none here')),
+    fetch: () => Promise.reject(new BerthError('FETCH_FORBIDDEN', 'none here')),
+    callScene: () => Promise.reject(new BerthError('SCENE_NOT_FOUND', 'none here')),
+    onLog: (_plan, _requestId, some) => lines.push(...some),
+    onKilled: (_slot, reason, left) => {
+      killed.push(reason)
+      death.resolve(reason)
+      survivors.push(...left)
+    },
+    onRunning: () => undefined,
+    onDoomed: reason => assert.fail(reason),
+    ...host,
+  })
+  const watchdog = setInterval(() => slot.watch(performance.now()), 10)
+  t.after(() => {
+    clearInterval(watchdog)
+    slot.dispose()
+  })
+  return { slot, ask: async request => (await slot.call(request)).json, lines, killed, death: death.promise, survivors }
+}
+
+function call(body: unknown, deadlineMs = 10_000): SlotCall {
+  const text = typeof body === 'string' ? body : JSON.stringify(body)
+  return {
+    requestId: 'r1',
+    body: text,
+    unit: 'u1',
+    deadlineAt: performance.now() + deadlineMs,
+    cpuMs: 20_000,
+    params: '{"k":3}',
+    chain: ['test'],
+  }
+}
+
+const withCode = (code: ErrorCode, message?: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof BerthError, String(error))
+  assert.equal(error.code, code, error.message)
+  if (message !== undefined) assert.match(error.message, message)
+  return true
+}
+
+test('stages run in order, each on what the one before returned', async t => {
+  const { ask } = await makeSlot(t, {
+    recall: 'input => input.ids',
+    rank: 'async ids => ids.map(id => id * 2)',
+    rerank: 'ids => ({ ids })',
+  })
+  assert.equal(await ask(call({ ids: [1, 2] })), '{"ids":[2,4]}')
+})
+
+test('a stage sees the request, its params, unit and deadline', async t => {
+  const { ask } = await makeSlot(t, {
+    change: 'input => { input.a = 2; return input }',
+    show: '(input, ctx) => [input.a, ctx.request.a, Object.isFrozen(ctx.request), ctx.params.k, ctx.unit, ctx.requestId, ctx.scene, ctx.version, ctx.deadlineMs() > 0]',
+  })
+  assert.deepEqual(JSON.parse(await ask(call({ a: 1 }))), [2, 1, true, 3, 'u1', 'r1', 'test', 'v1', true])
+})
+
+test('params are frozen to their depth', async t => {
+  const { ask } = await makeSlot(t, { rank: '(_, ctx) => { "use strict"; ctx.params.k = 9 }' })
+  await assert.rejects(ask(call({})), withCode('MODULE_THREW', /read only/))
+})
+
+for (const [what, body, code, message] of [
+  ['throws', '() => { throw new Error("no items") }', 'MODULE_THREW', /^no items$/],
+  ['throws no error', '() => { throw undefined }', 'MODULE_THREW', /undefined/],
+  ['throws what cannot be printed', '() => { throw { toString() { throw 1 } } }', 'MODULE_THREW', /unprintable/],
+  ['rejects', 'async () => { throw new Error("late") }', 'MODULE_THREW', /^late$/],
+  ['overflows the stack', '() => { const f = () => f() + 1; return f() }', 'MODULE_THREW', /call stack/],
+  ['returns undefined', '() => {}', 'RESULT_UNDEFINED', /Stage "rank" of module "m-rank@1.0.0" returned undefined/],
+  ['fulfils with undefined', 'async () => {}', 'RESULT_UNDEFINED', /returned undefined/],
+  ['returns a function', '() => () => 1', 'RESULT_NOT_DATA', /a function/],
+  ['returns a symbol', '() => Symbol("x")', 'RESULT_NOT_DATA', /a symbol/],
+  ['returns a BigInt', '() => 1n', 'RESULT_BIGINT', /a bigint/],
+  ['returns a BigInt inside', '() => ({ n: [1n] })', 'RESULT_BIGINT', /BigInt/],
+  ['returns a cycle', '() => { const a = {}; a.a = a; return a }', 'RESULT_CYCLE', /circular/],
+  ['returns 50 MB', '() => "x".repeat(50e6)', 'RESULT_TOO_LARGE', /50000002 characters/],
+  [
+    'returns a nest 200,000 deep',
+    '() => { let a = { toJSON: () => 1 }; for (let i = 0; i < 2e5; i++) a = [a]; return a }',
+    'RESULT_TOO_DEEP',
+    /call stack/,
+  ],
+] as const) {
+  test(`a stage that ${what} is answered ${code} and the slot serves on`, async t => {
+    const { ask } = await makeSlot(t, { rank: `(input, ctx) => input === 'fine' ? 'fine' : (${body})(input, ctx)` }, {}, 256)
+    await assert.rejects(ask(call({})), withCode(code, message))
+    assert.equal(await ask(call('"fine"')), '"fine"')
+  })
+}
+
+test('a body that is not JSON is answered BODY_MALFORMED with the place', async t => {
+  const { ask } = await makeSlot(t, { rank: 'x => x' })
+  for (const body of ['', '{"a":', '{a:1}', '[1,]']) await assert.rejects(ask(call(body)), withCode('BODY_MALFORMED'))
+})
+
+test('an answer keeps what JSON keeps', async t => {
+  const { ask } = await makeSlot(t, { rank: '() => [NaN, Infinity, -0, "\\ud800", { __proto__: null, a: undefined }, null]' })
+  assert.equal(await ask(call({})), '[null,null,0,"\\ud800",{},null]')
+})
+
+test('an endless loop is answered at its deadline and ends its slot; who waited behind it may run elsewhere', {
+  timeout: 60_000,
+}, async t => {
+  const { slot, ask, killed, survivors } = await makeSlot(t, { rank: 'x => { if (x === 1) for (;;); return x }' })
+  const stuck = assert.rejects(ask(call(1, 100)), withCode('DEADLINE_EXCEEDED'))
+  ask(call(2, 5000)).catch(assert.fail)
+  await stuck
+  await slot.drain()
+  assert.deepEqual(killed, ['stuck past the deadline of a request'])
+  assert.deepEqual(
+    survivors.map(({ call, alone, done }) => [call.body, alone, done]),
+    [['2', false, false]],
+  )
+  await assert.rejects(ask(call(2)), withCode('MODULE_KILLED'))
+})
+
+test('a request over its CPU is answered MODULE_KILLED; who waits for a call has had an effect and goes with it, who waits for a timer may run again alone', {
+  timeout: 60_000,
+}, async t => {
+  const left = Promise.withResolvers<void>()
+  const callScene = (): Promise<string> => {
+    left.resolve()
+    return new Promise(() => undefined)
+  }
+  const { ask, survivors } = await makeSlot(
+    t,
+    {
+      rank: '(x, ctx) => { if (x === "loop") for (;;); return x === "call" ? ctx.call("other", 1) : new Promise(done => setTimeout(done, 5000, x)) }',
+    },
+    { callScene },
+  )
+  const called = assert.rejects(ask(call('"call"', 9000)), withCode('MODULE_KILLED'))
+  ask(call('"timer"', 9000)).catch(assert.fail)
+  await left.promise
+  const loop = assert.rejects(ask({ ...call('"loop"', 9000), cpuMs: 50 }), withCode('MODULE_KILLED', /more than 50 ms of CPU/))
+  await Promise.all([called, loop])
+  assert.deepEqual(
+    survivors.map(({ call, alone }) => [call.body, alone]),
+    [['"timer"', true]],
+  )
+})
+
+test('a request that runs alone has nothing beside it, and is not given a third slot', { timeout: 60_000 }, async t => {
+  const { slot, lines } = await makeSlot(t, {
+    rank: 'x => { console.log(String(x)); globalThis.n = (globalThis.n ?? 0) + 1; return new Promise(done => setTimeout(() => done(n--), 20)) }',
+  })
+  const adopt = (body: string, alone: boolean) =>
+    new Promise<string>((resolve, reject) =>
+      slot.adopt({
+        call: call(body),
+        resolve: answer => resolve(answer.json),
+        reject,
+        no: 0,
+        calledAt: 0,
+        sentAt: 0,
+        done: false,
+        calledOut: false,
+        alone,
+      }),
+    )
+  const answers = await Promise.all([adopt('1', false), adopt('2', true), adopt('3', true), adopt('4', false), adopt('5', false)])
+  assert.deepEqual(answers, ['1', '1', '1', '2', '1'])
+  const again = assert.rejects(adopt('6', true), withCode('MODULE_KILLED'))
+  // Its turn is over and it waits for its timer.
+  while (!lines.some(({ message }) => message === '6')) await new Promise(resolve => setImmediate(resolve))
+  slot.kill('for the test')
+  await again
+})
+
+test('an endless loop after an await is answered at its deadline and ends its slot', { timeout: 60_000 }, async t => {
+  const { ask, slot, death } = await makeSlot(
+    t,
+    { rank: 'async (x, ctx) => { await ctx.call("other", 1); for (;;); }' },
+    { callScene: () => Promise.resolve('1') },
+  )
+  await assert.rejects(ask(call(1, 100)), withCode('DEADLINE_EXCEEDED'))
+  await slot.drain()
+  assert.equal(await death, 'stuck in code that no request is seen to run')
+})
+
+test('a timer that loops while nobody waits ends its slot', { timeout: 60_000 }, async t => {
+  const { ask, death } = await makeSlot(t, { rank: 'x => { setTimeout(() => { for (;;); }, 0); return x }' })
+  assert.equal(await ask(call(1)), '1')
+  assert.equal(await death, 'stuck in code that no request is seen to run')
+})
+
+test('a loop that an answered request has left behind ends its slot, also under load', { timeout: 60_000 }, async t => {
+  const { ask, death } = await makeSlot(t, { rank: 'x => { if (x === 1) setTimeout(() => { for (;;); }, 20); return x }' })
+  assert.equal(await ask(call(1)), '1')
+  let dead = false
+  const reason = death.then(why => {
+    dead = true
+    return why
+  })
+  const client = async () => {
+    while (!dead) await ask(call(2, 200)).catch(() => undefined)
+  }
+  // What the kill leaves over is not answered here: nobody takes it to another slot.
+  await Promise.race([reason, Promise.all([client(), client(), client(), client()])])
+  assert.equal(await reason, 'stuck in code that no request is seen to run')
+})
+
+test('time in which the machine does other things is no CPU of a request', {
+  timeout: 60_000,
+  skip: process.platform === 'win32' && 'it stops this process with signals',
+}, async t => {
+  const { ask, lines, killed } = await makeSlot(t, {
+    rank: 'x => { console.log("begun"); const end = Date.now() + 1500; while (Date.now() < end); return x }',
+  })
+  const answer = ask({ ...call(1), cpuMs: 800 })
+  while (lines.length === 0) await new Promise(resolve => setImmediate(resolve))
+  spawn('sh', ['-c', `kill -STOP ${process.pid}; sleep 1; kill -CONT ${process.pid}`])
+  assert.equal(await answer, '1')
+  assert.deepEqual(killed, [])
+})
+
+test('a request within its CPU is not killed because another one that waits has passed its deadline', { timeout: 60_000 }, async t => {
+  const { ask, killed } = await makeSlot(
+    t,
+    {
+      rank: '(x, ctx) => { if (x === "wait") return ctx.call("other", 1); const end = Date.now() + 400; while (Date.now() < end); return x }',
+    },
+    { callScene: () => new Promise(() => undefined) },
+  )
+  const late = assert.rejects(ask(call('"wait"', 100)), withCode('DEADLINE_EXCEEDED'))
+  assert.equal(await ask(call('"busy"')), '"busy"')
+  await late
+  assert.deepEqual(killed, [])
+})
+
+for (const [what, body] of [
+  ['throws a proxy that throws when it is looked at', 'throw new Proxy({}, { getPrototypeOf() { throw 1 } })'],
+  ['throws an error whose stack throws', 'const e = new Error("m"); Object.defineProperty(e, "stack", { get() { throw 1 } }); throw e'],
+  ['returns a getter that throws such a proxy', 'return { get a() { throw new Proxy({}, { getPrototypeOf() { throw 1 } }) } }'],
+  [
+    'returns a promise whose own then throws',
+    'const p = Promise.resolve(1); Object.defineProperty(p, "then", { value() { throw 1 } }); return p',
+  ],
+  ['gives every object a toJSON', 'Object.prototype.toJSON = () => undefined; throw new Error("y")'],
+] as const) {
+  test(`a stage that ${what} costs nobody else an answer`, { timeout: 60_000 }, async t => {
+    const { ask } = await makeSlot(t, { rank: `x => { if (x !== 1) return "fine"; ${body} }` })
+    const bad = [1, 2, 3].map(() => assert.rejects(ask(call(1)), withCode('MODULE_THREW')))
+    const good = await Promise.allSettled(Array.from({ length: 20 }, () => ask(call(2))))
+    await Promise.all(bad)
+    // What is tampered with is the module's own: its other requests may fail too, but they are answered.
+    for (const { status } of good) if (what !== 'gives every object a toJSON') assert.equal(status, 'fulfilled')
+  })
+}
+
+test('setting and clearing timers in a loop costs the cell no timer, and timers still fire in order', async t => {
+  const { ask, lines } = await makeSlot(t, {
+    rank: `x => {
+      for (let i = 0; i < 1e5; i++) clearTimeout(setTimeout(() => console.log('cleared'), 1))
+      return new Promise(done => { setTimeout(done, 30, 'last'); setTimeout(() => console.log('first'), 5) })
+    }`,
+  })
+  assert.equal(await ask(call(1)), '"last"')
+  assert.deepEqual(
+    lines.map(({ message }) => message),
+    ['first'],
+  )
+})
+
+test('a timer set while a module loads fires', async t => {
+  const { ask } = await makeSlot(
+    t,
+    { rank: '1' },
+    {
+      readBundle: () =>
+        Promise.resolve('(() => { const set = new Promise(done => setTimeout(done, 0, "set")); return { rank: () => set } })()'),
+    },
+  )
+  assert.equal(await ask(call(1)), '"set"')
+})
+
+test('a context cannot be made by a module', async t => {
+  const { ask } = await makeSlot(t, { rank: '(x, ctx) => [typeof ctx.constructor, Object.getPrototypeOf(ctx) === Object.prototype]' })
+  assert.equal(await ask(call(1)), '["function",false]')
+  const { ask: forge } = await makeSlot(t, { rank: '(x, ctx) => new ctx.constructor({ calls: -1 }).call === undefined' })
+  assert.equal(await forge(call(1)), 'true')
+})
+
+test('what a module does to its context no other module and no later request meets', async t => {
+  const poison = `(x, ctx) => {
+    const shared = Object.getPrototypeOf(ctx)
+    for (const name of ['params', 'call', 'fetch', 'services', 'mine']) {
+      Reflect.defineProperty(shared, name, { get: () => 'poisoned' })
+      Reflect.set(shared, name, 'poisoned')
+    }
+    Reflect.setPrototypeOf(shared, { mine: 'poisoned' })
+    ctx.own = 'kept'
+    return x
+  }`
+  const { ask } = await makeSlot(t, { rank: poison, rerank: '(_, ctx) => [ctx.params, typeof ctx.call, typeof ctx.fetch, "mine" in ctx]' })
+  for (let i = 0; i < 2; i++) assert.equal(await ask(call(1)), '[{"k":3},"function","function",false]')
+})
+
+test('an allocating loop that V8 optimises is ended too', { timeout: 60_000 }, async t => {
+  const { slot, ask } = await makeSlot(t, { rank: '() => { let a; for (;;) a = new Array(1000).fill(1); return a }' })
+  await assert.rejects(ask(call(1, 300)), withCode('DEADLINE_EXCEEDED'))
+  await slot.drain()
+})
+
+test('a promise that never settles is answered at its deadline and the slot serves on', async t => {
+  const { ask, killed } = await makeSlot(t, { rank: 'x => x === 1 ? new Promise(() => {}) : x' })
+  await assert.rejects(ask(call(1, 50)), withCode('DEADLINE_EXCEEDED'))
+  assert.equal(await ask(call(2)), '2')
+  assert.deepEqual(killed, [])
+})
+
+test('a result that fails when it is looked at is the failure of its module at once, also after an await', async t => {
+  const failing = `new Proxy({}, { getPrototypeOf() { throw new Error('do not look') } })`
+  const posing = `new Proxy({}, { has: () => false, getPrototypeOf: () => Promise.prototype, get() {} })`
+  for (const [result, message] of [
+    [failing, /do not look/],
+    [posing, /not a function/],
+  ] as const) {
+    const { ask } = await makeSlot(t, { recall: 'async x => x', rank: `() => ${result}` })
+    await assert.rejects(ask(call(1)), withCode('MODULE_THREW', message))
+    const parallel: LockedStage = { stage: 'rank', modules: [{ name: 'm-rank', version: '1.0.0', bundle: 'rank' }], deadlineMs: 5000 }
+    const bounded = await makeSlot(t, { rank: `() => ${result}` }, {}, 64, [{ ...parallel, parallel: true }])
+    await assert.rejects(bounded.ask(call(1)), withCode('MODULE_THREW', message))
+  }
+})
+
+test('waiting requests do not hold up others', async t => {
+  const { ask } = await makeSlot(t, { rank: 'x => x === "slow" ? new Promise(done => setTimeout(done, 100, "slow")) : x' })
+  const order: string[] = []
+  const note = (answer: string) => order.push(answer)
+  await Promise.all([ask(call('"slow"')).then(note), ask(call('"quick"')).then(note)])
+  assert.deepEqual(order, ['"quick"', '"slow"'])
+})
+
+test('a slot over its memory limit is killed and its callers are told', { timeout: 60_000 }, async t => {
+  const { ask, killed } = await makeSlot(t, { rank: '() => { const all = []; for (;;) all.push({ a: [all.length] }) }' }, {}, 32)
+  await assert.rejects(ask(call(1, 10_000)), withCode('MODULE_KILLED', /memory limit of 32 MB/))
+  assert.equal(killed.length, 1)
+})
+
+test('each request has its own parameters, also when there are more combinations than a slot keeps', async t => {
+  const { ask } = await makeSlot(t, { rank: '(x, ctx) => ctx.params.i' })
+  const combinations = Array.from({ length: limits.slot.paramsKept + 10 }, (_, i) => i)
+  for (const order of [combinations, combinations.toReversed()]) {
+    const answers = await Promise.all(order.map(i => ask({ ...call(1), params: `{"i":${i}}` })))
+    assert.deepEqual(answers, order.map(String))
+  }
+})
+
+test('a stray rejection costs no answer, and is logged', { timeout: 60_000 }, async t => {
+  const { ask, lines } = await makeSlot(t, { rank: 'x => { if (x === 1) Promise.reject(new Error("stray")); return x }' })
+  assert.deepEqual(await Promise.all([ask(call(1)), ask(call(2)), ask(call(1)), ask(call(3))]), ['1', '2', '1', '3'])
+  // The answers leave before V8 says what the turn has left behind.
+  while (!lines.some(({ level, message }) => level === 'error' && /Unhandled rejection: .*stray/.test(message)))
+    await new Promise(resolve => setImmediate(resolve))
+})
+
+test('memory that runs out between turns is answered MODULE_KILLED', { timeout: 60_000 }, async t => {
+  const { ask } = await makeSlot(
+    t,
+    { rank: 'async (x, ctx) => { await ctx.call("other", 1); const all = []; for (;;) all.push([all.length]) }' },
+    { callScene: () => Promise.resolve('1') },
+    32,
+  )
+  await assert.rejects(ask(call(1)), withCode('MODULE_KILLED', /memory limit of 32 MB/))
+})
+
+/** The answer of a slot, of which the stage `rank` had no part. */
+async function degradedAnswer(slot: Slot, body: unknown): Promise<string> {
+  const { json, degraded } = await slot.call(call(body))
+  assert.equal(degraded, 'rank')
+  return json
+}
+
+// ── stages ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A slot with one stage `rank` of several modules, `a`, `b` …, and settings. */
+async function makeStage(t: TestContext, modules: readonly string[], settings: Partial<LockedStage>, before = 'x => x') {
+  const module = (name: string) => ({ name, version: '1.0.0', bundle: name })
+  const codes: Record<string, string> = Object.fromEntries(modules.map((code, i) => [`m${i}`, `(() => ({ rank: ${code} }))()`]))
+  codes.before = `(() => ({ before: ${before} }))()`
+  codes.extra = '(() => ({ rank: x => ["extra", x] }))()'
+  const stage = { stage: 'rank', modules: modules.map((_, i) => module(`m${i}`)), ...settings }
+  const lock = [{ stage: 'before', modules: [module('before')] }, stage]
+  return makeSlot(t, { rank: '' }, { readBundle: name => Promise.resolve(codes[name] ?? '') }, 64, lock)
+}
+const extra = { name: 'extra', version: '1.0.0', bundle: 'extra' }
+const fails = '() => { throw new Error("down") }'
+const late = 'x => new Promise(done => setTimeout(done, 2000, x))'
+
+test('modules of a stage run one after the other', async t => {
+  const { ask } = await makeStage(t, ['x => [...x, "a"]', 'async x => [...x, "b"]', 'x => [...x, "c"]'], {})
+  assert.equal(await ask(call([])), '["a","b","c"]')
+})
+
+test('modules of a parallel stage run on one input, and their lists are joined', async t => {
+  const { ask } = await makeStage(t, ['x => [...x, "a"]', 'async x => [...x, "b"]'], { parallel: true })
+  assert.equal(await ask(call([1])), '[1,"a",1,"b"]')
+})
+
+test('a parallel stage may have a module that merges', async t => {
+  const { ask } = await makeStage(t, ['x => 1', 'async x => 2'], { parallel: true, merge: extra })
+  assert.equal(await ask(call([])), '["extra",[1,2]]')
+})
+
+test('results of a parallel stage that are no lists cannot be joined', async t => {
+  const { ask } = await makeStage(t, ['x => x', 'x => ({})'], { parallel: true })
+  await assert.rejects(ask(call([])), withCode('RESULT_NOT_LIST'))
+})
+
+test('a stage that fails is skipped if the scene says so: its input passes on, and the answer says it', async t => {
+  for (const code of [fails, 'async () => { throw new Error("down") }', '() => undefined']) {
+    const { slot, lines } = await makeStage(t, [code], { onFailure: 'skip' }, 'x => [1]')
+    assert.deepEqual(await degradedAnswer(slot, []), '[1]')
+    assert.match(lines[0]?.message ?? '', /^Stage "rank" failed \(skip\): /)
+  }
+})
+
+test('of a parallel stage only the modules that failed are left out', async t => {
+  const { slot } = await makeStage(t, [fails, 'x => [2]'], { parallel: true, onFailure: 'skip' })
+  assert.deepEqual(await degradedAnswer(slot, []), '[2]')
+})
+
+test('a first stage that is skipped yields an empty list', async t => {
+  const { slot } = await makeSlot(t, { rank: '' }, { readBundle: () => Promise.resolve(`(() => ({ rank: ${fails} }))()`) }, 64, [
+    { stage: 'rank', modules: [extra], onFailure: 'skip' },
+  ])
+  assert.deepEqual(await degradedAnswer(slot, {}), '[]')
+})
+
+test('a fallback stands in: a value, or a module on the same input', async t => {
+  const byValue = await makeStage(t, [fails], { onFailure: 'fallback', fallback: { value: { items: [] } } })
+  assert.deepEqual(await degradedAnswer(byValue.slot, []), '{"items":[]}')
+  const byModule = await makeStage(t, [fails], { onFailure: 'fallback', fallback: { module: extra } })
+  assert.deepEqual(await degradedAnswer(byModule.slot, [7]), '["extra",[7]]')
+})
+
+test('a stage past its own deadline counts as failed, long before the request is', async t => {
+  const { slot } = await makeStage(t, [late], { onFailure: 'skip', deadlineMs: 20 })
+  assert.deepEqual(await degradedAnswer(slot, [1]), '[1]')
+  const parallel = await makeStage(t, [late, 'x => [2]'], { parallel: true, onFailure: 'skip', deadlineMs: 20 })
+  assert.deepEqual(await degradedAnswer(parallel.slot, [1]), '[2]')
+  const strict = await makeStage(t, [late], { deadlineMs: 20 })
+  await assert.rejects(strict.ask(call([1])), withCode('DEADLINE_EXCEEDED', /no result after 20 ms/))
+})
+
+test('ctx.call brings the answer of the other scene, or its error with the code', async t => {
+  const calls: unknown[] = []
+  const callScene: SlotHost['callScene'] = async (scene, input, caller) => {
+    calls.push([scene, input, caller.requestId])
+    if (scene === 'gone') throw new BerthError('SCENE_NOT_FOUND', 'no such scene')
+    return '{"n":1}'
+  }
+  const { ask } = await makeSlot(
+    t,
+    { rank: '(x, ctx) => ctx.call(x, { q: 1 }).then(a => ({ a }), e => ({ code: e.code, message: e.message }))' },
+    { callScene },
+  )
+  assert.equal(await ask(call('"there"')), '{"a":{"n":1}}')
+  assert.equal(await ask(call('"gone"')), '{"code":"SCENE_NOT_FOUND","message":"no such scene"}')
+  assert.deepEqual(calls, [
+    ['there', '{"q":1}', 'r1'],
+    ['gone', '{"q":1}', 'r1'],
+  ])
+})
+
+test('ctx.services asks the base with all arguments, and asking is no effect that forbids another run', async t => {
+  const asked: unknown[] = []
+  const callService: SlotHost['callService'] = async (...values) => {
+    asked.push(values.slice(0, 3))
+    return '[{"ctr":0.5}]'
+  }
+  const { ask } = await makeSlot(t, { rank: '(x, ctx) => ctx.services.features.getMany("item", x)' }, { callService })
+  assert.equal(await ask(call(['a'])), '[{"ctr":0.5}]')
+  assert.deepEqual(asked, [['features', 'getMany', '["item",["a"]]']])
+})
+
+/** Another host, which answers everything. */
+const answered = { head: '{"status":200,"statusText":"","headers":[],"url":"http://a.example/","redirected":false}', body: 'x' }
+
+test('a fetch has the deadline and trace of its request while that is known, and the latest deadline of all afterwards', async t => {
+  const asked: [string, number, boolean][] = []
+  const fetch: SlotHost['fetch'] = async (_plan, { head }, { deadlineAt, trace }) => {
+    asked.push([new URL(JSON.parse(head).url).pathname, deadlineAt, trace !== undefined])
+    return answered
+  }
+  const rank = `async (x, ctx) => {
+    await fetch('http://a.example/' + x + '/first')
+    await fetch('http://a.example/' + x + '/global')
+    await ctx.fetch('http://a.example/' + x + '/ctx')
+    return 1
+  }`
+  const { ask } = await makeSlot(t, { rank }, { fetch })
+  const trace = { parent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', state: undefined }
+  const [soon, late] = [call('"soon"', 5000), call('"late"', 9000)].map(one => ({ ...one, trace })) as [SlotCall, SlotCall]
+  await Promise.all([ask(soon), ask(late)])
+  const of = (path: string) => asked.find(([found]) => found === path)?.slice(1)
+  assert.deepEqual(of('/soon/first'), [soon.deadlineAt, true])
+  assert.deepEqual(of('/late/first'), [late.deadlineAt, true])
+  assert.deepEqual(of('/soon/global'), [late.deadlineAt, false])
+  assert.deepEqual(of('/soon/ctx'), [soon.deadlineAt, true])
+})
+
+test('when nobody knows which request has changed something elsewhere, none of the slot runs again', async t => {
+  const rank = `async method => {
+    if (method === 'GET') return new Promise(() => {})
+    await fetch('http://a.example/')
+    await fetch('http://a.example/', { method })
+    for (;;);
+  }`
+  for (const [method, again] of [
+    ['POST', false],
+    ['HEAD', true],
+  ] as const) {
+    const { ask, death, survivors } = await makeSlot(t, { rank }, { fetch: async () => answered })
+    const outcomes = Promise.allSettled([ask({ ...call('"GET"'), cpuMs: 250 }), ask({ ...call(JSON.stringify(method)), cpuMs: 250 })])
+    await death
+    assert.equal(
+      survivors.some(({ call: { body } }) => body === '"GET"'),
+      again,
+      method,
+    )
+    for (const { reject } of survivors) reject(new BerthError('MODULE_KILLED', 'not run again'))
+    await outcomes
+  }
+})
+
+test('a request cannot have more than 64 calls open', async t => {
+  const callScene = () => new Promise<string>(() => undefined)
+  const { ask } = await makeSlot(t, { rank: '(x, ctx) => Promise.all(Array.from({ length: 65 }, () => ctx.call("a", 1)))' }, { callScene })
+  await assert.rejects(ask(call(1)), withCode('MODULE_THREW', /64 calls are open/))
+})
+
+test('a fetch is refused while the slot has 256 under way, also of requests that were answered, and made again when they are over', async t => {
+  const open: (() => void)[] = []
+  const fetch: SlotHost['fetch'] = () => new Promise(resolve => open.push(() => resolve(answered)))
+  const leave = `(n, ctx) => { for (let i = 0; i < n; i++) ctx.fetch('http://a.example/'); return 1 }`
+  const one = `(_, ctx) => ctx.fetch('http://a.example/').then(r => r.status, error => error.code)`
+  const { ask } = await makeSlot(t, { rank: `(n, ctx) => n > 0 ? (${leave})(n, ctx) : (${one})(n, ctx)` }, { fetch })
+  await Promise.all([64, 64, 64, 64].map(n => ask(call(n))))
+  assert.equal(await ask(call(0)), '"FETCH_OVERLOADED"')
+  assert.equal(open.length, 256)
+  open.shift()?.()
+  const next = ask(call(0))
+  while (open.length < 256) await new Promise(resolve => setImmediate(resolve))
+  for (const answer of open) answer()
+  assert.equal(await next, '200')
+})
+
+test('calls are answered however many requests make them at the same moment', { timeout: 60_000 }, async t => {
+  const requests = 256
+  const rank = `async (_, ctx) => {
+    waiting.push(Promise.withResolvers())
+    if (waiting.length === ${requests}) for (const { resolve } of waiting) resolve()
+    await waiting.at(-1).promise
+    return (await Promise.all(Array.from({ length: 64 }, (_, i) => ctx.services.features.getMany('item', [i])))).length
+  }`
+  const { ask } = await makeSlot(t, { rank: `(() => { const waiting = []; return ${rank} })()` }, { callService: async () => '[]' })
+  const answers = await Promise.all(Array.from({ length: requests }, () => ask(call(1))))
+  assert.deepEqual(new Set(answers), new Set(['64']))
+})
+
+test('an answer of a service that is no JSON costs no other call its answer', async t => {
+  const callService: SlotHost['callService'] = async (_service, _method, args) => (args.includes('bad') ? '{bad' : '[1]')
+  const { ask } = await makeSlot(
+    t,
+    { rank: `(keys, ctx) => Promise.all(keys.map(key => ctx.services.features.getMany('item', [key]).catch(error => error.name)))` },
+    { callService },
+  )
+  assert.equal(await ask(call(['bad', 'good'])), '["SyntaxError",[1]]')
+})
+
+test('log lines name their module and carry fields and stacks', async t => {
+  const { ask, lines } = await makeSlot(t, {
+    rank: '(x, ctx) => { ctx.log.info("ranked", { n: 2 }); ctx.log.error("bad", new Error("why")); console.warn("seen", { a: 1 }); return x }',
+  })
+  await ask(call(1))
+  const byLevel = Object.fromEntries(lines.map(line => [line.level, line]))
+  assert.deepEqual(byLevel.info, { level: 'info', module: 'm-rank@1.0.0', message: 'ranked', fields: '{"n":2}' })
+  assert.match(byLevel.error?.stack ?? '', /Error: why\n +at rank \(berth:\/\/\/m-rank@1\.0\.0\.js:1:\d+\)/)
+  assert.equal(byLevel.warn?.message, 'seen {"a":1}')
+})
+
+test('a flood of log lines is cut, and the next line says how many are missing', async t => {
+  const { ask, lines } = await makeSlot(t, {
+    rank: '(x, ctx) => { for (let i = 0; i < 1000; i++) ctx.log.info("line"); const s = Math.floor(Date.now() / 1000); while (Math.floor(Date.now() / 1000) === s); ctx.log.info("next second"); return x }',
+  })
+  await ask(call(1, 5000))
+  const last = lines.at(-1)
+  assert.equal(last?.message, 'next second')
+  // The second may turn while the first thousand are written: then up to 400 of them are kept.
+  assert.equal(lines.length - 1 + (last?.dropped ?? 0) + lines.slice(0, -1).reduce((sum, line) => sum + (line.dropped ?? 0), 0), 1000)
+  assert.ok(lines.length <= 401)
+})
+
+test('nothing ambient is in reach of a module', async t => {
+  const names = ['process', 'require', 'module', 'WebAssembly', 'SharedArrayBuffer', 'Atomics', 'install', 'post', '_ivm', 'ivm']
+  const { ask } = await makeSlot(t, { rank: `() => ${JSON.stringify(names)}.filter(name => name in globalThis)` })
+  assert.equal(await ask(call(1)), '[]')
+})
+
+for (const [what, bundle, code] of [
+  ['exports nothing', '(() => ({}))()', 'MODULE_EXPORTS_NOTHING'],
+  ['is no object', '42', 'MODULE_EXPORTS_NOTHING'],
+  ['lacks the stage', '(() => ({ other: () => 1 }))()', 'MODULE_EXPORT_MISSING'],
+  ['exports a non-function', '(() => ({ rank: 42 }))()', 'MODULE_EXPORT_NOT_FUNCTION'],
+  ['throws at load', '(() => { throw new Error("no table") })()', 'MODULE_LOAD_THREW'],
+  ['awaits at load', 'await 1; (() => ({ rank: 1 }))()', 'MODULE_LOAD_AWAITS'],
+  ['is not a script', 'export const rank = 1', 'BUNDLE_INVALID'],
+  ['never ends loading', '(() => { for (;;); })()', 'MODULE_LOAD_KILLED'],
+  ['needs too much memory to load', '(() => { const a = []; for (;;) a.push([a.length]); })()', 'MODULE_LOAD_KILLED'],
+] as const) {
+  test(`a bundle that ${what} is refused with ${code}`, { timeout: 60_000 }, async t => {
+    await assert.rejects(
+      makeSlot(t, { rank: '1' }, { readBundle: () => Promise.resolve(bundle) }),
+      withCode(code, /Cannot load module "m-rank@1.0.0"/),
+    )
+  })
+}

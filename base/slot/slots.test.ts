@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { BerthError } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import type { SlotPlan } from '../traffic/table.ts'
+import type { SlotAnswer, SlotCall } from './slot-call.ts'
+import { Slots } from './slots.ts'
+
+interface Made {
+  readonly slots: Slots
+  /** Digests of the bundles that were read, once for each load. */
+  readonly read: string[]
+  readonly killed: string[]
+}
+
+function makeSlots(t: TestContext, codes: Readonly<Record<string, string>>): Made {
+  const read: string[] = []
+  const killed: string[] = []
+  const slots = new Slots({
+    readBundle: async digest => {
+      read.push(digest)
+      return `(() => ({ rank: ${codes[digest]} }))()`
+    },
+    servicesOf: () => ({}),
+    callService: () => Promise.reject(new BerthError('SERVICE_NOT_FOUND', 'none here')),
+    fetch: () => Promise.reject(new BerthError('FETCH_FORBIDDEN', 'none here')),
+    callScene: () => Promise.resolve('1'),
+    onLog: () => undefined,
+    onKilled: (plan, reason) => killed.push(`${plan.scene}: ${reason}`),
+    onRunning: () => undefined,
+    onDoomed: reason => assert.fail(reason),
+    onBufferFailed: error => assert.fail(String(error)),
+  })
+  t.after(() => slots.close())
+  return { slots, read, killed }
+}
+
+function plan(scene: string, memoryMB = 128): SlotPlan {
+  const lock = [{ stage: 'rank', modules: [{ name: scene, version: '1.0.0', bundle: scene }] }]
+  return { key: `${scene}/v1@${memoryMB}`, scene, version: 'v1', memoryMB, lock }
+}
+
+async function ask(slots: Slots, wanted: SlotPlan, body: unknown, more: Partial<SlotCall> = {}): Promise<SlotAnswer> {
+  const deadlineAt = performance.now() + 10_000
+  const slot = await slots.ensure(wanted)
+  return slot.call({
+    requestId: 'r',
+    body: JSON.stringify(body),
+    unit: undefined,
+    deadlineAt,
+    cpuMs: 5000,
+    params: '{}',
+    chain: [wanted.scene],
+    ...more,
+  })
+}
+
+test('a thundering herd of first requests loads a version once', async t => {
+  const { slots, read } = makeSlots(t, { a: 'x => x' })
+  const answers = await Promise.all(Array.from({ length: 50 }, (_, i) => ask(slots, plan('a'), i)))
+  assert.deepEqual(
+    answers.map(({ json }) => Number(json)),
+    Array.from({ length: 50 }, (_, i) => i),
+  )
+  assert.deepEqual(read, ['a'])
+})
+
+test('a version that cannot be loaded fails for all who ask, and is tried again later', async t => {
+  const codes: Record<string, string> = { a: '(() => { throw new Error("not yet") })()' }
+  const { slots, read } = makeSlots(t, codes)
+  const failed = await Promise.allSettled(Array.from({ length: 10 }, () => ask(slots, plan('a'), 1)))
+  assert.ok(failed.every(({ status }) => status === 'rejected'))
+  assert.deepEqual(read, ['a'])
+  codes.a = 'x => x'
+  let answer: SlotAnswer | undefined
+  while (answer === undefined)
+    answer = await ask(slots, plan('a'), 7).catch(() => new Promise<undefined>(resolve => setTimeout(resolve, 50, undefined)))
+  assert.equal(answer.json, '7')
+})
+
+test('requests that wait behind an endless loop are answered by the next slot', { timeout: 60_000 }, async t => {
+  const { slots, killed } = makeSlots(t, { a: 'x => { if (x === "loop") for (;;); return x }' })
+  const loop = assert.rejects(ask(slots, plan('a'), 'loop', { cpuMs: 50 }), /more than 50 ms of CPU/)
+  const others = await Promise.all(Array.from({ length: 100 }, (_, i) => ask(slots, plan('a'), i)))
+  await loop
+  assert.equal(others.length, 100)
+  assert.equal(killed.length, 1)
+})
+
+test('requests whose slot is killed and cannot be loaded again keep their deadline', { timeout: 60_000 }, async t => {
+  const codes: Record<string, string> = { a: 'x => { if (x === "loop") for (;;); return x }' }
+  const { slots } = makeSlots(t, codes)
+  await ask(slots, plan('a'), 1)
+  codes.a = '(() => { for (;;); })()'
+  const loop = assert.rejects(ask(slots, plan('a'), 'loop', { cpuMs: 50 }), /CPU/)
+  const waiting = ask(slots, plan('a'), 2, { deadlineAt: performance.now() + 400 })
+  await assert.rejects(waiting, /No answer from scene "a" before its deadline/)
+  await loop
+})
+
+test('slots that no table names are drained and go; those that were prepared stay', async t => {
+  const { slots } = makeSlots(t, { a: 'x => new Promise(done => setTimeout(done, 100, x))', b: 'x => x', c: 'x => x' })
+  const inside = ask(slots, plan('a'), 'finishes')
+  await slots.ensure(plan('a'))
+  await slots.ensure(plan('b'))
+  await slots.prepare(plan('c'))
+  slots.retain(new Set())
+  assert.deepEqual(
+    slots.plans.map(({ scene }) => scene),
+    ['c'],
+  )
+  assert.equal((await inside).json, '"finishes"')
+})
+
+test('when memory is short the slots idle longest go, and busy ones stay', async t => {
+  let now = performance.now()
+  t.mock.method(performance, 'now', () => now)
+  const held = 'x => x === "hold" ? new Promise(done => { globalThis.release = done }) : release(1) ?? x'
+  const { slots } = makeSlots(t, { a: 'x => x', b: 'x => x', c: 'x => x', busy: held })
+  // Were it not busy, it would be idle the longest.
+  const busy = ask(slots, plan('busy'), 'hold')
+  await slots.ensure(plan('busy'))
+  for (const scene of ['a', 'b', 'c']) {
+    now++
+    await ask(slots, plan(scene), 1)
+  }
+  assert.equal(
+    slots.trim(() => true, true),
+    0,
+    'nothing has been idle for a second',
+  )
+  now += limits.slot.idleMsMin + 100
+  await ask(slots, plan('a'), 2)
+  assert.equal(
+    slots.trim(() => true, false),
+    0,
+  )
+  assert.equal(
+    slots.trim(() => true, true),
+    1,
+  )
+  assert.deepEqual(
+    slots.plans.map(({ scene }) => scene),
+    ['busy', 'a', 'c'],
+  )
+  await ask(slots, plan('busy'), 'go')
+  assert.equal((await busy).json, '1')
+})

@@ -1,0 +1,223 @@
+/** Every slot of a cell: loaded once per plan however many ask, replaced when killed, let go when no table routes to it. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { BerthError, messageOf } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import { DEFAULT_MEMORY_MB } from '../traffic/names.ts'
+import type { SlotPlan } from '../traffic/table.ts'
+import { CodeCache, SlotBuffer } from './isolate.ts'
+import { Slot, type SlotHost } from './slot.ts'
+import type { Pending } from './slot-call.ts'
+
+interface Entry {
+  readonly plan: SlotPlan
+  readonly loading: Promise<Slot>
+  slot: Slot | undefined
+}
+
+/** How long a version that cannot be loaded is answered from memory instead of being tried again. */
+const FAILURE_REMEMBERED_MS = 1000
+/** How long a slot loaded ahead of its table is kept waiting for it. */
+const PREPARED_KEPT_MS = 60_000
+
+export class Slots {
+  readonly #host: SlotHost
+  readonly #buffer: SlotBuffer
+  readonly #entries = new Map<string, Entry>()
+  /** Plan keys loaded ahead of the table that will route to them, with the time each is kept until. */
+  readonly #prepared = new Map<string, number>()
+  readonly #draining = new Set<Promise<void>>()
+  readonly #watchdog: NodeJS.Timeout
+  #closed = false
+
+  constructor(
+    host: Omit<SlotHost, 'onKilled' | 'codeCache'> & {
+      onKilled(plan: SlotPlan, reason: string): void
+      onBufferFailed(error: unknown): void
+    },
+  ) {
+    const codeCache = new CodeCache(limits.cell.codeCacheBytesMax)
+    this.#buffer = new SlotBuffer(limits.cell.slotBufferSize, DEFAULT_MEMORY_MB, codeCache, host.onBufferFailed)
+    this.#host = {
+      ...host,
+      codeCache,
+      onKilled: (slot, reason, survivors) => this.#onKilled(slot, survivors, () => host.onKilled(slot.plan, reason)),
+    }
+    this.#watchdog = setInterval(() => this.#watch(), limits.slot.watchdogTickMs)
+  }
+
+  get count(): number {
+    return this.#entries.size
+  }
+
+  /** What is loaded or being loaded. */
+  get plans(): SlotPlan[] {
+    return [...this.#entries.values()].map(({ plan }) => plan)
+  }
+
+  /** Requests under way in all slots. */
+  get pending(): number {
+    let sum = 0
+    for (const { slot } of this.#entries.values()) sum += slot?.pending ?? 0
+    for (const slot of this.#leaving) sum += slot.pending
+    return sum + this.#homeless.size
+  }
+
+  /** The slot of a plan if it is loaded: the request path asks this first and pays for no promise. */
+  peek(plan: SlotPlan): Slot | undefined {
+    return this.#entries.get(plan.key)?.slot
+  }
+
+  /**
+   * The slot of a plan, loaded if need be; many callers cause one load.
+   * @throws BerthError why it cannot be loaded
+   */
+  ensure(plan: SlotPlan): Promise<Slot> {
+    const entry = this.#entries.get(plan.key)
+    if (entry !== undefined) return entry.loading
+    if (this.#closed)
+      return Promise.reject(new BerthError('BASE_DRAINING', 'Cannot load a version: the cell is retiring', { retryAfterSeconds: 1 }))
+    return this.#load(plan)
+  }
+
+  /** Like `ensure`, and keeps the slot for a while though no table routes to it yet. */
+  async prepare(plan: SlotPlan): Promise<void> {
+    this.#prepared.set(plan.key, Date.now() + PREPARED_KEPT_MS)
+    try {
+      await this.ensure(plan)
+    } catch (error) {
+      this.#prepared.delete(plan.key)
+      throw error
+    }
+  }
+
+  /** Drains and disposes every slot whose plan is not in `plans` and that was not prepared of late. */
+  retain(plans: ReadonlySet<string>): void {
+    const now = Date.now()
+    for (const [key, until] of this.#prepared) if (plans.has(key) || now > until) this.#prepared.delete(key)
+    for (const [key, entry] of this.#entries) if (!plans.has(key) && !this.#prepared.has(key)) this.#release(entry)
+  }
+
+  /**
+   * Lets idle slots go, the longest idle first: those that need not stay after `slotIdleMsMax`, and when memory is short a quarter of all.
+   * @returns how many
+   */
+  trim(stays: (plan: SlotPlan) => boolean, memoryIsShort: boolean): number {
+    const now = performance.now()
+    const idle = [...this.#entries.values()].flatMap(entry => {
+      const idleMs = entry.slot === undefined || entry.slot.pending > 0 ? 0 : now - entry.slot.lastCallAt
+      return idleMs > limits.slot.idleMsMin && !this.#prepared.has(entry.plan.key) ? [{ entry, idleMs }] : []
+    })
+    idle.sort((a, b) => b.idleMs - a.idleMs)
+    const short = memoryIsShort ? Math.ceil(this.#entries.size / 4) : 0
+    const leaving = idle.filter(({ entry, idleMs }, i) => i < short || (idleMs > limits.slot.idleMsMax && !stays(entry.plan)))
+    for (const { entry } of leaving) this.#release(entry)
+    return leaving.length
+  }
+
+  /** Drains and disposes everything. Nothing can be loaded afterwards. */
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const entry of this.#entries.values()) this.#release(entry)
+    this.#buffer.close()
+    await Promise.all(this.#draining)
+    clearInterval(this.#watchdog)
+  }
+
+  #load(plan: SlotPlan): Promise<Slot> {
+    const entry: Entry = { plan, slot: undefined, loading: this.#buffer.use(plan.memoryMB, blank => Slot.load(plan, blank, this.#host)) }
+    this.#entries.set(plan.key, entry)
+    entry.loading.then(
+      slot => {
+        entry.slot = slot
+      },
+      () => setTimeout(() => this.#forget(entry), FAILURE_REMEMBERED_MS).unref(),
+    )
+    return entry.loading
+  }
+
+  #forget(entry: Entry): void {
+    if (this.#entries.get(entry.plan.key) === entry) this.#entries.delete(entry.plan.key)
+  }
+
+  #release(entry: Entry): void {
+    this.#forget(entry)
+    const done = entry.loading.then(
+      async slot => {
+        this.#leaving.add(slot)
+        await slot.drain()
+        slot.dispose()
+        this.#leaving.delete(slot)
+      },
+      () => undefined, // It never loaded: whoever asked for it has been told why.
+    )
+    this.#draining.add(done)
+    done.finally(() => this.#draining.delete(done))
+  }
+
+  /**
+   * Lets no slot begin anything until no code runs in any, calls `work`, and lets them go on.
+   * @returns false, without having called it, when they do not come to rest in `msMax`
+   */
+  async rest(msMax: number, work: () => void): Promise<boolean> {
+    const slots = () => [...this.#entries.values()].flatMap(({ slot }) => slot ?? []).concat([...this.#leaving])
+    const isBusy = () => slots().some(slot => slot.isRunning) || [...this.#entries.values()].some(({ slot }) => slot === undefined)
+    const held = slots()
+    for (const slot of held) slot.hold()
+    try {
+      for (const until = performance.now() + msMax; isBusy(); await delay(1)) if (performance.now() > until) return false
+      work()
+      return true
+    } finally {
+      for (const slot of held) slot.release()
+    }
+  }
+
+  /** Requests between a slot that was killed and the next. */
+  readonly #homeless = new Set<Pending>()
+
+  /** Slots out of the table with requests still in them: the watchdog must go on answering those. */
+  readonly #leaving = new Set<Slot>()
+
+  #watch(): void {
+    const now = performance.now()
+    for (const { slot } of this.#entries.values()) slot?.watch(now)
+    for (const slot of this.#leaving) slot.watch(now)
+    for (const pending of this.#homeless) if (now >= pending.call.deadlineAt) this.#giveUp(pending, late(pending))
+  }
+
+  #onKilled(slot: Slot, survivors: readonly Pending[], report: () => void): void {
+    const { plan } = slot
+    const current = this.#entries.get(plan.key)?.slot === slot
+    if (current) this.#entries.delete(plan.key)
+    this.#leaving.delete(slot)
+    report()
+    // One that died without ever answering may do so each time it is loaded: then the next request is to ask for it.
+    if (survivors.length === 0 && !(current && slot.hasAnswered)) return
+    // Loaded ahead of the next request, and for those that the kill took out of the slot without their fault.
+    for (const pending of survivors) this.#homeless.add(pending)
+    this.ensure(plan).then(
+      next => {
+        for (const pending of survivors) if (this.#homeless.delete(pending)) next.adopt(pending)
+      },
+      (error: unknown) => {
+        for (const pending of survivors) this.#giveUp(pending, unavailable(plan, error))
+      },
+    )
+  }
+
+  #giveUp(pending: Pending, error: BerthError): void {
+    if (!this.#homeless.delete(pending)) return
+    pending.done = true
+    pending.reject(error)
+  }
+}
+
+/** What a request is told whose version cannot be loaded. */
+export function unavailable({ scene, version }: SlotPlan, error: unknown): BerthError {
+  if (error instanceof BerthError && error.code === 'BASE_DRAINING') return error
+  const message = `Cannot load version "${version}" of scene "${scene}": ${messageOf(error)}`
+  return new BerthError('SLOT_UNAVAILABLE', message, { retryAfterSeconds: 1, cause: error })
+}
+
+const late = ({ call }: Pending): BerthError =>
+  new BerthError('DEADLINE_EXCEEDED', `No answer from scene "${call.chain.at(-1)}" before its deadline: its slot was being loaded again`)

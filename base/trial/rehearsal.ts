@@ -1,0 +1,342 @@
+/**
+ * The rehearsal: one module in a slot like any other, in a process of its own, run by the tests of the module. They answer in the place of
+ * services and scenes, and may stop the clock and fix chance.
+ */
+import { createHash } from 'node:crypto'
+import ivm from 'isolated-vm'
+import { FAKES, type Fakes, installFakes } from '../inside/fakes.ts'
+import type { LogLine, Post } from '../inside/protocol.ts'
+import { BerthError, type ErrorCode, errorTable, toBerthError } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import type { Incoming, Outgoing } from '../slot/fetcher.ts'
+import { type Blank, CodeCache, link, makeBlank } from '../slot/isolate.ts'
+import { ModuleError } from '../slot/module-error.ts'
+import { Slot, type SlotHost } from '../slot/slot.ts'
+import type { Pending } from '../slot/slot-call.ts'
+import { Stacks } from '../slot/stacks.ts'
+import type { Lock, LockedModule } from '../traffic/schema.ts'
+import type { SlotPlan } from '../traffic/table.ts'
+import {
+  type FakeBody,
+  type FakeResponse,
+  type FromRehearsal,
+  OPENING,
+  type RehearsalFailure,
+  type RehearsalPlan,
+  type RehearsalRun,
+  type ToRehearsal,
+} from '../wire/rehearsal-messages.ts'
+import { Counter } from './function-counter.ts'
+
+/** Says `waiting`, takes one `open`, then runs what it is sent. Ends when whoever started it is gone. */
+export function runRehearsal(): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+  process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
+  let rehearsal: Rehearsal | undefined
+  process.on('message', (message: ToRehearsal) => {
+    if (message.type === 'open') {
+      rehearsal = new Rehearsal(message.plan)
+      rehearsal.open()
+    } else rehearsal?.take(message)
+  })
+  tell({ type: 'waiting' })
+}
+
+const tell = (message: FromRehearsal): void => {
+  // Fails only when the tests are gone, and then this process is about to be.
+  process.send?.(message, undefined, undefined, () => undefined)
+}
+
+const BUNDLE = 'bundle'
+const SOURCE_MAP = 'map'
+/** Stands before the stage when that is to get something else than the request. */
+const inputModule: LockedModule = { name: 'berth-input', version: '0.0.0', bundle: '' }
+const keyOf = ({ name, version }: LockedModule): string => `${name}@${version}`
+
+/** The slot of the moment: a killed one is followed by another. */
+interface House {
+  readonly slot: Slot
+  readonly blank: Blank
+  readonly fakes: ivm.Reference<Fakes>
+  readonly counter: Counter | undefined
+  /** The stages that requests run now. */
+  aim: string
+}
+
+class Rehearsal {
+  readonly #plan: RehearsalPlan
+  readonly #lock: Lock
+  readonly #stacks: Stacks
+  readonly #shared = new Float64Array(new SharedArrayBuffer(16))
+  readonly #timers: { readonly at: number; readonly fire: () => void }[] = []
+  readonly #calls = new Map<number, PromiseWithResolvers<string>>()
+  #lastCall = 0
+  #house: Promise<House>
+  /** Requests go in one after the other: each may need the slot to run another stage. */
+  #entering: Promise<unknown> = Promise.resolve()
+  /** Log lines leave in the order they came, before the answer that follows them. */
+  #logging: Promise<unknown> = Promise.resolve()
+
+  constructor(plan: RehearsalPlan) {
+    this.#plan = plan
+    const { name, version, stages } = plan
+    const module = { name, version, bundle: BUNDLE, sourceMap: SOURCE_MAP }
+    this.#lock = stages.map(stage => ({ stage, modules: [module] }))
+    this.#stacks = new Stacks(() => Promise.resolve(Buffer.from(plan.sourceMap)))
+    this.#shared[FAKES.now] = plan.now ?? 0
+    this.#shared[FAKES.random] = plan.seed ?? 0
+    // Deadlines are told to the slot by the clock it has.
+    if (plan.now !== undefined) Date.now = () => this.#shared[FAKES.now] ?? 0
+    this.#house = this.#open()
+    setInterval(() => this.#watch(), limits.slot.watchdogTickMs)
+  }
+
+  /** Tells when the slot is there, or why it cannot be. */
+  open(): void {
+    this.#settle(OPENING, async () => {
+      await this.#house
+      return 'null'
+    })
+  }
+
+  take(message: Exclude<ToRehearsal, { type: 'open' }>): void {
+    if (message.type === 'run') this.#settle(message.no, () => this.#run(message))
+    else if (message.type === 'answer') this.#take(message.call)?.resolve(message.json)
+    else if (message.type === 'refuse') this.#take(message.call)?.reject(refusal(message))
+    else if (message.type === 'tick') this.#settle(message.no, () => this.#tick(message.ms))
+    else if (message.type === 'seed') this.#shared[FAKES.random] = message.seed
+    else this.#settle(message.no, () => this.#takeCoverage())
+  }
+
+  /** Tells how a piece of work ended; `work` gives JSON. */
+  #settle(no: number, work: () => Promise<string>): void {
+    work().then(
+      json => tell({ type: 'done', no, json }),
+      async (error: unknown) => tell({ type: 'failed', no, failure: await this.#failureOf(error) }),
+    )
+  }
+
+  // ── the slot ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #open(): Promise<House> {
+    const { seed, coverage, memoryMB, name, version } = this.#plan
+    const codeCache = new CodeCache(0)
+    let fakes: ivm.Reference<Fakes> | undefined
+    let counter: Counter | undefined
+    const made = await makeBlank(memoryMB, codeCache, {
+      seed: seed === undefined ? undefined : createHash('sha256').update(String(seed)).digest('hex'),
+      prepare: async (isolate, context) => {
+        fakes = await this.#installFakes(isolate, context)
+        if (coverage) counter = await Counter.start(isolate, context)
+      },
+    })
+    if (fakes === undefined) throw new BerthError('INTERNAL', 'Cannot rehearse: the isolate was not prepared')
+    const blank = counter === undefined ? made : { ...made, isolate: counter.guard(made.isolate) }
+    if (this.#plan.now !== undefined) this.#keepTimers(blank)
+    const plan: SlotPlan = {
+      key: `${name}@${version}`,
+      scene: this.#plan.scene,
+      version: this.#plan.sceneVersion,
+      memoryMB,
+      lock: this.#lock,
+    }
+    const slot = await Slot.load(plan, blank, this.#host(codeCache))
+    const inputExports = (await fakes.get('module', { reference: true })) as ivm.Reference<unknown>
+    const stages = new ivm.ExternalCopy(['input']).copyInto()
+    await blank.inside.define.apply(undefined, [keyOf(inputModule), stages, inputExports.derefInto()], { result: { copy: true } })
+    return { slot, blank, fakes, counter, aim: '' }
+  }
+
+  async #installFakes(isolate: ivm.Isolate, context: ivm.Context): Promise<ivm.Reference<Fakes>> {
+    const script = await isolate.compileScript(`'use strict';(${installFakes})`, { filename: 'berth:///fakes.js' })
+    const install = (await script.run(context, { reference: true })) as ivm.Reference<typeof installFakes>
+    const memory = new ivm.ExternalCopy(this.#shared.buffer).copyInto() as ivm.Copy<SharedArrayBuffer>
+    const { now, seed } = this.#plan
+    const values = [memory, now !== undefined, seed !== undefined] as const
+    return (await install.apply(undefined, [...values], { result: { reference: true } })) as ivm.Reference<Fakes>
+  }
+
+  #host(codeCache: CodeCache): SlotHost {
+    return {
+      codeCache,
+      readBundle: () => Promise.resolve(this.#plan.bundle),
+      servicesOf: () => this.#plan.services,
+      callScene: (scene, input) => this.#ask('', scene, input),
+      callService: (service, method, input) => this.#ask(service, method, input),
+      fetch: (_, request, __, signal) => this.#fetch(request, signal),
+      onLog: (_, requestId, lines) => this.#log(requestId, lines),
+      onKilled: (_, __, survivors) => this.#replace(survivors),
+      // The tests hear that the process is gone.
+      onDoomed: () => process.kill(process.pid, 'SIGKILL'),
+      onRunning: () => undefined,
+    }
+  }
+
+  /** As in a cell: what may run again does so in the next slot. */
+  #replace(survivors: readonly Pending[]): void {
+    const before = this.#house
+    this.#timers.length = 0
+    this.#house = before.then(async ({ aim }) => {
+      const house = await this.#open()
+      await this.#aim(house, aim)
+      for (const pending of survivors) house.slot.adopt(pending)
+      return house
+    })
+    this.#house.catch((error: unknown) => {
+      for (const pending of survivors) pending.reject(toBerthError(error))
+    })
+  }
+
+  #watch(): void {
+    this.#house.then(
+      ({ slot }) => slot.watch(performance.now()),
+      // Whoever asked for the slot has been told.
+      () => undefined,
+    )
+  }
+
+  // ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #run(run: RehearsalRun): Promise<string> {
+    const entering = this.#entering.then(() => this.#enter(run))
+    this.#entering = entering.catch(() => undefined)
+    try {
+      const { answer } = await entering
+      return (await answer).json
+    } finally {
+      await this.#logging
+    }
+  }
+
+  /** The answer is wrapped, so that the next request need not wait for it. */
+  async #enter({ requestId, stage, body, input, unit, params, deadlineMs, cpuMs }: RehearsalRun) {
+    const house = await this.#house
+    await this.#aim(house, input === undefined ? stage : `input ${stage}`)
+    if (input !== undefined) {
+      const putInput = await house.fakes.get('putInput', { reference: true })
+      await putInput.apply(undefined, [requestId, input])
+    }
+    const chain = [this.#plan.scene]
+    return { answer: house.slot.call({ requestId, body, unit, params, deadlineAt: performance.now() + deadlineMs, cpuMs, chain }) }
+  }
+
+  async #aim(house: House, aim: string): Promise<void> {
+    if (house.aim === aim) return
+    await house.slot.drain()
+    const stages = aim.split(' ').map(name => this.#lock.find(({ stage }) => stage === name) ?? { stage: name, modules: [inputModule] })
+    await link(house.blank.inside, { ...house.slot.plan, lock: stages }, this.#plan.services)
+    house.aim = aim
+  }
+
+  #ask(service: string, method: string, input: string): Promise<string> {
+    return this.#askFake(call => ({ type: 'call', call, service, method, input }))
+  }
+
+  async #fetch({ method, head, body }: Outgoing, signal: AbortSignal): Promise<Incoming> {
+    const request = { method, head, body: body === undefined ? undefined : toFakeBody(body) }
+    const json = await this.#askFake(call => {
+      signal.addEventListener('abort', () =>
+        this.#take(call)?.reject(new BerthError('DEADLINE_EXCEEDED', 'Nobody waits for the fetch any more')),
+      )
+      return { type: 'fetch', call, request }
+    })
+    const answer = JSON.parse(json) as FakeResponse
+    return { head: answer.head, body: fromFakeBody(answer.body) }
+  }
+
+  #askFake(messageOf: (call: number) => FromRehearsal): Promise<string> {
+    const call = ++this.#lastCall
+    const asked = Promise.withResolvers<string>()
+    this.#calls.set(call, asked)
+    tell(messageOf(call))
+    return asked.promise
+  }
+
+  #take(call: number): PromiseWithResolvers<string> | undefined {
+    const asked = this.#calls.get(call)
+    this.#calls.delete(call)
+    return asked
+  }
+
+  #log(requestId: string | undefined, lines: readonly LogLine[]): void {
+    this.#logging = this.#logging.then(async () => {
+      const mapped = lines.map(async ({ level, message, fields, stack }) => ({
+        requestId,
+        level,
+        message: await this.#stacks.map(message, this.#lock),
+        ...(fields !== undefined && { fields }),
+        ...(stack !== undefined && { stack: await this.#stacks.map(stack, this.#lock) }),
+      }))
+      tell({ type: 'logged', lines: await Promise.all(mapped) })
+    })
+  }
+
+  async #failureOf(error: unknown): Promise<RehearsalFailure> {
+    const { code, message } = toBerthError(error)
+    if (!(error instanceof ModuleError)) return { code, message }
+    const { stage, rawStack } = error
+    const stack = rawStack === undefined ? {} : { stack: await this.#stacks.map(rawStack, this.#lock) }
+    return { code, message, ...(stage !== undefined && { stage }), ...stack }
+  }
+
+  // ── fakes ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Timers wait for the clock that stands still. */
+  #keepTimers({ mail }: Blank): void {
+    let take: Post = mail.take
+    const keep: Post = (kind, ...values) => {
+      if (kind !== 'timer') {
+        take(kind, ...values)
+        return
+      }
+      const [no = 0, delayMs = 0] = values
+      this.#timers.push({ at: Date.now() + Number(delayMs), fire: () => take('timer', no, 0) })
+    }
+    Object.defineProperty(mail, 'take', { get: () => keep, set: (slot: Post) => (take = slot) })
+  }
+
+  /** Each timer finds the clock at its own time, and what it sets off has run before the next. */
+  async #tick(ms: number): Promise<string> {
+    const { blank } = await this.#house
+    await this.#entering
+    await settled(blank)
+    const until = Date.now() + ms
+    for (;;) {
+      this.#timers.sort((a, b) => a.at - b.at)
+      const [next] = this.#timers
+      if (next === undefined || next.at > until) break
+      this.#timers.shift()
+      this.#shared[FAKES.now] = Math.max(next.at, Date.now())
+      next.fire()
+      await settled(blank)
+    }
+    this.#shared[FAKES.now] = until
+    return 'null'
+  }
+
+  async #takeCoverage(): Promise<string> {
+    const { counter } = await this.#house
+    const { name, version } = this.#plan
+    return JSON.stringify((await counter?.take(`berth:///${name}@${version}.js`)) ?? [])
+  }
+}
+
+/** Resolves when a timer that was fired just now has run in the isolate, and what it asks for has arrived here. */
+async function settled({ inside }: Blank): Promise<void> {
+  // Timers of equal delay fire in order.
+  await new Promise(resolve => setTimeout(resolve, 0))
+  // Rejects when the slot has been killed meanwhile: whoever waits for it is told.
+  await inside.probe.apply(undefined, []).catch(() => undefined)
+}
+
+const toFakeBody = (body: string | ArrayBuffer): FakeBody =>
+  typeof body === 'string' ? { text: body } : { base64: Buffer.from(body).toString('base64') }
+
+const fromFakeBody = (body: FakeBody): string | ArrayBuffer =>
+  'text' in body ? body.text : Uint8Array.from(Buffer.from(body.base64, 'base64')).buffer
+
+function refusal({ code, message }: { readonly code: string | undefined; readonly message: string }): BerthError {
+  return new BerthError(isErrorCode(code) ? code : 'SERVICE_FAILED', message)
+}
+
+const isErrorCode = (code: string | undefined): code is ErrorCode => code !== undefined && Object.hasOwn(errorTable, code)

@@ -1,0 +1,38 @@
+/** The trial: one bundle, loaded in a slot of its own in a process of its own, before the keeper accepts it. The process is used once. */
+import { toBerthError } from '../kernel/errors.ts'
+import { CodeCache, makeBlank, specialise } from '../slot/isolate.ts'
+import type { TrialReply, TrialRequest } from '../wire/messages.ts'
+
+const TRIAL_MEMORY_MB = 128
+const NO_DIGEST = ''
+
+/** Says `waiting`, takes one `try`, answers `passed` or `failed`. The keeper ends the process. */
+export function runTrial(): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+  process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
+  process.once('message', (request: TrialRequest) => {
+    tryBundle(request).then(tell)
+  })
+  tell({ type: 'waiting' })
+}
+
+async function tryBundle({ name, stages, bundle }: TrialRequest): Promise<TrialReply> {
+  const [module = name, version = ''] = name.split('@')
+  const lock = stages.map(stage => ({ stage, modules: [{ name: module, version, bundle: NO_DIGEST }] }))
+  const plan = { key: name, scene: 'trial', version: 'trial', memoryMB: TRIAL_MEMORY_MB, lock }
+  const codeCache = new CodeCache(0)
+  try {
+    const blank = await makeBlank(TRIAL_MEMORY_MB, codeCache)
+    blank.fate.doom = () => process.kill(process.pid, 'SIGKILL')
+    await specialise(blank, plan, { readBundle: () => Promise.resolve(bundle), servicesOf: () => ({}), codeCache })
+    return { type: 'passed' }
+  } catch (error) {
+    const { code, message } = toBerthError(error)
+    return { type: 'failed', code, message }
+  }
+}
+
+const tell = (message: TrialReply): void => {
+  // Fails only when the keeper is gone, and then this process is about to be.
+  process.send?.(message, undefined, undefined, () => undefined)
+}

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { RefusedError, SdkError } from '../sdk-error.ts'
+import { createClient } from './client.ts'
+import { caller } from './requests.ts'
+
+type Answer = (request: IncomingMessage, response: ServerResponse) => void
+
+/** URL of a server that answers everything like this, gone after the test. */
+async function fakeBase(t: TestContext, answer: Answer): Promise<string> {
+  const server = createServer(answer).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+const problem = {
+  type: 'urn:berth:error:MODULE_EXISTS',
+  title: 'This version of the module is published with other bytes',
+  status: 409,
+  code: 'MODULE_EXISTS',
+  detail: 'Cannot publish module "rank-lr" 1.0.0: it is published with other bytes',
+  blame: 'caller',
+  fix: 'Raise the version.',
+  requestId: 'r-1',
+  stack: 'Error: no\n    at rank (index.ts:3:9)',
+}
+
+async function thrown(work: Promise<unknown>): Promise<unknown> {
+  return work.then(
+    () => assert.fail('it succeeded'),
+    error => error,
+  )
+}
+
+test('a problem document becomes an error that keeps every member of it', async t => {
+  const base = await fakeBase(t, (_, response) => {
+    response.writeHead(409, { 'content-type': 'application/problem+json' }).end(JSON.stringify(problem))
+  })
+  const error = await thrown(createClient({ base }).scenes())
+  assert(error instanceof RefusedError)
+  assert.deepEqual(error.problem, problem)
+  assert.equal(error.code, 'MODULE_EXISTS')
+  assert.equal(error.message, problem.detail)
+  assert.equal(error.hint, problem.fix)
+  assert.equal(error.details, problem.stack)
+  assert.equal(error.exit, 1)
+})
+
+test('what takes a request and never answers it is not waited for without end', async t => {
+  const base = new URL(await fakeBase(t, () => {}))
+  const error = await thrown(caller(base, undefined, 20)(base, { method: 'GET' }))
+  assert(error instanceof SdkError)
+  assert.deepEqual([error.code, error.exit], ['BASE_UNREACHABLE', 3])
+  assert.match(error.message, /takes connections there and sends no answer/)
+})
+
+test('no base at the URL is an error that says how to start one', async () => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  server.close()
+  await once(server, 'close')
+  const error = await thrown(createClient({ base }).status())
+  assert(error instanceof SdkError)
+  assert.equal(error.code, 'BASE_UNREACHABLE')
+  assert(error.message.startsWith(`No base answers at ${base}`))
+  assert.match(error.hint ?? '', /npm start/)
+  assert.equal(error.exit, 3)
+})
+
+test('an answer that is not of a base is an error that shows it', async t => {
+  const pages = [200, 502].map(async status => {
+    const base = await fakeBase(t, (_, response) => response.writeHead(status).end('<h1>Welcome to nginx</h1>'))
+    const error = await thrown(createClient({ base }).status())
+    assert(error instanceof SdkError)
+    assert.equal(error.code, 'ANSWER_UNEXPECTED')
+    assert.match(error.message, new RegExp(`HTTP ${status}`))
+    assert.match(error.details ?? '', /nginx/)
+  })
+  await Promise.all(pages)
+})
+
+test('a base named by something else than an http URL is refused before any request', () => {
+  for (const base of ['localhost', 'ftp://x', '']) assert.throws(() => createClient({ base }), { code: 'USAGE', exit: 2 })
+})
+
+test('the token goes with every request, and a unit id of any script as UTF-8', async t => {
+  const seen: IncomingMessage[] = []
+  const base = await fakeBase(t, (request, response) => {
+    seen.push(request)
+    response.writeHead(200, { 'x-scene-version': 'v2', 'x-scene-because': 'pin', 'x-request-id': 'r-9' }).end('[1]')
+  })
+  const answer = await createClient({ base, token: 'secret' }).invoke('home', { body: '{}', unit: '用户', version: 'v2', url: base })
+  assert.deepEqual({ ...answer, durationMs: 0 }, { status: 200, version: 'v2', because: 'pin', requestId: 'r-9', durationMs: 0, body: [1] })
+  const [request] = seen
+  assert.equal(request?.url, '/scenes/home')
+  assert.equal(request?.headers.authorization, 'Bearer secret')
+  assert.equal(Buffer.from(String(request?.headers['x-unit-id']), 'latin1').toString(), '用户')
+})

@@ -1,0 +1,110 @@
+/** Publishing through a client, step by step; every step done twice changes nothing the second time. */
+import { createHash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
+import type { LockedModule, SceneDefinition, VersionRecord } from '../../base/traffic/schema.ts'
+import type { Bundle } from '../bundle/bundle.ts'
+import type { Client, NewVersion, PublishedModule, PublishReceipt, VersionChange } from './client.ts'
+
+/**
+ * Uploads what the base does not have yet.
+ * @returns the names of what was sent, empty when the base had all of it.
+ */
+export async function uploadBundle(client: Client, bundle: Bundle): Promise<string[]> {
+  const blobs = [
+    { name: 'bundle', digest: bundle.digest, bytes: bundle.code },
+    { name: 'source map', digest: bundle.sourceMapDigest, bytes: bundle.sourceMap },
+  ]
+  const sent = blobs.map(async ({ name, digest, bytes }) => {
+    if (await client.hasBlob(digest)) return []
+    await client.putBlob(digest, bytes)
+    return [name]
+  })
+  return (await Promise.all(sent)).flat()
+}
+
+/**
+ * Publishes an uploaded bundle under the name and version of its manifest.
+ * @throws RefusedError MODULE_EXISTS when the version was published with other bytes
+ */
+export function publishBundle(client: Client, { manifest, digest, sourceMapDigest }: Bundle): Promise<PublishReceipt> {
+  return client.publishModule({ ...manifest, bundle: digest, sourceMap: sourceMapDigest })
+}
+
+/** Whether a published module is exactly this bundle, under whatever version and description. */
+export function isSame(published: PublishedModule, bundle: Bundle): boolean {
+  const { version: _, description: __, publishedAt: ___, publishedBy: ____, ...there } = published
+  return isDeepStrictEqual(there, identityOf(bundle))
+}
+
+function identityOf({ manifest: { version: _, description: __, ...manifest }, digest, sourceMapDigest }: Bundle) {
+  return { ...manifest, bundle: digest, sourceMap: sourceMapDigest }
+}
+
+const IDENTITY_CHARS = 12
+
+/** `1.2.3-dev.3f2a81c09b4d` for what says it is 1.2.3: another for every other state of the module, so that 1.2.3 itself stays what it was. */
+export function devVersion(bundle: Bundle): string {
+  const [release] = bundle.manifest.version.split(/[-+]/)
+  const identity = createHash('sha256')
+    .update(JSON.stringify(identityOf(bundle)))
+    .digest('hex')
+  // SemVer has no place for numbers that begin with a zero, or have no end.
+  const [, digits = ''] = /^(\d*)/.exec(identity) ?? []
+  return `${release}-dev.${identity.slice(0, Math.max(IDENTITY_CHARS, digits.length + 1))}`
+}
+
+/**
+ * Sees to it that the base has exactly this bundle: the version that has it already, else a new development version.
+ * @returns what to name it by in a lock
+ */
+export async function storeDevelopment(client: Client, bundle: Bundle): Promise<WantedModule> {
+  const { manifest } = bundle
+  const [published] = await Promise.all([client.modules(manifest.name), uploadBundle(client, bundle)])
+  const same = published.filter(module => isSame(module, bundle))
+  const found = same.find(({ version }) => version === manifest.version) ?? same[0]
+  if (found !== undefined) return found
+  return publishBundle(client, { ...bundle, manifest: { ...manifest, version: devVersion(bundle) } })
+}
+
+export type WantedModule = Pick<LockedModule, 'name' | 'version'>
+
+/**
+ * Sees to it that the scene has a version that runs `wanted` and is otherwise like its baseline, and that it has the part
+ * that `options` say.
+ */
+export function updateScene(
+  client: Client,
+  scene: string,
+  wanted: readonly WantedModule[],
+  options: Pick<NewVersion, 'as' | 'share' | 'whitelist' | 'label' | 'reason'>,
+): Promise<VersionChange> {
+  const modules = wanted.map(({ name, version }) => `${name}@${version}`)
+  return client.createVersion(scene, { modules, reuse: true, ...options })
+}
+
+/** How many versions of earlier saves stay online, beside those that something uses. */
+export const SAVES_KEPT = 3
+
+/**
+ * Takes versions of earlier saves offline, but for the newest few: a scene may have only so many online.
+ * @param made the version of the last save; earlier ones have its label, and were made with the same token
+ * @param kept a version to leave alone
+ * @throws as every call to a base
+ */
+export async function retireSaves(client: Client, { scene, id, label, createdBy }: VersionRecord, kept?: string | null): Promise<void> {
+  const idle = (await client.versions(scene)).filter(version => {
+    const isEarlier = version.label === label && version.createdBy === createdBy && version.id !== id && version.id !== kept
+    return isEarlier && version.online && version.kind === 'dev' && version.uses.length === 0
+  })
+  for (const version of idle.slice(0, -SAVES_KEPT)) await client.setOnline(scene, version.id, false, { reason: `${id} was saved since` })
+}
+
+/** Names of the modules that a scene has in its group, those that merge and stand in too. */
+export function modulesOf({ group }: SceneDefinition): Set<string> {
+  const references = group.flatMap(({ modules, merge, fallback }) => [
+    ...modules,
+    ...(merge === undefined || merge === 'concat' ? [] : [merge]),
+    ...(fallback !== undefined && 'module' in fallback ? [fallback.module] : []),
+  ])
+  return new Set(references.map(reference => reference.slice(0, reference.indexOf('@'))))
+}

@@ -1,0 +1,83 @@
+/** What answers in a test for what is outside the slot. */
+import { isUtf8 } from 'node:buffer'
+import type { ErrorCode } from '../../base/kernel/errors.ts'
+import type { FakeRequest, FakeResponse } from '../../base/wire/rehearsal-messages.ts'
+import type { Bundle } from '../bundle/bundle.ts'
+import type { Services } from './author.ts'
+
+/** Answers in the place of a base service, by method; a method that is left out fails. Data goes in and comes out as JSON, as on a base. */
+export type Fake<Service> = {
+  readonly [Method in keyof Service]?: Service[Method] extends (...args: infer Args) => unknown ? (...args: Args) => unknown : never
+}
+
+export type FetchFake = (request: Request) => Response | Promise<Response>
+
+/** Of services, by name and method. */
+export type Fakes = Readonly<Record<string, Readonly<Record<string, (...args: unknown[]) => unknown>>>>
+
+/** Feature tables with these rows, by table and key: a fake of the service `features`. */
+export function featuresOf(tables: Readonly<Record<string, Readonly<Record<string, unknown>>>>): Fake<Services['features']> {
+  const rowsOf = (table: string) => {
+    const rows = tables[table]
+    if (rows === undefined) throw withCode('FEATURES_NOT_FOUND', `There is no feature table "${table}" in this test`)
+    return rows
+  }
+  return {
+    get: (table, key) => rowsOf(table)[key] ?? null,
+    getMany: (table, keys) => keys.map(key => rowsOf(table)[key] ?? null),
+    version: table => {
+      rowsOf(table)
+      return 'test'
+    },
+  }
+}
+
+/** One for each service that the module declares, and no others: on a base it gets those and no others. */
+export function fakesOf({ manifest: { name, services = [] } }: Bundle, given: Fakes): Fakes {
+  const undeclared = Object.keys(given).filter(service => !services.includes(service))
+  if (undeclared.length > 0) {
+    const list = undeclared.map(service => `"${service}"`).join(', ')
+    throw new Error(`Cannot fake ${list}: ${name} does not declare it; add it to berth.services in package.json`)
+  }
+  return Object.fromEntries(services.map(service => [service, given[service] ?? missingFake(name, service)]))
+}
+
+function missingFake(module: string, service: string): Fakes[string] {
+  // Every base has it, if without tables.
+  if (service === 'features') return featuresOf({}) as Fakes[string]
+  const example = `openSlot(import.meta.dirname, { services: { ${service}: { … } } })`
+  throw new Error(`Cannot open a slot for ${module}: it declares service "${service}", and this test has no fake for it: ${example}`)
+}
+
+/** @throws FETCH_FORBIDDEN, FETCH_FAILED */
+export async function answerFetch(
+  { manifest }: Bundle,
+  fake: FetchFake | undefined,
+  { method, head, body }: FakeRequest,
+): Promise<FakeResponse> {
+  const { url, headers } = JSON.parse(head) as { url: string; headers: [name: string, value: string][] }
+  const { origin } = new URL(url)
+  const allowed = (manifest.fetch ?? []).map(host => new URL(host.includes('://') ? host : `https://${host}`).origin)
+  if (!allowed.includes(origin)) {
+    throw withCode(
+      'FETCH_FORBIDDEN',
+      `Cannot fetch from "${origin}": ${manifest.name} does not declare it; add it to berth.fetch in package.json`,
+    )
+  }
+  if (fake === undefined) {
+    throw withCode(
+      'FETCH_FAILED',
+      `Cannot fetch "${url}": this test has no fake for it; give one to openSlot: { fetch: request => Response.json(…) }`,
+    )
+  }
+  const content = body && ('text' in body ? body.text : Buffer.from(body.base64, 'base64'))
+  const response = await fake(new Request(url, { method, headers, ...(content !== undefined && { body: content }) }))
+  const bytes = Buffer.from(await response.arrayBuffer())
+  const { status, statusText } = response
+  return {
+    head: JSON.stringify({ status, statusText, headers: [...response.headers], url, redirected: false }),
+    body: isUtf8(bytes) ? { text: bytes.toString('utf8') } : { base64: bytes.toString('base64') },
+  }
+}
+
+export const withCode = (code: ErrorCode, message: string): Error => Object.assign(new Error(message), { code })

@@ -1,0 +1,165 @@
+/** The process in which a module is rehearsed, as the tests of the module see it. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createRequire } from 'node:module'
+import { limits } from '../../base/kernel/limits.ts'
+import { roleCommand } from '../../base/process/roles.ts'
+import {
+  type FakeRequest,
+  type FakeResponse,
+  type FromRehearsal,
+  type FunctionCount,
+  OPENING,
+  type RehearsalFailure,
+  type RehearsalLine,
+  type RehearsalPlan,
+  type RehearsalRun,
+  type ToRehearsal,
+} from '../../base/wire/rehearsal-messages.ts'
+
+/** Tests may be run by any Node.js; the slot needs the one that the project brings. */
+const { runtime } = createRequire(import.meta.url)('../../bin/launch.cjs') as { runtime(): string }
+
+/** Environment variable that names a folder: each slot leaves there, as a JSON file of its own, what of its module was run. */
+export const COVERAGE_FOLDER = 'BERTH_COVERAGE'
+
+export interface Counted {
+  /** Absolute path of the module. */
+  readonly folder: string
+  /** The bundle, and its source map. */
+  readonly code: string
+  readonly sourceMap: string
+  readonly functions: readonly FunctionCount[]
+}
+
+export interface RehearsalHost {
+  /** Answers for a service, or for a scene when `service` is empty; input and answer are JSON. An error may have a `code`. */
+  answer(service: string, method: string, input: string): Promise<string>
+  fetch(request: FakeRequest): Promise<FakeResponse>
+  onLines(lines: readonly RehearsalLine[]): void
+}
+
+/** Why a rehearsal gave no answer. */
+export class RehearsalError extends Error {
+  readonly failure: RehearsalFailure
+
+  constructor(failure: RehearsalFailure) {
+    super(failure.message)
+    this.failure = failure
+  }
+}
+
+export class Rehearsal {
+  readonly #child: ChildProcess
+  readonly #host: RehearsalHost
+  readonly #open = new Map<number, PromiseWithResolvers<string>>()
+  readonly #waiting = Promise.withResolvers<void>()
+  #last = OPENING
+  #ended = false
+
+  /** Starts the process; it does not keep this one from ending. */
+  constructor(host: RehearsalHost) {
+    this.#host = host
+    const { args, env } = roleCommand('rehearsal', '')
+    // Standard output belongs to the test runner.
+    this.#child = spawn(runtime(), args, { env, stdio: ['ignore', 2, 2, 'ipc'] })
+    this.#child.on('message', (message: FromRehearsal) => this.#take(message))
+    this.#child.on('error', error => this.#end(`it did not start: ${error.message}`))
+    this.#child.on('exit', (code, signal) => this.#end(signal === null ? `exit code ${code}` : `signal ${signal}`))
+    this.#hold()
+  }
+
+  /** Whether the process is gone, so that another has to be started. */
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  /** @throws RehearsalError why the module cannot be loaded */
+  async open(plan: RehearsalPlan): Promise<void> {
+    const late = setTimeout(() => this.#end(`it had not started after ${limits.process.readyMsMax} ms`), limits.process.readyMsMax)
+    try {
+      await this.#ask(OPENING, async () => {
+        await this.#waiting.promise
+        this.#send({ type: 'open', plan })
+      })
+    } finally {
+      clearTimeout(late)
+    }
+  }
+
+  /** The answer as JSON. @throws RehearsalError */
+  run(run: RehearsalRun): Promise<string> {
+    const no = ++this.#last
+    return this.#ask(no, () => this.#send({ type: 'run', no, ...run }))
+  }
+
+  async tick(ms: number): Promise<void> {
+    const no = ++this.#last
+    await this.#ask(no, () => this.#send({ type: 'tick', no, ms }))
+  }
+
+  seed(seed: number): void {
+    this.#send({ type: 'seed', seed })
+  }
+
+  async takeCoverage(): Promise<readonly FunctionCount[]> {
+    const no = ++this.#last
+    return JSON.parse(await this.#ask(no, () => this.#send({ type: 'takeCoverage', no }))) as readonly FunctionCount[]
+  }
+
+  close(): void {
+    this.#end('it was closed')
+  }
+
+  async #ask(no: number, send: () => void | Promise<void>): Promise<string> {
+    const { promise, resolve, reject } = Promise.withResolvers<string>()
+    if (this.#ended) throw new RehearsalError({ code: 'MODULE_KILLED', message: 'The process of the slot is gone' })
+    this.#open.set(no, { promise, resolve, reject })
+    this.#hold()
+    void send()
+    try {
+      return await promise
+    } finally {
+      this.#open.delete(no)
+      this.#hold()
+    }
+  }
+
+  #send(message: ToRehearsal): void {
+    // One that is gone tells by its end.
+    this.#child.send(message, () => undefined)
+  }
+
+  /** What nobody waits for must not keep the tests from ending. */
+  #hold(): void {
+    const verb = this.#open.size > 0 ? 'ref' : 'unref'
+    this.#child[verb]()
+    this.#child.channel?.[verb]()
+  }
+
+  #take(message: FromRehearsal): void {
+    if (message.type === 'waiting') this.#waiting.resolve()
+    else if (message.type === 'done') this.#open.get(message.no)?.resolve(message.json)
+    else if (message.type === 'failed') this.#open.get(message.no)?.reject(new RehearsalError(message.failure))
+    else if (message.type === 'logged') this.#host.onLines(message.lines)
+    else if (message.type === 'fetch') void this.#answer(message.call, async () => JSON.stringify(await this.#host.fetch(message.request)))
+    else void this.#answer(message.call, () => this.#host.answer(message.service, message.method, message.input))
+  }
+
+  async #answer(call: number, work: () => Promise<string>): Promise<void> {
+    try {
+      this.#send({ type: 'answer', call, json: await work() })
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+      this.#send({ type: 'refuse', call, code, message: error instanceof Error ? error.message : String(error) })
+    }
+  }
+
+  #end(why: string): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#child.kill('SIGKILL')
+    for (const { reject } of this.#open.values()) {
+      reject(new RehearsalError({ code: 'MODULE_KILLED', message: `The module ended the process of its slot: ${why}` }))
+    }
+  }
+}

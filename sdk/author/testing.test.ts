@@ -1,0 +1,405 @@
+/** `sdk test` as a user types it, on a module in a folder of the user's. */
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { after, type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+
+const bin = fileURLToPath(new URL('../../bin/sdk.cjs', import.meta.url))
+
+interface Outcome {
+  readonly name: string
+  readonly outcome: 'passed' | 'failed' | 'skipped'
+  readonly error?: string
+}
+
+interface Covered {
+  readonly file: string
+  readonly lines: Readonly<Record<string, number>>
+  readonly notRun: readonly number[]
+  readonly partly: readonly number[]
+  readonly functions: readonly { readonly name: string; readonly line: number; readonly count: number }[]
+}
+
+interface Report {
+  readonly passed: number
+  readonly failed: number
+  readonly tests: readonly Outcome[]
+  readonly coverage?: readonly Covered[]
+}
+
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+const folders: string[] = []
+after(() => Promise.all(folders.map(folder => rm(folder, { recursive: true }))))
+
+async function folderWith(files: Readonly<Record<string, string>>): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'berth-sdk-test-'))
+  folders.push(folder)
+  for (const [path, text] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, path)), { recursive: true })
+    await writeFile(join(folder, path), text)
+  }
+  return folder
+}
+
+const packageJson = (berth: object, name = 'picker') => JSON.stringify({ name, version: '1.0.0', type: 'module', berth })
+
+function start(cwd: string, args: readonly string[]): ChildProcess {
+  // What a machine that builds says of itself.
+  return spawn(process.execPath, [bin, 'test', ...args], { cwd, env: { ...process.env, CI: 'true', FORCE_COLOR: '1' }, stdio: 'pipe' })
+}
+
+async function sdkTest(cwd: string, ...args: readonly string[]): Promise<Ended> {
+  const child = start(cwd, args)
+  const texts = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name]?.on('data', (bytes: Buffer) => {
+      texts[name] += bytes.toString('utf8')
+    })
+  }
+  const [code] = (await once(child, 'close')) as [number | null]
+  return { code, ...texts }
+}
+
+const index = `interface Item {
+  readonly id: number
+}
+
+// A stage for everything.
+export const rank = async (items: readonly Item[], ctx: any) => {
+  const { topK = 3, how } = ctx.params
+  if (topK < 1) {
+    throw new RangeError(\`topK is \${topK}\`)
+  }
+  if (how === 'loop') for (;;) {}
+  if (how === 'call') return ctx.call('other', items)
+  if (how === 'service') return ctx.services.features.getMany('items', ['a', 'b'])
+  if (how === 'request') return { items, request: ctx.request, unit: ctx.unit, scene: ctx.scene }
+  if (how === 'time') return later()
+  if (how === 'chance') return [Math.random(), crypto.getRandomValues(new Uint8Array(4)).join()]
+  if (how === 'frozen') return Object.isFrozen(Array.prototype) && typeof process
+  ctx.log.info('ranking', { n: items.length })
+  return sorted(items).slice(0, topK)
+}
+
+const later = async () => {
+  const before = Date.now()
+  await new Promise(done => setTimeout(done, 3_600_000))
+  return [before, Date.now() - before, new Date().toISOString(), performance.now()]
+}
+
+function sorted(items: readonly Item[]): Item[] {
+  return items.toSorted((a, b) => b.id - a.id)
+}
+
+export const other = (items: readonly Item[]) => items.map(item => (item.id > 1 ? 'big' : 'small'))
+
+export const idle = () => {
+  return 'never run'
+}
+
+export const crash = () => Array(1e9).fill(0).length
+
+export const fetched = async (url: string) => {
+  const answer = await fetch(url, { method: 'POST', body: 'x' })
+  return [answer.status, await answer.text()]
+}
+`
+
+const indexTest = `import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { featuresOf, openSlot } from '#sdk/testing'
+
+const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname, {
+  now: '2026-01-01',
+  seed: 7,
+  cpuMs: 50,
+  services: { features: featuresOf({ items: { a: { price: 1 } } }) },
+  call: { other: input => ({ got: input }) },
+  fetch: async request => new Response(request.method + (await request.text()), { status: 201 }),
+} as never)
+const run = (how: string, options = {}) => slot.run('rank', [{ id: 1 }], { ...options, params: { how } })
+
+test('ranks', async () => {
+  const { output, logs } = await slot.run('rank', [{ id: 1 }, { id: 2 }])
+  assert.deepEqual(output, [{ id: 2 }, { id: 1 }])
+  assert.deepEqual(logs, [{ level: 'info', message: 'ranking', fields: { n: 2 } }])
+})
+test('another stage', async () => assert.deepEqual((await slot.run('other', [{ id: 1 }])).output, ['small']))
+test('call', async () => assert.deepEqual((await run('call')).output, { got: [{ id: 1 }] }))
+test('service', async () => assert.deepEqual((await run('service')).output, [{ price: 1 }, null]))
+test('request', async () => {
+  const { output } = await run('request', { request: { user: 1 }, unit: 'u1' })
+  assert.deepEqual(output, { items: [{ id: 1 }], request: { user: 1 }, unit: 'u1', scene: 'test' })
+})
+test('time', async () => {
+  const running = run('time')
+  await slot.tick(7_200_000)
+  assert.deepEqual((await running).output, [Date.parse('2026-01-01'), 3_600_000, '2026-01-01T01:00:00.000Z', 3_600_000])
+})
+test('chance', async () => {
+  slot.seed(7)
+  const [first] = (await run('chance')).output
+  slot.seed(7)
+  const [second] = (await run('chance')).output
+  slot.seed(8)
+  const [third] = (await run('chance')).output
+  assert.equal(first, second)
+  assert.notEqual(second, third)
+})
+test('hardened', async () => assert.equal((await run('frozen')).output, 'undefined'))
+test('fetch', async () => assert.deepEqual((await slot.run('fetched', 'https://api.example.com/x')).output, [201, 'POSTx']))
+test('forbidden host', () => assert.rejects(slot.run('fetched', 'https://example.com/x'), /picker does not declare it; add it to berth\\.fetch/))
+test('unknown stage', () => assert.rejects(slot.run('rnk' as never, [] as never), /the stages of picker are rank, other, idle, crash, fetched/))
+test('throws', () => slot.run('rank', [], { params: { topK: 0 } }))
+`
+
+const killTest = `import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { openSlot } from '#sdk/testing'
+
+const slot = await openSlot(import.meta.dirname, { cpuMs: 50 })
+test('loops', () => slot.run('rank', [], { params: { how: 'loop' } }))
+test('goes on in the next slot', async () => assert.deepEqual((await slot.run('rank', [{ id: 5 }])).output, [{ id: 5 }]))
+test('crashes', () => assert.rejects(slot.run('crash', []), { code: 'MODULE_KILLED' }))
+test('goes on in the next process', async () => assert.deepEqual((await slot.run('rank', [{ id: 5 }])).output, [{ id: 5 }]))
+test('has no fake for a scene', () => slot.run('rank', [], { params: { how: 'call' } }))
+test('has no fake for a table', () => slot.run('rank', [], { params: { how: 'service' } }))
+`
+
+const picker = folderWith({
+  'package.json': packageJson({
+    stages: ['rank', 'other', 'idle', 'crash', 'fetched'],
+    services: ['features'],
+    fetch: ['api.example.com'],
+  }),
+  'index.ts': index,
+  'index.test.ts': indexTest,
+  'kill.test.ts': killTest,
+})
+const ended = picker.then(folder => sdkTest(folder, '--json', '--coverage'))
+const report = ended.then(({ stdout }) => JSON.parse(stdout) as Report)
+
+async function outcomeOf(name: string): Promise<Outcome> {
+  const { tests } = await report
+  return tests.find(test => test.name === name) ?? assert.fail(`no test "${name}" in ${JSON.stringify(tests, null, 2)}`)
+}
+
+const passing: readonly (readonly [name: string, promise: string])[] = [
+  ['ranks', 'a stage answers in the slot, and its log lines come with the answer'],
+  ['another stage', 'every stage of a module can be run by itself'],
+  ['call', 'a test answers in the place of another scene'],
+  ['service', 'a test answers in the place of a base service'],
+  ['request', "a stage that is not the first gets its own input beside the caller's"],
+  ['time', 'a stopped clock moves when the test says so, and timers with it'],
+  ['chance', 'chance with a seed repeats itself'],
+  ['hardened', 'the slot has the built-ins of a base: frozen, and nothing of Node.js'],
+  ['fetch', 'a test answers in the place of another host'],
+  ['forbidden host', 'a host that the module does not declare stays out of reach'],
+  ['unknown stage', 'a stage that is not declared is refused with those that are'],
+  ['goes on in the next slot', 'a killed slot is followed by another'],
+  ['crashes', 'a stage that ends the process of its slot fails its run alone'],
+  ['goes on in the next process', 'and is followed by another'],
+]
+for (const [name, promise] of passing) {
+  test(promise, async () => {
+    const { outcome, error } = await outcomeOf(name)
+    assert.equal(outcome, 'passed', error ?? name)
+  })
+}
+
+test('a stage that throws fails its test with the line of the source', async () => {
+  const { outcome, error } = await outcomeOf('throws')
+  assert.equal(outcome, 'failed')
+  assert.match(error ?? '', /^RangeError \[MODULE_THREW\]: topK is 0\n\s+at rank \(index\.ts:9:11\)\n[\s\S]*index\.test\.ts:46:/)
+})
+
+test('a stage in an endless loop is killed at its limit of CPU, and the test says so', async () => {
+  const { outcome, error } = await outcomeOf('loops')
+  assert.equal(outcome, 'failed')
+  assert.match(error ?? '', /^StageError \[MODULE_KILLED\]: .*a request used more than 50 ms of CPU/)
+})
+
+test('what has no fake fails with the line to write', async () => {
+  assert.match((await outcomeOf('has no fake for a scene')).error ?? '', /no fake for it; give one to openSlot: \{ call: \{ "other": /)
+  assert.match((await outcomeOf('has no fake for a table')).error ?? '', /There is no feature table "items" in this test/)
+})
+
+test('a failed test ends the command with exit code 1', async () => {
+  const { code } = await ended
+  const { passed, failed } = await report
+  assert.deepEqual([code, passed, failed], [1, passing.length, 4])
+})
+
+test('coverage counts each line as often as it was run, and leaves out what is no code', async () => {
+  const { coverage = [] } = await report
+  const [{ file, lines, notRun, partly, functions } = assert.fail('no file is covered')] = coverage
+  assert.deepEqual(
+    coverage.map(({ file }) => file),
+    ['index.ts'],
+    file,
+  )
+  const withCode = (from: number, to: number) => Object.keys(lines).filter(line => Number(line) >= from && Number(line) <= to)
+  // Types, comments, blank lines and closing braces.
+  assert.deepEqual(withCode(1, 5), [])
+  assert.deepEqual(withCode(10, 10), [])
+  // Ten runs of the first file, and of the second those after the one that ended its process: what that had counted is gone.
+  assert.equal(lines['7'], 10 + 3)
+  assert.equal(lines['9'], 1)
+  assert.equal(lines['18'], 1 + 1)
+  assert.equal(lines['24'], 1)
+  assert.deepEqual(notRun, [35])
+  // No test has seen a big one, nor looped in a slot that lived.
+  assert.deepEqual(partly, [11, 32])
+  assert.deepEqual(
+    functions.filter(({ count }) => count === 0).map(({ name, line }) => [name, line]),
+    [
+      ['idle', 34],
+      ['crash', 38],
+    ],
+  )
+})
+
+test('a test is chosen by its name, and all is well ends with exit code 0', async () => {
+  const { code, stdout } = await sdkTest(await picker, '--only', '^another stage$')
+  assert.equal(code, 0, stdout)
+  assert.match(stdout, /^picker {2}index\.test\.ts\n {2}✔ another stage \d+ ms\n\n1 passed in \d+ ms\n/)
+})
+
+test('a module that does not compile fails with its code frame', async () => {
+  const folder = await folderWith({
+    'package.json': packageJson({ stages: ['rank'] }),
+    'index.ts': 'export const rank = (x: number) => {\n  return x +\n}\n',
+    'index.test.ts': killTest,
+  })
+  const { code, stdout } = await sdkTest(folder)
+  assert.equal(code, 1)
+  assert.match(stdout, /✖ the file did not run[\s\S]*Cannot bundle ".": index\.ts:3:1: Unexpected "}"[\s\S]*3 │ }/)
+})
+
+test('a module that throws while it is loaded fails with its line and that of the test', async () => {
+  const folder = await folderWith({
+    'package.json': packageJson({ stages: ['rank'] }, 'broken'),
+    'index.ts': "const table = JSON.parse('[')\nexport const rank = () => table\n",
+    'index.test.ts': killTest,
+  })
+  const { stdout } = await sdkTest(folder)
+  assert.match(
+    stdout,
+    /SyntaxError \[MODULE_LOAD_THREW\]: Cannot load module "broken@1\.0\.0"[\s\S]* index\.ts:1:20\n[\s\S]* index\.test\.ts:5:/,
+  )
+})
+
+const usages: readonly (readonly [promise: string, files: Readonly<Record<string, string>>, args: readonly string[], says: RegExp])[] = [
+  [
+    'a module without tests is told how to get one',
+    { 'package.json': packageJson({ stages: ['rank'] }), 'index.ts': index },
+    [],
+    /there is no file whose name ends in \.test\.ts[\s\S]*TESTS_NOT_FOUND: Write index\.test\.ts/,
+  ],
+  ['a folder without a module is wrong usage', {}, [], /there is no module in this folder[\s\S]*Name the folder of a module/],
+  ['a pattern that is none is wrong usage', {}, ['--only', '('], /Cannot test: Invalid regular expression/],
+  ['a folder that is not there is wrong usage', {}, ['nowhere'], /Cannot test "nowhere": there is no such folder/],
+]
+for (const [promise, files, args, says] of usages) {
+  test(promise, async () => {
+    const { code, stdout, stderr } = await sdkTest(await folderWith(files), ...args)
+    assert.deepEqual([code, stdout], [2, ''])
+    assert.match(stderr, says)
+  })
+}
+
+test('a document that would never be whole is wrong usage', async () => {
+  const { code, stderr } = await sdkTest(await folderWith({}), '--watch', '--json')
+  assert.equal(code, 2)
+  assert.match(stderr, /--json prints one document, and --watch has no end/)
+})
+
+test('interrupted, it takes the processes of the tests along', { timeout: 60_000 }, async t => {
+  const server = createServer().listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const folder = await folderWith({
+    'package.json': packageJson({ stages: ['rank'] }),
+    'index.ts': 'export const rank = () => 1\n',
+    'index.test.ts': `import { connect } from 'node:net'\nconnect(${port}, '127.0.0.1').on('connect', () => { for (;;); })\n`,
+  })
+  const child = start(folder, [])
+  const [connection] = (await once(server, 'connection')) as [Socket]
+  connection.resume()
+  const closed = once(connection, 'close')
+  const ended = once(child, 'exit')
+  child.kill('SIGTERM')
+  assert.deepEqual(await ended, [null, 'SIGTERM'])
+  await closed
+})
+
+test('--watch runs the tests of a module again at every save, and bears with what is half written', async t => {
+  const folder = await folderWith({
+    'package.json': packageJson({ stages: ['rank'] }),
+    'index.ts': 'export const rank = () => 1\n',
+    'index.test.ts': killTest
+      .slice(0, killTest.indexOf("test('loops'"))
+      .concat("test('says 2', async () => assert.equal((await slot.run('rank', [])).output, 2))\n"),
+  })
+  const lines = watching(t, folder)
+  await lines.next(/0 passed, 1 failed/)
+  await lines.next(/Waiting for a save/)
+  // A file that is caught between being emptied and being written is tested too.
+  await writeFile(join(folder, 'index.ts'), 'export const rank = () => 2\n')
+  await lines.next(/1 passed in/)
+  await lines.next(/Waiting for a save/)
+  await writeFile(join(folder, 'package.json'), '{')
+  await lines.next(/package\.json: it is not JSON/)
+  await lines.next(/Waiting for a save/)
+  await writeFile(join(folder, 'package.json'), packageJson({ stages: ['rank'] }))
+  await lines.next(/1 passed in/)
+})
+
+/** The lines of a `sdk test --watch`, which ends with the test. */
+function watching(t: TestContext, folder: string): { next(matches: RegExp): Promise<string> } {
+  const child = start(folder, ['--watch'])
+  t.after(async () => {
+    const closed = once(child, 'close')
+    child.kill('SIGTERM')
+    await closed
+  })
+  const waiting = new Set<{ matches: RegExp; resolve: (line: string) => void; reject: (error: Error) => void }>()
+  const unread: string[] = []
+  const give = () => {
+    for (const waiter of waiting) {
+      const at = unread.findIndex(line => waiter.matches.test(line))
+      if (at < 0) continue
+      waiting.delete(waiter)
+      waiter.resolve(unread.splice(0, at + 1).at(-1) ?? '')
+    }
+  }
+  for (const stream of [child.stdout, child.stderr]) {
+    if (stream)
+      createInterface({ input: stream }).on('line', line => {
+        unread.push(line)
+        give()
+      })
+  }
+  child.on('close', code => {
+    for (const { reject } of waiting) reject(new Error(`it ended with ${code}:\n${unread.join('\n')}`))
+  })
+  return {
+    next: matches =>
+      new Promise((resolve, reject) => {
+        waiting.add({ matches, resolve, reject })
+        give()
+      }),
+  }
+}

@@ -1,0 +1,358 @@
+/**
+ * Runs the stages of a module in a slot like that of a base, from its `node:test` files: same built-ins, same `ctx`, same limits, in a process
+ * of its own. `sdk test` runs such files.
+ *
+ * @example
+ * const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname, { params: { topK: 3 } })
+ *
+ * test('the best comes first', async () => {
+ *   const { output } = await slot.run('rank', [{ id: 1 }, { id: 2 }], { unit: 'u1' })
+ *   assert.equal(output[0].id, 2)
+ * })
+ */
+import { writeFile } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import { after } from 'node:test'
+import type { ErrorCode } from '../../base/kernel/errors.ts'
+import type { RehearsalFailure, RehearsalLine, RehearsalPlan } from '../../base/wire/rehearsal-messages.ts'
+import { type Bundle, bundleModule } from '../bundle/bundle.ts'
+import { SdkError } from '../sdk-error.ts'
+import type { Context, Services, StageContext } from './author.ts'
+import { answerFetch, type Fake, type Fakes, type FetchFake, fakesOf, withCode } from './fakes.ts'
+import { COVERAGE_FOLDER, type Counted, Rehearsal, RehearsalError } from './rehearsal-process.ts'
+
+export { type Fake, featuresOf } from './fakes.ts'
+
+type AnyStage = (input: never, ctx: never) => unknown
+/** The exports of a module that are stages. */
+export type Stages<Module> = { readonly [Name in keyof Module as Module[Name] extends AnyStage ? Name : never]: Module[Name] }
+type ContextOf<Run> = Run extends (input: never, ctx: infer Ctx) => unknown ? Ctx : never
+type ParamsOf<Run> = ContextOf<Run> extends Context<infer Params, infer _Name, infer _Request> ? Params : never
+type ServicesOf<Run> = ContextOf<Run> extends Context<infer _Params, infer Name, infer _Request> ? Name : never
+type RequestOf<Run> = ContextOf<Run> extends Context<infer _Params, infer _Name, infer Request> ? Request : never
+/** What every stage of a module together reads; one that says nothing of its params reads any. */
+type AllParams<Module> = Spread<{ [Name in keyof Stages<Module>]: Declared<ParamsOf<Stages<Module>[Name]>> }[keyof Stages<Module>]>
+type Declared<Params> = string extends keyof Params ? (params: unknown) => void : (params: Params) => void
+type Spread<Takers> = [Takers] extends [(params: infer Params) => void]
+  ? unknown extends Params
+    ? Record<string, unknown>
+    : Params
+  : never
+type AllServices<Module> = { [Name in keyof Stages<Module>]: ServicesOf<Stages<Module>[Name]> }[keyof Stages<Module>]
+type ServiceFakes<Module, Name extends keyof Services = AllServices<Module>> = string extends keyof Module
+  ? Readonly<Record<string, Readonly<Record<string, (...args: never[]) => unknown>>>>
+  : [Name] extends [never]
+    ? Readonly<Record<string, never>>
+    : { readonly [Key in Name]?: Fake<Services[Key]> }
+type InputOf<Run> = Run extends (input: infer Input, ctx: never) => unknown ? Input : never
+type OutputOf<Run> = Run extends (input: never, ctx: never) => infer Output ? Awaited<Output> : never
+
+/** What stands for a module whose type is not given: any stage, any input. */
+export type Untyped = Readonly<Record<string, (input: unknown, ctx: StageContext) => unknown>>
+
+export interface SlotOptions<Module = Untyped> {
+  /** What `ctx.params` is, unless a run says otherwise. @default {} */
+  readonly params?: AllParams<Module>
+  /** One fake for each service that the module declares. `features` without one has no tables. */
+  readonly services?: ServiceFakes<Module>
+  /** Answers to `ctx.call`, by scene. */
+  readonly call?: Readonly<Record<string, (input: unknown) => unknown>>
+  /** Answers to `fetch`, for the hosts that the module declares. */
+  readonly fetch?: FetchFake
+  /** Stops every clock of the slot at this time; `tick` moves it. */
+  readonly now?: number | string | Date
+  /** Makes `Math.random` and `crypto` repeatable. A whole number. */
+  readonly seed?: number
+  /** Milliseconds a run may take. @default 1000, as of a scene that does not say */
+  readonly deadlineMs?: number
+  /** Milliseconds of CPU a run may use in one go. @default a quarter of the deadline */
+  readonly cpuMs?: number
+  /** @default 128 */
+  readonly memoryMB?: number
+  /** What `ctx.scene` and `ctx.version` say. @default 'test' and 'v1' */
+  readonly scene?: string
+  readonly version?: string
+}
+
+export interface RunOptions<Run = Untyped[string]> {
+  readonly unit?: string
+  /** Over those of the slot, one by one. */
+  readonly params?: Partial<ParamsOf<Run>>
+  /** The caller's input, when the stage is not the first. @default the input of the stage */
+  readonly request?: RequestOf<Run>
+  readonly requestId?: string
+  readonly deadlineMs?: number
+}
+
+export interface LogLine {
+  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  readonly message: string
+  readonly fields?: unknown
+  /** Of an error that was logged, in lines of the sources. */
+  readonly stack?: string
+}
+
+export interface Ran<Output> {
+  /** As the caller would read it: it has been JSON. */
+  readonly output: Output
+  /** What the run wrote with `ctx.log`. */
+  readonly logs: readonly LogLine[]
+}
+
+export interface TestSlot<Module = Untyped> {
+  /**
+   * Runs one stage. Runs may overlap, as requests do; those of different stages wait for each other.
+   * A slot that is killed is followed by another, with nothing in it of what the module kept.
+   * @throws StageError
+   */
+  run<Name extends keyof Stages<Module> & string>(
+    stage: Name,
+    input: InputOf<Stages<Module>[Name]>,
+    options?: RunOptions<Stages<Module>[Name]>,
+  ): Promise<Ran<OutputOf<Stages<Module>[Name]>>>
+  /** Everything that was logged so far, `console` and loading included. */
+  readonly logs: readonly LogLine[]
+  /** Moves the stopped clock, running the timers that come due on the way, in their order. For slots with `now`. */
+  tick(ms: number): Promise<void>
+  /** Starts `Math.random` anew. For slots with `seed`. */
+  seed(seed: number): void
+  /** Ends the process of the slot. Happens by itself when the test, or the file, that opened it ends. Idempotent. */
+  close(): Promise<void>
+}
+
+/** A run without an answer. `message` is the module's own, and the stack starts in its sources. */
+export class StageError extends Error {
+  /** As a base would answer: `MODULE_THREW`, `MODULE_KILLED`, `DEADLINE_EXCEEDED`, `RESULT_…`: see docs/errors.md */
+  readonly code: ErrorCode
+  readonly stage: string | undefined
+  readonly logs: readonly LogLine[]
+
+  constructor({ code, message, stage, stack }: RehearsalFailure, logs: readonly LogLine[], sources: string, at: Error) {
+    super(message)
+    // The name that the module's error had.
+    this.name = /^([A-Z]\w*Error)\b/.exec(stack ?? '')?.[1] ?? 'StageError'
+    this.code = code
+    this.stage = stage
+    this.logs = logs
+    const inSources = (line: string) => line.replace(/(^\s+at (?:.* \()?)[a-z][a-z0-9-]*\/(?=[^()]*:\d+:\d+\)?$)/, `$1${sources}`)
+    const frames = (text = '') => (text.split('(<isolated-vm boundary>)')[0] ?? '').split('\n').filter(isFrame)
+    this.stack = [`${this.name} [${code}]: ${message}`, ...frames(stack).map(inSources), ...frames(at.stack)].join('\n')
+  }
+}
+
+/** Of the module or of its test, not of what is around them. */
+const isFrame = (line: string): boolean => /^\s+at (?!$)/.test(line) && !/berth:\/\/\/|\(?node:/.test(line)
+
+/**
+ * Bundles the module in `folder` and loads it into a slot.
+ * @throws Error that says what is wrong with the module, or with the fakes
+ */
+export async function openSlot<Module = Untyped>(folder: string, options: SlotOptions<Module> = {}): Promise<TestSlot<Module>> {
+  const at = new Error()
+  Error.captureStackTrace(at, openSlot)
+  const bundle = await bundled(folder, at)
+  const slot = new Rehearsed(folder, bundle, options as SlotOptions, at)
+  after(() => slot.close())
+  await slot.open()
+  return slot as TestSlot<Module>
+}
+
+/** The code frame of an error belongs to what a test runner shows, and the place that opens the slot; where the bundler is does not. */
+async function bundled(folder: string, at: Error): Promise<Bundle> {
+  try {
+    return await bundleModule(folder)
+  } catch (error) {
+    if (!(error instanceof SdkError)) throw error
+    const lines = [error.message, error.details, error.hint].filter(line => line !== undefined)
+    const text = lines.join('\n')
+    throw Object.assign(new Error(text), { stack: at.stack?.replace('Error', () => `Error: ${text}`) })
+  }
+}
+
+const DEADLINE_MS = 1000
+const MEMORY_MB = 128
+
+interface House {
+  readonly process: Rehearsal
+  readonly ready: Promise<Rehearsal>
+}
+
+class Rehearsed implements TestSlot {
+  readonly logs: LogLine[] = []
+  readonly #folder: string
+  readonly #bundle: Bundle
+  readonly #options: SlotOptions
+  readonly #fakes: Fakes
+  readonly #plan: RehearsalPlan
+  readonly #openedAt: Error
+  #house: House | undefined
+  #lastRun = 0
+  /** Lines of the runs under way. */
+  readonly #lines = new Map<string, LogLine[]>()
+
+  constructor(folder: string, bundle: Bundle, options: SlotOptions, openedAt: Error) {
+    this.#openedAt = openedAt
+    this.#folder = folder
+    this.#bundle = bundle
+    this.#options = options
+    this.#fakes = fakesOf(bundle, (options.services ?? {}) as Fakes)
+    this.#plan = planOf(bundle, options, this.#fakes)
+  }
+
+  async open(): Promise<void> {
+    await this.#process()
+  }
+
+  async run(stage: string, input: unknown, options: RunOptions = {}): Promise<Ran<unknown>> {
+    const at = new Error()
+    Error.captureStackTrace(at, this.run)
+    const { stages, name } = this.#bundle.manifest
+    if (!stages.includes(stage)) throw new RangeError(`Cannot run "${stage}": the stages of ${name} are ${stages.join(', ')}`)
+    const requestId = options.requestId ?? `r${++this.#lastRun}`
+    const logs: LogLine[] = []
+    this.#lines.set(requestId, logs)
+    try {
+      const rehearsal = await this.#process()
+      const json = await rehearsal.run({ stage, requestId, unit: options.unit, ...this.#bounds(options), ...this.#texts(input, options) })
+      return { output: JSON.parse(json), logs }
+    } catch (error) {
+      if (error instanceof RehearsalError) throw new StageError(error.failure, logs, this.#sources, at)
+      throw error
+    } finally {
+      this.#lines.delete(requestId)
+    }
+  }
+
+  async tick(ms: number): Promise<void> {
+    if (this.#plan.now === undefined) throw new Error('Cannot move the clock of this slot: it is not stopped; open the slot with "now"')
+    if (!(ms >= 0)) throw new RangeError(`Cannot move the clock by ${ms} ms`)
+    await (await this.#process()).tick(ms)
+  }
+
+  seed(seed: number): void {
+    if (this.#plan.seed === undefined) throw new Error('Cannot start chance anew: it is real; open the slot with "seed"')
+    this.#house?.process.seed(seedOf(seed))
+  }
+
+  async close(): Promise<void> {
+    const closing = this.#house?.process
+    this.#house = undefined
+    if (closing === undefined) return
+    const folder = process.env[COVERAGE_FOLDER]
+    if (folder !== undefined && !closing.ended) await this.#writeCoverage(closing, folder)
+    closing.close()
+  }
+
+  /** Paths of the sources as who runs the tests would type them. */
+  get #sources(): string {
+    const path = relative(process.cwd(), this.#folder)
+    return path === '' ? '' : `${path}/`
+  }
+
+  #bounds({ deadlineMs = this.#options.deadlineMs ?? DEADLINE_MS }: RunOptions): { deadlineMs: number; cpuMs: number } {
+    return { deadlineMs, cpuMs: this.#options.cpuMs ?? deadlineMs / 4 }
+  }
+
+  #texts(input: unknown, { request, params }: RunOptions): { body: string; input: string | undefined; params: string } {
+    const own = jsonOf('the input', input)
+    const given = { params: jsonOf('params', { ...this.#options.params, ...params }) }
+    return request === undefined
+      ? { body: own, input: undefined, ...given }
+      : { body: jsonOf('the request', request), input: own, ...given }
+  }
+
+  /** The process of the moment; the next one when it has ended. */
+  #process(): Promise<Rehearsal> {
+    if (this.#house === undefined || this.#house.process.ended) this.#house = this.#start()
+    return this.#house.ready
+  }
+
+  #start(): House {
+    const rehearsal = new Rehearsal({
+      answer: (service, method, input) => this.#answer(service, method, input),
+      fetch: request => answerFetch(this.#bundle, this.#options.fetch, request),
+      onLines: lines => this.#keep(lines),
+    })
+    const ready = rehearsal.open(this.#plan).then(
+      () => rehearsal,
+      (error: unknown) => {
+        rehearsal.close()
+        throw error instanceof RehearsalError ? new StageError(error.failure, this.logs, this.#sources, this.#openedAt) : error
+      },
+    )
+    return { process: rehearsal, ready }
+  }
+
+  async #answer(service: string, method: string, input: string): Promise<string> {
+    const value = service === '' ? this.#answerCall(method, JSON.parse(input)) : this.#answerService(service, method, JSON.parse(input))
+    return JSON.stringify(await value) ?? 'null'
+  }
+
+  #answerCall(scene: string, input: unknown): unknown {
+    const fake = this.#options.call?.[scene]
+    if (fake !== undefined) return fake(input)
+    const message = `Cannot call scene "${scene}": this test has no fake for it; give one to openSlot: { call: { "${scene}": input => … } }`
+    throw withCode('SCENE_NOT_FOUND', message)
+  }
+
+  async #answerService(service: string, method: string, args: unknown[]): Promise<unknown> {
+    try {
+      return await this.#fakes[service]?.[method]?.(...args)
+    } catch (error) {
+      if (error instanceof Error && 'code' in error) throw error
+      // As a base words what a service throws.
+      throw new Error(`Service call "${service}.${method}" failed: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      })
+    }
+  }
+
+  #keep(lines: readonly RehearsalLine[]): void {
+    for (const { requestId, level, message, fields, stack } of lines) {
+      const line = { level, message, ...(fields !== undefined && { fields: JSON.parse(fields) }), ...(stack !== undefined && { stack }) }
+      this.logs.push(line)
+      if (requestId !== undefined) this.#lines.get(requestId)?.push(line)
+    }
+  }
+
+  async #writeCoverage(rehearsal: Rehearsal, folder: string): Promise<void> {
+    const { code, sourceMap } = this.#bundle
+    const counted: Counted = { folder: this.#folder, code, sourceMap, functions: await rehearsal.takeCoverage() }
+    await writeFile(join(folder, `${process.pid}-${performance.now()}.json`), JSON.stringify(counted))
+  }
+}
+
+function planOf({ manifest, code, sourceMap }: Bundle, options: SlotOptions, fakes: Fakes): RehearsalPlan {
+  const { name, version, stages } = manifest
+  return {
+    name,
+    version,
+    stages,
+    bundle: code,
+    sourceMap,
+    scene: options.scene ?? 'test',
+    sceneVersion: options.version ?? 'v1',
+    services: Object.fromEntries(Object.entries(fakes).map(([service, methods]) => [service, Object.keys(methods)])),
+    memoryMB: options.memoryMB ?? MEMORY_MB,
+    now: options.now === undefined ? undefined : timeOf(options.now),
+    seed: options.seed === undefined ? undefined : seedOf(options.seed),
+    coverage: process.env[COVERAGE_FOLDER] !== undefined,
+  }
+}
+
+function timeOf(now: number | string | Date): number {
+  const time = new Date(now).getTime()
+  if (Number.isNaN(time)) throw new RangeError(`Cannot stop the clock at "${now}": that is no time`)
+  return time
+}
+
+function seedOf(seed: number): number {
+  if (!Number.isSafeInteger(seed)) throw new RangeError(`Cannot start chance from ${seed}: it must be a whole number`)
+  return seed | 0
+}
+
+function jsonOf(what: string, value: unknown): string {
+  const json = JSON.stringify(value)
+  if (json === undefined) throw new TypeError(`Cannot run the stage: ${what} must be data that JSON can hold`)
+  return json
+}

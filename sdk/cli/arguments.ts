@@ -1,0 +1,188 @@
+/** Shares, arms, conditions and parameters as people type them, read into what the control API takes. Pure; what cannot be read is wrong usage. */
+import { messageOf } from '../../base/kernel/errors.ts'
+import type { Condition, NewArm, Params, Share } from '../api/rules-client.ts'
+import { exitCodes, SdkError } from '../sdk-error.ts'
+
+/** An error in what was typed. @param hint what to type instead, one sentence */
+export function usage(message: string, hint: string): SdkError {
+  return new SdkError('USAGE', message, { hint, exit: exitCodes.usage })
+}
+
+const WHOLE: Share = 10_000
+
+/**
+ * `12.5%` as 1250.
+ * @throws SdkError USAGE for what is no percentage from 0% to 100% with at most two decimals
+ */
+export function parseShare(text: string): Share {
+  const wrong = (why: string, hint: string) => usage(`Cannot take "${text}" as a share: ${why}`, hint)
+  const [, whole, decimals = '', sign] = /^\s*(\d{1,9})(?:\.(\d+))?\s*(%?)\s*$/.exec(text) ?? []
+  if (whole === undefined) throw wrong('it is no percentage', 'Write a percentage from 0% to 100%, such as 12.5%.')
+  if (sign !== '%') throw wrong('it has no % sign', `Write ${suggestions(Number(`${whole}.${decimals || '0'}`)).join(' or ')}.`)
+  if (decimals.length > 2) throw wrong('it has more than two decimals', 'The smallest share is 0.01%.')
+  const share = Number(whole) * 100 + Number(decimals.padEnd(2, '0'))
+  if (share > WHOLE) throw wrong('it is over 100%', 'Write a percentage from 0% to 100%, such as 12.5%.')
+  return share
+}
+
+/** `0.2` may be meant as a fraction. */
+function suggestions(number: number): string[] {
+  if (number > 100) return ['a percentage from 0% to 100%']
+  return number > 0 && number < 1 ? [`${number}%`, `${Number((number * 100).toFixed(2))}%`] : [`${number}%`]
+}
+
+/** Splits `name=rest` at the first `=`. */
+function named(text: string, what: string, example: string): [name: string, rest: string] {
+  const at = text.indexOf('=')
+  const name = text.slice(0, at).trim()
+  if (at > 0 && name !== '') return [name, text.slice(at + 1).trim()]
+  throw usage(`Cannot take "${text}" as ${what}: it has no "="`, `Write it like ${example}.`)
+}
+
+/** An object of what `read` makes of each text. @throws SdkError USAGE for a name that is there twice */
+function collect<T>(texts: readonly string[], what: string, example: string, read: (rest: string, name: string) => T): Record<string, T> {
+  const collected = new Map<string, T>()
+  for (const text of texts) {
+    const [name, rest] = named(text, what, example)
+    if (collected.has(name)) throw usage(`Cannot take "${text}": "${name}" is given twice`, 'Give it once.')
+    collected.set(name, read(rest, name))
+  }
+  return Object.fromEntries(collected)
+}
+
+/** Shares by arm, of `treatment=20%`. */
+export function parseShares(texts: readonly string[]): Record<string, Share> {
+  return collect(texts, 'the share of an arm', 'treatment=20%', parseShare)
+}
+
+/** Values of attributes, of `country=CN`; the base reads each as the type that the scene declares. */
+export function parseAttributes(texts: readonly string[]): Record<string, string> {
+  return collect(texts, 'an attribute', 'country=CN', value => value)
+}
+
+/** Parameters, of `topK=5` and `mode='"fast"'`: values are JSON. */
+export function parseParams(texts: readonly string[]): Params {
+  return collect(texts, 'a parameter', 'topK=5', (value, name) => parseJson(value, `${name}=${value}`))
+}
+
+function parseJson(text: string, whole: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw usage(
+      `Cannot take "${whole}": ${text === '' ? 'nothing' : text} is no JSON`,
+      `Write a text in quotes: '${whole.split('=')[0]}="${text}"'.`,
+    )
+  }
+}
+
+/** @throws SdkError USAGE for what is not written like `v4` */
+export function parseVersion(text: string): string {
+  if (VERSION.test(text)) return text
+  const hint = /^[1-9]\d{0,8}$/.test(text) ? `Write v${text}.` : '"sdk version list" lists the versions of a scene.'
+  throw usage(`Cannot take "${text}" as a version: versions are written v1, v2, and so on`, hint)
+}
+
+const VERSION = /^v[1-9]\d{0,8}$/
+
+/** What an arm means: `v4`, or of a layer `{"topK":5}`. */
+export type Meaning = Pick<NewArm, 'version' | 'values'>
+
+/** Meanings by arm, of `treatment=v5`. */
+export function parseMeanings(texts: readonly string[]): Record<string, Meaning> {
+  return collect(texts, 'what an arm means', 'treatment=v4', parseMeaning)
+}
+
+/** Arms in their order, of `control=v3:50%`, or of a layer `a={"topK":5}:50%`. */
+export function parseArms(texts: readonly string[]): NewArm[] {
+  const example = 'treatment=v4:50%'
+  const arms = collect(texts, 'an arm', example, (rest, name) => {
+    const [meaning, share] = splitShare(rest)
+    if (share === undefined) throw usage(`Cannot take "${name}=${rest}" as an arm: it has no share`, `Write it like ${example}.`)
+    return { ...parseMeaning(meaning, name), share: parseShare(share) }
+  })
+  return Object.entries(arms).map(([name, arm]) => ({ name, ...arm }))
+}
+
+/** The share is after the last colon, unless that is one of JSON. */
+function splitShare(text: string): [meaning: string, share?: string] {
+  const at = text.lastIndexOf(':')
+  const share = text.slice(at + 1)
+  return at === -1 || /["}\]]/.test(share) ? [text] : [text.slice(0, at).trim(), share]
+}
+
+function parseMeaning(text: string, arm: string): Meaning {
+  if (VERSION.test(text)) return { version: text }
+  const hint = `Write a version, such as ${arm}=v4, or in a layer parameters as JSON: ${arm}='{"topK":5}'.`
+  if (!text.startsWith('{')) throw usage(`Cannot take "${arm}=${text}": "${text}" is no version`, hint)
+  try {
+    return { values: JSON.parse(text) }
+  } catch (error) {
+    throw usage(`Cannot take "${arm}=${text}": ${text} is no JSON: ${messageOf(error)}`, hint)
+  }
+}
+
+// Conditions
+
+const ops: ReadonlyMap<string, Condition['op']> = new Map([
+  ['=', 'equals'],
+  ['==', 'equals'],
+  ['<', 'lt'],
+  ['<=', 'lte'],
+  ['>', 'gt'],
+  ['>=', 'gte'],
+  ...(['equals', 'in', 'lt', 'lte', 'gt', 'gte', 'range'] as const).map(op => [op, op] as const),
+])
+
+/** As `parseCondition` reads it. */
+const signs: Readonly<Record<Condition['op'], string>> = { equals: '=', in: 'in', lt: '<', lte: '<=', gt: '>', gte: '>=', range: 'range' }
+
+/**
+ * `country in CN,US`, `app >= 8.2.0`, `app range >=8.2 <9`, `vip = true`. Whether it suits the attribute, the base knows.
+ * @throws SdkError USAGE
+ */
+export function parseCondition(text: string): Condition {
+  const wrong = (why: string, hint: string) => usage(`Cannot take "${text}" as a condition: ${why}`, hint)
+  const example = 'Write an attribute, one of = in < <= > >= range, and a value: country in CN,US.'
+  const match = /^\s*([a-zA-Z]\w*)(?:\s*([=<>!~]+)|\s+([a-z]+)(?=\s|$))\s*(.*?)\s*$/s.exec(text)
+  if (match === null) throw wrong('it compares nothing', example)
+  const [, name = '', symbol, word, value = ''] = match
+  const op = ops.get(symbol ?? word ?? '')
+  if (symbol === '!=')
+    throw wrong('"!=" does not exist, so that nobody takes part by accident', 'List the values that do take part: country in CN,US.')
+  if (op === undefined) throw wrong(`"${symbol ?? word}" is no comparison`, example)
+  if (value === '') throw wrong('it has no value', example)
+  return { attribute: name, op, value: op === 'in' ? listed(value) : compared(op, value) }
+}
+
+/** `CN,US`; values with commas in them as JSON. */
+function listed(text: string): (string | number | boolean)[] {
+  if (!text.startsWith('[')) return text.split(',').map(value => value.trim())
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw usage(`Cannot take ${text} as a list: it is no JSON`, 'Write CN,US, or JSON: ["CN","US"].')
+  }
+}
+
+/** What is compared by size is a number where it reads as one; the rest the base reads as the attribute's type. */
+function compared(op: Condition['op'], text: string): string | number {
+  const isNumber = op !== 'equals' && op !== 'range' && Number.isFinite(Number(text))
+  return isNumber ? Number(text) : text
+}
+
+/** A condition as `parseCondition` reads it. */
+export function showCondition({ attribute, op, value }: Condition): string {
+  const values = [value].flat()
+  const shown = values.some(each => String(each).includes(',')) ? JSON.stringify(values) : values.join(',')
+  return `${attribute} ${signs[op]} ${shown}`
+}
+
+// Units
+
+/** Unit ids of `u1,u2`, given once or several times. */
+export function parseUnits(texts: readonly string[]): string[] {
+  const units = texts.flatMap(text => text.split(',')).map(unit => unit.trim())
+  if (units.includes('')) throw usage(`Cannot take "${texts.join(' ')}" as unit ids: one is empty`, 'Write them like u1,u2.')
+  return [...new Set(units)]
+}

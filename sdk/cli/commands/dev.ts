@@ -1,0 +1,337 @@
+/** `sdk dev`: every save of a module runs a moment later, and its answer is shown beside the one before. */
+import { statSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { hostname, userInfo } from 'node:os'
+import { isAbsolute, join, relative, resolve } from 'node:path'
+import { messageOf } from '../../../base/kernel/errors.ts'
+import type { SceneDraft, VersionRecord } from '../../../base/traffic/schema.ts'
+import { type Client, createClient, type InvocationAnswer, type SceneState, type Timings } from '../../api/client.ts'
+import { findOrStartBase } from '../../api/local-base.ts'
+import {
+  devVersion,
+  modulesOf,
+  retireSaves,
+  SAVES_KEPT,
+  storeDevelopment,
+  updateScene,
+  type WantedModule,
+} from '../../api/publish-steps.ts'
+import { readEvents } from '../../api/server-sent-events.ts'
+import { type Bundle, type Bundler, openBundler } from '../../bundle/bundle.ts'
+import { RefusedError, SdkError } from '../../sdk-error.ts'
+import { usage } from '../arguments.ts'
+import type { CommonOptions } from '../context.ts'
+import { lastRequest } from '../files/last-request.ts'
+import { firstSample } from '../files/sample.ts'
+import { type SaveWatch, watchSaves } from '../files/watch.ts'
+import { colorsFor } from '../terminal/colors.ts'
+import { failureDocument, failureText } from '../terminal/failure.ts'
+import { createOutput, describeTimings, type Output, timed } from '../terminal/output.ts'
+import { diffAnswers, formatDelta } from '../views/answer-diff.ts'
+import { formatEntry, type LogEntry } from './logs.ts'
+
+export interface DevOptions {
+  readonly scene?: string
+  readonly sample?: string
+  readonly unit?: string
+}
+
+/** Lines of an answer, or of what changed in it, that are shown. */
+const LINES_SHOWN = 60
+
+/**
+ * Goes on until it is interrupted. A base that was named is one that others use: each save becomes a version of the user's own there, which
+ * answers only when pinned. On the base of this machine each save becomes the baseline; one that was started for it ends with it. On either, all
+ * but the last few versions that it has made go offline again.
+ */
+export async function dev(folder: string, options: DevOptions & CommonOptions): Promise<void> {
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
+    throw usage(`Cannot watch "${folder}": there is no such folder`, 'Name the folder of a module; "sdk init" makes one.')
+  const ended = interruption()
+  const out = createOutput(options.json === true)
+  const named = options.base ?? process.env.BERTH_BASE
+  const base = named === undefined ? await findOrStartBase() : undefined
+  const client = createClient({ base: named ?? base?.url, token: options.token })
+  const session = new Session(folder, client, base === undefined, options, out)
+  let watch: SaveWatch | undefined
+  try {
+    if (base?.started) out.say(`A base was started for this, and ends with it: ${base.url}`)
+    await session.open()
+    const roots = [resolve(folder), ...(options.sample === undefined ? [] : [resolve(options.sample)])]
+    watch = await watchSaves(
+      roots,
+      () => folder,
+      (_, savedAt) => session.save(savedAt),
+    )
+    await watch.saved(folder)
+    out.next(`Watching ${relative(process.cwd(), resolve(folder)) || 'this folder'}. Ctrl-C ends.`)
+    await Promise.race([ended, base?.ended ?? ended])
+  } finally {
+    await watch?.close()
+    await session.close()
+    await base?.stop()
+  }
+  if (!base?.started) for (const line of session.wayBack()) out.next(line)
+}
+
+/** Resolves when the user has had enough, then lets a second signal end the process at once. */
+function interruption(): Promise<void> {
+  return new Promise(done => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => done())
+  })
+}
+
+interface Sample {
+  /** The file, as the user would name it. */
+  readonly name: string
+  readonly body: string
+}
+
+/** What runs since the last save that could be run. */
+interface Live {
+  /** Tells the state of the module from every other. */
+  readonly state: string
+  readonly module: WantedModule
+  readonly version: string
+}
+
+/** Everything between two saves. `save` is called again only when the one before has settled. */
+class Session {
+  readonly #folder: string
+  readonly #client: Client
+  /** On a base that others use too. */
+  readonly #personal: boolean
+  readonly #options: DevOptions & CommonOptions
+  readonly #out: Output
+  readonly #bundler: Bundler
+  #scene: string | undefined
+  #before: string | null = null
+  #url: string | undefined
+  #live: Live | undefined
+  /** The version that the last save made, until earlier ones are retired for it. */
+  #made: VersionRecord | undefined
+  #sent: Sample | undefined
+  #answer: unknown
+  /** Whether the last save could not be run, or was answered with an error. */
+  #failed = false
+  #logs = new AbortController()
+
+  constructor(folder: string, client: Client, personal: boolean, options: DevOptions & CommonOptions, out: Output) {
+    this.#folder = folder
+    this.#client = client
+    this.#personal = personal
+    this.#options = options
+    this.#out = out
+    this.#bundler = openBundler(folder, { color: colorsFor(process.stderr).isColorSupported })
+  }
+
+  /** Finds out whether there is a base to work with, and the scene and the sample if they were named. @throws as every call to a base */
+  async open(): Promise<void> {
+    const { port } = await this.#client.status()
+    if (port !== null) this.#url = Object.assign(new URL(this.#client.base), { port: String(port) }).href
+    if (this.#options.scene !== undefined) await this.#client.scene(this.#options.scene)
+    if (this.#options.sample !== undefined) await this.#sample()
+  }
+
+  /**
+   * Runs what is in the folder now and shows what came of it, errors too.
+   * @param savedAt on the clock of `performance.now()`
+   * @returns files outside the folder that the module is made of, absolute
+   */
+  async save(savedAt: number): Promise<string[]> {
+    let outside: string[] = []
+    try {
+      const [bundle, bundleMs] = await timed(() => this.#bundler.bundle())
+      outside = bundle.inputs.filter(input => input.startsWith('..') || isAbsolute(input)).map(input => resolve(this.#folder, input))
+      for (const warning of bundle.warnings) this.#out.warn(warning)
+      await this.#run(bundle, bundleMs, savedAt)
+    } catch (error) {
+      if (!(error instanceof SdkError)) throw error
+      this.#tellFailure(error)
+    }
+    await this.#retireSaves()
+    return outside
+  }
+
+  async #retireSaves(): Promise<void> {
+    const made = this.#made
+    this.#made = undefined
+    if (made === undefined) return
+    await retireSaves(this.#client, made, this.#before).catch((error: unknown) => {
+      this.#out.warn(`The versions of earlier saves stay online: ${messageOf(error)}`)
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#logs.abort()
+    await this.#bundler.close()
+  }
+
+  /** How to have the scene as it was, where it is another now. */
+  wayBack(): string[] {
+    const [scene, before, live] = [this.#scene, this.#before, this.#live]
+    if (scene === undefined || live === undefined || this.#personal || before === null || before === live.version) return []
+    return [`${scene} goes on with ${live.version}. The way back: sdk version promote ${scene} ${before} --to baseline`]
+  }
+
+  async #run(bundle: Bundle, bundleMs: number, savedAt: number): Promise<void> {
+    const state = devVersion(bundle)
+    const steps: Record<string, number> = { bundle: bundleMs }
+    const isNew = this.#live?.state !== state
+    if (isNew) {
+      const [module, load] = await timed(() => storeDevelopment(this.#client, bundle))
+      const [version, live] = await timed(() => this.#bringOnline(bundle, module))
+      Object.assign(steps, { load, live })
+      this.#live = { state, module, version }
+    }
+    const sample = await this.#sample()
+    if (!isNew && !this.#failed && sample?.body === this.#sent?.body) return
+    const first = this.#answer === undefined
+    if (sample === undefined) return this.#tellLive(steps, savedAt)
+    const [answer, answerMs] = await timed(() => this.#invoke(sample))
+    this.#tellAnswer(answer, sample, first, { ...steps, answer: answerMs }, performance.now() - savedAt)
+  }
+
+  async #bringOnline(bundle: Bundle, module: WantedModule): Promise<string> {
+    const scene = this.#scene ?? (await this.#findScene(bundle))
+    if (scene === ownScene(bundle)) await defineOwnScene(this.#client, bundle)
+    const label = saveLabel(bundle)
+    const change = await updateScene(this.#client, scene, [module], this.#personal ? { label } : { label, as: 'baseline' })
+    if (change.created) this.#made = change.version
+    await this.#follow(scene, change.version.id)
+    return change.version.id
+  }
+
+  async #findScene(bundle: Bundle): Promise<string> {
+    const { name } = bundle.manifest
+    const given = this.#options.scene
+    const scenes = given === undefined ? await this.#client.scenes() : [await this.#client.scene(given)]
+    const having = scenes.filter(({ definition }) => given !== undefined || modulesOf(definition).has(name))
+    const chosen: SceneState | undefined = having.find(({ baseline }) => baseline !== null) ?? having[0]
+    const id = chosen?.definition.id ?? ownScene(bundle)
+    const others = having.flatMap(({ definition }) => (definition.id === id ? [] : [definition.id]))
+    this.#before = chosen?.baseline ?? null
+    this.#scene = id
+    const own = `versions of your own (label "${saveLabel(bundle)}"), which answer only when pinned; the last ${SAVES_KEPT + 1} stay online`
+    const how = this.#personal ? own : 'as its baseline'
+    this.#out.say(`${name} in ${id} of ${this.#client.base.origin}, ${how}`)
+    if (others.length > 0) this.#out.next(`${name} is in ${others.join(', ')} too: choose with --scene`)
+    return id
+  }
+
+  async #sample(): Promise<Sample | undefined> {
+    const file = this.#options.sample ?? (await firstSample(this.#folder, this.#scene))
+    if (file === undefined) {
+      const body = await lastRequest(this.#client.base, this.#scene ?? '')
+      return body === undefined ? undefined : { name: 'the last request of sdk invoke', body }
+    }
+    const body = await readFile(file, 'utf8').catch(error => {
+      throw new SdkError('FILE_UNREADABLE', `Cannot read "${file}": ${error.message}`, { hint: 'Check the path.', cause: error })
+    })
+    return { name: relative(process.cwd(), resolve(file)), body }
+  }
+
+  #invoke({ body }: Sample): Promise<InvocationAnswer> {
+    const version = this.#personal ? this.#live?.version : undefined
+    return this.#client.invoke(this.#scene ?? '', { body, unit: this.#options.unit, version, url: this.#url })
+  }
+
+  /** Shows what the version logs from now on, beside the answers. Resolves when it is listened to. */
+  #follow(scene: string, version: string): Promise<void> {
+    this.#logs.abort()
+    this.#logs = new AbortController()
+    const { signal } = this.#logs
+    const live = Promise.withResolvers<void>()
+    this.#readLog(scene, version, signal, live.resolve)
+      .catch((error: unknown) => {
+        if (!signal.aborted) this.#out.warn(`The log of ${scene} is not followed any more: ${messageOf(error)}`)
+      })
+      .finally(live.resolve)
+    return live.promise
+  }
+
+  async #readLog(scene: string, version: string, signal: AbortSignal, onLive: () => void): Promise<void> {
+    const path = `/api/scenes/${encodeURIComponent(scene)}/logs?version=${version}&limit=1`
+    const response = await this.#client.open(path, { headers: { accept: 'text/event-stream' }, signal })
+    let isLive = false
+    for await (const { event, data } of readEvents(response)) {
+      if (event === 'live') {
+        isLive = true
+        onLive()
+      }
+      // What was logged before belongs to answers before, and an error is told with the answer.
+      if (!isLive || event !== undefined) continue
+      const entry = JSON.parse(data) as LogEntry
+      if (entry.code === undefined) this.#tell({ event: 'log', ...entry }, formatEntry(entry))
+    }
+  }
+
+  #tellLive(steps: Timings, savedAt: number): void {
+    this.#failed = false
+    this.#sent = undefined
+    const { version, module } = this.#live ?? {}
+    const ms = performance.now() - savedAt
+    this.#tell({ event: 'live', scene: this.#scene, version, module: module?.version, ms, steps })
+    this.#out.done(version ?? '', ms, `live (${describeTimings(steps)})`)
+    const ways = `put a request in ${join(this.#folder, 'samples')}, name one with --sample, or send one: sdk invoke ${this.#scene}`
+    this.#out.next(`To see it answer on each save, ${ways}`)
+  }
+
+  #tellAnswer(answer: InvocationAnswer, sample: Sample, first: boolean, steps: Timings, ms: number): void {
+    const delta = first ? undefined : diffAnswers(this.#answer, answer.body)
+    const { version, module } = this.#live ?? {}
+    this.#failed = false
+    this.#answer = answer.body
+    this.#sent = sample
+    const document = { event: 'answer', scene: this.#scene, version, module: module?.version, sample: sample.name, ms, steps }
+    this.#tell({ ...document, answer: answer.body, delta: delta ?? null })
+    const outcome = first ? `answers ${sample.name}` : delta === undefined ? 'the same answer' : 'another answer'
+    this.#out.done(version ?? '', ms, `${outcome} (${describeTimings(steps)})`)
+    const color = colorsFor(process.stdout).isColorSupported
+    const lines = first ? JSON.stringify(answer.body, null, 2).split('\n') : delta === undefined ? [] : formatDelta(delta, color)
+    for (const line of lines.slice(0, LINES_SHOWN)) this.#out.say(`    ${line}`)
+    if (lines.length > LINES_SHOWN) this.#out.say(`    … and ${lines.length - LINES_SHOWN} more lines`)
+  }
+
+  #tellFailure(error: SdkError): void {
+    this.#failed = true
+    this.#tell({ event: 'failed', error: failureDocument(error), live: this.#live?.version ?? null })
+    process.stderr.write(`${failureText(error)}\n`)
+    const answered = error instanceof RefusedError && error.problem.version === this.#live?.version
+    const isThere = error.code !== 'BASE_UNREACHABLE'
+    if (this.#live !== undefined && !answered && isThere)
+      this.#out.next(`  ${this.#live.version} (${this.#live.module.version}) goes on answering.`)
+  }
+
+  /** With `--json` a document on a line of its own; else the line for people, if there is one. */
+  #tell(document: object, line?: string): void {
+    if (this.#options.json === true) process.stdout.write(`${JSON.stringify(document)}\n`)
+    else if (line !== undefined) this.#out.say(line)
+  }
+}
+
+/** Tells saves of this module by this user on this machine from all other versions. */
+const saveLabel = ({ manifest: { name } }: Bundle): string => `dev ${name}, ${userName()}@${hostname()}`
+
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    // A container may run as a user who has no name.
+    return process.env.USER ?? `user ${process.getuid?.()}`
+  }
+}
+
+/** The scene of a module that is in no other. */
+const ownScene = ({ manifest: { name } }: Bundle): string => `dev-${name}`
+
+/** Its stages, one after the other. */
+async function defineOwnScene(client: Client, bundle: Bundle): Promise<void> {
+  const { name, stages } = bundle.manifest
+  const id = ownScene(bundle)
+  const group = stages.map(stage => ({ stage, modules: [`${name}@*`] }))
+  const there = (await client.scenes()).find(({ definition }) => definition.id === id)
+  if (there?.definition.group.map(({ stage }) => stage).join() === stages.join()) return
+  const draft: SceneDraft = { id, description: `${name} alone, made by sdk dev`, group }
+  await client.putScene(draft, there?.revision)
+}

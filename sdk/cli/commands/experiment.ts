@@ -1,0 +1,125 @@
+/** `sdk experiment` and `sdk layer`: starting, stopping and looking at experiments, and making room for them. */
+import { showShare } from '../../../base/traffic/ranges.ts'
+import type { Client } from '../../api/client.ts'
+import type { ExperimentState, Reasoned } from '../../api/rules-client.ts'
+import type { Context } from '../context.ts'
+import { describeCells, timed } from '../terminal/output.ts'
+import {
+  armHead,
+  armRows,
+  describeExperiment,
+  describeMovement,
+  describeTargeting,
+  showMeaning,
+  showSpace,
+} from '../views/experiment-view.ts'
+import { countExposures, type Exposures } from '../views/exposures.ts'
+
+export async function switchExperiment(
+  { client, out }: Context,
+  scene: string,
+  id: string,
+  to: 'start' | 'stop',
+  { reason }: Reasoned,
+): Promise<void> {
+  const [change, ms] = await timed(() => client[to === 'start' ? 'startExperiment' : 'stopExperiment'](scene, id, { reason }))
+  out.result(change)
+  out.say(scene)
+  out.done(to === 'start' ? 'started' : 'stopped', ms, `${describeExperiment(change.experiment)}, ${describeCells(change.cells)}`)
+  out.table(armHead, armRows(change.experiment))
+  out.say(`    ${describeMovement(change)}`)
+  if (to === 'start')
+    out.next(`Why a unit gets what it gets: sdk explain ${scene} --unit u1   How it goes: sdk experiment status ${scene} ${id}`)
+}
+
+/** Who runs what, and how many exposures each arm had since the cells started. */
+export async function showExperiment({ client, out }: Context, scene: string, id: string): Promise<void> {
+  const [experiment, exposures] = await Promise.all([client.experiment(scene, id), exposuresOf(client, scene)])
+  const counts = countsOf(experiment, exposures)
+  out.result({ ...experiment, exposures: counts })
+  out.say(describeExperiment(experiment))
+  for (const line of describeTargeting(experiment)) out.say(line)
+  out.table(
+    [...armHead, 'exposures'],
+    armRows(experiment).map(row => [...row, counts[row[0] ?? '']?.toLocaleString('en') ?? '']),
+  )
+  const next = {
+    draft: `Nobody is in it yet. Start it: sdk experiment start ${scene} ${id}`,
+    running: `${nextFlip(scene, experiment)}End it: sdk experiment stop ${scene} ${id}`,
+    stopped: `Once more, with the same units: sdk experiment start ${scene} ${id}`,
+  }
+  out.next(next[experiment.state])
+}
+
+/** Twice the share of the last arm, when there is room. */
+function nextFlip(scene: string, { id, arms }: ExperimentState): string {
+  const room = 10_000 - arms.reduce((sum, { share }) => sum + share, 0)
+  const last = arms.at(-1)
+  if (last === undefined || room === 0) return ''
+  return `Change a share: sdk flip ${scene} ${id} ${last.name}=${showShare(last.share + Math.min(room, last.share || 100))}   `
+}
+
+async function exposuresOf(client: Client, scene: string): Promise<Exposures> {
+  return countExposures(await client.metrics(), scene)
+}
+
+/** By arm, of the phase it is in. */
+function countsOf({ id, phase, arms }: ExperimentState, exposures: Exposures): Record<string, number> {
+  return Object.fromEntries(arms.map(({ name }) => [name, exposures.of(id, phase, name)]))
+}
+
+export async function listExperiments({ client, out }: Context, scene: string): Promise<void> {
+  const list = await client.experiments(scene)
+  out.result(list)
+  if (list.experiments.length === 0) {
+    return out.next(`"${scene}" has no experiment yet: sdk experiment create ${scene} exp-1 --arm control=v1:50% --arm treatment=v2:50%`)
+  }
+  out.table(
+    ['experiment', 'state', 'phase', 'of', 'units', 'arms'],
+    list.experiments.map(experiment => [
+      experiment.id,
+      experiment.state,
+      String(experiment.phase),
+      showSpace(experiment),
+      showShare(experiment.traffic),
+      experiment.arms.map(arm => `${arm.name} ${showMeaning(arm)} ${showShare(arm.share)}`).join(', '),
+    ]),
+  )
+}
+
+// Layers
+
+export async function createLayer(
+  { client, out }: Context,
+  scene: string,
+  id: string,
+  { key: keys, reason }: Reasoned & { readonly key: readonly string[] },
+): Promise<void> {
+  const [made, ms] = await timed(() => client.createLayer(scene, { id, keys, reason }))
+  out.result(made)
+  out.say(scene)
+  out.done('layer', ms, `${id} owns ${keys.join(', ')}, ${describeCells(made.cells)}`)
+  out.next(`Put an experiment in it: sdk experiment create ${scene} exp-1 --layer ${id} --arm a='{"${keys[0]}":…}':50%`)
+}
+
+export async function listLayers({ client, out }: Context, scene: string): Promise<void> {
+  const { layers } = await client.experiments(scene)
+  out.result(layers)
+  if (layers.length === 0) return out.next(`"${scene}" has no layer yet: sdk layer create ${scene} ui --key topK`)
+  out.table(
+    ['layer', 'state', 'parameters', 'experiments'],
+    layers.map(({ id, state, keys, experiments }) => [
+      id,
+      state,
+      keys.join(', '),
+      experiments.map(experiment => `${experiment.id} (${experiment.state})`).join(', '),
+    ]),
+  )
+}
+
+export async function retireLayer({ client, out }: Context, scene: string, id: string, { reason }: Reasoned): Promise<void> {
+  const [change, ms] = await timed(() => client.retireLayer(scene, id, { reason }))
+  out.result(change)
+  out.say(scene)
+  out.done('retired', ms, `${id}: other layers may own its parameters, ${describeCells(change.cells)}`)
+}

@@ -1,0 +1,80 @@
+/** `sdk invoke`: calls a scene and shows the answer and who gave it. */
+import { readFile } from 'node:fs/promises'
+import { text } from 'node:stream/consumers'
+import { messageOf } from '../../../base/kernel/errors.ts'
+import type { InvocationAnswer } from '../../api/client.ts'
+import { SdkError } from '../../sdk-error.ts'
+import { parseVersion, usage } from '../arguments.ts'
+import type { Context } from '../context.ts'
+import { lastRequest, rememberRequest } from '../files/last-request.ts'
+import { firstSample } from '../files/sample.ts'
+import { colorsFor } from '../terminal/colors.ts'
+
+export interface InvokeOptions {
+  readonly data?: string
+  readonly file?: string
+  readonly unit?: string
+  readonly version?: string
+  readonly header?: readonly string[]
+  readonly url?: string
+}
+
+/** The answer goes to standard output, the line about it to standard error, so that the answer can be piped. */
+export async function invoke({ client, out }: Context, scene: string, options: InvokeOptions): Promise<void> {
+  const { unit, url } = options
+  const version = options.version === undefined ? undefined : parseVersion(options.version)
+  const headers = parseHeaders(options.header ?? [])
+  const { body, note } = await readBody(options, () => defaultBody(client.base, scene))
+  if (note !== undefined) out.next(note)
+  const answer = await client.invoke(scene, { body, unit, version, url, headers })
+  await rememberRequest(client.base, scene, body)
+  out.result(answer)
+  out.say(JSON.stringify(answer.body, null, 2))
+  process.stderr.write(`${describeAnswer(answer)}\n`)
+}
+
+function describeAnswer({ status, version, because, durationMs, requestId }: InvocationAnswer): string {
+  const colors = colorsFor(process.stderr)
+  return `${colors.green(String(status))} ${version} ${colors.dim(`because ${because} · ${durationMs.toFixed(1)} ms · request ${requestId}`)}`
+}
+
+interface Body {
+  readonly body: string
+  /** Where it is from, when nobody named it. */
+  readonly note?: string
+}
+
+async function readBody({ data, file }: InvokeOptions, byDefault: () => Promise<Body>): Promise<Body> {
+  if (data !== undefined && file !== undefined) throw usage('Cannot take both --data and --file', 'Give one of them.')
+  if (data !== undefined) return { body: data }
+  if (file === undefined && process.stdin.isTTY) return byDefault()
+  if (file !== undefined && file !== '-') return { body: await readBodyFile(file) }
+  const body = await text(process.stdin)
+  if (body !== '') return { body }
+  throw usage('Cannot send nothing: standard input is empty', `Give a body: --data '{}', --file request.json, or pipe one in.`)
+}
+
+/** Where nobody pipes a body in, the last one goes again, or a sample: it is what "Try it" in the output of other commands means. */
+async function defaultBody(base: URL, scene: string): Promise<Body> {
+  const last = await lastRequest(base, scene)
+  if (last !== undefined) return { body: last, note: 'Sending what was sent last.' }
+  const sample = await firstSample('.', scene)
+  return sample === undefined ? { body: '{}', note: 'Sending {}.' } : { body: await readBodyFile(sample), note: `Sending ${sample}.` }
+}
+
+function readBodyFile(file: string): Promise<string> {
+  return readFile(file, 'utf8').catch(error => {
+    throw new SdkError('FILE_UNREADABLE', `Cannot read "${file}": ${messageOf(error)}`, { hint: 'Check the path.', cause: error })
+  })
+}
+
+function parseHeaders(headers: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    headers.map(header => {
+      const [, name, value] = /^([^:\s]+):\s*(.*)$/.exec(header) ?? []
+      if (name === undefined || value === undefined)
+        throw usage(`Cannot send the header "${header}": it has no name`, 'Write it as "name: value".')
+      return [name, value]
+    }),
+  )
+}

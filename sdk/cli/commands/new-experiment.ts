@@ -1,0 +1,108 @@
+/** `sdk experiment create`: an experiment as it is typed, or as a file has it. Apart from the others, which need no schema library. */
+import { readFile } from 'node:fs/promises'
+import Type, { type Static } from 'typebox'
+import { compileCheck } from '../../../base/kernel/check.ts'
+import { messageOf } from '../../../base/kernel/errors.ts'
+import { Condition } from '../../../base/traffic/rules.ts'
+import { Params, VersionId } from '../../../base/traffic/schema.ts'
+import type { NewExperiment, Reasoned } from '../../api/rules-client.ts'
+import { SdkError } from '../../sdk-error.ts'
+import { parseArms, parseCondition, parseShare, parseVersion, usage } from '../arguments.ts'
+import type { Context } from '../context.ts'
+import { timed } from '../terminal/output.ts'
+import { armHead, armRows, describeExperiment } from '../views/experiment-view.ts'
+
+export interface CreateExperimentOptions extends Reasoned {
+  readonly arm?: readonly string[]
+  readonly segments?: string
+  readonly where?: readonly string[]
+  readonly unit?: 'unit' | 'request'
+  readonly layer?: string
+  /** Versions that a business experiment is for. */
+  readonly only?: readonly string[]
+  readonly description?: string
+  readonly file?: string
+}
+
+export async function createExperiment(
+  { client, out }: Context,
+  scene: string,
+  id: string,
+  { file, reason, ...typed }: CreateExperimentOptions,
+): Promise<void> {
+  const experiment = file === undefined ? { id, ...parseOptions(typed) } : await readExperiment(file, id, typed)
+  const [made, ms] = await timed(() => client.createExperiment(scene, { ...experiment, reason }))
+  out.result(made)
+  out.say(scene)
+  out.done('created', ms, describeExperiment(made.experiment))
+  out.table(armHead, armRows(made.experiment))
+  out.next(`Nobody is in it yet. Start it: sdk experiment start ${scene} ${id}`)
+}
+
+type Typed = Omit<CreateExperimentOptions, 'file' | 'reason'>
+
+function parseOptions({ arm = [], segments, where, unit, layer, only, description }: Typed): Omit<NewExperiment, 'id'> {
+  if (arm.length === 0) {
+    throw usage('Cannot make an experiment without arms', `Name them, as in --arm control=v3:50% --arm treatment=v4:50%, or give --file.`)
+  }
+  return {
+    arms: parseArms(arm),
+    ...{ unit, layer, description, versions: only?.map(parseVersion) },
+    segments: segments === undefined ? undefined : parseShare(segments),
+    where: where?.map(parseCondition),
+  }
+}
+
+const closed = { additionalProperties: false } as const
+
+/** An experiment as a file has it: shares are percentages, conditions may be as they are typed. */
+const ExperimentFile = Type.Object(
+  {
+    id: Type.Optional(Type.String()),
+    description: Type.Optional(Type.String()),
+    layer: Type.Optional(Type.String()),
+    unit: Type.Optional(Type.Union([Type.Literal('unit'), Type.Literal('request')])),
+    segments: Type.Optional(Type.String()),
+    where: Type.Optional(Type.Array(Type.Union([Type.String(), Condition]))),
+    versions: Type.Optional(Type.Array(VersionId)),
+    arms: Type.Array(
+      Type.Object({ name: Type.String(), share: Type.String(), version: Type.Optional(VersionId), values: Type.Optional(Params) }, closed),
+      { minItems: 1 },
+    ),
+  },
+  closed,
+)
+const checkFile = compileCheck(ExperimentFile)
+
+async function readExperiment(file: string, id: string, typed: Typed): Promise<NewExperiment> {
+  const [given] = Object.entries(typed).flatMap(([name, value]) => (value === undefined ? [] : [name]))
+  if (given !== undefined) throw usage(`Cannot take --${given} with --file`, 'Say everything in the file, or everything in options.')
+  const { segments, where, arms, ...rest } = await readFileOf(file)
+  if (rest.id !== undefined && rest.id !== id) throw usage(`Cannot make "${id}" of "${file}": that is of "${rest.id}"`, 'Use one id.')
+  return {
+    ...rest,
+    id,
+    segments: segments === undefined ? undefined : parseShare(segments),
+    where: where?.map(condition => (typeof condition === 'string' ? parseCondition(condition) : condition)),
+    arms: arms.map(arm => ({ ...arm, share: parseShare(arm.share) })),
+  }
+}
+
+async function readFileOf(file: string): Promise<Static<typeof ExperimentFile>> {
+  const text = await readFile(file, 'utf8').catch(error => {
+    throw new SdkError('FILE_UNREADABLE', `Cannot read "${file}": ${messageOf(error)}`, { hint: 'Check the path.', cause: error })
+  })
+  const wrong = (why: string) =>
+    new SdkError('EXPERIMENT_INVALID', `Cannot take "${file}" as an experiment: ${why}`, {
+      hint: 'It is like { "segments": "40%", "arms": [{ "name": "control", "version": "v3", "share": "50%" }] }.',
+    })
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text)
+  } catch (error) {
+    throw wrong(`it is not JSON: ${messageOf(error)}`)
+  }
+  const { value, faults } = checkFile(parsed)
+  if (faults !== undefined) throw wrong(faults.join('; '))
+  return value
+}

@@ -1,0 +1,180 @@
+/** `sdk params`: the parameters of a scene and of its versions, published apart from code. */
+import { readFile } from 'node:fs/promises'
+import { messageOf } from '../../../base/kernel/errors.ts'
+import type { Params, ParamsChange, ParamsHistoryEntry, ParamsState, Reasoned } from '../../api/rules-client.ts'
+import { SdkError } from '../../sdk-error.ts'
+import { parseParams, parseVersion, usage } from '../arguments.ts'
+import type { Context } from '../context.ts'
+import { ageOf, describeCells, timed } from '../terminal/output.ts'
+import { differences } from './scene.ts'
+
+interface VersionOption {
+  /** Whose they are. @default the scene's own */
+  readonly version?: string
+}
+
+/** What the scene has, or what a version sets over that. */
+const ofVersion = ({ params, versions }: ParamsState, version: string | undefined): Params =>
+  version === undefined ? params : (versions[parseVersion(version)] ?? {})
+
+export async function showParams({ client, out }: Context, scene: string, { version }: VersionOption): Promise<void> {
+  const state = await client.params(scene)
+  out.result(version === undefined ? state : { version, params: ofVersion(state, version), revision: state.revision })
+  out.say(JSON.stringify(ofVersion(state, version), null, 2))
+  const others = Object.keys(state.versions)
+  if (version !== undefined) return out.next(`${version} sets these over those of the scene: sdk params show ${scene}`)
+  if (others.length > 0) out.next(`Set over these by ${others.join(', ')}: sdk params show ${scene} --version ${others[0]}`)
+}
+
+export interface SetOptions extends Reasoned, VersionOption {
+  /** JSON that replaces all of them. */
+  readonly file?: string
+  /** Keys to take away. */
+  readonly unset?: readonly string[]
+}
+
+/** Sets single parameters and leaves the others, or replaces all by a file. */
+export async function setParams(
+  { client, out }: Context,
+  scene: string,
+  assignments: readonly string[],
+  { file, unset = [], version, reason }: SetOptions,
+): Promise<void> {
+  const single = parseParams(assignments)
+  const isSingle = assignments.length + unset.length > 0
+  if (isSingle === (file !== undefined)) {
+    throw usage(
+      `Cannot set params: ${isSingle ? 'there are both a file and single ones' : 'nothing says which'}`,
+      'Name some, as in topK=5, or give --file.',
+    )
+  }
+  const whole = file === undefined ? undefined : await readParams(file)
+  const state = await client.params(scene)
+  const before = ofVersion(state, version)
+  const params = whole ?? withoutKeys({ ...before, ...single }, unset)
+  if (differences('', before, params).length === 0) {
+    out.result({ version: version ?? null, before, after: params, changed: false })
+    return out.say(`${scene}: the params are so already`)
+  }
+  const [change, ms] = await timed(() => client.setParams(scene, { params, version, reason }, state.revision))
+  tell({ out }, scene, change, ms)
+  for (const warning of change.warnings) out.warn(`${scene}: ${warning}`)
+  out.next(`Back again: sdk params rollback ${scene}${version === undefined ? '' : ` --version ${version}`}`)
+}
+
+function withoutKeys(params: Params, keys: readonly string[]): Params {
+  const unknown = keys.find(key => !Object.hasOwn(params, key))
+  if (unknown !== undefined)
+    throw usage(`Cannot unset "${unknown}": there is no such parameter`, `There are: ${Object.keys(params).join(', ') || 'none'}.`)
+  return Object.fromEntries(Object.entries(params).filter(([key]) => !keys.includes(key)))
+}
+
+async function readParams(file: string): Promise<Params> {
+  const text = await readFile(file, 'utf8').catch(error => {
+    throw new SdkError('FILE_UNREADABLE', `Cannot read "${file}": ${messageOf(error)}`, { hint: 'Check the path.', cause: error })
+  })
+  const hint = 'The file holds one JSON object: { "topK": 5 }.'
+  let params: unknown
+  try {
+    params = JSON.parse(text)
+  } catch (error) {
+    throw new SdkError('PARAMS_INVALID', `Cannot set the params of "${file}": it is not JSON: ${messageOf(error)}`, { hint })
+  }
+  if (typeof params === 'object' && params !== null && !Array.isArray(params)) return params as Params
+  throw new SdkError('PARAMS_INVALID', `Cannot set the params of "${file}": it is not a JSON object`, { hint })
+}
+
+export interface DiffOptions extends VersionOption {
+  readonly file?: string
+  /** A revision of their history. */
+  readonly from?: string
+}
+
+/** How the parameters in force differ from a file, from what they were at a revision, or from before the last change. */
+export async function diffParams({ client, out }: Context, scene: string, { file, from, version }: DiffOptions): Promise<void> {
+  if (file !== undefined && from !== undefined) throw usage('Cannot compare with both --file and --from', 'Give one of them.')
+  const now = ofVersion(await client.params(scene), version)
+  const [before, after, what] =
+    file === undefined
+      ? [await earlier({ client, out }, scene, version, from), now, from === undefined ? 'before the last change' : `revision ${from}`]
+      : [now, await readParams(file), `what is in force, and "${file}"`]
+  const lines = differences('', before, after)
+  out.result({ version: version ?? null, before, after })
+  if (lines.length === 0) return out.say(`${scene}: no difference from ${what}`)
+  for (const line of lines) out.say(line)
+}
+
+async function earlier({ client }: Context, scene: string, version: string | undefined, from: string | undefined): Promise<Params> {
+  const changes = (await client.paramsHistory(scene)).filter(change => (change.version ?? undefined) === version)
+  if (from === undefined) return changes[0]?.before ?? ofVersion(await client.params(scene), version)
+  const change = changes.find(({ revision }) => String(revision) === from)
+  if (change !== undefined) return change.after
+  const known = changes.slice(0, 10).map(({ revision }) => revision)
+  throw usage(`Cannot compare with revision "${from}": the params did not change then`, `They did at ${known.join(', ') || 'none'}.`)
+}
+
+export async function showHistory({ client, out }: Context, scene: string, { version }: VersionOption): Promise<void> {
+  const all = await client.paramsHistory(scene)
+  const changes = version === undefined ? all : all.filter(change => change.version === version)
+  out.result(changes)
+  if (changes.length === 0) return out.next('The params have not changed yet.')
+  out.table(
+    ['revision', 'age', 'by', 'of', 'changed', 'reason'],
+    changes.map(({ revision, at, who, version: of, before, after, reason, to }) => [
+      String(revision),
+      ageOf(at),
+      who,
+      of ?? 'the scene',
+      differences('', before, after).join('\n'),
+      describeWhy(to, reason),
+    ]),
+  )
+  const [last, ...earlier] = changes
+  const target = earlier.find(change => change.version === last?.version)
+  const of = target?.version == null ? '' : ` --version ${target.version}`
+  if (target !== undefined) out.next(`As they were after one of these: sdk params rollback ${scene} --to ${target.revision}${of}`)
+}
+
+function describeWhy(to: number | undefined, reason = ''): string {
+  if (to === undefined) return reason
+  return `back to ${to === 0 ? 'before every change' : to}${reason === '' ? '' : `: ${reason}`}`
+}
+
+export interface RollbackOptions extends Reasoned, VersionOption {
+  readonly to?: string
+}
+
+export async function rollBackParams({ client, out }: Context, scene: string, { to, version, reason }: RollbackOptions): Promise<void> {
+  if (to !== undefined && !/^[1-9]\d{0,14}$/.test(to)) {
+    throw usage(`Cannot go back to "${to}": it is no revision`, `"sdk params history ${scene}" lists the revisions.`)
+  }
+  const request = {
+    version: version === undefined ? undefined : parseVersion(version),
+    reason,
+    to: to === undefined ? undefined : Number(to),
+  }
+  const [was] = (await client.paramsHistory(scene)).filter(change => (change.version ?? undefined) === version)
+  const [change, ms] = await timed(() => client.rollbackParams(scene, request))
+  tell({ out }, scene, change, ms, `${describePlace(change.to)}, `)
+  const line = `sdk params rollback ${scene}${version === undefined ? '' : ` --version ${version}`}`
+  const isFirst = change.to === null || change.to.initial === true
+  out.next(
+    [...(isFirst ? [] : [`Further back: ${line}`]), ...(was === undefined ? [] : [`Forth again: ${line} --to ${was.revision}`])].join(
+      '   ',
+    ),
+  )
+}
+
+/** `as after revision 41, 3 min ago ("more room")`. */
+function describePlace(to: ParamsHistoryEntry | null): string {
+  if (to === null) return 'as before every change'
+  const why = to.initial ? ' (as it was defined)' : to.reason === undefined ? '' : ` (${JSON.stringify(to.reason)})`
+  return `as after revision ${to.revision}, ${ageOf(to.at)} ago${why}`
+}
+
+function tell({ out }: Pick<Context, 'out'>, scene: string, change: ParamsChange, ms: number, how = ''): void {
+  out.result(change)
+  out.say(change.version === null ? scene : `${scene} ${change.version}`)
+  out.done('params', ms, `${how}${describeCells(change.cells)}`)
+  for (const line of differences('', change.before, change.after)) out.say(`    ${line}`)
+}

@@ -1,0 +1,302 @@
+/** `sdk publish`: bundle, check, upload, load, and bring it online in scenes. */
+import { existsSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import raise from 'semver/functions/inc.js'
+import { messageOf } from '../../../base/kernel/errors.ts'
+import type { Client, Timings, VersionChange } from '../../api/client.ts'
+import { isSame, modulesOf, publishBundle, updateScene, uploadBundle } from '../../api/publish-steps.ts'
+import { type Bundle, type BundlePart, bundleModule } from '../../bundle/bundle.ts'
+import { placeOf, readPackage } from '../../bundle/manifest.ts'
+import { checkTypes } from '../../bundle/type-check.ts'
+import { RefusedError, SdkError } from '../../sdk-error.ts'
+import { usage } from '../arguments.ts'
+import type { Context } from '../context.ts'
+import { colorsFor } from '../terminal/colors.ts'
+import { whenInterrupted } from '../terminal/interruption.ts'
+import { describeTimings, formatBytes, type Output, timed } from '../terminal/output.ts'
+import { describePart, nextStep, type PartOptions, parsePart } from './version.ts'
+
+export type Bump = 'patch' | 'minor' | 'major'
+
+export interface PublishOptions extends PartOptions {
+  readonly scene?: readonly string[]
+  readonly bump?: Bump
+  readonly label?: string
+  readonly reason?: string
+  readonly dryRun?: boolean
+  /** Whether types are checked. @default true */
+  readonly check?: boolean
+}
+
+interface PublishedModule {
+  readonly name: string
+  readonly version: string
+  /** sha256 of the bundle, hex. */
+  readonly bundle: string
+  readonly bytes: number
+  /** The largest of what it is made of. */
+  readonly parts: readonly BundlePart[]
+  /** False when the base had exactly this already, or on a dry run. */
+  readonly created: boolean
+  /** Milliseconds of each step, by its name; the check runs beside the bundling. */
+  readonly steps: Timings
+  /** What the base says of its part. */
+  readonly timings: Timings
+}
+
+interface OnlineScene
+  extends Pick<VersionChange, 'created' | 'switched' | 'kind' | 'cutover' | 'previousBaseline' | 'warnings' | 'cells' | 'timings'> {
+  readonly scene: string
+  readonly version: string
+  readonly isBaseline: boolean
+  readonly steps: Timings
+}
+
+/** Bytes of a bundle from which on it is told what it is made of. */
+const BIG_BYTES = 256 * 1024
+const PARTS_TOLD = 5
+
+/** Everything is bundled, checked and every scene looked up before anything is sent; then the modules, then each scene with all of them together. */
+export async function publish({ client, out }: Context, folders: readonly string[], options: PublishOptions): Promise<void> {
+  const part = partOf(options)
+  const sceneIds = options.dryRun ? [] : (options.scene ?? [])
+  const drafts: Draft[] = []
+  for (const folder of folders) drafts.push(await draftOf(client, folder, options))
+  checkNames(drafts)
+  await Promise.all(sceneIds.map(id => requireScene(client, id, folders)))
+  const send = options.dryRun ? pretend : (bundle: Bundle) => sendBundle(client, out, bundle)
+  const modules: PublishedModule[] = []
+  for (const draft of drafts) modules.push(await publishDraft(out, draft, options.dryRun === true, send))
+  const scenes: OnlineScene[] = []
+  for (const id of sceneIds) scenes.push(await bringOnline(client, out, id, modules, part, options))
+  for (const line of options.dryRun ? ['Nothing was sent: this was a dry run.'] : await nextLines(client, modules, scenes)) out.next(line)
+  out.result({ modules, scenes })
+}
+
+/** @throws RefusedError; of a scene that is not defined with the way to define it: its modules come first */
+async function requireScene(client: Client, id: string, folders: readonly string[]): Promise<void> {
+  await client.scene(id).catch(error => {
+    if (!(error instanceof RefusedError) || error.code !== 'SCENE_NOT_FOUND') throw error
+    const file = `${id}.json`
+    const lines = [`sdk publish ${folders.join(' ')}`, `sdk scene apply ${file}`]
+    const make = existsSync(file) ? '' : `, after "sdk init --scene ${id}"`
+    throw new SdkError(error.code, error.message, {
+      hint: `For a new scene: ${lines.join(' && ')}${make}. For the others: sdk scene list.`,
+    })
+  })
+}
+
+interface Draft {
+  readonly folder: string
+  readonly bundle: Bundle
+  readonly bundleMs: number
+  readonly check: Check
+  /** The version to publish it as: that of package.json, unless it is to be raised. */
+  readonly version: string
+  /** What came of raising it. */
+  readonly note: string
+}
+
+/** @throws SdkError USAGE when two are the same module */
+function checkNames(drafts: readonly Draft[]): void {
+  const folders = new Map<string, string>()
+  for (const { folder, bundle } of drafts) {
+    const { name } = bundle.manifest
+    const other = folders.get(name)
+    if (other !== undefined) throw usage(`Cannot publish "${name}" twice: it is in "${other}" and in "${folder}"`, 'Name each module once.')
+    folders.set(name, folder)
+  }
+}
+
+interface Check {
+  readonly checked: string
+  readonly checkMs: number
+}
+
+/** What is published exactly so already is not raised: the same line typed twice changes nothing the second time. */
+async function draftOf(client: Client, folder: string, options: PublishOptions): Promise<Draft> {
+  const { bump, dryRun } = options
+  // Asked while the types are still being checked; but first it is said what is wrong with the module.
+  let published: Promise<boolean> | undefined
+  const { bundle, bundleMs, check } = await bundleAndCheck(folder, options, made => {
+    if (bump === undefined || dryRun === true) return
+    published = isPublished(client, made)
+    published.catch(() => undefined)
+  })
+  const { version } = bundle.manifest
+  const draft = { folder, bundle, bundleMs, check }
+  if (bump === undefined) return { ...draft, version, note: '' }
+  if (await published) return { ...draft, version, note: ' (not raised: nothing has changed)' }
+  return { ...draft, version: nextVersion(version, bump), note: ` (was ${version})` }
+}
+
+const inColor = (): boolean => colorsFor(process.stderr).isColorSupported
+const bundled = (folder: string): Promise<Bundle> => bundleModule(folder, { color: inColor() })
+
+/** Both at once; what does not bundle is not worth a word about its types. */
+async function bundleAndCheck(folder: string, { check = true }: PublishOptions, onBundle: (made: Bundle) => void) {
+  const unwanted = new AbortController()
+  const { entry } = await readPackage(await placeOf(folder, inColor()))
+  const types = () => checkTypes(join(folder, entry), { color: inColor(), signal: unwanted.signal })
+  const checking = timed(check ? types : async () => 'no types: --no-check')
+  checking.catch(() => undefined)
+  try {
+    const [bundle, bundleMs] = await timed(() => bundled(folder))
+    onBundle(bundle)
+    const [checked, checkMs] = await checking
+    return { bundle, bundleMs, check: { checked, checkMs } }
+  } catch (error) {
+    unwanted.abort()
+    throw error
+  }
+}
+
+async function isPublished(client: Client, bundle: Bundle): Promise<boolean> {
+  const { name, version } = bundle.manifest
+  return (await client.modules(name)).some(module => module.version === version && isSame(module, bundle))
+}
+
+type Sent = Pick<PublishedModule, 'created' | 'steps' | 'timings'>
+type Send = (bundle: Bundle) => Promise<Sent>
+
+const pretend: Send = async () => ({ created: false, steps: {}, timings: {} })
+
+async function publishDraft(out: Output, draft: Draft, dryRun: boolean, send: Send): Promise<PublishedModule> {
+  const { folder, bundle, bundleMs, check, version, note } = draft
+  const { name, version: was } = bundle.manifest
+  out.say(`${name} ${version}${note}`)
+  out.done('bundle', bundleMs, `${bundle.inputs.length} files, ${formatBytes(bundle.bytes)}`)
+  if (bundle.bytes >= BIG_BYTES) for (const line of describeParts(bundle)) out.say(line)
+  for (const warning of bundle.warnings) out.warn(warning)
+  out.done('check', check.checkMs, `exports, imports, ${check.checked}`)
+  const isRaised = version !== was && !dryRun
+  const published = isRaised
+    ? await withVersionRaised(folder, was, version, async () => sendAs(await bundled(folder), send))
+    : await sendAs(bundle, send)
+  return { ...published, version, steps: { bundle: bundleMs, check: check.checkMs, ...published.steps } }
+}
+
+/** `      mathjs   612.3 KB  71 %` */
+function describeParts({ parts, bytes }: Bundle): string[] {
+  const told = parts.slice(0, PARTS_TOLD).filter(part => part.bytes > bytes / 100)
+  const width = Math.max(...told.map(({ name }) => name.length))
+  return told.map(
+    part => `      ${part.name.padEnd(width)} ${formatBytes(part.bytes).padStart(9)} ${Math.round((part.bytes / bytes) * 100)} %`,
+  )
+}
+
+async function sendAs(bundle: Bundle, send: Send): Promise<PublishedModule> {
+  const { name, version } = bundle.manifest
+  return { name, version, bundle: bundle.digest, bytes: bundle.bytes, parts: bundle.parts.slice(0, PARTS_TOLD), ...(await send(bundle)) }
+}
+
+async function sendBundle(client: Client, out: Output, bundle: Bundle): Promise<Sent> {
+  const [sent, upload] = await timed(() => uploadBundle(client, bundle))
+  out.done('upload', upload, sent.length === 0 ? 'nothing: the base has these bytes' : sent.join(' and '))
+  const [{ created, timings }, load] = await timed(() => publishBundle(client, bundle))
+  out.done('load', load, created ? `tried and kept (${describeTimings(timings)})` : 'nothing to do: exactly this is published already')
+  return { created, steps: { upload, load }, timings }
+}
+
+function nextVersion(version: string, bump: Bump): string {
+  const next = raise(version, bump)
+  if (next !== null) return next
+  throw new SdkError('PACKAGE_INVALID', `Cannot raise the version "${version}": it is no semantic version`, {
+    hint: 'Set it in package.json.',
+  })
+}
+
+/**
+ * Raises the version in package.json, and puts the file back as it was when `work` fails or is interrupted. `work` bundles once more: a module
+ * may import its own package.json.
+ * @throws SdkError FILE_UNWRITABLE, and what `work` throws
+ */
+async function withVersionRaised<T>(folder: string, from: string, to: string, work: () => Promise<T>): Promise<T> {
+  const path = join(folder, 'package.json')
+  const original = await readFile(path, 'utf8')
+  replaceFile(path, replaceVersion(original, from, to))
+  const done = whenInterrupted(() => replaceFile(path, original))
+  try {
+    return await work()
+  } catch (error) {
+    replaceFile(path, original)
+    throw error
+  } finally {
+    done()
+  }
+}
+
+/** In one step, also on a disk that is full; and before a signal has ended this process. */
+function replaceFile(path: string, text: string): void {
+  const file = realpathSync(path)
+  // What watches the folder looks at no such names.
+  const unfinished = join(dirname(file), `.${basename(file)}.${process.pid}`)
+  try {
+    writeFileSync(unfinished, text, { mode: statSync(file).mode })
+    renameSync(unfinished, file)
+  } catch (error) {
+    rmSync(unfinished, { force: true })
+    throw new SdkError('FILE_UNWRITABLE', `Cannot write "${path}": ${messageOf(error)}`, {
+      hint: 'Check the folder and its disk, or publish without --bump.',
+      cause: error,
+    })
+  }
+}
+
+/** The text with the top-level "version" replaced and everything else, layout included, as it was. */
+export function replaceVersion(text: string, from: string, to: string): string {
+  for (const { index, 0: member } of text.matchAll(/"version"\s*:\s*"([^"]*)"/g)) {
+    const edited = text.slice(0, index) + member.replace(from, to) + text.slice(index + member.length)
+    if (JSON.parse(edited).version === to) return edited
+  }
+  throw new SdkError('PACKAGE_INVALID', `Cannot raise the version "${from}": package.json spells it in an unusual way`, {
+    hint: 'Raise the version by hand and publish without --bump.',
+  })
+}
+
+type Part = ReturnType<typeof parsePart>
+
+/** @throws SdkError USAGE */
+function partOf(options: PublishOptions): Part {
+  const part = parsePart(options)
+  const [given] = Object.keys(part)
+  if (given === undefined || options.scene !== undefined) return part
+  throw usage(`Cannot take --${given} without --scene: modules by themselves answer nobody`, 'Name the scenes with --scene.')
+}
+
+async function bringOnline(
+  client: Client,
+  out: Output,
+  scene: string,
+  modules: readonly PublishedModule[],
+  part: Part,
+  { label, reason }: PublishOptions,
+): Promise<OnlineScene> {
+  const options = { ...part, ...(label && { label }), ...(reason && { reason }) }
+  const [change, ms] = await timed(() => updateScene(client, scene, modules, options))
+  const { version, lock: _, moved: __, baseline, ...told } = change
+  const online = { scene, version: version.id, ...told, isBaseline: baseline === version.id, steps: { live: ms } }
+  out.say(scene)
+  out.done('live', ms, describeOnline(online, part))
+  for (const warning of online.warnings) out.warn(warning)
+  return online
+}
+
+function describeOnline(online: OnlineScene, { as, whitelist = [] }: Part): string {
+  const { version, created, switched, isBaseline, timings } = online
+  const part = `${describePart(online, whitelist.length)} (${describeTimings(timings)})`
+  if (created) return `${version} made${part}`
+  if (switched || (as !== undefined && !isBaseline) || whitelist.length > 0) return `${version} was there${part}`
+  return `nothing to do: ${version}${isBaseline ? ', the baseline,' : ''} runs exactly this`
+}
+
+async function nextLines(client: Client, modules: readonly PublishedModule[], scenes: readonly OnlineScene[]): Promise<string[]> {
+  if (scenes.length > 0) return scenes.map(online => nextStep(online.scene, online.version, online))
+  const having = (await client.scenes()).find(({ definition }) => modules.some(({ name }) => modulesOf(definition).has(name)))
+  if (having === undefined)
+    return ['Bring it online in a scene: "sdk init --scene ID" makes a file, "sdk scene apply FILE" brings it to life.']
+  const its = modules.filter(({ name }) => modulesOf(having.definition).has(name))
+  const refs = its.map(({ name, version }) => `--module ${name}@${version}`).join(' ')
+  return [`Bring it online: sdk version create ${having.definition.id} ${refs} --as baseline`]
+}

@@ -1,0 +1,171 @@
+/** `sdk scene`: what scenes there are, what one says, and putting definitions into force. */
+import { readFile } from 'node:fs/promises'
+import { isDeepStrictEqual } from 'node:util'
+import { compileCheck } from '../../../base/kernel/check.ts'
+import { messageOf } from '../../../base/kernel/errors.ts'
+import { SceneDefinition } from '../../../base/traffic/schema.ts'
+import { lockedModules } from '../../../base/traffic/table.ts'
+import type { Client, SceneState, VersionChange } from '../../api/client.ts'
+import { RefusedError, SdkError } from '../../sdk-error.ts'
+import type { Context } from '../context.ts'
+import { timed } from '../terminal/output.ts'
+import { tellMade } from './version.ts'
+
+export async function listScenes({ client, out }: Context): Promise<void> {
+  const scenes = await client.scenes()
+  out.result(scenes)
+  if (scenes.length === 0)
+    return out.next('There is no scene yet: "sdk init --scene ID" makes a file, "sdk scene apply FILE" brings it to life.')
+  out.table(
+    ['scene', 'baseline', 'group', 'access', 'description'],
+    scenes.map(({ definition, baseline }) => [
+      definition.id,
+      baseline ?? '(none)',
+      describeGroup(definition),
+      definition.access,
+      definition.description ?? '',
+    ]),
+  )
+}
+
+function describeGroup({ group }: SceneDefinition): string {
+  return group.map(({ modules }) => modules.join(' + ')).join(' → ')
+}
+
+export async function showScene({ client, out }: Context, id: string): Promise<void> {
+  const scene = await client.scene(id)
+  out.result(scene)
+  out.say(JSON.stringify(scene.definition, null, 2))
+  out.next(`revision ${scene.revision}, baseline ${scene.baseline ?? '(none)'}   Its versions: sdk version list ${id}`)
+}
+
+export interface ApplyOptions {
+  /** Also the parameters of a scene that is there already: those are published on their own. @default false */
+  readonly params?: boolean
+}
+
+/** Files are all checked before the first is applied. A scene that has no version gets its first, so that it answers. */
+export async function applyScenes({ client, out }: Context, files: readonly string[], options: ApplyOptions = {}): Promise<void> {
+  const definitions = []
+  for (const file of files) definitions.push(await readScene(file))
+  const applied = []
+  for (const definition of definitions) {
+    const { scene, changes, kept } = await applyScene(client, definition, options)
+    out.say(`${definition.id}: ${changes === 'new' ? 'new' : changes.length === 0 ? 'unchanged' : `revision ${scene.revision}`}`)
+    if (changes !== 'new') for (const change of changes) out.say(`  ${change}`)
+    if (kept.length > 0) {
+      const others = kept.map(line => `\n  ${line}`).join('')
+      out.warn(`The parameters of ${definition.id} stay as they are; those of the file are others:${others}\n  To publish them: --params`)
+    }
+    const isNew = scene.baseline === null && (await client.versions(definition.id)).length === 0
+    const first = isNew ? await makeFirst({ client, out }, definition.id) : undefined
+    const { revision, baseline } = first ?? scene
+    applied.push({ scene: definition.id, revision, baseline, changes, kept, ...(first && { version: first.version }) })
+  }
+  out.result(applied)
+}
+
+async function makeFirst({ client, out }: Context, scene: string): Promise<VersionChange> {
+  const [made, ms] = await timed(() => client.createVersion(scene, { as: 'baseline' }))
+  tellMade(out, made, ms, 0)
+  return made
+}
+
+const checkScene = compileCheck(SceneDefinition)
+
+/**
+ * A scene definition from a JSON file, with the defaults filled in. A member `$schema`, for editors, is dropped.
+ * @throws SdkError FILE_UNREADABLE, or SCENE_INVALID naming every fault by its path
+ */
+export async function readScene(file: string): Promise<SceneDefinition> {
+  const { $schema: _, ...contents } = parseObject(file, await readText(file))
+  const { value, faults } = checkScene(contents)
+  if (value !== undefined) return value
+  throw new SdkError('SCENE_INVALID', `Cannot apply "${file}": ${faults.join('; ')}`, {
+    hint: 'Mend the fields that the message names; "sdk schema" prints the schema, for completion in an editor.',
+  })
+}
+
+async function readText(file: string): Promise<string> {
+  return readFile(file, 'utf8').catch(error => {
+    throw new SdkError('FILE_UNREADABLE', `Cannot read "${file}": ${messageOf(error)}`, { hint: 'Check the path.', cause: error })
+  })
+}
+
+function parseObject(file: string, text: string): Record<string, unknown> {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text)
+  } catch (error) {
+    throw new SdkError('SCENE_INVALID', `Cannot apply "${file}": it is not JSON: ${messageOf(error)}`, { hint: 'Mend the file.' })
+  }
+  if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed as Record<string, unknown>
+  throw new SdkError('SCENE_INVALID', `Cannot apply "${file}": it is not a JSON object`, { hint: 'A file holds one scene.' })
+}
+
+export interface AppliedScene {
+  readonly scene: SceneState
+  /** `new`, or one line for each member that changed; empty when nothing was written. */
+  readonly changes: 'new' | readonly string[]
+  /** One line for each parameter that is another than in the definition, and was left alone. */
+  readonly kept: readonly string[]
+}
+
+/** Puts a definition into force, unless it is already. */
+export async function applyScene(client: Client, definition: SceneDefinition, { params = false }: ApplyOptions): Promise<AppliedScene> {
+  const current = await existing(client, definition.id)
+  if (current === undefined) return { scene: await client.putScene(definition, undefined), changes: 'new', kept: [] }
+  const wanted = params ? definition : { ...definition, params: current.definition.params }
+  const kept = differences('/params', wanted.params, definition.params)
+  const changes = differences('', current.definition, wanted)
+  return { scene: changes.length === 0 ? current : await client.putScene(wanted, current.revision), changes, kept }
+}
+
+/**
+ * Defines a scene like another and makes its first version of the modules that answer there now.
+ * @throws SdkError TARGET_EXISTS when there is a scene of the new id
+ */
+export async function copyScene({ client, out }: Context, id: string, newId: string): Promise<void> {
+  const { definition, baseline } = await client.scene(id)
+  if (baseline === null) {
+    throw new SdkError('SCENE_WITHOUT_BASELINE', `Cannot copy scene "${id}": it has no baseline version yet`, {
+      hint: `Make its first version: sdk version create ${id} --as baseline`,
+    })
+  }
+  const { lock } = (await client.versions(id)).find(version => version.id === baseline) ?? { lock: [] }
+  const modules = [...new Set(lockedModules(lock).map(({ name, version }) => `${name}@${version}`))]
+  // One without a baseline is what a copy that could not be loaded has left.
+  const there = await existing(client, newId)
+  if (there !== undefined && there.baseline !== null)
+    throw new SdkError('TARGET_EXISTS', `Cannot copy scene "${id}" to "${newId}": there is such a scene already`, {
+      hint: 'Choose another id.',
+    })
+  await client.putScene({ ...definition, id: newId }, there?.revision)
+  const { cells } = await client.createVersion(newId, { modules, as: 'baseline', label: `copy of ${id} ${baseline}` })
+  out.result({ scene: newId, from: id, modules, cells })
+  out.say(`${newId}: ${describeGroup(definition)}, live on ${cells.applied} of ${cells.connected} cells`)
+  out.next(`Call it: sdk invoke ${newId} --data '{}'`)
+}
+
+async function existing(client: Client, id: string): Promise<SceneState | undefined> {
+  return client.scene(id).catch(error => {
+    if (error instanceof RefusedError && error.code === 'SCENE_NOT_FOUND') return undefined
+    throw error
+  })
+}
+
+/** One line for each innermost member that differs: `/traffic/deadlineMs: 200 → 300`. */
+export function differences(path: string, before: unknown, after: unknown): string[] {
+  if (isDeepStrictEqual(before, after)) return []
+  if (!isRecord(before) || !isRecord(after)) return [`${path}: ${show(before)} → ${show(after)}`]
+  const keys = new Set([...Object.keys(before), ...Object.keys(after)])
+  return [...keys].flatMap(key => differences(`${path}/${key}`, before[key], after[key]))
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}
+
+function show(value: unknown): string {
+  return value === undefined ? '(none)' : JSON.stringify(value)
+}

@@ -1,0 +1,219 @@
+/** `sdk test`: runs the `node:test` files of modules, whose stages run in real slots; see testing.ts. */
+import { existsSync, globSync, rmSync } from 'node:fs'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, relative, resolve, sep } from 'node:path'
+import { run } from 'node:test'
+import { messageOf } from '../../../base/kernel/errors.ts'
+import { COVERAGE_FOLDER, type Counted } from '../../author/rehearsal-process.ts'
+import { type Package, placeOf, readPackage } from '../../bundle/manifest.ts'
+import { exitCodes, SdkError } from '../../sdk-error.ts'
+import { usage } from '../arguments.ts'
+import { watchSaves } from '../files/watch.ts'
+import { failureText } from '../terminal/failure.ts'
+import { whenInterrupted } from '../terminal/interruption.ts'
+import { createOutput, type Output } from '../terminal/output.ts'
+import { coverageOf, type FileCoverage, ranges } from '../views/coverage.ts'
+import { createReport, type TestReport } from '../views/test-report.ts'
+
+export interface TestOptions {
+  readonly json?: boolean
+  readonly watch?: boolean
+  readonly coverage?: boolean
+  /** Regular expressions; only tests whose name one of them matches are run. */
+  readonly only?: readonly string[]
+}
+
+type RunOptions = Pick<TestOptions, 'coverage'> & { readonly only: readonly RegExp[] | undefined }
+
+interface ModuleUnderTest {
+  readonly name: string
+  /** Absolute. */
+  readonly folder: string
+  readonly files: readonly string[]
+}
+
+/** Ends with exit code 1 when a test fails. With `watch` it ends when it is interrupted. */
+export async function test(folders: readonly string[], { json = false, ...options }: TestOptions): Promise<void> {
+  const out = createOutput(json)
+  const runOptions = { ...options, only: options.only?.map(patternOf) }
+  if (json && options.watch) {
+    throw usage('Cannot test: --json prints one document, and --watch has no end', 'Leave one of them out.')
+  }
+  const modules = await findModules(folders)
+  if (options.watch) {
+    await runAgain(out, modules, runOptions)
+    return
+  }
+  const { report, coverage } = await runTests(out, modules, runOptions)
+  if (options.only !== undefined && report.tests.length === 0) {
+    const hint = 'Without --only all are run, and shown by name.'
+    throw new SdkError('TESTS_NOT_FOUND', `Cannot test: no test is named like ${options.only.join(' or ')}`, {
+      hint,
+      exit: exitCodes.usage,
+    })
+  }
+  out.result({ ...report, ...(coverage && { coverage: coverage.map(asDocument) }) })
+  if (report.failed > 0) process.exitCode = exitCodes.refused
+}
+
+// What to run
+
+async function findModules(folders: readonly string[]): Promise<ModuleUnderTest[]> {
+  const named = folders.length > 0 ? folders : foldersHere()
+  const modules = await Promise.all(named.map(findModule))
+  if (modules.every(({ files }) => files.length === 0)) {
+    const where = modules.map(({ folder }) => shown(folder)).join(', ')
+    throw new SdkError('TESTS_NOT_FOUND', `Cannot test ${where}: there is no file whose name ends in .test.ts`, {
+      hint: 'Write index.test.ts beside index.ts; "sdk init" makes a module with one to start from.',
+      exit: exitCodes.usage,
+    })
+  }
+  return modules
+}
+
+/** This folder, or the modules under it. */
+function foldersHere(): string[] {
+  if (isModule('.')) return ['.']
+  const found = globSync('modules/*/package.json').map(path => join(path, '..'))
+  const modules = found.filter(isModule).sort()
+  if (modules.length > 0) return modules
+  throw usage('Cannot test: there is no module in this folder, nor in "modules"', 'Name the folder of a module: sdk test modules/rank-lr')
+}
+
+function patternOf(text: string): RegExp {
+  try {
+    return new RegExp(text)
+  } catch (error) {
+    const hint = 'Write --only as for JavaScript, with a backslash before what is meant literally.'
+    throw usage(`Cannot test: ${messageOf(error)}`, hint)
+  }
+}
+
+const isModule = (folder: string): boolean => existsSync(join(folder, 'package.json')) && existsSync(join(folder, 'index.ts'))
+
+async function findModule(path: string): Promise<ModuleUnderTest> {
+  const place = await placeOf(path, false)
+  if (!existsSync(place.folder)) {
+    const hint = 'Name the folder of a module.'
+    throw usage(`Cannot test "${path}": there is no such folder`, hint)
+  }
+  const { manifest }: Package = await readPackage(place)
+  const files = globSync('**/*.test.{ts,mts,js,mjs}', { cwd: place.folder, exclude: name => name === 'node_modules' })
+  return { name: manifest.name, folder: place.folder, files: files.sort().map(file => join(place.folder, file)) }
+}
+
+const shown = (path: string): string => relative(process.cwd(), path) || '.'
+
+// Running
+
+interface Outcome {
+  readonly report: TestReport
+  readonly coverage: readonly FileCoverage[] | undefined
+}
+
+async function runTests(out: Output, modules: readonly ModuleUnderTest[], { coverage = false, only }: RunOptions): Promise<Outcome> {
+  const folder = coverage ? await mkdtemp(join(tmpdir(), 'berth-coverage-')) : undefined
+  try {
+    const report = await runFiles(out, modules, folder, only)
+    if (folder === undefined) return { report, coverage: undefined }
+    const files = coverageOf(await readCounts(folder))
+    sayCoverage(out, files)
+    return { report, coverage: files }
+  } finally {
+    if (folder !== undefined) await rm(folder, { recursive: true, force: true })
+  }
+}
+
+const hook = new URL('../../author/test-hook.ts', import.meta.url).href
+
+async function runFiles(
+  out: Output,
+  modules: readonly ModuleUnderTest[],
+  coverageFolder: string | undefined,
+  only: readonly RegExp[] | undefined,
+): Promise<TestReport> {
+  // Of the test that runs this one, if any: the runner would think itself inside it, and run nothing.
+  delete process.env.NODE_TEST_CONTEXT
+  // Colour is for terminals: the runner colours what tests print for those by itself.
+  delete process.env.FORCE_COLOR
+  const report = createReport(out, modules)
+  const unwanted = new AbortController()
+  // The runner ends the process of each file, and a slot ends with the process that opened it.
+  const done = whenInterrupted(() => {
+    unwanted.abort()
+    if (coverageFolder !== undefined) rmSync(coverageFolder, { recursive: true, force: true })
+  })
+  const events = run({
+    signal: unwanted.signal,
+    files: modules.flatMap(({ files }) => files),
+    concurrency: true,
+    execArgv: ['--disable-warning=ExperimentalWarning', '--import', hook],
+    env: { ...process.env, ...(coverageFolder !== undefined && { [COVERAGE_FOLDER]: coverageFolder }) },
+    ...(only && { testNamePatterns: only }),
+  })
+  try {
+    for await (const event of events) report.take(event)
+  } finally {
+    done()
+  }
+  return report.end()
+}
+
+async function readCounts(folder: string): Promise<Counted[]> {
+  const names = await readdir(folder)
+  return Promise.all(names.map(async name => JSON.parse(await readFile(join(folder, name), 'utf8')) as Counted))
+}
+
+// Watching
+
+/** Each module by itself, now and at every save in its folder. */
+async function runAgain(out: Output, modules: readonly ModuleUnderTest[], options: RunOptions): Promise<void> {
+  const folders = modules.map(({ folder }) => folder)
+  const runModule = async (folder: string): Promise<readonly string[]> => {
+    try {
+      await runTests(out, [await findModule(folder)], options)
+    } catch (error) {
+      // It may be half written: the next save tells.
+      if (!(error instanceof SdkError)) throw error
+      process.stderr.write(`${failureText(error)}\n`)
+    }
+    out.next('Waiting for a save. Ctrl-C ends.')
+    return []
+  }
+  const saves = await watchSaves(folders, path => folders.find(folder => path.startsWith(folder + sep)), runModule)
+  await Promise.all(folders.map(folder => saves.saved(folder)))
+}
+
+// Coverage
+
+function sayCoverage(out: Output, files: readonly FileCoverage[]): void {
+  out.say('')
+  out.table(
+    ['file', 'lines', 'functions', 'not run', 'partly'],
+    files.map(file => {
+      const { lines, functions, partly, path } = file
+      const hasCode = (line: number) => lines.has(line)
+      return [
+        shown(path),
+        share([...lines.values()]),
+        share(functions.map(({ count }) => count)),
+        ranges(notRun(file), hasCode),
+        ranges(partly, hasCode),
+      ]
+    }),
+  )
+}
+
+const notRun = ({ lines }: FileCoverage): number[] => [...lines].filter(([, count]) => count === 0).map(([line]) => line)
+
+/** `92 % (12/13)` */
+function share(counts: readonly number[]): string {
+  const run = counts.filter(count => count > 0).length
+  return counts.length === 0 ? '-' : `${Math.floor((100 * run) / counts.length)} % (${run}/${counts.length})`
+}
+
+function asDocument(file: FileCoverage): object {
+  const { path, lines, partly, functions } = file
+  return { file: shown(resolve(path)), lines: Object.fromEntries(lines), notRun: notRun(file), partly, functions }
+}

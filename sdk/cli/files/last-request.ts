@@ -1,0 +1,28 @@
+/** The last request that "sdk invoke" sent to a scene, for "sdk dev" to send again. */
+import { createHash } from 'node:crypto'
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/** Where the sdk keeps what it can do without. */
+const folder = fileURLToPath(new URL('../../../node_modules/.cache/berth/requests', import.meta.url))
+
+/** Only for this user to read. Where nothing can be written, nothing is remembered. */
+export async function rememberRequest(base: URL, scene: string, body: string): Promise<void> {
+  const path = pathOf(base, scene)
+  const unfinished = `${path}.${process.pid}`
+  await mkdir(dirname(path), { recursive: true })
+    .then(() => writeFile(unfinished, body, { mode: 0o600 }))
+    .then(() => rename(unfinished, path))
+    // The request itself went well, and it is only a convenience that is missing.
+    .catch(() => undefined)
+}
+
+/** Undefined when there was none. */
+export function lastRequest(base: URL, scene: string): Promise<string | undefined> {
+  return readFile(pathOf(base, scene), 'utf8').catch(() => undefined)
+}
+
+function pathOf(base: URL, scene: string): string {
+  return join(folder, `${createHash('sha256').update(`${base.origin} ${scene}`).digest('hex').slice(0, 32)}.json`)
+}

@@ -1,0 +1,23 @@
+/** A request to try a module with. */
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SdkError } from '../../sdk-error.ts'
+
+/**
+ * The first of `samples/*.json` of a module, else what this folder has in `fixtures/requests` for the scene. Undefined when there is neither.
+ * @throws SdkError FILE_UNREADABLE
+ */
+export async function firstSample(folder: string, scene: string | undefined): Promise<string | undefined> {
+  const samples = (await filesIn(join(folder, 'samples'))).filter(name => name.endsWith('.json')).sort()
+  if (samples[0] !== undefined) return join(folder, 'samples', samples[0])
+  const requests = join('fixtures', 'requests')
+  return (await filesIn(requests)).includes(`${scene}.json`) ? join(requests, `${scene}.json`) : undefined
+}
+
+/** None when there is no such folder. */
+function filesIn(folder: string): Promise<string[]> {
+  return readdir(folder).catch(error => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return []
+    throw new SdkError('FILE_UNREADABLE', `Cannot list "${folder}": ${error.message}`, { hint: 'Check its permissions.', cause: error })
+  })
+}

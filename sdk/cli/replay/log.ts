@@ -1,0 +1,257 @@
+/**
+ * Reads logged traffic: NDJSON, or the CSV of the Open Bandit Dataset (fixtures/open-bandit/README.md), plain or gzipped. The name of the
+ * file says which: `.csv` is the dataset, everything else NDJSON; `.gz` after it is gzip; `-` is NDJSON from standard input.
+ *
+ * A line of NDJSON is an object with `body` (any JSON) and, if known, `scene`, `unit` (string or number), `headers`, and `shown`:
+ * `{ "item": 14, "position": 3, "click": 0, "propensity": 0.029 }`, what was shown then and what became of it. Other members are ignored.
+ */
+import { createReadStream } from 'node:fs'
+import { validateHeaderName, validateHeaderValue } from 'node:http'
+import { basename } from 'node:path'
+import { pipeline, type Readable } from 'node:stream'
+import { createGunzip } from 'node:zlib'
+import { CsvError, parse } from 'csv-parse'
+import { messageOf } from '../../../base/kernel/errors.ts'
+import { exitCodes, SdkError } from '../../sdk-error.ts'
+
+/** A request to send. */
+export interface Entry {
+  readonly scene: string
+  /** JSON text. */
+  readonly body: string
+  /** Names in lower case, values byte by byte as HTTP sends them; the unit id is among them. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly shown: Shown | undefined
+}
+
+/** What the logging policy showed. */
+export interface Shown {
+  readonly item: string
+  /** From 1. */
+  readonly position: number
+  readonly clicked: 0 | 1
+  readonly propensity: number
+}
+
+export interface ReadOptions {
+  /** Goes before what a line says. */
+  readonly scene?: string | undefined
+  /** Requests to read, of all files together. */
+  readonly limit: number
+}
+
+/** Of a connection, or of the body as it was sent then. */
+const NOT_REPLAYED = new Set(
+  'accept-encoding connection content-encoding content-length content-type expect host keep-alive te trailer transfer-encoding upgrade'.split(
+    ' ',
+  ),
+)
+
+/**
+ * All of it is read and checked before anything is returned.
+ * @throws SdkError FILE_UNREADABLE; LOG_INVALID with the file, the line and what is wrong there; USAGE when nothing names a scene
+ */
+export async function readLog(files: readonly string[], options: ReadOptions): Promise<Entry[]> {
+  const entries: Entry[] = []
+  for (const file of files) {
+    const left = options.limit - entries.length
+    if (left <= 0) break
+    const read = /\.csv(\.gz)?$/.test(file) ? readOpenBandit : readNdjson
+    for await (const entry of read(file, options.scene)) if (entries.push(entry) >= options.limit) break
+  }
+  if (entries.length === 0)
+    throw new SdkError('LOG_INVALID', `Cannot replay ${files.map(file => `"${file}"`).join(', ')}: nothing is in there`)
+  return entries
+}
+
+function open(file: string): Readable {
+  if (file === '-') return process.stdin
+  const stream = createReadStream(file)
+  // What fails is thrown where the result is read.
+  return file.endsWith('.gz') ? pipeline(stream, createGunzip(), () => undefined) : stream
+}
+
+function unreadable(file: string, cause: unknown): SdkError {
+  return new SdkError('FILE_UNREADABLE', `Cannot read "${file}": ${messageOf(cause)}`, { hint: 'Check the path and the file.', cause })
+}
+
+function invalid(file: string, line: number, what: string): SdkError {
+  return new SdkError('LOG_INVALID', `Cannot read "${file}" line ${line}: ${what}`, {
+    hint: 'Mend the line; "sdk replay --help" says what a line holds. Nothing was sent.',
+  })
+}
+
+function sceneless(file: string, line: number): SdkError {
+  return new SdkError('USAGE', `Cannot replay "${file}" line ${line}: it names no scene`, {
+    hint: 'Name the scene with --scene.',
+    exit: exitCodes.usage,
+  })
+}
+
+// NDJSON
+
+async function* readNdjson(file: string, scene: string | undefined): AsyncGenerator<Entry> {
+  let line = 0
+  for await (const text of linesOf(file)) {
+    line++
+    if (text.trim() !== '') yield parseLine(file, line, text, scene)
+  }
+}
+
+/** Ended by line feeds only: `node:readline` ends one at U+2028 as well, which JSON leaves in texts as it is. */
+async function* linesOf(file: string): AsyncGenerator<string> {
+  let begun = ''
+  try {
+    for await (const chunk of open(file).setEncoding('utf8')) {
+      const lines = `${begun}${chunk}`.split('\n')
+      begun = lines.pop() ?? ''
+      yield* lines
+    }
+  } catch (error) {
+    throw unreadable(file, error)
+  }
+  if (begun !== '') yield begun
+}
+
+function parseLine(file: string, line: number, text: string, given: string | undefined): Entry {
+  const refuse = (what: string): never => {
+    throw invalid(file, line, what)
+  }
+  const value = parseJson(text) ?? refuse(`it is not JSON: ${excerpt(text)}`)
+  if (!isRecord(value.json)) return refuse(`it must be an object such as {"body":{…}}, got ${excerpt(text)}`)
+  const { scene = given, unit, headers = {}, body, shown } = value.json
+  if (body === undefined) refuse('it has no "body"')
+  if (unit !== undefined && typeof unit !== 'string' && typeof unit !== 'number')
+    refuse(`"unit" must be a string or a number, got ${excerpt(JSON.stringify(unit))}`)
+  if (scene !== undefined && typeof scene !== 'string') refuse(`"scene" must be a string, got ${excerpt(JSON.stringify(scene))}`)
+  if (scene === undefined) throw sceneless(file, line)
+  return {
+    scene: given ?? String(scene),
+    body: JSON.stringify(body),
+    headers: { ...headersOf(headers, refuse), ...(unit === undefined ? {} : headersOf({ 'x-unit-id': String(unit) }, refuse)) },
+    shown: shown === undefined ? undefined : shownOf(shown, refuse),
+  }
+}
+
+type Refuse = (what: string) => never
+
+function headersOf(given: unknown, refuse: Refuse): Record<string, string> {
+  if (!isRecord(given)) return refuse(`"headers" must be an object, got ${excerpt(JSON.stringify(given))}`)
+  const headers: Record<string, string> = {}
+  for (const [name, value] of Object.entries(given)) {
+    if (NOT_REPLAYED.has(name.toLowerCase())) continue
+    if (typeof value !== 'string') return refuse(`header "${name}" must be a string, got ${excerpt(JSON.stringify(value))}`)
+    const bytes = Buffer.from(value).toString('latin1')
+    try {
+      validateHeaderName(name)
+      validateHeaderValue(name, bytes)
+    } catch (error) {
+      refuse(`header "${name}" cannot be sent: ${messageOf(error)}`)
+    }
+    headers[name.toLowerCase()] = bytes
+  }
+  return headers
+}
+
+function shownOf(given: unknown, refuse: Refuse): Shown {
+  if (!isRecord(given)) return refuse(`"shown" must be an object, got ${excerpt(JSON.stringify(given))}`)
+  const { item, position, click, propensity } = given
+  if (typeof item !== 'string' && typeof item !== 'number')
+    return refuse(`"shown.item" must be an item id, got ${excerpt(JSON.stringify(item))}`)
+  return checkShown(String(item), position, click, propensity, ['shown.position', 'shown.click', 'shown.propensity'], refuse)
+}
+
+function checkShown(
+  item: string,
+  position: unknown,
+  click: unknown,
+  propensity: unknown,
+  names: readonly [position: string, click: string, propensity: string],
+  refuse: Refuse,
+): Shown {
+  if (!(typeof position === 'number' && Number.isInteger(position) && position >= 1))
+    return refuse(`"${names[0]}" must be a whole number from 1, got ${excerpt(JSON.stringify(position))}`)
+  if (click !== 0 && click !== 1) return refuse(`"${names[1]}" must be 0 or 1, got ${excerpt(JSON.stringify(click))}`)
+  if (!(typeof propensity === 'number' && propensity > 0 && propensity <= 1))
+    return refuse(`"${names[2]}" must be above 0 and at most 1, got ${excerpt(JSON.stringify(propensity))}`)
+  return { item, position, clicked: click, propensity }
+}
+
+// Open Bandit
+
+const FEATURES = [0, 1, 2, 3].map(index => `user_feature_${index}`)
+const AFFINITY = 'user-item_affinity_'
+const COLUMNS = ['item_id', 'position', 'click', 'propensity_score', ...FEATURES]
+
+type Row = Readonly<Record<string, string>>
+
+/** A row has no id of its visitor: each becomes a unit of its own, named after the file and the row. */
+async function* readOpenBandit(file: string, scene: string | undefined): AsyncGenerator<Entry> {
+  const name = basename(file).replace(/\.csv(\.gz)?$/, '')
+  const parser = parse({ info: true, columns: (header: string[]) => checkColumns(file, header) })
+  const rows = pipeline(open(file), parser, () => undefined)
+  let row = 0
+  try {
+    for await (const { record, info } of rows as AsyncIterable<{ readonly record: Row; readonly info: { readonly lines: number } }>) {
+      if (scene === undefined) throw sceneless(file, info.lines)
+      yield toEntry(record, scene, `${name}-${row++}`, what => {
+        throw invalid(file, info.lines, what)
+      })
+    }
+  } catch (error) {
+    if (error instanceof SdkError) throw error
+    if (error instanceof CsvError) throw invalid(file, Number(error.lines), error.message)
+    throw unreadable(file, error)
+  }
+}
+
+function checkColumns(file: string, header: readonly string[]): string[] {
+  const missing = COLUMNS.filter(column => !header.includes(column))
+  if (missing.length > 0) {
+    throw invalid(file, 1, `it is no log of the Open Bandit Dataset, which has the columns ${missing.join(', ')} too`)
+  }
+  return [...header]
+}
+
+function toEntry(row: Row, scene: string, unit: string, refuse: Refuse): Entry {
+  const affinity: Record<string, number> = {}
+  for (const column in row) {
+    // Nearly all are 0, and a visitor without past clicks has none.
+    if (column.startsWith(AFFINITY) && Number(row[column]) !== 0) affinity[column.slice(AFFINITY.length)] = Number(row[column])
+  }
+  const number = (column: string): unknown => (row[column] === '' ? undefined : Number(row[column]))
+  const { item_id: item = '' } = row
+  if (item === '') refuse('"item_id" is empty')
+  return {
+    scene,
+    body: JSON.stringify({ user: { features: FEATURES.map(column => row[column]), affinity } }),
+    headers: { 'x-unit-id': unit },
+    shown: checkShown(
+      item,
+      number('position'),
+      number('click'),
+      number('propensity_score'),
+      ['position', 'click', 'propensity_score'],
+      refuse,
+    ),
+  }
+}
+
+// Values
+
+function parseJson(text: string): { readonly json: unknown } | undefined {
+  try {
+    return { json: JSON.parse(text) }
+  } catch {
+    // The reader is told which line it was.
+    return undefined
+  }
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function excerpt(text = 'nothing'): string {
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text
+}

@@ -1,0 +1,19 @@
+/** How a failure is told: to people, and as the document of `--json`. Loads nothing but colours. */
+
+import { RefusedError, type SdkError } from '../../sdk-error.ts'
+import { colorsFor } from './colors.ts'
+
+/** Lines for standard error: what could not be done and why, the code frame or the stack, what to do next. */
+export function failureText({ message, code, hint, details }: SdkError): string {
+  const colors = colorsFor(process.stderr)
+  const lines = [`${colors.red('✖')} ${message}`]
+  if (details !== undefined) lines.push('', details, '')
+  lines.push(`  ${colors.dim(code)}${hint === undefined ? '' : `: ${hint}`}`)
+  return lines.join('\n')
+}
+
+export function failureDocument(error: SdkError): object {
+  if (error instanceof RefusedError) return error.problem
+  const { code, message, hint, details } = error
+  return { code, detail: message, fix: hint, details }
+}

@@ -1,0 +1,81 @@
+/** What a command prints: readable lines for people, or one JSON document for machines. */
+import { renderColumns } from '../../../base/kernel/columns.ts'
+import type { AppliedCells, Timings } from '../../api/client.ts'
+import { colorsFor } from './colors.ts'
+
+export interface Output {
+  /** A line for people. */
+  say(line: string): void
+  /** What to do next, for people; on standard error, so that what a command found can be piped. */
+  next(line: string): void
+  table(head: readonly string[], rows: readonly (readonly string[])[]): void
+  /** A finished step: its name, the milliseconds it took and what came of it. */
+  done(step: string, ms: number, outcome: string): void
+  /** Something that is not wrong enough to fail; on standard error. */
+  warn(text: string): void
+  /** The one document that `--json` prints. */
+  result(value: unknown): void
+}
+
+export function createOutput(json: boolean): Output {
+  const colors = colorsFor(process.stdout)
+  const say = (line: string) => {
+    if (!json) process.stdout.write(`${line}\n`)
+  }
+  return {
+    say,
+    next: line => {
+      if (!json) process.stderr.write(`${colorsFor(process.stderr).dim(line)}\n`)
+    },
+    table: (head, rows) => say(renderColumns(head.map(colors.bold), rows)),
+    done: (step, ms, outcome) => {
+      say(`  ${colors.green('✔')} ${step.padEnd(8)} ${`${Math.round(ms)} ms`.padStart(7)}  ${outcome}`)
+    },
+    warn: text => {
+      process.stderr.write(`${colorsFor(process.stderr).yellow('!')} ${text}\n`)
+    },
+    result: value => {
+      if (json) process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
+    },
+  }
+}
+
+/** Runs `work` and tells how many milliseconds it took. */
+export async function timed<T>(work: () => Promise<T>): Promise<[result: T, ms: number]> {
+  const startedAt = performance.now()
+  const result = await work()
+  return [result, Math.round((performance.now() - startedAt) * 10) / 10]
+}
+
+/** `7955` as `7.8 KB`. */
+export function formatBytes(bytes: number): string {
+  if (bytes < 1024) return `${bytes} B`
+  const kilobytes = bytes / 1024
+  return kilobytes < 1024 ? `${kilobytes.toFixed(1)} KB` : `${(kilobytes / 1024).toFixed(1)} MB`
+}
+
+const ages = [
+  [86_400_000, 'd'],
+  [3_600_000, 'h'],
+  [60_000, 'min'],
+  [1000, 's'],
+] as const
+
+/** How long ago, in one unit: `3 d`, `5 min`. @param at ISO 8601 */
+export function ageOf(at: string, now = Date.now()): string {
+  const ms = Math.max(0, now - Date.parse(at))
+  const [size, unit] = ages.find(([step]) => ms >= step) ?? [1000, 's']
+  return `${Math.floor(ms / size)} ${unit}`
+}
+
+/** `live on 2 of 2 cells` */
+export function describeCells({ applied, connected }: AppliedCells): string {
+  return `live on ${applied} of ${connected} cells`
+}
+
+/** `check 2 ms, trial 98 ms` of `{ checkMs: 2, trialMs: 98 }` */
+export function describeTimings(timings: Timings): string {
+  return Object.entries(timings)
+    .map(([step, ms]) => `${step.replace(/Ms$/, '')} ${Math.round(ms)} ms`)
+    .join(', ')
+}

@@ -1,0 +1,124 @@
+/** Experiments, flips and explanations as lines for people. Pure. */
+import { joined, showRanges, showShare, sizeOf } from '../../../base/traffic/ranges.ts'
+import type { ArmState, ArmStates, ExperimentState, Explanation, Flipped, Range, Step } from '../../api/rules-client.ts'
+import { showCondition } from '../arguments.ts'
+
+const BUCKETS = 10_000
+/** What counts of moved units are out of. */
+export const MOVED_OF = BUCKETS ** 3
+
+type Arm = ExperimentState['arms'][number]
+
+export const showMeaning = (arm: Arm): string => ('version' in arm ? arm.version : JSON.stringify(arm.values))
+
+/** `the scene`, or `layer "ui"`. */
+export const showSpace = ({ layer }: Pick<ExperimentState, 'layer'>): string => (layer === null ? 'the scene' : `layer "${layer}"`)
+
+/** `exp-7: running, phase 2, 40% of the units of the scene` */
+export function describeExperiment(experiment: ExperimentState): string {
+  const { id, state, phase, traffic, unit } = experiment
+  const by = unit === 'request' ? ', by request id' : ''
+  return `${id}: ${state}, phase ${phase}, ${showShare(traffic)} of the units of ${showSpace(experiment)}${by}`
+}
+
+/** `where     country in CN,US, and age > 30`, when there is a condition. */
+export function describeWhere({ where }: ExperimentState): string[] {
+  return where.length === 0 ? [] : [`where     ${where.map(showCondition).join(', and ')}`]
+}
+
+/** Lines on who takes part. */
+export function describeTargeting(experiment: ExperimentState): string[] {
+  const { segments, description } = experiment
+  return [
+    ...(description === undefined ? [] : [`  ${description}`]),
+    `  segments  ${showRanges(segments)}`,
+    ...describeWhere(experiment).map(line => `  ${line}`),
+    ...('versions' in experiment && experiment.versions ? [`  only      of ${experiment.versions.join(', ')}`] : []),
+  ]
+}
+
+/** What part of all units of the scene or layer buckets of an experiment are: `8%` of 2000 buckets and 4000 segments. */
+export const showPart = (buckets: number, segments: number): string => exactPercent(buckets * segments, BUCKETS ** 2)
+
+export const armHead = ['arm', 'is', 'share', 'of all units', 'buckets'] as const
+
+/** A row an arm: its name, meaning, share, what that is of all units, and its buckets; the last is for those in no arm. */
+export function armRows({ arms, inForce, traffic }: ExperimentState): string[][] {
+  const rows = arms.map(arm => {
+    const { share, ranges } = inForce[arm.name] ?? nothing
+    return [arm.name, showMeaning(arm), showShare(share), showPart(share, traffic), showBuckets(ranges)]
+  })
+  const rest = BUCKETS - arms.reduce((sum, { name }) => sum + (inForce[name]?.share ?? 0), 0)
+  return rest === 0 ? rows : [...rows, ['(no arm)', '', showShare(rest), showPart(rest, traffic), '']]
+}
+
+const nothing: ArmState = { share: 0, ranges: [] }
+
+/** A row an arm, before and after, those that go and those that come included. */
+export function flipRows({ experiment, before, after }: Pick<Flipped, 'experiment' | 'before' | 'after'>): string[][] {
+  const names = new Set([...Object.keys(before), ...Object.keys(after)])
+  return [...names].map(name => {
+    const arm = experiment.arms.find(each => each.name === name)
+    return [name, arm === undefined ? '(dropped)' : showMeaning(arm), ...[before, after].flatMap(states => showArm(states, name))]
+  })
+}
+
+export const flipHead = ['arm', 'is', 'before', 'buckets', 'after', 'buckets'] as const
+
+function showArm(states: ArmStates, name: string): [share: string, ranges: string] {
+  const arm = states[name]
+  return arm === undefined ? ['–', '–'] : [showShare(arm.share), showBuckets(arm.ranges)]
+}
+
+/** Without the seams that growing left. */
+const showBuckets = (ranges: readonly Range[]): string => showRanges(joined(ranges.toSorted(([a], [b]) => a - b)))
+
+/** `8% of all units of the scene move: 6% enter, 2% change arms`, exact to the last digit. */
+export function describeMovement({ experiment, moved }: Pick<Flipped, 'experiment' | 'moved'>): string {
+  const space = showSpace(experiment)
+  if (moved.moved === 0) return `No unit of ${space} moves${experiment.state === 'draft' ? ': it is not started' : ''}`
+  const part = (count: number) => exactPercent(count, moved.of)
+  const parts = [
+    [moved.entering, 'enter'],
+    [moved.leaving, 'leave'],
+    [moved.switching, 'change arms'],
+  ] as const
+  const told = parts.filter(([count]) => count > 0).map(([count, what]) => `${part(count)} ${what}`)
+  const conditional = experiment.where.length > 0 ? ', those among them that fit its conditions' : ''
+  return `${part(moved.moved)} of all units of ${space} move: ${told.join(', ')}${conditional}`
+}
+
+/** `count` is at most 10^12, so nothing is lost on the way. */
+export function exactPercent(count: number, of: number): string {
+  return `${((count * 100) / of).toFixed(10).replace(/\.?0+$/, '')}%`
+}
+
+/** `segments 0–4000 → 0–6000`, when they change. */
+export function describeSegments({ segments: { before, after } }: Pick<Flipped, 'segments'>): string[] {
+  const [was, is] = [before, after].map(showRanges)
+  return was === is ? [] : [`segments  ${was} → ${is} (${showShare(sizeOf(before))} → ${showShare(sizeOf(after))})`]
+}
+
+// Explanations
+
+/** Lines for a step: what the rule said, then how the id came to its buckets. */
+export function describeStep({ rule, name, layer, decided, said, draws }: Step, mark: (decided: boolean) => string): string[] {
+  const who = rule === 'layer' ? `layer ${layer ?? name}` : rule
+  const what = name === undefined || (rule === 'layer' && layer === undefined) ? said : `${name}: ${said}`
+  const hashes = draws.map(({ of, hash, bucket, ranges, salt }, index) => {
+    const place = index === 0 && (rule === 'experiment' || rule === 'layer') ? 'segment' : 'bucket'
+    return `      ${of} id → hash ${hash} → ${place} ${bucket}, takes ${showRanges(ranges)}   (salt ${salt})`
+  })
+  return [`${mark(decided)} ${who.padEnd(12)} ${what}`, ...hashes]
+}
+
+/** The outcome, in the words of the answer's headers. */
+export function describeOutcome({ version, because, bucket, experiment, layers, params, exposed }: Explanation): string[] {
+  const chosen = experiment === null ? because : `${because} ${experiment.id}, arm "${experiment.arm}", phase ${experiment.phase}`
+  return [
+    `${version} answers, because of: ${chosen}${bucket === null ? '' : `, bucket ${bucket}`}`,
+    ...layers.map(({ layer, experiment: id, arm, phase }) => `  in layer "${layer}": experiment ${id}, arm "${arm}", phase ${phase}`),
+    `  params ${JSON.stringify(params)}`,
+    `  ${exposed ? 'counts' : 'does not count'} as an exposure`,
+  ]
+}
