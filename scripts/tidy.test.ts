@@ -13,7 +13,8 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   'base/kernel': [],
   'base/inside': [],
   'base/traffic': ['base/kernel'],
-  'base/change': ['base/kernel', 'base/traffic', 'base/store'],
+  'base/change': ['base/kernel', 'base/traffic', 'base/contract', 'base/store'],
+  'base/contract': ['base/kernel', 'base/traffic'],
   'base/wire': ['base/kernel', 'base/traffic'],
   'base/folder': ['base/kernel', 'base/traffic'],
   'base/process': ['base/folder'],
@@ -22,11 +23,11 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   'base/slot': ['base/kernel', 'base/inside', 'base/traffic'],
   'base/cell': ['base/kernel', 'base/inside', 'base/traffic', 'base/wire', 'base/folder', 'base/services', 'base/slot'],
   'base/trial': ['base/kernel', 'base/inside', 'base/traffic', 'base/wire', 'base/slot'],
-  'base/keeper': ['base/kernel', 'base/traffic', 'base/change', 'base/wire', 'base/folder', 'base/process', 'base/store'],
+  'base/keeper': ['base/kernel', 'base/traffic', 'base/contract', 'base/change', 'base/wire', 'base/folder', 'base/process', 'base/store'],
   'base/supervisor': ['base/kernel', 'base/wire', 'base/folder', 'base/process'],
   'base/main.ts': ['base/kernel', 'base/process', 'base/cli.ts', 'base/cell', 'base/trial', 'base/keeper', 'base/supervisor'],
   'base/cli.ts': ['base/kernel', 'base/wire', 'base/folder', 'base/store', 'base/supervisor'],
-  sdk: ['base/kernel', 'base/traffic', 'base/wire', 'base/folder', 'base/process'],
+  sdk: ['base/kernel', 'base/traffic', 'base/contract', 'base/wire', 'base/folder', 'base/process'],
   modules: ['sdk'],
 }
 

@@ -107,8 +107,8 @@ function compileLimits({ maxConcurrency, rateLimit, spec, priority, breaker = br
   }
 }
 
-/** Whether the holder may do what needs `right`; `admin` may do everything, `publish` may pin. */
+/** Whether the holder may do what needs `right`; `admin` may do everything, `publish` may read and pin. */
 export function holds(token: Pick<TokenEntry, 'rights'>, right: Right): boolean {
   if (token.rights.includes('admin') || token.rights.includes(right)) return true
-  return right === 'pin' && token.rights.includes('publish')
+  return (right === 'read' || right === 'pin') && token.rights.includes('publish')
 }

@@ -262,7 +262,7 @@ const Attribute = Type.Union(
 export type Attribute = Static<typeof Attribute>
 
 /** What stages see as `ctx.params`, or a part of it. */
-export const Params = Type.Record(Type.String(), Type.Unknown())
+export const Params = Type.Record(Type.String(), Type.Unknown({ description: 'any JSON' }))
 export type Params = Static<typeof Params>
 
 export const SceneDefinition = Type.Object(
@@ -334,8 +334,15 @@ export const VersionRecord = Type.Object(
 export type VersionRecord = Static<typeof VersionRecord>
 
 /**
- * `call`: scenes with `access: "token"`. `pin`: choose a version by header and see stacks of module errors. `publish`: modules, scenes and
- * versions. `admin`: everything, tokens and cells included.
+ * `call`: scenes with `access: "token"`. `read`: the control API, except logs, profiles and tokens. `pin`: choose a version by header, and see
+ * logs and stacks of module errors. `publish`: modules, scenes, versions and who gets which, and what `read` and `pin` may. `admin`: everything,
+ * tokens and cells included.
  */
-export const Right = Type.Union([Type.Literal('call'), Type.Literal('pin'), Type.Literal('publish'), Type.Literal('admin')])
+export const Right = Type.Union([
+  Type.Literal('call'),
+  Type.Literal('read'),
+  Type.Literal('pin'),
+  Type.Literal('publish'),
+  Type.Literal('admin'),
+])
 export type Right = Static<typeof Right>

@@ -1,0 +1,61 @@
+/** Parameters of a scene and of its versions. */
+import Type from 'typebox'
+import { Params, recordOf, VersionId } from '../traffic/schema.ts'
+import { changed, closed, OptionalVersion, Reason, TokenId, TokenLabel } from './common-api.ts'
+import type { Shape } from './shape.ts'
+
+export const NewParams = Type.Object({ params: Params, version: Type.Optional(VersionId), reason: Reason }, closed)
+export type NewParams = Shape<typeof NewParams>
+
+export const ParamsRollback = Type.Object(
+  {
+    version: Type.Optional(VersionId),
+    to: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description: 'the revision of a change in the history; what was before the last that is not undone if not given',
+      }),
+    ),
+    reason: Reason,
+  },
+  closed,
+)
+export type ParamsRollback = Shape<typeof ParamsRollback>
+
+export const HistoryQuery = Type.Object(
+  { limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'changes to answer' }) },
+  closed,
+)
+
+export const ParamsView = Type.Object({
+  params: Params,
+  versions: recordOf(VersionId, Params, { description: 'what versions set over them' }),
+  revision: Type.Integer(),
+})
+export type ParamsView = Shape<typeof ParamsView>
+
+const beforeAndAfter = {
+  version: Type.Union(OptionalVersion.anyOf, { description: "null: the scene's own" }),
+  before: Params,
+  after: Params,
+}
+export const ParamsHistoryEntry = Type.Object({
+  ...{ revision: Type.Integer(), at: Type.String(), who: TokenId, whoLabel: TokenLabel, reason: Reason },
+  ...beforeAndAfter,
+  initial: Type.Optional(Type.Literal(true, { description: 'the scene was defined with them' })),
+  to: Type.Optional(Type.Integer({ description: 'of a rollback: as they were after this revision; 0: before every change' })),
+})
+/** A change of parameters, as the history has it. */
+export type ParamsHistoryEntry = Shape<typeof ParamsHistoryEntry>
+
+export const ParamsChange = changed({
+  ...beforeAndAfter,
+  warnings: Type.Array(Type.String(), { description: 'new parameters that no module has in its code' }),
+})
+export type ParamsChange = Shape<typeof ParamsChange>
+
+export const ParamsRolledBack = changed({
+  ...beforeAndAfter,
+  to: Type.Union([ParamsHistoryEntry, Type.Null()], { description: 'the change after which they were so; null: before every change' }),
+})
+export type ParamsRolledBack = Shape<typeof ParamsRolledBack>

@@ -1,0 +1,19 @@
+/** Scenes: their definitions, and which versions have a part in answering. */
+import Type from 'typebox'
+import { SceneDefinition } from '../traffic/schema.ts'
+import { AppliedCells, CutoverShare, OptionalVersion } from './common-api.ts'
+import type { Shape } from './shape.ts'
+
+export const SceneView = Type.Object({
+  definition: SceneDefinition,
+  baseline: Type.Union(OptionalVersion.anyOf, { description: 'null until the first version is made the baseline' }),
+  cutover: CutoverShare,
+  loadtest: Type.Union(OptionalVersion.anyOf, { description: 'null: the baseline answers load tests' }),
+  revision: Type.Integer({ description: 'for If-Match' }),
+})
+/** A scene as it is shown. */
+export type SceneView = Shape<typeof SceneView>
+
+export const DefinedScene = Type.Object({ ...SceneView.properties, cells: AppliedCells })
+/** What defining a scene came to. */
+export type DefinedScene = Shape<typeof DefinedScene>

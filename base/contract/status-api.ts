@@ -1,0 +1,40 @@
+/** How the base is. */
+import Type from 'typebox'
+import { closed } from './common-api.ts'
+import type { Shape } from './shape.ts'
+
+export const CellParams = Type.Object({ cell: Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'ordinal of a cell' }) }, closed)
+
+export const CellFailure = Type.Object(
+  { scene: Type.String(), version: Type.String(), code: Type.String(), message: Type.String() },
+  { description: 'a baseline that cannot answer in a cell' },
+)
+
+const CellView = Type.Object({
+  cell: Type.Integer({ description: 'its ordinal; a retiring cell and its replacement share one' }),
+  pid: Type.Integer(),
+  state: Type.String({ description: 'starting, ready or retiring; unknown until the supervisor has reported it' }),
+  connected: Type.Boolean({ description: 'to the keeper' }),
+  revision: Type.Union([Type.Integer(), Type.Null()], { description: 'of the scene table in force there' }),
+  failures: Type.Array(CellFailure, { description: 'baselines that cannot answer there' }),
+  rssMB: Type.Optional(Type.Number()),
+  connections: Type.Optional(Type.Integer()),
+  startedAt: Type.Optional(Type.String()),
+  crashes: Type.Optional(Type.Integer({ description: 'since the base started' })),
+})
+export type CellView = Shape<typeof CellView>
+
+export const BaseStatus = Type.Object({
+  port: Type.Union([Type.Integer(), Type.Null()], { description: 'where scenes answer; null while the base starts' }),
+  controlPort: Type.Integer(),
+  revision: Type.Integer({ description: 'of the store' }),
+  tableRevision: Type.Integer({ description: 'of the scene table that cells should have' }),
+  keeper: Type.Object({ pid: Type.Integer(), uptimeSeconds: Type.Number() }),
+  cells: Type.Array(CellView),
+})
+export type BaseStatus = Shape<typeof BaseStatus>
+
+export const RetiringCell = Type.Object({ cell: Type.Integer() })
+export type RetiringCell = Shape<typeof RetiringCell>
+
+export const Health = Type.Object({ status: Type.Literal('ok') })
