@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { TraceMap } from '@jridgewell/trace-mapping'
-import { type CpuProfile, mapProfile, mergeProfiles } from './cpu-profile.ts'
+import type { CpuProfile } from '../../contract/profile-api.ts'
+import { mapProfile, mergeProfiles } from './cpu-profile.ts'
 
 const frame = (functionName: string, url = '', lineNumber = -1, columnNumber = -1) => ({
   functionName,

@@ -1,39 +1,10 @@
 /** CPU profiles as V8 writes them: parts made into one, and everything in them given its name and place in the source. */
 import { decodedMappings, originalPositionFor, type TraceMap } from '@jridgewell/trace-mapping'
+import type { CpuProfile } from '../../contract/profile-api.ts'
 
-export interface CallFrame {
-  readonly functionName: string
-  readonly scriptId: string
-  readonly url: string
-  /** From 0. */
-  readonly lineNumber: number
-  readonly columnNumber: number
-}
-
-export interface PositionTick {
-  /** From 1. */
-  readonly line: number
-  readonly ticks: number
-}
-
-export interface ProfileNode {
-  readonly id: number
-  readonly callFrame: CallFrame
-  readonly hitCount: number
-  readonly children?: readonly number[]
-  readonly positionTicks?: readonly PositionTick[]
-}
-
-/** What `.cpuprofile` files hold; times in microseconds. */
-export interface CpuProfile {
-  readonly nodes: readonly ProfileNode[]
-  readonly startTime: number
-  readonly endTime: number
-  /** Id of the node that was seen on top. */
-  readonly samples: readonly number[]
-  /** From the sample before, or the start. */
-  readonly timeDeltas: readonly number[]
-}
+type ProfileNode = CpuProfile['nodes'][number]
+type CallFrame = ProfileNode['callFrame']
+type PositionTick = NonNullable<ProfileNode['positionTicks']>[number]
 
 interface Merged {
   readonly id: number

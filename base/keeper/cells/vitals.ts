@@ -1,9 +1,9 @@
 /** How the base is: what the supervisor tells of the cells, what the cells tell the keeper, and the counts of the keeper itself. */
 import { AggregatorRegistry, collectDefaultMetrics, Gauge, Histogram, Registry as MetricsRegistry } from 'prom-client'
+import type { BaseStatus } from '../../contract/status-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import type { CellStatus, SceneFailure } from '../../wire/messages.ts'
 import type { Registry } from '../book/registry.ts'
-import type { StatusReply } from '../http/replies.ts'
 import type { Cells } from './cells.ts'
 
 const CELL_STATES = ['starting', 'ready', 'retiring'] as const
@@ -68,7 +68,7 @@ export class Vitals {
     throw new BerthError('CELL_NOT_FOUND', `Cannot find cell ${cell}: the base has ${known.join(', ') || 'none'}`)
   }
 
-  status(): StatusReply {
+  status(): BaseStatus {
     return {
       port: this.#told?.port ?? null,
       controlPort: this.controlPort,
@@ -98,7 +98,7 @@ export class Vitals {
     return { type: all.contentType, text: await all.metrics() }
   }
 
-  #mergeCells(): StatusReply['cells'] {
+  #mergeCells(): BaseStatus['cells'] {
     const connected = new Map(this.#cells.connected.map(cell => [cell.pid, cell]))
     const told = new Map((this.#told?.cells ?? []).map(cell => [cell.pid, cell]))
     return [...new Set([...told.keys(), ...connected.keys()])].map(pid => {

@@ -1,26 +1,23 @@
-/** The HTTP server of the keeper: who may ask, how bodies are read and checked, and how errors are told. Routes are in `routes.ts`. */
+/** The HTTP server of the keeper: how it is put together, and how errors are answered. */
 import { randomUUID } from 'node:crypto'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteOptions } from 'fastify'
 import { answerClientError } from '../../kernel/client-error.ts'
 import { BerthError, type ErrorCode, messageOf, toBerthError, toProblem } from '../../kernel/errors.ts'
-import { bearerToken, hasOneHost, isRequestId } from '../../kernel/headers.ts'
+import { isRequestId } from '../../kernel/headers.ts'
 import { limits } from '../../kernel/limits.ts'
 import type { Logger } from '../../kernel/log.ts'
-import { holds } from '../../traffic/scene.ts'
-import type { Right } from '../../traffic/schema.ts'
-import type { Registry, Token } from '../book/registry.ts'
-import { compilePart, parseStrictJson, parseText } from './body.ts'
-import { experimentRoutes } from './routes/experiment-routes.ts'
-import { logRoutes } from './routes/log-routes.ts'
-import { profileRoutes } from './routes/profile-routes.ts'
-import { adminRoutes, blobRoutes, publicRoutes, publishRoutes, type RouteParts, type Scope } from './routes/routes.ts'
-import { rulesRoutes } from './routes/rules-routes.ts'
-import { versionRoutes } from './routes/version-routes.ts'
+import { Explainer } from '../book/explainer.ts'
+import type { Token } from '../book/registry.ts'
+import { compilePart } from './body.ts'
+import { checkHead } from './guard.ts'
+import { Names } from './names.ts'
+import { registerRoutes } from './register-routes.ts'
+import type { RouteParts } from './route.ts'
+import { routes } from './routes/routes.ts'
 
-export interface ApiParts extends RouteParts {
+export interface ApiParts extends Omit<RouteParts, 'explainer' | 'names'> {
   /** Called after the answer when the disk has failed: what is kept is known again only after a restart. */
   readonly onStoreFailed: (error: BerthError) => void
 }
@@ -28,10 +25,11 @@ export interface ApiParts extends RouteParts {
 /** The server, not listening yet. */
 export async function createApi(parts: ApiParts): Promise<FastifyInstance> {
   const app = createServer()
+  const names = new Names(parts.registry)
   app.setValidatorCompiler(compilePart)
   // Answers are made from typed values; a serializer by schema would drop what the schema forgets.
   app.setSerializerCompiler(() => value => JSON.stringify(value))
-  app.setErrorHandler((error, request, reply) => answerError(parts, error, request, reply))
+  app.setErrorHandler((error, request, reply) => answerError(parts, names, error, request, reply))
   app.setNotFoundHandler(request => {
     throw new BerthError('ROUTE_NOT_FOUND', `Cannot ${request.method} ${request.url.slice(0, 128)}: /docs lists the routes`)
   })
@@ -42,18 +40,11 @@ export async function createApi(parts: ApiParts): Promise<FastifyInstance> {
     logWrite(parts.log, request, reply)
   })
   app.removeAllContentTypeParsers()
-  await app.register(swagger, { openapi })
+  await app.register(swagger, { openapi, refResolver: { buildLocalReference: ({ $id }, _base, _fragment, index) => String($id ?? index) } })
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true })
   const methods = collectMethods(app)
-  await app.register(async scope => publicRoutes(typed(scope), parts))
-  await app.register(async scope => blobRoutes(authorized(bytesBodies(scope), parts.registry, 'publish'), parts))
-  await app.register(async scope => publishRoutes(authorized(jsonBodies(scope), parts.registry, 'publish'), parts))
-  await app.register(async scope => versionRoutes(authorized(jsonBodies(scope), parts.registry, 'publish'), parts))
-  await app.register(async scope => rulesRoutes(authorized(textBodies(jsonBodies(scope)), parts.registry, 'publish'), parts))
-  await app.register(async scope => experimentRoutes(authorized(jsonBodies(scope), parts.registry, 'publish'), parts))
-  await app.register(async scope => logRoutes(authorized(scope, parts.registry, 'pin'), parts))
-  await app.register(async scope => profileRoutes(authorized(jsonBodies(scope), parts.registry, 'publish'), parts))
-  await app.register(async scope => adminRoutes(authorized(jsonBodies(scope), parts.registry, 'admin'), parts))
+  const { registry, control } = parts
+  await registerRoutes(app, routes, { ...parts, names, explainer: new Explainer(registry, control) }, (_, run) => run())
   refuseOtherMethods(app, methods)
   return app
 }
@@ -86,60 +77,6 @@ const openapi = {
   components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
 } as const
 
-const typed = (scope: FastifyInstance): Scope => scope.withTypeProvider<TypeBoxTypeProvider>()
-
-// Who may ask
-
-/** Everything in the scope needs a token with this right, or with `admin`. */
-function authorized(scope: FastifyInstance, registry: Registry, right: Right): Scope {
-  scope.addHook('onRequest', async request => {
-    request.setDecorator('token', authorize(request, registry, right))
-  })
-  scope.addHook('onRoute', route => {
-    route.schema = { security: [{ token: [] }], ...route.schema }
-  })
-  return typed(scope)
-}
-
-function authorize({ raw }: FastifyRequest, registry: Registry, right: Right): Token {
-  const headers = raw.headersDistinct.authorization ?? []
-  if (headers.length > 1) throw new BerthError('REQUEST_MALFORMED', 'Cannot tell who asks: there is more than one Authorization header')
-  const secret = bearerToken(headers[0] ?? '')
-  if (secret === undefined)
-    throw new BerthError('UNAUTHENTICATED', 'Cannot tell who asks: there is no "Authorization: Bearer TOKEN" header')
-  const token = registry.findToken(secret)
-  if (token === undefined) throw new BerthError('UNAUTHENTICATED', 'Cannot tell who asks: the token is not known here, or was revoked')
-  if (holds(token, right)) return token
-  throw new BerthError('FORBIDDEN', `Cannot allow this with token "${token.id}": it lacks the right "${right}"`)
-}
-
-// How bodies are read and checked
-
-function jsonBodies(scope: FastifyInstance): FastifyInstance {
-  scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_: FastifyRequest, body: Buffer) => parseStrictJson(body))
-  return scope
-}
-
-function bytesBodies(scope: FastifyInstance): FastifyInstance {
-  scope.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, async (_: FastifyRequest, body: Buffer) => body)
-  return scope
-}
-
-function textBodies(scope: FastifyInstance): FastifyInstance {
-  scope.addContentTypeParser('text/plain', { parseAs: 'buffer' }, async (_: FastifyRequest, body: Buffer) => parseText(body))
-  return scope
-}
-
-async function checkHead(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-  reply.header('x-request-id', request.id)
-  if (!hasOneHost(request.headers.host)) {
-    throw new BerthError('REQUEST_MALFORMED', 'Cannot tell for which host the request is: it has more than one Host header')
-  }
-  const encoding = request.headers['content-encoding'] ?? 'identity'
-  if (encoding === 'identity') return
-  throw new BerthError('CONTENT_TYPE_UNSUPPORTED', `Cannot read the body: its Content-Encoding is "${encoding.slice(0, 100)}"`)
-}
-
 // Methods
 
 /** What each path of the routes registered from now on answers to. */
@@ -166,24 +103,29 @@ function refuseOtherMethods(app: FastifyInstance, collected: ReadonlyMap<string,
   }
 }
 
-// How errors are told
+// Errors
 
-function answerError(parts: ApiParts, thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
+function answerError(parts: ApiParts, names: Names, thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const { destroyed, complete } = request.raw
   // Who went away half way through a body is no defect of ours, and hears no answer.
   const error =
     destroyed && !complete ? new BerthError('REQUEST_MALFORMED', 'Cannot take the request: its body broke off') : describeFault(thrown)
   if (error.blame === 'base')
     parts.log.error({ err: error, requestId: request.id, method: request.method, url: request.url }, error.message)
-  sendProblem(error, request, reply)
+  sendProblem(error, request, reply, members => names.inProblem(members))
   if (error.code === 'STORE_FAILED') parts.onStoreFailed(error)
 }
 
-function sendProblem(error: BerthError, request: FastifyRequest, reply: FastifyReply): void {
+function sendProblem(
+  error: BerthError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  complete: (members: Readonly<Record<string, unknown>>) => object = members => members,
+): void {
   if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds)
   if (error.status === 401) reply.header('www-authenticate', 'Bearer')
   reply.code(error.status).type('application/problem+json')
-  reply.serializer(JSON.stringify).send(toProblem(error, { requestId: request.id }))
+  reply.serializer(JSON.stringify).send(complete(toProblem(error, { requestId: request.id })))
 }
 
 const frameworkCodes: Readonly<Record<string, ErrorCode>> = {

@@ -4,12 +4,13 @@ import { readFile, rename, rm, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import type { CpuProfile } from '../../../base/contract/profile-api.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
 import { SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { formatBytes } from '../terminal/output.ts'
-import { type CpuProfile, type Summary, summarize } from '../views/top-functions.ts'
+import { type Summary, summarize } from '../views/top-functions.ts'
 
 export interface ProfileOptions {
   readonly version?: string

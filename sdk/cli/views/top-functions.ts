@@ -1,17 +1,6 @@
 /** What a `.cpuprofile` says in a few lines: the functions that the time goes to. */
 
-/** As far as it is read here. */
-export interface CpuProfile {
-  readonly nodes: readonly ProfileNode[]
-}
-
-interface ProfileNode {
-  readonly id: number
-  /** Samples in which it was on top. */
-  readonly hitCount: number
-  readonly children?: readonly number[]
-  readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number }
-}
+import type { CpuProfile } from '../../../base/contract/profile-api.ts'
 
 export interface TopFunction {
   readonly name: string
@@ -42,7 +31,7 @@ export function summarize({ nodes }: CpuProfile): Summary {
   const byId = new Map(nodes.map(node => [node.id, node]))
   const tallies = new Map<string, Tally>()
   /** Samples in the node and below it. A function that is above itself already is counted there. */
-  const visit = (node: ProfileNode, above: ReadonlySet<string>): number => {
+  const visit = (node: CpuProfile['nodes'][number], above: ReadonlySet<string>): number => {
     const { functionName, url, lineNumber } = node.callFrame
     const key = `${functionName} ${url} ${lineNumber}`
     const within = new Set(above).add(key)

@@ -1,48 +1,41 @@
 /** Reading the log of a scene: the last lines as JSON, or those and what comes as server-sent events. */
 import type { Readable } from 'node:stream'
 import Type from 'typebox'
+import { SceneParams } from '../../../contract/common-api.ts'
+import { LogEntry, LogsHeaders, LogsQuery } from '../../../contract/log-api.ts'
 import { BerthError } from '../../../kernel/errors.ts'
 import { limits } from '../../../kernel/limits.ts'
-import type { Token } from '../../book/registry.ts'
-import type { LogEntry, LogQuery, Logs } from '../../logs/logs.ts'
+import type { LogEntry as KeptEntry, LogQuery, Logs } from '../../logs/logs.ts'
 import { EventStream } from '../event-stream.ts'
-import * as schemas from '../replies.ts'
-import type { RouteParts, Scope } from './routes.ts'
+import { ok, route } from '../route.ts'
 
-/** For who may see stacks. */
-export function logRoutes(scope: Scope, { registry, logs }: Pick<RouteParts, 'registry' | 'logs'>): void {
-  scope.get(
-    '/api/scenes/:id/logs',
-    {
-      exposeHeadRoute: false,
-      schema: {
-        operationId: 'readLogs',
-        summary: 'The last lines that the modules of a scene have logged, and their errors; followed as server-sent events',
-        tags: ['scenes'],
-        params: schemas.SceneParam,
-        headers: schemas.LogsHeaders,
-        querystring: schemas.LogsQuery,
-        produces: ['application/json', 'text/event-stream'],
-        // Of the one of two forms that a type can say; the other is a stream.
-        response: {
-          200: Type.Unsafe<unknown>(Type.Array(schemas.LogEntryReply)),
-          '4xx': schemas.ProblemReply,
-          '5xx': schemas.ProblemReply,
-        },
-      },
-    },
-    async (request, reply) => {
-      const { level = 'debug', follow = false, ...query } = request.query
-      const { id } = registry.scene(request.params.id).definition
-      if (query.version !== undefined) registry.version(id, query.version)
-      if (!follow && !request.headers.accept?.includes('text/event-stream')) return logs.read(id, { ...query, level })
-      const token = request.getDecorator<Token>('token').id
-      const lastId = request.headers['last-event-id']
-      const events = followLogs(logs, id, resume({ ...query, level }, lastId), () => registry.tokens().some(one => one.id === token))
-      return reply.header('cache-control', 'no-store').header('x-accel-buffering', 'no').type('text/event-stream').send(events)
-    },
-  )
+const gives = {
+  description: 'the last lines; or as events those, then an event `live`, then what comes',
+  contents: { 'application/json': Type.Array(LogEntry), 'text/event-stream': Type.String({ description: 'each event a line as JSON' }) },
 }
+
+export const logRoutes = [
+  route({
+    operation: 'readLogs',
+    method: 'GET',
+    path: '/api/scenes/:id/logs',
+    // As stacks of errors need it where scenes answer.
+    right: 'pin',
+    about: 'The last lines that the modules of a scene have logged, and their errors; followed as server-sent events',
+    takes: { params: SceneParams, headers: LogsHeaders, query: LogsQuery },
+    gives: { 200: gives },
+    run: async ({ params, query: { level = 'debug', follow = false, ...rest }, headers, accept, token }, { registry, logs }) => {
+      const { id } = registry.scene(params.id).definition
+      const query = { ...rest, level }
+      if (query.version !== undefined) registry.version(id, query.version)
+      if (!follow && !accept.includes('text/event-stream')) return ok(await logs.read(id, query))
+      const mayGoOn = () => registry.tokens().some(one => one.id === token.id)
+      const events = followLogs(logs, id, resume(query, headers['last-event-id']), mayGoOn)
+      const asEvents = { 'cache-control': 'no-store', 'x-accel-buffering': 'no', 'content-type': 'text/event-stream' }
+      return ok(events, asEvents)
+    },
+  }),
+]
 
 /** Who was cut off gets all that it missed and is kept, not the last few lines again. */
 function resume(query: LogQuery, lastId: string | undefined): LogQuery {
@@ -62,8 +55,8 @@ function followLogs(logs: Logs, scene: string, query: LogQuery, mayGoOn: () => b
   }
   const stream = new EventStream({ mayGoOn, onEnd: () => unfollow() })
   // What comes while the last lines are read has its turn after them.
-  let early: LogEntry[] | undefined = []
-  const onEntry = (entry: LogEntry) => {
+  let early: KeptEntry[] | undefined = []
+  const onEntry = (entry: KeptEntry) => {
     if (early === undefined) stream.send(entry, { id: entry.seq })
     else if (early.length < limits.log.readMax) early.push(entry)
     else stream.skip()

@@ -2,52 +2,52 @@
 import { Readable } from 'node:stream'
 import { TraceMap } from '@jridgewell/trace-mapping'
 import Type from 'typebox'
+import { SceneParams } from '../../../contract/common-api.ts'
+import { CpuProfile, HeapSnapshot, NewProfile } from '../../../contract/profile-api.ts'
 import { BerthError } from '../../../kernel/errors.ts'
 import type { Blobs } from '../../../store/blobs.ts'
 import type { Lock } from '../../../traffic/schema.ts'
 import { lockedModules } from '../../../traffic/table.ts'
 import type { Cells, FoundSlot, TakenProfile } from '../../cells/cells.ts'
-import { type CpuProfile, mapProfile, mergeProfiles } from '../../cells/cpu-profile.ts'
-import * as schemas from '../replies.ts'
-import { actorOf, type RouteParts, type Scope } from './routes.ts'
+import { mapProfile, mergeProfiles } from '../../cells/cpu-profile.ts'
+import { actorOf } from '../revisions.ts'
+import { json, ok, route } from '../route.ts'
 
-export function profileRoutes(scope: Scope, { registry, cells, blobs }: RouteParts): void {
-  scope.post(
-    '/api/scenes/:id/profiles',
-    {
-      schema: {
-        operationId: 'takeProfile',
-        summary:
-          'Take a .cpuprofile of a slot that serves, in the places of its source, or a .heapsnapshot; requests are answered meanwhile',
-        description:
-          'The headers x-scene-version and x-profile-cell say what was profiled, x-profile-cpu-ms the CPU it used meanwhile, and x-profile-held-ms how long its requests were held up.',
-        tags: ['scenes'],
-        params: schemas.SceneParam,
-        body: schemas.ProfileBody,
-        response: {
-          200: Type.Unsafe<Readable | string>(Type.Object({}, { description: 'the profile, as its readers take it' })),
-          '4xx': schemas.ProblemReply,
-          '5xx': schemas.ProblemReply,
-        },
-      },
-    },
-    async (request, reply) => {
+const gives = {
+  description: 'the profile, as its readers take it',
+  contents: { 'application/json': Type.Union([CpuProfile, HeapSnapshot]) },
+}
+
+export const profileRoutes = [
+  route({
+    operation: 'takeProfile',
+    method: 'POST',
+    path: '/api/scenes/:id/profiles',
+    right: 'publish',
+    about: 'Take a .cpuprofile of a slot that serves, in the places of its source, or a .heapsnapshot; requests are answered meanwhile',
+    details:
+      'The headers x-scene-version and x-profile-cell say what was profiled, x-profile-cpu-ms the CPU it used meanwhile, and x-profile-held-ms how long its requests were held up.',
+    write: false,
+    takes: { params: SceneParams, body: json(NewProfile) },
+    gives: { 200: gives },
+    run: async (request, { registry, cells, blobs }) => {
       const { kind, seconds, cell } = request.body
       const { definition, baseline } = registry.scene(request.params.id)
       const { id, lock } = registry.version(definition.id, request.body.version ?? baseline ?? noBaseline(definition.id))
       const slot = await chooseSlot(cells, definition.id, id, cell)
-      const gone = new AbortController()
-      reply.raw.once('close', () => gone.abort())
+      const gone = request.gone()
       // A heap holds what requests brought: who took it is worth a line.
       registry.note(actorOf(request), `profile ${kind}`, `${definition.id}/${id}`)
-      const taken = await cells.profile(slot.pid, { scene: definition.id, version: id, kind, seconds }, gone.signal)
+      const taken = await cells.profile(slot.pid, { scene: definition.id, version: id, kind, seconds }, gone)
+      const headers = {
+        ...{ 'content-type': 'application/json', 'x-scene-version': id, 'x-profile-cell': String(slot.cell) },
+        ...{ 'x-profile-cpu-ms': taken.facts.cpuMs.toFixed(1), 'x-profile-held-ms': taken.facts.heldMs.toFixed(1) },
+      }
       const body = kind === 'cpu' ? await cpuProfile(taken, lock, blobs) : Readable.from(heapSnapshot(taken))
-      reply.header('x-scene-version', id).header('x-profile-cell', slot.cell)
-      reply.header('x-profile-cpu-ms', taken.facts.cpuMs.toFixed(1)).header('x-profile-held-ms', taken.facts.heldMs.toFixed(1))
-      return reply.type('application/json').send(body)
+      return ok(body, headers)
     },
-  )
-}
+  }),
+]
 
 function noBaseline(scene: string): never {
   throw new BerthError('SCENE_WITHOUT_BASELINE', `Cannot profile scene "${scene}": it has no baseline; name a version`)

@@ -1,0 +1,34 @@
+/** Who may ask. */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { BerthError } from '../../kernel/errors.ts'
+import { bearerToken, hasOneHost } from '../../kernel/headers.ts'
+import { holds } from '../../traffic/scene.ts'
+import type { Right } from '../../traffic/schema.ts'
+import type { Registry, Token } from '../book/registry.ts'
+
+/** Of every request, before anything of it is believed. @throws REQUEST_MALFORMED, CONTENT_TYPE_UNSUPPORTED */
+export async function checkHead(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  reply.header('x-request-id', request.id)
+  if (!hasOneHost(request.headers.host)) {
+    throw new BerthError('REQUEST_MALFORMED', 'Cannot tell for which host the request is: it has more than one Host header')
+  }
+  const encoding = request.headers['content-encoding'] ?? 'identity'
+  if (encoding === 'identity') return
+  throw new BerthError('CONTENT_TYPE_UNSUPPORTED', `Cannot read the body: its Content-Encoding is "${encoding.slice(0, 100)}"`)
+}
+
+/**
+ * The token that a request carries.
+ * @throws REQUEST_MALFORMED, UNAUTHENTICATED; FORBIDDEN when it lacks the right
+ */
+export function authorize({ raw }: FastifyRequest, registry: Registry, right: Right): Token {
+  const headers = raw.headersDistinct.authorization ?? []
+  if (headers.length > 1) throw new BerthError('REQUEST_MALFORMED', 'Cannot tell who asks: there is more than one Authorization header')
+  const secret = bearerToken(headers[0] ?? '')
+  if (secret === undefined)
+    throw new BerthError('UNAUTHENTICATED', 'Cannot tell who asks: there is no "Authorization: Bearer TOKEN" header')
+  const token = registry.findToken(secret)
+  if (token === undefined) throw new BerthError('UNAUTHENTICATED', 'Cannot tell who asks: the token is not known here, or was revoked')
+  if (holds(token, right)) return token
+  throw new BerthError('FORBIDDEN', `Cannot allow this with token "${token.id}": it lacks the right "${right}"`)
+}

@@ -1,0 +1,112 @@
+/** Routes of the control API are rows: what one may ask, with which right, what it takes and gives, and what it calls. */
+import type { Readable } from 'node:stream'
+import type { Static, TObject, TSchema } from 'typebox'
+import type { Shape } from '../../contract/shape.ts'
+import type { Logger } from '../../kernel/log.ts'
+import type { Blobs } from '../../store/blobs.ts'
+import type { Right } from '../../traffic/schema.ts'
+import type { Explainer } from '../book/explainer.ts'
+import type { Registry, Token } from '../book/registry.ts'
+import type { Cells } from '../cells/cells.ts'
+import type { Vitals } from '../cells/vitals.ts'
+import type { Control } from '../driver.ts'
+import type { Logs } from '../logs/logs.ts'
+import type { Names } from './names.ts'
+
+/** The parts of the keeper that routes call. */
+export interface RouteParts {
+  readonly registry: Registry
+  readonly control: Control
+  readonly explainer: Explainer
+  readonly names: Names
+  readonly blobs: Blobs
+  readonly vitals: Vitals
+  readonly logs: Logs
+  readonly cells: Cells
+  readonly log: Logger
+  /** Asks the supervisor to replace a cell. */
+  readonly retire: (cell: number) => void
+}
+
+/** A body of a request: in which forms it may come, and what it is when it has been read. */
+export interface Body<S extends TSchema = TSchema, Checked extends boolean = boolean> {
+  readonly types: readonly BodyType[]
+  readonly schema: S
+  /** Whether it is checked against the schema before the route runs; if not, the schema is for readers, and the route is given what came. */
+  readonly checked: Checked
+  /** @default limits.control.bodyBytesMax */
+  readonly bytesMax?: number
+}
+export type BodyType = 'application/json' | 'text/plain' | 'application/octet-stream'
+
+export const json = <S extends TSchema>(schema: S): Body<S, true> => ({ types: ['application/json'], schema, checked: true })
+
+/** All that a request may consist of besides its method and path; what a row does not name is not looked at. */
+interface Takes {
+  readonly params?: TObject
+  readonly query?: TObject
+  readonly headers?: TObject
+  readonly body?: Body
+}
+
+/** An answer that is no JSON, or not only: by content type. */
+interface Contents<S extends TSchema = TSchema> {
+  readonly description: string
+  readonly contents: Readonly<Record<string, S>>
+}
+/** By status. */
+type Gives = Readonly<Record<number, TSchema | Contents>>
+
+type Part<S> = S extends TSchema ? Static<S> : undefined
+
+export interface RouteRequest<T extends Takes = Takes> {
+  readonly params: Part<T['params']>
+  readonly query: Part<T['query']>
+  readonly headers: Part<T['headers']>
+  readonly body: T['body'] extends Body<infer S, infer Checked> ? (Checked extends true ? Static<S> : unknown) : undefined
+  /** Who asks. */
+  readonly token: Token
+  /** `Accept`, as it came. */
+  readonly accept: string
+  /** Aborted when the connection closes, at the latest after the answer. */
+  readonly gone: () => AbortSignal
+}
+
+/** All that a route does to its answer. A body that is text or a stream is sent as it is; any other is sent as JSON. */
+export interface Answer<Status extends number = number, Value = unknown> {
+  readonly status: Status
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body: Value
+}
+
+export const answer = <Status extends number, Value>(
+  status: Status,
+  body: Value,
+  headers: Readonly<Record<string, string>> = {},
+): Answer<Status, Value> => ({ status, headers, body })
+
+export const ok = <Value>(body: Value, headers?: Readonly<Record<string, string>>): Answer<200, Value> => answer(200, body, headers)
+
+type Given<G> = G extends Contents<infer S> ? string | Readable | Shape<S> : G extends TSchema ? Shape<G> : never
+type AnswerIn<G extends Gives> = { [Status in keyof G & number]: Answer<Status, Given<G[Status]>> }[keyof G & number]
+
+export interface Route<T extends Takes = Takes, G extends Gives = Gives> {
+  /** Names the operation in the OpenAPI document. */
+  readonly operation: string
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  readonly path: string
+  /** The right that a token must have; `anyone`: none is asked for. */
+  readonly right: Right | 'anyone'
+  readonly about: string
+  readonly details?: string
+  /** False for what may be repeated without harm whatever its method: it takes no `Idempotency-Key`. @default whether the method writes */
+  readonly write?: false
+  readonly takes: T
+  readonly gives: G
+  run(request: RouteRequest<T>, parts: RouteParts): AnswerIn<G> | Promise<AnswerIn<G>>
+}
+
+/** Has a row checked: it sees what it takes, and answers what it gives. */
+export const route = <T extends Takes, G extends Gives>(row: Route<T, G>): Route => row as Route
+
+export const isWrite = ({ method, write }: Route): boolean => write !== false && method !== 'GET' && method !== 'HEAD'

@@ -1,0 +1,41 @@
+/** The routes about modules. */
+import Type from 'typebox'
+import { Module, ModuleParams, ModulesQuery, NewModule, PublishedModule } from '../../../contract/module-api.ts'
+import { actorOf } from '../revisions.ts'
+import { answer, json, ok, route } from '../route.ts'
+
+export const moduleRoutes = [
+  route({
+    operation: 'publishModule',
+    method: 'POST',
+    path: '/api/modules',
+    right: 'publish',
+    about: 'Publish a version of a module whose blobs are uploaded; it is loaded in a trial process first',
+    takes: { body: json(NewModule) },
+    gives: { 200: PublishedModule, 201: PublishedModule },
+    run: async (request, { control, names }) => {
+      const { created, module, timings } = await control.publishModule(request.body.manifest, actorOf(request))
+      return answer(created ? 201 : 200, { created, ...names.beside(module, 'publishedBy'), timings })
+    },
+  }),
+  route({
+    operation: 'listModules',
+    method: 'GET',
+    path: '/api/modules',
+    right: 'read',
+    about: 'Published versions of one module or of all',
+    takes: { query: ModulesQuery },
+    gives: { 200: Type.Array(Module) },
+    run: ({ query }, { registry, names }) => ok(registry.modules(query.name).map(module => names.beside(module, 'publishedBy'))),
+  }),
+  route({
+    operation: 'getModule',
+    method: 'GET',
+    path: '/api/modules/:name/:version',
+    right: 'read',
+    about: 'One version of a module',
+    takes: { params: ModuleParams },
+    gives: { 200: Module },
+    run: ({ params: { name, version } }, { registry, names }) => ok(names.beside(registry.module(name, version), 'publishedBy')),
+  }),
+]

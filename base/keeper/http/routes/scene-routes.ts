@@ -1,0 +1,59 @@
+/** The routes about scenes as a whole: defining them, and why they answer as they do. */
+import Type from 'typebox'
+import { IfMatchOrNone, SceneParams } from '../../../contract/common-api.ts'
+import { ExplainRequest, Explanation } from '../../../contract/explain-api.ts'
+import { DefinedScene, SceneView } from '../../../contract/scene-api.ts'
+import { SceneDefinition } from '../../../traffic/schema.ts'
+import { actorOf, expectedBy, tag } from '../revisions.ts'
+import { answer, json, ok, route } from '../route.ts'
+
+export const sceneRoutes = [
+  route({
+    operation: 'listScenes',
+    method: 'GET',
+    path: '/api/scenes',
+    right: 'read',
+    about: 'All scenes',
+    takes: {},
+    gives: { 200: Type.Array(SceneView) },
+    run: (_, { registry }) => ok(registry.scenes()),
+  }),
+  route({
+    operation: 'getScene',
+    method: 'GET',
+    path: '/api/scenes/:id',
+    right: 'read',
+    about: 'A scene, its revision as the ETag',
+    takes: { params: SceneParams },
+    gives: { 200: SceneView },
+    run: ({ params }, { registry }) => {
+      const scene = registry.scene(params.id)
+      return ok(scene, tag(scene.revision))
+    },
+  }),
+  route({
+    operation: 'putScene',
+    method: 'PUT',
+    path: '/api/scenes/:id',
+    right: 'publish',
+    about: 'Define a scene, or define it anew; its versions and its baseline stay',
+    // The registry checks definitions and answers SCENE_INVALID.
+    takes: { params: SceneParams, headers: IfMatchOrNone, body: { ...json(SceneDefinition), checked: false } },
+    gives: { 200: DefinedScene, 201: DefinedScene },
+    run: async (request, { control }) => {
+      const { scene, created, cells } = await control.defineScene(request.params.id, request.body, expectedBy(request), actorOf(request))
+      return answer(created ? 201 : 200, { ...scene, cells }, tag(scene.revision))
+    },
+  }),
+  route({
+    operation: 'explain',
+    method: 'POST',
+    path: '/api/scenes/:id/explain',
+    right: 'read',
+    about: 'Which version would answer a request, with which parameters, and why',
+    write: false,
+    takes: { params: SceneParams, body: json(ExplainRequest) },
+    gives: { 200: Explanation },
+    run: async ({ params, body }, { explainer }) => ok(await explainer.explain(params.id, body)),
+  }),
+]
