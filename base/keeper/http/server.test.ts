@@ -8,7 +8,9 @@ import { tablePath, tokenPath } from '../../folder/paths.ts'
 import { readSavedTable } from '../../folder/saved-table.ts'
 import { backup } from '../../store/backup.ts'
 import { temporaryFolder } from '../../store/fixtures/folder.ts'
+import type { Right } from '../../traffic/schema.ts'
 import { connectCell, startTestKeeper, type TestKeeper } from '../fixtures/keeper.ts'
+import { routes } from './routes/routes.ts'
 
 const group = [{ stage: 'rank', modules: ['rank-lr@^1'] }]
 const home = { id: 'home', group }
@@ -242,7 +244,61 @@ test('a keeper starts on a backup taken while another runs, with the same scenes
   assert.equal((await copy.ask('GET', '/api/scenes/home')).body.baseline, 'v1')
 })
 
-test('each route asks for its right, and a revoked token is refused at once', async t => {
+/** Of every route, by its operation: the right that it asks for. */
+const expectedRights: Readonly<Record<Right | 'anyone', readonly string[]>> = {
+  anyone: ['healthz', 'readyz', 'metrics'],
+  call: [],
+  read: [
+    ...['headBlob', 'listModules', 'getModule', 'listScenes', 'getScene', 'explain', 'listVersions', 'getRules', 'getWhitelist'],
+    ...['getParams', 'listParams', 'listExperiments', 'getExperiment', 'listAudit', 'getStatus'],
+  ],
+  pin: ['readLogs'],
+  publish: [
+    ...['putBlob', 'publishModule', 'putScene', 'takeProfile', 'createVersion', 'promoteVersion', 'rollBack', 'offlineVersion'],
+    ...['onlineVersion', 'setLoadtest', 'putWhitelist', 'editWhitelist', 'putParams', 'rollBackParams', 'createExperiment', 'createLayer'],
+    ...['retireLayer', 'startExperiment', 'stopExperiment', 'flipExperiment', 'revertExperiment'],
+  ],
+  admin: ['retireCell', 'listTokens', 'createToken', 'revokeToken'],
+}
+/** The rights whose holders a route lets in that asks for a right. */
+const sufficient: Readonly<Record<Right, readonly Right[]>> = {
+  call: ['call', 'admin'],
+  read: ['read', 'publish', 'admin'],
+  pin: ['pin', 'publish', 'admin'],
+  publish: ['publish', 'admin'],
+  admin: ['admin'],
+}
+
+test('each route lets in who has its right or one that includes it, and nobody else', async t => {
+  const { ask } = await startTestKeeper(t)
+  const rights = Object.keys(sufficient) as Right[]
+  const made = rights.map(async right => [
+    right,
+    (await ask('POST', '/api/tokens', { payload: { rights: [right], label: right } })).body.token,
+  ])
+  const tokens = Object.fromEntries(await Promise.all(made)) as Readonly<Record<Right, string>>
+  const rows = Object.values(routes).flat()
+  assert.deepEqual(rows.map(({ operation }) => operation).sort(), Object.values(expectedRights).flat().sort())
+  const example: Readonly<Record<string, string>> = { digest: '0'.repeat(64), version: 'v1', cell: '9', name: 'none' }
+  for (const { operation, method, path } of rows) {
+    const right = (Object.keys(expectedRights) as (Right | 'anyone')[]).find(each => expectedRights[each].includes(operation)) ?? 'anyone'
+    const url = path.replace('/:name/:version', '/none/1.0.0').replaceAll(/:(\w+)/g, (_, name: string) => example[name] ?? 'none')
+    const knock = async (authorization: string) => (await ask(method, url, { headers: { authorization } })).status
+    const refusals = [await knock(''), await knock('Bearer garbage'), await knock(`Bearer ${tokens.call}x`)]
+    assert.deepEqual(
+      refusals.map(status => status === 401),
+      Array(3).fill(right !== 'anyone'),
+      operation,
+    )
+    for (const held of rights) {
+      const status = await knock(`Bearer ${tokens[held]}`)
+      assert.notEqual(status, 401, `${operation} with ${held}`)
+      assert.equal(status !== 403, right === 'anyone' || sufficient[right].includes(held), `${operation} with ${held}`)
+    }
+  }
+})
+
+test('a revoked token is refused at once', async t => {
   const { ask, data } = await startTestKeeper(t)
   const cell = connectCell(t, data)
   await cell.ready
@@ -264,6 +320,33 @@ test('each route asks for its right, and a revoked token is refused at once', as
   assert.deepEqual([revoked.status, revoked.body.code], [401, 'UNAUTHENTICATED'])
   assert.ok(!cell.tables.at(-1)?.tokens.some(entry => entry.id === id))
   assert.equal((await ask('DELETE', `/api/tokens/${id}`)).body.code, 'TOKEN_NOT_FOUND')
+})
+
+test('whoever did something is named by the label of the token beside its id, also after that was revoked', async t => {
+  const { ask, publish } = await startWithBaseline(t)
+  await publish('rank-lr', '1.1.0')
+  const made = (await ask('POST', '/api/tokens', { payload: { rights: ['publish'], label: 'alice' } })).body
+  const headers = { authorization: `Bearer ${made.token}` }
+  await ask('PUT', '/api/scenes/home/params', { payload: { params: { topK: 3 } }, headers })
+  await ask('POST', '/api/scenes/home/versions', { payload: {}, headers })
+  assert.equal(made.createdByLabel, 'made at the first start')
+  for (const revoked of [false, true]) {
+    if (revoked) await ask('DELETE', `/api/tokens/${made.id}`)
+    const [audit] = (await ask('GET', '/api/audit?scene=home')).body as Record<string, unknown>[]
+    assert.deepEqual([audit?.who, audit?.whoLabel], [made.id, 'alice'])
+    const history = (await ask('GET', '/api/scenes/home/params/history')).body as Record<string, unknown>[]
+    assert.deepEqual(
+      history.map(({ whoLabel }) => whoLabel),
+      ['alice'],
+    )
+    const version = ((await ask('GET', '/api/scenes/home/versions')).body as Record<string, unknown>[]).at(-1)
+    assert.deepEqual([version?.createdBy, version?.createdByLabel], [made.id, 'alice'])
+    const stale = await ask('PUT', '/api/scenes/home/params', { payload: { params: {} }, headers: { 'if-match': '"1"' } })
+    const { changedByLabel, changes } = stale.body as { changedByLabel?: unknown; changes?: Record<string, unknown>[] }
+    assert.deepEqual([stale.status, changedByLabel, changes?.[0]?.whoLabel], [409, 'alice', 'alice'])
+  }
+  const [first] = (await ask('GET', '/api/tokens')).body as Record<string, unknown>[]
+  assert.deepEqual([first?.createdBy, first?.createdByLabel], ['base', 'base'])
 })
 
 test('every write is in the audit log with who, what, before, after and why', async t => {
