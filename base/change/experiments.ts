@@ -1,19 +1,20 @@
-/** Experiments and layers of a scene: made, started, flipped, reverted, stopped. Pure, as `rules.ts`. */
+/** Experiments and layers of a scene: made, started, flipped, reverted, stopped. Pure. */
 import { isDeepStrictEqual } from 'node:util'
+import type { PastFlip, ScenePayloads } from '../contract/change-api.ts'
+import type { Applied } from '../contract/common-api.ts'
+import type { ArmView, ExperimentView, Flipped } from '../contract/experiment-api.ts'
 import { BerthError } from '../kernel/errors.ts'
-import type { AuditRow } from '../store/store.ts'
 import {
-  type Change,
+  type FlipStep,
   findExperiment,
+  flipTo,
   freeSegments,
   layOut,
   MOVED_OF,
-  type Movement,
-  movementOf,
   newPhase,
+  type Flip as PlannedFlip,
   planFlip,
   type Redesign,
-  withExperiment,
 } from '../traffic/flip.ts'
 import { BUCKETS } from '../traffic/hash.ts'
 import { common, joined, type Range, showRanges, showShare, sizeOf, takeFirst } from '../traffic/ranges.ts'
@@ -22,93 +23,32 @@ import {
   allExperiments,
   type BusinessExperiment,
   type CodeExperiment,
-  type Condition,
   type Experiment,
   inForce,
   type Layer,
   type SceneRules,
 } from '../traffic/rules.ts'
-import type { Params } from '../traffic/schema.ts'
 import { isJson } from './parameters.ts'
-import { type Planned, type SceneTraffic, withRules } from './versions.ts'
+import type { RulesRecord } from './records.ts'
+import { type Next, type SceneState, withRules } from './scene-state.ts'
 
+type NewExperiment = ScenePayloads['create experiment']
+type NewArm = NewExperiment['arms'][number]
+/** A change of an experiment. All parts are made together. */
+type Flip = ScenePayloads['flip experiment']['flip']
 /** How much of something: so many buckets, wherever they are free, or exactly these. */
-export type Amount = number | readonly (readonly [from: number, to: number])[]
-
-export interface NewArm {
-  readonly name: string
-  readonly version?: string | undefined
-  readonly values?: Params | undefined
-  /** What is kept for the arm, in buckets or as ranges of them. @default its share */
-  readonly weight?: Amount | undefined
-  /** How much of that is in force, in buckets. @default all */
-  readonly share?: number | undefined
-}
-
-export interface NewExperiment {
-  readonly id: string
-  readonly description?: string | undefined
-  /** Makes it a business experiment of this layer. */
-  readonly layer?: string | undefined
-  readonly unit?: Experiment['unit'] | undefined
-  /** Of the scene's or the layer's. @default all */
-  readonly segments?: Amount | undefined
-  readonly where?: readonly Condition[] | undefined
-  /** Of a business experiment: only requests that these versions answer. */
-  readonly versions?: readonly string[] | undefined
-  readonly arms: readonly NewArm[]
-}
-
-/** An arm of an experiment that has arms already: what it gets is what those leave. */
-export type AddedArm = Omit<NewArm, 'weight'>
-
-/** A change of a flip. All parts are made together. */
-export interface FlipRequest {
-  /** Buckets in force by arm; arms that are not named keep theirs. */
-  readonly arms?: Readonly<Record<string, number>> | undefined
-  readonly drop?: readonly string[] | undefined
-  readonly add?: readonly AddedArm[] | undefined
-  /** What arms mean from now on. */
-  readonly set?: Readonly<Record<string, Pick<NewArm, 'version' | 'values'>>> | undefined
-  readonly segments?: Amount | undefined
-  readonly where?: readonly Condition[] | undefined
-  readonly unit?: Experiment['unit'] | undefined
-  /** Lets a new phase begin; by itself, begins one. */
-  readonly newPhase?: boolean | undefined
-}
-
-/** An experiment as it is shown. */
-export type ExperimentView = Experiment & {
-  readonly layer: string | null
-  /** Of the segments it owns. */
-  readonly traffic: number
-  /** What each arm has in force. */
-  readonly inForce: Readonly<Record<string, ArmView>>
-}
-
-export interface ArmView {
-  readonly share: number
-  readonly ranges: readonly Range[]
-}
+type Amount = NonNullable<NewExperiment['segments']>
+type AddedArm = NonNullable<Flip['add']>[number]
 
 /** What a flip came to, or would. */
-export interface Flipped {
-  readonly experiment: ExperimentView
-  readonly before: Readonly<Record<string, ArmView>>
-  readonly after: Readonly<Record<string, ArmView>>
-  readonly segments: { readonly before: readonly Range[]; readonly after: readonly Range[] }
-  /** `share` is of all units of the scene or the layer, 0 to 1, and exact: `moved` out of `of`. */
-  readonly moved: Movement & { readonly of: number; readonly share: number }
-  /** Why a new phase begins, in words; empty: none does. */
-  readonly newPhase: readonly string[]
-}
+export type FlipOutcome = Omit<Flipped, keyof Applied>
 
-export function viewExperiments({ rules }: SceneTraffic): ExperimentView[] {
+export function viewExperiments({ rules }: SceneState): ExperimentView[] {
   return allExperiments(rules).map(({ experiment, layer }) => view(experiment, layer))
 }
 
 /** @throws EXPERIMENT_NOT_FOUND */
-export function viewExperiment({ rules }: SceneTraffic, id: string): ExperimentView {
+export function viewExperiment({ rules }: SceneState, id: string): ExperimentView {
   const experiment = findExperiment(rules, id)
   return view(experiment, layerOf(rules, id))
 }
@@ -143,11 +83,7 @@ function requireLayer(rules: SceneRules, id: string): Layer {
  * A new experiment, a draft: nobody is in it until it is started.
  * @throws EXPERIMENT_INVALID, EXPERIMENT_EXISTS, LAYER_NOT_FOUND, SEGMENTS_TAKEN; the rest is for `checkRules`
  */
-export function createExperiment(
-  before: SceneTraffic,
-  request: NewExperiment,
-  salt: string,
-): Planned<{ readonly experiment: ExperimentView }> {
+export function createExperiment(before: SceneState, request: NewExperiment, salt: string): Next<{ readonly experiment: ExperimentView }> {
   const { rules } = before
   const { id, description, layer, unit = 'unit', segments = BUCKETS, where = [], versions } = request
   if (allExperiments(rules).some(({ experiment }) => experiment.id === id)) {
@@ -170,23 +106,22 @@ export function createExperiment(
           arms: arms.map(arm => valuesArm(id, arm)),
           ...(versions === undefined ? {} : { versions: [...versions] }),
         })
-  const traffic = { ...before, rules: next }
   const experiment = findExperiment(next, id)
   return {
-    traffic,
+    scene: { ...before, rules: next },
     action: 'create experiment',
     before: null,
     after: experiment,
-    told: { experiment: view(experiment, layerOf(next, id)) },
+    outcome: { experiment: view(experiment, layerOf(next, id)) },
   }
 }
 
-function addCode(rules: SceneTraffic['rules'], experiment: CodeExperiment, versions: readonly string[] | undefined): SceneTraffic['rules'] {
+function addCode(rules: RulesRecord, experiment: CodeExperiment, versions: readonly string[] | undefined): RulesRecord {
   if (versions !== undefined) throw invalid(experiment.id, 'only an experiment of a layer is for certain versions')
   return withRules(rules, { experiments: [...rules.experiments, experiment] })
 }
 
-function addBusiness(rules: SceneTraffic['rules'], id: string, experiment: BusinessExperiment): SceneTraffic['rules'] {
+function addBusiness(rules: RulesRecord, id: string, experiment: BusinessExperiment): RulesRecord {
   const layer = requireLayer(rules, id)
   if (layer.state !== 'live') throw invalid(experiment.id, `layer "${id}" is retired`)
   const changed = { ...layer, experiments: [...layer.experiments, experiment] }
@@ -253,60 +188,52 @@ const refuse = (id: string, why: string): BerthError => new BerthError('FLIP_REF
  * Starts or stops an experiment. A draft whose segments were taken meanwhile gets as many others: nobody was in it yet.
  * @throws EXPERIMENT_NOT_FOUND, FLIP_REFUSED, SEGMENTS_TAKEN
  */
-export function switchExperiment(before: SceneTraffic, id: string, to: 'start' | 'stop'): Planned<Flipped> {
+export function switchExperiment(before: SceneState, id: string, to: 'start' | 'stop'): Next<FlipOutcome> {
   const experiment = findExperiment(before.rules, id)
   const layer = layerOf(before.rules, id)
   if (to === 'start' && layer?.state === 'retired') throw refuse(id, `its layer "${layer.id}" is retired`)
-  const changes: Change[] = [{ kind: to }]
+  const steps: FlipStep[] = [{ kind: to }]
   if (to === 'start' && experiment.state === 'draft') {
     const running = neighbours(before.rules, id, layer?.id).filter(({ state }) => state === 'running')
     const taken = running.some(other => common(other.segments, experiment.segments).length > 0)
-    if (taken) changes.unshift({ kind: 'segments', segments: freeSegments(running, sizeOf(experiment.segments)) })
+    if (taken) steps.unshift({ kind: 'segments', segments: freeSegments(running, sizeOf(experiment.segments)) })
   }
-  return flipped(before, id, applyAll(before.rules, id, changes), `${to} experiment`)
+  return flipped(before, planFlip(before.rules, id, steps), `${to} experiment`)
 }
 
 /**
  * @param salt for a new phase
+ * @param preview whether it is only tried: then it need not say that it lets a new phase begin
  * @throws EXPERIMENT_NOT_FOUND, FLIP_REFUSED, EXPERIMENT_INVALID, SEGMENTS_TAKEN
  */
-export function flipExperiment(before: SceneTraffic, id: string, request: FlipRequest, salt: string, dryRun: boolean): Planned<Flipped> {
-  const planned = flipped(
-    before,
-    id,
-    applyAll(before.rules, id, changesOf(before.rules, findExperiment(before.rules, id), request, salt)),
-    'flip experiment',
-  )
-  const { newPhase: reasons } = planned.told
-  if (dryRun || reasons.length === 0 || request.newPhase === true) return planned
+export function flipExperiment(before: SceneState, id: string, request: Flip, salt: string, preview: boolean): Next<FlipOutcome> {
+  const steps = stepsOf(before.rules, findExperiment(before.rules, id), request, salt)
+  const next = flipped(before, planFlip(before.rules, id, steps), 'flip experiment')
+  const { newPhase: reasons } = next.outcome
+  if (preview || reasons.length === 0 || request.newPhase === true) return next
   const message = `Cannot change experiment "${id}": a new phase would begin, as ${reasons.join(', and ')}; say so with "newPhase": true`
   throw new BerthError('FLIP_REFUSED', message, { extra: { newPhase: reasons } })
 }
 
-function changesOf(rules: SceneRules, experiment: Experiment, request: FlipRequest, salt: string): Change[] {
+function stepsOf(rules: SceneRules, experiment: Experiment, request: Flip, salt: string): FlipStep[] {
   const { drop = [], add = [], set = {}, segments, where, unit, arms = {} } = request
   const given = Object.fromEntries(add.map(arm => [arm.name, arm.share ?? 0]))
   const redesigns = add.length > 0 || Object.keys(set).length > 0 || where !== undefined || unit !== undefined || request.newPhase === true
-  const changes: Change[] = []
+  const steps: FlipStep[] = []
   if (redesigns) {
     const meaning = { ...(where === undefined ? {} : { where: [...where] }), ...(unit === undefined ? {} : { unit }) }
     const to = { ...meaning, arms: redesigned(experiment, drop, add, set) } as Redesign
-    changes.push({ kind: 'redesign', salt, to })
-  } else changes.push(...drop.map((arm): Change => ({ kind: 'drop', arm })))
+    steps.push({ kind: 'redesign', salt, to })
+  } else steps.push(...drop.map((arm): FlipStep => ({ kind: 'drop', arm })))
   const shares = { ...given, ...arms }
-  if (Object.keys(shares).length > 0) changes.push({ kind: 'shares', shares })
-  if (segments !== undefined) changes.push({ kind: 'segments', segments: resized(rules, experiment, segments) })
-  if (changes.length > 0) return changes
+  if (Object.keys(shares).length > 0) steps.push({ kind: 'shares', shares })
+  if (segments !== undefined) steps.push({ kind: 'segments', segments: resized(rules, experiment, segments) })
+  if (steps.length > 0) return steps
   throw refuse(experiment.id, 'the request changes nothing')
 }
 
 /** The arms that stay, with what they mean from now on, and new ones, which have no bucket yet. */
-function redesigned(
-  experiment: Experiment,
-  drop: readonly string[],
-  add: readonly AddedArm[],
-  set: NonNullable<FlipRequest['set']>,
-): Arm[] {
+function redesigned(experiment: Experiment, drop: readonly string[], add: readonly AddedArm[], set: NonNullable<Flip['set']>): Arm[] {
   const { id, arms } = experiment
   const isCode = arms.some(arm => 'version' in arm)
   const shape = (arm: LaidOut): Arm => (isCode ? versionArm(id, arm) : valuesArm(id, arm))
@@ -331,10 +258,6 @@ function resized(rules: SceneRules, { id, segments }: Experiment, amount: Amount
   return joined([...segments, ...freeSegments([...neighbours(rules, id, layerOf(rules, id)?.id), own], missing)])
 }
 
-function applyAll(rules: SceneTraffic['rules'], id: string, changes: readonly Change[]): SceneTraffic['rules'] {
-  return changes.reduce((now, change): SceneTraffic['rules'] => planFlip(now, id, change).rules, rules)
-}
-
 /** `checkRules` would name either of the two. @throws SEGMENTS_TAKEN */
 function requireFree(rules: SceneRules, { id, state, segments }: Experiment): void {
   const running = state === 'running' ? neighbours(rules, id, layerOf(rules, id)?.id).filter(other => other.state === 'running') : []
@@ -346,23 +269,24 @@ function requireFree(rules: SceneRules, { id, state, segments }: Experiment): vo
   }
 }
 
-function flipped(before: SceneTraffic, id: string, rules: SceneTraffic['rules'], action: string): Planned<Flipped> {
-  const was = findExperiment(before.rules, id)
-  const is = findExperiment(rules, id)
+function flipped(
+  before: SceneState,
+  { before: was, after: is, rules, movement, newPhase: reasons }: PlannedFlip,
+  action: string,
+): Next<FlipOutcome> {
   requireFree(rules, is)
-  const movement = movementOf(was, is)
   return {
-    traffic: { ...before, rules },
+    scene: { ...before, rules },
     action,
     before: was,
     after: is,
-    told: {
-      experiment: view(is, layerOf(rules, id)),
+    outcome: {
+      experiment: view(is, layerOf(rules, is.id)),
       before: armsOf(was),
       after: armsOf(is),
       segments: { before: was.segments, after: is.segments },
       moved: { ...movement, of: MOVED_OF, share: movement.moved / MOVED_OF },
-      newPhase: newPhase(was, is),
+      newPhase: reasons,
     },
   }
 }
@@ -370,52 +294,35 @@ function flipped(before: SceneTraffic, id: string, rules: SceneTraffic['rules'],
 // Going back
 
 /**
- * Undoes the last flip that was not undone yet: what it changed, and nothing else. A change of meaning that is undone is one again, so a new phase
- * begins, with the salt of the phase that it goes back to. What was flipped in the draft has never run: if its meaning goes back after the
- * start, that is a new phase like any other.
- * @param rows audit rows of the scene, newest first
+ * Undoes a flip: what it changed, and nothing else. A change of meaning that is undone is one again, so a new phase begins, with the salt of
+ * the phase that it goes back to. What was flipped in the draft has never run: if its meaning goes back after the start, that is a new phase
+ * like any other.
  * @param salt for a new phase that has none to go back to
- * @throws EXPERIMENT_NOT_FOUND; NOTHING_TO_ROLL_BACK when it was never flipped, or all flips are undone
+ * @throws EXPERIMENT_NOT_FOUND, SEGMENTS_TAKEN
  */
-export function revertExperiment(before: SceneTraffic, id: string, rows: Iterable<AuditRow>, salt: string): Planned<Flipped> {
+export function revertExperiment(before: SceneState, id: string, flip: PastFlip, salt: string): Next<FlipOutcome> {
   const now = findExperiment(before.rules, id)
-  const flip = lastFlip(id, rows)
-  if (flip === undefined) {
-    throw new BerthError('NOTHING_TO_ROLL_BACK', `Cannot revert experiment "${id}": there is no flip of it that was not reverted`)
-  }
-  // Only this file writes such rows.
-  const [earlier, later] = [flip.before, flip.after] as [Experiment, Experiment]
+  const { before: earlier, after: later } = flip
   const undone = Object.entries(earlier).filter(([member, value]) => !isDeepStrictEqual(value, later[member as keyof Experiment]))
   const back = { ...now, ...Object.fromEntries(undone), state: now.state, phase: now.phase }
   const opens = earlier.phase !== later.phase || (earlier.state === 'draft' && newPhase(now, back).length > 0)
   const target = opens ? { ...back, phase: now.phase + 1, salt: back.salt === now.salt ? salt : back.salt } : back
-  const planned = flipped(before, id, withExperiment(before.rules, target), 'revert experiment')
-  const told = { ...planned.told, newPhase: opens ? planned.told.newPhase : [] }
-  return { ...planned, after: { ...target, reverts: flip.revision }, told }
-}
-
-function lastFlip(id: string, rows: Iterable<AuditRow>): AuditRow | undefined {
-  const undone = new Set<number>()
-  for (const row of rows) {
-    const after = row.after as { readonly id?: unknown; readonly reverts?: number } | null
-    if (after?.id !== id) continue
-    if (row.action === 'revert experiment' && after.reverts !== undefined) undone.add(after.reverts)
-    if (row.action === 'flip experiment' && !undone.has(row.revision)) return row
-  }
-  return undefined
+  const next = flipped(before, flipTo(before.rules, now, target), 'revert experiment')
+  const outcome = { ...next.outcome, newPhase: opens ? next.outcome.newPhase : [] }
+  return { ...next, after: { ...target, reverts: flip.revision }, outcome }
 }
 
 // Layers
 
 /** @throws RULES_INVALID, LAYER_KEY_TAKEN when it is checked */
-export function createLayer(before: SceneTraffic, id: string, keys: readonly string[], salt: string): Planned<{ readonly layer: Layer }> {
+export function createLayer(before: SceneState, id: string, keys: readonly string[], salt: string): Next<{ readonly layer: Layer }> {
   const layer: Layer = { id, state: 'live', salt, keys: [...keys], experiments: [] }
   const rules = withRules(before.rules, { layers: [...before.rules.layers, layer] })
-  return { traffic: { ...before, rules }, action: 'create layer', before: null, after: { id, keys }, told: { layer } }
+  return { scene: { ...before, rules }, action: 'create layer', before: null, after: { id, keys }, outcome: { layer } }
 }
 
 /** Lets other layers own its parameters. @throws LAYER_NOT_FOUND; LAYER_IN_USE while an experiment of it runs */
-export function retireLayer(before: SceneTraffic, id: string): Planned<{ readonly layer: Layer }> {
+export function retireLayer(before: SceneState, id: string): Next<{ readonly layer: Layer }> {
   const layer = requireLayer(before.rules, id)
   const running = layer.experiments.filter(({ state }) => state === 'running').map(experiment => experiment.id)
   if (running.length > 0) {
@@ -424,5 +331,5 @@ export function retireLayer(before: SceneTraffic, id: string): Planned<{ readonl
   const retired: Layer = { ...layer, state: 'retired' }
   const rules = withRules(before.rules, { layers: before.rules.layers.map(each => (each === layer ? retired : each)) })
   const state = ({ keys, state: now }: Layer) => ({ id, keys, state: now })
-  return { traffic: { ...before, rules }, action: 'retire layer', before: state(layer), after: state(retired), told: { layer: retired } }
+  return { scene: { ...before, rules }, action: 'retire layer', before: state(layer), after: state(retired), outcome: { layer: retired } }
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { ModuleRecord } from '../store/records.ts'
 import type { Lock, SceneDefinition } from '../traffic/schema.ts'
 import { checkGroup, type LockRequest, resolveLock } from './lock.ts'
+import type { ModuleRecord } from './records.ts'
 
 /** A library of `name@version:stage,stage` with made-up digests; stages default to "rank". */
 function library(...entries: string[]) {

@@ -1,9 +1,9 @@
 /** Resolves the ranges of a scene's group to exact digests. Pure: given the same published modules it gives the same lock. */
 import semver from 'semver'
 import { BerthError } from '../kernel/errors.ts'
-import type { ModuleRecord } from '../store/records.ts'
 import type { Lock, LockedModule, LockedStage, SceneDefinition, StageDefinition } from '../traffic/schema.ts'
 import { lockedModules } from '../traffic/table.ts'
+import type { ModuleRecord } from './records.ts'
 
 export interface ModuleReference {
   readonly name: string

@@ -1,76 +1,22 @@
-/**
- * Who answers in a scene, and what may be made of it: versions taking their parts and leaving them. Pure: a change is worked out here, then
- * checked, loaded and kept by `Control`.
- */
+/** Versions of a scene taking their parts and leaving them: made, promoted, rolled back, taken offline. Pure. */
+import type { ScenePayloads } from '../contract/change-api.ts'
+import type { Applied } from '../contract/common-api.ts'
+import type { PartChange, VersionView } from '../contract/version-api.ts'
 import { BerthError } from '../kernel/errors.ts'
-import { limits } from '../kernel/limits.ts'
-import type { RulesRecord } from '../store/records.ts'
-import { checkOffline, checkRules } from '../traffic/check-rules.ts'
-import { cutoverMovement, type Movement } from '../traffic/flip.ts'
+import { checkOffline } from '../traffic/check-rules.ts'
+import { cutoverMovement } from '../traffic/flip.ts'
 import { showShare } from '../traffic/ranges.ts'
-import { kindOf, routedVersions, usesOfVersion, type VersionKind } from '../traffic/rules.ts'
-import type { SceneDefinition, VersionRecord } from '../traffic/schema.ts'
+import { kindOf, type VersionKind } from '../traffic/rules.ts'
+import type { VersionRecord } from '../traffic/schema.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
-
-/** Everything that decides who answers in a scene. */
-export interface SceneTraffic {
-  readonly definition: SceneDefinition
-  readonly baseline: string | null
-  readonly rules: RulesRecord
-  /** Undefined before there was any. */
-  readonly whitelist: WhitelistEntry | undefined
-  /** Ids of versions, oldest first. */
-  readonly online: readonly string[]
-}
-
-/** Records of a scene that a write may expect to be at a revision. */
-export type SceneKind = 'scene' | 'rules' | 'whitelist'
-
-export interface KeptTraffic extends SceneTraffic {
-  /** Of the records it is made of; 0 for one that is not there yet. */
-  readonly revisions: Readonly<Record<SceneKind, number>>
-}
-
-/** A change that was worked out and not made yet. */
-export interface Planned<Told> {
-  readonly traffic: SceneTraffic
-  /** For the audit log, as `AuditNote` has them. */
-  readonly action: string
-  readonly before: unknown
-  readonly after: unknown
-  /** What whoever asked for it is told besides. */
-  readonly told: Told
-  /** A version that is kept with it. */
-  readonly created?: VersionRecord
-  /** Versions that every cell loads first, or has loaded still, besides those that rules begin to send requests to. */
-  readonly load?: readonly string[]
-}
+import { broughtOnline, type Next, requireOnline, type SceneState, usesOf, withRules } from './scene-state.ts'
+import { auditedUnits } from './whitelist-edit.ts'
 
 /** What a change of the part of a version came to. */
-export interface Placed {
-  readonly version: string
-  readonly kind: VersionKind
-  /** Of the cutover, afterwards; null: there is none. */
-  readonly cutover: { readonly version: string; readonly share: number } | null
-  readonly previousBaseline: string | null
-  /** Of the units of the scene, when the cutover changes and the baseline does not. */
-  readonly moved?: Movement
-  /** What is no longer possible, in words. */
-  readonly warnings: readonly string[]
-}
-
-/** What a version is made for. */
-export interface Part {
-  /** Undefined: dev, and loaded on its first request. */
-  readonly as?: VersionKind | undefined
-  /** Of a cutover. */
-  readonly share?: number | undefined
-  /** Unit ids that are sent to it. */
-  readonly whitelist: readonly string[]
-}
+export type PartOutcome = Omit<PartChange, keyof Applied | 'baseline'>
 
 /** What making a version came to. */
-export interface PlacedVersion extends Placed {
+export interface NewVersionOutcome extends PartOutcome {
   readonly record: VersionRecord
   /** False: it was there already. */
   readonly created: boolean
@@ -78,81 +24,22 @@ export interface PlacedVersion extends Placed {
   readonly switched: boolean
 }
 
+type Part = Pick<ScenePayloads['create version'], 'as' | 'share' | 'whitelist'>
+
 /** Hundredths of a percent that a cutover begins with when nobody says. */
 const FIRST_SHARE = 100
-/** Unit ids that the audit log keeps of one change; of more it keeps how many. */
-export const AUDITED_MAX = 20
 
-/**
- * Checks a scene as it would be.
- * @returns its rules, with defaults
- * @throws as `checkRules`; VERSIONS_TOO_MANY
- */
-export function checkTraffic(before: SceneTraffic, after: SceneTraffic): RulesRecord {
-  const { definition, baseline, online, whitelist } = after
-  const rules = checkRules(after.rules, { definition, versions: online, baseline })
-  const unlisted = Object.entries(whitelist?.byVersion ?? {}).find(([version]) => !online.includes(version))
-  if (unlisted !== undefined) throw offline(after, unlisted[0], 'send units of the whitelist to')
-  if (online.length > Math.max(limits.scene.onlineVersionsMax, before.online.length)) throw tooMany(after)
-  return rules
-}
-
-function tooMany(traffic: SceneTraffic): BerthError {
-  const { definition, online } = traffic
-  const unused = online.slice(0, -1).filter(version => usesOf(traffic, version).length === 0)
-  const names = unused.slice(0, 5).join(', ')
-  const hint = names === '' ? 'every one of them is in use' : `the oldest that nobody uses: ${names}`
-  const message = `Cannot bring one more version of scene "${definition.id}" online: ${limits.scene.onlineVersionsMax} are, ${hint}`
-  return new BerthError('VERSIONS_TOO_MANY', message, { extra: { unused: unused.slice(0, 5) } })
-}
-
-/** Everything that a version is there for, in words. */
-function usesOf({ baseline, rules, whitelist }: SceneTraffic, version: string): string[] {
-  return [
-    ...(version === baseline ? ['the baseline'] : []),
-    ...usesOfVersion(rules, version, whitelist?.byVersion[version] ?? 0),
-    ...(version === rules.previousBaseline ? ['going back to it as the baseline'] : []),
-  ]
-}
-
-/** A version, and what it is for. */
-export interface VersionView extends VersionRecord {
-  readonly kind: VersionKind
-  readonly online: boolean
-  readonly uses: readonly string[]
-  /** Of the cutover. */
-  readonly share?: number
-  /** Whether it is the previous baseline. */
-  readonly previous?: true
-}
-
-export function viewVersions(traffic: SceneTraffic, versions: readonly VersionRecord[]): VersionView[] {
-  const { baseline, rules, online } = traffic
+/** Versions, and what they are for. */
+export function viewVersions(scene: SceneState, versions: readonly VersionRecord[]): Omit<VersionView, 'createdByLabel'>[] {
+  const { baseline, rules, online } = scene
   return versions.map(version => ({
     ...version,
     kind: kindOf(version.id, baseline, rules),
     online: online.includes(version.id),
-    uses: usesOf(traffic, version.id),
+    uses: usesOf(scene, version.id),
     ...(rules.cutover?.version === version.id ? { share: rules.cutover.share } : {}),
     ...(rules.previousBaseline === version.id ? { previous: true as const } : {}),
   }))
-}
-
-/** Versions that have to be loaded wherever the scene is served. */
-export const routedIn = ({ baseline, rules, whitelist }: SceneTraffic): Set<string> =>
-  routedVersions(rules, baseline, Object.keys(whitelist?.byVersion ?? {}))
-
-/** The rules with members changed; undefined takes one away. */
-export function withRules(rules: RulesRecord, changes: { readonly [K in keyof RulesRecord]?: RulesRecord[K] | undefined }): RulesRecord {
-  const members = Object.entries({ ...rules, ...changes }).filter(([, value]) => value !== undefined)
-  return Object.fromEntries(members) as RulesRecord
-}
-
-// The parts of versions
-
-/** A version among those that are online. */
-function broughtOnline(traffic: SceneTraffic, version: string): SceneTraffic {
-  return traffic.online.includes(version) ? traffic : { ...traffic, online: [...traffic.online, version].sort(byOrdinal) }
 }
 
 /**
@@ -160,28 +47,28 @@ function broughtOnline(traffic: SceneTraffic, version: string): SceneTraffic {
  * @throws VERSION_OFFLINE; PROMOTION_REFUSED when another version has the cutover, or for a cutover to the baseline
  */
 export function promote(
-  before: SceneTraffic,
+  before: SceneState,
   version: string,
   wanted: { readonly to?: 'cutover' | 'baseline' | undefined; readonly share?: number | undefined },
   salt: string,
-): Planned<Placed> {
+): Next<PartOutcome> {
   const cutsOver = before.rules.cutover?.version === version
   const to = wanted.to ?? (cutsOver && wanted.share === undefined ? 'baseline' : 'cutover')
   requireCutover(to, wanted.share)
   return to === 'baseline' ? makeBaseline(before, version) : cutOver(before, version, wanted.share, salt)
 }
 
-/** Makes a version the baseline, and the baseline that which a rollback goes back to. @throws VERSION_OFFLINE */
-export function makeBaseline(before: SceneTraffic, version: string): Planned<Placed> {
+/** Makes a version the baseline, and the baseline the version that a rollback goes back to. @throws VERSION_OFFLINE */
+export function makeBaseline(before: SceneState, version: string): Next<PartOutcome> {
   requireOnline(before, version, 'make the baseline of')
-  if (before.baseline === version) return placed(before, before, version, 'set baseline')
+  if (before.baseline === version) return partChange(before, before, version, 'set baseline')
   const { cutover, loadtest } = before.rules
   const rules = withRules(before.rules, {
     previousBaseline: before.baseline ?? undefined,
     cutover: cutover?.version === version ? undefined : cutover,
     loadtest: loadtest === version ? undefined : loadtest,
   })
-  return { ...placed(before, { ...before, baseline: version, rules }, version, 'set baseline'), load: [version] }
+  return { ...partChange(before, { ...before, baseline: version, rules }, version, 'set baseline'), load: [version] }
 }
 
 /**
@@ -190,7 +77,7 @@ export function makeBaseline(before: SceneTraffic, version: string): Planned<Pla
  * @param salt for a version that has none yet; what one has keeps its units
  * @throws VERSION_OFFLINE, PROMOTION_REFUSED
  */
-function cutOver(before: SceneTraffic, version: string, share: number | undefined, salt: string): Planned<Placed> {
+function cutOver(before: SceneState, version: string, share: number | undefined, salt: string): Next<PartOutcome> {
   const { definition, baseline, rules } = before
   requireOnline(before, version, 'cut over to')
   const refuse = (why: string) =>
@@ -203,52 +90,57 @@ function cutOver(before: SceneTraffic, version: string, share: number | undefine
   }
   const next = { version, share: share ?? cutover?.share ?? FIRST_SHARE, salt: cutover?.salt ?? salt }
   const changed = withRules(rules, { cutover: next, loadtest: rules.loadtest === version ? undefined : rules.loadtest })
-  return placed(before, { ...before, rules: changed }, version, cutover === undefined ? 'cut over' : 'ramp cutover')
+  return partChange(before, { ...before, rules: changed }, version, cutover === undefined ? 'cut over' : 'ramp cutover')
+}
+
+/** What is known of a version that is made, besides the part that was asked for. */
+export interface VersionFacts {
+  readonly version: VersionRecord
+  /** False: a version with exactly this lock was there, and is taken instead. */
+  readonly isNew: boolean
+  /** For a cutover. */
+  readonly salt: string
+  /** The whitelist afterwards, when unit ids are sent to the version. */
+  readonly whitelist?: WhitelistEntry
 }
 
 /**
  * Brings a version online, maybe a new one, and gives it its part.
- * @param whitelist afterwards, when unit ids are sent to it
  * @throws PROMOTION_REFUSED
  */
-export function placeVersion(
-  before: SceneTraffic,
-  made: { readonly version: VersionRecord; readonly isNew: boolean; readonly whitelist: WhitelistEntry | undefined },
-  part: Part,
-  salt: string,
-): Planned<PlacedVersion> {
-  const { version, isNew, whitelist = before.whitelist } = made
-  const planned = takePart(broughtOnline({ ...before, whitelist }, version.id), version.id, part, salt)
-  const switched = planned.traffic.baseline !== before.baseline
-  const units = part.whitelist.length > AUDITED_MAX ? part.whitelist.length : part.whitelist
-  const listed = part.whitelist.length > 0 ? { whitelist: units } : {}
+export function createVersion(before: SceneState, part: Part, { version, isNew, salt, whitelist }: VersionFacts): Next<NewVersionOutcome> {
+  const listed = { ...before, whitelist: whitelist ?? before.whitelist }
+  const next = takePart(broughtOnline(listed, version.id), version.id, part, salt)
+  const switched = next.scene.baseline !== before.baseline
+  const { as, share } = part
+  const units = part.whitelist === undefined ? {} : { whitelist: auditedUnits(part.whitelist) }
   return {
-    ...planned,
-    ...(isNew && !switched ? { action: 'create version', before: null, after: { ...version, ...part, ...listed } } : {}),
-    ...(isNew && switched ? { after: { ...stateOf(planned.traffic, version.id), created: version, ...listed } } : {}),
+    ...next,
+    ...(isNew && !switched ? { action: 'create version', before: null, after: { ...version, as, share, ...units } } : {}),
+    ...(isNew && switched ? { after: { ...stateOf(next.scene, version.id), created: version, ...units } } : {}),
     ...(isNew ? { created: version } : {}),
     ...(part.as === undefined ? {} : { load: [version.id] }),
-    told: { ...planned.told, record: version, created: isNew, switched },
+    outcome: { ...next.outcome, record: version, created: isNew, switched },
   }
 }
 
-function takePart(before: SceneTraffic, version: string, { as, share }: Part, salt: string): Planned<Placed> {
+function takePart(before: SceneState, version: string, { as, share }: Part, salt: string): Next<PartOutcome> {
   requireCutover(as, share)
   if (as === 'baseline') return makeBaseline(before, version)
   if (as === 'cutover') return cutOver(before, version, share, salt)
-  const traffic = as === 'loadtest' ? sendLoadTests(before, version).traffic : before
-  return placed(before, traffic, version, 'bring version online')
+  const scene = as === 'loadtest' ? sendLoadTests(before, version).scene : before
+  return partChange(before, scene, version, 'bring version online')
 }
 
-/** Sends load tests to a version; undefined: to the baseline. @throws VERSION_OFFLINE */
-export function sendLoadTests(before: SceneTraffic, version: string | undefined): Planned<{ readonly loadtest: string | null }> {
-  if (version !== undefined) requireOnline(before, version, 'send load tests to')
+/** Sends load tests to a version; null: to the baseline. @throws VERSION_OFFLINE */
+export function sendLoadTests(before: SceneState, version: string | null): Next<{ readonly loadtest: string | null }> {
+  if (version !== null) requireOnline(before, version, 'send load tests to')
   return {
-    traffic: { ...before, rules: withRules(before.rules, { loadtest: version }) },
+    scene: { ...before, rules: withRules(before.rules, { loadtest: version ?? undefined }) },
     action: 'set load-test version',
     before: { loadtest: before.rules.loadtest ?? null },
-    after: { loadtest: version ?? null },
-    told: { loadtest: version ?? null },
+    after: { loadtest: version },
+    outcome: { loadtest: version },
   }
 }
 
@@ -257,22 +149,22 @@ export function sendLoadTests(before: SceneTraffic, version: string | undefined)
  * baseline then.
  * @throws NOTHING_TO_ROLL_BACK
  */
-export function rollBack(before: SceneTraffic): Planned<Placed> {
+export function rollBack(before: SceneState): Next<PartOutcome> {
   const { definition, baseline, rules } = before
   const { cutover, previousBaseline } = rules
   if (cutover !== undefined) {
-    return placed(before, { ...before, rules: withRules(rules, { cutover: undefined }) }, baseline ?? cutover.version, 'roll back')
+    return partChange(before, { ...before, rules: withRules(rules, { cutover: undefined }) }, baseline ?? cutover.version, 'roll back')
   }
   if (previousBaseline === undefined || baseline === null) {
     const message = `Cannot roll back scene "${definition.id}": there is no cutover to end, and no previous baseline that is online`
     throw new BerthError('NOTHING_TO_ROLL_BACK', message)
   }
   const changed = withRules(rules, { previousBaseline: baseline })
-  return placed(before, { ...before, baseline: previousBaseline, rules: changed }, previousBaseline, 'roll back')
+  return partChange(before, { ...before, baseline: previousBaseline, rules: changed }, previousBaseline, 'roll back')
 }
 
 /** @throws VERSION_IN_USE */
-export function takeOffline(before: SceneTraffic, version: string): Planned<Placed> {
+export function takeOffline(before: SceneState, version: string): Next<PartOutcome> {
   const { definition, baseline, rules, whitelist, online } = before
   checkOffline(version, rules, { definition, versions: online, baseline, listed: whitelist?.byVersion ?? {} })
   const isPrevious = rules.previousBaseline === version
@@ -282,65 +174,52 @@ export function takeOffline(before: SceneTraffic, version: string): Planned<Plac
     rules: isPrevious ? withRules(rules, { previousBaseline: undefined }) : rules,
   }
   const warnings = isPrevious ? [`"${version}" was the previous baseline: there is none to roll back to now`] : []
-  return placed(before, after, version, 'take version offline', warnings)
+  return partChange(before, after, version, 'take version offline', warnings)
 }
 
-/** @throws VERSIONS_TOO_MANY when it is checked */
-export function bringOnline(before: SceneTraffic, version: string): Planned<Placed> {
-  return { ...placed(before, broughtOnline(before, version), version, 'bring version online'), load: [version] }
+/** Brings a version back online, as dev. */
+export function bringOnline(before: SceneState, version: string): Next<PartOutcome> {
+  return { ...partChange(before, broughtOnline(before, version), version, 'bring version online'), load: [version] }
 }
 
-function placed(
-  before: SceneTraffic,
-  traffic: SceneTraffic,
+function partChange(
+  before: SceneState,
+  scene: SceneState,
   version: string,
   action: string,
   warnings: readonly string[] = [],
-): Planned<Placed> {
-  const moves = before.baseline === traffic.baseline && (before.rules.cutover ?? traffic.rules.cutover) !== undefined
+): Next<PartOutcome> {
+  const moves = before.baseline === scene.baseline && (before.rules.cutover ?? scene.rules.cutover) !== undefined
   return {
-    traffic,
+    scene,
     action,
     before: stateOf(before, version),
-    after: stateOf(traffic, version),
-    told: {
+    after: stateOf(scene, version),
+    outcome: {
       version,
-      kind: kindOf(version, traffic.baseline, traffic.rules),
-      cutover: cutoverOf(traffic),
-      previousBaseline: traffic.rules.previousBaseline ?? null,
-      ...(moves ? { moved: cutoverMovement(before.rules.cutover, traffic.rules.cutover, traffic.rules.experiments) } : {}),
+      kind: kindOf(version, scene.baseline, scene.rules),
+      cutover: cutoverOf(scene),
+      previousBaseline: scene.rules.previousBaseline ?? null,
+      ...(moves ? { moved: cutoverMovement(before.rules.cutover, scene.rules.cutover, scene.rules.experiments) } : {}),
       warnings,
     },
   }
 }
 
-/** @throws REQUEST_INVALID for a share of something else */
+/** @throws REQUEST_INVALID for a share of something else than a cutover */
 function requireCutover(part: VersionKind | undefined, share: number | undefined): void {
   if (share === undefined || part === 'cutover') return
   throw new BerthError('REQUEST_INVALID', 'Cannot take the body of the request: /share is for a cutover, and this is none')
 }
 
 /** What the audit log keeps of a change of parts. */
-const stateOf = (traffic: SceneTraffic, version: string) => ({
-  baseline: traffic.baseline,
-  cutover: cutoverOf(traffic),
+const stateOf = (scene: SceneState, version: string) => ({
+  baseline: scene.baseline,
+  cutover: cutoverOf(scene),
   version,
-  online: traffic.online.includes(version),
+  online: scene.online.includes(version),
 })
 
-function cutoverOf({ rules: { cutover } }: SceneTraffic): Placed['cutover'] {
+export function cutoverOf({ rules: { cutover } }: Pick<SceneState, 'rules'>): PartOutcome['cutover'] {
   return cutover === undefined ? null : { version: cutover.version, share: cutover.share }
 }
-
-function requireOnline(traffic: SceneTraffic, version: string, what: string): void {
-  if (!traffic.online.includes(version)) throw offline(traffic, version, what)
-}
-
-function offline({ definition, online }: SceneTraffic, version: string, what: string): BerthError {
-  const known = online.slice(-10).join(', ') || 'none'
-  const message = `Cannot ${what} version "${version}" of scene "${definition.id}": it is not online (online: ${known})`
-  return new BerthError('VERSION_OFFLINE', message, { extra: { version, online } })
-}
-
-/** `v10` after `v9`. */
-export const byOrdinal = (a: string, b: string): number => Number(a.slice(1)) - Number(b.slice(1))

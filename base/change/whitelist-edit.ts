@@ -1,28 +1,20 @@
-/** Changes of a whitelist, as `rules.ts`: a unit id is sent to one version, and naming it for another moves it there. */
+/** Changes of a whitelist: a unit id is sent to one version, and naming it for another moves it there. Pure. */
+import type { ScenePayloads } from '../contract/change-api.ts'
+import type { Applied } from '../contract/common-api.ts'
+import type { WhitelistChange } from '../contract/whitelist-api.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Whitelist } from '../traffic/rules.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
 import { checkWhitelist, indexWhitelist } from '../traffic/whitelist.ts'
-import { AUDITED_MAX } from './versions.ts'
 
-export interface WhitelistEdit {
-  readonly add?: Whitelist | undefined
-  readonly remove?: readonly string[] | undefined
-}
-
-/** How many unit ids an edit changed; those named that were so already are in none. */
-export interface WhitelistCounts {
-  readonly added: number
-  /** From another version, by that. */
-  readonly moved: Readonly<Record<string, number>>
-  readonly removed: number
-}
+/** How many unit ids an edit changed. Those that were as they were asked to be count in none. */
+export type WhitelistCounts = Omit<WhitelistChange, keyof Applied | 'whitelist'>
 
 /**
  * @returns the whitelist afterwards
  * @throws WHITELIST_INVALID
  */
-export function editWhitelist(before: Whitelist, { add = {}, remove = [] }: WhitelistEdit): Whitelist {
+export function editWhitelist(before: Whitelist, add: Whitelist, remove: readonly string[] = []): Whitelist {
   checkWhitelist(add)
   const versions = new Map(indexWhitelist(before))
   for (const unit of remove) versions.delete(unit)
@@ -36,7 +28,7 @@ export function editWhitelist(before: Whitelist, { add = {}, remove = [] }: Whit
 /** The whitelist with all unit ids of one version replaced; those that another version had move. @throws WHITELIST_INVALID */
 export function replaceVersion(before: Whitelist, version: string, units: readonly string[]): Whitelist {
   const { [version]: _, ...others } = before
-  return editWhitelist(others, { add: { [version]: [...units] } })
+  return editWhitelist(others, { [version]: [...units] })
 }
 
 /** Versions in their order, unit ids in that in which they came. */
@@ -74,9 +66,22 @@ export const whitelistText = (whitelist: Whitelist): string =>
     .flatMap(([version, units]) => units.map(unit => `${unit}\t${version}\n`))
     .join('')
 
-/** What the audit log keeps of an edit: unit ids only when they are few. */
-export function auditedEdit({ add = {}, remove = [] }: WhitelistEdit): object {
-  const few = Object.values(add).reduce((sum, units) => sum + units.length, remove.length) <= AUDITED_MAX
-  const counts = Object.fromEntries(Object.entries(add).map(([version, units]) => [version, units.length]))
-  return few ? { add, remove } : { add: counts, remove: remove.length }
+/** Unit ids that the audit log keeps of one change; of more it keeps how many there were. */
+const AUDITED_UNITS_MAX = 20
+
+type WhitelistEdit = ScenePayloads['edit whitelist']
+type Units = NonNullable<WhitelistEdit['remove']>
+
+/** Unit ids as the audit log keeps them. */
+export const auditedUnits = (units: Units): Units => (countOf(units) <= AUDITED_UNITS_MAX ? units : countOf(units))
+
+/** An edit as the audit log keeps it: either all of its unit ids or only how many there are. */
+export function auditedEdit({ add = {}, remove = [] }: WhitelistEdit): WhitelistEdit {
+  const few = Object.values(add).reduce((sum: number, units) => sum + countOf(units), countOf(remove)) <= AUDITED_UNITS_MAX
+  return few ? { add, remove } : { add: countUnits(add), remove: countOf(remove) }
 }
+
+export const countUnits = (units: Readonly<Record<string, Units>>): Record<string, number> =>
+  Object.fromEntries(Object.entries(units).map(([version, ids]) => [version, countOf(ids)]))
+
+const countOf = (units: Units): number => (typeof units === 'number' ? units : units.length)

@@ -1,5 +1,6 @@
 /** The audit log: who changed what, when and why. */
 import Type from 'typebox'
+import { Change } from './change-api.ts'
 import { closed, Reason, TokenId, TokenLabel } from './common-api.ts'
 import type { Shape } from './shape.ts'
 
@@ -17,9 +18,11 @@ export const AuditEntry = Type.Object({
   at: Type.String({ description: 'ISO 8601, UTC' }),
   who: TokenId,
   whoLabel: TokenLabel,
-  action: Type.String({ description: 'a verb and a noun, such as "set baseline"' }),
+  change: Type.Union([Change, Type.Null()], { description: 'null: the row was written before changes were kept as values' }),
+  action: Type.String({ description: 'what it came to: a verb and a noun, such as "set baseline"' }),
   target: Type.String({ description: 'what it was done to: a scene, a token, a cell or a module' }),
   reason: Reason,
+  key: Type.Optional(Type.String({ description: 'the Idempotency-Key of its request' })),
   before: Type.Unknown({ description: 'any JSON: how that was; null for nothing' }),
   after: Type.Unknown({ description: 'any JSON: how that is' }),
 })

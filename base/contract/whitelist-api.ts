@@ -2,7 +2,7 @@
 import Type from 'typebox'
 import { SceneRules } from '../traffic/rules.ts'
 import { Digest, recordOf, VersionId } from '../traffic/schema.ts'
-import type { WhitelistEntry } from '../traffic/table.ts'
+import type { WhitelistEntry as KeptWhitelist } from '../traffic/table.ts'
 import { changed, closed, Reason } from './common-api.ts'
 import { type Shape, schemaOf } from './shape.ts'
 
@@ -23,10 +23,10 @@ export const WhitelistEdit = Type.Object(
 export type WhitelistEdit = Shape<typeof WhitelistEdit>
 
 const counts = (description: string) => recordOf(VersionId, Type.Integer(), { description })
-const Whitelisted = Type.Union([
-  schemaOf<WhitelistEntry>()(Type.Object({ digest: Digest, units: Type.Integer(), byVersion: counts('unit ids of each version') })),
-  Type.Null(),
-])
+export const WhitelistEntry = schemaOf<KeptWhitelist>()(
+  Type.Object({ digest: Digest, units: Type.Integer(), byVersion: counts('unit ids of each version') }),
+)
+const Whitelisted = Type.Union([WhitelistEntry, Type.Null()])
 
 const { whitelist: _, ...rules } = SceneRules.properties
 export const RulesView = Type.Object({

@@ -7,17 +7,18 @@ import { limits } from '../kernel/limits.ts'
 import { createLog, type Logger } from '../kernel/log.ts'
 import { type Options, offeredServices } from '../kernel/options.ts'
 import { roleCommand } from '../process/roles.ts'
+import { type BaseStore, openBaseStore, referencedBlobs } from '../store/base-store.ts'
 import { Blobs } from '../store/blobs.ts'
 import { storeFault } from '../store/faults.ts'
 import { writeWhole } from '../store/files.ts'
-import { type BaseStore, type Records, referencedBlobs } from '../store/records.ts'
-import { openStore } from '../store/sqlite.ts'
 import type { FromKeeper, ToKeeper } from '../wire/messages.ts'
-import { newSecret, Registry } from './book/registry.ts'
+import { Book } from './book/book.ts'
+import { newSecret } from './book/token-book.ts'
 import { listenForCells } from './cells/cells.ts'
 import { startTrials, type Trials } from './cells/trials.ts'
 import { Vitals } from './cells/vitals.ts'
-import { Control } from './driver.ts'
+import { Driver } from './driver/driver.ts'
+import { TablePublisher } from './driver/table-publisher.ts'
 import { createApi } from './http/server.ts'
 import { LogFiles } from './logs/log-files.ts'
 import { Logs, numberOf } from './logs/logs.ts'
@@ -87,29 +88,30 @@ export async function startKeeper(
   trials: Trials,
 ): Promise<Keeper> {
   const { data } = options
-  const store = openStore<Records>(data)
+  const store = openBaseStore(data)
   await requireWhole(data, store, log)
   const blobs = new Blobs(data)
-  const registry = new Registry(store, undefined, ({ action, target, ...by }) => log.info(by, `${action} ${target}`))
+  const book = new Book(store, undefined, ({ action, target, ...by }) => log.info(by, `${action} ${target}`))
   await blobs.sweep()
-  await ensureAdminToken(data, registry, log)
-  const table = registry.buildTable()
+  await ensureAdminToken(data, book, log)
+  const table = book.tables.build()
   const logFiles = new LogFiles(logsPath(data), numberOf, error => log.error({ err: error }, 'the logs of modules cannot be kept'))
-  const logs = new Logs(logFiles, (scene, version) => registry.versions(scene).some(({ id }) => id === version))
+  const logs = new Logs(logFiles, (scene, version) => book.scenes.versions(scene).some(({ id }) => id === version))
   const cells = await listenForCells(keeperSocketPath(data), table, log, (cell, records) => logs.take(cell, records))
-  const vitals = new Vitals(registry, cells)
-  const control = new Control({ data, registry, blobs, cells, trials, services: offeredServices(options), log })
+  const vitals = new Vitals(book, cells)
+  const tables = new TablePublisher(data, book, cells, log)
+  const driver = new Driver({ book, blobs, cells, trials, tables, services: offeredServices(options) })
   // As after a commit: on a disk that is full, a keeper that shows it and lets the cells have their tables is worth more than none.
-  await control.saveTable()
+  await tables.save()
   const retire = (cell: number) => tellSupervisor({ type: 'retire', cell })
   const onStoreFailed = (error: BerthError) => {
     log.fatal({ err: error }, 'the disk failed: the keeper ends, so that it reads what was kept when it is started again')
     setImmediate(() => process.exit(1))
   }
-  const app = await createApi({ registry, control, blobs, vitals, logs, cells, retire, log, onStoreFailed })
+  const app = await createApi({ book, driver, blobs, vitals, logs, cells, retire, log, onStoreFailed })
   vitals.controlPort = await listen(app, options)
-  log.info({ controlPort: vitals.controlPort, revision: registry.revision }, 'control API listens')
-  const tidying = setInterval(() => removeUnusedBlobs(blobs, store, log), limits.keeper.unusedBlobMsMin).unref()
+  log.info({ controlPort: vitals.controlPort, revision: book.revision }, 'control API listens')
+  const tidying = setInterval(() => tidy(blobs, store, log), limits.keeper.unusedBlobMsMin).unref()
   return {
     vitals,
     stop: async () => {
@@ -125,14 +127,14 @@ export async function startKeeper(
 }
 
 /** Without a token that may do everything nobody could let anybody in: the first start makes one, and so does the next after the last was revoked. */
-async function ensureAdminToken(data: string, registry: Registry, log: Logger): Promise<void> {
-  if (registry.tokens().some(({ rights }) => rights.includes('admin'))) return
+async function ensureAdminToken(data: string, book: Book, log: Logger): Promise<void> {
+  if (book.tokens.list().some(({ rights }) => rights.includes('admin'))) return
   const secret = newSecret()
   // The file first: a token that is in the store and nowhere else would lock everybody out.
   await writeWhole(tokenPath(data), `${secret}\n`).catch((error: unknown) => {
     throw storeFault('write the first token', error)
   })
-  registry.keepToken(secret, ['admin'], 'made at the first start', { who: 'base' })
+  book.addToken(secret, ['admin'], 'made at the first start', { who: 'base' })
   log.info({ file: tokenPath(data) }, 'admin token made')
 }
 
@@ -152,13 +154,17 @@ async function requireWhole(data: string, { revision }: BaseStore, log: Logger):
   )
 }
 
-/** Each edit of a whitelist writes another blob: without this they would fill the disk. */
-async function removeUnusedBlobs(blobs: Blobs, store: BaseStore, log: Logger): Promise<void> {
+/**
+ * Removes blobs that nothing refers to, since each edit of a whitelist writes another one, and the answers to requests with keys that are over
+ * a day old: without this they would fill the disk.
+ */
+async function tidy(blobs: Blobs, store: BaseStore, log: Logger): Promise<void> {
   try {
+    const forgotten = store.forgetKeyed(new Date(Date.now() - limits.control.keptAnswerMsMin))
     const removed = await blobs.removeUnused(() => referencedBlobs(store))
-    if (removed > 0) log.info({ removed }, 'blobs that nothing refers to were removed')
+    if (removed + forgotten > 0) log.info({ removed, forgotten }, 'blobs that nothing refers to and old answers were removed')
   } catch (error) {
-    log.error({ err: error }, 'blobs that nothing refers to could not be removed')
+    log.error({ err: error }, 'blobs that nothing refers to and old answers could not be removed')
   }
 }
 

@@ -340,6 +340,18 @@ const table = {
     title: 'The scene definition is not valid',
     fix: 'Mend the fields that the message names.',
   },
+  IDEMPOTENCY_KEY_REUSED: {
+    status: 422,
+    blame: 'caller',
+    title: 'The Idempotency-Key was sent with another request',
+    fix: 'Send a key of its own with each request; repeat a key only with the same method, path and body.',
+  },
+  ANSWER_LOST: {
+    status: 409,
+    blame: 'caller',
+    title: 'The request was carried out, and its answer is kept nowhere',
+    fix: 'Revoke the token that the message names, and make another.',
+  },
   REVISION_CONFLICT: {
     status: 409,
     blame: 'caller',

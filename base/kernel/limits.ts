@@ -230,6 +230,8 @@ export const limits = {
     /** Bytes of a JSON body, and how deep it may be nested. */
     bodyBytesMax: MB,
     bodyDepthMax: 64,
+    /** Milliseconds that the answer to a request with an `Idempotency-Key` is kept at least. */
+    keptAnswerMsMin: 24 * 60 * 60 * 1000,
     /** Changes that a conflict lists of those made meanwhile. */
     conflictRowsMax: 20,
   },

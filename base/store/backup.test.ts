@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
+import type { Records } from '../change/records.ts'
 import { blobPath, readBlob } from '../folder/blob-files.ts'
 import { featuresPath, tokenPath } from '../folder/paths.ts'
 import { backup } from './backup.ts'
 import { Blobs } from './blobs.ts'
 import { type Cleanup, temporaryFolder } from './fixtures/folder.ts'
-import type { Records } from './records.ts'
 import { openStore } from './sqlite.ts'
 
 /** A data folder with one module and one blob that nothing refers to, closed. */
@@ -21,7 +21,16 @@ async function makeData(t: Cleanup): Promise<{ data: string; bundle: string; str
   writeFileSync(join(featuresPath(data), '.items.new'), 'half')
   const value = { name: 'rank', version: '1.0.0', stages: ['rank'], bundle, publishedAt: '', publishedBy: 'ada' }
   const store = openStore<Records>(data)
-  const note = { who: 'ada', action: 'publish module', target: 'rank', before: null, after: null }
+  const note = {
+    who: 'ada',
+    kind: 'publish module',
+    payload: {},
+    facts: {},
+    action: 'publish module',
+    target: 'rank',
+    before: null,
+    after: null,
+  }
   store.commit([{ kind: 'module', key: 'rank@1.0.0', value }], note)
   store.close()
   writeFileSync(tokenPath(data), 'berth_secret\n', { mode: 0o600 })

@@ -5,11 +5,11 @@ import { copyFile, mkdtemp, open, readdir, rename, rm, rmdir } from 'node:fs/pro
 import { basename, dirname, join, resolve } from 'node:path'
 import { databasePath, featuresPath, tokenPath } from '../folder/paths.ts'
 import { BerthError } from '../kernel/errors.ts'
+import { openBaseStore, referencedBlobs } from './base-store.ts'
 import { Blobs } from './blobs.ts'
-import { guarded, guardedAsync } from './faults.ts'
+import { guardedAsync } from './faults.ts'
 import { makeFolder, syncFolder } from './files.ts'
-import { type Records, referencedBlobs } from './records.ts'
-import { openDatabase, openStore } from './sqlite.ts'
+import { copyDatabase } from './sqlite.ts'
 
 export interface BackupReport {
   /** Absolute path of the copy: a base starts on it with `--data`. */
@@ -57,8 +57,8 @@ async function refuseFull(goal: string): Promise<void> {
 
 /** The database first: blobs are kept before the commit that refers to them, and for `limits.unusedBlobMsMin` after none does. */
 async function copyData(data: string, target: string): Promise<Omit<BackupReport, 'target'>> {
-  await copyDatabase(data, target)
-  const store = openStore<Records>(target)
+  copyDatabase(data, databasePath(target))
+  const store = openBaseStore(target)
   try {
     const digests = referencedBlobs(store)
     const from = new Blobs(data)
@@ -84,16 +84,6 @@ async function copyTables(from: string, to: string): Promise<number> {
   }
   await syncFolder(to)
   return names.length
-}
-
-/** One read transaction, so it sees one commit's state and holds up no writer; a page-wise copy would begin again at every commit. */
-async function copyDatabase(data: string, target: string): Promise<void> {
-  const db = openDatabase(data)
-  try {
-    guarded('copy the database', () => db.prepare('vacuum into ?').run(databasePath(target)))
-  } finally {
-    db.close()
-  }
 }
 
 /** Syncs the copy and gives it its name. */

@@ -13,7 +13,7 @@ interface Kinds {
 /** @param open opens an engine on an empty place; `reopen` closes it and opens it again on the same one. */
 type Engine = (t: Cleanup, now: () => Date) => { store: Store<Kinds>; reopen(): Store<Kinds> }
 
-const note: AuditNote = { who: 'ada', action: 'try', target: 'fruit', before: null, after: null }
+const note: AuditNote = { who: 'ada', kind: 'try', payload: {}, facts: {}, action: 'try', target: 'fruit', before: null, after: null }
 const epoch = new Date(0)
 
 /** What every engine of the store promises. */

@@ -5,11 +5,12 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
+import type { Records } from '../change/records.ts'
 import { digestOf, readBlob } from '../folder/blob-files.ts'
 import { blobsPath } from '../folder/paths.ts'
 import { backup } from './backup.ts'
+import { referencedBlobs } from './base-store.ts'
 import { type Cleanup, temporaryFolder } from './fixtures/folder.ts'
-import { type Records, referencedBlobs } from './records.ts'
 import { openStore } from './sqlite.ts'
 
 /** A process that publishes into `data` until it is killed. */

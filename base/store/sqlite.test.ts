@@ -11,7 +11,7 @@ interface Kinds {
   readonly text: string
 }
 
-const note = { who: 'ada', action: 'try', target: 'text', before: null, after: null }
+const note = { who: 'ada', kind: 'try', payload: {}, facts: {}, action: 'try', target: 'text', before: null, after: null }
 
 /** A closed data folder with some hundred entries. */
 function makeData(t: Cleanup): string {
@@ -32,9 +32,9 @@ function tamper(data: string, sql: string): void {
 
 test('a data folder of a newer format is refused and left as it was', t => {
   const data = makeData(t)
-  tamper(data, 'pragma user_version = 2')
+  tamper(data, 'pragma user_version = 3')
   const before = readFileSync(databasePath(data))
-  assert.throws(() => openStore(data), { code: 'DATA_FORMAT_NEWER', message: /format 2.*up to 1/ })
+  assert.throws(() => openStore(data), { code: 'DATA_FORMAT_NEWER', message: /format 3.*up to 2/ })
   assert.deepEqual(readFileSync(databasePath(data)), before)
 })
 
@@ -91,13 +91,18 @@ test('a reason in which no UTF-8 can be kept costs its letters, not the database
   assert.equal(again.audit(1)[0]?.reason, 'half \ufffd and \ufffd nothing')
 })
 
-test('a database of before rows had sums is opened, and has them from then on', t => {
+test('a database of format 1, also of before rows had sums, becomes one of today, and what it was is kept beside it', t => {
   const data = makeData(t)
-  tamper(data, 'alter table entries drop column sum; alter table audit drop column sum')
+  const [kind, payload, facts, key, sum] = ['kind', 'payload', 'facts', 'key', 'sum'].map(name => `alter table audit drop column ${name};`)
+  tamper(data, `alter table entries drop column sum; ${kind} ${payload} ${facts} ${key} ${sum} drop table keyed; pragma user_version = 1`)
   const store = openStore<Kinds>(data)
   assert.equal(store.get('text', 'k7')?.value, 'x'.repeat(200))
+  assert.deepEqual(store.audit(1)[0], { ...note, kind: null, payload: null, facts: null, revision: 1, at: store.audit(1)[0]?.at })
   store.commit([{ kind: 'text', key: 'k8', value: 'new' }], note)
   store.close()
+  const kept = new DatabaseSync(`${databasePath(data)}.format-1`)
+  assert.deepEqual({ ...kept.prepare('pragma user_version').get() }, { user_version: 1 })
+  kept.close()
   tamper(data, "update entries set value = replace(value, 'new', 'old') where key = 'k8'")
   assert.throws(() => openStore(data), { code: 'DATA_DAMAGED', message: /text "k8"/ })
 })

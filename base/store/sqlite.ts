@@ -1,19 +1,33 @@
 /** The store on SQLite: one file in write-ahead mode, synced at every commit. */
-import { accessSync, constants, existsSync } from 'node:fs'
+import { accessSync, closeSync, constants, existsSync, fsyncSync, openSync, rmSync } from 'node:fs'
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
 import { crc32 } from 'node:zlib'
 import { databasePath } from '../folder/paths.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { makeFolderSync } from '../kernel/folders.ts'
 import { guarded } from './faults.ts'
-import type { AuditNote, AuditRow, Change, ChangedEntry, Entry, Expected, KindOf, Store } from './store.ts'
+import type { AuditNote, AuditRow, ChangedEntry, Entry, Expected, KeyedCommit, KeyedRequest, KindOf, Store, Write } from './store.ts'
 
 /** "Bert" in ASCII: tells a database of ours from any other. */
 const APPLICATION_ID = 0x42657274
 /** Raised when an older Berth could no longer read what this one writes. */
-const FORMAT = 1
+const FORMAT = 2
 /** Another process holds the database for longer than a moment only when something is wrong. */
 const BUSY_MS_MAX = 5000
+
+/** Requests that were sent with an `Idempotency-Key`, so that the same request is not carried out twice. */
+const keyedTable = `
+  create table keyed (
+    who text not null,
+    key text not null,
+    digest text not null,
+    at text not null,
+    result text,
+    answer text,
+    primary key (who, key)
+  ) strict, without rowid;
+  create index keyed_by_time on keyed (at);
+`
 
 const schema = `
   create table entries (
@@ -21,7 +35,7 @@ const schema = `
     key text not null,
     value text,                -- JSON; null: deleted, kept so that changes since a revision include it
     revision integer not null,
-    sum integer,               -- of the columns before it; null in rows of before there were any
+    sum integer,               -- of the columns before it
     primary key (kind, key)
   ) strict, without rowid;
   create index entries_by_revision on entries (revision);
@@ -34,49 +48,61 @@ const schema = `
     reason text,
     before text not null,
     after text not null,
-    sum integer
+    sum integer,
+    kind text,                 -- null in rows of format 1, as are the two after it
+    payload text,
+    facts text,
+    key text
   ) strict;
   create index audit_by_target on audit (target, revision);
+  ${keyedTable}
   pragma application_id = ${APPLICATION_ID};
   pragma user_version = ${FORMAT};
 `
 
-/** What the sum of a row is of. SQLite notices a damaged page, not a byte of a value that has become another. */
+/** The columns whose sum is kept with each row. SQLite notices a damaged page, not a byte of a value that has become another. */
 const summed = {
   entries: ['kind', 'key', 'value', 'revision'],
-  audit: ['revision', 'at', 'who', 'action', 'target', 'reason', 'before', 'after'],
+  audit: ['revision', 'at', 'who', 'action', 'target', 'reason', 'before', 'after', 'kind', 'payload', 'facts', 'key'],
 } as const
 
-export interface StoreOptions {
+export interface StoreOptions<Kinds> {
   /** For the audit log. @default the clock of the system */
   readonly now?: () => Date
+  /** Makes the entries and the audit log of format 1 those of today, in the transaction that makes its tables those of today. */
+  readonly upgrade?: (store: Store<Kinds>) => void
 }
 
 /**
  * Opens the store of a data folder, making both when they are not there.
  * @throws DATA_UNWRITABLE, DATA_FORMAT_NEWER, DATA_DAMAGED, STORE_FULL: nothing was changed then.
  */
-export function openStore<Kinds>(data: string, options: StoreOptions = {}): Store<Kinds> {
-  return storeOn(openDatabase(data), options)
+export function openStore<Kinds>(data: string, options: StoreOptions<Kinds> = {}): Store<Kinds> {
+  return storeOn(
+    openDatabase(data, db => options.upgrade?.(storeOn(db, options))),
+    options,
+  )
 }
 
 /** The store on a database that `openDatabase` has opened; closing the store closes it. */
-export function storeOn<Kinds>(db: DatabaseSync, options: StoreOptions = {}): Store<Kinds> {
+export function storeOn<Kinds>(db: DatabaseSync, options: StoreOptions<Kinds> = {}): Store<Kinds> {
   return new SqliteStore(db, options.now ?? (() => new Date()))
 }
 
 /**
- * The database of a data folder, checked and ready for commits.
+ * The database of a data folder, checked and ready for commits. One of format 1 is brought to today's in one transaction, and what it was
+ * before stays beside it, as `berth.db.format-1`.
+ * @param upgrade does the rest of that, once the tables are those of today
  * @throws as `openStore`.
  */
-export function openDatabase(data: string): DatabaseSync {
+export function openDatabase(data: string, upgrade: (db: DatabaseSync) => void = () => undefined): DatabaseSync {
   const path = databasePath(data)
   return guarded(`open the data folder "${data}"`, () => {
     makeFolderSync(data)
     for (const place of existsSync(path) ? [data, path] : [data]) accessSync(place, constants.W_OK)
     const db = new DatabaseSync(path, { timeout: BUSY_MS_MAX })
     try {
-      prepareDatabase(db, path)
+      prepareDatabase(db, path, upgrade)
       return db
     } catch (error) {
       db.close()
@@ -85,22 +111,86 @@ export function openDatabase(data: string): DatabaseSync {
   })
 }
 
-function prepareDatabase(db: DatabaseSync, path: string): void {
+/**
+ * Copies the database of a data folder, of any format that can be read, to a file that is not there yet. It is one read transaction, so it sees
+ * the state of one commit and holds up no writer.
+ * @throws DATA_DAMAGED, DATA_FORMAT_NEWER, DATA_UNWRITABLE, STORE_FULL
+ */
+export function copyDatabase(data: string, target: string): void {
+  const path = databasePath(data)
+  guarded('copy the database', () => {
+    const db = new DatabaseSync(path, { timeout: BUSY_MS_MAX })
+    try {
+      checkDatabase(db, path)
+      db.prepare('vacuum into ?').run(target)
+    } finally {
+      db.close()
+    }
+  })
+}
+
+function prepareDatabase(db: DatabaseSync, path: string, upgrade: (db: DatabaseSync) => void): void {
   const fresh = pragma(db, 'schema_version') === 0
-  if (!fresh) checkDatabase(db, path)
+  const format = fresh ? FORMAT : checkDatabase(db, path)
   db.exec('pragma journal_mode = wal; pragma synchronous = full')
   if (fresh) transaction(db, () => db.exec(schema))
-  else for (const table of ['entries', 'audit'] as const) checkRows(db, path, table)
+  else if (format === FORMAT) for (const table of ['entries', 'audit'] as const) checkRows(db, path, table, summed[table])
+  else upgradeFormat(db, path, upgrade)
 }
 
 /** @throws DATA_DAMAGED for the first row that is not what was written */
-function checkRows(db: DatabaseSync, path: string, table: keyof typeof summed): void {
-  const hasSums = db.prepare('select 1 from pragma_table_info(?) where name = ?').get(table, 'sum') !== undefined
-  if (!hasSums) db.exec(`alter table ${table} add column sum integer`)
+function checkRows(db: DatabaseSync, path: string, table: keyof typeof summed, columns: readonly string[]): void {
   for (const row of db.prepare(`select * from ${table} where sum is not null`).iterate()) {
-    if (row.sum === sumOf(summed[table].map(column => row[column]))) continue
+    if (row.sum === sumOf(columns.map(column => row[column]))) continue
     const name = table === 'entries' ? `${row.kind} "${row.key}"` : `the row ${row.revision} of the audit log`
     throw new BerthError('DATA_DAMAGED', `Cannot open "${path}": ${name} is not what was written`)
+  }
+}
+
+/** The columns of the audit log that format 1 does not have. */
+const addedColumns: readonly string[] = ['kind', 'payload', 'facts', 'key']
+
+/** Killed at any moment, this leaves the database in one format or the other, and in the second case the copy of the first. */
+function upgradeFormat(db: DatabaseSync, path: string, upgrade: (db: DatabaseSync) => void): void {
+  for (const table of ['entries', 'audit'] as const) {
+    // The first databases had no sums yet.
+    if (!hasColumn(db, table, 'sum')) continue
+    const columns = summed[table].filter(column => !addedColumns.includes(column) || table === 'entries')
+    checkRows(db, path, table, columns)
+  }
+  const kept = `${path}.format-1`
+  rmSync(kept, { force: true })
+  db.prepare('vacuum into ?').run(kept)
+  syncFileSync(kept)
+  transaction(db, () => {
+    for (const table of ['entries', 'audit']) if (!hasColumn(db, table, 'sum')) db.exec(`alter table ${table} add column sum integer`)
+    for (const column of addedColumns) db.exec(`alter table audit add column ${column} text`)
+    db.exec(keyedTable)
+    upgrade(db)
+    for (const table of ['entries', 'audit'] as const) sumRows(db, table)
+    db.exec(`pragma user_version = ${FORMAT}`)
+  })
+}
+
+function syncFileSync(path: string): void {
+  const file = openSync(path, 'r+')
+  try {
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}
+
+const hasColumn = (db: DatabaseSync, table: string, column: string): boolean =>
+  db.prepare('select 1 from pragma_table_info(?) where name = ?').get(table, column) !== undefined
+
+function sumRows(db: DatabaseSync, table: keyof typeof summed): void {
+  const key = table === 'entries' ? 'kind = ? and key = ?' : 'revision = ?'
+  const update = db.prepare(`update ${table} set sum = ? where ${key}`)
+  for (const row of db.prepare(`select * from ${table}`).all()) {
+    const sum = sumOf(summed[table].map(column => row[column]))
+    if (table === 'entries') update.run(sum, String(row.kind), String(row.key))
+    else update.run(sum, Number(row.revision))
   }
 }
 
@@ -109,21 +199,25 @@ const asStored = (text: string): string => text.toWellFormed().replaceAll('\0', 
 
 const sumOf = (values: readonly (SQLOutputValue | undefined)[]): number => crc32(JSON.stringify(values))
 
-function checkDatabase(db: DatabaseSync, path: string): void {
+/** @returns the format. @throws DATA_DAMAGED, DATA_FORMAT_NEWER */
+function checkDatabase(db: DatabaseSync, path: string): number {
   const refuse = (why: string) => new BerthError('DATA_DAMAGED', `Cannot open "${path}": ${why}`)
   if (pragma(db, 'application_id') !== APPLICATION_ID) throw refuse('it is a database of another program')
   const format = Number(pragma(db, 'user_version'))
   if (format > FORMAT) {
     throw new BerthError('DATA_FORMAT_NEWER', `Cannot open "${path}": it has format ${format}, and this Berth reads up to ${FORMAT}`)
   }
-  if (format !== FORMAT) throw refuse(`it has format ${format}, which no Berth writes`)
+  if (format < 1) throw refuse(`it has format ${format}, which no Berth writes`)
   const verdict = pragma(db, 'quick_check(1)')
   if (verdict !== 'ok') throw refuse(`the check of SQLite says: ${verdict}`)
+  return format
 }
 
 const pragma = (db: DatabaseSync, name: string): SQLOutputValue | undefined => Object.values(db.prepare(`pragma ${name}`).get() ?? {})[0]
 
+/** Makes all of the work or none; within another transaction it is a part of that. */
 function transaction<T>(db: DatabaseSync, work: () => T): T {
+  if (db.isTransaction) return work()
   db.exec('begin immediate')
   try {
     const result = work()
@@ -151,9 +245,14 @@ class SqliteStore<Kinds> implements Store<Kinds> {
         'select key, value, revision from entries where kind = ? and key >= ? and key < ? and value is not null order by key',
       ),
       put: db.prepare('insert or replace into entries (kind, key, value, revision, sum) values (?, ?, ?, ?, ?)'),
-      note: db.prepare(
-        'insert into audit (revision, at, who, action, target, reason, before, after, sum) values (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      note: db.prepare(`insert into audit (${summed.audit.join(', ')}, sum) values (${summed.audit.map(() => '?').join(', ')}, ?)`),
+      keep: db.prepare('insert into keyed (who, key, digest, at, result) values (?, ?, ?, ?, ?)'),
+      answer: db.prepare(
+        `insert into keyed (who, key, digest, at, answer) values (?, ?, ?, ?, ?)
+         on conflict (who, key) do update set answer = excluded.answer`,
       ),
+      keyed: db.prepare('select * from keyed where who = ? and key = ?'),
+      forget: db.prepare('delete from keyed where at < ?'),
       changes: db.prepare('select kind, key, value, revision from entries where revision > ? order by revision, kind, key'),
       audit: db.prepare('select * from audit where revision < ? order by revision desc limit ?'),
       auditOf: db.prepare('select * from audit where target = ? and revision < ? order by revision desc limit ?'),
@@ -175,30 +274,39 @@ class SqliteStore<Kinds> implements Store<Kinds> {
     return guarded(`list ${kind} entries`, () => this.#sql.list.all(kind, prefix, `${prefix}\u{10ffff}`).map(row => entryOf<Kinds[K]>(row)))
   }
 
-  commit(changes: readonly Change<Kinds>[], audit: AuditNote): number {
+  commit(writes: readonly Write<Kinds>[], audit: AuditNote, keyed?: KeyedCommit): number {
     return guarded(`${audit.action} (${audit.target})`, () =>
       transaction(this.#db, () => {
-        for (const { kind, key, expect } of changes) this.expect(kind, key, expect)
+        for (const { kind, key, expect } of writes) this.expect(kind, key, expect)
         const revision = this.revision + 1
-        for (const { kind, key, value } of changes) {
+        const at = this.#now().toISOString()
+        for (const { kind, key, value } of writes) {
           const row = [kind, key, value === null ? null : JSON.stringify(value), revision] as const
           this.#sql.put.run(...row, sumOf(row))
         }
-        const { who, action, target, reason, before = null, after = null } = audit
-        const row = [
-          revision,
-          this.#now().toISOString(),
-          who,
-          action,
-          target,
-          reason === undefined ? null : asStored(reason),
-          JSON.stringify(before),
-          JSON.stringify(after),
-        ] as const
+        const row = auditValues(revision, at, audit, keyed?.key)
         this.#sql.note.run(...row, sumOf(row))
+        if (keyed !== undefined) {
+          this.#sql.keep.run(audit.who, keyed.key, keyed.digest, at, JSON.stringify(keyed.result(revision)))
+        }
         return revision
       }),
     )
+  }
+
+  keyed(who: string, key: string): KeyedRequest | undefined {
+    return guarded('look for a request with a key', () => {
+      const row = this.#sql.keyed.get(who, key)
+      return row && keyedOf(row)
+    })
+  }
+
+  keepAnswer({ who, key, digest, answer }: Omit<KeyedRequest, 'at' | 'result'>): void {
+    guarded('keep an answer', () => this.#sql.answer.run(who, key, digest, this.#now().toISOString(), JSON.stringify(answer)))
+  }
+
+  forgetKeyed(before: Date): number {
+    return guarded('forget requests with keys', () => Number(this.#sql.forget.run(before.toISOString()).changes))
   }
 
   expect(kind: KindOf<Kinds>, key: string, expected: Expected): void {
@@ -263,9 +371,30 @@ const auditRow = (row: Row): AuditRow => ({
   revision: Number(row.revision),
   at: String(row.at),
   who: String(row.who),
+  kind: row.kind === null ? null : String(row.kind),
+  payload: row.payload === null ? null : parse(row, 'payload'),
+  facts: row.facts === null ? null : parse(row, 'facts'),
   action: String(row.action),
   target: String(row.target),
   ...(row.reason === null ? {} : { reason: String(row.reason) }),
+  ...(row.key === null ? {} : { key: String(row.key) }),
   before: parse(row, 'before'),
   after: parse(row, 'after'),
+})
+
+/** A row of the audit log, in the order of `summed.audit`. */
+function auditValues(revision: number, at: string, note: AuditNote, key: string | undefined): (string | number | null)[] {
+  const { who, kind, payload, facts, action, target, reason, before, after } = note
+  const why = reason === undefined ? null : asStored(reason)
+  const change = [kind, JSON.stringify(payload), JSON.stringify(facts), key ?? null]
+  return [revision, at, who, action, target, why, JSON.stringify(before), JSON.stringify(after), ...change]
+}
+
+const keyedOf = (row: Row): KeyedRequest => ({
+  who: String(row.who),
+  key: String(row.key),
+  digest: String(row.digest),
+  at: String(row.at),
+  ...(row.result === null ? {} : { result: parse(row, 'result') }),
+  ...(row.answer === null ? {} : { answer: parse(row, 'answer') }),
 })

@@ -20,18 +20,27 @@ export interface Store<Kinds> {
   expect(kind: KindOf<Kinds>, key: string, expected: Expected): void
 
   /**
-   * Makes all changes or none, and one audit row.
-   * @returns the new revision, which every changed entry now has.
-   * @throws REVISION_CONFLICT when an entry is not at the revision its change expects; `extra` says at which it is and who changed it when.
+   * Makes all writes or none, together with one row of the audit log and, for a request that was sent with a key, what it came to.
+   * @returns the new revision, which every written entry now has.
+   * @throws REVISION_CONFLICT when an entry is not at the revision its write expects; `extra` says at which it is and who changed it when.
    * @throws STORE_FULL, or STORE_FAILED when the disk failed: what is on disk is then unknown until the store is opened again.
    */
-  commit(changes: readonly Change<Kinds>[], audit: AuditNote): number
+  commit(writes: readonly Write<Kinds>[], audit: AuditNote, keyed?: KeyedCommit): number
 
   /** Latest state of every entry changed after `revision`, deleted ones included, ordered by revision. */
   changesSince(revision: number): ChangedEntry<Kinds>[]
 
   /** At most `limit` audit rows, newest first, of commits before revision `before` (default: of all), of one target (default: of all). */
   audit(limit: number, before?: number, target?: string): AuditRow[]
+
+  /** What the request of this token with this key came to; undefined when none did, or it was forgotten. */
+  keyed(who: string, key: string): KeyedRequest | undefined
+
+  /** Keeps the answer to a request that was sent with a key. @throws as `commit` */
+  keepAnswer(request: Omit<KeyedRequest, 'at' | 'result'>): void
+
+  /** Forgets the requests with keys that came before a time. @returns how many it forgot */
+  forgetKeyed(before: Date): number
 
   /** Idempotent. */
   close(): void
@@ -54,7 +63,8 @@ export type ChangedEntry<Kinds> = {
   [K in KindOf<Kinds>]: { readonly kind: K; readonly key: string; readonly value: Kinds[K] | null; readonly revision: number }
 }[KindOf<Kinds>]
 
-export type Change<Kinds> = {
+/** What a commit does to one entry. */
+export type Write<Kinds> = {
   [K in KindOf<Kinds>]: {
     readonly kind: K
     readonly key: string
@@ -68,19 +78,49 @@ export type Change<Kinds> = {
 export interface AuditNote {
   /** Id of the token that asked for it, or `base`. */
   readonly who: string
-  /** Verb and noun, such as `set baseline`. */
-  readonly action: string
+  /** The change as a value: its kind, what was wished for and what was found out or made for it, both JSON. */
+  readonly kind: string
+  readonly payload: unknown
+  readonly facts: unknown
   /** What it was done to: the id of a scene, token or cell, or `name@version` of a module. */
   readonly target: string
+  /** What happened, for people: verb and noun, such as `set baseline`. */
+  readonly action: string
   readonly reason?: string | undefined
-  /** JSON; null for "nothing". */
+  /** What it was done to, as it was and as it became: JSON; null for "nothing". */
   readonly before: unknown
   readonly after: unknown
 }
 
-export interface AuditRow extends Omit<AuditNote, 'reason'> {
-  readonly reason?: string
+export interface AuditRow extends Omit<AuditNote, 'reason' | 'kind'> {
   readonly revision: number
   /** ISO 8601, UTC. For people: order comes from the revision. */
   readonly at: string
+  /** Null in rows that were written before changes were values: payload and facts are null then, too. */
+  readonly kind: string | null
+  readonly reason?: string
+  /** The `Idempotency-Key` that it was sent with. */
+  readonly key?: string
+}
+
+/** Says in a commit which request made it. */
+export interface KeyedCommit {
+  readonly key: string
+  /** The digest of the request: the same key with another request is a mistake. */
+  readonly digest: string
+  /** What the commit comes to, JSON, by its revision: enough to answer the request again when its answer was never kept. */
+  readonly result: (revision: number) => unknown
+}
+
+/** A request that was sent with a key. */
+export interface KeyedRequest {
+  readonly who: string
+  readonly key: string
+  readonly digest: string
+  /** ISO 8601, UTC. */
+  readonly at: string
+  /** What its commit came to; undefined when it made none. */
+  readonly result?: unknown
+  /** The answer, JSON; undefined until it is kept. */
+  readonly answer?: unknown
 }

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { checkRules } from './check-rules.ts'
 import { decide } from './decide.ts'
 import { ask, business, checked, code, definition, rulesWith, sceneWith, units, VERSIONS } from './fixtures/scenes.ts'
-import { type Change, cutoverMovement, freeSegments, layOut, MOVED_OF, type Movement, movementOf, planFlip } from './flip.ts'
+import { cutoverMovement, type FlipStep, freeSegments, layOut, MOVED_OF, type Movement, movementOf, planFlip } from './flip.ts'
 import { HashedId, seedOf } from './hash.ts'
 import { sizeOf } from './ranges.ts'
 import { type CodeExperiment, type Experiment, inForce } from './rules.ts'
@@ -42,7 +42,7 @@ function count(before: Experiment, after: Experiment): Movement {
   return { entering, leaving, switching, moved: entering + leaving + switching }
 }
 
-const plan = (experiment: CodeExperiment, change: Change) => planFlip(rulesWith({ experiments: [experiment] }), experiment.id, change)
+const plan = (experiment: CodeExperiment, change: FlipStep) => planFlip(rulesWith({ experiments: [experiment] }), experiment.id, [change])
 
 const percent = fc.integer({ min: 0, max: 100 })
 const start = code('exp-1', {
@@ -59,19 +59,19 @@ const shares = fc.dictionary(
   { noNullPrototype: true },
 )
 const anyChange = fc.oneof(
-  { weight: 5, arbitrary: shares.map((shares): Change => ({ kind: 'shares', shares })) },
-  arm.map((arm): Change => ({ kind: 'drop', arm })),
+  { weight: 5, arbitrary: shares.map((shares): FlipStep => ({ kind: 'shares', shares })) },
+  arm.map((arm): FlipStep => ({ kind: 'drop', arm })),
   fc
     .tuple(percent, percent)
-    .map(([a, b]): Change => ({ kind: 'segments', segments: a === b ? [[0, 10_000]] : [[Math.min(a, b) * 100, Math.max(a, b) * 100]] })),
-  fc.constant<Change>({ kind: 'stop' }),
-  fc.constant<Change>({ kind: 'start' }),
+    .map(([a, b]): FlipStep => ({ kind: 'segments', segments: a === b ? [[0, 10_000]] : [[Math.min(a, b) * 100, Math.max(a, b) * 100]] })),
+  fc.constant<FlipStep>({ kind: 'stop' }),
+  fc.constant<FlipStep>({ kind: 'start' }),
 )
 
 /** The experiment after as many of the changes as were allowed. */
 function history(
-  changes: readonly Change[],
-  each: (before: CodeExperiment, after: CodeExperiment, movement: Movement, change: Change) => void,
+  changes: readonly FlipStep[],
+  each: (before: CodeExperiment, after: CodeExperiment, movement: Movement, change: FlipStep) => void,
 ) {
   let now = start
   for (const change of changes) {
@@ -99,7 +99,7 @@ test('ramping up moves no enrolled unit, whatever came before', () => {
   fc.assert(
     fc.property(fc.array(shares, { minLength: 1, maxLength: 8 }), steps => {
       history(
-        steps.map((shares): Change => ({ kind: 'shares', shares })),
+        steps.map((shares): FlipStep => ({ kind: 'shares', shares })),
         (before, after, movement) => {
           if (before.arms.some((arm, i) => (after.arms[i]?.share ?? 0) < arm.share)) return
           assert.deepEqual([movement.leaving, movement.switching], [0, 0])
@@ -116,7 +116,7 @@ test('shares may go up and down for years: what is reserved stays within what ru
     seed = (seed * 48_271) % 2_147_483_647
     return seed % max
   }
-  const steps = Array.from({ length: 400 }, (): Change => {
+  const steps = Array.from({ length: 400 }, (): FlipStep => {
     const [a = 0, b = 0] = [random(10_001), random(10_001)].sort((x, y) => x - y)
     return { kind: 'shares', shares: { control: a, treatment: b - a, bold: 10_000 - b } }
   })
@@ -176,14 +176,14 @@ test('another meaning opens a new phase and says why, and a draft has none to cl
 test('a flip of a business experiment changes it in its layer', () => {
   const layers = [{ id: 'ui', state: 'live', salt: 'ui', keys: ['color'], experiments: [business('b-1', 'color')] }] as const
   const rules = checked({ layers: layers.map(layer => ({ ...layer, keys: [...layer.keys], experiments: [...layer.experiments] })) })
-  const flip = planFlip(rules, 'b-1', { kind: 'shares', shares: { control: 1000 } })
+  const flip = planFlip(rules, 'b-1', [{ kind: 'shares', shares: { control: 1000 } }])
   assert.equal(flip.rules.layers[0]?.experiments[0]?.arms[0]?.share, 1000)
   assert.equal(flip.movement.leaving, 0.4 * MOVED_OF)
 })
 
 test('what cannot be done is refused, and says why', () => {
   const running = code('exp-1')
-  const refused = (change: Change, why: RegExp) => assert.throws(() => plan(running, change), { code: 'FLIP_REFUSED', message: why })
+  const refused = (change: FlipStep, why: RegExp) => assert.throws(() => plan(running, change), { code: 'FLIP_REFUSED', message: why })
   refused({ kind: 'start' }, /running already/)
   refused({ kind: 'drop', arm: 'bold' }, /no arm "bold", it has control, treatment/)
   refused({ kind: 'shares', shares: { treatment: 6000 } }, /110% together \(control 50%, treatment 60%\)/)
@@ -192,7 +192,7 @@ test('what cannot be done is refused, and says why', () => {
     message: /stop it instead/,
   })
   assert.throws(() => plan({ ...running, state: 'draft' }, { kind: 'stop' }), { message: /not running, it is draft/ })
-  assert.throws(() => planFlip(rulesWith({}), 'exp-9', { kind: 'stop' }), { code: 'EXPERIMENT_NOT_FOUND' })
+  assert.throws(() => planFlip(rulesWith({}), 'exp-9', [{ kind: 'stop' }]), { code: 'EXPERIMENT_NOT_FOUND' })
 })
 
 test('the announced share of a cutover is the counted one', () => {

@@ -9,7 +9,7 @@ import { common, joined, type Range, showShare, sizeOf, sorted, takeFirst, WHOLE
 import { type Arm, allExperiments, type CodeExperiment, type Cutover, type Experiment, inForce, type SceneRules } from './rules.ts'
 
 /** What may be asked of an experiment. Shares are in buckets: hundredths of a percent of the units in its segments. */
-export type Change =
+export type FlipStep =
   /** Arms that are not named keep their share. */
   | { readonly kind: 'shares'; readonly shares: Readonly<Record<string, number>> }
   | { readonly kind: 'drop'; readonly arm: string }
@@ -49,13 +49,17 @@ export interface Flip {
 }
 
 /**
- * Works out a change of one experiment, in the scene or in a layer.
+ * Works out changes of one experiment, in the scene or in a layer, which are made one after the other and count as one.
  * @throws EXPERIMENT_NOT_FOUND
  * @throws FLIP_REFUSED for an arm it does not have, shares over 100% together, a start of what runs, a stop of what does not
  */
-export function planFlip(rules: SceneRules, id: string, change: Change): Flip {
+export function planFlip(rules: SceneRules, id: string, steps: readonly FlipStep[]): Flip {
   const before = findExperiment(rules, id)
-  const after = applyChange(before, change)
+  return flipTo(rules, before, steps.reduce(applyStep, before))
+}
+
+/** What it comes to when an experiment of these rules becomes another. */
+export function flipTo(rules: SceneRules, before: Experiment, after: Experiment): Flip {
   return { before, after, rules: withExperiment(rules, after), movement: movementOf(before, after), newPhase: newPhase(before, after) }
 }
 
@@ -79,7 +83,7 @@ export function withExperiment(rules: SceneRules, changed: Experiment): SceneRul
   }
 }
 
-function applyChange(before: Experiment, change: Change): Experiment {
+function applyStep(before: Experiment, change: FlipStep): Experiment {
   switch (change.kind) {
     case 'shares':
       return withArms(before, setShares(before, change.shares))
@@ -98,7 +102,7 @@ function applyChange(before: Experiment, change: Change): Experiment {
   }
 }
 
-function redesign(before: Experiment, { salt, to }: Extract<Change, { kind: 'redesign' }>): Experiment {
+function redesign(before: Experiment, { salt, to }: Extract<FlipStep, { kind: 'redesign' }>): Experiment {
   if (before.state === 'draft') return { ...before, ...to } as Experiment
   if (salt === before.salt) throw refuse(before, 'a new phase needs a new salt')
   return { ...before, ...to, salt, phase: before.phase + 1 } as Experiment

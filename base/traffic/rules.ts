@@ -101,6 +101,7 @@ export const BusinessExperiment = Type.Object(
 )
 export type BusinessExperiment = Static<typeof BusinessExperiment>
 
+export const Experiment = Type.Union([CodeExperiment, BusinessExperiment])
 export type Experiment = CodeExperiment | BusinessExperiment
 export type Arm = VersionArm | ValuesArm
 

@@ -1,12 +1,13 @@
 /** Explains decisions as cells make them: on the same entry of the table, compiled by the same code. */
 import { randomUUID } from 'node:crypto'
 import { BerthError } from '../../kernel/errors.ts'
+import type { Blobs } from '../../store/blobs.ts'
 import { type Explanation, explain } from '../../traffic/explain.ts'
 import { type CompiledTable, compileTable, type Scene } from '../../traffic/scene.ts'
 import { type SceneEntry, TABLE_FORMAT } from '../../traffic/table.ts'
 import { indexWhitelist, unitFault } from '../../traffic/whitelist.ts'
-import type { Control } from '../driver.ts'
-import type { Registry } from './registry.ts'
+import type { Book } from './book.ts'
+import { readWhitelist } from './whitelist-blob.ts'
 
 export interface Question {
   readonly unit?: string | undefined
@@ -18,19 +19,19 @@ export interface Question {
 }
 
 export class Explainer {
-  readonly #registry: Registry
-  readonly #control: Control
+  readonly #book: Book
+  readonly #blobs: Blobs
   /** The scene that was asked for last. */
   #compiled: CompiledTable | undefined
 
-  constructor(registry: Registry, control: Control) {
-    this.#registry = registry
-    this.#control = control
+  constructor(book: Book, blobs: Blobs) {
+    this.#book = book
+    this.#blobs = blobs
   }
 
   /** @throws SCENE_NOT_FOUND, SCENE_WITHOUT_BASELINE, VERSION_NOT_FOUND, ATTRIBUTE_UNKNOWN, UNIT_TOO_LONG */
   async explain(id: string, { unit, pin, loadtest = false, requestId = randomUUID(), attributes = {} }: Question): Promise<Explanation> {
-    const scene = await this.#compile(this.#registry.entry(id))
+    const scene = await this.#compile(this.#book.tables.entry(this.#book.scenes.get(id).definition.id))
     const unknown = Object.keys(attributes).find(name => !scene.attributes.has(name))
     if (unknown !== undefined) {
       const known = [...scene.attributes.keys()].join(', ') || 'none'
@@ -46,7 +47,7 @@ export class Explainer {
     const known = this.#compiled?.scenes.get(id)
     if (known?.revision === entry.revision) return known
     const { whitelist } = entry
-    const units = whitelist && indexWhitelist(await this.#control.readWhitelist({ whitelist }))
+    const units = whitelist && indexWhitelist(await readWhitelist(this.#blobs, whitelist))
     const whitelists = new Map(whitelist && units ? [[whitelist.digest, units]] : [])
     const compiled = compileTable({ format: TABLE_FORMAT, revision: entry.revision, scenes: [entry], tokens: [] }, undefined, whitelists)
     const scene = compiled.scenes.get(id)

@@ -1,20 +1,21 @@
 /** The table for the cells, built anew only where something has changed. */
 
-import type { KeptTraffic } from '../../change/versions.ts'
-import { type BaseStore, type Records, versionKey } from '../../store/records.ts'
+import { type Records, versionKey } from '../../change/records.ts'
+import type { KeptScene } from '../../change/scene-state.ts'
+import type { BaseStore } from '../../store/base-store.ts'
 import { rulesInForce } from '../../traffic/rules.ts'
 import { type SceneEntry, type SceneTable, TABLE_FORMAT } from '../../traffic/table.ts'
 
-export class Tables {
+export class TableBuilder {
   readonly #store: BaseStore
-  readonly #trafficOf: (scene: string) => KeptTraffic
+  readonly #keptScene: (scene: string) => KeptScene
   /** By scene, as of the store's revision `#built`. */
   readonly #entries = new Map<string, SceneEntry>()
   #built = 0
 
-  constructor(store: BaseStore, trafficOf: (scene: string) => KeptTraffic) {
+  constructor(store: BaseStore, keptScene: (scene: string) => KeptScene) {
     this.#store = store
-    this.#trafficOf = trafficOf
+    this.#keptScene = keptScene
   }
 
   /** What cells know of a scene, which there is. */
@@ -45,7 +46,7 @@ export class Tables {
   }
 
   #make(scene: string, revision: number): SceneEntry {
-    const { definition, baseline, whitelist, online, rules, revisions } = this.#trafficOf(scene)
+    const { definition, baseline, whitelist, online, rules, revisions } = this.#keptScene(scene)
     const versions = online.flatMap(version => this.#store.get('version', versionKey(scene, version))?.value ?? [])
     return {
       ...{ revision, definition, baseline },

@@ -3,13 +3,13 @@ import { AggregatorRegistry, collectDefaultMetrics, Gauge, Histogram, Registry a
 import type { BaseStatus } from '../../contract/status-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import type { CellStatus, SceneFailure } from '../../wire/messages.ts'
-import type { Registry } from '../book/registry.ts'
+import type { Book } from '../book/book.ts'
 import type { Cells } from './cells.ts'
 
 const CELL_STATES = ['starting', 'ready', 'retiring'] as const
 
 export class Vitals {
-  readonly #registry: Registry
+  readonly #book: Book
   readonly #cells: Cells
   readonly #metrics = new MetricsRegistry()
   readonly #durations: Histogram<'method' | 'route' | 'status'>
@@ -18,8 +18,8 @@ export class Vitals {
   /** Where the control API answers; known once it listens. */
   controlPort = 0
 
-  constructor(registry: Registry, cells: Cells) {
-    this.#registry = registry
+  constructor(book: Book, cells: Cells) {
+    this.#book = book
     this.#cells = cells
     const registers = [this.#metrics]
     this.#metrics.setDefaultLabels({ process: 'keeper' })
@@ -41,7 +41,7 @@ export class Vitals {
         for (const state of CELL_STATES) this.set({ state }, told().filter(cell => cell.state === state).length)
       },
     })
-    const revision = () => registry.revision
+    const revision = () => book.revision
     new Gauge({
       name: 'berth_store_revision',
       help: 'Commits of the store',
@@ -72,7 +72,7 @@ export class Vitals {
     return {
       port: this.#told?.port ?? null,
       controlPort: this.controlPort,
-      revision: this.#registry.revision,
+      revision: this.#book.revision,
       tableRevision: this.#cells.table.revision,
       keeper: { pid: process.pid, uptimeSeconds: Math.round(process.uptime()) },
       cells: this.#mergeCells(),

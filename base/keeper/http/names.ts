@@ -1,23 +1,23 @@
 /** The labels of tokens, beside their ids wherever an answer says who did something. */
-import type { Registry } from '../book/registry.ts'
+import type { Book } from '../book/book.ts'
 
 /** A record with the label of the token that `Member` names, as `who` and `whoLabel`. */
 export type Labelled<Record, Member extends string> = Record & { readonly [M in Member as `${M}Label`]: string }
 
 export class Names {
-  readonly #registry: Registry
+  readonly #book: Book
   /** Labels never change, and ids are never used again. */
   readonly #labels = new Map<string, string>()
 
-  constructor(registry: Registry) {
-    this.#registry = registry
+  constructor(book: Book) {
+    this.#book = book
   }
 
   /** The label of a token, also of one that was revoked since; the id of whoever has none, such as `base`. */
   of(id: string): string {
     const known = this.#labels.get(id)
     if (known !== undefined) return known
-    for (const token of this.#registry.tokens()) this.#labels.set(token.id, token.label)
+    for (const token of this.#book.tokens.list()) this.#labels.set(token.id, token.label)
     const label = this.#labels.get(id) ?? this.#labelOfRevoked(id)
     if (label !== undefined) this.#labels.set(id, label)
     return label ?? id
@@ -38,10 +38,19 @@ export class Names {
     }
   }
 
-  /** The audit row of its creation, or that of its end, has the label still. */
+  /** The change that made it, or the one that revoked it, has the label still. */
   #labelOfRevoked(id: string): string | undefined {
-    const rows = this.#registry.audit(10, undefined, id)
-    const states = rows.flatMap(({ before, after }) => [before, after]) as ({ readonly label?: unknown } | null)[]
-    return states.map(state => state?.label).find(label => typeof label === 'string')
+    for (const row of this.#book.audit(10, undefined, id)) {
+      if (row.kind === 'create token' || row.kind === 'revoke token') return row.payload.label
+      const label = row.kind === null ? (labelInWords(row.before) ?? labelInWords(row.after)) : undefined
+      if (label !== undefined) return label
+    }
+    return undefined
   }
+}
+
+/** In a row that was written before changes were values. */
+function labelInWords(state: unknown): string | undefined {
+  const { label } = Object(state) as { readonly label?: unknown }
+  return typeof label === 'string' ? label : undefined
 }

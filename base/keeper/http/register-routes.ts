@@ -4,23 +4,22 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from
 import Type from 'typebox'
 import { IdempotencyKey } from '../../contract/common-api.ts'
 import { Problem } from '../../contract/problem-api.ts'
-import type { Token } from '../book/registry.ts'
+import type { Actor } from '../book/book.ts'
+import type { Token } from '../book/token-book.ts'
 import { compileAllButBody, compilePart, parseStrictJson, parseText } from './body.ts'
 import { authorize } from './guard.ts'
-import { type Answer, type BodyType, isWrite, type Route, type RouteParts, type RouteRequest } from './route.ts'
-
-/** Every write goes through this, whatever its route; `run` does it. */
-export type PerformWrite = (request: FastifyRequest, run: () => Promise<Answer>) => Promise<Answer>
+import { Idempotency, type KeyedWrite } from './idempotency.ts'
+import { type BodyType, isWrite, type Route, type RouteParts, type RouteRequest } from './route.ts'
 
 /** @param routes by the tag that they have in the OpenAPI document */
 export async function registerRoutes(
   app: FastifyInstance,
   routes: Readonly<Record<string, readonly Route[]>>,
   parts: RouteParts,
-  performWrite: PerformWrite,
 ): Promise<void> {
+  const idempotency = new Idempotency(parts.book, parts.log)
   app.addSchema({ $id: 'Problem', ...Problem })
-  const rows = Object.entries(routes).flatMap(([tag, ofTag]) => ofTag.map(row => optionsOf(row, tag, parts, performWrite)))
+  const rows = Object.entries(routes).flatMap(([tag, ofTag]) => ofTag.map(row => optionsOf(row, tag, parts, idempotency)))
   // Parsers hold for all routes of a scope.
   for (const [types, sameTypes] of Map.groupBy(rows, ({ types }) => types.join())) {
     await app.register(async scope => {
@@ -37,7 +36,7 @@ const parsers: Readonly<Record<BodyType, (body: Buffer) => unknown>> = {
   'application/octet-stream': body => body,
 }
 
-function optionsOf(row: Route, tag: string, parts: RouteParts, performWrite: PerformWrite) {
+function optionsOf(row: Route, tag: string, parts: RouteParts, idempotency: Idempotency) {
   const { method, path: url, right, takes } = row
   const { types = ['application/json'], checked = true, bytesMax } = takes.body ?? {}
   const options: RouteOptions = {
@@ -45,11 +44,12 @@ function optionsOf(row: Route, tag: string, parts: RouteParts, performWrite: Per
     ...(bytesMax === undefined ? {} : { bodyLimit: bytesMax }),
     exposeHeadRoute: !isEndless(row),
     onRequest: async request => {
-      if (right !== 'anyone') request.setDecorator('token', authorize(request, parts.registry, right))
+      if (right !== 'anyone') request.setDecorator('token', authorize(request, parts.book.tokens, right))
     },
     handler: async (request, reply) => {
-      const run = async () => row.run(requestOf(request, reply), parts)
-      const { status, headers = {}, body } = await (isWrite(row) ? performWrite(request, run) : run())
+      const run = async (keyed?: Actor['keyed']) => row.run(requestOf(request, reply, keyed), parts)
+      const write = isWrite(row) ? keyedWrite(request, row) : undefined
+      const { status, headers = {}, body } = await (write === undefined ? run() : idempotency.answer(write, run))
       return reply.code(status).headers(headers).send(body)
     },
   }
@@ -60,10 +60,18 @@ function optionsOf(row: Route, tag: string, parts: RouteParts, performWrite: Per
 const isEndless = ({ gives: { 200: answer } }: Route): boolean =>
   answer !== undefined && 'contents' in answer && 'text/event-stream' in answer.contents
 
-function requestOf(request: FastifyRequest, reply: FastifyReply): RouteRequest {
+/** A write that was sent with an `Idempotency-Key`. */
+function keyedWrite(request: FastifyRequest, { secret }: Route): KeyedWrite | undefined {
+  const { method, url, headers, body } = request
+  const key = headers['idempotency-key']
+  if (typeof key !== 'string') return undefined
+  return { who: request.getDecorator<Token>('token').id, key, method, url, body, secret: secret === true }
+}
+
+function requestOf(request: FastifyRequest, reply: FastifyReply, keyed: Actor['keyed']): RouteRequest {
   const { params, query, headers, body } = request
   return {
-    ...{ params, query, headers, body, token: request.getDecorator<Token>('token'), accept: headers.accept ?? '' },
+    ...{ params, query, headers, body, keyed, token: request.getDecorator<Token>('token'), accept: headers.accept ?? '' },
     gone: () => {
       const gone = new AbortController()
       reply.raw.once('close', () => gone.abort())

@@ -1,10 +1,13 @@
 /** What routes that read or change a scene have in common: the revision that was read, who asks and why, and the answer to a change. */
-import type { Actor, Token } from '../book/registry.ts'
-import type { Changed, ChangeOptions } from '../driver.ts'
-import { type Answer, ok } from './route.ts'
+import type { SceneChangeKind, SceneOutcomes } from '../../change/change.ts'
+import type { Actor } from '../book/book.ts'
+import type { Changed, ChangeOptions } from '../driver/driver.ts'
+import { type Answer, ok, type RouteRequest } from './route.ts'
 
-export function actorOf({ token }: { readonly token: Token }, reason?: string): Actor {
-  return { who: token.id, reason }
+type Asker = Pick<RouteRequest, 'token' | 'keyed'>
+
+export function actorOf({ token, keyed }: Asker, reason?: string): Actor {
+  return { who: token.id, reason, keyed }
 }
 
 interface Conditions {
@@ -18,26 +21,29 @@ export function expectedBy({ headers }: { readonly headers: Conditions }): numbe
   return headers['if-match'] === undefined ? undefined : Number(headers['if-match'].slice(1, -1))
 }
 
-type Expectation = NonNullable<ChangeOptions['expect']>['kind']
-
-interface ChangeRequest {
-  readonly token: Token
+interface ChangeRequest extends Asker {
   readonly headers: Conditions
   readonly body: { readonly reason?: string; readonly dryRun?: boolean }
 }
 
-/** What a change is made with: who asks, why, and what the rules, or another record, must be at. */
-export function optionsOf({ token, headers, body: { reason, dryRun } }: ChangeRequest, kind: Expectation = 'rules'): ChangeOptions {
-  return { actor: actorOf({ token }, reason), expect: { kind, revision: expectedBy({ headers }) }, dryRun }
+/** What a change is made with: who asks, why, and at which revision the scene must be. */
+export function optionsOf(request: ChangeRequest): ChangeOptions {
+  const { reason, dryRun } = request.body
+  return { actor: actorOf(request, reason), expect: expectedBy(request), dryRun }
 }
 
 /** Headers with a revision as the ETag. */
 export const tag = (revision: number): Readonly<Record<string, string>> => ({ etag: `"${revision}"` })
 
-/** The answer to a change of who answers in a scene. @param revision of the record that it was about; @default that of the rules */
-export function changed<Told extends object>(
-  { told, traffic, cells, timings }: Changed<Told>,
-  revision: number = traffic.revisions.rules,
-): Answer<200, Told & Pick<Changed<Told>, 'cells' | 'timings'> & { readonly revision: number }> {
-  return ok({ ...told, revision, cells, timings }, tag(revision))
+/**
+ * The answer to a change of a scene.
+ * @param more members besides what it came to
+ * @param revision of the record that it was about; @default that of the rules
+ */
+export function changed<K extends SceneChangeKind, More extends object>(
+  { outcome, scene, cells, timings }: Changed<K>,
+  more: More,
+  revision: number = scene.revisions.rules,
+): Answer<200, SceneOutcomes[K] & More & Pick<Changed<K>, 'cells' | 'timings'> & { readonly revision: number }> {
+  return ok({ ...outcome, ...more, revision, cells, timings }, tag(revision))
 }

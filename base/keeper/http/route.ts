@@ -5,18 +5,19 @@ import type { Shape } from '../../contract/shape.ts'
 import type { Logger } from '../../kernel/log.ts'
 import type { Blobs } from '../../store/blobs.ts'
 import type { Right } from '../../traffic/schema.ts'
+import type { Actor, Book } from '../book/book.ts'
 import type { Explainer } from '../book/explainer.ts'
-import type { Registry, Token } from '../book/registry.ts'
+import type { Token } from '../book/token-book.ts'
 import type { Cells } from '../cells/cells.ts'
 import type { Vitals } from '../cells/vitals.ts'
-import type { Control } from '../driver.ts'
+import type { Driver } from '../driver/driver.ts'
 import type { Logs } from '../logs/logs.ts'
 import type { Names } from './names.ts'
 
 /** The parts of the keeper that routes call. */
 export interface RouteParts {
-  readonly registry: Registry
-  readonly control: Control
+  readonly book: Book
+  readonly driver: Driver
   readonly explainer: Explainer
   readonly names: Names
   readonly blobs: Blobs
@@ -66,6 +67,8 @@ export interface RouteRequest<T extends Takes = Takes> {
   readonly body: T['body'] extends Body<infer S, infer Checked> ? (Checked extends true ? Static<S> : unknown) : undefined
   /** Who asks. */
   readonly token: Token
+  /** Of a write that was sent with an `Idempotency-Key`. */
+  readonly keyed: Actor['keyed']
   /** `Accept`, as it came. */
   readonly accept: string
   /** Aborted when the connection closes, at the latest after the answer. */
@@ -101,6 +104,8 @@ export interface Route<T extends Takes = Takes, G extends Gives = Gives> {
   readonly details?: string
   /** False for what may be repeated without harm whatever its method: it takes no `Idempotency-Key`. @default whether the method writes */
   readonly write?: false
+  /** Whether the answer holds a secret, which is kept nowhere. */
+  readonly secret?: true
   readonly takes: T
   readonly gives: G
   run(request: RouteRequest<T>, parts: RouteParts): AnswerIn<G> | Promise<AnswerIn<G>>

@@ -9,7 +9,7 @@ import { isRequestId } from '../../kernel/headers.ts'
 import { limits } from '../../kernel/limits.ts'
 import type { Logger } from '../../kernel/log.ts'
 import { Explainer } from '../book/explainer.ts'
-import type { Token } from '../book/registry.ts'
+import type { Token } from '../book/token-book.ts'
 import { compilePart } from './body.ts'
 import { checkHead } from './guard.ts'
 import { Names } from './names.ts'
@@ -25,7 +25,7 @@ export interface ApiParts extends Omit<RouteParts, 'explainer' | 'names'> {
 /** The server, not listening yet. */
 export async function createApi(parts: ApiParts): Promise<FastifyInstance> {
   const app = createServer()
-  const names = new Names(parts.registry)
+  const names = new Names(parts.book)
   app.setValidatorCompiler(compilePart)
   // Answers are made from typed values; a serializer by schema would drop what the schema forgets.
   app.setSerializerCompiler(() => value => JSON.stringify(value))
@@ -43,8 +43,7 @@ export async function createApi(parts: ApiParts): Promise<FastifyInstance> {
   await app.register(swagger, { openapi, refResolver: { buildLocalReference: ({ $id }, _base, _fragment, index) => String($id ?? index) } })
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true })
   const methods = collectMethods(app)
-  const { registry, control } = parts
-  await registerRoutes(app, routes, { ...parts, names, explainer: new Explainer(registry, control) }, (_, run) => run())
+  await registerRoutes(app, routes, { ...parts, names, explainer: new Explainer(parts.book, parts.blobs) })
   refuseOtherMethods(app, methods)
   return app
 }

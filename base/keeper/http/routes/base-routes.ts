@@ -1,7 +1,10 @@
 /** The routes about the base as a whole: for probes and scrapers, and for whoever runs it. */
 import Type from 'typebox'
+import type { AuditedChange } from '../../../change/change.ts'
 import { AuditEntry, AuditQuery } from '../../../contract/audit-api.ts'
+import type { Change } from '../../../contract/change-api.ts'
 import { BaseStatus, CellParams, Health, RetiringCell } from '../../../contract/status-api.ts'
+import type { Names } from '../names.ts'
 import { actorOf } from '../revisions.ts'
 import { answer, ok, route } from '../route.ts'
 
@@ -55,8 +58,7 @@ export const baseRoutes = [
     about: 'Who changed what, when and why, newest first',
     takes: { query: AuditQuery },
     gives: { 200: Type.Array(AuditEntry) },
-    run: ({ query: { limit, before, scene } }, { registry, names }) =>
-      ok(registry.audit(limit, before, scene).map(row => names.beside(row, 'who'))),
+    run: ({ query: { limit, before, scene } }, { book, names }) => ok(book.audit(limit, before, scene).map(row => auditEntry(row, names))),
   }),
   route({
     operation: 'getStatus',
@@ -76,12 +78,17 @@ export const baseRoutes = [
     about: 'Replace a cell: it ends once its replacement is ready and its connections are gone',
     takes: { params: CellParams },
     gives: { 202: RetiringCell },
-    run: (request, { registry, vitals, retire }) => {
+    run: (request, { book, vitals, retire }) => {
       const { cell } = request.params
       vitals.requireCell(cell)
-      registry.note(actorOf(request), 'retire cell', String(cell))
+      const change = { kind: 'retire cell', payload: { cell }, facts: {}, target: String(cell), before: null, after: null } as const
+      if (book.keyed(actorOf(request)) === undefined) book.commit([], actorOf(request), change)
       retire(cell)
       return answer(202, { cell })
     },
   }),
 ]
+
+function auditEntry({ kind, payload, facts: _, ...row }: AuditedChange, names: Names) {
+  return { ...names.beside(row, 'who'), change: kind === null ? null : ({ kind, payload } as Change) }
+}

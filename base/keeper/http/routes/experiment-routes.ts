@@ -1,14 +1,5 @@
 /** The routes about experiments and layers. */
-import {
-  createExperiment,
-  createLayer,
-  flipExperiment,
-  retireLayer,
-  revertExperiment,
-  switchExperiment,
-  viewExperiment,
-  viewExperiments,
-} from '../../../change/experiments.ts'
+import { viewExperiment, viewExperiments } from '../../../change/experiments.ts'
 import { ExperimentParams, IfMatch, LayerParams, Reasoned, SceneParams } from '../../../contract/common-api.ts'
 import {
   CreatedExperiment,
@@ -21,7 +12,6 @@ import {
   NewLayer,
   Revert,
 } from '../../../contract/experiment-api.ts'
-import { newSalt } from '../../driver.ts'
 import { changed, optionsOf, tag } from '../revisions.ts'
 import { json, ok, route } from '../route.ts'
 
@@ -34,10 +24,10 @@ export const experimentRoutes = [
     about: 'Experiments and layers of a scene; the revision of its rules as the ETag',
     takes: { params: SceneParams },
     gives: { 200: Experiments },
-    run: ({ params }, { registry }) => {
-      const traffic = registry.traffic(params.id)
-      const revision = traffic.revisions.rules
-      return ok({ experiments: viewExperiments(traffic), layers: traffic.rules.layers, revision }, tag(revision))
+    run: ({ params }, { book }) => {
+      const scene = book.scenes.get(params.id)
+      const revision = scene.revisions.rules
+      return ok({ experiments: viewExperiments(scene), layers: scene.rules.layers, revision }, tag(revision))
     },
   }),
   route({
@@ -48,10 +38,10 @@ export const experimentRoutes = [
     about: 'An experiment, with what each arm has in force',
     takes: { params: ExperimentParams },
     gives: { 200: ExperimentAt },
-    run: ({ params }, { registry }) => {
-      const traffic = registry.traffic(params.id)
-      const revision = traffic.revisions.rules
-      return ok({ ...viewExperiment(traffic, params.experiment), revision }, tag(revision))
+    run: ({ params }, { book }) => {
+      const scene = book.scenes.get(params.id)
+      const revision = scene.revisions.rules
+      return ok({ ...viewExperiment(scene, params.experiment), revision }, tag(revision))
     },
   }),
   route({
@@ -62,10 +52,10 @@ export const experimentRoutes = [
     about: 'Make an experiment, a draft until it is started; with a layer it sets parameters, else it chooses versions',
     takes: { params: SceneParams, headers: IfMatch, body: json(NewExperiment) },
     gives: { 201: CreatedExperiment },
-    run: async (request, { control }) => {
-      const { reason: _, ...wanted } = request.body
-      const change = await control.changeScene(request.params.id, optionsOf(request), before => createExperiment(before, wanted, newSalt()))
-      return { ...changed(change), status: 201 as const }
+    run: async (request, { driver }) => {
+      const { reason: _, ...payload } = request.body
+      const change = await driver.apply({ kind: 'create experiment', scene: request.params.id, payload }, optionsOf(request))
+      return { ...changed(change, {}), status: 201 as const }
     },
   }),
   route({
@@ -76,10 +66,10 @@ export const experimentRoutes = [
     about: 'Make a layer, which owns parameters that no other live layer owns',
     takes: { params: SceneParams, headers: IfMatch, body: json(NewLayer) },
     gives: { 201: LayerChange },
-    run: async (request, { control }) => {
-      const { id, keys } = request.body
-      const change = await control.changeScene(request.params.id, optionsOf(request), before => createLayer(before, id, keys, newSalt()))
-      return { ...changed(change), status: 201 as const }
+    run: async (request, { driver }) => {
+      const { id: layer, keys } = request.body
+      const change = await driver.apply({ kind: 'create layer', scene: request.params.id, payload: { layer, keys } }, optionsOf(request))
+      return { ...changed(change, {}), status: 201 as const }
     },
   }),
   route({
@@ -90,9 +80,9 @@ export const experimentRoutes = [
     about: 'Let others own the parameters of a layer, none of whose experiments runs',
     takes: { params: LayerParams, headers: IfMatch, body: json(Reasoned) },
     gives: { 200: LayerChange },
-    run: async (request, { control }) => {
+    run: async (request, { driver }) => {
       const { id, layer } = request.params
-      return changed(await control.changeScene(id, optionsOf(request), before => retireLayer(before, layer)))
+      return changed(await driver.apply({ kind: 'retire layer', scene: id, payload: { layer } }, optionsOf(request)), {})
     },
   }),
   route({
@@ -103,9 +93,9 @@ export const experimentRoutes = [
     about: 'Start an experiment once every cell has loaded the versions of its arms',
     takes: { params: ExperimentParams, headers: IfMatch, body: json(Reasoned) },
     gives: { 200: Flipped },
-    run: async (request, { control }) => {
+    run: async (request, { driver }) => {
       const { id, experiment } = request.params
-      return changed(await control.changeScene(id, optionsOf(request), before => switchExperiment(before, experiment, 'start')))
+      return changed(await driver.apply({ kind: 'start experiment', scene: id, payload: { experiment } }, optionsOf(request)), {})
     },
   }),
   route({
@@ -116,9 +106,9 @@ export const experimentRoutes = [
     about: 'Stop an experiment: its units are answered as without it',
     takes: { params: ExperimentParams, headers: IfMatch, body: json(Reasoned) },
     gives: { 200: Flipped },
-    run: async (request, { control }) => {
+    run: async (request, { driver }) => {
       const { id, experiment } = request.params
-      return changed(await control.changeScene(id, optionsOf(request), before => switchExperiment(before, experiment, 'stop')))
+      return changed(await driver.apply({ kind: 'stop experiment', scene: id, payload: { experiment } }, optionsOf(request)), {})
     },
   }),
   route({
@@ -129,13 +119,10 @@ export const experimentRoutes = [
     about: 'Change the shares, arms, traffic or meaning of an experiment; answers exactly which share of the units moves',
     takes: { params: ExperimentParams, headers: IfMatch, body: json(Flip) },
     gives: { 200: Flipped },
-    run: async (request, { control }) => {
+    run: async (request, { driver }) => {
       const { id, experiment } = request.params
-      const { reason: _, dryRun = false, ...wanted } = request.body
-      const change = await control.changeScene(id, optionsOf(request), before =>
-        flipExperiment(before, experiment, wanted, newSalt(), dryRun),
-      )
-      return changed(change)
+      const { reason: _, dryRun: __, ...flip } = request.body
+      return changed(await driver.apply({ kind: 'flip experiment', scene: id, payload: { experiment, flip } }, optionsOf(request)), {})
     },
   }),
   route({
@@ -146,12 +133,9 @@ export const experimentRoutes = [
     about: 'Undo the last flip of an experiment that was not undone yet',
     takes: { params: ExperimentParams, headers: IfMatch, body: json(Revert) },
     gives: { 200: Flipped },
-    run: async (request, { control, registry }) => {
+    run: async (request, { driver }) => {
       const { id, experiment } = request.params
-      const change = await control.changeScene(id, optionsOf(request), before =>
-        revertExperiment(before, experiment, registry.history(id), newSalt()),
-      )
-      return changed(change)
+      return changed(await driver.apply({ kind: 'revert experiment', scene: id, payload: { experiment } }, optionsOf(request)), {})
     },
   }),
 ]

@@ -24,12 +24,12 @@ export const logRoutes = [
     about: 'The last lines that the modules of a scene have logged, and their errors; followed as server-sent events',
     takes: { params: SceneParams, headers: LogsHeaders, query: LogsQuery },
     gives: { 200: gives },
-    run: async ({ params, query: { level = 'debug', follow = false, ...rest }, headers, accept, token }, { registry, logs }) => {
-      const { id } = registry.scene(params.id).definition
+    run: async ({ params, query: { level = 'debug', follow = false, ...rest }, headers, accept, token }, { book, logs }) => {
+      const { id } = book.scenes.get(params.id).definition
       const query = { ...rest, level }
-      if (query.version !== undefined) registry.version(id, query.version)
+      if (query.version !== undefined) book.scenes.version(id, query.version)
       if (!follow && !accept.includes('text/event-stream')) return ok(await logs.read(id, query))
-      const mayGoOn = () => registry.tokens().some(one => one.id === token.id)
+      const mayGoOn = () => book.tokens.list().some(one => one.id === token.id)
       const events = followLogs(logs, id, resume(query, headers['last-event-id']), mayGoOn)
       const asEvents = { 'cache-control': 'no-store', 'x-accel-buffering': 'no', 'content-type': 'text/event-stream' }
       return ok(events, asEvents)

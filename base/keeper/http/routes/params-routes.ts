@@ -1,7 +1,6 @@
 /** The routes about parameters. */
-
 import Type from 'typebox'
-import { type ChangedParams, paramsHistory, rollBackParams, setParams } from '../../../change/parameters.ts'
+import { paramsHistory } from '../../../change/history.ts'
 import { IfMatch, SceneParams } from '../../../contract/common-api.ts'
 import {
   HistoryQuery,
@@ -12,9 +11,9 @@ import {
   ParamsRolledBack,
   ParamsView,
 } from '../../../contract/params-api.ts'
-import { paramsRevision } from '../../book/registry.ts'
+import { paramsRevision } from '../../book/scene-book.ts'
 import { warnUnread } from '../../book/unread-params.ts'
-import type { Changed } from '../../driver.ts'
+import type { Changed } from '../../driver/driver.ts'
 import { changed, optionsOf, tag } from '../revisions.ts'
 import { json, ok, type RouteParts, route } from '../route.ts'
 
@@ -27,10 +26,10 @@ export const paramsRoutes = [
     about: 'The parameters of a scene, and those that versions set over them',
     takes: { params: SceneParams },
     gives: { 200: ParamsView },
-    run: ({ params }, { registry }) => {
-      const traffic = registry.traffic(params.id)
-      const { definition, rules } = traffic
-      const revision = paramsRevision(traffic)
+    run: ({ params }, { book }) => {
+      const scene = book.scenes.get(params.id)
+      const { definition, rules } = scene
+      const revision = paramsRevision(scene)
       return ok({ params: definition.params, versions: rules.versionParams ?? {}, revision }, tag(revision))
     },
   }),
@@ -43,12 +42,10 @@ export const paramsRoutes = [
     takes: { params: SceneParams, headers: IfMatch, body: json(NewParams) },
     gives: { 200: ParamsChange },
     run: async (request, parts) => {
-      const { id } = request.params
-      const { params, version } = request.body
-      if (version !== undefined) parts.registry.version(id, version)
-      const change = await parts.control.changeScene(id, optionsOf(request, 'params'), before => setParams(before, version ?? null, params))
-      const warnings = await warningsOf(change, version, parts)
-      return changed({ ...change, told: { ...change.told, warnings } }, paramsRevision(change.traffic))
+      const { params, version = null } = request.body
+      const payload = { params, version }
+      const change = await parts.driver.apply({ kind: 'set params', scene: request.params.id, payload }, optionsOf(request))
+      return changed(change, { warnings: await warningsOf(change, parts) }, paramsRevision(change.scene))
     },
   }),
   route({
@@ -59,9 +56,9 @@ export const paramsRoutes = [
     about: 'Changes of parameters, newest first',
     takes: { params: SceneParams, query: HistoryQuery },
     gives: { 200: Type.Array(ParamsHistoryEntry) },
-    run: ({ params, query }, { registry, names }) =>
+    run: ({ params, query }, { book, names }) =>
       ok(
-        paramsHistory(registry.history(registry.scene(params.id).definition.id))
+        paramsHistory(book.history(book.scenes.get(params.id).definition.id))
           .take(query.limit)
           .map(change => names.beside(change, 'who'))
           .toArray(),
@@ -75,14 +72,12 @@ export const paramsRoutes = [
     about: 'Publish parameters again as they were before the last change that is not undone, or after the one of a revision',
     takes: { params: SceneParams, headers: IfMatch, body: json(ParamsRollback) },
     gives: { 200: ParamsRolledBack },
-    run: async (request, { registry, control, names }) => {
-      const { id } = request.params
+    run: async (request, { driver, names }) => {
       const { version = null, to } = request.body
-      const change = await control.changeScene(id, optionsOf(request, 'params'), before =>
-        rollBackParams(before, version, to, paramsHistory(registry.history(id))),
-      )
-      const told = { ...change.told, to: change.told.to && names.beside(change.told.to, 'who') }
-      return changed({ ...change, told }, paramsRevision(change.traffic))
+      const payload = { version, ...(to === undefined ? {} : { to }) }
+      const change = await driver.apply({ kind: 'roll back params', scene: request.params.id, payload }, optionsOf(request))
+      const target = change.outcome.to && names.beside(change.outcome.to, 'who')
+      return changed(change, { to: target }, paramsRevision(change.scene))
     },
   }),
 ]
@@ -90,16 +85,16 @@ export const paramsRoutes = [
 /** The baseline and the newest others. */
 const VERSIONS_SEARCHED = 20
 
-/** They are in force: whatever keeps the code from being read is no reason to refuse them. */
-function warningsOf({ told, traffic }: Changed<ChangedParams>, version: string | undefined, { registry, blobs, log }: RouteParts) {
-  const { definition, rules, baseline, online } = traffic
-  const ids = version === undefined ? [...(baseline === null ? [] : [baseline]), ...online.toReversed()] : [version]
-  const versions = [...new Set(ids)].slice(0, VERSIONS_SEARCHED).map(id => registry.version(definition.id, id))
+/** The parameters are in force: whatever keeps the code from being read is no reason to refuse them. */
+function warningsOf({ outcome, scene }: Changed<'set params'>, { book, blobs, log }: RouteParts) {
+  const { definition, rules, baseline, online } = scene
+  const ids = outcome.version === null ? [...(baseline === null ? [] : [baseline]), ...online.toReversed()] : [outcome.version]
+  const versions = [...new Set(ids)].slice(0, VERSIONS_SEARCHED).map(id => book.scenes.version(definition.id, id))
   const others = [definition.params, ...Object.values(rules.versionParams ?? {})].flatMap(Object.keys)
   const known = [...others, ...rules.layers.flatMap(({ keys }) => keys)].filter(
-    name => Object.hasOwn(told.before, name) || !Object.hasOwn(told.after, name),
+    name => Object.hasOwn(outcome.before, name) || !Object.hasOwn(outcome.after, name),
   )
-  return warnUnread(told, versions, known, blobs).catch(error => {
+  return warnUnread(outcome, versions, known, blobs).catch(error => {
     log.warn({ err: error, scene: definition.id }, 'parameters were not looked for in the code')
     return []
   })

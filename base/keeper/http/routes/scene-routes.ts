@@ -1,9 +1,11 @@
 /** The routes about scenes as a whole: defining them, and why they answer as they do. */
 import Type from 'typebox'
+import { checkDefinition } from '../../../change/definition.ts'
 import { IfMatchOrNone, SceneParams } from '../../../contract/common-api.ts'
 import { ExplainRequest, Explanation } from '../../../contract/explain-api.ts'
 import { DefinedScene, SceneView } from '../../../contract/scene-api.ts'
 import { SceneDefinition } from '../../../traffic/schema.ts'
+import { sceneView } from '../../book/scene-book.ts'
 import { actorOf, expectedBy, tag } from '../revisions.ts'
 import { answer, json, ok, route } from '../route.ts'
 
@@ -16,7 +18,7 @@ export const sceneRoutes = [
     about: 'All scenes',
     takes: {},
     gives: { 200: Type.Array(SceneView) },
-    run: (_, { registry }) => ok(registry.scenes()),
+    run: (_, { book }) => ok(book.scenes.list().map(sceneView)),
   }),
   route({
     operation: 'getScene',
@@ -26,8 +28,8 @@ export const sceneRoutes = [
     about: 'A scene, its revision as the ETag',
     takes: { params: SceneParams },
     gives: { 200: SceneView },
-    run: ({ params }, { registry }) => {
-      const scene = registry.scene(params.id)
+    run: ({ params }, { book }) => {
+      const scene = sceneView(book.scenes.get(params.id))
       return ok(scene, tag(scene.revision))
     },
   }),
@@ -37,12 +39,15 @@ export const sceneRoutes = [
     path: '/api/scenes/:id',
     right: 'publish',
     about: 'Define a scene, or define it anew; its versions and its baseline stay',
-    // The registry checks definitions and answers SCENE_INVALID.
+    // A definition has a check of its own, which answers SCENE_INVALID.
     takes: { params: SceneParams, headers: IfMatchOrNone, body: { ...json(SceneDefinition), checked: false } },
     gives: { 200: DefinedScene, 201: DefinedScene },
-    run: async (request, { control }) => {
-      const { scene, created, cells } = await control.defineScene(request.params.id, request.body, expectedBy(request), actorOf(request))
-      return answer(created ? 201 : 200, { ...scene, cells }, tag(scene.revision))
+    run: async (request, { book, driver }) => {
+      const { id } = request.params
+      const payload = { definition: checkDefinition(id, request.body, name => book.modules.list(name)) }
+      const options = { actor: actorOf(request), expect: expectedBy(request) }
+      const { outcome, scene, cells } = await driver.apply({ kind: 'define scene', scene: id, payload }, options)
+      return answer(outcome.created ? 201 : 200, { ...sceneView(scene), cells }, tag(scene.revisions.scene))
     },
   }),
   route({

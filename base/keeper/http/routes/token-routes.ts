@@ -13,7 +13,7 @@ export const tokenRoutes = [
     about: 'Tokens, without their secrets',
     takes: {},
     gives: { 200: Type.Array(TokenView) },
-    run: (_, { registry, names }) => ok(registry.tokens().map(token => names.beside(token, 'createdBy'))),
+    run: (_, { book, names }) => ok(book.tokens.list().map(token => names.beside(token, 'createdBy'))),
   }),
   route({
     operation: 'createToken',
@@ -21,11 +21,12 @@ export const tokenRoutes = [
     path: '/api/tokens',
     right: 'admin',
     about: 'Make a token; its secret is answered this once',
+    secret: true,
     takes: { body: json(NewToken) },
     gives: { 201: CreatedToken },
-    run: async (request, { control, names }) => {
+    run: async (request, { driver, names }) => {
       const { rights, label } = request.body
-      return answer(201, names.beside(await control.createToken(rights, label, actorOf(request)), 'createdBy'))
+      return answer(201, names.beside(await driver.createToken(rights, label, actorOf(request)), 'createdBy'))
     },
   }),
   route({
@@ -36,9 +37,9 @@ export const tokenRoutes = [
     about: 'Revoke a token; `cells` says how many of them take it no more',
     takes: { params: TokenParams },
     gives: { 200: RevokedToken },
-    run: async (request, { control }) => {
+    run: async (request, { driver }) => {
       const { id } = request.params
-      return ok({ id, cells: await control.revokeToken(id, actorOf(request)) })
+      return ok({ id, cells: await driver.revokeToken(id, actorOf(request)) })
     },
   }),
 ]

@@ -1,16 +1,6 @@
 /** The routes about versions: making them, and the part that each has in answering. */
 import Type from 'typebox'
-import { parseReference } from '../../../change/lock.ts'
-import {
-  bringOnline,
-  type Placed,
-  type PlacedVersion,
-  promote,
-  rollBack,
-  sendLoadTests,
-  takeOffline,
-  viewVersions,
-} from '../../../change/versions.ts'
+import { viewVersions } from '../../../change/versions.ts'
 import { IfMatch, Reasoned, SceneParams, VersionParams } from '../../../contract/common-api.ts'
 import {
   LoadtestChange,
@@ -21,9 +11,9 @@ import {
   VersionChange,
   VersionView,
 } from '../../../contract/version-api.ts'
-import { type Changed, newSalt } from '../../driver.ts'
+import type { Changed } from '../../driver/driver.ts'
 import type { Names } from '../names.ts'
-import { actorOf, changed, expectedBy, optionsOf, tag } from '../revisions.ts'
+import { changed, optionsOf, tag } from '../revisions.ts'
 import { answer, json, ok, route } from '../route.ts'
 
 export const versionRoutes = [
@@ -35,8 +25,8 @@ export const versionRoutes = [
     about: 'Versions of a scene, oldest first',
     takes: { params: SceneParams },
     gives: { 200: Type.Array(VersionView) },
-    run: ({ params: { id } }, { registry, names }) =>
-      ok(viewVersions(registry.traffic(id), registry.versions(id)).map(version => names.beside(version, 'createdBy'))),
+    run: ({ params: { id } }, { book, names }) =>
+      ok(viewVersions(book.scenes.get(id), book.scenes.versions(id)).map(version => names.beside(version, 'createdBy'))),
   }),
   route({
     operation: 'createVersion',
@@ -46,13 +36,10 @@ export const versionRoutes = [
     about: 'Make a version: the lock of another with the named modules replaced',
     takes: { params: SceneParams, headers: IfMatch, body: json(NewVersion) },
     gives: { 200: VersionChange, 201: VersionChange },
-    run: async (request, { control, names }) => {
-      const { modules = [], from, resolve = false, reuse = false, label, as, share, whitelist = [], reason } = request.body
-      const named = new Map(modules.map(parseReference).map(({ name, range }) => [name, range]))
-      const wanted = { named, resolve, reuse, from, label }
-      const options = { actor: actorOf(request, reason), expect: { kind: 'scene' as const, revision: expectedBy(request) } }
-      const change = await control.createVersion(request.params.id, wanted, { as, share, whitelist }, options)
-      return answer(change.told.created ? 201 : 200, versionChange(change, names), tag(change.traffic.revisions.scene))
+    run: async (request, { driver, names }) => {
+      const { reason: _, ...payload } = request.body
+      const change = await driver.apply({ kind: 'create version', scene: request.params.id, payload }, optionsOf(request))
+      return answer(change.outcome.created ? 201 : 200, versionChange(change, names), tag(change.scene.revisions.scene))
     },
   }),
   route({
@@ -63,10 +50,10 @@ export const versionRoutes = [
     about: 'The next step of a version, once every cell has loaded it: the cutover, more of the cutover, the baseline',
     takes: { params: VersionParams, headers: IfMatch, body: json(Promotion) },
     gives: { 200: PartChange },
-    run: async (request, { registry, control }) => {
+    run: async (request, { driver }) => {
       const { id, version } = request.params
-      registry.version(id, version)
-      return partChange(await control.changeScene(id, optionsOf(request), before => promote(before, version, request.body, newSalt())))
+      const { reason: _, ...wanted } = request.body
+      return partChange(await driver.apply({ kind: 'promote version', scene: id, payload: { version, ...wanted } }, optionsOf(request)))
     },
   }),
   route({
@@ -77,8 +64,8 @@ export const versionRoutes = [
     about: 'End the cutover, or go back to the previous baseline, which every cell has loaded still; waits for no other change',
     takes: { params: SceneParams, headers: IfMatch, body: json(Reasoned) },
     gives: { 200: PartChange },
-    run: async (request, { control }) =>
-      partChange(await control.changeScene(request.params.id, { ...optionsOf(request), urgent: true }, rollBack)),
+    run: async (request, { driver }) =>
+      partChange(await driver.apply({ kind: 'roll back', scene: request.params.id, payload: {} }, optionsOf(request))),
   }),
   route({
     operation: 'offlineVersion',
@@ -88,10 +75,9 @@ export const versionRoutes = [
     about: 'Take a version offline that nothing uses: it is loaded nowhere, and may come back',
     takes: { params: VersionParams, headers: IfMatch, body: json(Reasoned) },
     gives: { 200: PartChange },
-    run: async (request, { registry, control }) => {
+    run: async (request, { driver }) => {
       const { id, version } = request.params
-      registry.version(id, version)
-      return partChange(await control.changeScene(id, optionsOf(request), before => takeOffline(before, version)))
+      return partChange(await driver.apply({ kind: 'take version offline', scene: id, payload: { version } }, optionsOf(request)))
     },
   }),
   route({
@@ -102,10 +88,9 @@ export const versionRoutes = [
     about: 'Bring a version back online, as dev, once every cell has loaded it',
     takes: { params: VersionParams, headers: IfMatch, body: json(Reasoned) },
     gives: { 200: PartChange },
-    run: async (request, { registry, control }) => {
+    run: async (request, { driver }) => {
       const { id, version } = request.params
-      registry.version(id, version)
-      return partChange(await control.changeScene(id, optionsOf(request), before => bringOnline(before, version)))
+      return partChange(await driver.apply({ kind: 'bring version online', scene: id, payload: { version } }, optionsOf(request)))
     },
   }),
   route({
@@ -116,19 +101,20 @@ export const versionRoutes = [
     about: 'Send load tests to a version, or with null to the baseline',
     takes: { params: SceneParams, headers: IfMatch, body: json(LoadtestTarget) },
     gives: { 200: LoadtestChange },
-    run: async (request, { control }) => {
+    run: async (request, { driver }) => {
       const { version } = request.body
-      return changed(
-        await control.changeScene(request.params.id, optionsOf(request), before => sendLoadTests(before, version ?? undefined)),
-      )
+      const change = { kind: 'set load-test version', scene: request.params.id, payload: { version } } as const
+      return changed(await driver.apply(change, optionsOf(request)), {})
     },
   }),
 ]
 
-const partChange = (change: Changed<Placed>) => changed({ ...change, told: { ...change.told, baseline: change.traffic.baseline } })
+type PartKind = 'promote version' | 'roll back' | 'take version offline' | 'bring version online'
 
-function versionChange({ told, traffic: { baseline, revisions }, cells, timings }: Changed<PlacedVersion>, names: Names) {
-  const { record, ...part } = told
+const partChange = <K extends PartKind>(change: Changed<K>) => changed(change, { baseline: change.scene.baseline })
+
+function versionChange({ outcome, scene: { baseline, revisions }, cells, timings }: Changed<'create version'>, names: Names) {
+  const { record, ...part } = outcome
   const of = { revision: revisions.scene, rulesRevision: revisions.rules }
   return { ...part, version: names.beside(record, 'createdBy'), lock: record.lock, baseline, ...of, cells, timings }
 }

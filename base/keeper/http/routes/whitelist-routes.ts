@@ -1,6 +1,6 @@
 /** The routes about the rules of a scene and its whitelist. */
 import Type from 'typebox'
-import { editWhitelist, replaceVersion, type WhitelistCounts, whitelistText } from '../../../change/whitelist-edit.ts'
+import { whitelistText } from '../../../change/whitelist-edit.ts'
 import { IfMatch, SceneParams } from '../../../contract/common-api.ts'
 import { RulesView, WhitelistChange, WhitelistEdit, WhitelistQuery } from '../../../contract/whitelist-api.ts'
 import { compileCheck } from '../../../kernel/check.ts'
@@ -8,7 +8,8 @@ import { BerthError } from '../../../kernel/errors.ts'
 import { limits } from '../../../kernel/limits.ts'
 import { Whitelist } from '../../../traffic/rules.ts'
 import { parseWhitelist } from '../../../traffic/whitelist.ts'
-import type { Changed } from '../../driver.ts'
+import { readWhitelist } from '../../book/whitelist-blob.ts'
+import type { Changed } from '../../driver/driver.ts'
 import { actorOf, changed, expectedBy, optionsOf, tag } from '../revisions.ts'
 import { json, ok, route } from '../route.ts'
 
@@ -21,8 +22,8 @@ export const whitelistRoutes = [
     about: 'The rules of a scene, their revision as the ETag',
     takes: { params: SceneParams },
     gives: { 200: RulesView },
-    run: ({ params }, { registry }) => {
-      const { rules, whitelist = null, revisions } = registry.traffic(params.id)
+    run: ({ params }, { book }) => {
+      const { rules, whitelist = null, revisions } = book.scenes.get(params.id)
       const body = { rules, whitelist, revision: revisions.rules, whitelistRevision: revisions.whitelist }
       return ok(body, tag(revisions.rules))
     },
@@ -35,10 +36,10 @@ export const whitelistRoutes = [
     about: 'The whitelist, a unit id and its version a line, its revision as the ETag',
     takes: { params: SceneParams },
     gives: { 200: { description: 'as it is uploaded', contents: { 'text/plain': Type.String() } } },
-    run: async ({ params }, { registry, control }) => {
-      const traffic = registry.traffic(params.id)
-      const headers = { ...tag(traffic.revisions.whitelist), 'content-type': 'text/plain; charset=utf-8' }
-      return ok(whitelistText(await control.readWhitelist(traffic)), headers)
+    run: async ({ params }, { book, blobs }) => {
+      const { whitelist, revisions } = book.scenes.get(params.id)
+      const headers = { ...tag(revisions.whitelist), 'content-type': 'text/plain; charset=utf-8' }
+      return ok(whitelistText(await readWhitelist(blobs, whitelist)), headers)
     },
   }),
   route({
@@ -54,16 +55,11 @@ export const whitelistRoutes = [
       body: { types: ['text/plain', 'application/json'], schema: Whitelist, checked: false, bytesMax: limits.scene.whitelistBytesMax },
     },
     gives: { 200: WhitelistChange },
-    run: async (request, { control }) => {
+    run: async (request, { driver }) => {
       const { version, reason } = request.query
-      const given = readWhitelistBody(request.body, version)
-      const options = { actor: actorOf(request, reason), expect: { kind: 'whitelist' as const, revision: expectedBy(request) } }
-      const change = await control.changeScene(request.params.id, options, before =>
-        control.putWhitelist(before, was =>
-          version === undefined ? editWhitelist({}, { add: given }) : replaceVersion(was, version, given[version] ?? []),
-        ),
-      )
-      return whitelistChange(change)
+      const payload = { ...(version === undefined ? {} : { version }), units: readWhitelistBody(request.body, version) }
+      const options = { actor: actorOf(request, reason), expect: expectedBy(request) }
+      return whitelistChange(await driver.apply({ kind: 'replace whitelist', scene: request.params.id, payload }, options))
     },
   }),
   route({
@@ -74,18 +70,15 @@ export const whitelistRoutes = [
     about: 'Send single unit ids to a version, and others to none',
     takes: { params: SceneParams, headers: IfMatch, body: json(WhitelistEdit) },
     gives: { 200: WhitelistChange },
-    run: async (request, { control }) => {
-      const { add, remove } = request.body
-      const change = await control.changeScene(request.params.id, optionsOf(request, 'whitelist'), before =>
-        control.editWhitelist(before, { add, remove }),
-      )
-      return whitelistChange(change)
+    run: async (request, { driver }) => {
+      const { reason: _, ...payload } = request.body
+      return whitelistChange(await driver.apply({ kind: 'edit whitelist', scene: request.params.id, payload }, optionsOf(request)))
     },
   }),
 ]
 
-const whitelistChange = (change: Changed<WhitelistCounts>) =>
-  changed({ ...change, told: { ...change.told, whitelist: change.traffic.whitelist ?? null } }, change.traffic.revisions.whitelist)
+const whitelistChange = <K extends 'edit whitelist' | 'replace whitelist'>(change: Changed<K>) =>
+  changed(change, { whitelist: change.scene.whitelist ?? null }, change.scene.revisions.whitelist)
 
 const checkWhitelistShape = compileCheck(Whitelist)
 

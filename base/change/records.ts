@@ -1,8 +1,7 @@
-/** What a base keeps in its store: the kinds of entries, their keys and the blobs they refer to. Part of the format of a data folder. */
+/** What a base keeps: the kinds of entries in its store, and their keys. They are part of the format of a data folder. */
 import type { SceneRules } from '../traffic/rules.ts'
 import type { ModuleManifest, Right, SceneDefinition, VersionRecord } from '../traffic/schema.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
-import type { Store } from './store.ts'
 
 export interface Records {
   /** Keyed `name@version`. Written once. */
@@ -51,14 +50,5 @@ export interface TokenRecord {
   readonly createdBy: string
 }
 
-export type BaseStore = Store<Records>
-
 export const moduleKey = (name: string, version: string): string => `${name}@${version}`
 export const versionKey = (scene: string, version: string): string => `${scene}/${version}`
-
-/** Digests of every blob that a store refers to. Versions lock only published modules, which are never deleted, so modules name all of theirs. */
-export function referencedBlobs(store: BaseStore): Set<string> {
-  const modules = store.list('module').flatMap(({ value }) => [value.bundle, value.sourceMap ?? value.bundle])
-  const whitelists = store.list('whitelist').map(({ value }) => value.digest)
-  return new Set([...modules, ...whitelists])
-}

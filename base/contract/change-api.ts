@@ -1,0 +1,113 @@
+/**
+ * Changes as values: what may be wished for, by the kind of the change. Everything that changes a base is one of them, and the audit log holds
+ * them. Part of the format of a data folder.
+ */
+import Type, { type Static } from 'typebox'
+import { Experiment, LayerId, SceneRules } from '../traffic/rules.ts'
+import { ModuleManifest, Params, Right, recordOf, SceneDefinition, VersionId, VersionRecord } from '../traffic/schema.ts'
+import { OptionalVersion } from './common-api.ts'
+import { Flip, NewExperiment } from './experiment-api.ts'
+import { ParamsHistoryEntry } from './params-api.ts'
+
+import { NewVersion, Promotion } from './version-api.ts'
+import { WhitelistEntry } from './whitelist-api.ts'
+
+const nothing = Type.Object({})
+const experiment = Type.Object({ experiment: Type.String() })
+const version = Type.Object({ version: VersionId })
+
+/** Unit ids; the audit log keeps of many only how many there were. */
+const Units = Type.Union([Type.Array(Type.String()), Type.Integer()], { description: 'unit ids, or how many there were' })
+const UnitsByVersion = recordOf(VersionId, Units)
+
+const { reason: _, whitelist: __, ...newVersion } = NewVersion.properties
+const { reason: ___, ...promotion } = Promotion.properties
+const { reason: ____, ...newExperiment } = NewExperiment.properties
+const { reason: _____, dryRun: ______, ...flip } = Flip.properties
+const { whoLabel: _______, ...paramsChange } = ParamsHistoryEntry.properties
+const { whitelist: ________, ...rules } = SceneRules.properties
+
+export const ParamsChange = Type.Object(paramsChange)
+/** A change of parameters, as it can be gone back to. */
+export type ParamsChange = Static<typeof ParamsChange>
+
+export const PastFlip = Type.Object({ revision: Type.Integer(), before: Experiment, after: Experiment })
+/** A flip that was made: the experiment before and after it, and the revision at which it was made. */
+export type PastFlip = Static<typeof PastFlip>
+
+const SceneState = Type.Object({
+  definition: SceneDefinition,
+  baseline: OptionalVersion,
+  rules: Type.Object(rules),
+  whitelist: Type.Optional(WhitelistEntry),
+  online: Type.Array(VersionId),
+})
+
+const ImportedScene = Type.Object(
+  {
+    scene: SceneState,
+    versions: Type.Array(VersionRecord),
+    params: Type.Array(ParamsChange, { description: 'what can still be gone back to, newest first' }),
+    flips: Type.Array(PastFlip, { description: 'what can still be undone, newest first' }),
+  },
+  { description: 'a scene as it was when its data folder, whose audit log was of words, became one of changes' },
+)
+
+export const scenePayloads = {
+  'import scene': ImportedScene,
+  'define scene': Type.Object({ definition: SceneDefinition }),
+  'create version': Type.Object({ ...newVersion, whitelist: Type.Optional(Units) }),
+  'promote version': Type.Object({ version: VersionId, ...promotion }),
+  'roll back': nothing,
+  'take version offline': version,
+  'bring version online': version,
+  'set load-test version': Type.Object({ version: OptionalVersion }),
+  'edit whitelist': Type.Object({ add: Type.Optional(UnitsByVersion), remove: Type.Optional(Units) }),
+  'replace whitelist': Type.Object({ version: Type.Optional(VersionId), units: UnitsByVersion }),
+  'create experiment': Type.Object(newExperiment),
+  'start experiment': experiment,
+  'stop experiment': experiment,
+  'flip experiment': Type.Object({ experiment: Type.String(), flip: Type.Object(flip) }),
+  'revert experiment': experiment,
+  'create layer': Type.Object({ layer: LayerId, keys: Type.Array(Type.String()) }),
+  'retire layer': Type.Object({ layer: Type.String() }),
+  'set params': Type.Object({ version: OptionalVersion, params: Params }),
+  'roll back params': Type.Object({
+    version: OptionalVersion,
+    to: Type.Optional(
+      Type.Integer({ description: 'the change after which they were so; what was before the last that stands if not given' }),
+    ),
+  }),
+} as const
+
+const token = Type.Object({ rights: Type.Array(Right), label: Type.String() })
+
+/** Of changes that are not of a scene. The last two change nothing that is kept: they leave a row in the audit log. */
+export const basePayloads = {
+  'publish module': Type.Object({ manifest: ModuleManifest }),
+  'create token': token,
+  'revoke token': token,
+  'retire cell': Type.Object({ cell: Type.Integer() }),
+  'take profile': Type.Object({
+    scene: Type.String(),
+    version: VersionId,
+    profile: Type.Union([Type.Literal('cpu'), Type.Literal('heap')]),
+  }),
+} as const
+
+/** What is wished for, by the kind of the change of a scene. */
+export type ScenePayloads = { readonly [K in keyof typeof scenePayloads]: Static<(typeof scenePayloads)[K]> }
+
+/** What is wished for, by the kind of a change that is not of a scene. */
+export type BasePayloads = { readonly [K in keyof typeof basePayloads]: Static<(typeof basePayloads)[K]> }
+
+type Payloads = ScenePayloads & BasePayloads
+
+/** A change by its kind and its payload. */
+export type Change = { [K in keyof Payloads]: { readonly kind: K; readonly payload: Payloads[K] } }[keyof Payloads]
+
+const changes = Object.entries({ ...scenePayloads, ...basePayloads }).map(([kind, payload]) =>
+  Type.Object({ kind: Type.Literal(kind), payload }),
+)
+/** The type is made of the same table as the schema, which is too large for its own type to be worked out. */
+export const Change = Type.Unsafe<Change>(Type.Union(changes, { description: 'the change as a value' }))

@@ -1,0 +1,166 @@
+/** What a base knows: its modules, scenes, versions and tokens, the changes that made them, and the table that cells get of them. */
+import type { AuditedChange, BaseFacts, BasePayloads, ChangeKind } from '../../change/change.ts'
+import type { Records } from '../../change/records.ts'
+import type { KeptScene, SceneRecordKind } from '../../change/scene-state.ts'
+import { BerthError } from '../../kernel/errors.ts'
+import { limits } from '../../kernel/limits.ts'
+import type { BaseStore } from '../../store/base-store.ts'
+import type { AuditNote, Expected, KeyedCommit, KeyedRequest, Write } from '../../store/store.ts'
+import type { Right } from '../../traffic/schema.ts'
+import { ModuleBook } from './module-book.ts'
+import { SceneBook } from './scene-book.ts'
+import { TableBuilder } from './table-builder.ts'
+import { hashOf, newTokenId, type Token, TokenBook } from './token-book.ts'
+
+/** Who asks for a change, and what the audit log keeps of that. */
+export interface Actor {
+  /** Id of a token, or `base`. */
+  readonly who: string
+  readonly reason?: string | undefined
+  /** The `Idempotency-Key` of the request, and the digest of the request. */
+  readonly keyed?: Pick<KeyedRequest, 'key' | 'digest'> | undefined
+}
+
+/** A commit, for the log. */
+export interface Commit extends Actor {
+  readonly action: string
+  readonly target: string
+  readonly revision: number
+}
+
+/** The part of a scene that a write may expect to be at a revision: one of its records, or its parameters, which are in two. */
+export type ScenePart = SceneRecordKind | 'params'
+
+type Note = Omit<AuditNote, 'who' | 'reason' | 'kind'> & { readonly kind: ChangeKind }
+
+/** A change that is not of a scene, with what it does. */
+export interface BaseNote<K extends keyof BasePayloads> {
+  readonly kind: K
+  readonly payload: BasePayloads[K]
+  readonly facts: BaseFacts[K]
+  readonly target: string
+  /** What happened, for people. @default the kind */
+  readonly action?: string
+  readonly before: unknown
+  readonly after: unknown
+}
+
+export class Book {
+  readonly modules: ModuleBook
+  readonly scenes: SceneBook
+  readonly tokens: TokenBook
+  readonly tables: TableBuilder
+  readonly now: () => Date
+  readonly #store: BaseStore
+  readonly #onCommit: (done: Commit) => void
+
+  /** @param onCommit is called with every commit once it is kept */
+  constructor(store: BaseStore, now: () => Date = () => new Date(), onCommit: (done: Commit) => void = () => undefined) {
+    this.#store = store
+    this.#onCommit = onCommit
+    this.now = now
+    this.modules = new ModuleBook(store)
+    this.scenes = new SceneBook(store)
+    this.tokens = new TokenBook(store)
+    this.tables = new TableBuilder(store, id => this.scenes.get(id))
+  }
+
+  get revision(): number {
+    return this.#store.revision
+  }
+
+  /** @param target of one scene, or of whatever else rows are about; undefined: of all. @returns rows, newest first */
+  audit(limit: number, before?: number, target?: string): AuditedChange[] {
+    // Only `commit` writes rows, by the types of changes: the reading side trusts that.
+    return this.#store.audit(limit, before, target) as AuditedChange[]
+  }
+
+  /** Every row about a scene, newest first, read as they are asked for. */
+  *history(scene: string): Generator<AuditedChange> {
+    const page = 100
+    for (let rows = this.audit(page, undefined, scene); rows.length > 0; rows = this.audit(page, rows.at(-1)?.revision, scene)) yield* rows
+  }
+
+  /**
+   * Checks that a part of a scene is at the expected revision, 0 for none.
+   * @throws REVISION_CONFLICT; its member `changes` lists what changed since
+   */
+  expect(part: ScenePart, id: string, expected: Expected): void {
+    const kind = part === 'params' ? latestOf(this.scenes.find(id)) : part
+    this.#withChanges(id, expected, () => this.#store.expect(kind, id, expected === 0 ? 'absent' : expected))
+  }
+
+  /**
+   * Keeps what a change of a scene writes, in one commit.
+   * @param before the scene it was worked out from
+   * @throws REVISION_CONFLICT when that has changed meanwhile
+   */
+  commitScene(
+    before: KeptScene | undefined,
+    writes: readonly Write<Records>[],
+    actor: Actor,
+    note: Note,
+    result: KeyedCommit['result'],
+  ): void {
+    const since = before === undefined ? undefined : Math.max(...Object.values(before.revisions))
+    this.#withChanges(note.target, since, () => {
+      // A definition is checked against the rules, so those must be as they were, too.
+      if (note.kind === 'define scene' && before !== undefined) this.#store.expect('rules', note.target, before.revisions.rules || 'absent')
+      this.#commit(writes, actor, note, result)
+    })
+  }
+
+  /** Keeps a change that is not of a scene. @throws REVISION_CONFLICT */
+  commit<K extends keyof BasePayloads>(
+    writes: readonly Write<Records>[],
+    actor: Actor,
+    note: BaseNote<K>,
+    result: KeyedCommit['result'] = () => ({}),
+  ): void {
+    this.#commit(writes, actor, { action: note.kind, ...note }, result)
+  }
+
+  /** Keeps the hash of a token. @returns it with the token, which is kept nowhere */
+  addToken(secret: string, rights: Right[], label: string, actor: Actor): Token & { readonly token: string } {
+    const id = newTokenId()
+    const token = { rights, label, createdAt: this.now().toISOString(), createdBy: actor.who }
+    const facts = { hash: hashOf(secret) }
+    const change = { kind: 'create token', payload: { rights, label }, facts, target: id, before: null, after: { rights, label } } as const
+    this.commit([{ kind: 'token', key: id, value: { ...facts, ...token }, expect: 'absent' }], actor, change, () => ({ id }))
+    return { id, ...token, token: secret }
+  }
+
+  /** What the request that the actor sends came to, if it was sent before. */
+  keyed({ who, keyed }: Actor): KeyedRequest | undefined {
+    return keyed && this.#store.keyed(who, keyed.key)
+  }
+
+  keepAnswer({ who, keyed }: Actor, answer: unknown): void {
+    if (keyed !== undefined) this.#store.keepAnswer({ who, ...keyed, answer })
+  }
+
+  #commit(writes: readonly Write<Records>[], { who, reason, keyed }: Actor, note: Note, result: KeyedCommit['result']): void {
+    const revision = this.#store.commit(writes, { who, reason, ...note }, keyed && { ...keyed, result })
+    this.#onCommit({ who, reason, action: note.action, target: note.target, revision })
+  }
+
+  /** Has a conflict say what was done to the scene since a revision. */
+  #withChanges(id: string, since: Expected, work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      if (!(error instanceof BerthError) || error.code !== 'REVISION_CONFLICT' || typeof since !== 'number') throw error
+      const changes = this.audit(limits.control.conflictRowsMax, undefined, id).filter(({ revision }) => revision > since)
+      const named = changes.slice(0, 3).map(({ who, action }) => `${action} by ${who}`)
+      const more = changes.length > named.length ? [`${changes.length - named.length} more`] : []
+      const message = named.length === 0 ? error.message : `${error.message}; since then: ${[...named, ...more].join(', ')}`
+      const current = error.extra?.revision ?? 0
+      throw new BerthError('REVISION_CONFLICT', message, { cause: error, extra: { ...error.extra, current, changes } })
+    }
+  }
+}
+
+/** Of the records that parameters are in, the one that changed last. */
+function latestOf(scene: KeptScene | undefined): SceneRecordKind {
+  return scene !== undefined && scene.revisions.rules > scene.revisions.scene ? 'rules' : 'scene'
+}

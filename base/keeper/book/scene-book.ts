@@ -1,0 +1,142 @@
+/** The scenes of a base and their versions, as the store has them. */
+import { isDeepStrictEqual } from 'node:util'
+import type { ScenePayloads } from '../../change/change.ts'
+import { type Published, parseReference, resolveLock } from '../../change/lock.ts'
+import { type Records, versionKey } from '../../change/records.ts'
+import { byOrdinal, type KeptScene, type Next, type SceneRecordKind, segmentSalt } from '../../change/scene-state.ts'
+import { cutoverOf } from '../../change/versions.ts'
+import { BerthError } from '../../kernel/errors.ts'
+import { nearest } from '../../kernel/nearest.ts'
+import type { BaseStore } from '../../store/base-store.ts'
+import type { Write } from '../../store/store.ts'
+import { noRules } from '../../traffic/rules.ts'
+import type { Lock, VersionRecord } from '../../traffic/schema.ts'
+
+/** A scene as it is shown. */
+export const sceneView = ({ definition, baseline, rules, revisions }: KeptScene) => ({
+  definition,
+  baseline,
+  cutover: cutoverOf({ rules }),
+  loadtest: rules.loadtest ?? null,
+  revision: revisions.scene,
+})
+
+/** The revision of its parameters, which are in two records: a scene's own in its definition, those of its versions in the rules. */
+export const paramsRevision = ({ revisions }: KeptScene): number => Math.max(revisions.scene, revisions.rules)
+
+export class SceneBook {
+  readonly #store: BaseStore
+
+  constructor(store: BaseStore) {
+    this.#store = store
+  }
+
+  ids(): string[] {
+    return this.#store.list('scene').map(({ key }) => key)
+  }
+
+  list(): KeptScene[] {
+    return this.ids().map(id => this.get(id))
+  }
+
+  /** Undefined when it is not defined. */
+  find(id: string): KeptScene | undefined {
+    const scene = this.#store.get('scene', id)
+    if (scene === undefined) return undefined
+    const rules = this.#store.get('rules', id)
+    const whitelist = this.#store.get('whitelist', id)
+    return {
+      ...scene.value,
+      rules: rules?.value ?? noRules(segmentSalt(id)),
+      whitelist: whitelist?.value,
+      online: this.#online(id),
+      revisions: { scene: scene.revision, rules: rules?.revision ?? 0, whitelist: whitelist?.revision ?? 0 },
+    }
+  }
+
+  /** @throws SCENE_NOT_FOUND */
+  get(id: string): KeptScene {
+    const found = this.find(id)
+    if (found !== undefined) return found
+    const meant = nearest(id, this.ids())
+    const hint = meant === undefined ? '' : `; did you mean "${meant}"?`
+    throw new BerthError('SCENE_NOT_FOUND', `Cannot find scene "${id}": it is not defined${hint}`)
+  }
+
+  /** Oldest first. */
+  versions(scene: string): VersionRecord[] {
+    const records = this.#store.list('version', versionKey(scene, '')).map(({ value }) => value)
+    return records.sort((a, b) => byOrdinal(a.id, b.id))
+  }
+
+  /** @throws VERSION_NOT_FOUND, SCENE_NOT_FOUND */
+  version(scene: string, id: string): VersionRecord {
+    const found = this.#store.get('version', versionKey(this.get(scene).definition.id, id))
+    if (found !== undefined) return found.value
+    const known = this.versions(scene).map(version => version.id)
+    const hint = known.length === 0 ? 'the scene has none yet' : `it has ${known.slice(-10).join(', ')}`
+    throw new BerthError('VERSION_NOT_FOUND', `Cannot find version "${id}" of scene "${scene}": ${hint}`)
+  }
+
+  /**
+   * The version that a request would make, not kept yet.
+   * @throws VERSION_NOT_FOUND, and as `resolveLock`
+   */
+  draft(
+    { definition, baseline }: KeptScene,
+    { modules = [], from = baseline ?? undefined, resolve = false, label }: ScenePayloads['create version'],
+    published: Published,
+    made: Pick<VersionRecord, 'createdAt' | 'createdBy'>,
+  ): VersionRecord {
+    const scene = definition.id
+    const named = new Map(modules.map(parseReference).map(({ name, range }) => [name, range]))
+    const start = from === undefined ? undefined : this.version(scene, from).lock
+    return {
+      id: `v${Number(this.versions(scene).at(-1)?.id.slice(1) ?? 0) + 1}`,
+      scene,
+      lock: resolveLock(definition, published, { named, resolve, from: start }),
+      ...(from === undefined ? {} : { from }),
+      ...(label === undefined ? {} : { label }),
+      ...made,
+    }
+  }
+
+  /** The newest version with exactly this lock. */
+  withLock(scene: string, lock: Lock): VersionRecord | undefined {
+    return this.versions(scene).findLast(version => isDeepStrictEqual(version.lock, lock))
+  }
+
+  #online(scene: string): string[] {
+    const prefix = versionKey(scene, '')
+    return this.#store
+      .list('online', prefix)
+      .map(({ key }) => key.slice(prefix.length))
+      .sort(byOrdinal)
+  }
+}
+
+/** What a change writes; each record must still be as it was. Empty: everything was so already. */
+export function sceneWrites(before: KeptScene | undefined, { scene, created }: Next<unknown>, at: string): Write<Records>[] {
+  const { definition, baseline, rules, whitelist, online } = scene
+  const key = definition.id
+  const writes: Write<Records>[] = []
+  const expect = (kind: SceneRecordKind): number | 'absent' => before?.revisions[kind] || 'absent'
+  if (before === undefined || baseline !== before.baseline || !isDeepStrictEqual(definition, before.definition)) {
+    writes.push({ kind: 'scene', key, value: { definition, baseline }, expect: expect('scene') })
+  }
+  if (before !== undefined && !isDeepStrictEqual(rules, before.rules)) {
+    writes.push({ kind: 'rules', key, value: rules, expect: expect('rules') })
+  }
+  if (whitelist !== undefined && !isDeepStrictEqual(whitelist, before?.whitelist)) {
+    writes.push({ kind: 'whitelist', key, value: whitelist, expect: expect('whitelist') })
+  }
+  const was = before?.online ?? []
+  for (const version of online.filter(id => !was.includes(id))) {
+    writes.push({ kind: 'online', key: versionKey(key, version), value: { since: at }, expect: 'absent' })
+  }
+  for (const version of was.filter(id => !online.includes(id))) {
+    writes.push({ kind: 'online', key: versionKey(key, version), value: null })
+  }
+  if (created !== undefined) writes.push({ kind: 'version', key: versionKey(key, created.id), value: created, expect: 'absent' })
+  return writes
+}

@@ -1,0 +1,151 @@
+/** Changes carried out on a real store: what is kept of them makes the same scene again, and a request with a key is carried out once. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import type { ScenePayloads } from '../../change/change.ts'
+import { replay } from '../../change/next-scene.ts'
+import { temporaryFolder } from '../../store/fixtures/folder.ts'
+import type { Book } from '../book/book.ts'
+import { ada, definition, isRefusal, startDriver } from '../fixtures/driver.ts'
+
+/** The scene "home" as its changes make it of nothing, and as it is kept. */
+function madeAndKept(book: Book): [unknown, unknown] {
+  const { revisions: _, ...scene } = book.scenes.get('home')
+  return [replay([...book.history('home')].reverse()), { scene, versions: book.scenes.versions('home') }]
+}
+
+type Wish = { [K in keyof ScenePayloads]: readonly [kind: K, payload: ScenePayloads[K]] }[keyof ScenePayloads]
+
+const version = fc.constantFrom('v1', 'v2', 'v3', 'v4')
+const share = fc.integer({ min: 0, max: 10_000 })
+const experiment = fc.constantFrom('exp-1', 'exp-1', 'exp-2')
+const params = fc.dictionary(fc.constantFrom('topK', 'weight', 'color'), fc.oneof(fc.integer(), fc.string(), fc.boolean()), { maxKeys: 3 })
+const units = fc.array(fc.constantFrom('u1', 'u2', '用户', 'u4'), { maxLength: 3 })
+
+const arm = (name: string) => fc.record({ name: fc.constant(name), version, share: fc.integer({ min: 0, max: 5000 }) })
+const arm100 = (name: string, version: string) => ({ name, version, share: 100 })
+const valuesArm = (name: string) => fc.record({ name: fc.constant(name), values: params, share: fc.integer({ min: 0, max: 5000 }) })
+const codeExperiment = fc.record(
+  { id: experiment, segments: fc.integer({ min: 1, max: 5000 }), arms: fc.tuple(arm('a'), arm('b')) },
+  { requiredKeys: ['id', 'arms'] },
+)
+const layerExperiment = fc.record({ id: experiment, layer: fc.constant('layer-1'), arms: fc.tuple(valuesArm('a'), valuesArm('b')) })
+const flip = fc.record(
+  {
+    arms: fc.dictionary(fc.constantFrom('a', 'b'), share, { minKeys: 1, maxKeys: 2 }),
+    drop: fc.subarray(['a', 'b'], { minLength: 1, maxLength: 1 }),
+    segments: fc.integer({ min: 1, max: 10_000 }),
+    newPhase: fc.constant(true),
+  },
+  { requiredKeys: [] },
+)
+
+const wishes: fc.Arbitrary<Wish>[] = [
+  params.map(given => ['define scene', { definition: definition(given) }] as const),
+  fc
+    .record({ as: fc.constantFrom('dev', 'cutover', 'baseline', 'loadtest'), whitelist: units, reuse: fc.boolean() }, { requiredKeys: [] })
+    .map(given => ['create version', given] as const),
+  fc
+    .record({ version, to: fc.constantFrom('cutover', 'baseline'), share }, { requiredKeys: ['version'] })
+    .map(given => ['promote version', given] as const),
+  fc.constant(['roll back', {}] as const),
+  version.map(given => ['take version offline', { version: given }] as const),
+  version.map(given => ['bring version online', { version: given }] as const),
+  fc.option(version).map(given => ['set load-test version', { version: given }] as const),
+  fc
+    .record({ add: fc.dictionary(version, units, { maxKeys: 2 }), remove: units }, { requiredKeys: [] })
+    .map(given => ['edit whitelist', given] as const),
+  fc.dictionary(version, units, { maxKeys: 3 }).map(given => ['replace whitelist', { units: given }] as const),
+  fc.oneof(codeExperiment, layerExperiment).map(given => ['create experiment', given] as const),
+  experiment.map(given => ['start experiment', { experiment: given }] as const),
+  experiment.map(given => ['stop experiment', { experiment: given }] as const),
+  fc.record({ experiment, flip }).map(given => ['flip experiment', given] as const),
+  experiment.map(given => ['revert experiment', { experiment: given }] as const),
+  fc.constant(['create layer', { layer: 'layer-2', keys: ['size'] }] as const),
+  fc.constant(['retire layer', { layer: 'layer-2' }] as const),
+  fc.record({ version: fc.constantFrom(null, null, 'v1'), params }).map(given => ['set params', given] as const),
+  fc
+    .record({ version: fc.constantFrom(null, null, 'v1'), to: fc.integer({ min: 1, max: 60 }) }, { requiredKeys: ['version'] })
+    .map(given => ['roll back params', given] as const),
+]
+
+test('the changes of a scene, applied to nothing, make the scene: whatever was wished for, refused ones between', async () => {
+  const seen = new Map<string, number>()
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.oneof(...wishes), { minLength: 20, maxLength: 50 }), async wished => {
+      const afters: (() => unknown)[] = []
+      const { book, driver, change, addVersion } = await startDriver({ after: work => void afters.push(work) })
+      await addVersion({ as: 'baseline' })
+      await addVersion()
+      await change('create layer', { layer: 'layer-1', keys: ['topK', 'weight', 'color'] })
+      const arms = [arm100('a', 'v1'), arm100('b', 'v2')]
+      await change('create experiment', { id: 'exp-1', segments: 5000, arms })
+      for (const [kind, payload] of wished) {
+        const done = driver.apply({ kind, scene: 'home', payload }, { actor: ada })
+        await done.then(
+          () => seen.set(kind, (seen.get(kind) ?? 0) + 1),
+          error => assert.ok(isRefusal(error), error),
+        )
+      }
+      const [made, kept] = madeAndKept(book)
+      assert.deepEqual(made, kept)
+      for (const after of afters.reverse()) await after()
+    }),
+    { numRuns: 15 },
+  )
+  // Else the property would say nothing of them.
+  for (const kind of ['flip experiment', 'revert experiment', 'roll back', 'roll back params', 'retire layer', 'edit whitelist'])
+    assert.ok(seen.has(kind), `no ${kind} was ever carried out`)
+})
+
+test('what a change wished for, and what was made for it, is in its row, with who, when and why', async t => {
+  const { book, driver, addVersion } = await startDriver(t)
+  await addVersion({ as: 'baseline' })
+  const whitelist = Array.from({ length: 30 }, (_, i) => `u${i}`)
+  const actor = { who: 'bob', reason: 'to try it', keyed: { key: 'k-1', digest: 'd' } }
+  await driver.apply({ kind: 'create version', scene: 'home', payload: { as: 'cutover', share: 500, whitelist } }, { actor })
+  const [row] = book.audit(1)
+  assert.equal(row?.kind, 'create version')
+  assert.deepEqual([row.who, row.reason, row.key, row.at], ['bob', 'to try it', 'k-1', '1970-01-01T00:00:00.000Z'])
+  assert.deepEqual(row.payload, { as: 'cutover', share: 500, whitelist: 30 })
+  const { cutover } = book.scenes.get('home').rules
+  assert.deepEqual([row.facts.version.id, row.facts.isNew, row.facts.salt], ['v2', true, cutover?.salt])
+})
+
+test('a request with a key is carried out once, also by a keeper that was started again before it answered', async t => {
+  const data = temporaryFolder(t)
+  const first = await startDriver(t, data)
+  for (let made = 0; made < 3; made++) await first.addVersion({ as: 'baseline' })
+  const actor = { who: 'ada', keyed: { key: 'k-1', digest: 'd' } }
+  const rollBack = { kind: 'roll back', scene: 'home', payload: {} } as const
+  const done = await first.driver.apply(rollBack, { actor })
+  assert.equal(done.scene.baseline, 'v2')
+  const again = await startDriver(t, data)
+  await again.change('promote version', { version: 'v1', to: 'baseline' })
+  const { outcome, changed, scene } = await again.driver.apply(rollBack, { actor })
+  assert.deepEqual([outcome, changed, scene.baseline, scene.revisions], [done.outcome, true, 'v2', done.scene.revisions])
+  assert.equal(again.book.scenes.get('home').baseline, 'v1', 'it went back a second time')
+  await again.driver.apply(rollBack, { actor: { who: 'bob', keyed: actor.keyed } })
+  assert.equal(again.book.scenes.get('home').baseline, 'v2', 'the keys of others are their own')
+})
+
+test('a token that was made for a request whose answer was lost is named, and not made twice', async t => {
+  const data = temporaryFolder(t)
+  const actor = { who: 'ada', keyed: { key: 'k-1', digest: 'd' } }
+  const first = await startDriver(t, data)
+  const { id } = await first.driver.createToken(['call'], 'app', actor)
+  const again = await startDriver(t, data)
+  await assert.rejects(again.driver.createToken(['call'], 'app', actor), { code: 'ANSWER_LOST', message: new RegExp(id) })
+  assert.equal(again.book.tokens.list().length, 1)
+})
+
+test('a definition that was checked against rules is not kept when these have changed meanwhile', async t => {
+  const { book, change, driver, addVersion } = await startDriver(t)
+  for (let made = 0; made < 2; made++) await addVersion({ as: 'baseline' })
+  const defining = driver.apply({ kind: 'define scene', scene: 'home', payload: { definition: definition({ topK: 1 }) } }, { actor: ada })
+  const refused = assert.rejects(defining, { code: 'REVISION_CONFLICT', message: /roll back by ada/ })
+  // A rollback waits for nobody.
+  await change('roll back', {})
+  await refused
+  assert.deepEqual(book.scenes.get('home').definition.params, {})
+})

@@ -1,0 +1,68 @@
+/** Brings what is committed into force: builds the scene table, saves it, and has the cells switch to it. */
+import { tablePath } from '../../folder/paths.ts'
+import { sealTable } from '../../folder/saved-table.ts'
+import { limits } from '../../kernel/limits.ts'
+import type { Logger } from '../../kernel/log.ts'
+import { storeFault } from '../../store/faults.ts'
+import { writeWhole } from '../../store/files.ts'
+import type { SceneTable } from '../../traffic/table.ts'
+import type { Book } from '../book/book.ts'
+import type { Applied, Cells } from '../cells/cells.ts'
+import { Turns } from './turns.ts'
+
+export class TablePublisher {
+  readonly #data: string
+  readonly #book: Book
+  readonly #cells: Cells
+  readonly #log: Logger
+  readonly #turns = new Turns()
+  #saveAgain: NodeJS.Timeout | undefined
+
+  constructor(data: string, book: Book, cells: Cells, log: Logger) {
+    this.#data = data
+    this.#book = book
+    this.#cells = cells
+    this.#log = log
+  }
+
+  /** How many of the cells have the last table in force. */
+  applied(): Applied {
+    const { connected, table } = this.#cells
+    return { applied: connected.filter(({ revision }) => revision >= table.revision).length, connected: connected.length }
+  }
+
+  /** Saves the table as of now and resolves when the connected cells have it in force (bounded). */
+  async refresh(): Promise<Applied> {
+    const { done } = await this.#turns.run('table', async () => {
+      const table = this.#book.tables.build()
+      await this.#save(table)
+      return { done: this.#cells.publish(table) }
+    })
+    return done
+  }
+
+  /** Saves the table that the cells have been sent; when that fails, it is tried again after a while. */
+  save(): Promise<void> {
+    return this.#turns.run('table', () => this.#save(this.#cells.table))
+  }
+
+  /** What is committed is in force: until its table is saved, cells that boot without a keeper are left on the one before. */
+  async #save(table: SceneTable): Promise<void> {
+    clearTimeout(this.#saveAgain)
+    try {
+      await writeTable(this.#data, table)
+    } catch (error) {
+      this.#log.error({ err: error }, 'the scene table could not be saved')
+      this.#saveAgain = setTimeout(() => this.save(), limits.keeper.saveTableAgainMs).unref()
+    }
+  }
+}
+
+/** Readable by the owner only: it holds hashes of tokens. @throws STORE_FULL, DATA_UNWRITABLE */
+async function writeTable(data: string, table: SceneTable): Promise<void> {
+  try {
+    await writeWhole(tablePath(data), await sealTable(table))
+  } catch (error) {
+    throw storeFault('save the scene table', error)
+  }
+}
