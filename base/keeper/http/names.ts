@@ -1,4 +1,7 @@
 /** The labels of tokens, beside their ids wherever an answer says who did something. */
+import type { AuditedChange } from '../../change/change.ts'
+import type { AuditEntry } from '../../contract/audit-api.ts'
+import type { Change } from '../../contract/change-api.ts'
 import type { Book } from '../book/book.ts'
 
 /** A record with the label of the token that `Member` names, as `who` and `whoLabel`. */
@@ -28,13 +31,18 @@ export class Names {
     return { ...record, [`${member}Label`]: this.of(record[member]) } as Labelled<R, Member>
   }
 
+  /** A row of the audit log as it is shown: with the label of who did it, and without what was made for the change, such as hashes of tokens. */
+  audited({ kind, payload, facts: _, ...row }: AuditedChange): AuditEntry {
+    return { ...this.beside(row, 'who'), change: kind === null ? null : ({ kind, payload } as Change) }
+  }
+
   /** The members of a problem document, with labels beside the ids of those who changed what a conflict is about. */
   inProblem(members: Readonly<Record<string, unknown>>): Record<string, unknown> {
-    const { changedBy, changes } = members as { readonly changedBy?: string; readonly changes?: readonly { readonly who: string }[] }
+    const { changedBy, changes } = members as { readonly changedBy?: string; readonly changes?: readonly AuditedChange[] }
     return {
       ...members,
       ...(changedBy === undefined ? {} : { changedByLabel: this.of(changedBy) }),
-      ...(changes === undefined ? {} : { changes: changes.map(row => this.beside(row, 'who')) }),
+      ...(changes === undefined ? {} : { changes: changes.map(row => this.audited(row)) }),
     }
   }
 

@@ -1,10 +1,7 @@
 /** The routes about the base as a whole: for probes and scrapers, and for whoever runs it. */
 import Type from 'typebox'
-import type { AuditedChange } from '../../../change/change.ts'
 import { AuditEntry, AuditQuery } from '../../../contract/audit-api.ts'
-import type { Change } from '../../../contract/change-api.ts'
 import { BaseStatus, CellParams, Health, RetiringCell } from '../../../contract/status-api.ts'
-import type { Names } from '../names.ts'
 import { actorOf } from '../revisions.ts'
 import { answer, ok, route } from '../route.ts'
 
@@ -58,7 +55,7 @@ export const baseRoutes = [
     about: 'Who changed what, when and why, newest first',
     takes: { query: AuditQuery },
     gives: { 200: Type.Array(AuditEntry) },
-    run: ({ query: { limit, before, scene } }, { book, names }) => ok(book.audit(limit, before, scene).map(row => auditEntry(row, names))),
+    run: ({ query: { limit, before, scene } }, { book, names }) => ok(book.audit(limit, before, scene).map(row => names.audited(row))),
   }),
   route({
     operation: 'getStatus',
@@ -88,7 +85,3 @@ export const baseRoutes = [
     },
   }),
 ]
-
-function auditEntry({ kind, payload, facts: _, ...row }: AuditedChange, names: Names) {
-  return { ...names.beside(row, 'who'), change: kind === null ? null : ({ kind, payload } as Change) }
-}

@@ -1,0 +1,107 @@
+/** Writes that are sent with an `Idempotency-Key`, over HTTP, on a real store. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { temporaryFolder } from '../../store/fixtures/folder.ts'
+import { connectCell, startTestKeeper } from '../fixtures/keeper.ts'
+import { type Scene, startScene } from '../fixtures/scene.ts'
+
+const keyed = (key: string) => ({ 'idempotency-key': key })
+
+const baseline = async ({ ask }: Pick<Scene, 'ask'>) => (await ask('GET', '/api/scenes/home')).body.baseline
+
+/** Three versions that have been the baseline one after the other. */
+async function startWithHistory(t: Parameters<typeof startScene>[0]): Promise<Scene> {
+  const scene = await startScene(t, 3)
+  for (const version of ['v2', 'v3']) await scene.home('POST', `versions/${version}/promote`, { to: 'baseline' })
+  return scene
+}
+
+test('a rollback that is sent twice with one key goes back once, and is answered with the same bytes', async t => {
+  const scene = await startWithHistory(t)
+  const first = await scene.home('POST', 'rollback', { reason: 'slow' }, keyed('k-1'))
+  const again = await scene.home('POST', 'rollback', { reason: 'slow' }, keyed('k-1'))
+  assert.deepEqual([first.status, first.body.baseline], [200, 'v2'])
+  assert.deepEqual([again.status, again.text, again.headers.get('etag')], [200, first.text, first.headers.get('etag')])
+  assert.equal(await baseline(scene), 'v2')
+  assert.equal((await scene.home('POST', 'rollback', { reason: 'slow' }, keyed('k-2'))).body.baseline, 'v3')
+})
+
+test('a request that comes again while the first is under way waits for its answer, and nothing is done twice', async t => {
+  const scene = await startWithHistory(t)
+  const asked = Promise.withResolvers<void>()
+  const loaded = Promise.withResolvers<'load'>()
+  scene.cell.onPrepare = () => {
+    asked.resolve()
+    return loaded.promise
+  }
+  const make = () => scene.home('POST', 'versions', { as: 'dev' }, keyed('k-1'))
+  const first = make()
+  await asked.promise
+  const again = make()
+  loaded.resolve('load')
+  assert.equal((await first).text, (await again).text)
+  assert.equal((await scene.home('GET', 'versions')).body.length, 4)
+})
+
+test('the first answer is given again by a keeper that was started again, and the audit log has the key', async t => {
+  const data = temporaryFolder(t)
+  const first = await startTestKeeper(t, data)
+  connectCell(t, data)
+  const define = (base: typeof first, params: object) =>
+    base.ask('PUT', '/api/scenes/home', {
+      payload: { id: 'home', group: [{ stage: 'rank', modules: ['rank@^1'] }], params },
+      headers: keyed('k-1'),
+    })
+  await first.publish('rank', '1.0.0')
+  const made = await define(first, { topK: 1 })
+  assert.equal(made.status, 201)
+  await first.keeper.stop()
+  const second = await startTestKeeper(t, data)
+  const again = await define(second, { topK: 1 })
+  assert.deepEqual([again.status, again.text], [201, made.text])
+  const [row] = (await second.ask('GET', '/api/audit?limit=1')).read<{ action: string; key: string }[]>()
+  assert.deepEqual([row?.action, row?.key], ['define scene', 'k-1'])
+})
+
+test('a key that was sent with another request is refused, and says what to do', async t => {
+  const scene = await startWithHistory(t)
+  await scene.home('POST', 'rollback', { reason: 'slow' }, keyed('k-1'))
+  const others = [
+    ['POST', 'rollback', { reason: 'another' }],
+    ['POST', 'versions/v1/promote', { reason: 'slow' }],
+    ['PUT', 'params', { params: {} }],
+  ] as const
+  for (const [method, path, payload] of others) {
+    const { status, body } = await scene.home(method, path, payload, keyed('k-1'))
+    assert.deepEqual([status, body.code], [422, 'IDEMPOTENCY_KEY_REUSED'], path)
+    assert.match(String(body.fix), /key of its own/)
+  }
+  assert.equal(await baseline(scene), 'v2')
+  for (const key of ['', 'x'.repeat(201)]) {
+    const { body } = await scene.home('POST', 'rollback', {}, keyed(key))
+    assert.equal(body.code, 'REQUEST_INVALID', key)
+  }
+})
+
+test('what was refused has changed nothing, so the same key may try it again', async t => {
+  const scene = await startScene(t, 2)
+  scene.cell.onPrepare = () => ({ code: 'MODULE_LOAD_THREW', message: 'it threw' })
+  const promote = () => scene.home('POST', 'versions/v2/promote', { to: 'baseline' }, keyed('k-1'))
+  assert.equal((await promote()).body.code, 'UPGRADE_FAILED')
+  scene.cell.onPrepare = () => 'load'
+  assert.equal((await promote()).body.baseline, 'v2')
+})
+
+test('tokens have keys of their own, and a token that was made is answered again but kept nowhere', async t => {
+  const data = temporaryFolder(t)
+  const base = await startTestKeeper(t, data)
+  const make = (of: typeof base, headers: Record<string, string> = {}) =>
+    of.ask('POST', '/api/tokens', { payload: { rights: ['admin'], label: 'ci' }, headers: { ...keyed('k-1'), ...headers } })
+  const first = await make(base)
+  assert.equal((await make(base)).text, first.text)
+  const other = await make(base, { authorization: `Bearer ${first.body.token}` })
+  assert.notEqual(other.body.id, first.body.id)
+  await base.keeper.stop()
+  const again = await make(await startTestKeeper(t, data))
+  assert.deepEqual([again.status, again.body.code, again.body.token], [409, 'ANSWER_LOST', first.body.id])
+})
