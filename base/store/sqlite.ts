@@ -167,7 +167,7 @@ function upgradeFormat(db: DatabaseSync, path: string, upgrade: (db: DatabaseSyn
     for (const column of addedColumns) db.exec(`alter table audit add column ${column} text`)
     db.exec(keyedTable)
     upgrade(db)
-    for (const table of ['entries', 'audit'] as const) sumRows(db, table)
+    sumRows(db)
     db.exec(`pragma user_version = ${FORMAT}`)
   })
 }
@@ -184,14 +184,9 @@ function syncFileSync(path: string): void {
 const hasColumn = (db: DatabaseSync, table: string, column: string): boolean =>
   db.prepare('select 1 from pragma_table_info(?) where name = ?').get(table, column) !== undefined
 
-function sumRows(db: DatabaseSync, table: keyof typeof summed): void {
-  const key = table === 'entries' ? 'kind = ? and key = ?' : 'revision = ?'
-  const update = db.prepare(`update ${table} set sum = ? where ${key}`)
-  for (const row of db.prepare(`select * from ${table}`).all()) {
-    const sum = sumOf(summed[table].map(column => row[column]))
-    if (table === 'entries') update.run(sum, String(row.kind), String(row.key))
-    else update.run(sum, Number(row.revision))
-  }
+function sumRows(db: DatabaseSync): void {
+  db.function('row_sum', { varargs: true }, (...values) => sumOf(values))
+  for (const table of ['entries', 'audit'] as const) db.exec(`update ${table} set sum = row_sum(${summed[table].join(', ')})`)
 }
 
 /** What UTF-8 and SQLite's texts cannot hold would come back as something else. */
