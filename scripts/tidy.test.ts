@@ -35,6 +35,8 @@ const layers: Readonly<Record<string, readonly string[]>> = {
 const entries = [
   /\.test(-d)?\.ts$/,
   /^base\/main\.ts$/,
+  // Bundled by scripts/build-inside.ts.
+  /^base\/inside\/(main|fakes|lazy\/[^/]+)\.ts$/,
   /^sdk\/(cli\/sdk|author\/author|author\/test-hook|caller\/index)\.ts$/,
   /^scripts\//,
   /^modules\/[^/]+\/index\.ts$/,
@@ -78,6 +80,17 @@ test('imports point down only', () => {
       if (to === from) continue
       if (to === undefined || !layers[from]?.includes(to))
         wrong.push(`${file} imports ${target}: ${from} may import ${layers[from]?.join(', ') || 'nothing'}`)
+    }
+  }
+  assert.deepEqual(wrong, [])
+})
+
+test('nothing outside of isolates imports what runs in them, but for the protocol', () => {
+  const wrong: string[] = []
+  for (const [file, targets] of imports) {
+    if (/^(base\/inside|test)\//.test(file)) continue
+    for (const target of targets) {
+      if (target.startsWith('base/inside/') && target !== 'base/inside/protocol.ts') wrong.push(`${file} imports ${target}`)
     }
   }
   assert.deepEqual(wrong, [])

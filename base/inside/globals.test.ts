@@ -1,10 +1,8 @@
 /** The web globals of a slot, compared with those of Node.js where it has them. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { urlPart } from '../../scripts/url-part.ts'
 import { same, startGuest, thrown } from '../../test/support/isolate.ts'
-import { lazyParts } from './lazy/parts.ts'
-import { urlText } from './lazy/url.ts'
+import { LAZY_PARTS } from './protocol.ts'
 
 same('timers fire in the order of their delays, with their arguments, after promise reactions', [
   `const seen = []; await new Promise(done => { setTimeout(() => seen.push('b'), 15); setTimeout(value => seen.push(value), 1, 'a'); setTimeout(done, 30) }); return seen`,
@@ -212,9 +210,11 @@ test('the heavy parts are loaded when they are first used, once each', async t =
   await guest.call(`new URL('x:y'); new URL('x:y'); new URLSearchParams()`)
   assert.deepEqual(guest.parts, ['url'])
   await guest.call(`for (const name of Object.getOwnPropertyNames(globalThis)) globalThis[name]`)
-  assert.deepEqual([...guest.parts].sort(), Object.keys(lazyParts).sort())
+  assert.deepEqual([...guest.parts].sort(), [...LAZY_PARTS].sort())
 })
 
-test('the script for URL is what the installed core-js makes', async () => {
-  assert(urlText === (await urlPart()), 'run "node bin/launch.cjs scripts/url-part.ts"')
+test('a class or function has the name of its global', async t => {
+  const guest = await startGuest(t)
+  const misnamed = `return Object.getOwnPropertyNames(globalThis).filter(name => typeof globalThis[name] === 'function' && globalThis[name].name !== name)`
+  assert.deepEqual(await guest.call(misnamed), ['partLoaded'])
 })

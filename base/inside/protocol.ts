@@ -1,4 +1,7 @@
-/** What passes between a cell and the code inside its isolates. Only primitives and plain copies cross. */
+/**
+ * What passes between a cell and the code inside its isolates: types and constants, the one file that both sides import. Only primitives and
+ * plain copies cross.
+ */
 
 /** Bounds that hold inside the isolate, where exceeding them would otherwise flood the cell. */
 export interface InsideLimits {
@@ -14,12 +17,12 @@ export interface InsideLimits {
 
 /**
  * Everything inside tells the cell through this one function; nothing comes back on it.
- * - `answers, …(requestNo, kind, text)`: what became of requests, three values each; see `AnswerKind`
+ * - `answers, …(requestNo, kind, text)`: what became of requests, `ANSWER_STRIDE` values each; see `AnswerKind`
  * - `log, requestNo (0: none), lines`: lines is a JSON array of `LogLine`
- * - `calls, …(callNo, requestNo, service, method, input)`: what requests ask of the cell, five values each; for a `ctx.call` the service is
+ * - `calls, …(callNo, requestNo, service, method, input)`: what requests ask of the cell, `CALL_STRIDE` values each; for a `ctx.call` the service is
  *   empty and the method is the scene; input is JSON (of the arguments, for a service); the cell answers with `settleCalls`
  * - `fetch, callNo, requestNo, sure, method, head, body?`: sends a request to another host; `sure` is 0 when any request of the slot may be the one that
- *   asks; see `Send` of `globals.ts`; the cell answers with `settleFetch`, or `settleCalls` when it fails
+ *   asks; head is JSON of `{ url, redirect, headers }`: `redirect` is `follow`, `error` or `manual`, headers are pairs; the cell answers with `settleFetch`, or `settleCalls` when it fails
  * - `unfetch, callNo`: nobody waits for that one any more
  * - `timer, timerNo, delayMs`: the cell calls `fireTimer` after that
  * - `broken`: a module has changed what cannot be put back; only a new isolate helps
@@ -36,19 +39,32 @@ export type Posted = string | number | ArrayBuffer
  */
 export const AnswerKind = { ok: 0, failed: 1, waiting: 2, noted: 3 } as const
 
+/** Values of one request in `turn`. */
+export const REQUEST_STRIDE = 6
+/** Values of one request in `answers`. */
+export const ANSWER_STRIDE = 3
 /** Values of one call in `calls`. */
 export const CALL_STRIDE = 5
+/** Values of one call in `settleCalls`. */
+export const SETTLED_STRIDE = 3
 
 /** Names of the services a slot may use, each with its methods. */
 export type ServiceNames = Readonly<Record<string, readonly string[]>>
 
-/** Places of the cursor, memory that the cell sees while the isolate runs. */
+/** Places of the cursor, memory that isolate and cell share: the cell reads it while the isolate runs. */
 export const CURSOR = {
   /** Number of the request that was started last; numbers only grow. */
   started: 0,
   /** 1 while synchronous code of that request runs. */
   running: 1,
 } as const
+
+/** Parts of the code inside that an isolate compiles when a module first uses one of their globals. Each is a script of its own. */
+export const LAZY_PARTS = ['clone', 'events', 'fetch', 'random', 'text', 'url'] as const
+export type LazyPart = (typeof LAZY_PARTS)[number]
+
+/** The arguments with which a cell calls the function that is the code inside; the texts are those of `LAZY_PARTS`, in that order. */
+export type Given = readonly [post: Post, cursor: SharedArrayBuffer, limits: InsideLimits, seed: string, ...partTexts: string[]]
 
 export interface LogLine {
   readonly level: 'debug' | 'info' | 'warn' | 'error'
@@ -92,17 +108,37 @@ export interface Inside {
   /** Makes this the slot of a version, whose requests run these stages in order and may use these services. */
   link(scene: string, version: string, stages: readonly StagePlan[], services: ServiceNames): void
   /**
-   * Runs requests, numbered from `firstNo`, six values each: id, body, unit (empty: none), deadline, params, bucket (-1: none). Posts one
-   * `answers` for them all; those that went async are answered when they settle. Body and params are JSON, not parsed yet; the deadline is wall clock, milliseconds since the epoch. Never throws.
+   * Runs requests, numbered from `firstNo`, `REQUEST_STRIDE` values each: id, body, unit (empty: none), deadline, params, bucket (-1: none).
+   * Posts one `answers` for them all; those that went async are answered when they settle. Body and params are JSON, not parsed yet; the
+   * deadline is wall clock, milliseconds since the epoch. Never throws.
    */
   turn(firstNo: number, ...values: (string | number)[]): void
   /** Forgets a request whose caller has been answered; later results are dropped. */
   abandon(requestNo: number): void
-  /** Settles calls, three values each: the number, 1 for an answer and 0 for a failure, JSON of the answer or of `{ code, message }`. */
+  /** Settles calls, `SETTLED_STRIDE` values each: the number, 1 for an answer and 0 for a failure, JSON of the answer or of `{ code, message }`. */
   settleCalls(...values: (string | number)[]): void
   /** Answers a `fetch`: `head` is JSON of `{ status, statusText, headers, url, redirected }`, a body that is UTF-8 comes as text. */
   settleFetch(callNo: number, head: string, body: string | ArrayBuffer): void
   fireTimer(timerNo: number): void
-  /** Does nothing: a cell that gets its return knows that the isolate is not stuck. */
+  /** Does nothing. When it returns, the cell knows that the isolate is not stuck. */
   probe(): void
+}
+
+/** Places in the memory that a rehearsal shares with its isolate. */
+export const FAKES = {
+  /** Milliseconds since the epoch that every clock of the isolate shows. */
+  now: 0,
+  /** State of `Math.random`, a 32-bit whole number. */
+  random: 1,
+} as const
+
+/** The arguments with which a rehearsal calls the function that is the script of the fakes. */
+export type GivenToFakes = readonly [memory: SharedArrayBuffer, fakesClock: boolean, fakesRandom: boolean]
+
+/** What a rehearsal puts into an isolate before any other code. */
+export interface Fakes {
+  /** Sets apart the JSON of what a stage is to get when the request is something else. */
+  putInput(requestId: string, json: string): void
+  /** The exports of a module whose stage `input` returns that. */
+  readonly module: { input(_: unknown, ctx: { readonly requestId: string }): unknown }
 }

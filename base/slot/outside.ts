@@ -4,8 +4,8 @@ import { CALL_STRIDE } from '../inside/protocol.ts'
 import type { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
+import type { Remotes } from './blank.ts'
 import { type FetchCaller, type Incoming, isSafe, type Outgoing } from './fetcher.ts'
-import type { Remotes } from './isolate.ts'
 import type { Pending, SlotCall } from './slot-call.ts'
 
 /** Who does what is asked for. */

@@ -6,11 +6,12 @@ import { AnswerKind, CURSOR, type LogLine, type Posted } from '../inside/protoco
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
+import type { Blank, Remotes } from './blank.ts'
 import { Inspector } from './inspector.ts'
-import { type Blank, type Remotes, type SpecialiseParts, specialise } from './isolate.ts'
 import { parseFailure } from './module-error.ts'
 import { Outside, type OutsideHost } from './outside.ts'
 import type { Pending, SlotAnswer, SlotCall } from './slot-call.ts'
+import { type SpecialiseParts, specialise } from './specialise.ts'
 
 /** What a slot needs of the cell around it. */
 export interface SlotHost extends SpecialiseParts, OutsideHost {
@@ -89,7 +90,7 @@ export class Slot {
   #inspector: Inspector | undefined
   readonly #strays = { second: 0, count: 0 }
 
-  private constructor(plan: SlotPlan, { isolate, context, cursor, mail, fate }: Blank, inside: Remotes, host: SlotHost) {
+  private constructor(plan: SlotPlan, { isolate, context, cursor, listener, earlyPosts }: Blank, inside: Remotes, host: SlotHost) {
     this.plan = plan
     this.#isolate = isolate
     this.#context = context
@@ -100,10 +101,10 @@ export class Slot {
     this.#outside = new Outside(asking, host)
     this.#cpuNs = isolate.cpuTime
     this.#lastCpuNs = this.#cpuNs
-    mail.take = this.#onPost
+    listener.onPost = this.#onPost
     // What modules have posted while they were loaded.
-    for (const [kind, ...values] of mail.waiting.splice(0)) this.#onPost(kind, ...values)
-    fate.doom = message => host.onDoomed(`slot ${plan.key}: ${message}`)
+    for (const [kind, ...values] of earlyPosts.splice(0)) this.#onPost(kind, ...values)
+    listener.onLost = message => host.onDoomed(`slot ${plan.key}: ${message}`)
   }
 
   /**
@@ -111,7 +112,7 @@ export class Slot {
    * @throws ModuleError saying which module cannot be loaded and why
    */
   static async load(plan: SlotPlan, blank: Blank, host: SlotHost): Promise<Slot> {
-    blank.fate.doom = message => host.onDoomed(`slot ${plan.key}: ${message}`)
+    blank.listener.onLost = message => host.onDoomed(`slot ${plan.key}: ${message}`)
     return new Slot(plan, blank, await specialise(blank, plan, host), host)
   }
 

@@ -4,8 +4,9 @@ import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { DEFAULT_MEMORY_MB } from '../traffic/names.ts'
 import type { SlotPlan } from '../traffic/table.ts'
-import { CodeCache, SlotBuffer } from './isolate.ts'
+import { CodeCache } from './code-cache.ts'
 import { Slot, type SlotHost } from './slot.ts'
+import { SlotBuffer } from './slot-buffer.ts'
 import type { Pending } from './slot-call.ts'
 
 interface Entry {

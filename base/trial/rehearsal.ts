@@ -4,15 +4,17 @@
  */
 import { createHash } from 'node:crypto'
 import ivm from 'isolated-vm'
-import { FAKES, type Fakes, installFakes } from '../inside/fakes.ts'
-import type { LogLine, Post } from '../inside/protocol.ts'
+import { FAKES, type Fakes, type GivenToFakes, type LogLine, type Post } from '../inside/protocol.ts'
 import { BerthError, type ErrorCode, errorTable, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
+import { type Blank, makeBlank } from '../slot/blank.ts'
+import { CodeCache } from '../slot/code-cache.ts'
 import type { Incoming, Outgoing } from '../slot/fetcher.ts'
-import { type Blank, CodeCache, link, makeBlank } from '../slot/isolate.ts'
+import { insideScript } from '../slot/inside-script.ts'
 import { ModuleError } from '../slot/module-error.ts'
 import { Slot, type SlotHost } from '../slot/slot.ts'
 import type { Pending } from '../slot/slot-call.ts'
+import { link } from '../slot/specialise.ts'
 import { Stacks } from '../slot/stacks.ts'
 import type { Lock, LockedModule } from '../traffic/schema.ts'
 import type { SlotPlan } from '../traffic/table.ts'
@@ -148,12 +150,13 @@ class Rehearsal {
   }
 
   async #installFakes(isolate: ivm.Isolate, context: ivm.Context): Promise<ivm.Reference<Fakes>> {
-    const script = await isolate.compileScript(`'use strict';(${installFakes})`, { filename: 'berth:///fakes.js' })
-    const install = (await script.run(context, { reference: true })) as ivm.Reference<typeof installFakes>
+    const script = await isolate.compileScript(insideScript('fakes'), { filename: 'berth:///fakes.js' })
+    const install = (await script.run(context, { reference: true })) as ivm.Reference<(...given: GivenToFakes) => Fakes>
     const memory = new ivm.ExternalCopy(this.#shared.buffer).copyInto() as ivm.Copy<SharedArrayBuffer>
     const { now, seed } = this.#plan
-    const values = [memory, now !== undefined, seed !== undefined] as const
-    return (await install.apply(undefined, [...values], { result: { reference: true } })) as ivm.Reference<Fakes>
+    return (await install.apply(undefined, [memory, now !== undefined, seed !== undefined], {
+      result: { reference: true },
+    })) as ivm.Reference<Fakes>
   }
 
   #host(codeCache: CodeCache): SlotHost {
@@ -282,8 +285,8 @@ class Rehearsal {
   // ── fakes ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Timers wait for the clock that stands still. */
-  #keepTimers({ mail }: Blank): void {
-    let take: Post = mail.take
+  #keepTimers({ listener }: Blank): void {
+    let take: Post = listener.onPost
     const keep: Post = (kind, ...values) => {
       if (kind !== 'timer') {
         take(kind, ...values)
@@ -292,7 +295,7 @@ class Rehearsal {
       const [no = 0, delayMs = 0] = values
       this.#timers.push({ at: Date.now() + Number(delayMs), fire: () => take('timer', no, 0) })
     }
-    Object.defineProperty(mail, 'take', { get: () => keep, set: (slot: Post) => (take = slot) })
+    Object.defineProperty(listener, 'onPost', { get: () => keep, set: (slot: Post) => (take = slot) })
   }
 
   /** Each timer finds the clock at its own time, and what it sets off has run before the next. */

@@ -1,6 +1,8 @@
 /** The trial: one bundle, loaded in a slot of its own in a process of its own, before the keeper accepts it. The process is used once. */
 import { toBerthError } from '../kernel/errors.ts'
-import { CodeCache, makeBlank, specialise } from '../slot/isolate.ts'
+import { makeBlank } from '../slot/blank.ts'
+import { CodeCache } from '../slot/code-cache.ts'
+import { specialise } from '../slot/specialise.ts'
 import type { TrialReply, TrialRequest } from '../wire/messages.ts'
 
 const TRIAL_MEMORY_MB = 128
@@ -23,7 +25,7 @@ async function tryBundle({ name, stages, bundle }: TrialRequest): Promise<TrialR
   const codeCache = new CodeCache(0)
   try {
     const blank = await makeBlank(TRIAL_MEMORY_MB, codeCache)
-    blank.fate.doom = () => process.kill(process.pid, 'SIGKILL')
+    blank.listener.onLost = () => process.kill(process.pid, 'SIGKILL')
     await specialise(blank, plan, { readBundle: () => Promise.resolve(bundle), servicesOf: () => ({}), codeCache })
     return { type: 'passed' }
   } catch (error) {

@@ -1,6 +1,7 @@
 /**
- * What the globals cost a slot: `node bin/launch.cjs scripts/bench/prelude.ts`. Milliseconds to compile (from a code cache) and run their
- * script in a fresh isolate; KB of heap that stay after a collection. With and without a code cache.
+ * What the code inside costs a slot before any module is loaded: `npm run bench:prelude`. Milliseconds to compile (from a code cache) and run
+ * its script in a fresh isolate; KB of memory that stay after a collection, of the heap and of what it holds outside: the texts, of which
+ * those of the lazy parts are shared by all isolates. With and without a code cache.
  */
 import { randomBytes } from 'node:crypto'
 import { cpus } from 'node:os'
@@ -8,12 +9,12 @@ import { parseArgs } from 'node:util'
 import v8 from 'node:v8'
 import Table from 'cli-table3'
 import ivm from 'isolated-vm'
-import { globalsText, type LazyPart } from '../../base/inside/globals.ts'
-import { lazyParts } from '../../base/inside/lazy/parts.ts'
+import { type InsideLimits, LAZY_PARTS } from '../../base/inside/protocol.ts'
+import { insideScript } from '../../base/slot/inside-script.ts'
 
 interface Sample {
   readonly ms: number
-  /** Heap kept after a collection, and heap taken until then, with what the run left behind. */
+  /** Memory kept after a collection, and memory taken until then, with what the run left behind. */
   readonly keptKB: number
   readonly takenKB: number
 }
@@ -24,20 +25,38 @@ const rounds = Number(values.rounds)
 v8.setFlagsFromString('--no-turboshaft-loop-unrolling')
 v8.setFlagsFromString('--expose-gc')
 
-const filename = 'berth:///globals.js'
-// In parentheses V8 compiles it at once, and not when it is first called, which is timed.
-const setUpText = `((globals, load, seed) => { globals({ startTimer() {}, log() {}, fetch() {}, load, seed }, { slotTimers: 1000 }) })`
+const filename = 'berth:///inside.js'
+const insideText = insideScript('inside')
+const limits: InsideLimits = {
+  resultChars: 1e6,
+  requestCalls: 100,
+  callChars: 1e6,
+  fetchBytes: 1e6,
+  slotTimers: 1000,
+  logLinesPerSecond: 100,
+  logLineChars: 1000,
+  paramsKept: 100,
+}
+const partTexts = LAZY_PARTS.map(part => new ivm.ExternalCopy(insideScript(part)))
 const cached = warmCache()
 
 /** A code cache with the functions that running the script compiles, made as cells make theirs. */
 function warmCache(): NonNullable<ivm.ScriptInfo['cachedData']> {
   return withIsolate((isolate, context) => {
-    const globals = isolate.compileScriptSync(globalsText, { filename }).runSync(context, { reference: true })
-    const values = [globals.derefInto(), new ivm.Callback(() => ''), '']
-    context.evalSync(setUpText, { reference: true }).applySync(undefined, values)
-    const { cachedData } = isolate.compileScriptSync(globalsText, { filename, produceCachedData: true }) as ivm.Script & ivm.ScriptInfo
+    setUp(isolate.compileScriptSync(insideText, { filename }), context)
+    const { cachedData } = isolate.compileScriptSync(insideText, { filename, produceCachedData: true }) as ivm.Script & ivm.ScriptInfo
     if (cachedData === undefined) throw new Error('V8 made no code cache')
     return cachedData
+  })
+}
+
+function setUp(script: ivm.Script, context: ivm.Context): void {
+  const inside = script.runSync(context, { reference: true }) as ivm.Reference<(...given: ivm.Transferable[]) => unknown>
+  const post = new ivm.Callback(() => undefined, { ignored: true })
+  const [cursor, bounds] = [new SharedArrayBuffer(16), limits].map(value => new ivm.ExternalCopy(value).copyInto())
+  const parts = partTexts.map(text => text.copyInto())
+  inside.applySync(undefined, [post, cursor, bounds, randomBytes(32).toString('hex'), ...parts] as ivm.Transferable[], {
+    result: { reference: true },
   })
 }
 
@@ -52,23 +71,25 @@ function withIsolate<T>(use: (isolate: ivm.Isolate, context: ivm.Context) => T):
 
 function sample(useCache: boolean, after: string): Sample {
   return withIsolate((isolate, context) => {
-    const load = new ivm.Callback((part: LazyPart) => lazyParts[part])
-    const setUp = context.evalSync(setUpText, { reference: true })
     const cachedData = useCache ? { cachedData: cached } : {}
     context.evalSync('gc()')
-    const before = isolate.getHeapStatisticsSync().used_heap_size
+    const before = memoryOf(isolate)
     const start = performance.now()
-    const script = isolate.compileScriptSync(globalsText, { filename, ...cachedData }) as ivm.Script & { cachedDataRejected?: boolean }
+    const script = isolate.compileScriptSync(insideText, { filename, ...cachedData }) as ivm.Script & { cachedDataRejected?: boolean }
     if (script.cachedDataRejected) throw new Error('V8 rejected the code cache')
-    const globals = script.runSync(context, { reference: true })
-    setUp.applySync(undefined, [globals.derefInto(), load, randomBytes(32).toString('hex')])
+    setUp(script, context)
     if (after !== '') context.evalSync(after)
     const ms = performance.now() - start
-    const taken = isolate.getHeapStatisticsSync().used_heap_size
+    const taken = memoryOf(isolate)
     context.evalSync('gc()')
-    const kept = isolate.getHeapStatisticsSync().used_heap_size
+    const kept = memoryOf(isolate)
     return { ms, keptKB: (kept - before) / 1024, takenKB: (taken - before) / 1024 }
   })
+}
+
+function memoryOf(isolate: ivm.Isolate): number {
+  const { used_heap_size, externally_allocated_size } = isolate.getHeapStatisticsSync()
+  return used_heap_size + externally_allocated_size
 }
 
 function quantile(samples: readonly Sample[], of: keyof Sample, at: number): number {

@@ -1,41 +1,45 @@
-/** An isolate with the globals that slots have, and nothing else of a slot. */
+/** An isolate with all that slots have, and a request that waits, on whose behalf code may run that no stage has called. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import ivm from 'isolated-vm'
-import { type Globals, type GlobalsLimits, globalsText, type LazyPart } from '../../base/inside/globals.ts'
-import { lazyParts } from '../../base/inside/lazy/parts.ts'
+import type { Mended } from '../../base/inside/built-ins/regexp.ts'
+import type { InsideLimits, LazyPart, LogLine, Posted, StagePlan } from '../../base/inside/protocol.ts'
+import { LAZY_PARTS } from '../../base/inside/protocol.ts'
+import { insideScript } from '../../base/slot/inside-script.ts'
+import { bundleOf, scriptOf } from '../../scripts/build-inside.ts'
+import type { GuestInside } from './guest-inside.ts'
 
 export interface Guest {
   /** Runs a script and returns a copy of its value; a promise is awaited. Scripts are sloppy unless they say 'use strict', bundles do. */
   run(code: string): Promise<unknown>
   /** Runs the body of an async function. */
   call(body: string): Promise<unknown>
-  mendRegExp(): ReturnType<Globals['mendRegExp']>
+  mendRegExp(): Mended | undefined
   readonly logs: readonly { readonly level: string; readonly text: string }[]
   /** Wake-ups that the isolate has asked for. */
   readonly wakeUps: readonly { readonly no: number; readonly delayMs: number }[]
-  /** Parts loaded so far. */
+  /** Parts loaded so far, each as often as it was. */
   readonly parts: readonly LazyPart[]
 }
 
-type SetUp = (
-  globals: unknown,
-  startTimer: ivm.Callback,
-  log: ivm.Callback,
-  load: ivm.Callback,
-  seed: string,
-  limits: GlobalsLimits,
-) => Globals
+type SetUp = (...given: ivm.Transferable[]) => GuestInside
 
-/** Whatever is fetched is answered 200 with what was sent, as JSON. */
-const echo = `(owner, method, sent, body) => {
-  const head = { status: 200, statusText: 'OK', headers: [['content-type', 'application/json'], ['set-cookie', 'a'], ['set-cookie', 'b']] }
-  const { url } = JSON.parse(sent)
-  const text = JSON.stringify({ method, ...JSON.parse(sent), body: body instanceof ArrayBuffer ? [...new Uint8Array(body)] : body })
-  return { answer: Promise.resolve({ head: JSON.stringify({ ...head, url, redirected: false }), body: text }), abort() {} }
-}`
-const setUpText = `(globals, startTimer, log, load, seed, limits) => globals({ startTimer, log, load, seed, fetch: ${echo} }, limits)`
+const guestLimits: InsideLimits = {
+  resultChars: 1e6,
+  requestCalls: 1000,
+  callChars: 1e6,
+  fetchBytes: 1e6,
+  slotTimers: 1000,
+  logLinesPerSecond: 1e6,
+  logLineChars: 10_000,
+  paramsKept: 10,
+}
+const script = bundleOf('test/support/guest-inside.ts').then(bundle => scriptOf(bundle))
+const stage = { stage: 'wait', modules: ['guest'], parallel: false, onFailure: 'fail' } as const
+const plan: StagePlan = { ...stage, merge: undefined, deadlineMs: undefined, fallbackModule: undefined, fallbackValue: undefined }
+
+const copyOf = <T>(value: T) => new ivm.ExternalCopy(value).copyInto() as ivm.Copy<T>
 
 export async function startGuest(t: TestContext, { slotTimers = 1000, seed = randomBytes(32).toString('hex') } = {}): Promise<Guest> {
   const isolate = new ivm.Isolate({ memoryLimit: 128 })
@@ -48,26 +52,31 @@ export async function startGuest(t: TestContext, { slotTimers = 1000, seed = ran
   const logs: { level: string; text: string }[] = []
   const wakeUps: { no: number; delayMs: number }[] = []
   const parts: LazyPart[] = []
-  const startTimer = new ivm.Callback(
-    (no: number, delayMs: number) => {
-      wakeUps.push({ no, delayMs })
-      clocks.add(setTimeout(() => fireTimer.applyIgnored(undefined, [no]), delayMs))
+
+  const posts: Readonly<Record<string, (...values: Posted[]) => void>> = {
+    log: (_, lines) => {
+      for (const { level, message } of JSON.parse(String(lines)) as LogLine[]) logs.push({ level, text: message })
     },
-    { ignored: true },
-  )
-  const log = new ivm.Callback((level: string, text: string) => void logs.push({ level, text }), { ignored: true })
-  const load = new ivm.Callback((part: LazyPart) => {
-    parts.push(part)
-    return lazyParts[part]
-  })
-  const globals = (await context.eval(globalsText, { reference: true, filename: 'berth:///globals.js' })) as ivm.Reference<unknown>
-  const setUp = (await context.eval(setUpText, { reference: true })) as ivm.Reference<SetUp>
-  const limits = new ivm.ExternalCopy<GlobalsLimits>({ slotTimers }).copyInto()
-  const installed = (await setUp.apply(undefined, [globals.derefInto(), startTimer, log, load, seed, limits] as never, {
-    result: { reference: true },
-  })) as ivm.Reference<Globals>
-  const fireTimer = await installed.get('fireTimer', { reference: true })
-  const mendRegExp = await installed.get('mendRegExp', { reference: true })
+    timer: (no, delay) => {
+      const [wakeUp, delayMs] = [Number(no), Number(delay)]
+      wakeUps.push({ no: wakeUp, delayMs })
+      clocks.add(setTimeout(() => fireTimer.applyIgnored(undefined, [wakeUp]), delayMs))
+    },
+    fetch: (callNo, _, __, method, head, body) => {
+      settleFetch.applyIgnored(undefined, [Number(callNo), ...echo(String(method), String(head), body)])
+    },
+  }
+  const post = new ivm.Callback((kind: string, ...values: Posted[]) => posts[kind]?.(...values), { ignored: true })
+  await context.global.set('partLoaded', new ivm.Callback((part: LazyPart) => void parts.push(part)))
+  const partTexts = LAZY_PARTS.map(part => `'use strict';partLoaded('${part}');${insideScript(part)}`)
+  const setUp = (await context.eval(await script, { reference: true, filename: 'berth:///inside.js' })) as ivm.Reference<SetUp>
+  const given = [post, copyOf(new SharedArrayBuffer(16)), copyOf({ ...guestLimits, slotTimers }), seed, ...partTexts]
+  const inside = (await setUp.apply(undefined, given, { result: { reference: true } })) as ivm.Reference<GuestInside>
+  const fireTimer = await inside.get('fireTimer', { reference: true })
+  const settleFetch = await inside.get('settleFetch', { reference: true })
+  const mendRegExp = await inside.get('mendRegExp', { reference: true })
+  await startWaiting(context, inside)
+
   const run = async (code: string) => context.eval(code, { copy: true, promise: true })
   return {
     run,
@@ -77,6 +86,30 @@ export async function startGuest(t: TestContext, { slotTimers = 1000, seed = ran
     wakeUps,
     parts,
   }
+}
+
+/** Starts a request that is never answered. */
+async function startWaiting(context: ivm.Context, inside: ivm.Reference<GuestInside>): Promise<void> {
+  const exports = (await context.eval('({ wait: () => new Promise(() => {}) })', { reference: true })) as ivm.Reference<unknown>
+  const define = await inside.get('define', { reference: true })
+  const link = await inside.get('link', { reference: true })
+  const turn = await inside.get('turn', { reference: true })
+  await define.apply(undefined, ['guest', copyOf(['wait']), exports.derefInto()])
+  await link.apply(undefined, ['guest', 'v1', copyOf([plan]), copyOf({})])
+  await turn.apply(undefined, [1, 'request', '{}', '', Date.now() + 1e9, '{}', -1])
+}
+
+/** Whatever is fetched is answered 200 with what was sent, as JSON. */
+function echo(method: string, head: string, sent: Posted | undefined): [head: string, body: string] {
+  const { url } = JSON.parse(head) as { url: string }
+  const headers = [
+    ['content-type', 'application/json'],
+    ['set-cookie', 'a'],
+    ['set-cookie', 'b'],
+  ]
+  const body = sent instanceof ArrayBuffer ? [...new Uint8Array(sent)] : sent
+  const answer = { status: 200, statusText: 'OK', headers, url, redirected: false }
+  return [JSON.stringify(answer), JSON.stringify({ method, ...JSON.parse(head), body })]
 }
 
 /** Promises that each of these bodies of async functions gives the same JSON in a slot as it does in Node.js. */

@@ -1,95 +1,80 @@
-import type { PartTools } from '../globals.ts'
-
 /** `crypto`: ChaCha20 keyed from the cell's randomness. It erases its key as it goes, so what it gave out cannot be computed afterwards. */
-export function randomPart({ use, seed }: PartTools) {
-  const BLOCKS = 16
-  const KEY_BYTES = 32
-  const QUOTA_BYTES = 65_536
+import { domException, tools } from './tools.ts'
 
-  const key = Uint32Array.from({ length: 8 }, (_, i) => Number.parseInt(seed.slice(8 * i, 8 * i + 8), 16))
-  const words = new Uint32Array(16)
-  const pool = new Uint32Array(16 * BLOCKS)
-  const bytes = new Uint8Array(pool.buffer)
-  let given = bytes.length
+const BLOCKS = 16
+const KEY_BYTES = 32
+const QUOTA_BYTES = 65_536
 
-  function quarter(a: number, b: number, c: number, d: number): void {
-    let [wa, wb, wc, wd] = [words[a] as number, words[b] as number, words[c] as number, words[d] as number]
-    const turn = (word: number, by: number) => (word << by) | (word >>> (32 - by))
-    wa = (wa + wb) | 0
-    wd = turn(wd ^ wa, 16)
-    wc = (wc + wd) | 0
-    wb = turn(wb ^ wc, 12)
-    wa = (wa + wb) | 0
-    wd = turn(wd ^ wa, 8)
-    wc = (wc + wd) | 0
-    wb = turn(wb ^ wc, 7)
-    words[a] = wa
-    words[b] = wb
-    words[c] = wc
-    words[d] = wd
-  }
+const key = Uint32Array.from({ length: 8 }, (_, i) => Number.parseInt(tools.seed.slice(8 * i, 8 * i + 8), 16))
+const words = new Uint32Array(16)
+const pool = new Uint32Array(16 * BLOCKS)
+const bytes = new Uint8Array(pool.buffer)
+let handedOut = bytes.length
 
-  function block(counter: number): void {
-    const start = [0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, ...key, counter, 0, 0, 0]
-    words.set(start)
-    for (let round = 0; round < 10; round++) {
-      for (let i = 0; i < 4; i++) quarter(i, i + 4, i + 8, i + 12)
-      for (let i = 0; i < 4; i++) quarter(i, 4 + ((i + 1) % 4), 8 + ((i + 2) % 4), 12 + ((i + 3) % 4))
-    }
-    for (let i = 0; i < 16; i++) pool[16 * counter + i] = (words[i] as number) + (start[i] as number)
-  }
-
-  function refill(): void {
-    for (let counter = 0; counter < BLOCKS; counter++) block(counter)
-    key.set(pool.subarray(0, 8))
-    pool.fill(0, 0, 8)
-    given = KEY_BYTES
-  }
-
-  function fill(target: Uint8Array): void {
-    for (let at = 0; at < target.length; ) {
-      if (given === bytes.length) refill()
-      const end = Math.min(bytes.length, given + target.length - at)
-      target.set(bytes.subarray(given, end), at)
-      bytes.fill(0, given, end)
-      at += end - given
-      given = end
-    }
-  }
-
-  function fault(message: string, name: string): Error {
-    return new (use('DOMException') as new (message: string, name: string) => Error)(message, name)
-  }
-
-  const integers = [
-    Int8Array,
-    Uint8Array,
-    Uint8ClampedArray,
-    Int16Array,
-    Uint16Array,
-    Int32Array,
-    Uint32Array,
-    BigInt64Array,
-    BigUint64Array,
-  ]
-
-  const crypto = {
-    getRandomValues<T extends ArrayBufferView>(array: T): T {
-      if (!integers.some(type => array instanceof type)) {
-        throw fault('getRandomValues takes an array of integers', 'TypeMismatchError')
-      }
-      if (array.byteLength > QUOTA_BYTES) throw fault(`getRandomValues fills at most ${QUOTA_BYTES} bytes`, 'QuotaExceededError')
-      fill(new Uint8Array(array.buffer, array.byteOffset, array.byteLength))
-      return array
-    },
-    randomUUID(): string {
-      const id = new Uint8Array(16)
-      fill(id)
-      id[6] = ((id[6] as number) & 0x0f) | 0x40
-      id[8] = ((id[8] as number) & 0x3f) | 0x80
-      const hex = Array.from(id, byte => byte.toString(16).padStart(2, '0')).join('')
-      return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
-    },
-  }
-  return { crypto }
+function quarter(a: number, b: number, c: number, d: number): void {
+  let [wa, wb, wc, wd] = [words[a] as number, words[b] as number, words[c] as number, words[d] as number]
+  const turn = (word: number, by: number) => (word << by) | (word >>> (32 - by))
+  wa = (wa + wb) | 0
+  wd = turn(wd ^ wa, 16)
+  wc = (wc + wd) | 0
+  wb = turn(wb ^ wc, 12)
+  wa = (wa + wb) | 0
+  wd = turn(wd ^ wa, 8)
+  wc = (wc + wd) | 0
+  wb = turn(wb ^ wc, 7)
+  words[a] = wa
+  words[b] = wb
+  words[c] = wc
+  words[d] = wd
 }
+
+function block(counter: number): void {
+  const start = [0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, ...key, counter, 0, 0, 0]
+  words.set(start)
+  for (let round = 0; round < 10; round++) {
+    for (let i = 0; i < 4; i++) quarter(i, i + 4, i + 8, i + 12)
+    for (let i = 0; i < 4; i++) quarter(i, 4 + ((i + 1) % 4), 8 + ((i + 2) % 4), 12 + ((i + 3) % 4))
+  }
+  for (let i = 0; i < 16; i++) pool[16 * counter + i] = (words[i] as number) + (start[i] as number)
+}
+
+function refill(): void {
+  for (let counter = 0; counter < BLOCKS; counter++) block(counter)
+  key.set(pool.subarray(0, 8))
+  pool.fill(0, 0, 8)
+  handedOut = KEY_BYTES
+}
+
+function fill(target: Uint8Array): void {
+  for (let at = 0; at < target.length; ) {
+    if (handedOut === bytes.length) refill()
+    const end = Math.min(bytes.length, handedOut + target.length - at)
+    target.set(bytes.subarray(handedOut, end), at)
+    bytes.fill(0, handedOut, end)
+    at += end - handedOut
+    handedOut = end
+  }
+}
+
+const integers = [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, BigInt64Array, BigUint64Array]
+
+const crypto = {
+  getRandomValues<T extends ArrayBufferView>(array: T): T {
+    if (!integers.some(type => array instanceof type)) {
+      throw domException('getRandomValues takes an array of integers', 'TypeMismatchError')
+    }
+    if (array.byteLength > QUOTA_BYTES) throw domException(`getRandomValues fills at most ${QUOTA_BYTES} bytes`, 'QuotaExceededError')
+    fill(new Uint8Array(array.buffer, array.byteOffset, array.byteLength))
+    return array
+  },
+  randomUUID(): string {
+    const id = new Uint8Array(16)
+    fill(id)
+    id[6] = ((id[6] as number) & 0x0f) | 0x40
+    id[8] = ((id[8] as number) & 0x3f) | 0x80
+    const hex = Array.from(id, byte => byte.toString(16).padStart(2, '0')).join('')
+    return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+  },
+}
+
+export default { crypto }

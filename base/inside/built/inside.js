@@ -1,0 +1,1072 @@
+// Made by "npm run build:inside". Not to be changed by hand.
+'use strict';((...given) => {
+// base/inside/primordials.ts
+var { parse, stringify } = JSON;
+var { now } = Date;
+var { floor, max, min, trunc } = Math;
+var { construct, deleteProperty, ownKeys, setPrototypeOf } = Reflect;
+var {
+  assign,
+  create,
+  defineProperty,
+  entries,
+  freeze,
+  fromEntries,
+  getOwnPropertyDescriptor,
+  getPrototypeOf,
+  hasOwn,
+  isExtensible,
+  keys,
+  preventExtensions,
+  values
+} = Object;
+
+// base/inside/built-ins/protect.ts
+function protect(object, assignable = []) {
+  for (const key of ownKeys(object)) freezeMember(object, key);
+  for (const key of assignable) allowOverride(object, key);
+  freeze(object);
+}
+function freezeMember(object, key) {
+  const { value, get, set } = getOwnPropertyDescriptor(object, key);
+  if (typeof value === "function" && value !== Error) freeze(value);
+  if (get !== void 0) freeze(get);
+  if (set !== void 0) freeze(set);
+}
+function allowOverride(object, key) {
+  const { value, configurable } = getOwnPropertyDescriptor(object, key) ?? {};
+  if (!configurable || value === void 0) return;
+  const accessor = {
+    get: () => value,
+    set(own) {
+      if (this === object) throw new TypeError(`Cannot assign to "${String(key)}" of a built-in: built-ins are frozen`);
+      if (hasOwn(this, key)) this[key] = own;
+      else defineProperty(this, key, { value: own, writable: true, enumerable: true, configurable: true });
+    }
+  };
+  freeze(accessor.get);
+  freeze(accessor.set);
+  defineProperty(object, key, accessor);
+}
+function lock(object, key) {
+  const { get, configurable } = getOwnPropertyDescriptor(object, key);
+  if (configurable) defineProperty(object, key, get === void 0 ? { writable: false, configurable: false } : { configurable: false });
+}
+function lockGlobals() {
+  for (const key of ownKeys(globalThis)) lock(globalThis, key);
+}
+
+// base/inside/built-ins/regexp.ts
+var regExpPrototype = RegExp.prototype;
+var keys2 = ownKeys(regExpPrototype);
+var parent = getPrototypeOf(regExpPrototype);
+var descriptors = keys2.map((key) => getOwnPropertyDescriptor(regExpPrototype, key));
+var members = keys2.map(member);
+function member(key) {
+  const { value, get } = getOwnPropertyDescriptor(regExpPrototype, key) ?? {};
+  return get ?? value;
+}
+function protectRegExpMethods() {
+  for (const key of keys2) freezeMember(regExpPrototype, key);
+}
+function mendRegExp() {
+  const changed = keys2.filter((key, i) => member(key) !== members[i]);
+  const keysNow = ownKeys(regExpPrototype);
+  const moved = getPrototypeOf(regExpPrototype) !== parent;
+  if (changed.length === 0 && keysNow.length === keys2.length && !moved) return void 0;
+  const added = keysNow.filter((key) => !keys2.includes(key));
+  let complete = setPrototypeOf(regExpPrototype, parent);
+  for (const key of added) complete = deleteProperty(regExpPrototype, key) && complete;
+  keys2.forEach((key, i) => {
+    complete = Reflect.defineProperty(regExpPrototype, key, descriptors[i]) && complete;
+  });
+  return { changed: [...changed, ...added].map(String), complete };
+}
+
+// base/inside/built-ins/classes.ts
+var errorKeys = ["constructor", "name", "message", "toString"];
+var assigned = /* @__PURE__ */ new Map([
+  [Object.prototype, ownKeys(Object.prototype).filter((key) => typeof key === "string" && key !== "__proto__")],
+  [Function.prototype, ["constructor", "bind", "call", "apply", "toString"]],
+  [Array.prototype, ["concat", "push", "toString"]],
+  [Map.prototype, ["constructor", "get", "set", "has", "delete", "clear", "forEach", "keys", "values", "entries"]],
+  [Set.prototype, ["constructor", "add", "has", "delete", "clear", "forEach", "keys", "values", "entries"]],
+  [WeakMap.prototype, ["constructor", "get", "set", "has", "delete"]],
+  [WeakSet.prototype, ["constructor", "add", "has", "delete"]]
+]);
+function protectAll() {
+  for (const key of ownKeys(globalThis)) {
+    if (key === "Intl" || key === "globalThis") continue;
+    const value = globalThis[key];
+    if (typeof value === "function") protectClass(value);
+    else if (typeof value === "object" && value !== null) protect(value);
+  }
+  freeze(Array.prototype[Symbol.unscopables]);
+  protectError();
+  protectUnnamed();
+}
+function protectClass(type) {
+  const { prototype } = type;
+  if (prototype !== void 0 && prototype !== regExpPrototype) {
+    protect(prototype, assigned.get(prototype) ?? (hasOwn(prototype, "message") ? errorKeys : []));
+  }
+  if (type !== Error) protect(type);
+}
+function protectError() {
+  defineProperty(Error, "prepareStackTrace", { get: () => void 0, set: () => {
+  } });
+  for (const key of ownKeys(Error)) {
+    if (key === "stackTraceLimit") continue;
+    freezeMember(Error, key);
+    lock(Error, key);
+  }
+  defineProperty(Error, "stackTraceLimit", { configurable: false });
+  preventExtensions(Error);
+}
+function protectUnnamed() {
+  const instances = [
+    (function* () {
+    })(),
+    (async function* () {
+    })(),
+    [].values(),
+    (/* @__PURE__ */ new Map()).values(),
+    (/* @__PURE__ */ new Set()).values(),
+    ""[Symbol.iterator](),
+    "".matchAll(/./g),
+    [].values().map(String),
+    Iterator.from({ next: () => ({ done: true, value: void 0 }) }),
+    async () => {
+    },
+    function* () {
+    },
+    async function* () {
+    },
+    Int8Array,
+    globalThis
+  ];
+  for (const instance of instances) protectChain(getPrototypeOf(instance));
+}
+function protectChain(prototype) {
+  for (let object = prototype; object !== null && isExtensible(object); object = getPrototypeOf(object)) {
+    protect(object);
+    for (const key of ["constructor", "prototype"]) {
+      const related = object[key];
+      if ((typeof related === "function" || typeof related === "object") && related !== null && related !== Error) protect(related);
+    }
+  }
+}
+
+// base/inside/built-ins/intl.ts
+function protectIntlOnUse() {
+  const namespace = Intl;
+  let ready = false;
+  const get = freeze(() => {
+    if (!ready) protectIntl(namespace);
+    ready = true;
+    return namespace;
+  });
+  defineProperty(globalThis, "Intl", { get, enumerable: false, configurable: false });
+}
+function protectIntl(namespace) {
+  for (const key of ownKeys(namespace)) {
+    const member2 = namespace[key];
+    if (typeof member2 === "function" && "prototype" in member2) protectClass(member2);
+  }
+  protect(namespace);
+  const segments = new namespace.Segmenter().segment("");
+  for (const unnamed of [segments, segments[Symbol.iterator]()]) protectChain(getPrototypeOf(unnamed));
+}
+
+// base/inside/built-ins/memory.ts
+function removeUnmetered() {
+  for (const name of ["WebAssembly", "SharedArrayBuffer", "Atomics"]) deleteProperty(globalThis, name);
+  deleteProperty(globalThis, "Temporal");
+  deleteProperty(Date.prototype, "toTemporalInstant");
+  boundArrayBuffer();
+}
+function boundArrayBuffer() {
+  const Native = ArrayBuffer;
+  const prototype = Native.prototype;
+  for (const key of ownKeys(prototype)) {
+    if (typeof key === "string" && (key === "resize" || key.startsWith("transfer"))) deleteProperty(prototype, key);
+  }
+  function Bound(length) {
+    if (new.target === void 0) throw new TypeError("Constructor ArrayBuffer requires 'new'");
+    return construct(Native, [length], new.target);
+  }
+  defineProperty(Bound, "name", { value: "ArrayBuffer" });
+  defineProperty(Bound, "prototype", { value: prototype, writable: false });
+  defineProperty(Bound, "isView", { value: Native.isView });
+  const species = getOwnPropertyDescriptor(Native, Symbol.species);
+  if (species !== void 0) defineProperty(Bound, Symbol.species, species);
+  defineProperty(prototype, "constructor", { value: Bound });
+  defineProperty(globalThis, "ArrayBuffer", { value: Bound });
+  freeze(Native);
+}
+
+// base/inside/built-ins/harden.ts
+function harden() {
+  removeUnmetered();
+  protectAll();
+  protectIntlOnUse();
+  protectRegExpMethods();
+}
+
+// base/inside/protocol.ts
+var AnswerKind = { ok: 0, failed: 1, waiting: 2, noted: 3 };
+var REQUEST_STRIDE = 6;
+var ANSWER_STRIDE = 3;
+var CALL_STRIDE = 5;
+var SETTLED_STRIDE = 3;
+var CURSOR = {
+  /** Number of the request that was started last; numbers only grow. */
+  started: 0,
+  /** 1 while synchronous code of that request runs. */
+  running: 1
+};
+var LAZY_PARTS = ["clone", "events", "fetch", "random", "text", "url"];
+
+// base/inside/host.ts
+var [tell, cursorMemory, bounds, randomSeed, ...partTexts] = given;
+var post = tell;
+var limits = bounds;
+var seed = randomSeed;
+var cursor = new Float64Array(cursorMemory);
+var partText = (part) => partTexts[LAZY_PARTS.indexOf(part)];
+
+// base/inside/calls/failures.ts
+var CODES_OF_CALLS_PASSED_ON = ["CALL_CYCLE", "CALL_TOO_DEEP"];
+var codes = /* @__PURE__ */ new WeakMap();
+function callError({ code, message }) {
+  const error = assign(new Error(message), { code });
+  if (CODES_OF_CALLS_PASSED_ON.includes(code)) codes.set(error, code);
+  return error;
+}
+function fetchError({ code, message }) {
+  const error = assign(new TypeError(message), { code });
+  if (code === "DEADLINE_EXCEEDED") codes.set(error, code);
+  return error;
+}
+var codeOf = (thrown) => typeof thrown === "object" && thrown !== null ? codes.get(thrown) : void 0;
+
+// base/inside/calls/open-calls.ts
+var openCalls = /* @__PURE__ */ new Map();
+var lastCall = 0;
+var withoutCaller = 0;
+function admit(caller, what) {
+  if (caller.done) throw new Error(`${what}: the request has been answered already`);
+  if (caller.calls >= limits.requestCalls) throw new RangeError(`${what}: ${limits.requestCalls} calls are open in this request already`);
+}
+function admitWithoutCaller() {
+  if (withoutCaller >= limits.requestCalls) throw new RangeError(`fetch: ${limits.requestCalls} are under way already`);
+}
+function enter(call) {
+  if (call.caller === void 0) withoutCaller++;
+  else call.caller.calls++;
+  openCalls.set(++lastCall, call);
+  return lastCall;
+}
+function leave(callNo) {
+  const call = openCalls.get(callNo);
+  if (call === void 0) return void 0;
+  openCalls.delete(callNo);
+  if (call.caller === void 0) withoutCaller--;
+  else call.caller.calls--;
+  return call;
+}
+function forget(caller) {
+  for (const [callNo, call] of openCalls) if (call.caller === caller) leave(callNo);
+}
+
+// base/inside/calls/calls.ts
+var VALUES_POSTED_MAX = 500 * CALL_STRIDE;
+var METHOD_CHARS_MAX = 128;
+var callbox = [];
+function ask(caller, service, method, input) {
+  const what = service === "" ? "ctx.call" : `ctx.services.${service}.${method}`;
+  return new Promise((resolve, reject) => {
+    admit(caller, what);
+    const json = stringify(input);
+    if (json === void 0) throw new TypeError(`${what}: the input must be data that JSON can hold`);
+    if (json.length > limits.callChars)
+      throw new RangeError(`${what}: the input has ${json.length} characters of JSON, over ${limits.callChars}`);
+    if (method.length > METHOD_CHARS_MAX) throw new RangeError(`${what.slice(0, 140)}: the name is too long`);
+    const no = enter({ caller, resolve, reject, kind: "call" });
+    callbox.push(no, caller.no, service, method, json);
+    if (callbox.length === CALL_STRIDE && cursor[CURSOR.running] !== 1) Promise.resolve().then(flush);
+  });
+}
+function flush() {
+  const values2 = callbox;
+  callbox = [];
+  for (let i = 0; i < values2.length; i += VALUES_POSTED_MAX) post("calls", ...values2.slice(i, i + VALUES_POSTED_MAX));
+}
+function settleCalls(...values2) {
+  for (let i = 0; i < values2.length; i += SETTLED_STRIDE) settleCall(values2[i], values2[i + 1] === 1, values2[i + 2]);
+}
+function settleCall(callNo, answered, text) {
+  const call = leave(callNo);
+  if (call === void 0) return;
+  try {
+    const value = parse(text);
+    if (answered) call.resolve(value);
+    else call.reject(call.kind === "fetch" ? fetchError(value) : callError(value));
+  } catch (error) {
+    call.reject(error);
+  }
+}
+
+// base/inside/request.ts
+var openRequests = /* @__PURE__ */ new Map();
+var running = { module: void 0, request: void 0 };
+
+// base/inside/calls/fetch.ts
+function send(owner, method, head, body) {
+  const caller = owner ?? running.request;
+  const stands = caller ?? latest();
+  if (caller !== void 0) admit(caller, "fetch");
+  else admitWithoutCaller();
+  if (stands === void 0) throw new Error("fetch: no request is under way; fetch in a stage");
+  const size = body === void 0 ? 0 : typeof body === "string" ? body.length : body.byteLength;
+  if (head.length + size > limits.fetchBytes) {
+    const message = `Cannot fetch: the request has ${head.length + size} bytes, the limit is ${limits.fetchBytes}`;
+    throw fetchError({ code: "FETCH_TOO_LARGE", message });
+  }
+  let callNo = 0;
+  const answer = new Promise((resolve, reject) => {
+    callNo = enter({ caller, resolve, reject, kind: "fetch" });
+  });
+  post("fetch", callNo, stands.no, caller === void 0 ? 0 : 1, method, head, ...body === void 0 ? [] : [body]);
+  return { answer, abort: () => leave(callNo) !== void 0 && post("unfetch", callNo) };
+}
+function latest() {
+  let found;
+  for (const request of openRequests.values()) if (found === void 0 || request.deadlineAt > found.deadlineAt) found = request;
+  return found;
+}
+function settleFetch(callNo, head, body) {
+  leave(callNo)?.resolve({ head, body });
+}
+
+// base/inside/text.ts
+var UNPRINTABLE = "[unprintable]";
+function textOf(value) {
+  if (typeof value === "string") return value;
+  try {
+    if (value instanceof Error) return String(value.stack ?? value.message);
+    return typeof value === "object" && value !== null ? stringify(value) ?? String(value) : String(value);
+  } catch {
+    return UNPRINTABLE;
+  }
+}
+function messageOf(thrown) {
+  try {
+    return String(thrown instanceof Error ? thrown.message : thrown).slice(0, limits.logLineChars);
+  } catch {
+    return UNPRINTABLE;
+  }
+}
+function stackOf(thrown) {
+  try {
+    return thrown instanceof Error ? { stack: `${thrown.stack}`.slice(0, limits.logLineChars) } : {};
+  } catch {
+    return {};
+  }
+}
+function nameOf(thrown) {
+  try {
+    return thrown instanceof Error ? thrown.name : "";
+  } catch {
+    return "";
+  }
+}
+function kindOf(value) {
+  if (value === null) return "null";
+  if (value === void 0) return "undefined";
+  return `a ${typeof value}`;
+}
+
+// base/inside/log.ts
+var second = 0;
+var linesInSecond = 0;
+var dropped = 0;
+function logLine(level, module, message, fields) {
+  const thisSecond = floor(now() / 1e3);
+  if (thisSecond !== second) {
+    second = thisSecond;
+    linesInSecond = 0;
+  }
+  if (++linesInSecond > limits.logLinesPerSecond) {
+    dropped++;
+    return void 0;
+  }
+  const line = { level, module, message: message.slice(0, limits.logLineChars), ...fieldsOf(fields), ...dropped > 0 && { dropped } };
+  dropped = 0;
+  return line;
+}
+function fieldsOf(fields) {
+  if (fields === void 0) return {};
+  const stack = stackOf(fields);
+  if (stack.stack !== void 0) return stack;
+  try {
+    return { fields: stringify(fields)?.slice(0, limits.logLineChars) ?? "" };
+  } catch (error) {
+    return { fields: stringify({ unprintable: messageOf(error) }) };
+  }
+}
+function logFor(request, level, message, fields) {
+  const line = logLine(level, running.module, textOf(message), fields);
+  if (line !== void 0) keepLine(request, line);
+}
+function keepLine(request, line) {
+  if (request.done) postLines(request.no, [line]);
+  else if (request.lines === void 0) request.lines = [line];
+  else request.lines.push(line);
+}
+function logText(level, text) {
+  const line = logLine(level, running.module, text);
+  if (line !== void 0) postLines(0, [line]);
+}
+function postLines(requestNo, lines) {
+  post("log", requestNo, stringify(lines));
+}
+
+// base/inside/globals/console.ts
+var LABELS_MAX = 1e3;
+var INDENT_CHARS_MAX = 64;
+var indent = "";
+var counts = /* @__PURE__ */ new Map();
+var started = /* @__PURE__ */ new Map();
+function write(level, values2) {
+  logText(level, indent + textOfAll(values2));
+}
+function report(what, error) {
+  logText("error", textOfAll([what, error]));
+}
+function textOfAll(values2) {
+  const [first, ...rest] = values2;
+  if (typeof first !== "string" || rest.length === 0 || !first.includes("%")) return values2.map(textOf).join(" ");
+  let used = 0;
+  const text = first.replace(/%([sdifjoOc%])/g, (directive, kind) => {
+    if (kind === "%") return "%";
+    return used < rest.length ? directed(kind, rest[used++]) : directive;
+  });
+  return [text, ...rest.slice(used).map(textOf)].join(" ");
+}
+function directed(kind, value) {
+  if (kind === "c") return "";
+  if (kind !== "d" && kind !== "i" && kind !== "f") return textOf(value);
+  const number = typeof value === "symbol" || typeof value === "object" ? Number.NaN : Number(value);
+  return String(kind === "i" ? trunc(number) : number);
+}
+function elapsed(label) {
+  return `${label}: ${now() - (started.get(label) ?? now())}ms`;
+}
+function keep(table, label, value) {
+  if (table.size < LABELS_MAX || table.has(label)) table.set(label, value);
+}
+var consoleOfSlot = {
+  log: (...values2) => write("info", values2),
+  info: (...values2) => write("info", values2),
+  debug: (...values2) => write("debug", values2),
+  warn: (...values2) => write("warn", values2),
+  error: (...values2) => write("error", values2),
+  dir: (value) => write("info", [value]),
+  dirxml: (...values2) => write("info", values2),
+  table: (value) => write("info", [value]),
+  trace: (...values2) => write("debug", [...values2, new Error("Trace").stack]),
+  assert: (condition, ...values2) => {
+    if (!condition) write("error", ["Assertion failed", ...values2]);
+  },
+  group: (...values2) => {
+    if (values2.length > 0) write("info", values2);
+    if (indent.length < INDENT_CHARS_MAX) indent += "  ";
+  },
+  groupCollapsed: (...values2) => consoleOfSlot.group(...values2),
+  groupEnd: () => {
+    indent = indent.slice(2);
+  },
+  count: (label = "default") => {
+    keep(counts, String(label), (counts.get(String(label)) ?? 0) + 1);
+    write("info", [`${String(label)}: ${counts.get(String(label)) ?? 1}`]);
+  },
+  countReset: (label = "default") => {
+    counts.delete(String(label));
+  },
+  time: (label = "default") => keep(started, String(label), now()),
+  timeLog: (label = "default", ...values2) => write("info", [elapsed(String(label)), ...values2]),
+  timeEnd: (label = "default") => {
+    write("info", [elapsed(String(label))]);
+    started.delete(String(label));
+  },
+  clear: () => {
+  }
+};
+
+// base/inside/globals/timers.ts
+var DELAY_MS_MAX = 2 ** 31 - 1;
+var timers = /* @__PURE__ */ new Map();
+var wakeUps = /* @__PURE__ */ new Map();
+var lastTimer = 0;
+var lastWakeUp = 0;
+var nextWakeAt = Infinity;
+function openTimer(name, run, delayMs, values2, repeats) {
+  if (typeof run !== "function") throw new TypeError(`${name} takes a function`);
+  if (timers.size >= limits.slotTimers) throw new RangeError(`${name}: ${limits.slotTimers} timers are open in this slot already`);
+  const delay = Number(delayMs);
+  const ms = delay > 0 ? min(trunc(delay), DELAY_MS_MAX) : 0;
+  const at = now() + ms;
+  wakeBy(name, at, ms);
+  const no = ++lastTimer;
+  timers.set(no, { no, run: () => run(...values2), everyMs: repeats ? max(ms, 1) : void 0, at });
+  return no;
+}
+function wakeBy(name, at, delayMs) {
+  if (at >= nextWakeAt) return;
+  if (wakeUps.size >= limits.slotTimers) throw new RangeError(`${name}: too many timers were opened and cleared in this slot`);
+  nextWakeAt = at;
+  wakeUps.set(++lastWakeUp, at);
+  post("timer", lastWakeUp, delayMs);
+}
+function closeTimer(no) {
+  timers.delete(Number(no));
+}
+function fireTimer(no) {
+  const wakeAt = wakeUps.get(no);
+  if (wakeAt === void 0) return;
+  wakeUps.delete(no);
+  nextWakeAt = min(Infinity, ...wakeUps.values());
+  const time = max(now(), wakeAt);
+  const due = [...timers.values()].filter((timer) => timer.at <= time).sort((a, b) => a.at - b.at || a.no - b.no);
+  runDue(due, 0, time);
+}
+function runDue(due, index, time) {
+  const timer = due[index];
+  if (timer === void 0) {
+    wakeForRest(time);
+    return;
+  }
+  if (timers.has(timer.no)) runTimer(timer, time);
+  if (index + 1 < due.length) Promise.resolve().then(() => runDue(due, index + 1, time));
+  else wakeForRest(time);
+}
+function runTimer(timer, time) {
+  if (timer.everyMs === void 0) timers.delete(timer.no);
+  else timer.at = time + timer.everyMs;
+  try {
+    timer.run();
+  } catch (error) {
+    report("A timer threw:", error);
+  }
+}
+function wakeForRest(time) {
+  let at = Infinity;
+  for (const timer of timers.values()) if (timer.at < at) at = timer.at;
+  if (at !== Infinity) wakeBy("setInterval", at, max(at - time, 0));
+}
+
+// base/inside/globals/lazy.ts
+var globalsOf = {
+  clone: ["structuredClone"],
+  events: ["AbortController", "AbortSignal", "CustomEvent", "DOMException", "Event", "EventTarget"],
+  fetch: ["Headers", "Request", "Response"],
+  random: ["crypto"],
+  text: ["TextDecoder", "TextEncoder", "atob", "btoa"],
+  url: ["URL", "URLSearchParams"]
+};
+var tools = {
+  use: (name) => globalThis[name],
+  seed,
+  fetch: send,
+  setTimeout: (run, delayMs) => openTimer("setTimeout", run, delayMs, [], false),
+  report
+};
+var evaluate = eval;
+var loaded = /* @__PURE__ */ new Map();
+function defineLazyGlobals() {
+  for (const [part, names] of entries(globalsOf)) {
+    for (const name of names) {
+      defineProperty(globalThis, name, { get: freeze(() => load(part)[name]), configurable: false, enumerable: false });
+    }
+  }
+}
+function load(part) {
+  const before = loaded.get(part);
+  if (before !== void 0) return before;
+  loaded.set(part, {});
+  const define2 = evaluate(partText(part));
+  const defined = define2(tools);
+  for (const value of values(defined)) protectDeep(value);
+  loaded.set(part, freeze(defined));
+  return defined;
+}
+function protectDeep(value) {
+  if (typeof value !== "object" && typeof value !== "function" || value === null || !isExtensible(value)) return;
+  const { prototype } = value;
+  if (prototype !== void 0) protect(prototype, ownKeys(prototype));
+  protect(value);
+  protectDeep(getPrototypeOf(value));
+}
+function fetchFor(owner, input, init) {
+  return load("fetch").fetchFor(owner, input, init);
+}
+
+// base/inside/globals/globals.ts
+var timeOrigin = now();
+var latest2 = 0;
+var performanceOfSlot = {
+  timeOrigin,
+  /** Whole milliseconds, the only clock there is here; it does not go back when the machine's does. */
+  now: () => {
+    latest2 = max(latest2, now() - timeOrigin);
+    return latest2;
+  },
+  toJSON: () => ({ timeOrigin })
+};
+var functions = {
+  setTimeout: (run, delayMs, ...values2) => openTimer("setTimeout", run, delayMs, values2, false),
+  setInterval: (run, delayMs, ...values2) => openTimer("setInterval", run, delayMs, values2, true),
+  clearTimeout: (no) => closeTimer(no),
+  clearInterval: (no) => closeTimer(no),
+  queueMicrotask: (run) => {
+    if (typeof run !== "function") throw new TypeError("queueMicrotask takes a function");
+    Promise.resolve().then(() => {
+      try {
+        run();
+      } catch (error) {
+        report("A microtask threw:", error);
+      }
+    });
+  },
+  fetch: (input, init) => fetchFor(void 0, input, init)
+};
+function defineGlobals() {
+  for (const [name, value] of entries({ ...functions, console: consoleOfSlot, performance: performanceOfSlot, self: globalThis })) {
+    if (value !== globalThis) protect(value);
+    defineProperty(globalThis, name, { value, enumerable: false, writable: false, configurable: false });
+  }
+  defineLazyGlobals();
+  lockGlobals();
+}
+
+// base/inside/stages/answers.ts
+var outbox = [];
+function settle(request, answer) {
+  if (request.done) return;
+  openRequests.delete(request.no);
+  pushAnswer(outbox, request, answer);
+  if (outbox.length === ANSWER_STRIDE) Promise.resolve().then(flushOutbox);
+}
+function flushOutbox() {
+  const answers = outbox;
+  outbox = [];
+  post("answers", ...answers);
+}
+function pushAnswer(answers, request, answer) {
+  request.done = true;
+  if (request.lines !== void 0) postLines(request.no, request.lines);
+  if (typeof answer !== "string") answers.push(request.no, AnswerKind.failed, stringify(answer));
+  else if (request.degraded === void 0 && request.tookMs === void 0) answers.push(request.no, AnswerKind.ok, answer);
+  else {
+    const notes = `${request.degraded?.join(",") ?? ""} ${request.tookMs?.join(",") ?? ""}`;
+    answers.push(request.no, AnswerKind.noted, `${notes}
+${answer}`);
+  }
+}
+
+// base/inside/calls/services.ts
+var offered = {};
+var noService = null;
+var noMethods = /* @__PURE__ */ new Map();
+function offer(services) {
+  offered = services;
+  noService = sayingNo(
+    (name) => `Cannot use ctx.services.${name}: no module of this group declares it; add "${name}" to berth.services in package.json`
+  );
+  noMethods.clear();
+  for (const [service, methods] of entries(services)) {
+    const has = methods.join(", ");
+    noMethods.set(
+      service,
+      sayingNo((name) => `Cannot call ctx.services.${service}.${name}: the service has no such method, only ${has}`)
+    );
+  }
+}
+function sayingNo(why) {
+  return new Proxy(freeze({}), {
+    get(target, name, receiver) {
+      if (typeof name === "symbol" || name === "then" || name === "toJSON" || name in target) return Reflect.get(target, name, receiver);
+      throw new Error(why(name));
+    }
+  });
+}
+function servicesFor(caller) {
+  const method = (service, name) => [name, (...values2) => ask(caller, service, name, values2)];
+  const methodsOf = ([service, names]) => [service, frozenWith(noMethods.get(service) ?? null, fromEntries(names.map((name) => method(service, name))))];
+  return frozenWith(noService, fromEntries(entries(offered).map(methodsOf)));
+}
+var frozenWith = (prototype, members2) => freeze(assign(create(prototype), members2));
+
+// base/inside/deep-freeze.ts
+function deepFreeze(root) {
+  const left = [root];
+  for (let value = left.pop(); left.length > 0 || value !== void 0; value = left.pop()) {
+    if (typeof value !== "object" || value === null) continue;
+    freeze(value);
+    for (const member2 of values(value)) if (typeof member2 === "object" && member2 !== null) left.push(member2);
+  }
+  return root;
+}
+
+// base/inside/stages/version.ts
+var modules = /* @__PURE__ */ new Map();
+var scene = "";
+var version = "";
+var stages = [];
+function define(module, stages2, exports) {
+  const found = typeof exports === "object" && exports !== null ? exports : {};
+  const names = keys(found);
+  if (names.length === 0) return { code: "MODULE_EXPORTS_NOTHING", message: `Cannot load module "${module}": it exports nothing`, module };
+  for (const stage of stages2) {
+    if (!names.includes(stage)) {
+      const message = `Cannot load module "${module}": it does not export "${stage}", only ${names.join(", ")}`;
+      return { code: "MODULE_EXPORT_MISSING", message, module, stage };
+    }
+    if (typeof found[stage] !== "function") {
+      const message = `Cannot load module "${module}": its export "${stage}" is not a function but ${kindOf(found[stage])}`;
+      return { code: "MODULE_EXPORT_NOT_FUNCTION", message, module, stage };
+    }
+  }
+  modules.set(module, found);
+  return void 0;
+}
+function link(sceneId, versionId, plans, services) {
+  offer(services);
+  scene = sceneId;
+  version = versionId;
+  stages = plans.map((plan, i) => bindStage(plan, i === 0));
+}
+function bindStage({ modules: keys3, merge: merge2, fallbackModule, ...plan }, first) {
+  const bind = (module) => ({ stage: plan.stage, module, run: modules.get(module)?.[plan.stage] });
+  const optional = (module) => module === void 0 ? void 0 : bind(module);
+  return { ...plan, first, steps: keys3.map(bind), merge: optional(merge2), fallbackStep: optional(fallbackModule) };
+}
+
+// base/inside/stages/context.ts
+var requestOf;
+var Context = class {
+  #request;
+  #input;
+  #services;
+  static {
+    requestOf = (ctx) => ctx.#request;
+  }
+  constructor(request) {
+    this.#request = request;
+  }
+  get request() {
+    this.#input ??= deepFreeze(parse(this.#request.body));
+    return this.#input;
+  }
+  get scene() {
+    return scene;
+  }
+  get version() {
+    return version;
+  }
+  get unit() {
+    return this.#request.unit;
+  }
+  get bucket() {
+    return this.#request.bucket;
+  }
+  get requestId() {
+    return this.#request.id;
+  }
+  get params() {
+    return this.#request.params;
+  }
+  get log() {
+    const request = this.#request;
+    return {
+      debug: (message, fields) => logFor(request, "debug", message, fields),
+      info: (message, fields) => logFor(request, "info", message, fields),
+      warn: (message, fields) => logFor(request, "warn", message, fields),
+      error: (message, fields) => logFor(request, "error", message, fields)
+    };
+  }
+  deadlineMs() {
+    return this.#request.deadlineAt - now();
+  }
+  call(callee, input) {
+    return ask(this.#request, "", String(callee), input);
+  }
+  get services() {
+    this.#services ??= servicesFor(this.#request);
+    return this.#services;
+  }
+  get fetch() {
+    const request = this.#request;
+    return (input, init) => fetchFor(request, input, init);
+  }
+};
+deleteProperty(Context.prototype, "constructor");
+freeze(Context.prototype);
+
+// base/inside/stages/fault.ts
+var Fault = class {
+  failure;
+  constructor(failure) {
+    this.failure = failure;
+  }
+};
+function threw({ stage, module }, error) {
+  const code = codeOf(error) ?? "MODULE_THREW";
+  return new Fault({ code, message: messageOf(error), stage, module, ...stackOf(error) });
+}
+function orFault(step, value) {
+  const type = typeof value;
+  if (type === "object" || type === "string" || type === "number" || type === "boolean") return value;
+  const code = type === "undefined" ? "RESULT_UNDEFINED" : type === "bigint" ? "RESULT_BIGINT" : "RESULT_NOT_DATA";
+  const message = `Stage "${step.stage}" of module "${step.module}" returned ${kindOf(value)}`;
+  return new Fault({ code, message, stage: step.stage, module: step.module });
+}
+var brokenBy = (error) => ({ code: "MODULE_THREW", message: messageOf(error) });
+
+// base/inside/stages/params.ts
+var lastText = "{}";
+var lastParams = freeze({});
+var known = /* @__PURE__ */ new Map();
+function paramsOf(json) {
+  if (json === lastText) return lastParams;
+  lastParams = known.get(json);
+  if (lastParams === void 0) {
+    if (known.size >= limits.paramsKept) known.clear();
+    lastParams = deepFreeze(parse(json));
+    known.set(json, lastParams);
+  }
+  lastText = json;
+  return lastParams;
+}
+
+// base/inside/stages/json.ts
+function toJson(value) {
+  const { stage, steps } = stages[stages.length - 1];
+  const where = { stage, module: steps[steps.length - 1].module };
+  let json;
+  try {
+    json = stringify(value);
+  } catch (error) {
+    return unserialisable(error, where);
+  }
+  if (json === void 0) return { code: "RESULT_UNDEFINED", message: "The answer turns into undefined as JSON", ...where };
+  if (json.length <= limits.resultChars) return json;
+  const message = `The answer has ${json.length} characters of JSON, over the limit of ${limits.resultChars}`;
+  return { code: "RESULT_TOO_LARGE", message, ...where };
+}
+function unserialisable(error, where) {
+  const message = messageOf(error);
+  const name = nameOf(error);
+  if (name === "RangeError") {
+    const tooLarge = message.includes("string length");
+    return { code: tooLarge ? "RESULT_TOO_LARGE" : "RESULT_TOO_DEEP", message: `The answer cannot become JSON: ${message}`, ...where };
+  }
+  if (name === "TypeError" && message.startsWith("Converting circular")) return { code: "RESULT_CYCLE", message, ...where };
+  if (name === "TypeError" && message.includes("BigInt")) return { code: "RESULT_BIGINT", message, ...where };
+  return { code: "MODULE_THREW", message, ...where, ...stackOf(error) };
+}
+
+// base/inside/stages/run.ts
+function runStages(request, ctx, index, input) {
+  let value = input;
+  let beganAt = now();
+  for (let i = index; i < stages.length; i++) {
+    value = runStage(request, ctx, stages[i], value);
+    if (value instanceof Promise) {
+      value.then(
+        (result) => continueAfter(request, ctx, i, beganAt, result),
+        (error) => settle(request, brokenBy(error))
+      );
+      return void 0;
+    }
+    if (value instanceof Fault) return value.failure;
+    beganAt = markTime(request, i, beganAt);
+  }
+  return toJson(value);
+}
+function markTime(request, index, beganAt) {
+  const endedAt = now();
+  if (endedAt > beganAt) {
+    request.tookMs ??= stages.map(() => 0);
+    request.tookMs[index] = endedAt - beganAt;
+  }
+  return endedAt;
+}
+function continueAfter(request, ctx, index, beganAt, result) {
+  if (request.done) return;
+  markTime(request, index, beganAt);
+  try {
+    const answer = result instanceof Fault ? result.failure : runStages(request, ctx, index + 1, result);
+    if (answer !== void 0) settle(request, answer);
+  } catch (error) {
+    settle(request, brokenBy(error));
+  }
+}
+function runStage(request, ctx, stage, input) {
+  const result = stage.parallel ? runParallel(request, ctx, stage, input) : runSequence(ctx, stage.steps, 0, input);
+  if (result instanceof Promise) {
+    const bounded = stage.parallel ? result : withinDeadline(stage, result);
+    return bounded.then((settled) => orInstead(request, ctx, stage, input, settled));
+  }
+  return orInstead(request, ctx, stage, input, result);
+}
+function runSequence(ctx, steps, index, input) {
+  let value = input;
+  for (let i = index; i < steps.length; i++) {
+    value = runStep(ctx, steps[i], value);
+    if (value instanceof Fault) return value;
+    if (value instanceof Promise) return value.then((result) => result instanceof Fault ? result : runSequence(ctx, steps, i + 1, result));
+  }
+  return value;
+}
+function runParallel(request, ctx, stage, input) {
+  const results = stage.steps.map((step) => runStep(ctx, step, input));
+  if (!results.some((result) => result instanceof Promise)) return merge(request, ctx, stage, results);
+  const bounded = results.map((result) => result instanceof Promise ? withinDeadline(stage, result) : result);
+  return Promise.all(bounded).then((settled) => merge(request, ctx, stage, settled));
+}
+function merge(request, ctx, stage, results) {
+  const faults = results.filter((result) => result instanceof Fault);
+  const fine = results.filter((result) => !(result instanceof Fault));
+  if (faults.length > 0 && (stage.onFailure !== "skip" || fine.length === 0)) return faults[0];
+  for (const { failure } of faults) markDegraded(request, stage, failure);
+  if (stage.merge !== void 0) return runStep(ctx, stage.merge, fine);
+  const other = fine.find((result) => !Array.isArray(result));
+  if (other === void 0) return fine.flat();
+  const message = `Stage "${stage.stage}" cannot join the results of its modules: one returned ${kindOf(other)}, not a list`;
+  return new Fault({ code: "RESULT_NOT_LIST", message, stage: stage.stage });
+}
+function runStep(ctx, step, input) {
+  const { run } = step;
+  try {
+    running.module = step.module;
+    running.request = requestOf(ctx);
+    const value = run(input, ctx);
+    if (!isThenable(value)) return orFault(step, value);
+    return new Promise((resolve) => resolve(value)).then(
+      (settled) => orFault(step, settled),
+      (error) => threw(step, error)
+    );
+  } catch (error) {
+    return threw(step, error);
+  } finally {
+    running.module = void 0;
+    running.request = void 0;
+  }
+}
+function isThenable(value) {
+  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+}
+function orInstead(request, ctx, stage, input, result) {
+  if (!(result instanceof Fault) || stage.onFailure === "fail") return result;
+  markDegraded(request, stage, result.failure);
+  if (stage.onFailure === "skip") return stage.first ? [] : input;
+  return stage.fallbackStep === void 0 ? parse(stage.fallbackValue) : runStep(ctx, stage.fallbackStep, input);
+}
+function markDegraded(request, { stage, onFailure }, { message, module, stack }) {
+  request.degraded ??= [];
+  if (!request.degraded.includes(stage)) request.degraded.push(stage);
+  const line = logLine("warn", module, `Stage "${stage}" failed (${onFailure}): ${message}`);
+  if (line !== void 0) keepLine(request, stack === void 0 ? line : { ...line, stack });
+}
+function withinDeadline({ stage, deadlineMs }, result) {
+  if (deadlineMs === void 0) return result;
+  return new Promise((resolve, reject) => {
+    const message = `Stage "${stage}" had no result after ${deadlineMs} ms`;
+    const onLate = () => resolve(new Fault({ code: "DEADLINE_EXCEEDED", message, stage }));
+    const timer = openTimer("setTimeout", onLate, deadlineMs, [], false);
+    result.then((value) => {
+      closeTimer(timer);
+      resolve(value);
+    }, reject);
+  });
+}
+
+// base/inside/stages/turn.ts
+function turn(firstNo, ...values2) {
+  const answers = [];
+  for (let i = 0; i < values2.length; i += REQUEST_STRIDE) {
+    const request = begin(firstNo + i / REQUEST_STRIDE, values2, i);
+    const answer = startSafely(request);
+    if (answer === void 0) {
+      openRequests.set(request.no, request);
+      answers.push(request.no, AnswerKind.waiting, "");
+    } else pushAnswer(answers, request, answer);
+  }
+  flush();
+  post("answers", ...answers);
+  mend();
+}
+function mend() {
+  const mended = mendRegExp();
+  if (mended === void 0) return;
+  logText("warn", `RegExp.prototype was changed and has been mended: ${mended.changed.join(", ")}`);
+  if (!mended.complete) post("broken");
+}
+function begin(no, values2, i) {
+  const unit = values2[i + 2];
+  const bucket = values2[i + 5];
+  return {
+    no,
+    id: values2[i],
+    body: values2[i + 1],
+    unit: unit === "" ? void 0 : unit,
+    deadlineAt: values2[i + 3],
+    params: paramsOf(values2[i + 4]),
+    bucket: bucket < 0 ? void 0 : bucket,
+    done: false,
+    lines: void 0,
+    degraded: void 0,
+    tookMs: void 0,
+    calls: 0
+  };
+}
+function startSafely(request) {
+  try {
+    return start(request);
+  } catch (error) {
+    return brokenBy(error);
+  }
+}
+function start(request) {
+  if (request.deadlineAt <= now()) return { code: "DEADLINE_EXCEEDED", message: "Its deadline passed before it began" };
+  let input;
+  try {
+    input = parse(request.body);
+  } catch (error) {
+    return { code: "BODY_MALFORMED", message: `Cannot read the body: ${messageOf(error)}` };
+  }
+  cursor[CURSOR.started] = request.no;
+  cursor[CURSOR.running] = 1;
+  try {
+    return runStages(request, new Context(request), 0, input);
+  } finally {
+    cursor[CURSOR.running] = 0;
+  }
+}
+function abandon(no) {
+  const request = openRequests.get(no);
+  if (request === void 0) return;
+  openRequests.delete(no);
+  request.done = true;
+  if (request.lines !== void 0) postLines(no, request.lines);
+  forget(request);
+}
+
+// base/inside/main.ts
+harden();
+defineGlobals();
+var main_default = { define, link, turn, abandon, settleCalls, settleFetch, fireTimer, probe: () => void 0 };
+return main_default;
+})

@@ -1,0 +1,55 @@
+/** Calls of other scenes and of base services. */
+import { cursor, limits, post } from '../host.ts'
+import { parse, stringify } from '../primordials.ts'
+import { CALL_STRIDE, CURSOR, SETTLED_STRIDE } from '../protocol.ts'
+import type { Request } from '../request.ts'
+import { callError, fetchError, type Refusal } from './failures.ts'
+import { admit, enter, leave } from './open-calls.ts'
+
+/** Values of the calls that are posted as one: there is an end to how many arguments V8 can pass. */
+const VALUES_POSTED_MAX = 500 * CALL_STRIDE
+const METHOD_CHARS_MAX = 128
+
+/** Not posted yet. */
+let callbox: (string | number)[] = []
+
+/** Asks a service, or when its name is empty the scene that `method` names. What is asked in one go leaves together. */
+export function ask(caller: Request, service: string, method: string, input: unknown): Promise<unknown> {
+  const what = service === '' ? 'ctx.call' : `ctx.services.${service}.${method}`
+  return new Promise((resolve, reject) => {
+    admit(caller, what)
+    const json = stringify(input)
+    if (json === undefined) throw new TypeError(`${what}: the input must be data that JSON can hold`)
+    if (json.length > limits.callChars)
+      throw new RangeError(`${what}: the input has ${json.length} characters of JSON, over ${limits.callChars}`)
+    if (method.length > METHOD_CHARS_MAX) throw new RangeError(`${what.slice(0, 140)}: the name is too long`)
+    const no = enter({ caller, resolve, reject, kind: 'call' })
+    callbox.push(no, caller.no, service, method, json)
+    // The end of a turn flushes; outside of one, the first call sees to it that those of the same go are flushed.
+    if (callbox.length === CALL_STRIDE && cursor[CURSOR.running] !== 1) Promise.resolve().then(flush)
+  })
+}
+
+/** Posts what was asked meanwhile. */
+export function flush(): void {
+  const values = callbox
+  callbox = []
+  for (let i = 0; i < values.length; i += VALUES_POSTED_MAX) post('calls', ...values.slice(i, i + VALUES_POSTED_MAX))
+}
+
+export function settleCalls(...values: (string | number)[]): void {
+  for (let i = 0; i < values.length; i += SETTLED_STRIDE) settleCall(values[i] as number, values[i + 1] === 1, values[i + 2] as string)
+}
+
+function settleCall(callNo: number, answered: boolean, text: string): void {
+  const call = leave(callNo)
+  if (call === undefined) return
+  try {
+    const value = parse(text) as Refusal
+    if (answered) call.resolve(value as never)
+    else call.reject(call.kind === 'fetch' ? fetchError(value) : callError(value))
+  } catch (error) {
+    // A service that gives what is not JSON must not cost the calls that are settled with it their answers.
+    call.reject(error as Error)
+  }
+}

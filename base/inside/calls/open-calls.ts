@@ -1,0 +1,49 @@
+/** What requests have asked of the cell and wait for: scenes, services, fetches. */
+import { limits } from '../host.ts'
+import type { Request } from '../request.ts'
+
+interface OpenCall {
+  /** Undefined for a fetch that nobody knows the request of. */
+  readonly caller: Request | undefined
+  readonly resolve: (value: never) => void
+  readonly reject: (reason: Error) => void
+  readonly kind: 'call' | 'fetch'
+}
+
+const openCalls = new Map<number, OpenCall>()
+let lastCall = 0
+let withoutCaller = 0
+
+/** @throws when the request has been answered, or has too many calls open */
+export function admit(caller: Request, what: string): void {
+  if (caller.done) throw new Error(`${what}: the request has been answered already`)
+  if (caller.calls >= limits.requestCalls) throw new RangeError(`${what}: ${limits.requestCalls} calls are open in this request already`)
+}
+
+/** @throws RangeError when too many fetches are under way that nobody knows the request of */
+export function admitWithoutCaller(): void {
+  if (withoutCaller >= limits.requestCalls) throw new RangeError(`fetch: ${limits.requestCalls} are under way already`)
+}
+
+/** Returns the number of the call. */
+export function enter(call: OpenCall): number {
+  if (call.caller === undefined) withoutCaller++
+  else call.caller.calls++
+  openCalls.set(++lastCall, call)
+  return lastCall
+}
+
+/** Takes a call out; undefined when nobody waits for it any more. */
+export function leave(callNo: number): OpenCall | undefined {
+  const call = openCalls.get(callNo)
+  if (call === undefined) return undefined
+  openCalls.delete(callNo)
+  if (call.caller === undefined) withoutCaller--
+  else call.caller.calls--
+  return call
+}
+
+/** Drops what the request waits for. */
+export function forget(caller: Request): void {
+  for (const [callNo, call] of openCalls) if (call.caller === caller) leave(callNo)
+}

@@ -1,0 +1,64 @@
+/** Globals that few modules use: their code is compiled when one of them is first looked at. */
+import { protect } from '../built-ins/protect.ts'
+import { send } from '../calls/fetch.ts'
+import { partText, seed } from '../host.ts'
+import type { PartTools } from '../lazy/tools.ts'
+import { defineProperty, entries, freeze, getPrototypeOf, isExtensible, ownKeys, values } from '../primordials.ts'
+import type { LazyPart } from '../protocol.ts'
+import { report } from './console.ts'
+import { openTimer } from './timers.ts'
+
+const globalsOf: Readonly<Record<LazyPart, readonly string[]>> = {
+  clone: ['structuredClone'],
+  events: ['AbortController', 'AbortSignal', 'CustomEvent', 'DOMException', 'Event', 'EventTarget'],
+  fetch: ['Headers', 'Request', 'Response'],
+  random: ['crypto'],
+  text: ['TextDecoder', 'TextEncoder', 'atob', 'btoa'],
+  url: ['URL', 'URLSearchParams'],
+}
+
+const tools: PartTools = {
+  use: name => (globalThis as Record<string, unknown>)[name],
+  seed,
+  fetch: send,
+  setTimeout: (run, delayMs) => openTimer('setTimeout', run, delayMs, [], false),
+  report,
+}
+
+// biome-ignore lint/security/noGlobalEval: the text is the cell's own, and eval is the one way to compile it from in here.
+const evaluate = eval
+const loaded = new Map<LazyPart, Readonly<Record<string, unknown>>>()
+
+export function defineLazyGlobals(): void {
+  for (const [part, names] of entries(globalsOf)) {
+    for (const name of names) {
+      defineProperty(globalThis, name, { get: freeze(() => load(part as LazyPart)[name]), configurable: false, enumerable: false })
+    }
+  }
+}
+
+function load(part: LazyPart): Readonly<Record<string, unknown>> {
+  const before = loaded.get(part)
+  if (before !== undefined) return before
+  // Polyfills look whether there is something to fill: there is not, until they have.
+  loaded.set(part, {})
+  const define = evaluate(partText(part)) as (tools: PartTools) => Record<string, unknown>
+  const defined = define(tools)
+  for (const value of values(defined)) protectDeep(value)
+  loaded.set(part, freeze(defined))
+  return defined
+}
+
+/** With the classes that it extends. */
+function protectDeep(value: unknown): void {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null || !isExtensible(value)) return
+  const { prototype } = value as { prototype?: object }
+  if (prototype !== undefined) protect(prototype, ownKeys(prototype))
+  protect(value)
+  protectDeep(getPrototypeOf(value))
+}
+
+/** @param owner the request on whose behalf it is; undefined for the global `fetch`, which cannot say */
+export function fetchFor(owner: unknown, input: unknown, init: unknown): Promise<unknown> {
+  return (load('fetch').fetchFor as typeof fetchFor)(owner, input, init)
+}

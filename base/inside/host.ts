@@ -1,0 +1,19 @@
+/**
+ * What the cell hands to an isolate. The bundle is the body of a function that the cell calls once in each isolate, before any module is
+ * loaded; `given` are the arguments of that call. So the variables of all files here exist once per isolate, and no module can reach them.
+ */
+import { type Given, LAZY_PARTS, type LazyPart } from './protocol.ts'
+
+declare const given: Given
+
+const [tell, cursorMemory, bounds, randomSeed, ...partTexts] = given
+
+export const post = tell
+export const limits = bounds
+/** 64 hexadecimal digits of fresh randomness. */
+export const seed = randomSeed
+/** See `CURSOR`. */
+export const cursor = new Float64Array(cursorMemory)
+
+/** The script of a lazy part. */
+export const partText = (part: LazyPart): string => partTexts[LAZY_PARTS.indexOf(part)] as string

@@ -1,0 +1,23 @@
+/**
+ * What a lazy part is handed by the code that loads it. The bundle of a part is the body of a function that is called once per isolate, when
+ * one of the part's globals is first looked at; `given` are the arguments of that call.
+ */
+import type { Sent } from '../calls/fetch.ts'
+
+export interface PartTools {
+  /** A global by name, whichever part defines it. */
+  readonly use: (name: string) => unknown
+  /** 64 hexadecimal digits of fresh randomness. */
+  readonly seed: string
+  readonly fetch: (owner: unknown, method: string, head: string, body: string | ArrayBuffer | undefined) => Sent
+  readonly setTimeout: (run: () => void, delayMs: number) => number
+  /** Tells of an error that nobody can catch. */
+  readonly report: (what: string, error: unknown) => void
+}
+
+declare const given: readonly [tools: PartTools]
+
+export const [tools] = given
+
+export const domException = (message: string, name: string): Error =>
+  new (tools.use('DOMException') as new (message: string, name: string) => Error)(message, name)

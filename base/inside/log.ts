@@ -1,0 +1,61 @@
+/** What modules log, bounded in length and number: lines leave with the answer of their request, in one message, or by themselves. */
+import { limits, post } from './host.ts'
+import { floor, now, stringify } from './primordials.ts'
+import type { LogLine } from './protocol.ts'
+import { type Request, running } from './request.ts'
+import { messageOf, stackOf, textOf } from './text.ts'
+
+let second = 0
+let linesInSecond = 0
+let dropped = 0
+
+/** Undefined when there were too many lines in this second already. */
+export function logLine(level: LogLine['level'], module: string | undefined, message: string, fields?: unknown): LogLine | undefined {
+  const thisSecond = floor(now() / 1000)
+  if (thisSecond !== second) {
+    second = thisSecond
+    linesInSecond = 0
+  }
+  if (++linesInSecond > limits.logLinesPerSecond) {
+    dropped++
+    return undefined
+  }
+  const line = { level, module, message: message.slice(0, limits.logLineChars), ...fieldsOf(fields), ...(dropped > 0 && { dropped }) }
+  dropped = 0
+  return line
+}
+
+function fieldsOf(fields: unknown): { fields?: string; stack?: string } {
+  if (fields === undefined) return {}
+  const stack = stackOf(fields)
+  if (stack.stack !== undefined) return stack
+  try {
+    return { fields: stringify(fields)?.slice(0, limits.logLineChars) ?? '' }
+  } catch (error) {
+    return { fields: stringify({ unprintable: messageOf(error) }) }
+  }
+}
+
+/** A line that a stage logs through its context. */
+export function logFor(request: Request, level: LogLine['level'], message: unknown, fields: unknown): void {
+  const line = logLine(level, running.module, textOf(message), fields)
+  if (line !== undefined) keepLine(request, line)
+}
+
+/** Keeps a line for the answer of its request, or posts it when that has left. */
+export function keepLine(request: Request, line: LogLine): void {
+  if (request.done) postLines(request.no, [line])
+  else if (request.lines === undefined) request.lines = [line]
+  else request.lines.push(line)
+}
+
+/** A line that belongs to no request: of `console`, or of the code here. */
+export function logText(level: LogLine['level'], text: string): void {
+  const line = logLine(level, running.module, text)
+  if (line !== undefined) postLines(0, [line])
+}
+
+/** @param requestNo 0: of no request */
+export function postLines(requestNo: number, lines: readonly LogLine[]): void {
+  post('log', requestNo, stringify(lines))
+}

@@ -1,0 +1,14 @@
+/** The code that runs inside every isolate, around the modules. Its value is what the cell calls; see `Inside`. */
+import { harden } from './built-ins/harden.ts'
+import { settleCalls } from './calls/calls.ts'
+import { settleFetch } from './calls/fetch.ts'
+import { defineGlobals } from './globals/globals.ts'
+import { fireTimer } from './globals/timers.ts'
+import type { Inside } from './protocol.ts'
+import { abandon, turn } from './stages/turn.ts'
+import { define, link } from './stages/version.ts'
+
+harden()
+defineGlobals()
+
+export default { define, link, turn, abandon, settleCalls, settleFetch, fireTimer, probe: () => undefined } satisfies Inside

@@ -1,0 +1,88 @@
+/** What a stage sees of its request and of the base. */
+import { ask } from '../calls/calls.ts'
+import { type Services, servicesFor } from '../calls/services.ts'
+import { deepFreeze } from '../deep-freeze.ts'
+import { fetchFor } from '../globals/lazy.ts'
+import { logFor } from '../log.ts'
+import { deleteProperty, freeze, now, parse } from '../primordials.ts'
+import type { Request } from '../request.ts'
+import { scene, version } from './version.ts'
+
+/** For the code here only: a module cannot get at the request behind its context. */
+export let requestOf: (ctx: Context) => Request
+
+export class Context {
+  readonly #request: Request
+  #input: unknown
+  #services: Services | undefined
+
+  static {
+    requestOf = ctx => ctx.#request
+  }
+
+  constructor(request: Request) {
+    this.#request = request
+  }
+
+  get request(): unknown {
+    // Parsed apart from the first stage's input, which that stage may change, and only for who asks: most stages do not.
+    this.#input ??= deepFreeze(parse(this.#request.body))
+    return this.#input
+  }
+
+  get scene(): string {
+    return scene
+  }
+
+  get version(): string {
+    return version
+  }
+
+  get unit(): string | undefined {
+    return this.#request.unit
+  }
+
+  get bucket(): number | undefined {
+    return this.#request.bucket
+  }
+
+  get requestId(): string {
+    return this.#request.id
+  }
+
+  get params(): unknown {
+    return this.#request.params
+  }
+
+  get log() {
+    const request = this.#request
+    return {
+      debug: (message: unknown, fields?: unknown) => logFor(request, 'debug', message, fields),
+      info: (message: unknown, fields?: unknown) => logFor(request, 'info', message, fields),
+      warn: (message: unknown, fields?: unknown) => logFor(request, 'warn', message, fields),
+      error: (message: unknown, fields?: unknown) => logFor(request, 'error', message, fields),
+    }
+  }
+
+  deadlineMs(): number {
+    return this.#request.deadlineAt - now()
+  }
+
+  call(callee: unknown, input: unknown): Promise<unknown> {
+    return ask(this.#request, '', String(callee), input)
+  }
+
+  get services(): unknown {
+    this.#services ??= servicesFor(this.#request)
+    return this.#services
+  }
+
+  get fetch(): (input: unknown, init?: unknown) => Promise<unknown> {
+    const request = this.#request
+    return (input, init) => fetchFor(request, input, init)
+  }
+}
+
+// Else a module could make contexts of its own, or change what others and later requests see.
+deleteProperty(Context.prototype, 'constructor')
+freeze(Context.prototype)

@@ -1,0 +1,30 @@
+/** Failures of stages. */
+import { codeOf } from '../calls/failures.ts'
+import type { Failure } from '../protocol.ts'
+import { kindOf, messageOf, stackOf } from '../text.ts'
+import type { Step } from './version.ts'
+
+/** A failure on its way through a group; no module can make one. */
+export class Fault {
+  readonly failure: Failure
+  constructor(failure: Failure) {
+    this.failure = failure
+  }
+}
+
+export function threw({ stage, module }: Step, error: unknown): Fault {
+  const code = codeOf(error) ?? 'MODULE_THREW'
+  return new Fault({ code, message: messageOf(error), stage, module, ...stackOf(error) })
+}
+
+/** The result of a step, or a fault when JSON cannot hold it. */
+export function orFault(step: Step, value: unknown): unknown {
+  const type = typeof value
+  if (type === 'object' || type === 'string' || type === 'number' || type === 'boolean') return value
+  const code = type === 'undefined' ? 'RESULT_UNDEFINED' : type === 'bigint' ? 'RESULT_BIGINT' : 'RESULT_NOT_DATA'
+  const message = `Stage "${step.stage}" of module "${step.module}" returned ${kindOf(value)}`
+  return new Fault({ code, message, stage: step.stage, module: step.module })
+}
+
+/** To look at what a module has returned may run its code again: a proxy's. */
+export const brokenBy = (error: unknown): Failure => ({ code: 'MODULE_THREW', message: messageOf(error) })

@@ -1,0 +1,93 @@
+/** Turns: the requests that the cell sends in at once. */
+import { mendRegExp } from '../built-ins/regexp.ts'
+import { flush } from '../calls/calls.ts'
+import { forget } from '../calls/open-calls.ts'
+import { cursor, post } from '../host.ts'
+import { logText, postLines } from '../log.ts'
+import { now, parse } from '../primordials.ts'
+import { AnswerKind, CURSOR, type Failure, REQUEST_STRIDE } from '../protocol.ts'
+import { openRequests, type Request } from '../request.ts'
+import { messageOf } from '../text.ts'
+import { pushAnswer } from './answers.ts'
+import { Context } from './context.ts'
+import { brokenBy } from './fault.ts'
+import { paramsOf } from './params.ts'
+import { runStages } from './run.ts'
+
+export function turn(firstNo: number, ...values: (string | number)[]): void {
+  const answers: (string | number)[] = []
+  for (let i = 0; i < values.length; i += REQUEST_STRIDE) {
+    const request = begin(firstNo + i / REQUEST_STRIDE, values, i)
+    const answer = startSafely(request)
+    if (answer === undefined) {
+      openRequests.set(request.no, request)
+      answers.push(request.no, AnswerKind.waiting, '')
+    } else pushAnswer(answers, request, answer)
+  }
+  // Calls first: whoever hears that a request waits has heard what for.
+  flush()
+  post('answers', ...answers)
+  mend()
+}
+
+/** `RegExp.prototype` cannot be frozen without making every regular expression slow: what was done to it is undone instead. */
+function mend(): void {
+  const mended = mendRegExp()
+  if (mended === undefined) return
+  logText('warn', `RegExp.prototype was changed and has been mended: ${mended.changed.join(', ')}`)
+  if (!mended.complete) post('broken')
+}
+
+function begin(no: number, values: readonly (string | number)[], i: number): Request {
+  const unit = values[i + 2] as string
+  const bucket = values[i + 5] as number
+  return {
+    no,
+    id: values[i] as string,
+    body: values[i + 1] as string,
+    unit: unit === '' ? undefined : unit,
+    deadlineAt: values[i + 3] as number,
+    params: paramsOf(values[i + 4] as string),
+    bucket: bucket < 0 ? undefined : bucket,
+    done: false,
+    lines: undefined,
+    degraded: undefined,
+    tookMs: undefined,
+    calls: 0,
+  }
+}
+
+/** One request must not take the answers of its turn with it, whatever it has done to the code here. */
+function startSafely(request: Request): string | Failure | undefined {
+  try {
+    return start(request)
+  } catch (error) {
+    return brokenBy(error)
+  }
+}
+
+function start(request: Request): string | Failure | undefined {
+  if (request.deadlineAt <= now()) return { code: 'DEADLINE_EXCEEDED', message: 'Its deadline passed before it began' }
+  let input: unknown
+  try {
+    input = parse(request.body)
+  } catch (error) {
+    return { code: 'BODY_MALFORMED', message: `Cannot read the body: ${messageOf(error)}` }
+  }
+  cursor[CURSOR.started] = request.no
+  cursor[CURSOR.running] = 1
+  try {
+    return runStages(request, new Context(request), 0, input)
+  } finally {
+    cursor[CURSOR.running] = 0
+  }
+}
+
+export function abandon(no: number): void {
+  const request = openRequests.get(no)
+  if (request === undefined) return
+  openRequests.delete(no)
+  request.done = true
+  if (request.lines !== undefined) postLines(no, request.lines)
+  forget(request)
+}

@@ -1,0 +1,75 @@
+/**
+ * Writes `base/inside/built/`, the scripts that isolates run around the modules: `npm run build:inside`. Each is one expression, a function
+ * whose body is a bundle of files of `base/inside`, and whose value is the default export of its entry. A test fails when they are stale.
+ */
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type BuildOptions, build } from 'esbuild'
+import { LAZY_PARTS } from '../base/inside/protocol.ts'
+
+const root = join(import.meta.dirname, '..')
+const head = '// Made by "npm run build:inside". Not to be changed by hand.\n'
+const licence = '// It holds core-js-pure (MIT, Denis Pushkarev and others).\n'
+
+export const builtFolder = join(root, 'base/inside/built')
+
+/** The text of each script by its name. */
+export async function buildInside(): Promise<Map<string, string>> {
+  const scripts = new Map([
+    ['inside', head + scriptOf(await bundleOf('base/inside/main.ts'))],
+    ['fakes', head + scriptOf(await bundleOf('base/inside/fakes.ts'))],
+  ])
+  for (const part of LAZY_PARTS) {
+    const script = part === 'url' ? await urlScript() : head + scriptOf(await bundleOf(`base/inside/lazy/${part}.ts`))
+    // Isolates compile parts with `eval`, which takes no name.
+    scripts.set(part, `${script}//# sourceURL=berth:///${part}.js\n`)
+  }
+  return scripts
+}
+
+export const bundleOf = (entry: string): Promise<string> => bundle({ entryPoints: [entry] })
+
+/** Returns the text of a bundle that ends by exporting the default export of its entry, and nothing else. */
+async function bundle(options: BuildOptions): Promise<string> {
+  const { outputFiles } = await build({
+    ...options,
+    absWorkingDir: root,
+    bundle: true,
+    write: false,
+    // Not `iife`, which wraps what it exports in getters.
+    format: 'esm',
+    target: 'esnext',
+    legalComments: 'none',
+    // One byte a character, and so half the memory.
+    charset: 'ascii',
+  })
+  return outputFiles?.[0]?.text ?? ''
+}
+
+/** @throws when the bundle exports anything but a default */
+export function scriptOf(bundle: string, wrap = (body: string) => body): string {
+  const found = /export\s*\{\s*(\S+) as default\s*\};?\s*$/.exec(bundle)
+  if (found === null) throw new Error('Cannot make a script: the entry must have a default export and no other')
+  return `'use strict';((...given) => {${wrap(`\n${bundle.slice(0, found.index)}return ${found[1]};\n`)}})\n`
+}
+
+/** URL and URLSearchParams of core-js. They do what browsers do; the isolate has none of its own. */
+async function urlScript(): Promise<string> {
+  const contents = `
+    import URL from 'core-js-pure/web/url'
+    import URLSearchParams from 'core-js-pure/web/url-search-params'
+    Object.defineProperty(URL, 'name', { value: 'URL' })
+    Object.defineProperty(URLSearchParams, 'name', { value: 'URLSearchParams' })
+    // What the iterators have in common is handed out with the classes, to be made unchangeable as well.
+    export default { URL, URLSearchParams, iterator: Object.getPrototypeOf(new URLSearchParams().entries()) }`
+  const text = await bundle({ stdin: { contents, resolveDir: root }, minify: true })
+  // core-js keeps the state of all URLs in a global: a module could put one of its own there first, or change it later.
+  const ownGlobal = `Object.create(globalThis, { '__core-js_shared__': { value: {} } })`
+  return head + licence + scriptOf(text, body => `return (globalThis => {${body}})(${ownGlobal})`)
+}
+
+if (import.meta.main) {
+  rmSync(builtFolder, { recursive: true, force: true })
+  mkdirSync(builtFolder)
+  for (const [name, text] of await buildInside()) writeFileSync(join(builtFolder, `${name}.js`), text)
+}
