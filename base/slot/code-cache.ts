@@ -11,7 +11,7 @@ interface CachedCode {
 /** What V8 made of each script, kept in memory for the next isolate: compiling 500 KB falls from 9 to 1 ms. */
 export class CodeCache {
   readonly #kept = new Map<string, CachedCode>()
-  /** Of scripts that every isolate runs: never dropped for want of room. */
+  /** Of scripts that every isolate runs; never dropped to make room. */
   readonly #own = new Map<string, CachedCode>()
   readonly #bytesMax: number
   #bytes = 0

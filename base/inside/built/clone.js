@@ -57,7 +57,7 @@ function describe(value) {
   return typeof value === "symbol" ? String(value) : `#<${Object.prototype.toString.call(value).slice(8, -1)}>`;
 }
 var Cloner = class {
-  /** Copies by original: what is met twice, or within itself, is copied once. */
+  /** Copies by their originals: an object that occurs twice, or within itself, is copied once. */
   #copies = /* @__PURE__ */ new Map();
   seed(original, copy) {
     this.#copies.set(original, copy);

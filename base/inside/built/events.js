@@ -17,7 +17,7 @@ var DOMException = class extends Error {
     super(String(message), "cause" in rest ? rest : void 0);
     this.#name = String(name);
   }
-  // The stack is taken, and with it the name, before the fields of this class are there.
+  // `Error` reads the name for the stack before the fields of this class are there.
   get name() {
     return #name in this ? this.#name : "DOMException";
   }

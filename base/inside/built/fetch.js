@@ -89,9 +89,9 @@ function cleaned(value) {
 }
 var seal;
 var Headers = class {
-  /** By lower-case name, combined. */
+  /** By lower-case name; values of the same name are combined. */
   #values = /* @__PURE__ */ new Map();
-  /** They are not combined: a comma may be part of one. */
+  /** Values of `set-cookie`. They are not combined, since a comma may be part of one. */
   #cookies = [];
   #sorted;
   #sealed = false;
@@ -250,7 +250,7 @@ var Request = class extends Body {
   get redirect() {
     return this.#redirect;
   }
-  /** Made for who asks: without one in its options a request has one that never aborts. */
+  /** A request that was given none has one that never aborts; it is made when somebody asks for it. */
   get signal() {
     this.#signal ??= new (tools.use("AbortController"))().signal;
     return this.#signal;

@@ -17,9 +17,9 @@ export interface Sent {
 }
 
 /**
- * Sends a request of `fetch`. Is called in the synchronous part of the code that fetches. Throws, or the answer rejects, with what the module is to get.
- * After an `await` nobody can tell which request code belongs to, unless it says so. Then the one with the latest deadline stands for all: no
- * fetch is cut short by the deadline of another request, and the cell knows that it is not sure.
+ * Sends a request of `fetch`; called in the synchronous part of the code that fetches. Throws, or the answer rejects, with the error that the
+ * module is to get. After an `await` nobody can tell which request code belongs to, unless it says so. Then the open request with the latest
+ * deadline stands for it, so that no fetch is cut short by the deadline of another request, and the cell hears that this is a guess.
  * @param owner a `Request`, or undefined when the code that fetches did not say
  * @param head JSON of `{ url, redirect, headers }`
  */

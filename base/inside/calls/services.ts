@@ -7,7 +7,7 @@ import { ask } from './calls.ts'
 export type Services = Readonly<Record<string, Readonly<Record<string, (...values: unknown[]) => Promise<unknown>>>>>
 
 let offered: ServiceNames = {}
-/** Prototypes of the services and of the methods of each, which say what is missing. A request makes only the functions that it asks with. */
+/** The prototypes of `ctx.services` and of each service, which say what is missing. They are made once and shared by all requests. */
 let noService: object | null = null
 const noMethods = new Map<string, object>()
 

@@ -48,7 +48,7 @@ function keep(table: Map<string, number>, label: string, value: number): void {
   if (table.size < LABELS_MAX || table.has(label)) table.set(label, value)
 }
 
-/** Of functions that have no prototype of their own, which would have to be frozen as well. */
+/** Its functions are arrow functions: others have prototypes, which would have to be frozen as well. */
 export const consoleOfSlot = {
   log: (...values: unknown[]) => write('info', values),
   info: (...values: unknown[]) => write('info', values),

@@ -40,7 +40,7 @@ export function defineLazyGlobals(): void {
 function load(part: LazyPart): Readonly<Record<string, unknown>> {
   const before = loaded.get(part)
   if (before !== undefined) return before
-  // Polyfills look whether there is something to fill: there is not, until they have.
+  // core-js looks whether the globals that it defines are there already: that must not load them once more.
   loaded.set(part, {})
   const define = evaluate(partText(part)) as (tools: PartTools) => Record<string, unknown>
   const defined = define(tools)

@@ -17,7 +17,7 @@ const viewTag = getterOf(getPrototypeOf(Int8Array.prototype), Symbol.toStringTag
 const errorNames = ['EvalError', 'RangeError', 'ReferenceError', 'SyntaxError', 'TypeError', 'URIError']
 const globals = globalThis as Record<string, unknown>
 
-/** Throw unless the value is of their type, whatever it says of itself. */
+/** Each throws unless the value has the internal slots of that type, whatever its tag and prototype are. */
 const brands = {
   Map: value => mapSize.call(value),
   Set: value => setSize.call(value),
@@ -33,7 +33,7 @@ const brands = {
   WeakSet: value => WeakSet.prototype.has.call(value, value),
   WeakRef: value => WeakRef.prototype.deref.call(value),
   Promise: value => {
-    // Nothing is called on it: `then` of a promise could be anything.
+    // No method is called on it: its `then` could be a function of the module.
     if (!(value instanceof Promise)) throw new TypeError('not a promise')
   },
 } satisfies Record<string, Brand>
@@ -49,7 +49,7 @@ function is(kind: Kind, value: object): boolean {
   }
 }
 
-/** What a value is beside an object. Its tag is only a guess, which classes can change, so its internal slots confirm it. */
+/** The type of a value that is no plain object. Its tag is only a guess, since classes can change it, so its internal slots confirm it. */
 function kindOf(value: object): Kind | undefined {
   const tag = Object.prototype.toString.call(value).slice(8, -1)
   if (tag === 'Object') return undefined
@@ -66,7 +66,7 @@ function describe(value: unknown): string {
 }
 
 class Cloner {
-  /** Copies by original: what is met twice, or within itself, is copied once. */
+  /** Copies by their originals: an object that occurs twice, or within itself, is copied once. */
   readonly #copies = new Map<object, object>()
 
   seed(original: object, copy: object): void {
@@ -154,7 +154,7 @@ function isError(value: object): value is Error {
 
 function structuredClone(...args: [value?: unknown, options?: { readonly transfer?: Iterable<object> } | null]): unknown {
   if (args.length === 0) throw new TypeError('The "value" argument must be specified')
-  // Moving a buffer is a copy here: nothing in a slot may take memory without its limit.
+  // A transferred buffer is copied: buffers that move escape the memory limit of the slot.
   for (const object of args[1]?.transfer ?? []) if (!is('ArrayBuffer', object)) throw refuse(object)
   return new Cloner().copy(args[0])
 }

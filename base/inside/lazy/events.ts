@@ -37,7 +37,7 @@ class DOMException extends Error {
     this.#name = String(name)
   }
 
-  // The stack is taken, and with it the name, before the fields of this class are there.
+  // `Error` reads the name for the stack before the fields of this class are there.
   override get name(): string {
     return #name in this ? this.#name : 'DOMException'
   }
@@ -66,7 +66,7 @@ codes.forEach((name, i) => {
     })
 })
 
-/** What dispatching changes in an event, out of its users' reach. */
+/** What dispatching changes in an event. It is apart from the event, so that its users cannot change it. */
 class State {
   target: EventTarget | null = null
   dispatching = false
@@ -308,7 +308,7 @@ class AbortSignal extends EventTarget {
 
   #abort(reason: unknown): void {
     if (this.#aborted) return
-    // All are aborted before anyone hears of it, and each lets go of the signals it was made of.
+    // All are aborted before any listener runs, and each lets go of the signals that it was made of.
     const all: AbortSignal[] = [this, ...this.#dependents].filter(signal => !signal.#aborted)
     for (const signal of all) {
       signal.#aborted = true

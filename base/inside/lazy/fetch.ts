@@ -24,7 +24,10 @@ function received(head: string, body: string | ArrayBuffer): Response {
   return setOrigin(new Response(new Raw(content), init), { type: 'basic', url, redirected })
 }
 
-/** `owner` is whoever the bridge knows the request by, undefined when nobody said. Asks before it returns, so that the bridge can see who runs. */
+/**
+ * Sends before it returns: which request of the slot fetches is known only while its synchronous code runs.
+ * @param owner the request of the slot on whose behalf it is; undefined when the code that fetches did not say
+ */
 async function fetchFor(owner: unknown, input: unknown, init: unknown): Promise<Response> {
   const request = new Request(input, init)
   const signal = requestSignal(request)

@@ -25,7 +25,7 @@ function codePointAt(text: string, i: number): number {
   return code >= 0xd800 && code <= 0xdfff ? REPLACEMENT : code
 }
 
-/** Writes what fits whole; returns code units read and bytes written. */
+/** Writes the characters that fit as a whole; returns how many code units were read and bytes written. */
 function encodeInto(text: string, target: Uint8Array): { read: number; written: number } {
   const room = target.length
   let at = 0
@@ -62,7 +62,7 @@ function byteLength(text: string): number {
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i)
     if (unit < 0x80) continue
-    // A pair takes four bytes for its two units, half a one three for its one.
+    // A surrogate pair takes four bytes for its two units; half of one, as U+FFFD, takes three for its one.
     if (unit < 0x800) length += 1
     else if (unit >= 0xd800 && unit <= 0xdbff && codePointAt(text, i) > 0xffff) {
       length += 2
@@ -94,7 +94,7 @@ class TextEncoder {
 class TextDecoder {
   readonly #fatal: boolean
   readonly #ignoreBOM: boolean
-  // A sequence that the end of a streamed chunk cut in two.
+  // Of a sequence that the end of a streamed chunk has cut in two.
   #code = 0
   #needed = 0
   #lower = 0x80
@@ -142,7 +142,7 @@ class TextDecoder {
       }
       const code = this.#take(bytes[i] as number)
       if (code >= 0) length = append(units, length, code)
-      // What breaks a sequence off may begin the next.
+      // A byte that does not fit into a sequence may begin the next one, so it is looked at again.
       if (code === BROKEN) {
         this.#fail()
         units[length++] = REPLACEMENT
@@ -174,7 +174,7 @@ class TextDecoder {
     }
     this.#needed = byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : 3
     this.#code = byte & (0x3f >> this.#needed)
-    // Overlong forms, surrogates and what lies beyond U+10FFFF are told by the second byte.
+    // Overlong forms, surrogates and code points beyond U+10FFFF are recognised by their second byte.
     if (byte === 0xe0) this.#lower = 0xa0
     else if (byte === 0xed) this.#upper = 0x9f
     else if (byte === 0xf0) this.#lower = 0x90

@@ -58,7 +58,7 @@ function continueAfter(request: Request, ctx: Context, index: number, beganAt: n
 function runStage(request: Request, ctx: Context, stage: Stage, input: unknown): unknown {
   const result = stage.parallel ? runParallel(request, ctx, stage, input) : runSequence(ctx, stage.steps, 0, input)
   if (result instanceof Promise) {
-    // The modules of a parallel stage are bounded one by one: those in time still count.
+    // The modules of a parallel stage have been bounded one by one, so that the results of those in time count.
     const bounded = stage.parallel ? result : withinDeadline(stage, result)
     return bounded.then(settled => orInstead(request, ctx, stage, input, settled))
   }
@@ -82,7 +82,7 @@ function runParallel(request: Request, ctx: Context, stage: Stage, input: unknow
   return Promise.all(bounded).then(settled => merge(request, ctx, stage, settled))
 }
 
-/** One result of a parallel stage's. With `skip`, modules that failed are left out, unless all did. */
+/** Makes one result of those of a parallel stage. With `skip`, modules that failed are left out, unless all did. */
 function merge(request: Request, ctx: Context, stage: Stage, results: readonly unknown[]): unknown {
   const faults = results.filter(result => result instanceof Fault)
   const fine = results.filter(result => !(result instanceof Fault))
@@ -102,7 +102,7 @@ function runStep(ctx: Context, step: Step, input: unknown): unknown {
     running.request = requestOf(ctx)
     const value = run(input, ctx)
     if (!isThenable(value)) return orFault(step, value)
-    // Made anew: what a module's own promise has for a `then` is called by the engine, where nothing of ours can be broken by it.
+    // A new promise: the engine calls whatever `then` the module's own promise has, and what that throws becomes a rejection.
     return new Promise<unknown>(resolve => resolve(value)).then(
       settled => orFault(step, settled),
       error => threw(step, error),
@@ -119,7 +119,7 @@ function isThenable(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }
 
-/** What a failed stage gives all the same, if the scene says so. */
+/** The result of a stage, or what the scene says to go on with when it failed. */
 function orInstead(request: Request, ctx: Context, stage: Stage, input: unknown, result: unknown): unknown {
   if (!(result instanceof Fault) || stage.onFailure === 'fail') return result
   markDegraded(request, stage, result.failure)

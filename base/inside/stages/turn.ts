@@ -24,7 +24,7 @@ export function turn(firstNo: number, ...values: (string | number)[]): void {
       answers.push(request.no, AnswerKind.waiting, '')
     } else pushAnswer(answers, request, answer)
   }
-  // Calls first: whoever hears that a request waits has heard what for.
+  // Calls go first: when the cell hears that a request waits, it knows what for.
   flush()
   post('answers', ...answers)
   mend()
@@ -57,7 +57,7 @@ function begin(no: number, values: readonly (string | number)[], i: number): Req
   }
 }
 
-/** One request must not take the answers of its turn with it, whatever it has done to the code here. */
+/** Whatever one request has done to the code here, the others of its turn get their answers. */
 function startSafely(request: Request): string | Failure | undefined {
   try {
     return start(request)

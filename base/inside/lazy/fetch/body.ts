@@ -15,13 +15,13 @@ const decode = (bytes: Uint8Array) => new (tools.use('TextDecoder') as typeof Te
 const textOf = (content: Content) =>
   typeof content === 'string' ? content.replace(/^\ufeff/, '') : content === null ? '' : decode(content)
 
-/** Never what the body itself holds: clones hold the same. */
+/** A copy of the bytes: those that the body holds are shared with its clones. */
 export function bytesOf(content: Content): Uint8Array<ArrayBuffer> {
   if (content === null) return new Uint8Array(0)
   return typeof content === 'string' ? encode(content) : content.slice()
 }
 
-/** A body that is taken as it is: copied no more, and without a type of its own. */
+/** A content that becomes the body without another copy, and that sets no content type. */
 export class Raw {
   readonly content: Content
   constructor(content: Content) {
@@ -37,7 +37,7 @@ export function contentOf(body: unknown): { content: Content; type?: string } {
   return { content: String(body).toWellFormed(), type: isSearchParams(body) ? FORM : TEXT }
 }
 
-/** Without the part that has URLs: nothing is one of them before somebody has made one. */
+/** Looks at the tag, so that the part which defines `URLSearchParams` need not be loaded to find out. */
 const isSearchParams = (body: unknown) => isObject(body) && Object.prototype.toString.call(body) === '[object URLSearchParams]'
 
 export let contentIn: (body: Body) => Content
@@ -82,7 +82,7 @@ export class Body {
   }
 }
 
-/** A body whose owner has not read it yet, once more. */
+/** The content of a body once more, for a clone. @throws TypeError when the body has been read */
 export function again(body: Body): Raw {
   if (body.bodyUsed) throw new TypeError('Cannot clone: the body has been read already')
   return new Raw(contentIn(body))

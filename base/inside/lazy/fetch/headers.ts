@@ -22,9 +22,9 @@ function cleaned(value: unknown): string {
 export let seal: (headers: Headers) => Headers
 
 export class Headers {
-  /** By lower-case name, combined. */
+  /** By lower-case name; values of the same name are combined. */
   readonly #values = new Map<string, string>()
-  /** They are not combined: a comma may be part of one. */
+  /** Values of `set-cookie`. They are not combined, since a comma may be part of one. */
   readonly #cookies: string[] = []
   #sorted: Entries | undefined
   #sealed = false
@@ -88,7 +88,7 @@ export class Headers {
   }
 
   *entries(): Generator<[string, string]> {
-    // The table is looked at anew each time: what is added while somebody iterates is part of it, as the standard has it.
+    // The list is asked for anew each time: headers that are added meanwhile are part of the iteration, as the standard has it.
     for (let i = 0, pair = this.#list()[0]; pair !== undefined; pair = this.#list()[++i]) yield [...pair]
   }
 
@@ -121,7 +121,7 @@ export class Headers {
   }
 }
 
-// What generators have in common is no member of anything that is made unchangeable.
+// The prototypes of generators are no members of the class, so they are not frozen with it.
 for (const { prototype } of [Headers.prototype.entries, Headers.prototype.keys, Headers.prototype.values]) Object.freeze(prototype)
 
 function* pairsIn(list: Iterable<unknown>): Generator<[unknown, unknown]> {

@@ -96,7 +96,7 @@ export class Request extends Body {
   get redirect(): RedirectMode {
     return this.#redirect
   }
-  /** Made for who asks: without one in its options a request has one that never aborts. */
+  /** A request that was given none has one that never aborts; it is made when somebody asks for it. */
   get signal(): AbortSignal {
     this.#signal ??= new (tools.use('AbortController') as typeof AbortController)().signal
     return this.#signal

@@ -1,5 +1,3 @@
-/** What several files of the part look at values with. */
-
 /** A word of HTTP: the name of a header, a method. */
 export const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 
