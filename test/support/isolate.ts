@@ -4,8 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import ivm from 'isolated-vm'
 import type { Mended } from '../../base/inside/built-ins/regexp.ts'
-import type { InsideLimits, LazyPart, LogLine, Posted, StagePlan } from '../../base/inside/protocol.ts'
-import { LAZY_PARTS } from '../../base/inside/protocol.ts'
+import { type InsideLimits, LAZY_PARTS, type LazyPart, type LogLine, type Posted, type StagePlan } from '../../base/inside/protocol.ts'
 import { insideScript } from '../../base/slot/inside-script.ts'
 import { bundleOf, scriptOf } from '../../scripts/build-inside.ts'
 import type { GuestInside } from './guest-inside.ts'
@@ -67,6 +66,7 @@ export async function startGuest(t: TestContext, { slotTimers = 1000, seed = ran
     },
   }
   const post = new ivm.Callback((kind: string, ...values: Posted[]) => posts[kind]?.(...values), { ignored: true })
+  // The isolate keeps this global, which slots do not have: it is how the tests see that a part is loaded.
   await context.global.set('partLoaded', new ivm.Callback((part: LazyPart) => void parts.push(part)))
   const partTexts = LAZY_PARTS.map(part => `'use strict';partLoaded('${part}');${insideScript(part)}`)
   const setUp = (await context.eval(await script, { reference: true, filename: 'berth:///inside.js' })) as ivm.Reference<SetUp>
