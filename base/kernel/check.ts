@@ -1,10 +1,10 @@
-/** Checks unknown values against TypeBox schemas and says in words what does not fit. */
+/** Checks unknown values against TypeBox schemas, and describes in words what does not fit. */
 import type { Static, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import type { TLocalizedValidationError } from 'typebox/error'
 import { Value } from 'typebox/value'
 
-/** Gives a copy of a value with the schema's defaults filled in, or what is wrong with it, one line a fault. */
+/** Returns a copy of a value with the schema's defaults filled in, or a list of what is wrong with it, one line for each fault. */
 export type Checker<T> = (
   value: unknown,
 ) => { readonly value: T; readonly faults?: never } | { readonly value?: never; readonly faults: readonly string[] }
@@ -22,7 +22,7 @@ export function compileCheck<S extends TSchema>(schema: S): Checker<Static<S>> {
 const FAULTS_MAX = 10
 
 function describeFaults(errors: readonly TLocalizedValidationError[]): string[] {
-  // An unknown member is reported by its parent too; the parent's line names it, so the child's says nothing more.
+  // An unknown member is reported twice: by its parent, which names it, and by itself as "boolean", which adds nothing.
   const faults = errors.filter(error => error.keyword !== 'boolean').map(describeFault)
   const distinct = [...new Set(faults)]
   return distinct.length > FAULTS_MAX ? [...distinct.slice(0, FAULTS_MAX), `and ${distinct.length - FAULTS_MAX} more`] : distinct

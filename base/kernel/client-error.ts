@@ -1,4 +1,4 @@
-/** Answers of our own to bytes on an HTTP port that never became a request. */
+/** Answers bytes on an HTTP port that Node could not parse as a request. */
 import type { Socket } from 'node:net'
 import { BerthError, type ErrorCode, toProblem } from './errors.ts'
 
@@ -7,7 +7,10 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'BODY_TIMEOUT',
 }
 
-/** For the event `clientError` of an HTTP server: a problem document written by hand, since there is no response to write to. */
+/**
+ * A handler for the event `clientError` of an HTTP server. It writes a problem document straight to the socket, because there is no response
+ * object for a request that could not be parsed.
+ */
 export function answerClientError(thrown: Error & { code?: string }, socket: Socket): void {
   if (thrown.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()

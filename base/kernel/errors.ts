@@ -1,16 +1,16 @@
 /**
- * The one table of everything that can go wrong, and the error class that carries a row of it.
- * `docs/errors.md` is written from this table; a test fails when the two differ.
+ * The one table of everything that can go wrong, and the error class that refers to a row of it.
+ * `docs/errors.md` is generated from this table; a test fails when the two differ.
  */
 
-/** Who has to change something: the caller, the author of the module, whoever runs the base, or nobody (there was too much load). */
+/** Who has to change something: the caller, the author of the module, whoever runs the base, or (`load`) nobody, since load will pass. */
 export type Blame = 'caller' | 'module' | 'base' | 'load'
 
 interface ErrorRow {
   readonly status: number
   readonly blame: Blame
   readonly title: string
-  /** What whoever is to blame does next. */
+  /** What the one who is to blame can do about it. */
   readonly fix: string
 }
 
@@ -89,7 +89,7 @@ const table = {
   SCENE_OVERLOADED: {
     status: 503,
     blame: 'load',
-    title: 'The scene or its cell has as much under way as it may',
+    title: 'The scene or its cell is at its limit of work',
     fix: 'Try again after the seconds that Retry-After says.',
   },
   RATE_LIMITED: {
@@ -101,8 +101,8 @@ const table = {
   BREAKER_OPEN: {
     status: 503,
     blame: 'module',
-    title: 'The version has failed so often that it is left alone for a while',
-    fix: 'Try again after the seconds that Retry-After says; the author mends what the log of the cell says, or goes back to another version.',
+    title: 'The version has failed so often that it gets no requests for a while',
+    fix: 'Try again after the seconds that Retry-After says; the author mends the failure that the log of the cell shows, or goes back to another version.',
   },
   BASE_DRAINING: {
     status: 503,
@@ -113,7 +113,7 @@ const table = {
   BASE_NOT_READY: {
     status: 503,
     blame: 'base',
-    title: 'Not every baseline scene can answer',
+    title: 'Not every scene with a baseline can answer',
     fix: 'The body lists the scenes that cannot, each with its reason.',
   },
   DEADLINE_EXCEEDED: {
@@ -173,8 +173,8 @@ const table = {
   SERVICE_OVERLOADED: {
     status: 503,
     blame: 'load',
-    title: 'The service has as many calls under way as it may',
-    fix: 'Do without its answer, or try again later; whoever runs the base makes the service faster or adds cells.',
+    title: 'The service is at its limit of calls under way',
+    fix: 'Go on without its answer, or try again later; whoever runs the base makes the service faster or adds cells.',
   },
   SERVICE_FAILED: {
     status: 500,
@@ -198,13 +198,13 @@ const table = {
     status: 500,
     blame: 'module',
     title: 'The module may not fetch from this host',
-    fix: 'Add the host that the message names to berth.fetch in package.json; at a private address, have whoever runs the base allow its network.',
+    fix: 'Add the host that the message names to berth.fetch in package.json; for a private address, have whoever runs the base allow its network.',
   },
   FETCH_FAILED: {
     status: 500,
     blame: 'module',
-    title: 'A fetch has had no answer',
-    fix: 'Look at the host and the URL that the message names; catch the error where the answer can be done without.',
+    title: 'A fetch got no answer',
+    fix: 'Look at the host and the URL that the message names; catch the error if the stage can go on without the answer.',
   },
   FETCH_TOO_LARGE: {
     status: 500,
@@ -215,8 +215,8 @@ const table = {
   FETCH_OVERLOADED: {
     status: 503,
     blame: 'load',
-    title: 'The slot or its cell has as much under way in fetches as it may',
-    fix: 'Do without the answer, or try again later; whoever runs the base adds cells.',
+    title: 'The slot or its cell is at its limit of fetches under way',
+    fix: 'Go on without the answer, or try again later; whoever runs the base adds cells.',
   },
   RESULT_UNDEFINED: {
     status: 500,
@@ -256,7 +256,7 @@ const table = {
     status: 400,
     blame: 'caller',
     title: 'The bytes do not have the digest they were sent under',
-    fix: 'Send them again; if it happens again something on the way changes them.',
+    fix: 'Send them again; if it happens again, something between you and the base changes them.',
   },
   BLOB_NOT_FOUND: { status: 404, blame: 'caller', title: 'No such blob', fix: 'Upload it with PUT /api/blobs/:digest first.' },
   BUNDLE_TOO_LARGE: {
@@ -355,7 +355,7 @@ const table = {
   REVISION_CONFLICT: {
     status: 409,
     blame: 'caller',
-    title: 'It changed since you read it',
+    title: 'It has changed since you read it',
     fix: 'Read it again, look at what changed, then repeat the write.',
   },
   SERVICE_NOT_OFFERED: {
@@ -368,7 +368,7 @@ const table = {
     status: 422,
     blame: 'module',
     title: 'A cell could not load the version; nothing was changed',
-    fix: 'Mend what the message names, publish again.',
+    fix: 'Mend what the message names, then publish again.',
   },
 
   // Rules: whitelist, experiments, layers, cutover
@@ -382,7 +382,7 @@ const table = {
     status: 422,
     blame: 'caller',
     title: 'The whitelist is not valid',
-    fix: 'Mend the lines that the message names: a unit id each, and a version unless one is given for all.',
+    fix: 'Mend the lines that the message names: each has a unit id, and a version unless one version is given for all.',
   },
   EXPERIMENT_INVALID: {
     status: 422,
@@ -436,7 +436,7 @@ const table = {
     status: 409,
     blame: 'caller',
     title: 'The experiment cannot be changed like this',
-    fix: 'Read in the message what stands against it; "sdk experiment status" shows the experiment as it is.',
+    fix: 'The message says what prevents it; "sdk experiment status" shows the experiment as it is.',
   },
   VERSIONS_TOO_MANY: {
     status: 409,
@@ -448,13 +448,13 @@ const table = {
     status: 409,
     blame: 'caller',
     title: 'The version cannot take this part of the traffic now',
-    fix: 'Read in the message what stands against it; "sdk version list" shows what each version is for.',
+    fix: 'The message says what prevents it; "sdk version list" shows what each version is for.',
   },
   NOTHING_TO_ROLL_BACK: {
     status: 409,
     blame: 'caller',
     title: 'There is no earlier state to go back to',
-    fix: 'Read in the message what has not changed yet.',
+    fix: 'The message says what there is to go back to, if anything.',
   },
   LAYER_NOT_FOUND: {
     status: 404,
@@ -485,32 +485,32 @@ const table = {
   LOGS_OVERLOADED: {
     status: 503,
     blame: 'load',
-    title: 'As many follow logs as may at once',
+    title: 'The limit of readers that follow logs at once is reached',
     fix: 'End another "sdk logs --follow", or read the last lines without following.',
   },
   SLOT_IDLE: {
     status: 409,
     blame: 'caller',
     title: 'No cell has a slot of the version loaded',
-    fix: 'Send the version requests, then profile it; "sdk invoke SCENE --version VERSION" is one.',
+    fix: 'Send requests to the version, for example with "sdk invoke SCENE --version VERSION", then profile it.',
   },
   PROFILE_BUSY: {
     status: 409,
     blame: 'load',
-    title: 'The cell takes another profile',
-    fix: 'Try again when that is done, or name another cell with --cell.',
+    title: 'The cell is taking another profile',
+    fix: 'Try again when that one is done, or name another cell with --cell.',
   },
   PROFILE_FAILED: {
     status: 503,
     blame: 'load',
-    title: 'The profile did not come about',
+    title: 'The profile could not be taken',
     fix: 'Try again; if the message says that the slot ended, "sdk logs SCENE" has the reason.',
   },
   HEAP_TOO_LARGE: {
     status: 422,
     blame: 'caller',
-    title: 'The heap is too large to be written out beside what the cell serves',
-    fix: 'Look at it on a base whose cells have more memory (--cell-memory-mb), or while the slot holds less.',
+    title: 'The heap is too large for a snapshot in a cell that serves',
+    fix: 'Take it on a base whose cells have more memory (--cell-memory-mb), or while the slot holds less.',
   },
   TOKEN_NOT_FOUND: { status: 404, blame: 'caller', title: 'No such token', fix: 'List the tokens with "sdk token list".' },
   CELL_NOT_FOUND: { status: 404, blame: 'caller', title: 'No such cell', fix: 'List the cells with "base status".' },
@@ -582,7 +582,7 @@ const table = {
     status: 500,
     blame: 'base',
     title: 'There is no base in the data folder',
-    fix: 'Name the folder that the base was started with as --data.',
+    fix: 'Give --data the folder that the base was started with.',
   },
   STORE_FAILED: {
     status: 500,
@@ -638,7 +638,7 @@ export class BerthError extends Error {
   }
 }
 
-/** Anything thrown, as a `BerthError`; what has no row becomes `INTERNAL` with the original as its cause. */
+/** Turns anything thrown into a `BerthError`; what has no row in the table becomes `INTERNAL`, with the original as its cause. */
 export function toBerthError(thrown: unknown): BerthError {
   if (thrown instanceof BerthError) return thrown
   return new BerthError('INTERNAL', `Internal error: ${messageOf(thrown)}`, { cause: thrown })
@@ -672,7 +672,7 @@ export function toProblem(error: BerthError, members: Readonly<Record<string, un
     title: row.title,
     status: row.status,
     code: error.code,
-    // A defect of our own may hold paths and internals: the log has them, the caller gets the request id.
+    // The message of an internal error may hold paths and other internals: only the log shows it, and the caller gets the request id.
     detail: error.code === 'INTERNAL' ? row.title : error.message,
     blame: row.blame,
     fix: row.fix,

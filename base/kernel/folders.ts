@@ -1,13 +1,13 @@
-/** Making folders. */
+/** Makes folders. */
 import { mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 /**
- * Makes a folder, and those above it that are missing. Node's own `recursive` never returns where a file system says that an entry it cannot
- * make is not there, as /proc does.
- * @param mode of those that are made
- * @returns the first that was made, undefined when there was nothing to do
- * @throws what the system says
+ * Makes a folder and every folder above it that is missing. Node's own option `recursive` is not used, because it never returns on a file
+ * system that answers ENOENT when a folder cannot be made there, as /proc does.
+ * @param mode permissions of the folders that are made
+ * @returns the topmost folder that was made, or undefined when the folder existed
+ * @throws the error of the system
  */
 export function makeFolderSync(path: string, mode = 0o777): string | undefined {
   if (isFolder(path)) return undefined
@@ -17,7 +17,7 @@ export function makeFolderSync(path: string, mode = 0o777): string | undefined {
     mkdirSync(path, { mode })
     return first ?? path
   } catch (error) {
-    // Another process may have been faster.
+    // Another process may have made it in the meantime.
     if (!isFolder(path)) throw error
     return first
   }

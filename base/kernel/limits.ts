@@ -1,5 +1,5 @@
 /**
- * Every bound of the base in one place, by the part of it that they bound, with the relations between them asserted at start.
+ * Every limit of the base, grouped by the part of the base that it bounds. The relations between limits are asserted when a process starts.
  * What an operator may change is an option (`options.ts`); what a scene may change is in its definition (`traffic/schema.ts`).
  */
 import assert from 'node:assert/strict'
@@ -10,15 +10,15 @@ const MB = 1024 * KB
 export const limits = {
   /** A request to a scene. */
   request: {
-    /** Bytes of all its headers. */
+    /** Bytes of all headers. */
     headerBytesMax: 16 * KB,
     /** Bytes of a unit id in UTF-8. */
     unitIdBytesMax: 256,
-    /** Characters of a caller's `x-request-id`; a longer or stranger one is replaced. */
+    /** Characters of a caller's `x-request-id`; one that is longer, or has characters that are not allowed, is replaced. */
     idCharsMax: 128,
-    /** Characters of `tracestate`: the least that W3C Trace Context asks everybody to pass on. */
+    /** Characters of `tracestate` that are passed on: the minimum that W3C Trace Context asks for. */
     traceStateCharsMax: 512,
-    /** Milliseconds a scene may give its requests: a cell that retires waits for them. */
+    /** Milliseconds of the longest deadline that a scene may set: a cell that retires waits for its requests that long. */
     deadlineMsMax: 10_000,
     /** Bytes of the answer. */
     resultBytesMax: 8 * MB,
@@ -26,34 +26,34 @@ export const limits = {
 
   /** Connections to both HTTP ports. */
   http: {
-    /** Milliseconds an idle keep-alive connection is kept: above the 60 s common in load balancers, so that they close first. */
+    /** Milliseconds an idle keep-alive connection is kept: longer than the 60 s common in load balancers, so that they close it first. */
     keepAliveMs: 72_000,
-    /** Milliseconds for the headers to arrive, and for the whole request. */
+    /** Milliseconds within which the headers, and the whole request, have to arrive. */
     headersTimeoutMs: 10_000,
     requestTimeoutMs: 30_000,
   },
 
   /** What one scene may hold. */
   scene: {
-    /** Requests under way in the whole base when the scene does not say. */
+    /** Requests under way in the whole base when the scene sets no limit. */
     concurrency: 256,
-    /** Priority from 0 to 100 when the scene does not say. */
+    /** Priority, from 0 to 100, when the scene sets none. */
     priority: 50,
     /** Versions that are online at once. */
     onlineVersionsMax: 100,
     /** Unit ids on the whitelist. */
     whitelistUnitsMax: 100_000,
-    /** Bytes of a whitelist as it is uploaded. */
+    /** Bytes of an uploaded whitelist. */
     whitelistBytesMax: 32 * MB,
-    /** Characters of JSON of merged parameters that a cell keeps ready. */
+    /** Characters of JSON that a cell keeps of merged parameters. */
     paramsMemoryCharsMax: 4 * MB,
   },
 
-  /** What is published of a module, and how it is tried. */
+  /** A published module and its trial. */
   module: {
     bundleBytesMax: 16 * MB,
     sourceMapBytesMax: 8 * MB,
-    /** Milliseconds its top level may run. */
+    /** Milliseconds the top level of its code may run. */
     loadMsMax: 2000,
     /** Milliseconds it may take in the trial process. */
     trialMsMax: 10_000,
@@ -61,57 +61,57 @@ export const limits = {
 
   /** A cell: one serving process. */
   cell: {
-    /** Requests under way; scenes of low priority are refused at half of that. */
+    /** Requests under way; scenes of low priority are refused from half of that on. */
     pendingMax: 2048,
-    /** Isolates that are kept ready without a version. */
+    /** Isolates that are kept ready before it is known which version they will serve. */
     slotBufferSize: 2,
-    /** Bytes of compiled code that are kept for the next isolate. */
+    /** Bytes of compiled code that are kept to start the next isolate faster. */
     codeCacheBytesMax: 64 * MB,
-    /** Baselines that are loaded before anybody asks for them. */
+    /** Baselines that are loaded before the first request for them. */
     slotsAheadMax: 64,
-    /** Milliseconds it looks for the keeper at boot before it takes the saved table. */
+    /** Milliseconds a starting cell tries to reach the keeper before it serves the saved table. */
     keeperLookMsMax: 1000,
-    /** Bytes that may be under way to a keeper that is slow to take them before log lines wait. */
+    /** Bytes that may be on their way to a slow keeper before log lines are held back. */
     keeperBacklogBytesMax: MB,
-    /** Milliseconds until it takes a table once more of which not everything was to be had: doubles from the first to the last. */
+    /** Milliseconds before it tries again to load a table of which a part could not be loaded: doubles from the minimum to the maximum. */
     tableAgainMsMin: 1000,
     tableAgainMsMax: 300_000,
-    /** Milliseconds it waits for its connections to go when it retires, then for its isolates to end. */
+    /** Milliseconds a retiring cell waits for its connections to close, and then for its isolates to end. */
     retireLingerMsMax: 15_000,
-    /** Milliseconds of those that it waits for a connection on which nothing is under way. */
+    /** The part of those milliseconds that it waits for connections without a request. */
     retireIdleMsMax: 3000,
   },
 
   /** A slot: one isolate that serves one version of a scene. */
   slot: {
-    /** Requests in it, waiting ones included. */
+    /** Requests in it, including those that wait. */
     pendingMax: 512,
     /** Timers that may be pending. */
     timersMax: 1000,
-    /** Combinations of parameters that are kept parsed. */
+    /** Combinations of parameters that it keeps parsed. */
     paramsKept: 256,
     /** Log lines it may write in a second. */
     logLinesPerSecondMax: 200,
     /** Milliseconds a version may take to load. */
     loadMsMax: 15_000,
-    /** Milliseconds without a request after which it may go when memory is short, and after which it goes when it is no baseline. */
+    /** Milliseconds without a request after which it may be ended when memory is short, and after which it is ended unless rules name its version. */
     idleMsMin: 1000,
     idleMsMax: 300_000,
     /** Milliseconds of CPU that the requests of one turn may be expected to use together. */
     turnCpuMs: 2,
     /** Milliseconds between two looks of the watchdog at the pending requests. */
     watchdogTickMs: 10,
-    /** Milliseconds a slot whose request has passed its deadline may leave a probe unanswered before it is killed. */
+    /** Milliseconds a slot may leave a probe unanswered, once a request in it has passed its deadline, before it is killed. */
     deafMsMax: 50,
-    /** Milliseconds of CPU that timers may use in one go while no request waits. */
+    /** Milliseconds of CPU that timers may use in one go while no request is in the slot. */
     idleCpuMsMax: 250,
-    /** Milliseconds a killed slot may take to stop before the cell counts as lost. */
+    /** Milliseconds a killed slot may take to stop before its cell has to be replaced. */
     stopMsMax: 2000,
   },
 
   /** `ctx.call`, from one scene to another. */
   calls: {
-    /** Scenes that may be under way in one chain. */
+    /** Scenes in one chain of calls. */
     depthMax: 8,
     /** Calls that a single request may have open at once. */
     perRequestMax: 64,
@@ -124,7 +124,7 @@ export const limits = {
     /** Calls under way in one service of a cell, and in all of them together. */
     callsPerServiceMax: 1024,
     callsMax: 4096,
-    /** Characters of JSON of a result; the arguments have the limit of every call. */
+    /** Characters of JSON of a result; arguments are bounded by `calls.charsMax`. */
     resultCharsMax: 8 * MB,
     /** Milliseconds a service may take to start in a cell, and to stop. */
     startMsMax: 10_000,
@@ -133,25 +133,25 @@ export const limits = {
 
   /** Feature tables. */
   features: {
-    /** Bytes of one table's file, and of all. */
+    /** Bytes of the file of one table, and of all files together. */
     tableBytesMax: 128 * MB,
     bytesMax: 256 * MB,
     /** Rows of a table. */
     rowsMax: 4_000_000,
     /** Keys of one `getMany`. */
     keysMax: 10_000,
-    /** Milliseconds between two looks for tables that have changed. */
+    /** Milliseconds between two searches for changed tables. */
     lookMs: 500,
-    /** Milliseconds a cell waits for its tables before it starts without those it has not read yet. */
+    /** Milliseconds a starting cell waits for its tables; afterwards it starts without those that it has not read yet. */
     startMsMax: 8000,
   },
 
   /** Requests that modules send to other hosts. */
   fetch: {
-    /** Under way in one cell, and in one slot. */
+    /** Requests under way in one cell, and in one slot. */
     perCellMax: 1024,
     perSlotMax: 256,
-    /** Bytes that those of a cell may hold of bodies. */
+    /** Bytes of all bodies that a cell may hold at once. */
     bytesPerCellMax: 128 * MB,
     /** Bytes of one request and of one response. */
     requestBytesMax: MB,
@@ -162,28 +162,28 @@ export const limits = {
     keepAliveMs: 30_000,
   },
 
-  /** What modules log, on its way to who reads it, and the log of the processes. */
+  /** The log lines of modules, from the slot to the reader, and the log of the processes. */
   log: {
     /** Characters of a line. */
     lineCharsMax: 8 * KB,
-    /** Lines that a version may send from one cell in a second, and errors beside them; the rest are counted. */
+    /** Lines that a version may send from one cell in a second, and errors in addition; the rest is dropped and counted. */
     linesPerSecondMax: 100,
     errorsPerSecondMax: 20,
-    /** Bytes of lines that wait in a cell for the keeper, milliseconds between two batches, and bytes of one. */
+    /** Bytes of lines that wait in a cell for the keeper, milliseconds between two batches, and bytes of one batch. */
     queueBytesMax: MB,
     batchMs: 100,
     batchBytesMax: 256 * KB,
-    /** Bytes of its own log that a process keeps while nobody takes them, and milliseconds between two attempts. */
+    /** Bytes of its own log that a process keeps while standard output takes none, and milliseconds between two attempts to write them. */
     sinkBytesMax: MB,
     sinkAgainMs: 50,
-    /** Milliseconds that a cell that ends waits for the keeper to have kept its last lines. */
+    /** Milliseconds an ending cell waits for the keeper to acknowledge its last lines. */
     closeMsMax: 1000,
-    /** Bytes of the log of a version, of which at least half is kept, and of the logs of all versions: those that were silent the longest go first. */
+    /** Bytes of the log of one version, of which at least half is kept, and of all logs together: the longest silent version is dropped first. */
     fileBytesMax: 512 * KB,
     filesBytesMax: 64 * MB,
-    /** Lines in one answer. */
+    /** Lines in one answer of the control API. */
     readMax: 1000,
-    /** Readers who follow logs at once, bytes that may wait for one of them, and milliseconds between two signs of life. */
+    /** Readers that follow logs at once, bytes that may wait for one of them, and milliseconds between two heartbeats to them. */
     followersMax: 64,
     followerBytesMax: MB,
     heartbeatMs: 1000,
@@ -191,37 +191,37 @@ export const limits = {
 
   /** Profiles of slots that serve. */
   profile: {
-    /** Seconds a CPU profile may take, milliseconds after which its sampler is set up anew, and microseconds between two samples. */
+    /** Seconds a CPU profile may take, milliseconds after which its sampler is started anew, and microseconds between two samples. */
     secondsMax: 60,
     segmentMs: 500,
     intervalUs: 500,
-    /** Milliseconds the slots of a cell may take to come to rest for a moment, and V8 to answer the profiler. */
+    /** Milliseconds until all slots of a cell must have paused for the sampler to start, and until V8 must have answered the profiler. */
     restMsMax: 100,
     answerMsMax: 10_000,
-    /** Bytes of a heap that is written out, and milliseconds that may take. */
+    /** Bytes of a heap of which a snapshot is taken, and milliseconds that may take. */
     heapBytesMax: 512 * MB,
     heapMsMax: 30_000,
-    /** Characters of a profile of either kind, and of a piece in which it leaves its cell. */
+    /** Characters of a profile of either kind, and of one of the pieces in which its cell sends it. */
     charsMax: 512 * MB,
     pieceChars: 256 * KB,
-    /** Milliseconds a cell keeps one that nobody fetches. */
+    /** Milliseconds a cell keeps a profile that nobody fetches. */
     keptMs: 10_000,
   },
 
   /** The keeper. */
   keeper: {
-    /** Milliseconds it waits for the cells to take a table that it has committed. */
+    /** Milliseconds it waits for the cells to switch to a table that it has committed. */
     tableAckMsMax: 10_000,
-    /** Milliseconds until it tries again to save a scene table that the disk has refused. */
+    /** Milliseconds before it tries again to save a scene table that could not be written. */
     saveTableAgainMs: 5000,
-    /** Milliseconds between two looks whether its socket is there. */
+    /** Milliseconds between two checks that the file of its socket still exists. */
     socketLookMs: 5000,
-    /** Milliseconds an upgrade waits for the first cell to connect, and a scrape for the metrics of a cell. */
+    /** Milliseconds an upgrade waits for the first cell to connect, and a scrape of `/metrics` for the metrics of a cell. */
     cellAwaitMsMax: 5000,
     metricsMsMax: 1000,
-    /** Milliseconds that a blob is kept at least while nothing refers to it: an upload before its publish, an old whitelist that a backup copies. */
+    /** Least milliseconds that an unreferenced blob is kept: it may be an upload before its publish, or an old whitelist that a backup copies. */
     unusedBlobMsMin: 600_000,
-    /** Milliseconds it lets its requests finish when it stops. */
+    /** Milliseconds a stopping keeper gives its requests to finish. */
     drainMsMax: 5000,
   },
 
@@ -230,26 +230,29 @@ export const limits = {
     /** Bytes of a JSON body, and how deep it may be nested. */
     bodyBytesMax: MB,
     bodyDepthMax: 64,
-    /** Milliseconds that the answer to a request with an `Idempotency-Key` is kept at least. */
+    /** Least milliseconds for which the answer to a request with an `Idempotency-Key` is kept. */
     keptAnswerMsMin: 24 * 60 * 60 * 1000,
-    /** Changes that a conflict lists of those made meanwhile. */
+    /** Audit rows that a conflict lists of the changes made in the meantime. */
     conflictRowsMax: 20,
   },
 
   /** The processes of a base, as the supervisor runs them. */
   process: {
-    /** Milliseconds between heartbeats of a cell or the keeper, and how long it may miss them before it is killed. */
+    /** Milliseconds between heartbeats of a cell or the keeper, and for how long they may be missing before it is killed. */
     heartbeatMs: 500,
     heartbeatLostMsMax: 10_000,
-    /** Milliseconds before a crashed process is started again: doubles from the first to the last; a process that lived longer starts over. */
+    /**
+     * Milliseconds before a crashed process is started again: doubles from the minimum to the maximum with each crash in a row. A process that
+     * has lived longer than `restartForgivenAfterMs` begins at the minimum again.
+     */
     restartMsMin: 100,
     restartMsMax: 10_000,
     restartForgivenAfterMs: 30_000,
-    /** Milliseconds a started cell or keeper may take until it is ready. */
+    /** Milliseconds a cell or keeper may take from its start until it is ready. */
     readyMsMax: 30_000,
-    /** Milliseconds `SIGTERM` waits for everything to drain before it kills. */
+    /** Milliseconds all processes have to drain after `SIGTERM` before they are killed. */
     shutdownMsMax: 20_000,
-    /** Milliseconds within which two signals are one: a terminal, npm and the launcher may each deliver it. */
+    /** Milliseconds within which two signals count as one: a terminal, npm and the launcher may each deliver the same one. */
     signalDebounceMs: 200,
   },
 } as const

@@ -1,4 +1,4 @@
-/** The log of a process: JSON lines, or readable ones on a terminal. */
+/** The log of a process: JSON lines, or readable text on a terminal. */
 import { writeSync } from 'node:fs'
 import pino, { type Logger } from 'pino'
 import pretty from 'pino-pretty'
@@ -9,9 +9,9 @@ export type { Logger }
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
 /**
- * Lines go to standard output, written at once, so that a killed process loses none; but nobody waits for whoever reads them, unless it is a
- * terminal: what it does not take waits in memory, and is dropped beyond a bound.
- * @param process `base`, `keeper`, `cell-1` …: the member `process` of every line.
+ * Creates a log that writes each line to standard output at once, so that a killed process loses none. The process never waits for the reader
+ * of a pipe: lines that the pipe does not take are kept in memory, and are dropped beyond `limits.log.sinkBytesMax`. A terminal is waited for.
+ * @param process `base`, `keeper`, `cell-1` …: the member `process` of every line
  */
 export function createLog(process: string, level: string): Logger {
   const options = { level, base: { process }, timestamp: pino.stdTimeFunctions.isoTime }
@@ -32,12 +32,12 @@ export function createLog(process: string, level: string): Logger {
   )
 }
 
-/** What a stream on a pipe or socket has on POSIX systems; no public function says whether writing waits. */
-interface Waits {
+/** The internal handle of a stream on a pipe or socket on POSIX systems. No public function switches blocking writes off. */
+interface BlockingHandle {
   readonly _handle?: { setBlocking?(blocking: boolean): number } | null
 }
 
-/** Writes lines to standard output, which may refuse them: a pipe that nobody reads, a disk that is full. That costs lines, and nothing else. */
+/** Writes lines to standard output. When it refuses them (a pipe that nobody reads, a full disk), lines are lost, and nothing else happens. */
 class Sink {
   readonly #onDropped: (lines: number) => void
   #waiting: Buffer[] = []
@@ -45,7 +45,7 @@ class Sink {
   #dropped = 0
   #timer: NodeJS.Timeout | undefined
 
-  /** @param onDropped is told how many lines were, once others can be written again */
+  /** @param onDropped is called with the number of dropped lines once lines can be written again */
   constructor(onDropped: (lines: number) => void) {
     this.#onDropped = onDropped
     process.on('exit', () => this.flushSync())
@@ -62,12 +62,12 @@ class Sink {
     if (this.#timer === undefined) this.flushSync()
   }
 
-  /** Writes what is taken at once, and the rest later. */
+  /** Writes as many waiting lines as standard output takes now, and tries again later with the rest. */
   flushSync(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
     try {
-      refuseToWait()
+      makeNonBlocking()
       for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) this.#take(writeSync(1, next), next)
     } catch (error) {
       this.#refused((error as NodeJS.ErrnoException).code)
@@ -95,9 +95,12 @@ class Sink {
   }
 }
 
-/** Before each write: a process that is started with our output makes it wait for its reader again, for all who share it. */
-function refuseToWait(): void {
+/**
+ * Makes writes to standard output fail with EAGAIN instead of blocking. This has to be done before each write: a child process that inherits
+ * the output switches it back to blocking, for every process that shares it.
+ */
+function makeNonBlocking(): void {
   if (process.platform === 'win32') return
-  const stdout: NodeJS.WriteStream & Waits = process.stdout
+  const stdout: NodeJS.WriteStream & BlockingHandle = process.stdout
   stdout._handle?.setBlocking?.(false)
 }

@@ -1,13 +1,13 @@
-/** What was meant by a name that nothing has. */
+/** Finds the known name that a misspelt one probably meant. */
 
 /**
- * The known name with the fewest edits, when it is near enough to be what was meant; capitals are no edits.
- * @param editsMax of letters put in, left out or replaced
+ * The known name that needs the fewest edits, or undefined when none is near enough. Upper and lower case count as equal.
+ * @param editsMax how many letters may be inserted, deleted or replaced
  */
 export function nearest(name: string, known: readonly string[], editsMax = Math.max(2, name.length / 3)): string | undefined {
   let best: { readonly candidate: string; readonly edits: number } | undefined
   for (const candidate of known) {
-    // As many edits at least: most need not be looked at.
+    // The difference in length is the least number of edits, so most candidates are ruled out without a closer look.
     if (Math.abs(candidate.length - name.length) > editsMax) continue
     const edits = editDistance(name.toLowerCase(), candidate.toLowerCase())
     if (edits <= editsMax && (best === undefined || edits < best.edits)) best = { candidate, edits }
@@ -15,7 +15,7 @@ export function nearest(name: string, known: readonly string[], editsMax = Math.
   return best?.candidate
 }
 
-/** Levenshtein's distance, one row of the matrix at a time. */
+/** The Levenshtein distance, computed one row of the matrix at a time. */
 function editDistance(from: string, to: string): number {
   let previous = Array.from({ length: to.length + 1 }, (_, index) => index)
   for (const [row, letter] of [...from].entries()) {

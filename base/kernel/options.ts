@@ -1,4 +1,4 @@
-/** What an operator may set: one schema, from which the flags, the environment names, the help and every check derive. */
+/** The options of an operator: one schema, from which the flags, the environment variables, the help text and every check derive. */
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
@@ -12,7 +12,7 @@ import { nearest } from './nearest.ts'
 
 const CELLS_MAX = 64
 
-/** Integers have both bounds, so that an error can name the range. */
+/** An integer option always has both bounds, so that an error message can name the range. */
 const integer = (minimum: number, maximum: number, defaultValue: number, description: string) =>
   Type.Integer({ minimum, maximum, default: defaultValue, description })
 const text = (defaultValue: string, description: string) => Type.String({ minLength: 1, default: defaultValue, description })
@@ -29,7 +29,7 @@ export const OptionsSchema = Type.Object({
   cellMemoryMB: integer(64, 1024 ** 2, 2048, 'resident MB above which a cell is retired; a quarter above that it is killed'),
 })
 
-/** What only a config file can say. */
+/** Members that only a config file can have; there are no flags or variables for them. */
 const FileSchema = Type.Object({
   services: Type.Array(
     Type.Object(
@@ -52,24 +52,24 @@ const FileSchema = Type.Object({
 })
 const checkFileMembers = compileCheck(FileSchema)
 
-/** A base service that an operator lists; `file` is absolute. */
+/** A base service that the config file lists; `file` is an absolute path. */
 export type ServiceEntry = Readonly<Static<typeof FileSchema>['services'][number]>
 
-/** Checked and complete; `data` is absolute. */
+/** The options of a base, checked and complete; `data` is an absolute path. */
 export type Options = Readonly<Static<typeof OptionsSchema>> & {
   readonly services: readonly ServiceEntry[]
-  /** Addresses and networks that are not public and that modules may fetch from all the same. */
+  /** Private addresses and networks that modules may fetch from nevertheless. */
   readonly fetchPrivate: readonly string[]
 }
 export type OptionName = keyof Static<typeof OptionsSchema>
 
-/** The service that every base has. */
+/** Name of the service that every base has. */
 export const FEATURES = 'features'
 
 /** Names of the services that modules may use. */
 export const offeredServices = ({ services }: Pick<Options, 'services'>): string[] => [FEATURES, ...services.map(({ name }) => name)]
 
-/** One core would leave nobody serving while a cell is replaced, so there are at least two. */
+/** One cell for each core, and at least two: with a single cell nothing would serve while it is replaced. */
 export function defaultCells(cores: number): number {
   return Math.min(CELLS_MAX, Math.max(2, cores))
 }
@@ -84,7 +84,7 @@ export interface OptionRow {
   readonly default: string
 }
 
-/** Every option with its spellings, in the order of the help. */
+/** Every option with its flag and its variable, in the order of the help text. */
 export const optionRows: readonly OptionRow[] = (Object.keys(OptionsSchema.properties) as OptionName[]).map(name => {
   const words = name.replace(/(?<=[a-z])(?=[A-Z])/g, '-').toLowerCase()
   const schema: TSchema & { description?: string; default?: unknown } = OptionsSchema.properties[name]
@@ -99,27 +99,27 @@ export const optionRows: readonly OptionRow[] = (Object.keys(OptionsSchema.prope
 
 export const CONFIG_FILE = 'berth.config.json'
 const CONFIG_VARIABLE = 'BERTH_CONFIG'
-/** Variables of the same prefix that belong to the sdk. */
-const foreignVariables: readonly string[] = ['BERTH_TOKEN', 'BERTH_BASE', 'BERTH_DEBUG']
+/** Environment variables of the same prefix that the sdk reads. */
+const sdkVariables: readonly string[] = ['BERTH_TOKEN', 'BERTH_BASE', 'BERTH_DEBUG']
 
 export interface OptionSources {
-  /** Texts by option name, as given on the command line. */
+  /** Values by option name, as given on the command line. */
   readonly flags: Readonly<Record<string, string | undefined>>
-  /** The whole environment; only `BERTH_*` is looked at. */
+  /** The whole environment; only variables named `BERTH_*` are read. */
   readonly env: Readonly<Record<string, string | undefined>>
   readonly file?: ConfigFile | undefined
 }
 
 export interface ConfigFile {
-  /** Absolute. */
+  /** Absolute path. */
   readonly path: string
   readonly text: string
 }
 
 /**
- * Flags go before the environment, the environment before the config file, that before the defaults. Every given value is checked,
- * also one that a stronger source overrides. A relative data folder starts from the working directory, in a config file from its folder.
- * @throws {BerthError} `OPTION_UNKNOWN`, `OPTION_INVALID` or `CONFIG_UNREADABLE`, naming the source.
+ * Resolves the options: a flag overrides the environment, which overrides the config file, which overrides the defaults. Every given value is
+ * checked, even one that is overridden. A relative data folder starts from the working directory; in a config file, from the file's folder.
+ * @throws {BerthError} `OPTION_UNKNOWN`, `OPTION_INVALID` or `CONFIG_UNREADABLE`; the message names the source
  */
 export function resolveOptions(sources: OptionSources): Options {
   const members = sources.file ? parseConfig(sources.file) : {}
@@ -136,8 +136,9 @@ export function resolveOptions(sources: OptionSources): Options {
 }
 
 /**
- * `resolveOptions` with the config file read: the one that `config` or `BERTH_CONFIG` names, else `berth.config.json` in `cwd` if there is one.
- * @throws {BerthError} as `resolveOptions`.
+ * Reads the config file and resolves the options with it. The file is the one that `config` or `BERTH_CONFIG` names, else `berth.config.json`
+ * in `cwd` if that exists.
+ * @throws {BerthError} the errors of `resolveOptions`
  */
 export function loadOptions(flags: OptionSources['flags'], env: OptionSources['env'], cwd: string, config?: string): Options {
   const named = config ?? env[CONFIG_VARIABLE]
@@ -157,9 +158,10 @@ function readConfig(path: string, required: boolean): ConfigFile | undefined {
 interface Given {
   readonly name: OptionName
   readonly value: unknown
-  /** How whoever gave it would call it, and where it stands when that does not say so. */
+  /** How the source spells the option: a flag, a variable or a member of the config file. */
   readonly label: string
-  readonly place: string
+  /** Which source it came from, as the end of a phrase; empty when the label shows it. */
+  readonly origin: string
 }
 
 function fromFlags(flags: OptionSources['flags']): Given[] {
@@ -172,14 +174,13 @@ function fromFlags(flags: OptionSources['flags']): Given[] {
         '',
         optionRows.map(row => row.flag),
       )
-    return { name: row.name, value: fromText(row.name, value), label: row.flag, place: '' }
+    return { name: row.name, value: fromText(row.name, value), label: row.flag, origin: '' }
   })
 }
 
 function fromEnvironment(env: OptionSources['env']): Given[] {
   return Object.entries(env).flatMap(([variable, value]) => {
-    if (value === undefined || !variable.startsWith('BERTH_') || variable === CONFIG_VARIABLE || foreignVariables.includes(variable))
-      return []
+    if (value === undefined || !variable.startsWith('BERTH_') || variable === CONFIG_VARIABLE || sdkVariables.includes(variable)) return []
     const row = optionRows.find(row => row.variable === variable)
     if (!row)
       throw unknownOption(
@@ -187,7 +188,7 @@ function fromEnvironment(env: OptionSources['env']): Given[] {
         ' of the environment',
         optionRows.map(row => row.variable),
       )
-    return { name: row.name, value: fromText(row.name, value), label: variable, place: '' }
+    return { name: row.name, value: fromText(row.name, value), label: variable, origin: '' }
   })
 }
 
@@ -197,7 +198,7 @@ function fromFile(members: ConfigMembers, file: ConfigFile): Given[] {
     const row = optionRows.find(row => row.name === key)
     if (!row) throw unknownOption(key, ` of "${file.path}"`, [...optionRows.map(row => row.name), ...Object.keys(FileSchema.properties)])
     const absolute = row.name === 'data' && typeof value === 'string' && value !== '' ? resolve(dirname(file.path), value) : value
-    return { name: row.name, value: absolute, label: key, place: ` of "${file.path}"` }
+    return { name: row.name, value: absolute, label: key, origin: ` of "${file.path}"` }
   })
 }
 
@@ -205,7 +206,7 @@ function fileMembers(members: ConfigMembers, file: ConfigFile): Pick<Options, 's
   return { services: servicesIn(members, file), fetchPrivate: networksIn(members, file) }
 }
 
-/** Files of services start from the folder of the config file, as the data folder does. Whether they are there shows when a cell starts them. */
+/** Resolves the files of services against the folder of the config file. Whether they exist is found out when a cell starts them. */
 function servicesIn({ services }: ConfigMembers, file: ConfigFile): ServiceEntry[] {
   const { value, faults } = checkFileMembers(services === undefined ? {} : { services })
   const refusal = (why: string) => new BerthError('OPTION_INVALID', `Cannot use services of "${file.path}": ${why}`)
@@ -245,15 +246,15 @@ function parseConfig(file: ConfigFile): ConfigMembers {
   return value as ConfigMembers
 }
 
-/** Flags and variables are texts; what does not look like an integer stays a text and fails the check. */
+/** Flags and variables are strings. One that does not look like an integer stays a string, and fails the check if an integer is needed. */
 function fromText(name: OptionName, value: string): unknown {
   return Type.IsInteger(OptionsSchema.properties[name]) && /^-?\d+$/.test(value) ? Number(value) : value
 }
 
-function checked({ name, value, label, place }: Given): unknown {
+function checked({ name, value, label, origin }: Given): unknown {
   const schema = OptionsSchema.properties[name]
   if (Value.Check(schema, value)) return value
-  throw new BerthError('OPTION_INVALID', `Cannot use ${label} ${JSON.stringify(value)}${place}: must be ${expectation(schema)}`)
+  throw new BerthError('OPTION_INVALID', `Cannot use ${label} ${JSON.stringify(value)}${origin}: must be ${expectation(schema)}`)
 }
 
 function expectation(schema: TSchema): string {
@@ -272,7 +273,7 @@ function refuseSharedPort({ port, host, controlPort, controlHost }: Static<typeo
   throw new BerthError('OPTION_INVALID', `Cannot use ${control?.flag} ${controlPort}: scenes answer on this port of the same host already`)
 }
 
-function unknownOption(name: string, place: string, known: readonly string[]): BerthError {
+function unknownOption(name: string, origin: string, known: readonly string[]): BerthError {
   const near = nearest(name, known)
-  return new BerthError('OPTION_UNKNOWN', `Cannot use ${name}${place}: no such option${near ? `; did you mean ${near}?` : ''}`)
+  return new BerthError('OPTION_UNKNOWN', `Cannot use ${name}${origin}: no such option${near ? `; did you mean ${near}?` : ''}`)
 }
