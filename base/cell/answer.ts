@@ -17,7 +17,7 @@ import { limits } from '../kernel/limits.ts'
 import type { Slot } from '../slot/slot.ts'
 import type { SlotAnswer, SlotCall } from '../slot/slot-call.ts'
 import { type Slots, unavailable } from '../slot/slots.ts'
-import { type Asked, type Decision, decide } from '../traffic/decide.ts'
+import { type Decision, type DecisionInput, decide } from '../traffic/decide.ts'
 import { atPath } from '../traffic/pointer.ts'
 import { type CompiledTable, holds, type Scene } from '../traffic/scene.ts'
 import type { Right } from '../traffic/schema.ts'
@@ -228,7 +228,7 @@ function fromHeader(value: string): string {
 const noHeader = (): undefined => undefined
 
 /** What a request says of itself. Its body is parsed at most once, and only when a rule asks for something in it. */
-class Question implements Asked {
+class Question implements DecisionInput {
   readonly pin: string | undefined
   readonly loadtest: boolean
   readonly unit: string | undefined

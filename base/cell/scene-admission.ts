@@ -10,7 +10,7 @@
 import { BerthError, type ErrorCode } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Slot } from '../slot/slot.ts'
-import { Breaker, type BreakerState, Bucket, type Outcome, rateShare, shareOf } from '../traffic/admission.ts'
+import { Breaker, type BreakerOutcome, type BreakerState, rateShare, shareOf, TokenBucket } from '../traffic/admission.ts'
 import type { Decision } from '../traffic/decide.ts'
 import type { CompiledTable, Scene } from '../traffic/scene.ts'
 import type { SlotPlan } from '../traffic/table.ts'
@@ -32,8 +32,8 @@ export interface AdmissionSettings {
 /** What is known of a scene from one request to the next. */
 interface SceneState {
   pending: number
-  rate: Bucket | undefined
-  cpu: Bucket | undefined
+  rate: TokenBucket | undefined
+  cpu: TokenBucket | undefined
   /** CPU time of its slots at the last reading. */
   readonly readings: Map<Metered, bigint>
   readonly breakers: Map<string, Breaker>
@@ -119,7 +119,7 @@ export class Admission {
       return
     }
     const share = rateShare(rate.rps, rate.burst, this.#cells)
-    state.rate ??= new Bucket(share.capacity, now)
+    state.rate ??= new TokenBucket(share.capacity, now)
     if (state.rate.fill(share, now) >= 1) {
       state.rate.spend(1)
       return
@@ -140,7 +140,7 @@ export class Admission {
     }
     const perSecond = (cpu / this.#cells) * 1000
     const share = { perSecond, capacity: perSecond }
-    state.cpu ??= new Bucket(perSecond, now)
+    state.cpu ??= new TokenBucket(perSecond, now)
     const { usedMs, backlogMs } = this.#meter(state)
     state.cpu.spend(usedMs)
     if (state.cpu.fill(share, now) > backlogMs) return
@@ -247,7 +247,7 @@ export class Permit {
   }
 }
 
-function outcomeOf(error: BerthError | undefined): Outcome {
+function outcomeOf(error: BerthError | undefined): BreakerOutcome {
   if (error === undefined) return 'ok'
   return error.blame === 'module' ? 'failed' : 'neither'
 }

@@ -1,16 +1,17 @@
 /**
- * What lets a request in: a bucket that fills with time, a share of a limit, a circuit breaker. Pure: time is passed in, in milliseconds of any monotonic clock,
- * and so are the settings, at every step: a new scene table changes them under a state that goes on.
+ * The mechanisms that admit or refuse a request: a token bucket, a cell's share of a limit, and a circuit breaker. They are pure: the caller
+ * passes in the time, in milliseconds of any monotonic clock. It also passes in the settings at every step, because a new scene table may change
+ * them while the state stays.
  */
 
-export interface BucketRate {
-  /** What flows in. */
+export interface TokenBucketRate {
+  /** Tokens that are added in a second. */
   readonly perSecond: number
   readonly capacity: number
 }
 
-/** A token bucket. Its level may go below zero where the price is known only afterwards; then it has to fill up again first. */
-export class Bucket {
+/** A token bucket. Where a price is known only afterwards, spending may take the level below zero, and the bucket has to fill up again first. */
+export class TokenBucket {
   #level: number
   #at: number
 
@@ -20,8 +21,8 @@ export class Bucket {
     this.#at = now
   }
 
-  /** The level at `now`, after what has flowed in. */
-  fill({ perSecond, capacity }: BucketRate, now: number): number {
+  /** Adds the tokens for the time that has passed. @returns the level at `now` */
+  fill({ perSecond, capacity }: TokenBucketRate, now: number): number {
     const inflow = (perSecond * Math.max(0, now - this.#at)) / 1000
     this.#at = Math.max(this.#at, now)
     this.#level = Math.min(capacity, this.#level + inflow)
@@ -32,51 +33,52 @@ export class Bucket {
     this.#level -= amount
   }
 
-  /** Milliseconds until the level has risen to `amount`, from where the last `fill` left it; 0 when it is there. */
-  waitMs(amount: number, { perSecond }: BucketRate): number {
+  /** Milliseconds until the level rises to `amount`, counted from the last `fill`; 0 when it is that high already. */
+  waitMs(amount: number, { perSecond }: TokenBucketRate): number {
     return Math.max(0, ((amount - this.#level) / perSecond) * 1000)
   }
 }
 
 /**
- * The part of a whole limit that one of `cells` enforces. The parts of cells 1 to `cells` add up to the limit, except that no part is
- * below 1: a cell that lets nobody in would refuse every request on its connections.
+ * The part of a base-wide limit that one cell enforces. The parts of all cells add up to the limit, except that no part is below 1: a cell that
+ * admits nothing would refuse every request on its connections.
  * @param limit a count
- * @param cell ordinal, from 1
+ * @param cell ordinal of the cell, from 1
+ * @param cells how many cells there are
  */
 export function shareOf(limit: number, cell: number, cells: number): number {
   const extra = (cell - 1) % cells < limit % cells ? 1 : 0
   return Math.max(1, Math.floor(limit / cells) + extra)
 }
 
-/** What one of `cells` lets in of a rate for all: the bucket of a cell holds one request at least, or it would never let any in. */
-export function rateShare(rps: number, burst: number, cells: number): BucketRate {
+/** The part of a base-wide rate that one cell admits. Its bucket holds at least one request, because otherwise it would never admit any. */
+export function rateShare(rps: number, burst: number, cells: number): TokenBucketRate {
   return { perSecond: rps / cells, capacity: Math.max(1, burst / cells) }
 }
 
 export interface BreakerRules {
-  /** Opens when this part of the requests in the window failed. */
+  /** The breaker opens when this fraction of the requests in the window failed. */
   readonly failureRatio: number
-  /** Fewer requests in the window than this prove nothing. */
+  /** With fewer requests in the window than this, the breaker does not open. */
   readonly minRequests: number
   readonly windowMs: number
-  /** How long it stays open before it lets probes through. */
+  /** How long the breaker stays open before it lets probes through. */
   readonly openMs: number
-  /** Probes at a time, and successful ones in a row that close it. */
+  /** How many probes may run at once, and how many have to succeed in a row to close the breaker. */
   readonly probes: number
 }
 
 export type BreakerState = 'closed' | 'open' | 'halfOpen'
 
-/** `neither`: it says nothing about the version, as when the caller was to blame. */
-export type Outcome = 'ok' | 'failed' | 'neither'
+/** How a request ended. `neither` means that the end says nothing about the version, for example because the caller was to blame. */
+export type BreakerOutcome = 'ok' | 'failed' | 'neither'
 
-/** Parts of the window; the oldest drops out as a whole. */
+/** The window moves on in this many parts, by dropping the oldest part as a whole. */
 const WINDOW_PARTS = 10
 
 interface WindowPart {
-  /** Number of the part since the beginning of time; a part of another round counts nothing. */
-  readonly no: number
+  /** Which part of all time this is. The ring of parts reuses its entries, so an entry with another number is out of date. */
+  readonly number: number
   total: number
   failed: number
 }
@@ -87,11 +89,12 @@ interface WindowPart {
  *      ▲                                                              │ probes in a row succeeded
  *      └──────────────────────────────────────────────────────────────┘
  *
- * A request asks to `enter` and, if it may, tells its outcome with `leave`, once. What it tells counts only in the state it entered in.
+ * A request calls `enter` and, when it is admitted, reports its outcome once with `leave`. An outcome counts only while the breaker is in the
+ * same state in which the request entered.
  */
 export class Breaker {
   #state: BreakerState = 'closed'
-  /** Changes with every change of state; what a request got from `enter`. */
+  /** Counts the changes of state. `enter` gives it to the request, so that `leave` knows whether the state is still the same. */
   #epoch = 1
   #opensUntil = 0
   #probing = 0
@@ -102,7 +105,7 @@ export class Breaker {
     return this.#state
   }
 
-  /** A number to `leave` with, or undefined when the request is refused. */
+  /** @returns the epoch to pass to `leave`, or undefined when the request is refused */
   enter(rules: BreakerRules, now: number): number | undefined {
     if (this.#state === 'closed') return this.#epoch
     if (this.#state === 'open') {
@@ -114,48 +117,48 @@ export class Breaker {
     return this.#epoch
   }
 
-  leave(epoch: number, outcome: Outcome, rules: BreakerRules, now: number): void {
+  leave(epoch: number, outcome: BreakerOutcome, rules: BreakerRules, now: number): void {
     if (epoch !== this.#epoch) return
     if (this.#state === 'halfOpen') this.#judgeProbe(outcome, rules, now)
     else if (outcome !== 'neither') this.#judge(outcome, rules, now)
   }
 
-  /** Milliseconds until a refused request may find it half open; 0 while probes are under way, which end who knows when. */
+  /** Milliseconds until the breaker lets probes through; 0 while probes are under way, since nobody knows when they will end. */
   waitMs(now: number): number {
     return this.#state === 'open' ? Math.max(0, this.#opensUntil - now) : 0
   }
 
-  #judgeProbe(outcome: Outcome, rules: BreakerRules, now: number): void {
+  #judgeProbe(outcome: BreakerOutcome, rules: BreakerRules, now: number): void {
     this.#probing--
     if (outcome === 'failed') this.#open(rules, now)
     else if (outcome === 'ok' && ++this.#succeeded >= rules.probes) this.#become('closed')
   }
 
-  #judge(outcome: Outcome, rules: BreakerRules, now: number): void {
+  #judge(outcome: BreakerOutcome, rules: BreakerRules, now: number): void {
     const partMs = rules.windowMs / WINDOW_PARTS
-    const no = Math.floor(now / partMs)
-    const part = this.#part(no)
+    const number = Math.floor(now / partMs)
+    const part = this.#part(number)
     part.total++
     if (outcome !== 'failed') return
     part.failed++
-    const { total, failed } = this.#sum(no)
+    const { total, failed } = this.#sum(number)
     if (total >= rules.minRequests && failed >= total * rules.failureRatio) this.#open(rules, now)
   }
 
-  #part(no: number): WindowPart {
-    const index = no % WINDOW_PARTS
+  #part(number: number): WindowPart {
+    const index = number % WINDOW_PARTS
     const found = this.#window[index]
-    if (found?.no === no) return found
-    const fresh = { no, total: 0, failed: 0 }
+    if (found?.number === number) return found
+    const fresh = { number, total: 0, failed: 0 }
     this.#window[index] = fresh
     return fresh
   }
 
-  #sum(no: number): { total: number; failed: number } {
+  #sum(number: number): { total: number; failed: number } {
     const sum = { total: 0, failed: 0 }
     for (const part of this.#window) {
-      // Those before the ring is full are holes.
-      if (part === undefined || part.no <= no - WINDOW_PARTS || part.no > no) continue
+      // The ring has holes until it has been filled once.
+      if (part === undefined || part.number <= number - WINDOW_PARTS || part.number > number) continue
       sum.total += part.total
       sum.failed += part.failed
     }

@@ -166,12 +166,12 @@ test('unknown members are refused, and what is right comes back as it was', () =
   assert.deepEqual(checked(rules), rulesWith(rules))
 })
 
-test('what has stopped needs no version, no attribute and no segment of its own', () => {
+test('a stopped experiment needs no version that is online, no declared attribute and no segment of its own', () => {
   const stopped = code('exp-1', { state: 'stopped', arms: [['a', 'v7', [], 0]], where: [{ attribute: 'city', op: 'equals', value: 'x' }] })
   checked({ experiments: [stopped, code('exp-2')] })
 })
 
-test('a scene that has stopped a thousand experiments can have another, and cells are told of that one alone', () => {
+test('a scene that has stopped a thousand experiments can have another, and only that one is in force', () => {
   const stopped = Array.from({ length: 1000 }, (_, i) => code(`old-${i}`, { state: 'stopped' }))
   const layers = [
     layer('ui', ['color'], { experiments: [business('b-1', 'color'), business('b-2', 'color', { state: 'draft' })] }),

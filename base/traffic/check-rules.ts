@@ -1,4 +1,4 @@
-/** What rules must be before they are kept; nothing that fails here reaches a cell. */
+/** Checks the rules of a scene before they are stored, so that no invalid rule ever reaches a cell. */
 import { compileCheck } from '../kernel/check.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { BUCKETS } from './hash.ts'
@@ -14,15 +14,15 @@ export interface RulesContext {
   /** Ids of the versions that are online. */
   readonly versions: Iterable<string>
   readonly baseline: string | null
-  /** Unit ids by version of a whitelist that is not in the rules. */
+  /** Numbers of unit ids by version, of a whitelist that is stored apart from the rules. */
   readonly listed?: Readonly<Record<string, number>>
 }
 
 const checkSchema = compileCheck(SceneRules)
 
 /**
- * Checks the rules of a scene as a whole: their shape, then everything that one says of another, of the scene and of its versions.
- * Experiments that are stopped and layers that are retired need to have a valid shape and an id of their own, no more.
+ * Checks the rules of a scene as a whole: first their shape, then how they fit each other, the scene and its versions.
+ * Stopped experiments and retired layers only need a valid shape and an id that nothing else has.
  * @returns a copy with defaults filled in
  * @throws RULES_INVALID for the shape and the cutover
  * @throws EXPERIMENT_INVALID for ranges, weights, arms and conditions
@@ -53,8 +53,8 @@ export function checkRules(candidate: unknown, context: RulesContext): SceneRule
 }
 
 /**
- * Whether a version may be taken offline.
- * @throws VERSION_IN_USE when it is the baseline or rules name it; the message says which
+ * Checks that a version may be taken offline.
+ * @throws VERSION_IN_USE when it is the baseline or a rule names it; the message says which
  */
 export function checkOffline(version: string, rules: SceneRules | undefined, { definition, baseline, listed }: RulesContext): void {
   const named = rules === undefined ? [] : usesOfVersion(rules, version, listed?.[version])
@@ -78,7 +78,7 @@ function repeated(ids: readonly string[]): string | undefined {
   return ids.find((id, index) => ids.indexOf(id) !== index)
 }
 
-/** What is wrong with an experiment taken by itself. */
+/** Checks an experiment by itself, without regard to the others. */
 function checkExperiment({ id, arms, segments, unit, ...rest }: Experiment, layer: Layer | undefined): void {
   const refuse = (why: string) => new BerthError('EXPERIMENT_INVALID', `Cannot use experiment "${id}": ${why}`)
   const name = repeated(arms.map(arm => arm.name))
@@ -108,7 +108,7 @@ function checkOwnKeys(id: string, arms: Experiment['arms'], layer: Layer): void 
   }
 }
 
-/** A stretch that two of the ranges share. */
+/** The first range that two of the ranges have in common, or undefined when they are disjoint. */
 function overlap(ranges: readonly Range[]): Range | undefined {
   const sorted = ranges.toSorted(([a], [b]) => a - b)
   for (const [index, [from, to]] of sorted.entries()) {
@@ -118,7 +118,7 @@ function overlap(ranges: readonly Range[]): Range | undefined {
   return undefined
 }
 
-/** A unit is in one segment, so it is in at most one experiment when no two share any. */
+/** A unit is in exactly one segment, so it is in at most one experiment as long as no two experiments own the same segment. */
 function checkSegments(experiments: readonly Experiment[], where: string): void {
   const running = experiments.filter(({ state }) => state === 'running')
   for (const [index, one] of running.entries()) {
@@ -165,7 +165,10 @@ function openExperiments(rules: SceneRules): ReturnType<typeof allExperiments> {
   return allExperiments(rules).filter(({ experiment, layer }) => isOpen(experiment) && layer?.state !== 'retired')
 }
 
-/** Parameters of a version that has gone, and the memory of a baseline, are kept for its return. */
+/**
+ * Checks that every version to which rules send requests is online. The parameters of a version and the previous baseline are not checked: they
+ * are kept while a version is offline, in case it comes back.
+ */
 function checkVersions(rules: SceneRules, online: ReadonlySet<string>, { definition }: RulesContext): void {
   const { experiments, cutover, loadtest, whitelist = {} } = rules
   const named = [

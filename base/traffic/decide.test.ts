@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { type Asked, decide } from './decide.ts'
+import { type DecisionInput, decide } from './decide.ts'
 import { explain } from './explain.ts'
 import { ask, business, checked, code, definition, sceneWith, units } from './fixtures/scenes.ts'
 import { HashedId, seedOf } from './hash.ts'
@@ -12,7 +12,7 @@ import type { Scene } from './scene.ts'
 import type { Params } from './schema.ts'
 import { readAttribute } from './targeting.ts'
 
-const version = (scene: Scene, asked: Asked): string => decide(scene, asked).plan.version
+const version = (scene: Scene, input: DecisionInput): string => decide(scene, input).plan.version
 const layer = (id: string, keys: string[], experiments: ReturnType<typeof business>[]) => ({
   ...{ id, keys, experiments, salt: `layer/${id}` },
   state: 'live' as const,
@@ -27,7 +27,7 @@ const everything: Partial<SceneRules> = {
 
 test('rules are asked in order: pin, load-test mark, whitelist, experiment, cutover, baseline', () => {
   const scene = sceneWith(everything)
-  const because = (asked: Asked) => `${decide(scene, asked).because} ${version(scene, asked)}`
+  const because = (input: DecisionInput) => `${decide(scene, input).because} ${version(scene, input)}`
   assert.equal(because(ask('listed', { pin: 'v2', loadtest: true })), 'pin v2')
   assert.equal(because(ask('listed', { loadtest: true })), 'loadtest v4')
   assert.equal(because(ask('listed')), 'whitelist v3')
@@ -36,7 +36,7 @@ test('rules are asked in order: pin, load-test mark, whitelist, experiment, cuto
   for (const group of Object.values(seen)) assert.ok(Math.abs((group?.length ?? 0) - 1000) < 150)
 })
 
-test('a request without a unit id is answered by the baseline and exposes nobody', () => {
+test('a request without a unit id is answered by the baseline and is no exposure', () => {
   const scene = sceneWith({ ...everything, layers: [layer('ui', ['color'], [business('b-1', 'color')])] })
   const { because, exposed, layers } = decide(scene, ask(undefined))
   assert.deepEqual({ because, exposed, layers }, { because: 'baseline', exposed: false, layers: [] })
@@ -56,8 +56,8 @@ test('a load test without a version of its own is answered by the baseline and i
 test('only what an experiment, a cutover or a layer decided is an exposure', () => {
   const layers = [layer('ui', ['color'], [business('b-1', 'color')])]
   const scene = sceneWith({ ...everything, layers })
-  for (const asked of [ask('u1', { pin: 'v2' }), ask('u1', { loadtest: true }), ask('listed')]) {
-    const { exposed, layers } = decide(scene, asked)
+  for (const input of [ask('u1', { pin: 'v2' }), ask('u1', { loadtest: true }), ask('listed')]) {
+    const { exposed, layers } = decide(scene, input)
     assert.equal(exposed, false)
     assert.equal(layers.length, 1, 'their parameters hold all the same')
   }
@@ -67,7 +67,7 @@ test('only what an experiment, a cutover or a layer decided is an exposure', () 
   assert.equal(decide(sceneWith({ layers }), ask('u1')).exposed, true)
 })
 
-test('the bucket is murmur3 under the salt of the experiment, and a stranger can compute it', () => {
+test('the bucket is murmur3 under the salt of the experiment, so anybody who has the salt can compute it', () => {
   const scene = sceneWith({ experiments: [code('exp-1')] })
   const id = new HashedId()
   for (const unit of ['u42', '用户四十二', '😀', 'é']) {
@@ -130,7 +130,7 @@ test('the body is read only when a condition on it is reached, and once it canno
   ]
   const scene = sceneWith({ whitelist: { v3: ['listed'] }, experiments: [code('exp-1', { where, segments: [[0, 5000]] })] })
   let reads = 0
-  const asking = (unit: string, app: string, body: () => unknown): Asked => ({
+  const asking = (unit: string, app: string, body: () => unknown): DecisionInput => ({
     ...ask(unit),
     attribute: attribute =>
       readAttribute(attribute, {
@@ -206,7 +206,7 @@ const conditions = fc.array(
   { maxLength: 2 },
 )
 
-/** Two code experiments side by side, a cutover, two layers, a whitelist: every way to come to a version. */
+/** Two code experiments side by side, a cutover, two layers and a whitelist: every rule that can choose a version. */
 const anyRules = fc
   .record({
     points: segments,
@@ -275,9 +275,9 @@ test('explain says what decide does, and its last step of the version is the rul
     fc.property(anyRules, fc.array(anyAsk, { minLength: 20, maxLength: 20 }), (rules, asks) => {
       checked(rules)
       const scene = sceneWith(rules)
-      for (const asked of asks) {
+      for (const input of asks) {
         const decided = outcome(() => {
-          const { plan, because, bucket, arm, layers, params, exposed } = decide(scene, asked)
+          const { plan, because, bucket, arm, layers, params, exposed } = decide(scene, input)
           const experiment = arm && { id: arm.experiment, phase: arm.phase, arm: arm.arm }
           return {
             version: plan.version,
@@ -290,7 +290,7 @@ test('explain says what decide does, and its last step of the version is the rul
           }
         })
         const explained = outcome(() => {
-          const { layers, steps, ...rest } = explain(scene, asked)
+          const { layers, steps, ...rest } = explain(scene, input)
           const deciding = steps.filter(({ rule, decided }) => decided && rule !== 'layer')
           assert.equal(deciding[0]?.rule, rest.because)
           if (rest.experiment !== null) assert.equal(deciding[0]?.draws.at(-1)?.bucket, rest.bucket)
@@ -336,11 +336,11 @@ test('a cutover that grows keeps everyone it has', () => {
   )
 })
 
-test('explain tells of the rules that the scene has, and of a mark that it has no rule for', () => {
-  const told = (rules: Partial<SceneRules>, asked: Asked) => explain(sceneWith(rules), asked).steps.map(({ rule }) => rule)
-  assert.deepEqual(told({}, ask('u1')), ['baseline'])
-  assert.deepEqual(told({ loadtest: 'v4' }, ask('u1')), ['loadtest', 'baseline'])
-  assert.deepEqual(told({}, ask('u1', { loadtest: true })), ['loadtest', 'baseline'])
+test('explain lists the rules that the scene has, and a load-test mark that it has no rule for', () => {
+  const rulesIn = (rules: Partial<SceneRules>, input: DecisionInput) => explain(sceneWith(rules), input).steps.map(({ rule }) => rule)
+  assert.deepEqual(rulesIn({}, ask('u1')), ['baseline'])
+  assert.deepEqual(rulesIn({ loadtest: 'v4' }, ask('u1')), ['loadtest', 'baseline'])
+  assert.deepEqual(rulesIn({}, ask('u1', { loadtest: true })), ['loadtest', 'baseline'])
 })
 
 test('a scene without rules is answered by its baseline with its own parameters', () => {

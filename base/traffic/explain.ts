@@ -1,36 +1,37 @@
-/** Why a request is answered as it is: every rule that was asked, in order, and what it said. */
-import { type AnyArm, type Asked, type Because, decideBefore, type Refusal, type Witness } from './decide.ts'
+/** Explains a decision: every rule that was asked, in order, with its answer in words. */
+import { type AnyArm, type Because, type DecisionInput, decideWithWitness, type Refusal, type Witness } from './decide.ts'
 import { HashedId, seedOf } from './hash.ts'
 import { type Range, showRanges, showShare } from './ranges.ts'
-import type { CompiledCutover, Diversion, Enrolment, LayerArm, Route } from './routing.ts'
+import type { CompiledCutover, LayerArm, Route, RunningExperiment, SegmentSpace } from './routing.ts'
 import type { Scene } from './scene.ts'
-import type { Test } from './targeting.ts'
+import type { CompiledCondition } from './targeting.ts'
 
-/** How an id came to its bucket: `murmur3(id, seed = murmur3(salt, 0)) % 10000`. */
+/** How an id got its bucket: `murmur3(id, seed = murmur3(salt, 0)) % 10000`. */
 export interface Draw {
   readonly of: 'unit' | 'request'
   readonly salt: string
   readonly hash: number
   readonly bucket: number
-  /** What the rule takes, half-open. */
+  /** The buckets that the rule takes; ranges are half-open. */
   readonly ranges: readonly Range[]
 }
 
 export interface Step {
   readonly rule: Because | 'layer'
-  /** The experiment that was asked; of a layer nobody was in, the layer. */
+  /** Id of the experiment that was asked. */
   readonly name?: string
+  /** Id of the layer that the experiment is in. */
   readonly layer?: string
-  /** Whether it chose the version, or of a layer: whether it set parameters. */
+  /** Whether this rule chose the version; for a layer, whether it set parameters. */
   readonly decided: boolean
-  /** In words. */
+  /** The answer of the rule in words. */
   readonly said: string
   /** The arm that the request is in. */
   readonly arm?: string
   readonly draws: readonly Draw[]
 }
 
-/** A decision that can be sent, and how it came about. */
+/** A decision as JSON, with the steps that led to it. */
 export interface Explanation {
   readonly version: string
   readonly because: Because
@@ -39,17 +40,17 @@ export interface Explanation {
   readonly layers: readonly Omit<LayerArm, 'values'>[]
   readonly params: unknown
   readonly exposed: boolean
-  /** In the order they were asked; rules after the one that decided were not. */
+  /** The rules in the order in which they were asked; rules after the one that chose the version were not asked. */
   readonly steps: readonly Step[]
 }
 
 /**
- * Decides as `decide` does, and says why.
- * @throws as `decide`
+ * Decides as `decide` does, and explains the decision.
+ * @throws the errors of `decide`
  */
-export function explain(scene: Scene, asked: Asked): Explanation {
-  const teller = new Teller(asked)
-  const { plan, because, bucket, arm, layers, params, exposed } = decideBefore(scene, asked, teller)
+export function explain(scene: Scene, input: DecisionInput): Explanation {
+  const describer = new Describer(input)
+  const { plan, because, bucket, arm, layers, params, exposed } = decideWithWitness(scene, input, describer)
   return {
     version: plan.version,
     because,
@@ -58,18 +59,18 @@ export function explain(scene: Scene, asked: Asked): Explanation {
     layers: layers.map(({ values: _, ...rest }) => rest),
     params: JSON.parse(params) as unknown,
     exposed,
-    steps: teller.steps,
+    steps: describer.steps,
   }
 }
 
-class Teller implements Witness {
+class Describer implements Witness {
   readonly steps: Step[] = []
-  readonly #asked: Asked
-  /** How the request came to its segment, until it is known what the owner of the segment says. */
+  readonly #input: DecisionInput
+  /** How the request got its segment. It is kept until the experiment that owns the segment has answered. */
   #segment: Draw | undefined
 
-  constructor(asked: Asked) {
-    this.#asked = asked
+  constructor(input: DecisionInput) {
+    this.#input = input
   }
 
   pin(version: string, route: Route | undefined): void {
@@ -77,7 +78,7 @@ class Teller implements Witness {
   }
 
   loadtest(marked: boolean, route: Route | undefined): void {
-    // A rule that the scene has not, and nobody asked for, is nothing to tell.
+    // There is nothing to describe when the scene has no version for load tests and the request is not marked as one.
     if (route === undefined && !marked) return
     const answers = route === undefined ? 'there is no version for load tests, so the baseline answers' : answer(route)
     this.#add('loadtest', marked, marked ? `marked as a load test: ${answers}` : 'not marked as a load test')
@@ -87,27 +88,26 @@ class Teller implements Witness {
     this.#add('whitelist', route !== undefined, route === undefined ? 'the unit is not on it' : `the unit is on it: ${answer(route)}`)
   }
 
-  segment(diversion: Diversion<AnyArm>, segment: number | undefined, owner: Enrolment<AnyArm> | undefined): void {
-    const draw =
-      segment === undefined ? undefined : this.#draw(diversion.salt, segment, owner?.segments ?? [], this.#asked.unit === undefined)
+  segment(space: SegmentSpace<AnyArm>, segment: number | undefined, owner: RunningExperiment<AnyArm> | undefined): void {
+    const draw = segment === undefined ? undefined : this.#draw(space.salt, segment, owner?.segments ?? [], this.#input.unit === undefined)
     this.#segment = draw
-    for (const other of diversion.owners.owners()) {
+    for (const other of space.owners.owners()) {
       if (other === owner) continue
       const said = segment === undefined ? 'the request has no unit id' : `segment ${segment} is not in ${showRanges(other.segments)}`
-      this.#addFor(diversion, other, false, said, draw === undefined ? [] : [{ ...draw, ranges: other.segments }])
+      this.#addFor(space, other, false, said, draw === undefined ? [] : [{ ...draw, ranges: other.segments }])
     }
   }
 
-  refused(diversion: Diversion<AnyArm>, owner: Enrolment<AnyArm>, why: Refusal): void {
-    this.#addFor(diversion, owner, false, this.#words(why, owner), this.#segments())
+  refused(space: SegmentSpace<AnyArm>, owner: RunningExperiment<AnyArm>, why: Refusal): void {
+    this.#addFor(space, owner, false, this.#words(why, owner), this.#segments())
   }
 
-  bucket(diversion: Diversion<AnyArm>, owner: Enrolment<AnyArm>, bucket: number, arm: AnyArm | undefined): void {
+  bucket(space: SegmentSpace<AnyArm>, owner: RunningExperiment<AnyArm>, bucket: number, arm: AnyArm | undefined): void {
     const taken = arm === undefined ? [...owner.ranges.values()].flat() : (owner.ranges.get(arm.arm) ?? [])
     const draw = this.#draw(owner.salt, bucket, taken, owner.byRequest)
     const segments = this.#segments()
     const said = arm === undefined ? `bucket ${bucket} is in no arm` : `bucket ${bucket} is in arm "${arm.arm}" (${showRanges(taken)})`
-    this.#addFor(diversion, owner, arm !== undefined, said, [...segments, draw], arm)
+    this.#addFor(space, owner, arm !== undefined, said, [...segments, draw], arm)
   }
 
   cutover({ route, share, salt }: CompiledCutover, bucket: number | undefined): void {
@@ -129,8 +129,8 @@ class Teller implements Witness {
   }
 
   #addFor(
-    { layer }: Diversion<AnyArm>,
-    { experiment }: Enrolment<AnyArm>,
+    { layer }: SegmentSpace<AnyArm>,
+    { experiment }: RunningExperiment<AnyArm>,
     decided: boolean,
     said: string,
     draws: readonly Draw[],
@@ -145,21 +145,21 @@ class Teller implements Witness {
   }
 
   #draw(salt: string, bucket: number, ranges: readonly Range[], byRequest: boolean): Draw {
-    const { unit, requestId } = this.#asked
+    const { unit, requestId } = this.#input
     const ofRequest = byRequest || unit === undefined
     const id = new HashedId()
     id.set(ofRequest ? requestId : unit)
     return { of: ofRequest ? 'request' : 'unit', salt, hash: id.hash(seedOf(salt)), bucket, ranges }
   }
 
-  #words(why: Refusal, { versions }: Enrolment<AnyArm>): string {
+  #words(why: Refusal, { versions }: RunningExperiment<AnyArm>): string {
     if (why === 'unit') return 'the request has no unit id'
     if (why === 'version') return `it is only for ${[...(versions ?? [])].join(', ')}`
     return `${showCondition(why)} does not hold: ${this.#found(why)}`
   }
 
-  #found({ attribute }: Test): string {
-    const value = this.#asked.attribute(attribute)
+  #found({ attribute }: CompiledCondition): string {
+    const value = this.#input.attribute(attribute)
     return value === undefined ? `the request has no ${attribute.name}` : `${attribute.name} is ${JSON.stringify(value)}`
   }
 }
@@ -167,4 +167,4 @@ class Teller implements Witness {
 const answer = ({ plan }: Route): string => `${plan.version} answers`
 
 /** `country in ["CN","SG"]`. */
-const showCondition = ({ condition: { attribute, op, value } }: Test): string => `${attribute} ${op} ${JSON.stringify(value)}`
+const showCondition = ({ condition: { attribute, op, value } }: CompiledCondition): string => `${attribute} ${op} ${JSON.stringify(value)}`

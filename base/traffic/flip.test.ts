@@ -12,8 +12,8 @@ import { type CodeExperiment, type Experiment, inForce } from './rules.ts'
 const id = new HashedId()
 
 /**
- * A unit id for each cell of a grid of 100 segments by 100 buckets. Where every bound is a whole percent all units of a cell are decided
- * alike, so a count of these is the exact share of all.
+ * One unit id for each cell of a grid of 100 segments by 100 buckets. When every bound is a whole percent, all units in a cell of the grid get the
+ * same decision, so counting these ids gives the exact share of all units.
  */
 const grid: readonly string[] = (() => {
   const [segments, buckets] = [seedOf('home/segments'), seedOf('exp-1/1')]
@@ -68,7 +68,7 @@ const anyChange = fc.oneof(
   fc.constant<FlipStep>({ kind: 'start' }),
 )
 
-/** The experiment after as many of the changes as were allowed. */
+/** Applies the changes one after the other, and calls `each` for those that are not refused. @returns the experiment at the end */
 function history(
   changes: readonly FlipStep[],
   each: (before: CodeExperiment, after: CodeExperiment, movement: Movement, change: FlipStep) => void,
@@ -137,7 +137,7 @@ test('dropping an arm moves only the units of that arm', () => {
   assert.deepEqual(movement, { entering: 0, leaving: 0.3 * MOVED_OF, switching: 0, moved: 0.3 * MOVED_OF })
 })
 
-test('an arm takes the place that others do not use, so that a winner can have everyone', () => {
+test('an arm takes buckets that others do not use, so that a winner can have every unit', () => {
   const half = code('exp-1')
   const { after, movement, newPhase } = plan(half, { kind: 'shares', shares: { treatment: 10_000, control: 0 } })
   assert.deepEqual(after.arms.map(inForce), [
@@ -151,7 +151,7 @@ test('an arm takes the place that others do not use, so that a winner can have e
   assert.deepEqual(newPhase, [])
 })
 
-test('the share of the traffic is a part of what moves', () => {
+test('starting or stopping an experiment moves only the units in its segments', () => {
   const draft = code('exp-1', { state: 'draft', segments: [[0, 2000]] })
   const started = plan(draft, { kind: 'start' })
   assert.equal(started.movement.entering, 0.2 * MOVED_OF)
@@ -166,7 +166,7 @@ test('another meaning opens a new phase and says why, and a draft has none to cl
   assert.deepEqual([after.phase, after.salt], [2, 'exp-1/2'])
   assert.equal(newPhase.length, 3)
   assert.match(newPhase.join(), /salt.*request id.*"treatment" means v3/)
-  // Independently shuffled: all are in an arm, half of half stay with the arm that means the same.
+  // The units are shuffled independently. All are in an arm before and after; of the half in "control", half stay in it.
   assert.deepEqual(movement, { entering: 0, leaving: 0, switching: 0.75 * MOVED_OF, moved: 0.75 * MOVED_OF })
   const draft = plan({ ...running, state: 'draft' }, { kind: 'redesign', salt: 'ignored', to: { arms } })
   assert.deepEqual([draft.after.phase, draft.after.salt, draft.newPhase, draft.movement.moved], [1, 'exp-1/1', [], 0])

@@ -1,6 +1,6 @@
 /**
- * What a change of an experiment or a cutover comes to, before it is made: the ranges before and after, the exact share of units that move,
- * and whether a new phase begins.
+ * Works out what a change of an experiment or a cutover would do, before it is made: the ranges before and after, the exact share of units that
+ * move, and whether a new phase begins.
  */
 import { isDeepStrictEqual } from 'node:util'
 import { BerthError } from '../kernel/errors.ts'
@@ -8,26 +8,29 @@ import { BUCKETS } from './hash.ts'
 import { common, joined, type Range, showShare, sizeOf, sorted, takeFirst, WHOLE, without } from './ranges.ts'
 import { type Arm, allExperiments, type CodeExperiment, type Cutover, type Experiment, inForce, type SceneRules } from './rules.ts'
 
-/** What may be asked of an experiment. Shares are in buckets: hundredths of a percent of the units in its segments. */
+/** A single step of a flip. Shares are in buckets: hundredths of a percent of the units in its segments. */
 export type FlipStep =
-  /** Arms that are not named keep their share. */
+  /** Sets the shares of arms. Arms that are not named keep theirs. */
   | { readonly kind: 'shares'; readonly shares: Readonly<Record<string, number>> }
   | { readonly kind: 'drop'; readonly arm: string }
   | { readonly kind: 'start' }
   | { readonly kind: 'stop' }
-  /** How much of the traffic it has. Segments that it keeps keep their units. */
+  /** Sets how much of the traffic it has. Units in segments that it keeps stay in it. */
   | { readonly kind: 'segments'; readonly segments: readonly Range[] }
-  /** Another meaning. An experiment that has run goes on in a new phase and shuffles its units anew with the salt given. */
+  /** Gives it another meaning. An experiment that has run goes on in a new phase, and the new salt shuffles its units. */
   | { readonly kind: 'redesign'; readonly salt: string; readonly to: Redesign }
 
 export type Redesign = Partial<Pick<Experiment, 'unit' | 'where' | 'arms'>>
 
-/** Cells of the grid of segments, buckets, and buckets under another salt that shares of moved units are counted in. */
+/**
+ * The whole that shares of moved units are counted out of. A unit has a segment, a bucket before the change and a bucket after it (under another
+ * salt the two are independent), so units fall into a grid of 10,000 × 10,000 × 10,000 equally likely combinations.
+ */
 export const MOVED_OF = BUCKETS ** 3
 
 /**
- * Of all units of the scene or layer, those that are in another arm afterwards than before: an exact count out of `MOVED_OF`. What a
- * whitelist, conditions or missing unit ids leave out is not taken off.
+ * How many of all units of the scene or layer are in another arm afterwards than before: exact counts out of `MOVED_OF`. Units that a
+ * whitelist or conditions keep out, and requests without a unit id, are not subtracted.
  */
 export interface Movement {
   readonly entering: number
@@ -41,24 +44,24 @@ export interface Movement {
 export interface Flip {
   readonly before: Experiment
   readonly after: Experiment
-  /** The rules of the scene with the experiment as it is afterwards; still to be checked by `checkRules`. */
+  /** The rules of the scene with the changed experiment. They still have to pass `checkRules`. */
   readonly rules: SceneRules
   readonly movement: Movement
-  /** Why a new phase begins, in words; empty when none does. */
+  /** Reasons in words why a new phase begins; empty when none does. */
   readonly newPhase: readonly string[]
 }
 
 /**
- * Works out changes of one experiment, in the scene or in a layer, which are made one after the other and count as one.
+ * Works out a flip of one experiment, in the scene or in a layer: its steps are done one after the other and count as one change.
  * @throws EXPERIMENT_NOT_FOUND
- * @throws FLIP_REFUSED for an arm it does not have, shares over 100% together, a start of what runs, a stop of what does not
+ * @throws FLIP_REFUSED for an arm that it does not have, for shares over 100 % together, for starting it when it runs or stopping it when it does not
  */
 export function planFlip(rules: SceneRules, id: string, steps: readonly FlipStep[]): Flip {
   const before = findExperiment(rules, id)
   return flipTo(rules, before, steps.reduce(applyStep, before))
 }
 
-/** What it comes to when an experiment of these rules becomes another. */
+/** The flip that replaces an experiment of these rules by a changed one. */
 export function flipTo(rules: SceneRules, before: Experiment, after: Experiment): Flip {
   return { before, after, rules: withExperiment(rules, after), movement: movementOf(before, after), newPhase: newPhase(before, after) }
 }
@@ -72,7 +75,7 @@ export function findExperiment(rules: SceneRules, id: string): Experiment {
   throw new BerthError('EXPERIMENT_NOT_FOUND', `Cannot find experiment "${id}": the scene has ${known}`)
 }
 
-/** The rules with this experiment in the place of the one that has its id. */
+/** The rules with the experiment of this id replaced. */
 export function withExperiment(rules: SceneRules, changed: Experiment): SceneRules {
   const put = <E extends Experiment>(experiments: readonly E[]): E[] =>
     experiments.map(experiment => (experiment.id === changed.id ? (changed as E) : experiment))
@@ -139,12 +142,12 @@ function setShares(experiment: Experiment, shares: Readonly<Record<string, numbe
   return wanted.reduce(growReserve, wanted).map(compact)
 }
 
-/** Half of what rules may have. */
+/** Ranges that the reserve of an arm may have before it is tidied up: half of what the schema of rules allows. */
 const PIECES_MAX = 128
 
 /**
- * Shares that go up and down for long cut reserves into ever more pieces. Past `PIECES_MAX` those in force are put in order, and so is the rest:
- * nobody moves by that, but what a later, smaller share lets go of are then the highest buckets and not the last that were taken.
+ * Shares that often go up and down cut reserves into ever more pieces. Beyond `PIECES_MAX` pieces, the buckets in force are sorted and joined,
+ * and so are the others. No unit moves by that. But a smaller share later gives up the highest buckets, and no longer those that were added last.
  */
 function compact(arm: Arm): Arm {
   if (arm.reserve.length <= PIECES_MAX) return arm
@@ -155,8 +158,8 @@ function compact(arm: Arm): Arm {
 const mutable = (ranges: readonly Range[]): [number, number][] => ranges.map(([from, to]) => [from, to])
 
 /**
- * Makes the reserve of one arm hold its share. What it lacks comes from buckets that no arm has reserved, then from those that other arms have
- * and do not use, last ones first: nobody is in either, so nobody moves.
+ * Makes the reserve of one arm large enough for its share. The missing buckets are taken from those that no arm has reserved, then from those
+ * that other arms have reserved but do not use, the last ones first. No unit is in any of these, so no unit moves.
  */
 function growReserve(arms: readonly Arm[], { name, share }: Arm): Arm[] {
   const reserve = arms.find(arm => arm.name === name)?.reserve ?? []
@@ -178,7 +181,7 @@ function growReserve(arms: readonly Arm[], { name, share }: Arm): Arm[] {
 
 const backwards = (ranges: readonly Range[]): Range[] => ranges.toReversed()
 
-/** As `takeFirst`, from the end of each range. */
+/** Takes `count` buckets in the order of the ranges, like `takeFirst`, but from the end of each range. */
 function takeLast(ranges: readonly Range[], count: number): Range[] {
   let left = count
   return ranges.flatMap(([from, to]): Range[] => {
@@ -192,7 +195,10 @@ const refuse = ({ id }: Experiment, why: string): BerthError => new BerthError('
 
 // Phases
 
-/** Why what is measured afterwards is not what was measured before, in words. Shares, states and segments may change within a phase. */
+/**
+ * Reasons in words why results after the change cannot be added to results before it, so that a new phase has to begin. Shares, states and
+ * segments may change within a phase.
+ */
 export function newPhase(before: Experiment, after: Experiment): string[] {
   if (before.state === 'draft') return []
   const changed = (what: keyof Experiment) => !isDeepStrictEqual(before[what], after[what])
@@ -214,21 +220,21 @@ const showMeaning = (arm: Arm): string => ('version' in arm ? arm.version : JSON
 
 // Movement
 
-/** Where units go: arms that take buckets of the units in some segments. */
+/** Which units go where: the arms, and the buckets that they take of the units in some segments. */
 interface Allocation {
   readonly segments: readonly Range[]
   readonly salt: string
   readonly arms: readonly { readonly name: string; readonly meaning: unknown; readonly ranges: readonly Range[] }[]
 }
 
-/** What moves when an experiment changes from one state to another; both are in the same scene or layer. */
+/** How many units move when an experiment changes from `before` to `after`. */
 export function movementOf(before: Experiment, after: Experiment): Movement {
   return compare(allocationOf(before), allocationOf(after), before.unit === after.unit && before.salt === after.salt)
 }
 
 /**
- * What moves when the cutover changes; undefined: there is none.
- * @param experiments the code experiments beside it: who is in an arm of one never comes to the cutover
+ * How many units move when the cutover changes from `before` to `after`; undefined means that there is no cutover.
+ * @param experiments the code experiments of the scene: a unit in an arm of one never reaches the cutover
  */
 export function cutoverMovement(
   before: Cutover | undefined,
@@ -253,7 +259,7 @@ function cutoverAllocation(cutover: Cutover | undefined): Allocation {
   return { segments: [WHOLE], salt, arms: [{ name: version, meaning: version, ranges: [[0, share]] }] }
 }
 
-/** Segments and buckets are hashed with salts of their own, so what is in some of both is in as many cells as their product. */
+/** Segments and buckets are hashed with different salts and so are independent: the size of a set of both is the product of the two sizes. */
 function compare(before: Allocation, after: Allocation, sameBuckets: boolean): Movement {
   const both = sizeOf(common(before.segments, after.segments))
   const had = enrolled(before)
@@ -270,7 +276,10 @@ const enrolled = ({ arms }: Allocation): number => arms.reduce((sum, { ranges })
 
 type TakenArm = Allocation['arms'][number]
 
-/** Pairs of a bucket before and a bucket after that are in an arm each, of those that `counts`: under one salt a unit has the same bucket in both. */
+/**
+ * How many pairs of a bucket before and a bucket after are in two arms for which `counts` holds. Under one salt a unit has the same bucket before
+ * and after; under two salts, any pair of buckets is equally likely.
+ */
 function overlapOf(before: Allocation, after: Allocation, sameBuckets: boolean, counts: (a: TakenArm, b: TakenArm) => boolean): number {
   const pairs = before.arms.flatMap(a => after.arms.filter(b => counts(a, b)).map(b => ({ a, b })))
   const size = ({ a, b }: { a: TakenArm; b: TakenArm }) =>
@@ -280,7 +289,7 @@ function overlapOf(before: Allocation, after: Allocation, sameBuckets: boolean, 
 
 // Making room
 
-/** Arms with their reserves laid out one after the other by weight, none of it in force yet. Weights in buckets. */
+/** Lays out the reserves of arms one after the other by weight, in buckets. No bucket is in force yet: every share is 0. */
 export function layOut(
   weights: readonly { readonly name: string; readonly weight: number }[],
 ): { name: string; reserve: [number, number][]; share: number }[] {
@@ -293,8 +302,8 @@ export function layOut(
 }
 
 /**
- * The first `count` segments that no running experiment among these owns.
- * @throws SEGMENTS_TAKEN when there are fewer
+ * The first `count` segments that none of these experiments owns, as far as they run.
+ * @throws SEGMENTS_TAKEN when fewer are free
  */
 export function freeSegments(experiments: readonly Experiment[], count: number): Range[] {
   const running = experiments.filter(({ state }) => state === 'running')

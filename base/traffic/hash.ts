@@ -1,29 +1,29 @@
 /**
- * How an id becomes a bucket: murmur3-32 over its UTF-8 bytes, seeded with the hash of a salt, modulo 10,000. Whoever has the salt can do the
- * same anywhere: `murmur3(id, seed = murmur3(salt, 0)) % 10000`.
+ * Turns an id into a bucket: murmur3-32 over its UTF-8 bytes, seeded with the hash of a salt, modulo 10,000. Anybody who has the salt can compute
+ * the same bucket elsewhere: `murmur3(id, seed = murmur3(salt, 0)) % 10000`.
  */
 import { limits } from '../kernel/limits.ts'
 
-/** Buckets of every space: of a scene's segments, of an experiment, of a layer, of a cutover. A bucket is a hundredth of a percent. */
+/** The number of buckets, which is the same for segments, experiments, layers and cutovers. A bucket is a hundredth of a percent. */
 export const BUCKETS = 10_000
 
 const encoder = new TextEncoder()
 
 /**
- * An id made ready to be hashed under many seeds. murmur3 mixes each word of its input before the seed has any part in it: that half is done
- * once an id here, and not once a rule. (On the dozen hashes of one decision it is three times as fast as the npm package, which the tests
- * hold it to.) One object serves one id after the other, and allocates nothing for ids within the limit of a unit id.
+ * An id prepared to be hashed under many seeds. murmur3 mixes each word of its input before the seed comes in, so that half of the work is done
+ * here once for each id instead of once for each rule. For the dozen hashes of one decision this is three times as fast as the npm package, and
+ * the tests compare the two. One object is used for one id after the other, and allocates nothing for ids within the limit of a unit id.
  */
 export class HashedId {
   #bytes = new Uint8Array(limits.request.unitIdBytesMax + 4)
-  /** Of the same memory: a word is mixed in its place. */
+  /** A view of the same memory: each word is overwritten with its mixed value. */
   #words = new DataView(this.#bytes.buffer)
   #length = 0
-  /** Where the last, incomplete word begins, which may be an empty one, and what it came to. */
+  /** Where the last, incomplete word begins (it may be empty), and its mixed value. */
   #end = 0
   #rest = 0
 
-  /** Takes the place of the id before. */
+  /** Prepares another id; the one before is overwritten. */
   set(id: string): void {
     const length = this.#encode(id)
     const words = this.#words
@@ -35,7 +35,7 @@ export class HashedId {
     this.#rest = mix(words.getInt32(end, true))
   }
 
-  /** @returns an unsigned 32-bit integer. */
+  /** @returns an unsigned 32-bit integer */
   hash(seed: number): number {
     const words = this.#words
     let h = seed
@@ -50,14 +50,14 @@ export class HashedId {
     return (h ^ (h >>> 16)) >>> 0
   }
 
-  /** @returns 0 to 9999. */
+  /** @returns 0 to 9999 */
   bucket(seed: number): number {
     return this.hash(seed) % BUCKETS
   }
 
-  /** Writes the UTF-8 of `id` into the buffer; @returns how many bytes that is. */
+  /** Writes `id` into the buffer as UTF-8. @returns the number of bytes */
   #encode(id: string): number {
-    // A UTF-16 code unit is at most three bytes of UTF-8.
+    // One UTF-16 code unit becomes at most three bytes of UTF-8.
     if (id.length * 3 > limits.request.unitIdBytesMax) this.#grow(id.length * 3 + 4)
     const bytes = this.#bytes
     for (let i = 0; i < id.length; i++) {
@@ -80,7 +80,7 @@ function mix(word: number): number {
   return Math.imul((k << 15) | (k >>> 17), 0x1b873593)
 }
 
-/** The hash of a salt, which makes the buckets of each salt independent of those of every other. */
+/** The hash of a salt. Used as the seed, it makes the buckets under one salt independent of those under every other. */
 export function seedOf(salt: string): number {
   const id = new HashedId()
   id.set(salt)

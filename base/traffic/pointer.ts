@@ -1,6 +1,6 @@
 /** RFC 6901 JSON pointers. */
 
-/** Members of a pointer such as `/user/id`, unescaped. */
+/** The members of a pointer such as `/user/id`, unescaped: `['user', 'id']`. */
 export function pointerPath(pointer: string): string[] {
   return pointer
     .slice(1)

@@ -1,4 +1,4 @@
-/** Half-open ranges of buckets, as integers from 0 to 10,000, and what is done with lists of them. */
+/** Half-open ranges of buckets, with bounds from 0 to 10,000, and operations on lists of them. */
 import { BUCKETS } from './hash.ts'
 
 /** `[from, to)`. */
@@ -10,7 +10,7 @@ export function sizeOf(ranges: readonly Range[]): number {
   return ranges.reduce((size, [from, to]) => size + to - from, 0)
 }
 
-/** The first `count` buckets of the ranges, taken in the order in which they are listed; all when there are fewer. */
+/** The first `count` buckets of the ranges in the order in which these are listed; all of them when there are fewer. */
 export function takeFirst(ranges: readonly Range[], count: number): Range[] {
   const taken: Range[] = []
   let left = count
@@ -22,7 +22,7 @@ export function takeFirst(ranges: readonly Range[], count: number): Range[] {
   return taken
 }
 
-/** What is left of the ranges without the buckets of `others`; the order stays. */
+/** The ranges without the buckets of `others`, in the same order. */
 export function without(ranges: readonly Range[], others: readonly Range[]): Range[] {
   let left = [...ranges]
   for (const [from, to] of others) {
@@ -35,13 +35,13 @@ export function without(ranges: readonly Range[], others: readonly Range[]): Ran
   return left
 }
 
-/** The buckets of `ranges` that are in `others` too. */
+/** The buckets that are both in `ranges` and in `others`. */
 export function common(ranges: readonly Range[], others: readonly Range[]): Range[] {
   const pieces = ranges.flatMap(([a, b]) => others.map(([from, to]): Range => [Math.max(a, from), Math.min(b, to)]))
   return pieces.filter(([from, to]) => from < to)
 }
 
-/** The same buckets in the same order, with neighbours that follow each other as one. */
+/** The same buckets in the same order; ranges that continue the one before them are joined with it. */
 export function joined(ranges: readonly Range[]): Range[] {
   const result: Range[] = []
   for (const [from, to] of ranges) {
@@ -52,18 +52,18 @@ export function joined(ranges: readonly Range[]): Range[] {
   return result
 }
 
-/** The same buckets from the lowest to the highest, in as few ranges as can be. The ranges do not overlap. */
+/** The same buckets from the lowest to the highest, in as few ranges as possible. The given ranges must not overlap. */
 export const sorted = (ranges: readonly Range[]): Range[] => joined(ranges.toSorted(([a], [b]) => a - b))
 
-/** `0–2500, 5000–7500`, as people read it; the second bound is not included. */
+/** Ranges for people to read: `0–2500, 5000–7500`. The second bound is not included. */
 export function showRanges(ranges: readonly Range[]): string {
   return ranges.length === 0 ? 'none' : ranges.map(([from, to]) => `${from}–${to}`).join(', ')
 }
 
-/** `12.5%` of 1250. */
+/** A number of buckets as a percentage: 1250 as `12.5%`. */
 export const showShare = (buckets: number): string => `${buckets / 100}%`
 
-/** Finds who owns a bucket, among owners whose ranges do not overlap. */
+/** Finds the owner of a bucket by binary search. The ranges of the owners must not overlap. */
 export class RangeMap<T> {
   readonly #starts: number[] = []
   readonly #ends: number[] = []
@@ -78,7 +78,7 @@ export class RangeMap<T> {
     }
   }
 
-  /** Every owner that has a bucket, once. */
+  /** Every owner that has at least one bucket. */
   owners(): Set<T> {
     return new Set(this.#owners)
   }

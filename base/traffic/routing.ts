@@ -1,14 +1,14 @@
-/** The rules of a scene, compiled: every question that `decide` asks is a map access, a hash and a search, or a test made ready. */
+/** Compiles the rules of a scene, so that each step of `decide` is a map access, a hash with a binary search, or a prepared condition. */
 import { limits } from '../kernel/limits.ts'
 import { seedOf } from './hash.ts'
 import { type MergedParams, ParamsMemory } from './params.ts'
 import { type Range, RangeMap } from './ranges.ts'
 import { type Cutover, type Experiment, inForce, type Layer, type SceneRules } from './rules.ts'
 import { type SceneEntry, type SlotPlan, slotPlan } from './table.ts'
-import { type Attribute, compileCondition, type Test } from './targeting.ts'
+import { type Attribute, type CompiledCondition, compileCondition } from './targeting.ts'
 import { indexWhitelist, type VersionByUnit } from './whitelist.ts'
 
-/** A version that may answer, and the parameters it has before any layer. */
+/** A version that may answer, with its parameters before any layer. */
 export interface Route {
   readonly plan: SlotPlan
   readonly params: MergedParams<LayerArm>
@@ -31,31 +31,31 @@ export interface LayerArm {
   readonly values: Readonly<Record<string, unknown>>
 }
 
-/** A running experiment. */
-export interface Enrolment<A> {
+/** A running experiment, compiled. */
+export interface RunningExperiment<A> {
   readonly experiment: string
-  /** Hashes the request id instead of the unit id. */
+  /** Whether it hashes the request id instead of the unit id. */
   readonly byRequest: boolean
   readonly salt: string
   readonly seed: number
   readonly segments: readonly Range[]
-  readonly tests: readonly Test[]
-  /** The versions whose requests may take part; undefined: all. */
+  readonly conditions: readonly CompiledCondition[]
+  /** The versions whose requests may take part; undefined means all. */
   readonly versions: ReadonlySet<string> | undefined
   readonly arms: RangeMap<A>
-  /** Buckets in force by the name of the arm. */
+  /** The buckets in force, by the name of the arm. */
   readonly ranges: ReadonlyMap<string, readonly Range[]>
 }
 
-/** Running experiments that share a space of segments, so that a unit is in at most one of them. */
-export interface Diversion<A> {
-  /** Undefined for the code experiments of a scene. */
+/** A space of 10,000 segments and the running experiments that own parts of it. A unit has one segment, and so is in at most one of them. */
+export interface SegmentSpace<A> {
+  /** Id of the layer; undefined for the code experiments of a scene. */
   readonly layer: string | undefined
   readonly salt: string
   readonly seed: number
-  /** Whether a request without a unit id may be in one of them. */
+  /** Whether a request without a unit id may be in one of the experiments. */
   readonly takesRequests: boolean
-  readonly owners: RangeMap<Enrolment<A>>
+  readonly owners: RangeMap<RunningExperiment<A>>
 }
 
 export interface CompiledCutover {
@@ -65,22 +65,23 @@ export interface CompiledCutover {
   readonly seed: number
 }
 
-/** What is undefined or empty is not asked. */
+/** The compiled rules of a scene. `decide` skips every rule that is undefined or empty. */
 export interface Routing {
   readonly routes: ReadonlyMap<string, Route>
   readonly baseline: Route | undefined
   readonly loadtest: Route | undefined
   readonly whitelist: { get(unit: string): Route | undefined } | undefined
-  readonly experiments: Diversion<CodeArm> | undefined
+  readonly experiments: SegmentSpace<CodeArm> | undefined
   readonly cutover: CompiledCutover | undefined
-  readonly layers: readonly Diversion<LayerArm>[]
-  /** Whether any rule hashes ids. */
+  readonly layers: readonly SegmentSpace<LayerArm>[]
+  /** Whether any rule hashes an id. */
   readonly hashes: boolean
 }
 
 /**
- * What the rules name must be online, as `checkRules` makes sure; what is not is left out, and the next rule decides.
- * @param whitelist the one beside the rules; undefined: what is in the rules
+ * Compiles the rules of a scene. Every version that rules name should be online, which `checkRules` ensures; a rule to any other version is left
+ * out, and the next rule decides.
+ * @param whitelist the whitelist that is stored apart from the rules; undefined means the one inside the rules
  */
 export function compileRouting(
   { definition, versions, baseline, rules }: SceneEntry,
@@ -109,7 +110,7 @@ export function compileRouting(
   }
 }
 
-/** In two steps, from the unit to its version to the route, so that a change of rules costs a long whitelist nothing. */
+/** Looks up a unit in two steps, first its version and then the route, so that a change of rules need not rebuild a long whitelist. */
 function compileWhitelist(versions: VersionByUnit, routes: Routing['routes']): Routing['whitelist'] {
   if (versions.size === 0) return undefined
   const get = (unit: string): Route | undefined => {
@@ -124,37 +125,42 @@ function compileCutover(cutover: Cutover | undefined, routes: Routing['routes'])
   return route && { route, share: cutover.share, salt: cutover.salt, seed: seedOf(cutover.salt) }
 }
 
-function compileCode(rules: SceneRules, attributes: Attributes, routes: Routing['routes']): Diversion<CodeArm> | undefined {
+function compileCode(rules: SceneRules, attributes: Attributes, routes: Routing['routes']): SegmentSpace<CodeArm> | undefined {
   const running = rules.experiments.filter(isRunning).map(experiment => {
     const { id, phase } = experiment
-    return enrolment(experiment, attributes, undefined, ({ name, version }): CodeArm | undefined => {
+    return compileExperiment(experiment, attributes, undefined, ({ name, version }): CodeArm | undefined => {
       const route = routes.get(version)
       return route && { experiment: id, phase, arm: name, route }
     })
   })
-  return diversion(undefined, rules.segmentSalt, running)
+  return segmentSpace(undefined, rules.segmentSalt, running)
 }
 
-function compileLayer({ id: layer, state, salt, experiments }: Layer, attributes: Attributes): Diversion<LayerArm> | undefined {
+function compileLayer({ id: layer, state, salt, experiments }: Layer, attributes: Attributes): SegmentSpace<LayerArm> | undefined {
   if (state !== 'live') return undefined
   const running = experiments.filter(isRunning).map(experiment => {
     const { id, phase, versions } = experiment
     const only = versions && new Set(versions)
-    return enrolment(experiment, attributes, only, ({ name, values }): LayerArm => ({ layer, experiment: id, phase, arm: name, values }))
+    return compileExperiment(
+      experiment,
+      attributes,
+      only,
+      ({ name, values }): LayerArm => ({ layer, experiment: id, phase, arm: name, values }),
+    )
   })
-  return diversion(layer, salt, running)
+  return segmentSpace(layer, salt, running)
 }
 
 type Attributes = ReadonlyMap<string, Attribute>
 
 const isRunning = ({ state }: Experiment): boolean => state === 'running'
 
-function enrolment<E extends Experiment, A>(
+function compileExperiment<E extends Experiment, A>(
   { id, unit, salt, segments, where, arms }: E,
   attributes: Attributes,
   versions: ReadonlySet<string> | undefined,
   compileArm: (arm: E['arms'][number]) => A | undefined,
-): Enrolment<A> {
+): RunningExperiment<A> {
   const compiled = arms.flatMap((arm: E['arms'][number]) => {
     const made = compileArm(arm)
     return made === undefined ? [] : [{ name: arm.name, ranges: inForce(arm), made }]
@@ -165,22 +171,22 @@ function enrolment<E extends Experiment, A>(
     salt,
     seed: seedOf(salt),
     segments,
-    tests: where.map(condition => compileTest(condition, attributes)),
+    conditions: where.map(condition => compileWhere(condition, attributes)),
     versions,
     arms: new RangeMap(compiled.map(({ ranges, made }) => [ranges, made])),
     ranges: new Map(compiled.map(({ name, ranges }) => [name, ranges])),
   }
 }
 
-/** A condition on an attribute that the scene no longer declares fits nobody. */
-function compileTest(condition: Experiment['where'][number], attributes: Attributes): Test {
+/** Compiles a condition. One on an attribute that the scene no longer declares never holds. */
+function compileWhere(condition: Experiment['where'][number], attributes: Attributes): CompiledCondition {
   const attribute = attributes.get(condition.attribute)
   if (attribute !== undefined) return compileCondition(condition, attribute)
   const missing: Attribute = { name: condition.attribute, type: 'string', header: undefined, path: [] }
   return { condition, attribute: missing, holds: () => false }
 }
 
-function diversion<A>(layer: string | undefined, salt: string, running: readonly Enrolment<A>[]): Diversion<A> | undefined {
+function segmentSpace<A>(layer: string | undefined, salt: string, running: readonly RunningExperiment<A>[]): SegmentSpace<A> | undefined {
   if (running.length === 0) return undefined
   return {
     layer,

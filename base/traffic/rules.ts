@@ -1,6 +1,6 @@
 /**
- * The rules of a scene: which version answers whom, beyond the baseline. Data that is published on its own, apart from code and from the
- * definition of the scene; `check-rules.ts` says what may be in it, `decide.ts` what follows from it.
+ * The rules of a scene: which version answers whom, apart from the baseline. Rules are data and are changed on their own, independently of code
+ * and of the definition of the scene. `check-rules.ts` checks them, and `decide.ts` applies them.
  */
 import Type, { type Static } from 'typebox'
 import { BUCKETS } from './hash.ts'
@@ -14,7 +14,7 @@ export const ExperimentId = Type.String({ pattern: identifier, description: 'low
 export const LayerId = Type.String({ pattern: identifier, description: 'lower-case letters, digits, dots, dashes and underscores' })
 export const ArmName = Type.String({ pattern: identifier, description: 'lower-case letters, digits, dots, dashes and underscores' })
 
-/** Whoever changes it reshuffles everyone who was decided by it, so it is made once and never changed. */
+/** A salt is made once and never changed: another salt would reshuffle every unit whose bucket depends on it. */
 const Salt = Type.String({
   pattern: '^[A-Za-z0-9._:/-]{1,128}$',
   description: 'what makes its buckets independent of all others; immutable',
@@ -27,12 +27,12 @@ const Ranges = Type.Array(Type.Tuple([Bucket, Bucket]), {
 })
 const Share = Type.Integer({ minimum: 0, maximum: BUCKETS, description: 'buckets: hundredths of a percent' })
 
-/** With all that have stopped: their ids stay taken. */
+/** Includes all stopped experiments, because their ids stay taken. */
 const EXPERIMENTS_MAX = 2000
 
 const Scalar = Type.Union([Type.String({ maxLength: 256 }), Type.Number(), Type.Boolean()])
 
-/** What an attribute must be for a request to take part. An attribute that is missing or of another type fits no condition. */
+/** A condition on an attribute that a request must fulfil to take part. A condition on a missing attribute, or one of another type, never holds. */
 export const Condition = Type.Object(
   {
     attribute: AttributeName,
@@ -72,8 +72,8 @@ const experimentSettings = {
 }
 
 /**
- * An arm has its `reserve`, the buckets kept for it, and its `share`, how many of those are in force: the first ones, in the order listed. So
- * an arm that grows keeps whom it has, and one that shrinks lets go of the last it took.
+ * An arm of a code experiment. Its `reserve` lists the buckets kept for it, and its `share` says how many of them are in force: the first ones in
+ * the order listed. So an arm that grows keeps all its units, and one that shrinks gives up the buckets that it took last.
  */
 export const VersionArm = Type.Object({ ...armSettings, version: VersionId }, closed)
 export type VersionArm = Static<typeof VersionArm>
@@ -81,14 +81,14 @@ export type VersionArm = Static<typeof VersionArm>
 export const ValuesArm = Type.Object({ ...armSettings, values: Params }, closed)
 export type ValuesArm = Static<typeof ValuesArm>
 
-/** Sends buckets of units to versions. Of the scene's 10,000 segments it owns some, so that a unit is in at most one. */
+/** Sends buckets of units to versions. It owns some of the scene's 10,000 segments alone, so a unit is in at most one code experiment. */
 export const CodeExperiment = Type.Object(
   { ...experimentSettings, arms: Type.Array(VersionArm, { minItems: 1, maxItems: 32 }) },
   { ...closed, description: 'buckets of units sent to versions' },
 )
 export type CodeExperiment = Static<typeof CodeExperiment>
 
-/** Gives buckets of units values for parameters of its layer. Of the layer's 10,000 segments it owns some. */
+/** Gives buckets of units values for parameters of its layer. It owns some of the layer's 10,000 segments alone. */
 export const BusinessExperiment = Type.Object(
   {
     ...experimentSettings,
@@ -128,7 +128,7 @@ export const Cutover = Type.Object(
 )
 export type Cutover = Static<typeof Cutover>
 
-/** Unit ids by the version that they are sent to. */
+/** Lists of unit ids, by the version to which they are sent. */
 export const Whitelist = recordOf(VersionId, Type.Array(Type.String()))
 export type Whitelist = Static<typeof Whitelist>
 
@@ -147,7 +147,7 @@ export const SceneRules = Type.Object(
 )
 export type SceneRules = Static<typeof SceneRules>
 
-/** What a version is for. It follows from the rules; every version without a part of its own is `dev`. */
+/** What a version is used for. It follows from the rules; a version that they give no role is `dev`. */
 export type VersionKind = 'dev' | 'cutover' | 'baseline' | 'loadtest'
 
 export function kindOf(version: string, baseline: string | null, rules: SceneRules | undefined): VersionKind {
@@ -156,19 +156,19 @@ export function kindOf(version: string, baseline: string | null, rules: SceneRul
   return version === rules?.loadtest ? 'loadtest' : 'dev'
 }
 
-/** Rules that change nothing: the baseline answers everyone. `segmentSalt` is made once a scene. */
+/** Rules under which the baseline answers everyone. `segmentSalt` is made once for each scene. */
 export const noRules = (segmentSalt: string): SceneRules => ({ segmentSalt, experiments: [], layers: [] })
 
 /** The buckets of an arm that are in force. */
 export const inForce = ({ reserve, share }: Pick<Arm, 'reserve' | 'share'>): Range[] => takeFirst(reserve, share)
 
-/** Every experiment of a scene, with the layer it is in. */
+/** Every experiment of a scene, with its layer if it is in one. */
 export function allExperiments(rules: SceneRules): { experiment: Experiment; layer?: Layer }[] {
   const inLayers = rules.layers.flatMap(layer => layer.experiments.map(experiment => ({ experiment, layer })))
   return [...rules.experiments.map(experiment => ({ experiment })), ...inLayers]
 }
 
-/** The rules without what decides nothing: drafts, what has stopped, layers that are retired. What is left decides the same. */
+/** The rules without drafts, stopped experiments and retired layers. These decide nothing, so the decisions are the same without them. */
 export function rulesInForce(rules: SceneRules): SceneRules {
   const running = <E extends Experiment>(experiments: readonly E[]): E[] => experiments.filter(({ state }) => state === 'running')
   const live = rules.layers.filter(({ state }) => state === 'live')
@@ -177,8 +177,8 @@ export function rulesInForce(rules: SceneRules): SceneRules {
 }
 
 /**
- * The versions that requests are sent to without asking for one by name, and the previous baseline, which has to be ready when it is needed.
- * @param listed versions that a whitelist beside the rules names
+ * The versions to which rules send requests, and the previous baseline, which has to be ready for a rollback.
+ * @param listed versions that are named by a whitelist stored apart from the rules
  */
 export function routedVersions(rules: SceneRules | undefined, baseline: string | null, listed: Iterable<string> = []): Set<string> {
   const { previousBaseline, cutover, loadtest, whitelist = {}, experiments = [] } = rules ?? {}
@@ -188,8 +188,8 @@ export function routedVersions(rules: SceneRules | undefined, baseline: string |
 }
 
 /**
- * Everything in force that names the version, in words; a stopped experiment or a retired layer uses nothing.
- * @param listed unit ids that the whitelist sends to it, when the whitelist is not in the rules
+ * Describes every rule that uses the version. Stopped experiments and retired layers use none.
+ * @param listed how many unit ids the whitelist sends to the version, when the whitelist is stored apart from the rules
  */
 export function usesOfVersion(rules: SceneRules, version: string, listed = rules.whitelist?.[version]?.length ?? 0): string[] {
   const { cutover, loadtest, experiments, layers } = rules
@@ -206,5 +206,5 @@ export function usesOfVersion(rules: SceneRules, version: string, listed = rules
   ]
 }
 
-/** Whether it may still decide: what it names must be there. */
+/** Whether the experiment runs or may still be started, so that everything it names must exist. */
 export const isOpen = ({ state }: Experiment): boolean => state !== 'stopped'

@@ -18,7 +18,7 @@ const home = (table: ReturnType<typeof compileTable>): Scene => table.scenes.get
 const answers = (scene: Scene, unit: string) => decide(scene, ask(unit)).plan.version
 const listed = (digest: string) => ({ whitelist: { digest, units: 1, byVersion: { v2: 1 } } })
 
-test('of a table that replaces another only the scenes that have changed are compiled', () => {
+test('when a table replaces another, only the scenes that have changed are compiled', () => {
   const other = { ...definition, id: 'other' }
   const first = compile([entry(), entry({ definition: other })])
   const second = compile([entry({ revision: 2, baseline: 'v2' }), entry({ definition: other })], first)
@@ -26,7 +26,7 @@ test('of a table that replaces another only the scenes that have changed are com
   assert.deepEqual([answers(home(first), 'u1'), answers(home(second), 'u1')], ['v1', 'v2'])
 })
 
-test('a whitelist beside the rules sends its units to their version, with rules or without', () => {
+test('a whitelist that is stored apart sends its units to their version, with rules or without', () => {
   const lists = new Map([['a', indexWhitelist({ v2: ['u1'], v9: ['u2'] })]])
   for (const rules of [{}, { rules: rulesWith({ cutover: { version: 'v3', share: 10_000, salt: 's' } }) }]) {
     const scene = home(compile([entry({ ...listed('a'), ...rules })], undefined, lists))
@@ -35,7 +35,7 @@ test('a whitelist beside the rules sends its units to their version, with rules 
   }
 })
 
-test('a scene whose whitelist is not at hand stays as it was, or goes without one, and is compiled again with the next table', () => {
+test('a scene whose whitelist is missing stays as it was, or goes without one, and is compiled again with the next table', () => {
   const lists = new Map([['a', indexWhitelist({ v2: ['u1'] })]])
   const first = compile([entry(listed('a'))], undefined, lists)
   const second = compile([entry({ revision: 2, baseline: 'v3', ...listed('b') })], first, lists)
@@ -45,7 +45,7 @@ test('a scene whose whitelist is not at hand stays as it was, or goes without on
   assert.equal(answers(home(compile([entry(listed('a'))])), 'u1'), 'v1')
 })
 
-test('what rules send requests to stays loaded, and the previous baseline', () => {
+test('versions to which rules send requests stay loaded, and so does the previous baseline', () => {
   const arms = (version: string) => [{ name: 'a', version, reserve: [[0, 100]] as [number, number][], share: 0 }]
   const experiment = { id: 'x', phase: 1, salt: 's', unit: 'unit' as const, segments: [], where: [] }
   const stays = (more: Partial<SceneEntry>) =>

@@ -1,4 +1,4 @@
-/** The scene table, compiled for serving: every lookup of the request path is one map access. */
+/** Compiles the scene table for serving, so that every lookup on the path of a request is one map access. */
 import { limits } from '../kernel/limits.ts'
 import type { BreakerRules } from './admission.ts'
 import { pointerPath } from './pointer.ts'
@@ -12,15 +12,16 @@ import type { VersionByUnit } from './whitelist.ts'
 export interface CompiledTable {
   readonly revision: number
   readonly scenes: ReadonlyMap<string, Scene>
-  /** By sha256 of the token, hex. */
+  /** Tokens by their sha256 in hex. */
   readonly tokens: ReadonlyMap<string, TokenEntry>
 }
 
+/** One scene, compiled. */
 export interface Scene {
   readonly id: string
-  /** Of the entry it was compiled from; undefined when it could not be compiled whole, so that it is compiled again with the next table. */
+  /** Revision of its entry; undefined when its whitelist was missing, so that the scene is compiled again with the next table. */
   readonly revision: number | undefined
-  /** The scene alone: where a chain of `ctx.call` begins. */
+  /** The chain of `ctx.call` of a request from outside: this scene alone. */
   readonly chain: readonly string[]
   readonly definition: SceneDefinition
   readonly deadlineMs: number
@@ -28,31 +29,32 @@ export interface Scene {
   readonly cpuMs: number
   readonly limits: SceneLimits
   readonly unitHeader: string
-  /** Unescaped members of the JSON pointer to the unit id; undefined when the scene has none. */
+  /** Unescaped members of the JSON pointer to the unit id; undefined when the scene has no pointer. */
   readonly unitPath: readonly string[] | undefined
   readonly routing: Routing
   readonly baseline: SlotPlan | undefined
   readonly versions: ReadonlyMap<string, SlotPlan>
-  /** Keys of the plans that rules send requests to, and that of the previous baseline: their slots stay when they are idle. */
+  /** Keys of the slot plans of all versions that rules use, and of the previous baseline. Their slots are kept even when they are idle. */
   readonly stays: ReadonlySet<string>
-  /** By name. */
+  /** Attributes by name. */
   readonly attributes: ReadonlyMap<string, Attribute>
 }
 
-/** What the whole base lets in of a scene. */
+/** What the whole base admits for a scene. */
 export interface SceneLimits {
   readonly maxConcurrency: number
   readonly rate: { readonly rps: number; readonly burst: number } | undefined
-  /** Cores. */
+  /** How many cores the scene may use up; undefined means that there is no limit. */
   readonly cpu: number | undefined
-  /** 0 to 100. */
+  /** From 0 to 100. */
   readonly priority: number
   readonly breaker: BreakerRules | undefined
 }
 
 /**
- * @param previous what it replaces: scenes that have not changed are taken from there as they are
- * @param whitelists by digest; a scene whose whitelist is not among them stays as it was, or goes without one when it is new
+ * Compiles a table.
+ * @param previous the table that it replaces: scenes that have not changed are taken over from it
+ * @param whitelists by digest; a scene whose whitelist is missing stays as it was, and a new scene is compiled without one
  */
 export function compileTable(
   table: SceneTable,
@@ -107,7 +109,7 @@ function compileLimits({ maxConcurrency, rateLimit, spec, priority, breaker = br
   }
 }
 
-/** Whether the holder may do what needs `right`; `admin` may do everything, `publish` may read and pin. */
+/** Whether the token grants `right`. The right `admin` includes every other; `publish` includes `read` and `pin`. */
 export function holds(token: Pick<TokenEntry, 'rights'>, right: Right): boolean {
   if (token.rights.includes('admin') || token.rights.includes(right)) return true
   return (right === 'read' || right === 'pin') && token.rights.includes('publish')

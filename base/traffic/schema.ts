@@ -1,6 +1,4 @@
-/**
- * The one schema of modules, scenes and versions. Types, validation, OpenAPI and editor completion all derive from it.
- */
+/** The one schema of modules, scenes and versions. Types, validation, OpenAPI and editor completion all derive from it. */
 import Type, { type Static, type TObjectOptions, type TSchema, type TString } from 'typebox'
 import Value from 'typebox/value'
 import { limits } from '../kernel/limits.ts'
@@ -9,8 +7,8 @@ import { DEFAULT_MEMORY_MB, manifestLimits, patterns } from './names.ts'
 const closed = { additionalProperties: false } as const
 
 /**
- * An object whose members all have names of this form. (`additionalProperties: false` says the same, but typebox throws over a member that is
- * then in excess, where it fills in defaults.)
+ * An object whose members all have names of this form. It uses `propertyNames` and not `additionalProperties: false`, because with the latter
+ * typebox throws at an excess member while it fills in defaults.
  */
 export const recordOf = <Key extends TString, Value extends TSchema>(key: Key, value: Value, options: TObjectOptions = {}) =>
   Type.Record(key, value, { ...options, propertyNames: key })
@@ -155,7 +153,7 @@ const Breaker = Type.Object(
     description: 'per version and cell: refuses with BREAKER_OPEN while the version mostly fails; pinned requests are let through',
   },
 )
-/** What holds when a scene does not say. */
+/** The breaker of a scene that sets none. */
 export const breakerDefaults: Static<typeof Breaker> = Value.Create(Breaker)
 
 const Traffic = Type.Object(
@@ -247,8 +245,8 @@ export const AttributeName = Type.String({
   description: 'letters, digits and underscores',
 })
 
-/** Where a request says something of itself that experiments may ask for. */
-const Attribute = Type.Union(
+/** Where in a request the value of an attribute is found. */
+const AttributeDefinition = Type.Union(
   [
     JsonPointer,
     Type.Object({ header: HeaderName, type: Type.Optional(AttributeType) }, closed),
@@ -259,9 +257,8 @@ const Attribute = Type.Union(
       'a JSON pointer into the body, { "pointer", "type" } or { "header", "type" }; the body is parsed only when an experiment asks for one of it',
   },
 )
-export type Attribute = Static<typeof Attribute>
 
-/** What stages see as `ctx.params`, or a part of it. */
+/** Parameters, which stages see as `ctx.params`, or a part of them. */
 export const Params = Type.Record(Type.String(), Type.Unknown({ description: 'any JSON' }))
 export type Params = Static<typeof Params>
 
@@ -273,7 +270,7 @@ export const SceneDefinition = Type.Object(
     traffic: Traffic,
     params: Type.Record(Type.String(), Type.Unknown(), { default: {}, description: 'what stages see as ctx.params' }),
     attributes: Type.Optional(
-      recordOf(AttributeName, Attribute, { maxProperties: 64, description: 'what experiments may be targeted on' }),
+      recordOf(AttributeName, AttributeDefinition, { maxProperties: 64, description: 'what experiments may be targeted on' }),
     ),
     access: Type.Union([Type.Literal('public'), Type.Literal('token')], {
       default: 'public',
@@ -286,7 +283,7 @@ export type SceneDefinition = Static<typeof SceneDefinition>
 
 type Draft<T> = { [K in keyof T]?: T[K] extends readonly unknown[] ? T[K] : T[K] extends object ? Draft<T[K]> : T[K] }
 
-/** A scene as it is written down: what has a default may be left out, at any depth. */
+/** A scene as people write it: everything that has a default may be left out, at any depth. */
 export type SceneDraft = Pick<SceneDefinition, 'id' | 'group'> & Draft<Omit<SceneDefinition, 'id' | 'group'>>
 
 const LockedModule = Type.Object(
@@ -334,9 +331,9 @@ export const VersionRecord = Type.Object(
 export type VersionRecord = Static<typeof VersionRecord>
 
 /**
- * `call`: scenes with `access: "token"`. `read`: the control API, except logs, profiles and tokens. `pin`: choose a version by header, and see
- * logs and stacks of module errors. `publish`: modules, scenes, versions and who gets which, and what `read` and `pin` may. `admin`: everything,
- * tokens and cells included.
+ * A right of a token. `call`: call scenes with `access: "token"`. `read`: read the control API, except logs, profiles and tokens. `pin`: choose a
+ * version by header, and see logs and the stacks of module errors. `publish`: change modules, scenes, versions and who gets which, and everything
+ * that `read` and `pin` allow. `admin`: everything, including tokens and cells.
  */
 export const Right = Type.Union([
   Type.Literal('call'),

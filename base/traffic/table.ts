@@ -1,6 +1,6 @@
 /**
- * The scene table: everything a cell needs to serve, numbered by the store revision it was built from and never changed.
- * A cell holds one snapshot per request; a new table replaces the old one in a single assignment.
+ * The scene table: everything that a cell needs to serve. It never changes; it is numbered by the revision of the store from which it was built.
+ * A cell switches to a new table by a single assignment, and a request uses the table that it began with until its end.
  */
 import type { SceneRules } from './rules.ts'
 import type { Lock, LockedModule, LockedStage, Right, SceneDefinition } from './schema.ts'
@@ -9,30 +9,31 @@ export const TABLE_FORMAT = 1
 
 export interface SceneTable {
   readonly format: typeof TABLE_FORMAT
-  /** Revision of the store this table was built from; a higher one is newer. */
+  /** Revision of the store from which this table was built; a higher one is newer. */
   readonly revision: number
   readonly scenes: readonly SceneEntry[]
   readonly tokens: readonly TokenEntry[]
 }
 
+/** One scene in a table. */
 export interface SceneEntry {
-  /** Of the last change to anything that is in it: entries of one scene with the same revision are the same. */
+  /** Revision of the last change to any part of the entry: two entries of a scene with the same revision are equal. */
   readonly revision: number
   readonly definition: SceneDefinition
   /** Id of the version that answers when no rule says otherwise; null until the first is made. */
   readonly baseline: string | null
-  /** Those that are online. */
+  /** The versions that are online. */
   readonly versions: readonly VersionEntry[]
-  /** Checked by `checkRules`, and of that what is in force; absent while the baseline answers everyone. */
+  /** The rules in force, which have passed `checkRules`; absent while the baseline answers everyone. */
   readonly rules?: SceneRules
-  /** Beside the rules, because of its size. */
+  /** The whitelist, apart from the rules because of its size. */
   readonly whitelist?: WhitelistEntry
 }
 
-/** A whitelist is a blob, JSON of unit ids by the version that they are sent to: neither tables nor commits carry it. */
+/** A reference to a whitelist. The whitelist itself, JSON of unit ids by version, is a blob and is neither in tables nor in commits. */
 export interface WhitelistEntry {
   readonly digest: string
-  /** How many unit ids it has, in all and by version; versions that have none are not there. */
+  /** How many unit ids it has, in total and by version; a version that has none is left out. */
   readonly units: number
   readonly byVersion: Readonly<Record<string, number>>
 }
@@ -49,7 +50,7 @@ export interface TokenEntry {
   readonly rights: readonly Right[]
 }
 
-/** What it takes to load one slot. Two plans with the same `key` make the same slot. */
+/** Everything that is needed to load a slot. Plans with the same `key` lead to equal slots. */
 export interface SlotPlan {
   readonly key: string
   readonly scene: string
@@ -63,7 +64,7 @@ export function slotPlan(definition: SceneDefinition, version: VersionEntry): Sl
   return { key: `${definition.id}/${version.id}@${memoryMB}`, scene: definition.id, version: version.id, memoryMB, lock: version.lock }
 }
 
-/** Every module of a stage, in the order it is bound: those that run, then the one that merges, then the one that stands in. */
+/** Every module of a stage: those that run, in order, then the module that merges, then the fallback module. */
 export function stageModules({ modules, merge, fallback }: LockedStage): LockedModule[] {
   const stand = fallback !== undefined && 'module' in fallback ? [fallback.module] : []
   return [...modules, ...(typeof merge === 'object' ? [merge] : []), ...stand]
@@ -71,10 +72,10 @@ export function stageModules({ modules, merge, fallback }: LockedStage): LockedM
 
 export const lockedModules = (lock: Lock): LockedModule[] => lock.flatMap(stageModules)
 
-/** Every base service that a module of the lock uses, once. */
+/** Every base service that a module of the lock uses. */
 export const lockedServices = (lock: Lock): Set<string> => new Set(lockedModules(lock).flatMap(({ services }) => services ?? []))
 
-/** Every host that a module of the lock may fetch from, once: the modules of a group share one realm, so they share these. */
+/** Every host that a module of the lock may fetch from. Modules of a group run in one realm, so they share all of these. */
 export const lockedHosts = (lock: Lock): Set<string> => new Set(lockedModules(lock).flatMap(({ fetch }) => fetch ?? []))
 
 export const emptyTable: SceneTable = { format: TABLE_FORMAT, revision: 0, scenes: [], tokens: [] }

@@ -1,10 +1,10 @@
-/** What requests say of themselves, and the conditions on it that experiments set. */
+/** Attributes of requests, and the conditions that experiments set on them. */
 import semver from 'semver'
 import { atPath, pointerPath } from './pointer.ts'
 import type { Condition } from './rules.ts'
 import type { AttributeType, SceneDefinition } from './schema.ts'
 
-/** An attribute of a scene, compiled: it is in a header or at a path of the body. */
+/** An attribute of a scene, compiled. Its value is in a header or at a path in the body. */
 export interface Attribute {
   readonly name: string
   readonly type: AttributeType
@@ -23,14 +23,14 @@ export function compileAttributes({ attributes = {} }: Pick<SceneDefinition, 'at
   return new Map(Object.entries(attributes).map(([name, source]) => [name, compile(name, source)]))
 }
 
-/** Where a request is read: `body` is called only for an attribute of the body, and may throw. */
+/** Gives access to the parts of a request. `body` is called only for attributes in the body, and may throw. */
 export interface AttributeSource {
   header(name: string): string | undefined
   /** The body, parsed. */
   body(): unknown
 }
 
-/** What the request has there, of whatever type. */
+/** The raw value of an attribute in a request, of any type. */
 export function readAttribute({ header, path = [] }: Attribute, source: AttributeSource): unknown {
   return header === undefined ? atPath(source.body(), path) : source.header(header)
 }
@@ -38,8 +38,8 @@ export function readAttribute({ header, path = [] }: Attribute, source: Attribut
 type Scalar = string | number | boolean
 
 /**
- * A raw value as one of the attribute's type; undefined when it is none. Headers carry everything as text, so text that reads as a number or a
- * boolean is one.
+ * Converts a raw value to the type of the attribute; undefined when that is not possible. Headers carry everything as text, so a text that reads
+ * as a number or a boolean counts as one.
  */
 export function typed(type: AttributeType, raw: unknown): Scalar | undefined {
   if (type === 'number') return asNumber(raw)
@@ -54,15 +54,15 @@ function asNumber(raw: unknown): number | undefined {
 }
 
 /** A condition, compiled. */
-export interface Test {
+export interface CompiledCondition {
   readonly condition: Condition
   readonly attribute: Attribute
-  /** Whether what the request has at the attribute fits. A value that is missing or of another type never does. */
+  /** Whether the raw value of the attribute fulfils the condition. A value that is missing or of another type never does. */
   holds(raw: unknown): boolean
 }
 
-/** @param attribute the one that the condition names; `conditionFault` has found nothing wrong with them. */
-export function compileCondition(condition: Condition, attribute: Attribute): Test {
+/** @param attribute the attribute that the condition names; `conditionFault` must have found no fault. */
+export function compileCondition(condition: Condition, attribute: Attribute): CompiledCondition {
   const fits = attribute.type === 'semver' ? remembered(semverTest(condition)) : scalarTest(condition, attribute.type)
   const holds = (raw: unknown): boolean => {
     const value = typed(attribute.type, raw)
@@ -86,7 +86,7 @@ function scalarTest({ op, value }: Condition, type: AttributeType): (value: Scal
   return given => compares[op](Number(given) - bound)
 }
 
-/** Prereleases count as what they are: 8.2.0-beta.1 is below 8.2.0 and within ">=8.1". */
+/** Prereleases are compared like any version: 8.2.0-beta.1 is below 8.2.0 and within ">=8.1". */
 const RANGE_OPTIONS = { includePrerelease: true } as const
 
 function semverTest({ op, value }: Condition): (value: string) => boolean {
@@ -100,10 +100,10 @@ function semverTest({ op, value }: Condition): (value: string) => boolean {
 }
 
 const REMEMBERED_MAX = 1000
-/** No semver is longer. */
+/** The longest version that the package semver parses. */
 const SEMVER_CHARS_MAX = 256
 
-/** Parsing a semver costs more than the rest of a decision, and there are few of them. */
+/** Caches the results of a test by version: parsing a semver costs more than the rest of a decision, and requests have few different ones. */
 function remembered(test: (value: string) => boolean): (value: Scalar) => boolean {
   const known = new Map<string, boolean>()
   return given => {
@@ -125,7 +125,7 @@ const opsOf: Readonly<Record<AttributeType, readonly Condition['op'][]>> = {
   semver: ['equals', 'in', 'lt', 'lte', 'gt', 'gte', 'range'],
 }
 
-/** What is wrong with a condition on an attribute of this type. */
+/** Describes what is wrong with a condition on an attribute of this type; undefined when nothing is. */
 export function conditionFault({ attribute, op, value }: Condition, type: AttributeType): string | undefined {
   const ops = opsOf[type]
   if (!ops.includes(op)) return `"${op}" does not apply to the ${type} "${attribute}"; what does: ${ops.join(', ')}`

@@ -1,4 +1,4 @@
-/** Whitelists as files: a unit id a line, and the version it is sent to. */
+/** Reads and checks whitelists. As a file, a whitelist has one unit id a line, with the version to which it is sent. */
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Whitelist } from './rules.ts'
@@ -8,14 +8,14 @@ const LINES_MAX = limits.scene.whitelistUnitsMax
 const VERSION = /[\t,]\s*(v[1-9][0-9]{0,8})$/
 
 /**
- * Reads a whitelist. Each line is `unit<TAB>version` or `unit,version` (the last comma counts, so a unit id may have some); with `version` given
- * each line is a unit id alone. A line end at the end of the text, CR LF, a byte order mark and spaces around are fine, and so is a line that
- * repeats another, but no more lines than a whitelist may have unit ids.
- * @throws WHITELIST_INVALID with the numbers of the lines at fault, counted from 1: one that is empty, too long or has no version, or that
- * sends a unit id elsewhere than an earlier one does; or when there are too many
+ * Reads a whitelist. Each line is `unit<TAB>version` or `unit,version` (the last comma separates, so a unit id may contain commas). With `version`
+ * given, each line is a unit id alone. The text may end with a line end, use CR LF, begin with a byte order mark, have spaces around lines, and
+ * repeat a line; but it must not have more lines than a whitelist may have unit ids.
+ * @throws WHITELIST_INVALID when there are too many lines, or with the numbers (from 1) of lines that are empty, too long, without a version, or
+ * that send a unit id to another version than an earlier line
  */
 export function parseWhitelist(text: string, version?: string): Whitelist {
-  // As many as show that there are too many: 32 MB of line ends would hold up whoever reads them all.
+  // Splitting stops as soon as there are too many lines: splitting 32 MB of line ends would block the event loop.
   const lines = text.replace(/^\uFEFF/, '').split(/\r?\n/, LINES_MAX + 2)
   if (lines.at(-1) === '' && lines.length <= LINES_MAX + 1) lines.pop()
   if (lines.length > LINES_MAX) throw refuse(`it has over ${LINES_MAX} lines, the limit of unit ids`)
@@ -49,7 +49,7 @@ function readLine(content: string, version: string | undefined): Line {
   return fault === undefined ? { unit, version: chosen } : { fault }
 }
 
-/** Where each unit id is sent. */
+/** The version to which each unit id is sent. */
 export type VersionByUnit = ReadonlyMap<string, string>
 
 export function indexWhitelist(whitelist: Whitelist): VersionByUnit {
@@ -58,7 +58,7 @@ export function indexWhitelist(whitelist: Whitelist): VersionByUnit {
   return versions
 }
 
-/** What is wrong with a unit id. */
+/** Describes what is wrong with a unit id; undefined when nothing is. */
 export function unitFault(unit: string): string | undefined {
   if (unit === '') return 'has no unit id'
   const bytes = Buffer.byteLength(unit)
@@ -76,8 +76,8 @@ function conflict(
 }
 
 /**
- * Every fault of a whitelist, in words.
- * @throws WHITELIST_INVALID
+ * Checks a whitelist.
+ * @throws WHITELIST_INVALID with the faults in words
  */
 export function checkWhitelist(whitelist: Whitelist): void {
   const count = Object.values(whitelist).reduce((sum, units) => sum + units.length, 0)
@@ -96,7 +96,7 @@ export function checkWhitelist(whitelist: Whitelist): void {
   if (faults.length > 0) throw refuse(shorten(faults))
 }
 
-/** What keeps a unit id from being a line of a file, so that every whitelist can be written as one and read again. */
+/** Describes why a unit id cannot be a line of a file; undefined when it can. Every whitelist can thus be written to a file and read again. */
 function lineFault(unit: string): string | undefined {
   if (/[\r\n]/.test(unit)) return 'has a unit id with a line end in it'
   return unit === unit.trim() ? undefined : 'has a unit id with white space around it'

@@ -9,7 +9,7 @@ import { FlagdCore } from '@openfeature/flagd-core'
 import Table from 'cli-table3'
 import { Bench } from 'tinybench'
 import { checkRules } from '../../base/traffic/check-rules.ts'
-import { type Asked, decide } from '../../base/traffic/decide.ts'
+import { type DecisionInput, decide } from '../../base/traffic/decide.ts'
 import { layOut } from '../../base/traffic/flip.ts'
 import type { Condition, SceneRules } from '../../base/traffic/rules.ts'
 import { compileTable, type Scene } from '../../base/traffic/scene.ts'
@@ -70,7 +70,7 @@ interface Peer {
 
 // Berth
 
-class Ask implements Asked {
+class Ask implements DecisionInput {
   readonly pin = undefined
   readonly loadtest = false
   readonly requestId = 'r-1'
