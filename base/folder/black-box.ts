@@ -1,6 +1,6 @@
 /**
- * A cell's black box: a file that says which slots were running code, read by the supervisor when the cell has died. The supervisor opens it
- * and hands it over as a file descriptor, since a cell may open no file to write.
+ * The black box of a cell: a file that records which slots are running code. When the cell has died, the supervisor reads it. The supervisor
+ * also opens it, and passes it on as a file descriptor, because a cell is not allowed to open files for writing.
  */
 import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
 
@@ -8,67 +8,68 @@ import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
 export interface Suspect {
   readonly scene: string
   readonly version: string
-  /** Milliseconds from the begin of its turn to when the cell was found dead. */
+  /** Milliseconds between the start of its turn and the moment when the cell was found dead. */
   readonly runningMs: number
 }
 
-/** Descriptor of the black box in a cell: after standard streams and IPC. */
+/** The descriptor of the black box in a cell. Lower ones are taken by the standard streams and IPC. */
 export const BLACK_BOX_FD = 4
 
-/** Bytes of a row: when the turn began (float64, milliseconds since the epoch, 0 for none), then `scene version`, UTF-8, padded with zeros. */
+/** Bytes of a row: the start of the turn (float64, milliseconds since the epoch, 0 for an unused row), then `scene version` in UTF-8, zero-padded. */
 const ROW_BYTES = 160
 const NAME_AT = 8
 const ROWS_MAX = 256
 
 interface Row {
-  readonly place: number
+  readonly index: number
   readonly bytes: Buffer
 }
 
 export class BlackBox {
   readonly #fd: number
   readonly #onFailed: (error: unknown) => void
-  /** By slot: one that was killed and its successor have a row each. */
+  /** The rows in use, by slot. A killed slot that still runs and its successor have one row each. */
   readonly #rows = new Map<object, Row>()
   readonly #free: number[] = []
-  readonly #none = Buffer.alloc(NAME_AT)
+  /** A start of 0, which marks a row as unused. */
+  readonly #unused = Buffer.alloc(NAME_AT)
   #failed = false
 
-  /** @param onFailed is told once that the box cannot be written; requests go on without a record */
+  /** @param onFailed is called at the first write that fails; requests are then served without a record */
   constructor(fd: number, onFailed: (error: unknown) => void) {
     this.#fd = fd
     this.#onFailed = onFailed
   }
 
-  /** Says that the slot begins to run code; about a microsecond. Slots beyond the number of rows go unrecorded. */
+  /** Records that the slot begins to run code, which takes about a microsecond. Slots beyond the number of rows are not recorded. */
   begin(slot: object, scene: string, version: string): void {
     const row = this.#rows.get(slot) ?? this.#take(slot, `${scene} ${version}`)
     if (row === undefined) return
     row.bytes.writeDoubleLE(Date.now())
-    this.#write(row.bytes, ROW_BYTES, row.place)
+    this.#write(row.bytes, ROW_BYTES, row.index)
   }
 
-  /** Says that it runs none any more. */
+  /** Records that the slot runs no code any more. */
   end(slot: object): void {
     const row = this.#rows.get(slot)
     if (row === undefined) return
-    this.#write(this.#none, NAME_AT, row.place)
+    this.#write(this.#unused, NAME_AT, row.index)
     this.#rows.delete(slot)
-    this.#free.push(row.place)
+    this.#free.push(row.index)
   }
 
   #take(slot: object, name: string): Row | undefined {
-    const place = this.#free.pop() ?? this.#rows.size
-    if (place >= ROWS_MAX) return undefined
-    const row = { place, bytes: Buffer.alloc(ROW_BYTES) }
+    const index = this.#free.pop() ?? this.#rows.size
+    if (index >= ROWS_MAX) return undefined
+    const row = { index, bytes: Buffer.alloc(ROW_BYTES) }
     row.bytes.write(name, NAME_AT)
     this.#rows.set(slot, row)
     return row
   }
 
-  #write(bytes: Buffer, length: number, place: number): void {
+  #write(bytes: Buffer, length: number, index: number): void {
     try {
-      writeSync(this.#fd, bytes, 0, length, place * ROW_BYTES)
+      writeSync(this.#fd, bytes, 0, length, index * ROW_BYTES)
     } catch (error) {
       if (!this.#failed) this.#onFailed(error)
       this.#failed = true
@@ -77,8 +78,10 @@ export class BlackBox {
 }
 
 /**
- * A new black box, with its room on the disk taken ahead. Its file has no name any more where the system allows that, so that none is left behind.
- * Throws what the system says when there can be none.
+ * Creates a black box, with its space on the disk reserved in advance. Where the system allows it, the name of the file is removed at once, so that
+ * no file is left behind however the processes end.
+ * @returns its file descriptor
+ * @throws the error of the system when it cannot be created
  */
 export function openBlackBox(path: string): number {
   const fd = openSync(path, 'w+', 0o600)
@@ -92,7 +95,7 @@ export function openBlackBox(path: string): number {
   }
 }
 
-/** What the black box of a dead cell says, the longest running first. It is closed then. */
+/** Reads the black box of a dead cell and closes it. @returns the slots that were running code, the longest running first */
 export function closeBlackBox(fd: number): Suspect[] {
   const rows = Buffer.alloc(ROW_BYTES * ROWS_MAX)
   const bytes = readSync(fd, rows, 0, rows.length, 0)

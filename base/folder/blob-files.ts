@@ -1,4 +1,4 @@
-/** Where blobs are, and how to read one: all that a process needs which stores none. */
+/** Finds and reads blobs. This is all that a process needs which does not store any; `store/blobs.ts` writes them. */
 import { readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { BerthError } from '../kernel/errors.ts'
@@ -7,17 +7,18 @@ import { blobsPath } from './paths.ts'
 /** Blobs are spread over 256 folders by the first two digits of their digest. */
 export const blobPath = (data: string, digest: string): string => join(blobsPath(data), digest.slice(0, 2), digest)
 
-/** sha256 in lower-case hex. Hashes on a thread of the pool, so that 64 MB do not hold up the event loop. */
+/** The sha256 in lower-case hex. It is computed in the thread pool, so that 64 MB do not block the event loop. */
 export async function digestOf(bytes: Uint8Array): Promise<string> {
-  // A view on memory that may be shared is no BufferSource to the type checker; the bytes of a file or a request never are.
+  // The type of `digest` excludes views of shared memory. The bytes of a file or a request never are in shared memory.
   const hash = await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>)
   return Buffer.from(hash).toString('hex')
 }
 
 /**
- * The bytes of a blob, verified against its digest at every read. Its errors may reach callers of a scene, so they name the file from the
- * data folder on, and not where that is.
- * @throws BLOB_NOT_FOUND; DATA_DAMAGED when the file cannot be read or its bytes have changed on disk.
+ * Reads a blob, and verifies its bytes against the digest at every read. Errors may reach callers of a scene, so they show the path of the file
+ * within the data folder, but not the path of the data folder.
+ * @throws BLOB_NOT_FOUND
+ * @throws DATA_DAMAGED when the file cannot be read or its bytes have changed on disk
  */
 export async function readBlob(data: string, digest: string): Promise<Buffer> {
   const path = blobPath(data, digest)

@@ -1,4 +1,4 @@
-/** The scene table as it is saved: with the digest of its text, since whatever JSON the file holds would be served as it is. */
+/** The saved scene table. The file has the digest of its text, because a cell would serve whatever valid JSON a damaged file holds. */
 import { readFile } from 'node:fs/promises'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { type SceneTable, TABLE_FORMAT } from '../traffic/table.ts'
@@ -7,15 +7,15 @@ import { tablePath } from './paths.ts'
 
 const HEAD = /^\{"sha256":"([0-9a-f]{64})","table":/
 
-/** What to write to `tablePath`. */
+/** The text to write to `tablePath`. */
 export async function sealTable(table: SceneTable): Promise<string> {
   const json = JSON.stringify(table)
   return `{"sha256":"${await digestOf(Buffer.from(json))}","table":${json}}`
 }
 
 /**
- * The table that the keeper saved last, byte for byte; undefined when it never saved any.
- * @throws DATA_DAMAGED when it cannot be read, is not what was written, or has another format
+ * The table that the keeper saved last; undefined when it has never saved one.
+ * @throws DATA_DAMAGED when the file cannot be read, is not exactly what was written, or has another format
  */
 export async function readSavedTable(data: string): Promise<SceneTable | undefined> {
   const path = tablePath(data)

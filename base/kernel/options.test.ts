@@ -123,7 +123,7 @@ test('an unknown name is refused in every source, with the nearest known one', (
   refuses({ flags: { zzzzzzzz: '1' } }, 'OPTION_UNKNOWN', 'Cannot use --zzzzzzzz: no such option')
 })
 
-test('variables of the sdk and of other programs are let be', () => {
+test('variables of the sdk and of other programs are ignored', () => {
   assert.deepEqual(resolved({ env: { BERTH_TOKEN: 't', BERTH_BASE: 'b', BERTH_CONFIG: 'c', PORT: '1' } }), resolved({}))
 })
 

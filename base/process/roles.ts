@@ -1,4 +1,4 @@
-/** How the processes of a base are started: with what they need and nothing else. */
+/** How the processes of a base are started: with the permissions and the environment that they need, and nothing else. */
 import { existsSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -7,7 +7,7 @@ import { blobsPath, featuresPath, tablePath } from '../folder/paths.ts'
 export type Role = 'keeper' | 'cell' | 'trial' | 'rehearsal'
 
 export interface RoleCommand {
-  /** For `process.execPath`. */
+  /** Arguments for `process.execPath`. */
   readonly args: readonly string[]
   readonly env: Readonly<Record<string, string>>
 }
@@ -16,13 +16,14 @@ const mainEntry = fileURLToPath(new URL('../main.ts', import.meta.url))
 const root = dirname(dirname(mainEntry))
 
 /**
- * The command line and the whole environment of a child.
- * Cells and trials hold isolates, so they run under Node's permission model: they read the code of the project, a cell also the blobs,
- * the feature tables, the saved table and the folders of the services; they write no file and start no process or thread; neither can open a database, which would pass the model by.
- * A trial and a rehearsal have no network either.
- * @param data absolute path of the data folder.
- * @param entry another file than `base/main.ts`, started in its stead.
- * @param services files of the services that a cell runs, absolute.
+ * The command line and the whole environment of a child process.
+ *
+ * Cells, trials and rehearsals run module code in isolates, so they run under Node's permission model. They may read the code of the project; a cell
+ * may also read the blobs, the feature tables, the saved table and the folders of the services. They can write no file and start no process or
+ * thread, and they can open no database, since SQLite would bypass the permission model. Trials and rehearsals have no network either.
+ * @param data absolute path of the data folder
+ * @param entry the file to start instead of `base/main.ts`
+ * @param services absolute paths of the files of the services that a cell runs
  */
 export function roleCommand(role: Role, data: string, entry = mainEntry, services: readonly string[] = []): RoleCommand {
   const flags = ['--no-node-snapshot', '--disable-warning=ExperimentalWarning']
@@ -30,13 +31,13 @@ export function roleCommand(role: Role, data: string, entry = mainEntry, service
   return { args: [...flags, entry, role], env: scrubbedEnvironment(process.env) }
 }
 
-// Loops that V8 unrolls miss the interrupts by which an isolate is stopped.
+// In a loop that Turboshaft has unrolled, V8 does not notice the interrupt by which an isolate is stopped.
 const isolateFlags = ['--no-turboshaft-loop-unrolling']
 
 function permissionFlags(role: Role, data: string, entry: string, services: readonly string[]): string[] {
   const packages = join(root, 'node_modules')
   const code = [join(root, 'package.json'), dirname(mainEntry), dirname(entry), packages]
-  // A wildcard, because Node takes a folder that is not there yet for a file.
+  // The wildcard is needed for a folder that does not exist yet: Node would take its path for that of a file.
   const state = [join(blobsPath(data), '*'), featuresPath(data), join(featuresPath(data), '*'), tablePath(data)]
   const more = role === 'cell' ? [...state, ...services.flatMap(serviceReads)] : []
   const readable = new Set([...code, ...(existsSync(packages) ? [realpathSync(packages)] : []), ...more])
@@ -44,7 +45,7 @@ function permissionFlags(role: Role, data: string, entry: string, services: read
   return [
     '--permission',
     '--allow-addons',
-    // It warns that addons can pass the model by; isolated-vm is one, and the isolates are the boundary.
+    // Node warns that addons can bypass the permission model. isolated-vm is an addon; what confines modules is the isolate.
     '--disable-warning=SecurityWarning',
     '--no-experimental-sqlite',
     ...network,
@@ -52,9 +53,9 @@ function permissionFlags(role: Role, data: string, entry: string, services: read
   ]
 }
 
-/** A service reads its folder, with all that is in it, and the packages that Node finds from there. */
+/** What a service may read: its folder with everything in it, and the packages that Node finds from there. */
 function serviceReads(file: string): string[] {
-  // It fails to load then, and says why.
+  // A file that does not exist is allowed too, so that loading it fails with the true reason.
   if (!existsSync(file)) return [file]
   const folder = dirname(realpathSync(file))
   const found = foldersUpFrom(folder).flatMap(above => [join(above, 'package.json'), join(above, 'node_modules')])
@@ -66,13 +67,13 @@ function foldersUpFrom(folder: string): string[] {
   return above === folder ? [folder] : [folder, ...foldersUpFrom(above)]
 }
 
-/** What formats times and logs and names the temporary folder, where the keeper's socket may be; never a secret of the caller. */
+/** Variables that set the format of times and logs, and the temporary folder, where the keeper's socket may be. No other variable is inherited, so no secret is. */
 const inherited: readonly string[] = ['TZ', 'LANG', 'LC_ALL', 'TMPDIR', 'TEMP', 'TMP', 'TERM', 'NO_COLOR', 'FORCE_COLOR']
 
 function scrubbedEnvironment(from: NodeJS.ProcessEnv): Record<string, string> {
   const env: Record<string, string> = {}
   for (const name of inherited) if (from[name] !== undefined) env[name] = from[name]
-  // The loader of isolated-vm would look for this file itself, and be denied.
+  // The loader of isolated-vm needs to know which C library there is. It would look at this file itself, but the permission model denies that.
   if (process.platform === 'linux') env.LIBC = existsSync('/etc/alpine-release') ? 'musl' : 'glibc'
   return env
 }

@@ -1,6 +1,6 @@
 /**
- * What a base service is: trusted code that an operator lists in the config, run in every cell, called by modules as
- * `await ctx.services.NAME.METHOD(...args)`. Its file is an ES module whose default export is a `Service`.
+ * The contract of base services. A base service is trusted code that an operator lists in the config file. It runs in every cell, and modules call
+ * it as `await ctx.services.NAME.METHOD(...args)`. Its file is an ES module whose default export is a `Service`.
  *
  * @example
  * export default defineService((options, env) => {
@@ -13,40 +13,40 @@
  */
 import type { Static, TSchema } from 'typebox'
 
-/** Makes the service of one cell. What it throws or rejects with keeps the cell from starting. */
+/** Starts the service in one cell. When it throws or rejects, the cell does not start. */
 export type Service = (options: ServiceOptions, env: ServiceEnv) => RunningService | Promise<RunningService>
 
-/** What the config says under `options`, `{}` when it says nothing. Checking it is the service's part. */
+/** The value of `options` in the config file, `{}` when there is none. The service has to check it. */
 export type ServiceOptions = Readonly<Record<string, unknown>>
 
 export interface ServiceEnv {
-  /** The data folder of the base, absolute. A cell may read `features` in it and little else. */
+  /** Absolute path of the data folder. A cell may read the folder `features` in it, and little else. */
   readonly data: string
   /** Writes to the log of the base. */
   log(level: 'info' | 'warn' | 'error', message: string, fields?: Readonly<Record<string, unknown>>): void
 }
 
 export interface RunningService {
-  /** By name: identifiers. */
+  /** Methods by name; names are JavaScript identifiers. */
   readonly methods: Readonly<Record<string, Method>>
-  /** Called once, when the cell retires and no call is under way any more. */
+  /** Called once, when the cell retires and all calls have ended. */
   stop?(): void | Promise<void>
 }
 
-/** Exactly one of `handler` and `batch`. Arguments fit `input` by the time either sees them. */
+/** A method has exactly one of `handler` and `batch`. Arguments are checked against `input` before either is called. */
 export interface Method {
-  /** JSON Schema of the list of arguments, a TypeBox tuple for example. */
+  /** JSON Schema of the list of arguments, for example a TypeBox tuple. */
   readonly input: TSchema
   handler?(args: unknown, call: ServiceCall): unknown
   batch?(calls: readonly BatchedCall<unknown>[]): readonly unknown[] | Promise<readonly unknown[]>
 }
 
-/** The request on whose behalf a module calls. */
+/** A call, with the request for which the module makes it. */
 export interface ServiceCall {
   readonly scene: string
   readonly requestId: string
   readonly unit: string | undefined
-  /** Milliseconds until nobody waits for the answer any more. */
+  /** Milliseconds until the deadline of the request, after which nobody waits for the answer any more. */
   deadlineMs(): number
   /** Aborted when nobody waits for the answer any more. */
   readonly signal: AbortSignal
@@ -56,20 +56,20 @@ export interface BatchedCall<Args> extends ServiceCall {
   readonly args: Args
 }
 
-/** Says nothing at run time: it gives the function its types. */
+/** Returns its argument. It only gives the function its types. */
 export const defineService = (service: Service): Service => service
 
 /**
- * A method that is called once for every call of a module.
- * @param handler returns data that JSON can hold, `undefined` counting as null; what it throws reaches the module as `SERVICE_FAILED`, message only.
+ * A method whose handler runs once for every call of a module.
+ * @param handler returns data that JSON can hold, where `undefined` counts as null. When it throws, the module gets `SERVICE_FAILED` with the message.
  */
 export function method<Input extends TSchema>(input: Input, handler: (args: Static<Input>, call: ServiceCall) => unknown): Method {
   return { input, handler }
 }
 
 /**
- * A method that is called once for all calls that cells' slots make in one turn of the event loop.
- * @param batch returns one result a call, in their order; an `Error` among them fails its call alone.
+ * A method that runs once for all calls that the slots of a cell make in one turn of the event loop.
+ * @param batch returns one result for each call, in the same order. An `Error` among the results fails only its own call.
  */
 export function batched<Input extends TSchema>(
   input: Input,
@@ -78,7 +78,7 @@ export function batched<Input extends TSchema>(
   return { input, batch }
 }
 
-/** A result that is JSON already: it goes to the module as it is, and nobody checks it. */
+/** A result that is JSON text already: it is passed to the module unchanged and unchecked. */
 export class Json {
   readonly text: string
 

@@ -1,9 +1,9 @@
 /**
- * The service that ships with the base: read-only tables by key, from files in the folder `features` of the data folder.
+ * The service that ships with the base: read-only tables with a key, from files in the folder `features` of the data folder.
  *
  * `<table>.ndjson` has one JSON object a line, whose member `key` is the key of the row; `<table>.csv` has a header, and its first column is
- * the key. Every row comes back whole, a CSV row with texts. A file is read when it appears and again whenever another takes its place; a call
- * is answered from one state of its table throughout. A file that is broken changes nothing: the rows before stay.
+ * the key. Every row is returned whole; all values of a CSV row are strings. A file is read when it appears, and again whenever it is replaced. One
+ * call sees one state of its table. A broken file changes nothing: the rows that were read before stay.
  */
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -34,7 +34,7 @@ export const features = defineService(async (_options, env) => {
   }
 })
 
-/** Text from text: nothing is parsed. */
+/** Joins the JSON texts of the rows; nothing is parsed. */
 function manyOf(rows: ReadonlyMap<string, string>, keys: readonly (string | number)[]): string {
   return `[${keys.map(key => rows.get(String(key)) ?? 'null').join(',')}]`
 }
@@ -43,19 +43,20 @@ interface TableFile {
   readonly name: string
   readonly file: string
   readonly format: TableFormat
-  /** Differs when another file has taken its place or bytes were written. */
+  /** Changes when the file is replaced or written to. */
   readonly stamp: string
   readonly bytes: number
-  /** What is wrong with it before it is read. */
+  /** What is wrong with the file, as far as that can be said without reading it. */
   readonly fault: string | undefined
 }
 
+/** The state of a table. */
 interface Known {
   readonly file: string
   readonly stamp: string
-  /** The last that could be read. */
+  /** The table as it was last read without a fault. */
   readonly table: FeatureTable | undefined
-  /** Why the file as it is now could not be. */
+  /** Why the present file could not be read. */
   readonly fault: string | undefined
 }
 
@@ -64,7 +65,7 @@ class Tables {
   readonly #log: ServiceEnv['log']
   readonly #known = new Map<string, Known>()
   #looking: Promise<void> | undefined
-  /** What was wrong with the folder at the last look: said once. */
+  /** What was wrong with the folder at the last look, so that it is logged only once. */
   #complaint = ''
 
   constructor(folder: string, log: ServiceEnv['log']) {
@@ -73,7 +74,7 @@ class Tables {
   }
 
   /**
-   * Answers from a table; from one that nobody has seen yet after a look whether it has come.
+   * Answers from a table. When the table is not known, the folder is looked at first, because the file may just have been added.
    * @throws FEATURES_NOT_FOUND, FEATURES_BROKEN
    */
   use<T>(name: string, answer: (table: FeatureTable) => T): T | Promise<T> {
@@ -81,7 +82,7 @@ class Tables {
     return table === undefined ? this.look().then(() => answer(this.#require(name))) : answer(table)
   }
 
-  /** Reads what is new in the folder. Never rejects; while it is under way another call waits for the same. */
+  /** Reads the files in the folder that are new or have changed. Never rejects; a call during a look waits for that look. */
   look(): Promise<void> {
     this.#looking ??= this.#look()
       .catch((error: unknown) => this.#complain(messageOf(error)))
@@ -119,7 +120,7 @@ class Tables {
       this.#check(file)
       const path = join(this.#folder, file.file)
       const bytes = await readFile(path)
-      // Somebody is writing into it: the next look will find it with another stamp, and perhaps whole.
+      // Somebody is writing to the file, so what was read may be half of it. The next look finds another stamp and reads it again.
       if ((await look(path))?.stamp !== file.stamp) return
       const table = await readTable(bytes, file.format)
       this.#known.set(file.name, { ...file, table, fault: undefined })
@@ -150,7 +151,7 @@ class Tables {
 
 const FILE = /^([A-Za-z0-9][A-Za-z0-9._-]{0,99})\.(ndjson|csv)$/
 
-/** The files of the tables, one a name. No folder, no tables. */
+/** The files of the tables, one for each name; none when there is no folder. */
 async function listTables(folder: string): Promise<TableFile[]> {
   const found = (await namesIn(folder)).map(async file => {
     const [, name, format] = FILE.exec(file) ?? []
@@ -173,7 +174,7 @@ async function namesIn(folder: string): Promise<string[]> {
   }
 }
 
-/** Undefined when the file went away since it was listed. */
+/** Undefined when the file has been removed since it was listed. */
 async function look(path: string): Promise<Pick<TableFile, 'stamp' | 'bytes'> | undefined> {
   try {
     const { ino, size, mtimeNs } = await stat(path, { bigint: true })

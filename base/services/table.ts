@@ -1,6 +1,6 @@
 /**
- * Reads one feature table. A row is kept as the JSON text it goes out as, so that answering copies text and parses nothing.
- * Long files are read in slices between which the event loop turns: requests are served meanwhile.
+ * Reads one feature table. Each row is kept as JSON text, so that answering a call copies text and parses nothing.
+ * A long file is parsed in slices with turns of the event loop between them, so that requests are served in the meantime.
  */
 import { isUtf8 } from 'node:buffer'
 import { Readable } from 'node:stream'
@@ -15,13 +15,13 @@ export type TableFormat = 'ndjson' | 'csv'
 export interface FeatureTable {
   /** sha256 of the file, hex. */
   readonly version: string
-  /** JSON text by key. */
+  /** Rows as JSON text, by key. */
   readonly rows: ReadonlyMap<string, string>
-  /** Of the file. */
+  /** Bytes of the file. */
   readonly bytes: number
 }
 
-/** What is wrong with a file, and in which line. */
+/** A fault in a file, with its line where it is known. */
 export class TableError extends Error {
   readonly line: number | undefined
 
@@ -31,7 +31,7 @@ export class TableError extends Error {
   }
 }
 
-/** @throws TableError for the first line that is not as it should be. */
+/** @throws TableError for the first line with a fault */
 export async function readTable(bytes: Buffer, format: TableFormat): Promise<FeatureTable> {
   const rows = await (format === 'csv' ? readCsv(bytes) : readNdjson(bytes))
   return { version: await digestOf(bytes), rows, bytes: bytes.length }
@@ -42,7 +42,7 @@ const CSV_SLICE_BYTES = 16 * 1024
 const NEWLINE = 10
 const BOM = Buffer.from('\ufeff')
 
-/** Collects rows, and lets the event loop turn every few milliseconds. */
+/** Collects rows, and yields to the event loop every few milliseconds. */
 class Rows {
   readonly byKey = new Map<string, string>()
   #sliceEnds = performance.now() + SLICE_MS
@@ -53,14 +53,16 @@ class Rows {
     this.byKey.set(key, text)
   }
 
-  async breathe(): Promise<void> {
+  /** Yields to the event loop if the current slice has lasted long enough. */
+  async yieldIfDue(): Promise<void> {
     if (performance.now() < this.#sliceEnds) return
     await nextTurn()
     this.#sliceEnds = performance.now() + SLICE_MS
   }
 }
 
-const LINES_A_LOOK = 64
+/** The clock is read only once for this many lines. */
+const LINES_PER_CHECK = 64
 
 async function readNdjson(bytes: Buffer): Promise<ReadonlyMap<string, string>> {
   const rows = new Rows()
@@ -71,7 +73,7 @@ async function readNdjson(bytes: Buffer): Promise<ReadonlyMap<string, string>> {
     line++
     addLine(rows, line, bytes.subarray(start, end))
     start = end + 1
-    if (line % LINES_A_LOOK === 0) await rows.breathe()
+    if (line % LINES_PER_CHECK === 0) await rows.yieldIfDue()
   }
   return rows.byKey
 }
@@ -99,7 +101,7 @@ function keyOf(line: number, row: unknown): string {
 
 interface CsvRow {
   readonly record: readonly string[]
-  /** Lines up to the end of the record. */
+  /** The number of lines up to the end of the record. */
   readonly info: { readonly lines: number }
 }
 
@@ -112,7 +114,7 @@ async function readCsv(bytes: Buffer): Promise<ReadonlyMap<string, string>> {
     for await (const { record, info } of parser as AsyncIterable<CsvRow>) {
       if (header === undefined) header = checkHeader(record)
       else addRecord(rows, info.lines, header, record)
-      await rows.breathe()
+      await rows.yieldIfDue()
     }
   } catch (error) {
     throw error instanceof TableError ? error : csvError(error)
@@ -135,7 +137,7 @@ function addRecord(rows: Rows, line: number, header: readonly string[], record: 
   rows.add(line, key, JSON.stringify(Object.fromEntries(header.map((name, index) => [name, record[index]]))))
 }
 
-/** The parser's messages name the line themselves. */
+/** Messages of the parser already name the line. */
 function csvError(error: unknown): TableError {
   const line = (error as { readonly lines?: number }).lines
   return new TableError(line, messageOf(error))

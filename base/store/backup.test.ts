@@ -10,12 +10,12 @@ import { Blobs } from './blobs.ts'
 import { type Cleanup, temporaryFolder } from './fixtures/folder.ts'
 import { openStore } from './sqlite.ts'
 
-/** A data folder with one module and one blob that nothing refers to, closed. */
-async function makeData(t: Cleanup): Promise<{ data: string; bundle: string; stray: string }> {
+/** A data folder whose store is closed, with one module, and with one blob to which nothing refers. */
+async function makeData(t: Cleanup): Promise<{ data: string; bundle: string; unused: string }> {
   const data = temporaryFolder(t)
   const blobs = new Blobs(data)
   const bundle = await blobs.put(Buffer.from('bundle'))
-  const stray = await blobs.put(Buffer.from('stray'))
+  const unused = await blobs.put(Buffer.from('unused'))
   mkdirSync(featuresPath(data))
   writeFileSync(join(featuresPath(data), 'items.ndjson'), '{"key":"a"}\n')
   writeFileSync(join(featuresPath(data), '.items.new'), 'half')
@@ -34,18 +34,18 @@ async function makeData(t: Cleanup): Promise<{ data: string; bundle: string; str
   store.commit([{ kind: 'module', key: 'rank@1.0.0', value }], note)
   store.close()
   writeFileSync(tokenPath(data), 'berth_secret\n', { mode: 0o600 })
-  return { data, bundle, stray }
+  return { data, bundle, unused }
 }
 
 test('a backup of a base that does not run holds its entries, the blobs they refer to and the token', async t => {
-  const { data, bundle, stray } = await makeData(t)
+  const { data, bundle, unused } = await makeData(t)
   const target = join(temporaryFolder(t), 'deep', 'copy')
   assert.deepEqual(await backup(data, target), { target, revision: 1, blobs: 1, tables: 1 })
   const store = openStore<Records>(target)
   t.after(() => store.close())
   assert.equal(store.get('module', 'rank@1.0.0')?.value.bundle, bundle)
   assert.equal(String(await readBlob(target, bundle)), 'bundle')
-  assert.equal(existsSync(blobPath(target, stray)), false)
+  assert.equal(existsSync(blobPath(target, unused)), false)
   assert.equal(readFileSync(tokenPath(target), 'utf8'), 'berth_secret\n')
   assert.equal(statSync(tokenPath(target)).mode & 0o777, 0o600)
   assert.deepEqual(readdirSync(featuresPath(target)), ['items.ndjson'])

@@ -1,5 +1,4 @@
-/** Consistent copies of a data folder, whether a base runs on it or not. */
-
+/** Makes consistent copies of a data folder, whether a base runs on it or not. */
 import { existsSync } from 'node:fs'
 import { copyFile, mkdtemp, open, readdir, rename, rm, rmdir } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
@@ -12,18 +11,18 @@ import { makeFolder, syncFolder } from './files.ts'
 import { copyDatabase } from './sqlite.ts'
 
 export interface BackupReport {
-  /** Absolute path of the copy: a base starts on it with `--data`. */
+  /** Absolute path of the copy. A base can be started on it with `--data`. */
   readonly target: string
-  /** Of the last commit in the copy. */
+  /** Revision of the last commit in the copy. */
   readonly revision: number
   readonly blobs: number
-  /** Feature tables: modules rank with them, so a base on the copy needs them. */
+  /** How many feature tables were copied. Modules read them, so a base on the copy needs them. */
   readonly tables: number
 }
 
 /**
- * Copies a data folder to `target`, which must not exist or be empty, as of one revision. The copy appears there whole or not at all.
- * @throws DATA_NOT_FOUND, BACKUP_TARGET_EXISTS, DATA_DAMAGED, DATA_UNWRITABLE, STORE_FULL; what it had made is removed then.
+ * Copies a data folder, as of one revision, to `target`, which must be empty or not exist. The copy appears there whole or not at all.
+ * @throws DATA_NOT_FOUND, BACKUP_TARGET_EXISTS, DATA_DAMAGED, DATA_UNWRITABLE, STORE_FULL; the unfinished copy is then removed
  */
 export async function backup(data: string, target: string): Promise<BackupReport> {
   const goal = resolve(target)
@@ -55,7 +54,10 @@ async function refuseFull(goal: string): Promise<void> {
   throw new BerthError('BACKUP_TARGET_EXISTS', `Cannot back up to "${goal}": it is not an empty folder (${inside.slice(0, 3).join(', ')})`)
 }
 
-/** The database first: blobs are kept before the commit that refers to them, and for `limits.unusedBlobMsMin` after none does. */
+/**
+ * Copies the database first and then the blobs that it refers to. All of them are there: a blob is stored before the commit that refers to it, and
+ * is kept for at least `limits.keeper.unusedBlobMsMin` after nothing refers to it any more.
+ */
 async function copyData(data: string, target: string): Promise<Omit<BackupReport, 'target'>> {
   copyDatabase(data, databasePath(target))
   const store = openBaseStore(target)
@@ -71,7 +73,7 @@ async function copyData(data: string, target: string): Promise<Omit<BackupReport
   }
 }
 
-/** Tables take each other's place by a rename, so each is copied whole; what begins with a dot is not in its place yet. */
+/** A table is replaced by a rename, so each file is copied whole. A file whose name begins with a dot is not in place yet, and is left out. */
 async function copyTables(from: string, to: string): Promise<number> {
   if (!existsSync(from)) return 0
   const names = (await readdir(from, { withFileTypes: true }))
@@ -86,11 +88,11 @@ async function copyTables(from: string, to: string): Promise<number> {
   return names.length
 }
 
-/** Syncs the copy and gives it its name. */
+/** Makes the copy durable and gives it its name. */
 async function replaceEmpty(goal: string, unfinished: string): Promise<void> {
   for (const path of [databasePath(unfinished), tokenPath(unfinished)]) if (existsSync(path)) await syncFile(path)
   await syncFolder(unfinished)
-  // Only an empty folder is removed: what somebody has put there meanwhile makes this fail.
+  // `rmdir` removes only an empty folder: it fails if somebody has put a file there in the meantime.
   if (existsSync(goal)) await rmdir(goal)
   await rename(unfinished, goal)
   await syncFolder(dirname(goal))

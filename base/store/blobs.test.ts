@@ -30,7 +30,7 @@ test('putting the same bytes again, even at once, keeps one blob and leaves noth
   assert.deepEqual(readdirSync(join(blobsPath(data), 'unfinished')), [])
 })
 
-/** An error that names the blob's file and, since it may reach anybody who calls a scene, not where the data folder is. */
+/** An error that names the file of the blob. It may reach anybody who calls a scene, so it must not show where the data folder is. */
 const naming = (code: string, data: string) => (error: unknown) => {
   assert.ok(error instanceof BerthError && error.code === code, String(error))
   assert.ok(error.message.includes(`"${relative(data, blobPath(data, digest))}"`) && !error.message.includes(data), error.message)

@@ -1,4 +1,4 @@
-/** Content-addressed files: written once, found by the sha256 of their bytes, never changed. */
+/** Stores content-addressed files: each is written once, is named by the sha256 of its bytes, and never changes. */
 import { randomUUID } from 'node:crypto'
 import { existsSync, rmSync } from 'node:fs'
 import { readdir, rm, stat } from 'node:fs/promises'
@@ -13,7 +13,7 @@ const DIGEST = /^[0-9a-f]{64}$/
 export class Blobs {
   readonly #data: string
   readonly #unfinished: string
-  /** What nothing referred to at the last look, and nobody has put or asked for since. */
+  /** Digests to which nothing referred at the last look, and which nobody has stored or asked for since. */
   readonly #unused = new Set<string>()
 
   constructor(data: string) {
@@ -22,9 +22,9 @@ export class Blobs {
   }
 
   /**
-   * Keeps the bytes; when this resolves they survive a power loss. Idempotent, and mends a blob that was damaged on disk.
-   * @returns their digest.
-   * @throws STORE_FULL, DATA_UNWRITABLE; there is no blob then, never a wrong one.
+   * Stores the bytes. When this resolves, they survive a power loss. It is idempotent, and replaces a blob that is damaged on disk.
+   * @returns the digest of the bytes
+   * @throws STORE_FULL, DATA_UNWRITABLE; nothing is stored then
    */
   async put(bytes: Uint8Array): Promise<string> {
     const digest = await digestOf(bytes)
@@ -39,12 +39,12 @@ export class Blobs {
     return digest
   }
 
-  /** @throws BLOB_NOT_FOUND, or DATA_DAMAGED (naming the file) when the bytes have changed on disk. */
+  /** @throws BLOB_NOT_FOUND, or DATA_DAMAGED (naming the file) when the bytes have changed on disk */
   read(digest: string): Promise<Buffer> {
     return readBlob(this.#data, digest)
   }
 
-  /** Bytes of a blob, undefined when there is none. The content is not verified. */
+  /** The number of bytes of a blob, undefined when there is none. The content is not verified. */
   async size(digest: string): Promise<number | undefined> {
     this.#unused.delete(digest)
     try {
@@ -60,29 +60,29 @@ export class Blobs {
   }
 
   /**
-   * Removes blobs that nothing refers to, once two looks in a row have found them so and nobody has put or asked for them in between: what is
-   * written before something refers to it, or copied after nothing does, has as long as that.
-   * @param referenced the digests that something refers to
-   * @returns how many it removed
+   * Removes blobs to which nothing referred at this call and the one before, and which nobody has stored or asked for in between. The time between
+   * two calls is therefore how long an upload may precede the commit that refers to it, and how long a backup may take to copy an old blob.
+   * @param referenced returns the digests to which something refers
+   * @returns how many blobs were removed
    */
   async removeUnused(referenced: () => ReadonlySet<string>): Promise<number> {
     const paths = existsSync(blobsPath(this.#data)) ? await readdir(blobsPath(this.#data), { recursive: true }) : []
     const used = referenced()
     const unused = paths.map(path => basename(path)).filter(name => DIGEST.test(name) && !used.has(name))
     const removed = unused.filter(digest => this.#unused.delete(digest))
-    // Nothing may come between the look and the removal: whoever puts one of them from now on does not find it, and writes it.
+    // No `await` may come between the look and the removal, so that a `put` runs either before both or after both, and then stores the blob anew.
     for (const digest of removed) rmSync(blobPath(this.#data, digest), { force: true })
     this.#unused.clear()
     for (const digest of new Set(unused).difference(new Set(removed))) this.#unused.add(digest)
     return removed.length
   }
 
-  /** Removes what interrupted writes have left. Only for the one process that writes blobs here, before it does. */
+  /** Removes what interrupted writes have left. Only the one process that writes blobs here may call this, before its first write. */
   async sweep(): Promise<void> {
     await rm(this.#unfinished, { recursive: true, force: true })
   }
 
-  // Whatever keeps it from being read, writing it again either mends or reports.
+  // Any error counts as "not whole": writing the blob again then either repairs it or fails with the true reason.
   #isWhole(digest: string): Promise<boolean> {
     return this.read(digest).then(
       () => true,

@@ -10,7 +10,7 @@ interface Kinds {
   readonly tool: number
 }
 
-/** @param open opens an engine on an empty place; `reopen` closes it and opens it again on the same one. */
+/** @param open opens an empty store; `reopen` closes it and opens it again with the same content */
 type Engine = (t: Cleanup, now: () => Date) => { store: Store<Kinds>; reopen(): Store<Kinds> }
 
 const note: AuditNote = { who: 'ada', kind: 'try', payload: {}, facts: {}, action: 'try', target: 'fruit', before: null, after: null }

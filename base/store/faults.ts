@@ -1,7 +1,7 @@
-/** Turns what the system and SQLite throw into rows of the error table. */
+/** Turns errors of the system and of SQLite into errors of the error table. */
 import { BerthError, type ErrorCode, messageOf } from '../kernel/errors.ts'
 
-/** Primary result codes of SQLite, https://sqlite.org/rescode.html; the extended ones carry them in their low byte. */
+/** Primary result codes of SQLite, https://sqlite.org/rescode.html. An extended result code has the primary one in its low byte. */
 const sqliteCodes: Readonly<Record<number, ErrorCode>> = {
   8: 'DATA_UNWRITABLE', // READONLY
   10: 'STORE_FAILED', // IOERR
@@ -23,7 +23,10 @@ const systemCodes: Readonly<Record<string, ErrorCode>> = {
   EIO: 'STORE_FAILED',
 }
 
-/** @param action completes "Cannot …". What is already a BerthError, or has no row, passes unchanged. */
+/**
+ * The error of the table for what was thrown. A `BerthError`, or an error that has no row, is returned unchanged.
+ * @param action completes the sentence "Cannot …"
+ */
 export function storeFault(action: string, thrown: unknown): unknown {
   if (thrown instanceof BerthError || !(thrown instanceof Error)) return thrown
   const { errcode, code } = thrown as { errcode?: number; code?: string }

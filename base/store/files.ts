@@ -1,17 +1,17 @@
-/** Files that are either whole or not there, whenever the power goes. */
+/** Writes files that are either whole or absent, even if the power fails at any moment. */
 import { randomUUID } from 'node:crypto'
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { makeFolderSync } from '../kernel/folders.ts'
 
 export interface WriteOptions {
-  /** Where the unfinished file is: on the same file system. @default beside `path` */
+  /** Path of the unfinished file, which must be on the same file system. @default beside `path` */
   readonly temporary?: string
   /** @default 0o600 */
   readonly mode?: number
 }
 
-/** Puts `content` at `path` in one step that survives a power loss: written beside, synced, renamed, folder synced. */
+/** Puts `content` at `path` in one durable step: the file is written beside it, synced and renamed, and then the folder is synced. */
 export async function writeWhole(path: string, content: string | Uint8Array, options: WriteOptions = {}): Promise<void> {
   const temporary = options.temporary ?? `${path}.${randomUUID()}.part`
   try {
@@ -30,9 +30,9 @@ export async function writeWhole(path: string, content: string | Uint8Array, opt
   await syncFolder(dirname(path))
 }
 
-/** Makes what was created or renamed in a folder durable. */
+/** Makes the names of files that were created or renamed in a folder durable. */
 export async function syncFolder(path: string): Promise<void> {
-  // Windows opens no folders as files; NTFS journals renames by itself.
+  // Windows cannot open a folder as a file; NTFS writes renames to its journal by itself.
   if (process.platform === 'win32') return
   const folder = await open(path, 'r')
   try {
@@ -42,7 +42,7 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** Makes a folder, and its entry in the one above durable when it was not there. */
+/** Makes a folder if it is not there, and makes its entry in the folder above durable. */
 export async function makeFolder(path: string): Promise<void> {
   const first = makeFolderSync(path)
   if (first !== undefined) await syncFolder(dirname(first))

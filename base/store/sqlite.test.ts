@@ -13,7 +13,7 @@ interface Kinds {
 
 const note = { who: 'ada', kind: 'try', payload: {}, facts: {}, action: 'try', target: 'text', before: null, after: null }
 
-/** A closed data folder with some hundred entries. */
+/** A data folder whose store is closed, with some hundred entries. */
 function makeData(t: Cleanup): string {
   const data = temporaryFolder(t)
   const store = openStore<Kinds>(data)
@@ -23,7 +23,7 @@ function makeData(t: Cleanup): string {
   return data
 }
 
-/** Runs SQL behind the store's back. */
+/** Runs SQL on the database directly, without the store. */
 function tamper(data: string, sql: string): void {
   const db = new DatabaseSync(databasePath(data))
   db.exec(sql)
