@@ -1,4 +1,4 @@
-/** What the types of sdk/author.ts let through and what they refuse. Checked by the compiler, never run. */
+/** What the types of author.ts accept and what they refuse. The compiler checks this file; it is never run. */
 import type { Frozen, Stage, StageContext } from './author.ts'
 
 interface Candidate {
@@ -24,22 +24,22 @@ export const typed: Stage<readonly Candidate[], number[], Tuned> = async (candid
 export const refused: Stage<readonly Candidate[], number[], Tuned> = (candidates, ctx) => {
   // @ts-expect-error the module does not declare this service
   ctx.services.geo
-  // @ts-expect-error nor does the scene have this param
+  // @ts-expect-error the stage does not declare this param
   ctx.params.topk
   // @ts-expect-error params are frozen
   ctx.params.topK = 1
-  // @ts-expect-error as deep as they go
+  // @ts-expect-error params are frozen at every depth
   ctx.params.weights.push({ price: 1 })
-  // @ts-expect-error and so is the request
+  // @ts-expect-error the request is frozen
   ctx.request.user.tags[0] = 'x'
-  // @ts-expect-error the input is what the stage says
+  // @ts-expect-error the declared input has no such member
   return candidates.map(({ price }) => price)
 }
 
-// @ts-expect-error the output is what the stage says
+// @ts-expect-error the output is not of the declared type
 export const wrongOutput: Stage<unknown, number[]> = () => ['1']
 
-// @ts-expect-error so is that of an async one
+// @ts-expect-error the output of an async stage is not of the declared type
 export const wrongAsyncOutput: Stage<unknown, number[]> = async () => ['1']
 
 // @ts-expect-error there is no such service
@@ -47,16 +47,16 @@ export type Unknown = Stage<unknown, unknown, { services: 'database' }>
 
 export const plain: Stage = (_, ctx) => {
   const param: unknown = ctx.params.anything
-  // @ts-expect-error who declares no service has none
+  // @ts-expect-error a stage that declares no service has none
   ctx.services.features
   return param
 }
 
-/** A helper asks for no more than it uses, and takes the context of any stage that has it. */
+/** A helper declares what it uses, and accepts the context of any stage that declares at least that. */
 export const cheapest = (ctx: StageContext<{ services: 'features' }>) => ctx.services.features.get('items', 1)
 export const helped: Stage<unknown, unknown, Tuned> = (_, ctx) => cheapest(ctx)
 
-// @ts-expect-error but not of a stage that has not
+// @ts-expect-error the stage does not declare what the helper uses
 export const unhelped: Stage = (_, ctx) => cheapest(ctx)
 
 export const functionsStay: Frozen<{ run: (x: number) => number }> = { run: x => x }

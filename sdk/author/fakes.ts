@@ -1,21 +1,21 @@
-/** What answers in a test for what is outside the slot. */
+/** Fakes, which answer in a test for everything outside the slot: base services, other scenes and other hosts. */
 import { isUtf8 } from 'node:buffer'
 import type { ErrorCode } from '../../base/kernel/errors.ts'
 import type { FakeRequest, FakeResponse } from '../../base/wire/rehearsal-messages.ts'
 import type { Bundle } from '../bundle/bundle.ts'
 import type { Services } from './author.ts'
 
-/** Answers in the place of a base service, by method; a method that is left out fails. Data goes in and comes out as JSON, as on a base. */
+/** A fake of a base service, with a function for each method; a method without one fails. Arguments and results pass as JSON, as on a base. */
 export type Fake<Service> = {
   readonly [Method in keyof Service]?: Service[Method] extends (...args: infer Args) => unknown ? (...args: Args) => unknown : never
 }
 
 export type FetchFake = (request: Request) => Response | Promise<Response>
 
-/** Of services, by name and method. */
+/** The fakes of all services, by service and method. */
 export type Fakes = Readonly<Record<string, Readonly<Record<string, (...args: unknown[]) => unknown>>>>
 
-/** Feature tables with these rows, by table and key: a fake of the service `features`. */
+/** A fake of the service `features` whose tables have these rows, by table and key. */
 export function featuresOf(tables: Readonly<Record<string, Readonly<Record<string, unknown>>>>): Fake<Services['features']> {
   const rowsOf = (table: string) => {
     const rows = tables[table]
@@ -32,7 +32,7 @@ export function featuresOf(tables: Readonly<Record<string, Readonly<Record<strin
   }
 }
 
-/** One for each service that the module declares, and no others: on a base it gets those and no others. */
+/** One fake for each service that the module declares, and no others, because a base gives a module exactly those. */
 export function fakesOf({ manifest: { name, services = [] } }: Bundle, given: Fakes): Fakes {
   const undeclared = Object.keys(given).filter(service => !services.includes(service))
   if (undeclared.length > 0) {
@@ -43,7 +43,7 @@ export function fakesOf({ manifest: { name, services = [] } }: Bundle, given: Fa
 }
 
 function missingFake(module: string, service: string): Fakes[string] {
-  // Every base has it, if without tables.
+  // Every base has this service, even if it has no tables.
   if (service === 'features') return featuresOf({}) as Fakes[string]
   const example = `openSlot(import.meta.dirname, { services: { ${service}: { … } } })`
   throw new Error(`Cannot open a slot for ${module}: it declares service "${service}", and this test has no fake for it: ${example}`)

@@ -1,4 +1,4 @@
-/** The process in which a module is rehearsed, as the tests of the module see it. */
+/** Starts the process that runs a module for its tests, and talks to it. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { limits } from '../../base/kernel/limits.ts'
@@ -16,29 +16,29 @@ import {
   type ToRehearsal,
 } from '../../base/wire/rehearsal-messages.ts'
 
-/** Tests may be run by any Node.js; the slot needs the one that the project brings. */
+/** Tests may be run by any Node.js, but the slot needs the one that comes with the project. */
 const { runtime } = createRequire(import.meta.url)('../../bin/launch.cjs') as { runtime(): string }
 
-/** Environment variable that names a folder: each slot leaves there, as a JSON file of its own, what of its module was run. */
+/** Environment variable that names a folder. Each slot writes a JSON file to it with the counts of the functions that were run. */
 export const COVERAGE_FOLDER = 'BERTH_COVERAGE'
 
 export interface Counted {
   /** Absolute path of the module. */
   readonly folder: string
-  /** The bundle, and its source map. */
+  /** The bundle. */
   readonly code: string
   readonly sourceMap: string
   readonly functions: readonly FunctionCount[]
 }
 
 export interface RehearsalHost {
-  /** Answers for a service, or for a scene when `service` is empty; input and answer are JSON. An error may have a `code`. */
+  /** Answers a call of a service, or of a scene when `service` is empty. Input and answer are JSON. An error that it throws may have a `code`. */
   answer(service: string, method: string, input: string): Promise<string>
   fetch(request: FakeRequest): Promise<FakeResponse>
   onLines(lines: readonly RehearsalLine[]): void
 }
 
-/** Why a rehearsal gave no answer. */
+/** A rehearsal that gave no answer, with the reason. */
 export class RehearsalError extends Error {
   readonly failure: RehearsalFailure
 
@@ -56,7 +56,7 @@ export class Rehearsal {
   #last = OPENING
   #ended = false
 
-  /** Starts the process; it does not keep this one from ending. */
+  /** Starts the process. While nobody waits for it, it does not keep this process running. */
   constructor(host: RehearsalHost) {
     this.#host = host
     const { args, env } = roleCommand('rehearsal', '')
@@ -73,7 +73,7 @@ export class Rehearsal {
     return this.#ended
   }
 
-  /** @throws RehearsalError why the module cannot be loaded */
+  /** Loads the module. @throws RehearsalError with the reason why it cannot be loaded */
   async open(plan: RehearsalPlan): Promise<void> {
     const late = setTimeout(() => this.#end(`it had not started after ${limits.process.readyMsMax} ms`), limits.process.readyMsMax)
     try {
@@ -86,7 +86,7 @@ export class Rehearsal {
     }
   }
 
-  /** The answer as JSON. @throws RehearsalError */
+  /** @returns the answer as JSON @throws RehearsalError */
   run(run: RehearsalRun): Promise<string> {
     const no = ++this.#last
     return this.#ask(no, () => this.#send({ type: 'run', no, ...run }))
@@ -125,11 +125,11 @@ export class Rehearsal {
   }
 
   #send(message: ToRehearsal): void {
-    // One that is gone tells by its end.
+    // An error is ignored: the process has ended then, and the event `exit` reports that.
     this.#child.send(message, () => undefined)
   }
 
-  /** What nobody waits for must not keep the tests from ending. */
+  /** Keeps this process running only while somebody waits for an answer, so that an idle slot does not keep the tests from ending. */
   #hold(): void {
     const verb = this.#open.size > 0 ? 'ref' : 'unref'
     this.#child[verb]()

@@ -1,4 +1,4 @@
-/** Imported ahead of the tests of modules: `#sdk/testing` then means the same wherever the module is. */
+/** Is imported before the tests of a module, so that `#sdk/testing` can be resolved wherever the module is. */
 import { registerHooks } from 'node:module'
 
 const testing = new URL('testing.ts', import.meta.url).href

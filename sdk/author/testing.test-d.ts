@@ -1,4 +1,4 @@
-/** What the types of sdk/testing.ts let through and what they refuse. Checked by the compiler, never run. */
+/** What the types of testing.ts accept and what they refuse. The compiler checks this file; it is never run. */
 import type { Stage } from './author.ts'
 import { featuresOf, openSlot } from './testing.ts'
 
@@ -9,7 +9,7 @@ interface Candidate {
 export interface Module {
   recall: Stage<{ user: string }, Candidate[]>
   rank: Stage<readonly Candidate[], number[], { params: { topK: number }; services: 'features'; request: { user: string } }>
-  /** Exported, and no stage. */
+  /** An export that is not a stage. */
   version: string
 }
 
@@ -24,15 +24,15 @@ export async function typed(): Promise<void> {
   const ids: number[] = output
   const { output: candidates } = await slot.run('recall', { user: 'u1' }, { params: { topK: ids.length } })
   const found: Candidate[] = candidates
-  // @ts-expect-error the input of another stage
+  // @ts-expect-error this is the input of another stage
   await slot.run('recall', found)
   // @ts-expect-error there is no such stage
   await slot.run('rerank', [])
-  // @ts-expect-error nor is this one
+  // @ts-expect-error this export is not a stage
   await slot.run('version', 'x')
-  // @ts-expect-error the caller sends something else
+  // @ts-expect-error the request has another type
   await slot.run('rank', [], { request: { user: 1 } })
-  // @ts-expect-error params are those that a stage reads
+  // @ts-expect-error the stage does not declare this param
   await slot.run('rank', [], { params: { topk: 1 } })
 }
 

@@ -1,4 +1,4 @@
-/** `sdk test` as a user types it, on a module in a folder of the user's. */
+/** Tests of `sdk test` as a user types it, on a module in a folder outside of the project. */
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -55,7 +55,7 @@ async function folderWith(files: Readonly<Record<string, string>>): Promise<stri
 const packageJson = (berth: object, name = 'picker') => JSON.stringify({ name, version: '1.0.0', type: 'module', berth })
 
 function start(cwd: string, args: readonly string[]): ChildProcess {
-  // What a machine that builds says of itself.
+  // CI systems set this variable.
   return spawn(process.execPath, [bin, 'test', ...args], { cwd, env: { ...process.env, CI: 'true', FORCE_COLOR: '1' }, stdio: 'pipe' })
 }
 
@@ -75,7 +75,7 @@ const index = `interface Item {
   readonly id: number
 }
 
-// A stage for everything.
+// One stage that does everything the tests need.
 export const rank = async (items: readonly Item[], ctx: any) => {
   const { topK = 3, how } = ctx.params
   if (topK < 1) {
@@ -198,13 +198,13 @@ async function outcomeOf(name: string): Promise<Outcome> {
 const passing: readonly (readonly [name: string, promise: string])[] = [
   ['ranks', 'a stage answers in the slot, and its log lines come with the answer'],
   ['another stage', 'every stage of a module can be run by itself'],
-  ['call', 'a test answers in the place of another scene'],
-  ['service', 'a test answers in the place of a base service'],
+  ['call', 'a test answers instead of another scene'],
+  ['service', 'a test answers instead of a base service'],
   ['request', "a stage that is not the first gets its own input beside the caller's"],
   ['time', 'a stopped clock moves when the test says so, and timers with it'],
   ['chance', 'chance with a seed repeats itself'],
   ['hardened', 'the slot has the built-ins of a base: frozen, and nothing of Node.js'],
-  ['fetch', 'a test answers in the place of another host'],
+  ['fetch', 'a test answers instead of another host'],
   ['forbidden host', 'a host that the module does not declare stays out of reach'],
   ['unknown stage', 'a stage that is not declared is refused with those that are'],
   ['goes on in the next slot', 'a killed slot is followed by another'],
@@ -241,7 +241,7 @@ test('a failed test ends the command with exit code 1', async () => {
   assert.deepEqual([code, passed, failed], [1, passing.length, 4])
 })
 
-test('coverage counts each line as often as it was run, and leaves out what is no code', async () => {
+test('coverage counts each line as often as it was run, and leaves out lines without code', async () => {
   const { coverage = [] } = await report
   const [{ file, lines, notRun, partly, functions } = assert.fail('no file is covered')] = coverage
   assert.deepEqual(
@@ -250,16 +250,16 @@ test('coverage counts each line as often as it was run, and leaves out what is n
     file,
   )
   const withCode = (from: number, to: number) => Object.keys(lines).filter(line => Number(line) >= from && Number(line) <= to)
-  // Types, comments, blank lines and closing braces.
+  // These lines have types, comments, closing braces or nothing.
   assert.deepEqual(withCode(1, 5), [])
   assert.deepEqual(withCode(10, 10), [])
-  // Ten runs of the first file, and of the second those after the one that ended its process: what that had counted is gone.
+  // Ten runs are from the first file. Of the second, only those after the crash count: the process that crashed took its counts with it.
   assert.equal(lines['7'], 10 + 3)
   assert.equal(lines['9'], 1)
   assert.equal(lines['18'], 1 + 1)
   assert.equal(lines['24'], 1)
   assert.deepEqual(notRun, [35])
-  // No test has seen a big one, nor looped in a slot that lived.
+  // No test has run the branch for a big item, and the only slot that looped was killed.
   assert.deepEqual(partly, [11, 32])
   assert.deepEqual(
     functions.filter(({ count }) => count === 0).map(({ name, line }) => [name, line]),
@@ -302,7 +302,7 @@ test('a module that throws while it is loaded fails with its line and that of th
 
 const usages: readonly (readonly [promise: string, files: Readonly<Record<string, string>>, args: readonly string[], says: RegExp])[] = [
   [
-    'a module without tests is told how to get one',
+    'a module without tests is refused with how to write one',
     { 'package.json': packageJson({ stages: ['rank'] }), 'index.ts': index },
     [],
     /there is no file whose name ends in \.test\.ts[\s\S]*TESTS_NOT_FOUND: Write index\.test\.ts/,
@@ -319,13 +319,13 @@ for (const [promise, files, args, says] of usages) {
   })
 }
 
-test('a document that would never be whole is wrong usage', async () => {
+test('--json with --watch is wrong usage, because the document would never end', async () => {
   const { code, stderr } = await sdkTest(await folderWith({}), '--watch', '--json')
   assert.equal(code, 2)
   assert.match(stderr, /--json prints one document, and --watch has no end/)
 })
 
-test('interrupted, it takes the processes of the tests along', { timeout: 60_000 }, async t => {
+test('when it is interrupted, it ends the processes of the tests too', { timeout: 60_000 }, async t => {
   const server = createServer().listen(0, '127.0.0.1')
   t.after(() => server.close())
   await once(server, 'listening')
@@ -345,7 +345,7 @@ test('interrupted, it takes the processes of the tests along', { timeout: 60_000
   await closed
 })
 
-test('--watch runs the tests of a module again at every save, and bears with what is half written', async t => {
+test('--watch runs the tests of a module again at every save, and survives half-written files', async t => {
   const folder = await folderWith({
     'package.json': packageJson({ stages: ['rank'] }),
     'index.ts': 'export const rank = () => 1\n',
@@ -356,7 +356,7 @@ test('--watch runs the tests of a module again at every save, and bears with wha
   const lines = watching(t, folder)
   await lines.next(/0 passed, 1 failed/)
   await lines.next(/Waiting for a save/)
-  // A file that is caught between being emptied and being written is tested too.
+  // The file may be seen between being emptied and being written, and then a failing run comes first.
   await writeFile(join(folder, 'index.ts'), 'export const rank = () => 2\n')
   await lines.next(/1 passed in/)
   await lines.next(/Waiting for a save/)

@@ -1,6 +1,6 @@
 /**
- * Runs the stages of a module in a slot like that of a base, from its `node:test` files: same built-ins, same `ctx`, same limits, in a process
- * of its own. `sdk test` runs such files.
+ * Runs the stages of a module from its `node:test` files. They run in a slot like that of a base, with the same built-ins, the same `ctx` and the
+ * same limits, in a separate process. `sdk test` runs such files.
  *
  * @example
  * const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname, { params: { topK: 3 } })
@@ -30,7 +30,7 @@ type ContextOf<Run> = Run extends (input: never, ctx: infer Ctx) => unknown ? Ct
 type ParamsOf<Run> = ContextOf<Run> extends Context<infer Params, infer _Name, infer _Request> ? Params : never
 type ServicesOf<Run> = ContextOf<Run> extends Context<infer _Params, infer Name, infer _Request> ? Name : never
 type RequestOf<Run> = ContextOf<Run> extends Context<infer _Params, infer _Name, infer Request> ? Request : never
-/** What every stage of a module together reads; one that says nothing of its params reads any. */
+/** The params that the stages of a module read together. A stage that declares no params may read any. */
 type AllParams<Module> = Spread<{ [Name in keyof Stages<Module>]: Declared<ParamsOf<Stages<Module>[Name]>> }[keyof Stages<Module>]>
 type Declared<Params> = string extends keyof Params ? (params: unknown) => void : (params: Params) => void
 type Spread<Takers> = [Takers] extends [(params: infer Params) => void]
@@ -47,36 +47,36 @@ type ServiceFakes<Module, Name extends keyof Services = AllServices<Module>> = s
 type InputOf<Run> = Run extends (input: infer Input, ctx: never) => unknown ? Input : never
 type OutputOf<Run> = Run extends (input: never, ctx: never) => infer Output ? Awaited<Output> : never
 
-/** What stands for a module whose type is not given: any stage, any input. */
+/** The type of a module that is not given: it has any stage, with any input. */
 export type Untyped = Readonly<Record<string, (input: unknown, ctx: StageContext) => unknown>>
 
 export interface SlotOptions<Module = Untyped> {
-  /** What `ctx.params` is, unless a run says otherwise. @default {} */
+  /** `ctx.params`, unless a run gives other values. @default {} */
   readonly params?: AllParams<Module>
-  /** One fake for each service that the module declares. `features` without one has no tables. */
+  /** One fake for each service that the module declares. Without one, `features` has no tables. */
   readonly services?: ServiceFakes<Module>
   /** Answers to `ctx.call`, by scene. */
   readonly call?: Readonly<Record<string, (input: unknown) => unknown>>
   /** Answers to `fetch`, for the hosts that the module declares. */
   readonly fetch?: FetchFake
-  /** Stops every clock of the slot at this time; `tick` moves it. */
+  /** Stops every clock of the slot at this time; `tick` moves the clocks on. */
   readonly now?: number | string | Date
-  /** Makes `Math.random` and `crypto` repeatable. A whole number. */
+  /** Makes `Math.random` and `crypto` repeatable; a whole number. */
   readonly seed?: number
-  /** Milliseconds a run may take. @default 1000, as of a scene that does not say */
+  /** Milliseconds a run may take. @default 1000, the default of a scene */
   readonly deadlineMs?: number
   /** Milliseconds of CPU a run may use in one go. @default a quarter of the deadline */
   readonly cpuMs?: number
   /** @default 128 */
   readonly memoryMB?: number
-  /** What `ctx.scene` and `ctx.version` say. @default 'test' and 'v1' */
+  /** `ctx.scene` and `ctx.version`. @default 'test' and 'v1' */
   readonly scene?: string
   readonly version?: string
 }
 
 export interface RunOptions<Run = Untyped[string]> {
   readonly unit?: string
-  /** Over those of the slot, one by one. */
+  /** Params for this run. Each overrides the one of the same name of the slot. */
   readonly params?: Partial<ParamsOf<Run>>
   /** The caller's input, when the stage is not the first. @default the input of the stage */
   readonly request?: RequestOf<Run>
@@ -88,12 +88,12 @@ export interface LogLine {
   readonly level: 'debug' | 'info' | 'warn' | 'error'
   readonly message: string
   readonly fields?: unknown
-  /** Of an error that was logged, in lines of the sources. */
+  /** The stack of a logged error, with the lines of the sources. */
   readonly stack?: string
 }
 
 export interface Ran<Output> {
-  /** As the caller would read it: it has been JSON. */
+  /** What the stage returned, turned into JSON and back, as a caller would get it. */
   readonly output: Output
   /** What the run wrote with `ctx.log`. */
   readonly logs: readonly LogLine[]
@@ -101,8 +101,8 @@ export interface Ran<Output> {
 
 export interface TestSlot<Module = Untyped> {
   /**
-   * Runs one stage. Runs may overlap, as requests do; those of different stages wait for each other.
-   * A slot that is killed is followed by another, with nothing in it of what the module kept.
+   * Runs one stage. Runs of one stage may overlap, as requests do; runs of different stages wait for each other.
+   * When the slot is killed, the next run gets a new slot, in which the state that the module kept is lost.
    * @throws StageError
    */
   run<Name extends keyof Stages<Module> & string>(
@@ -110,26 +110,26 @@ export interface TestSlot<Module = Untyped> {
     input: InputOf<Stages<Module>[Name]>,
     options?: RunOptions<Stages<Module>[Name]>,
   ): Promise<Ran<OutputOf<Stages<Module>[Name]>>>
-  /** Everything that was logged so far, `console` and loading included. */
+  /** Everything that was logged so far, including by `console` and while the module was loaded. */
   readonly logs: readonly LogLine[]
-  /** Moves the stopped clock, running the timers that come due on the way, in their order. For slots with `now`. */
+  /** Moves the stopped clock on, and runs the timers that become due, in their order. Only for slots with `now`. */
   tick(ms: number): Promise<void>
-  /** Starts `Math.random` anew. For slots with `seed`. */
+  /** Restarts `Math.random` from this seed. Only for slots with `seed`. */
   seed(seed: number): void
-  /** Ends the process of the slot. Happens by itself when the test, or the file, that opened it ends. Idempotent. */
+  /** Ends the process of the slot. This happens by itself when the test or the file that opened the slot ends. Idempotent. */
   close(): Promise<void>
 }
 
-/** A run without an answer. `message` is the module's own, and the stack starts in its sources. */
+/** A run that failed. The message is that of the module's error, and the stack starts in the module's sources. */
 export class StageError extends Error {
-  /** As a base would answer: `MODULE_THREW`, `MODULE_KILLED`, `DEADLINE_EXCEEDED`, `RESULT_…`: see docs/errors.md */
+  /** The code that a base would answer with, such as `MODULE_THREW`, `MODULE_KILLED` or `DEADLINE_EXCEEDED`; see docs/errors.md. */
   readonly code: ErrorCode
   readonly stage: string | undefined
   readonly logs: readonly LogLine[]
 
   constructor({ code, message, stage, stack }: RehearsalFailure, logs: readonly LogLine[], sources: string, at: Error) {
     super(message)
-    // The name that the module's error had.
+    // The error keeps the name of the module's error.
     this.name = /^([A-Z]\w*Error)\b/.exec(stack ?? '')?.[1] ?? 'StageError'
     this.code = code
     this.stage = stage
@@ -140,12 +140,12 @@ export class StageError extends Error {
   }
 }
 
-/** Of the module or of its test, not of what is around them. */
+/** Whether a line of a stack is a frame in the module or its test, and not in Berth or Node.js. */
 const isFrame = (line: string): boolean => /^\s+at (?!$)/.test(line) && !/berth:\/\/\/|\(?node:/.test(line)
 
 /**
  * Bundles the module in `folder` and loads it into a slot.
- * @throws Error that says what is wrong with the module, or with the fakes
+ * @throws Error whose message says what is wrong with the module or the fakes
  */
 export async function openSlot<Module = Untyped>(folder: string, options: SlotOptions<Module> = {}): Promise<TestSlot<Module>> {
   const at = new Error()
@@ -157,7 +157,10 @@ export async function openSlot<Module = Untyped>(folder: string, options: SlotOp
   return slot as TestSlot<Module>
 }
 
-/** The code frame of an error belongs to what a test runner shows, and the place that opens the slot; where the bundler is does not. */
+/**
+ * Bundles the module. An error gets the code frame in its message, and the stack of the call that opens the slot, because a test runner shows both
+ * and the stack inside the bundler helps nobody.
+ */
 async function bundled(folder: string, at: Error): Promise<Bundle> {
   try {
     return await bundleModule(folder)
@@ -172,7 +175,8 @@ async function bundled(folder: string, at: Error): Promise<Bundle> {
 const DEADLINE_MS = 1000
 const MEMORY_MB = 128
 
-interface House {
+/** A process that has been started, and the promise that the module is loaded in it. */
+interface StartedProcess {
   readonly process: Rehearsal
   readonly ready: Promise<Rehearsal>
 }
@@ -185,9 +189,9 @@ class Rehearsed implements TestSlot {
   readonly #fakes: Fakes
   readonly #plan: RehearsalPlan
   readonly #openedAt: Error
-  #house: House | undefined
+  #current: StartedProcess | undefined
   #lastRun = 0
-  /** Lines of the runs under way. */
+  /** The log lines of the runs under way, by request id. */
   readonly #lines = new Map<string, LogLine[]>()
 
   constructor(folder: string, bundle: Bundle, options: SlotOptions, openedAt: Error) {
@@ -231,19 +235,19 @@ class Rehearsed implements TestSlot {
 
   seed(seed: number): void {
     if (this.#plan.seed === undefined) throw new Error('Cannot start chance anew: it is real; open the slot with "seed"')
-    this.#house?.process.seed(seedOf(seed))
+    this.#current?.process.seed(seedOf(seed))
   }
 
   async close(): Promise<void> {
-    const closing = this.#house?.process
-    this.#house = undefined
+    const closing = this.#current?.process
+    this.#current = undefined
     if (closing === undefined) return
     const folder = process.env[COVERAGE_FOLDER]
     if (folder !== undefined && !closing.ended) await this.#writeCoverage(closing, folder)
     closing.close()
   }
 
-  /** Paths of the sources as who runs the tests would type them. */
+  /** The path of the module's folder relative to the working directory, to show in stacks. */
   get #sources(): string {
     const path = relative(process.cwd(), this.#folder)
     return path === '' ? '' : `${path}/`
@@ -261,13 +265,13 @@ class Rehearsed implements TestSlot {
       : { body: jsonOf('the request', request), input: own, ...given }
   }
 
-  /** The process of the moment; the next one when it has ended. */
+  /** The current process, or a new one when that has ended. */
   #process(): Promise<Rehearsal> {
-    if (this.#house === undefined || this.#house.process.ended) this.#house = this.#start()
-    return this.#house.ready
+    if (this.#current === undefined || this.#current.process.ended) this.#current = this.#start()
+    return this.#current.ready
   }
 
-  #start(): House {
+  #start(): StartedProcess {
     const rehearsal = new Rehearsal({
       answer: (service, method, input) => this.#answer(service, method, input),
       fetch: request => answerFetch(this.#bundle, this.#options.fetch, request),
@@ -300,7 +304,7 @@ class Rehearsed implements TestSlot {
       return await this.#fakes[service]?.[method]?.(...args)
     } catch (error) {
       if (error instanceof Error && 'code' in error) throw error
-      // As a base words what a service throws.
+      // A base words the errors of services like this.
       throw new Error(`Service call "${service}.${method}" failed: ${error instanceof Error ? error.message : String(error)}`, {
         cause: error,
       })

@@ -17,7 +17,7 @@ type Files = Readonly<Record<string, string>>
 
 const packageJson = JSON.stringify({ name: 'ranker', version: '1.2.3', description: 'ranks', berth: { stages: ['rank'] } })
 
-/** A module folder with these files, gone after the test. */
+/** A module folder with these files, which is removed after the test. */
 async function moduleFolder(t: TestContext, files: Files): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-bundle-'))
   t.after(() => rm(folder, { recursive: true }))
@@ -121,7 +121,7 @@ test('JSON and text become part of the bundle', async t => {
   assert.deepEqual(made.inputs, ['index.ts', 'package.json', 'query.sql', 'weights.json', 'words.list'])
 })
 
-test('npm dependencies become part of the bundle, as the build they make for places without Node', async t => {
+test('npm dependencies become part of the bundle, in the build that they offer for platforms without Node.js', async t => {
   const made = await bundle(t, {
     'index.ts': `import add from 'add'; import { half } from 'half'; export const rank = (x: number) => half(add(x, 1))`,
     'node_modules/add/package.json': '{ "name": "add", "main": "index.js" }',
@@ -201,7 +201,7 @@ test('the source map has the sources in it, relative to the folder', async t => 
   assert.equal(map.sourcesContent[1], source)
 })
 
-test('what the compiler finds suspicious is handed on, with file and line', async t => {
+test('warnings of the compiler are passed on, with file and line', async t => {
   const { warnings } = await bundle(t, { 'index.ts': 'export const rank = (x: number) => {\n  return x === -0\n}' })
   assert.equal(warnings.length, 1)
   assert.match(warnings[0] ?? '', /index\.ts:2:/)
@@ -319,7 +319,7 @@ test('a bundle over the limit is refused with its largest files', async t => {
   assert.match(error.details ?? '', /big\.txt/)
 })
 
-test('one bundler gives what is in the folder each time it is asked, after errors and other stages too', async t => {
+test('a bundler bundles what is in the folder each time, also after errors and with other stages', async t => {
   const folder = await moduleFolder(t, {
     'index.ts': `import { k } from './k.ts'\nexport const rank = () => k`,
     'k.ts': 'export const k = 1',
@@ -354,7 +354,7 @@ test('a bundler that is closed while it bundles lets its process end', { timeout
   assert.deepEqual(await once(child, 'exit'), [0, null])
 })
 
-test('a bundle tells what it is made of, packages as a whole, the largest first', async t => {
+test('a bundle lists its parts, packages as a whole, the largest first', async t => {
   const { parts, bytes } = await bundle(t, {
     'index.ts': `import './node_modules/big/a.js'; import './node_modules/big/b.js'; import s from './small.txt'; export const rank = () => s`,
     'small.txt': 'x'.repeat(1000),

@@ -1,8 +1,8 @@
 /**
  * Turns a module folder into the one script that a base loads.
  *
- * The bundle is a classic script in strict mode; its completion value is an object with the stages that `berth.stages` in package.json
- * lists. It carries everything it needs: npm dependencies, JSON and text are inlined, nothing is left to import.
+ * The bundle is a classic script in strict mode. Its completion value is an object with the stages that `berth.stages` in package.json lists. It
+ * contains everything it needs: npm dependencies, JSON and text files are inlined, so that nothing is left to import.
  */
 import { createHash } from 'node:crypto'
 import { isBuiltin } from 'node:module'
@@ -21,27 +21,27 @@ import {
 } from 'esbuild'
 import { limits } from '../../base/kernel/limits.ts'
 import { type SdkCode, SdkError } from '../sdk-error.ts'
-import { type BundleManifest, type Package, type Place, placeOf, readPackage } from './manifest.ts'
+import { type BundleManifest, locateModule, type ModuleFolder, type Package, readPackage } from './manifest.ts'
 
 export type { BundleManifest } from './manifest.ts'
 
 export interface Bundle {
   readonly manifest: BundleManifest
-  /** The same sources give the same bytes, wherever the folder is. */
+  /** The script. The same sources give the same bytes, wherever the folder is. */
   readonly code: string
   /** sha256 of the UTF-8 bytes of `code`, hex. */
   readonly digest: string
   /** Bytes of `code` in UTF-8. */
   readonly bytes: number
-  /** Source map v3 with the sources in it, their paths relative to the folder. */
+  /** A source map (version 3) that contains the sources; their paths are relative to the folder. */
   readonly sourceMap: string
   /** sha256 of the UTF-8 bytes of `sourceMap`, hex. */
   readonly sourceMapDigest: string
-  /** Every file the bundle is made of, relative to the folder, sorted; package.json included. */
+  /** Every file that the bundle is made of, including package.json; paths are sorted and relative to the folder. */
   readonly inputs: readonly string[]
-  /** What takes how many bytes of the code, the most first: files of the module, and npm packages as a whole. */
+  /** How many bytes of the code each part takes, the largest first. A part is a file of the module or a whole npm package. */
   readonly parts: readonly BundlePart[]
-  /** What esbuild finds suspicious, each with its code frame. */
+  /** The warnings of esbuild, each with its code frame. */
   readonly warnings: readonly string[]
 }
 
@@ -57,16 +57,16 @@ export interface BundlePart {
 
 export interface Bundler {
   /**
-   * Bundles the module as it is in its folder now. Compiles again only what has changed since the last time.
+   * Bundles the module as it is in its folder now. Only files that have changed since the last time are compiled again.
    * @throws SdkError `PACKAGE_INVALID`, `ENTRY_NOT_FOUND`, `BUILTIN_IMPORTED`, `MODULE_LOAD_AWAITS`, `IMPORT_DYNAMIC`, `COMPILE_FAILED`,
-   * `MODULE_EXPORT_MISSING`, `MODULE_EXPORTS_NOTHING` or `BUNDLE_TOO_LARGE`; errors in code name file and line and carry the code frame.
+   * `MODULE_EXPORT_MISSING`, `MODULE_EXPORTS_NOTHING` or `BUNDLE_TOO_LARGE`; an error in the code names its file and line and has the code frame
    */
   bundle(): Promise<Bundle>
-  /** Lets go of what is kept between two bundles. Idempotent. */
+  /** Releases what is kept between two bundles. Idempotent. */
   close(): Promise<void>
 }
 
-/** Bundles the module in `folder` as often as it is asked to; `bundle` is called again only when the one before has settled. */
+/** Opens a bundler that bundles the module in `folder` repeatedly. Call `bundle` again only after the call before has settled. */
 export function openBundler(folder: string, { color = false }: BundleOptions = {}): Bundler {
   let compiler: Compiler | undefined
   let working: Promise<unknown> = Promise.resolve()
@@ -76,15 +76,15 @@ export function openBundler(folder: string, { color = false }: BundleOptions = {
     await disposing?.context.dispose()
   }
   const bundle = async () => {
-    const place = await placeOf(folder, color)
-    const contents = await readPackage(place)
-    const key = JSON.stringify([place.folder, contents.manifest.stages, contents.entry])
+    const module = await locateModule(folder, color)
+    const contents = await readPackage(module)
+    const key = JSON.stringify([module.folder, contents.manifest.stages, contents.entry])
     if (compiler?.key !== key) {
       await dispose()
-      compiler = { key, context: await context(optionsOf(place, contents)) }
+      compiler = { key, context: await context(optionsOf(module, contents)) }
     }
     const { rebuild } = compiler.context
-    return makeBundle(place, contents, await compile(place, contents, rebuild))
+    return makeBundle(module, contents, await compile(module, contents, rebuild))
   }
   return {
     bundle: () => {
@@ -92,22 +92,22 @@ export function openBundler(folder: string, { color = false }: BundleOptions = {
       working = made.catch(() => undefined)
       return made
     },
-    // A compiler that is opened after it was closed would keep the process from ending.
+    // It waits for a bundle that is being made, because that might open a compiler later, which would keep the process from ending.
     close: () => working.then(dispose),
   }
 }
 
-/** Bundles the module in `folder` once, and keeps nothing. @throws as `Bundler.bundle` */
+/** Bundles the module in `folder` once, and keeps nothing. @throws the errors of `Bundler.bundle` */
 export async function bundleModule(folder: string, { color = false }: BundleOptions = {}): Promise<Bundle> {
-  const place = await placeOf(folder, color)
-  const contents = await readPackage(place)
-  return makeBundle(place, contents, await compile(place, contents, () => build(optionsOf(place, contents))))
+  const module = await locateModule(folder, color)
+  const contents = await readPackage(module)
+  return makeBundle(module, contents, await compile(module, contents, () => build(optionsOf(module, contents))))
 }
 
-async function makeBundle(place: Place, { manifest }: Package, { code, sourceMap, metafile, warnings }: Compiled): Promise<Bundle> {
+async function makeBundle(module: ModuleFolder, { manifest }: Package, { code, sourceMap, metafile, warnings }: Compiled): Promise<Bundle> {
   const bytes = Buffer.byteLength(code)
   const parts = partsOf(metafile)
-  if (bytes > limits.module.bundleBytesMax) throw tooLarge(place, bytes, parts)
+  if (bytes > limits.module.bundleBytesMax) throw tooLarge(module, bytes, parts)
   return {
     manifest,
     code,
@@ -117,7 +117,7 @@ async function makeBundle(place: Place, { manifest }: Package, { code, sourceMap
     sourceMapDigest: sha256(sourceMap),
     inputs: ['package.json', ...Object.keys(metafile.inputs).filter(isFile)].sort(),
     parts,
-    warnings: await frames(place, 'warning', warnings),
+    warnings: await frames(module, 'warning', warnings),
   }
 }
 
@@ -137,35 +137,35 @@ const textLoaders = Object.fromEntries(
   ['.txt', '.md', '.sql', '.csv', '.tsv', '.html', '.xml', '.yaml', '.yml', '.graphql'].map(extension => [extension, 'text' as Loader]),
 )
 
-/** Name of the generated entry in messages and in the source map. */
+/** The name of the generated entry file in messages and in the source map. */
 const ENTRY = 'berth.stages'
 
-/** Options that decide what modules may use, without the form of the output. */
-function baseOptions(place: Place): BuildOptions {
+/** The options that decide what modules may use; `optionsOf` adds those for the form of the output. */
+function baseOptions(module: ModuleFolder): BuildOptions {
   return {
-    absWorkingDir: place.folder,
+    absWorkingDir: module.folder,
     outfile: 'bundle.js',
     write: false,
-    // Nothing is written, so a module may well have a file of that name.
+    // esbuild refuses an output path that is also an input. Nothing is written here, so a module may have a file of that name.
     allowOverwrite: true,
     metafile: true,
     bundle: true,
     treeShaking: true,
     target: 'esnext',
-    // Packages ship a build for places without Node under this name; `worker` before `browser` keeps the DOM out where they differ.
+    // Under `browser`, packages ship a build that works without Node.js. `worker` is preferred where a package has both, because it uses no DOM.
     platform: 'browser',
     conditions: ['worker'],
     define: { 'process.env.NODE_ENV': '"production"', global: 'globalThis' },
     loader: textLoaders,
-    // Without it the bytes hold comments with paths that depend on where dependencies are installed.
+    // Otherwise the code would have comments with paths that depend on where dependencies are installed.
     minifyWhitespace: true,
-    // A profile says the line of a sample and no more: on a single line that would be nothing.
+    // A CPU profile knows only the line of a sample, not the column, so the code must not be on a single line.
     lineLimit: 100,
     sourcemap: 'external',
     sourcesContent: true,
     charset: 'utf8',
     legalComments: 'none',
-    // What a tsconfig.json above the folder says must not change the bytes. Imports used only as types vanish, with or without `type`.
+    // A tsconfig.json above the folder must not change the bytes. Imports that are used only as types are removed, with or without `type`.
     tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: false } },
     logLevel: 'silent',
     logOverride: { 'unsupported-dynamic-import': 'error', 'unsupported-require-call': 'error' },
@@ -179,43 +179,43 @@ interface Compiled {
   readonly warnings: readonly Message[]
 }
 
-/** Remembers what it has parsed for as long as it is asked for the same stages of the same entry. */
+/** A compiler that keeps what it has parsed. It can be used as long as the stages and the entry file (the key) are the same. */
 interface Compiler {
   readonly key: string
   readonly context: BuildContext
 }
 
-function optionsOf(place: Place, { manifest: { stages }, entry }: Package): BuildOptions {
+function optionsOf(module: ModuleFolder, { manifest: { stages }, entry }: Package): BuildOptions {
   return {
-    ...baseOptions(place),
-    // Only declared stages are exported: a missing one fails here, and what else is exported, for tests say, can be shaken off.
+    ...baseOptions(module),
+    // Only declared stages are exported: a missing one is an error here, and other exports (for tests, say) are removed by tree shaking.
     stdin: {
       contents: `export { ${stages.join(', ')} } from ${JSON.stringify(`./${posix(entry)}`)}`,
-      resolveDir: place.folder,
+      resolveDir: module.folder,
       sourcefile: ENTRY,
     },
     format: 'iife',
     globalName: 'stages',
-    // A `var` at the top would be shared by every module of a group, and its completion value is empty.
+    // A function around the script keeps its `var`s from being shared by all modules of a group, and makes the stages its completion value.
     banner: { js: '(()=>{"use strict";' },
     footer: { js: 'return stages})()' },
   }
 }
 
-async function compile(place: Place, { manifest: { stages }, entry }: Package, run: () => Promise<BuildResult>): Promise<Compiled> {
+async function compile(module: ModuleFolder, { manifest: { stages }, entry }: Package, run: () => Promise<BuildResult>): Promise<Compiled> {
   const result = await run().catch(async error => {
-    throw isBuildFailure(error) ? await explain(place, stages, entry, error.errors) : error
+    throw isBuildFailure(error) ? await explain(module, stages, entry, error.errors) : error
   })
   const metafile = result.metafile as Metafile
-  // By the path that esbuild found it at: the entry may be a link to a file elsewhere.
+  // The entry is looked up by the path at which esbuild found it, because it may be a link to a file elsewhere.
   const [found] = metafile.inputs[ENTRY]?.imports ?? []
-  // A file without import and export counts as CommonJS, whose exports are known only once it runs.
-  if (metafile.inputs[found?.path ?? '']?.format === undefined) throw exportsNothing(place, stages, entry)
+  // esbuild treats a file without imports and exports as CommonJS, and therefore does not notice that the stages are missing.
+  if (metafile.inputs[found?.path ?? '']?.format === undefined) throw exportsNothing(module, stages, entry)
   const text = (end: string) => result.outputFiles?.find(file => file.path.endsWith(end))?.text ?? ''
   return { code: text('bundle.js'), sourceMap: text('bundle.js.map'), metafile, warnings: result.warnings }
 }
 
-/** The entry as esbuild names it. */
+/** The path of the entry in the form that esbuild uses. */
 function posix(entry: string): string {
   return normalize(entry).replaceAll('\\', '/')
 }
@@ -232,16 +232,16 @@ function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex')
 }
 
-function tooLarge(place: Place, bytes: number, parts: readonly BundlePart[]): SdkError {
+function tooLarge(module: ModuleFolder, bytes: number, parts: readonly BundlePart[]): SdkError {
   const largest = parts.slice(0, 5).map(part => `${part.bytes.toLocaleString('en')}  ${part.name}`)
   const sizes = `${bytes.toLocaleString('en')} bytes, and ${limits.module.bundleBytesMax.toLocaleString('en')} are allowed`
-  return new SdkError('BUNDLE_TOO_LARGE', `Cannot bundle "${place.shown}": it has ${sizes}`, {
+  return new SdkError('BUNDLE_TOO_LARGE', `Cannot bundle "${module.shown}": it has ${sizes}`, {
     hint: 'Leave out what the module does not need; move big tables out of the bundle.',
     details: `The largest parts of it:\n${largest.join('\n')}`,
   })
 }
 
-// Explaining what esbuild refused
+// Explaining the errors of esbuild
 
 interface Finding {
   readonly code: SdkCode
@@ -249,31 +249,31 @@ interface Finding {
   readonly hint: string
 }
 
-/** The error that stands for all messages: its code and advice are those of the first. */
-async function explain(place: Place, stages: readonly string[], entry: string, messages: readonly Message[]): Promise<SdkError> {
+/** One error for all messages of esbuild, with the code and the hint of the first. */
+async function explain(module: ModuleFolder, stages: readonly string[], entry: string, messages: readonly Message[]): Promise<SdkError> {
   const [first] = messages
-  if (first?.location?.file === ENTRY) return explainExports(place, stages, entry)
+  if (first?.location?.file === ENTRY) return explainExports(module, stages, entry)
   const findings = messages.map(classify)
   const reworded = messages.map((message, i) => ({ ...message, text: findings[i]?.text ?? message.text, notes: [] }))
   const { code, text, hint } = findings[0] ?? { code: 'COMPILE_FAILED', text: 'esbuild failed without a message', hint: '' }
   const more = messages.length > 1 ? ` (and ${messages.length - 1} more)` : ''
-  return new SdkError(code, `Cannot bundle "${place.shown}": ${where(place, first)}${text}${more}`, {
+  return new SdkError(code, `Cannot bundle "${module.shown}": ${where(module, first)}${text}${more}`, {
     hint,
-    details: (await frames(place, 'error', reworded)).join('\n'),
+    details: (await frames(module, 'error', reworded)).join('\n'),
   })
 }
 
-function where(place: Place, message: Message | undefined): string {
+function where(module: ModuleFolder, message: Message | undefined): string {
   const location = message?.location
-  return location ? `${join(place.shown, location.file)}:${location.line}:${location.column + 1}: ` : ''
+  return location ? `${join(module.shown, location.file)}:${location.line}:${location.column + 1}: ` : ''
 }
 
-async function frames(place: Place, kind: 'error' | 'warning', messages: readonly Message[]): Promise<string[]> {
+async function frames(module: ModuleFolder, kind: 'error' | 'warning', messages: readonly Message[]): Promise<string[]> {
   const shown = messages.map(({ location, ...message }) => ({
     ...message,
-    location: location ? { ...location, file: join(place.shown, location.file) } : null,
+    location: location ? { ...location, file: join(module.shown, location.file) } : null,
   }))
-  const formatted = await formatMessages(shown, { kind, color: place.color, terminalWidth: 120 })
+  const formatted = await formatMessages(shown, { kind, color: module.color, terminalWidth: 120 })
   return formatted.map(text => text.trimEnd())
 }
 
@@ -320,7 +320,7 @@ function classifyImport(path: string, dependency: string | undefined): Finding {
   return { code: 'COMPILE_FAILED', text: `cannot find "${path}"`, hint }
 }
 
-/** What to do without a builtin, where the answer is not "leave it out". */
+/** What to use instead of a built-in module of Node.js, where there is something better than plain JavaScript. */
 const instead: Readonly<Record<string, string>> = {
   fs: "Import the file, so that it becomes part of the bundle: import data from './data.json' with { type: 'json' } (or 'text').",
   path: 'A module has no files, so it has no paths; import what it needs by relative path.',
@@ -332,7 +332,7 @@ const instead: Readonly<Record<string, string>> = {
   worker_threads: 'A slot is one thread; the base runs slots in parallel.',
 }
 
-/** The npm package that a file belongs to, undefined for the module's own. */
+/** The npm package that a file belongs to; undefined for the module's own files. */
 function dependencyOf(file: string): string | undefined {
   const at = file.lastIndexOf('node_modules/')
   return at < 0 ? undefined : packageOf(file.slice(at + 'node_modules/'.length))
@@ -345,19 +345,19 @@ function packageOf(path: string): string {
     .join('/')
 }
 
-async function explainExports(place: Place, stages: readonly string[], entry: string): Promise<SdkError> {
-  const { metafile } = await build({ ...baseOptions(place), entryPoints: [entry], format: 'esm', metafile: true })
+async function explainExports(module: ModuleFolder, stages: readonly string[], entry: string): Promise<SdkError> {
+  const { metafile } = await build({ ...baseOptions(module), entryPoints: [entry], format: 'esm', metafile: true })
   const exported = metafile.outputs['bundle.js']?.exports ?? []
-  if (exported.length === 0) return exportsNothing(place, stages, entry)
+  if (exported.length === 0) return exportsNothing(module, stages, entry)
   const missing = stages.filter(stage => !exported.includes(stage)).join(', ')
-  const message = `Cannot bundle "${place.shown}": ${join(place.shown, entry)} does not export ${missing}, which berth.stages in package.json declares`
+  const message = `Cannot bundle "${module.shown}": ${join(module.shown, entry)} does not export ${missing}, which berth.stages in package.json declares`
   return new SdkError('MODULE_EXPORT_MISSING', message, {
     hint: `Export a function of that name, or change berth.stages; it exports: ${exported.join(', ')}.`,
   })
 }
 
-function exportsNothing(place: Place, stages: readonly string[], entry: string): SdkError {
-  return new SdkError('MODULE_EXPORTS_NOTHING', `Cannot bundle "${place.shown}": ${join(place.shown, entry)} exports nothing`, {
+function exportsNothing(module: ModuleFolder, stages: readonly string[], entry: string): SdkError {
+  return new SdkError('MODULE_EXPORTS_NOTHING', `Cannot bundle "${module.shown}": ${join(module.shown, entry)} exports nothing`, {
     hint: `Export one function for each stage in berth.stages: ${stages.join(', ')}.`,
   })
 }

@@ -1,4 +1,4 @@
-/** What package.json says about a module. Loads no schema library, which would take longer than bundling does. */
+/** Reads and checks the package.json of a module. It does not use the schema library, because loading that takes longer than bundling. */
 import { readFile, realpath, stat } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
 import isVersion from 'semver/functions/valid.js'
@@ -7,21 +7,21 @@ import { manifestLimits, patterns } from '../../base/traffic/names.ts'
 import type { ModuleManifest } from '../../base/traffic/schema.ts'
 import { SdkError } from '../sdk-error.ts'
 
-/** What package.json says about a module; `bundle` and `sourceMap` join it when it is published. */
+/** The part of a module's manifest that package.json gives; `bundle` and `sourceMap` are added when the module is published. */
 export type BundleManifest = Omit<ModuleManifest, 'bundle' | 'sourceMap'>
 
-/** Where a module is, and how messages speak of it. */
-export interface Place {
-  /** Absolute, without symbolic links. */
+/** Where a module is, and how messages show it. */
+export interface ModuleFolder {
+  /** Absolute path without symbolic links. */
   readonly folder: string
-  /** The folder as messages name it: relative to where the user is. */
+  /** The folder as messages show it: relative to the working directory. */
   readonly shown: string
   readonly color: boolean
 }
 
-export async function placeOf(folder: string, color: boolean): Promise<Place> {
+export async function locateModule(folder: string, color: boolean): Promise<ModuleFolder> {
   return {
-    // Without symbolic links: esbuild resolves those, and its paths would leave the folder.
+    // esbuild resolves symbolic links, so with a link here its paths would seem to be outside of the folder.
     folder: await realpath(folder).catch(() => resolve(folder)),
     shown: relative(process.cwd(), resolve(folder)) || '.',
     color,
@@ -30,18 +30,18 @@ export async function placeOf(folder: string, color: boolean): Promise<Place> {
 
 export interface Package {
   readonly manifest: BundleManifest
-  /** Path of the entry file in the folder. */
+  /** Path of the entry file, relative to the folder. */
   readonly entry: string
 }
 
 /** @throws SdkError PACKAGE_INVALID, ENTRY_NOT_FOUND */
-export async function readPackage(place: Place): Promise<Package> {
-  const contents = (await readJson(place)) as PackageJson
-  for (const field of fields) checkField(place, contents, field)
+export async function readPackage(module: ModuleFolder): Promise<Package> {
+  const contents = (await readJson(module)) as PackageJson
+  for (const field of fields) checkField(module, contents, field)
   const { name, version, main, berth } = contents
   const unknown = Object.keys(berth).filter(key => !berthMembers.has(key))
   if (unknown.length > 0)
-    throw invalid(place, `"berth" has unknown members: ${unknown.join(', ')}`, `"berth" may have: ${[...berthMembers].join(', ')}.`)
+    throw invalid(module, `"berth" has unknown members: ${unknown.join(', ')}`, `"berth" may have: ${[...berthMembers].join(', ')}.`)
   const description = berth.description ?? contents.description
   return {
     manifest: {
@@ -52,7 +52,7 @@ export async function readPackage(place: Place): Promise<Package> {
       ...(berth.services && { services: berth.services }),
       ...(berth.fetch && { fetch: berth.fetch }),
     },
-    entry: await findEntry(place, main),
+    entry: await findEntry(module, main),
   }
 }
 
@@ -61,7 +61,7 @@ interface PackageJson {
   readonly version: string
   readonly description?: string
   readonly main?: string
-  /** `description` here stands before that of the package. */
+  /** A `description` here overrides that of the package. */
   readonly berth: { readonly stages: string[]; readonly description?: string; readonly services?: string[]; readonly fetch?: string[] }
 }
 
@@ -113,13 +113,13 @@ const fields: readonly Field[] = [
   },
 ]
 
-/** A pattern lets ports and addresses through that are none. */
+/** Whether a host can be part of a URL. The pattern alone would accept impossible ports and addresses. */
 const isHost = (host: string) => URL.canParse(host.includes('://') ? host : `https://${host}`)
 
-async function readJson(place: Place): Promise<unknown> {
-  const text = await readFile(join(place.folder, 'package.json'), 'utf8').catch(error => {
+async function readJson(module: ModuleFolder): Promise<unknown> {
+  const text = await readFile(join(module.folder, 'package.json'), 'utf8').catch(error => {
     throw invalid(
-      place,
+      module,
       `it cannot be read (${error.code})`,
       'Name the folder of a module: one with a package.json that has a "berth" field.',
     )
@@ -127,32 +127,32 @@ async function readJson(place: Place): Promise<unknown> {
   try {
     return JSON.parse(text)
   } catch (error) {
-    throw invalid(place, `it is not JSON: ${messageOf(error)}`, 'Mend the file.')
+    throw invalid(module, `it is not JSON: ${messageOf(error)}`, 'Mend the file.')
   }
 }
 
-function checkField(place: Place, contents: unknown, { path, optional, fits, must }: Field): void {
+function checkField(module: ModuleFolder, contents: unknown, { path, optional, fits, must }: Field): void {
   const value = path.split('.').reduce<unknown>((parent, key) => (isObject(parent) ? parent[key] : undefined), contents)
   if (value === undefined && optional) return
   if (fits(value)) return
   const found = value === undefined ? 'is missing' : `is ${JSON.stringify(value)}`
-  throw invalid(place, `"${path}" ${found}`, `"${path}" must ${must}.`)
+  throw invalid(module, `"${path}" ${found}`, `"${path}" must ${must}.`)
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function invalid(place: Place, why: string, hint: string): SdkError {
-  return new SdkError('PACKAGE_INVALID', `Cannot bundle "${place.shown}": ${join(place.shown, 'package.json')}: ${why}`, { hint })
+function invalid(module: ModuleFolder, why: string, hint: string): SdkError {
+  return new SdkError('PACKAGE_INVALID', `Cannot bundle "${module.shown}": ${join(module.shown, 'package.json')}: ${why}`, { hint })
 }
 
-async function findEntry(place: Place, main: string | undefined): Promise<string> {
+async function findEntry(module: ModuleFolder, main: string | undefined): Promise<string> {
   const entry = main ?? 'index.ts'
-  const found = await stat(join(place.folder, entry)).catch(() => undefined)
+  const found = await stat(join(module.folder, entry)).catch(() => undefined)
   if (found?.isFile()) return entry
   const named = main === undefined ? '' : ', which "main" in package.json names'
-  throw new SdkError('ENTRY_NOT_FOUND', `Cannot bundle "${place.shown}": there is no file ${join(place.shown, entry)}${named}`, {
+  throw new SdkError('ENTRY_NOT_FOUND', `Cannot bundle "${module.shown}": there is no file ${join(module.shown, entry)}${named}`, {
     hint: 'Write the stages in index.ts, or name another entry file as "main" in package.json.',
   })
 }

@@ -1,4 +1,4 @@
-/** Checks the types of a module with the TypeScript that is installed where the module is, as an editor there would. */
+/** Checks the types of a module, like an editor would, with the TypeScript that is installed where the module is. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
@@ -15,14 +15,14 @@ import { SdkError } from '../sdk-error.ts'
 export interface TypeCheckOptions {
   /** Colours code frames for a terminal. @default false */
   readonly color?: boolean
-  /** Ends the compiler when its verdict is not wanted any more; the check rejects then. */
+  /** Ends the compiler when its result is not needed any more; the check then rejects. */
   readonly signal?: AbortSignal
 }
 
 /**
- * Checks an entry file and all it imports, under the options of the nearest tsconfig.json. Takes a process of its own for 30 to 300 ms.
+ * Checks an entry file and everything it imports, with the options of the nearest tsconfig.json. It starts a process for 30 to 300 ms.
  * @param entry path of the file
- * @returns `types`, or why there was nothing to check: the file is no TypeScript, or there is no tsconfig.json or no TypeScript
+ * @returns `types`, or the reason why nothing was checked: the file is not TypeScript, or there is no tsconfig.json, or TypeScript is not installed
  * @throws SdkError TYPES_WRONG with the code frame of every error
  */
 export async function checkTypes(entry: string, { color = false, signal }: TypeCheckOptions = {}): Promise<string> {
@@ -42,25 +42,25 @@ const ERRORS_SHOWN = 10
 
 function typesWrong(file: string, output: string, color: boolean): SdkError {
   const plain = stripVTControlCharacters(output)
-  const places = [...plain.matchAll(/^(\S.*?:\d+:\d+) - error (.*)$/gm)]
-  const [, place = '', what = 'the compiler says why below'] = places[0] ?? []
-  const more = places.length > 1 ? ` (and ${places.length - 1} more)` : ''
+  const locations = [...plain.matchAll(/^(\S.*?:\d+:\d+) - error (.*)$/gm)]
+  const [, location = '', what = 'the compiler says why below'] = locations[0] ?? []
+  const more = locations.length > 1 ? ` (and ${locations.length - 1} more)` : ''
   const shown = relative(process.cwd(), file)
-  const details = places.length > ERRORS_SHOWN ? plain.slice(0, places[ERRORS_SHOWN]?.index) : color ? output : plain
-  return new SdkError('TYPES_WRONG', `Cannot publish "${shown}": ${place === '' ? '' : `${place}: `}${what}${more}`, {
+  const details = locations.length > ERRORS_SHOWN ? plain.slice(0, locations[ERRORS_SHOWN]?.index) : color ? output : plain
+  return new SdkError('TYPES_WRONG', `Cannot publish "${shown}": ${location === '' ? '' : `${location}: `}${what}${more}`, {
     hint: 'Mend the types, or publish with --no-check.',
     details: details.trimEnd(),
   })
 }
 
-/** The nearest file or folder of that name in `folder` or above. */
+/** The nearest file or folder of that name in `folder` or a folder above it. */
 function upwards(folder: string, name: string): string | undefined {
   const path = join(folder, name)
   if (existsSync(path)) return path
   return dirname(folder) === folder ? undefined : upwards(dirname(folder), name)
 }
 
-/** The command line of the compiler nearest to the file, else of the one beside the sdk. */
+/** The command line of the compiler that is nearest to the file, else of the one that is installed with the sdk. */
 async function findCompiler(file: string): Promise<string[] | undefined> {
   for (const from of [file, import.meta.filename]) {
     const found = resolveFrom(from, 'typescript/package.json')
@@ -73,12 +73,12 @@ function resolveFrom(file: string, specifier: string): string | undefined {
   try {
     return createRequire(file).resolve(specifier)
   } catch {
-    // Not installed there: the caller looks elsewhere.
+    // It is not installed there, and the caller looks elsewhere.
     return undefined
   }
 }
 
-/** From version 7 on the compiler is no JavaScript: started directly it is there before Node.js would be. */
+/** The command of a compiler. From version 7 on it is a native program, which starts faster directly than through Node.js. */
 async function compilerIn(folder: string): Promise<string[]> {
   const locator = join(folder, 'lib/getExePath.js')
   if (!existsSync(locator)) return [process.execPath, join(folder, 'bin/tsc')]
@@ -87,18 +87,18 @@ async function compilerIn(folder: string): Promise<string[]> {
 }
 
 /**
- * A configuration with the one file in place of all that the project includes. It is where packages are installed: what the options of the
- * project name without a path, the compiler looks for upwards from there.
+ * Writes a configuration that extends that of the project but includes only the one file. It is written beside the installed packages, because the
+ * compiler searches for packages that options name (such as `types`) from the folder of the configuration upwards.
  */
 async function projectFor(file: string, config: string): Promise<string> {
-  // Only the module's own files are in question; checking those of the language and of packages takes longer than the rest.
+  // Only the module's own files matter here. Checking the declarations of the language and of packages takes longer than everything else.
   const compilerOptions = { skipLibCheck: true }
   const contents = JSON.stringify({ extends: config, compilerOptions, files: [file], include: [], references: [] })
   const packages = upwards(dirname(config), 'node_modules') ?? tmpdir()
   const path = join(packages, '.cache/berth', `tsconfig-${createHash('sha256').update(contents).digest('hex').slice(0, 16)}.json`)
   if (existsSync(path)) return path
   await mkdir(dirname(path), { recursive: true })
-  // Renamed into place: another check may be about to read it.
+  // The file is renamed into place, because another check may be about to read it.
   const unfinished = `${path}.${randomUUID()}`
   await writeFile(unfinished, contents)
   await rename(unfinished, path)
@@ -106,7 +106,7 @@ async function projectFor(file: string, config: string): Promise<string> {
 }
 
 async function run([command = '', ...args]: readonly string[], signal?: AbortSignal): Promise<{ code: number | null; output: string }> {
-  // The compiler is a Go program that is over before its garbage is worth collecting; this is a quarter of its time.
+  // The compiler is a Go program that ends before collecting its garbage pays off. Collecting less often saves a quarter of its time.
   const env = { GOGC: '400', ...process.env }
   const child: ChildProcess = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'inherit'], ...(signal && { signal }) })
   const ended = new Promise<number | null>((done, failed) => {

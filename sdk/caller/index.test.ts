@@ -16,7 +16,7 @@ interface Peer {
   connections(): number
 }
 
-/** A server that treats the first request as the first behaviour says, and so on; the last holds for all that follow. */
+/** A server that treats the first request by the first behaviour, and so on; the last behaviour is used for all further requests. */
 async function peer(t: TestContext, behaviours: readonly Behaviour[], options: Partial<ClientOptions> = {}): Promise<Peer> {
   const requests: IncomingMessage[] = []
   let connections = 0
@@ -70,7 +70,7 @@ test('both attempts of a call have one request id', async t => {
   assert.equal(ids[0], ids[1])
 })
 
-test('what breaks twice is told, with the number of attempts', async t => {
+test('a call that breaks twice fails with the number of attempts', async t => {
   const { client, requests } = await peer(t, [reset])
   const error = await failure(client.call('home', {}, { requestId: 'mine' }))
   assert.deepEqual([error.code, error.attempts, error.status, error.requestId], ['CONNECTION_FAILED', 2, undefined, 'mine'])
@@ -78,7 +78,7 @@ test('what breaks twice is told, with the number of attempts', async t => {
   assert.equal(requests.length, 2)
 })
 
-test('a refused connection is told as such', async () => {
+test('a refused connection is reported as one', async () => {
   const error = await failure(createClient({ url: 'http://127.0.0.1:1' }).call('home', {}))
   assert.equal(error.code, 'CONNECTION_FAILED')
   assert.equal(error.blame, undefined)
@@ -185,7 +185,7 @@ test('calls one after the other keep their connection, also after a refusal', as
   const { client, connections } = await peer(t, [refuse(500, 'MODULE_THREW'), answer])
   await failure(client.call('home', {}))
   for (let call = 0; call < 9; call++) await client.call('home', {})
-  // The platform may open a second while it takes back the first.
+  // The platform may open a second connection before the first is free again.
   assert(connections() <= 2, `${connections()} connections for 10 calls`)
 })
 
@@ -236,7 +236,7 @@ for (const [what, behave] of [
   ['a 200 that is no JSON', (_, res) => res.end('hello')],
   ['an error that is no problem document', (_, res) => res.writeHead(500).end('{"error":"x"}')],
 ] as const satisfies readonly (readonly [string, Behaviour])[]) {
-  test(`${what} is told to be no base`, async t => {
+  test(`${what} is reported as no base`, async t => {
     const { client, requests } = await peer(t, [behave])
     assert.equal((await failure(client.call('home', {}))).code, 'ANSWER_UNEXPECTED')
     assert.equal(requests.length, 1)

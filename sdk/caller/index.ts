@@ -1,83 +1,84 @@
 /**
- * Calls the scenes of a base from Node.js and from browsers: nothing but web APIs, and no other file, so that it can be published as it is.
+ * Calls the scenes of a base from Node.js and from browsers. It uses only web APIs and imports no other file, so that it can be published as it is.
  *
- * One deadline covers a call with its retry. What failed in a way that is safe to try again is tried once more, never after the deadline:
- * - the connection was refused or broke before an answer began. A scene computes and the base keeps nothing of it, so a call that was
- *   computed and lost may be computed again; what a module itself does to the outside (`fetch`) may then happen twice: `retry: false`.
- * - the base answered 429 or 503 with a `Retry-After` that ends before the deadline: it is waited for.
- * Nothing else is: not an answer that broke off, not a deadline, not an error of the caller or of a module.
+ * One deadline covers a call with its retry. A call is tried once more, and never after the deadline, in two cases:
+ * - The connection was refused, or broke before an answer began. The base keeps nothing of a call, so a call whose answer was lost may be computed
+ *   again. What a module does outside of the base (`fetch`) may then happen twice; where that matters, use `retry: false`.
+ * - The base answered 429 or 503 with a `Retry-After` that ends before the deadline. The client waits that long.
+ * Nothing else is tried again: neither an answer that broke off, nor a deadline, nor an error of the caller or of a module.
  */
 
-/** What a scene takes and gives. */
+/** The input and the output of a scene. */
 export interface SceneTypes {
   readonly input: unknown
   readonly output: unknown
 }
 
 export interface ClientOptions {
-  /** Where the scenes answer, such as `http://127.0.0.1:8080`; a path is kept, for a base behind a gateway. */
+  /** URL of the scene port, such as `http://127.0.0.1:8080`. It may have a path, for a base behind a gateway. */
   readonly url: string | URL
   /** Sent as `Authorization: Bearer`. Scenes with public access need none. */
   readonly token?: string | undefined
-  /** Milliseconds for a whole call, above 0. @default 2000 */
+  /** Milliseconds for a whole call with its retry, above 0. @default 2000 */
   readonly deadlineMs?: number | undefined
-  /** Sent with every call. */
+  /** Headers that are sent with every call. */
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** Whether what is safe to try again is tried once more. @default true */
+  /** Whether a call is tried once more when that is safe. @default true */
   readonly retry?: boolean | undefined
-  /** What sends the requests. @default the `fetch` of the platform, which keeps connections alive */
+  /** The function that sends the requests. @default the `fetch` of the platform, which keeps connections alive */
   readonly fetch?: typeof fetch | undefined
 }
 
 export interface CallOptions {
-  /** Who the call is for; decides which version answers while an experiment runs. At most 256 bytes. */
+  /** Who the call is for. While an experiment runs, it decides which version answers. At most 256 bytes. */
   readonly unit?: string | undefined
   /** Pins a version; needs a token with the right "pin". */
   readonly version?: string | undefined
-  /** @default what the client has */
+  /** @default the deadline of the client */
   readonly deadlineMs?: number | undefined
-  /** Comes back in the answer, and is in the log of the base; up to 128 of `A-Z a-z 0-9 _ . : -`. @default a random one */
+  /** Is returned with the answer and is in the log of the base; at most 128 characters of `A-Z a-z 0-9 _ . : -`. @default a random id */
   readonly requestId?: string | undefined
-  /** Ends the call early; it then rejects with the reason of the signal, as `fetch` does. */
+  /** Ends the call early. It then rejects with the reason of the signal, as `fetch` does. */
   readonly signal?: AbortSignal | undefined
-  /** Go before those of the client. */
+  /** Headers that override those of the client. */
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** @default what the client has */
+  /** @default the setting of the client */
   readonly retry?: boolean | undefined
 }
 
-/** An output and how it came about. */
+/** An output, with how it came about. */
 export interface Answer<Output> {
   readonly output: Output
   /** The version that answered. */
   readonly version: string | undefined
-  /** Why that one: `pin`, `baseline`, `experiment`… */
+  /** Why this version answered: `pin`, `baseline`, `experiment`… */
   readonly because: string | undefined
-  /** When an experiment decided. */
+  /** The bucket of the unit, if an experiment or a cutover chose the version. */
   readonly bucket: string | undefined
-  /** Stages that failed and were skipped or stood in for; none when all is well. */
+  /** Names of the stages that failed and were skipped or replaced by their fallback. */
   readonly degraded: readonly string[]
   readonly requestId: string
-  /** Milliseconds by name, as the base measured them (`Server-Timing`). */
+  /** Milliseconds that the base measured, by name (`Server-Timing`). */
   readonly timings: Readonly<Record<string, number>>
-  /** Milliseconds from calling to having the output, retry included. */
+  /** Milliseconds from the call to the output, including a retry. */
   readonly durationMs: number
-  /** 2 when it was tried again. */
+  /** 1, or 2 when the call was tried again. */
   readonly attempts: number
 }
 
 /**
- * Both methods
- * @throws SceneError when the base refused, could not be reached or did not answer in time; the reason of `signal` when that ended the
- * call; TypeError when the input has no JSON or an option is not fit to be sent.
+ * Calls scenes. Both methods throw the same errors.
+ * @throws SceneError when the base refused, could not be reached or did not answer in time
+ * @throws the reason of `signal` when that ended the call
+ * @throws TypeError when the input cannot be turned into JSON or an option cannot be sent
  */
 export interface Client {
-  /** @returns what the scene answered; `Output` is believed, not checked */
+  /** @returns the answer of the scene; its type is not checked against `Output` */
   call<Output = unknown>(scene: string, input: unknown, options?: CallOptions): Promise<Output>
   callWithInfo<Output = unknown>(scene: string, input: unknown, options?: CallOptions): Promise<Answer<Output>>
 }
 
-/** A client that knows its scenes by name; as `Client` while it runs. */
+/** A client with the types of its scenes, by name. At run time it is a `Client`. */
 export interface TypedClient<Scenes extends { readonly [Scene in keyof Scenes]: SceneTypes }> {
   call<Scene extends keyof Scenes & string>(
     scene: Scene,
@@ -91,10 +92,13 @@ export interface TypedClient<Scenes extends { readonly [Scene in keyof Scenes]: 
   ): Promise<Answer<Scenes[Scene]['output']>>
 }
 
-/** Who has to change something; that a base is overloaded is nobody's fault. */
+/** Who has to change something. `load` means nobody: the base was overloaded. */
 export type Blame = 'caller' | 'module' | 'base' | 'load'
 
-/** Codes of the base, which do not change, and those of the client: `DEADLINE_EXCEEDED` is both, without `status` when the client gave up. */
+/**
+ * A code of the base, which never changes, or one of the client. `DEADLINE_EXCEEDED` may come from both; it has no `status` when it is the client
+ * that gave up.
+ */
 export type SceneErrorCode = 'CONNECTION_FAILED' | 'DEADLINE_EXCEEDED' | 'ANSWER_UNEXPECTED' | (string & {})
 
 export interface SceneErrorDetails {
@@ -109,18 +113,18 @@ export interface SceneErrorDetails {
   readonly cause?: unknown
 }
 
-/** A call that came to nothing. Match `code`, not the message. */
+/** A call that failed. Match on `code`, not on the message. */
 export class SceneError extends Error {
   readonly code: SceneErrorCode
   readonly scene: string
-  /** Also when nothing answered: what reached the base is in its log under this id. */
+  /** Is set even when nothing answered: if the request reached the base, its log has this id. */
   readonly requestId: string
   readonly attempts: number
-  /** HTTP status; undefined when nothing answered. */
+  /** The HTTP status; undefined when nothing answered. */
   readonly status: number | undefined
   /** Undefined when the base did not say. */
   readonly blame: Blame | undefined
-  /** The version that was to answer, when that was decided. */
+  /** The version that should have answered, if that had been decided. */
   readonly version: string | undefined
   readonly retryAfterSeconds: number | undefined
   /** The whole problem document (RFC 9457) of the base. */
@@ -142,10 +146,10 @@ export class SceneError extends Error {
 }
 
 const DEADLINE_MS = 2000
-/** Of a timer. */
+/** The longest time that a timer can wait. */
 const DEADLINE_MS_MAX = 2 ** 31 - 1
 
-/** No request is made yet. @throws TypeError when `url` is no http URL or `deadlineMs` no time */
+/** Creates a client, without sending any request. @throws TypeError when `url` is not an http URL or `deadlineMs` is out of range */
 export function createClient(options: ClientOptions): Client
 export function createClient<Scenes extends { readonly [Scene in keyof Scenes]: SceneTypes }>(options: ClientOptions): TypedClient<Scenes>
 export function createClient(options: ClientOptions): Client {
@@ -196,7 +200,7 @@ function prepare(base: URL, client: ClientOptions, scene: string, input: unknown
     headers,
     body,
     retry: options.retry ?? client.retry ?? true,
-    // Browsers refuse to fetch on behalf of anything but their window.
+    // In a browser, `fetch` throws when `this` is not the window, so it must not be called as a method of this object.
     send: client.fetch ?? ((...request) => fetch(...request)),
   }
 }
@@ -215,11 +219,11 @@ async function attemptTwice<Output>(call: Call, deadline: Deadline): Promise<Ans
 
 interface Failure {
   readonly error: SceneError
-  /** Undefined when it is not safe to try again. */
+  /** Milliseconds to wait before the next attempt; undefined when it is not safe to try again. */
   readonly retryInMs: number | undefined
 }
 
-/** @param cause why this is the second attempt */
+/** @param cause the error of the first attempt, when this is the second */
 async function attempt<Output>(
   call: Call,
   deadline: Deadline,
@@ -281,7 +285,7 @@ function refusalOf(call: Call, response: Response, text: string, attempts: numbe
     problem: { ...problem },
   })
   const mayRetry = (status === 429 || status === 503) && retryAfterSeconds !== undefined
-  // Those refused together are told the same second, and should not come back together.
+  // Calls that were refused together get the same `Retry-After`. The random delay keeps them from coming back together.
   return { error, retryInMs: mayRetry ? retryAfterSeconds * 1000 + Math.random() * RETRY_SPREAD_MS : undefined }
 }
 
@@ -296,13 +300,13 @@ function unexpected({ scene, url, requestId }: Call, { status }: Response, attem
 
 interface Deadline {
   readonly ms: number
-  /** Aborted at the deadline, or when the signal of the caller is. */
+  /** Is aborted at the deadline, or when the signal of the caller is aborted. */
   readonly signal: AbortSignal
   leftMs(): number
   passedMs(): number
   /** Resolves early when the signal is aborted. */
   sleep(ms: number): Promise<void>
-  /** @throws the reason of the signal of the caller, when that ended it */
+  /** @throws the reason of the caller's signal, when that was aborted */
   throwIfAborted(): void
   clear(): void
 }
@@ -343,7 +347,7 @@ function checkUrl(given: string | URL): URL {
   const url = URL.canParse(String(given)) ? new URL(given) : undefined
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
     throw new TypeError(`Cannot use "${given}" as the URL of a base: it is no http URL`)
-  // Else the last part of a path would be replaced.
+  // Without a slash at the end, a relative URL would replace the last part of the path.
   if (!url.pathname.endsWith('/')) url.pathname += '/'
   return url
 }
@@ -353,12 +357,12 @@ function checkDeadline(ms: number | undefined): void {
   throw new TypeError(`Cannot use ${ms} as deadlineMs: it must be above 0 and at most ${DEADLINE_MS_MAX}`)
 }
 
-/** UTF-8 in a header, which fetch takes byte by byte. */
+/** Encodes a text as UTF-8 for a header: `fetch` sends each character as one byte. */
 function asHeader(text: string): string {
   return Array.from(new TextEncoder().encode(text), byte => String.fromCharCode(byte)).join('')
 }
 
-/** 64 random bits in hexadecimal. Not `randomUUID`, which browsers lack on pages without TLS. */
+/** 64 random bits in hexadecimal. `randomUUID` is not used, because browsers do not offer it on pages without TLS. */
 function randomId(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(8)), byte => byte.toString(16).padStart(2, '0')).join('')
 }
@@ -367,7 +371,7 @@ function parse(text: string): { readonly value: unknown } | undefined {
   try {
     return { value: JSON.parse(text) }
   } catch {
-    // The caller is told that it was no JSON.
+    // `undefined` says that the text is not JSON.
     return undefined
   }
 }
@@ -388,7 +392,7 @@ function listOf(header: string | undefined): string[] {
   return header === undefined ? [] : header.split(',').map(name => name.trim())
 }
 
-/** A name and its parameters; what is quoted may hold commas. */
+/** A name and its parameters; a quoted value may contain commas. */
 const METRIC = /([^\s;,="]+)((?:\s*;\s*\w+=(?:"[^"]*"|[^\s;,"]*))+)/g
 
 /** `scene;dur=1.5, rank;desc="a, b";dur=0.9` as `{ scene: 1.5, rank: 0.9 }` */
@@ -401,14 +405,14 @@ function timingsOf(header = ''): Record<string, number> {
   return timings
 }
 
-/** `Retry-After` is seconds, or the date that proxies like to send. */
+/** Reads `Retry-After`, which is a number of seconds or, from some proxies, a date. @returns seconds */
 function secondsOf(header: string | null): number | undefined {
   if (header === null) return undefined
   const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000
   return Number.isNaN(seconds) ? undefined : Math.max(0, seconds)
 }
 
-/** Node.js wraps what happened to the connection; browsers do not tell. */
+/** The reason why a connection failed, to append to a message. Node.js gives it as the cause of the error; browsers give none. */
 function reasonOf(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
   const text = cause instanceof Error && cause.message !== '' ? cause.message : undefined

@@ -7,7 +7,7 @@ import { messageOf } from '../../../base/kernel/errors.ts'
 import type { Client, Timings, VersionChange } from '../../api/client.ts'
 import { isSame, modulesOf, publishBundle, updateScene, uploadBundle } from '../../api/publish-steps.ts'
 import { type Bundle, type BundlePart, bundleModule } from '../../bundle/bundle.ts'
-import { placeOf, readPackage } from '../../bundle/manifest.ts'
+import { locateModule, readPackage } from '../../bundle/manifest.ts'
 import { checkTypes } from '../../bundle/type-check.ts'
 import { RefusedError, SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
@@ -137,7 +137,7 @@ const bundled = (folder: string): Promise<Bundle> => bundleModule(folder, { colo
 /** Both at once; what does not bundle is not worth a word about its types. */
 async function bundleAndCheck(folder: string, { check = true }: PublishOptions, onBundle: (made: Bundle) => void) {
   const unwanted = new AbortController()
-  const { entry } = await readPackage(await placeOf(folder, inColor()))
+  const { entry } = await readPackage(await locateModule(folder, inColor()))
   const types = () => checkTypes(join(folder, entry), { color: inColor(), signal: unwanted.signal })
   const checking = timed(check ? types : async () => 'no types: --no-check')
   checking.catch(() => undefined)

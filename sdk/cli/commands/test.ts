@@ -6,7 +6,7 @@ import { join, relative, resolve, sep } from 'node:path'
 import { run } from 'node:test'
 import { messageOf } from '../../../base/kernel/errors.ts'
 import { COVERAGE_FOLDER, type Counted } from '../../author/rehearsal-process.ts'
-import { type Package, placeOf, readPackage } from '../../bundle/manifest.ts'
+import { locateModule, type Package, readPackage } from '../../bundle/manifest.ts'
 import { exitCodes, SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
 import { watchSaves } from '../files/watch.ts'
@@ -93,7 +93,7 @@ function patternOf(text: string): RegExp {
 const isModule = (folder: string): boolean => existsSync(join(folder, 'package.json')) && existsSync(join(folder, 'index.ts'))
 
 async function findModule(path: string): Promise<ModuleUnderTest> {
-  const place = await placeOf(path, false)
+  const place = await locateModule(path, false)
   if (!existsSync(place.folder)) {
     const hint = 'Name the folder of a module.'
     throw usage(`Cannot test "${path}": there is no such folder`, hint)
