@@ -1,4 +1,4 @@
-/** Whether an answer fits a state of the rules. */
+/** Checks whether an answer fits a state of the rules. */
 import type { Answer, Ask, Invariant } from './record.ts'
 import { expectedOf, type Routing } from './routing.ts'
 
@@ -7,15 +7,15 @@ export interface Fault {
   readonly what: string
 }
 
-/** What is wrong with an answer if this was in force; nothing when it fits. */
+/** What is wrong with an answer, assuming that this routing was in force; empty when the answer fits. */
 export function faultsUnder(routing: Routing, ask: Ask, got: Answer): Fault[] {
   const faults: Fault[] = []
   const { version, because, bucket } = expectedOf(routing, ask)
-  const told = { version: got.version, because: got.because, bucket: got.bucket }
-  if (told.version !== version || told.because !== because || told.bucket !== bucket) {
+  const actual = { version: got.version, because: got.because, bucket: got.bucket }
+  if (actual.version !== version || actual.because !== because || actual.bucket !== bucket) {
     faults.push({
       invariant: 'routed',
-      what: `it was answered by ${JSON.stringify(told)} instead of ${JSON.stringify({ version, because, bucket })}`,
+      what: `it was answered by ${JSON.stringify(actual)} instead of ${JSON.stringify({ version, because, bucket })}`,
     })
   }
   const answering = got.version ?? ''

@@ -1,4 +1,7 @@
-/** What goes wrong in a run: done to its processes, told to the record before it can be felt, and waited for until the base is whole again. */
+/**
+ * The faults of a run. Each is recorded before requests can feel it, is then injected into the processes of the base, and is over when the base
+ * is whole again.
+ */
 import { messageOf } from '../../base/kernel/errors.ts'
 import { Flood } from '../bench/flood.ts'
 import { isAlive, isStopped, peersOf } from './processes.ts'
@@ -7,12 +10,12 @@ import { burst } from './scenes.ts'
 import { between, type Fault, pick, type Random, type Step } from './schedule.ts'
 import type { Stage } from './stage.ts'
 
-/** A restart with backoff, on a machine with other work. */
+/** Enough for a restart with backoff, on a machine with other work. */
 const RECOVERY_MS_MAX = 30_000
 const LOGGED_MS = 1000
-/** Until every request of an overload has its answer: its deadline, and what a machine with other work adds. */
+/** Within this time every request of an overload has its answer: after its deadline, with some reserve for a busy machine. */
 const ANSWER_MS_MAX = burst.deadlineMs + 10_000
-/** Below what makes the supervisor take a process for hung. */
+/** Shorter than the time after which the supervisor kills a process that sends no heartbeat. */
 const PAUSE_MS = { from: 500, to: 4000 } as const
 
 interface Target {
@@ -21,22 +24,22 @@ interface Target {
 }
 
 interface FaultOptions {
-  /** Leaves the last cell and the keeper alive, so that it can be seen what they hold. */
+  /** Whether the last cell and the keeper are left alive, so that their memory, handles and threads can be measured. */
   readonly sparing: boolean
 }
 
 /**
- * Resolves when the base is whole again, or was not within a bound, which is told to the record.
- * @returns whether it was done: nothing is when there is no process to do it to, when that has ended meanwhile, or when the base refuses
+ * Injects a fault and waits until the base is whole again. If it is not within a bound, that is recorded.
+ * @returns false when there was no process to do it to, when the process ended in the meantime, or when the base refused
  */
 export async function commit(stage: Stage, { kind, random }: Step<Fault>, { sparing }: FaultOptions): Promise<boolean> {
   const from = stage.now()
-  // What ended a moment ago is not there to be hit.
+  // A process that has just ended must not be chosen.
   stage.roster.look()
   const killable = sparing ? stage.roster.ready.filter(({ cell }) => cell < stage.cells) : stage.roster.ready
   const some = pick(random, kind === 'pause cell' ? stage.roster.ready : killable)
   const isDone = await inject(stage, kind, random, some)
-  tellRecovered(stage, from, kind, await stage.whole(RECOVERY_MS_MAX))
+  recordRecovery(stage, from, kind, await stage.whole(RECOVERY_MS_MAX))
   return isDone
 }
 
@@ -50,12 +53,12 @@ async function inject(stage: Stage, kind: Fault, random: Random, some: Target | 
   return retire(stage, some)
 }
 
-function tellRecovered(stage: Stage, from: number, after: Fault, failure: string | undefined): void {
-  if (!stage.ending.aborted) stage.tell({ is: 'recovered', at: stage.now(), from, after, ...(failure === undefined ? {} : { failure }) })
+function recordRecovery(stage: Stage, from: number, after: Fault, failure: string | undefined): void {
+  if (!stage.ending.aborted) stage.record({ is: 'recovered', at: stage.now(), from, after, ...(failure === undefined ? {} : { failure }) })
 }
 
 function killCell(stage: Stage, pid: number): Promise<boolean> {
-  // It takes no more connections from here on, so that those that it holds are all that its death can cost.
+  // The stopped cell accepts no more connections, so that only the connections it holds now can break when it is killed.
   return whileStopped(stage, pid, async () => {
     const calm = stage.disturb('killed cell', peersOf(pid, stage.port))
     stage.injected.add(pid)
@@ -70,11 +73,11 @@ async function killKeeper(stage: Stage): Promise<boolean> {
   const calm = stage.disturb('keeper away')
   const isKilled = signal(pid, 'SIGKILL')
   const isBack = await stage.until(() => stage.roster.keeper !== pid, RECOVERY_MS_MAX)
-  // Cells come back to it at their own pace.
+  // The cells still have to connect to the new keeper.
   if (isBack) await stage.whole(RECOVERY_MS_MAX)
   calm()
   if (isBack) await stage.checkAudit()
-  else tellRecovered(stage, from, 'kill keeper', 'no other keeper came')
+  else recordRecovery(stage, from, 'kill keeper', 'no other keeper came')
   return isKilled
 }
 
@@ -82,7 +85,7 @@ function pause(stage: Stage, pid: number, random: Random, by: Disturbance): Prom
   return whileStopped(stage, pid, async () => {
     const calm = stage.disturb(by, by === 'paused cell' ? peersOf(pid, stage.port) : [])
     await stage.rest(between(random, PAUSE_MS.from, PAUSE_MS.to))
-    // It is calm when it runs again, not before.
+    // The disturbance ends after the process runs again, not before.
     signal(pid, 'SIGCONT')
     calm()
   })
@@ -111,13 +114,16 @@ async function overload(stage: Stage): Promise<boolean> {
   const answered = Object.fromEntries(Object.entries(counted).map(([status, some = []]) => [status, some.length]))
   const statuses = { ...answered, ...(unanswered > 0 && { unanswered }) }
   const at = stage.now()
-  // A cell that a broken module has ended meanwhile is in the log by then.
+  // By then the log shows whether a broken module has ended a cell in the meantime.
   await stage.rest(LOGGED_MS)
-  stage.tell({ is: 'burst', at, from, statuses })
+  stage.record({ is: 'burst', at, from, statuses })
   return samples.length > 0
 }
 
-/** Does `work` once the process runs no more, and lets it go on afterwards. @returns false when it has ended, or the run ends: nothing was done */
+/**
+ * Stops the process, does `work`, and lets the process go on.
+ * @returns false when the process had ended or the run ends, and nothing was done
+ */
 async function whileStopped(stage: Stage, pid: number, work: () => Promise<void>): Promise<boolean> {
   if (!signal(pid, 'SIGSTOP')) return false
   try {
@@ -126,12 +132,12 @@ async function whileStopped(stage: Stage, pid: number, work: () => Promise<void>
     await work()
     return true
   } finally {
-    // Whatever went wrong: the base could not end while this holds it up.
+    // The process must go on whatever went wrong, because the base could not end while one of its processes is stopped.
     signal(pid, 'SIGCONT')
   }
 }
 
-/** @returns false of a process that has ended */
+/** @returns false when the process has ended */
 function signal(pid: number, name: NodeJS.Signals): boolean {
   try {
     return process.kill(pid, name)

@@ -4,7 +4,7 @@ import { createServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { Flood, type FloodRun } from '../bench/flood.ts'
 
-/** What comes of a short flood on a server that does this with each request. */
+/** The result of a short flood on a server that treats each request like this. */
 async function flood(t: TestContext, answer: (socket: Socket) => void): Promise<FloodRun> {
   const server = createServer(socket => socket.on('error', () => undefined).on('data', () => answer(socket)))
   t.after(() => server.close())

@@ -1,4 +1,4 @@
-/** Records that were made up: a sound one, and for each invariant some with one thing wrong. */
+/** Tests of the judge on made-up records: one without faults, and for each invariant some with one thing wrong. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { judge } from './judge.ts'
@@ -25,7 +25,7 @@ const routing: Routing = {
 }
 const ask: Ask = { name: 'routed', checks: 'routing', codes: ['OK'], requestId: 'r1', unit: 'unit-3' }
 
-/** What a base that is right answers. */
+/** The answer of a correct base. */
 function answerTo(asked: Ask, under = routing): Answer {
   const { version, because, bucket } = expectedOf(under, asked)
   const body = { tag: under.tags[version], version, unit: asked.unit ?? null, nonce: asked.requestId, step: under.step }
@@ -134,7 +134,7 @@ const wrong: Readonly<Record<Invariant, readonly (readonly [what: string, ...ent
     ],
     ['an answer has parameters that were never in force', exchange(10, answerTo(ask, { ...routing, step: 2 }))],
     ['rows of two tables are in one answer', exchange(10, read(1, 1, 2), { ask: featuresAsk })],
-    ['a table answers that was never put there', exchange(10, read(7, 7), { ask: featuresAsk })],
+    ['an answer is from a table that was never in force', exchange(10, read(7, 7), { ask: featuresAsk })],
   ],
   routed: [
     ['another version answers', exchange(10, { ...answerTo({ ...ask, pin: 'v3' }), because: 'baseline' })],
@@ -150,12 +150,12 @@ const wrong: Readonly<Record<Invariant, readonly (readonly [what: string, ...ent
   ],
   stable: [
     ['new parameters move units', { is: 'routing', at: 5, state: next, scope: 'nobody' }],
-    ['a flip moves who is in no experiment', { is: 'routing', at: 5, state: next, scope: 'experiments' }],
+    ['a flip moves units that are in no experiment', { is: 'routing', at: 5, state: next, scope: 'experiments' }],
     [
       'the salt of the cutover changes',
       { is: 'routing', at: 5, state: { ...routing, cutover: { version: 'v3', share: 3000, salt: 'b' } }, scope: 'rest' },
     ],
-    ['a share grows from another place', { is: 'routing', at: 5, state: withControl([[2500, 5000]]), scope: 'experiments' }],
+    ['a share grows from other buckets', { is: 'routing', at: 5, state: withControl([[2500, 5000]]), scope: 'experiments' }],
   ],
   refused: [
     ['bad JSON is taken', exchange(10, { ...answerTo(ask), code: 'OK' }, { ask: { ...ask, checks: 'plain', codes: ['BODY_MALFORMED'] } })],
@@ -176,7 +176,7 @@ const wrong: Readonly<Record<Invariant, readonly (readonly [what: string, ...ent
   ],
   cells: [
     ['a cell ends that nobody killed', ended('itself', 'signal SIGSEGV', 'routed')],
-    ['a cell goes that nobody has asked to', ended('itself', 'exit code 0')],
+    ['a cell ends cleanly though nobody asked it to', ended('itself', 'exit code 0')],
     ['a cell crashes while it retires', ended('retired', 'signal SIGSEGV', 'routed')],
     ['a cell has to be killed for its memory', ended('outgrown', 'signal SIGKILL', 'routed')],
   ],
@@ -227,7 +227,7 @@ test('what a fault is documented to cost is no violation', () => {
   assert.deepEqual(found(disturbed('paused cell', [4000]), exchange(10, refusal('DEADLINE_EXCEEDED', 504))), [])
   assert.deepEqual(found(disturbed('overload'), exchange(10, refusal('SCENE_OVERLOADED', 503))), [])
   assert.deepEqual(found(disturbed('overload'), failed('profile', 'PROFILE_FAILED')), [])
-  // The log tells of the end of a cell after its connections have broken.
+  // The log reports the end of a cell only after its connections have broken.
   for (const because of ['itself', 'retired'] as const) {
     assert.deepEqual(found(exchange(480, { broken: 'ECONNRESET' }), ended(because, 'signal SIGKILL', 'hostile-loops')), [])
   }

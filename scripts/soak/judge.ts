@@ -1,6 +1,6 @@
 /**
- * Whether what was seen in a run is what the base promises. Pure: entries go in, in the order in which they were seen, with milliseconds of
- * the run in them; no clock, no I/O. So a record that was made up shows what each invariant would say.
+ * Judges whether what was seen in a run is what the base promises. It is pure: it takes entries in the order in which they were seen, with the
+ * times of the run in them, and uses no clock and no I/O. So the tests can judge made-up records.
  */
 import { isDeepStrictEqual } from 'node:util'
 import { type Fault, faultsUnder, memberOf } from './answers.ts'
@@ -22,22 +22,22 @@ import { expectedOf, type Routing, unannounced } from './routing.ts'
 import { KEPT_MS, Timeline } from './timeline.ts'
 import { trendsOf } from './trend.ts'
 
-/** A disturbance that ended at most so long before may still be seen: backlogs, heartbeats, connections half closed. */
+/** For so long after a disturbance its effects may still be seen: in backlogs, heartbeats and half-closed connections. */
 const AFTERMATH_MS = 2000
-/** What explains an observation may be seen after it. */
+/** The cause of an observation may be seen later than the observation, by at most this. */
 const DOUBT_MS = 3000
 const VIOLATIONS_KEPT = 5
 
 const refusals: readonly string[] = ['SCENE_OVERLOADED', 'RATE_LIMITED']
 const keeperFaults: readonly string[] = ['BASE_UNREACHABLE', 'CUT_OFF', 'NO_CELLS', 'ANSWER_UNEXPECTED']
 const cellFaults: readonly string[] = ['NO_CELLS', 'UPGRADE_FAILED', 'PROFILE_FAILED', 'SLOT_IDLE', 'PROFILE_BUSY']
-/** Operations that are refused in the order of things: a profile of what no cell has loaded just then. */
+/** Refusals of operations that are normal: for example, a profile of a version that no cell has loaded at the moment. */
 const ordinary: Readonly<Record<string, readonly string[]>> = { profile: ['SLOT_IDLE', 'PROFILE_BUSY', 'PROFILE_FAILED'] }
 
 interface Period {
   readonly by: Disturbance
   readonly from: number
-  /** Undefined: those of any connection. */
+  /** Ports of the connections that it hits; undefined means all. */
   readonly ports: ReadonlySet<number> | undefined
   to: number
 }
@@ -56,11 +56,11 @@ export class Judge {
   #acknowledged: number[] = []
   #samples: Extract<Entry, { is: 'sample' }>[] = []
   #measuredFrom = Number.POSITIVE_INFINITY
-  /** The last ones. */
+  /** The latest operations. */
   readonly #operations: { readonly from: number; readonly at: number; readonly name: string }[] = []
   readonly #units: readonly string[]
 
-  /** @param units every unit id that requests are sent with */
+  /** @param units every unit id that requests use */
   constructor(units: readonly string[]) {
     this.#units = units
   }
@@ -129,14 +129,14 @@ export class Judge {
     }
   }
 
-  /** Looks again at what could not be explained when it was seen. To be called now and then. */
+  /** Judges again the exchanges that could not be explained when they were seen. Has to be called now and then. */
   review(now: number): void {
     const waiting = this.#doubtful
     this.#doubtful = []
     for (const exchange of waiting) this.#exchange(exchange, now)
   }
 
-  /** So far. */
+  /** The number of violations so far. */
   get violationCount(): number {
     return [...this.#checks.values()].reduce((sum, { violations }) => sum + violations, 0)
   }
@@ -145,7 +145,7 @@ export class Judge {
     return [...this.#requests.values()].flatMap(outcomes => [...outcomes.values()]).reduce((sum, count) => sum + count, 0)
   }
 
-  /** What was found, with what can only be said at the end. */
+  /** The verdict on the whole run, with the checks that are possible only at its end. */
   end(at: number): Verdict {
     this.review(Number.POSITIVE_INFINITY)
     const trends = trendsOf(this.#samples)
@@ -165,7 +165,7 @@ export class Judge {
     return subject === 'routing' ? this.#routing : this.#features
   }
 
-  /** Counts a check; `what` is wrong, if anything. */
+  /** Counts a check. @param what what is wrong, in words; undefined when the promise was kept */
   #hold(invariant: Invariant, at: number, what: string | undefined): void {
     const count = this.#checks.get(invariant) ?? { checks: 0, violations: 0 }
     this.#checks.set(invariant, count)
@@ -185,7 +185,7 @@ export class Judge {
 
   // Requests
 
-  /** @param now undefined when it has just been seen */
+  /** @param now undefined when the exchange has just been seen */
   #exchange(exchange: Exchange, now?: number): void {
     const faults = this.#faultsOf(exchange)
     const isFinal = now !== undefined && now - exchange.at > DOUBT_MS && !this.#isUndecided(exchange, now)
@@ -210,7 +210,7 @@ export class Judge {
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + by)
   }
 
-  /** A change that it may have seen the outcome of is still under way. */
+  /** Whether a change that may have affected the exchange is still under way. */
   #isUndecided({ at, ask }: Exchange, now: number): boolean {
     return now !== Number.POSITIVE_INFINITY && ask.checks !== 'plain' && this.#timeline(ask.checks).isOpenAt(at)
   }
@@ -238,7 +238,7 @@ export class Judge {
 
   #mayBreak({ from, at, port }: Pick<Exchange, 'from' | 'at' | 'port'>): boolean {
     return this.#periods.some(({ by, ports, from: began, to }) => {
-      // A process is gone before the last of its sockets is, and that before this side hears of it.
+      // The process ends first, then its sockets, and this side notices that last.
       if (by !== 'killed cell' || from > to + AFTERMATH_MS || at < began) return false
       return ports === undefined || (port !== undefined && ports.has(port))
     })
@@ -253,7 +253,7 @@ export class Judge {
     })
   }
 
-  /** None when one state that may have been in force explains all of the answer; else what the one that explains most says against it. */
+  /** The faults under the state that explains the answer best, of all states that may have been in force; empty when one explains all of it. */
   #routingFaults({ from, at, ask }: Exchange, got: Answer): Fault[] {
     const each = this.#routing.between(from, at).map(routing => faultsUnder(routing, ask, got))
     if (each.length === 0) return [{ invariant: 'routed', what: 'it was answered before anything was in force' }]
@@ -287,11 +287,11 @@ export class Judge {
     if (routing === undefined) return
     const { version, because, bucket = null } = expectedOf(routing, { unit })
     const agrees = said.version === version && said.because === because && said.bucket === bucket
-    const told = `${said.version} (${said.because}, bucket ${said.bucket})`
+    const answer = `${said.version} (${said.because}, bucket ${said.bucket})`
     this.#hold(
       'explained',
       at,
-      agrees ? undefined : `unit "${unit}" is explained as ${told}, and the rules say ${version} (${because}, bucket ${bucket})`,
+      agrees ? undefined : `unit "${unit}" is explained as ${answer}, and the rules say ${version} (${because}, bucket ${bucket})`,
     )
   }
 
@@ -310,8 +310,8 @@ export class Judge {
   #acknowledge({ at, no, applied, connected }: Extract<Entry, { is: 'acknowledged' }>): void {
     this.#acknowledged.push(no)
     const disturbed = this.#periods.some(period => period.from <= at && period.to + AFTERMATH_MS >= at)
-    const told = `operation ${no} was answered when ${applied} of ${connected} cells had it in force`
-    this.#hold('applied', at, applied === connected || disturbed ? undefined : told)
+    const what = `operation ${no} was answered when ${applied} of ${connected} cells had it in force`
+    this.#hold('applied', at, applied === connected || disturbed ? undefined : what)
   }
 
   #restored({ at, state }: Extract<Entry, { is: 'restored' }>): void {
@@ -348,7 +348,7 @@ export class Judge {
     this.#periodById.delete(id)
   }
 
-  /** A cell that a broken module has ended costs the requests that it had under way, whichever those were; no other end of itself may. */
+  /** A cell that a broken module ended may break any request that it had under way. When a cell ends by itself otherwise, no request may break. */
   #cellEnded({ at, pid, how, because, suspects }: Extract<Entry, { is: 'cell ended' }>): void {
     this.#ends[because]++
     const isClean = how === 'exit code 0'
@@ -366,8 +366,8 @@ export class Judge {
     const excused = broken === 0 || this.#mayBreak({ at, from, port: undefined })
     this.#hold('connected', at, excused ? undefined : `${broken} connections of a burst broke`)
     const wrong = Object.keys(answers).filter(status => !allowed.includes(status))
-    const told = wrong.map(status => `${answers[status]} × ${status}`).join(', ')
-    this.#hold('answered', at, wrong.length === 0 ? undefined : `a burst came to ${told}`)
+    const counts = wrong.map(status => `${answers[status]} × ${status}`).join(', ')
+    this.#hold('answered', at, wrong.length === 0 ? undefined : `a burst came to ${counts}`)
   }
 
   #judgeTrend({ role, pid, minutes, growth }: Trend, at: number): void {
@@ -379,7 +379,7 @@ export class Judge {
   }
 }
 
-/** @returns what is found in a whole record */
+/** @returns the verdict on a whole record */
 export function judge(entries: readonly Entry[], units: readonly string[] = []): Verdict {
   const one = new Judge(units)
   for (const entry of entries) one.take(entry)

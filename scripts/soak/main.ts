@@ -1,11 +1,11 @@
 /**
- * `npm run soak`: a base under steady traffic while processes die, hang and are replaced, and people publish, flip and roll back; everything
- * it answers is held to what it promises. What a seed settles, schedule.ts says.
+ * `npm run soak`: runs a base under steady traffic while processes die, hang and are replaced, and while versions are published, flipped and rolled
+ * back. Everything that it answers is checked against what it promises. schedule.ts describes what a seed determines.
  */
 import { randomInt } from 'node:crypto'
 import { Command, InvalidArgumentError } from 'commander'
 import { createOutput } from '../../sdk/cli/terminal/output.ts'
-import { print, progressTeller } from './print.ts'
+import { print, progressReporter } from './print.ts'
 import { run } from './run.ts'
 
 interface Flags {
@@ -57,13 +57,13 @@ async function soak({ minutes, seed = randomInt(2 ** 31), cells, rate, every, js
   const out = createOutput(json)
   out.say(`seed ${seed}: ${minutes} minutes, ${cells} cells, ${rate} requests a second; Node ${process.version}`)
   const interruption = new AbortController()
-  // A second one ends it at once.
+  // A second signal ends this process at once.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interruption.abort())
   const report = await run({
     ...{ minutes, seed, cells, rate },
     everyMs: every * 1000,
     interrupted: interruption.signal,
-    onProgress: progressTeller(out),
+    onProgress: progressReporter(out),
     note: line => out.say(`  ${line}`),
   })
   if (interruption.signal.aborted) out.say('interrupted: this is what there was so far')

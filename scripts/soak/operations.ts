@@ -1,4 +1,4 @@
-/** What people do on the base meanwhile: each changes what answers, or looks at it, and is told to the record with what came of it. */
+/** The operations of a run: what people do on a base. Each changes or reads what is in force, and is recorded with its outcome. */
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { rm } from 'node:fs/promises'
@@ -14,21 +14,21 @@ import { EXPERIMENT, FIRST_VERSION, hostileScene, ROUTED, ROUTED_MODULE, taggedS
 import { between, type Operation, pick, type Random, type Step } from './schedule.ts'
 import { readRouting, type Stage } from './stage.ts'
 
-/** Versions that nothing uses are taken offline above so many. */
+/** When more versions than this are unused, the oldest are taken offline. */
 const SPARE_VERSIONS_MAX = 6
 const EXPLAINED_UNITS = 5
-/** Cells look for other tables twice a second. */
+/** Within this time every cell has looked for changed tables, which it does twice a second. */
 const LOOKED_MS = 1500
 
 type Written = Pick<Applied, 'cells'>
 
-/** One at a time: each waits until what the one before did is in force. */
+/** Does one operation at a time, and waits after each until it is in force. */
 export class Operator {
   readonly #stage: Stage
   readonly #data: string
   #releases = 1
   #generation = 0
-  /** In force, as far as is known. */
+  /** The state that is in force, as far as is known. */
   #routing: Routing
 
   private constructor(stage: Stage, data: string, routing: Routing) {
@@ -37,21 +37,21 @@ export class Operator {
     this.#routing = routing
   }
 
-  /** Tells the record what is in force at the begin. */
+  /** Records what is in force at the beginning. */
   static async open(stage: Stage, data: string): Promise<Operator> {
     const routing = await stage.readRouting()
     if (routing === undefined) throw new Error('Cannot begin: the run was ended')
-    stage.tell({ is: 'routing', at: stage.now(), state: routing, scope: 'nobody' })
-    stage.tell({ is: 'features', at: stage.now(), state: 0 })
+    stage.record({ is: 'routing', at: stage.now(), state: routing, scope: 'nobody' })
+    stage.record({ is: 'features', at: stage.now(), state: 0 })
     return new Operator(stage, data, routing)
   }
 
   async do({ no, kind, random }: Step<Operation>): Promise<void> {
-    const { now, tell, ending } = this.#stage
+    const { now, record, ending } = this.#stage
     const from = now()
     const failure = await attempt(() => this.#act(no, kind, random))
     if (ending.aborted) return
-    tell({ is: 'operation', at: now(), from, no, kind, ...(failure === undefined ? {} : { failure }) })
+    record({ is: 'operation', at: now(), from, no, kind, ...(failure === undefined ? {} : { failure }) })
   }
 
   #act(no: number, kind: Operation, random: Random): Promise<void> {
@@ -69,20 +69,21 @@ export class Operator {
   }
 
   /**
-   * @param work resolves with what the base answered; undefined when there was nothing to change
-   * @throws what `work` throws, once it is known what is in force
+   * Makes a change, and records what is in force afterwards.
+   * @param work resolves with the answer of the base, or undefined when there was nothing to change
+   * @throws what `work` throws, after the state in force has been read
    */
   async #change(no: number, scope: Scope, work: () => Promise<Written | undefined>): Promise<void> {
     const stage = this.#stage
-    stage.tell({ is: 'change', at: stage.now(), of: 'routing' })
+    stage.record({ is: 'change', at: stage.now(), of: 'routing' })
     try {
       const answer = await work()
-      if (answer !== undefined) stage.tell({ is: 'acknowledged', at: stage.now(), no, ...answer.cells })
+      if (answer !== undefined) stage.record({ is: 'acknowledged', at: stage.now(), no, ...answer.cells })
     } finally {
       await stage.applied('routing', () => stage.whole(0))
       const state = await stage.readRouting()
       if (state !== undefined) {
-        stage.tell({ is: 'routing', at: stage.now(), state, scope })
+        stage.record({ is: 'routing', at: stage.now(), state, scope })
         this.#routing = state
       }
     }
@@ -90,12 +91,12 @@ export class Operator {
   }
 
   async #explain(): Promise<void> {
-    const { client, tell, now } = this.#stage
+    const { client, record, now } = this.#stage
     for (let i = 0; i < EXPLAINED_UNITS; i++) {
       const unit = units[(this.#releases * 7 + i * 11) % units.length] ?? ''
       const { version, because, bucket } = await client.explain(ROUTED, { unit })
       if (because === 'loadtest') throw new Error('Cannot compare: nothing here is a load test')
-      tell({ is: 'explained', at: now(), unit, said: { version, because, bucket } })
+      record({ is: 'explained', at: now(), unit, said: { version, because, bucket } })
     }
   }
 
@@ -113,7 +114,7 @@ export class Operator {
     await this.#takeOffline()
   }
 
-  /** What nothing uses, the oldest first. */
+  /** Takes unused versions offline, the oldest first. */
   async #takeOffline(): Promise<void> {
     const { client } = this.#stage
     const spare = (await client.versions(ROUTED)).filter(({ id, online, uses, kind, previous }) => {
@@ -147,7 +148,7 @@ export class Operator {
     )
   }
 
-  /** There is something to go back to once a version was promoted. */
+  /** Rolls back, or promotes when there is nothing to go back to yet. */
   async #rollBack(random: Random, why: Reasoned): Promise<Written | undefined> {
     const { client } = this.#stage
     const versions = await client.versions(ROUTED)
@@ -181,13 +182,13 @@ export class Operator {
     )
   }
 
-  /** The log says when a cell has read it. */
+  /** Replaces the feature table. The log says when a cell has read it. */
   async #replaceTable(): Promise<void> {
     const stage = this.#stage
-    const { base, now, tell } = stage
+    const { base, now, record } = stage
     const generation = ++this.#generation
     const from = base.log.length
-    tell({ is: 'change', at: now(), of: 'features' })
+    record({ is: 'change', at: now(), of: 'features' })
     const version = createHash('sha256')
       .update(await writeTable(this.#data, generation))
       .digest('hex')
@@ -197,12 +198,12 @@ export class Operator {
       return waiting.length === 0 ? undefined : `not read by cells ${waiting.map(({ cell }) => cell).join(', ')}`
     }
     const isThere = await stage.applied('features', isRead)
-    // A cell that retires and its replacement have one name in the log: each has looked by then.
+    // A retiring cell and its replacement have the same name in the log, so the lines cannot tell them apart. After this time both have looked.
     await stage.rest(LOOKED_MS)
-    if (isThere) tell({ is: 'features', at: now(), state: generation })
+    if (isThere) record({ is: 'features', at: now(), state: generation })
   }
 
-  /** Stopped in the middle now and then, as a person stops it. */
+  /** Takes a profile, and sometimes breaks it off, as a person would. */
   async #profile(random: Random): Promise<void> {
     const signal = random() < 0.3 ? AbortSignal.timeout(300) : undefined
     const request = { method: 'POST' as const, body: { kind: 'cpu', seconds: 1 }, ...(signal && { signal }) }
@@ -213,7 +214,7 @@ export class Operator {
     }
   }
 
-  /** Reads some and goes away without a word. */
+  /** Follows logs for a while, and then just drops the connection. */
   async #followLogs(random: Random): Promise<void> {
     const gone = AbortSignal.timeout(between(random, 200, 2000))
     try {
@@ -224,7 +225,7 @@ export class Operator {
     }
   }
 
-  /** And starts from it. */
+  /** Makes a backup, and starts a base from it. */
   async #backUp(no: number): Promise<void> {
     const target = join(this.#data, '..', `backup-${no}`)
     const command = [...nodeFlags, join(root, 'base/main.ts'), 'backup', target, '--data', this.#data]
@@ -232,7 +233,7 @@ export class Operator {
       await promisify(execFile)(process.execPath, command)
       const restored = await launchBase({ data: target })
       const state = await readRouting(restored.client).finally(() => restored.kill())
-      this.#stage.tell({ is: 'restored', at: this.#stage.now(), state })
+      this.#stage.record({ is: 'restored', at: this.#stage.now(), state })
     } finally {
       await rm(target, { recursive: true, force: true })
     }
@@ -244,7 +245,7 @@ async function attempt(work: () => Promise<void>): Promise<Failure | undefined> 
     await work()
     return undefined
   } catch (error) {
-    // An answer that has begun breaks with an error of fetch itself.
+    // When an answer breaks off after it has begun, `fetch` throws this error.
     const isCutOff = error instanceof TypeError && error.message === 'terminated'
     return { code: error instanceof SdkError ? error.code : isCutOff ? 'CUT_OFF' : 'FAILED', message: messageOf(error) }
   }

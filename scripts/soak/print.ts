@@ -1,4 +1,4 @@
-/** What a run says while it goes on and when it is over, for people. */
+/** Prints the progress and the report of a run for people. */
 import { colorsFor } from '../../sdk/cli/terminal/colors.ts'
 import type { Output } from '../../sdk/cli/terminal/output.ts'
 import { type Invariant, invariants, type Trend, type Violation } from './record.ts'
@@ -6,8 +6,8 @@ import type { Progress, Report } from './run.ts'
 
 const PROGRESS_SECONDS = { terminal: 10, otherwise: 60 } as const
 
-/** A line now and then: often for who watches, seldom for who reads it later. */
-export function progressTeller(out: Output): (progress: Progress) => void {
+/** Prints a line of progress from time to time: often on a terminal, seldom into a file. */
+export function progressReporter(out: Output): (progress: Progress) => void {
   const every = process.stdout.isTTY === true ? PROGRESS_SECONDS.terminal : PROGRESS_SECONDS.otherwise
   let due = every
   return ({ seconds, faults, operations, requests, violations, rssMB }) => {

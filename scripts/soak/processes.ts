@@ -1,4 +1,4 @@
-/** The processes of a base as the system shows them, and as its log tells of them. Linux only. */
+/** The processes of a base, as the system and the log of the base show them. Linux only. */
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import type { LogLine, RunningBase } from '../../test/support/base.ts'
 
@@ -8,12 +8,12 @@ export interface Vitals {
   readonly threads: number
 }
 
-/** Undefined of a process that has ended. */
+/** Undefined when the process has ended. */
 export function vitalsOf(pid: number): Vitals | undefined {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8')
     const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1])
-    // What has ended and is not waited for yet has no memory.
+    // A zombie (a process that has ended but was not waited for yet) has no memory.
     if (!status.includes('VmRSS')) return undefined
     return { rssMB: field('VmRSS') / 1024, threads: field('Threads'), handles: readdirSync(`/proc/${pid}/fd`).length }
   } catch {
@@ -22,12 +22,12 @@ export function vitalsOf(pid: number): Vitals | undefined {
   }
 }
 
-/** Whether it runs; one that has ended and was not waited for does not. */
+/** Whether the process runs; a zombie does not. */
 export function isAlive(pid: number): boolean {
   return existsSync(`/proc/${pid}`) && vitalsOf(pid) !== undefined
 }
 
-/** Whether it has come to a stop: the signal is sent before it is felt. One that has ended has not. */
+/** Whether the process is stopped. That takes a moment after the signal. A process that has ended is not stopped. */
 export function isStopped(pid: number): boolean {
   try {
     return /^State:\s+T/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
@@ -37,7 +37,7 @@ export function isStopped(pid: number): boolean {
   }
 }
 
-/** Ports of the other ends of the connections to `port` that the process holds; none of one that has ended. */
+/** The remote ports of the connections to `port` that the process holds; none when it has ended. */
 export function peersOf(pid: number, port: number): number[] {
   const held = new Set(handlesOf(pid))
   const lines = ['tcp', 'tcp6'].flatMap(file => readFileSync(`/proc/net/${file}`, 'utf8').split('\n').slice(1))
@@ -49,13 +49,13 @@ export function peersOf(pid: number, port: number): number[] {
 
 const portOf = (address: string): number => Number.parseInt(address.slice(address.lastIndexOf(':') + 1), 16)
 
-/** None of a process that has ended. */
+/** The handles that the process holds; none when it has ended. */
 function handlesOf(pid: number): string[] {
   return handleNamesOf(pid).map(name => {
     try {
       return readlinkSync(`/proc/${pid}/fd/${name}`)
     } catch {
-      // Closed since it was listed.
+      // It was closed since it was listed.
       return ''
     }
   })
@@ -65,7 +65,7 @@ function handleNamesOf(pid: number): string[] {
   try {
     return readdirSync(`/proc/${pid}/fd`)
   } catch (error) {
-    // By its code alone one that has ended and was not waited for cannot be told from one that may not be read.
+    // A zombie fails with the same error code as a process that may not be read.
     if (isAlive(pid)) throw error
     return []
   }
@@ -77,19 +77,19 @@ interface LiveCell {
   readonly cell: number
   state: 'ready' | 'retiring'
   leaving: Leaving
-  readonly doomedBy: string[]
+  readonly brokenBy: string[]
 }
 
 export interface CellEnd {
   readonly pid: number
   readonly how: string
-  /** Why it was retiring; undefined when it was not. `stop`: the base ends. */
+  /** Why it was retiring; undefined when it was not. `stop` means that the base ends. */
   readonly leaving: Leaving | undefined
-  /** Scenes that ran code in it, and those that doomed it. */
+  /** Scenes that were running code in it, and those whose slots made it unable to go on. */
   readonly suspects: readonly string[]
 }
 
-/** What runs, from the log of the supervisor: it goes on while the keeper is away. */
+/** The processes that run, read from the log of the supervisor, which goes on while the keeper is away. */
 export class Roster {
   readonly #base: RunningBase
   readonly #onEnd: (end: CellEnd) => void
@@ -109,18 +109,18 @@ export class Roster {
     return this.#keeper
   }
 
-  /** Every process that there ever was. */
+  /** Every process that has ever run. */
   get all(): ReadonlySet<number> {
     return this.#all
   }
 
-  /** In the order of their ordinals. */
+  /** The cells that are ready, in the order of their ordinals. */
   get ready(): { readonly cell: number; readonly pid: number }[] {
     const ready = [...this.#cells].filter(([, { state }]) => state === 'ready')
     return ready.map(([pid, { cell }]) => ({ cell, pid })).sort((a, b) => a.cell - b.cell)
   }
 
-  /** Reads what has been logged since. To be called often. */
+  /** Reads the lines that have been logged since the last call. Has to be called often. */
   look(): void {
     const { log } = this.#base
     for (; this.#read < log.length; this.#read++) {
@@ -133,14 +133,14 @@ export class Roster {
     const [pid, cell] = [Number(line.pid), Number(line.cell)]
     if (line.msg === 'keeper ready') this.#keeper = pid
     if (line.msg === 'keeper ready' || line.msg === 'cell ready') this.#all.add(pid)
-    if (line.msg === 'cell ready') this.#cells.set(pid, { cell, state: 'ready', leaving: 'stop', doomedBy: [] })
+    if (line.msg === 'cell ready') this.#cells.set(pid, { cell, state: 'ready', leaving: 'stop', brokenBy: [] })
     const known = this.#cells.get(pid)
     if (line.msg === 'cell ended') this.#end(line, known)
     if (known === undefined) return
     if (line.msg === 'cell to be replaced') known.leaving = line.because as Leaving
     if (line.msg === 'cell retiring') known.state = 'retiring'
-    // Such a slot may be gone from the black box by the time that its cell is.
-    if (line.msg === 'cell is doomed') known.doomedBy.push(...(/^slot ([^/ ]+)/.exec(String(line.reason))?.slice(1) ?? []))
+    // Such a slot may be gone from the black box by the time its cell ends, so it is remembered here.
+    if (line.msg === 'cell is doomed') known.brokenBy.push(...(/^slot ([^/ ]+)/.exec(String(line.reason))?.slice(1) ?? []))
   }
 
   #end(line: LogLine, known: LiveCell | undefined): void {
@@ -148,6 +148,6 @@ export class Roster {
     const suspects = ((line.suspects ?? []) as readonly { readonly scene: string }[]).map(({ scene }) => scene)
     this.#cells.delete(pid)
     const leaving = known?.state === 'retiring' ? known.leaving : undefined
-    this.#onEnd({ pid, how: String(line.how), leaving, suspects: [...new Set([...suspects, ...(known?.doomedBy ?? [])])] })
+    this.#onEnd({ pid, how: String(line.how), leaving, suspects: [...new Set([...suspects, ...(known?.brokenBy ?? [])])] })
   }
 }

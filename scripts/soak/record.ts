@@ -1,4 +1,4 @@
-/** What is seen in a run, as data, and what the base promises about it. */
+/** The record of a run: everything that was seen, as data, and the promises of the base about it. */
 import type { Asked, Expected, Routing, Scope } from './routing.ts'
 
 export const invariants = {
@@ -22,18 +22,19 @@ export const invariants = {
 } as const
 export type Invariant = keyof typeof invariants
 
-/** What a request may be answered with: `OK`, or error codes. */
+/** A request, with what is expected of its answer. */
 export interface Ask extends Asked {
-  /** Under which its outcomes are counted. */
+  /** The name under which its outcomes are counted. */
   readonly name: string
-  /** Which answers it is to have the like of; `plain` is held to nothing but its code. */
+  /** What its answer is checked for; with `plain`, only the code is checked. */
   readonly checks: 'routing' | 'features' | 'plain'
+  /** The codes that it may be answered with: `OK`, or error codes. */
   readonly codes: readonly string[]
   readonly requestId: string
 }
 
 export interface Answer {
-  /** `OK` of a 200, else the code of the problem document. */
+  /** `OK` for status 200, else the code of the problem document. */
   readonly code: string
   readonly status: number
   readonly requestId: string | undefined
@@ -48,18 +49,18 @@ export interface Exchange {
   /** When it was sent, and when its answer was whole or its connection broke. */
   readonly from: number
   readonly at: number
-  /** Of the connection, on this side. */
+  /** The local port of the connection. */
   readonly port: number | undefined
   readonly ask: Ask
   readonly got: Answer | { readonly broken: string }
 }
 
-/** What may cost requests, each its own: the ports are those of the connections it hits. */
+/** What may make requests fail. An entry lists the ports of the connections that it hits. */
 export type Disturbance = 'killed cell' | 'paused cell' | 'overload' | 'keeper away' | 'retirement'
 
 /**
- * What ended a cell: `injected` by this run, `retired` as this run asked, `outgrown` its memory and replaced for that by the base, or by
- * `itself`: everything else.
+ * Why a cell ended. `injected`: this run killed it. `retired`: this run asked for it. `outgrown`: the base replaced it because of its memory.
+ * `itself`: any other reason.
  */
 export type Ending = 'injected' | 'retired' | 'outgrown' | 'itself'
 
@@ -70,7 +71,7 @@ export type Entry =
   | { readonly is: 'recovered'; readonly at: number; readonly from: number; readonly after: string; readonly failure?: string }
   /** A change was sent to the base: either state may answer from now on. */
   | { readonly is: 'change'; readonly at: number; readonly of: Subject }
-  /** It is in force in every cell, or was refused: only this state may answer requests that are sent from now on. */
+  /** The change is in force in every cell, or was refused: from now on only this state may answer new requests. */
   | { readonly is: 'routing'; readonly at: number; readonly state: Routing; readonly scope: Scope }
   | { readonly is: 'features'; readonly at: number; readonly state: number }
   | { readonly is: 'unsettled'; readonly at: number; readonly of: Subject; readonly waited: number; readonly seen: string }
@@ -88,13 +89,13 @@ export type Entry =
       readonly kind: string
       readonly failure?: Failure
     }
-  /** An operation of this number was answered as done, and leaves a line in the audit log; so many of the connected cells had it in force. */
+  /** The operation with this number was acknowledged, so the audit log must have it. `applied` of the `connected` cells had it in force by then. */
   | { readonly is: 'acknowledged'; readonly at: number; readonly no: number; readonly applied: number; readonly connected: number }
-  /** A base was started from a backup that was made when nothing changed, and has this. */
+  /** A base was started from a backup, which was made while nothing changed, and has this state. */
   | { readonly is: 'restored'; readonly at: number; readonly state: Routing }
-  /** The audit log was read: it has the operations of these numbers, of all that were acknowledged from `since` on. */
+  /** The audit log was read from operation `since` on, and has the operations with these numbers. */
   | { readonly is: 'audit'; readonly at: number; readonly since: number; readonly found: readonly number[] }
-  /** Requests of an overload by the status of their answers; 0: the connection broke; `unanswered`: it did not, and long past the deadline there was none. */
+  /** Requests of an overload by status. `0`: the connection broke. `unanswered`: there was no answer until long after the deadline. */
   | { readonly is: 'burst'; readonly at: number; readonly from: number; readonly statuses: Readonly<Record<string, number>> }
   | {
       readonly is: 'cell ended'
@@ -102,7 +103,7 @@ export type Entry =
       readonly pid: number
       readonly how: string
       readonly because: Ending
-      /** Scenes whose code it ran when it ended, and those that left it unable to go on. */
+      /** Scenes whose code was running when it ended, and those whose slots made it unable to go on. */
       readonly suspects: readonly string[]
     }
   | {
@@ -114,7 +115,7 @@ export type Entry =
       readonly handles: number
       readonly threads: number
     }
-  /** From here on processes are left alive to see what they hold. */
+  /** From here on the keeper and the last cell are left alive, so that growth can be measured. */
   | { readonly is: 'measured'; readonly at: number }
   | { readonly is: 'ended'; readonly at: number; readonly code: number | null; readonly left: readonly number[] }
 
@@ -130,7 +131,7 @@ export interface Violation {
   readonly invariant: Invariant
   readonly at: number
   readonly what: string
-  /** What was going on. */
+  /** Faults and operations that were going on. */
   readonly during: readonly string[]
 }
 
@@ -145,7 +146,7 @@ export interface Trend {
 
 export interface Verdict {
   readonly checked: Readonly<Record<Invariant, { readonly checks: number; readonly violations: number }>>
-  /** The first of each. */
+  /** The first few violations of each invariant. */
   readonly violations: readonly Violation[]
   /** By name of the request, then by outcome. */
   readonly requests: Readonly<Record<string, Readonly<Record<string, number>>>>

@@ -1,6 +1,6 @@
 /**
- * Who should answer a unit, worked out again from the rules as the control API tells them and from what the documentation says of them. It
- * shares no code with the base, whose answers it is there to check.
+ * Works out which version should answer a unit, from the rules as the control API returns them and from the documentation. It shares no code with
+ * the base, because its purpose is to check the base.
  */
 import murmurhash from 'murmurhash'
 
@@ -9,7 +9,7 @@ type Range = readonly [from: number, to: number]
 export interface ArmRule {
   readonly name: string
   readonly version: string
-  /** Buckets in force, half-open. */
+  /** The buckets in force; ranges are half-open. */
   readonly ranges: readonly Range[]
 }
 
@@ -24,14 +24,14 @@ export interface ExperimentRule {
 /** What is in force in one scene. */
 export interface Routing {
   readonly baseline: string
-  /** By version: what its module answers as `tag`. */
+  /** What the module of each version answers as `tag`, by version. */
   readonly tags: Readonly<Record<string, string>>
-  /** Version by unit id. */
+  /** Versions by unit id. */
   readonly whitelist: Readonly<Record<string, string>>
   readonly segmentSalt: string
   readonly experiments: readonly ExperimentRule[]
   readonly cutover: { readonly version: string; readonly share: number; readonly salt: string } | undefined
-  /** The parameter that answers carry. */
+  /** The parameter `step`, which is in every answer. */
   readonly step: unknown
 }
 
@@ -43,7 +43,7 @@ export interface Asked {
 export interface Expected {
   readonly version: string
   readonly because: 'pin' | 'whitelist' | 'experiment' | 'cutover' | 'baseline'
-  /** Of the experiment or the cutover that decided. */
+  /** The bucket in the experiment or the cutover that decided. */
   readonly bucket?: number
 }
 
@@ -61,9 +61,9 @@ export function expectedOf(routing: Routing, { unit, pin }: Asked): Expected {
   const arm = experiment?.arms.find(({ ranges }) => bucket !== undefined && has(ranges, bucket))
   if (arm !== undefined && bucket !== undefined) return { version: arm.version, because: 'experiment', bucket }
   const { cutover } = routing
-  const place = cutover && bucketOf(unit, cutover.salt)
-  if (cutover !== undefined && place !== undefined && place < cutover.share) {
-    return { version: cutover.version, because: 'cutover', bucket: place }
+  const cutoverBucket = cutover && bucketOf(unit, cutover.salt)
+  if (cutover !== undefined && cutoverBucket !== undefined && cutoverBucket < cutover.share) {
+    return { version: cutover.version, because: 'cutover', bucket: cutoverBucket }
   }
   return { version: routing.baseline, because: 'baseline' }
 }
@@ -74,10 +74,10 @@ function experimentOf({ experiments, segmentSalt }: Routing, unit: string): Expe
   return experiments.find(({ segments }) => has(segments, segment))
 }
 
-/** What a change says that it moves: units on the whitelist, in experiments, those whom neither takes, or nobody. */
+/** The units that a change may move: those on the whitelist, those in experiments, all others (`rest`), or none. */
 export type Scope = 'whitelist' | 'experiments' | 'rest' | 'nobody'
 
-/** Where units of each scope can be before and after a change of it. A unit that leaves a list or an arm is answered by what comes next. */
+/** The rules that answer units of each scope. A unit that leaves the whitelist or an arm is answered by the next rule. */
 const reasonsOf: Readonly<Record<Scope, readonly Expected['because'][]>> = {
   whitelist: ['whitelist'],
   experiments: ['experiment'],
@@ -86,8 +86,8 @@ const reasonsOf: Readonly<Record<Scope, readonly Expected['because'][]>> = {
 }
 
 /**
- * What a change did that it did not announce, in words: units that moved and are not in its scope; salts that are not what they were, so that
- * everybody's bucket changes; and units that left an arm that only grew.
+ * Describes what a change did without announcing it: units that moved outside of its scope, salts that changed (which changes every bucket), and
+ * units that left an arm although it only grew.
  */
 export function unannounced(before: Routing, after: Routing, scope: Scope, units: readonly string[]): string[] {
   return [...saltsChanged(before, after), ...units.flatMap(unit => movedUnannounced(before, after, scope, unit))]
@@ -109,10 +109,10 @@ function movedUnannounced(before: Routing, after: Routing, scope: Scope, unit: s
   const [was, is] = [expectedOf(before, { unit }), expectedOf(after, { unit })]
   if (was.version === is.version && was.because === is.because) return []
   const reasons = reasonsOf[scope]
-  const told =
+  const announced =
     scope === 'rest' ? reasons.includes(was.because) && reasons.includes(is.because) : [was, is].some(one => reasons.includes(one.because))
   const move = `unit "${unit}" moved from ${was.version} (${was.because}) to ${is.version} (${is.because})`
-  if (!told) return [`${move} by a change of ${scope}`]
+  if (!announced) return [`${move} by a change of ${scope}`]
   return leftGrowingArm(before, after, unit, was) ? [`${move}, though its arm only grew`] : []
 }
 

@@ -1,4 +1,4 @@
-/** One run: a base of its own, traffic on it, faults and operations meanwhile, and the record of it all before a judge. */
+/** One run: it starts a base, sends traffic to it, injects faults and does operations, and lets a judge check the record of all that. */
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -23,7 +23,7 @@ export interface RunOptions {
   readonly rate: number
   /** Milliseconds of quiet between two faults, and between two operations, on average. */
   readonly everyMs: number
-  /** Ends the run early; what was found so far is judged. */
+  /** Ends the run early; what has been seen until then is judged. */
   readonly interrupted: AbortSignal
   /** Called twice a second. */
   readonly onProgress: (progress: Progress) => void
@@ -42,7 +42,7 @@ export interface Progress {
 
 export interface Report extends Omit<Progress, 'requests' | 'violations' | 'rssMB'> {
   readonly verdict: Verdict
-  /** Where the data and the log of the base are; undefined when nothing was found and they are gone. */
+  /** The folder with the data and the log of the base; undefined when there was no violation and it has been removed. */
   readonly kept: string | undefined
 }
 
@@ -51,8 +51,8 @@ const SAMPLE_MS = 2000
 const END_MS_MAX = 30_000
 
 /**
- * Lasts so many minutes, and at least until every kind of fault and of operation was due once; the faults that were done are counted. In the second half the keeper and the last
- * cell are killed no more, so that it can be seen whether they grow.
+ * Runs for the given minutes, and at least until every kind of fault and operation was due once. Only faults that were really injected are counted.
+ * In the second half the keeper and the last cell are not killed any more, so that their growth can be measured.
  */
 export async function run(options: RunOptions): Promise<Report> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-soak-'))
@@ -71,7 +71,7 @@ export async function run(options: RunOptions): Promise<Report> {
 
 async function keepLog(folder: string, { log, output }: RunningBase): Promise<void> {
   await writeFile(join(folder, 'log.ndjson'), log.map(line => `${JSON.stringify(line)}\n`).join(''))
-  // What processes said that could not log.
+  // This is the output of processes that is not part of the log.
   await writeFile(join(folder, 'output.txt'), output.map(line => `${line}\n`).join(''))
 }
 
@@ -92,8 +92,8 @@ class Soak {
     this.#options = options
     const { cells, interrupted, note } = options
     const ending = AbortSignal.any([interrupted, this.#over.signal])
-    this.#stage = new Stage({ base, cells, now: this.#now, tell: this.#tell, note, ending })
-    // At a terminal the base gets Ctrl-C too; signals that come close to each other count as one.
+    this.#stage = new Stage({ base, cells, now: this.#now, record: this.#record, note, ending })
+    // At a terminal, the base gets Ctrl-C too. It counts signals that come close together as one.
     interrupted.addEventListener('abort', () => base.process.kill('SIGTERM'))
     base.process.once('exit', () => this.#over.abort())
   }
@@ -104,7 +104,7 @@ class Soak {
       this.#startedAt = performance.now()
       await this.#underTraffic(await Operator.open(this.#stage, this.#base.data))
     } catch (error) {
-      // The base ends as soon as the run is told to.
+      // The base ends as soon as the run is interrupted, so errors after that are expected.
       if (!this.#options.interrupted.aborted) throw error
     } finally {
       this.#over.abort()
@@ -117,7 +117,7 @@ class Soak {
   async #underTraffic(operator: Operator): Promise<void> {
     const { url, token } = this.#base
     const { seed, rate } = this.#options
-    const traffic = startTraffic({ url, token, seed, perSecond: rate, now: this.#now, onExchange: this.#tell })
+    const traffic = startTraffic({ url, token, seed, perSecond: rate, now: this.#now, onExchange: this.#record })
     const watching = setInterval(() => this.#watch(), REVIEW_MS)
     try {
       await Promise.all([this.#faultLane(), this.#operationLane(operator)])
@@ -130,8 +130,8 @@ class Soak {
 
   readonly #now = (): number => performance.now() - this.#startedAt
 
-  /** What is seen after the run was told to end is of its end. */
-  readonly #tell = (entry: Entry): void => {
+  /** Passes an entry to the judge. After an interruption only the entry `ended` counts, since everything else is an effect of the interruption. */
+  readonly #record = (entry: Entry): void => {
     if (this.#options.interrupted.aborted && entry.is !== 'ended') return
     this.#judge.take(entry)
   }
@@ -151,7 +151,7 @@ class Soak {
       if (await commit(this.#stage, step, { sparing: false })) this.#faults[step.kind]++
     })
     if (this.#stage.ending.aborted) return
-    this.#tell({ is: 'measured', at: this.#now() })
+    this.#record({ is: 'measured', at: this.#now() })
     const spared = faults.filter(kind => kind !== 'kill keeper')
     await this.#lane(stepsOf(seed, 'faults that spare', spared, everyMs), 0, this.#isOver, async step => {
       if (await commit(this.#stage, step, { sparing: true })) this.#faults[step.kind]++
@@ -168,7 +168,7 @@ class Soak {
 
   readonly #isOver = (): boolean => this.#now() >= this.#halfMs * 2
 
-  /** Does one step after the other, `atLeast` so many, until it is `over`. */
+  /** Does one step after the other until `over`, but at least `atLeast` steps. */
   async #lane<Kind extends string>(
     steps: Iterable<Step<Kind>>,
     atLeast: number,
@@ -200,11 +200,11 @@ class Soak {
       const vitals = vitalsOf(pid)
       if (vitals === undefined) continue
       this.#rssMB[role] = Math.round(vitals.rssMB)
-      this.#tell({ is: 'sample', at: this.#now(), role, pid, ...vitals })
+      this.#record({ is: 'sample', at: this.#now(), role, pid, ...vitals })
     }
   }
 
-  /** Ends the base as an operator does. */
+  /** Ends the base as an operator would, with SIGTERM. */
   async #end(): Promise<void> {
     const { process: supervisor } = this.#base
     const running = supervisor.exitCode === null && supervisor.signalCode === null
@@ -212,7 +212,7 @@ class Soak {
     if (running) await Promise.race([once(supervisor, 'exit'), delay(END_MS_MAX, undefined, { ref: false })])
     this.#stage.roster.look()
     const left = [...this.#stage.roster.all].filter(isAlive)
-    this.#tell({ is: 'ended', at: this.#now(), code: supervisor.exitCode, left })
+    this.#record({ is: 'ended', at: this.#now(), code: supervisor.exitCode, left })
   }
 }
 

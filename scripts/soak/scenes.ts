@@ -1,4 +1,7 @@
-/** What a run puts on its base: a scene whose answers say everything about themselves, one with tables, one of examples, and broken ones. */
+/**
+ * The scenes of a run: one whose answers say which version, parameters and unit they are from; one that reads feature tables; one of the example
+ * modules; one for overloads; and broken ones.
+ */
 import { randomUUID } from 'node:crypto'
 import { cp, mkdir, rename, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -13,28 +16,28 @@ import { between, pick, type Random } from './schedule.ts'
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 
-/** Its versions, experiment, cutover, whitelist and parameters are what operations change. */
+/** The scene whose versions, experiment, cutover, whitelist and parameters the operations change. */
 export const ROUTED = 'routed'
 export const ROUTED_MODULE = 'm-routed'
 export const EXPERIMENT = 'exp-soak'
 const TABLES = 'tables'
 const EXAMPLE = 'example'
 const BURST = 'burst'
-/** Of the base itself, for requests that have to wait behind a pause or a burst on a machine with other work. */
+/** Long enough for requests that have to wait for a paused process or an overload to end, on a machine with other work. */
 const DEADLINE_MS = 8000
 const BURST_DEADLINE_MS = 1000
 
-/** Every unit id that requests are sent with. */
+/** Every unit id that requests use. */
 export const units: readonly string[] = Array.from({ length: 60 }, (_, no) => `unit-${no}`)
-/** Online for as long as the run: the first is what pins ask for. */
+/** The first version stays online during the whole run, because pinned requests ask for it. */
 export const FIRST_VERSION = 'v1'
 
-/** A request that has not been given its id yet. */
+/** A request without its id. */
 export type Draft = Omit<Ask, 'requestId'> & {
   readonly path: string
   readonly method?: string
   readonly headers?: Readonly<Record<string, string>>
-  /** What is sent; undefined: JSON with `nonce`. */
+  /** The body that is sent; undefined means JSON with a `nonce`. */
   readonly body?: string
 }
 
@@ -45,7 +48,7 @@ interface Hostile {
   readonly codes: readonly string[]
 }
 
-/** One fault each. */
+/** Broken modules, each with one fault. */
 const hostiles: Readonly<Record<string, Hostile>> = {
   throws: { stage: 'x => { throw new Error("refused: " + x.nonce) }', codes: ['MODULE_THREW', 'BREAKER_OPEN'] },
   loops: { stage: '() => { for (;;); }', codes: refuseAll },
@@ -58,7 +61,7 @@ export const hostileScene = (name: string): string => `hostile-${name}`
 
 const sound = { unit: { header: 'x-unit-id' }, deadlineMs: DEADLINE_MS }
 
-/** Puts everything on a fresh base. */
+/** Sets up all scenes on a fresh base. */
 export async function setUp(client: Client, data: string): Promise<void> {
   await mkdir(featuresPath(data), { recursive: true })
   await cp(join(root, 'fixtures/features'), featuresPath(data), { recursive: true })
@@ -81,7 +84,7 @@ export async function setUp(client: Client, data: string): Promise<void> {
   }
 }
 
-/** The text of a version of the module that says who answers. */
+/** The code of a version of the module whose answers say which version they are from. */
 export const taggedStage = (tag: string): Readonly<Record<string, string>> => ({
   rank: `(x, ctx) => ({ tag: ${JSON.stringify(tag)}, version: ctx.version, unit: ctx.unit ?? null, nonce: x.nonce, step: ctx.params.step })`,
 })
@@ -98,7 +101,7 @@ async function makeRouted(client: Client): Promise<void> {
   await client.startExperiment(ROUTED, EXPERIMENT, {})
 }
 
-/** The modules of the repository, as they are. */
+/** Sets up a scene with example modules of the repository. */
 async function makeExample(client: Client): Promise<void> {
   for (const name of ['recall-all', 'rank-lr', 'diversify']) {
     const bundle = await bundleModule(join(root, 'modules', name))
@@ -114,7 +117,7 @@ async function makeExample(client: Client): Promise<void> {
   await client.createVersion(EXAMPLE, { as: 'baseline' })
 }
 
-/** Puts another table in the place of the one before, in one step; every row of it says which it is. */
+/** Replaces the table in one step. Every row has the number of its generation. @returns the text of the file */
 export async function writeTable(data: string, generation: number): Promise<string> {
   const rows = ['a', 'b', 'c', 'd'].map(key => JSON.stringify({ key, generation }))
   const text = `${rows.join('\n')}\n`
@@ -124,7 +127,7 @@ export async function writeTable(data: string, generation: number): Promise<stri
   return text
 }
 
-/** The next request of a client that means well, or makes mistakes. */
+/** The next request of a client, which is usually correct and sometimes has a mistake. */
 export function nextRequest(random: Random, token: string): Draft {
   const dice = random()
   const unit = random() < 0.9 ? pick(random, units) : undefined

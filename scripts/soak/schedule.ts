@@ -1,15 +1,15 @@
 /**
- * What happens in a run, and in which order: the kind and the dice of the n-th step of a lane are a function of the seed, the lane's name and
- * its kinds alone. How many steps a lane gets, when they come and what they find to hit depends on the run: on its length, its pace and how
- * fast the base recovers.
+ * The schedule of a run. It has lanes of steps: one of faults for each half, and one of operations. The kind of the n-th step of a lane, and the
+ * random numbers that it draws, depend only on the seed, the lane's name and its kinds. How many steps a lane gets, when they come, and which
+ * processes and versions they find depends on the length and pace of the run, and on how fast the base recovers.
  */
 import murmurhash from 'murmurhash'
 
-/** What goes wrong, or is done to processes. */
+/** What is done to processes. */
 export const faults = ['kill cell', 'kill keeper', 'pause cell', 'pause keeper', 'retire cell', 'overload'] as const
 export type Fault = (typeof faults)[number]
 
-/** What people do meanwhile. */
+/** What people do in the meantime. */
 export const operations = [
   'publish',
   'cutover',
@@ -28,7 +28,7 @@ export type Operation = (typeof operations)[number]
 /** Uniform in [0, 1). */
 export type Random = () => number
 
-/** The same numbers for the same names, however much others have drawn. */
+/** Gives the same numbers for the same seed and names, however many numbers others have drawn. */
 export function seeded(seed: number, ...names: readonly (string | number)[]): Random {
   const name = names.join('/')
   let drawn = 0
@@ -43,18 +43,18 @@ export function pick<T>(random: Random, values: readonly T[]): T | undefined {
 export const between = (random: Random, from: number, to: number): number => from + Math.floor(random() * (to - from + 1))
 
 export interface Step<Kind extends string> {
-  /** From 1. */
+  /** Number of the step in its lane, from 1. */
   readonly no: number
   readonly kind: Kind
-  /** Milliseconds of quiet before it. */
+  /** Milliseconds to wait before the step. */
   readonly waitMs: number
-  /** What else the step leaves to chance. */
+  /** Random numbers for everything else that the step leaves to chance. */
   readonly random: Random
 }
 
 /**
- * Endless. Every kind comes once in each round, in an order of the round's own, so that a run of one round has had them all.
- * @param everyMs from one step to the next on average, without the time that steps take
+ * Generates steps without end. Every kind comes once in each round, and each round has another order, so that after one round every kind has come.
+ * @param everyMs average time between two steps, not counting the time that the steps take
  */
 export function* stepsOf<Kind extends string>(seed: number, name: string, kinds: readonly Kind[], everyMs: number): Generator<Step<Kind>> {
   let no = 0

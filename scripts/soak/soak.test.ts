@@ -1,4 +1,4 @@
-/** The soak runs, so that it cannot rot: everything happens once, on a base that keeps its promises. */
+/** Runs the soak once with every kind of fault and operation, so that it cannot rot. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { dirname, join } from 'node:path'
@@ -27,7 +27,7 @@ test('a soak does every kind of fault and operation, and finds every promise kep
   for (const kind of operations) assert.ok(report.operations[kind] > 0, kind)
   assert.equal(report.ends.injected, report.faults['kill cell'])
   assert.ok(report.ends.retired >= report.faults['retire cell'], JSON.stringify(report.ends))
-  // Of what can be seen in so short a time.
+  // Growth cannot be measured in so short a time.
   const { memory: _, handles: __, threads: ___, ...checked } = report.checked
   for (const [name, { checks }] of Object.entries(checked as Record<string, { checks: number }>)) assert.ok(checks > 0, name)
   assert.ok(report.requests.routed.OK > 20, JSON.stringify(report.requests))

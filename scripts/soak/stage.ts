@@ -1,4 +1,4 @@
-/** The base that a run is about, and what faults and operations share: how it is watched, waited for and told of. */
+/** The base of a run, with what faults and operations share: watching it, waiting for it, and recording what happens to it. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { messageOf } from '../../base/kernel/errors.ts'
@@ -12,7 +12,7 @@ import type { Routing } from './routing.ts'
 import { ROUTED, ROUTED_MODULE } from './scenes.ts'
 
 const LOOK_MS = 50
-/** What a commit may take to reach every cell once nothing is in the way, on a machine with other work. */
+/** The time a commit may take to reach every cell when nothing disturbs it, on a machine with other work. */
 const APPLIED_MS_MAX = 10_000
 const AUDIT_PAGE = 1000
 
@@ -20,9 +20,9 @@ export interface StageSettings {
   readonly base: RunningBase
   readonly cells: number
   readonly now: () => number
-  readonly tell: (entry: Entry) => void
+  readonly record: (entry: Entry) => void
   readonly note: (line: string) => void
-  /** The run is to end: nothing waits any longer. */
+  /** Is aborted when the run ends, so that nothing waits any longer. */
   readonly ending: AbortSignal
 }
 
@@ -30,11 +30,11 @@ export class Stage {
   readonly base: RunningBase
   readonly client: Client
   readonly url: string
-  /** Where the scenes answer. */
+  /** The scene port. */
   readonly port: number
   readonly cells: number
   readonly now: () => number
-  readonly tell: (entry: Entry) => void
+  readonly record: (entry: Entry) => void
   readonly note: (line: string) => void
   readonly ending: AbortSignal
   readonly roster: Roster
@@ -43,22 +43,22 @@ export class Stage {
   /** Processes that this run has asked to retire. */
   readonly asked = new Set<number>()
   #disturbances = 0
-  /** How many are going on, and when something was last in the way. */
+  /** How many disturbances are going on, and when the last one ended. */
   #open = 0
   #calmAt = 0
 
-  constructor({ base, cells, now, tell, note, ending }: StageSettings) {
+  constructor({ base, cells, now, record, note, ending }: StageSettings) {
     this.base = base
     this.client = base.client
     this.url = base.url
     this.port = Number(new URL(base.url).port)
     this.cells = cells
     this.now = now
-    this.tell = tell
+    this.record = record
     this.note = note
     this.ending = ending
     this.roster = new Roster(base, ({ pid, how, leaving, suspects }) => {
-      tell({ is: 'cell ended', at: now(), pid, how, because: this.#endingOf(pid, leaving), suspects })
+      record({ is: 'cell ended', at: now(), pid, how, because: this.#endingOf(pid, leaving), suspects })
     })
   }
 
@@ -69,25 +69,25 @@ export class Stage {
     return isWanted ? 'retired' : 'itself'
   }
 
-  /** Tells the record that requests may feel something from now on. @returns tells that it is over */
+  /** Records that requests may be disturbed from now on. @returns a function that records the end of the disturbance */
   disturb(by: Disturbance, ports?: readonly number[]): () => void {
     const id = ++this.#disturbances
     this.#open++
-    this.tell({ is: 'disturbed', at: this.now(), id, by, ...(ports === undefined ? {} : { ports }) })
+    this.record({ is: 'disturbed', at: this.now(), id, by, ...(ports === undefined ? {} : { ports }) })
     return () => {
       this.#open--
       this.#calmAt = this.now()
-      this.tell({ is: 'calm', at: this.now(), id })
+      this.record({ is: 'calm', at: this.now(), id })
     }
   }
 
-  /** Resolves after so many milliseconds, or when the run is to end. */
+  /** Resolves after so many milliseconds, or when the run ends. */
   async rest(ms: number): Promise<void> {
-    // Rejects only when it is aborted.
+    // `delay` rejects only when it is aborted.
     await delay(ms, undefined, { signal: this.ending }).catch(() => undefined)
   }
 
-  /** Resolves with false when it does not hold in time, or the run ends. */
+  /** Waits until a condition holds. @returns false when it does not hold in time or the run ends */
   async until(holds: () => boolean | Promise<boolean>, msMax: number): Promise<boolean> {
     const startedAt = this.now()
     while (!(await holds())) {
@@ -110,7 +110,8 @@ export class Stage {
   async #missing(): Promise<string | undefined> {
     try {
       const { cells, tableRevision } = await this.client.status()
-      // Starting takes as long as it takes, with pauses that double after each fault; that it ends is checked after each fault.
+      // A starting cell counts as a disturbance: its start may be delayed for long, because the pause before it doubles with each crash. That it comes
+      // back at all is checked after each fault.
       if (cells.some(({ state }) => state === 'starting')) this.#calmAt = this.now()
       const behind = cells.filter(cell => cell.state === 'starting' || !cell.connected || (cell.revision ?? 0) < tableRevision)
       if (behind.length > 0)
@@ -124,8 +125,8 @@ export class Stage {
   }
 
   /**
-   * Waits until a change is in force in every cell, as long as something is in the way and a bound beyond that.
-   * @returns whether it is; if not, the record knows
+   * Waits until a change is in force in every cell: as long as there are disturbances, and for a bounded time without any.
+   * @returns whether it is in force; if not, that is recorded
    */
   async applied(of: 'routing' | 'features', holds: () => Promise<string | undefined>): Promise<boolean> {
     const from = this.now()
@@ -136,7 +137,7 @@ export class Stage {
     }
     await this.until(isThere, Number.POSITIVE_INFINITY)
     if (seen === undefined || this.ending.aborted) return seen === undefined
-    this.tell({ is: 'unsettled', at: this.now(), of, waited: Math.round(this.now() - from), seen })
+    this.record({ is: 'unsettled', at: this.now(), of, waited: Math.round(this.now() - from), seen })
     return false
   }
 
@@ -144,7 +145,7 @@ export class Stage {
     return this.#open > 0 ? 0 : this.now() - Math.max(from, this.#calmAt)
   }
 
-  /** What is in force in the scene that answers everything about itself. Waits for the keeper; undefined when the run ends meanwhile. */
+  /** Reads what is in force in the scene `routed`, and waits for the keeper if it is away. Undefined when the run ends in the meantime. */
   async readRouting(): Promise<Routing | undefined> {
     let read: Routing | undefined
     const isRead = async () => {
@@ -160,7 +161,7 @@ export class Stage {
     return read
   }
 
-  /** Tells the record which operations the audit log has: of the last so many lines, or of all. */
+  /** Reads which operations the audit log has, in its last page or in all of it, and records them. */
   async checkAudit({ all = false } = {}): Promise<void> {
     const found: number[] = []
     let before: number | undefined
@@ -171,9 +172,9 @@ export class Stage {
         before = page.at(-1)?.revision
         if (!all || page.length < AUDIT_PAGE) break
       }
-      // The oldest may be a page further back.
+      // Operations older than the oldest that was found may be on an earlier page, so only those from it on are checked.
       const since = all ? 0 : Math.min(Number.POSITIVE_INFINITY, ...found)
-      this.tell({ is: 'audit', at: this.now(), since, found })
+      this.record({ is: 'audit', at: this.now(), since, found })
     } catch (error) {
       if (!(error instanceof SdkError)) throw error
       this.note(`the audit log could not be read: ${messageOf(error)}`)
@@ -186,7 +187,7 @@ export class Stage {
   }
 }
 
-/** What is in force, of one moment: asked for until nothing changes in between, since it takes several requests. */
+/** Reads what is in force at one moment. Since that takes several requests, it is read until two readings in a row are equal. */
 export async function readRouting(client: Client): Promise<Routing> {
   let before: Routing | undefined
   for (;;) {

@@ -1,16 +1,16 @@
-/** The states of one thing over a run, with the moments of doubt between them. */
+/** The states of one thing during a run, with the times between them in which either of two states may be in force. */
 
-/** As long as a request may take that was sent while a state was in force. */
+/** Old states are kept for as long as a request that was sent under one of them may take. */
 export const KEPT_MS = 60_000
 
-/** A state and when it may have answered, a moment of doubt at either end included. */
+/** A state, and the time in which it may have answered, including the uncertain time at either end. */
 interface Held<State> {
   readonly state: State
   readonly from: number
   to: number
 }
 
-/** The states that one thing had, one after the other. */
+/** The states that one thing has had, in order. */
 export class Timeline<State> {
   readonly #states: Held<State>[] = []
   #openedAt: number | undefined
@@ -23,7 +23,7 @@ export class Timeline<State> {
     this.#openedAt ??= at
   }
 
-  /** Whether a state that is not known yet may have answered at that time. */
+  /** Whether a change was under way at that time whose outcome is not known yet. */
   isOpenAt(at: number): boolean {
     return this.#openedAt !== undefined && at >= this.#openedAt
   }

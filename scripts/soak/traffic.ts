@@ -1,4 +1,4 @@
-/** A steady mix of requests, on connections that are kept and on others that are not, each told with what came of it. Nothing is tried again. */
+/** Sends a steady mix of requests, on kept and on short connections, and reports each with its outcome. Nothing is tried again. */
 import { Agent, type IncomingMessage, request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Answer, Ask, Exchange } from './record.ts'
@@ -9,9 +9,9 @@ export interface TrafficSettings {
   readonly url: string
   readonly token: string
   readonly seed: number
-  /** Requests a second, of all clients that do not call broken modules. */
+  /** Requests a second of all clients together, without the one that calls broken modules. */
   readonly perSecond: number
-  /** Milliseconds of the run. */
+  /** The time in milliseconds since the run began. */
   readonly now: () => number
   readonly onExchange: (exchange: Exchange) => void
 }
@@ -19,10 +19,10 @@ export interface TrafficSettings {
 const KEPT_CLIENTS = 8
 const SHORT_CLIENTS = 4
 const HOSTILE_PER_SECOND = 0.5
-/** Above any deadline, pause and restart: what takes longer hangs. */
+/** Longer than any deadline, pause and restart: a request that takes longer hangs. */
 const ANSWER_MS_MAX = 30_000
 
-/** Goes on until it is stopped; what is under way then is let finish. */
+/** Starts the clients. `stop` lets the requests under way finish. */
 export function startTraffic(settings: TrafficSettings): { stop(): Promise<void> } {
   let running = true
   const client = async (name: string, perSecond: number, agent: Agent, next: (random: Random) => Draft) => {
@@ -38,7 +38,7 @@ export function startTraffic(settings: TrafficSettings): { stop(): Promise<void>
   const clients = [
     ...Array.from({ length: KEPT_CLIENTS }, (_, no) => client(`kept ${no}`, each, new Agent({ keepAlive: true, maxSockets: 1 }), next)),
     ...Array.from({ length: SHORT_CLIENTS }, (_, no) => client(`short ${no}`, each, new Agent({ keepAlive: false }), next)),
-    // It pauses for longer than a retiring cell keeps an idle connection.
+    // This client uses short connections, because it pauses for longer than a retiring cell keeps an idle connection.
     client('hostile', HOSTILE_PER_SECOND, new Agent({ keepAlive: false }), nextHostile),
   ]
   return {
@@ -108,7 +108,7 @@ function answerOf({ statusCode = 0, headers }: IncomingMessage, text: string): A
   }
 }
 
-/** What is no JSON is told as the text that it is: nothing expects that. */
+/** Parses JSON. A text that is not JSON is returned as it is; no check expects a text. */
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text)

@@ -1,4 +1,4 @@
-/** Whether something grows: a line through samples that a few wild ones do not bend. */
+/** Measures growth, by fitting a line through samples that a few outliers do not bend. */
 import { median } from '../bench/median.ts'
 import type { Entry, Gauge, Trend } from './record.ts'
 
@@ -7,12 +7,12 @@ export interface Point {
   readonly y: number
 }
 
-/** Pairs grow with the square of the points. */
+/** More points are thinned out, because the number of pairs grows with the square of the number of points. */
 const POINTS_MAX = 500
 
 /**
- * Theil–Sen: the median of the slopes of all pairs of points, which stays right while fewer than 29 % of them are wild. NaN of less than two.
- * Of many points a part is taken, evenly.
+ * The Theil–Sen estimator: the median of the slopes between all pairs of points. It stays right as long as fewer than 29 % of the points are
+ * outliers. NaN for fewer than two points. Of more than `POINTS_MAX` points, every n-th is used.
  */
 export function slopeOf(points: readonly Point[]): number {
   const every = Math.max(1, Math.ceil(points.length / POINTS_MAX))
@@ -22,16 +22,16 @@ export function slopeOf(points: readonly Point[]): number {
 }
 
 /**
- * What a process may have grown by between the begin and the end of the time in which it was measured. V8 lets a heap climb for minutes before
- * it collects all of it: that of a cell under floods was seen to go from 29 to 130 MB, and back to 48.
+ * How much a process may grow during the whole time in which it is measured. The bound for memory is wide, because V8 lets a heap grow for minutes
+ * before it collects all of it: the heap of a cell under floods was seen to grow from 29 to 130 MB and to shrink again to 48 MB.
  */
 const growthMax: Readonly<Record<Gauge, number>> = { memory: 100, handles: 16, threads: 4 }
-/** Less shows how a process warms up. */
+/** A shorter time would only show how a process warms up. */
 const MEASURED_MS_MIN = 60_000
 
 type Sample = Extract<Entry, { is: 'sample' }>
 
-/** Of each role the process that was seen longest; none that was seen too shortly to say anything. */
+/** The trend of each role's longest-lived process. A process that was seen too shortly has none. */
 export function trendsOf(samples: readonly Sample[]): Trend[] {
   const byRole = Map.groupBy(samples, ({ role }) => role)
   return [...byRole.values()].flatMap(ofRole => {

@@ -1,4 +1,4 @@
-/** Answers of scenes that no slot has given. */
+/** Made-up answers of scenes, for tests without a slot. */
 import type { Answer } from '../../base/cell/answer.ts'
 
 export function plainAnswer(json: string): Answer {

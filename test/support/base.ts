@@ -1,4 +1,4 @@
-/** A real base in processes of its own, on a data folder of its own, for tests and benches. */
+/** Starts a real base, with its own processes and its own data folder, for tests and benches. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { channel } from 'node:diagnostics_channel'
@@ -13,7 +13,7 @@ import { limits } from '../../base/kernel/limits.ts'
 import type { SceneDraft } from '../../base/traffic/schema.ts'
 import { splitLines } from '../../base/wire/lines.ts'
 import { type Client, createClient } from '../../sdk/api/client.ts'
-import type { Teller } from './late.ts'
+import type { Reporter } from './late.ts'
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 export const nodeFlags = ['--no-node-snapshot', '--disable-warning=ExperimentalWarning']
@@ -23,7 +23,7 @@ export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string
 export interface RunningBase {
   readonly process: ChildProcess
   readonly data: string
-  /** Where scenes answer. */
+  /** URL of the scene port. */
   readonly url: string
   readonly controlUrl: string
   readonly token: string
@@ -31,15 +31,15 @@ export interface RunningBase {
   /** Every log line so far, of all processes. */
   readonly log: readonly LogLine[]
   /**
-   * The first line that matches, written already or still to come. Rejects when the base ends first.
-   * @param from leaves out the lines before this index of `log`
+   * The first matching line, which may have been written already or may come later. Rejects when the base ends first.
+   * @param from ignores the lines before this index of `log`
    */
   logged(matches: (line: LogLine) => boolean, from?: number): Promise<LogLine>
-  /** Every line it printed so far that is not of the log. */
+  /** Every line that the base has printed so far outside of its log. */
   readonly output: readonly string[]
-  /** The first of those lines that matches, printed already or still to come. Rejects when the base ends first. */
+  /** The first matching line of `output`, which may have been printed already or may come later. Rejects when the base ends first. */
   printed(matches: RegExp): Promise<string>
-  /** Ends every process of it at once and removes its folder if it made that. Idempotent. */
+  /** Ends every process of the base at once, and removes its data folder if that was made for it. Idempotent. */
   kill(): Promise<void>
 }
 
@@ -52,20 +52,20 @@ export interface BaseSettings {
   readonly script?: string
 }
 
-/** Starts a base and waits until it is ready and every cell knows the keeper. Rejects with what it printed when it ends before that. */
+/** Starts a base and waits until it is ready and every cell has connected to the keeper. If the base ends before that, rejects with its output. */
 export async function launchBase({ data, cells = 1, args = [], script }: BaseSettings = {}): Promise<RunningBase> {
   const folder = data ?? (await mkdtemp(join(tmpdir(), 'berth-test-')))
   const flags = ['--port', '0', '--control-port', '0', '--data', folder, '--cells', String(cells), ...args]
   const command = script === undefined ? [...nodeFlags, join(root, 'base/main.ts'), 'start'] : [join(root, 'bin/launch.cjs'), script]
   const child = spawn(process.execPath, [...command, ...flags], {
-    // Where no config file is.
+    // There is no config file in this folder.
     cwd: tmpdir(),
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const closed = new Promise<void>(resolve => child.once('close', () => resolve()))
   const log = readLog(child)
   const ready = await log.logged(({ msg }) => msg === 'base ready')
-  // A cell that does not find the keeper in time serves with what it has: what is changed next is in force in those that are connected.
+  // A cell that does not reach the keeper in time serves without it, and the next change would be acknowledged without this cell.
   for (let ordinal = 1; ordinal <= cells; ordinal++) await log.logged(({ msg, cell }) => msg === 'cell connected' && cell === ordinal)
   const token = readFileSync(tokenPath(folder), 'utf8').trim()
   const controlUrl = `http://127.0.0.1:${ready.controlPort}`
@@ -78,16 +78,16 @@ export async function launchBase({ data, cells = 1, args = [], script }: BaseSet
     client: createClient({ base: controlUrl, token }),
     ...log,
     kill: async () => {
-      // A launcher passes on what it can catch, and would leave the base behind.
+      // A launcher passes on the signals that it can catch. SIGKILL is not one: it would end the launcher and leave the base running.
       child.kill(script === undefined ? 'SIGKILL' : 'SIGTERM')
-      // Its output closes when the last of its processes, which see their channel to it close, is gone.
+      // The output closes when the last process of the base has ended. The children end because their channel to the supervisor closes.
       await closed
       if (data === undefined) await rm(folder, { recursive: true, force: true })
     },
   }
 }
 
-/** `launchBase`, killed when the test ends. */
+/** Starts a base as `launchBase` does, and kills it when the test ends. */
 export async function startBase(t: TestContext, settings: BaseSettings = {}): Promise<RunningBase> {
   const base = await launchBase(settings)
   t.after(() => base.kill())
@@ -95,12 +95,13 @@ export async function startBase(t: TestContext, settings: BaseSettings = {}): Pr
 }
 
 const folders: string[] = []
-// Hooks run in the order they were made: a base that is started on a folder later must be gone before the folder is.
+// Folders are removed only when the process exits. Hooks of tests run in the order in which they were added, so a hook of this file would run before
+// that of a base that is started on the folder later.
 process.on('exit', () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true })
 })
 
-/** A temporary folder that goes when the tests of the file have ended. */
+/** A temporary folder that is removed when the tests of the file have ended. */
 export async function tempFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-test-'))
   folders.push(folder)
@@ -121,9 +122,9 @@ function readLog(child: ChildProcess): Pick<RunningBase, 'log' | 'logged' | 'out
     ended = true
     for (const lines of [log, output]) lines.fail(new Error(`${why}:\n${last()}`))
   }
-  const tell: Teller = () =>
+  const report: Reporter = () =>
     ended ? undefined : [...log.awaited, ...output.awaited, `The base ${child.pid} said last:`, last()].join('\n')
-  channel('berth:test:teller').publish(tell)
+  channel('berth:test:reporter').publish(report)
   child.on('error', error => fail(`The base did not start: ${error.message}`))
   child.on('close', code => fail(`The base ended with ${code}`))
   return {
@@ -134,13 +135,13 @@ function readLog(child: ChildProcess): Pick<RunningBase, 'log' | 'logged' | 'out
   }
 }
 
-/** Lines as they come, and promises of those still to come. */
+/** Collects lines, and gives promises of lines that are still to come. */
 class Lines<T> {
   readonly all: T[] = []
   readonly #waiting = new Set<{ matches: (line: T) => boolean; resolve: (line: T) => void; reject: (error: Error) => void }>()
   #failure: Error | undefined
 
-  /** What is awaited, for people. */
+  /** Descriptions of the lines that are awaited, for people. */
   get awaited(): string[] {
     return [...this.#waiting].map(({ matches }) => `A line is awaited: ${matches}`)
   }
@@ -168,9 +169,9 @@ class Lines<T> {
 }
 
 /**
- * Publishes a module given as the text of each of its stages: `{ rank: 'x => x' }`.
- * @param services base services that it uses
- * @returns whether it was new
+ * Publishes a module from the code of each of its stages: `{ rank: 'x => x' }`.
+ * @param services the base services that it uses
+ * @returns whether the module is new
  */
 export async function publishStages(
   client: Client,
@@ -185,7 +186,7 @@ export async function publishStages(
   return publishCode(client, name, version, Object.keys(stages), code, services)
 }
 
-/** Publishes the text of a bundle as it is. */
+/** Publishes the code of a bundle unchanged. */
 export async function publishCode(
   client: Client,
   name: string,
@@ -202,8 +203,8 @@ export async function publishCode(
 type SceneSettings = Omit<SceneDraft, 'id' | 'group'>
 
 /**
- * Defines a scene of one stage bound to one module, makes its first version and the baseline. Its requests have all the time that a scene may
- * give, unless the settings say otherwise: none misses its deadline because the machine is slow.
+ * Defines a scene with one module, and makes its first version the baseline. Unless the settings say otherwise, requests have the longest possible
+ * deadline, so that none misses it because the machine is slow.
  */
 export async function makeScene(
   client: Client,

@@ -1,4 +1,4 @@
-/** The command lines as a user runs them: through the launcher, in a folder of the user's. */
+/** Runs the command lines as a user does: through the launcher, in a folder outside of the project. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
@@ -10,7 +10,7 @@ export interface Ended {
   readonly stderr: string
 }
 
-/** Asserts how it ended and what it said on either stream; shows all of it when it ended otherwise. */
+/** Asserts the exit code and what was printed on either stream. On a failure, all of the output is shown. */
 export function ended(run: Ended, code: number, ...says: readonly RegExp[]): Ended {
   const all = `${run.stdout}\n${run.stderr}`
   assert.equal(run.code, code, all)
@@ -20,17 +20,17 @@ export function ended(run: Ended, code: number, ...says: readonly RegExp[]): End
 
 export type Run = (...args: readonly string[]) => Promise<Ended>
 
-/** `npx sdk` in `cwd`, with the base and a token of it in the environment. */
+/** Runs `npx sdk` in `cwd`, with the base and its token in the environment. */
 export function sdkIn(cwd: string, { controlUrl, token }: Pick<RunningBase, 'controlUrl' | 'token'>): Run {
   return (...args) => run('bin/sdk.cjs', args, cwd, { BERTH_BASE: controlUrl, BERTH_TOKEN: token })
 }
 
-/** `npx base` in `cwd`. */
+/** Runs `npx base` in `cwd`. */
 export function baseIn(cwd: string, env: Readonly<Record<string, string>> = {}): Run {
   return (...args) => run('bin/base.cjs', args, cwd, env)
 }
 
-/** Standard input is empty. Resolves however it ends. */
+/** Runs a command with empty standard input. Resolves whatever its exit code is. */
 function run(bin: string, args: readonly string[], cwd: string, env: Readonly<Record<string, string>>): Promise<Ended> {
   const { promise, resolve } = Promise.withResolvers<Ended>()
   const child = execFile(process.execPath, [join(root, bin), ...args], { cwd, env: { ...process.env, ...env } }, (_, stdout, stderr) => {

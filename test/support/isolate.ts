@@ -1,4 +1,4 @@
-/** An isolate with all that slots have, and a request that waits, on whose behalf code may run that no stage has called. */
+/** Starts an isolate with everything that slots have, and with one request that waits, so that code can run that no stage has called. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
@@ -10,15 +10,15 @@ import { bundleOf, scriptOf } from '../../scripts/build-inside.ts'
 import type { GuestInside } from './guest-inside.ts'
 
 export interface Guest {
-  /** Runs a script and returns a copy of its value; a promise is awaited. Scripts are sloppy unless they say 'use strict', bundles do. */
+  /** Runs a script and returns a copy of its value; a promise is awaited. The script is sloppy unless it has 'use strict', as bundles do. */
   run(code: string): Promise<unknown>
   /** Runs the body of an async function. */
   call(body: string): Promise<unknown>
   mendRegExp(): Mended | undefined
   readonly logs: readonly { readonly level: string; readonly text: string }[]
-  /** Wake-ups that the isolate has asked for. */
+  /** The timers that the isolate has asked the host for. */
   readonly wakeUps: readonly { readonly no: number; readonly delayMs: number }[]
-  /** Parts loaded so far, each as often as it was. */
+  /** The lazy parts that have been loaded so far, each as often as it was loaded. */
   readonly parts: readonly LazyPart[]
 }
 
@@ -99,7 +99,7 @@ async function startWaiting(context: ivm.Context, inside: ivm.Reference<GuestIns
   await turn.apply(undefined, [1, 'request', '{}', '', Date.now() + 1e9, '{}', -1])
 }
 
-/** Whatever is fetched is answered 200 with what was sent, as JSON. */
+/** Answers every fetch with status 200 and, as JSON, what was sent. */
 function echo(method: string, head: string, sent: Posted | undefined): [head: string, body: string] {
   const { url } = JSON.parse(head) as { url: string }
   const headers = [
@@ -112,7 +112,7 @@ function echo(method: string, head: string, sent: Posted | undefined): [head: st
   return [JSON.stringify(answer), JSON.stringify({ method, ...JSON.parse(head), body })]
 }
 
-/** Promises that each of these bodies of async functions gives the same JSON in a slot as it does in Node.js. */
+/** Tests that each of these bodies of async functions gives the same JSON in a slot as in Node.js. */
 export function same(promise: string, bodies: readonly string[]): void {
   test(promise, async t => {
     const guest = await startGuest(t)
@@ -123,6 +123,6 @@ export function same(promise: string, bodies: readonly string[]): void {
   })
 }
 
-/** What expressions throw, as data. */
+/** The body of a function that returns, as data, what each expression gives or throws. */
 export const thrown = (...expressions: string[]) =>
   `return [${expressions.map(expression => `() => ${expression}`).join(', ')}].map(run => { try { return ['value', run()] } catch (error) { return [error.name, error.code, error instanceof Error, error instanceof DOMException] } })`

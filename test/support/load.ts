@@ -1,4 +1,4 @@
-/** Steady load on a scene that counts every answer and every broken connection. Nothing is tried again. */
+/** Puts steady load on a scene, and counts every answer and every broken connection. Nothing is tried again. */
 import { Agent, request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 
@@ -6,32 +6,32 @@ export interface Outcome {
   answered: number
   /** Answers with another status than 200. */
   refused: string[]
-  /** Requests that broke: resets, refused connections. */
+  /** Messages of requests whose connection was reset or refused. */
   broken: string[]
 }
 
-/** Between two requests of a client: flat out they would leave no processor for the processes whose coming and going is tested. */
+/** Milliseconds between two requests of a client. Without a pause, the load would take the processor from the processes under test. */
 const PAUSE_MS = 3
-/** Broken requests after which load gives up. */
+/** The load gives up after so many broken requests. */
 const BROKEN_MAX = 1000
 
 export interface Load {
   readonly outcome: Outcome
-  /** Lets what is under way finish. */
+  /** Ends the load after the requests under way have finished. */
   stop(): Promise<Outcome>
 }
 
 /**
- * @param url of the scene
- * @param keepAlive one connection per client kept for its requests, else a connection each
- * @param check of a 200's body, for what it should be
+ * @param url URL of the scene
+ * @param keepAlive true: each client keeps one connection; false: each request has its own
+ * @param check whether the body of an answer with status 200 is right
  */
 export function startLoad(url: string, clients: number, keepAlive: boolean, check: (body: string) => boolean = () => true): Load {
   const agent = new Agent({ keepAlive, maxSockets: clients })
   const outcome: Outcome = { answered: 0, refused: [], broken: [] }
   let running = true
   const client = async () => {
-    // Against a base that is gone requests break at once, as fast as this process can send them.
+    // Without this bound, requests to a base that has ended would break as fast as this process can send them.
     while (running && outcome.broken.length < BROKEN_MAX) {
       await send(url, agent, outcome, check)
       await delay(PAUSE_MS)
