@@ -1,6 +1,6 @@
 /**
- * `npm run build:client`: builds the package `@berth/client` in `sdk/caller/dist`, to be published with `npm publish ./sdk/caller`. Fails
- * when the client uses anything that browsers lack: its types are checked without those of Node.js, and nothing of Node.js is bundled.
+ * `npm run build:client`: builds the package `@berth/client` in `sdk/caller/dist`, to be published with `npm publish ./sdk/caller`. The build fails
+ * when the client uses anything that browsers lack, because its types are checked without those of Node.js and it is bundled for browsers.
  */
 import { spawnSync } from 'node:child_process'
 import { rm } from 'node:fs/promises'

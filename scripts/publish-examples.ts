@@ -1,7 +1,7 @@
 /**
- * Publishes the modules and scenes of a folder, else of this repository, on a running base, and says what to type next. Run again it
- * changes nothing; what somebody changed on the base stays as it is, and what is wrong is told and left out. Started with a channel, it then
- * brings every save online until that closes.
+ * Publishes the modules and scenes of a folder (by default, of this repository) on a running base, and prints what to type next. Running it again
+ * changes nothing, and what somebody has changed on the base stays as it is. A module or scene with a fault is reported and left out. When it was
+ * started with a channel to its parent, it then brings every save online until the channel closes.
  */
 import { readdir } from 'node:fs/promises'
 import { basename, join, relative, resolve, sep } from 'node:path'
@@ -32,9 +32,9 @@ const modulesFolder = fromHere('modules')
 const scenesFolder = fromHere('fixtures/scenes')
 const out = createOutput(false)
 const bundlers = new Map<string, Bundler>()
-/** What each module was published or brought online as last, by its folder. */
+/** The module that was last published or brought online, by its folder. */
 const online = new Map<string, WantedModule>()
-/** Folders of modules and files of scenes that something was wrong with when this started. */
+/** Folders of modules and files of scenes that had a fault at the start and have not been published since. */
 const unfinished = new Set<string>()
 
 try {
@@ -42,8 +42,8 @@ try {
   await main(client)
   if (process.channel) await watch(client)
 } catch (error) {
-  // The base serves on; only the examples are missing, or not as in the repository.
-  tellFailure(error)
+  // The base goes on serving; only the examples are missing or not up to date.
+  reportFailure(error)
 } finally {
   await Promise.all([...bundlers.values()].map(bundler => bundler.close()))
 }
@@ -59,21 +59,24 @@ async function main(client: Client): Promise<void> {
   await sayWhatIsLive(client)
 }
 
-/** What fails is told, and tried again when it is saved, or a module that a scene waits for is: it must not keep the rest from answering. */
+/**
+ * Does the work for one module or scene. A failure is reported and must not keep the others from being published. It is tried again when the file,
+ * or a module that the scene needs, is saved.
+ */
 async function attempt<T>(client: Client, path: string, work: (client: Client, path: string) => Promise<T>): Promise<T | undefined> {
   try {
     const result = await work(client, path)
     unfinished.delete(path)
     return result
   } catch (error) {
-    tellFailure(error)
+    reportFailure(error)
     unfinished.add(path)
     return undefined
   }
 }
 
-/** @throws what is no finding of the sdk or the base */
-function tellFailure(error: unknown): void {
+/** Prints an error of the sdk or the base. @throws any other error */
+function reportFailure(error: unknown): void {
   if (!(error instanceof SdkError)) throw error
   process.stderr.write(`${failureText(error)}\n`)
   process.exitCode = error.exit
@@ -88,9 +91,9 @@ function bundlerOf(folder: string): Bundler {
 }
 
 /**
- * The first time under the version of its package.json. Once that is taken by other code, what changed while the base was down goes
- * online as a save would.
- * @returns whether it is new on the base
+ * Publishes a module under the version of its package.json, unless that version exists already. If it does and the code has changed while the base
+ * was down, the new code is brought online as a save would be.
+ * @returns whether the module is new on the base
  */
 async function publishModule(client: Client, folder: string): Promise<boolean> {
   const bundle = await bundlerOf(folder).bundle()
@@ -139,7 +142,7 @@ The control API, with a page to try it:
   ${new URL('/docs', client.base).href}`)
 }
 
-/** A line to type that reaches this base also when it is not where the sdk looks by itself. */
+/** A command to type, with the options that the sdk needs to find this base if it is not at the default address. */
 function sdkLine({ base }: Client, args: string): string {
   const data = process.env.BERTH_DATA
   const elsewhere = data !== undefined && resolve(data) !== resolve('.berth')
@@ -149,7 +152,7 @@ function sdkLine({ base }: Client, args: string): string {
 
 // Saves
 
-/** Until the process that started this one is gone, or closes the channel. */
+/** Brings saves online until the parent process ends or closes the channel. */
 async function watch(client: Client): Promise<void> {
   const disconnected = new Promise(done => process.once('disconnect', done))
   const roots = [modulesFolder, scenesFolder].map(folder => resolve(folder))
@@ -169,7 +172,7 @@ async function watch(client: Client): Promise<void> {
   await watching.close()
 }
 
-/** The folder of a module, or the file of a scene. */
+/** What a changed file belongs to: the folder of a module or the file of a scene; undefined for any other file. */
 function subjectOf(path: string): string | undefined {
   const [modules, scenes] = [resolve(modulesFolder), resolve(scenesFolder)]
   if (path.startsWith(scenes + sep)) return path.endsWith('.json') ? relative(process.cwd(), path) : undefined
@@ -178,7 +181,7 @@ function subjectOf(path: string): string | undefined {
   return isInModule ? join(modulesFolder, name) : undefined
 }
 
-/** @returns nothing when the base has it so already */
+/** @returns lines to print; none when the base has this code already */
 async function saveModule(client: Client, folder: string): Promise<string[]> {
   if (unfinished.has(folder)) return finish(client, folder)
   const bundle = await bundlerOf(folder).bundle()
@@ -189,7 +192,7 @@ async function saveModule(client: Client, folder: string): Promise<string[]> {
   return [`${module.name} ${module.version} ${scenes.length === 0 ? 'is in no scene' : `answers in ${scenes.join(', ')}`}`]
 }
 
-/** As at the start: the module, and then the scenes that were waiting for it. */
+/** Does for a module what failed at the start: publishes it, and then defines the scenes that needed it. */
 async function finish(client: Client, folder: string): Promise<string[]> {
   await publishModule(client, folder)
   unfinished.delete(folder)
@@ -200,12 +203,12 @@ async function finish(client: Client, folder: string): Promise<string[]> {
   return [`${module?.name} ${module?.version} is published${scenes.length === 0 ? '' : `, and ${scenes.join(', ')} answers`}`]
 }
 
-/** Makes the module part of the baseline of every scene that has it. @returns `fashion-men (v2)` for each that it was not part of yet */
+/** Makes the module part of the baseline of every scene that uses it. @returns `fashion-men (v2)` for each scene that was changed */
 async function switchScenes(client: Client, module: WantedModule): Promise<string[]> {
   const scenes = (await client.scenes()).filter(({ definition, baseline }) => baseline !== null && modulesOf(definition).has(module.name))
   const changes = scenes.map(async ({ definition: { id } }) => {
     const { switched, created, version } = await updateScene(client, id, [module], { as: 'baseline', label: 'saved' })
-    // The new one answers already, whatever becomes of the old ones.
+    // The new version answers already, so a failure to retire old versions is only a warning.
     if (created) {
       const warn = (error: unknown) => out.warn(`The versions of earlier saves of ${id} stay online: ${messageOf(error)}`)
       await retireSaves(client, version).catch(warn)

@@ -1,4 +1,4 @@
-/** `npm start`: a base with the example modules and scenes on it. Takes the options of `base start`. */
+/** `npm start`: starts a base with the example modules and scenes. It takes the options of `base start`. */
 import { spawn } from 'node:child_process'
 import { copyFile, mkdir, readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -17,27 +17,27 @@ await runCli(['start', ...process.argv.slice(2)], async (base, options) => {
   publishExamples(base, options)
 })
 
-/** Puts the example tables where the base looks for them. A table that is there already is its operator's and stays as it is. */
+/** Copies the example feature tables into the data folder. A table that is there already belongs to the operator, and is not replaced. */
 async function installFeatures(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true })
   const there = await readdir(folder)
   for (const file of (await readdir(examples)).filter(file => !there.includes(file))) {
-    // Renamed into place: the base never sees half a file.
+    // The file is renamed into place, so that the base never sees half of it.
     await copyFile(join(examples, file), join(folder, `.${file}.new`))
     await rename(join(folder, `.${file}.new`), join(folder, file))
   }
 }
 
 /**
- * In a process of its own: the supervisor stays small, and whatever goes wrong there, the base serves on. It watches for saves as long as its
- * channel to this process is open.
+ * Publishes the examples in a separate process, so that the supervisor stays small and the base goes on serving whatever goes wrong there. That
+ * process watches for saves as long as its channel to this one is open.
  */
 function publishExamples({ controlPort }: Base, { controlHost, data }: Options): void {
-  // The token of this base is in its data folder; one in the environment may be for another.
+  // The token of this base is in its data folder; one in the environment may be for another base.
   const { BERTH_TOKEN: _, ...env } = process.env
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', publisher], {
     env: { ...env, BERTH_BASE: controlUrl(controlHost, controlPort), BERTH_DATA: data },
-    // Standard output belongs to the log of the base, one JSON object a line when it is no terminal.
+    // Its output goes to standard error, because standard output is for the log of the base: JSON lines, unless it is a terminal.
     stdio: ['ignore', 2, 2, 'ipc'],
   })
   child.unref()

@@ -1,31 +1,31 @@
 /**
- * Fills the slots one by one with the candidate of the highest maximal marginal relevance: J. Carbonell and J. Goldstein, "The Use of MMR,
- * Diversity-Based Reranking for Reordering Documents and Producing Summaries", SIGIR 1998:
+ * Fills the places of the answer one by one, each with the candidate of the highest maximal marginal relevance (J. Carbonell and J. Goldstein, "The
+ * Use of MMR, Diversity-Based Reranking for Reordering Documents and Producing Summaries", SIGIR 1998):
  *
- *   (1 - diversity) · relevance(i) - diversity · max over the filled slots j of similarity(i, j)
+ *   (1 - diversity) · relevance(i) - diversity · max over the chosen items j of similarity(i, j)
  *
- * Relevance is the score scaled to 0…1 over the candidates, similarity the share of hashed features that are equal.
+ * Relevance is the score, scaled to 0…1 over the candidates. Similarity is the share of hashed features that are equal.
  */
 import type { Stage } from '#sdk/author'
 
 export interface Scored {
   readonly itemId: number
-  /** Two items of which nothing is known are not similar. */
+  /** Hashed features. Two items without features are not similar. */
   readonly hashed?: readonly string[]
   readonly score: number
   readonly propensity?: number
 }
 
 export interface Params {
-  /** Slots to fill. @default 3 */
+  /** How many items the answer has. @default 3 */
   readonly topK?: number
-  /** From 0, which keeps the order by score, to 1, which looks at nothing but difference. @default 0.3 */
+  /** From 0, which keeps the order by score, to 1, which considers only how different items are. @default 0.3 */
   readonly diversity?: number
 }
 
 export interface Answer {
   readonly items: readonly Shown[]
-  /** How many items the slots were filled from. */
+  /** How many items there were to choose from. */
   readonly candidates: number
   readonly diversity: number
 }
@@ -33,13 +33,13 @@ export interface Answer {
 export interface Shown {
   readonly itemId: number
   readonly score: number
-  /** 1 is the first slot. */
+  /** The position in the answer, from 1. */
   readonly position: number
-  /** Only while `diversity` is 0: reordering would make it untrue. */
+  /** Given only when `diversity` is 0, because reordering would make it wrong. */
   readonly propensity?: number
 }
 
-/** The answer to the caller. Fewer items than slots fill fewer slots; of two equals the earlier candidate goes first. */
+/** The answer to the caller. Fewer candidates give a shorter answer; of two equal candidates the earlier one comes first. */
 export const rerank: Stage<readonly Scored[], Answer, { params: Params }> = (candidates, { params }) => {
   const { topK, diversity } = checkParams(params)
   const chosen = selectDiverse(candidates, topK, diversity)
@@ -49,7 +49,7 @@ export const rerank: Stage<readonly Scored[], Answer, { params: Params }> = (can
 interface Contender {
   readonly item: Scored
   readonly relevance: number
-  /** Similarity to the most similar filled slot. */
+  /** Similarity to the most similar item that has been chosen. */
   nearest: number
 }
 
@@ -76,7 +76,7 @@ function indexOfBest(contenders: readonly Contender[], diversity: number): numbe
   return bestIndex
 }
 
-/** Click probabilities lie close together near 0 and similarities do not: unscaled, similarity would decide alone. */
+/** Scales scores to 0…1. Click probabilities are all close to 0 and similarities are not, so without scaling only similarity would count. */
 function relevanceAmong(candidates: readonly Scored[]): (score: number) => number {
   const scores = candidates.map(candidate => candidate.score)
   const lowest = Math.min(...scores)

@@ -1,17 +1,17 @@
-/** Draws from Math.random; `alpha`, `beta` and `shape` must be above 0. */
+/** Draws beta and gamma variables from `Math.random`. `alpha`, `beta` and `shape` must be above 0. */
 
-/** X / (X + Y) of two gamma variables is beta distributed. */
+/** For two gamma variables X and Y, X / (X + Y) is beta distributed. */
 export function sampleBeta(alpha: number, beta: number): number {
   const x = sampleGamma(alpha)
   return x / (x + sampleGamma(beta))
 }
 
 /**
- * Gamma with scale 1: G. Marsaglia and W. W. Tsang, "A Simple Method for Generating Gamma Variables", ACM Transactions on Mathematical
- * Software 26(3), 2000. About 1.05 rounds a draw at shape 1, fewer above.
+ * Draws a gamma variable with scale 1 by the method of G. Marsaglia and W. W. Tsang, "A Simple Method for Generating Gamma Variables", ACM
+ * Transactions on Mathematical Software 26(3), 2000. A draw takes about 1.05 rounds at shape 1, and fewer above.
  */
 export function sampleGamma(shape: number): number {
-  // Section 6 of the paper: the method itself needs shape >= 1.
+  // The method itself needs a shape of at least 1; section 6 of the paper has this way out.
   if (shape < 1) return sampleGamma(shape + 1) * uniform() ** (1 / shape)
   const d = shape - 1 / 3
   const c = 1 / Math.sqrt(9 * d)
@@ -22,10 +22,10 @@ export function sampleGamma(shape: number): number {
   }
 }
 
-/** Box and Muller 1958. */
+/** Draws a normal variable by the method of Box and Muller, 1958. */
 function sampleNormal(): number {
   return Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform())
 }
 
-/** In (0, 1]: its logarithm is finite. */
+/** Uniform in (0, 1], without 0, so that its logarithm is finite. */
 const uniform = (): number => 1 - Math.random()

@@ -9,12 +9,12 @@ const items = counts.campaigns.men.map(({ itemId }) => ({ itemId }))
 const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname, { params: { campaign: 'men' }, seed: 4, deadlineMs: 10_000 })
 const rankMen = async (candidates: readonly { itemId: number }[] = items) => (await slot.run('rank', candidates)).output
 
-/** Makes Math.random of the test repeatable until it ends: Lehmer's generator with the numbers of Park and Miller. */
+/** Makes `Math.random` repeatable until the test ends, with Lehmer's generator and the parameters of Park and Miller. */
 function seedRandom(t: TestContext, seed: number): void {
   const { random } = Math
   t.after(() => Object.assign(Math, { random }))
   let state = seed
-  // Not t.mock: it keeps a record of every call, and there are hundreds of thousands.
+  // `t.mock` is not used, because it would record hundreds of thousands of calls.
   Math.random = () => {
     state = (state * 48_271) % 2_147_483_647
     return state / 2_147_483_647
@@ -24,7 +24,7 @@ function seedRandom(t: TestContext, seed: number): void {
 const DRAWS = 40_000
 const drawn = (draw: () => number) => Array.from({ length: DRAWS }, draw)
 
-/** The mean within four standard errors, the variance within 8 %. */
+/** Asserts the mean within four standard errors and the variance within 8 %. */
 function assertMoments(values: readonly number[], expected: { mean: number; variance: number }): void {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length
   const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length
@@ -57,7 +57,7 @@ for (const [alpha, beta] of [
   })
 }
 
-/** Scores that one item gets as so many candidates. */
+/** The scores of one item that is a candidate `DRAWS` times. */
 const drawsOf = async (itemId: number) => (await rankMen(Array.from({ length: DRAWS }, () => ({ itemId })))).map(({ score }) => score)
 
 test('every candidate comes back once, highest draw first', async () => {
@@ -91,7 +91,7 @@ test('an item without counts is drawn from the prior', async () => {
   })
 })
 
-test('a scene with a campaign that has no counts is told which ones do', async () => {
+test('a campaign without counts is refused with the names of those that have some', async () => {
   await assert.rejects(slot.run('rank', [], { params: { campaign: 'kids' } }), {
     message: 'Cannot rank: params.campaign must be one of men, women, got "kids"',
   })

@@ -1,6 +1,6 @@
 /**
- * Bernoulli Thompson sampling: each item gets a click rate drawn from its posterior, the highest draw comes first. Items that few have seen
- * have wide posteriors and so get their chance. `npm run train` writes the counts; they hold still until the module is published again.
+ * Bernoulli Thompson sampling: each item gets a click rate drawn from its posterior, and the highest draw comes first. Items that were rarely shown
+ * have wide posteriors, and so get their chance. `npm run train` writes the counts, which do not change until the module is published again.
  */
 import type { Stage } from '#sdk/author'
 import { sampleBeta } from './beta.ts'
@@ -33,7 +33,7 @@ const posteriors = new Map(
   ]),
 )
 
-/** Candidates with `score`, the click rate drawn for this request, highest first. An item without counts is drawn from the prior. */
+/** Adds `score`, the click rate drawn for this request, and sorts by it, highest first. The rate of an item without counts is drawn from the prior. */
 export const rank: Stage<readonly Item[], (Item & { readonly score: number })[], { params: Params }> = (candidates, ctx) => {
   const byItem = posteriorsOf(ctx.params.campaign)
   const draw = ({ itemId }: Item): number => {

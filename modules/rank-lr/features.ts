@@ -1,6 +1,4 @@
-/**
- * What the model sees of a user and an item. The trainer and the module both import this file, so what is served is what was trained.
- */
+/** The features of a user and an item. The trainer and the module both import this file, so the module serves what was trained. */
 
 export interface Item {
   readonly itemId: number
@@ -14,17 +12,17 @@ export interface User {
   readonly affinity?: Readonly<Record<string, number>>
 }
 
-/** A number counts by its size, a string as one class among those of its field. */
+/** A feature. A number is multiplied by the weight of its field; a string is a class of its field and has a weight of its own. */
 export type Feature = readonly [field: string, value: number | string]
 
-/** Equal for every candidate of one request: they set how likely a click is at all, not which item is ahead. */
+/** Features that are equal for every candidate of a request. They change how likely a click is, but not the order of the items. */
 export function userFeatures(user: User): Feature[] {
   const clicks = Object.values(user.affinity ?? {}).reduce((sum, count) => sum + count, 0)
   const classes = (user.features ?? []).map((value, index): Feature => [`user${index}`, value])
   return [...classes, ['affinityAny', Math.log1p(clicks)]]
 }
 
-/** Where the item was shown is left out: before ranking there is no position. */
+/** Features of an item for a user. The position is not one of them, because before ranking there is none. */
 export function itemFeatures(item: Item, user: User): Feature[] {
   const [first = '', second = '', third = ''] = item.hashed
   return [
@@ -39,16 +37,16 @@ export function itemFeatures(item: Item, user: User): Feature[] {
 
 export interface Weights {
   readonly intercept: number
-  /** By field. */
+  /** Weights by field. */
   readonly numbers: Readonly<Record<string, number>>
-  /** By field, then by class. */
+  /** Weights by field and class. */
   readonly classes: Readonly<Record<string, Readonly<Record<string, number>>>>
 }
 
-/** Log-odds that `features` add. A field or class that training never saw adds nothing. */
+/** Computes the log-odds that the features add. A field or class that training never saw adds nothing. */
 export type Scorer = (features: readonly Feature[]) => number
 
-/** Maps instead of the plain objects of the JSON: callers choose the classes, and "constructor" must not find anything. */
+/** Makes a scorer. It uses maps, because callers choose the names of classes, and in a plain object "constructor" would be found. */
 export function scorer(weights: Weights): Scorer {
   const numbers = new Map(Object.entries(weights.numbers))
   const classes = new Map(Object.entries(weights.classes).map(([field, byClass]) => [field, new Map(Object.entries(byClass))]))

@@ -16,7 +16,7 @@ const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname, {
   services: { features: { get: (table, key) => tables().get?.(table, key), getMany: (table, keys) => tables().getMany?.(table, keys) } },
 })
 
-/** Ranks items that the table knows so; the candidates are nothing but their ids. */
+/** Ranks items after putting them into the feature table; the candidates have only ids. */
 async function rankMen(items: readonly Item[], request: Request = {}, unit?: string) {
   rows = Object.fromEntries(items.map(item => [item.itemId, item]))
   const candidates = items.map(({ itemId }) => ({ itemId }))
@@ -94,7 +94,7 @@ test('a scorer weighs numbers by size and strings by class', () => {
   )
 })
 
-test('a scene with a campaign that has no weights is told which ones do', async () => {
+test('a campaign without weights is refused with the names of those that have some', async () => {
   await assert.rejects(slot.run('rank', [], { params: { campaign: 'kids' } }), {
     message: 'Cannot rank: params.campaign must be one of men, women, got "kids"',
   })

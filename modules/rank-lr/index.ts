@@ -1,6 +1,6 @@
 /**
- * Ranks by the click probability of an L2-regularised logistic regression. `npm run train` writes the weights and prints how good they are.
- * What the model knows of items and users is in the feature tables `items-CAMPAIGN` and `users-CAMPAIGN` of the base.
+ * Ranks by the click probability that an L2-regularised logistic regression predicts. `npm run train` writes the weights and prints how good they
+ * are. The features of items and users are in the feature tables `items-CAMPAIGN` and `users-CAMPAIGN` of the base.
  */
 import type { Services, Stage } from '#sdk/author'
 import { type Item, itemFeatures, type Scorer, scorer, sigmoid, type User, userFeatures } from './features.ts'
@@ -10,9 +10,9 @@ export interface Params {
   readonly campaign: string
 }
 
-/** The recall of the group has checked the shape. */
+/** The body of the request. The recall stage of the group has checked its shape. */
 export interface Request {
-  /** Goes before what the table says of the unit. */
+  /** Replaces what the table says about the unit. */
   readonly user?: User
 }
 
@@ -36,7 +36,7 @@ interface Uses {
   request: Request
 }
 
-/** Candidates with their features and `score`, the probability of a click when shown, highest first; equals keep their order. */
+/** Adds features and `score`, the probability of a click when shown, and sorts by it, highest first. Equal candidates keep their order. */
 export const rank: Stage<readonly Candidate[], (Item & { readonly score: number })[], Uses> = async (candidates, ctx) => {
   const { campaign } = ctx.params
   const { intercept, logOdds } = modelOf(campaign)
@@ -49,7 +49,7 @@ export const rank: Stage<readonly Candidate[], (Item & { readonly score: number 
   return items.map(item => ({ ...item, score: sigmoid(base + logOdds(itemFeatures(item, user))) })).sort((a, b) => b.score - a.score)
 }
 
-/** One call for all of them. An item that the table lacks is ranked by what is known of any item. */
+/** Reads the features of all candidates with one call. An item that is not in the table is ranked without features. */
 async function readItems(features: Services['features'], campaign: string, candidates: readonly Candidate[]): Promise<Item[]> {
   const ids = candidates.map(({ itemId }) => itemId)
   const rows = await features.getMany<Omit<Item, 'itemId'>>(`items-${campaign}`, ids)

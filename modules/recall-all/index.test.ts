@@ -52,7 +52,7 @@ test('what came is cut short in the message', async () => {
   await assert.rejects(recallIds({ exclude: 'x'.repeat(100_000) }), (error: Error) => error.message.length < 200)
 })
 
-test('a scene with a campaign that has no items is told which ones do', async () => {
+test('a campaign without items is refused with the names of those that have some', async () => {
   await assert.rejects(recallIds({}, 'kids'), {
     message: 'Cannot recall items: params.campaign must be one of men, women, got "kids"',
   })

@@ -1,20 +1,20 @@
-/** Recall over a catalogue small enough to rank whole: every item of the campaign is a candidate. */
+/** Recalls every item of the campaign as a candidate, since the catalogue is small enough to be ranked whole. */
 import type { Stage } from '#sdk/author'
 import items from './items.json' with { type: 'json' }
 
-/** What is known of the item is in the feature tables of the base, for the stage that needs it. */
+/** A candidate is only an id. The features of the item are in the feature tables of the base, where the ranking stage reads them. */
 export interface Candidate {
   readonly itemId: number
 }
 
 export interface Body {
   readonly user?: {
-    /** `user_feature_0` to `user_feature_3` of the logs, as hashed there. A value the logs do not have is legal and says nothing. */
+    /** `user_feature_0` to `user_feature_3`, hashed as in the logs. A value that is not in the logs is allowed and has no effect. */
     readonly features?: readonly string[]
-    /** Past clicks of this user by item id; items left out have none. */
+    /** Past clicks of this user by item id; an item that is not listed has none. */
     readonly affinity?: Readonly<Record<string, number>>
   }
-  /** Ids of items not to show, such as those already bought. Ids the campaign does not have are ignored. */
+  /** Ids of items that must not be shown, such as those already bought. Ids that the campaign does not have are ignored. */
   readonly exclude?: readonly number[]
 }
 
@@ -22,21 +22,25 @@ export interface Params {
   readonly campaign: string
 }
 
-/** More is a defect of the caller, and sums of such numbers would run into infinity. */
+/** A larger number of clicks is a mistake of the caller, and the sum of such numbers might be infinite. */
 const CLICKS_MAX = 1_000_000
 
-// Stages share values by reference and requests share this table, so a stage that wrote to a candidate must throw, not spoil the next request.
+// Stages pass values by reference, and all requests share this table. A frozen candidate makes a stage that writes to it throw, instead of changing
+// the answers of later requests.
 const candidateOf = (itemId: number): Candidate => Object.freeze({ itemId })
 const catalogue = new Map(Object.entries(items).map(([campaign, ids]) => [campaign, ids.map(candidateOf)]))
 
-/** @throws TypeError that names the part of the body that does not fit, and an Error for a campaign without items. */
+/**
+ * @throws TypeError that names the part of the body that does not fit
+ * @throws Error for a campaign without items
+ */
 export const recall: Stage<unknown, Candidate[], { params: Params }> = (input, { params }) => {
   const { exclude = [] } = checkBody(input)
   const excluded = new Set(exclude)
   return itemsOf(params.campaign).filter(item => !excluded.has(item.itemId))
 }
 
-/** Candidates that nobody can write to. */
+/** All items of a campaign, frozen. */
 export function itemsOf(campaign: string): readonly Candidate[] {
   const found = catalogue.get(campaign)
   if (found) return found

@@ -1,4 +1,4 @@
-/** The peer: bare Fastify with the bench's handler in the same process, no isolation. Prints its port. */
+/** A peer: bare Fastify with the bench's handler in the same process, without isolation. It prints its port. */
 import Fastify from 'fastify'
 import type { StageContext } from '../../sdk/author/author.ts'
 import { type Input, rank } from './rank50/index.ts'

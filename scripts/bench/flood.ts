@@ -1,14 +1,14 @@
-/** Floods: more requests than a base can take, from a process that must not be the one to give in first. */
+/** Sends floods: more requests than a base can take. Sending has to be cheap, because this process must not become the bottleneck. */
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface Sample {
-  /** 0: its connection broke or was closed before the answer was whole. */
+  /** The HTTP status, or 0 when the connection broke or was closed before the answer was whole. */
   readonly status: number
   readonly ms: number
 }
 
-/** One keep-alive connection that has one request under way at most. Speaks just enough HTTP to be cheap. */
+/** One keep-alive connection with at most one request under way. To be cheap, it implements only as much of HTTP as it needs. */
 class Connection {
   readonly #socket: Socket
   readonly #done: (connection: Connection, sample: Sample) => void
@@ -16,17 +16,17 @@ class Connection {
   #sentAt = 0
   #underWay = false
   #received = ''
-  /** The base ends a connection now and then, to spread them. */
+  /** Whether the base has announced that it closes the connection, which it does from time to time to spread connections over cells. */
   closing = false
 
-  /** @param lost is told of one that the other side has closed while no request was under way */
+  /** @param lost is called when the other side closes the connection while no request is under way */
   constructor(port: number, done: (connection: Connection, sample: Sample) => void, lost: (connection: Connection) => void) {
     this.#done = done
     this.#lost = lost
     this.#socket = connect({ port, host: '127.0.0.1', noDelay: true })
     this.#socket.setEncoding('latin1')
     this.#socket.on('data', (text: string) => this.#take(text))
-    // It closes next, as it does after the other side's FIN.
+    // The event `close` follows an error, and is handled.
     this.#socket.on('error', () => undefined)
     this.#socket.once('close', () => this.#closed())
   }
@@ -37,7 +37,7 @@ class Connection {
     this.#socket.write(request)
   }
 
-  /** What is under way on it is given up. */
+  /** Closes the connection and gives up the request on it. */
   close(): void {
     this.#underWay = false
     this.#socket.destroy()
@@ -70,14 +70,14 @@ class Connection {
 export interface FloodRun {
   readonly seconds: number
   readonly sent: number
-  /** Requests that were due and had no connection to leave on. */
+  /** How many requests were due but could not be sent, because no connection was free. */
   readonly held: number
   readonly samples: readonly Sample[]
-  /** Requests that were given up when the flood was over: the rest of those that were sent. */
+  /** How many requests were sent but had no answer when the flood was over. */
   readonly unanswered: number
 }
 
-/** Requests of one kind to one scene, as fast as they are answered or whether or not they are. One object is one flood. */
+/** Sends requests of one kind to one scene, in a closed or an open loop. An object can be used for one flood only. */
 export class Flood {
   readonly #port: number
   readonly #request: string
@@ -92,7 +92,7 @@ export class Flood {
     this.#request = `POST /scenes/${scene} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
   }
 
-  /** Sends the next request as soon as one is answered, on so many connections. */
+  /** Closed loop: sends the next request as soon as one is answered, on `count` connections. */
   async closed(count: number, ms: number): Promise<FloodRun> {
     this.#onFree = () => this.#send(count)
     for (let i = 0; i < count; i++) this.#send(count)
@@ -102,8 +102,8 @@ export class Flood {
   }
 
   /**
-   * Sends so many a second, on as many connections as that takes, up to a bound.
-   * @param answerMsMax how long what is still unanswered is waited for when the last one was sent
+   * Open loop: sends `perSecond` requests a second whether or not they are answered, on as many connections as that takes, up to a bound.
+   * @param answerMsMax how long to wait for outstanding answers after the last request was sent
    */
   async open(perSecond: number, ms: number, connectionsMax: number, answerMsMax = 0): Promise<FloodRun> {
     const start = performance.now()

@@ -1,4 +1,4 @@
-/** Load on a peer, and what it cost. */
+/** Puts load on a peer and measures what it costs. */
 import { readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { createHistogram } from 'node:perf_hooks'
@@ -9,7 +9,7 @@ export interface Run {
   readonly requestsPerSecond: number
   readonly p50Ms: number
   readonly p99Ms: number
-  /** CPU seconds of all processes of the peer over the requests they answered, in microseconds. */
+  /** Microseconds of CPU of all processes of the peer, for each request that they answered. */
   readonly cpuPerRequestUs: number
   readonly failed: number
 }
@@ -17,15 +17,15 @@ export interface Run {
 const headersFor = (unit: string) => ({ 'content-type': 'application/json', 'x-unit-id': unit })
 const headers = headersFor('u42')
 
-/** CPU seconds a process has used so far, user and system. Linux counts them in ticks of 10 ms. */
+/** Seconds of CPU that a process has used so far in user and system mode. Linux counts them in ticks of 10 ms. */
 function cpuSeconds(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
   return (Number(fields[11]) + Number(fields[12])) / 100
 }
 
 /**
- * As many requests as the peer answers on so many connections, each sent when the one before is answered.
- * @param units ids that the requests have in turn
+ * Sends as many requests as the peer answers: on each connection, the next one when the one before is answered.
+ * @param units unit ids that the requests have in turn
  */
 export async function closedLoop(
   peer: Pick<Peer, 'url' | 'pids'>,
@@ -57,8 +57,8 @@ export interface OpenRun {
 }
 
 /**
- * Requests at a fixed rate whatever becomes of them, on as many kept connections as it takes. Latency counts, in microseconds, from the
- * millisecond in which a request was due, so a stall is charged to every request that had to wait for it.
+ * Sends requests at a fixed rate, whether or not they are answered, on as many kept connections as that takes. Latency is measured in microseconds
+ * from the millisecond in which a request was due, so that a stall counts for every request that had to wait for it.
  */
 export async function openLoop(peer: Peer, body: string, perSecond: number, seconds: number): Promise<OpenRun> {
   const agent = new Agent({ keepAlive: true, maxSockets: 512 })
@@ -81,7 +81,7 @@ export async function openLoop(peer: Peer, body: string, perSecond: number, seco
     call.end(body)
   }
   const startedAt = performance.now()
-  // In bursts of a millisecond: a loop that looked at the clock without pause would take one of the processors from the peer.
+  // Requests are sent in bursts once a millisecond. A loop that reads the clock without a pause would take a processor from the peer.
   const tick = () => {
     const elapsedMs = Math.floor(performance.now() - startedAt)
     const due = Math.min(total, Math.floor((elapsedMs / 1000) * perSecond))

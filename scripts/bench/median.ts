@@ -1,4 +1,4 @@
-/** The middle of the values, NaN of none. */
+/** The median of the values; NaN when there are none. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1

@@ -1,9 +1,10 @@
 /**
- * `npm run bench:overload`: what a base of one cell still answers when it is sent five times what it can, and how fast it refuses the rest.
+ * `npm run bench:overload`: measures what a base of one cell still answers when it gets five times the load that it can take, and how fast it refuses
+ * the rest.
  *
- * First the peak, closed loop: as many connections as keep the cell busy. Then open loop at a multiple of that: requests leave at their
- * time whether or not earlier ones were answered, each on a connection that is free, or a new one. Latencies run from the moment a request is
- * written. The load comes from this process and shares the cores with the base.
+ * First it finds the peak, in a closed loop on as many connections as keep the cell busy. Then it sends a multiple of that in an open loop: each
+ * request is sent when it is due, whether or not earlier ones were answered, on a free or a new connection. Latencies are measured from the moment
+ * when a request is written. The load comes from this process, which shares the cores with the base.
  */
 import { cpus } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -17,10 +18,10 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '5' },
     rounds: { type: 'string', default: '3' },
     factor: { type: 'string', default: '5' },
-    /** Iterations of the handler's loop; 250,000 are about a millisecond. */
+    /** Iterations of the handler's loop; 250,000 take about a millisecond. */
     work: { type: 'string', default: '500000' },
     deadline: { type: 'string', default: '1000' },
-    /** Connections at the peak, and the most at overload. */
+    /** Connections at the peak, and the most connections at overload. */
     connections: { type: 'string', default: '32' },
     'connections-max': { type: 'string', default: '2000' },
   },
@@ -28,7 +29,7 @@ const { values } = parseArgs({
 const [seconds, rounds, factor] = [Number(values.seconds), Number(values.rounds), Number(values.factor)]
 const [connections, connectionsMax] = [Number(values.connections), Number(values['connections-max'])]
 
-/** Latencies of a probe that goes on while the cell is overloaded. */
+/** Sends probes while the cell is overloaded. @returns the slowest of their latencies */
 async function probe(url: string, running: () => boolean): Promise<number> {
   let slowest = 0
   while (running()) {
@@ -50,7 +51,7 @@ const isRefusal = ({ status }: Sample) => status === 429 || status === 503
 const goodput = (run: FloodRun) => run.samples.filter(sample => sample.status === 200).length / run.seconds
 
 async function round(base: RunningBase, body: string): Promise<{ ratio: number; refusedP99: number }> {
-  // What a flood has left in the cell is over by its deadline.
+  // All requests that a flood has left in the cell have ended after their deadline.
   await sleep(Number(values.deadline))
   const peak = await new Flood(base.url, 'work', body).closed(connections, seconds * 1000)
   const peakRate = goodput(peak)
@@ -82,7 +83,7 @@ try {
   console.log(
     `${rounds} rounds of ${seconds} s each at the peak and at ${factor} times that; one cell, a loop of ${values.work} steps per request, body ${body.length} bytes, deadline ${values.deadline} ms, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}`,
   )
-  // Refusing has to warm up too.
+  // The code that refuses requests has to be warmed up too.
   const warm = await new Flood(base.url, 'work', body).closed(connections, 1000)
   await new Flood(base.url, 'work', body).open(goodput(warm) * factor, 1000, connectionsMax)
   const results: { ratio: number; refusedP99: number }[] = []

@@ -1,4 +1,4 @@
-/** What the bench compares: each peer answers the same ranking on a port of its own, in processes of its own. */
+/** The peers that the bench compares. Each answers the same ranking on its own port, in its own processes. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -19,7 +19,7 @@ export interface Peer {
   readonly name: string
   readonly setUp: string
   readonly url: string
-  /** Processes whose CPU serves the requests. */
+  /** The processes whose CPU is counted. */
   pids(): Promise<readonly number[]>
   stop(): Promise<unknown>
 }
@@ -73,7 +73,7 @@ const config :Workerd.Config = (
   }
 }
 
-/** One base with one cell, as two peers: the ranking alone, and behind a stage that asks a base service once. */
+/** Starts one base with one cell, as two peers: with the ranking alone, and with a stage before it that calls a base service once. */
 export async function startBerth(): Promise<readonly Peer[]> {
   const base = await launchBase({ cells: 1 })
   const { client } = base
@@ -106,14 +106,14 @@ export async function publishModule(client: Client, name: string): Promise<void>
 
 const rankStage = { stage: 'rank', modules: ['rank50@^1'] }
 
-/** A scene that ranks, with a baseline. */
+/** Makes a scene that ranks, with a baseline. */
 export async function makeRanking(client: Client, scene: Partial<SceneDraft> & { readonly id: string }): Promise<void> {
   const traffic = { deadlineMs: 5000, maxConcurrency: 4096, spec: { memoryMB: 256 } }
   await client.putScene({ group: [rankStage], traffic, ...scene }, undefined)
   await client.createVersion(scene.id, { as: 'baseline' })
 }
 
-/** Every process of a base. */
+/** The ids of all processes of a base. */
 export async function pidsOf({ client, process: { pid = 0 } }: RunningBase): Promise<number[]> {
   const { cells, keeper } = await client.status()
   return [pid, keeper.pid, ...cells.flatMap(cell => cell.pid ?? [])]

@@ -1,4 +1,4 @@
-/** The peer: Fastify that hands each parsed body to one worker thread with the settings piscina comes with. Prints its port. */
+/** A peer: Fastify that passes each parsed body to one worker thread, with piscina's default settings. It prints its port. */
 import Fastify from 'fastify'
 import { Piscina } from 'piscina'
 

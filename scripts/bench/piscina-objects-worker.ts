@@ -1,4 +1,4 @@
-/** The bench's handler in a worker thread: values in, values out, cloned on the way. */
+/** The bench's handler in a worker thread. It takes and returns values, which are cloned on the way. */
 import type { StageContext } from '../../sdk/author/author.ts'
 import { type Input, type Ranked, rank } from './rank50/index.ts'
 

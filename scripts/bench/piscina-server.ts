@@ -1,4 +1,4 @@
-/** The peer: plain HTTP that hands each body to one worker thread (piscina) and sends what comes back. Prints its port. */
+/** A peer: plain HTTP that passes each body as text to one worker thread (piscina) and sends the text that it returns. It prints its port. */
 import { createServer } from 'node:http'
 import { Piscina } from 'piscina'
 

@@ -1,4 +1,4 @@
-/** The bench's handler in a worker thread: text in, text out, as a slot has it. */
+/** The bench's handler in a worker thread. It takes and returns text, as a slot does. */
 import type { StageContext } from '../../sdk/author/author.ts'
 import { type Input, rank } from './rank50/index.ts'
 

@@ -1,7 +1,7 @@
 /**
- * What the code inside costs a slot before any module is loaded: `npm run bench:prelude`. Milliseconds to compile (from a code cache) and run
- * its script in a fresh isolate; KB of memory that stay after a collection, of the heap and of what it holds outside: the texts, of which
- * those of the lazy parts are shared by all isolates. With and without a code cache.
+ * `npm run bench:prelude`: measures what the code inside costs a slot before any module is loaded. It prints the milliseconds to compile and run its
+ * script in a fresh isolate, with and without a code cache, and the KB of memory that stay after a garbage collection. That memory is the heap and
+ * what the heap holds outside: the texts, of which those of the lazy parts are shared by all isolates.
  */
 import { randomBytes } from 'node:crypto'
 import { cpus } from 'node:os'
@@ -14,14 +14,14 @@ import { insideScript } from '../../base/slot/inside-script.ts'
 
 interface Sample {
   readonly ms: number
-  /** Memory kept after a collection, and memory taken until then, with what the run left behind. */
+  /** KB of memory after a garbage collection, and before it, with the garbage of the run. */
   readonly keptKB: number
   readonly takenKB: number
 }
 
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '200' } } })
 const rounds = Number(values.rounds)
-// As cells do; and a collector to call, so that what stays can be told from what is in the way.
+// The first flag is one that cells have. The second makes it possible to collect garbage before measuring the heap.
 v8.setFlagsFromString('--no-turboshaft-loop-unrolling')
 v8.setFlagsFromString('--expose-gc')
 
@@ -40,7 +40,7 @@ const limits: InsideLimits = {
 const partTexts = LAZY_PARTS.map(part => new ivm.ExternalCopy(insideScript(part)))
 const cached = warmCache()
 
-/** A code cache with the functions that running the script compiles, made as cells make theirs. */
+/** A code cache that also has the functions that are compiled while the script runs. Cells make theirs in the same way. */
 function warmCache(): NonNullable<ivm.ScriptInfo['cachedData']> {
   return withIsolate((isolate, context) => {
     setUp(isolate.compileScriptSync(insideText, { filename }), context)

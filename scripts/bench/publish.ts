@@ -1,7 +1,7 @@
 /**
- * `npm run bench:publish`: how long an engineer waits. `sdk publish` of a module of 100 KB again and again on a base of two cells, from the
- * start of the command until it has ended and every cell has answered with the new code; `sdk --help`; and `sdk dev` of a small module, from
- * the write of the file until the answer is printed.
+ * `npm run bench:publish`: measures how long an engineer waits. It measures `sdk publish` of a module of 100 KB on a base with two cells, from the
+ * start of the command until it has ended and every cell has answered with the new code; `sdk --help`; and `sdk dev` of a small module, from the
+ * writing of the file until the answer is printed.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -30,7 +30,7 @@ const [rounds, kilobytes, cells, pause] = [values.rounds, values.kilobytes, valu
   number,
   number,
 ]
-/** What the numbers are to be at most, at p50, in milliseconds. */
+/** The most milliseconds that each of these may take at p50. */
 const most = { publish: 500, help: 150, save: 150 } as const
 
 const sdk = join(root, 'bin/sdk.cjs')
@@ -48,10 +48,10 @@ async function run(folder: string, base: RunningBase, ...args: readonly string[]
   return printed
 }
 
-/** A module whose bundle has about so many kilobytes, and one of a line. */
+/** Writes a module whose bundle has about 100 KB, and one of a single line. */
 async function writeProject(folder: string): Promise<void> {
   const manifest = (name: string) => JSON.stringify({ name, version: '1.0.0', type: 'module', berth: { stages: ['rank'] } })
-  // As "sdk init" writes it.
+  // These are the options that "sdk init" writes.
   const typeRoots = [join(root, 'node_modules/@types')]
   const modules = { module: 'nodenext', allowImportingTsExtensions: true, verbatimModuleSyntax: true, noEmit: true }
   const compilerOptions = { ...modules, strict: true, target: 'esnext', lib: ['esnext'], types: ['node'], typeRoots }
@@ -65,13 +65,13 @@ async function writeProject(folder: string): Promise<void> {
   await writeFile(join(folder, 'small/samples/one.json'), '{}')
 }
 
-/** Functions as a model turned into code has them. */
+/** Many small functions, as in a model that has been translated to code. */
 function features(bytes: number): string {
   const lines = ['type Row = readonly number[]', 'export const features: ((row: Row) => number)[] = []']
   for (let i = 0, size = 0; size < bytes; i++) {
     const line = `features.push(row => { let sum = ${i}; for (const x of row) sum += x > ${Math.sin(i)} ? x * ${Math.cos(i)} : ${i % 7}; return sum })`
     lines.push(line)
-    // Of which the spaces are not in the bundle.
+    // The spaces of a line are not in the bundle.
     size += line.replaceAll(/ /g, '').length + 1
   }
   return lines.join('\n')
@@ -85,11 +85,11 @@ const writeBig = (folder: string, round: number) =>
 
 interface Answer {
   readonly body: { readonly round: number }
-  /** Tells the cell: every cell makes up ids of its own. */
+  /** Identifies the cell: the request ids that it makes up begin with a prefix of its own. */
   readonly cell: string
 }
 
-/** Asks a scene over a connection of its own. */
+/** Sends a request on a new connection. */
 async function ask(base: RunningBase, agent: Agent): Promise<Answer> {
   const sent = request(`${base.url}/scenes/big`, { method: 'POST', agent, headers: { 'content-type': 'application/json' } })
   sent.end('{}')
@@ -99,7 +99,7 @@ async function ask(base: RunningBase, agent: Agent): Promise<Answer> {
   return { body: JSON.parse(body), cell: String(response.headers['x-request-id']).replace(/-[^-]*$/, '') }
 }
 
-/** Opens connections until each cell has answered; every one has to with the code of this round. */
+/** Opens connections until each cell has answered. Every answer must be from the code of this round. */
 async function askEveryCell(base: RunningBase, round: number): Promise<void> {
   const seen = new Set<string>()
   while (seen.size < cells) {
@@ -124,7 +124,7 @@ async function publishes(folder: string, base: RunningBase): Promise<Steps[]> {
     const { modules, scenes } = JSON.parse(printed) as { modules: [{ steps: Steps; bytes: number }]; scenes: [{ steps: Steps }] }
     const { bundle = 0, check = 0, upload = 0, load = 0 } = modules[0].steps
     const { live = 0 } = scenes[0].steps
-    // The check runs beside the bundling.
+    // The type check runs at the same time as the bundling.
     const command = ended - Math.max(bundle, check) - upload - load - live
     samples.push({ bundle, check, upload, load, live, 'start and end of the command': command, 'every cell asked': total - ended, total })
   }
@@ -150,7 +150,7 @@ async function saves(folder: string, base: RunningBase): Promise<Steps[]> {
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   await lines.next()
   for (let round = 1; round <= rounds; round++) {
-    // Nobody saves faster; meanwhile the base starts the process in which it will try the next one.
+    // Nobody saves faster than this. In the pause the base starts the process for its next trial.
     await new Promise(resolve => setTimeout(resolve, pause))
     const startedAt = performance.now()
     await write(round)

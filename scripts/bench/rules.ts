@@ -1,6 +1,6 @@
 /**
- * `npm run bench:rules`: what rules cost a request. One base with one cell and two scenes that rank 50 candidates: one with a baseline and
- * nothing else, one with a whitelist, code experiments, a cutover and layers of parameters in use. Raw runs interleaved, medians at the end.
+ * `npm run bench:rules`: measures what rules cost a request. One base with one cell has two scenes that rank 50 candidates: one with only a baseline,
+ * and one with a whitelist, code experiments, a cutover and layers of parameters. The runs of both are interleaved; medians are printed at the end.
  */
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -29,19 +29,19 @@ const [seconds, rounds, connections, listed] = [values.seconds, values.rounds, v
 const EXPERIMENTS = 20
 const LAYERS = 5
 const CUTOVER = 1000
-/** A hundredth of them on the whitelist. */
+/** Unit ids, one in a hundred of them on the whitelist. */
 const units = Array.from({ length: 1000 }, (_, i) => (i % 100 === 0 ? `listed-${i}` : `user-${i * 7919}`))
 
 const halves = (arms: readonly [object, object]) => arms.map((arm, i) => ({ name: i === 0 ? 'control' : 'treatment', share: 5000, ...arm }))
 
-/** Everything at once: each unit meets the whitelist, a code experiment of two arms, the cutover if that lets it pass, and every layer. */
+/** Adds all kinds of rules: a unit meets the whitelist, a code experiment with two arms, the cutover if no arm takes it, and every layer. */
 async function addRules(client: Client, scene: string): Promise<void> {
   await client.createVersion(scene, { as: 'cutover', share: CUTOVER })
   await client.setWhitelist(scene, Array.from({ length: listed }, (_, i) => `listed-${i},v2`).join('\n'), {})
   for (let i = 0; i < EXPERIMENTS; i++) {
     const arms = halves([{ version: 'v1' }, { version: 'v2' }])
     const where = [{ attribute: 'app', op: 'gte', value: '8.2.0' } as const]
-    // Half of the scene's units are in an experiment; of these all pass its condition or none, by what the caller sends.
+    // Half of the units are in the segments of an experiment. Whether they fulfil its condition depends on what the caller sends.
     await client.createExperiment(scene, { id: `exp-${i}`, segments: 5000 / EXPERIMENTS, arms, ...(i % 2 === 0 ? {} : { where }) })
     await client.startExperiment(scene, `exp-${i}`, {})
   }

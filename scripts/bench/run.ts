@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: a base with one cell against its peers, raw runs interleaved, medians at the end. All answer 50-candidate rankings from
- * bodies of about 3 KB over keep-alive connections; the load comes from this process.
+ * `npm run bench`: compares a base with one cell to its peers. All rank 50 candidates from bodies of about 3 KB on keep-alive connections. Their runs
+ * are interleaved, and medians are printed at the end. The load comes from this process.
  */
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -25,7 +25,7 @@ const columns = ['requestsPerSecond', 'p50Ms', 'p99Ms', 'cpuPerRequestUs'] as co
 type Figures = Pick<Run, (typeof columns)[number]>
 const shown = (run: Figures) => columns.map(column => run[column].toFixed(column === 'requestsPerSecond' ? 0 : 1))
 
-/** Every peer in turn, round by round; who goes first moves on, so that a drift of the machine's speed favours nobody. */
+/** Runs every peer in each round. Another peer goes first in each round, so that a drift of the machine's speed favours none. */
 async function interleave<T>(peers: readonly Peer[], work: (peer: Peer) => Promise<T>): Promise<Map<Peer, T[]>> {
   const results = new Map<Peer, T[]>(peers.map(peer => [peer, []]))
   for (let round = 0; round < rounds; round++) {

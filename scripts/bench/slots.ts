@@ -1,9 +1,9 @@
 /**
- * `npm run bench:slots`: what slots cost. In one process, as in a cell, with slots as a cell makes them:
- * - specialise a slot and first answer, 500 KB bundle; first answer of an idle scene, small bundle
- * - memory a slot adds when loaded, and after 100 rankings
- * - many different scenes alive in one process, and a hot one among them against the same alone
- * - specialise and dispose again and again: memory, handles and threads
+ * `npm run bench:slots`: measures what slots cost. It makes slots as a cell does, all in one process, and measures:
+ * - the time to the first answer of a version with a bundle of 500 KB, and of an idle scene with a small bundle
+ * - the memory that a slot adds when it is loaded, and after 100 rankings
+ * - many different scenes in one process, and a busy scene among them compared with the same scene alone
+ * - memory, handles and threads while slots are loaded and disposed again and again
  */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -30,7 +30,7 @@ const MB = 2 ** 20
 const rank50 = (await bundleModule(join(root, 'scripts/bench/rank50'))).code
 const body = JSON.stringify(sampleInput())
 
-/** A bundle of about so many KB whose stage is rank50's: the rest are functions of half a KB each, and the first request calls every one. */
+/** A bundle of about so many KB with the stage of rank50. The rest are functions of half a KB each, and the first request calls every one. */
 function padded(kilobytes: number): string {
   const count = kilobytes * 2
   const branch = (i: number, j: number) => `    case ${j}: sum += (x.a ?? ${i}) * ${j} - String(x.b).length; break`
@@ -73,19 +73,19 @@ const rss = () => process.memoryUsage.rss() / MB
 const settle = () => new Promise(resolve => setTimeout(resolve, 50))
 const table = new Table({ head: ['what', 'p50', 'p95', 'unit'], style: { head: [], border: [] } })
 
-/** First answer of a version that is not loaded, again and again, each time another version, at a slot that is made ready between. */
+/** Measures first answers of versions that are not loaded. Each time it is another version, and a buffered isolate is ready. */
 async function firstAnswers(label: string, bundle: string): Promise<void> {
   const slots = makeSlots(bundle)
   const times: number[] = []
   for (let i = 0; i < rounds + 3; i++) {
-    // The buffer is refilled between: a cell is idle far longer than that between two publishes.
+    // The buffer of isolates is refilled in between. In a real cell, the time between two publishes is much longer than that takes.
     await settle()
     const startedAt = performance.now()
     await (await slots.ensure(plan(`s${i}`))).call(call(`s${i}`))
     times.push(performance.now() - startedAt)
     slots.retain(new Set())
   }
-  // The first ones make the code cache.
+  // The first answers are not counted, because they fill the code cache.
   const counted = times.slice(3).sort((a, b) => a - b)
   table.push([label, median(counted).toFixed(1), (counted[Math.floor(counted.length * 0.95)] ?? 0).toFixed(1), 'ms'])
   await slots.close()

@@ -1,15 +1,15 @@
-/** From impressions to the weights of `modules/rank-lr`, and how good such weights are on impressions they were not fitted to. Pure. */
+/** Fits the weights of `modules/rank-lr` to impressions, and evaluates weights on impressions that they were not fitted to. Pure functions. */
 import { type Feature, itemFeatures, scorer, sigmoid, userFeatures, type Weights } from '../../modules/rank-lr/features.ts'
 import { fitLogistic, probability, type SparseRow } from './logistic.ts'
 import type { Impression } from './logs.ts'
 import { areaUnderCurve, type Estimate, logLoss, logLossGain, type Prediction } from './metrics.ts'
 
 /**
- * The affinities of the first day count that day's own clicks: all 36 clicked rows have one, 1 in 20 later. A model fitted to it would learn
- * to look up the answer.
+ * The affinities of the first day count that day's own clicks: all 36 clicked rows of that day have one, and only 1 in 20 on later days. A model that
+ * is fitted to that day would learn to look up the answer.
  */
 export const leakyDay = '2019-11-24'
-/** The last two of the seven days are kept for the evaluation. */
+/** The last two of the seven days, from this one on, are kept for the evaluation. */
 export const holdoutFrom = '2019-11-29'
 
 const penalties = [3, 10, 30, 100, 300, 1000]
@@ -18,10 +18,10 @@ const DECIMALS = 5
 export interface Evaluation {
   readonly rows: number
   readonly clicks: number
-  /** Of the constant that predicts the click rate of the training rows. */
+  /** The log-loss of always predicting the click rate of the training rows. */
   readonly baseLogLoss: number
   readonly logLoss: number
-  /** Base log-loss minus log-loss: above 0 the model is better. */
+  /** Base log-loss minus log-loss; above 0 when the model is better. */
   readonly gain: Estimate
   readonly auc: Estimate
 }
@@ -30,7 +30,7 @@ export const dayOf = ({ timestamp }: Impression): string => timestamp.slice(0, 1
 
 export const withoutLeak = (impressions: readonly Impression[]): Impression[] => impressions.filter(row => dayOf(row) !== leakyDay)
 
-/** Split in time, because that is how a model meets the world. */
+/** Splits impressions by time, because in use a model also predicts days after those it was fitted to. */
 export function splitByTime(impressions: readonly Impression[]): { readonly training: Impression[]; readonly holdout: Impression[] } {
   return {
     training: impressions.filter(row => dayOf(row) < holdoutFrom),
@@ -38,7 +38,7 @@ export function splitByTime(impressions: readonly Impression[]): { readonly trai
   }
 }
 
-/** The penalty with the lowest log-loss when each day in turn is predicted from the others. */
+/** Chooses the penalty with the lowest log-loss when each day is predicted from the others. */
 export function choosePenalty(impressions: readonly Impression[]): number {
   const { columns, rows } = encode(impressions)
   const days = impressions.map(dayOf)
@@ -55,7 +55,7 @@ function crossPredict(folds: readonly SparseRow[][], columns: number, penalty: n
   })
 }
 
-/** Rounded as committed, so that an evaluation is of what is served; weights that round to 0 are left out. */
+/** Fits weights and rounds them as in the committed file, so that an evaluation is of what is served. Weights that round to 0 are left out. */
 export function fitWeights(impressions: readonly Impression[], penalty: number): Weights {
   const { columns, rows } = encode(impressions)
   const { intercept, weights } = fitLogistic(rows, columns.length, penalty)
@@ -76,7 +76,7 @@ export function fitWeights(impressions: readonly Impression[], penalty: number):
   }
 }
 
-/** `training` is what the weights were fitted to: its click rate is what they have to beat. */
+/** Evaluates weights. @param training the rows that they were fitted to, whose click rate they have to beat */
 export function evaluate(weights: Weights, training: readonly Impression[], holdout: readonly Impression[]): Evaluation {
   const predictions = predict(weights, holdout)
   const baseRate = clicksOf(training) / training.length
@@ -106,10 +106,10 @@ const round = (value: number): number => Number(value.toFixed(DECIMALS))
 
 const compare = (a = '', b = ''): number => (a < b ? -1 : Number(a > b))
 
-/** One weight: of a class of its field, or of a field that is a number. */
+/** The column of one weight: that of a class, or of a field that is a number (then the class name is undefined). */
 type Column = readonly [field: string, className: string | undefined]
 
-/** Numbers the features in the order they are first seen. */
+/** Turns impressions into sparse rows, with the features numbered in the order in which they are first seen. */
 function encode(impressions: readonly Impression[]): { readonly columns: readonly Column[]; readonly rows: readonly SparseRow[] } {
   const columns: Column[] = []
   const indexByKey = new Map<string, number>()

@@ -11,7 +11,7 @@ const row = (entries: readonly (readonly [number, number])[], positive: boolean)
 
 const repeat = (count: number, made: SparseRow): SparseRow[] => Array<SparseRow>(count).fill(made)
 
-/** 1 of 10 without the column, 6 of 10 with it. */
+/** Rows of which 1 in 10 is positive without the column, and 6 in 10 with it. */
 const twoGroups = [
   ...repeat(1, row([], true)),
   ...repeat(9, row([], false)),

@@ -1,7 +1,7 @@
-/** L2-regularised logistic regression on sparse rows, by Newton's method. Pure, and deterministic: the optimum is unique. */
+/** L2-regularised logistic regression on sparse rows, by Newton's method. It is pure and deterministic, since the optimum is unique. */
 
 export interface SparseRow {
-  /** Columns that are not 0, each at most once. */
+  /** The columns that are not 0, each at most once. */
   readonly indices: Uint16Array
   readonly values: Float64Array
   readonly positive: boolean
@@ -9,7 +9,7 @@ export interface SparseRow {
 
 export interface LinearModel {
   readonly intercept: number
-  /** By column. */
+  /** Weights by column. */
   readonly weights: Float64Array
 }
 
@@ -17,9 +17,9 @@ const ITERATIONS_MAX = 50
 const STEP_TOLERANCE = 1e-9
 
 /**
- * Minimises the summed log-loss of `rows` + `penalty` / 2 · |weights|². The intercept is not penalised, so a heavy penalty ends at the base rate.
- * @param penalty above 0, else a column that separates the classes has no finite optimum.
- * @throws Error when all rows are of one class.
+ * Minimises the summed log-loss of `rows` + `penalty` / 2 · |weights|². The intercept is not penalised, so a heavy penalty leads to the base rate.
+ * @param penalty above 0, because otherwise a column that separates the classes has no finite optimum
+ * @throws Error when all rows are of one class
  */
 export function fitLogistic(rows: readonly SparseRow[], columns: number, penalty: number): LinearModel {
   const positives = rows.filter(row => row.positive).length
@@ -42,7 +42,7 @@ export function logOdds({ intercept, weights }: LinearModel, { indices, values }
 
 export const probability = (model: LinearModel, row: SparseRow): number => 1 / (1 + Math.exp(-logOdds(model, row)))
 
-/** The whole Newton step, or the first of its halves that does not make the objective worse. */
+/** Takes the Newton step, halved until it does not make the objective worse. */
 function improve(rows: readonly SparseRow[], model: LinearModel, step: Float64Array, penalty: number): LinearModel {
   const before = objective(rows, model, penalty)
   for (let scale = 1; scale > 1e-6; scale /= 2) {
@@ -50,7 +50,7 @@ function improve(rows: readonly SparseRow[], model: LinearModel, step: Float64Ar
       intercept: model.intercept - scale * at(step, model.weights.length),
       weights: model.weights.map((weight, index) => weight - scale * at(step, index)),
     }
-    // At the optimum rounding alone moves the objective.
+    // At the optimum, rounding alone changes the objective a little.
     if (objective(rows, moved, penalty) <= before + 1e-9 * Math.abs(before)) return moved
   }
   return model
@@ -61,7 +61,7 @@ function objective(rows: readonly SparseRow[], model: LinearModel, penalty: numb
   return loss + (penalty / 2) * model.weights.reduce((sum, weight) => sum + weight * weight, 0)
 }
 
-/** Inverse Hessian times gradient; the intercept is the last part. */
+/** The inverse Hessian times the gradient; the intercept is the last element. */
 function newtonStep(rows: readonly SparseRow[], model: LinearModel, penalty: number): Float64Array {
   const size = model.weights.length + 1
   const gradient = new Float64Array(size)
@@ -77,7 +77,7 @@ function newtonStep(rows: readonly SparseRow[], model: LinearModel, penalty: num
   return solvePositive(hessian, gradient)
 }
 
-/** Adds residual · x to the gradient and curvature · x xᵀ to the lower half of the Hessian, where x ends with the 1 of the intercept. */
+/** Adds residual · x to the gradient, and curvature · x xᵀ to the lower half of the Hessian, where the last element of x is the 1 of the intercept. */
 function addRow(gradient: Float64Array, hessian: readonly Float64Array[], row: SparseRow, residual: number, curvature: number): void {
   const { indices, values } = row
   const last = gradient.length - 1
@@ -97,7 +97,7 @@ function addRow(gradient: Float64Array, hessian: readonly Float64Array[], row: S
   add(interceptLine, last, curvature)
 }
 
-/** Solves A x = b for a symmetric positive definite A, given by its lower half, by Cholesky decomposition. */
+/** Solves A x = b by Cholesky decomposition, for a symmetric positive definite A that is given by its lower half. */
 function solvePositive(lower: readonly Float64Array[], b: Float64Array): Float64Array {
   const size = b.length
   const factor = squareMatrix(size)
@@ -127,7 +127,7 @@ function dot(a: Float64Array, b: Float64Array, length: number): number {
   return sum
 }
 
-// An index out of range shows up as NaN or throws; it is never taken for a 0.
+// An index out of range gives NaN, so that it is noticed; it never counts as 0.
 const at = (values: Float64Array | Uint16Array, index: number): number => values[index] ?? Number.NaN
 
 function add(values: Float64Array, index: number, amount: number): void {

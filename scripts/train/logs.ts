@@ -16,7 +16,7 @@ export type Policy = (typeof policies)[number]
 /** One item shown to one user. */
 export interface Impression {
   readonly policy: Policy
-  /** As logged, UTC; compares as text. */
+  /** In UTC, as in the log; timestamps can be compared as strings. */
   readonly timestamp: string
   readonly item: Item
   readonly user: Required<User>
@@ -24,9 +24,9 @@ export interface Impression {
 }
 
 export interface CampaignLogs {
-  /** By item id. */
+  /** The items, in the order of their ids. */
   readonly items: readonly Item[]
-  /** Of both policies, oldest first. */
+  /** The impressions of both policies, oldest first. */
   readonly impressions: readonly Impression[]
 }
 
@@ -60,7 +60,7 @@ function toUser(row: Row): Required<User> {
   const features = [0, 1, 2, 3].map(index => text(row, `user_feature_${index}`))
   const affinity: Record<string, number> = {}
   for (const column in row) {
-    // Nearly all of the affinities are 0, and a user without past clicks has none.
+    // Nearly all affinities are 0, and these are left out.
     if (column.startsWith(affinityPrefix) && row[column] !== '0.0') affinity[column.slice(affinityPrefix.length)] = number(row, column)
   }
   return { features, affinity }

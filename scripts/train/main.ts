@@ -1,4 +1,4 @@
-/** `npm run train`: writes what the example modules import and prints how good the click model is on days it has not seen. */
+/** `npm run train`: writes the files that the example modules import, and prints how good the click model is on days that it has not seen. */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import Table from 'cli-table3'
@@ -35,7 +35,7 @@ function describe(reports: readonly Report[]): string {
   ].join('\n')
 }
 
-/** On both logs together: one of them alone has too few clicks. */
+/** A verdict on both logs together, because one of them alone has too few clicks. */
 function verdict({ campaign, evaluations }: Report): string {
   const both = evaluations.find(({ log }) => log === 'both')
   if (!both) throw new Error(`Cannot judge the model of ${campaign}: it was not evaluated on both logs`)

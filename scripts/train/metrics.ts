@@ -1,4 +1,7 @@
-/** How good predicted probabilities are, each with its standard error. The errors take rows as independent; rows of one user are not quite. */
+/**
+ * Measures how good predicted probabilities are, each with its standard error. The errors assume that rows are independent, which is not quite true
+ * for rows of one user.
+ */
 
 export interface Prediction {
   readonly probability: number
@@ -10,18 +13,18 @@ export interface Estimate {
   readonly standardError: number
 }
 
-/** Mean of -ln of the probability given to what happened; lower is better. */
+/** The mean of -ln of the probability that was predicted for what happened; lower is better. */
 export const logLoss = (predictions: readonly Prediction[]): number => mean(predictions.map(loss))
 
-/** How much lower the log-loss of `predictions` is than that of one constant probability for all rows, compared row by row. */
+/** How much lower the log-loss of `predictions` is than that of a constant probability, compared row by row. */
 export function logLossGain(predictions: readonly Prediction[], constant: number): Estimate {
   const gains = predictions.map(prediction => loss({ ...prediction, probability: constant }) - loss(prediction))
   return { value: mean(gains), standardError: Math.sqrt(variance(gains) / gains.length) }
 }
 
 /**
- * Probability that a positive row is given a higher probability than a negative one, ties counting half; 0.5 knows nothing.
- * Standard error: E. DeLong, D. DeLong and D. Clarke-Pearson, Biometrics 44(3), 1988. NaN for fewer than two rows of a class.
+ * The probability that a positive row gets a higher prediction than a negative one, where ties count half; 0.5 is that of guessing. The standard error
+ * is by E. DeLong, D. DeLong and D. Clarke-Pearson, Biometrics 44(3), 1988, and is NaN when a class has fewer than two rows.
  */
 export function areaUnderCurve(predictions: readonly Prediction[]): Estimate {
   const positives = scoresOf(predictions, true)
@@ -41,14 +44,14 @@ function scoresOf(predictions: readonly Prediction[], positive: boolean): number
     .sort((a, b) => a - b)
 }
 
-/** Share of the ascending `sorted` that is below `score`, equals counting half. */
+/** The share of the ascending `sorted` that is below `score`, where equal values count half. */
 function shareBelow(sorted: readonly number[], score: number): number {
   const below = countWhile(sorted, value => value < score)
   const belowOrEqual = countWhile(sorted, value => value <= score)
   return (below + belowOrEqual) / 2 / sorted.length
 }
 
-/** How many leading values pass, for a test that fails for all after the first that it fails for. */
+/** How many leading values pass a test, found by binary search. After the first value that fails, all others must fail too. */
 function countWhile(sorted: readonly number[], passes: (value: number) => boolean): number {
   let low = 0
   let high = sorted.length

@@ -1,10 +1,10 @@
-/** Everything the example modules know, derived from the logs. The same logs give the same bytes. */
+/** Derives everything that the example modules know from the logs. The same logs give the same bytes. */
 import type { Item, Weights } from '../../modules/rank-lr/features.ts'
 import { choosePenalty, clicksOf, type Evaluation, evaluate, fitWeights, splitByTime, withoutLeak } from './click-model.ts'
 import { type Campaign, type CampaignLogs, campaigns, type Impression, policies, readLogs } from './logs.ts'
 
 export interface Training {
-  /** Text of each file by its path in the project. */
+  /** The text of each file, by its path in the project. */
   readonly files: ReadonlyMap<string, string>
   readonly reports: readonly Report[]
 }
@@ -13,7 +13,7 @@ export interface Report {
   readonly campaign: Campaign
   readonly penalty: number
   readonly training: { readonly rows: number; readonly clicks: number }
-  /** On the held-out rows of both logs, then of each. */
+  /** Evaluations on the held-out rows of both logs together, and of each. */
   readonly evaluations: readonly (Evaluation & { readonly log: string })[]
 }
 
@@ -21,7 +21,7 @@ interface TrainedWeights extends Weights {
   readonly trainedOn: { readonly rows: number; readonly clicks: number; readonly penalty: number }
 }
 
-/** Before any data each item is taken to have had one click in 200 impressions, near the rate of the logs. */
+/** The prior of each item: one click in 200 impressions, which is near the rate of the logs. */
 const prior = { alpha: 1, beta: 199 }
 
 export async function train(): Promise<Training> {
@@ -39,7 +39,7 @@ export async function train(): Promise<Training> {
   }
 }
 
-/** The penalty is chosen and judged without the held-out days; the weights to commit are then fitted to all days but the leaky one. */
+/** Chooses and evaluates the penalty without the held-out days, and then fits the weights to commit to all days but the leaky one. */
 function trainModel(campaign: Campaign, impressions: readonly Impression[]): { weights: TrainedWeights; report: Report } {
   const sound = withoutLeak(impressions)
   const { training, holdout } = splitByTime(sound)
@@ -67,7 +67,7 @@ const sizeOf = (impressions: readonly Impression[]): { rows: number; clicks: num
   clicks: clicksOf(impressions),
 })
 
-/** Over all days of both logs: whether a shown item was clicked says the same about it whoever chose to show it. */
+/** Counts over all days of both logs, because a click on an item means the same whichever policy has shown it. */
 function countItems({ items, impressions }: CampaignLogs): { itemId: number; clicks: number; impressions: number }[] {
   return items.map(({ itemId }: Item) => {
     const shown = impressions.filter(({ item }) => item.itemId === itemId)
@@ -75,7 +75,7 @@ function countItems({ items, impressions }: CampaignLogs): { itemId: number; cli
   })
 }
 
-/** The tables that the base serves to `rank-lr`, one row a line. */
+/** The feature tables that the base serves to `rank-lr`, one row a line. */
 function featureTables({ campaign, items, impressions }: CampaignLogs & { readonly campaign: Campaign }): [path: string, text: string][] {
   const table = (name: string, rows: readonly object[]): [string, string] => [
     `fixtures/features/${name}-${campaign}.ndjson`,
@@ -93,7 +93,7 @@ function featureTables({ campaign, items, impressions }: CampaignLogs & { readon
   ]
 }
 
-/** The logs name no users: each combination of user features stands for one, those seen most often first. */
+/** The logs have no user ids, so each combination of user features counts as one user. The most frequent ones come first. */
 function profiles(impressions: readonly Impression[]): (readonly string[])[] {
   const byProfile = Map.groupBy(impressions, ({ user }) => user.features.join())
   const groups = [...byProfile].sort(([a, rowsA], [b, rowsB]) => rowsB.length - rowsA.length || (a < b ? -1 : 1))

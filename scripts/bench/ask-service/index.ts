@@ -1,7 +1,7 @@
 import type { Stage } from '#sdk/author'
 import type { Input } from '../rank50/index.ts'
 
-/** Ten rows of a table of the base, asked for with one call. */
+/** Ten rows of a feature table, which the stage reads with one call. */
 const KEYS = Array.from({ length: 10 }, (_, i) => `i${i}`)
 
 export const ask: Stage<Input, Input, { services: 'features' }> = async (input, ctx) => {

@@ -1,4 +1,4 @@
-/** The handler of the bench: the same function inside bare Fastify and inside a slot. */
+/** The handler of the bench. All peers run the same function. */
 import type { Stage } from '#sdk/author'
 
 export interface Candidate {
@@ -27,7 +27,7 @@ function score(user: Input['user'], { embedding, price, ageDays }: Candidate): n
   return 1 / (1 + Math.exp(-dot)) - Math.log1p(Math.max(0, price - user.budget)) * 0.1 - ageDays * 0.001
 }
 
-/** 50 candidates, about 3 KB of JSON, the same at every run. */
+/** An input of 50 candidates, about 3 KB of JSON, which is the same in every run. */
 export function sampleInput(): Input {
   const at = (i: number, j: number) => Math.round(Math.sin(i * 7.3 + j * 1.7) * 100) / 100
   const candidates = Array.from({ length: 50 }, (_, i) => ({
