@@ -1,4 +1,4 @@
-/** What the pages promise about themselves: that links lead somewhere, and that the first page names all there is. */
+/** Tests of the documents: links and paths lead somewhere, and the README names every command, bench and page. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { existsSync, globSync, readFileSync } from 'node:fs'
@@ -10,8 +10,9 @@ import { promisify } from 'node:util'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 const readme = read('README.md')
+const pages = globSync(['README.md', 'docs/**/*.md', 'sdk/**/README.md', 'fixtures/**/README.md'], { cwd: root })
 
-/** As GitHub makes them of headings. */
+/** The anchors that GitHub makes of headings. */
 function anchorsOf(markdown: string): string[] {
   const headings = [...markdown.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => heading)
   return headings.map(heading =>
@@ -24,7 +25,7 @@ function anchorsOf(markdown: string): string[] {
 
 test('every link of a page leads to a file of the project, and to a heading in it', () => {
   const dead: string[] = []
-  for (const page of ['README.md', ...globSync('docs/**/*.md', { cwd: root })]) {
+  for (const page of pages) {
     for (const [, link = ''] of read(page).matchAll(/\]\(([^)\s]+)\)/g)) {
       if (/^https?:/.test(link)) continue
       const [path = '', anchor] = link.split('#')
@@ -36,15 +37,36 @@ test('every link of a page leads to a file of the project, and to a heading in i
   assert.deepEqual(dead, [])
 })
 
+const FENCE = /^```(\w*)\n([\s\S]*?)^```$/gm
+const PATH = /(?<![\w./-])(?:base|sdk|scripts|test|docs|fixtures|modules)\/[\w./*-]*/g
+
+/** The paths of the project in the code spans and the drawings of a page. Commands and listings in other code blocks may name new files. */
+function pathsIn(markdown: string): string[] {
+  const drawings = [...markdown.matchAll(FENCE)].flatMap(([, language, text = '']) => (language === '' ? [text] : []))
+  const spans = [...markdown.replaceAll(FENCE, '').matchAll(/`([^`\n]+)`/g)].map(([, text = '']) => text)
+  return [...drawings, ...spans].flatMap(text => [...text.matchAll(PATH)].map(([path]) => path.replace(/\.$/, '')))
+}
+
+/** Whether a path exists. A segment in capitals stands for a name that readers choose, so only the folders before it must exist. */
+function exists(path: string): boolean {
+  const fixed = path.replace(/(?<=\/)[A-Z]+[./].*$/, '')
+  return fixed.includes('*') ? globSync(fixed, { cwd: root }).length > 0 : existsSync(join(root, fixed))
+}
+
+test('every path of the project that a page names exists', () => {
+  const dead = pages.flatMap(page => pathsIn(read(page)).flatMap(path => (exists(path) ? [] : [`${page}: ${path}`])))
+  assert.deepEqual(dead, [])
+})
+
 test('the README names every command of sdk, every bench and every page of docs', async () => {
   const { stdout } = await promisify(execFile)(process.execPath, [join(root, 'bin/sdk.cjs'), '--help'])
   const commands = [...stdout.matchAll(/^ {2}([a-z]+) .* {2}\S/gm)].flatMap(([, name = '']) => (name === 'help' ? [] : [`\`${name}\``]))
   assert.ok(commands.length > 15, stdout)
   const { scripts } = JSON.parse(read('package.json')) as { readonly scripts: Readonly<Record<string, string>> }
   const benches = Object.keys(scripts).flatMap(name => (name.startsWith('bench') ? [`\`npm run ${name}\``] : []))
-  const pages = globSync('docs/*.md', { cwd: root }).map(page => `](${page.replaceAll('\\', '/')})`)
+  const linked = globSync('docs/*.md', { cwd: root }).map(page => `](${page.replaceAll('\\', '/')})`)
   assert.deepEqual(
-    [...commands, ...benches, ...pages].filter(named => !readme.includes(named)),
+    [...commands, ...benches, ...linked].filter(named => !readme.includes(named)),
     [],
   )
 })
