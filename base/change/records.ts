@@ -4,26 +4,29 @@ import type { ModuleManifest, Right, SceneDefinition, VersionRecord } from '../t
 import type { WhitelistEntry } from '../traffic/table.ts'
 
 export interface Records {
-  /** Keyed `name@version`. Written once. */
+  /** The key is `name@version`. Written once. */
   readonly module: ModuleRecord
-  /** Keyed by its id. */
+  /** The key is the id of the scene. */
   readonly scene: SceneRecord
-  /** Keyed `scene/version`. Written once. */
+  /** The key is `scene/version`. Written once. */
   readonly version: VersionRecord
-  /** Keyed `scene/version`, there while the version is online. Apart from the version, which never changes, and from the rules, which others change. */
+  /**
+   * The key is `scene/version`; the entry exists while the version is online. It is apart from the version, which never changes, and from the rules,
+   * which other people change.
+   */
   readonly online: OnlineRecord
-  /** Keyed by the scene; none until the first rule. */
+  /** The key is the id of the scene; there is no entry until the first rule. */
   readonly rules: RulesRecord
-  /** Keyed by the scene. Apart from the rules: its unit ids are in a blob. */
+  /** The key is the id of the scene. It is apart from the rules because its unit ids are in a blob. */
   readonly whitelist: WhitelistEntry
-  /** Keyed by its id. */
+  /** The key is the id of the token. */
   readonly token: TokenRecord
 }
 
 export interface ModuleRecord extends ModuleManifest {
   /** ISO 8601, UTC. */
   readonly publishedAt: string
-  /** Id of the token. */
+  /** Id of the token that published it. */
   readonly publishedBy: string
 }
 
@@ -38,7 +41,7 @@ export interface OnlineRecord {
   readonly since: string
 }
 
-/** Passed by `checkRules`. */
+/** Rules that have passed `checkRules`. */
 export type RulesRecord = Omit<SceneRules, 'whitelist'>
 
 export interface TokenRecord {

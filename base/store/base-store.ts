@@ -11,26 +11,24 @@ import type { AuditRow, Store } from './store.ts'
 export type BaseStore = Store<Records>
 
 /**
- * Opens the store of a base. In a data folder of format 1 each scene gets one change that holds its whole state, so that its changes from then
- * on make the scene of nothing.
- * @throws DATA_UNWRITABLE, DATA_FORMAT_NEWER, DATA_DAMAGED, STORE_FULL: nothing was changed then.
+ * Opens the store of a base. In a data folder of format 1, each scene first gets one change that holds its whole state. Applied to nothing, this
+ * change and all later ones therefore make the scene.
+ * @throws DATA_UNWRITABLE, DATA_FORMAT_NEWER, DATA_DAMAGED, STORE_FULL; nothing is changed then
  */
 export function openBaseStore(data: string, now?: () => Date): BaseStore {
   return openStore<Records>(data, { ...(now === undefined ? {} : { now }), upgrade: importScenes })
 }
 
-/**
- * Digests of every blob that a store refers to. Versions lock only published modules, which are never deleted, so modules name all of theirs.
- */
+/** The digests of every blob to which a store refers. Versions lock only published modules, which are never deleted, so modules name all of theirs. */
 export function referencedBlobs(store: BaseStore): Set<string> {
   const modules = store.list('module').flatMap(({ value }) => [value.bundle, value.sourceMap ?? value.bundle])
   const whitelists = store.list('whitelist').map(({ value }) => value.digest)
   return new Set([...modules, ...whitelists])
 }
 
-// From format 1: its audit log is of words, which are read here for the last time.
+// Upgrading from format 1. Its audit log describes changes only in words, and this is the only code that still reads them.
 
-/** Changes of parameters, and flips, that are taken over for going back: more than anybody goes back. */
+/** How many changes of parameters, and how many flips, are taken over so that they can be undone: more than anybody undoes. */
 const IMPORTED_MAX = 1000
 
 function importScenes(store: BaseStore): void {
@@ -77,7 +75,7 @@ function onlineOf(store: BaseStore, scene: string): string[] {
   return store.list('online', prefix).map(({ key }) => key.slice(prefix.length))
 }
 
-/** Newest first. */
+/** The audit rows of a scene, newest first. */
 function* rowsOf(store: BaseStore, scene: string): Generator<AuditRow> {
   const page = 1000
   let before: number | undefined
@@ -99,7 +97,7 @@ function paramsInWords({ revision, at, who, reason, action, before, after }: Aud
   return [{ ...head, version: is?.version ?? null, ...change, ...(is?.to === undefined ? {} : { to: is.to }) }]
 }
 
-/** The flips that were not undone. */
+/** The flips that have not been undone. */
 function flipsInWords(rows: readonly AuditRow[]): PastFlip[] {
   const reverts = rows.filter(({ action }) => action === 'revert experiment')
   const undone = new Set(reverts.map(({ after }) => (after as { readonly reverts?: number } | null)?.reverts))

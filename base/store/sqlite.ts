@@ -8,14 +8,14 @@ import { makeFolderSync } from '../kernel/folders.ts'
 import { guarded } from './faults.ts'
 import type { AuditNote, AuditRow, ChangedEntry, Entry, Expected, KeyedCommit, KeyedRequest, KindOf, Store, Write } from './store.ts'
 
-/** "Bert" in ASCII: tells a database of ours from any other. */
+/** "Bert" in ASCII. The id in the header of the file shows that a database was made by Berth. */
 const APPLICATION_ID = 0x42657274
-/** Raised when an older Berth could no longer read what this one writes. */
+/** The number of the format. It is raised when an older Berth could no longer read what this one writes. */
 const FORMAT = 2
-/** Another process holds the database for longer than a moment only when something is wrong. */
+/** How long to wait for another process to release the database. It holds it longer than a moment only when something is wrong. */
 const BUSY_MS_MAX = 5000
 
-/** Requests that were sent with an `Idempotency-Key`, so that the same request is not carried out twice. */
+/** The table of requests that were sent with an `Idempotency-Key`, so that no request is carried out twice. */
 const keyedTable = `
   create table keyed (
     who text not null,
@@ -60,7 +60,7 @@ const schema = `
   pragma user_version = ${FORMAT};
 `
 
-/** The columns whose sum is kept with each row. SQLite notices a damaged page, not a byte of a value that has become another. */
+/** The columns that are summed in each row. The sum finds a changed byte in a value; SQLite itself notices only damaged pages. */
 const summed = {
   entries: ['kind', 'key', 'value', 'revision'],
   audit: ['revision', 'at', 'who', 'action', 'target', 'reason', 'before', 'after', 'kind', 'payload', 'facts', 'key'],
@@ -69,13 +69,13 @@ const summed = {
 export interface StoreOptions<Kinds> {
   /** For the audit log. @default the clock of the system */
   readonly now?: () => Date
-  /** Makes the entries and the audit log of format 1 those of today, in the transaction that makes its tables those of today. */
+  /** Brings the entries and the audit log of format 1 to the present format, in the same transaction that upgrades the tables. */
   readonly upgrade?: (store: Store<Kinds>) => void
 }
 
 /**
- * Opens the store of a data folder, making both when they are not there.
- * @throws DATA_UNWRITABLE, DATA_FORMAT_NEWER, DATA_DAMAGED, STORE_FULL: nothing was changed then.
+ * Opens the store of a data folder, and makes both if they do not exist.
+ * @throws DATA_UNWRITABLE, DATA_FORMAT_NEWER, DATA_DAMAGED, STORE_FULL; nothing is changed then
  */
 export function openStore<Kinds>(data: string, options: StoreOptions<Kinds> = {}): Store<Kinds> {
   return storeOn(
@@ -90,10 +90,10 @@ export function storeOn<Kinds>(db: DatabaseSync, options: StoreOptions<Kinds> = 
 }
 
 /**
- * The database of a data folder, checked and ready for commits. One of format 1 is brought to today's in one transaction, and what it was
- * before stays beside it, as `berth.db.format-1`.
- * @param upgrade does the rest of that, once the tables are those of today
- * @throws as `openStore`.
+ * Opens the database of a data folder, checked and ready for commits. A database of format 1 is brought to the present format in one transaction,
+ * and a copy of it stays beside it, as `berth.db.format-1`.
+ * @param upgrade upgrades the content after the tables have been upgraded
+ * @throws the errors of `openStore`
  */
 export function openDatabase(data: string, upgrade: (db: DatabaseSync) => void = () => undefined): DatabaseSync {
   const path = databasePath(data)
@@ -112,8 +112,8 @@ export function openDatabase(data: string, upgrade: (db: DatabaseSync) => void =
 }
 
 /**
- * Copies the database of a data folder, of any format that can be read, to a file that is not there yet. It is one read transaction, so it sees
- * the state of one commit and holds up no writer.
+ * Copies the database of a data folder, of any format that can be read, to a file that does not exist yet. The copy is made in a single read
+ * transaction, so it has the state of one commit, and no writer has to wait. SQLite's page-wise backup would start over at every commit.
  * @throws DATA_DAMAGED, DATA_FORMAT_NEWER, DATA_UNWRITABLE, STORE_FULL
  */
 export function copyDatabase(data: string, target: string): void {
@@ -138,7 +138,7 @@ function prepareDatabase(db: DatabaseSync, path: string, upgrade: (db: DatabaseS
   else upgradeFormat(db, path, upgrade)
 }
 
-/** @throws DATA_DAMAGED for the first row that is not what was written */
+/** Checks the sums of all rows of a table. @throws DATA_DAMAGED for the first row that is not what was written */
 function checkRows(db: DatabaseSync, path: string, table: keyof typeof summed, columns: readonly string[]): void {
   for (const row of db.prepare(`select * from ${table} where sum is not null`).iterate()) {
     if (row.sum === sumOf(columns.map(column => row[column]))) continue
@@ -150,7 +150,10 @@ function checkRows(db: DatabaseSync, path: string, table: keyof typeof summed, c
 /** The columns of the audit log that format 1 does not have. */
 const addedColumns: readonly string[] = ['kind', 'payload', 'facts', 'key']
 
-/** Killed at any moment, this leaves the database in one format or the other, and in the second case the copy of the first. */
+/**
+ * Upgrades a database of format 1. If the process is killed at any moment, the database is left either in the old format, or in the new one with
+ * the copy of the old one beside it.
+ */
 function upgradeFormat(db: DatabaseSync, path: string, upgrade: (db: DatabaseSync) => void): void {
   for (const table of ['entries', 'audit'] as const) {
     // The first databases had no sums yet.
@@ -189,7 +192,7 @@ function sumRows(db: DatabaseSync): void {
   for (const table of ['entries', 'audit'] as const) db.exec(`update ${table} set sum = row_sum(${summed[table].join(', ')})`)
 }
 
-/** What UTF-8 and SQLite's texts cannot hold would come back as something else. */
+/** The text as SQLite will return it. Lone surrogates and NUL characters cannot be stored, and would make the sum of the row wrong. */
 const asStored = (text: string): string => text.toWellFormed().replaceAll('\0', '\ufffd')
 
 const sumOf = (values: readonly (SQLOutputValue | undefined)[]): number => crc32(JSON.stringify(values))
@@ -210,7 +213,7 @@ function checkDatabase(db: DatabaseSync, path: string): number {
 
 const pragma = (db: DatabaseSync, name: string): SQLOutputValue | undefined => Object.values(db.prepare(`pragma ${name}`).get() ?? {})[0]
 
-/** Makes all of the work or none; within another transaction it is a part of that. */
+/** Does the work in a transaction, so that all of it or nothing is kept. Within another transaction, it becomes a part of that one. */
 function transaction<T>(db: DatabaseSync, work: () => T): T {
   if (db.isTransaction) return work()
   db.exec('begin immediate')
@@ -347,7 +350,7 @@ function parse(row: Row, column: string): unknown {
   }
 }
 
-// Only `commit` writes values, and it takes them by their type: the reading side trusts that.
+// Values are not checked when they are read: only `commit` writes them, and it accepts only values of the right type.
 const entryOf = <Value>(row: Row): Entry<Value> => ({
   key: String(row.key),
   value: parse(row, 'value') as Value,

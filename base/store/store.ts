@@ -1,60 +1,62 @@
 /**
- * What the keeper asks of its store: entries that change in atomic, numbered, audited commits.
+ * The interface of the keeper's store: entries that change in atomic, numbered, audited commits.
  *
- * `Kinds` maps each kind of entry to the type of its value, which must be JSON. What `commit` has returned survives `kill -9` and power loss.
- * All calls are synchronous: a commit costs one disk sync, a read none.
+ * `Kinds` maps each kind of entry to the type of its value, which must be JSON. Once `commit` has returned, its writes survive `kill -9` and power
+ * loss. All calls are synchronous; a commit costs one sync of the disk, and a read none.
  */
 export interface Store<Kinds> {
   /** Number of the last commit; 0 before the first. */
   readonly revision: number
 
-  /** Undefined when there is none or it was deleted. */
+  /** The entry with this key; undefined when there is none or it was deleted. */
   get<K extends KindOf<Kinds>>(kind: K, key: string): Entry<Kinds[K]> | undefined
 
   /** The entries whose key starts with `prefix`, in the order of their keys' UTF-8 bytes. */
   list<K extends KindOf<Kinds>>(kind: K, prefix?: string): Entry<Kinds[K]>[]
 
   /**
-   * Throws REVISION_CONFLICT, as `commit` would, when the entry is not at the expected revision; undefined expects nothing.
+   * Checks the revision of an entry as `commit` does.
+   * @throws REVISION_CONFLICT when the entry is not at the expected revision
    */
   expect(kind: KindOf<Kinds>, key: string, expected: Expected): void
 
   /**
-   * Makes all writes or none, together with one row of the audit log and, for a request that was sent with a key, what it came to.
-   * @returns the new revision, which every written entry now has.
-   * @throws REVISION_CONFLICT when an entry is not at the revision its write expects; `extra` says at which it is and who changed it when.
-   * @throws STORE_FULL, or STORE_FAILED when the disk failed: what is on disk is then unknown until the store is opened again.
+   * Makes all writes or none, together with one row of the audit log and, for a request that was sent with a key, the result of the commit.
+   * @returns the new revision, which every written entry now has
+   * @throws REVISION_CONFLICT when an entry is not at the revision that its write expects; `extra` has the revision, and who changed the entry when
+   * @throws STORE_FULL
+   * @throws STORE_FAILED when the disk failed; whether the commit is on disk is then unknown until the store is opened again
    */
   commit(writes: readonly Write<Kinds>[], audit: AuditNote, keyed?: KeyedCommit): number
 
-  /** Latest state of every entry changed after `revision`, deleted ones included, ordered by revision. */
+  /** The latest state of every entry that has changed after `revision`, including deleted ones, ordered by revision. */
   changesSince(revision: number): ChangedEntry<Kinds>[]
 
   /** At most `limit` audit rows, newest first, of commits before revision `before` (default: of all), of one target (default: of all). */
   audit(limit: number, before?: number, target?: string): AuditRow[]
 
-  /** What the request of this token with this key came to; undefined when none did, or it was forgotten. */
+  /** The request of this token with this key; undefined when there was none, or it was forgotten. */
   keyed(who: string, key: string): KeyedRequest | undefined
 
-  /** Keeps the answer to a request that was sent with a key. @throws as `commit` */
+  /** Keeps the answer to a request that was sent with a key. @throws the errors of `commit` */
   keepAnswer(request: Omit<KeyedRequest, 'at' | 'result'>): void
 
   /** Forgets the requests with keys that came before a time. @returns how many it forgot */
   forgetKeyed(before: Date): number
 
-  /** Idempotent. */
+  /** Closes the store. Idempotent. */
   close(): void
 }
 
 export type KindOf<Kinds> = keyof Kinds & string
 
-/** The revision an entry must be at, or that it must not be there; undefined: whatever is there. */
+/** The revision that an entry must have; `absent` when it must not exist; undefined when it does not matter. */
 export type Expected = number | 'absent' | undefined
 
 export interface Entry<Value> {
   readonly key: string
   readonly value: Value
-  /** Of the commit that changed it last. */
+  /** Revision of the commit that changed it last. */
   readonly revision: number
 }
 
@@ -68,47 +70,47 @@ export type Write<Kinds> = {
   [K in KindOf<Kinds>]: {
     readonly kind: K
     readonly key: string
-    /** Null deletes. */
+    /** Null deletes the entry. */
     readonly value: Kinds[K] | null
     readonly expect?: Expected
   }
 }[KindOf<Kinds>]
 
-/** What a commit says about itself in the audit log. */
+/** The row of a commit in the audit log, as the caller gives it. */
 export interface AuditNote {
   /** Id of the token that asked for it, or `base`. */
   readonly who: string
-  /** The change as a value: its kind, what was wished for and what was found out or made for it, both JSON. */
+  /** The change as a value: its kind, what the actor asked for, and what the keeper found out or made for it; the last two are JSON. */
   readonly kind: string
   readonly payload: unknown
   readonly facts: unknown
-  /** What it was done to: the id of a scene, token or cell, or `name@version` of a module. */
+  /** What was changed: the id of a scene, token or cell, or `name@version` of a module. */
   readonly target: string
   /** What happened, for people: verb and noun, such as `set baseline`. */
   readonly action: string
   readonly reason?: string | undefined
-  /** What it was done to, as it was and as it became: JSON; null for "nothing". */
+  /** The state of the target before and after the change, as JSON; null when there is nothing to say. */
   readonly before: unknown
   readonly after: unknown
 }
 
 export interface AuditRow extends Omit<AuditNote, 'reason' | 'kind'> {
   readonly revision: number
-  /** ISO 8601, UTC. For people: order comes from the revision. */
+  /** ISO 8601, UTC. It is for people; rows are ordered by revision. */
   readonly at: string
-  /** Null in rows that were written before changes were values: payload and facts are null then, too. */
+  /** Null in rows of data folders of format 1, which have no payload and facts either. */
   readonly kind: string | null
   readonly reason?: string
-  /** The `Idempotency-Key` that it was sent with. */
+  /** The `Idempotency-Key` of the request. */
   readonly key?: string
 }
 
-/** Says in a commit which request made it. */
+/** The request that makes a commit, when it was sent with a key. */
 export interface KeyedCommit {
   readonly key: string
-  /** The digest of the request: the same key with another request is a mistake. */
+  /** The digest of the request, to notice when the same key is used for another request. */
   readonly digest: string
-  /** What the commit comes to, JSON, by its revision: enough to answer the request again when its answer was never kept. */
+  /** The result of the commit as JSON, made from its revision. It is enough to answer the request again if its answer was not kept. */
   readonly result: (revision: number) => unknown
 }
 
@@ -119,8 +121,8 @@ export interface KeyedRequest {
   readonly digest: string
   /** ISO 8601, UTC. */
   readonly at: string
-  /** What its commit came to; undefined when it made none. */
+  /** The result of its commit, as JSON; undefined when it made none. */
   readonly result?: unknown
-  /** The answer, JSON; undefined until it is kept. */
+  /** The answer as JSON; undefined until it is kept. */
   readonly answer?: unknown
 }
