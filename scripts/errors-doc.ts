@@ -8,13 +8,13 @@ export const errorsDocPath = fileURLToPath(new URL('../docs/errors.md', import.m
 const intro = `# Error codes
 
 Every failure of a base has one of these codes. Over HTTP it is an RFC 9457 document, \`application/problem+json\`, with \`code\`, \`detail\` (what
-could not be done, and why), \`fix\` (what to do), \`blame\` (who has to change something: \`caller\`, \`module\`, \`base\`, or \`load\` when there
-was just too much of it), and where they are known \`scene\`, \`version\` and \`requestId\`. Match on \`code\`: it does not change.
+could not be done, and why), \`fix\` (what to do) and \`blame\` (who has to change something: \`caller\`, \`module\` or \`base\`; or \`load\`, when
+there was only too much load). It also has \`scene\`, \`version\` and \`requestId\`, where they are known. Match on \`code\`, which never changes.
 
-The codes with status 500 and blame \`base\` that name options, ports or the data folder end a start: the message is on standard error and the
-exit status is 1.
+Errors of options, ports and the data folder (status 500, blame \`base\`) keep a base from starting: the message is on standard error, and the exit
+status is 1.
 
-This page is written from the table in \`base/kernel/errors.ts\` by \`npm run docs:errors\`; a test fails when they differ.
+This page is generated from the table in \`base/kernel/errors.ts\` by \`npm run docs:errors\`; a test fails when they differ.
 `
 
 const blames: Readonly<Record<Blame, string>> = {

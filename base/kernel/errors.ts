@@ -344,12 +344,12 @@ const table = {
     status: 422,
     blame: 'caller',
     title: 'The Idempotency-Key was sent with another request',
-    fix: 'Send a key of its own with each request; repeat a key only with the same method, path and body.',
+    fix: 'Use a new key for each request; repeat a key only with the same method, path and body.',
   },
   ANSWER_LOST: {
     status: 409,
     blame: 'caller',
-    title: 'The request was carried out, and its answer is kept nowhere',
+    title: 'The request was carried out, but its answer was not kept',
     fix: 'Revoke the token that the message names, and make another.',
   },
   REVISION_CONFLICT: {
