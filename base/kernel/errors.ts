@@ -344,7 +344,7 @@ const table = {
     status: 422,
     blame: 'caller',
     title: 'The Idempotency-Key was sent with another request',
-    fix: 'Use a new key for each request; repeat a key only with the same method, path and body.',
+    fix: 'Use a key of its own for each request; repeat a key only with the same method, path and body.',
   },
   ANSWER_LOST: {
     status: 409,
