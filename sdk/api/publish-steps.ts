@@ -32,7 +32,8 @@ export function publishBundle(client: Client, { manifest, digest, sourceMapDiges
 
 /** Whether a published module is exactly this bundle, under whatever version and description. */
 export function isSame(published: PublishedModule, bundle: Bundle): boolean {
-  const { version: _, description: __, publishedAt: ___, publishedBy: ____, ...there } = published
+  const { name, stages, services, fetch, bundle: digest, sourceMap } = published
+  const there = { name, stages, ...(services && { services }), ...(fetch && { fetch }), bundle: digest, sourceMap }
   return isDeepStrictEqual(there, identityOf(bundle))
 }
 
