@@ -39,7 +39,7 @@ function startCell(t: TestContext, scenes: readonly SceneEntry[], loadMs = 0) {
     onLog: () => undefined,
     onKilled: (_, reason) => assert.fail(reason),
     onRunning: () => undefined,
-    onDoomed: reason => assert.fail(reason),
+    onLost: reason => assert.fail(reason),
     onBufferFailed: error => assert.fail(String(error)),
   })
   t.after(() => slots.close())

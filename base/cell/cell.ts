@@ -97,7 +97,7 @@ class Cell {
       callScene: (scene, input, caller) => serveCall(this.#tables.current, this.#serving, scene, input, caller),
       onLog: (plan, requestId, lines) => this.#moduleLog.write(plan, requestId, lines),
       onKilled: (plan, reason) => this.#onKilled(plan, reason),
-      onDoomed: reason => this.#onDoomed(reason),
+      onLost: reason => this.#onLost(reason),
       onRunning: (slot, running) => (running ? blackBox.begin(slot, slot.plan.scene, slot.plan.version) : blackBox.end(slot)),
       onBufferFailed: error => this.#log.error({ err: error }, 'no isolate could be made ahead of need'),
     })
@@ -355,9 +355,9 @@ class Cell {
     this.#moduleLog.note({ scene, version }, 'error', `The slot was killed: ${reason}`, 'MODULE_KILLED')
   }
 
-  #onDoomed(reason: string): void {
+  #onLost(reason: string): void {
     this.#log.fatal({ reason }, 'the cell cannot go on')
-    tell({ type: 'doomed', reason })
+    tell({ type: 'lost', reason })
   }
 
   /**

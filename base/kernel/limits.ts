@@ -102,7 +102,7 @@ export const limits = {
     /** Milliseconds between two looks of the watchdog at the pending requests. */
     watchdogTickMs: 10,
     /** Milliseconds a slot may leave a probe unanswered, once a request in it has passed its deadline, before it is killed. */
-    deafMsMax: 50,
+    unresponsiveMsMax: 50,
     /** Milliseconds of CPU that timers may use in one go while no request is in the slot. */
     idleCpuMsMax: 250,
     /** Milliseconds a killed slot may take to stop before its cell has to be replaced. */

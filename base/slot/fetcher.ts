@@ -32,7 +32,7 @@ export interface Incoming {
   readonly body: string | ArrayBuffer
 }
 
-/** On whose behalf, as far as the other host is concerned. */
+/** The request that a fetch is made for. */
 export interface FetchCaller {
   /** Monotonic, `performance.now()`. */
   readonly deadlineAt: number
@@ -44,7 +44,7 @@ export interface FetcherHost {
   readonly privateNetworks: readonly string[]
   /** One fetch is over; `host` is an origin that a module may reach, `code` is `OK` or an error code. */
   count(host: string, code: string, seconds: number): void
-  /** All addresses of a name; that of the machine but in tests. */
+  /** All addresses of a name. @default the resolver of the machine; tests give another */
   resolve?(hostname: string, options: LookupOptions): Promise<LookupAddress[]>
 }
 
@@ -63,22 +63,22 @@ interface Head {
   readonly body: Buffer | undefined
 }
 
-/** What a fetch has of its cell. */
+/** What one fetch may use of its cell. */
 interface Way {
-  /** Aborts when its time is up, or nobody waits any more. */
+  /** Aborts at the deadline, or when nobody waits for the fetch any more. */
   readonly ending: AbortSignal
   /** Accounts for bytes that are kept until the fetch is over. @throws FETCH_OVERLOADED */
   hold(bytes: number): void
 }
 
-/** Not a module's to set: they say how the bytes go over the wire, or to whom. */
+/** Headers that a module may not set: they say how the bytes go over the wire, or to whom. */
 const wireHeaders: ReadonlySet<string> = new Set([
   ...['connection', 'content-length', 'expect', 'host', 'http2-settings', 'keep-alive', 'proxy-authorization', 'proxy-connection'],
   ...['te', 'trailer', 'transfer-encoding', 'upgrade', 'via'],
 ])
-/** Not for another host than the one they were meant for. */
+/** Headers that are not sent on when a redirect leads to another host. */
 const credentials: readonly string[] = ['authorization', 'cookie']
-/** They describe a body that a redirect has dropped. */
+/** Headers of a body, which go when a redirect drops the body. */
 const aboutBody: readonly string[] = ['content-encoding', 'content-language', 'content-location', 'content-type']
 const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 const defaults = { accept: '*/*', 'accept-encoding': 'gzip, deflate, br', 'user-agent': 'berth' }
@@ -132,7 +132,7 @@ export class Fetcher {
     for (const agent of Object.values(this.#agents)) agent.destroy()
   }
 
-  /** Does `work` with one of the cell's places, until the deadline at the latest. */
+  /** Does `work` while holding one of the places for fetches that a cell has, until the deadline at the latest. */
   async #within<T>(caller: FetchCaller, { url, body }: Head, signal: AbortSignal, work: (way: Way) => Promise<T>): Promise<T> {
     const leftMs = caller.deadlineAt - performance.now()
     const late = () => new BerthError('DEADLINE_EXCEEDED', `No answer from "${nameOf(url)}" before the deadline of the request`)
@@ -175,7 +175,7 @@ export class Fetcher {
         try {
           return incoming(hop, response, redirected > 0, await readBody(hop, response, hold))
         } finally {
-          // What was not read to its end would keep its connection open. One that was is free again, and this does nothing to it.
+          // A response that was not read to its end would keep its connection open. To one that was read this does nothing.
           response.destroy()
         }
       }
@@ -193,14 +193,14 @@ export class Fetcher {
     for (;;) {
       const sent = hop.url.protocol === 'https:' ? httpsRequest : httpRequest
       const { method, body } = hop
-      // Said here, because Node says it of some methods only: then the body of a DELETE is the next request on the connection.
+      // Node adds this header for some methods only. Without it the body of a DELETE would be read as the next request on the connection.
       const headers = body === undefined ? hop.headers : { ...hop.headers, 'content-length': String(body.length) }
       const request = sent(hop.url, { method, headers, signal, agent: this.#agents[hop.url.protocol] })
       try {
         return await new Promise<IncomingMessage>((resolve, reject) => {
-          // It stays: what comes after the head fails the body, and would end the process if nobody heard it here.
+          // This handler stays: an error after the head fails the body, and would end the process if there were no handler for it.
           request.on('error', reject)
-          // After a switch of protocols there is neither a response nor an error.
+          // When the host switches protocols, neither a response nor an error is emitted.
           const onClose = () => reject(new Error('it closed the connection without an answer'))
           request.once('close', onClose)
           request.once('response', response => {
@@ -210,14 +210,14 @@ export class Fetcher {
           request.end(body)
         })
       } catch (error) {
-        // The host has closed a connection that was kept just as it was used again.
+        // The host has closed a kept connection just as it was used again.
         const stale = request.reusedSocket && error instanceof Error && 'code' in error && error.code === 'ECONNRESET'
         if (!stale || !isSafe(method)) throw error
       }
     }
   }
 
-  /** A host that is an address is not looked up. */
+  /** A host that is an address is not looked up, so it is checked here. */
   #demandAddress({ hostname }: URL): void {
     const address = hostname.replace(/^\[|\]$/g, '')
     if (isIP(address) !== 0 && !this.#addresses(address)) throw new PrivateAddress()
@@ -245,10 +245,10 @@ function demandAllowed(allowed: ReadonlySet<string>, { origin, protocol, host }:
   throw new BerthError('FETCH_FORBIDDEN', `${action}: no module of this version lists it; add "${entry}" to berth.fetch in package.json`)
 }
 
-/** A host is allowed, and its address is not. */
+/** Thrown when a host may be reached and its address may not. */
 class PrivateAddress extends Error {}
 
-/** Every address that is not on the public internet: IANA's special-purpose registries, and multicast. */
+/** Every address that is not on the public internet: those of IANA's special-purpose registries, and of multicast. */
 const special: readonly string[] = [
   ...['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24', '192.0.2.0/24'],
   ...['192.88.99.0/24', '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/4', '240.0.0.0/4'],
@@ -277,8 +277,8 @@ function networksOf(networks: readonly string[]): BlockList {
 const resolveAll = (hostname: string, options: LookupOptions): Promise<LookupAddress[]> => lookup(hostname, { ...options, all: true })
 
 /**
- * Resolves names to addresses that may be reached, whatever else they resolve to. Who asks for a name that is being looked up waits with the
- * first: the machine looks up two at a time, and those of a host that is slow to resolve would hold up all others.
+ * Resolves names to those of their addresses that may be reached. While a name is being looked up, everybody who asks for it shares that
+ * look-up: the machine does two at a time, and many of a name that is slow to resolve would hold up all other names.
  */
 function lookupAllowed(isAllowed: (address: string) => boolean, resolve: typeof resolveAll): LookupFunction {
   const underWay = new Map<string, Promise<LookupAddress[]>>()
@@ -358,12 +358,12 @@ async function readBody({ url, method }: Hop, response: IncomingMessage, hold: W
 function decoded(response: IncomingMessage, method: string): Readable {
   const codings = (response.headers['content-encoding'] ?? '').toLowerCase().split(',')
   if (method === 'HEAD' || response.statusCode === 204 || response.statusCode === 304) return response
-  // Each takes memory before the first byte comes.
+  // Each coding takes memory before its first byte comes.
   if (codings.length > CODINGS_MAX) throw new Error(`its answer is packed ${codings.length} times`)
   let stream: Readable = response
   for (const coding of codings.reverse()) {
     const decoder = decoders[coding.trim()]?.()
-    // What fails is told by the end of the line.
+    // Any of the streams may fail: the last one reports it.
     if (decoder !== undefined) stream = pipeline(stream, decoder, () => undefined)
   }
   return stream
@@ -381,13 +381,13 @@ function incoming({ url }: Hop, response: IncomingMessage, redirected: boolean, 
 
 // ── failures ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Without the query, where keys may be. */
+/** The URL without its query, which may hold keys. */
 const nameOf = ({ origin, pathname }: URL): string => (origin + pathname).slice(0, 1024)
 
 const overloaded = (url: URL, why: string): BerthError =>
   new BerthError('FETCH_OVERLOADED', `Cannot fetch "${nameOf(url)}": ${why}`, { retryAfterSeconds: 1 })
 
-/** Says nothing of addresses: the message may reach whoever called the scene. */
+/** The message names no address: it may reach whoever called the scene. */
 function asFailure(url: URL, error: unknown): BerthError {
   if (error instanceof BerthError) return error
   if (error instanceof PrivateAddress) {

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import ivm from 'isolated-vm'
 import { BerthError } from '../kernel/errors.ts'
 
-/** Milliseconds that code which loops gets to end a session in, and so many times what it took to answer the last command. */
+/** Milliseconds that an isolate gets to end a session: at least so many, and more by so many times what the last command took. */
 const END_MS_MIN = 50
 const END_FACTOR = 20
 
@@ -26,7 +26,7 @@ export class Inspector {
     this.#context = context
     this.#onNotification = onNotification
     this.#session = openSession(isolate, context)
-    // Called outside of any tick: what a promise settled there leads to would wait for the next thing that happens in this process.
+    // It is called outside of any turn of the event loop. A promise that is settled there would have its reactions wait for whatever happens next in this process.
     this.#session.onResponse = (no, text) => void setImmediate(() => this.#onResponse(no, text))
     this.#session.onNotification = text => this.#onNotification(text)
   }
@@ -41,9 +41,9 @@ export class Inspector {
   }
 
   /**
-   * Ends the session, and resolves when the isolate may be disposed of. Never before that: V8 crashes when a session is ended that owes an
-   * answer, or while the isolate ends, and it never returns from the disposal of an isolate that has a session. So this resolves never when
-   * the isolate answers no more. Idempotent.
+   * Ends the session, and resolves when the isolate may be disposed of. Do not dispose of it before: V8 crashes when a session is ended that
+   * owes an answer, or that ends while its isolate does, and it never returns from the disposal of an isolate that has a session. So this
+   * never resolves when the isolate does not answer any more. Idempotent.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close()
@@ -54,22 +54,22 @@ export class Inspector {
     return !this.#isOver
   }
 
-  /** Whether the isolate has ended by itself under the open session: V8 never returns from that, and a thread of this process is lost. */
-  get isBereft(): boolean {
+  /** Whether the isolate has ended by itself while the session was open. V8 never returns from that, so a thread of this process is lost. */
+  get hasLostThread(): boolean {
     return !this.#isOver && this.#isolate.isDisposed
   }
 
   async #close(): Promise<void> {
     const askedAt = performance.now()
-    // Obeyed in order, also while code runs: when it is answered so is all before it, and no sampler looks at the isolate any more.
+    // Commands are obeyed in order, even while code runs: when this one is answered, all before it are, and no sampler looks at the isolate any more.
     await this.#post('Profiler.disable').catch(() => undefined)
     const tookMs = performance.now() - askedAt
     for (const { reject } of this.#replies.values()) reject(ended('finish'))
-    // Not a word to an isolate that is stuck in its end: this thread would be, too.
+    // An isolate that is stuck in its end must not be called: this thread would be stuck in the call, too.
     if (this.#isolate.isDisposed) return
     this.#isOver = true
     this.#session.dispose()
-    // What is asked after the session was ended is answered after its end. Code that loops ends it just as well, and never answers.
+    // V8 ends the session before it answers what is asked after it. If code loops in the isolate, the session ends as well, but the answer never comes.
     const answered = this.#context.eval('0').catch(() => undefined)
     const late = new AbortController()
     await Promise.race([answered, delay(END_MS_MIN + END_FACTOR * tookMs, undefined, { signal: late.signal }).catch(() => undefined)])
@@ -95,7 +95,7 @@ export class Inspector {
 
 const ended = (what: string): BerthError => new BerthError('PROFILE_FAILED', `Cannot ${what}: the slot has ended meanwhile`)
 
-/** From within a call out of the isolate: V8 ends the process when a session is opened by a thread that is not in the isolate. */
+/** Opens the session in a call that the isolate makes: V8 ends the process when a thread that is not in the isolate opens one. */
 function openSession(isolate: ivm.Isolate, context: ivm.Context): ivm.InspectorSession {
   let session: ivm.InspectorSession | undefined
   context.evalClosureSync('$0()', [

@@ -1,10 +1,10 @@
 import type { Failure } from '../inside/protocol.ts'
 import { BerthError, type ErrorCode, errorTable } from '../kernel/errors.ts'
 
-/** Characters of a failure's texts that leave the isolate's side. */
+/** Characters of each text of a failure that are kept. */
 const TEXT_CHARS_MAX = 8192
 
-/** An answer that did not come about, with what only the engineer should see. */
+/** Why a module gave no answer, with what only its engineer should see. */
 export class ModuleError extends BerthError {
   readonly module: string | undefined
   readonly stage: string | undefined
@@ -22,22 +22,23 @@ export class ModuleError extends BerthError {
   }
 }
 
-/** The error that a slot posted as JSON. Whatever a module has done to the code around it, this is an error that can be told. */
+/** The error that a slot posted as JSON. Whatever a module has done to the code around it, this returns an error that can be answered with. */
 export function parseFailure(text: string): ModuleError {
   try {
     const { code, message, ...rest } = JSON.parse(text) as Readonly<Record<string, unknown>>
     if (isErrorCode(code) && typeof message === 'string') return new ModuleError({ code, message: cut(message), ...where(rest) })
   } catch {
-    // Said below: what cannot be read is the module's doing.
+    // Only a module can have made it unreadable: the error below says so.
   }
   return new ModuleError({ code: 'MODULE_THREW', message: 'The module has broken the code that runs it' })
 }
 
-/** A module may blame itself or the JSON it was sent, nobody else. */
+/** Whether a module may fail with this code: only with those that blame itself, or the JSON that it was sent. */
 function isErrorCode(code: unknown): code is ErrorCode {
   if (typeof code !== 'string' || !Object.hasOwn(errorTable, code)) return false
   return code === 'BODY_MALFORMED' || errorTable[code as ErrorCode].blame === 'module'
 }
+
 const cut = (text: string): string => text.slice(0, TEXT_CHARS_MAX)
 
 function where({ stage, module, stack }: Readonly<Record<string, unknown>>): Pick<Failure, 'stage' | 'module' | 'stack'> {

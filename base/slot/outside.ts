@@ -1,4 +1,4 @@
-/** What the code of a slot has under way outside its isolate: calls of scenes and services, fetches, timers. */
+/** What the code of a slot has under way outside of its isolate: calls of scenes and services, fetches, timers. */
 import ivm from 'isolated-vm'
 import { CALL_STRIDE } from '../inside/protocol.ts'
 import type { BerthError } from '../kernel/errors.ts'
@@ -8,47 +8,47 @@ import type { Remotes } from './blank.ts'
 import { type FetchCaller, type Incoming, isSafe, type Outgoing } from './fetcher.ts'
 import type { Pending, SlotCall } from './slot-call.ts'
 
-/** Who does what is asked for. */
+/** What calls and fetches are passed on to. */
 export interface OutsideHost {
   /** Serves a `ctx.call`: the answer as JSON. */
   callScene(scene: string, input: string, caller: SlotCall): Promise<string>
   /** Asks a base service: `args` is a JSON array, the answer is JSON. Rejects with a BerthError only. */
   callService(service: string, method: string, args: string, caller: SlotCall): Promise<string>
-  /** Sends a request to another host. Rejects with a BerthError only; `signal` aborts it when nobody waits any more. */
+  /** Sends a request to another host. Rejects with a BerthError only. `signal` aborts it when nobody waits for it any more. */
   fetch(plan: SlotPlan, request: Outgoing, caller: FetchCaller, signal: AbortSignal): Promise<Incoming>
 }
 
-/** The slot, for what goes back in. */
-interface Asking {
+/** The slot that asks, and that the answers go back into. */
+interface AskingSlot {
   readonly plan: SlotPlan
-  /** A request that was sent into the isolate and is not answered. */
+  /** The request of this number, if it was sent into the isolate and has not been answered. */
   find(no: number): Pending | undefined
-  /** All of them. */
+  /** All requests that were sent into the isolate and have not been answered. */
   begun(): readonly Pending[]
-  /** Runs code inside that no request waits for directly; nothing when the isolate has ended. */
+  /** Runs code inside the isolate that no turn belongs to. Does nothing when the isolate has ended. */
   enter(run: (inside: Remotes) => Promise<unknown>): void
 }
 
-/** Values of settlements that go in as one, three each: there is an end to how many arguments V8 can pass. */
+/** Values that go into the isolate in one call, three for each settlement: V8 bounds how many arguments a call can have. */
 const SETTLED_TOGETHER = 3 * 500
-/** What a fetch is told whose request was answered while it asked. */
+/** The failure of a fetch whose request has been answered before the fetch got here. */
 const REQUEST_GONE = { code: 'FETCH_FAILED', message: 'Cannot fetch: the request has been answered already' }
-/** Answered requests may have left theirs behind: what one version has under way must leave room for others. */
+/** The failure of a fetch that is one too many. Answered requests may have left fetches behind, and those of one version must leave room for other versions. */
 const FETCHES_FULL = {
   code: 'FETCH_OVERLOADED',
   message: `Cannot fetch: ${limits.fetch.perSlotMax} fetches are under way in the slot already`,
 }
 
 export class Outside {
-  readonly #slot: Asking
+  readonly #slot: AskingSlot
   readonly #host: OutsideHost
   #settlements: (string | number)[] = []
-  /** As many as the isolate allows itself. */
+  /** Timers that have not fired. The code inside bounds how many there are. */
   readonly #timers = new Set<NodeJS.Timeout>()
   /** Fetches under way, by call. */
   readonly #fetches = new Map<number, AbortController>()
 
-  constructor(slot: Asking, host: OutsideHost) {
+  constructor(slot: AskingSlot, host: OutsideHost) {
     this.#slot = slot
     this.#host = host
   }
@@ -65,7 +65,7 @@ export class Outside {
   call(values: readonly (string | number)[]): void {
     for (let i = 0; i < values.length; i += CALL_STRIDE) {
       const caller = this.#slot.find(values[i + 1] as number)
-      // Answered meanwhile: the code inside is told to forget the request.
+      // Inside, a request is forgotten once it is answered: then nothing waits for this call any more.
       if (caller !== undefined && !caller.done)
         this.#callOne(caller, values[i] as number, ...(values.slice(i + 2, i + 5) as [string, string, string]))
     }
@@ -95,7 +95,7 @@ export class Outside {
       this.#settleCall(callNo, 0, JSON.stringify(FETCHES_FULL))
       return
     }
-    // Any of them may have asked for it: then none of them may run again.
+    // When it is not known which request asks, any of them may be the one: then none of them may run again.
     if (!isSafe(method)) for (const pending of sure === 1 ? [found] : this.#slot.begun()) pending.calledOut = true
     const { deadlineAt, trace } = found.call
     const aborter = new AbortController()
@@ -142,7 +142,7 @@ export class Outside {
   }
 }
 
-/** Bytes that are not copied. */
+/** Bytes that go into the isolate without being copied. */
 function handedOver(body: ArrayBuffer): ivm.Copy<ArrayBuffer> {
   return new ivm.ExternalCopy(body, { transferOut: true }).copyInto({ transferIn: true, release: true })
 }

@@ -14,40 +14,40 @@ export interface SlotCall {
   readonly cpuMs: number
   /** JSON of the parameters. */
   readonly params: string
-  /** What decided on the version had this bucket for it. */
+  /** The bucket that the experiment or the cutover had for it which decided on the version. */
   readonly bucket?: number | undefined
   /** Ids of the scenes under way in this chain of `ctx.call`, this one included, outermost first. */
   readonly chain: readonly string[]
-  /** The trace of the caller, for what is asked of others on its behalf. */
+  /** The trace of the caller. It goes along with everything that is asked of others for this request. */
   readonly trace?: Trace | undefined
-  /** Marked as a load test: then so is what it asks other scenes. */
+  /** Whether it is marked as a load test. If so, what it asks of other scenes is one too. */
   readonly loadtest?: boolean | undefined
 }
 
 export interface SlotAnswer {
   readonly json: string
-  /** Names of the stages that had no part in it, with commas between them. */
+  /** Names of the stages that failed and were skipped or stood in for, with commas between them. */
   readonly degraded: string | undefined
   /** Whole milliseconds each stage took, with commas between them; undefined when all took less than one. */
   readonly tookMs: string | undefined
-  /** Milliseconds until it was sent into the isolate, from the call or, for who had to wait for the slot, from then on. */
+  /** Milliseconds from the call, or from the beginning of the wait for the slot if it had to be loaded, until it was sent into the isolate. */
   readonly queueMs: number
 }
 
-/** A request on its way through a slot, and through a second one when the first dies under it without its fault. */
+/** A request on its way through a slot. When that slot is killed and another request may be the cause, it goes on through a second slot. */
 export interface Pending {
   readonly call: SlotCall
   readonly resolve: (answer: SlotAnswer) => void
   readonly reject: (error: BerthError) => void
-  /** In the slot it is in now; 0 while it waits for a turn. */
+  /** Its number in the slot that it is in now; 0 while it waits for a turn. */
   no: number
-  /** When it was asked for, and since when it is in a turn; `performance.now()`. */
+  /** When the slot was called, and since when it is in a turn; by `performance.now()`. */
   readonly calledAt: number
   sentAt: number
-  /** Answered, or given up. */
+  /** Whether it has been answered. */
   done: boolean
-  /** It has had an effect outside the slot, so it must not run again. */
+  /** Whether it has had an effect outside the slot: then it must not run again. */
   calledOut: boolean
-  /** It was in a slot that was killed, and may be why: it runs with nothing beside it. */
+  /** Whether it was in a slot that was killed and may be the cause: then it runs with no other request beside it. */
   alone: boolean
 }

@@ -60,7 +60,7 @@ async function makeSlot(
       survivors.push(...left)
     },
     onRunning: () => undefined,
-    onDoomed: reason => assert.fail(reason),
+    onLost: reason => assert.fail(reason),
     ...host,
   })
   const watchdog = setInterval(() => slot.watch(performance.now()), 10)
@@ -90,6 +90,28 @@ const withCode = (code: ErrorCode, message?: RegExp) => (error: unknown) => {
   if (message !== undefined) assert.match(error.message, message)
   return true
 }
+
+test('a post of a kind that there is none of is taken for no other: the slot is killed, and says so', async () => {
+  const blank = await makeBlank(64, new CodeCache(1e6))
+  const killed: string[] = []
+  const never = () => assert.fail('taken for another kind')
+  const plan: SlotPlan = { key: 'test/v1@64', scene: 'test', version: 'v1', memoryMB: 64, lock: [] }
+  await Slot.load(plan, blank, {
+    codeCache: new CodeCache(1e6),
+    readBundle: never,
+    servicesOf: () => ({}),
+    callService: never,
+    callScene: never,
+    fetch: never,
+    onLog: never,
+    onKilled: (_slot, reason) => killed.push(reason),
+    onRunning: () => undefined,
+    onLost: never,
+  })
+  const post = blank.listener.onPost as (kind: string, ...values: (string | number)[]) => void
+  post('gossip', 1, '[]')
+  assert.deepEqual(killed, ['a module has broken the code that runs it: it posts "gossip"'])
+})
 
 test('stages run in order, each on what the one before returned', async t => {
   const { ask } = await makeSlot(t, {

@@ -1,57 +1,39 @@
-/**
- * One isolate, specialised to one version of a scene. Three things can be asked of it: call, drain, dispose.
- */
+/** One isolate, specialised to one version of a scene. Three things can be asked of it: call, drain, dispose. */
 import type ivm from 'isolated-vm'
-import { AnswerKind, CURSOR, type LogLine, type Posted } from '../inside/protocol.ts'
+import { AnswerKind, CURSOR, type LogLine, type Post, type Posted } from '../inside/protocol.ts'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import type { Blank, Remotes } from './blank.ts'
+import { CpuClock } from './cpu-clock.ts'
 import { Inspector } from './inspector.ts'
 import { parseFailure } from './module-error.ts'
 import { Outside, type OutsideHost } from './outside.ts'
 import type { Pending, SlotAnswer, SlotCall } from './slot-call.ts'
 import { type SpecialiseParts, specialise } from './specialise.ts'
+import { Watchdog, type WatchedSlot } from './watchdog.ts'
 
 /** What a slot needs of the cell around it. */
 export interface SlotHost extends SpecialiseParts, OutsideHost {
   onLog(plan: SlotPlan, requestId: string | undefined, lines: readonly LogLine[]): void
-  /** The slot is dead; `survivors` are its requests that may run again, in the order they came. */
+  /** The slot has ended. `survivors` are its requests that may run again, in the order they came. */
   onKilled(slot: Slot, reason: string, survivors: readonly Pending[]): void
-  /** V8 is in a state that only the end of the process mends. */
-  onDoomed(reason: string): void
-  /** Code of the slot begins to run, or has come back. */
+  /** The process is lost: V8 is in a state that only the end of the process mends. */
+  onLost(reason: string): void
+  /** Code of the slot begins to run, or nothing of it runs any more. */
   onRunning(slot: Slot, running: boolean): void
 }
 
-/** CPU times read together: what was used since then is at most what either has grown by. */
-interface CpuMark {
-  /** Of the isolate. It is told with the time in which other things had the processor of its thread. */
-  readonly isolateNs: bigint
-  /** Of all threads of this process. */
-  readonly processUs: number
-}
+type PostKind = Parameters<Post>[0]
+/** What the code inside posts: the kind first, the values after it. All values but the body of a fetch are texts and numbers. */
+type PostHandlers = { readonly [Kind in PostKind]: (slot: Slot, values: readonly (string | number)[]) => void }
 
-/** A request that was seen running, and the CPU times then. */
-interface Watched {
-  readonly no: number
-  readonly cpu: CpuMark
-}
-
-/** When the probe went in, and what the slot had done by then. */
-interface Deaf {
-  readonly since: number
-  readonly settled: number
-  readonly cpu: CpuMark
-  /** Milliseconds of CPU it may burn without a sign. */
-  readonly burntMsMax: number
-}
-
-/** A turn is also bounded in number, so that its arguments and answers are. */
+/** Requests in one turn. This bounds the number of arguments that a call into the isolate has, and of answers that come out at once. */
 const TURN_REQUESTS_MAX = 64
 const TURNS_IN_FLIGHT = 2
-/** Stray rejections of a slot that are logged in a second. */
-const STRAYS_PER_SECOND = 5
+/** Rejections that no module handled, and that are logged in a second. The rest is dropped. */
+const UNHANDLED_PER_SECOND = 5
+
 export class Slot {
   readonly plan: SlotPlan
   readonly #isolate: ivm.Isolate
@@ -60,11 +42,11 @@ export class Slot {
   readonly #inside: Remotes
   readonly #host: SlotHost
   readonly #outside: Outside
-  /** Waiting for a turn. */
+  /** Requests that wait for a turn. */
   #queue: Pending[] = []
-  /** In turns that have not posted their answers yet, oldest first. */
+  /** Requests in turns that have not posted their answers yet, the oldest turn first. */
   readonly #turns: Pending[][] = []
-  /** Waiting for something outside the isolate. */
+  /** Requests that wait for something outside of the isolate, by their number. */
   readonly #waiting = new Map<number, Pending>()
   /** The request that has the slot to itself. */
   #alone: Pending | undefined
@@ -74,8 +56,10 @@ export class Slot {
   #paceMs = 0
   /** When the oldest turn had the isolate to itself. */
   #turnSince = 0
+  readonly #cpu: CpuClock
+  /** CPU time of the isolate when the last turn was over. */
   #cpuNs: bigint
-  #lastCpuNs: bigint
+  readonly #watchdog: Watchdog
   #lastNo = 0
   #lastCallAt = performance.now()
   #dead = false
@@ -83,12 +67,10 @@ export class Slot {
   /** Calls into the isolate that V8 has not come back from. */
   #running = 0
   #settled = 0
-  #deaf: Deaf | undefined
-  #watched: Watched | undefined
-  /** No turn is sent, and what runs is no request's. */
+  /** While it is held no turn is sent, and what runs is on no request's account. */
   #held = false
   #inspector: Inspector | undefined
-  readonly #strays = { second: 0, count: 0 }
+  readonly #unhandled = { second: 0, count: 0 }
 
   private constructor(plan: SlotPlan, { isolate, context, cursor, listener, earlyPosts }: Blank, inside: Remotes, host: SlotHost) {
     this.plan = plan
@@ -97,14 +79,14 @@ export class Slot {
     this.#cursor = cursor
     this.#inside = inside
     this.#host = host
-    const asking = { plan, find: this.#find, begun: this.#begun, enter: this.#enter }
-    this.#outside = new Outside(asking, host)
-    this.#cpuNs = isolate.cpuTime
-    this.#lastCpuNs = this.#cpuNs
+    this.#outside = new Outside({ plan, find: this.#find, begun: this.#begun, enter: this.#enter }, host)
+    this.#cpu = new CpuClock(isolate)
+    this.#cpuNs = this.#cpu.readNs()
+    this.#watchdog = new Watchdog(this.#watched(), this.#cpu)
     listener.onPost = this.#onPost
-    // What modules have posted while they were loaded.
+    // Modules may have posted something while they were loaded.
     for (const [kind, ...values] of earlyPosts.splice(0)) this.#onPost(kind, ...values)
-    listener.onLost = message => host.onDoomed(`slot ${plan.key}: ${message}`)
+    listener.onLost = message => host.onLost(`slot ${plan.key}: ${message}`)
   }
 
   /**
@@ -112,7 +94,7 @@ export class Slot {
    * @throws ModuleError saying which module cannot be loaded and why
    */
   static async load(plan: SlotPlan, blank: Blank, host: SlotHost): Promise<Slot> {
-    blank.listener.onLost = message => host.onDoomed(`slot ${plan.key}: ${message}`)
+    blank.listener.onLost = message => host.onLost(`slot ${plan.key}: ${message}`)
     return new Slot(plan, blank, await specialise(blank, plan, host), host)
   }
 
@@ -133,9 +115,9 @@ export class Slot {
     return sum
   }
 
-  /** Nanoseconds of CPU that the isolate has used since it was made; it stays what it was when the isolate has ended. */
+  /** Nanoseconds of CPU that the isolate has used since it was made. After its end this does not change any more. */
   get cpuNs(): bigint {
-    return this.#readCpu()
+    return this.#cpu.readNs()
   }
 
   /** Milliseconds of CPU that the requests which wait for the isolate's thread are expected to use. */
@@ -143,7 +125,7 @@ export class Slot {
     return this.#waitingForThread * this.#costMs
   }
 
-  /** Milliseconds until they are expected to be through: more than the CPU, when the machine has other things to do. */
+  /** Milliseconds until these requests are expected to be answered. This is more than their CPU when the machine has other things to do. */
   get waitMs(): number {
     return this.#waitingForThread * Math.max(this.#costMs, this.#paceMs)
   }
@@ -167,7 +149,7 @@ export class Slot {
     )
   }
 
-  /** Takes over a request that another slot died under. */
+  /** Takes over a request whose slot was killed before it was answered. */
   adopt(pending: Pending): void {
     if (this.#dead) {
       pending.done = true
@@ -175,7 +157,7 @@ export class Slot {
       return
     }
     this.#queue.push(pending)
-    // Not at once: what else arrives in this turn of the event loop goes in with it. Waking the isolate's thread costs as much as five requests' text.
+    // Not at once: other requests that arrive in this turn of the event loop go in with it. To wake the isolate's thread costs as much as to pass the text of five requests.
     if (this.#queue.length === 1) setImmediate(this.#pumpLater)
   }
 
@@ -183,7 +165,7 @@ export class Slot {
 
   readonly #pumpLater = (): void => this.#pump()
 
-  /** Sends what waits, as much as fits in a turn. A second turn is sent while the first runs, so that the isolate need not wait for us. */
+  /** Sends the requests that wait, as many as fit in a turn. A second turn is sent while the first runs, so that the isolate need not wait for this thread. */
   #pump(): void {
     while (this.#queue.length > 0 && this.#turns.length < TURNS_IN_FLIGHT && !this.#dead && !this.#held) {
       const turn = this.#takeTurn()
@@ -204,7 +186,7 @@ export class Slot {
     return this.#queue.splice(0, alone < 0 ? size : Math.min(size, alone))
   }
 
-  /** False when the isolate turned out to be gone; then the turn has been seen to. */
+  /** Returns false when the isolate turned out to be gone. Then the requests of the turn have been answered or given to the next slot. */
   #send(turn: Pending[]): boolean {
     const sentAt = performance.now()
     const wallMinusMonotonic = Date.now() - sentAt
@@ -218,7 +200,7 @@ export class Slot {
     if (this.#turns.length === 0) this.#turnSince = sentAt
     this.#turns.push(turn)
     if (!this.#alive()) return false
-    this.#begin()
+    this.#beginRunning()
     this.#inside.turn.apply(undefined, values).then(
       () => this.#onTurnOver(turn),
       (error: unknown) => this.#onTurnOver(turn, error),
@@ -227,28 +209,29 @@ export class Slot {
   }
 
   /**
-   * Answers are posted, not returned: then a promise that somebody in the module forgot, and that rejects in this turn, costs nobody an answer.
-   * They were posted before the turn was over, so a turn without them is one whose code around the module has been broken.
+   * The answers of a turn are posted, not returned: V8 fails the call of a turn when a promise rejects in it that a module has forgotten to
+   * handle, and that must cost no request its answer. The answers are posted before the call returns, so when they are missing after it, a
+   * module has broken the code that posts them.
    */
   #onTurnOver(turn: Pending[], error?: unknown): void {
     this.#comeBack()
     if (!this.#alive()) return
-    if (error !== undefined) this.#logStray(error)
+    if (error !== undefined) this.#logUnhandled(error)
     setImmediate(() => {
       if (this.#turns.includes(turn)) this.kill('a module has broken the code that runs it')
     })
   }
 
-  #logStray(error: unknown): void {
+  #logUnhandled(error: unknown): void {
     const second = Math.floor(performance.now() / 1000)
-    if (this.#strays.second !== second) Object.assign(this.#strays, { second, count: 0 })
-    if (++this.#strays.count > STRAYS_PER_SECOND) return
+    if (this.#unhandled.second !== second) Object.assign(this.#unhandled, { second, count: 0 })
+    if (++this.#unhandled.count > UNHANDLED_PER_SECOND) return
     const stack = error instanceof Error && error.stack !== undefined ? { stack: error.stack } : {}
     const line: LogLine = { level: 'error', module: undefined, message: `Unhandled rejection: ${messageOf(error)}`, ...stack }
     this.#host.onLog(this.plan, undefined, [line])
   }
 
-  /** Whether the isolate is there to talk to. One that ended by itself, out of memory, is seen to first. */
+  /** Whether the isolate is there to be called. If it has ended by itself, out of memory, the slot is killed here. */
   #alive(): boolean {
     if (!this.#dead && this.#isolate.isDisposed) this.kill(`over its memory limit of ${this.plan.memoryMB} MB`)
     return !this.#dead
@@ -282,27 +265,8 @@ export class Slot {
     else pending.reject(parseFailure(text))
   }
 
-  /** CPU time of the isolate. One out of memory ends on its own thread, at any moment: then it is what was read last. */
-  #readCpu(): bigint {
-    try {
-      this.#lastCpuNs = this.#isolate.cpuTime
-    } catch {
-      // Whoever asks next whether it is alive sees to it.
-    }
-    return this.#lastCpuNs
-  }
-
-  #markCpu(): CpuMark {
-    return { isolateNs: this.#readCpu(), processUs: processCpuUs() }
-  }
-
-  /** Milliseconds of CPU used since then, at most. A machine that was busy with others has not let a request use any. */
-  #usedMs(since: CpuMark): number {
-    return Math.min(Number(this.#readCpu() - since.isolateNs) / 1e6, (processCpuUs() - since.processUs) / 1e3)
-  }
-
   #learnCost(requests: number): void {
-    const cpuNs = this.#readCpu()
+    const cpuNs = this.#cpu.readNs()
     const costMs = Number(cpuNs - this.#cpuNs) / 1e6 / requests
     this.#cpuNs = cpuNs
     this.#costMs += (costMs - this.#costMs) / 8
@@ -313,27 +277,41 @@ export class Slot {
 
   // ── the watchdog ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** One look of the watchdog: answers what is past its deadline, kills the slot when a request uses too much or it no longer listens. */
+  /** What the watchdog reads. */
+  #watched(): WatchedSlot {
+    return {
+      current: () => this.#current(),
+      isRunning: () => this.#running > 0,
+      settled: () => this.#settled,
+      waiting: () => this.#waiting.values(),
+      probe: () => this.#inside.probe.apply(undefined, []),
+    }
+  }
+
+  /** Answers what is past its deadline, and kills the slot when the watchdog finds that it has to. To be called every `limits.slot.watchdogTickMs`. */
   watch(now: number): void {
     if (!this.#alive()) return
+    this.#expireAll(now)
+    if (this.#held) return
+    this.#pump()
+    const reason = this.#watchdog.look(now)
+    if (reason !== undefined) this.kill(reason)
+    else if (this.#drained !== undefined && this.pending === 0) this.#drained()
+  }
+
+  #expireAll(now: number): void {
     if (this.#queue.length > 0) this.#queue = this.#queue.filter(pending => !this.#expire(pending, now))
     for (const turn of this.#turns) for (const pending of turn) this.#expire(pending, now)
     for (const [no, pending] of this.#waiting) {
       if (!this.#expire(pending, now)) continue
       this.#waiting.delete(no)
       this.#inside.abandon.applyIgnored(undefined, [no])
-      this.#listen(limits.slot.deafMsMax / 2)
+      // It may be stuck in code that loops after its `await`.
+      this.#watchdog.expectSign(limits.slot.unresponsiveMsMax / 2)
     }
-    if (this.#held) return
-    this.#pump()
-    this.#watchRunning(now)
-    if (this.#dead) return
-    // A timer, or what an answered request left behind, may loop, also in front of turns that were sent.
-    if (this.#running > 0 && this.#current() === undefined) this.#listen(this.#cpuMsOfWaiting())
-    if (this.#deaf !== undefined) this.#watchDeaf(this.#deaf, now)
-    if (this.#drained !== undefined && this.pending === 0) this.#drained()
   }
 
+  /** Whether the request is answered by now: one past its deadline is answered here. */
   #expire(pending: Pending, now: number): boolean {
     if (pending.done) return true
     const { deadlineAt, chain } = pending.call
@@ -351,70 +329,21 @@ export class Slot {
     return this.#turns[0]?.find(pending => pending.no === no)
   }
 
-  #watchRunning(now: number): void {
-    const current = this.#current()
-    if (current === undefined || this.#watched?.no !== current.no) {
-      this.#watched = current && { no: current.no, cpu: this.#markCpu() }
-      return
-    }
-    const usedMs = this.#usedMs(this.#watched.cpu)
-    if (usedMs > current.call.cpuMs) this.kill(`a request used more than ${current.call.cpuMs} ms of CPU`)
-    else if (current.done && now > current.call.deadlineAt + limits.slot.deafMsMax && usedMs > limits.slot.deafMsMax / 2) {
-      this.kill('stuck past the deadline of a request')
-    }
-  }
-
-  /** Asks for a sign of life, to tell code that loops after an `await` or in a timer from code that waits. */
-  #listen(burntMsMax: number): void {
-    if (this.#deaf !== undefined) {
-      if (burntMsMax < this.#deaf.burntMsMax) this.#deaf = { ...this.#deaf, burntMsMax }
-      return
-    }
-    this.#deaf = { since: performance.now(), settled: this.#settled, cpu: this.#markCpu(), burntMsMax }
-    this.#probe()
-  }
-
-  #cpuMsOfWaiting(): number {
-    let most: number = limits.slot.idleCpuMsMax
-    for (const { call } of this.#waiting.values()) most = Math.max(most, call.cpuMs)
-    return most
-  }
-
-  #probe(): void {
-    this.#inside.probe.apply(undefined, []).then(
-      () => {
-        this.#deaf = undefined
-      },
-      () => undefined, // Disposed: whoever did that has seen to the rest.
-    )
-  }
-
-  /** Deaf is a slot that has burnt CPU for a while without settling anything, not one that waits its turn on a busy machine. */
-  #watchDeaf(deaf: Deaf, now: number): void {
-    // A request that is seen running has bounds of its own.
-    if (deaf.settled !== this.#settled || this.#current() !== undefined) {
-      this.#deaf = { ...deaf, since: now, settled: this.#settled, cpu: this.#markCpu() }
-      return
-    }
-    if (now - deaf.since >= limits.slot.deafMsMax && this.#usedMs(deaf.cpu) >= deaf.burntMsMax)
-      this.kill('stuck in code that no request is seen to run')
-  }
-
   /**
-   * Ends the isolate at once. The culprit, where it is known, is answered MODULE_KILLED. Requests that had not begun run again in the next
-   * slot; those that had begun but had no effect outside run again once, each alone, since any of them may be the culprit; the rest are answered
-   * MODULE_KILLED.
+   * Ends the isolate at once. The request whose code runs at that moment is answered MODULE_KILLED. Requests that had not begun run again in
+   * the next slot. Requests that had begun, and had no effect outside, run again once, each alone, since any of them may be the cause. All
+   * others are answered MODULE_KILLED.
    */
   kill(reason: string): void {
     if (this.#dead) return
-    const culprit = this.#current()
+    const running = this.#current()
     const started = this.#cursor[CURSOR.started] ?? 0
     this.#end()
     const survivors: Pending[] = []
     for (const pending of [...this.#waiting.values(), ...this.#turns.flat(), ...this.#queue]) {
       if (pending.done) continue
       const begun = pending.no > 0 && pending.no <= started
-      if (pending === culprit || (begun && (pending.alone || pending.calledOut))) {
+      if (pending === running || (begun && (pending.alone || pending.calledOut))) {
         pending.done = true
         pending.reject(this.#killedError(reason))
       } else survivors.push(Object.assign(pending, { no: 0, alone: begun || pending.alone }))
@@ -438,20 +367,20 @@ export class Slot {
 
   #end(): void {
     this.#dead = true
-    this.#deaf = undefined
     this.#outside.end()
-    this.#lastCpuNs = this.#readCpu()
+    // The last time that there is something to read.
+    this.#cpu.readNs()
     this.#endIsolate()
     if (this.#running === 0) return
-    // Loops inside V8's builtins outlive a disposal; then the thread is lost and only the end of the cell gets it back.
-    const doom = () => this.#running > 0 && this.#host.onDoomed(`slot ${this.plan.key} cannot be stopped`)
-    setTimeout(doom, limits.slot.stopMsMax)
+    // A loop inside one of V8's built-ins outlives the disposal of its isolate. Then the thread is lost, and only the end of the process gets it back.
+    const check = () => this.#running > 0 && this.#host.onLost(`slot ${this.plan.key} cannot be stopped`)
+    setTimeout(check, limits.slot.stopMsMax)
   }
 
   #endIsolate(): void {
     const inspector = this.#inspector
-    if (inspector?.isBereft) {
-      this.#host.onDoomed(`slot ${this.plan.key} ran out of memory while it was profiled, and its thread is lost`)
+    if (inspector?.hasLostThread) {
+      this.#host.onLost(`slot ${this.plan.key} ran out of memory while it was profiled, and its thread is lost`)
     }
     const dispose = () => {
       if (!this.#isolate.isDisposed) this.#isolate.dispose()
@@ -460,7 +389,7 @@ export class Slot {
     else inspector.close().then(dispose)
   }
 
-  // ── being looked at ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── profiles ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Whether it was killed or disposed of. */
   get hasEnded(): boolean {
@@ -472,7 +401,7 @@ export class Slot {
     return this.#running > 0
   }
 
-  /** Sends no turn until `release`: requests wait, up to their deadlines, and the watchdog leaves what runs alone. What is sent goes on. */
+  /** Sends no turn until `release`: requests wait, up to their deadlines. Turns that were sent go on, and the watchdog does not look at them. */
   hold(): void {
     this.#held = true
   }
@@ -480,15 +409,13 @@ export class Slot {
   release(): void {
     if (!this.#held) return
     this.#held = false
-    // What ran meanwhile is on no request's account.
-    this.#watched = undefined
-    if (this.#deaf !== undefined) this.#deaf = { ...this.#deaf, since: performance.now(), cpu: this.#markCpu() }
+    this.#watchdog.startAfresh()
     this.#pump()
   }
 
   /**
    * Opens V8's inspector. Hold the slot, and wait until nothing runs in it.
-   * @throws PROFILE_FAILED when it has ended; PROFILE_BUSY while another is open, or on its way out of an isolate that does not answer
+   * @throws PROFILE_FAILED when the slot has ended; PROFILE_BUSY while another session is open, or is being closed in an isolate that does not answer
    */
   inspect(onNotification?: (text: string) => void): Inspector {
     if (!this.#alive()) throw new BerthError('PROFILE_FAILED', 'Cannot profile the slot: it has ended meanwhile')
@@ -497,7 +424,7 @@ export class Slot {
     return this.#inspector
   }
 
-  /** Bytes of its heap. Waits for what runs in it. */
+  /** Bytes of its heap. Resolves once nothing else runs in the isolate. */
   async heapBytes(): Promise<number> {
     return (await this.#isolate.getHeapStatistics()).used_heap_size
   }
@@ -512,25 +439,30 @@ export class Slot {
     return new BerthError('SCENE_OVERLOADED', message, { retryAfterSeconds: 1 })
   }
 
-  // ── what comes out of the isolate ────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── posts of the isolate ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  readonly #onPost = (kind: string, ...posted: Posted[]): void => {
+  /** One table for all slots: a post is taken without making anything for it. */
+  static readonly #postHandlers: PostHandlers = {
+    answers: (slot, values) => slot.#onAnswers(values),
+    calls: (slot, values) => slot.#outside.call(values),
+    timer: (slot, [no, delayMs]) => slot.#outside.startTimer(Number(no), Number(delayMs)),
+    log: (slot, [no, lines]) => slot.#host.onLog(slot.plan, slot.#find(Number(no))?.call.requestId, JSON.parse(String(lines)) as LogLine[]),
+    fetch: (slot, values) => slot.#outside.fetch(...(values as [number, number, number, string, string, (string | ArrayBuffer)?])),
+    unfetch: (slot, [no]) => slot.#outside.abortFetch(Number(no)),
+    broken: slot => slot.kill('a module has changed a built-in for good'),
+  }
+
+  readonly #onPost = (kind: string, ...values: Posted[]): void => {
     if (this.#dead) return
-    // All but the body of a fetch is text and numbers.
-    const values = posted as (string | number)[]
-    if (kind === 'fetch') this.#outside.fetch(...(posted as [number, number, number, string, string, (string | ArrayBuffer)?]))
-    else if (kind === 'answers') this.#onAnswers(values)
-    else if (kind === 'timer') this.#outside.startTimer(Number(values[0]), Number(values[1]))
-    else if (kind === 'broken') this.kill('a module has changed a built-in for good')
-    else if (kind === 'calls') this.#outside.call(values)
-    else if (kind === 'unfetch') this.#outside.abortFetch(Number(values[0]))
-    else this.#host.onLog(this.plan, this.#find(Number(values[0]))?.call.requestId, JSON.parse(String(values[1])) as LogLine[])
+    const handle = Slot.#postHandlers[kind as PostKind] as PostHandlers[PostKind] | undefined
+    if (handle !== undefined) handle(this, values as (string | number)[])
+    else this.kill(`a module has broken the code that runs it: it posts ${JSON.stringify(kind.slice(0, 20))}`)
   }
 
   readonly #find = (no: number): Pending | undefined => {
     const waiting = this.#waiting.get(no)
     if (waiting !== undefined) return waiting
-    // Those of a turn are numbered without a gap.
+    // The requests of a turn are numbered without a gap.
     for (const turn of this.#turns) {
       const found = turn[no - (turn[0]?.no ?? 0)]
       if (found !== undefined) return found
@@ -541,7 +473,7 @@ export class Slot {
   /** Requests that have been sent into the isolate. */
   readonly #begun = (): Pending[] => [...this.#waiting.values(), ...this.#turns.flat()]
 
-  #begin(): void {
+  #beginRunning(): void {
     this.#running++
     this.#host.onRunning(this, true)
   }
@@ -550,15 +482,15 @@ export class Slot {
     if (--this.#running === 0) this.#host.onRunning(this, false)
   }
 
-  /** Runs code inside that no request waits for directly. */
+  /** Runs code inside the isolate that no turn belongs to, such as a timer. */
   readonly #enter = (run: (inside: Remotes) => Promise<unknown>): void => {
     if (!this.#alive()) return
-    this.#begin()
+    this.#beginRunning()
     run(this.#inside).then(
       () => this.#comeBack(),
       (error: unknown) => {
         this.#comeBack()
-        if (this.#alive()) this.#logStray(error)
+        if (this.#alive()) this.#logUnhandled(error)
       },
     )
   }
@@ -568,10 +500,4 @@ function splitNotes(text: string, queueMs: number): SlotAnswer {
   const at = text.indexOf('\n')
   const [degraded, tookMs] = text.slice(0, at).split(' ')
   return { json: text.slice(at + 1), degraded: degraded || undefined, tookMs: tookMs || undefined, queueMs }
-}
-
-/** Of all threads, in microseconds. */
-function processCpuUs(): number {
-  const { user, system } = process.cpuUsage()
-  return user + system
 }

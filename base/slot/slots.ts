@@ -24,7 +24,7 @@ export class Slots {
   readonly #host: SlotHost
   readonly #buffer: SlotBuffer
   readonly #entries = new Map<string, Entry>()
-  /** Plan keys loaded ahead of the table that will route to them, with the time each is kept until. */
+  /** Keys of plans that were loaded ahead of the table that will route to them, each with the time until which it is kept. */
   readonly #prepared = new Map<string, number>()
   readonly #draining = new Set<Promise<void>>()
   readonly #watchdog: NodeJS.Timeout
@@ -50,7 +50,7 @@ export class Slots {
     return this.#entries.size
   }
 
-  /** What is loaded or being loaded. */
+  /** Plans whose slots are loaded or being loaded. */
   get plans(): SlotPlan[] {
     return [...this.#entries.values()].map(({ plan }) => plan)
   }
@@ -60,7 +60,7 @@ export class Slots {
     let sum = 0
     for (const { slot } of this.#entries.values()) sum += slot?.pending ?? 0
     for (const slot of this.#leaving) sum += slot.pending
-    return sum + this.#homeless.size
+    return sum + this.#betweenSlots.size
   }
 
   /** The slot of a plan if it is loaded: the request path asks this first and pays for no promise. */
@@ -99,8 +99,9 @@ export class Slots {
   }
 
   /**
-   * Lets idle slots go, the longest idle first: those that need not stay after `slotIdleMsMax`, and when memory is short a quarter of all.
-   * @returns how many
+   * Lets idle slots go, the longest idle first: those that need not stay once they were idle for `limits.slot.idleMsMax`, and a quarter of all
+   * when memory is short.
+   * @returns how many it lets go
    */
   trim(stays: (plan: SlotPlan) => boolean, memoryIsShort: boolean): number {
     const now = performance.now()
@@ -149,15 +150,15 @@ export class Slots {
         slot.dispose()
         this.#leaving.delete(slot)
       },
-      () => undefined, // It never loaded: whoever asked for it has been told why.
+      () => undefined, // It never loaded, and whoever asked for it has got the reason.
     )
     this.#draining.add(done)
     done.finally(() => this.#draining.delete(done))
   }
 
   /**
-   * Lets no slot begin anything until no code runs in any, calls `work`, and lets them go on.
-   * @returns false, without having called it, when they do not come to rest in `msMax`
+   * Holds all slots until no code runs in any of them, calls `work`, and releases them.
+   * @returns false, without having called `work`, when they do not come to rest in `msMax` milliseconds
    */
   async rest(msMax: number, work: () => void): Promise<boolean> {
     const slots = () => [...this.#entries.values()].flatMap(({ slot }) => slot ?? []).concat([...this.#leaving])
@@ -173,17 +174,17 @@ export class Slots {
     }
   }
 
-  /** Requests between a slot that was killed and the next. */
-  readonly #homeless = new Set<Pending>()
+  /** Requests whose slot was killed, and that wait for the next one to be loaded. */
+  readonly #betweenSlots = new Set<Pending>()
 
-  /** Slots out of the table with requests still in them: the watchdog must go on answering those. */
+  /** Slots that no table routes to and that still have requests: the watchdog goes on answering those. */
   readonly #leaving = new Set<Slot>()
 
   #watch(): void {
     const now = performance.now()
     for (const { slot } of this.#entries.values()) slot?.watch(now)
     for (const slot of this.#leaving) slot.watch(now)
-    for (const pending of this.#homeless) if (now >= pending.call.deadlineAt) this.#giveUp(pending, late(pending))
+    for (const pending of this.#betweenSlots) if (now >= pending.call.deadlineAt) this.#giveUp(pending, late(pending))
   }
 
   #onKilled(slot: Slot, survivors: readonly Pending[], report: () => void): void {
@@ -192,13 +193,13 @@ export class Slots {
     if (current) this.#entries.delete(plan.key)
     this.#leaving.delete(slot)
     report()
-    // One that died without ever answering may do so each time it is loaded: then the next request is to ask for it.
+    // A slot that was killed before it ever answered may be killed each time it is loaded. So it is loaded again only when a request needs it.
     if (survivors.length === 0 && !(current && slot.hasAnswered)) return
-    // Loaded ahead of the next request, and for those that the kill took out of the slot without their fault.
-    for (const pending of survivors) this.#homeless.add(pending)
+    // Loaded for the requests that survived, and ahead of the next request.
+    for (const pending of survivors) this.#betweenSlots.add(pending)
     this.ensure(plan).then(
       next => {
-        for (const pending of survivors) if (this.#homeless.delete(pending)) next.adopt(pending)
+        for (const pending of survivors) if (this.#betweenSlots.delete(pending)) next.adopt(pending)
       },
       (error: unknown) => {
         for (const pending of survivors) this.#giveUp(pending, unavailable(plan, error))
@@ -207,13 +208,13 @@ export class Slots {
   }
 
   #giveUp(pending: Pending, error: BerthError): void {
-    if (!this.#homeless.delete(pending)) return
+    if (!this.#betweenSlots.delete(pending)) return
     pending.done = true
     pending.reject(error)
   }
 }
 
-/** What a request is told whose version cannot be loaded. */
+/** The error of a request whose version cannot be loaded. */
 export function unavailable({ scene, version }: SlotPlan, error: unknown): BerthError {
   if (error instanceof BerthError && error.code === 'BASE_DRAINING') return error
   const message = `Cannot load version "${version}" of scene "${scene}": ${messageOf(error)}`

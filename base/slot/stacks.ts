@@ -2,10 +2,10 @@
 import { originalPositionFor, TraceMap } from '@jridgewell/trace-mapping'
 import type { Lock } from '../traffic/schema.ts'
 
-/** A module may write what looks like one, but for which there can be no place: lines and columns count from 1. */
+/** A frame of a module. Lines and columns count from 1: a module may write a frame with a 0, which no source map has a place for. */
 const FRAME = /berth:\/\/\/([a-z0-9-]+@[^/\s]+)\.js:([1-9]\d{0,8}):([1-9]\d{0,8})/
 const MAPS_KEPT = 32
-/** What a module says is a stack may be a text of any length; the frames that matter come first. */
+/** Characters of a stack that are looked at. A module may pass off a text of any length as its stack; the frames that matter come first. */
 const STACK_CHARS_MAX = 64 * 1024
 
 export class Stacks {
@@ -47,7 +47,7 @@ export class Stacks {
     const known = this.#maps.get(digest)
     if (known !== undefined) return known
     const loading = this.#readBlob(digest).then(bytes => new TraceMap(bytes.toString('utf8')))
-    // A failed read is not remembered; the caller sees it.
+    // A failed read is not kept, so that the next stack tries it again. The caller gets the error.
     loading.catch(() => this.#maps.delete(digest))
     this.#maps.set(digest, loading)
     const oldest = this.#maps.keys().next().value

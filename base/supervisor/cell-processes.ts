@@ -158,7 +158,7 @@ export class Fleet {
     if (!cell) return
     cell.beatAt = now()
     if (message.type === 'ready') this.#ready(cell)
-    if (message.type === 'doomed') this.#doomed(cell, message.reason)
+    if (message.type === 'lost') this.#lost(cell, message.reason)
     if (message.type === 'refused') this.#settings.onRefused(new BerthError(message.code, message.message))
     if (message.type === 'heartbeat') {
       cell.connections = message.connections
@@ -175,15 +175,15 @@ export class Fleet {
     this.#settings.onChange()
   }
 
-  #doomed(cell: Cell, reason: string): void {
+  #lost(cell: Cell, reason: string): void {
     this.#settings.log.warn({ cell: cell.cell, pid: cell.child.pid, reason }, 'cell is doomed')
-    this.#replace(cell.id, 'doomed')
+    this.#replace(cell.id, 'lost')
     this.#act()
   }
 
   #replace(id: number, leaving: Leaving): void {
     const cell = this.#cells.get(id)
-    if (!cell || cell.leaving === 'doomed') return
+    if (!cell || cell.leaving === 'lost') return
     cell.leaving = leaving
     const { log, options } = this.#settings
     log[leaving === 'asked' ? 'info' : 'warn'](
@@ -191,7 +191,7 @@ export class Fleet {
       'cell to be replaced',
     )
     // A cell that soon outgrows its memory would otherwise be replaced without pause.
-    if (leaving !== 'asked') this.#fault(cell, leaving === 'doomed')
+    if (leaving !== 'asked') this.#fault(cell, leaving === 'lost')
   }
 
   #retire(id: number): void {
@@ -221,7 +221,7 @@ export class Fleet {
     const what = { cell: cell.cell, pid: cell.child.pid, state: cell.state, how, ...(suspects.length > 0 && { suspects }) }
     log[expected ? 'info' : 'warn'](what, 'cell ended')
     // The fault of a doomed cell counted when it was told.
-    if (!expected && cell.leaving !== 'doomed') this.#fault(cell, true)
+    if (!expected && cell.leaving !== 'lost') this.#fault(cell, true)
     this.#act()
     onChange()
   }

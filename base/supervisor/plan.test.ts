@@ -75,17 +75,17 @@ test('a seat sheds one cell at a time for its memory', () => {
   assert.deepEqual(steps([cell({ state: 'retiring', retiringAt: NOW }), cell({ id: 2, rssMB: 1001 })]), [])
 })
 
-test('a doomed cell is killed when it is stuck, and when it has answered all it had', () => {
-  const doomed = cell({ leaving: 'doomed' })
-  assert.deepEqual(steps([doomed, cell({ id: 2 })]), ['retire 1'])
-  assert.deepEqual(steps([{ ...doomed, beatAt: NOW - 3000 }, cell({ id: 2, state: 'starting', startedAt: NOW })]), ['kill 1'])
-  const retiring = { ...doomed, state: 'retiring', retiringAt: NOW - 2000 } as const
+test('a lost cell is killed when it is stuck, and when it has answered all it had', () => {
+  const lost = cell({ leaving: 'lost' })
+  assert.deepEqual(steps([lost, cell({ id: 2 })]), ['retire 1'])
+  assert.deepEqual(steps([{ ...lost, beatAt: NOW - 3000 }, cell({ id: 2, state: 'starting', startedAt: NOW })]), ['kill 1'])
+  const retiring = { ...lost, state: 'retiring', retiringAt: NOW - 2000 } as const
   assert.deepEqual(steps([{ ...retiring, connections: 1 }, cell({ id: 2 })]), [])
   assert.deepEqual(steps([retiring, cell({ id: 2 })]), ['kill 1'])
 })
 
-test('a doomed cell is not taken for drained by a heartbeat from before its retirement', () => {
-  const retiring = cell({ leaving: 'doomed', state: 'retiring', retiringAt: NOW - 200, beatAt: NOW - 100 })
+test('a lost cell is not taken for drained by a heartbeat from before its retirement', () => {
+  const retiring = cell({ leaving: 'lost', state: 'retiring', retiringAt: NOW - 200, beatAt: NOW - 100 })
   assert.deepEqual(steps([retiring, cell({ id: 2 })]), [])
 })
 

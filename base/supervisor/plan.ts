@@ -1,34 +1,34 @@
-/** What to do with the cells: recommends from what is known, does nothing. No clock: milliseconds come in. */
+/** What to do with the cells: recommends steps from what is known, and takes none. It has no clock: it is given milliseconds. */
 import assert from 'node:assert/strict'
 import { limits } from '../kernel/limits.ts'
 import type { CellStatus } from '../wire/messages.ts'
 
-/** Why a ready cell is to go: `asked` by an operator, over its `memory`, or `doomed` by its own word. */
-export type Leaving = 'asked' | 'memory' | 'doomed'
+/** Why a ready cell has to go: an operator has `asked` for it, it is over its `memory`, or it has said that it is `lost`: only the end of the process helps. */
+export type Leaving = 'asked' | 'memory' | 'lost'
 
-/** One process that is a cell. Its fields are written by whoever does what the plan says. */
+/** One process that is a cell. Whoever takes the steps writes its fields. */
 export interface CellView {
-  /** Never used again; the ordinal is. */
+  /** Of this process alone, while its replacement takes over the ordinal `cell`. */
   readonly id: number
   readonly cell: number
   readonly state: CellStatus['state']
   readonly startedAt: number
-  /** When it last said that it lives. */
+  /** When its last message came. */
   readonly beatAt: number
-  /** When it was told to retire; 0 before. */
+  /** When it was asked to retire; 0 before. */
   readonly retiringAt: number
   readonly connections: number
   readonly inFlight: number
   readonly rssMB: number
   readonly leaving: Leaving | undefined
-  /** Killed, and not yet gone. */
+  /** Whether it has been killed; it has not ended yet. */
   readonly killed: boolean
 }
 
 /** The place of one cell, kept through its replacements. */
 export interface Seat {
   readonly cell: number
-  /** Faults in a row, each soon after a start. */
+  /** Faults one after the other, each soon after a start. */
   readonly failures: number
   /** No start before this time. */
   readonly notBefore: number
@@ -43,15 +43,15 @@ export interface Situation {
 
 export type Step =
   | { readonly do: 'start'; readonly cell: number }
-  /** Let it leave once its replacement is ready. */
+  /** Start a replacement, and retire the cell once that is ready. */
   | { readonly do: 'replace'; readonly id: number; readonly leaving: Leaving }
   | { readonly do: 'retire'; readonly id: number }
   | { readonly do: 'kill'; readonly id: number; readonly why: string }
 
-/** Milliseconds above the bound of a retirement before the supervisor ends it. */
+/** Milliseconds after the bound of a retirement at which the cell is killed. */
 const RETIRE_MARGIN_MS = 2000
-/** A doomed cell may be stuck; it is waited for only so long. */
-const DOOMED_DEAF_MS_MAX = 4 * limits.process.heartbeatMs
+/** Milliseconds without a message after which a lost cell is killed: it may be stuck. */
+const LOST_SILENCE_MS_MAX = 4 * limits.process.heartbeatMs
 const MEMORY_KILL_RATIO = 1.25
 
 assert(
@@ -60,8 +60,8 @@ assert(
 )
 
 /**
- * Depends on the present state only, so it may be asked at any time and again after each step was done.
- * A seat without an heir is filled, except while it backs off; a leaving cell retires when its heir is ready.
+ * The steps depend on the present state only, so this may be asked at any time, and again after each step that was taken.
+ * A cell is started in each seat without an heir, except while the seat backs off. A leaving cell retires when its heir is ready.
  */
 export function plan(situation: Situation, now: number): Step[] {
   const alive = situation.cells.filter(cell => !cell.killed)
@@ -84,16 +84,16 @@ function killReason(cell: CellView, { cellMemoryMB, stopping }: Situation, now: 
     if (stopping) return 'the base stops before it was ready'
     return now - cell.startedAt > limits.process.readyMsMax ? `it was not ready within ${limits.process.readyMsMax} ms` : undefined
   }
-  if (silentMs > (cell.leaving === 'doomed' ? DOOMED_DEAF_MS_MAX : limits.process.heartbeatLostMsMax))
+  if (silentMs > (cell.leaving === 'lost' ? LOST_SILENCE_MS_MAX : limits.process.heartbeatLostMsMax))
     return `it gave no sign for ${Math.round(silentMs)} ms`
   return cell.state === 'retiring' ? retiringKillReason(cell, now) : undefined
 }
 
 function retiringKillReason(cell: CellView, now: number): string | undefined {
   if (now - cell.retiringAt > limits.cell.retireLingerMsMax + RETIRE_MARGIN_MS) return 'it outlived its retirement'
-  // The isolate that doomed it would keep it from exiting. An older heartbeat may not count the last connections.
+  // An isolate that cannot be stopped keeps a lost cell from exiting. A heartbeat from before the retirement may not count the last connections.
   const drained = cell.connections === 0 && cell.inFlight === 0 && cell.beatAt > cell.retiringAt + limits.process.heartbeatMs
-  return cell.leaving === 'doomed' && drained ? 'it is doomed and has answered all it had' : undefined
+  return cell.leaving === 'lost' && drained ? 'it is doomed and has answered all it had' : undefined
 }
 
 function seatSteps(seat: Seat, situation: Situation, rest: readonly CellView[], now: number): Step[] {
@@ -105,19 +105,19 @@ function seatSteps(seat: Seat, situation: Situation, rest: readonly CellView[], 
   return [...leavers.map(retireStep), ...(bloated ? [{ do: 'replace', id: heir.id, leaving: 'memory' } as const] : [])]
 }
 
-/** The cell that has the seat or is about to; a killed one has it until it is gone, so that its end counts before the next start. */
+/** Whether the cell has the seat, or is about to. A killed cell has it until it has ended, so that its end counts as a fault before the next start. */
 const isHeir = (seat: Seat, cell: CellView): boolean => cell.cell === seat.cell && cell.leaving === undefined && cell.state !== 'retiring'
 
 const retireStep = (cell: CellView): Step => ({ do: 'retire', id: cell.id })
 
-/** The ready cell of this ordinal, unless one of the ordinal is leaving already: a seat changes one cell at a time. */
+/** The id of the ready cell of this ordinal; undefined when a cell of the ordinal is leaving already, since a seat changes one cell at a time. */
 export function retirable(cells: readonly CellView[], ordinal: number): number | undefined {
   const seated = cells.filter(cell => cell.cell === ordinal)
   const [only] = seated
   return seated.length === 1 && only?.state === 'ready' && only.leaving === undefined && !only.killed ? only.id : undefined
 }
 
-/** The seat after a fault of the cell in it, which lived so long. */
+/** The seat after a fault of the cell in it, which had lived for `livedMs`. */
 export function afterFault<S extends Seat>(seat: S, livedMs: number, now: number): S {
   const failures = livedMs >= limits.process.restartForgivenAfterMs ? 1 : seat.failures + 1
   return { ...seat, failures, notBefore: now + nextDelay(failures) }

@@ -165,14 +165,14 @@ test('a cell that is to retire goes when its replacement is ready, and nobody is
   assert.deepEqual(await crashesOnce(host, 0), [])
 })
 
-test('a doomed cell is replaced before it goes, and counts as a crash', async t => {
+test('a lost cell is replaced before it goes, and counts as a crash', async t => {
   const host = await start(t)
-  await host.cell('doom')
-  const doomed = await host.line('cell is doomed')
+  await host.cell('lose')
+  const lost = await host.line('cell is doomed')
   const retiring = await host.line('cell retiring')
   const ended = await host.line('cell ended')
-  assert.deepEqual([retiring.pid, ended.pid], [doomed.pid, doomed.pid])
-  assert.deepEqual(await crashesOnce(host, 1), [doomed.cell])
+  assert.deepEqual([retiring.pid, ended.pid], [lost.pid, lost.pid])
+  assert.deepEqual(await crashesOnce(host, 1), [lost.cell])
 })
 
 test('a killed keeper comes back on its port while the cells serve on', async t => {

@@ -170,7 +170,7 @@ class Rehearsal {
       onLog: (_, requestId, lines) => this.#log(requestId, lines),
       onKilled: (_, __, survivors) => this.#replace(survivors),
       // The tests hear that the process is gone.
-      onDoomed: () => process.kill(process.pid, 'SIGKILL'),
+      onLost: () => process.kill(process.pid, 'SIGKILL'),
       onRunning: () => undefined,
     }
   }

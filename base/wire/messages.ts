@@ -25,8 +25,8 @@ export type FromCell =
   | { readonly type: 'heartbeat'; readonly connections: number; readonly inFlight: number }
   /** The cell cannot start, for a reason an operator has to mend; it ends. */
   | { readonly type: 'refused'; readonly code: ErrorCode; readonly message: string }
-  /** The cell cannot go on (an isolate ran out of memory in a way V8 cannot undo): replace and kill it. */
-  | { readonly type: 'doomed'; readonly reason: string }
+  /** The cell is lost: V8 is in a state that only the end of the process mends. Replace it, then kill it. */
+  | { readonly type: 'lost'; readonly reason: string }
 
 export type ToKeeper =
   | Start

@@ -71,7 +71,7 @@ function handleNamesOf(pid: number): string[] {
   }
 }
 
-export type Leaving = 'asked' | 'memory' | 'doomed' | 'stop'
+export type Leaving = 'asked' | 'memory' | 'lost' | 'stop'
 
 interface LiveCell {
   readonly cell: number
