@@ -11,10 +11,11 @@ import { type BaseStore, openBaseStore, referencedBlobs } from '../store/base-st
 import { Blobs } from '../store/blobs.ts'
 import { storeFault } from '../store/faults.ts'
 import { writeWhole } from '../store/files.ts'
-import type { FromKeeper, ToKeeper } from '../wire/messages.ts'
+import { dispatcher } from '../wire/dispatch.ts'
+import type { FromKeeper, Start, ToKeeper } from '../wire/messages.ts'
 import { Book } from './book/book.ts'
 import { newSecret } from './book/token-book.ts'
-import { listenForCells } from './cells/cells.ts'
+import { CellConnections } from './cells/cells.ts'
 import { startTrials, type Trials } from './cells/trials.ts'
 import { Vitals } from './cells/vitals.ts'
 import { Driver } from './driver/driver.ts'
@@ -44,17 +45,21 @@ const tell = (message: FromKeeper, done: () => void = () => undefined): void => 
 
 /** Passes on what the supervisor says once the keeper has started, in order. */
 function follow(starting: Promise<Keeper>, log: Logger): void {
-  const onMessage = async (message: ToKeeper, keeper: Keeper) => {
-    if (message.type === 'cells') keeper.vitals.tell(message.cells, message.port)
-    if (message.type === 'stop') {
-      await keeper.stop()
-      process.exit(0)
-    }
-  }
+  const dispatch = dispatcher<Exclude<ToKeeper, Start>, [Keeper]>(
+    'the keeper',
+    {
+      cells: ({ cells, port }, { vitals }) => vitals.tell(cells, port),
+      stop: async (_, keeper) => {
+        await keeper.stop()
+        process.exit(0)
+      },
+    },
+    sentence => log.error(sentence),
+  )
   // To a keeper that cannot start nothing is passed on: it says why below, and ends.
-  process.on('message', (message: ToKeeper) =>
+  process.on('message', (message: Exclude<ToKeeper, Start>) =>
     starting.then(
-      keeper => onMessage(message, keeper),
+      keeper => dispatch(message, keeper),
       () => undefined,
     ),
   )
@@ -97,7 +102,7 @@ export async function startKeeper(
   const table = book.tables.build()
   const logFiles = new LogFiles(logsPath(data), numberOf, error => log.error({ err: error }, 'the logs of modules cannot be kept'))
   const logs = new Logs(logFiles, (scene, version) => book.scenes.versions(scene).some(({ id }) => id === version))
-  const cells = await listenForCells(keeperSocketPath(data), table, log, (cell, records) => logs.take(cell, records))
+  const cells = await CellConnections.listen(keeperSocketPath(data), table, log, (cell, records) => logs.take(cell, records))
   const vitals = new Vitals(book, cells)
   const tables = new TablePublisher(data, book, cells, log)
   const driver = new Driver({ book, blobs, cells, trials, tables, services: offeredServices(options) })

@@ -1,4 +1,4 @@
-/** Counts what code of an isolate runs, by the means that V8 has for that. */
+/** Counts which code of an isolate runs, with the precise coverage of V8. */
 import type ivm from 'isolated-vm'
 import { Inspector } from '../slot/inspector.ts'
 import type { FunctionCount } from '../wire/rehearsal-messages.ts'
@@ -27,9 +27,9 @@ export class Counter {
     }
   }
 
-  /** The isolate for those who know nothing of the session, which has to end before the isolate does. */
+  /** The isolate, with a `dispose` that ends the session first: it has to end before the isolate does. */
   guard(isolate: ivm.Isolate): ivm.Isolate {
-    // Whoever asks whether it is there still, before the session has ended, asks for the same once more.
+    // Until the session has ended the isolate seems to be there, so `dispose` may be called a second time.
     const end = () => {
       if (!isolate.isDisposed) isolate.dispose()
     }

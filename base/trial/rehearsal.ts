@@ -18,6 +18,7 @@ import { link } from '../slot/specialise.ts'
 import { Stacks } from '../slot/stacks.ts'
 import type { Lock, LockedModule } from '../traffic/schema.ts'
 import type { SlotPlan } from '../traffic/table.ts'
+import { dispatcher } from '../wire/dispatch.ts'
 import {
   type FakeBody,
   type FakeResponse,
@@ -34,34 +35,33 @@ import { Counter } from './function-counter.ts'
 export function runRehearsal(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
   process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
-  let rehearsal: Rehearsal | undefined
-  process.on('message', (message: ToRehearsal) => {
-    if (message.type === 'open') {
-      rehearsal = new Rehearsal(message.plan)
-      rehearsal.open()
-    } else rehearsal?.take(message)
+  process.once('message', (message: ToRehearsal) => {
+    if (message.type !== 'open') throw new Error(`A rehearsal starts with "open", not "${message.type}"`)
+    const rehearsal = new Rehearsal(message.plan)
+    rehearsal.open()
+    process.on('message', rehearsal.take)
   })
   tell({ type: 'waiting' })
 }
 
 const tell = (message: FromRehearsal): void => {
-  // Fails only when the tests are gone, and then this process is about to be.
+  // This fails only when the tests have ended, and then this process is about to end too.
   process.send?.(message, undefined, undefined, () => undefined)
 }
 
 const BUNDLE = 'bundle'
 const SOURCE_MAP = 'map'
-/** Stands before the stage when that is to get something else than the request. */
+/** A module that runs before the stage when the stage is to get something else than the request. */
 const inputModule: LockedModule = { name: 'berth-input', version: '0.0.0', bundle: '' }
 const keyOf = ({ name, version }: LockedModule): string => `${name}@${version}`
 
-/** The slot of the moment: a killed one is followed by another. */
-interface House {
+/** The slot that requests run in now. A slot that is killed is followed by another. */
+interface StagedSlot {
   readonly slot: Slot
   readonly blank: Blank
   readonly fakes: ivm.Reference<Fakes>
   readonly counter: Counter | undefined
-  /** The stages that requests run now. */
+  /** Names of the stages that requests run now, with a space between them. */
   aim: string
 }
 
@@ -73,8 +73,8 @@ class Rehearsal {
   readonly #timers: { readonly at: number; readonly fire: () => void }[] = []
   readonly #calls = new Map<number, PromiseWithResolvers<string>>()
   #lastCall = 0
-  #house: Promise<House>
-  /** Requests go in one after the other: each may need the slot to run another stage. */
+  #staged: Promise<StagedSlot>
+  /** Requests enter the slot one after the other: each may need the slot to run other stages. */
   #entering: Promise<unknown> = Promise.resolve()
   /** Log lines leave in the order they came, before the answer that follows them. */
   #logging: Promise<unknown> = Promise.resolve()
@@ -87,30 +87,39 @@ class Rehearsal {
     this.#stacks = new Stacks(() => Promise.resolve(Buffer.from(plan.sourceMap)))
     this.#shared[FAKES.now] = plan.now ?? 0
     this.#shared[FAKES.random] = plan.seed ?? 0
-    // Deadlines are told to the slot by the clock it has.
+    // Deadlines go into the slot as times of this clock, and the code inside compares them with the clock of the slot.
     if (plan.now !== undefined) Date.now = () => this.#shared[FAKES.now] ?? 0
-    this.#house = this.#open()
+    this.#staged = this.#open()
     setInterval(() => this.#watch(), limits.slot.watchdogTickMs)
   }
 
-  /** Tells when the slot is there, or why it cannot be. */
+  /** Says when the slot is there, or why there can be none. */
   open(): void {
     this.#settle(OPENING, async () => {
-      await this.#house
+      await this.#staged
       return 'null'
     })
   }
 
-  take(message: Exclude<ToRehearsal, { type: 'open' }>): void {
-    if (message.type === 'run') this.#settle(message.no, () => this.#run(message))
-    else if (message.type === 'answer') this.#take(message.call)?.resolve(message.json)
-    else if (message.type === 'refuse') this.#take(message.call)?.reject(refusal(message))
-    else if (message.type === 'tick') this.#settle(message.no, () => this.#tick(message.ms))
-    else if (message.type === 'seed') this.#shared[FAKES.random] = message.seed
-    else this.#settle(message.no, () => this.#takeCoverage())
-  }
+  /** Takes what the tests send once the rehearsal is open. */
+  readonly take = dispatcher<Exclude<ToRehearsal, { readonly type: 'open' }>>(
+    'a rehearsal',
+    {
+      run: message => this.#settle(message.no, () => this.#run(message)),
+      answer: ({ call, json }) => this.#take(call)?.resolve(json),
+      refuse: ({ call, code, message }) => this.#take(call)?.reject(new BerthError(isErrorCode(code) ? code : 'SERVICE_FAILED', message)),
+      tick: ({ no, ms }) => this.#settle(no, () => this.#tick(ms)),
+      seed: ({ seed }) => {
+        this.#shared[FAKES.random] = seed
+      },
+      takeCoverage: ({ no }) => this.#settle(no, () => this.#takeCoverage()),
+    },
+    sentence => {
+      throw new Error(sentence)
+    },
+  )
 
-  /** Tells how a piece of work ended; `work` gives JSON. */
+  /** Says how a piece of work ended; `work` gives JSON. */
   #settle(no: number, work: () => Promise<string>): void {
     work().then(
       json => tell({ type: 'done', no, json }),
@@ -120,7 +129,7 @@ class Rehearsal {
 
   // ── the slot ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async #open(): Promise<House> {
+  async #open(): Promise<StagedSlot> {
     const { seed, coverage, memoryMB, name, version } = this.#plan
     const codeCache = new CodeCache(0)
     let fakes: ivm.Reference<Fakes> | undefined
@@ -169,31 +178,31 @@ class Rehearsal {
       fetch: (_, request, __, signal) => this.#fetch(request, signal),
       onLog: (_, requestId, lines) => this.#log(requestId, lines),
       onKilled: (_, __, survivors) => this.#replace(survivors),
-      // The tests hear that the process is gone.
+      // The tests see that the process has ended.
       onLost: () => process.kill(process.pid, 'SIGKILL'),
       onRunning: () => undefined,
     }
   }
 
-  /** As in a cell: what may run again does so in the next slot. */
+  /** As in a cell, requests that may run again do so in the next slot. */
   #replace(survivors: readonly Pending[]): void {
-    const before = this.#house
+    const before = this.#staged
     this.#timers.length = 0
-    this.#house = before.then(async ({ aim }) => {
-      const house = await this.#open()
-      await this.#aim(house, aim)
-      for (const pending of survivors) house.slot.adopt(pending)
-      return house
+    this.#staged = before.then(async ({ aim }) => {
+      const staged = await this.#open()
+      await this.#aim(staged, aim)
+      for (const pending of survivors) staged.slot.adopt(pending)
+      return staged
     })
-    this.#house.catch((error: unknown) => {
+    this.#staged.catch((error: unknown) => {
       for (const pending of survivors) pending.reject(toBerthError(error))
     })
   }
 
   #watch(): void {
-    this.#house.then(
+    this.#staged.then(
       ({ slot }) => slot.watch(performance.now()),
-      // Whoever asked for the slot has been told.
+      // Whoever asked for the slot has got the reason.
       () => undefined,
     )
   }
@@ -211,24 +220,24 @@ class Rehearsal {
     }
   }
 
-  /** The answer is wrapped, so that the next request need not wait for it. */
+  /** The answer is a member of what this returns: the next request waits for this, and must not wait for the answer. */
   async #enter({ requestId, stage, body, input, unit, params, deadlineMs, cpuMs }: RehearsalRun) {
-    const house = await this.#house
-    await this.#aim(house, input === undefined ? stage : `input ${stage}`)
+    const staged = await this.#staged
+    await this.#aim(staged, input === undefined ? stage : `input ${stage}`)
     if (input !== undefined) {
-      const putInput = await house.fakes.get('putInput', { reference: true })
+      const putInput = await staged.fakes.get('putInput', { reference: true })
       await putInput.apply(undefined, [requestId, input])
     }
     const chain = [this.#plan.scene]
-    return { answer: house.slot.call({ requestId, body, unit, params, deadlineAt: performance.now() + deadlineMs, cpuMs, chain }) }
+    return { answer: staged.slot.call({ requestId, body, unit, params, deadlineAt: performance.now() + deadlineMs, cpuMs, chain }) }
   }
 
-  async #aim(house: House, aim: string): Promise<void> {
-    if (house.aim === aim) return
-    await house.slot.drain()
+  async #aim(staged: StagedSlot, aim: string): Promise<void> {
+    if (staged.aim === aim) return
+    await staged.slot.drain()
     const stages = aim.split(' ').map(name => this.#lock.find(({ stage }) => stage === name) ?? { stage: name, modules: [inputModule] })
-    await link(house.blank.inside, { ...house.slot.plan, lock: stages }, this.#plan.services)
-    house.aim = aim
+    await link(staged.blank.inside, { ...staged.slot.plan, lock: stages }, this.#plan.services)
+    staged.aim = aim
   }
 
   #ask(service: string, method: string, input: string): Promise<string> {
@@ -284,7 +293,7 @@ class Rehearsal {
 
   // ── fakes ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Timers wait for the clock that stands still. */
+  /** Keeps the timers that modules start: when the clock stands still, `tick` fires them. */
   #keepTimers({ listener }: Blank): void {
     let take: Post = listener.onPost
     const keep: Post = (kind, ...values) => {
@@ -298,9 +307,9 @@ class Rehearsal {
     Object.defineProperty(listener, 'onPost', { get: () => keep, set: (slot: Post) => (take = slot) })
   }
 
-  /** Each timer finds the clock at its own time, and what it sets off has run before the next. */
+  /** Moves the clock. Each timer that is due on the way finds the clock at its own time, and all that it sets off has run before the next one fires. */
   async #tick(ms: number): Promise<string> {
-    const { blank } = await this.#house
+    const { blank } = await this.#staged
     await this.#entering
     await settled(blank)
     const until = Date.now() + ms
@@ -318,17 +327,17 @@ class Rehearsal {
   }
 
   async #takeCoverage(): Promise<string> {
-    const { counter } = await this.#house
+    const { counter } = await this.#staged
     const { name, version } = this.#plan
     return JSON.stringify((await counter?.take(`berth:///${name}@${version}.js`)) ?? [])
   }
 }
 
-/** Resolves when a timer that was fired just now has run in the isolate, and what it asks for has arrived here. */
+/** Resolves when a timer that was fired just now has run in the isolate, and the posts that it made have arrived here. */
 async function settled({ inside }: Blank): Promise<void> {
-  // Timers of equal delay fire in order.
+  // Timers of Node with equal delays fire in the order they were started: this one fires after that of the slot.
   await new Promise(resolve => setTimeout(resolve, 0))
-  // Rejects when the slot has been killed meanwhile: whoever waits for it is told.
+  // Rejects when the slot has been killed meanwhile: whoever waits for an answer of it gets the reason.
   await inside.probe.apply(undefined, []).catch(() => undefined)
 }
 
@@ -337,9 +346,5 @@ const toFakeBody = (body: string | ArrayBuffer): FakeBody =>
 
 const fromFakeBody = (body: FakeBody): string | ArrayBuffer =>
   'text' in body ? body.text : Uint8Array.from(Buffer.from(body.base64, 'base64')).buffer
-
-function refusal({ code, message }: { readonly code: string | undefined; readonly message: string }): BerthError {
-  return new BerthError(isErrorCode(code) ? code : 'SERVICE_FAILED', message)
-}
 
 const isErrorCode = (code: string | undefined): code is ErrorCode => code !== undefined && Object.hasOwn(errorTable, code)

@@ -3,6 +3,7 @@ import { toBerthError } from '../kernel/errors.ts'
 import { makeBlank } from '../slot/blank.ts'
 import { CodeCache } from '../slot/code-cache.ts'
 import { specialise } from '../slot/specialise.ts'
+import { dispatcher } from '../wire/dispatch.ts'
 import type { TrialReply, TrialRequest } from '../wire/messages.ts'
 
 const TRIAL_MEMORY_MB = 128
@@ -12,9 +13,10 @@ const NO_DIGEST = ''
 export function runTrial(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
   process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
-  process.once('message', (request: TrialRequest) => {
-    tryBundle(request).then(tell)
-  })
+  const dispatch = dispatcher<TrialRequest>('a trial', { try: request => void tryBundle(request).then(tell) }, sentence =>
+    tell({ type: 'failed', code: 'INTERNAL', message: sentence }),
+  )
+  process.once('message', (request: TrialRequest) => dispatch(request))
   tell({ type: 'waiting' })
 }
 
@@ -35,6 +37,6 @@ async function tryBundle({ name, stages, bundle }: TrialRequest): Promise<TrialR
 }
 
 const tell = (message: TrialReply): void => {
-  // Fails only when the keeper is gone, and then this process is about to be.
+  // This fails only when the keeper has ended, and then this process is about to end too.
   process.send?.(message, undefined, undefined, () => undefined)
 }

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { limits } from '../../base/kernel/limits.ts'
 import { roleCommand } from '../../base/process/roles.ts'
+import { dispatcher } from '../../base/wire/dispatch.ts'
 import {
   type FakeRequest,
   type FakeResponse,
@@ -50,7 +51,6 @@ export class RehearsalError extends Error {
 
 export class Rehearsal {
   readonly #child: ChildProcess
-  readonly #host: RehearsalHost
   readonly #open = new Map<number, PromiseWithResolvers<string>>()
   readonly #waiting = Promise.withResolvers<void>()
   #last = OPENING
@@ -58,11 +58,22 @@ export class Rehearsal {
 
   /** Starts the process. While nobody waits for it, it does not keep this process running. */
   constructor(host: RehearsalHost) {
-    this.#host = host
     const { args, env } = roleCommand('rehearsal', '')
     // Standard output belongs to the test runner.
     this.#child = spawn(runtime(), args, { env, stdio: ['ignore', 2, 2, 'ipc'] })
-    this.#child.on('message', (message: FromRehearsal) => this.#take(message))
+    const dispatch = dispatcher<FromRehearsal>(
+      'the tests',
+      {
+        waiting: () => this.#waiting.resolve(),
+        done: ({ no, json }) => this.#open.get(no)?.resolve(json),
+        failed: ({ no, failure }) => this.#open.get(no)?.reject(new RehearsalError(failure)),
+        logged: ({ lines }) => host.onLines(lines),
+        fetch: ({ call, request }) => this.#answer(call, async () => JSON.stringify(await host.fetch(request))),
+        call: ({ call, service, method, input }) => this.#answer(call, () => host.answer(service, method, input)),
+      },
+      sentence => this.#end(sentence),
+    )
+    this.#child.on('message', (message: FromRehearsal) => dispatch(message))
     this.#child.on('error', error => this.#end(`it did not start: ${error.message}`))
     this.#child.on('exit', (code, signal) => this.#end(signal === null ? `exit code ${code}` : `signal ${signal}`))
     this.#hold()
@@ -134,15 +145,6 @@ export class Rehearsal {
     const verb = this.#open.size > 0 ? 'ref' : 'unref'
     this.#child[verb]()
     this.#child.channel?.[verb]()
-  }
-
-  #take(message: FromRehearsal): void {
-    if (message.type === 'waiting') this.#waiting.resolve()
-    else if (message.type === 'done') this.#open.get(message.no)?.resolve(message.json)
-    else if (message.type === 'failed') this.#open.get(message.no)?.reject(new RehearsalError(message.failure))
-    else if (message.type === 'logged') this.#host.onLines(message.lines)
-    else if (message.type === 'fetch') void this.#answer(message.call, async () => JSON.stringify(await this.#host.fetch(message.request)))
-    else void this.#answer(message.call, () => this.#host.answer(message.service, message.method, message.input))
   }
 
   async #answer(call: number, work: () => Promise<string>): Promise<void> {

@@ -10,15 +10,17 @@ import { emptyTable } from '../../traffic/table.ts'
 import { openLines } from '../../wire/lines.ts'
 import type { CellToKeeper, KeeperToCell, SceneFailure } from '../../wire/messages.ts'
 import { connectCell } from '../fixtures/keeper.ts'
-import { listenForCells } from './cells.ts'
+import { CellConnections } from './cells.ts'
 
 const plan = { key: 'home/v1@128', scene: 'home', version: 'v1', memoryMB: 128, lock: [] }
 
 async function listen(t: TestContext) {
   const data = temporaryFolder(t)
-  const cells = await listenForCells(keeperSocketPath(data), emptyTable, createLog('keeper', 'silent'))
+  const log = createLog('keeper', 'silent')
+  const errors = t.mock.method(log, 'error').mock
+  const cells = await CellConnections.listen(keeperSocketPath(data), emptyTable, log)
   t.after(() => cells.close())
-  return { data, cells }
+  return { data, cells, errors: () => errors.calls.map(call => call.arguments[0]) }
 }
 
 test('an upgrade waits for the first cell to connect', async t => {
@@ -69,9 +71,9 @@ test('only the user of the base may connect, and a socket that a killed keeper h
   const data = temporaryFolder(t)
   const path = keeperSocketPath(data)
   const log = createLog('keeper', 'silent')
-  const killed = await listenForCells(path, emptyTable, log)
+  const killed = await CellConnections.listen(path, emptyTable, log)
   t.after(() => killed.close())
-  const next = await listenForCells(path, { ...emptyTable, revision: 7 }, log)
+  const next = await CellConnections.listen(path, { ...emptyTable, revision: 7 }, log)
   t.after(() => next.close())
   assert.equal(statSync(path).mode & 0o777, 0o600)
   const cell = connectCell(t, data)
@@ -103,7 +105,8 @@ async function asked(t: TestContext, data: string) {
   const lines = openLines<KeeperToCell, CellToKeeper>(socket, onMessage, () => undefined)
   lines.send({ type: 'hello', cell: 1, pid: 1, revision: 0, failures: [] })
   const answer = (request: number, failure?: SceneFailure) => lines.send({ type: 'prepared', request, ...(failure && { failure }) })
-  return { request: await question.promise, answer }
+  const send = (message: unknown) => lines.send(message as CellToKeeper)
+  return { request: await question.promise, answer, send }
 }
 
 test('what a cell still owed to a keeper that was killed is no answer to the next one', async t => {
@@ -119,6 +122,17 @@ test('what a cell still owed to a keeper that was killed is no answer to the nex
   answer(before.request)
   answer(request, failure)
   await refused
+})
+
+test('a message of an unknown type is reported once, and is no answer to what the keeper asked', async t => {
+  const { data, cells, errors } = await listen(t)
+  const refused = assert.rejects(cells.prepare(plan), { code: 'UPGRADE_FAILED', message: /boom/ })
+  const { request, answer, send } = await asked(t, data)
+  send({ type: 'gossip', request })
+  send({ type: 'gossip', request })
+  answer(request, { scene: 'home', version: 'v1', code: 'MODULE_THREW', message: 'boom' })
+  await refused
+  assert.deepEqual(errors(), ['the keeper ignores messages of the unknown type "gossip"'])
 })
 
 test('a keeper that was started again knows at once which baselines cannot answer in a cell', async t => {

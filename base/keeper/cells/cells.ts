@@ -1,15 +1,14 @@
 /** The cells that are connected to the keeper: tables and commands down, acknowledgements and metrics up. */
 import { randomInt } from 'node:crypto'
-import { once } from 'node:events'
-import { existsSync } from 'node:fs'
-import { chmod, rm } from 'node:fs/promises'
-import { createServer, type Server, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { BerthError } from '../../kernel/errors.ts'
 import { limits } from '../../kernel/limits.ts'
 import type { Logger } from '../../kernel/log.ts'
 import type { SceneTable, SlotPlan } from '../../traffic/table.ts'
+import { dispatcher } from '../../wire/dispatch.ts'
 import { type Lines, openLines } from '../../wire/lines.ts'
 import type { CellToKeeper, KeeperToCell, LogRecord, ProfileFacts, ProfileRequest, SceneFailure } from '../../wire/messages.ts'
+import { CellSocket } from './cell-socket.ts'
 
 export interface ConnectedCell {
   /** Ordinal; a retiring cell and its replacement share one. */
@@ -26,52 +25,25 @@ export interface Applied {
   readonly connected: number
 }
 
-type Settle = (answer: Answer | undefined) => void
-type Answer = Extract<CellToKeeper, { readonly request: number }>
+/** What a cell answers to a request. */
+type Reply = Extract<CellToKeeper, { readonly request: number }>
+type Settle = (reply: Reply | undefined) => void
 
-/** A connection that has said `hello`. */
-interface Link extends ConnectedCell {
+/** A cell that has said `hello`. */
+interface Member extends ConnectedCell {
   revision: number
   failures: readonly SceneFailure[]
   readonly lines: Lines<KeeperToCell>
   isGone: boolean
-  /** By request id; settled with nothing when the cell goes or the time is over. */
+  /** Requests without a reply, by their number. Each is settled with undefined when the cell goes or the time for it is over. */
   readonly open: Map<number, Settle>
 }
 
-export interface Cells {
-  readonly connected: readonly ConnectedCell[]
-  /** The last table that was published. */
-  readonly table: SceneTable
-
-  /** Sends a table to every cell and to those that come later. Resolves when all have it in force, are gone, or `tableAckMsMax` is over. */
-  publish(table: SceneTable): Promise<Applied>
-
-  /**
-   * Has every cell load the slot beside what runs there.
-   * @returns how many did. A cell that goes meanwhile is no fault of the version, unless all do.
-   * @throws NO_CELLS; UPGRADE_FAILED, with the first failure as `cause` in its members.
-   */
-  prepare(plan: SlotPlan): Promise<number>
-
-  /** Waits for a cell, so that what comes right after a start does not fail. @throws NO_CELLS after `cellAwaitMsMax` */
-  awaitCell(): Promise<void>
-
-  /** What `getMetricsAsJSON()` gives in each cell that answers within `metricsMsMax`. */
-  collectMetrics(): Promise<(readonly unknown[])[]>
-
-  /** Cells that have a slot of the version loaded, with the milliseconds of CPU it has used; of those that answer within `metricsMsMax`. */
-  findSlots(scene: string, version: string): Promise<readonly FoundSlot[]>
-
-  /**
-   * Has a cell take a profile.
-   * @param pid of the cell, as `findSlots` told it
-   * @throws SLOT_IDLE, PROFILE_BUSY, PROFILE_FAILED, HEAP_TOO_LARGE
-   */
-  profile(pid: number, profile: ProfileRequest, signal: AbortSignal): Promise<TakenProfile>
-
-  /** Ends every connection. */
-  close(): Promise<void>
+/** One connection of a cell. */
+interface Connection {
+  readonly lines: Lines<KeeperToCell>
+  /** Undefined until the cell has said `hello`. */
+  member: Member | undefined
 }
 
 export interface FoundSlot {
@@ -88,123 +60,90 @@ export interface TakenProfile {
   end(): void
 }
 
-/**
- * Listens for cells on the socket, which only this user may open, in place of one that a killed keeper has left; and again when it is gone, since
- * there are programs that tidy temporary folders.
- * @param onLogs is given what the modules of a cell have written; the cell lets go of it once this returns
- */
-export async function listenForCells(
-  path: string,
-  table: SceneTable,
-  log: Logger,
-  onLogs: (cell: number, records: readonly LogRecord[]) => void = () => undefined,
-): Promise<Cells> {
-  const board = new Board(table, log, onLogs)
-  let server = await listen(path, board)
-  const look = async () => {
-    if (process.platform === 'win32' || existsSync(path)) return
-    log.warn({ path }, 'the socket for cells was removed: it is made again')
-    // First, since closing removes what has the name.
-    server.close()
-    server = await listen(path, board)
-  }
-  const failed = (error: unknown) =>
-    log.error({ err: error }, 'the socket for cells cannot be made: cells that start do not find the keeper')
-  let looking = Promise.resolve()
-  const looks = setInterval(() => (looking = looking.then(look).catch(failed)), limits.keeper.socketLookMs).unref()
-  return {
-    get connected() {
-      return board.connected
-    },
-    get table() {
-      return board.table
-    },
-    publish: next => board.publish(next),
-    prepare: plan => board.prepare(plan),
-    awaitCell: () => board.awaitCell(),
-    collectMetrics: () => board.collectMetrics(),
-    findSlots: (scene, version) => board.findSlots(scene, version),
-    profile: (pid, profile, signal) => board.profile(pid, profile, signal),
-    close: async () => {
-      clearInterval(looks)
-      await looking
-      const closed = server.listening ? once(server, 'close') : undefined
-      server.close()
-      board.disconnect()
-      await closed
-    },
-  }
-}
+/** Takes what the modules of a cell have written. The cell forgets these lines once this returns. */
+type OnLogs = (cell: number, records: readonly LogRecord[]) => void
 
-async function listen(path: string, board: Board): Promise<Server> {
-  const server = createServer(socket => board.connect(socket))
-  if (process.platform !== 'win32') await rm(path, { force: true })
-  server.listen(path)
-  await once(server, 'listening')
-  try {
-    if (process.platform !== 'win32') await chmod(path, 0o600)
-  } catch (error) {
-    // Removed again already: nobody could find it, and nobody else closes it.
-    server.close()
-    throw error
-  }
-  return server
-}
+/** The public side of `CellConnections`, for those who use it and for tests that stand in for it. */
+export type Cells = Pick<CellConnections, keyof CellConnections>
 
-class Board {
+export class CellConnections {
   readonly #log: Logger
-  readonly #onLogs: (cell: number, records: readonly LogRecord[]) => void
-  readonly #links = new Set<Link>()
-  readonly #sockets = new Set<Socket>()
+  readonly #onLogs: OnLogs
+  readonly #members = new Set<Member>()
   /** Called after every change of a cell's state. */
   readonly #watchers = new Set<() => void>()
+  readonly #dispatch: (message: CellToKeeper, connection: Connection) => void
+  #socket: CellSocket | undefined
   #table: SceneTable
-  /** Numbers that no other keeper uses: a cell may still answer what one asked that was killed meanwhile, and keep its profiles. */
+  /** Starts at a number that no other keeper uses: a cell may still answer what a killed keeper has asked, and keep its profiles. */
   #requests = randomInt(2 ** 40)
 
-  constructor(table: SceneTable, log: Logger, onLogs: (cell: number, records: readonly LogRecord[]) => void) {
+  private constructor(table: SceneTable, log: Logger, onLogs: OnLogs) {
     this.#table = table
     this.#log = log
     this.#onLogs = onLogs
+    const settle = (reply: Reply, { member }: Connection) => member?.open.get(reply.request)?.(reply)
+    this.#dispatch = dispatcher<CellToKeeper, [Connection]>(
+      'the keeper',
+      {
+        hello: (message, connection) => this.#welcome(message, connection),
+        applied: (message, { member }) => member && this.#onApplied(member, message),
+        logs: (message, { member }) => member && this.#onLogsOf(member, message),
+        prepared: settle,
+        metrics: settle,
+        slotFound: settle,
+        profiled: settle,
+        profilePiece: settle,
+      },
+      sentence => log.error(sentence),
+    )
   }
 
+  /** Waits for cells on the socket at `path`, and gives each the table. */
+  static async listen(path: string, table: SceneTable, log: Logger, onLogs: OnLogs = () => undefined): Promise<CellConnections> {
+    const cells = new CellConnections(table, log, onLogs)
+    cells.#socket = await CellSocket.open(path, log, connection => cells.#connect(connection))
+    return cells
+  }
+
+  /** Ends every connection. */
+  async close(): Promise<void> {
+    await this.#socket?.close()
+  }
+
+  /** The table that was published last. */
   get table(): SceneTable {
     return this.#table
   }
 
   get connected(): ConnectedCell[] {
-    return [...this.#links].map(({ cell, pid, revision, failures }) => ({ cell, pid, revision, failures }))
+    return [...this.#members].map(({ cell, pid, revision, failures }) => ({ cell, pid, revision, failures }))
   }
 
-  connect(socket: Socket): void {
-    let link: Link | undefined
-    this.#sockets.add(socket)
+  #connect(socket: Socket): void {
     const lines = openLines<CellToKeeper, KeeperToCell>(
       socket,
-      message => {
-        if (message.type === 'hello') link = this.#welcome(message, lines)
-        else if (link !== undefined) this.#onMessage(link, message)
-      },
-      error => {
-        this.#sockets.delete(socket)
-        if (link !== undefined) this.#lose(link, error)
-      },
+      message => this.#dispatch(message, connection),
+      error => connection.member && this.#lose(connection.member, error),
     )
+    const connection: Connection = { lines, member: undefined }
   }
 
-  disconnect(): void {
-    for (const socket of this.#sockets) socket.destroy()
-  }
-
+  /** Sends a table to every cell and to those that come later. Resolves when all have it in force or are gone, or `tableAckMsMax` is over. */
   async publish(table: SceneTable): Promise<Applied> {
     this.#table = table
-    for (const { lines } of this.#links) lines.send({ type: 'table', table })
-    const isApplied = ({ revision }: Link) => revision >= table.revision
-    await this.#until(() => [...this.#links].every(isApplied), limits.keeper.tableAckMsMax)
-    const links = [...this.#links]
-    return { applied: links.filter(isApplied).length, connected: links.length }
+    for (const { lines } of this.#members) lines.send({ type: 'table', table })
+    const isApplied = ({ revision }: Member) => revision >= table.revision
+    await this.#until(() => [...this.#members].every(isApplied), limits.keeper.tableAckMsMax)
+    const members = [...this.#members]
+    return { applied: members.filter(isApplied).length, connected: members.length }
   }
 
+  /**
+   * Has every cell load the slot beside what runs there.
+   * @returns how many did. A cell that goes meanwhile is no fault of the version, unless all do.
+   * @throws NO_CELLS; UPGRADE_FAILED, with the first failure as `cause` in its members.
+   */
   async prepare(plan: SlotPlan): Promise<number> {
     await this.awaitCell()
     const action = `Cannot bring version "${plan.version}" of scene "${plan.scene}" online`
@@ -220,48 +159,56 @@ class Board {
     throw upgradeFailed(action, { code: 'SLOT_UNAVAILABLE', message: 'every cell ended or fell silent while it loaded the version' })
   }
 
+  /** Waits for a cell, so that what comes right after a start does not fail. @throws NO_CELLS after `cellAwaitMsMax` */
   async awaitCell(): Promise<void> {
-    if (await this.#until(() => this.#links.size > 0, limits.keeper.cellAwaitMsMax)) return
+    if (await this.#until(() => this.#members.size > 0, limits.keeper.cellAwaitMsMax)) return
     throw new BerthError('NO_CELLS', 'Cannot load the version: no cell is connected', { retryAfterSeconds: 5 })
   }
 
+  /** What `getMetricsAsJSON()` gives in each cell that answers within `metricsMsMax`. */
   async collectMetrics(): Promise<(readonly unknown[])[]> {
     const answers = await Promise.all(this.#ask(request => ({ type: 'collectMetrics', request }), limits.keeper.metricsMsMax))
     return answers.flatMap(answer => (answer?.type === 'metrics' ? [answer.metrics] : []))
   }
 
+  /** Cells that have a slot of the version loaded, with the milliseconds of CPU it has used; of those cells that answer within `metricsMsMax`. */
   async findSlots(scene: string, version: string): Promise<FoundSlot[]> {
-    const links = [...this.#links]
+    const members = [...this.#members]
     const answers = await Promise.all(this.#ask(request => ({ type: 'findSlot', request, scene, version }), limits.keeper.metricsMsMax))
     return answers.flatMap((answer, index) => {
-      const link = links[index]
-      if (link === undefined || answer?.type !== 'slotFound' || answer.cpuMs === undefined) return []
-      return { cell: link.cell, pid: link.pid, cpuMs: answer.cpuMs }
+      const member = members[index]
+      if (member === undefined || answer?.type !== 'slotFound' || answer.cpuMs === undefined) return []
+      return { cell: member.cell, pid: member.pid, cpuMs: answer.cpuMs }
     })
   }
 
+  /**
+   * Has a cell take a profile.
+   * @param pid of the cell, from `findSlots`
+   * @throws SLOT_IDLE, PROFILE_BUSY, PROFILE_FAILED, HEAP_TOO_LARGE
+   */
   async profile(pid: number, profile: ProfileRequest, signal: AbortSignal): Promise<TakenProfile> {
-    const link = [...this.#links].find(one => one.pid === pid)
-    if (link === undefined) throw profileFailed('its cell has ended')
+    const member = [...this.#members].find(one => one.pid === pid)
+    if (member === undefined) throw profileFailed('its cell has ended')
     const id = ++this.#requests
-    const end = () => link.lines.send({ type: 'endProfile', profile: id })
+    const end = () => member.lines.send({ type: 'endProfile', profile: id })
     signal.addEventListener('abort', end)
     const msMax = profile.seconds * 1000 + limits.profile.heapMsMax + limits.profile.answerMsMax
-    const answer = await askOne(link, id, { type: 'profile', request: id, profile }, msMax)
+    const answer = await askOne(member, id, { type: 'profile', request: id, profile }, msMax)
     if (answer?.type !== 'profiled') {
       end()
       throw profileFailed('its cell has ended, or does not answer')
     }
     const { facts, failure } = answer
     if (facts === undefined) throw new BerthError(failure?.code ?? 'PROFILE_FAILED', failure?.message ?? 'Cannot profile the slot')
-    return { facts, end, pieces: this.#fetchProfile(link, id) }
+    return { facts, end, pieces: this.#fetchProfile(member, id) }
   }
 
   /** Each piece is asked for when the one before has been used: whoever reads slowly fills no memory here. */
-  async *#fetchProfile(link: Link, profile: number): AsyncGenerator<string> {
+  async *#fetchProfile(member: Member, profile: number): AsyncGenerator<string> {
     for (;;) {
       const request = ++this.#requests
-      const answer = await askOne(link, request, { type: 'fetchProfile', request, profile }, limits.profile.answerMsMax)
+      const answer = await askOne(member, request, { type: 'fetchProfile', request, profile }, limits.profile.answerMsMax)
       if (answer?.type !== 'profilePiece') throw profileFailed('its cell has ended')
       if (answer.failure !== undefined) throw new BerthError(answer.failure.code, answer.failure.message)
       if (answer.text === undefined) return
@@ -269,29 +216,29 @@ class Board {
     }
   }
 
-  #welcome({ cell, pid, revision, failures }: Extract<CellToKeeper, { type: 'hello' }>, lines: Lines<KeeperToCell>): Link {
-    const link = { cell, pid, revision, failures, lines, isGone: false, open: new Map() }
-    this.#links.add(link)
+  #welcome({ cell, pid, revision, failures }: Extract<CellToKeeper, { type: 'hello' }>, connection: Connection): void {
+    const { lines } = connection
+    connection.member = { cell, pid, revision, failures, lines, isGone: false, open: new Map() }
+    this.#members.add(connection.member)
     this.#log.info({ cell, pid, revision }, 'cell connected')
     lines.send({ type: 'table', table: this.#table })
     this.#changed()
-    return link
   }
 
-  #onMessage(link: Link, message: Exclude<CellToKeeper, { type: 'hello' }>): void {
-    if (message.type === 'applied') {
-      link.revision = message.revision
-      link.failures = message.failures
-      for (const failure of message.failures) this.#log.warn({ cell: link.cell, ...failure }, 'a baseline cannot answer')
-      this.#changed()
-    } else if (message.type === 'logs') {
-      this.#keepLogs(link, message.records)
-      link.lines.send({ type: 'logsKept', batch: message.batch })
-    } else link.open.get(message.request)?.(message)
+  #onApplied(member: Member, { revision, failures }: Extract<CellToKeeper, { type: 'applied' }>): void {
+    member.revision = revision
+    member.failures = failures
+    for (const failure of failures) this.#log.warn({ cell: member.cell, ...failure }, 'a baseline cannot answer')
+    this.#changed()
   }
 
-  /** Lines that cannot be kept are lost: sent again they would fail again, and the connection with them. */
-  #keepLogs({ cell }: Link, records: readonly LogRecord[]): void {
+  #onLogsOf(member: Member, { batch, records }: Extract<CellToKeeper, { type: 'logs' }>): void {
+    this.#keepLogs(member, records)
+    member.lines.send({ type: 'logsKept', batch })
+  }
+
+  /** Lines that cannot be kept are dropped: if the cell sent them again they would fail again. */
+  #keepLogs({ cell }: Member, records: readonly LogRecord[]): void {
     try {
       this.#onLogs(cell, records)
     } catch (error) {
@@ -299,11 +246,11 @@ class Board {
     }
   }
 
-  #lose(link: Link, error: Error | undefined): void {
-    this.#links.delete(link)
-    link.isGone = true
-    for (const settle of [...link.open.values()]) settle(undefined)
-    this.#log.info({ cell: link.cell, pid: link.pid, ...(error === undefined ? {} : { err: error }) }, 'cell disconnected')
+  #lose(member: Member, error: Error | undefined): void {
+    this.#members.delete(member)
+    member.isGone = true
+    for (const settle of [...member.open.values()]) settle(undefined)
+    this.#log.info({ cell: member.cell, pid: member.pid, ...(error === undefined ? {} : { err: error }) }, 'cell disconnected')
     this.#changed()
   }
 
@@ -326,24 +273,24 @@ class Board {
     })
   }
 
-  /** Asks every cell; undefined stands for one that went or did not answer in time. */
-  #ask(message: (request: number) => KeeperToCell, msMax: number): Promise<Answer | undefined>[] {
+  /** Asks every cell. A cell that went or did not answer in time gives undefined. */
+  #ask(message: (request: number) => KeeperToCell, msMax: number): Promise<Reply | undefined>[] {
     const request = ++this.#requests
-    return [...this.#links].map(link => askOne(link, request, message(request), msMax))
+    return [...this.#members].map(member => askOne(member, request, message(request), msMax))
   }
 }
 
-function askOne(link: Link, request: number, message: KeeperToCell, msMax: number): Promise<Answer | undefined> {
+function askOne(member: Member, request: number, message: KeeperToCell, msMax: number): Promise<Reply | undefined> {
   return new Promise(resolve => {
     const settle: Settle = answer => {
       clearTimeout(timer)
-      link.open.delete(request)
+      member.open.delete(request)
       resolve(answer)
     }
     const timer = setTimeout(settle, msMax, undefined)
-    if (link.isGone) return settle(undefined)
-    link.open.set(request, settle)
-    link.lines.send(message)
+    if (member.isGone) return settle(undefined)
+    member.open.set(request, settle)
+    member.lines.send(message)
   })
 }
 

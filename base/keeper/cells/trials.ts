@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { BerthError, messageOf } from '../../kernel/errors.ts'
 import { limits } from '../../kernel/limits.ts'
 import type { RoleCommand } from '../../process/roles.ts'
+import { dispatcher } from '../../wire/dispatch.ts'
 import type { TrialReply, TrialRequest } from '../../wire/messages.ts'
 
 export interface Trials {
@@ -34,7 +35,7 @@ export function startTrials(command: RoleCommand, msMax: number = limits.module.
     live.add(trial)
     void trial.ended.then(() => {
       live.delete(trial)
-      // One that ends before its use is not replaced until it is needed: were it broken, it would be started for ever.
+      // A process that ends before its use is not replaced until it is needed: a trial that cannot start would be started for ever.
       if (spare === trial) spare = undefined
     })
     return trial
@@ -76,18 +77,24 @@ export function startTrials(command: RoleCommand, msMax: number = limits.module.
 
 const draining = (name: string): BerthError => new BerthError('BASE_DRAINING', `Cannot try module "${name}": the keeper is stopping`)
 
+type Verdict = Exclude<TrialReply, { readonly type: 'waiting' }>
+
 class Trial {
   /** Resolves with how the process ended. */
   readonly ended: Promise<string>
   readonly #child: ChildProcess
   readonly #waiting = Promise.withResolvers<true>()
-  readonly #verdict = Promise.withResolvers<TrialReply>()
+  readonly #verdict = Promise.withResolvers<Verdict>()
 
   constructor(command: RoleCommand) {
     this.#child = spawn(process.execPath, command.args, { env: command.env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
-    this.#child.on('message', (reply: TrialReply) =>
-      reply.type === 'waiting' ? this.#waiting.resolve(true) : this.#verdict.resolve(reply),
+    const judge = (verdict: Verdict) => this.#verdict.resolve(verdict)
+    const dispatch = dispatcher<TrialReply>(
+      'the keeper',
+      { waiting: () => this.#waiting.resolve(true), passed: judge, failed: judge },
+      sentence => judge({ type: 'failed', code: 'INTERNAL', message: sentence }),
     )
+    this.#child.on('message', (reply: TrialReply) => dispatch(reply))
     this.ended = new Promise(resolve => {
       // Without a process there is no exit.
       this.#child.on('error', error => resolve(messageOf(error)))
@@ -99,7 +106,7 @@ class Trial {
     const action = `Cannot accept module "${request.name}"`
     const unstarted = await within(limits.process.readyMsMax, Promise.race([this.#waiting.promise, this.ended]))
     if (unstarted !== true) throw new BerthError('INTERNAL', `${action}: the trial process did not start (${unstarted ?? 'too slow'})`)
-    // A child that is gone by now tells by its end.
+    // To a child that has ended nothing is sent: `ended` below says so.
     this.#child.send(request, () => undefined)
     const outcome = await within(msMax, Promise.race([this.#verdict.promise, this.ended]))
     if (outcome === undefined) throw new BerthError('MODULE_LOAD_KILLED', `${action}: it had not finished loading after ${msMax} ms`)
