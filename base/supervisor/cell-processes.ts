@@ -1,5 +1,4 @@
-/** The cells of a base: does what the plan says, and keeps the record that the plan reads. */
-
+/** The processes that are the cells of a base: takes the steps that the plan recommends, and keeps the record that the plan reads. */
 import { join } from 'node:path'
 import { closeBlackBox, openBlackBox } from '../folder/black-box.ts'
 import { BerthError } from '../kernel/errors.ts'
@@ -7,12 +6,13 @@ import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
 import type { Options } from '../kernel/options.ts'
 import { roleCommand } from '../process/roles.ts'
+import { dispatcher } from '../wire/dispatch.ts'
 import type { CellStatus, FromCell, ToCell } from '../wire/messages.ts'
 import { type Child, residentMB, startChild } from './child.ts'
 import type { ListenHandle } from './handle.ts'
 import { afterFault, type CellView, type Leaving, plan, retirable, type Seat, type Step } from './plan.ts'
 
-export interface FleetSettings {
+export interface CellProcessesSettings {
   /** With the real port. */
   readonly options: Options
   readonly handle: ListenHandle
@@ -20,7 +20,7 @@ export interface FleetSettings {
   readonly log: Logger
   /** Called after every change of a cell's state. */
   readonly onChange: () => void
-  /** A cell cannot start, for a reason an operator has to mend. It ends, and is started again like one that crashed. */
+  /** Called when a cell cannot start, for a reason that an operator has to mend. The cell ends, and is started again like one that crashed. */
   readonly onRefused: (error: BerthError) => void
 }
 
@@ -28,21 +28,31 @@ export interface FleetSettings {
 type Cell = { -readonly [Field in keyof CellView]: CellView[Field] } & {
   readonly child: Child<ToCell>
   readonly startedWhen: Date
-  /** Undefined when there could be none. */
+  /** Its file descriptor; undefined when it could not be made. */
   readonly blackBox: number | undefined
 }
 type SeatRecord = Seat & { readonly crashes: number }
 
-/** Starts no cell before its first `tick`, which is to follow every `limits.process.heartbeatMs`. */
-export class Fleet {
-  readonly #settings: FleetSettings
+/** Starts no cell before the first `tick`. Call `tick` every `limits.process.heartbeatMs`. */
+export class CellProcesses {
+  readonly #settings: CellProcessesSettings
   readonly #cells = new Map<number, Cell>()
   readonly #seats = new Map<number, SeatRecord>()
+  readonly #dispatch = dispatcher<FromCell, [Cell]>(
+    'the supervisor',
+    {
+      ready: (_, cell) => this.#ready(cell),
+      heartbeat: ({ connections, inFlight }, cell) => Object.assign(cell, { connections, inFlight }),
+      refused: ({ code, message }) => this.#settings.onRefused(new BerthError(code, message)),
+      lost: ({ reason }, cell) => this.#lost(cell, reason),
+    },
+    sentence => this.#settings.log.error(sentence),
+  )
   #stopping = false
   #lastId = 0
   #lastTickAt = now()
 
-  constructor(settings: FleetSettings) {
+  constructor(settings: CellProcessesSettings) {
     this.#settings = settings
     for (let cell = 1; cell <= settings.options.cells; cell++) this.#seats.set(cell, { cell, failures: 0, notBefore: 0, crashes: 0 })
   }
@@ -63,7 +73,7 @@ export class Fleet {
     })
   }
 
-  /** Reads the memory of the cells, tells them their share and does what is due. */
+  /** Reads how much memory the cells use, sends them their share, and takes the steps that are due. */
   async tick(): Promise<void> {
     this.#excuseOwnAbsence()
     const rss = await residentMB([...this.#cells.values()].map(cell => cell.child.pid))
@@ -80,7 +90,7 @@ export class Fleet {
     this.#act()
   }
 
-  /** Retires every cell and starts none any more; `onChange` tells when the fleet is empty. Idempotent. */
+  /** Retires every cell and starts none any more. `onChange` is called when the last one has ended. Idempotent. */
   stop(): void {
     this.#stopping = true
     this.#act()
@@ -96,7 +106,7 @@ export class Fleet {
     return [...this.#cells.values()].filter(cell => cell.state === state)
   }
 
-  /** Time in which this process did not run (a suspended machine, SIGSTOP) is nobody's silence. */
+  /** While this process did not run (a suspended machine, SIGSTOP) it could hear of no cell: that time does not count against them. */
   #excuseOwnAbsence(): void {
     const time = now()
     const absentMs = time - this.#lastTickAt - limits.process.heartbeatMs
@@ -143,7 +153,7 @@ export class Fleet {
     log.debug({ cell: ordinal, pid: child.pid }, 'cell started')
   }
 
-  /** A full disk must not keep a cell from being replaced: then its next death names nobody. */
+  /** Without a black box the end of a cell names no suspects. But a full disk must not keep a cell from being replaced. */
   #openBlackBox(id: number): number | undefined {
     try {
       return openBlackBox(join(this.#settings.options.data, `cell-${id}.box`))
@@ -157,19 +167,13 @@ export class Fleet {
     const cell = this.#cells.get(id)
     if (!cell) return
     cell.beatAt = now()
-    if (message.type === 'ready') this.#ready(cell)
-    if (message.type === 'lost') this.#lost(cell, message.reason)
-    if (message.type === 'refused') this.#settings.onRefused(new BerthError(message.code, message.message))
-    if (message.type === 'heartbeat') {
-      cell.connections = message.connections
-      cell.inFlight = message.inFlight
-    }
+    this.#dispatch(message, cell)
   }
 
   #ready(cell: Cell): void {
     cell.state = 'ready'
     this.#settings.log.info({ cell: cell.cell, pid: cell.child.pid, ms: Math.round(now() - cell.startedAt) }, 'cell ready')
-    // At once: until they know of each other, cells enforce larger shares of the limits than are theirs.
+    // Until the cells know of each other they enforce larger shares of the limits than are theirs, so they are sent their shares at once.
     this.#share()
     this.#act()
     this.#settings.onChange()
@@ -190,7 +194,7 @@ export class Fleet {
       { cell: cell.cell, pid: cell.child.pid, because: leaving, rssMB: cell.rssMB, cellMemoryMB: options.cellMemoryMB },
       'cell to be replaced',
     )
-    // A cell that soon outgrows its memory would otherwise be replaced without pause.
+    // A fault makes the seat back off: a cell that soon outgrows its memory would otherwise be replaced without pause.
     if (leaving !== 'asked') this.#fault(cell, leaving === 'lost')
   }
 
@@ -220,7 +224,7 @@ export class Fleet {
     const expected = cell.state === 'retiring' || this.#stopping
     const what = { cell: cell.cell, pid: cell.child.pid, state: cell.state, how, ...(suspects.length > 0 && { suspects }) }
     log[expected ? 'info' : 'warn'](what, 'cell ended')
-    // The fault of a doomed cell counted when it was told.
+    // The fault of a lost cell was counted when it said that it is lost.
     if (!expected && cell.leaving !== 'lost') this.#fault(cell, true)
     this.#act()
     onChange()
@@ -232,7 +236,7 @@ export class Fleet {
     const crashes = seat.crashes + (crash ? 1 : 0)
     const changed = afterFault({ ...seat, crashes }, now() - cell.startedAt, now())
     this.#seats.set(cell.cell, changed)
-    // The next tick may be later than the pause is long. A base that has stopped is not kept alive by it.
+    // The pause may be over before the next tick. This timer does not keep a base alive that has stopped.
     setTimeout(() => this.#act(), Math.ceil(changed.notBefore - now()) + 1).unref()
   }
 }

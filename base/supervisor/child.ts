@@ -10,7 +10,7 @@ import type { ListenHandle } from './handle.ts'
 export interface Child<Out> {
   /** 0 when the process could not be made. */
   readonly pid: number
-  /** Dropped when the child is gone. */
+  /** Sends a message, which is dropped when the child has ended. */
   send(message: Out): void
   /** Ends it at once, whatever it does. */
   kill(): void
@@ -22,12 +22,15 @@ export interface ChildEvents<In> {
   onEnd(how: string): void
 }
 
-/** Node sends native handles as they are; its types do not say so. */
+/** Node can send native handles, but its types do not say so. */
 interface HandleSender {
   send(message: unknown, handle: ListenHandle | undefined, done: (error: Error | null) => void): boolean
 }
 
-/** Starts the process and sends it `start`, with the listening handle when there is one. A cell also gets the descriptor of its black box, or `ignore` for none. Never throws: a process that cannot be made ends at once. */
+/**
+ * Starts the process and sends it `start`, with the listening handle when there is one. Never throws: a process that cannot be made ends at once.
+ * @param blackBox of a cell: the descriptor of its black box, or `ignore` when there is none
+ */
 export function startChild<In, Out>(
   command: RoleCommand,
   start: Start,
@@ -40,13 +43,13 @@ export function startChild<In, Out>(
   if (child?.pid === undefined) return { pid: 0, send: () => undefined, kill: () => undefined }
   child.on('message', (message: unknown) => events.onMessage(message as In))
   child.on('exit', (code, signal) => end(signal ? `signal ${signal}` : `exit code ${code}`))
-  // A message to a child that is gone fails; that it is gone comes by `exit`.
+  // A message to a child that has ended fails, which does not matter: `exit` says that it has ended.
   const send = (message: Start | Out, withHandle?: ListenHandle) => child.connected && child.send(message, withHandle, () => undefined)
   send(start, handle)
   return { pid: child.pid, send, kill: () => child.kill('SIGKILL') }
 }
 
-/** @param onFailure is called, later, when there is no process. Some failures come as an event, some are thrown. */
+/** @param onFailure is called, at a later turn, when the process cannot be made: some failures come as an event, some are thrown */
 function spawnChild(
   command: RoleCommand,
   blackBox: number | 'ignore' | undefined,
@@ -72,8 +75,8 @@ function once(call: (how: string) => void): (how: string) => void {
 }
 
 /**
- * Resident MB by process id, seen from outside, because a process in trouble does not tell. What cannot be read is left out,
- * and where there is no `ps` (Windows) memory is not watched.
+ * Resident MB by process id, read from outside, since a process in trouble may not answer. A process that cannot be read is left out. Where
+ * there is no `ps` (Windows) the result is empty.
  */
 export async function residentMB(pids: readonly number[]): Promise<Map<number, number>> {
   const readings = process.platform === 'linux' ? pids.map(readProc) : await readPs(pids)
@@ -85,7 +88,7 @@ function readProc(pid: number): [number, number] | undefined {
     const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
     return kilobytes === undefined ? undefined : [pid, megabytes(kilobytes)]
   } catch {
-    // It ended since it was listed.
+    // The process has ended meanwhile.
     return undefined
   }
 }
@@ -96,7 +99,7 @@ async function readPs(pids: readonly number[]): Promise<[number, number][]> {
     const { stdout } = await promisify(execFile)('ps', ['-o', 'pid=,rss=', '-p', pids.join(',')])
     return [...stdout.matchAll(/(\d+)\s+(\d+)/g)].map(([, pid, kilobytes]) => [Number(pid), megabytes(kilobytes ?? '0')])
   } catch {
-    // ps fails when none of them lives any more.
+    // `ps` fails when none of the processes is left.
     return []
   }
 }

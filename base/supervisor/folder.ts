@@ -1,4 +1,4 @@
-/** The data folder: there, writable, and this base's alone. */
+/** Makes sure that the data folder exists, can be written, and is used by one base alone. */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -11,12 +11,12 @@ export interface FolderLock {
   release(): void
 }
 
-/** `SQLITE_BUSY` and `SQLITE_FULL` */
+/** Result codes of SQLite: `SQLITE_BUSY` and `SQLITE_FULL`. */
 const BUSY = 5
 const FULL = 13
 
 /**
- * Makes the folder if it is missing (readable by its owner only) and locks it. The lock is the kernel's and ends with the process, however that ends.
+ * Makes the folder if it is missing (readable by its owner only) and locks it. The kernel keeps the lock, so it ends with the process, however that ends.
  * @throws {BerthError} `DATA_UNWRITABLE`, `STORE_FULL`, or at once `DATA_LOCKED` while another base has it.
  */
 export function lockFolder(data: string): FolderLock {
@@ -32,7 +32,7 @@ export function lockFolder(data: string): FolderLock {
   }
 }
 
-/** Names the process that has the lock, for the message to the next; not the lock itself. */
+/** A file with the id of the process that has the lock, for the error message of the next one. It is not the lock itself. */
 const holderPath = (data: string): string => `${lockPath(data)}.pid`
 
 function probeFolder(data: string): void {
@@ -74,7 +74,7 @@ function holderOf(data: string): string {
   try {
     return ` (process ${readFileSync(holderPath(data), 'utf8').trim()})`
   } catch {
-    // The other base may be between taking the lock and writing this.
+    // The other base may have taken the lock and not written this file yet.
     return ''
   }
 }

@@ -4,20 +4,20 @@ import net from 'node:net'
 import { getSystemErrorName } from 'node:util'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 
-/** A bound socket. The supervisor never accepts on it, so a connection waits in its queue while a cell is replaced. */
+/** A bound socket. The supervisor accepts no connection on it, so connections wait in its queue while a cell is replaced. */
 export interface ListenHandle {
   getsockname(out: { port?: number }): number
   close(): void
 }
 
-/** What node:cluster binds shared sockets with; it returns a negative error number when that fails. No public function binds without accepting. */
+/** The function that node:cluster binds shared sockets with. It returns a negative error number when that fails. No public function binds without accepting. */
 interface HandleMaker {
   _createServerHandle(address: string, port: number, addressType: number, fd: number, flags: number): ListenHandle | number
 }
 
 /**
- * Listens once and lets go, which a bound handle cannot be asked: the system reports a taken port only to who listens.
- * @param option sets the port, for the message.
+ * Checks that a port is free by listening on it for a moment: the system reports a taken port only when a socket listens, which a bound handle does not.
+ * @param option that sets the port, for the message
  * @throws {BerthError} `PORT_TAKEN` or `PORT_DENIED`.
  */
 export async function probePort(option: string, port: number, host: string): Promise<void> {
@@ -47,7 +47,7 @@ export async function bindHandle(option: string, port: number, host: string): Pr
   if (typeof handle === 'number') throw portError(option, port, host, getSystemErrorName(handle))
   const name: { port?: number } = {}
   const failure = handle.getsockname(name)
-  // libuv reports a taken address only when it listens; until then the socket is bound to no port or to another.
+  // libuv reports a taken address only when the socket listens. Until then the socket has no port, or another one.
   if (failure === 0 && name.port !== undefined && (port === 0 ? name.port > 0 : name.port === port)) return { handle, port: name.port }
   handle.close()
   throw portError(option, port, host, 'EADDRINUSE')

@@ -1,42 +1,54 @@
-/** The keeper's process: started first, started again when it ends, stopped last. The cells serve on without it. */
+/** The process of the keeper. It is started first, started again when it ends, and stopped last. The cells serve on without it. */
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
 import type { Options } from '../kernel/options.ts'
 import { roleCommand } from '../process/roles.ts'
+import { dispatcher } from '../wire/dispatch.ts'
 import type { CellStatus, FromKeeper, ToKeeper } from '../wire/messages.ts'
 import { type Child, startChild } from './child.ts'
 import { afterFault } from './plan.ts'
 
-export interface KeeperSettings {
+export interface KeeperProcessSettings {
   /** With the real port. */
   readonly options: Options
   readonly entry: string | undefined
   readonly log: Logger
-  /** An operator wants this cell replaced. */
+  /** Called when an operator wants this cell replaced. */
   readonly onRetire: (cell: number) => void
-  /** It is there, for the first time or again, and knows nothing of the cells. */
+  /** Called when the keeper is ready, for the first time or again. It knows nothing of the cells then. */
   readonly onReady: () => void
 }
 
-export class Keeper {
-  readonly #settings: KeeperSettings
+export class KeeperProcess {
+  readonly #settings: KeeperProcessSettings
   readonly #first = Promise.withResolvers<number>()
   readonly #gone = Promise.withResolvers<void>()
+  readonly #dispatch = dispatcher<FromKeeper>(
+    'the supervisor',
+    {
+      ready: ({ controlPort }) => this.#ready(controlPort),
+      // Any message counts as one.
+      heartbeat: () => undefined,
+      retire: ({ cell }) => this.#settings.onRetire(cell),
+      refused: ({ code, message }) => this.#refused(new BerthError(code, message)),
+    },
+    sentence => this.#settings.log.error(sentence),
+  )
   #child: Child<ToKeeper> | undefined
-  /** Known from the first start on: a keeper that starts again takes the same, also when the system chose it. */
+  /** Known once the keeper was ready. A keeper that is started again takes the same port, even if the system chose it. */
   #controlPort: number | undefined
   #seat = { cell: 0, failures: 0, notBefore: 0 }
   #startedAt = 0
-  /** When it last said anything. */
+  /** When its last message came, by `performance.now()`. */
   #beatAt = 0
-  /** Whether this child has been ready: it beats from then on. */
-  #beats = false
+  /** Whether this child has been ready: from then on it sends heartbeats. */
+  #isBeating = false
   #tickAt = performance.now()
   #timer: NodeJS.Timeout | undefined
   #stopping = false
 
-  constructor(settings: KeeperSettings) {
+  constructor(settings: KeeperProcessSettings) {
     this.#settings = settings
   }
 
@@ -50,21 +62,21 @@ export class Keeper {
     return this.#first.promise
   }
 
-  /** Ends a keeper that has hung: it is started again then. To be called every `limits.process.heartbeatMs`. */
+  /** Kills a keeper that hangs, so that it is started again. Call it every `limits.process.heartbeatMs`. */
   tick(): void {
     const now = performance.now()
-    // Time in which this process did not run is nobody's silence.
+    // While this process did not run it could not hear of the keeper: that time does not count against it.
     const absentMs = now - this.#tickAt - limits.process.heartbeatMs
     this.#tickAt = now
     if (absentMs > limits.process.heartbeatMs) this.#beatAt += absentMs
     const silentMs = now - this.#beatAt
-    if (this.#child === undefined || !this.#beats || silentMs < limits.process.heartbeatLostMsMax) return
+    if (this.#child === undefined || !this.#isBeating || silentMs < limits.process.heartbeatLostMsMax) return
     this.#settings.log.warn({ pid: this.#child.pid }, `keeper killed: it gave no sign for ${Math.round(silentMs)} ms`)
     this.#beatAt = now
     this.#child.kill()
   }
 
-  tellCells(cells: readonly CellStatus[]): void {
+  sendCells(cells: readonly CellStatus[]): void {
     this.#child?.send({ type: 'cells', cells, port: this.#settings.options.port })
   }
 
@@ -93,7 +105,7 @@ export class Keeper {
     const options = { ...this.#settings.options, controlPort: this.#controlPort ?? this.#settings.options.controlPort }
     this.#startedAt = performance.now()
     this.#beatAt = this.#startedAt
-    this.#beats = false
+    this.#isBeating = false
     const child = startChild<FromKeeper, ToKeeper>(
       roleCommand('keeper', options.data, entry),
       { type: 'start', options, cell: 0 },
@@ -112,19 +124,19 @@ export class Keeper {
 
   #receive(message: FromKeeper): void {
     this.#beatAt = performance.now()
-    if (message.type === 'ready') this.#ready(message.controlPort)
-    if (message.type === 'retire') this.#settings.onRetire(message.cell)
-    if (message.type === 'refused') {
-      // Only the first start can still be given up; a later one is tried again, as after any other end.
-      if (this.#controlPort !== undefined) this.#settings.log.error({ code: message.code }, message.message)
-      this.#first.reject(new BerthError(message.code, message.message))
-    }
+    this.#dispatch(message)
+  }
+
+  /** The first start fails with the error. A later one is tried again, as after any other end of the keeper. */
+  #refused(error: BerthError): void {
+    if (this.#controlPort !== undefined) this.#settings.log.error({ code: error.code }, error.message)
+    this.#first.reject(error)
   }
 
   #ready(controlPort: number): void {
     clearTimeout(this.#timer)
     this.#controlPort = controlPort
-    this.#beats = true
+    this.#isBeating = true
     this.#settings.log.info({ pid: this.#child?.pid, controlPort }, 'keeper ready')
     this.#first.resolve(controlPort)
     this.#settings.onReady()

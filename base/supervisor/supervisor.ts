@@ -1,13 +1,13 @@
-/** The small process that must not fail: owns the listening handle; starts, watches and replaces the others; nothing else. */
+/** The small process that must not fail. It owns the listening handle, and starts, watches and replaces the other processes; it does nothing else. */
 import { constants } from 'node:os'
 import type { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { createLog, type Logger } from '../kernel/log.ts'
 import type { Options } from '../kernel/options.ts'
-import { Fleet } from './cell-processes.ts'
+import { CellProcesses } from './cell-processes.ts'
 import { type FolderLock, lockFolder } from './folder.ts'
 import { bindHandle, type ListenHandle, probePort } from './handle.ts'
-import { Keeper } from './keeper-process.ts'
+import { KeeperProcess } from './keeper-process.ts'
 
 export interface Base {
   /** Where scenes answer, also when the system chose it. */
@@ -15,7 +15,7 @@ export interface Base {
   readonly controlPort: number
   /**
    * Resolves when every cell is ready for the first time; stays pending when the base stops before.
-   * @throws {BerthError} `SERVICE_START_FAILED` when a cell says before that what an operator has to mend; the base has stopped then.
+   * @throws {BerthError} `SERVICE_START_FAILED` when a cell cannot start before that, for a reason that an operator has to mend. The base has stopped then.
    */
   readonly ready: Promise<void>
   /** Drains and ends all other processes within `limits.process.shutdownMsMax`. Idempotent. */
@@ -48,13 +48,13 @@ class Supervisor {
   readonly #handle: ListenHandle
   readonly #lock: FolderLock
   readonly #log: Logger
-  readonly #fleet: Fleet
-  readonly #keeper: Keeper
+  readonly #cells: CellProcesses
+  readonly #keeper: KeeperProcess
   readonly #ready = Promise.withResolvers<void>()
   readonly #empty = Promise.withResolvers<void>()
   #controlPort = 0
   #announced = false
-  #tellDue = false
+  #reportDue = false
   #ticks: NodeJS.Timeout | undefined
   #stopped: Promise<void> | undefined
   #signalAt = Number.NEGATIVE_INFINITY
@@ -65,13 +65,18 @@ class Supervisor {
     this.#lock = lock
     this.#log = createLog('base', options.logLevel)
     const shared = { options, entry, log: this.#log }
-    this.#fleet = new Fleet({ ...shared, handle, onChange: () => this.#onFleetChange(), onRefused: error => this.#onRefused(error) })
-    this.#keeper = new Keeper({ ...shared, onRetire: cell => this.#fleet.retire(cell), onReady: () => this.#tellKeeper() })
+    this.#cells = new CellProcesses({
+      ...shared,
+      handle,
+      onChange: () => this.#onCellsChange(),
+      onRefused: error => this.#onRefused(error),
+    })
+    this.#keeper = new KeeperProcess({ ...shared, onRetire: cell => this.#cells.retire(cell), onReady: () => this.#reportCells() })
   }
 
   async start(): Promise<Base> {
     for (const signal of signals) process.on(signal, () => this.#onSignal(signal))
-    // Whoever waits for it is told; nobody has to.
+    // Nobody has to wait for it: without this its rejection would end the process.
     this.#ready.promise.catch(() => undefined)
     try {
       this.#controlPort = await this.#keeper.start()
@@ -92,7 +97,7 @@ class Supervisor {
   #startTicking(): void {
     const tick = () => {
       this.#keeper.tick()
-      void this.#fleet.tick().then(() => this.#tellKeeper())
+      void this.#cells.tick().then(() => this.#reportCells())
     }
     tick()
     this.#ticks = setInterval(tick, limits.process.heartbeatMs)
@@ -105,10 +110,10 @@ class Supervisor {
       this.#log.warn(`base kills what is left after ${limits.process.shutdownMsMax} ms`)
       this.#killAll()
     }, limits.process.shutdownMsMax)
-    // New connections are refused from here on once the cells have closed theirs, not left waiting in a queue that nobody reads.
+    // Once the cells have closed their handles too, new connections are refused. Otherwise they would wait in a queue that nobody reads.
     this.#handle.close()
-    this.#fleet.stop()
-    if (!this.#fleet.empty) await this.#empty.promise
+    this.#cells.stop()
+    if (!this.#cells.empty) await this.#empty.promise
     await this.#keeper.stop()
     clearTimeout(deadline)
     clearInterval(this.#ticks)
@@ -117,7 +122,7 @@ class Supervisor {
   }
 
   #killAll(): void {
-    this.#fleet.kill()
+    this.#cells.kill()
     this.#keeper.kill()
   }
 
@@ -132,16 +137,16 @@ class Supervisor {
     process.exit(128 + constants.signals[signal])
   }
 
-  #onFleetChange(): void {
-    if (this.#fleet.empty && this.#stopped) this.#empty.resolve()
-    if (this.#fleet.allReady && !this.#announced) this.#announce()
-    if (this.#tellDue) return
-    // A change seldom comes alone.
-    this.#tellDue = true
-    setImmediate(() => this.#tellKeeper())
+  #onCellsChange(): void {
+    if (this.#cells.empty && this.#stopped) this.#empty.resolve()
+    if (this.#cells.allReady && !this.#announced) this.#announce()
+    if (this.#reportDue) return
+    // Changes seldom come alone: those of this turn of the event loop are reported together.
+    this.#reportDue = true
+    setImmediate(() => this.#reportCells())
   }
 
-  /** A base that has served goes on with the cells it has: the one that refused is tried again. */
+  /** A base that has been ready goes on with the cells it has, and starts the cell that refused again. One that has not been ready stops. */
   #onRefused(error: BerthError): void {
     if (this.#announced) this.#log.error({ code: error.code }, error.message)
     else void this.stop().then(() => this.#ready.reject(error))
@@ -154,8 +159,8 @@ class Supervisor {
     this.#ready.resolve()
   }
 
-  #tellKeeper(): void {
-    this.#tellDue = false
-    this.#keeper.tellCells(this.#fleet.statuses)
+  #reportCells(): void {
+    this.#reportDue = false
+    this.#keeper.sendCells(this.#cells.statuses)
   }
 }

@@ -1,4 +1,4 @@
-/** One JSON object a line over a local socket. */
+/** Messages over a local socket, one JSON object a line. */
 import type { Socket } from 'node:net'
 
 export interface Lines<Out> {
@@ -11,8 +11,8 @@ export interface Lines<Out> {
 
 /**
  * Reads messages of type `In` off the socket until it closes.
- * @param onMessage is called for each, in order.
- * @param onClose is called once, with the error when there was one.
+ * @param onMessage is called for each, in order. When it throws, the socket is closed with that error.
+ * @param onClose is called once, with the error when there was one
  */
 export function openLines<In, Out>(socket: Socket, onMessage: (message: In) => void, onClose: (error?: Error) => void): Lines<Out> {
   let failure: Error | undefined
@@ -44,8 +44,8 @@ export function openLines<In, Out>(socket: Socket, onMessage: (message: In) => v
 const LINE_FEED = 10
 
 /**
- * Takes bytes and gives the lines in them, without what has no line feed yet. `node:readline` ends a line at U+2028 as well, which JSON leaves in
- * texts as it is.
+ * Takes bytes and gives each line in them as soon as its line feed is there. `node:readline` would not do: it also ends a line at U+2028, which
+ * may stand in a JSON text.
  */
 export function splitLines(take: (line: string) => void): (chunk: Buffer) => void {
   let begun: Buffer[] = []

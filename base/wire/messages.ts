@@ -3,9 +3,9 @@ import type { ErrorCode } from '../kernel/errors.ts'
 import type { Options } from '../kernel/options.ts'
 import type { SceneTable, SlotPlan } from '../traffic/table.ts'
 
-// Supervisor and its children, over the IPC channel that spawn opens.
+// Between the supervisor and its children, over the IPC channel that spawn opens.
 
-/** First message to every child. A cell's comes with the listening handle. */
+/** The first message to every child. That to a cell comes with the listening handle. */
 export interface Start {
   readonly type: 'start'
   readonly options: Options
@@ -15,15 +15,15 @@ export interface Start {
 
 export type ToCell =
   | Start
-  /** How many ready cells there are, and how many connections the others hold: for shedding an uneven share. */
+  /** How many ready cells there are, and how many connections the others hold: a cell sheds connections when it has more than its share. */
   | { readonly type: 'share'; readonly cells: number; readonly others: number }
-  /** Stop listening, answer what comes with `Connection: close`, linger, then exit 0. */
+  /** Stop listening, answer every request that still comes with `Connection: close`, and exit 0 when the connections are closed or the time is over. */
   | { readonly type: 'retire' }
 
 export type FromCell =
   | { readonly type: 'ready' }
   | { readonly type: 'heartbeat'; readonly connections: number; readonly inFlight: number }
-  /** The cell cannot start, for a reason an operator has to mend; it ends. */
+  /** The cell cannot start, for a reason that an operator has to mend. It ends. */
   | { readonly type: 'refused'; readonly code: ErrorCode; readonly message: string }
   /** The cell is lost: V8 is in a state that only the end of the process mends. Replace it, then kill it. */
   | { readonly type: 'lost'; readonly reason: string }
@@ -38,7 +38,7 @@ export type FromKeeper =
   | { readonly type: 'heartbeat' }
   /** Retire this cell once its replacement is ready. */
   | { readonly type: 'retire'; readonly cell: number }
-  /** The keeper cannot start, for a reason an operator has to mend. */
+  /** The keeper cannot start, for a reason that an operator has to mend. It ends. */
   | { readonly type: 'refused'; readonly code: ErrorCode; readonly message: string }
 
 export interface CellStatus {
@@ -52,7 +52,7 @@ export interface CellStatus {
   readonly crashes: number
 }
 
-// Cells and the keeper, over the local socket, one JSON object a line.
+// Between cells and the keeper, over a local socket, one JSON object a line.
 
 /** Why a version cannot answer in a cell. */
 export interface SceneFailure {
@@ -62,7 +62,7 @@ export interface SceneFailure {
   readonly message: string
 }
 
-/** A line that a module has written, or an error of a version. */
+/** A line that a module has logged, or an error of a version. */
 export interface LogRecord {
   /** ISO 8601, when it was written. */
   readonly at: string
@@ -76,7 +76,7 @@ export interface LogRecord {
   readonly requestId?: string | undefined
   /** Of an error. */
   readonly code?: ErrorCode | undefined
-  /** JSON of the fields; text that is none when it was cut off. */
+  /** JSON of the fields. When it was cut off at the limit, it is no JSON any more. */
   readonly fields?: string | undefined
   /** Mapped to the source. */
   readonly stack?: string | undefined
@@ -87,17 +87,17 @@ export interface LogRecord {
 export interface ProfileRequest {
   readonly scene: string
   readonly version: string
-  /** Where its samples go, or what is in its heap. */
+  /** `cpu` samples where the time goes, `heap` writes out what the heap holds. */
   readonly kind: 'cpu' | 'heap'
-  /** Of a CPU profile. */
+  /** How long a CPU profile samples. */
   readonly seconds: number
 }
 
 /** How a profile was taken. */
 export interface ProfileFacts {
-  /** Milliseconds of CPU the slot used while it was looked at. */
+  /** Milliseconds of CPU that the slot used while it was profiled. */
   readonly cpuMs: number
-  /** Milliseconds the slot was held up for it. */
+  /** Milliseconds that the slot was held up for it. */
   readonly heldMs: number
 }
 
@@ -107,7 +107,7 @@ export interface Refusal {
 }
 
 export type CellToKeeper =
-  /** First on each connection, with the table that is in force in the cell, as `applied` tells it. */
+  /** The first message on each connection. It says which table is in force in the cell, as `applied` does. */
   | {
       readonly type: 'hello'
       readonly cell: number
@@ -119,29 +119,29 @@ export type CellToKeeper =
   | { readonly type: 'applied'; readonly revision: number; readonly failures: readonly SceneFailure[] }
   | { readonly type: 'prepared'; readonly request: number; readonly failure?: SceneFailure }
   | { readonly type: 'metrics'; readonly request: number; readonly metrics: readonly unknown[] }
-  /** Answered with `logsKept`; what was not when the connection ends is sent again over the next. */
+  /** Answered with `logsKept`. Batches without that answer when the connection ends are sent again over the next connection. */
   | { readonly type: 'logs'; readonly batch: number; readonly records: readonly LogRecord[] }
   /** Milliseconds of CPU that the slot has used since it was made; undefined when none is loaded. */
   | { readonly type: 'slotFound'; readonly request: number; readonly cpuMs?: number | undefined }
-  /** It is there to be fetched, or never will be. */
+  /** The profile has been taken and can be fetched, or cannot be taken. */
   | { readonly type: 'profiled'; readonly request: number; readonly facts?: ProfileFacts; readonly failure?: Refusal }
-  /** The next piece of the lines of JSON that V8 wrote; none after the last. */
+  /** The next piece of the lines of JSON that V8 wrote. After the last piece there is no `text`. */
   | { readonly type: 'profilePiece'; readonly request: number; readonly text?: string | undefined; readonly failure?: Refusal }
 
 export type KeeperToCell =
   | { readonly type: 'table'; readonly table: SceneTable }
-  /** Load this slot beside what runs and keep it until a table routes to it. */
+  /** Load this slot beside those that run, and keep it until a table routes to it. */
   | { readonly type: 'prepare'; readonly request: number; readonly plan: SlotPlan }
   | { readonly type: 'collectMetrics'; readonly request: number }
   | { readonly type: 'logsKept'; readonly batch: number }
   | { readonly type: 'findSlot'; readonly request: number; readonly scene: string; readonly version: string }
   | { readonly type: 'profile'; readonly request: number; readonly profile: ProfileRequest }
-  /** Asks for the next piece of a profile, which has the number of the request that it was taken for. */
+  /** Asks for the next piece of a profile. `profile` is the number of the request that it was taken for. */
   | { readonly type: 'fetchProfile'; readonly request: number; readonly profile: number }
-  /** Nobody wants it any more. */
+  /** Nobody wants the profile any more. */
   | { readonly type: 'endProfile'; readonly profile: number }
 
-// The keeper and the trial process it runs a bundle in before accepting it, over IPC.
+// Between the keeper and a trial, the process in which it runs a bundle before it accepts it, over IPC.
 
 export interface TrialRequest {
   readonly type: 'try'

@@ -1,7 +1,7 @@
 /** Every message between the tests of a module and the process that rehearses it in a slot, over IPC. */
 import type { ErrorCode } from '../kernel/errors.ts'
 
-/** A module to rehearse, and what is to be faked about the slot around it. */
+/** A module to rehearse, and what is faked about the slot around it. */
 export interface RehearsalPlan {
   readonly name: string
   readonly version: string
@@ -9,7 +9,7 @@ export interface RehearsalPlan {
   /** Text of the bundle and of its source map. */
   readonly bundle: string
   readonly sourceMap: string
-  /** What `ctx` says. */
+  /** What `ctx.scene` and `ctx.version` say. */
   readonly scene: string
   readonly sceneVersion: string
   /** Names of the faked base services, each with its methods. */
@@ -17,7 +17,7 @@ export interface RehearsalPlan {
   readonly memoryMB: number
   /** Milliseconds since the epoch at which the clock of the slot stands still; undefined for that of the machine. */
   readonly now: number | undefined
-  /** What chance in the slot starts from, a 32-bit whole number; undefined for real chance. */
+  /** Seed of the random numbers in the slot, a 32-bit whole number; undefined for true randomness. */
   readonly seed: number | undefined
   /** Whether to count what code of the module runs. */
   readonly coverage: boolean
@@ -39,7 +39,7 @@ export interface RehearsalRun {
 export type ToRehearsal =
   | { readonly type: 'open'; readonly plan: RehearsalPlan }
   | ({ readonly type: 'run'; readonly no: number } & RehearsalRun)
-  /** What a fake has answered: JSON. */
+  /** The answer of a fake, as JSON. */
   | { readonly type: 'answer'; readonly call: number; readonly json: string }
   | { readonly type: 'refuse'; readonly call: number; readonly code: string | undefined; readonly message: string }
   /** Moves the clock, running the timers on the way; answered with `done`. */
@@ -71,10 +71,10 @@ export interface FakeResponse {
   readonly body: FakeBody
 }
 
-/** IPC carries text alone: bytes that are not UTF-8 go as base64. */
+/** IPC carries texts only: bytes that are not UTF-8 go as base64. */
 export type FakeBody = { readonly text: string } | { readonly base64: string }
 
-/** `no` of `open`. */
+/** The number under which `open` is answered. */
 export const OPENING = 0
 
 export interface RehearsalFailure {
@@ -95,7 +95,7 @@ export interface RehearsalLine {
   readonly stack?: string
 }
 
-/** What V8 counted of one function of the bundle: ranges of characters, the first that of the function, those inside it before it. */
+/** How often V8 counted each range of characters in one function of the bundle. The first range is the whole function. */
 export interface FunctionCount {
   readonly functionName: string
   readonly ranges: readonly { readonly startOffset: number; readonly endOffset: number; readonly count: number }[]
