@@ -5,6 +5,8 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { BerthError } from '../kernel/errors.ts'
 import { Slots } from '../slot/slots.ts'
+import { code } from '../traffic/fixtures/scenes.ts'
+import { noRules } from '../traffic/rules.ts'
 import { compileTable } from '../traffic/scene.ts'
 import type { SceneEntry } from '../traffic/table.ts'
 import { type Serving, serve, serveCall } from './answer.ts'
@@ -45,8 +47,8 @@ function startCell(t: TestContext, scenes: readonly SceneEntry[], loadMs = 0) {
   t.after(() => slots.close())
   const onBreaker = (scene: string, version: string, state: string) => changes.push(`${scene} ${version} ${state}`)
   const serving: Serving = { slots, admission: new Admission({ cell: 1, cells: 1, peek: plan => slots.peek(plan), onBreaker }) }
-  const answer = (scene: string, headers: Readonly<Record<string, string>> = {}) => {
-    const request = { scene, requestId: 'r', body: '1', header: (name: string) => headers[name] }
+  const answer = (scene: string, headers: Readonly<Record<string, string>> = {}, body = '1') => {
+    const request = { scene, requestId: 'r', body, header: (name: string) => headers[name] }
     return serve(table, serving, request, performance.now(), { decision: undefined, token: undefined, scene: undefined })
   }
   const ask = async (...what: Parameters<typeof answer>) => (await answer(...what)).json
@@ -81,4 +83,25 @@ test('the time that a request waited for its slot to be loaded is part of the ti
   const { queueMs } = await answer('cold')
   // A timer may be a millisecond early by another clock.
   assert.ok(queueMs >= 99, `${queueMs} ms`)
+})
+
+test('a body is parsed once, when its unit and an attribute are read from it; and not at all, when neither is', async t => {
+  const where = [{ attribute: 'age', op: 'gt', value: 17 }] as const
+  const rules = { ...noRules('home'), experiments: [code('adults', { where: [...where], arms: [['all', 'v2', [[0, 10_000]], 10_000]] })] }
+  const plain = entry('home', { v1: '() => 1', v2: '() => 2' }, rules)
+  const attributes = { age: { pointer: '/age', type: 'number' } } as const
+  const targeted = {
+    ...plain,
+    definition: { ...plain.definition, traffic: { ...traffic, unit: { header: 'x-unit-id', pointer: '/user' } }, attributes },
+  }
+  const { ask } = startCell(t, [targeted, entry('caller', { v1: `(x, ctx) => ctx.call('home', x)` }), entry('other', { v1: 'x => x' })])
+  const parse = t.mock.method(JSON, 'parse').mock
+  const timesParsed = async (scene: string, body: string, answer: string): Promise<number> => {
+    assert.equal(await ask(scene, {}, body), answer)
+    return parse.calls.filter(({ arguments: [text] }) => text === body).length
+  }
+  assert.equal(await timesParsed('home', '{"user":"u1","age":18}', '2'), 1)
+  assert.equal(await timesParsed('home', '{"user":"u1","age":17}', '1'), 1)
+  assert.equal(await timesParsed('caller', '{"user":"u1","age":19}', '1'), 0)
+  assert.equal(await timesParsed('other', '{"user":"u1","age":20}', '{"user":"u1","age":20}'), 0)
 })

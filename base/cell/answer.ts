@@ -1,6 +1,7 @@
 /**
- * The data path, from a request whose body has arrived to its answer. In order, with its exits:
+ * The data path: a request from outside whose body has arrived, or a `ctx.call` of a module, to its answer. In order, with its exits:
  *
+ *   chain of calls ── CALL_CYCLE · CALL_TOO_DEEP, for a `ctx.call`
  *   scene table ── 404 SCENE_NOT_FOUND · 503 BASE_NOT_READY
  *   caller allowed? ── 401 UNAUTHENTICATED · 403 FORBIDDEN
  *   admission ── 503 SCENE_OVERLOADED · 429 RATE_LIMITED
@@ -25,8 +26,9 @@ import type { TokenEntry } from '../traffic/table.ts'
 import { type Attribute, readAttribute } from '../traffic/targeting.ts'
 import type { Admission, Permit } from './scene-admission.ts'
 
-/** A scene request with its headers read and its body whole. */
+/** A request to a scene with its headers read and its body whole. */
 export interface SceneRequest {
+  /** Id of the scene that it asks for. */
   readonly scene: string
   readonly requestId: string
   readonly body: string
@@ -40,11 +42,11 @@ export interface Answer extends SlotAnswer {
   readonly decideMs: number
 }
 
-/** How far a request got, for whoever reports its outcome. Filled in on the way. */
+/** How far a request has got. It is filled in on the way, for whoever counts and logs how the request ended. */
 export interface Progress {
   decision: Decision | undefined
   token: TokenEntry | undefined
-  /** Id of the scene, once it is known that there is one. */
+  /** Id of the scene; undefined until it is known that there is such a scene. */
   scene: string | undefined
 }
 
@@ -54,43 +56,63 @@ export interface Serving {
   readonly admission: Admission
 }
 
-/** What every scene is answered by a cell that has found neither the keeper nor a table that it saved. */
+/** The message of every error in a cell that has found neither the keeper nor a table that was saved. */
 export const NO_TABLE = 'Cannot serve any scene: the cell has no scene table yet'
 
 /**
- * Answers one request against one snapshot of the scene table.
+ * Answers a request from outside against one snapshot of the scene table.
  * @param arrivedAt when its body was whole, by `performance.now()`
- * @throws BerthError for every exit; `progress` says how far it got.
+ * @throws BerthError for every exit; `progress` says how far it got
  */
-export async function serve(
+export function serve(
   table: CompiledTable,
   serving: Serving,
   request: SceneRequest,
   arrivedAt: number,
   progress: Progress,
 ): Promise<Answer> {
+  return answer(table, serving, new RequestFacts(request, undefined), arrivedAt, progress)
+}
+
+/**
+ * Answers a `ctx.call` from inside a slot: no network, and no token, since `access` is about who comes from outside. The callee sees the unit and
+ * the request id of the caller, and has what is left of the caller's deadline. The limits of the callee hold as for any request. In a load test
+ * the call is a load test too, so that it opens no breaker.
+ * @param input JSON
+ * @returns JSON
+ * @throws BerthError for every exit
+ */
+export async function serveCall(table: CompiledTable, serving: Serving, scene: string, input: string, caller: SlotCall): Promise<string> {
+  const request = { scene, requestId: caller.requestId, body: input, header: noHeader }
+  const progress = { decision: undefined, token: undefined, scene: undefined }
+  const { json } = await answer(table, serving, new RequestFacts(request, caller), performance.now(), progress)
+  return json
+}
+
+async function answer(table: CompiledTable, serving: Serving, facts: RequestFacts, arrivedAt: number, progress: Progress): Promise<Answer> {
+  const { request, caller } = facts
+  const calls = caller && extendChain(caller.chain, request.scene)
   const scene = findScene(table, request.scene)
   progress.scene = scene.id
-  const pin = request.header('x-scene-version')
-  const loadtest = request.header('x-scene-loadtest') !== undefined
-  progress.token = authorise(table, scene, pin, loadtest, request.header('authorization'))
+  if (caller === undefined) progress.token = authorise(table, scene, facts)
   const permit = serving.admission.admit(scene)
   try {
-    const unit = readUnit(scene, request)
-    const decision = decide(scene, new Question(request, unit, pin, loadtest))
+    facts.unit = caller === undefined ? readUnit(scene, facts) : caller.unit
+    const decision = decide(scene, facts)
     progress.decision = decision
     permit.pass(decision)
+    const deadlineAt = arrivedAt + scene.deadlineMs
     const call: SlotCall = {
       requestId: request.requestId,
       body: request.body,
-      unit,
-      deadlineAt: arrivedAt + scene.deadlineMs,
+      unit: facts.unit,
+      deadlineAt: caller === undefined ? deadlineAt : Math.min(caller.deadlineAt, deadlineAt),
       cpuMs: scene.cpuMs,
       params: decision.params,
       bucket: decision.bucket,
-      chain: scene.chain,
-      trace: traceOf(request),
-      loadtest,
+      chain: calls ?? scene.chain,
+      trace: caller === undefined ? traceOf(request) : caller.trace,
+      loadtest: facts.loadtest,
     }
     const decideMs = performance.now() - arrivedAt
     const { json, degraded, tookMs, queueMs } = await runInSlot(serving.slots, permit, scene, decision, call)
@@ -102,50 +124,29 @@ export async function serve(
   }
 }
 
-/**
- * A `ctx.call` from inside a slot: no network, and no token, since `access` is about who comes from outside. The callee sees the caller's unit and request id, and has what is left
- * of the caller's deadline. The limits of the callee hold for it like for anyone; a load test is one there too, so that it opens no breaker.
- * @throws BerthError also `CALL_CYCLE` and `CALL_TOO_DEEP`
- */
-export async function serveCall(table: CompiledTable, serving: Serving, sceneId: string, input: string, caller: SlotCall): Promise<string> {
-  const chain = [...caller.chain, sceneId]
+/** @throws CALL_CYCLE, CALL_TOO_DEEP */
+function extendChain(callers: readonly string[], scene: string): readonly string[] {
+  const chain = [...callers, scene]
+  const isCycle = callers.includes(scene)
+  if (!isCycle && chain.length <= limits.calls.depthMax) return chain
   const path = chain.join(' → ')
-  if (caller.chain.includes(sceneId))
-    throw new BerthError('CALL_CYCLE', `Cannot call scene "${sceneId}": it is under way already in ${path}`)
-  if (chain.length > limits.calls.depthMax) {
-    throw new BerthError(
-      'CALL_TOO_DEEP',
-      `Cannot call scene "${sceneId.slice(0, 128)}": ${path.slice(0, 1024)} is over the limit of ${limits.calls.depthMax} scenes`,
-    )
-  }
-  const scene = findScene(table, sceneId)
-  const deadlineAt = Math.min(caller.deadlineAt, performance.now() + scene.deadlineMs)
-  const { requestId, unit, trace, loadtest = false } = caller
-  const { cpuMs } = scene
-  const call = { requestId, body: input, unit, deadlineAt, cpuMs, chain, trace, loadtest }
-  const permit = serving.admission.admit(scene)
-  try {
-    const decision = decide(scene, new Question({ body: input, requestId, header: noHeader }, unit, undefined, loadtest))
-    permit.pass(decision)
-    const { json } = await runInSlot(serving.slots, permit, scene, decision, { ...call, params: decision.params, bucket: decision.bucket })
-    permit.leave(undefined)
-    return json
-  } catch (error) {
-    permit.leave(toBerthError(error))
-    throw error
-  }
+  if (isCycle) throw new BerthError('CALL_CYCLE', `Cannot call scene "${scene}": it is under way already in ${path}`)
+  throw new BerthError(
+    'CALL_TOO_DEEP',
+    `Cannot call scene "${scene.slice(0, 128)}": ${path.slice(0, 1024)} is over the limit of ${limits.calls.depthMax} scenes`,
+  )
 }
 
 function traceOf(request: SceneRequest): Trace | undefined {
   const parent = request.header('traceparent')
-  // Looked at by who asks others on behalf of the request, if anyone does.
+  // Whether it is valid is checked where it is sent on, if it ever is.
   return parent === undefined ? undefined : { parent, state: request.header('tracestate') }
 }
 
 function findScene(table: CompiledTable, id: string): Scene {
   const scene = table.scenes.get(id)
   if (scene !== undefined) return scene
-  // Whether there is such a scene nobody knows yet.
+  // Without a table it is not known whether there is such a scene.
   if (table.revision === 0) throw new BerthError('BASE_NOT_READY', NO_TABLE, { retryAfterSeconds: 1 })
   throw new BerthError('SCENE_NOT_FOUND', `Cannot serve scene "${id.slice(0, 128)}": no such scene`)
 }
@@ -169,7 +170,7 @@ function runInSlot(slots: Slots, permit: Permit, scene: Scene, { plan }: Decisio
   return withDeadline(load, call.deadlineAt, scene.id)
 }
 
-/** A slot keeps its requests' deadlines itself; this is for the wait until there is one. */
+/** Bounds the wait for a slot that is being loaded. Once a request is in a slot, the slot keeps its deadline. */
 function withDeadline(answer: Promise<SlotAnswer>, deadlineAt: number, scene: string): Promise<SlotAnswer> {
   return new Promise((resolve, reject) => {
     const late = () =>
@@ -179,15 +180,12 @@ function withDeadline(answer: Promise<SlotAnswer>, deadlineAt: number, scene: st
   })
 }
 
-/** The caller's token when it sent a valid one, provided that it has every right the request needs. */
-function authorise(
-  table: CompiledTable,
-  scene: Scene,
-  pin: string | undefined,
-  loadtest: boolean,
-  authorization: string | undefined,
-): TokenEntry | undefined {
-  const token = findToken(table, authorization)
+/**
+ * The token of who sent the request; undefined when none was sent.
+ * @throws UNAUTHENTICATED, FORBIDDEN when the request needs a right that the token does not have
+ */
+function authorise(table: CompiledTable, scene: Scene, { request, pin, loadtest }: RequestFacts): TokenEntry | undefined {
+  const token = findToken(table, request.header('authorization'))
   if (scene.definition.access === 'token') demand(token, 'call', `call scene "${scene.id}"`)
   if (pin !== undefined) demand(token, 'pin', 'choose a version with x-scene-version')
   if (loadtest) demand(token, 'pin', 'mark a request with x-scene-loadtest')
@@ -197,7 +195,7 @@ function authorise(
 function findToken(table: CompiledTable, authorization: string | undefined): TokenEntry | undefined {
   if (authorization === undefined) return undefined
   const secret = bearerToken(authorization)
-  // Looked up by digest: how long that takes says nothing about the token.
+  // It is looked up by its digest: how long that takes says nothing about the secret.
   const token = secret === undefined ? undefined : table.tokens.get(createHash('sha256').update(secret).digest('hex'))
   if (token === undefined) throw new BerthError('UNAUTHENTICATED', 'Cannot accept the Authorization header: it holds no valid bearer token')
   return token
@@ -208,9 +206,9 @@ function demand(token: TokenEntry | undefined, right: Right, what: string): void
   if (!holds(token, right)) throw new BerthError('FORBIDDEN', `Cannot ${what}: token "${token.id}" lacks the right "${right}"`)
 }
 
-function readUnit(scene: Scene, request: SceneRequest): string | undefined {
-  const header = request.header(scene.unitHeader)
-  const unit = header === undefined ? unitInBody(scene, request.body) : fromHeader(header)
+/** @throws UNIT_TOO_LONG, UNIT_INVALID, BODY_MALFORMED */
+function readUnit(scene: Scene, facts: RequestFacts): string | undefined {
+  const unit = facts.header(scene.unitHeader) ?? unitInBody(scene, facts)
   if (unit === undefined || unit === '') return undefined
   // A UTF-16 code unit is at least one byte of UTF-8 and at most three.
   if (unit.length * 3 <= limits.request.unitIdBytesMax) return unit
@@ -227,26 +225,24 @@ function fromHeader(value: string): string {
 
 const noHeader = (): undefined => undefined
 
-/** What a request says of itself. Its body is parsed at most once, and only when a rule asks for something in it. */
-class Question implements DecisionInput {
+/** What a request says of itself. Its body is parsed once at most, and only when the unit or a condition of a rule is to be read from it. */
+class RequestFacts implements DecisionInput {
+  readonly request: SceneRequest
+  /** The request that makes this one by `ctx.call`; undefined for one from outside. */
+  readonly caller: SlotCall | undefined
   readonly pin: string | undefined
   readonly loadtest: boolean
-  readonly unit: string | undefined
   readonly requestId: string
-  readonly #request: Pick<SceneRequest, 'body' | 'header'>
+  /** Set once the request has been admitted: to read it may take the body. */
+  unit: string | undefined = undefined
   #body: { readonly parsed: unknown } | undefined
 
-  constructor(
-    request: Pick<SceneRequest, 'body' | 'header' | 'requestId'>,
-    unit: string | undefined,
-    pin: string | undefined,
-    loadtest: boolean,
-  ) {
-    this.pin = pin
-    this.loadtest = loadtest
-    this.unit = unit
+  constructor(request: SceneRequest, caller: SlotCall | undefined) {
+    this.request = request
+    this.caller = caller
+    this.pin = request.header('x-scene-version')
+    this.loadtest = caller === undefined ? request.header('x-scene-loadtest') !== undefined : caller.loadtest === true
     this.requestId = request.requestId
-    this.#request = request
   }
 
   attribute(attribute: Attribute): unknown {
@@ -254,12 +250,13 @@ class Question implements DecisionInput {
   }
 
   header(name: string): string | undefined {
-    const value = this.#request.header(name)
+    const value = this.request.header(name)
     return value === undefined ? undefined : fromHeader(value)
   }
 
+  /** @throws BODY_MALFORMED */
   body(): unknown {
-    this.#body ??= { parsed: parseBody(this.#request.body) }
+    this.#body ??= { parsed: parseBody(this.request.body) }
     return this.#body.parsed
   }
 }
@@ -272,9 +269,9 @@ function parseBody(body: string): unknown {
   }
 }
 
-function unitInBody(scene: Scene, body: string): string | undefined {
+function unitInBody(scene: Scene, facts: RequestFacts): string | undefined {
   if (scene.unitPath === undefined) return undefined
-  const found = atPath(parseBody(body), scene.unitPath)
+  const found = atPath(facts.body(), scene.unitPath)
   if (found === undefined || found === null) return undefined
   if (typeof found === 'string') return found
   if (typeof found === 'number') return String(found)

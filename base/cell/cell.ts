@@ -137,7 +137,7 @@ class Cell {
     this.#server = createSceneServer(options.bodyLimitBytes, {
       checkCell: scene => this.#admission.checkCell(this.#tables.current.scenes.get(scene)?.limits.priority ?? limits.scene.priority),
       serve: (request, arrivedAt, progress) => serve(this.#tables.current, this.#serving, request, arrivedAt, progress),
-      explain: (error, request, progress) => this.#explain(error, request, progress),
+      logFailure: (error, request, progress) => this.#logFailure(error, request, progress),
       count: (progress, code, seconds) => this.#count(progress, code, seconds),
       checkReady: () => this.#checkReady(),
       shouldClose: () => this.#shouldClose(),
@@ -317,7 +317,7 @@ class Cell {
   }
 
   /** Logs a failure for the engineer, and says how much of it the caller may see. */
-  async #explain(error: BerthError, request: SceneRequest, { decision, token }: Progress): Promise<Readonly<Record<string, unknown>>> {
+  async #logFailure(error: BerthError, request: SceneRequest, { decision, token }: Progress): Promise<Readonly<Record<string, unknown>>> {
     const plan = decision?.plan
     const where = { code: error.code, scene: plan?.scene, version: plan?.version, requestId: request.requestId }
     if (error.code === 'INTERNAL') this.#log.error({ ...where, err: error.cause }, 'a defect of Berth')

@@ -15,7 +15,7 @@ async function ask(t: TestContext, serve: SceneHandlers['serve']): Promise<{ cod
   const server = createSceneServer(1024, {
     checkCell: () => undefined,
     serve,
-    explain: async () => ({}),
+    logFailure: async () => ({}),
     count: (_progress, code) => counted.push(code),
     checkReady: () => undefined,
     shouldClose: () => true,

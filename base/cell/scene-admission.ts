@@ -1,6 +1,6 @@
 /**
- * Who gets in, and why not. The limits of a scene are for the whole base and each cell enforces its share; what a limit has counted so far
- * outlives the scene table that set it.
+ * Which requests are let in, and why not. The limits of a scene are for the whole base, and each cell enforces its share of them. What a limit
+ * has counted so far outlives the scene table that set it.
  *
  *   admit ── 503 SCENE_OVERLOADED (concurrency, cpu) · 429 RATE_LIMITED
  *   pass ─── 503 BREAKER_OPEN, once the version is known
@@ -19,33 +19,33 @@ import type { SlotPlan } from '../traffic/table.ts'
 export type Metered = Pick<Slot, 'plan' | 'cpuNs' | 'backlogMs' | 'waitMs'>
 
 export interface AdmissionSettings {
-  /** Ordinal of this cell, and how many cells there are until the supervisor says. */
+  /** Ordinal of this cell, and how many cells there are as far as it knows before the supervisor says so. */
   readonly cell: number
   readonly cells: number
   /** The slot of a plan if it is loaded. */
   peek(plan: SlotPlan): Metered | undefined
   onBreaker(scene: string, version: string, state: BreakerState): void
-  /** Milliseconds of a monotonic clock; `performance.now` but in tests. */
+  /** Milliseconds of a monotonic clock. @default `performance.now`; tests give another */
   now?(): number
 }
 
-/** What is known of a scene from one request to the next. */
-interface SceneState {
+/** What is under way in a scene, and what its limits have counted. */
+interface SceneLoad {
   pending: number
   rate: TokenBucket | undefined
   cpu: TokenBucket | undefined
-  /** CPU time of its slots at the last reading. */
+  /** CPU time of each of its slots, in nanoseconds, at the last reading. */
   readonly readings: Map<Metered, bigint>
   readonly breakers: Map<string, Breaker>
 }
 
-/** A slot is given no request whose expected wait is more than this part of the time it has left: the estimate is no better than that. */
+/** A slot is given no request whose expected wait is more than this part of the time that the request has left. It is a half since the estimate may be off by a factor of two. */
 const WAIT_SHARE = 0.5
 
 export class Admission {
   readonly #settings: AdmissionSettings
   readonly #now: () => number
-  readonly #scenes = new Map<string, SceneState>()
+  readonly #scenes = new Map<string, SceneLoad>()
   #cells: number
   #pending = 0
 
@@ -75,8 +75,8 @@ export class Admission {
   }
 
   /**
-   * Whether the cell as a whole can take one more, asked before the body of a request is read: from half of what it can hold it
-   * refuses scenes of priority 0, then the others in their order.
+   * Checks that the cell as a whole can take one more request. Asked before the body of a request is read. A cell that is half full refuses
+   * scenes of priority 0; the fuller it is, the higher the priorities that it refuses.
    * @throws SCENE_OVERLOADED
    */
   checkCell(priority: number): void {
@@ -90,65 +90,65 @@ export class Admission {
    */
   admit(scene: Scene): Permit {
     const now = this.#now()
-    const state = this.#state(scene.id)
+    const load = this.#load(scene.id)
     const share = shareOf(scene.limits.maxConcurrency, this.#settings.cell, this.#cells)
-    if (state.pending >= share)
+    if (load.pending >= share)
       throw overloaded(`Cannot serve scene "${scene.id}": ${share} requests of it are under way in the cell already`)
-    this.#checkCpu(scene, state, now)
+    this.#checkCpu(scene, load, now)
     // Last, so that a request which is refused for another reason costs no token.
-    this.#takeToken(scene, state, now)
-    state.pending++
+    this.#takeToken(scene, load, now)
+    load.pending++
     this.#pending++
-    return new Permit(this.#settings, this.#now, scene, state, () => {
-      state.pending--
+    return new Permit(this.#settings, this.#now, scene, load, () => {
+      load.pending--
       this.#pending--
     })
   }
 
-  #state(id: string): SceneState {
+  #load(id: string): SceneLoad {
     const known = this.#scenes.get(id)
     if (known !== undefined) return known
-    const fresh: SceneState = { pending: 0, rate: undefined, cpu: undefined, readings: new Map(), breakers: new Map() }
+    const fresh: SceneLoad = { pending: 0, rate: undefined, cpu: undefined, readings: new Map(), breakers: new Map() }
     this.#scenes.set(id, fresh)
     return fresh
   }
 
-  #takeToken({ id, limits: { rate } }: Scene, state: SceneState, now: number): void {
+  #takeToken({ id, limits: { rate } }: Scene, load: SceneLoad, now: number): void {
     if (rate === undefined) {
-      state.rate = undefined
+      load.rate = undefined
       return
     }
     const share = rateShare(rate.rps, rate.burst, this.#cells)
-    state.rate ??= new TokenBucket(share.capacity, now)
-    if (state.rate.fill(share, now) >= 1) {
-      state.rate.spend(1)
+    load.rate ??= new TokenBucket(share.capacity, now)
+    if (load.rate.fill(share, now) >= 1) {
+      load.rate.spend(1)
       return
     }
     throw refusal(
       'RATE_LIMITED',
       `Cannot serve scene "${id}": it may have ${rate.rps} requests a second, ${rate.burst} at once`,
-      state.rate.waitMs(1, share),
+      load.rate.waitMs(1, share),
     )
   }
 
-  /** A second's worth of CPU at most is saved up; what the requests under way are expected to use is spent already. */
-  #checkCpu({ id, limits: { cpu } }: Scene, state: SceneState, now: number): void {
+  /** At most a second's worth of CPU is saved up. What the requests under way are expected to use counts as spent. */
+  #checkCpu({ id, limits: { cpu } }: Scene, load: SceneLoad, now: number): void {
     if (cpu === undefined) {
-      state.cpu = undefined
-      state.readings.clear()
+      load.cpu = undefined
+      load.readings.clear()
       return
     }
     const perSecond = (cpu / this.#cells) * 1000
     const share = { perSecond, capacity: perSecond }
-    state.cpu ??= new TokenBucket(perSecond, now)
-    const { usedMs, backlogMs } = this.#meter(state)
-    state.cpu.spend(usedMs)
-    if (state.cpu.fill(share, now) > backlogMs) return
-    throw overloaded(`Cannot serve scene "${id}": it has used up its ${cpu} cores`, state.cpu.waitMs(backlogMs, share))
+    load.cpu ??= new TokenBucket(perSecond, now)
+    const { usedMs, backlogMs } = this.#meter(load)
+    load.cpu.spend(usedMs)
+    if (load.cpu.fill(share, now) > backlogMs) return
+    throw overloaded(`Cannot serve scene "${id}": it has used up its ${cpu} cores`, load.cpu.waitMs(backlogMs, share))
   }
 
-  /** What the slots of the scene have used since the last reading, and have still to do. */
-  #meter({ readings }: SceneState): { usedMs: number; backlogMs: number } {
+  /** Milliseconds of CPU that the slots of the scene have used since the last reading, and that their requests are expected to use still. */
+  #meter({ readings }: SceneLoad): { usedMs: number; backlogMs: number } {
     let usedNs = 0n
     let backlogMs = 0
     for (const [slot, before] of readings) {
@@ -156,36 +156,36 @@ export class Admission {
       usedNs += after - before
       backlogMs += slot.backlogMs
       readings.set(slot, after)
-      // Replaced, and at rest.
+      // The slot has been replaced, and uses nothing any more.
       if (after === before && this.#settings.peek(slot.plan) !== slot) readings.delete(slot)
     }
     return { usedMs: Number(usedNs) / 1e6, backlogMs }
   }
 }
 
-/** The way of one request through its scene's limits. */
+/** One request that was let in, and its way through the limits of its scene. */
 export class Permit {
   readonly #settings: AdmissionSettings
   readonly #now: () => number
   readonly #scene: Scene
-  readonly #state: SceneState
+  readonly #load: SceneLoad
   readonly #release: () => void
   #version = ''
   #breaker: Breaker | undefined
   #epoch = 0
   #reachedSlot = false
 
-  constructor(settings: AdmissionSettings, now: () => number, scene: Scene, state: SceneState, release: () => void) {
+  constructor(settings: AdmissionSettings, now: () => number, scene: Scene, load: SceneLoad, release: () => void) {
     this.#settings = settings
     this.#now = now
     this.#scene = scene
-    this.#state = state
+    this.#load = load
     this.#release = release
   }
 
   /**
-   * Past the breaker of the version. A pinned request is let through and counts for nothing: whoever pins looks into a version, often because it
-   * fails. So is a load test.
+   * Passes the breaker of the version. A pinned request is let through and does not count: whoever pins looks into a version, often because it
+   * fails. The same holds for a load test.
    * @throws BREAKER_OPEN
    */
   pass({ plan, because }: Pick<Decision, 'plan' | 'because'>): void {
@@ -207,11 +207,11 @@ export class Permit {
   }
 
   /**
-   * Into a slot.
-   * @throws SCENE_OVERLOADED when what waits there already would hold the request up beyond its deadline
+   * Says which slot the request goes into.
+   * @throws SCENE_OVERLOADED when the requests that wait there already would hold it up beyond its deadline
    */
   use(slot: Metered, deadlineAt: number): void {
-    if (this.#scene.limits.cpu !== undefined && !this.#state.readings.has(slot)) this.#state.readings.set(slot, slot.cpuNs)
+    if (this.#scene.limits.cpu !== undefined && !this.#load.readings.has(slot)) this.#load.readings.set(slot, slot.cpuNs)
     const { waitMs } = slot
     if (waitMs > 0 && waitMs > (deadlineAt - this.#now()) * WAIT_SHARE) {
       throw overloaded(`Cannot serve scene "${this.#scene.id}": its slot is behind by about ${Math.ceil(waitMs)} ms`, waitMs)
@@ -219,26 +219,26 @@ export class Permit {
     this.#reachedSlot = true
   }
 
-  /** Frees its place. Once, with what the request failed with, if it did. */
+  /** Frees its place. Call it once, with the error of the request if it failed. */
   leave(error: BerthError | undefined): void {
     this.#release()
     const breaker = this.#breaker
     const rules = this.#scene.limits.breaker
     if (breaker === undefined || rules === undefined) return
-    // One that never got to a slot says nothing about the version.
+    // A request that never got to a slot says nothing about the version.
     const outcome = this.#reachedSlot ? outcomeOf(error) : 'neither'
     this.#watch(breaker, () => breaker.leave(this.#epoch, outcome, rules, this.#now()))
   }
 
   #breakerOf(version: string): Breaker {
-    const known = this.#state.breakers.get(version)
+    const known = this.#load.breakers.get(version)
     if (known !== undefined) return known
     const fresh = new Breaker()
-    this.#state.breakers.set(version, fresh)
+    this.#load.breakers.set(version, fresh)
     return fresh
   }
 
-  /** Tells when a step has changed the state of the breaker. */
+  /** Takes a step of the breaker, and calls `onBreaker` if that has changed its state. */
   #watch<T>(breaker: Breaker, step: () => T): T {
     const before = breaker.state
     const result = step()
@@ -255,8 +255,8 @@ function outcomeOf(error: BerthError | undefined): BreakerOutcome {
 const overloaded = (message: string, waitMs = 0): BerthError => refusal('SCENE_OVERLOADED', message, waitMs)
 
 /**
- * Without a stack: that would be a third of what a refusal costs, and says nothing.
- * @param waitMs when to try again, told in whole seconds and at least one: less would invite a caller to do so at once
+ * The error has no stack: to make one is a third of what a refusal costs, and nobody needs it.
+ * @param waitMs milliseconds after which to try again. The caller gets whole seconds and at least one: less would invite it to try at once
  */
 function refusal(code: ErrorCode, message: string, waitMs: number): BerthError {
   const { stackTraceLimit } = Error

@@ -1,4 +1,4 @@
-/** The scene port: routes, bodies, answers. Plain `node:http`, because every hop here is paid by every request. */
+/** The scene port: routes, bodies, answers. It is plain `node:http`, since every request pays for every layer here. */
 import { isUtf8 } from 'node:buffer'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { answerClientError } from '../kernel/client-error.ts'
@@ -10,15 +10,15 @@ import type { Answer, Progress, SceneRequest } from './answer.ts'
 
 export interface SceneHandlers {
   /**
-   * Asked before the body of a request to the scene is read.
+   * Checks that the cell can take a request to the scene. Asked before the body of the request is read.
    * @throws SCENE_OVERLOADED when the cell has too much to do
    */
   checkCell(scene: string): void
   /** Answers a scene request whose body was whole at `arrivedAt`, by `performance.now()`. Rejects with a BerthError. */
   serve(request: SceneRequest, arrivedAt: number, progress: Progress): Promise<Answer>
-  /** Members for the problem document and the log line of a failure, such as a mapped stack for those who may see it. */
-  explain(error: BerthError, request: SceneRequest, progress: Progress): Promise<Readonly<Record<string, unknown>>>
-  /** Called once for each scene request with its outcome: `OK` or an error code. */
+  /** Logs why a request failed. Resolves with what else the caller may see of it, as members of the problem document, such as a mapped stack. */
+  logFailure(error: BerthError, request: SceneRequest, progress: Progress): Promise<Readonly<Record<string, unknown>>>
+  /** Counts a scene request that has been answered. Called once for each; `code` is `OK` or an error code. */
   count(progress: Progress, code: string, seconds: number): void
   /** @throws BASE_NOT_READY with the scenes that cannot answer, BASE_DRAINING */
   checkReady(): void
@@ -27,14 +27,14 @@ export interface SceneHandlers {
 }
 
 const SCENES = '/scenes/'
-/** Refusals answered in one turn of the event loop: half a millisecond of work, well under what a slot has in hand meanwhile. */
+/** Refusals answered in one turn of the event loop. They take half a millisecond, while a slot has turns for several milliseconds in hand. */
 const REFUSALS_PER_TURN = 8
-/** What of a body over the limit is read and thrown away, so that the caller gets to read its 413. */
+/** A body over the limit is read up to so many times the limit, and thrown away: a caller that still sends does not read its 413 yet. */
 const DISCARD_FACTOR = 4
 
 /**
- * Does so many things in a turn of the event loop and leaves the rest for the turns to come. Refusing a flood costs as much as the HTTP around it, and in a
- * turn that lasts for a thousand refusals the slots run dry. A connection that waits for its refusal sends nothing: that is what slows the flood down.
+ * Does so many things in a turn of the event loop, and leaves the rest to the turns to come. In a flood of requests, a turn with a thousand refusals would
+ * last so long that the slots run out of work. A connection that waits for its refusal sends nothing, and that slows the flood down.
  */
 class Pacer {
   readonly #perTurn: number
@@ -59,12 +59,20 @@ class Pacer {
   }
 }
 
-/** Of the process: it has one event loop. */
+/** One for the process, which has one event loop. */
 const refusals = new Pacer(REFUSALS_PER_TURN)
+
+/** What the exchanges of one scene port share. */
+interface Port {
+  readonly bodyLimitBytes: number
+  readonly handlers: SceneHandlers
+  /** Makes an id for a request that brings none. */
+  newId(): string
+}
 
 /** The server, not listening yet. */
 export function createSceneServer(bodyLimitBytes: number, handlers: SceneHandlers): Server {
-  const ids = requestIds()
+  const port: Port = { bodyLimitBytes, handlers, newId: requestIds() }
   const options = {
     maxHeaderSize: limits.request.headerBytesMax,
     headersTimeout: limits.http.headersTimeoutMs,
@@ -74,27 +82,27 @@ export function createSceneServer(bodyLimitBytes: number, handlers: SceneHandler
     joinDuplicateHeaders: true,
     connectionsCheckingInterval: 2000,
   }
-  const onRequest = (req: IncomingMessage, res: ServerResponse) => route(req, res, bodyLimitBytes, handlers, ids)
+  const onRequest = (req: IncomingMessage, res: ServerResponse) => route(req, res, port)
   const server = createServer(options, onRequest)
-  // A client that stops reading, or stops in the middle of a request, does not hold its answer in memory for ever.
+  // A client that stops reading, or stops in the middle of a request, must not keep its answer in memory for ever.
   server.timeout = limits.http.keepAliveMs + limits.http.headersTimeoutMs
   server.on('checkContinue', onRequest)
   server.on('clientError', answerClientError)
   return server
 }
 
-function route(req: IncomingMessage, res: ServerResponse, bodyLimitBytes: number, handlers: SceneHandlers, ids: () => string): void {
+function route(req: IncomingMessage, res: ServerResponse, port: Port): void {
   const url = originForm(req.url ?? '/')
   const query = url.indexOf('?')
   const path = query < 0 ? url : url.slice(0, query)
-  if (handlers.shouldClose()) res.setHeader('connection', 'close')
+  if (port.handlers.shouldClose()) res.setHeader('connection', 'close')
   if (!hasOneHost(req.headers.host)) {
     answerError(res, new BerthError('REQUEST_MALFORMED', 'Cannot tell for which host the request is: it has more than one Host header'))
     return
   }
-  if (path.startsWith(SCENES)) onScene(req, res, path.slice(SCENES.length), bodyLimitBytes, handlers, ids)
+  if (path.startsWith(SCENES)) new SceneExchange(req, res, path.slice(SCENES.length), port).start()
   else if (path === '/healthz') onProbe(req, res, () => undefined)
-  else if (path === '/readyz') onProbe(req, res, handlers.checkReady)
+  else if (path === '/readyz') onProbe(req, res, port.handlers.checkReady)
   else answerError(res, new BerthError('ROUTE_NOT_FOUND', `Cannot find ${path.slice(0, 128)}`))
 }
 
@@ -118,48 +126,88 @@ function wrongMethod(res: ServerResponse, method: string | undefined, allowed: s
   return new BerthError('METHOD_NOT_ALLOWED', `Cannot ${method} here: allowed is ${allowed}`)
 }
 
-function onScene(
-  req: IncomingMessage,
-  res: ServerResponse,
-  scene: string,
-  bodyLimitBytes: number,
-  handlers: SceneHandlers,
-  ids: () => string,
-): void {
-  const progress: Progress = { decision: undefined, token: undefined, scene: undefined }
-  const request = { scene, requestId: requestId(req, ids), body: '', header: (name: string) => headerOf(req, name) }
-  let arrivedAt = performance.now()
-  const answerFailure = (thrown: unknown): Promise<void> =>
-    failScene(res, thrown, request, progress, handlers, arrivedAt).catch(async (defect: unknown) => {
-      // What fails may come from a module, and be nothing that can be told: that must cost neither the cell nor the caller its answer.
-      if (res.headersSent) res.destroy()
-      else await failScene(res, toBerthError(defect), request, progress, handlers, arrivedAt)
-    })
-  const fail = (thrown: unknown): void => {
-    if (thrown instanceof BerthError && thrown.blame === 'load') refusals.run(() => answerFailure(thrown))
-    else answerFailure(thrown)
+/** One request to a scene and its answer. */
+class SceneExchange implements SceneRequest {
+  readonly scene: string
+  readonly requestId: string
+  body = ''
+  readonly #port: Port
+  readonly #req: IncomingMessage
+  readonly #res: ServerResponse
+  readonly #progress: Progress = { decision: undefined, token: undefined, scene: undefined }
+  /** When its body was whole, and until then when its head was; by `performance.now()`. */
+  #arrivedAt = performance.now()
+
+  constructor(req: IncomingMessage, res: ServerResponse, scene: string, port: Port) {
+    this.#req = req
+    this.#res = res
+    this.#port = port
+    this.scene = scene
+    const given = req.headers['x-request-id']
+    this.requestId = isRequestId(given) ? given : port.newId()
   }
-  const fault = faultInHead(req, res, bodyLimitBytes) ?? refusal(() => handlers.checkCell(scene))
-  if (fault !== undefined) {
-    discardBody(req, res, bodyLimitBytes)
-    fail(fault)
-    return
+
+  header(name: string): string | undefined {
+    const value = this.#req.headers[name]
+    return typeof value === 'string' ? value : value?.[0]
   }
-  if (req.headers.expect !== undefined) res.writeContinue()
-  readBody(req, bodyLimitBytes, (error, body) => {
-    arrivedAt = performance.now()
-    if (error !== undefined) {
-      fail(error)
+
+  start(): void {
+    const { bodyLimitBytes, handlers } = this.#port
+    const fault = faultInHead(this.#req, this.#res, bodyLimitBytes) ?? refusal(() => handlers.checkCell(this.scene))
+    if (fault !== undefined) {
+      discardBody(this.#req, this.#res, bodyLimitBytes)
+      this.#fail(fault)
       return
     }
-    request.body = body
-    const succeed = (answer: Answer): void => {
-      const ms = performance.now() - arrivedAt
-      answerScene(res, request.requestId, answer, ms)
-      handlers.count(progress, 'OK', ms / 1000)
+    if (this.#req.headers.expect !== undefined) this.#res.writeContinue()
+    readBody(this.#req, bodyLimitBytes, (error, body) => this.#onBody(error, body))
+  }
+
+  #onBody(error: BerthError | undefined, body: string): void {
+    this.#arrivedAt = performance.now()
+    if (error !== undefined) {
+      this.#fail(error)
+      return
     }
-    handlers.serve(request, arrivedAt, progress).then(succeed).catch(fail)
-  })
+    this.body = body
+    this.#port.handlers
+      .serve(this, this.#arrivedAt, this.#progress)
+      .then(answer => this.#succeed(answer))
+      .catch((thrown: unknown) => this.#fail(thrown))
+  }
+
+  #succeed(answer: Answer): void {
+    const ms = performance.now() - this.#arrivedAt
+    answerScene(this.#res, this.requestId, answer, ms)
+    this.#port.handlers.count(this.#progress, 'OK', ms / 1000)
+  }
+
+  #fail(thrown: unknown): void {
+    if (thrown instanceof BerthError && thrown.blame === 'load') refusals.run(() => this.#answerFailure(thrown))
+    else this.#answerFailure(thrown)
+  }
+
+  /** A failure may come from a module and be such that no answer can be made of it. That must cost neither the cell nor the caller its answer. */
+  #answerFailure(thrown: unknown): void {
+    this.#tryFailure(thrown).catch(async (defect: unknown) => {
+      if (this.#res.headersSent) this.#res.destroy()
+      else await this.#tryFailure(toBerthError(defect))
+    })
+  }
+
+  async #tryFailure(thrown: unknown): Promise<void> {
+    const error = toBerthError(thrown)
+    const seconds = (performance.now() - this.#arrivedAt) / 1000
+    const { plan, because } = this.#progress.decision ?? {}
+    const known = error.code === 'SCENE_NOT_FOUND' ? {} : { scene: this.scene.slice(0, 128) }
+    const more = await this.#port.handlers.logFailure(error, this, this.#progress)
+    this.#res.setHeader('x-request-id', this.requestId)
+    if (plan !== undefined) this.#res.setHeader('x-scene-version', plan.version)
+    if (because !== undefined) this.#res.setHeader('x-scene-because', because)
+    answerError(this.#res, error, { ...known, version: plan?.version, requestId: this.requestId, ...more })
+    this.#port.handlers.count(this.#progress, error.code, seconds)
+  }
 }
 
 function refusal(check: () => void): BerthError | undefined {
@@ -227,23 +275,13 @@ function readBody(req: IncomingMessage, limit: number, done: (error: BerthError 
 
 /** Throws away the body of a request that is refused by its head. */
 function discardBody(req: IncomingMessage, res: ServerResponse, limit: number): void {
-  // Who asked before sending need not send now: what comes next on the connection could be either, so nothing may.
+  // A caller that asked before it sends its body may or may not send it now. What comes next on the connection could be either, so nothing may come.
   if (req.headers.expect !== undefined) res.setHeader('connection', 'close')
   let size = 0
   req.on('data', (chunk: Buffer) => {
     size += chunk.length
     if (size > limit * DISCARD_FACTOR) req.destroy()
   })
-}
-
-function headerOf(req: IncomingMessage, name: string): string | undefined {
-  const value = req.headers[name]
-  return typeof value === 'string' ? value : value?.[0]
-}
-
-function requestId(req: IncomingMessage, ids: () => string): string {
-  const given = req.headers['x-request-id']
-  return isRequestId(given) ? given : ids()
 }
 
 /** Ids that no two cells share: a random start and a count. */
@@ -273,7 +311,7 @@ function answerScene(res: ServerResponse, id: string, answer: Answer, ms: number
   if (decision.bucket !== undefined) headers.push('x-scene-bucket', String(decision.bucket))
   if (degraded !== undefined) headers.push('x-scene-degraded', degraded)
   res.writeHead(200, headers)
-  // Node sets aside three bytes a character for UTF-8, and beyond 16 KiB of that leaves its quick way out.
+  // For UTF-8 Node sets aside three bytes a character, and with more than 16 KiB of them it takes a slower path.
   res.end(json, bytes === json.length ? 'latin1' : 'utf8')
 }
 
@@ -291,33 +329,13 @@ const stageTiming = ({ lock }: SlotPlan, tookMs: readonly string[]): string =>
 
 const noTimes = new WeakMap<SlotPlan, string>()
 
-/** What most answers say of their stages: less than a millisecond each. */
+/** The timing of stages that took less than a millisecond each, as most answers say it: made once for each plan. */
 function noTime(plan: SlotPlan): string {
   const known = noTimes.get(plan)
   if (known !== undefined) return known
   const text = stageTiming(plan, [])
   noTimes.set(plan, text)
   return text
-}
-
-async function failScene(
-  res: ServerResponse,
-  thrown: unknown,
-  request: SceneRequest,
-  progress: Progress,
-  handlers: SceneHandlers,
-  arrivedAt: number,
-): Promise<void> {
-  const error = toBerthError(thrown)
-  const seconds = (performance.now() - arrivedAt) / 1000
-  const { plan, because } = progress.decision ?? {}
-  const known = error.code === 'SCENE_NOT_FOUND' ? {} : { scene: request.scene.slice(0, 128) }
-  const members = { ...known, version: plan?.version, requestId: request.requestId, ...(await handlers.explain(error, request, progress)) }
-  res.setHeader('x-request-id', request.requestId)
-  if (plan !== undefined) res.setHeader('x-scene-version', plan.version)
-  if (because !== undefined) res.setHeader('x-scene-because', because)
-  answerError(res, error, members)
-  handlers.count(progress, error.code, seconds)
 }
 
 function answerError(res: ServerResponse, error: BerthError, members: Readonly<Record<string, unknown>> = {}): void {

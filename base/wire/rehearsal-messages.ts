@@ -95,7 +95,7 @@ export interface RehearsalLine {
   readonly stack?: string
 }
 
-/** How often V8 counted each range of characters in one function of the bundle. The first range is the whole function. */
+/** How often V8 counted each range of characters in one function of the bundle. The first range is the whole function; a range inside of another overrides it. */
 export interface FunctionCount {
   readonly functionName: string
   readonly ranges: readonly { readonly startOffset: number; readonly endOffset: number; readonly count: number }[]
