@@ -25,6 +25,7 @@ import type { Right } from '../traffic/schema.ts'
 import type { TokenEntry } from '../traffic/table.ts'
 import { type Attribute, readAttribute } from '../traffic/targeting.ts'
 import type { Admission, Permit } from './scene-admission.ts'
+import { NO_TABLE } from './table-in-force.ts'
 
 /** A request to a scene with its headers read and its body whole. */
 export interface SceneRequest {
@@ -55,9 +56,6 @@ export interface Serving {
   readonly slots: Slots
   readonly admission: Admission
 }
-
-/** The message of every error in a cell that has found neither the keeper nor a table that was saved. */
-export const NO_TABLE = 'Cannot serve any scene: the cell has no scene table yet'
 
 /**
  * Answers a request from outside against one snapshot of the scene table.

@@ -1,5 +1,5 @@
-/** The scene table in force in a cell, and how the next one takes its place: one after the other, and only once what it needs is loaded. */
-import { messageOf, toBerthError } from '../kernel/errors.ts'
+/** The scene table in force in a cell, and how the next one takes its place. Tables are taken one after the other, each once the slots that it needs at once are loaded. */
+import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
 import type { Slots } from '../slot/slots.ts'
@@ -8,18 +8,21 @@ import { emptyTable, type SceneTable, type SlotPlan } from '../traffic/table.ts'
 import type { SceneFailure } from '../wire/messages.ts'
 import { type Whitelists, whitelistsOf } from './whitelists.ts'
 
-export interface TablesParts {
+/** The message of a cell that has found neither the keeper nor a table that was saved. */
+export const NO_TABLE = 'Cannot serve any scene: the cell has no scene table yet'
+
+export interface TableParts {
   readonly log: Logger
   readonly slots: Slots
   readonly whitelists: Whitelists
-  /** A table has come into force; `failures` are its baselines that cannot answer. */
+  /** Called when a table has come into force; `failures` are its baselines that cannot answer. */
   onTaken(table: CompiledTable, failures: readonly SceneFailure[]): void
-  /** More of what the table in force needs could be had in a later try: `failures` may be others now. */
+  /** Called when a later try could load more of what the table in force needs: `failures` may have changed. */
   onTakenAgain(): void
 }
 
-export class Tables {
-  readonly #parts: TablesParts
+export class TableInForce {
+  readonly #parts: TableParts
   #current: CompiledTable = compileTable(emptyTable)
   #failures: readonly SceneFailure[] = []
   #taking: Promise<void> = Promise.resolve()
@@ -27,28 +30,36 @@ export class Tables {
   #againMs: number = limits.cell.tableAgainMsMin
   #closed = false
 
-  constructor(parts: TablesParts) {
+  constructor(parts: TableParts) {
     this.#parts = parts
   }
 
-  /** Never changed: a request that began with one is served by it. Of revision 0 until the first is taken. */
+  /** It is never changed: a request that began with a table is served by it. It has revision 0 until the first table is taken. */
   get current(): CompiledTable {
     return this.#current
   }
 
-  /** Baselines of the current one that could not be loaded when it was taken. */
+  /** Baselines of the current table that could not be loaded. */
   get failures(): readonly SceneFailure[] {
     return this.#failures
   }
 
-  /** Resolves when all that were to be taken by now have been, or were refused. */
+  /** Resolves when every table that was given to `take` so far has been taken or refused. */
   get settled(): Promise<void> {
     return this.#taking
   }
 
+  /** @throws BASE_NOT_READY when there is no table yet, or naming the scenes that cannot answer */
+  checkReady(): void {
+    if (this.#current.revision === 0) throw new BerthError('BASE_NOT_READY', NO_TABLE, { retryAfterSeconds: 1 })
+    if (this.#failures.length === 0) return
+    const scenes = this.#failures.map(({ scene }) => `"${scene}"`).join(', ')
+    throw new BerthError('BASE_NOT_READY', `Cannot answer for ${scenes}`, { extra: { failures: this.#failures } })
+  }
+
   /**
    * Puts a table in force, unless there is a newer one.
-   * @throws what is wrong with it; the one before stays in force.
+   * @throws what is wrong with it; the one before stays in force
    */
   take(table: SceneTable): Promise<void> {
     this.#againMs = limits.cell.tableAgainMsMin
@@ -61,12 +72,12 @@ export class Tables {
     return taken
   }
 
-  /** Loads nothing from now on that no request asks for. */
+  /** From now on only what requests ask for is loaded. */
   close(): void {
     this.#closed = true
   }
 
-  /** Loads what the table needs beside what runs, then switches with one assignment; what it no longer names drains. */
+  /** Loads the slots that the table needs at once beside those that run, then switches with one assignment. Slots of versions that it does not name drain. */
   async #apply(table: SceneTable): Promise<void> {
     if (table.revision < this.#current.revision) return
     const { slots, whitelists, onTaken } = this.#parts
@@ -84,7 +95,7 @@ export class Tables {
     else if (this.#failures.length > 0) this.#later(compiled, () => this.#loadFailed(compiled))
   }
 
-  /** A file that could not be read may be there the next time: nobody else would look, until the next change. */
+  /** Tries again after a while: a file that could not be read may be there then, and until the next table comes nobody else would look. */
   #later(table: CompiledTable, work: () => Promise<void>): void {
     const again = () => {
       if (!this.#closed && this.#current === table) void work()
@@ -112,7 +123,7 @@ export class Tables {
     if (failures.length > 0) this.#later(table, () => this.#loadFailed(table))
   }
 
-  /** What rules send requests to besides the baselines, and the previous baselines: a cell that has just started has none of them. */
+  /** Loads versions other than the baselines that rules send requests to, and the previous baselines: a cell that has just started has none of them. */
   async #loadRouted(table: CompiledTable): Promise<void> {
     const routed = [...table.scenes.values()].flatMap(({ versions, stays }) => [...versions.values()].filter(({ key }) => stays.has(key)))
     for (const plan of routed.slice(0, limits.cell.slotsAheadMax)) {
@@ -122,7 +133,7 @@ export class Tables {
     }
   }
 
-  /** Baselines that traffic is likely to ask for at once: those of scenes whose slot is loaded, and as many others as a cell loads unasked. */
+  /** Baselines that requests are likely to need at once: those of scenes whose slot is loaded now, and others up to `limits.cell.slotsAheadMax`. */
   #neededAhead(next: CompiledTable): SlotPlan[] {
     const baselines = [...next.scenes.values()].flatMap(scene => scene.baseline ?? [])
     const isHot = (plan: SlotPlan) => {
@@ -144,7 +155,7 @@ export class Tables {
   }
 }
 
-/** Why a version cannot answer, for who asked for it. */
+/** Why a version cannot answer, as the keeper is sent it. */
 export const loadFailure = ({ scene, version }: SlotPlan, error: unknown): SceneFailure => ({
   scene,
   version,

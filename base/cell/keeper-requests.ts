@@ -1,0 +1,158 @@
+/** What a cell has to do with the keeper: it follows the keeper's tables, does what the keeper asks, and says how that went. */
+import { readSavedTable } from '../folder/saved-table.ts'
+import { messageOf, toBerthError } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
+import type { Slot } from '../slot/slot.ts'
+import { emptyTable, type SceneTable, type SlotPlan } from '../traffic/table.ts'
+import { dispatcher } from '../wire/dispatch.ts'
+import type { CellToKeeper, KeeperToCell, ProfileRequest, Refusal } from '../wire/messages.ts'
+import { type KeeperLink, linkKeeper } from './keeper-link.ts'
+import type { LogFeed } from './log-feed.ts'
+import type { ModuleRuntime } from './module-runtime.ts'
+import { Profiler } from './profiler.ts'
+import { loadFailure, type TableInForce } from './table-in-force.ts'
+import type { Telemetry } from './telemetry.ts'
+
+export interface KeeperRequestsParts {
+  /** The data folder. */
+  readonly data: string
+  /** Ordinal of the cell. */
+  readonly cell: number
+  readonly table: TableInForce
+  readonly runtime: ModuleRuntime
+  readonly telemetry: Telemetry
+  readonly feed: LogFeed
+}
+
+export class KeeperRequests {
+  readonly #parts: KeeperRequestsParts
+  readonly #profiler: Profiler
+  readonly #dispatch: (message: KeeperToCell) => void
+  #link: KeeperLink | undefined
+  #onTable: () => void = () => undefined
+
+  constructor(parts: KeeperRequestsParts) {
+    const { runtime, feed, telemetry } = parts
+    this.#parts = parts
+    this.#profiler = new Profiler({
+      slotOf: (scene, version) => this.#slotOf(scene, version),
+      rest: (msMax, work) => runtime.slots.rest(msMax, work),
+      bytesLeft: () => runtime.memory.bytesLeft,
+    })
+    this.#dispatch = dispatcher<KeeperToCell>(
+      'the cell',
+      {
+        table: ({ table }) => this.#take(table),
+        prepare: ({ request, plan }) => this.#prepare(request, plan),
+        collectMetrics: ({ request }) => this.#collectMetrics(request),
+        logsKept: ({ batch }) => feed.kept(batch),
+        findSlot: ({ request, scene, version }) => this.#findSlot(request, scene, version),
+        profile: ({ request, profile }) => this.#profile(request, profile),
+        fetchProfile: ({ request, profile }) => this.#fetchProfile(request, profile),
+        endProfile: ({ profile }) => this.#profiler.end(profile),
+      },
+      sentence => telemetry.log.error(sentence),
+    )
+  }
+
+  /** The link, once `start` has been called. */
+  get link(): KeeperLink | undefined {
+    return this.#link
+  }
+
+  /** Connects to the keeper. Resolves when its table has been taken, or the one that it saved last when it is away, or neither could be had. */
+  async start(): Promise<void> {
+    const { data, table, telemetry } = this.#parts
+    const heard = new Promise<boolean>(resolve => {
+      this.#onTable = () => resolve(true)
+      setTimeout(resolve, limits.cell.keeperLookMsMax, false)
+    })
+    this.#link = linkKeeper(data, telemetry.log, () => this.#hello(), this.#dispatch)
+    if (!(await heard)) await this.#takeSaved()
+    await table.settled
+  }
+
+  /** Says which table is in force, and which of its baselines cannot answer. */
+  reportTable(): void {
+    const { current, failures } = this.#parts.table
+    this.#send({ type: 'applied', revision: current.revision, failures })
+  }
+
+  close(): void {
+    this.#link?.close()
+  }
+
+  #send(message: CellToKeeper): void {
+    this.#link?.send(message)
+  }
+
+  #hello(): CellToKeeper {
+    const { cell, feed, table } = this.#parts
+    feed.sendAgain()
+    return { type: 'hello', cell, pid: process.pid, revision: table.current.revision, failures: table.failures }
+  }
+
+  #take(table: SceneTable): void {
+    this.#parts.table.take(table).then(
+      () => this.reportTable(),
+      (error: unknown) => this.#parts.telemetry.log.error({ err: error, revision: table.revision }, 'table cannot be taken'),
+    )
+    this.#onTable()
+  }
+
+  async #takeSaved(): Promise<void> {
+    const { data, table, telemetry } = this.#parts
+    try {
+      const saved = (await readSavedTable(data)) ?? emptyTable
+      await table.take(saved)
+      telemetry.log.warn({ revision: saved.revision }, 'keeper is away: booted from the table it saved last')
+    } catch (error) {
+      telemetry.log.error({ err: error }, 'keeper is away and the saved table cannot be read: waiting for the keeper')
+    }
+  }
+
+  async #prepare(request: number, plan: SlotPlan): Promise<void> {
+    try {
+      await this.#parts.runtime.slots.prepare(plan)
+      this.#send({ type: 'prepared', request })
+    } catch (error) {
+      this.#send({ type: 'prepared', request, failure: loadFailure(plan, error) })
+    }
+  }
+
+  async #collectMetrics(request: number): Promise<void> {
+    this.#send({ type: 'metrics', request, metrics: await this.#parts.telemetry.metrics.collect() })
+  }
+
+  #findSlot(request: number, scene: string, version: string): void {
+    const slot = this.#slotOf(scene, version)
+    this.#send({ type: 'slotFound', request, cpuMs: slot && Number(slot.cpuNs) / 1e6 })
+  }
+
+  async #profile(request: number, profile: ProfileRequest): Promise<void> {
+    try {
+      this.#send({ type: 'profiled', request, facts: await this.#profiler.take(request, profile) })
+    } catch (error) {
+      this.#send({ type: 'profiled', request, failure: codeAndMessage(error) })
+    }
+  }
+
+  #fetchProfile(request: number, profile: number): void {
+    try {
+      this.#send({ type: 'profilePiece', request, text: this.#profiler.fetch(profile) })
+    } catch (error) {
+      this.#send({ type: 'profilePiece', request, failure: codeAndMessage(error) })
+    }
+  }
+
+  #slotOf(scene: string, version: string): Slot | undefined {
+    const { table, runtime } = this.#parts
+    const plan = table.current.scenes.get(scene)?.versions.get(version)
+    return plan && runtime.slots.peek(plan)
+  }
+}
+
+function codeAndMessage(error: unknown): Refusal {
+  const { code } = toBerthError(error)
+  return { code, message: messageOf(error) }
+}

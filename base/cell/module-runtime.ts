@@ -1,0 +1,78 @@
+/** What runs the code of modules in a cell: its slots, and what they may use outside of their isolates. */
+import { BLACK_BOX_FD, BlackBox } from '../folder/black-box.ts'
+import type { Options } from '../kernel/options.ts'
+import { Fetcher } from '../slot/fetcher.ts'
+import type { SlotHost } from '../slot/slot.ts'
+import { Slots } from '../slot/slots.ts'
+import { lockedServices, type SlotPlan } from '../traffic/table.ts'
+import { Services } from './base-services.ts'
+import { Bundles } from './bundles.ts'
+import { CellMemory } from './cell-memory.ts'
+import type { Telemetry } from './telemetry.ts'
+
+export class ModuleRuntime {
+  readonly slots: Slots
+  readonly memory: CellMemory
+  readonly #options: Options
+  readonly #telemetry: Telemetry
+  readonly #services: Services
+  readonly #fetcher: Fetcher
+  readonly #bundles: Bundles
+
+  /** @param host answers `ctx.call`, and is called when the process is lost */
+  constructor(options: Options, telemetry: Telemetry, host: Pick<SlotHost, 'callScene' | 'onLost'>) {
+    const { log, metrics, moduleLog } = telemetry
+    this.#options = options
+    this.#telemetry = telemetry
+    this.memory = new CellMemory(options.cellMemoryMB)
+    this.#bundles = new Bundles(options.data)
+    this.#services = new Services({
+      data: options.data,
+      log: (service, level, message, fields) => log[level]({ ...fields, service }, message),
+      count: (service, method, code, seconds) => metrics.countService(service, method, code, seconds),
+      onFailed: (service, method, error) => telemetry.onServiceFailed(service, method, error),
+    })
+    this.#fetcher = new Fetcher({
+      privateNetworks: options.fetchPrivate,
+      count: (host, code, seconds) => metrics.countFetch(host, code, seconds),
+    })
+    const blackBox = new BlackBox(BLACK_BOX_FD, error => log.warn({ err: error }, 'the black box cannot be written'))
+    this.slots = new Slots({
+      ...host,
+      readBundle: digest => this.#bundles.read(digest),
+      servicesOf: plan => this.#services.named(lockedServices(plan.lock)),
+      callService: (service, method, args, caller) => this.#services.call(service, method, args, caller),
+      fetch: (plan, request, caller, signal) => this.#fetcher.fetch(plan, request, caller, signal),
+      onLog: (plan, requestId, lines) => moduleLog.write(plan, requestId, lines),
+      onKilled: (plan, reason) => telemetry.onSlotKilled(plan, reason),
+      onRunning: (slot, running) => (running ? blackBox.begin(slot, slot.plan.scene, slot.plan.version) : blackBox.end(slot)),
+      onBufferFailed: error => log.error({ err: error }, 'no isolate could be made ahead of need'),
+    })
+  }
+
+  /**
+   * Starts the base services.
+   * @throws SERVICE_START_FAILED naming the service and why; the process has to end then
+   */
+  async start(): Promise<void> {
+    await this.#services.start(this.#options.services)
+  }
+
+  /** Forgets bundles of versions that are not loaded: they are read again for the next slot that needs them. */
+  forgetBundles(): void {
+    this.#bundles.retain(this.slots.plans)
+  }
+
+  /** Lets slots go that have no traffic: after a while those that need not stay, and any when memory is short. */
+  trim(stays: (plan: SlotPlan) => boolean): void {
+    const evicted = this.slots.trim(stays, this.memory.isShort)
+    if (evicted > 0) this.#telemetry.log.info({ evicted, left: this.slots.count }, 'idle slots evicted')
+  }
+
+  /** Drains all slots, then stops the services. */
+  async close(): Promise<void> {
+    await this.slots.close()
+    this.#fetcher.close()
+    await this.#services.stop()
+  }
+}
