@@ -1,6 +1,6 @@
 /**
- * The base services of a cell: starts them, and carries calls from slots to them. Whatever a service does, a call ends in JSON or in a
- * `BerthError`, at its caller's deadline at the latest, and then its place is free again.
+ * The base services of a cell: this starts them, and passes calls from slots on to them. Whatever a service does, each call ends in JSON or in a
+ * `BerthError`, at the deadline of its caller at the latest, and counts as under way no longer than that.
  */
 import { realpath } from 'node:fs/promises'
 import { dirname, isAbsolute, relative, resolve, sep } from 'node:path'
@@ -20,17 +20,17 @@ export interface ServicesHost {
   /** The data folder, absolute. */
   readonly data: string
   log(service: string, ...line: Parameters<ServiceEnv['log']>): void
-  /** One call is over; `code` is `OK` or an error code. */
+  /** Called when a call is over; `code` is `OK` or an error code. */
   count(service: string, method: string, code: string, seconds: number): void
-  /** A service threw where it should have answered. */
+  /** Called when a service throws something other than a `BerthError`. */
   onFailed(service: string, method: string, error: unknown): void
 }
 
-/** Who calls, as far as a service may know. */
+/** What a service may know of the request that calls it. */
 export type Caller = Pick<SlotCall, 'requestId' | 'unit' | 'deadlineAt' | 'chain'>
 
 interface RunningMethod {
-  readonly service: Place
+  readonly service: HostedService
   readonly name: string
   readonly definition: Method
   readonly fits: (args: unknown) => boolean
@@ -39,8 +39,8 @@ interface RunningMethod {
   readonly batch: Call[]
 }
 
-/** A service and how full it is. */
-interface Place {
+/** A service that has been started, and how many of its calls are under way. */
+interface HostedService {
   readonly name: string
   readonly running: RunningService
   readonly methods: ReadonlyMap<string, RunningMethod>
@@ -49,8 +49,8 @@ interface Place {
 
 export class Services {
   readonly #host: ServicesHost
-  readonly #places = new Map<string, Place>()
-  /** Calls without an answer. */
+  readonly #hosted = new Map<string, HostedService>()
+  /** Calls that are under way. */
   readonly #open = new Set<Call>()
   #watchdog: NodeJS.Timeout | undefined
 
@@ -59,27 +59,27 @@ export class Services {
   }
 
   /**
-   * Starts `features` and what the operator lists.
-   * @throws SERVICE_START_FAILED naming the service and why; the process is to end then.
+   * Starts `features` and the services that the operator lists.
+   * @throws SERVICE_START_FAILED naming the service and why; the process has to end then
    */
   async start(entries: readonly ServiceEntry[]): Promise<void> {
     const starting = entries.map(async ({ name, file, options }) => this.#start(name, () => loadService(file, this.#host.data), options))
-    const places = await Promise.all([this.#start(FEATURES, () => Promise.resolve(features), {}), ...starting])
-    for (const place of places) this.#places.set(place.name, place)
+    const started = await Promise.all([this.#start(FEATURES, () => Promise.resolve(features), {}), ...starting])
+    for (const service of started) this.#hosted.set(service.name, service)
     this.#watchdog = setInterval(() => this.#expire(performance.now()), limits.slot.watchdogTickMs)
   }
 
   /**
-   * Those that a module declares, with their methods.
+   * The services of these names, with their methods.
    * @throws SERVICE_NOT_OFFERED
    */
   named(names: Iterable<string>): ServiceNames {
     const found: Record<string, readonly string[]> = {}
     for (const name of names) {
-      const place = this.#places.get(name)
-      if (place === undefined)
+      const hosted = this.#hosted.get(name)
+      if (hosted === undefined)
         throw new BerthError('SERVICE_NOT_OFFERED', `Cannot give a module service "${name}": this base does not offer it`)
-      found[name] = [...place.methods.keys()]
+      found[name] = [...hosted.methods.keys()]
     }
     return found
   }
@@ -89,11 +89,11 @@ export class Services {
    * @param input JSON of the list of arguments
    * @returns JSON of the answer
    * @throws BerthError SERVICE_NOT_FOUND, SERVICE_INPUT_INVALID, SERVICE_OVERLOADED, SERVICE_FAILED, SERVICE_RESULT_TOO_LARGE,
-   * DEADLINE_EXCEEDED, and what `features` says
+   * DEADLINE_EXCEEDED, and the errors of `features`
    */
   call(service: string, name: string, input: string, caller: Caller): Promise<string> {
     return new Promise((resolve, reject) => {
-      const method = this.#places.get(service)?.methods.get(name)
+      const method = this.#hosted.get(service)?.methods.get(name)
       if (method === undefined) {
         reject(new BerthError('SERVICE_NOT_FOUND', `Cannot call "${service}.${name}": this base has no such service or method`))
         return
@@ -111,10 +111,10 @@ export class Services {
     })
   }
 
-  /** Stops every service, each bounded. What they throw is logged. */
+  /** Stops every service, each within `limits.services.stopMsMax`. What they throw is logged. */
   async stop(): Promise<void> {
     clearInterval(this.#watchdog)
-    const stops = [...this.#places.values()].map(async ({ name, running }) => {
+    const stops = [...this.#hosted.values()].map(async ({ name, running }) => {
       try {
         await within(limits.services.stopMsMax, Promise.resolve(running.stop?.()))
       } catch (error) {
@@ -124,17 +124,17 @@ export class Services {
     await Promise.all(stops)
   }
 
-  async #start(name: string, load: () => Promise<Service>, options: Readonly<Record<string, unknown>>): Promise<Place> {
+  async #start(name: string, load: () => Promise<Service>, options: Readonly<Record<string, unknown>>): Promise<HostedService> {
     const log: ServiceEnv['log'] = (...line) => this.#host.log(name, ...line)
     try {
       const starting = load().then(service => service(options, { data: this.#host.data, log }))
-      return placeOf(name, await within(limits.services.startMsMax, starting))
+      return hostedService(name, await within(limits.services.startMsMax, starting))
     } catch (error) {
       throw new BerthError('SERVICE_START_FAILED', `Cannot start service "${name}": ${messageOf(error)}`, { cause: error })
     }
   }
 
-  // ── calls ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #admit({ method: { service, name }, startedAt, deadlineAt }: Call): void {
     const action = `Cannot call "${service.name}.${name}"`
@@ -145,7 +145,7 @@ export class Services {
     throw new BerthError('SERVICE_OVERLOADED', `${action}: ${calls} are under way already`, { retryAfterSeconds: 1 })
   }
 
-  /** A handler that answers at once costs no place. */
+  /** A call whose handler answers at once never counts as under way. */
   #run(call: Call): void {
     let value: unknown
     try {
@@ -210,7 +210,7 @@ export class Services {
     call.resolve(text)
   }
 
-  /** What a service throws is for its operator to read in the log; the module is told the message. */
+  /** The operator of a service finds what it throws in the log; the module gets the message alone. */
   #fail(call: Call, thrown: unknown): void {
     if (call.done) return
     const known = thrown instanceof BerthError
@@ -262,7 +262,7 @@ class Call implements BatchedCall<unknown> {
     return this.deadlineAt - performance.now()
   }
 
-  /** Made for those who ask: most do not. */
+  /** It is made when a service asks for it: most do not. */
   get signal(): AbortSignal {
     this.#aborter ??= new AbortController()
     if (this.deadlineMs() <= 0) this.abort()
@@ -294,11 +294,11 @@ function readArguments({ service, name, fits, describe }: RunningMethod, input: 
   throw refuse(`of its list of arguments ${describe(args).faults?.join('; ')}`)
 }
 
-// ── loading ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── loading ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 async function loadService(file: string, data: string): Promise<Service> {
   const path = await realpath(file)
-  // A cell reads all of that folder: it would read the secrets of the base too.
+  // A cell may read the whole folder of a service: with the data folder in it, it could read the secrets of the base.
   for (const folder of [dirname(file), dirname(path)]) {
     if (holds(folder, resolve(data))) throw new Error(`its folder "${folder}" holds the data folder; give services a folder of their own`)
   }
@@ -312,18 +312,18 @@ function holds(folder: string, other: string): boolean {
   return way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way)
 }
 
-function placeOf(name: string, running: RunningService): Place {
+function hostedService(name: string, running: RunningService): HostedService {
   if (typeof running?.methods !== 'object' || running.methods === null) throw new Error('it has not returned { methods }')
   const methods = new Map<string, RunningMethod>()
-  const place: Place = { name, running, methods, pending: 0 }
-  for (const [method, definition] of Object.entries(running.methods)) methods.set(method, runningMethod(place, method, definition))
+  const hosted: HostedService = { name, running, methods, pending: 0 }
+  for (const [method, definition] of Object.entries(running.methods)) methods.set(method, runningMethod(hosted, method, definition))
   if (methods.size === 0) throw new Error('it has no methods')
-  return place
+  return hosted
 }
 
 const METHOD_NAME = /^[a-zA-Z][A-Za-z0-9]{0,63}$/
 
-function runningMethod(service: Place, name: string, definition: Method): RunningMethod {
+function runningMethod(service: HostedService, name: string, definition: Method): RunningMethod {
   if (!METHOD_NAME.test(name)) throw new Error(`its method ${JSON.stringify(name)} is not named by letters and digits`)
   if ((definition.handler === undefined) === (definition.batch === undefined)) {
     throw new Error(`its method "${name}" must have either a handler or a batch`)

@@ -31,18 +31,18 @@ async function ask(t: TestContext, serve: SceneHandlers['serve']): Promise<{ cod
 
 const internal = { code: 'INTERNAL', status: 500, counted: ['INTERNAL'] }
 
-test('a failure whose code is in no row of the table is told as a defect', async t => {
+test('a failure whose code is in no row of the table is answered as a defect', async t => {
   for (const code of ['constructor', '__proto__', 'toString']) {
     assert.deepEqual(await ask(t, () => Promise.reject(new ModuleError({ code, message: 'forged' }))), internal)
   }
 })
 
-test('a failure that JSON cannot hold is told as a defect', async t => {
+test('a failure that JSON cannot hold is answered as a defect', async t => {
   const failure = new BerthError('MODULE_THREW', 'forged', { extra: { module: 1n } })
   assert.deepEqual(await ask(t, () => Promise.reject(failure)), internal)
 })
 
-test('an answer that is no text is told as a defect', async t => {
+test('an answer that is no text is answered as a defect', async t => {
   assert.deepEqual(await ask(t, async () => plainAnswer(JSON.parse('5'))), internal)
 })
 

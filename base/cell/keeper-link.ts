@@ -1,4 +1,4 @@
-/** A cell's line to the keeper: the scene tables that come down it, and what the cell tells. */
+/** The connection of a cell to the keeper: scene tables and requests come from there, answers and log lines go there. */
 import { connect } from 'node:net'
 import { keeperSocketPath } from '../folder/paths.ts'
 import { limits } from '../kernel/limits.ts'
@@ -9,16 +9,16 @@ import type { CellToKeeper, KeeperToCell } from '../wire/messages.ts'
 const RECONNECT_MS = 200
 
 export interface KeeperLink {
-  /** Lost without complaint while the keeper is away: it asks again when it returns, and what must not be lost is kept by who sends it. */
+  /** Sends a message, which is dropped while the keeper is away: a keeper that is back asks again, and whoever must not lose a message keeps it. */
   send(message: CellToKeeper): void
-  /** Whether the keeper is there and keeps up: what can wait should, while it does not. */
+  /** Whether the keeper is there and reads what it is sent. While it does not, do not send what can wait. */
   readonly keepsUp: boolean
   close(): void
 }
 
 /**
  * Connects, and connects again whenever the keeper went away.
- * @param hello is made anew for each connection.
+ * @param hello makes the first message of each connection
  */
 export function linkKeeper(data: string, log: Logger, hello: () => CellToKeeper, onMessage: (message: KeeperToCell) => void): KeeperLink {
   let lines: Lines<CellToKeeper> | undefined

@@ -1,7 +1,7 @@
 /**
- * Log lines on their way from a cell to the keeper. They must never hold up a request or grow without bound: each version has a rate, all of
- * them a queue, and what does not fit is counted and said in a line of its own. A line leaves the queue when the keeper says that it is kept:
- * what a keeper took with it when it was killed goes to the next one, and may then be there twice.
+ * Log lines on their way from a cell to the keeper. They must never hold up a request or grow without bound: the lines of each version have a
+ * rate, and all lines together a queue. What does not fit is counted, and a line of its own says how much was dropped. A line leaves the queue
+ * when the keeper says that it has kept it. So lines that a keeper had when it was killed go to the next one, and may then be there twice.
  */
 import { limits } from '../kernel/limits.ts'
 import type { LogRecord } from '../wire/messages.ts'
@@ -9,7 +9,7 @@ import type { KeeperLink } from './keeper-link.ts'
 
 type Level = LogRecord['level']
 
-/** What a version has written in the second under way, and how much of it was dropped. Errors are counted apart: chatter must not hide them. */
+/** How many lines a version has written in the present second, and how many of them were dropped. Errors have a budget of their own, so that many other lines do not hide them. */
 interface Budget {
   readonly scene: string
   readonly version: string
@@ -19,24 +19,24 @@ interface Budget {
   dropped: number
 }
 
-/** Records that were sent, oldest first. */
+/** Records that were sent together, the oldest first. */
 interface Batch {
   readonly id: number
   readonly records: readonly LogRecord[]
   readonly chars: number
 }
 
-/** Characters of a record beside its texts, roughly. */
+/** Characters of a record beside its texts, about. */
 const RECORD_CHARS = 300
 
 export class LogFeed {
   readonly #link: () => KeeperLink | undefined
   readonly #budgets = new Map<string, Budget>()
   #queue: LogRecord[] = []
-  /** What the keeper has been sent and has not said to be kept. */
+  /** Batches that the keeper was sent and has not said to have kept. */
   #sent: Batch[] = []
   #batches = 0
-  /** Of both. */
+  /** Characters of the records in the queue and in the sent batches. */
   #queuedChars = 0
   #timer: NodeJS.Timeout | undefined
   #onEmpty: () => void = () => undefined
@@ -46,7 +46,7 @@ export class LogFeed {
     this.#link = link
   }
 
-  /** Whether the version may write one more line in this second. One that may not is counted: leave it. */
+  /** Whether the version may write one more line in this second. A line that may not be written is counted as dropped: do not push it. */
   admits(scene: string, version: string, level: Level): boolean {
     const budget = this.#budget(scene, version, level)
     const second = Math.floor(performance.now() / 1000)
@@ -65,7 +65,7 @@ export class LogFeed {
     this.#wake()
   }
 
-  /** Sends what waits, as far as the keeper takes it. */
+  /** Sends a batch of the lines that wait, if the keeper keeps up. */
   flush(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
@@ -78,20 +78,20 @@ export class LogFeed {
     if (this.#queue.length > 0 || this.#budgets.size > 0) this.#wake()
   }
 
-  /** Everything up to this batch is kept. */
+  /** Forgets this batch and all before it: the keeper has kept them. */
   kept(batch: number): void {
     while (this.#sent[0] !== undefined && this.#sent[0].id <= batch) this.#queuedChars -= this.#sent.shift()?.chars ?? 0
     if (this.#queuedChars === 0) this.#onEmpty()
   }
 
-  /** What the last keeper did not say to be kept is for the next one. */
+  /** Puts what the last keeper did not say to have kept back into the queue, for the next one. */
   sendAgain(): void {
     this.#queue = [...this.#sent.flatMap(({ records }) => records), ...this.#queue]
     this.#sent = []
     if (this.#queue.length > 0) this.#wake()
   }
 
-  /** Resolves once everything is kept. */
+  /** Resolves once the keeper has kept everything. */
   async close(): Promise<void> {
     if (this.#queuedChars === 0) return
     const empty = new Promise<void>(resolve => {
@@ -114,7 +114,7 @@ export class LogFeed {
     this.#timer ??= setTimeout(() => this.flush(), limits.log.batchMs).unref()
   }
 
-  /** Once their second is over, so that a flood is one line a second. */
+  /** Says how many lines were dropped, once their second is over: so a flood makes one line a second. */
   #sayDropped(): void {
     const second = Math.floor(performance.now() / 1000)
     for (const budget of this.#budgets.values()) {

@@ -3,22 +3,22 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, type MetricObjectWith
 import type { BreakerState } from '../traffic/admission.ts'
 import type { AnyArm, Decision } from '../traffic/decide.ts'
 
-/** What the gauge says of a breaker. */
+/** Values of the gauge for the states of a breaker. */
 const BREAKER_VALUES: Readonly<Record<BreakerState, number>> = { closed: 0, halfOpen: 1, open: 2 }
 
-/** Seconds, denser where algorithms live: from half a millisecond to ten seconds. */
+/** Seconds, from half a millisecond to ten seconds: most answers of algorithms take a few milliseconds. */
 const LATENCY_BUCKETS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
 
-/** Seconds: another host is as near as the same rack or as far as another continent. */
+/** Seconds: another host may be in the same rack or on another continent. */
 const FETCH_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
 
 /** Seconds: a table in memory answers within microseconds, a database within milliseconds. */
 const SERVICE_BUCKETS = [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5]
 
-/** Versions that are counted; beyond that those that went offline are forgotten. Each save of `sdk dev` makes one, and each has some 20 series. */
+/** Versions whose counts are kept. When there are more, those that are offline are forgotten: each save of `sdk dev` makes a version, and each has some 20 series. */
 const VERSIONS_KEPT = 1000
 
-/** Arms whose counts are held back for the next collection. */
+/** Arms whose counts are kept here until the next collection. */
 const ARMS_KEPT = 1000
 
 export interface CellGauges {
@@ -29,14 +29,14 @@ export interface CellGauges {
   breakers(): Iterable<{ readonly scene: string; readonly version: string; readonly state: BreakerState }>
 }
 
-/** The counters of one version, looked up once and kept: labels are hashed here and not per request. */
+/** The counters of one version. They are looked up once and kept, so that labels are not hashed for each request. */
 interface VersionCounters {
   readonly scene: string
   readonly version: string
   answers: number
   readonly duration: { observe(seconds: number): void }
   readonly errors: Map<string, number>
-  /** Those that the registry knows of it. */
+  /** Codes that the registry has counted for it. */
   readonly codes: Set<string>
 }
 
@@ -44,7 +44,7 @@ interface ServiceCounters {
   readonly service: string
   readonly method: string
   readonly duration: { observe(seconds: number): void }
-  /** By code, since the last collection. */
+  /** Calls by code, since the last collection. */
   readonly calls: Map<string, number>
 }
 
@@ -62,7 +62,7 @@ export class Metrics {
   readonly #exposures: Counter<'scene' | 'experiment' | 'phase' | 'arm'>
   /** Requests that an arm had a part in, since they were last moved to the registry. */
   readonly #exposed = new Map<AnyArm, { readonly scene: string; count: number }>()
-  /** By code, and by scene within it. */
+  /** Requests that got to no version, by code and by scene. */
   readonly #refused = new Map<string, Map<string, number>>()
 
   constructor(cell: number, gauges: CellGauges) {
@@ -154,11 +154,11 @@ export class Metrics {
     else counters.errors.set(code, (counters.errors.get(code) ?? 0) + 1)
   }
 
-  /** Counts what a request was exposed to, however it ended. */
+  /** Counts the arms that a request was exposed to, however it ended. */
   countExposure({ plan, arm, layers }: Decision): void {
     if (arm !== undefined) this.#expose(plan.scene, arm)
     for (const layerArm of layers) this.#expose(plan.scene, layerArm)
-    // Each table brings arms of its own, whether or not anyone collects.
+    // Each table brings arms of its own, and perhaps nobody ever collects.
     if (this.#exposed.size > ARMS_KEPT) this.#flushExposures()
   }
 
@@ -175,7 +175,7 @@ export class Metrics {
     this.#exposed.clear()
   }
 
-  /** Counts a request that never got to a version. What a caller typed is no label: `scene` is given only when there is such a scene. */
+  /** Counts a request that never got to a version. Give `scene` only when there is such a scene: what callers make up must not become labels. */
   countRefused(code: string, scene = ''): void {
     const scenes = this.#refused.get(code) ?? new Map<string, number>()
     this.#refused.set(code, scenes)
@@ -186,7 +186,7 @@ export class Metrics {
     this.#kills.inc({ scene, version })
   }
 
-  /** Forgets versions that are not online any more, the longest known first, as far as there are too many. */
+  /** When too many versions are known, forgets those that are not online any more, the longest known first. */
   retain(isOnline: (scene: string, version: string) => boolean): void {
     if (this.#versions.size <= VERSIONS_KEPT) return
     for (const [key, { scene, version, codes }] of this.#versions) {
@@ -245,7 +245,7 @@ export class Metrics {
     return counters
   }
 
-  /** Moves what was counted cheaply since the last collection into the registry. */
+  /** Moves what was counted since the last collection into the registry: to count there at once would cost each request more. */
   #flush(): void {
     for (const counters of this.#versions.values()) {
       const { scene, version } = counters

@@ -1,4 +1,4 @@
-/** What modules write and do wrong: told in the log of the cell, and to the keeper for who reads the log of a scene. */
+/** The lines and the errors of modules. They go into the log of the cell, and to the keeper for whoever reads the log of a scene. */
 import type { LogLine } from '../inside/protocol.ts'
 import type { BerthError, ErrorCode } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
@@ -11,9 +11,9 @@ import type { LogFeed } from './log-feed.ts'
 
 type Level = LogRecord['level']
 
-/** What a module may log at; its lines come out of the isolate as text, which it may have had a hand in. */
+/** The levels that a module may log at. Its lines come out of the isolate as text, which it may have tampered with. */
 const levels: ReadonlySet<string> = new Set<Level>(['debug', 'info', 'warn', 'error'])
-/** Errors of one version in the log of the cell in a second; the rest are counted. */
+/** Errors of one version that are logged in the log of the cell in a second. The rest is counted. */
 const ERROR_LINES_PER_SECOND = 5
 
 export class ModuleLog {
@@ -36,22 +36,27 @@ export class ModuleLog {
   #writeLine(plan: SlotPlan, requestId: string | undefined, line: LogLine): void {
     const at = new Date().toISOString()
     const level: Level = levels.has(line.level) ? line.level : 'error'
-    if (line.stack === undefined) this.#tell(at, plan, requestId, { ...line, level })
-    else this.mapStack(line.stack, plan).then(stack => this.#tell(at, plan, requestId, { ...line, level, stack }))
+    if (line.stack === undefined) this.#writeMapped(at, plan, requestId, { ...line, level })
+    else this.mapStack(line.stack, plan).then(stack => this.#writeMapped(at, plan, requestId, { ...line, level, stack }))
   }
 
-  #tell(at: string, plan: SlotPlan, requestId: string | undefined, { level, module, message, fields, stack, dropped }: LogLine): void {
+  #writeMapped(
+    at: string,
+    plan: SlotPlan,
+    requestId: string | undefined,
+    { level, module, message, fields, stack, dropped }: LogLine,
+  ): void {
     const { scene, version } = plan
     const where = { scene, version, module, requestId, dropped }
     this.#log[level]({ ...where, fields: parsed(fields), ...asError(message, stack) }, message)
     if (!this.#feed.admits(scene, version, level)) return
-    // Whatever a module has made of its lines, they are texts, and bounded, from here on.
+    // Whatever a module has made of its lines, from here on they are texts of bounded length.
     this.#feed.push({ at, level, scene, version, module, requestId, message: cut(message), fields: cut(fields), stack, dropped })
   }
 
   /**
-   * Takes an error that a request was answered with.
-   * @returns its stack, mapped to the source, for who may see it
+   * Logs an error that a request was answered with.
+   * @returns its stack, mapped to the source, for callers who may see it
    */
   async fail(plan: SlotPlan, error: BerthError, requestId: string): Promise<string | undefined> {
     const at = new Date().toISOString()
@@ -67,13 +72,13 @@ export class ModuleLog {
     return stack
   }
 
-  /** Takes what happened to a version, for who reads its log; the log of the cell is told by the caller. */
+  /** Writes what happened to a version into the log of its scene. The caller writes it into the log of the cell. */
   note(plan: Pick<SlotPlan, 'scene' | 'version'>, level: Level, message: string, code?: ErrorCode): void {
     const { scene, version } = plan
     if (this.#feed.admits(scene, version, level)) this.#feed.push({ at: new Date().toISOString(), level, scene, version, code, message })
   }
 
-  /** The stack in the places of the source; as it is when its source map cannot be read. */
+  /** The stack with places in the source; unchanged when its source map cannot be read. */
   async mapStack(stack: string, plan: SlotPlan): Promise<string> {
     try {
       return await this.#stacks.map(stack, plan.lock)
@@ -96,12 +101,12 @@ export class ModuleLog {
   }
 }
 
-/** The member of a log line under which every reader of logs looks for a stack. */
+/** The member of a log line in which readers of logs look for a stack. */
 const asError = (message: string, stack: string | undefined) => (stack === undefined ? {} : { err: { type: 'Error', message, stack } })
 
 const cut = <T extends string | undefined>(text: T): T => (typeof text === 'string' ? text.slice(0, limits.log.lineCharsMax) : text) as T
 
-/** Fields as a module logged them; text that was cut off at the limit stays text. */
+/** Fields as a module logged them. JSON that was cut off at the limit stays text. */
 function parsed(fields: string | undefined): unknown {
   if (fields === undefined) return undefined
   try {

@@ -15,13 +15,13 @@ export interface ProfilerParts {
   bytesLeft(): number
 }
 
-/** A profile from its begin until it is fetched or given up. */
+/** A profile, from when it is begun until it has been fetched or given up. */
 interface Job {
   readonly id: number
   readonly stopped: AbortController
-  /** Its slot is looked at; then it can be told to stop, and is over some time after that. */
+  /** Whether its slot is being profiled. If so, the profile ends some time after it was asked to stop. */
   isUnderWay: boolean
-  /** What V8 wrote, a JSON document each. */
+  /** JSON documents that V8 wrote. */
   readonly lines: string[]
   chars: number
   /** Characters of the first line that have been fetched. */
@@ -29,9 +29,9 @@ interface Job {
   expiry: NodeJS.Timeout | undefined
 }
 
-/** Milliseconds between two tries to find the cell at rest: several times what one may hold it up. */
+/** Milliseconds between two tries to bring the cell to rest: several times as long as one may hold it up. */
 const AGAIN_MS = 500
-/** Milliseconds that a slot whose heap is asked for may take to come to rest. */
+/** Milliseconds that a slot may take to come to rest before its heap is written out. */
 const IDLE_MS_MAX = 1000
 /** Bytes that V8 and this process are expected to need for each byte of a heap that is written out. */
 const BYTES_PER_HEAP_BYTE = 4
@@ -68,7 +68,7 @@ export class Profiler {
     }
   }
 
-  /** The next piece, undefined after the last. @throws PROFILE_FAILED when it is not there any more */
+  /** The next piece of the profile; undefined after the last. @throws PROFILE_FAILED when the profile is not kept any more */
   fetch(id: number): string | undefined {
     const job = this.#job
     if (job?.id !== id) throw new BerthError('PROFILE_FAILED', 'Cannot fetch the profile: it was not fetched in time')
@@ -87,7 +87,7 @@ export class Profiler {
     return `${piece}\n`
   }
 
-  /** Stops taking it, or forgets it. */
+  /** Stops a profile that is being taken, or forgets one that has been taken. Does nothing when there is no such profile. */
   end(id: number): void {
     const job = this.#job
     if (job?.id !== id) return
@@ -98,9 +98,9 @@ export class Profiler {
   }
 
   /**
-   * V8's sampler looks at the one thread that it was started on, and an isolate moves between threads: it is started anew now and then, and
-   * what the parts add up to is a fair sample. It must not be started on a thread that will end (the pool makes such ones when all of its own are
-   * busy), or the cell crashes; so it is started at a moment when the whole cell rests.
+   * V8's sampler looks only at the thread that it was started on, and an isolate moves between threads. So it is started anew now and then, and
+   * all parts together are a fair sample. The cell crashes if the sampler is started on a thread that ends, and the pool makes such threads when
+   * all of its own are busy. So it is started at a moment when the whole cell rests.
    */
   async #takeCpu(slot: Slot, job: Job, seconds: number, action: string): Promise<ProfileFacts> {
     keepLateSignals()
@@ -116,7 +116,7 @@ export class Profiler {
         const rested = await this.#parts.rest(limits.profile.restMsMax, () => {
           inspector ??= openProfiler(slot)
           started = inspector.ask('Profiler.start')
-          // Handled below; the slots must be let go first.
+          // It is awaited below, once the slots have been released.
           started.catch(() => undefined)
         })
         heldMs += performance.now() - askedAt
@@ -135,7 +135,7 @@ export class Profiler {
     return { cpuMs: Number(cpuNs) / 1e6, heldMs }
   }
 
-  /** No request is in the slot while its heap is walked, which stops everything in it. */
+  /** To walk the heap stops everything in the slot, so it is held: no request enters it meanwhile. */
   async #takeHeap(slot: Slot, job: Job, action: string): Promise<ProfileFacts> {
     const [startedAt, cpuBefore] = [performance.now(), slot.cpuNs]
     let inspector: Inspector | undefined
@@ -177,7 +177,7 @@ function openProfiler(slot: Slot): Inspector {
     inspector.ask('Profiler.enable'),
     inspector.ask('Profiler.setSamplingInterval', { interval: limits.profile.intervalUs }),
   ]) {
-    // Answered in order: what comes after them fails too.
+    // Commands are answered in order: if this one fails, those after it fail too, and they are awaited.
     asked.catch(() => undefined)
   }
   return inspector
@@ -190,7 +190,7 @@ async function idle(slot: Slot, action: string): Promise<void> {
   }
 }
 
-/** Bounded: a session that cannot be ended yet is ended when it can. */
+/** Closes the session. Waits for that no longer than `limits.profile.restMsMax`: a session that cannot be ended yet ends later. */
 async function leave(inspector: Inspector | undefined): Promise<void> {
   await Promise.race([inspector?.close(), delay(limits.profile.restMsMax)])
 }
@@ -223,7 +223,7 @@ async function bounded<T>(work: Promise<T>, action: string): Promise<T> {
 
 let keepsLateSignals = false
 
-/** V8's sampler signals a thread, and takes its handler away when it stops. A signal that is late would end the process: from now on it finds this one. */
+/** V8's sampler sends signals to a thread, and removes its handler when it stops. Without this handler a signal that comes late would end the process. */
 function keepLateSignals(): void {
   if (keepsLateSignals || process.platform === 'win32') return
   process.on('SIGPROF', () => undefined)

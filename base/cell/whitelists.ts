@@ -1,4 +1,4 @@
-/** The whitelists that a cell holds: read once each from their blobs, kept while a table names them. */
+/** The whitelists that a cell holds. Each is read once from its blob, and kept while a table names it. */
 import type { Whitelist } from '../traffic/rules.ts'
 import type { SceneTable } from '../traffic/table.ts'
 import { indexWhitelist, type VersionByUnit } from '../traffic/whitelist.ts'
@@ -13,7 +13,7 @@ export class Whitelists {
     this.#onUnreadable = onUnreadable
   }
 
-  /** Those that a table names, by digest. One that cannot be read is reported and left out; the next call tries it again. */
+  /** The whitelists that a table names, by digest. One that cannot be read is reported and left out. The next call tries it again. */
   async read(table: SceneTable): Promise<ReadonlyMap<string, VersionByUnit>> {
     const read = await Promise.all(
       [...whitelistsOf(table)].map(async ([digest, scene]) => [digest, await this.#readOne(digest, scene)] as const),
@@ -26,7 +26,7 @@ export class Whitelists {
     const known = this.#known.get(digest)
     if (known !== undefined) return known
     try {
-      // The keeper has checked it, and the digest says that it is what the keeper wrote.
+      // It need not be checked: the keeper has checked it, and by its digest it is what the keeper wrote.
       return indexWhitelist(JSON.parse((await this.#readBlob(digest)).toString('utf8')) as Whitelist)
     } catch (error) {
       this.#onUnreadable(scene, error)

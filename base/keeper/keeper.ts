@@ -48,7 +48,7 @@ function follow(starting: Promise<Keeper>, log: Logger): void {
   const dispatch = dispatcher<Exclude<ToKeeper, Start>, [Keeper]>(
     'the keeper',
     {
-      cells: ({ cells, port }, { vitals }) => vitals.tell(cells, port),
+      cells: ({ cells, port }, { vitals }) => vitals.report(cells, port),
       stop: async (_, keeper) => {
         await keeper.stop()
         process.exit(0)

@@ -232,7 +232,7 @@ export class Fetcher {
   }
 }
 
-// ── what may be reached ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── what may be reached ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A host as package.json lists it: without a scheme it is one of https. */
 function originOf(host: string): string | undefined {
@@ -300,7 +300,7 @@ function lookupAllowed(isAllowed: (address: string) => boolean, resolve: typeof 
   }
 }
 
-// ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── requests ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function readHead({ head, body }: Outgoing): Head {
   const { url, redirect, headers } = JSON.parse(head) as { url: string; redirect: string; headers: [string, string][] }
@@ -330,7 +330,7 @@ function redirect(hop: Hop, status: number, location: string): Hop {
   return { url, headers, method: drops ? 'GET' : hop.method, body: drops ? undefined : hop.body }
 }
 
-// ── responses ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── responses ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const CODINGS_MAX = 3
 const decoders: Readonly<Record<string, () => NodeJS.ReadWriteStream & Readable>> = {
@@ -379,7 +379,7 @@ function incoming({ url }: Hop, response: IncomingMessage, redirected: boolean, 
   return { head: JSON.stringify({ status, statusText, headers, url: url.href, redirected }), body: text }
 }
 
-// ── failures ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── failures ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** The URL without its query, which may hold keys. */
 const nameOf = ({ origin, pathname }: URL): string => (origin + pathname).slice(0, 1024)

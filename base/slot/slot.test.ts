@@ -407,7 +407,7 @@ test('waiting requests do not hold up others', async t => {
   assert.deepEqual(order, ['"quick"', '"slow"'])
 })
 
-test('a slot over its memory limit is killed and its callers are told', { timeout: 60_000 }, async t => {
+test('a slot over its memory limit is killed and its callers get the reason', { timeout: 60_000 }, async t => {
   const { ask, killed } = await makeSlot(t, { rank: '() => { const all = []; for (;;) all.push({ a: [all.length] }) }' }, {}, 32)
   await assert.rejects(ask(call(1, 10_000)), withCode('MODULE_KILLED', /memory limit of 32 MB/))
   assert.equal(killed.length, 1)
@@ -447,7 +447,7 @@ async function degradedAnswer(slot: Slot, body: unknown): Promise<string> {
   return json
 }
 
-// ── stages ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── stages ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A slot with one stage `rank` of several modules, `a`, `b` …, and settings. */
 async function makeStage(t: TestContext, modules: readonly string[], settings: Partial<LockedStage>, before = 'x => x') {

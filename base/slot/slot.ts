@@ -161,7 +161,7 @@ export class Slot {
     if (this.#queue.length === 1) setImmediate(this.#pumpLater)
   }
 
-  // ── turns ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── turns ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   readonly #pumpLater = (): void => this.#pump()
 
@@ -275,7 +275,7 @@ export class Slot {
     this.#turnSince = now
   }
 
-  // ── the watchdog ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── the watchdog ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** What the watchdog reads. */
   #watched(): WatchedSlot {
@@ -389,7 +389,7 @@ export class Slot {
     else inspector.close().then(dispose)
   }
 
-  // ── profiles ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── profiles ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Whether it was killed or disposed of. */
   get hasEnded(): boolean {
@@ -439,7 +439,7 @@ export class Slot {
     return new BerthError('SCENE_OVERLOADED', message, { retryAfterSeconds: 1 })
   }
 
-  // ── posts of the isolate ────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── posts of the isolate ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** One table for all slots: a post is taken without making anything for it. */
   static readonly #postHandlers: PostHandlers = {

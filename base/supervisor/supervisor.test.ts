@@ -219,6 +219,6 @@ test('a data folder that cannot be made is refused', async t => {
 test('what the keeper refuses at the first start ends the base', async t => {
   const host = launch(t, { bodyLimitBytes: 4321 })
   const { code, message } = await host.line('failed')
-  assert.deepEqual({ code, message }, { code: 'DATA_DAMAGED', message: 'Cannot open the store: told so' })
+  assert.deepEqual({ code, message }, { code: 'DATA_DAMAGED', message: 'Cannot open the store: the test says so' })
   assert.deepEqual(await host.ended, [1, null])
 })

@@ -1,4 +1,4 @@
-/** How the base is: what the supervisor tells of the cells, what the cells tell the keeper, and the counts of the keeper itself. */
+/** How the base is: what the supervisor and the cells themselves say of the cells, and the counts of the keeper. */
 import { AggregatorRegistry, collectDefaultMetrics, Gauge, Histogram, Registry as MetricsRegistry } from 'prom-client'
 import type { BaseStatus } from '../../contract/status-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
@@ -13,8 +13,8 @@ export class Vitals {
   readonly #cells: Cells
   readonly #metrics = new MetricsRegistry()
   readonly #durations: Histogram<'method' | 'route' | 'status'>
-  /** What the supervisor told last. */
-  #told: { readonly cells: readonly CellStatus[]; readonly port: number } | undefined
+  /** The last report of the supervisor. */
+  #reported: { readonly cells: readonly CellStatus[]; readonly port: number } | undefined
   /** Where the control API answers; known once it listens. */
   controlPort = 0
 
@@ -31,14 +31,14 @@ export class Vitals {
       buckets: [0.005, 0.02, 0.1, 0.5, 2, 10],
       registers,
     })
-    const told = () => this.#told?.cells ?? []
+    const reported = () => this.#reported?.cells ?? []
     new Gauge({
       name: 'berth_cells',
       help: 'Cells by state, as the supervisor sees them',
       labelNames: ['state'],
       registers,
       collect() {
-        for (const state of CELL_STATES) this.set({ state }, told().filter(cell => cell.state === state).length)
+        for (const state of CELL_STATES) this.set({ state }, reported().filter(cell => cell.state === state).length)
       },
     })
     const revision = () => book.revision
@@ -52,9 +52,9 @@ export class Vitals {
     })
   }
 
-  /** Takes what the supervisor tells. */
-  tell(cells: readonly CellStatus[], port: number): void {
-    this.#told = { cells, port }
+  /** Takes a report of the supervisor. */
+  report(cells: readonly CellStatus[], port: number): void {
+    this.#reported = { cells, port }
   }
 
   observe(method: string, route: string, status: number, seconds: number): void {
@@ -63,14 +63,14 @@ export class Vitals {
 
   /** @throws CELL_NOT_FOUND */
   requireCell(cell: number): void {
-    const known = (this.#told?.cells ?? []).map(status => status.cell)
+    const known = (this.#reported?.cells ?? []).map(status => status.cell)
     if (known.includes(cell)) return
     throw new BerthError('CELL_NOT_FOUND', `Cannot find cell ${cell}: the base has ${known.join(', ') || 'none'}`)
   }
 
   status(): BaseStatus {
     return {
-      port: this.#told?.port ?? null,
+      port: this.#reported?.port ?? null,
       controlPort: this.controlPort,
       revision: this.#book.revision,
       tableRevision: this.#cells.table.revision,
@@ -100,14 +100,14 @@ export class Vitals {
 
   #mergeCells(): BaseStatus['cells'] {
     const connected = new Map(this.#cells.connected.map(cell => [cell.pid, cell]))
-    const told = new Map((this.#told?.cells ?? []).map(cell => [cell.pid, cell]))
-    return [...new Set([...told.keys(), ...connected.keys()])].map(pid => {
+    const reported = new Map((this.#reported?.cells ?? []).map(cell => [cell.pid, cell]))
+    return [...new Set([...reported.keys(), ...connected.keys()])].map(pid => {
       const seen = connected.get(pid)
       return {
-        cell: told.get(pid)?.cell ?? seen?.cell ?? 0,
+        cell: reported.get(pid)?.cell ?? seen?.cell ?? 0,
         pid,
         state: 'unknown',
-        ...told.get(pid),
+        ...reported.get(pid),
         connected: seen !== undefined,
         revision: seen?.revision ?? null,
         failures: [...(seen?.failures ?? [])],

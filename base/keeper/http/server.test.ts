@@ -375,7 +375,7 @@ test('every write is in the audit log with who, what, before, after and why', as
 test('the status joins what the supervisor and the cells tell', async t => {
   const { ask, keeper, cell, told } = await startWithBaseline(t)
   const status = { rssMB: 90, connections: 4, startedAt: '2026-01-01T00:00:00.000Z', crashes: 1 }
-  keeper.vitals.tell(
+  keeper.vitals.report(
     [
       { cell: 1, pid: 1001, state: 'ready', ...status },
       { cell: 2, pid: 1002, state: 'starting', ...status },
