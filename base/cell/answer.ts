@@ -80,12 +80,13 @@ export function serve(
  * @returns JSON
  * @throws BerthError for every exit
  */
-export async function serveCall(table: CompiledTable, serving: Serving, scene: string, input: string, caller: SlotCall): Promise<string> {
+export function serveCall(table: CompiledTable, serving: Serving, scene: string, input: string, caller: SlotCall): Promise<string> {
   const request = { scene, requestId: caller.requestId, body: input, header: noHeader }
   const progress = { decision: undefined, token: undefined, scene: undefined }
-  const { json } = await answer(table, serving, new RequestFacts(request, caller), performance.now(), progress)
-  return json
+  return answer(table, serving, new RequestFacts(request, caller), performance.now(), progress).then(jsonOf)
 }
+
+const jsonOf = ({ json }: Answer): string => json
 
 async function answer(table: CompiledTable, serving: Serving, facts: RequestFacts, arrivedAt: number, progress: Progress): Promise<Answer> {
   const { request, caller } = facts
