@@ -39,12 +39,12 @@ interface Probe {
 
 export class Watchdog {
   readonly #slot: WatchedSlot
-  readonly #cpu: CpuClock
+  readonly #cpu: Pick<CpuClock, 'mark' | 'usedMs'>
   #seen: Seen | undefined
   /** While there is one, the slot is unresponsive. */
   #probe: Probe | undefined
 
-  constructor(slot: WatchedSlot, cpu: CpuClock) {
+  constructor(slot: WatchedSlot, cpu: Pick<CpuClock, 'mark' | 'usedMs'>) {
     this.#slot = slot
     this.#cpu = cpu
   }

@@ -1,0 +1,100 @@
+/** When the watchdog finds that a slot has to be killed, by clocks that the tests move. That it then is killed is promised in slot.test.ts. */
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { limits } from '../kernel/limits.ts'
+import type { CpuMark } from './cpu-clock.ts'
+import type { Pending } from './slot-call.ts'
+import { Watchdog } from './watchdog.ts'
+
+const { unresponsiveMsMax, idleCpuMsMax } = limits.slot
+
+function request(no: number, { cpuMs = 100, deadlineAt = 10_000, done = false } = {}): Pending {
+  const call = { requestId: 'r', body: '1', unit: undefined, deadlineAt, cpuMs, params: '{}', chain: ['home'] }
+  const answered = () => assert.fail('the watchdog answers nobody')
+  return { call, resolve: answered, reject: answered, no, calledAt: 0, sentAt: 0, done, calledOut: false, alone: false }
+}
+
+/** A slot whose isolate has been called; nothing runs in it, as far as is seen, and it answers no probe. */
+function watch(t: TestContext) {
+  let [now, cpuMs] = [0, 0]
+  t.mock.method(performance, 'now', () => now)
+  const slot = {
+    current: undefined as Pending | undefined,
+    running: true,
+    settled: 0,
+    waiting: [] as Pending[],
+    probes: [] as (() => void)[],
+  }
+  const watched = {
+    current: () => slot.current,
+    isRunning: () => slot.running,
+    settled: () => slot.settled,
+    waiting: () => slot.waiting,
+    probe: () => new Promise<void>(resolve => slot.probes.push(resolve)),
+  }
+  const cpu = {
+    mark: (): CpuMark => ({ isolateNs: BigInt(cpuMs), processUs: 0 }),
+    usedMs: ({ isolateNs }: CpuMark) => cpuMs - Number(isolateNs),
+  }
+  const watchdog = new Watchdog(watched, cpu)
+  /** Looks again after so many milliseconds, in which the isolate has used so many of CPU. */
+  const look = (laterMs = 0, usedMs = 0): string | undefined => {
+    now += laterMs
+    cpuMs += usedMs
+    return watchdog.look(now)
+  }
+  return { slot, watchdog, look }
+}
+
+test('a request is killed for the CPU that it has used itself, and for no time that it has waited', t => {
+  const { slot, look } = watch(t)
+  slot.current = request(1)
+  assert.equal(look(0, 5000), undefined)
+  assert.equal(look(9000, 100), undefined)
+  slot.current = request(2)
+  assert.equal(look(10, 90), undefined)
+  assert.equal(look(10, 100), undefined)
+  assert.equal(look(10, 1), 'a request used more than 100 ms of CPU')
+})
+
+test('an answered request that goes on past its deadline is killed once it has used the CPU of a loop', t => {
+  const { slot, look } = watch(t)
+  slot.current = request(1, { deadlineAt: 100, done: true })
+  assert.equal(look(100), undefined)
+  assert.equal(look(unresponsiveMsMax + 1, unresponsiveMsMax / 2), undefined)
+  assert.equal(look(1, 1), 'stuck past the deadline of a request')
+})
+
+test('a slot that leaves a probe unanswered is stuck when it uses CPU and settles nothing, not when it waits for a processor', t => {
+  const { slot, look } = watch(t)
+  assert.equal(look(), undefined)
+  assert.equal(slot.probes.length, 1)
+  assert.equal(look(60_000, idleCpuMsMax - 1), undefined)
+  slot.settled++
+  assert.equal(look(60_000, idleCpuMsMax), undefined)
+  assert.equal(look(unresponsiveMsMax - 1, idleCpuMsMax), undefined)
+  assert.equal(look(1), 'stuck in code that no request is seen to run')
+  assert.equal(slot.probes.length, 1)
+})
+
+test('a slot that answers its probe is probed anew, and gets the CPU of a request that may go on in it', async t => {
+  const { slot, look } = watch(t)
+  look()
+  slot.probes[0]?.()
+  await new Promise(resolve => setImmediate(resolve))
+  slot.waiting = [request(1, { cpuMs: 2000 })]
+  assert.equal(look(60_000, 60_000), undefined)
+  assert.equal(slot.probes.length, 2)
+  assert.equal(look(60_000, 1999), undefined)
+  assert.equal(look(0, 1), 'stuck in code that no request is seen to run')
+})
+
+test('the shortest bound holds of those that a probe is sent with, and what was used before a fresh start does not count', t => {
+  const { watchdog, look } = watch(t)
+  look()
+  watchdog.expectSign(20)
+  assert.equal(look(10, 20), undefined)
+  watchdog.startAfresh()
+  assert.equal(look(unresponsiveMsMax, 19), undefined)
+  assert.equal(look(0, 1), 'stuck in code that no request is seen to run')
+})
