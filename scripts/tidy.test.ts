@@ -21,7 +21,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   'base/store': ['base/kernel', 'base/traffic', 'base/contract', 'base/change', 'base/folder'],
   'base/services': ['base/kernel', 'base/folder'],
   'base/slot': ['base/kernel', 'base/inside', 'base/traffic'],
-  'base/cell': ['base/kernel', 'base/inside', 'base/traffic', 'base/wire', 'base/folder', 'base/services', 'base/slot'],
+  'base/cell': ['base/kernel', 'base/inside', 'base/traffic', 'base/contract', 'base/wire', 'base/folder', 'base/services', 'base/slot'],
   'base/trial': ['base/kernel', 'base/inside', 'base/traffic', 'base/wire', 'base/slot'],
   'base/keeper': ['base/kernel', 'base/traffic', 'base/contract', 'base/change', 'base/wire', 'base/folder', 'base/process', 'base/store'],
   'base/supervisor': ['base/kernel', 'base/wire', 'base/folder', 'base/process'],

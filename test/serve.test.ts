@@ -258,6 +258,14 @@ test('ctx.call answers from another scene, and a circle of calls ends with CALL_
   await assertProblem(await callScene(base, 'caller', { scene: 'gone', input: 1 }), 500, 'MODULE_THREW', /"gone"/)
 })
 
+test('the scene port describes itself in OpenAPI', async () => {
+  const answer = await fetch(`${base.url}/openapi.json`)
+  assert.deepEqual([answer.status, answer.headers.get('content-type')], [200, 'application/json'])
+  const { paths } = (await answer.json()) as { paths: Record<string, { post?: { responses: object } }> }
+  assert.deepEqual(Object.keys(paths), ['/scenes/{id}', '/healthz', '/readyz', '/openapi.json'])
+  assert.equal((await fetch(`${base.url}/openapi.json`, { method: 'POST' })).status, 405)
+})
+
 test('the base answers probes on the scene port', async () => {
   assert.deepEqual(await (await fetch(`${base.url}/healthz`)).json(), { status: 'ok' })
   assert.deepEqual(await (await fetch(`${base.url}/readyz`)).json(), { status: 'ok' })

@@ -103,6 +103,7 @@ function route(req: IncomingMessage, res: ServerResponse, port: Port): void {
   if (path.startsWith(SCENES)) new SceneExchange(req, res, path.slice(SCENES.length), port).start()
   else if (path === '/healthz') onProbe(req, res, () => undefined)
   else if (path === '/readyz') onProbe(req, res, port.handlers.checkReady)
+  else if (path === '/openapi.json') onDocument(req, res)
   else answerError(res, new BerthError('ROUTE_NOT_FOUND', `Cannot find ${path.slice(0, 128)}`))
 }
 
@@ -116,6 +117,17 @@ function onProbe(req: IncomingMessage, res: ServerResponse, check: () => void): 
     if (req.method !== 'GET' && req.method !== 'HEAD') throw wrongMethod(res, req.method, 'GET, HEAD')
     check()
     answerJson(res, 200, 'application/json', '{"status":"ok"}')
+  } catch (error) {
+    answerError(res, toBerthError(error))
+  }
+}
+
+/** The document is made when somebody asks for it: cells start and serve without the code that makes it. */
+async function onDocument(req: IncomingMessage, res: ServerResponse): Promise<void> {
+  try {
+    if (req.method !== 'GET' && req.method !== 'HEAD') throw wrongMethod(res, req.method, 'GET, HEAD')
+    const { scenePortDocument } = await import('../contract/scene-port-api.ts')
+    answerJson(res, 200, 'application/json', JSON.stringify(scenePortDocument()))
   } catch (error) {
     answerError(res, toBerthError(error))
   }

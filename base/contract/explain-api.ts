@@ -24,7 +24,7 @@ export const ExplainRequest = Type.Object(
 /** What a request says of itself, as far as it decides who answers it. */
 export type ExplainRequest = Shape<typeof ExplainRequest>
 
-const because = ['pin', 'loadtest', 'whitelist', 'experiment', 'cutover', 'baseline'] as const satisfies readonly Because[]
+export const because = ['pin', 'loadtest', 'whitelist', 'experiment', 'cutover', 'baseline'] as const satisfies readonly Because[]
 
 const Draw = Type.Object(
   {

@@ -13,6 +13,8 @@ const closed = { additionalProperties: false } as const
 export const recordOf = <Key extends TString, Value extends TSchema>(key: Key, value: Value, options: TObjectOptions = {}) =>
   Type.Record(key, value, { ...options, propertyNames: key })
 
+const Json = Type.Unknown({ description: 'any JSON' })
+
 /** sha256 of the bytes, in lower-case hex. */
 export const Digest = Type.String({ pattern: '^[0-9a-f]{64}$', description: 'sha256 of the bytes, hex' })
 
@@ -105,7 +107,7 @@ const StageDefinition = Type.Object(
       }),
     ),
     fallback: Type.Optional(
-      Type.Union([Type.Object({ module: ModuleRef }, closed), Type.Object({ value: Type.Unknown() }, closed)], {
+      Type.Union([Type.Object({ module: ModuleRef }, closed), Type.Object({ value: Json }, closed)], {
         description: 'with onFailure "fallback": a module that gets the input of the stage, or the value itself',
       }),
     ),
@@ -259,7 +261,7 @@ const AttributeDefinition = Type.Union(
 )
 
 /** Parameters, which stages see as `ctx.params`, or a part of them. */
-export const Params = Type.Record(Type.String(), Type.Unknown({ description: 'any JSON' }))
+export const Params = Type.Record(Type.String(), Json)
 export type Params = Static<typeof Params>
 
 export const SceneDefinition = Type.Object(
@@ -268,7 +270,7 @@ export const SceneDefinition = Type.Object(
     description: Type.Optional(Type.String({ maxLength: 1000 })),
     group: Type.Array(StageDefinition, { minItems: 1, maxItems: 32, description: 'the stages, in order' }),
     traffic: Traffic,
-    params: Type.Record(Type.String(), Type.Unknown(), { default: {}, description: 'what stages see as ctx.params' }),
+    params: Type.Record(Type.String(), Json, { default: {}, description: 'what stages see as ctx.params' }),
     attributes: Type.Optional(
       recordOf(AttributeName, AttributeDefinition, { maxProperties: 64, description: 'what experiments may be targeted on' }),
     ),
@@ -305,7 +307,7 @@ export const LockedStage = Type.Object(
     modules: Type.Array(LockedModule),
     ...stageSettings,
     merge: Type.Optional(Type.Union([Type.Literal('concat'), LockedModule])),
-    fallback: Type.Optional(Type.Union([Type.Object({ module: LockedModule }, closed), Type.Object({ value: Type.Unknown() }, closed)])),
+    fallback: Type.Optional(Type.Union([Type.Object({ module: LockedModule }, closed), Type.Object({ value: Json }, closed)])),
   },
   closed,
 )

@@ -43,6 +43,7 @@ function optionsOf(row: Route, tag: string, parts: RouteParts, idempotency: Idem
     ...{ method, url, schema: schemaOf(row, tag), validatorCompiler: checked ? compilePart : compileAllButBody },
     ...(bytesMax === undefined ? {} : { bodyLimit: bytesMax }),
     exposeHeadRoute: !isEndless(row),
+    config: { swagger: { exposeHeadRoute: method === 'HEAD' } },
     onRequest: async request => {
       if (right !== 'anyone') request.setDecorator('token', authorize(request, parts.book.tokens, right))
     },
@@ -82,7 +83,7 @@ function requestOf(request: FastifyRequest, reply: FastifyReply, keyed: Actor['k
 
 /** What fastify checks requests against, and what the OpenAPI document is made of. */
 function schemaOf(row: Route, tag: string) {
-  const { operation, about, details, right, takes, gives } = row
+  const { operation, about, details, right, takes } = row
   const { params, query, body } = takes
   const headers = isWrite(row)
     ? Type.Object({ ...takes.headers?.properties, 'idempotency-key': Type.Optional(IdempotencyKey) })
@@ -96,15 +97,31 @@ function schemaOf(row: Route, tag: string) {
     ...(query && { querystring: query }),
     ...(headers && { headers }),
     ...(body && { body: body.schema, consumes: [...body.types] }),
-    response: { ...answersOf(gives), '4xx': { $ref: 'Problem#' }, '5xx': { $ref: 'Problem#' } },
+    response: { ...answersOf(row), '4xx': problem, '5xx': problem },
   }
 }
 
-function answersOf(gives: Route['gives']): Record<string, unknown> {
-  const answers = Object.entries(gives).map(([status, answer]) => {
-    if (!('contents' in answer)) return [status, { 'x-response-description': STATUS_CODES[status], ...answer }]
+const problem = { description: 'a problem document', content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } } }
+const etagHeader = { etag: { type: 'string', description: 'the revision, in quotes, for If-Match' } }
+
+function answersOf({ gives, takes, etag }: Route): Record<string, object> {
+  const hasEtag = etag ?? (takes.headers !== undefined && 'if-match' in takes.headers.properties)
+  const headers = hasEtag ? { headers: etagHeader } : {}
+  const answers = Object.entries(gives).map(([status, answer]): [string, object] => {
+    if (!('contents' in answer)) return [status, { 'x-response-description': STATUS_CODES[status], ...answer, ...headers }]
     const content = Object.entries(answer.contents).map(([type, schema]) => [type, { schema }])
-    return [status, { description: answer.description, content: Object.fromEntries(content) }]
+    return [status, { description: answer.description, content: Object.fromEntries(content), ...headers }]
   })
   return Object.fromEntries(answers)
+}
+
+/** A schema for who sends what it describes: what has a default may be left out. (Fastify checks after it has filled defaults in.) */
+export function asSent(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(asSent)
+  if (typeof schema !== 'object' || schema === null) return schema
+  const { required, ...rest } = Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, asSent(value)]))
+  if (!Array.isArray(required)) return { ...rest, ...(required === undefined ? {} : { required }) }
+  const properties = rest.properties as Readonly<Record<string, { readonly default?: unknown }>>
+  const needed = required.filter((name: string) => properties[name]?.default === undefined)
+  return { ...rest, ...(needed.length === 0 ? {} : { required: needed }) }
 }

@@ -106,6 +106,8 @@ export interface Route<T extends Takes = Takes, G extends Gives = Gives> {
   readonly write?: false
   /** Whether the answer holds a secret, which is kept nowhere. */
   readonly secret?: true
+  /** Whether answers have the revision as their ETag. @default whether the route takes `If-Match` */
+  readonly etag?: true
   readonly takes: T
   readonly gives: G
   run(request: RouteRequest<T>, parts: RouteParts): AnswerIn<G> | Promise<AnswerIn<G>>

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteOptions } from 'fastify'
+import { scenePortDocument } from '../../contract/scene-port-api.ts'
 import { answerClientError } from '../../kernel/client-error.ts'
 import { BerthError, type ErrorCode, messageOf, toBerthError, toProblem } from '../../kernel/errors.ts'
 import { isRequestId } from '../../kernel/headers.ts'
@@ -13,7 +14,7 @@ import type { Token } from '../book/token-book.ts'
 import { compilePart } from './body.ts'
 import { checkHead } from './guard.ts'
 import { Names } from './names.ts'
-import { registerRoutes } from './register-routes.ts'
+import { asSent, registerRoutes } from './register-routes.ts'
 import type { RouteParts } from './route.ts'
 import { routes } from './routes/routes.ts'
 
@@ -40,8 +41,7 @@ export async function createApi(parts: ApiParts): Promise<FastifyInstance> {
     logWrite(parts.log, request, reply)
   })
   app.removeAllContentTypeParsers()
-  await app.register(swagger, { openapi, refResolver: { buildLocalReference: ({ $id }, _base, _fragment, index) => String($id ?? index) } })
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true })
+  await describe(app)
   const methods = collectMethods(app)
   await registerRoutes(app, routes, { ...parts, names, explainer: new Explainer(parts.book, parts.blobs) })
   refuseOtherMethods(app, methods)
@@ -75,6 +75,24 @@ const openapi = {
   },
   components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
 } as const
+
+/** The OpenAPI document of the routes that are registered from now on, with a page that shows that of the scene port too. */
+async function describe(app: FastifyInstance): Promise<void> {
+  await app.register(swagger, {
+    openapi,
+    refResolver: { buildLocalReference: ({ $id }, _base, _fragment, index) => String($id ?? index) },
+    transform: ({ schema, url }) => ({
+      schema: schema && { ...schema, querystring: asSent(schema.querystring), body: asSent(schema.body) },
+      url,
+    }),
+  })
+  const urls = [
+    { name: 'control API', url: '/docs/json' },
+    { name: 'scenes', url: '/docs/scenes.json' },
+  ]
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, uiConfig: { urls } })
+  app.get('/docs/scenes.json', { schema: { hide: true } }, async () => scenePortDocument())
+}
 
 // Methods
 

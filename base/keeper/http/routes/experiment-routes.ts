@@ -22,6 +22,7 @@ export const experimentRoutes = [
     path: '/api/scenes/:id/experiments',
     right: 'read',
     about: 'Experiments and layers of a scene; the revision of its rules as the ETag',
+    etag: true,
     takes: { params: SceneParams },
     gives: { 200: Experiments },
     run: ({ params }, { book }) => {
@@ -36,6 +37,7 @@ export const experimentRoutes = [
     path: '/api/scenes/:id/experiments/:experiment',
     right: 'read',
     about: 'An experiment, with what each arm has in force',
+    etag: true,
     takes: { params: ExperimentParams },
     gives: { 200: ExperimentAt },
     run: ({ params }, { book }) => {

@@ -24,6 +24,7 @@ export const paramsRoutes = [
     path: '/api/scenes/:id/params',
     right: 'read',
     about: 'The parameters of a scene, and those that versions set over them',
+    etag: true,
     takes: { params: SceneParams },
     gives: { 200: ParamsView },
     run: ({ params }, { book }) => {

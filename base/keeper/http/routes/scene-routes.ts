@@ -26,6 +26,7 @@ export const sceneRoutes = [
     path: '/api/scenes/:id',
     right: 'read',
     about: 'A scene, its revision as the ETag',
+    etag: true,
     takes: { params: SceneParams },
     gives: { 200: SceneView },
     run: ({ params }, { book }) => {

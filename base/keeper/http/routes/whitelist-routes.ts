@@ -20,6 +20,7 @@ export const whitelistRoutes = [
     path: '/api/scenes/:id/rules',
     right: 'read',
     about: 'The rules of a scene, their revision as the ETag',
+    etag: true,
     takes: { params: SceneParams },
     gives: { 200: RulesView },
     run: ({ params }, { book }) => {
@@ -34,6 +35,7 @@ export const whitelistRoutes = [
     path: '/api/scenes/:id/whitelist',
     right: 'read',
     about: 'The whitelist, a unit id and its version a line, its revision as the ETag',
+    etag: true,
     takes: { params: SceneParams },
     gives: { 200: { description: 'as it is uploaded', contents: { 'text/plain': Type.String() } } },
     run: async ({ params }, { book, blobs }) => {
