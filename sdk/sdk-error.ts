@@ -1,5 +1,6 @@
 /** What the SDK throws: its own findings, and what a base refused. Both know what to do next and how the command line ends. */
-import type { Blame, ErrorCode } from '../base/kernel/errors.ts'
+import type { Problem } from '../base/contract/problem-api.ts'
+import type { ErrorCode } from '../base/kernel/errors.ts'
 
 /** Exit codes of the command line. */
 export const exitCodes = { ok: 0, refused: 1, usage: 2, unreachable: 3, defect: 4 } as const
@@ -53,19 +54,6 @@ export class SdkError extends Error {
   }
 }
 
-/** The problem document of a base, as far as the SDK relies on it; other members stay readable. */
-export interface RefusalProblem {
-  readonly code: ErrorCode
-  readonly status: number
-  readonly detail: string
-  readonly fix?: string
-  readonly blame?: Blame
-  readonly requestId?: string
-  /** Of an error a module threw, mapped to its sources; only for tokens with the right "pin". */
-  readonly stack?: string
-  readonly [member: string]: unknown
-}
-
 /** Advice where that of the base is for those who write requests themselves. */
 const hints: Partial<Readonly<Record<ErrorCode, string>>> = {
   UNAUTHENTICATED: 'Give a token of this base with --token or BERTH_TOKEN, or name its data folder in BERTH_DATA.',
@@ -74,9 +62,9 @@ const hints: Partial<Readonly<Record<ErrorCode, string>>> = {
 
 /** A base refused; `problem` is its whole answer. */
 export class RefusedError extends SdkError {
-  readonly problem: RefusalProblem
+  readonly problem: Problem
 
-  constructor(problem: RefusalProblem) {
+  constructor(problem: Problem) {
     const hint = hints[problem.code] ?? problem.fix
     const details = [problem.stack ?? [], changesIn(problem), placeOf(problem)].flat().join('\n')
     super(problem.code, problem.detail, {
@@ -89,28 +77,20 @@ export class RefusedError extends SdkError {
 }
 
 /** What finds a failure in the log: `scene home, version v1, module ranker@1.0.0, request 1f-3`. A caller's own mistake needs no looking up. */
-function placeOf(problem: RefusalProblem): string[] {
+function placeOf(problem: Problem): string[] {
   if (problem.blame === 'caller') return []
-  const members = ['scene', 'version', 'stage', 'module'].filter(name => problem[name] !== undefined)
+  const members = (['scene', 'version', 'stage', 'module'] as const).filter(name => problem[name] !== undefined)
   const request = problem.requestId === undefined ? [] : [`request ${problem.requestId}`]
   const place = [...members.map(name => `${name} ${problem[name]}`), ...request]
   return place.length === 0 ? [] : [place.join(', ')]
 }
 
-/** What changed in the meantime, when that is why: `09:41:07 t-3f9a: flip experiment exp-7 (ramping up)`. */
-function changesIn({ code, changes }: RefusalProblem): string[] {
-  if (code !== 'REVISION_CONFLICT' || !Array.isArray(changes)) return []
-  return changes.map(({ at, who, action, after, reason }: ChangeRow) => {
-    const id = typeof after?.id === 'string' ? ` ${after.id}` : ''
-    return `  ${new Date(at).toTimeString().slice(0, 8)} ${who}: ${action}${id}${reason === undefined ? '' : ` (${reason})`}`
+/** What changed in the meantime, when that is why: `09:41:07 alice: flip experiment exp-7 (ramping up)`. */
+function changesIn({ code, changes = [] }: Problem): string[] {
+  if (code !== 'REVISION_CONFLICT') return []
+  return changes.map(({ at, whoLabel, action, after, reason }) => {
+    const { id } = Object(after) as { readonly id?: unknown }
+    const what = typeof id === 'string' ? `${action} ${id}` : action
+    return `  ${new Date(at).toTimeString().slice(0, 8)} ${whoLabel}: ${what}${reason === undefined ? '' : ` (${reason})`}`
   })
-}
-
-/** A row of the audit log. */
-interface ChangeRow {
-  readonly at: string
-  readonly who: string
-  readonly action: string
-  readonly after?: { readonly id?: unknown } | null
-  readonly reason?: string
 }

@@ -10,14 +10,13 @@ import {
   flipTo,
   freeSegments,
   layOut,
-  MOVED_OF,
   newPhase,
   type Flip as PlannedFlip,
   planFlip,
   type Redesign,
 } from '../traffic/flip.ts'
 import { BUCKETS } from '../traffic/hash.ts'
-import { common, joined, type Range, showRanges, showShare, sizeOf, takeFirst } from '../traffic/ranges.ts'
+import { common, joined, MOVED_OF, type Range, showRanges, showShare, sizeOf, takeFirst } from '../traffic/ranges.ts'
 import {
   type Arm,
   allExperiments,

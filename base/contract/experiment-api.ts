@@ -72,6 +72,8 @@ export type NewLayer = Shape<typeof NewLayer>
 const ArmView = Type.Object({ share: Share, ranges: Ranges })
 export type ArmView = Shape<typeof ArmView>
 const ArmViews = recordOf(ArmName, ArmView, { description: 'what each arm has in force' })
+/** By the name of the arm. */
+export type ArmViews = Shape<typeof ArmViews>
 
 const view = {
   layer: Type.Union([LayerId, Type.Null()]),

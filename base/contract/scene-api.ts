@@ -1,8 +1,11 @@
 /** Scenes: their definitions, and which versions have a part in answering. */
 import Type from 'typebox'
-import { SceneDefinition } from '../traffic/schema.ts'
+import { type SceneDraft as Draft, SceneDefinition } from '../traffic/schema.ts'
 import { AppliedCells, CutoverShare, OptionalVersion } from './common-api.ts'
-import type { Shape } from './shape.ts'
+import type { Plain, Shape } from './shape.ts'
+
+/** A scene as it is written down: what has a default may be left out, at any depth. */
+export type SceneDraft = Plain<Draft>
 
 export const SceneView = Type.Object({
   definition: SceneDefinition,

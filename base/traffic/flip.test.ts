@@ -4,9 +4,9 @@ import fc from 'fast-check'
 import { checkRules } from './check-rules.ts'
 import { decide } from './decide.ts'
 import { ask, business, checked, code, definition, rulesWith, sceneWith, units, VERSIONS } from './fixtures/scenes.ts'
-import { cutoverMovement, type FlipStep, freeSegments, layOut, MOVED_OF, type Movement, movementOf, planFlip } from './flip.ts'
+import { cutoverMovement, type FlipStep, freeSegments, layOut, type Movement, movementOf, planFlip } from './flip.ts'
 import { HashedId, seedOf } from './hash.ts'
-import { sizeOf } from './ranges.ts'
+import { MOVED_OF, sizeOf } from './ranges.ts'
 import { type CodeExperiment, type Experiment, inForce } from './rules.ts'
 
 const id = new HashedId()

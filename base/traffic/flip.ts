@@ -23,12 +23,6 @@ export type FlipStep =
 export type Redesign = Partial<Pick<Experiment, 'unit' | 'where' | 'arms'>>
 
 /**
- * The whole that shares of moved units are counted out of. A unit has a segment, a bucket before the change and a bucket after it (under another
- * salt the two are independent), so units fall into a grid of 10,000 × 10,000 × 10,000 equally likely combinations.
- */
-export const MOVED_OF = BUCKETS ** 3
-
-/**
  * How many of all units of the scene or layer are in another arm afterwards than before: exact counts out of `MOVED_OF`. Units that a
  * whitelist or conditions keep out, and requests without a unit id, are not subtracted.
  */

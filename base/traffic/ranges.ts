@@ -4,6 +4,12 @@ import { BUCKETS } from './hash.ts'
 /** `[from, to)`. */
 export type Range = readonly [from: number, to: number]
 
+/**
+ * The whole that shares of moved units are counted out of. A unit has a segment, a bucket before the change and a bucket after it (under another
+ * salt the two are independent), so units fall into a grid of 10,000 × 10,000 × 10,000 equally likely combinations.
+ */
+export const MOVED_OF = BUCKETS ** 3
+
 export const WHOLE: Range = [0, BUCKETS]
 
 export function sizeOf(ranges: readonly Range[]): number {

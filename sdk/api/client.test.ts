@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { RefusedError, SdkError } from '../sdk-error.ts'
-import { createClient } from './client.ts'
+import { type Client, createClient } from './client.ts'
 import { caller } from './requests.ts'
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void
@@ -103,4 +103,71 @@ test('the token goes with every request, and a unit id of any script as UTF-8', 
   assert.equal(request?.url, '/scenes/home')
   assert.equal(request?.headers.authorization, 'Bearer secret')
   assert.equal(Buffer.from(String(request?.headers['x-unit-id']), 'latin1').toString(), '用户')
+})
+
+/** URL of a server that breaks its first connection in the middle of a request, and what it saw of each. */
+async function breakingBase(t: TestContext): Promise<{ base: string; seen: IncomingMessage[] }> {
+  const seen: IncomingMessage[] = []
+  const base = await fakeBase(t, (request, response) => {
+    if (seen.push(request) === 1) request.socket.resetAndDestroy()
+    else response.end('{}')
+  })
+  return { base, seen }
+}
+
+test('a write whose connection breaks before its answer is sent again with the same key', async t => {
+  const { base, seen } = await breakingBase(t)
+  const client = createClient({ base })
+  await client.rollback('home', { reason: 'slow' })
+  const [first, again] = seen.map(({ method, url, headers }) => [method, url, headers['idempotency-key']])
+  assert.deepEqual(first, again)
+  assert.match(String(first?.[2]), /^[\da-f-]{36}$/)
+  await client.rollback('home', { reason: 'slow' })
+  assert.equal(seen.length, 3)
+  assert.notEqual(seen[2]?.headers['idempotency-key'], first?.[2], 'another write has another key')
+})
+
+test('what may be repeated freely is, without a key, and a call of a scene is not repeated', async t => {
+  for (const ask of [
+    (client: Client) => client.status(),
+    (client: Client) => client.putBlob('0'.repeat(64), 'bytes'),
+    (client: Client) => client.explain('home', { unit: 'u1' }),
+  ]) {
+    const { base, seen } = await breakingBase(t)
+    await ask(createClient({ base }))
+    assert.deepEqual(
+      seen.map(({ headers }) => headers['idempotency-key']),
+      [undefined, undefined],
+    )
+  }
+  const { base, seen } = await breakingBase(t)
+  const error = await thrown(createClient({ base }).invoke('home', { body: '{}', url: base }))
+  assert(error instanceof SdkError)
+  assert.deepEqual([error.code, seen.length], ['BASE_UNREACHABLE', 1])
+})
+
+test('nothing is sent again after an answer, whatever it says', async t => {
+  let count = 0
+  const base = await fakeBase(t, (_, response) => {
+    count++
+    response.writeHead(500, { 'content-type': 'application/problem+json' }).end(JSON.stringify({ ...problem, status: 500 }))
+  })
+  await thrown(createClient({ base }).rollback('home', {}))
+  assert.equal(count, 1)
+})
+
+test('a base that is being started again is waited for, one that was never there is not', async t => {
+  const server = createServer((_, response) => response.end('{}')).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const client = createClient({ base: `http://127.0.0.1:${port}` })
+  await client.status()
+  server.close()
+  server.closeAllConnections()
+  await once(server, 'close')
+  const asked = client.status()
+  const next = createServer((_, response) => response.end('{"port":1}'))
+  setTimeout(() => next.listen(port, '127.0.0.1'), 200)
+  t.after(() => next.close().closeAllConnections())
+  assert.deepEqual(await asked, { port: 1 })
 })

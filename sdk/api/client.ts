@@ -1,27 +1,26 @@
-/** A typed client of a base: its control API, and its scenes. */
+/** A typed client of a base: its control API, and its scenes. The types are those of the contract. */
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { AuditEntry } from '../../base/contract/audit-api.ts'
+import type { Reasoned } from '../../base/contract/common-api.ts'
+import type * as experiments from '../../base/contract/experiment-api.ts'
+import type { ExplainRequest, Explanation } from '../../base/contract/explain-api.ts'
+import type { Module, PublishedModule } from '../../base/contract/module-api.ts'
+import type * as params from '../../base/contract/params-api.ts'
+import type { DefinedScene, SceneDraft, SceneView } from '../../base/contract/scene-api.ts'
+import type { BaseStatus } from '../../base/contract/status-api.ts'
+import type { CreatedToken, RevokedToken, TokenView } from '../../base/contract/token-api.ts'
+import type * as versions from '../../base/contract/version-api.ts'
+import type { RulesView, WhitelistChange, WhitelistEdit } from '../../base/contract/whitelist-api.ts'
 import { tokenPath } from '../../base/folder/paths.ts'
-import type { Lock, ModuleManifest, Right, SceneDefinition, SceneDraft, VersionRecord } from '../../base/traffic/schema.ts'
+import type { ModuleManifest, Right } from '../../base/traffic/schema.ts'
 import { exitCodes, RefusedError, SdkError } from '../sdk-error.ts'
-import { authorization, type Call, caller, type OpenRequest, openAt } from './requests.ts'
-import {
-  type AppliedCells,
-  createRulesClient,
-  type Placed,
-  type RulesClient,
-  type Share,
-  type Timings,
-  type VersionKind,
-  type VersionState,
-} from './rules-client.ts'
-
-export type { AppliedCells, Timings }
+import { authorization, type Call, caller, type OpenRequest, openAt, type Request } from './requests.ts'
 
 export const DEFAULT_BASE = 'http://127.0.0.1:8081'
 
-/** Where the base of this machine answers: it is told its port by the same variable. @throws SdkError USAGE when that holds no port */
+/** Where the base of this machine answers: it is given its port by the same variable. @throws SdkError USAGE when that holds no port */
 export function localBase(): URL {
   const { BERTH_CONTROL_PORT: port } = process.env
   return parseBase(port ? `http://127.0.0.1:${port}` : DEFAULT_BASE)
@@ -35,98 +34,6 @@ export interface ClientOptions {
    * for a base on this machine, `.berth` of this project, where `npm start` puts it
    */
   readonly token?: string | undefined
-}
-
-export interface PublishedModule extends ModuleManifest {
-  readonly publishedAt: string
-  readonly publishedBy: string
-}
-
-export interface SceneState {
-  readonly definition: SceneDefinition
-  /** Null until the first version is made baseline. */
-  readonly baseline: string | null
-  readonly cutover: { readonly version: string; readonly share: Share } | null
-  /** The version that answers load tests; null: the baseline. */
-  readonly loadtest: string | null
-  /** Goes into the `revision` of the next write. */
-  readonly revision: number
-}
-
-export interface NewVersion {
-  /** `name@version` of published modules that replace those of the same name. */
-  readonly modules?: readonly string[]
-  /** The version whose lock it starts from. @default the baseline */
-  readonly from?: string
-  /** Resolves every range of the group again. */
-  readonly resolve?: boolean
-  /** Takes a version that has exactly this lock instead of making another. */
-  readonly reuse?: boolean
-  readonly label?: string
-  /** @default dev: it answers whoever pins it, or is on its whitelist */
-  readonly as?: VersionKind
-  /** Of a cutover. */
-  readonly share?: Share
-  /** Unit ids that are sent to it from then on. */
-  readonly whitelist?: readonly string[]
-  readonly reason?: string
-}
-
-export interface PublishReceipt extends PublishedModule {
-  /** False when the same version with the same bytes was there already. */
-  readonly created: boolean
-  readonly timings: Timings
-}
-
-export interface VersionChange extends Omit<Placed, 'version' | 'revision'> {
-  /** False when it was there already. */
-  readonly created: boolean
-  /** Whether this made it the baseline. */
-  readonly switched: boolean
-  readonly version: VersionRecord
-  readonly lock: Lock
-  /** Of the scene, afterwards. */
-  readonly baseline: string | null
-  readonly revision: number
-}
-
-export interface TokenInfo {
-  readonly id: string
-  readonly label: string
-  readonly rights: readonly Right[]
-  readonly createdAt: string
-  readonly createdBy: string
-}
-
-export interface BaseStatus {
-  /** Where the scenes answer; null while the base is starting. */
-  readonly port: number | null
-  readonly controlPort: number
-  /** Of the store. */
-  readonly revision: number
-  /** Of the scene table that every cell should have. */
-  readonly tableRevision: number
-  readonly keeper: { readonly pid: number; readonly uptimeSeconds: number }
-  readonly cells: readonly CellState[]
-}
-
-export interface CellState {
-  /** Its ordinal; a retiring cell and its replacement share one. */
-  readonly cell: number
-  readonly pid: number
-  /** `starting`, `ready` or `retiring`; `unknown` until the supervisor has told. */
-  readonly state: string
-  /** To the keeper. */
-  readonly connected: boolean
-  /** Of the scene table in force there. */
-  readonly revision: number | null
-  /** Baselines that cannot answer there. */
-  readonly failures: readonly { readonly scene: string; readonly version: string; readonly code: string; readonly message: string }[]
-  readonly rssMB?: number
-  readonly connections?: number
-  readonly startedAt?: string
-  /** Since the base started. */
-  readonly crashes?: number
 }
 
 export interface Invocation {
@@ -150,117 +57,146 @@ export interface InvocationAnswer {
   readonly body: unknown
 }
 
-export interface AuditEntry {
-  readonly revision: number
-  readonly at: string
-  readonly who: string
-  readonly action: string
-  readonly target: string
-  readonly reason?: string
-  readonly before: unknown
-  readonly after: unknown
-}
+export type Client = ReturnType<typeof createClient>
 
 /**
- * Every method
+ * No request is made yet. A `revision` is what was read, so that a write meets what was shown or is refused with REVISION_CONFLICT. Every method
  * @throws RefusedError when the base refuses, with its problem document; SdkError BASE_UNREACHABLE when no base answers, and
  * ANSWER_UNEXPECTED when what answers is no base.
+ * @throws SdkError USAGE when `base` is no URL
  */
-export interface Client extends RulesClient {
-  /** URL of the control API. */
-  readonly base: URL
-  /** False too when the token does not do for asking. */
-  hasBlob(digest: string): Promise<boolean>
-  putBlob(digest: string, bytes: string): Promise<void>
-  publishModule(manifest: ModuleManifest): Promise<PublishReceipt>
-  modules(name?: string): Promise<readonly PublishedModule[]>
-  scenes(): Promise<readonly SceneState[]>
-  scene(id: string): Promise<SceneState>
-  /** @param revision what `scene` said it was, undefined for a new scene; REVISION_CONFLICT when it is another by now. */
-  putScene(definition: SceneDraft, revision: number | undefined): Promise<SceneState>
-  versions(scene: string): Promise<readonly VersionState[]>
-  createVersion(scene: string, request: NewVersion): Promise<VersionChange>
-  tokens(): Promise<readonly TokenInfo[]>
-  /** The only time the base tells the token itself. */
-  createToken(rights: readonly Right[], label: string): Promise<TokenInfo & { readonly token: string }>
-  revokeToken(id: string): Promise<void>
-  /** Newest first. @param scene only what was done to this one */
-  audit(limit: number, scene?: string): Promise<readonly AuditEntry[]>
-  /** Prometheus text: of the keeper and all cells. */
-  metrics(): Promise<string>
-  status(): Promise<BaseStatus>
-  retireCell(cell: number): Promise<void>
-  /**
-   * Where the scenes answer, and the headers that say who calls, for those who call in a way of their own.
-   * @param url of the scene port, when it is known
-   */
-  scenePort(url?: string): Promise<{ readonly url: URL; readonly headers: Readonly<Record<string, string>> }>
-  /** Calls a scene. */
-  invoke(scene: string, invocation: Invocation): Promise<InvocationAnswer>
-  /** Asks the control API for what is long or does not end, and resolves when the answer begins. */
-  open(path: string, request: OpenRequest): Promise<Response>
-}
-
-/** @throws SdkError USAGE when `base` is no URL; no request is made yet. */
-export function createClient(options: ClientOptions = {}): Client {
+export function createClient(options: ClientOptions = {}) {
   const named = options.base ?? process.env.BERTH_BASE
   const base = named === undefined ? localBase() : parseBase(named)
   const token = options.token ?? process.env.BERTH_TOKEN ?? savedToken(base)
   const call = caller(base, token)
-  const json = async <T>(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<T> =>
-    (await call(new URL(path, base), { method, ...(body === undefined ? {} : { body: JSON.stringify(body) }), headers: headers ?? {} }))
-      .body as T
-  const text = async (path: string) => (await openAt(new URL(path, base), token, {})).text()
-  const client: Client = {
+  const ask = (path: string, request: Request) => call(new URL(path, base), request)
+  const get = async <T>(path: string) => (await ask(path, { method: 'GET' })).body as T
+  const text = async (path: string) => (await ask(path, { method: 'GET', isText: true })).text
+  const write = async <T>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown, revision?: number): Promise<T> => {
+    const headers = revision === undefined ? {} : { 'if-match': `"${revision}"` }
+    return (await ask(path, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })).body as T
+  }
+  const post = <T>(path: string, body: unknown, revision?: number) => write<T>('POST', path, body, revision)
+  const status = () => get<BaseStatus>('/api/status')
+  const scenePort = async (url?: string) => ({
+    ...{ url: url === undefined ? await sceneUrl(base, status) : parseBase(url), headers: authorization(token) },
+  })
+  return {
+    /** URL of the control API. */
     base,
-    ...createRulesClient({
-      json,
-      text,
-      putText: async <T>(path: string, lines: string) => {
-        const headers = { 'content-type': 'text/plain; charset=utf-8' }
-        return (await call(new URL(path, base), { method: 'PUT', body: lines, headers })).body as T
-      },
-    }),
-    metrics: () => text('/metrics'),
-    hasBlob: async digest => {
-      // An answer to HEAD cannot say what is wrong with the token; that to the upload does.
-      const { status } = await call(new URL(`/api/blobs/${digest}`, base), { method: 'HEAD' }, [401, 403, 404])
-      return status === 200
-    },
-    putBlob: async (digest, bytes) => {
+    /** Asks the control API for what is long or does not end, and resolves when the answer begins. */
+    open: (path: string, request: OpenRequest): Promise<Response> => openAt(new URL(path, base), token, request),
+
+    // Modules and their bytes
+
+    /** False too when the token does not do for asking: an answer to HEAD cannot say what is wrong with it, that to the upload does. */
+    hasBlob: async (digest: string) => (await ask(`/api/blobs/${digest}`, { method: 'HEAD', expected: [401, 403, 404] })).status === 200,
+    putBlob: async (digest: string, bytes: string): Promise<void> => {
       const headers = { 'content-type': 'application/octet-stream' }
-      await call(new URL(`/api/blobs/${digest}`, base), { method: 'PUT', body: bytes, headers })
+      await ask(`/api/blobs/${digest}`, { method: 'PUT', body: bytes, headers, repeat: 'freely' })
     },
-    publishModule: manifest => json('POST', '/api/modules', { manifest }),
-    modules: name => json('GET', name === undefined ? '/api/modules' : `/api/modules?name=${encodeURIComponent(name)}`),
-    scenes: () => json('GET', '/api/scenes'),
-    scene: id => json('GET', scenePath(id)),
-    putScene: (definition, revision) =>
-      json(
-        'PUT',
-        scenePath(definition.id),
-        definition,
-        revision === undefined ? { 'if-none-match': '*' } : { 'if-match': `"${revision}"` },
-      ),
-    versions: scene => json('GET', `${scenePath(scene)}/versions`),
-    createVersion: (scene, request) => json('POST', `${scenePath(scene)}/versions`, request),
-    tokens: () => json('GET', '/api/tokens'),
-    createToken: (rights, label) => json('POST', '/api/tokens', { rights, label }),
-    revokeToken: id => json('DELETE', `/api/tokens/${encodeURIComponent(id)}`),
-    audit: (limit, scene) => json('GET', `/api/audit?limit=${limit}${scene === undefined ? '' : `&scene=${encodeURIComponent(scene)}`}`),
-    status: () => json('GET', '/api/status'),
-    retireCell: cell => json('POST', `/api/cells/${cell}/retire`),
-    scenePort: async url => ({ url: url === undefined ? await sceneUrl(client) : parseBase(url), headers: authorization(token) }),
-    invoke: async (scene, invocation) => {
-      const { url } = await client.scenePort(invocation.url)
+    publishModule: (manifest: ModuleManifest) => post<PublishedModule>('/api/modules', { manifest }),
+    modules: (name?: string) => get<readonly Module[]>(`/api/modules${queryOf({ name })}`),
+
+    // Scenes
+
+    scenes: () => get<readonly SceneView[]>('/api/scenes'),
+    scene: (id: string) => get<SceneView>(pathOf(id)),
+    /** @param revision what `scene` said it was, undefined for a new scene */
+    putScene: async (definition: SceneDraft, revision: number | undefined) => {
+      const headers = revision === undefined ? { 'if-none-match': '*' } : { 'if-match': `"${revision}"` }
+      return (await ask(pathOf(definition.id), { method: 'PUT', headers, body: JSON.stringify(definition) })).body as DefinedScene
+    },
+    explain: async (scene: string, request: ExplainRequest) =>
+      (await ask(pathOf(scene, 'explain'), { method: 'POST', body: JSON.stringify(request), repeat: 'freely' })).body as Explanation,
+
+    // Versions and their parts
+
+    versions: (scene: string) => get<readonly versions.VersionView[]>(pathOf(scene, 'versions')),
+    createVersion: (scene: string, version: versions.NewVersion) => post<versions.VersionChange>(pathOf(scene, 'versions'), version),
+    promote: (scene: string, version: string, promotion: versions.Promotion) =>
+      post<versions.PartChange>(pathOf(scene, 'versions', version, 'promote'), promotion),
+    rollback: (scene: string, why: Reasoned) => post<versions.PartChange>(pathOf(scene, 'rollback'), why),
+    setOnline: (scene: string, version: string, online: boolean, why: Reasoned) =>
+      post<versions.PartChange>(pathOf(scene, 'versions', version, online ? 'online' : 'offline'), why),
+    /** @param version null: load tests are answered by the baseline */
+    setLoadtest: (scene: string, version: string | null, why: Reasoned) =>
+      write<versions.LoadtestChange>('PUT', pathOf(scene, 'loadtest'), { version, ...why }),
+
+    // Whitelist
+
+    rules: (scene: string) => get<RulesView>(pathOf(scene, 'rules')),
+    /** As lines that `parseWhitelist` reads. */
+    whitelist: (scene: string) => text(pathOf(scene, 'whitelist')),
+    /** @param lines as `parseWhitelist` reads them; with `version` only the units that are sent to this one are replaced */
+    setWhitelist: async (scene: string, lines: string, { version, reason }: Reasoned & { readonly version?: string | undefined }) => {
+      const headers = { 'content-type': 'text/plain; charset=utf-8' }
+      return (await ask(pathOf(scene, 'whitelist') + queryOf({ version, reason }), { method: 'PUT', headers, body: lines }))
+        .body as WhitelistChange
+    },
+    editWhitelist: (scene: string, edit: WhitelistEdit) => write<WhitelistChange>('PATCH', pathOf(scene, 'whitelist'), edit),
+
+    // Experiments and layers
+
+    experiments: (scene: string) => get<experiments.Experiments>(pathOf(scene, 'experiments')),
+    experiment: (scene: string, id: string) => get<experiments.ExperimentAt>(pathOf(scene, 'experiments', id)),
+    createExperiment: (scene: string, experiment: experiments.NewExperiment) =>
+      post<experiments.CreatedExperiment>(pathOf(scene, 'experiments'), experiment),
+    startExperiment: (scene: string, id: string, why: Reasoned) =>
+      post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'start'), why),
+    stopExperiment: (scene: string, id: string, why: Reasoned) => post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'stop'), why),
+    flip: (scene: string, id: string, flip: experiments.Flip, revision?: number) =>
+      post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'flip'), flip, revision),
+    revert: (scene: string, id: string, revert: experiments.Revert, revision?: number) =>
+      post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'revert'), revert, revision),
+    createLayer: (scene: string, layer: experiments.NewLayer) => post<experiments.LayerChange>(pathOf(scene, 'layers'), layer),
+    retireLayer: (scene: string, id: string, why: Reasoned) => post<experiments.LayerChange>(pathOf(scene, 'layers', id, 'retire'), why),
+
+    // Parameters
+
+    params: (scene: string) => get<params.ParamsView>(pathOf(scene, 'params')),
+    setParams: (scene: string, change: params.NewParams, revision?: number) =>
+      write<params.ParamsChange>('PUT', pathOf(scene, 'params'), change, revision),
+    /** Newest first. */
+    paramsHistory: (scene: string) => get<readonly params.ParamsHistoryEntry[]>(pathOf(scene, 'params', 'history')),
+    /** Undoes the last change that is not undone yet, or goes back to a revision. */
+    rollbackParams: (scene: string, rollback: params.ParamsRollback) =>
+      post<params.ParamsRolledBack>(pathOf(scene, 'params', 'rollback'), rollback),
+
+    // The base
+
+    tokens: () => get<readonly TokenView[]>('/api/tokens'),
+    /** The only time that the base answers with the secret itself. */
+    createToken: (rights: readonly Right[], label: string) => post<CreatedToken>('/api/tokens', { rights, label }),
+    revokeToken: (id: string) => write<RevokedToken>('DELETE', `/api/tokens/${encodeURIComponent(id)}`),
+    /** Newest first. @param scene only what was done to this one */
+    audit: (limit: number, scene?: string) => get<readonly AuditEntry[]>(`/api/audit${queryOf({ limit: String(limit), scene })}`),
+    /** Prometheus text: of the keeper and all cells. */
+    metrics: () => text('/metrics'),
+    status,
+    retireCell: (cell: number) => post(`/api/cells/${cell}/retire`, undefined),
+
+    // Calling scenes
+
+    /**
+     * Where the scenes answer, and the headers that say who calls, for those who call in a way of their own.
+     * @param url of the scene port, when it is known
+     */
+    scenePort,
+    invoke: async (scene: string, invocation: Invocation): Promise<InvocationAnswer> => {
+      const { url } = await scenePort(invocation.url)
       return invokeAt(call, new URL(`/scenes/${encodeURIComponent(scene)}`, url), invocation)
     },
-    open: (path, request) => openAt(new URL(path, base), token, request),
   }
-  return client
 }
 
-const scenePath = (id: string): string => `/api/scenes/${encodeURIComponent(id)}`
+const pathOf = (scene: string, ...rest: readonly string[]): string => ['/api/scenes', ...[scene, ...rest].map(encodeURIComponent)].join('/')
+
+function queryOf(members: Readonly<Record<string, string | undefined>>): string {
+  const given = Object.entries(members).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))
+  return given.length === 0 ? '' : `?${new URLSearchParams(given)}`
+}
 
 function parseBase(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined
@@ -289,17 +225,17 @@ function savedToken(base: URL): string | undefined {
   return undefined
 }
 
-async function sceneUrl(client: Client): Promise<URL> {
-  const { port } = await client.status().catch(error => {
+async function sceneUrl(base: URL, status: () => Promise<BaseStatus>): Promise<URL> {
+  const { port } = await status().catch(error => {
     if (!(error instanceof RefusedError)) throw error
-    const message = `Cannot find out where the scenes of ${client.base.origin} answer: ${error.message}`
+    const message = `Cannot find out where the scenes of ${base.origin} answer: ${error.message}`
     throw new SdkError(error.code, message, { hint: 'Name it with --url, such as http://127.0.0.1:8080.', cause: error })
   })
   if (port === null) {
     const hint = 'Try again in a moment, or name where its scenes answer with --url.'
-    throw new SdkError('ANSWER_UNEXPECTED', `Cannot call a scene: the base at ${client.base.origin} does not serve scenes yet`, { hint })
+    throw new SdkError('ANSWER_UNEXPECTED', `Cannot call a scene: the base at ${base.origin} does not serve scenes yet`, { hint })
   }
-  const url = new URL(client.base)
+  const url = new URL(base)
   url.port = String(port)
   return url
 }
@@ -309,6 +245,7 @@ async function invokeAt(call: Call, url: URL, { body, unit, version, headers }: 
   const answer = await call(url, {
     method: 'POST',
     body,
+    repeat: 'never',
     headers: {
       ...(unit === undefined ? {} : { 'x-unit-id': asHeader(unit) }),
       ...(version === undefined ? {} : { 'x-scene-version': version }),

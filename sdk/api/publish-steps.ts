@@ -1,9 +1,13 @@
 /** Publishing through a client, step by step; every step done twice changes nothing the second time. */
+
 import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
-import type { LockedModule, SceneDefinition, VersionRecord } from '../../base/traffic/schema.ts'
+import type { Module, PublishedModule } from '../../base/contract/module-api.ts'
+import type { SceneView } from '../../base/contract/scene-api.ts'
+import type { NewVersion, VersionChange } from '../../base/contract/version-api.ts'
+import type { LockedModule } from '../../base/traffic/schema.ts'
 import type { Bundle } from '../bundle/bundle.ts'
-import type { Client, NewVersion, PublishedModule, PublishReceipt, VersionChange } from './client.ts'
+import type { Client } from './client.ts'
 
 /**
  * Uploads what the base does not have yet.
@@ -26,12 +30,12 @@ export async function uploadBundle(client: Client, bundle: Bundle): Promise<stri
  * Publishes an uploaded bundle under the name and version of its manifest.
  * @throws RefusedError MODULE_EXISTS when the version was published with other bytes
  */
-export function publishBundle(client: Client, { manifest, digest, sourceMapDigest }: Bundle): Promise<PublishReceipt> {
+export function publishBundle(client: Client, { manifest, digest, sourceMapDigest }: Bundle): Promise<PublishedModule> {
   return client.publishModule({ ...manifest, bundle: digest, sourceMap: sourceMapDigest })
 }
 
 /** Whether a published module is exactly this bundle, under whatever version and description. */
-export function isSame(published: PublishedModule, bundle: Bundle): boolean {
+export function isSame(published: Module, bundle: Bundle): boolean {
   const { name, stages, services, fetch, bundle: digest, sourceMap } = published
   const there = { name, stages, ...(services && { services }), ...(fetch && { fetch }), bundle: digest, sourceMap }
   return isDeepStrictEqual(there, identityOf(bundle))
@@ -92,7 +96,11 @@ export const SAVES_KEPT = 3
  * @param kept a version to leave alone
  * @throws as every call to a base
  */
-export async function retireSaves(client: Client, { scene, id, label, createdBy }: VersionRecord, kept?: string | null): Promise<void> {
+export async function retireSaves(
+  client: Client,
+  { scene, id, label, createdBy }: VersionChange['version'],
+  kept?: string | null,
+): Promise<void> {
   const idle = (await client.versions(scene)).filter(version => {
     const isEarlier = version.label === label && version.createdBy === createdBy && version.id !== id && version.id !== kept
     return isEarlier && version.online && version.kind === 'dev' && version.uses.length === 0
@@ -101,7 +109,7 @@ export async function retireSaves(client: Client, { scene, id, label, createdBy 
 }
 
 /** Names of the modules that a scene has in its group, those that merge and stand in too. */
-export function modulesOf({ group }: SceneDefinition): Set<string> {
+export function modulesOf({ group }: SceneView['definition']): Set<string> {
   const references = group.flatMap(({ modules, merge, fallback }) => [
     ...modules,
     ...(merge === undefined || merge === 'concat' ? [] : [merge]),

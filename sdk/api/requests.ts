@@ -1,6 +1,8 @@
 /** Requests to a base: who asks goes along, and whatever is no success becomes an error that says what to do. */
-import { type ErrorCode, messageOf } from '../../base/kernel/errors.ts'
-import { exitCodes, type RefusalProblem, RefusedError, SdkError } from '../sdk-error.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Problem } from '../../base/contract/problem-api.ts'
+import { messageOf } from '../../base/kernel/errors.ts'
+import { exitCodes, RefusedError, SdkError } from '../sdk-error.ts'
 
 /** A request for what is long or does not end. */
 export interface OpenRequest {
@@ -14,14 +16,24 @@ export interface OpenRequest {
 interface Answer {
   readonly status: number
   readonly headers: Headers
-  /** Undefined when there was none. */
+  readonly text: string
+  /** What the text means as JSON; undefined when there was none. */
   readonly body: unknown
 }
 
-interface Request {
-  readonly method: string
+export interface Request {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   readonly body?: string
   readonly headers?: Readonly<Record<string, string>>
+  /** Statuses that are answers too, besides 2xx. */
+  readonly expected?: readonly number[]
+  /** Whether the answer is no JSON. */
+  readonly isText?: boolean
+  /**
+   * Whether it is sent again when the connection breaks before the answer: as it is, or with an `Idempotency-Key`, by which the base knows that it
+   * is the same write. @default freely for GET and HEAD, keyed for all others
+   */
+  readonly repeat?: 'freely' | 'keyed' | 'never'
 }
 
 /**
@@ -29,30 +41,60 @@ interface Request {
  * changes that were there first are finished.
  */
 const ANSWER_MS_MAX = 120_000
+/** Milliseconds before each repetition: together longer than the keeper of a base takes to start again. */
+const PAUSES_MS = [100, 300, 700, 1500, 2500] as const
 
-export type Call = (url: URL, request: Request, expected?: readonly number[]) => Promise<Answer>
+export type Call = (url: URL, request: Request) => Promise<Answer>
 
-/** @returns a function that resolves with what is 2xx or `expected`, and throws what is not, or does not come in time. */
+/** @returns a function that resolves with what is 2xx or expected, and throws what is not, or does not come in time. */
 export function caller(base: URL, token: string | undefined, answerMsMax = ANSWER_MS_MAX): Call {
-  return async (url, { method, body, headers = {} }, expected = []) => {
-    const request = {
-      method,
-      headers: sendable({
-        ...authorization(token),
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...headers,
-      }),
-      ...(body === undefined ? {} : { body }),
-      signal: AbortSignal.timeout(answerMsMax),
+  let wasThere = false
+  return async (url, { method, body, headers = {}, expected = [], isText = false, repeat = defaultRepeat(method) }) => {
+    const sent = sendable({
+      ...authorization(token),
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(repeat === 'keyed' ? { 'idempotency-key': crypto.randomUUID() } : {}),
+      ...headers,
+    })
+    const attempt = async () => {
+      const response = await fetch(url, {
+        method,
+        headers: sent,
+        ...(body === undefined ? {} : { body }),
+        signal: AbortSignal.timeout(answerMsMax),
+      })
+      return [response, await response.text()] as const
     }
-    const [response, text] = await send(url, base, request)
-    const answer = { status: response.status, headers: response.headers, body: parse(text) }
-    if (response.ok || expected.includes(response.status)) {
-      if (text !== '' && answer.body === undefined) throw unexpected(url, base, response, text)
-      return answer
-    }
-    throw refusal(url, base, response, text)
+    const pauses = repeat === 'never' ? [] : PAUSES_MS
+    const [response, text] = await persist(attempt, pauses, wasThere).catch(error => {
+      throw unreachable(url, base, error)
+    })
+    wasThere = true
+    const answer = { status: response.status, headers: response.headers, text, body: isText ? undefined : parse(text) }
+    if (!response.ok && !expected.includes(response.status)) throw refusal(url, base, response, text)
+    if (text !== '' && answer.body === undefined && !isText) throw unexpected(url, base, response, text)
+    return answer
   }
+}
+
+const defaultRepeat = (method: Request['method']) => (method === 'GET' || method === 'HEAD' ? 'freely' : 'keyed')
+
+/** Tries again, after a pause, what a broken connection has kept from being answered. @param wasThere whether a base was there a moment ago */
+async function persist<T>(attempt: () => Promise<T>, pausesMs: readonly number[], wasThere: boolean): Promise<T> {
+  const [pauseMs, ...rest] = pausesMs
+  try {
+    return await attempt()
+  } catch (error) {
+    if (pauseMs === undefined || !isBroken(error, wasThere)) throw error
+  }
+  await delay(pauseMs)
+  return persist(attempt, rest, true)
+}
+
+/** Where nothing listens there is no base, unless there was one a moment ago: then it is being started again. */
+function isBroken(error: unknown, wasThere: boolean): boolean {
+  const code = error instanceof Error ? (error.cause as { readonly code?: string } | undefined)?.code : undefined
+  return code === 'ECONNRESET' || code === 'EPIPE' || code === 'UND_ERR_SOCKET' || (code === 'ECONNREFUSED' && wasThere)
 }
 
 /**
@@ -97,15 +139,6 @@ function sendable(headers: Readonly<Record<string, string>>): Headers {
   return checked
 }
 
-async function send(url: URL, base: URL, request: RequestInit): Promise<[Response, string]> {
-  try {
-    const response = await fetch(url, request)
-    return [response, await response.text()]
-  } catch (error) {
-    throw unreachable(url, base, error)
-  }
-}
-
 function unreachable(url: URL, base: URL, error: unknown): SdkError {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
   const late = error instanceof Error && error.name === 'TimeoutError'
@@ -137,7 +170,7 @@ function parse(text: string): unknown {
   }
 }
 
-function isProblem(body: unknown): body is RefusalProblem & { readonly code: ErrorCode } {
+function isProblem(body: unknown): body is Problem {
   return typeof body === 'object' && body !== null && 'code' in body && 'detail' in body && typeof body.detail === 'string'
 }
 

@@ -1,14 +1,16 @@
 /** Shares, arms, conditions and parameters as people type them, read into what the control API takes. Pure; what cannot be read is wrong usage. */
+
+import type { Share } from '../../base/contract/common-api.ts'
+import type { NewArm, NewExperiment } from '../../base/contract/experiment-api.ts'
 import { messageOf } from '../../base/kernel/errors.ts'
-import type { Condition, NewArm, Params, Share } from '../api/rules-client.ts'
+import { BUCKETS } from '../../base/traffic/hash.ts'
+import type { Params } from '../../base/traffic/schema.ts'
 import { exitCodes, SdkError } from '../sdk-error.ts'
 
 /** An error in what was typed. @param hint what to type instead, one sentence */
 export function usage(message: string, hint: string): SdkError {
   return new SdkError('USAGE', message, { hint, exit: exitCodes.usage })
 }
-
-const WHOLE: Share = 10_000
 
 /**
  * `12.5%` as 1250.
@@ -21,7 +23,7 @@ export function parseShare(text: string): Share {
   if (sign !== '%') throw wrong('it has no % sign', `Write ${suggestions(Number(`${whole}.${decimals || '0'}`)).join(' or ')}.`)
   if (decimals.length > 2) throw wrong('it has more than two decimals', 'The smallest share is 0.01%.')
   const share = Number(whole) * 100 + Number(decimals.padEnd(2, '0'))
-  if (share > WHOLE) throw wrong('it is over 100%', 'Write a percentage from 0% to 100%, such as 12.5%.')
+  if (share > BUCKETS) throw wrong('it is over 100%', 'Write a percentage from 0% to 100%, such as 12.5%.')
   return share
 }
 
@@ -123,6 +125,8 @@ function parseMeaning(text: string, arm: string): Meaning {
 }
 
 // Conditions
+
+type Condition = NonNullable<NewExperiment['where']>[number]
 
 const ops: ReadonlyMap<string, Condition['op']> = new Map([
   ['=', 'equals'],

@@ -1,11 +1,14 @@
 /** `sdk dev`: every save of a module runs a moment later, and its answer is shown beside the one before. */
+
 import { statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { hostname, userInfo } from 'node:os'
 import { isAbsolute, join, relative, resolve } from 'node:path'
+import type { Timings } from '../../../base/contract/common-api.ts'
+import type { SceneDraft, SceneView } from '../../../base/contract/scene-api.ts'
+import type { VersionChange } from '../../../base/contract/version-api.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
-import type { SceneDraft, VersionRecord } from '../../../base/traffic/schema.ts'
-import { type Client, createClient, type InvocationAnswer, type SceneState, type Timings } from '../../api/client.ts'
+import { type Client, createClient, type InvocationAnswer } from '../../api/client.ts'
 import { findOrStartBase } from '../../api/local-base.ts'
 import {
   devVersion,
@@ -109,7 +112,7 @@ class Session {
   #url: string | undefined
   #live: Live | undefined
   /** The version that the last save made, until earlier ones are retired for it. */
-  #made: VersionRecord | undefined
+  #made: VersionChange['version'] | undefined
   #sent: Sample | undefined
   #answer: unknown
   /** Whether the last save could not be run, or was answered with an error. */
@@ -207,7 +210,7 @@ class Session {
     const given = this.#options.scene
     const scenes = given === undefined ? await this.#client.scenes() : [await this.#client.scene(given)]
     const having = scenes.filter(({ definition }) => given !== undefined || modulesOf(definition).has(name))
-    const chosen: SceneState | undefined = having.find(({ baseline }) => baseline !== null) ?? having[0]
+    const chosen: SceneView | undefined = having.find(({ baseline }) => baseline !== null) ?? having[0]
     const id = chosen?.definition.id ?? ownScene(bundle)
     const others = having.flatMap(({ definition }) => (definition.id === id ? [] : [definition.id]))
     this.#before = chosen?.baseline ?? null

@@ -1,7 +1,10 @@
 /** `sdk experiment` and `sdk layer`: starting, stopping and looking at experiments, and making room for them. */
+
+import type { Reasoned } from '../../../base/contract/common-api.ts'
+import type { ExperimentView } from '../../../base/contract/experiment-api.ts'
+import { BUCKETS } from '../../../base/traffic/hash.ts'
 import { showShare } from '../../../base/traffic/ranges.ts'
 import type { Client } from '../../api/client.ts'
-import type { ExperimentState, Reasoned } from '../../api/rules-client.ts'
 import type { Context } from '../context.ts'
 import { describeCells, timed } from '../terminal/output.ts'
 import {
@@ -52,8 +55,8 @@ export async function showExperiment({ client, out }: Context, scene: string, id
 }
 
 /** Twice the share of the last arm, when there is room. */
-function nextFlip(scene: string, { id, arms }: ExperimentState): string {
-  const room = 10_000 - arms.reduce((sum, { share }) => sum + share, 0)
+function nextFlip(scene: string, { id, arms }: ExperimentView): string {
+  const room = BUCKETS - arms.reduce((sum, { share }) => sum + share, 0)
   const last = arms.at(-1)
   if (last === undefined || room === 0) return ''
   return `Change a share: sdk flip ${scene} ${id} ${last.name}=${showShare(last.share + Math.min(room, last.share || 100))}   `
@@ -64,7 +67,7 @@ async function exposuresOf(client: Client, scene: string): Promise<Exposures> {
 }
 
 /** By arm, of the phase it is in. */
-function countsOf({ id, phase, arms }: ExperimentState, exposures: Exposures): Record<string, number> {
+function countsOf({ id, phase, arms }: ExperimentView, exposures: Exposures): Record<string, number> {
   return Object.fromEntries(arms.map(({ name }) => [name, exposures.of(id, phase, name)]))
 }
 

@@ -1,7 +1,8 @@
 /** `sdk flip`: changing an experiment that runs. What would change is shown first, and what was shown is what happens. */
 
+import type { Reasoned } from '../../../base/contract/common-api.ts'
+import type { Flip, Flipped } from '../../../base/contract/experiment-api.ts'
 import type { Client } from '../../api/client.ts'
-import type { Flipped, FlipRequest, Reasoned } from '../../api/rules-client.ts'
 import { parseArms, parseCondition, parseMeanings, parseShare, parseShares, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { colorsFor } from '../terminal/colors.ts'
@@ -72,7 +73,7 @@ function sender(client: Client, scene: string, id: string, shares: readonly stri
   return ({ newPhase: _, ...sending }, revision) => client.revert(scene, id, sending, revision)
 }
 
-function readRequest(shares: readonly string[], { drop, add, set, where, segments, newPhase }: FlipOptions): FlipRequest {
+function readRequest(shares: readonly string[], { drop, add, set, where, segments, newPhase }: FlipOptions): Flip {
   return {
     ...(shares.length > 0 && { arms: parseShares(shares) }),
     ...(drop && { drop }),

@@ -1,6 +1,7 @@
 /** `sdk modules`: what is published. */
+
 import semver from 'semver'
-import type { PublishedModule } from '../../api/client.ts'
+import type { Module } from '../../../base/contract/module-api.ts'
 import { SdkError } from '../../sdk-error.ts'
 import type { Context } from '../context.ts'
 
@@ -17,17 +18,17 @@ export async function listModules({ client, out }: Context, name: string | undef
   if (name === undefined) return out.table(['module', 'latest', 'versions', 'stages', 'description'], latest(found))
   out.table(
     ['version', 'stages', 'published', 'by', 'bundle'],
-    found.map(({ version, stages, publishedAt, publishedBy, bundle }) => [
+    found.map(({ version, stages, publishedAt, publishedByLabel, bundle }) => [
       version,
       stages.join(', '),
       publishedAt,
-      publishedBy,
+      publishedByLabel,
       bundle.slice(0, 12),
     ]),
   )
 }
 
-function latest(modules: readonly PublishedModule[]): string[][] {
+function latest(modules: readonly Module[]): string[][] {
   return Object.values(Object.groupBy(modules, ({ name }) => name)).flatMap((versions = []) => {
     const [newest] = versions
     return newest === undefined

@@ -1,11 +1,13 @@
 /** `sdk experiment create`: an experiment as it is typed, or as a file has it. Apart from the others, which need no schema library. */
+
 import { readFile } from 'node:fs/promises'
 import Type, { type Static } from 'typebox'
+import type { Reasoned } from '../../../base/contract/common-api.ts'
+import type { NewExperiment } from '../../../base/contract/experiment-api.ts'
 import { compileCheck } from '../../../base/kernel/check.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
 import { Condition } from '../../../base/traffic/rules.ts'
 import { Params, VersionId } from '../../../base/traffic/schema.ts'
-import type { NewExperiment, Reasoned } from '../../api/rules-client.ts'
 import { SdkError } from '../../sdk-error.ts'
 import { parseArms, parseCondition, parseShare, parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'

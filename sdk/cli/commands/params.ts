@@ -1,7 +1,10 @@
 /** `sdk params`: the parameters of a scene and of its versions, published apart from code. */
+
 import { readFile } from 'node:fs/promises'
+import type { Reasoned } from '../../../base/contract/common-api.ts'
+import type { ParamsChange, ParamsHistoryEntry, ParamsRolledBack, ParamsView } from '../../../base/contract/params-api.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
-import type { Params, ParamsChange, ParamsHistoryEntry, ParamsState, Reasoned } from '../../api/rules-client.ts'
+import type { Params } from '../../../base/traffic/schema.ts'
 import { SdkError } from '../../sdk-error.ts'
 import { parseParams, parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
@@ -14,7 +17,7 @@ interface VersionOption {
 }
 
 /** What the scene has, or what a version sets over that. */
-const ofVersion = ({ params, versions }: ParamsState, version: string | undefined): Params =>
+const ofVersion = ({ params, versions }: ParamsView, version: string | undefined): Params =>
   version === undefined ? params : (versions[parseVersion(version)] ?? {})
 
 export async function showParams({ client, out }: Context, scene: string, { version }: VersionOption): Promise<void> {
@@ -120,10 +123,10 @@ export async function showHistory({ client, out }: Context, scene: string, { ver
   if (changes.length === 0) return out.next('The params have not changed yet.')
   out.table(
     ['revision', 'age', 'by', 'of', 'changed', 'reason'],
-    changes.map(({ revision, at, who, version: of, before, after, reason, to }) => [
+    changes.map(({ revision, at, whoLabel, version: of, before, after, reason, to }) => [
       String(revision),
       ageOf(at),
-      who,
+      whoLabel,
       of ?? 'the scene',
       differences('', before, after).join('\n'),
       describeWhy(to, reason),
@@ -172,7 +175,7 @@ function describePlace(to: ParamsHistoryEntry | null): string {
   return `as after revision ${to.revision}, ${ageOf(to.at)} ago${why}`
 }
 
-function tell({ out }: Pick<Context, 'out'>, scene: string, change: ParamsChange, ms: number, how = ''): void {
+function tell({ out }: Pick<Context, 'out'>, scene: string, change: ParamsRolledBack | ParamsChange, ms: number, how = ''): void {
   out.result(change)
   out.say(change.version === null ? scene : `${scene} ${change.version}`)
   out.done('params', ms, `${how}${describeCells(change.cells)}`)

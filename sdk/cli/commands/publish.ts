@@ -1,10 +1,13 @@
 /** `sdk publish`: bundle, check, upload, load, and bring it online in scenes. */
+
 import { existsSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import raise from 'semver/functions/inc.js'
+import type { Timings } from '../../../base/contract/common-api.ts'
+import type { VersionChange } from '../../../base/contract/version-api.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
-import type { Client, Timings, VersionChange } from '../../api/client.ts'
+import type { Client } from '../../api/client.ts'
 import { isSame, modulesOf, publishBundle, updateScene, uploadBundle } from '../../api/publish-steps.ts'
 import { type Bundle, type BundlePart, bundleModule } from '../../bundle/bundle.ts'
 import { locateModule, readPackage } from '../../bundle/manifest.ts'

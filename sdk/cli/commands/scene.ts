@@ -1,11 +1,14 @@
 /** `sdk scene`: what scenes there are, what one says, and putting definitions into force. */
+
 import { readFile } from 'node:fs/promises'
 import { isDeepStrictEqual } from 'node:util'
+import type { SceneView } from '../../../base/contract/scene-api.ts'
+import type { VersionChange } from '../../../base/contract/version-api.ts'
 import { compileCheck } from '../../../base/kernel/check.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
-import { SceneDefinition } from '../../../base/traffic/schema.ts'
+import { type Lock, SceneDefinition } from '../../../base/traffic/schema.ts'
 import { lockedModules } from '../../../base/traffic/table.ts'
-import type { Client, SceneState, VersionChange } from '../../api/client.ts'
+import type { Client } from '../../api/client.ts'
 import { RefusedError, SdkError } from '../../sdk-error.ts'
 import type { Context } from '../context.ts'
 import { timed } from '../terminal/output.ts'
@@ -28,7 +31,7 @@ export async function listScenes({ client, out }: Context): Promise<void> {
   )
 }
 
-function describeGroup({ group }: SceneDefinition): string {
+function describeGroup({ group }: SceneView['definition']): string {
   return group.map(({ modules }) => modules.join(' + ')).join(' → ')
 }
 
@@ -104,7 +107,7 @@ function parseObject(file: string, text: string): Record<string, unknown> {
 }
 
 export interface AppliedScene {
-  readonly scene: SceneState
+  readonly scene: SceneView
   /** `new`, or one line for each member that changed; empty when nothing was written. */
   readonly changes: 'new' | readonly string[]
   /** One line for each parameter that is another than in the definition, and was left alone. */
@@ -112,7 +115,11 @@ export interface AppliedScene {
 }
 
 /** Puts a definition into force, unless it is already. */
-export async function applyScene(client: Client, definition: SceneDefinition, { params = false }: ApplyOptions): Promise<AppliedScene> {
+export async function applyScene(
+  client: Client,
+  definition: SceneView['definition'],
+  { params = false }: ApplyOptions,
+): Promise<AppliedScene> {
   const current = await existing(client, definition.id)
   if (current === undefined) return { scene: await client.putScene(definition, undefined), changes: 'new', kept: [] }
   const wanted = params ? definition : { ...definition, params: current.definition.params }
@@ -133,7 +140,7 @@ export async function copyScene({ client, out }: Context, id: string, newId: str
     })
   }
   const { lock } = (await client.versions(id)).find(version => version.id === baseline) ?? { lock: [] }
-  const modules = [...new Set(lockedModules(lock).map(({ name, version }) => `${name}@${version}`))]
+  const modules = [...new Set(lockedModules(lock as Lock).map(({ name, version }) => `${name}@${version}`))]
   // One without a baseline is what a copy that could not be loaded has left.
   const there = await existing(client, newId)
   if (there !== undefined && there.baseline !== null)
@@ -147,7 +154,7 @@ export async function copyScene({ client, out }: Context, id: string, newId: str
   out.next(`Call it: sdk invoke ${newId} --data '{}'`)
 }
 
-async function existing(client: Client, id: string): Promise<SceneState | undefined> {
+async function existing(client: Client, id: string): Promise<SceneView | undefined> {
   return client.scene(id).catch(error => {
     if (error instanceof RefusedError && error.code === 'SCENE_NOT_FOUND') return undefined
     throw error

@@ -8,7 +8,7 @@ export async function listTokens({ client, out }: Context): Promise<void> {
   out.result(tokens)
   out.table(
     ['token', 'rights', 'label', 'created', 'by'],
-    tokens.map(({ id, rights, label, createdAt, createdBy }) => [id, rights.join(', '), label, createdAt, createdBy]),
+    tokens.map(({ id, rights, label, createdAt, createdByLabel }) => [id, rights.join(', '), label, createdAt, createdByLabel]),
   )
 }
 

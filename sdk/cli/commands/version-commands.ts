@@ -1,6 +1,7 @@
 /** `sdk version` and `sdk whitelist`. */
+
 import { type Command, Option } from 'commander'
-import type { Reasoned } from '../../api/rules-client.ts'
+import type { Reasoned } from '../../../base/contract/common-api.ts'
 import type { CommonOptions } from '../context.ts'
 import { command, context, group, reason, repeatable } from './command.ts'
 import type { CreateOptions, PromoteOptions } from './version.ts'

@@ -1,12 +1,14 @@
 /** `sdk version`: the versions of a scene, making one, and the part that each has in answering. */
-import { showShare } from '../../../base/traffic/ranges.ts'
-import type { Lock } from '../../../base/traffic/schema.ts'
-import type { NewVersion, VersionChange } from '../../api/client.ts'
-import type { Placed, Promotion, Reasoned, VersionState } from '../../api/rules-client.ts'
+
+import type { Reasoned } from '../../../base/contract/common-api.ts'
+import type { NewVersion, PartChange, Promotion, VersionChange, VersionView } from '../../../base/contract/version-api.ts'
+import { MOVED_OF, showShare } from '../../../base/traffic/ranges.ts'
 import { parseShare, parseUnits, parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { ageOf, describeCells, describeTimings, type Output, timed } from '../terminal/output.ts'
-import { exactPercent, MOVED_OF } from '../views/experiment-view.ts'
+import { exactPercent } from '../views/experiment-view.ts'
+
+type Lock = VersionView['lock']
 
 export async function listVersions({ client, out }: Context, scene: string, { all = false }: { readonly all?: boolean }): Promise<void> {
   const [versions, { baseline }] = await Promise.all([client.versions(scene), client.scene(scene)])
@@ -23,7 +25,7 @@ export async function listVersions({ client, out }: Context, scene: string, { al
       describeModules(version, baseline, locks),
       version.label ?? '',
       ageOf(version.createdAt),
-      version.createdBy,
+      version.createdByLabel,
       version.uses.filter(use => use !== 'the baseline' && use !== 'the cutover').join(', '),
     ]),
   )
@@ -32,7 +34,7 @@ export async function listVersions({ client, out }: Context, scene: string, { al
 }
 
 /** The whole lock of the baseline; of others, what they have instead of the baseline's. */
-function describeModules({ id, lock }: VersionState, baseline: string | null, locks: ReadonlyMap<string, Lock>): string {
+function describeModules({ id, lock }: VersionView, baseline: string | null, locks: ReadonlyMap<string, Lock>): string {
   const reference = baseline === null || baseline === id ? undefined : locks.get(baseline)
   if (reference === undefined) return describeLock(lock)
   const theirs = new Set(modulesOf(reference))
@@ -104,7 +106,7 @@ export function describePart({ kind, cutover, cells }: Pick<VersionChange, 'kind
 }
 
 /** What to do next with a version that has this part. */
-export function nextStep(scene: string, version: string, part: Pick<Placed, 'kind' | 'cutover' | 'previousBaseline'>): string {
+export function nextStep(scene: string, version: string, part: Pick<PartChange, 'kind' | 'cutover' | 'previousBaseline'>): string {
   const { kind, cutover, previousBaseline } = part
   const promote = `sdk version promote ${scene} ${version}`
   const back = `   Back again: sdk version rollback ${scene}`
@@ -143,7 +145,7 @@ export async function promoteVersion(
   out.next(nextStep(scene, version, placed))
 }
 
-const describeMoved = ({ moved }: Placed): string => (moved?.moved ? `, ${exactPercent(moved.moved, MOVED_OF)} of the units move` : '')
+const describeMoved = ({ moved }: PartChange): string => (moved?.moved ? `, ${exactPercent(moved.moved, MOVED_OF)} of the units move` : '')
 
 export async function rollBack({ client, out }: Context, scene: string, { reason }: Reasoned): Promise<void> {
   const [placed, ms] = await timed(() => client.rollback(scene, { reason }))

@@ -1,10 +1,12 @@
 /** `sdk whitelist`: the unit ids of a scene that are sent to a version by name. */
+
 import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
+import type { Reasoned } from '../../../base/contract/common-api.ts'
+import type { WhitelistChange } from '../../../base/contract/whitelist-api.ts'
 import { BerthError, messageOf } from '../../../base/kernel/errors.ts'
 import { limits } from '../../../base/kernel/limits.ts'
 import { parseWhitelist } from '../../../base/traffic/whitelist.ts'
-import type { Reasoned, WhitelistChange } from '../../api/rules-client.ts'
 import { SdkError } from '../../sdk-error.ts'
 import { parseUnits, parseVersion } from '../arguments.ts'
 import type { Context } from '../context.ts'

@@ -1,6 +1,6 @@
 /** What a command prints: readable lines for people, or one JSON document for machines. */
+import type { AppliedCells, Timings } from '../../../base/contract/common-api.ts'
 import { renderColumns } from '../../../base/kernel/columns.ts'
-import type { AppliedCells, Timings } from '../../api/client.ts'
 import { colorsFor } from './colors.ts'
 
 export interface Output {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { ExperimentState, Range } from '../../api/rules-client.ts'
-import { armRows, describeMovement, describeOutcome, describeStep, exactPercent, flipRows, MOVED_OF, showPart } from './experiment-view.ts'
+import type { ExperimentView } from '../../../base/contract/experiment-api.ts'
+import { MOVED_OF, type Range } from '../../../base/traffic/ranges.ts'
+import { armRows, describeMovement, describeOutcome, describeStep, exactPercent, flipRows, showPart } from './experiment-view.ts'
 import { countExposures } from './exposures.ts'
 
 const arm = (name: string, version: string, ...ranges: Range[]) => ({
@@ -11,7 +12,7 @@ const arm = (name: string, version: string, ...ranges: Range[]) => ({
   share: ranges.reduce((sum, [from, to]) => sum + to - from, 0),
 })
 
-function experimentOf(arms: ReturnType<typeof arm>[], traffic = 4000): ExperimentState {
+function experimentOf(arms: ReturnType<typeof arm>[], traffic = 4000): ExperimentView {
   const inForce = Object.fromEntries(arms.map(({ name, share, reserve }) => [name, { share, ranges: reserve }]))
   const settings = { id: 'exp-1', phase: 1, salt: 's', unit: 'unit', state: 'running', segments: [[0, traffic]], where: [] } as const
   return { ...settings, segments: [[0, traffic]], where: [], arms, layer: null, traffic, inForce }
@@ -50,7 +51,7 @@ test('what moves is told by what becomes of it, and when nobody does, why', () =
   const experiment = experimentOf([arm('a', 'v1', [0, 1])])
   const moved = (entering: number, leaving: number, switching: number) => ({
     ...{ entering, leaving, switching, moved: entering + leaving + switching },
-    of: MOVED_OF,
+    ...{ of: MOVED_OF, share: (entering + leaving + switching) / MOVED_OF },
   })
   const tenth = MOVED_OF / 1000
   assert.equal(

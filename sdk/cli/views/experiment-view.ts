@@ -1,33 +1,31 @@
 /** Experiments, flips and explanations as lines for people. Pure. */
-import { joined, showRanges, showShare, sizeOf } from '../../../base/traffic/ranges.ts'
-import type { ArmState, ArmStates, ExperimentState, Explanation, Flipped, Range, Step } from '../../api/rules-client.ts'
+import type { ArmView, ArmViews, ExperimentView, Flipped } from '../../../base/contract/experiment-api.ts'
+import type { Explanation, Step } from '../../../base/contract/explain-api.ts'
+import { BUCKETS } from '../../../base/traffic/hash.ts'
+import { joined, type Range, showRanges, showShare, sizeOf } from '../../../base/traffic/ranges.ts'
 import { showCondition } from '../arguments.ts'
 
-const BUCKETS = 10_000
-/** What counts of moved units are out of. */
-export const MOVED_OF = BUCKETS ** 3
-
-type Arm = ExperimentState['arms'][number]
+type Arm = ExperimentView['arms'][number]
 
 export const showMeaning = (arm: Arm): string => ('version' in arm ? arm.version : JSON.stringify(arm.values))
 
 /** `the scene`, or `layer "ui"`. */
-export const showSpace = ({ layer }: Pick<ExperimentState, 'layer'>): string => (layer === null ? 'the scene' : `layer "${layer}"`)
+export const showSpace = ({ layer }: Pick<ExperimentView, 'layer'>): string => (layer === null ? 'the scene' : `layer "${layer}"`)
 
 /** `exp-7: running, phase 2, 40% of the units of the scene` */
-export function describeExperiment(experiment: ExperimentState): string {
+export function describeExperiment(experiment: ExperimentView): string {
   const { id, state, phase, traffic, unit } = experiment
   const by = unit === 'request' ? ', by request id' : ''
   return `${id}: ${state}, phase ${phase}, ${showShare(traffic)} of the units of ${showSpace(experiment)}${by}`
 }
 
 /** `where     country in CN,US, and age > 30`, when there is a condition. */
-export function describeWhere({ where }: ExperimentState): string[] {
+export function describeWhere({ where }: ExperimentView): string[] {
   return where.length === 0 ? [] : [`where     ${where.map(showCondition).join(', and ')}`]
 }
 
 /** Lines on who takes part. */
-export function describeTargeting(experiment: ExperimentState): string[] {
+export function describeTargeting(experiment: ExperimentView): string[] {
   const { segments, description } = experiment
   return [
     ...(description === undefined ? [] : [`  ${description}`]),
@@ -43,7 +41,7 @@ export const showPart = (buckets: number, segments: number): string => exactPerc
 export const armHead = ['arm', 'is', 'share', 'of all units', 'buckets'] as const
 
 /** A row an arm: its name, meaning, share, what that is of all units, and its buckets; the last is for those in no arm. */
-export function armRows({ arms, inForce, traffic }: ExperimentState): string[][] {
+export function armRows({ arms, inForce, traffic }: ExperimentView): string[][] {
   const rows = arms.map(arm => {
     const { share, ranges } = inForce[arm.name] ?? nothing
     return [arm.name, showMeaning(arm), showShare(share), showPart(share, traffic), showBuckets(ranges)]
@@ -52,7 +50,7 @@ export function armRows({ arms, inForce, traffic }: ExperimentState): string[][]
   return rest === 0 ? rows : [...rows, ['(no arm)', '', showShare(rest), showPart(rest, traffic), '']]
 }
 
-const nothing: ArmState = { share: 0, ranges: [] }
+const nothing: ArmView = { share: 0, ranges: [] }
 
 /** A row an arm, before and after, those that go and those that come included. */
 export function flipRows({ experiment, before, after }: Pick<Flipped, 'experiment' | 'before' | 'after'>): string[][] {
@@ -65,7 +63,7 @@ export function flipRows({ experiment, before, after }: Pick<Flipped, 'experimen
 
 export const flipHead = ['arm', 'is', 'before', 'buckets', 'after', 'buckets'] as const
 
-function showArm(states: ArmStates, name: string): [share: string, ranges: string] {
+function showArm(states: ArmViews, name: string): [share: string, ranges: string] {
   const arm = states[name]
   return arm === undefined ? ['–', '–'] : [showShare(arm.share), showBuckets(arm.ranges)]
 }
