@@ -54,7 +54,7 @@ export class SdkError extends Error {
   }
 }
 
-/** Advice where that of the base is for those who write requests themselves. */
+/** Advice for users of the command line, where that of the base is for people who write requests themselves. */
 const hints: Partial<Readonly<Record<ErrorCode, string>>> = {
   UNAUTHENTICATED: 'Give a token of this base with --token or BERTH_TOKEN, or name its data folder in BERTH_DATA.',
   REVISION_CONFLICT: 'Run the same command again: it starts from what is in force now.',
@@ -76,7 +76,7 @@ export class RefusedError extends SdkError {
   }
 }
 
-/** What finds a failure in the log: `scene home, version v1, module ranker@1.0.0, request 1f-3`. A caller's own mistake needs no looking up. */
+/** What finds a failure in the log: `scene home, version v1, module ranker@1.0.0, request 1f-3`. An error that the caller is to blame for is in no log. */
 function placeOf(problem: Problem): string[] {
   if (problem.blame === 'caller') return []
   const members = (['scene', 'version', 'stage', 'module'] as const).filter(name => problem[name] !== undefined)

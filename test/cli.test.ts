@@ -267,7 +267,7 @@ describe('side by side', { concurrency: 2 }, () => {
     ended(await sdk('token', 'list'), 0, new RegExp(`^${id} +call, pin +a caller `, 'm'))
     const holder = sdkIn(folder, { controlUrl: base.controlUrl, token })
     ended(await holder('invoke', 'tokens', '--data', JSON.stringify(values), '--version', 'v1', '--url', base.url), 0)
-    ended(await holder('publish', 'tokens', '--bump', 'patch'), 1, /FORBIDDEN/, /lacks the right "publish"/)
+    ended(await holder('publish', 'tokens', '--bump', 'patch'), 1, /FORBIDDEN/, /lacks the right "read"/)
     ended(await sdk('token', 'revoke', id), 0, new RegExp(`^${id} is revoked$`, 'm'))
     ended(await holder('scene', 'list'), 1, /UNAUTHENTICATED/)
     await write('greeting.txt', 'other bytes')

@@ -85,7 +85,7 @@ export function createClient(options: ClientOptions = {}) {
   return {
     /** URL of the control API. */
     base,
-    /** Asks the control API for what is long or does not end, and resolves when the answer begins. */
+    /** Sends the control API a request whose answer is long or does not end, and resolves when the answer begins. */
     open: (path: string, request: OpenRequest): Promise<Response> => openAt(new URL(path, base), token, request),
 
     // Modules and their bytes
@@ -213,13 +213,13 @@ const loopback: readonly string[] = ['127.0.0.1', 'localhost', '[::1]']
 /** The token that the first start of a base left in its data folder, when that is at hand. */
 function savedToken(base: URL): string | undefined {
   const folders = [process.env.BERTH_DATA ?? '.berth']
-  // From the folder of a module that "sdk init" has linked to this project. It is no other machine's business.
+  // A module that "sdk init" has linked to this project uses the base of this project. Its token must not be sent to another machine.
   if (process.env.BERTH_DATA === undefined && loopback.includes(base.hostname)) folders.push(join(project, '.berth'))
   for (const folder of folders) {
     try {
       return readFileSync(tokenPath(resolve(folder)), 'utf8').trim()
     } catch {
-      // Not on the machine of the base, or not its user: calls go without a token, and the base says which right they lack.
+      // This is not the machine of the base, or not its user: requests go without a token, and the base says which right is missing.
     }
   }
   return undefined
@@ -262,7 +262,7 @@ async function invokeAt(call: Call, url: URL, { body, unit, version, headers }: 
   }
 }
 
-/** UTF-8 in a header, which fetch takes byte by byte. */
+/** A text as UTF-8 for a header: `fetch` takes each character of a header for one byte. */
 function asHeader(text: string): string {
   return Buffer.from(text).toString('latin1')
 }

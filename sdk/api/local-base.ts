@@ -20,7 +20,7 @@ export interface LocalBase {
 
 const launcher = fileURLToPath(new URL('../../bin/base.cjs', import.meta.url))
 const LINES_KEPT = 20
-/** For something that listens to answer. */
+/** Milliseconds in which whatever listens there has to answer. */
 const LOOK_MS_MAX = 5000
 const never = new Promise<never>(() => {})
 
@@ -38,7 +38,7 @@ export async function findOrStartBase(): Promise<LocalBase> {
 async function isThere(url: URL): Promise<boolean> {
   return fetch(new URL('/healthz', url), { signal: AbortSignal.timeout(LOOK_MS_MAX) }).then(
     () => true,
-    // Nothing listens. Whatever is wrong with something that does, the first call to it says.
+    // Nothing listens there. If something does and is no base, the first call to it says so.
     () => false,
   )
 }
@@ -101,7 +101,7 @@ function follow(child: ChildProcess): Following {
   return { ready: ready.promise, ended, last }
 }
 
-/** A line of the log; empty for what is printed beside it. */
+/** A line of the log as an object; empty for text that is no line of the log. */
 function parse(line: string): { readonly msg?: string; readonly controlPort?: number } {
   try {
     return line.startsWith('{') ? JSON.parse(line) : {}

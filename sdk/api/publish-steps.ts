@@ -47,13 +47,13 @@ function identityOf({ manifest: { version: _, description: __, ...manifest }, di
 
 const IDENTITY_CHARS = 12
 
-/** `1.2.3-dev.3f2a81c09b4d` for what says it is 1.2.3: another for every other state of the module, so that 1.2.3 itself stays what it was. */
+/** `1.2.3-dev.3f2a81c09b4d` for a module whose package.json says 1.2.3: another for every state of its code, so that 1.2.3 itself never changes. */
 export function devVersion(bundle: Bundle): string {
   const [release] = bundle.manifest.version.split(/[-+]/)
   const identity = createHash('sha256')
     .update(JSON.stringify(identityOf(bundle)))
     .digest('hex')
-  // SemVer has no place for numbers that begin with a zero, or have no end.
+  // SemVer allows no number with leading zeros: when the hash begins with digits, a letter of it has to follow them.
   const [, digits = ''] = /^(\d*)/.exec(identity) ?? []
   return `${release}-dev.${identity.slice(0, Math.max(IDENTITY_CHARS, digits.length + 1))}`
 }

@@ -1,10 +1,10 @@
-/** Requests to a base: who asks goes along, and whatever is no success becomes an error that says what to do. */
+/** Requests to a base: each carries the token, is repeated where that is safe, and fails with an error that says what to do. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Problem } from '../../base/contract/problem-api.ts'
 import { messageOf } from '../../base/kernel/errors.ts'
 import { exitCodes, RefusedError, SdkError } from '../sdk-error.ts'
 
-/** A request for what is long or does not end. */
+/** A request whose answer is long or does not end. */
 export interface OpenRequest {
   readonly method?: 'GET' | 'POST'
   /** Sent as JSON. */
@@ -37,8 +37,8 @@ export interface Request {
 }
 
 /**
- * Milliseconds for a whole answer. Above all that a base may take for one: it loads a version in every cell, one cell after the other, while
- * changes that were there first are finished.
+ * Milliseconds for a whole answer, longer than a base may take for one: it may have to finish earlier changes first, then load a version in every
+ * cell, one cell after the other.
  */
 const ANSWER_MS_MAX = 120_000
 /** Milliseconds before each repetition: together longer than the keeper of a base takes to start again. */
@@ -79,7 +79,7 @@ export function caller(base: URL, token: string | undefined, answerMsMax = ANSWE
 
 const defaultRepeat = (method: Request['method']) => (method === 'GET' || method === 'HEAD' ? 'freely' : 'keyed')
 
-/** Tries again, after a pause, what a broken connection has kept from being answered. @param wasThere whether a base was there a moment ago */
+/** Repeats a request, after pauses, whose connection broke before the answer. @param wasThere whether a base was there a moment ago */
 async function persist<T>(attempt: () => Promise<T>, pausesMs: readonly number[], wasThere: boolean): Promise<T> {
   const [pauseMs, ...rest] = pausesMs
   try {
@@ -98,7 +98,7 @@ function isBroken(error: unknown, wasThere: boolean): boolean {
 }
 
 /**
- * Asks for what is long or does not end, and resolves when the answer begins.
+ * Sends a request whose answer is long or does not end, and resolves when the answer begins. It is never repeated.
  * @throws as `Client`
  */
 export async function openAt(
@@ -125,7 +125,7 @@ export function authorization(token: string | undefined): Record<string, string>
   return token === undefined ? {} : { authorization: `Bearer ${token}` }
 }
 
-/** @throws SdkError USAGE: else it would look as if the base could not be reached */
+/** Checks headers before they are sent, because `fetch` would fail as if the base could not be reached. @throws SdkError USAGE */
 function sendable(headers: Readonly<Record<string, string>>): Headers {
   const checked = new Headers()
   for (const [name, value] of Object.entries(headers)) {
@@ -165,7 +165,7 @@ function parse(text: string): unknown {
   try {
     return text === '' ? undefined : JSON.parse(text)
   } catch {
-    // The caller sees that there was text and no value.
+    // The caller notices that there was text but no value.
     return undefined
   }
 }

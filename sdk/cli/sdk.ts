@@ -265,20 +265,20 @@ async function run(argv: readonly string[]): Promise<void> {
     process.stderr.write(`✖ Cannot write the output: ${message}\n`)
     process.exit(exitCodes.refused)
   })
-  // What nobody reads there changes nothing about what is done, nor about the exit code.
+  // When nobody reads standard error any more, the work goes on and the exit code stays what it is.
   process.stderr.on('error', () => undefined)
-  // What is thrown where no command waits for it.
-  process.on('uncaughtException', async thrown => process.exit(tell(await failureOf(thrown))))
+  // Errors of callbacks that no command waits for.
+  process.on('uncaughtException', async thrown => process.exit(show(await failureOf(thrown))))
   try {
     await sdk.parseAsync(argv)
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return
-    process.exitCode = tell(await failureOf(thrown))
+    process.exitCode = show(await failureOf(thrown))
   }
 }
 
 /** @returns the exit code */
-function tell(error: SdkError): number {
+function show(error: SdkError): number {
   if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error: failureDocument(error) }, null, 2)}\n`)
   if (error.message !== '') process.stderr.write(`${failureText(error)}\n`)
   return error.exit

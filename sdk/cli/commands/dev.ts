@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { hostname, userInfo } from 'node:os'
 import { isAbsolute, join, relative, resolve } from 'node:path'
 import type { Timings } from '../../../base/contract/common-api.ts'
+import type { LogEntry } from '../../../base/contract/log-api.ts'
 import type { SceneDraft, SceneView } from '../../../base/contract/scene-api.ts'
 import type { VersionChange } from '../../../base/contract/version-api.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
@@ -31,7 +32,7 @@ import { colorsFor } from '../terminal/colors.ts'
 import { failureDocument, failureText } from '../terminal/failure.ts'
 import { createOutput, describeTimings, type Output, timed } from '../terminal/output.ts'
 import { diffAnswers, formatDelta } from '../views/answer-diff.ts'
-import { formatEntry, type LogEntry } from './logs.ts'
+import { formatEntry } from './logs.ts'
 
 export interface DevOptions {
   readonly scene?: string
@@ -90,15 +91,15 @@ interface Sample {
   readonly body: string
 }
 
-/** What runs since the last save that could be run. */
+/** What answers since the last save that could be run. */
 interface Live {
-  /** Tells the state of the module from every other. */
+  /** Another for every other state of the module. */
   readonly state: string
   readonly module: WantedModule
   readonly version: string
 }
 
-/** Everything between two saves. `save` is called again only when the one before has settled. */
+/** What is kept from save to save. `save` is called again only when the call before has settled. */
 class Session {
   readonly #folder: string
   readonly #client: Client
@@ -150,7 +151,7 @@ class Session {
       await this.#run(bundle, bundleMs, savedAt)
     } catch (error) {
       if (!(error instanceof SdkError)) throw error
-      this.#tellFailure(error)
+      this.#showFailure(error)
     }
     await this.#retireSaves()
     return outside
@@ -190,7 +191,7 @@ class Session {
     const sample = await this.#sample()
     if (!isNew && !this.#failed && sample?.body === this.#sent?.body) return
     const first = this.#answer === undefined
-    if (sample === undefined) return this.#tellLive(steps, savedAt)
+    if (sample === undefined) return this.#showLive(steps, savedAt)
     const [answer, answerMs] = await timed(() => this.#invoke(sample))
     this.#tellAnswer(answer, sample, first, { ...steps, answer: answerMs }, performance.now() - savedAt)
   }
@@ -262,19 +263,19 @@ class Session {
         isLive = true
         onLive()
       }
-      // What was logged before belongs to answers before, and an error is told with the answer.
+      // What was logged before belongs to answers before, and an error is shown with its answer.
       if (!isLive || event !== undefined) continue
       const entry = JSON.parse(data) as LogEntry
-      if (entry.code === undefined) this.#tell({ event: 'log', ...entry }, formatEntry(entry))
+      if (entry.code === undefined) this.#show({ event: 'log', ...entry }, formatEntry(entry))
     }
   }
 
-  #tellLive(steps: Timings, savedAt: number): void {
+  #showLive(steps: Timings, savedAt: number): void {
     this.#failed = false
     this.#sent = undefined
     const { version, module } = this.#live ?? {}
     const ms = performance.now() - savedAt
-    this.#tell({ event: 'live', scene: this.#scene, version, module: module?.version, ms, steps })
+    this.#show({ event: 'live', scene: this.#scene, version, module: module?.version, ms, steps })
     this.#out.done(version ?? '', ms, `live (${describeTimings(steps)})`)
     const ways = `put a request in ${join(this.#folder, 'samples')}, name one with --sample, or send one: sdk invoke ${this.#scene}`
     this.#out.next(`To see it answer on each save, ${ways}`)
@@ -287,7 +288,7 @@ class Session {
     this.#answer = answer.body
     this.#sent = sample
     const document = { event: 'answer', scene: this.#scene, version, module: module?.version, sample: sample.name, ms, steps }
-    this.#tell({ ...document, answer: answer.body, delta: delta ?? null })
+    this.#show({ ...document, answer: answer.body, delta: delta ?? null })
     const outcome = first ? `answers ${sample.name}` : delta === undefined ? 'the same answer' : 'another answer'
     this.#out.done(version ?? '', ms, `${outcome} (${describeTimings(steps)})`)
     const color = colorsFor(process.stdout).isColorSupported
@@ -296,9 +297,9 @@ class Session {
     if (lines.length > LINES_SHOWN) this.#out.say(`    … and ${lines.length - LINES_SHOWN} more lines`)
   }
 
-  #tellFailure(error: SdkError): void {
+  #showFailure(error: SdkError): void {
     this.#failed = true
-    this.#tell({ event: 'failed', error: failureDocument(error), live: this.#live?.version ?? null })
+    this.#show({ event: 'failed', error: failureDocument(error), live: this.#live?.version ?? null })
     process.stderr.write(`${failureText(error)}\n`)
     const answered = error instanceof RefusedError && error.problem.version === this.#live?.version
     const isThere = error.code !== 'BASE_UNREACHABLE'
@@ -307,13 +308,13 @@ class Session {
   }
 
   /** With `--json` a document on a line of its own; else the line for people, if there is one. */
-  #tell(document: object, line?: string): void {
+  #show(document: object, line?: string): void {
     if (this.#options.json === true) process.stdout.write(`${JSON.stringify(document)}\n`)
     else if (line !== undefined) this.#out.say(line)
   }
 }
 
-/** Tells saves of this module by this user on this machine from all other versions. */
+/** Labels the versions that saves of this module by this user on this machine have made. */
 const saveLabel = ({ manifest: { name } }: Bundle): string => `dev ${name}, ${userName()}@${hostname()}`
 
 function userName(): string {
@@ -328,7 +329,7 @@ function userName(): string {
 /** The scene of a module that is in no other. */
 const ownScene = ({ manifest: { name } }: Bundle): string => `dev-${name}`
 
-/** Its stages, one after the other. */
+/** Defines a scene that has the stages of the module, one after the other, unless there is one. */
 async function defineOwnScene(client: Client, bundle: Bundle): Promise<void> {
   const { name, stages } = bundle.manifest
   const id = ownScene(bundle)

@@ -123,7 +123,7 @@ async function isProvided(folder: string): Promise<boolean> {
   return dirname(folder) !== folder && isProvided(dirname(folder))
 }
 
-/** Links are looked through above what is not there yet. */
+/** The path without links; of a folder that is not there yet, with the links above it resolved. */
 async function realFolder(path: string): Promise<string> {
   const absolute = resolve(path)
   return realpath(absolute).catch(async () => join(await realpath(dirname(absolute)).catch(() => dirname(absolute)), basename(absolute)))
@@ -183,7 +183,7 @@ async function linkBerth(folder: string): Promise<void> {
   const packages = join(folder, 'node_modules')
   makeFolder(join(packages, '.bin'))
   await symlink(root, join(packages, 'berth'), 'junction')
-  // Windows starts no links to scripts: there "npm install" is still to be typed.
+  // Windows cannot start a script through a link: there the user has to run "npm install".
   if (process.platform !== 'win32') await symlink(join('..', 'berth', 'bin', 'sdk.cjs'), join(packages, '.bin', 'sdk'))
 }
 
@@ -226,7 +226,7 @@ interface PackageJson {
   readonly berth?: { readonly stages?: readonly string[] }
 }
 
-/** Empty for what is no package: whoever wrote it finds out elsewhere. */
+/** Empty when the file is no JSON: other commands say what is wrong with it. */
 async function packageAt(path: string): Promise<PackageJson> {
   try {
     return (JSON.parse(await readFile(path, 'utf8')) as PackageJson | null) ?? {}

@@ -1,6 +1,7 @@
 /** `sdk logs`: what the modules of a scene have logged, and go on to log. */
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { LogEntry } from '../../../base/contract/log-api.ts'
 import type { Client } from '../../api/client.ts'
 import { readEvents } from '../../api/server-sent-events.ts'
 import { RefusedError } from '../../sdk-error.ts'
@@ -15,24 +16,6 @@ export interface LogsOptions {
   readonly limit?: string
   readonly follow?: boolean
   readonly json?: boolean
-}
-
-export interface LogEntry {
-  /** Grows with every line. */
-  readonly seq: number
-  readonly at: string
-  readonly level: 'debug' | 'info' | 'warn' | 'error'
-  readonly scene: string
-  readonly version: string
-  readonly cell: number
-  readonly message: string
-  readonly module?: string
-  readonly stage?: string
-  readonly requestId?: string
-  readonly code?: string
-  readonly fields?: unknown
-  readonly stack?: string
-  readonly dropped?: number
 }
 
 type Show = (entry: LogEntry) => Promise<void>
@@ -78,12 +61,12 @@ async function follow(client: Client, path: string, out: Context['out'], show: S
         if (event === undefined) await show(JSON.parse(data) as LogEntry)
         else if (event === 'dropped')
           out.warn(`${(JSON.parse(data) as { dropped: number }).dropped} lines were left out: this terminal is too slow`)
-        // From here on a cut is one to come back from, even when no line has come yet.
+        // The base has sent all earlier lines: when the connection breaks from here on, it is opened again, even if no line has come yet.
         else if (event === 'live') lastId ??= '0'
       }
     } catch (error) {
       if (signal.aborted) return
-      // Before the first line this is no restart, and a refusal is an answer.
+      // A failure before the first line is no restart of the base, and a refusal is an answer: neither is tried again.
       if (lastId === undefined || error instanceof RefusedError) throw error
     }
     if (connected && !signal.aborted) out.warn('The base went away: waiting for it to come back')

@@ -60,7 +60,7 @@ export async function setParams(
     return out.say(`${scene}: the params are so already`)
   }
   const [change, ms] = await timed(() => client.setParams(scene, { params, version, reason }, state.revision))
-  tell({ out }, scene, change, ms)
+  showChange({ out }, scene, change, ms)
   for (const warning of change.warnings) out.warn(`${scene}: ${warning}`)
   out.next(`Back again: sdk params rollback ${scene}${version === undefined ? '' : ` --version ${version}`}`)
 }
@@ -158,7 +158,7 @@ export async function rollBackParams({ client, out }: Context, scene: string, { 
   }
   const [was] = (await client.paramsHistory(scene)).filter(change => (change.version ?? undefined) === version)
   const [change, ms] = await timed(() => client.rollbackParams(scene, request))
-  tell({ out }, scene, change, ms, `${describePlace(change.to)}, `)
+  showChange({ out }, scene, change, ms, `${describePlace(change.to)}, `)
   const line = `sdk params rollback ${scene}${version === undefined ? '' : ` --version ${version}`}`
   const isFirst = change.to === null || change.to.initial === true
   out.next(
@@ -175,7 +175,7 @@ function describePlace(to: ParamsHistoryEntry | null): string {
   return `as after revision ${to.revision}, ${ageOf(to.at)} ago${why}`
 }
 
-function tell({ out }: Pick<Context, 'out'>, scene: string, change: ParamsRolledBack | ParamsChange, ms: number, how = ''): void {
+function showChange({ out }: Pick<Context, 'out'>, scene: string, change: ParamsRolledBack | ParamsChange, ms: number, how = ''): void {
   out.result(change)
   out.say(change.version === null ? scene : `${scene} ${change.version}`)
   out.done('params', ms, `${how}${describeCells(change.cells)}`)

@@ -56,9 +56,9 @@ interface OnlineScene
   readonly steps: Timings
 }
 
-/** Bytes of a bundle from which on it is told what it is made of. */
+/** A bundle of at least so many bytes is listed part by part. */
 const BIG_BYTES = 256 * 1024
-const PARTS_TOLD = 5
+const PARTS_SHOWN = 5
 
 /** Everything is bundled, checked and every scene looked up before anything is sent; then the modules, then each scene with all of them together. */
 export async function publish({ client, out }: Context, folders: readonly string[], options: PublishOptions): Promise<void> {
@@ -120,7 +120,7 @@ interface Check {
 /** What is published exactly so already is not raised: the same line typed twice changes nothing the second time. */
 async function draftOf(client: Client, folder: string, options: PublishOptions): Promise<Draft> {
   const { bump, dryRun } = options
-  // Asked while the types are still being checked; but first it is said what is wrong with the module.
+  // The base is asked while the types are still being checked; a fault in the module is reported first nevertheless.
   let published: Promise<boolean> | undefined
   const { bundle, bundleMs, check } = await bundleAndCheck(folder, options, made => {
     if (bump === undefined || dryRun === true) return
@@ -137,7 +137,7 @@ async function draftOf(client: Client, folder: string, options: PublishOptions):
 const inColor = (): boolean => colorsFor(process.stderr).isColorSupported
 const bundled = (folder: string): Promise<Bundle> => bundleModule(folder, { color: inColor() })
 
-/** Both at once; what does not bundle is not worth a word about its types. */
+/** Bundles and checks types at the same time. When a module does not bundle, faults in its types are not reported. */
 async function bundleAndCheck(folder: string, { check = true }: PublishOptions, onBundle: (made: Bundle) => void) {
   const unwanted = new AbortController()
   const { entry } = await readPackage(await locateModule(folder, inColor()))
@@ -182,16 +182,16 @@ async function publishDraft(out: Output, draft: Draft, dryRun: boolean, send: Se
 
 /** `      mathjs   612.3 KB  71 %` */
 function describeParts({ parts, bytes }: Bundle): string[] {
-  const told = parts.slice(0, PARTS_TOLD).filter(part => part.bytes > bytes / 100)
-  const width = Math.max(...told.map(({ name }) => name.length))
-  return told.map(
+  const shown = parts.slice(0, PARTS_SHOWN).filter(part => part.bytes > bytes / 100)
+  const width = Math.max(...shown.map(({ name }) => name.length))
+  return shown.map(
     part => `      ${part.name.padEnd(width)} ${formatBytes(part.bytes).padStart(9)} ${Math.round((part.bytes / bytes) * 100)} %`,
   )
 }
 
 async function sendAs(bundle: Bundle, send: Send): Promise<PublishedModule> {
   const { name, version } = bundle.manifest
-  return { name, version, bundle: bundle.digest, bytes: bundle.bytes, parts: bundle.parts.slice(0, PARTS_TOLD), ...(await send(bundle)) }
+  return { name, version, bundle: bundle.digest, bytes: bundle.bytes, parts: bundle.parts.slice(0, PARTS_SHOWN), ...(await send(bundle)) }
 }
 
 async function sendBundle(client: Client, out: Output, bundle: Bundle): Promise<Sent> {
@@ -233,7 +233,7 @@ async function withVersionRaised<T>(folder: string, from: string, to: string, wo
 /** In one step, also on a disk that is full; and before a signal has ended this process. */
 function replaceFile(path: string, text: string): void {
   const file = realpathSync(path)
-  // What watches the folder looks at no such names.
+  // "npm start" and "sdk dev", which may watch the folder, ignore names that begin with a dot.
   const unfinished = join(dirname(file), `.${basename(file)}.${process.pid}`)
   try {
     writeFileSync(unfinished, text, { mode: statSync(file).mode })
@@ -278,8 +278,8 @@ async function bringOnline(
 ): Promise<OnlineScene> {
   const options = { ...part, ...(label && { label }), ...(reason && { reason }) }
   const [change, ms] = await timed(() => updateScene(client, scene, modules, options))
-  const { version, lock: _, moved: __, baseline, ...told } = change
-  const online = { scene, version: version.id, ...told, isBaseline: baseline === version.id, steps: { live: ms } }
+  const { version, lock: _, moved: __, baseline, ...rest } = change
+  const online = { scene, version: version.id, ...rest, isBaseline: baseline === version.id, steps: { live: ms } }
   out.say(scene)
   out.done('live', ms, describeOnline(online, part))
   for (const warning of online.warnings) out.warn(warning)

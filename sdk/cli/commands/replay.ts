@@ -1,4 +1,4 @@
-/** `sdk replay`: sends logged traffic through a scene, measures, and tells what the log says of the click rate. */
+/** `sdk replay`: sends logged traffic through a scene, measures, and shows what the log says of the click rate. */
 
 import { exitCodes, RefusedError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
@@ -86,7 +86,7 @@ function numberOf(option: string, text: string | undefined, max: number): number
   throw usage(`Cannot use "${text}" as ${option}`, `Write a whole number from 1 to ${max}.`)
 }
 
-/** Asks every scene of the log once, so that what would refuse every request is told before any is counted. It also loads the version. */
+/** Asks every scene of the log once, so that a scene which would refuse every request is reported before any is counted. It also loads the version. */
 async function checkScenes({ client }: Context, entries: readonly Entry[], target: Target): Promise<void> {
   const firsts = new Map(entries.toReversed().map(entry => [entry.scene, entry]))
   for (const [scene, { body, headers }] of firsts) {
@@ -287,7 +287,7 @@ function printClickRates(out: Output, rates: NonNullable<Report['clickRates']>, 
     out.warn(
       'No answer shows the logged item at its position, so the log says nothing of this click rate. Replay more rows, or more --passes.',
     )
-  else if (matchedClicks === 0) out.warn('None of the rows that match was clicked: the rate is too low to be told from so few.')
+  else if (matchedClicks === 0) out.warn('None of the rows that match was clicked: the rate is too low to be seen in so few.')
   if (!uniform) out.warn('The log did not show every item equally often: "replay" is biased here, IPS and SNIPS are not.')
 }
 

@@ -12,7 +12,7 @@ import type { Client } from '../../api/client.ts'
 import { RefusedError, SdkError } from '../../sdk-error.ts'
 import type { Context } from '../context.ts'
 import { timed } from '../terminal/output.ts'
-import { tellMade } from './version.ts'
+import { showMade } from './version.ts'
 
 export async function listScenes({ client, out }: Context): Promise<void> {
   const scenes = await client.scenes()
@@ -70,7 +70,7 @@ export async function applyScenes({ client, out }: Context, files: readonly stri
 
 async function makeFirst({ client, out }: Context, scene: string): Promise<VersionChange> {
   const [made, ms] = await timed(() => client.createVersion(scene, { as: 'baseline' }))
-  tellMade(out, made, ms, 0)
+  showMade(out, made, ms, 0)
   return made
 }
 
@@ -141,7 +141,7 @@ export async function copyScene({ client, out }: Context, id: string, newId: str
   }
   const { lock } = (await client.versions(id)).find(version => version.id === baseline) ?? { lock: [] }
   const modules = [...new Set(lockedModules(lock as Lock).map(({ name, version }) => `${name}@${version}`))]
-  // One without a baseline is what a copy that could not be loaded has left.
+  // A scene without a baseline was left by a copy that could not be loaded, and may be replaced.
   const there = await existing(client, newId)
   if (there !== undefined && there.baseline !== null)
     throw new SdkError('TARGET_EXISTS', `Cannot copy scene "${id}" to "${newId}": there is such a scene already`, {

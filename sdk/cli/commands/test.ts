@@ -133,7 +133,7 @@ async function runFiles(
   coverageFolder: string | undefined,
   only: readonly RegExp[] | undefined,
 ): Promise<TestReport> {
-  // Of the test that runs this one, if any: the runner would think itself inside it, and run nothing.
+  // When a test runs this command, the runner would take itself for a part of that test by this variable, and run nothing.
   delete process.env.NODE_TEST_CONTEXT
   // Colour is for terminals: the runner colours what tests print for those by itself.
   delete process.env.FORCE_COLOR
@@ -174,7 +174,7 @@ async function runAgain(out: Output, modules: readonly ModuleUnderTest[], option
     try {
       await runTests(out, [await findModule(folder)], options)
     } catch (error) {
-      // It may be half written: the next save tells.
+      // A file may be half written; the next save runs the tests again.
       if (!(error instanceof SdkError)) throw error
       process.stderr.write(`${failureText(error)}\n`)
     }

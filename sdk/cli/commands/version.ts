@@ -82,11 +82,11 @@ export async function createVersion(
   const [made, ms] = await timed(() => client.createVersion(scene, { ...(modules && { modules }), ...part, ...options }))
   out.result(made)
   out.say(scene)
-  tellMade(out, made, ms, part.whitelist?.length ?? 0)
+  showMade(out, made, ms, part.whitelist?.length ?? 0)
 }
 
 /** @param listed how many unit ids were sent to it */
-export function tellMade(out: Output, made: VersionChange, ms: number, listed: number): void {
+export function showMade(out: Output, made: VersionChange, ms: number, listed: number): void {
   const { id, scene } = made.version
   out.done('version', ms, `${id} made${describePart(made, listed)} (${describeTimings(made.timings)})`)
   out.say(`    ${describeLock(made.lock)}`)
@@ -133,29 +133,29 @@ export async function promoteVersion(
   if (to === 'baseline' && share !== undefined)
     throw usage('Cannot take --share with --to baseline: the baseline has what is left', 'Leave one out.')
   const promotion = { to, share: share === undefined ? undefined : parseShare(share), reason }
-  const [placed, ms] = await timed(() => client.promote(scene, parseVersion(version), promotion))
-  out.result(placed)
+  const [change, ms] = await timed(() => client.promote(scene, parseVersion(version), promotion))
+  out.result(change)
   out.say(scene)
-  // What is so already is not applied again.
-  const already = placed.timings.applyMs === undefined ? ' already' : ''
-  const part = placed.kind === 'baseline' ? 'is the baseline' : `takes ${showShare(placed.cutover?.share ?? 0)} of the units`
-  const outcome = `${version} ${part}${already}${describeMoved(placed)}`
-  out.done('promote', ms, `${outcome}, ${describeCells(placed.cells)} (${describeTimings(placed.timings)})`)
-  for (const warning of placed.warnings) out.warn(warning)
-  out.next(nextStep(scene, version, placed))
+  // A change that changes nothing is not applied, so it has no time for that.
+  const already = change.timings.applyMs === undefined ? ' already' : ''
+  const part = change.kind === 'baseline' ? 'is the baseline' : `takes ${showShare(change.cutover?.share ?? 0)} of the units`
+  const outcome = `${version} ${part}${already}${describeMoved(change)}`
+  out.done('promote', ms, `${outcome}, ${describeCells(change.cells)} (${describeTimings(change.timings)})`)
+  for (const warning of change.warnings) out.warn(warning)
+  out.next(nextStep(scene, version, change))
 }
 
 const describeMoved = ({ moved }: PartChange): string => (moved?.moved ? `, ${exactPercent(moved.moved, MOVED_OF)} of the units move` : '')
 
 export async function rollBack({ client, out }: Context, scene: string, { reason }: Reasoned): Promise<void> {
-  const [placed, ms] = await timed(() => client.rollback(scene, { reason }))
-  out.result(placed)
+  const [change, ms] = await timed(() => client.rollback(scene, { reason }))
+  out.result(change)
   out.say(scene)
-  const outcome = placed.moved === undefined ? `${placed.version} is the baseline again` : `the cutover is over${describeMoved(placed)}`
-  out.done('rollback', ms, `${outcome}, ${describeCells(placed.cells)}`)
-  for (const warning of placed.warnings) out.warn(warning)
-  if (placed.moved === undefined && placed.previousBaseline !== null)
-    out.next(`Forth again: sdk version promote ${scene} ${placed.previousBaseline} --to baseline`)
+  const outcome = change.moved === undefined ? `${change.version} is the baseline again` : `the cutover is over${describeMoved(change)}`
+  out.done('rollback', ms, `${outcome}, ${describeCells(change.cells)}`)
+  for (const warning of change.warnings) out.warn(warning)
+  if (change.moved === undefined && change.previousBaseline !== null)
+    out.next(`Forth again: sdk version promote ${scene} ${change.previousBaseline} --to baseline`)
 }
 
 export async function setOnline(
@@ -165,11 +165,11 @@ export async function setOnline(
   online: boolean,
   { reason }: Reasoned,
 ): Promise<void> {
-  const [placed, ms] = await timed(() => client.setOnline(scene, parseVersion(version), online, { reason }))
-  out.result(placed)
+  const [change, ms] = await timed(() => client.setOnline(scene, parseVersion(version), online, { reason }))
+  out.result(change)
   out.say(scene)
   out.done(online ? 'online' : 'offline', ms, `${version} is ${online ? 'online: it answers requests that pin it' : 'offline'}`)
-  for (const warning of placed.warnings) out.warn(warning)
+  for (const warning of change.warnings) out.warn(warning)
   if (!online) out.next(`Back again: sdk version online ${scene} ${version}`)
 }
 

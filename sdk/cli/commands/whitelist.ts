@@ -51,7 +51,7 @@ export async function setWhitelist(
     })
   }
   const [change, ms] = await timed(() => context.client.setWhitelist(scene, lines, { version, reason }))
-  tell(context, scene, change, ms)
+  showChange(context, scene, change, ms)
 }
 
 /** @throws SdkError WHITELIST_INVALID */
@@ -83,15 +83,15 @@ export async function addToWhitelist(
   const [change, ms] = await timed(() =>
     context.client.editWhitelist(scene, { add: { [parseVersion(version)]: parseUnits(units) }, reason }),
   )
-  tell(context, scene, change, ms)
+  showChange(context, scene, change, ms)
 }
 
 export async function removeFromWhitelist(context: Context, scene: string, units: readonly string[], { reason }: Reasoned): Promise<void> {
   const [change, ms] = await timed(() => context.client.editWhitelist(scene, { remove: parseUnits(units), reason }))
-  tell(context, scene, change, ms)
+  showChange(context, scene, change, ms)
 }
 
-function tell({ out }: Context, scene: string, change: WhitelistChange, ms: number): void {
+function showChange({ out }: Context, scene: string, change: WhitelistChange, ms: number): void {
   out.result(change)
   out.say(scene)
   out.done('whitelist', ms, `${describeChange(change)}, ${describeCells(change.cells)}`)

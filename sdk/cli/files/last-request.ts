@@ -4,7 +4,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** Where the sdk keeps what it can do without. */
+/** A folder for files that the sdk can do without. */
 const folder = fileURLToPath(new URL('../../../node_modules/.cache/berth/requests', import.meta.url))
 
 /** Only for this user to read. Where nothing can be written, nothing is remembered. */
@@ -14,7 +14,7 @@ export async function rememberRequest(base: URL, scene: string, body: string): P
   await mkdir(dirname(path), { recursive: true })
     .then(() => writeFile(unfinished, body, { mode: 0o600 }))
     .then(() => rename(unfinished, path))
-    // The request itself went well, and it is only a convenience that is missing.
+    // The request itself has succeeded; that it cannot be sent again is no reason to fail.
     .catch(() => undefined)
 }
 

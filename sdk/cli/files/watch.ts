@@ -1,13 +1,13 @@
-/** Tells of saved files. */
+/** Watches folders and calls back when files in them were saved. */
 import { once } from 'node:events'
 import { basename, join, relative, sep } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type FSWatcher, watch } from 'chokidar'
 
 export interface SaveWatch {
-  /** As if it had been saved just now; resolves when that is done with. */
+  /** Acts as if the subject had been saved just now; resolves when the call about it has settled. */
   saved(subject: string): Promise<void>
-  /** Resolves when what is under way is done with; nothing is told after that. */
+  /** Resolves when the call that is under way has settled; there is none after that. */
   close(): Promise<void>
 }
 
@@ -60,10 +60,10 @@ export async function watchSaves(
     const watcher = watch([...paths], { ignoreInitial: true, ignored: path => isHidden(roots, path) })
     watchers.push(watcher)
     watcher.on('all', (event, path) => event === 'addDir' || event === 'unlinkDir' || onChange(path))
-    // Of two saves of a file within 50 ms chokidar tells the first, and a formatter saves right after its editor.
+    // Of two saves of a file within 50 ms chokidar reports only the first, and a formatter saves right after its editor.
     watcher.on('raw', (_, name, details) => {
       const { watchedPath } = details as { readonly watchedPath: string }
-      // Not every system names the file.
+      // Some systems report a change without the name of the file.
       onChange(!name || basename(watchedPath) === name ? watchedPath : join(watchedPath, name))
     })
     await once(watcher, 'ready')
@@ -71,7 +71,7 @@ export async function watchSaves(
   const follow = (files: readonly string[], subject: string) => {
     const added = files.filter(file => !elsewhere.has(file))
     for (const file of files) elsewhere.set(file, (elsewhere.get(file) ?? new Set()).add(subject))
-    // What was saved before they are watched is seen by looking once more.
+    // Files may have been saved before they were watched: looking once more finds these saves.
     if (added.length > 0) open(added).then(() => void (closed || note(subject)))
   }
   await open(roots)

@@ -1,5 +1,5 @@
 /**
- * What a log of clicks tells about a policy that did not write it (off-policy evaluation). Pure.
+ * What a log of clicks says about a policy that did not write it (off-policy evaluation). Pure.
  *
  * A row says which item was shown at which position, with which probability (propensity), and whether it was clicked. The policy under test
  * is asked for the same visitor, and the row *matches* when it puts the same item at the same position. Whether it does is one draw from the
@@ -28,19 +28,19 @@ export interface Outcome {
 
 export interface Estimate {
   readonly rate: number
-  /** Null when there is nothing to tell it from: fewer than two rows, or none or all of those that count clicked. */
+  /** Null when it cannot be estimated: fewer than two rows, or none or all of those that count clicked. */
   readonly standardError: number | null
 }
 
 export interface ClickRates {
   readonly rows: number
   readonly clicks: number
-  /** Answers that match. Those to one row tell of one visitor: it is the rows that count. */
+  /** Answers that match. Several answers to one row are about one visitor, so the estimates count rows, not answers. */
   readonly matches: number
   /** Rows with a match in at least one answer, and those of them that were clicked. */
   readonly matchedRows: number
   readonly matchedClicks: number
-  /** As many rows of equal weight would tell as much: (Σ weight)² / Σ weight², by the weights of SNIPS. */
+  /** How many rows of equal weight would give as precise an estimate: (Σ weight)² / Σ weight², by the weights of SNIPS. */
   readonly effectiveRows: number
   /** Whether all propensities are equal, so that `replay` is unbiased. */
   readonly uniform: boolean

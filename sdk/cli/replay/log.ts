@@ -67,7 +67,7 @@ export async function readLog(files: readonly string[], options: ReadOptions): P
 function open(file: string): Readable {
   if (file === '-') return process.stdin
   const stream = createReadStream(file)
-  // What fails is thrown where the result is read.
+  // A failure is thrown again where the result is awaited; without this it would be an unhandled rejection before that.
   return file.endsWith('.gz') ? pipeline(stream, createGunzip(), () => undefined) : stream
 }
 
@@ -243,7 +243,7 @@ function parseJson(text: string): { readonly json: unknown } | undefined {
   try {
     return { json: JSON.parse(text) }
   } catch {
-    // The reader is told which line it was.
+    // The caller adds which line it was.
     return undefined
   }
 }

@@ -102,7 +102,7 @@ export function startReplay(target: Target, plan: Plan, onAnswer: (index: number
     const index = number % entries.length
     const entry = entryAt(entries, index)
     connection.post(entry, `${plan.seed}-${number.toString(36)}`, result => {
-      // What was under way when it ended counts neither way.
+      // A request that was under way when the sending ended is counted neither as answered nor as failed.
       if (ended !== undefined) return
       settled++
       if ('code' in result) fail(result)
@@ -189,7 +189,7 @@ function faultOf(body: string, status: number | undefined): Fault {
     const { code, detail } = JSON.parse(body) as { readonly code?: unknown; readonly detail?: unknown }
     if (typeof code === 'string') return { code, message: String(detail) }
   } catch {
-    // What is no problem document is told by its status.
+    // An answer without a problem document, such as that of a proxy, is counted by its status.
   }
   return { code: `HTTP_${status}`, message: body.slice(0, 200) }
 }

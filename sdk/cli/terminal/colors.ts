@@ -1,4 +1,4 @@
-/** Colour is for terminals only. Apart from the tables of output.ts, so that an error of the command line loads nothing else. */
+/** Colour is for terminals only. This is apart from output.ts so that an error of the command line need not load the tables of that file. */
 import pc from 'picocolors'
 
 /** Colours for a stream: none unless it is a terminal that can show them and NO_COLOR is not set; CI and FORCE_COLOR change nothing. */

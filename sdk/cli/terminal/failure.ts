@@ -1,4 +1,4 @@
-/** How a failure is told: to people, and as the document of `--json`. Loads nothing but colours. */
+/** How a failure is shown: to people as lines, to machines as the document of `--json`. It imports nothing but colours, so that failing is quick. */
 
 import { RefusedError, type SdkError } from '../../sdk-error.ts'
 import { colorsFor } from './colors.ts'

@@ -3,7 +3,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /**
  * When such a signal comes, `work`, which is synchronous, is done before the process ends by it.
- * @returns takes that back
+ * @returns a function that stops listening for them
  */
 export function whenInterrupted(work: () => void): () => void {
   const take = (signal: NodeJS.Signals) => {

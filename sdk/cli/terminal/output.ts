@@ -40,7 +40,7 @@ export function createOutput(json: boolean): Output {
   }
 }
 
-/** Runs `work` and tells how many milliseconds it took. */
+/** Runs `work`. @returns what it returned, and the milliseconds it took */
 export async function timed<T>(work: () => Promise<T>): Promise<[result: T, ms: number]> {
   const startedAt = performance.now()
   const result = await work()

@@ -49,7 +49,7 @@ function coverageOfBundle(slots: readonly Counted[]): FileCoverage[] {
     functions.set(whole.startOffset, { ...whole, name: functionName })
     for (const part of inner) parts.set(part.startOffset, { ...part, name: '' })
   }
-  const placed = [...functions.values()].flatMap(span => placedAt(segments, counts, span))
+  const spans = [...functions.values()].flatMap(span => spansOf(segments, counts, span))
   const missed = [...parts.values()].filter(({ startOffset }) => counts[startOffset] === 0).flatMap(span => onOneLine(segments, span))
   const files = Map.groupBy(firstOfEachLine(segments), ({ path }) => path)
   return [...files].map(([path, firsts]) => {
@@ -59,7 +59,7 @@ function coverageOfBundle(slots: readonly Counted[]): FileCoverage[] {
       path,
       lines,
       partly: [...new Set(partly)].sort((a, b) => a - b),
-      functions: placed
+      functions: spans
         .filter(place => place.path === path)
         .map(({ name, line, count }) => ({ name, line, count }))
         .sort((a, b) => a.line - b.line),
@@ -71,12 +71,12 @@ interface Span extends Range {
   readonly name: string
 }
 
-function placedAt(segments: readonly Segment[], counts: Float64Array, span: Span): (FunctionCoverage & { readonly path: string })[] {
+function spansOf(segments: readonly Segment[], counts: Float64Array, span: Span): (FunctionCoverage & { readonly path: string })[] {
   const [start] = within(segments, span)
   return start === undefined ? [] : [{ path: start.path, line: start.line, name: span.name, count: counts[span.startOffset] ?? 0 }]
 }
 
-/** A part with lines of its own needs no mention: those tell. */
+/** A part that has lines of its own is not mentioned: its lines are. */
 function onOneLine(segments: readonly Segment[], span: Span): Segment[] {
   const [start, ...rest] = within(segments, span)
   return start === undefined || rest.some(({ line }) => line !== start.line) ? [] : [start]
@@ -123,7 +123,7 @@ function segmentsOf({ folder, code, sourceMap }: Counted): Segment[] {
 
 const isOwnCode = (path: string) => /\.[cm]?[jt]sx?$/.test(path) && !/[\\/]node_modules[\\/]/.test(path)
 
-/** A line of brackets runs nothing. */
+/** A line that holds only brackets has no code of its own. */
 const isClosing = (text = '') => /^[\s)}\];,]*$/.test(text)
 
 /** A line is run as often as what stands first in it. */

@@ -40,7 +40,7 @@ export const showPart = (buckets: number, segments: number): string => exactPerc
 
 export const armHead = ['arm', 'is', 'share', 'of all units', 'buckets'] as const
 
-/** A row an arm: its name, meaning, share, what that is of all units, and its buckets; the last is for those in no arm. */
+/** One row for each arm: its name, meaning, share, what that is of all units, and its buckets. The last row is for buckets of no arm. */
 export function armRows({ arms, inForce, traffic }: ExperimentView): string[][] {
   const rows = arms.map(arm => {
     const { share, ranges } = inForce[arm.name] ?? nothing
@@ -52,7 +52,7 @@ export function armRows({ arms, inForce, traffic }: ExperimentView): string[][] 
 
 const nothing: ArmView = { share: 0, ranges: [] }
 
-/** A row an arm, before and after, those that go and those that come included. */
+/** One row for each arm, with its share before and after; arms that were dropped or added have a row too. */
 export function flipRows({ experiment, before, after }: Pick<Flipped, 'experiment' | 'before' | 'after'>): string[][] {
   const names = new Set([...Object.keys(before), ...Object.keys(after)])
   return [...names].map(name => {
@@ -68,7 +68,7 @@ function showArm(states: ArmViews, name: string): [share: string, ranges: string
   return arm === undefined ? ['–', '–'] : [showShare(arm.share), showBuckets(arm.ranges)]
 }
 
-/** Without the seams that growing left. */
+/** Ranges that touch are shown as one: an arm that has grown several times has many of them. */
 const showBuckets = (ranges: readonly Range[]): string => showRanges(joined(ranges.toSorted(([a], [b]) => a - b)))
 
 /** `8% of all units of the scene move: 6% enter, 2% change arms`, exact to the last digit. */
@@ -81,9 +81,9 @@ export function describeMovement({ experiment, moved }: Pick<Flipped, 'experimen
     [moved.leaving, 'leave'],
     [moved.switching, 'change arms'],
   ] as const
-  const told = parts.filter(([count]) => count > 0).map(([count, what]) => `${part(count)} ${what}`)
+  const kinds = parts.filter(([count]) => count > 0).map(([count, what]) => `${part(count)} ${what}`)
   const conditional = experiment.where.length > 0 ? ', those among them that fit its conditions' : ''
-  return `${part(moved.moved)} of all units of ${space} move: ${told.join(', ')}${conditional}`
+  return `${part(moved.moved)} of all units of ${space} move: ${kinds.join(', ')}${conditional}`
 }
 
 /** `count` is at most 10^12, so nothing is lost on the way. */

@@ -64,7 +64,7 @@ export function createReport(out: Output, modules: readonly Module[]): Reporter 
 
   function onEnded(test: Ended, failed: boolean): void {
     const { type, error } = test.details
-    // Of a file and of a suite their tests have told, unless they failed by themselves.
+    // A failed file or suite is reported through its tests, unless it failed by itself.
     const isWhole = type === 'suite' || test.name === test.file
     const byTests = error !== undefined && 'failureType' in error && error.failureType === 'subtestsFailed' && hasFailed(test.file)
     if (isWhole && (!failed || byTests)) return

@@ -30,7 +30,7 @@ const NOTHING: ReadonlySet<string> = new Set(['(root)', '(idle)'])
 export function summarize({ nodes }: CpuProfile): Summary {
   const byId = new Map(nodes.map(node => [node.id, node]))
   const tallies = new Map<string, Tally>()
-  /** Samples in the node and below it. A function that is above itself already is counted there. */
+  /** Counts the samples in the node and below it. A recursive function is counted at its outermost call only, or its total would be too large. */
   const visit = (node: CpuProfile['nodes'][number], above: ReadonlySet<string>): number => {
     const { functionName, url, lineNumber } = node.callFrame
     const key = `${functionName} ${url} ${lineNumber}`
