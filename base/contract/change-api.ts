@@ -12,7 +12,7 @@ import { ParamsHistoryEntry } from './params-api.ts'
 import { NewVersion, Promotion } from './version-api.ts'
 import { WhitelistEntry } from './whitelist-api.ts'
 
-const nothing = Type.Object({})
+const nothing = Type.Object({}, { additionalProperties: false, description: 'no members: its kind says all' })
 const experiment = Type.Object({ experiment: Type.String() })
 const version = Type.Object({ version: VersionId })
 

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
+import { tokenPath } from '../../base/folder/paths.ts'
+import { startScene } from '../../base/keeper/fixtures/scene.ts'
 import { RefusedError, SdkError } from '../sdk-error.ts'
 import { type Client, createClient } from './client.ts'
 import { caller } from './requests.ts'
@@ -170,4 +174,23 @@ test('a base that is being started again is waited for, one that was never there
   setTimeout(() => next.listen(port, '127.0.0.1'), 200)
   t.after(() => next.close().closeAllConnections())
   assert.deepEqual(await asked, { port: 1 })
+})
+
+test('a rollback whose answer is lost on the way goes back once', async t => {
+  const scene = await startScene(t, 2)
+  await scene.home('POST', 'versions/v2/promote', { to: 'baseline' })
+  const target = `http://127.0.0.1:${scene.keeper.vitals.controlPort}`
+  let lost = false
+  const base = await fakeBase(t, async (request, response) => {
+    const headers = Object.entries(request.headers).map(([name, value]): [string, string] => [name, String(value)])
+    const answer = await fetch(`${target}${request.url}`, { method: 'POST', headers, body: await text(request) })
+    if (lost) response.writeHead(answer.status).end(await answer.text())
+    else request.socket.resetAndDestroy()
+    lost = true
+  })
+  const token = readFileSync(tokenPath(scene.data), 'utf8').trim()
+  const { baseline } = await createClient({ base, token }).rollback('home', { reason: 'slow' })
+  assert.equal(baseline, 'v1')
+  const rows = (await scene.ask('GET', '/api/audit?scene=home')).read<{ action: string }[]>()
+  assert.equal(rows.filter(({ action }) => action === 'roll back').length, 1)
 })
