@@ -1,14 +1,11 @@
 /** Registers rows with fastify: who may ask, how bodies are read, what is checked and documented, and what becomes of the answer. */
-import { STATUS_CODES } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
-import Type from 'typebox'
-import { IdempotencyKey } from '../../contract/common-api.ts'
-import { Problem } from '../../contract/problem-api.ts'
 import type { Actor } from '../book/book.ts'
 import type { Token } from '../book/token-book.ts'
 import { compileAllButBody, compilePart, parseStrictJson, parseText } from './body.ts'
 import { authorize } from './guard.ts'
 import { Idempotency, type KeyedWrite } from './idempotency.ts'
+import { describeRoute } from './openapi.ts'
 import { type BodyType, isWrite, type Route, type RouteParts, type RouteRequest } from './route.ts'
 
 /** @param routes by the tag that they have in the OpenAPI document */
@@ -18,7 +15,6 @@ export async function registerRoutes(
   parts: RouteParts,
 ): Promise<void> {
   const idempotency = new Idempotency(parts.book, parts.log)
-  app.addSchema({ $id: 'Problem', ...Problem })
   const rows = Object.entries(routes).flatMap(([tag, ofTag]) => ofTag.map(row => optionsOf(row, tag, parts, idempotency)))
   // Parsers hold for all routes of a scope.
   for (const [types, sameTypes] of Map.groupBy(rows, ({ types }) => types.join())) {
@@ -40,7 +36,7 @@ function optionsOf(row: Route, tag: string, parts: RouteParts, idempotency: Idem
   const { method, path: url, right, takes } = row
   const { types = ['application/json'], checked = true, bytesMax } = takes.body ?? {}
   const options: RouteOptions = {
-    ...{ method, url, schema: schemaOf(row, tag), validatorCompiler: checked ? compilePart : compileAllButBody },
+    ...{ method, url, schema: describeRoute(row, tag), validatorCompiler: checked ? compilePart : compileAllButBody },
     ...(bytesMax === undefined ? {} : { bodyLimit: bytesMax }),
     exposeHeadRoute: !isEndless(row),
     config: { swagger: { exposeHeadRoute: method === 'HEAD' } },
@@ -79,49 +75,4 @@ function requestOf(request: FastifyRequest, reply: FastifyReply, keyed: Actor['k
       return gone.signal
     },
   } as RouteRequest
-}
-
-/** What fastify checks requests against, and what the OpenAPI document is made of. */
-function schemaOf(row: Route, tag: string) {
-  const { operation, about, details, right, takes } = row
-  const { params, query, body } = takes
-  const headers = isWrite(row)
-    ? Type.Object({ ...takes.headers?.properties, 'idempotency-key': Type.Optional(IdempotencyKey) })
-    : takes.headers
-  return {
-    ...{ operationId: operation, summary: about, tags: [tag], security: right === 'anyone' ? [] : [{ token: [] }] },
-    description: [...(details === undefined ? [] : [details]), right === 'anyone' ? 'For anyone.' : `Needs the right \`${right}\`.`].join(
-      ' ',
-    ),
-    ...(params && { params }),
-    ...(query && { querystring: query }),
-    ...(headers && { headers }),
-    ...(body && { body: body.schema, consumes: [...body.types] }),
-    response: { ...answersOf(row), '4xx': problem, '5xx': problem },
-  }
-}
-
-const problem = { description: 'a problem document', content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } } }
-const etagHeader = { etag: { type: 'string', description: 'the revision, in quotes, for If-Match' } }
-
-function answersOf({ gives, takes, etag }: Route): Record<string, object> {
-  const hasEtag = etag ?? (takes.headers !== undefined && 'if-match' in takes.headers.properties)
-  const headers = hasEtag ? { headers: etagHeader } : {}
-  const answers = Object.entries(gives).map(([status, answer]): [string, object] => {
-    if (!('contents' in answer)) return [status, { 'x-response-description': STATUS_CODES[status], ...answer, ...headers }]
-    const content = Object.entries(answer.contents).map(([type, schema]) => [type, { schema }])
-    return [status, { description: answer.description, content: Object.fromEntries(content), ...headers }]
-  })
-  return Object.fromEntries(answers)
-}
-
-/** A schema for who sends what it describes: what has a default may be left out. (Fastify checks after it has filled defaults in.) */
-export function asSent(schema: unknown): unknown {
-  if (Array.isArray(schema)) return schema.map(asSent)
-  if (typeof schema !== 'object' || schema === null) return schema
-  const { required, ...rest } = Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, asSent(value)]))
-  if (!Array.isArray(required)) return { ...rest, ...(required === undefined ? {} : { required }) }
-  const properties = rest.properties as Readonly<Record<string, { readonly default?: unknown }>>
-  const needed = required.filter((name: string) => properties[name]?.default === undefined)
-  return { ...rest, ...(needed.length === 0 ? {} : { required: needed }) }
 }

@@ -1,9 +1,6 @@
 /** The HTTP server of the keeper: how it is put together, and how errors are answered. */
 import { randomUUID } from 'node:crypto'
-import swagger from '@fastify/swagger'
-import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteOptions } from 'fastify'
-import { scenePortDocument } from '../../contract/scene-port-api.ts'
 import { answerClientError } from '../../kernel/client-error.ts'
 import { BerthError, type ErrorCode, messageOf, toBerthError, toProblem } from '../../kernel/errors.ts'
 import { isRequestId } from '../../kernel/headers.ts'
@@ -14,7 +11,8 @@ import type { Token } from '../book/token-book.ts'
 import { compilePart } from './body.ts'
 import { checkHead } from './guard.ts'
 import { Names } from './names.ts'
-import { asSent, registerRoutes } from './register-routes.ts'
+import { describeRoutes } from './openapi.ts'
+import { registerRoutes } from './register-routes.ts'
 import type { RouteParts } from './route.ts'
 import { routes } from './routes/routes.ts'
 
@@ -41,7 +39,7 @@ export async function createApi(parts: ApiParts): Promise<FastifyInstance> {
     logWrite(parts.log, request, reply)
   })
   app.removeAllContentTypeParsers()
-  await describe(app)
+  await describeRoutes(app)
   const methods = collectMethods(app)
   await registerRoutes(app, routes, { ...parts, names, explainer: new Explainer(parts.book, parts.blobs) })
   refuseOtherMethods(app, methods)
@@ -63,35 +61,6 @@ function createServer(): FastifyInstance {
     frameworkErrors: (error, request, reply) => sendProblem(describeFault(error), request, reply),
     clientErrorHandler: answerClientError,
   })
-}
-
-const openapi = {
-  openapi: '3.1.0',
-  info: {
-    title: 'Berth control API',
-    version: '1',
-    description:
-      'Modules, scenes, versions and tokens of a base. Every write takes effect in all connected cells before it is answered, and is in the audit log.',
-  },
-  components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
-} as const
-
-/** The OpenAPI document of the routes that are registered from now on, with a page that shows that of the scene port too. */
-async function describe(app: FastifyInstance): Promise<void> {
-  await app.register(swagger, {
-    openapi,
-    refResolver: { buildLocalReference: ({ $id }, _base, _fragment, index) => String($id ?? index) },
-    transform: ({ schema, url }) => ({
-      schema: schema && { ...schema, querystring: asSent(schema.querystring), body: asSent(schema.body) },
-      url,
-    }),
-  })
-  const urls = [
-    { name: 'control API', url: '/docs/json' },
-    { name: 'scenes', url: '/docs/scenes.json' },
-  ]
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, uiConfig: { urls } })
-  app.get('/docs/scenes.json', { schema: { hide: true } }, async () => scenePortDocument())
 }
 
 // Methods
