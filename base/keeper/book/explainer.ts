@@ -1,5 +1,6 @@
 /** Explains decisions as cells make them: on the same entry of the table, compiled by the same code. */
 import { randomUUID } from 'node:crypto'
+import type { ExplainRequest } from '../../contract/explain-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import type { Blobs } from '../../store/blobs.ts'
 import { type Explanation, explain } from '../../traffic/explain.ts'
@@ -8,15 +9,6 @@ import { type SceneEntry, TABLE_FORMAT } from '../../traffic/table.ts'
 import { indexWhitelist, unitFault } from '../../traffic/whitelist.ts'
 import type { Book } from './book.ts'
 import { readWhitelist } from './whitelist-blob.ts'
-
-export interface Question {
-  readonly unit?: string | undefined
-  readonly pin?: string | undefined
-  readonly loadtest?: boolean | undefined
-  readonly requestId?: string | undefined
-  /** By name; text is read as what the attribute is, as that of a header is. */
-  readonly attributes?: Readonly<Record<string, string | number | boolean>> | undefined
-}
 
 export class Explainer {
   readonly #book: Book
@@ -30,7 +22,10 @@ export class Explainer {
   }
 
   /** @throws SCENE_NOT_FOUND, SCENE_WITHOUT_BASELINE, VERSION_NOT_FOUND, ATTRIBUTE_UNKNOWN, UNIT_TOO_LONG */
-  async explain(id: string, { unit, pin, loadtest = false, requestId = randomUUID(), attributes = {} }: Question): Promise<Explanation> {
+  async explain(
+    id: string,
+    { unit, pin, loadtest = false, requestId = randomUUID(), attributes = {} }: ExplainRequest,
+  ): Promise<Explanation> {
     const scene = await this.#compile(this.#book.tables.entry(this.#book.scenes.get(id).definition.id))
     const unknown = Object.keys(attributes).find(name => !scene.attributes.has(name))
     if (unknown !== undefined) {

@@ -4,9 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import type { LogEntry } from '../../contract/log-api.ts'
 import type { LogRecord } from '../../wire/messages.ts'
 import { LogFiles, type LogFilesLimits } from './log-files.ts'
-import { type LogEntry, Logs, numberOf } from './logs.ts'
+import { Logs, numberOf } from './logs.ts'
 
 async function makeFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-logs-'))

@@ -1,14 +1,7 @@
 /** The logs of the versions: what the cells send is numbered, kept, and passed on to who follows. */
+import type { LogEntry } from '../../contract/log-api.ts'
 import type { LogRecord } from '../../wire/messages.ts'
 import type { LogFiles } from './log-files.ts'
-
-/** A line as it is kept and told. */
-export interface LogEntry extends Omit<LogRecord, 'fields'> {
-  /** Grows with every line of the base, also over restarts: where to go on from. */
-  readonly seq: number
-  readonly cell: number
-  readonly fields?: unknown
-}
 
 export interface LogFilter {
   /** All of them when undefined. */

@@ -5,7 +5,7 @@ import { SceneParams } from '../../../contract/common-api.ts'
 import { LogEntry, LogsHeaders, LogsQuery } from '../../../contract/log-api.ts'
 import { BerthError } from '../../../kernel/errors.ts'
 import { limits } from '../../../kernel/limits.ts'
-import type { LogEntry as KeptEntry, LogQuery, Logs } from '../../logs/logs.ts'
+import type { LogQuery, Logs } from '../../logs/logs.ts'
 import { EventStream } from '../event-stream.ts'
 import { ok, route } from '../route.ts'
 
@@ -55,8 +55,8 @@ function followLogs(logs: Logs, scene: string, query: LogQuery, mayGoOn: () => b
   }
   const stream = new EventStream({ mayGoOn, onEnd: () => unfollow() })
   // What comes while the last lines are read has its turn after them.
-  let early: KeptEntry[] | undefined = []
-  const onEntry = (entry: KeptEntry) => {
+  let early: LogEntry[] | undefined = []
+  const onEntry = (entry: LogEntry) => {
     if (early === undefined) stream.send(entry, { id: entry.seq })
     else if (early.length < limits.log.readMax) early.push(entry)
     else stream.skip()
