@@ -70,126 +70,141 @@ export function createClient(options: ClientOptions = {}) {
   const base = named === undefined ? localBase() : parseBase(named)
   const token = options.token ?? process.env.BERTH_TOKEN ?? savedToken(base)
   const call = caller(base, token)
-  const ask = (path: string, request: Request) => call(new URL(path, base), request)
-  const get = async <T>(path: string) => (await ask(path, { method: 'GET' })).body as T
-  const text = async (path: string) => (await ask(path, { method: 'GET', isText: true })).text
-  const write = async <T>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown, revision?: number): Promise<T> => {
-    const headers = revision === undefined ? {} : { 'if-match': `"${revision}"` }
-    return (await ask(path, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })).body as T
-  }
-  const post = <T>(path: string, body: unknown, revision?: number) => write<T>('POST', path, body, revision)
-  const status = () => get<BaseStatus>('/api/status')
+  const control = controlOf(base, call)
+  const calls = baseCalls(control)
   const scenePort = async (url?: string) => ({
-    ...{ url: url === undefined ? await sceneUrl(base, status) : parseBase(url), headers: authorization(token) },
+    ...{ url: url === undefined ? await sceneUrl(base, calls.status) : parseBase(url), headers: authorization(token) },
   })
   return {
     /** URL of the control API. */
     base,
     /** Sends the control API a request whose answer is long or does not end, and resolves when the answer begins. */
     open: (path: string, request: OpenRequest): Promise<Response> => openAt(new URL(path, base), token, request),
-
-    // Modules and their bytes
-
-    /** False too when the token does not do for asking: an answer to HEAD cannot say what is wrong with it, that to the upload does. */
-    hasBlob: async (digest: string) => (await ask(`/api/blobs/${digest}`, { method: 'HEAD', expected: [401, 403, 404] })).status === 200,
-    putBlob: async (digest: string, bytes: string): Promise<void> => {
-      const headers = { 'content-type': 'application/octet-stream' }
-      await ask(`/api/blobs/${digest}`, { method: 'PUT', body: bytes, headers, repeat: 'freely' })
-    },
-    publishModule: (manifest: ModuleManifest) => post<PublishedModule>('/api/modules', { manifest }),
-    modules: (name?: string) => get<readonly Module[]>(`/api/modules${queryOf({ name })}`),
-
-    // Scenes
-
-    scenes: () => get<readonly SceneView[]>('/api/scenes'),
-    scene: (id: string) => get<SceneView>(pathOf(id)),
-    /** @param revision what `scene` said it was, undefined for a new scene */
-    putScene: async (definition: SceneDraft, revision: number | undefined) => {
-      const headers = revision === undefined ? { 'if-none-match': '*' } : { 'if-match': `"${revision}"` }
-      return (await ask(pathOf(definition.id), { method: 'PUT', headers, body: JSON.stringify(definition) })).body as DefinedScene
-    },
-    explain: async (scene: string, request: ExplainRequest) =>
-      (await ask(pathOf(scene, 'explain'), { method: 'POST', body: JSON.stringify(request), repeat: 'freely' })).body as Explanation,
-
-    // Versions and their parts
-
-    versions: (scene: string) => get<readonly versions.VersionView[]>(pathOf(scene, 'versions')),
-    createVersion: (scene: string, version: versions.NewVersion) => post<versions.VersionChange>(pathOf(scene, 'versions'), version),
-    promote: (scene: string, version: string, promotion: versions.Promotion) =>
-      post<versions.PartChange>(pathOf(scene, 'versions', version, 'promote'), promotion),
-    rollback: (scene: string, why: Reasoned) => post<versions.PartChange>(pathOf(scene, 'rollback'), why),
-    setOnline: (scene: string, version: string, online: boolean, why: Reasoned) =>
-      post<versions.PartChange>(pathOf(scene, 'versions', version, online ? 'online' : 'offline'), why),
-    /** @param version null: load tests are answered by the baseline */
-    setLoadtest: (scene: string, version: string | null, why: Reasoned) =>
-      write<versions.LoadtestChange>('PUT', pathOf(scene, 'loadtest'), { version, ...why }),
-
-    // Whitelist
-
-    rules: (scene: string) => get<RulesView>(pathOf(scene, 'rules')),
-    /** As lines that `parseWhitelist` reads. */
-    whitelist: (scene: string) => text(pathOf(scene, 'whitelist')),
-    /** @param lines as `parseWhitelist` reads them; with `version` only the units that are sent to this one are replaced */
-    setWhitelist: async (scene: string, lines: string, { version, reason }: Reasoned & { readonly version?: string | undefined }) => {
-      const headers = { 'content-type': 'text/plain; charset=utf-8' }
-      return (await ask(pathOf(scene, 'whitelist') + queryOf({ version, reason }), { method: 'PUT', headers, body: lines }))
-        .body as WhitelistChange
-    },
-    editWhitelist: (scene: string, edit: WhitelistEdit) => write<WhitelistChange>('PATCH', pathOf(scene, 'whitelist'), edit),
-
-    // Experiments and layers
-
-    experiments: (scene: string) => get<experiments.Experiments>(pathOf(scene, 'experiments')),
-    experiment: (scene: string, id: string) => get<experiments.ExperimentAt>(pathOf(scene, 'experiments', id)),
-    createExperiment: (scene: string, experiment: experiments.NewExperiment) =>
-      post<experiments.CreatedExperiment>(pathOf(scene, 'experiments'), experiment),
-    startExperiment: (scene: string, id: string, why: Reasoned) =>
-      post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'start'), why),
-    stopExperiment: (scene: string, id: string, why: Reasoned) => post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'stop'), why),
-    flip: (scene: string, id: string, flip: experiments.Flip, revision?: number) =>
-      post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'flip'), flip, revision),
-    revert: (scene: string, id: string, revert: experiments.Revert, revision?: number) =>
-      post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'revert'), revert, revision),
-    createLayer: (scene: string, layer: experiments.NewLayer) => post<experiments.LayerChange>(pathOf(scene, 'layers'), layer),
-    retireLayer: (scene: string, id: string, why: Reasoned) => post<experiments.LayerChange>(pathOf(scene, 'layers', id, 'retire'), why),
-
-    // Parameters
-
-    params: (scene: string) => get<params.ParamsView>(pathOf(scene, 'params')),
-    setParams: (scene: string, change: params.NewParams, revision?: number) =>
-      write<params.ParamsChange>('PUT', pathOf(scene, 'params'), change, revision),
-    /** Newest first. */
-    paramsHistory: (scene: string) => get<readonly params.ParamsHistoryEntry[]>(pathOf(scene, 'params', 'history')),
-    /** Undoes the last change that is not undone yet, or goes back to a revision. */
-    rollbackParams: (scene: string, rollback: params.ParamsRollback) =>
-      post<params.ParamsRolledBack>(pathOf(scene, 'params', 'rollback'), rollback),
-
-    // The base
-
-    tokens: () => get<readonly TokenView[]>('/api/tokens'),
-    /** The only time that the base answers with the secret itself. */
-    createToken: (rights: readonly Right[], label: string) => post<CreatedToken>('/api/tokens', { rights, label }),
-    revokeToken: (id: string) => write<RevokedToken>('DELETE', `/api/tokens/${encodeURIComponent(id)}`),
-    /** Newest first. @param scene only what was done to this one */
-    audit: (limit: number, scene?: string) => get<readonly AuditEntry[]>(`/api/audit${queryOf({ limit: String(limit), scene })}`),
-    /** Prometheus text: of the keeper and all cells. */
-    metrics: () => text('/metrics'),
-    status,
-    retireCell: (cell: number) => post(`/api/cells/${cell}/retire`, undefined),
-
-    // Calling scenes
-
     /**
      * Where the scenes answer, and the headers that say who calls, for those who call in a way of their own.
      * @param url of the scene port, when it is known
      */
     scenePort,
+    /** Calls a scene. */
     invoke: async (scene: string, invocation: Invocation): Promise<InvocationAnswer> => {
       const { url } = await scenePort(invocation.url)
       return invokeAt(call, new URL(`/scenes/${encodeURIComponent(scene)}`, url), invocation)
     },
+    ...calls,
+    ...moduleCalls(control),
+    ...sceneCalls(control),
+    ...versionCalls(control),
+    ...whitelistCalls(control),
+    ...experimentCalls(control),
+    ...paramsCalls(control),
   }
 }
+
+type Control = ReturnType<typeof controlOf>
+
+/** Requests to the control API, by path. What is answered has the type that the contract says. */
+function controlOf(base: URL, call: Call) {
+  const ask = (path: string, request: Request) => call(new URL(path, base), request)
+  const write = async <T>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown, revision?: number): Promise<T> => {
+    const headers = revision === undefined ? {} : { 'if-match': `"${revision}"` }
+    return (await ask(path, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })).body as T
+  }
+  return {
+    ask,
+    write,
+    post: <T>(path: string, body: unknown, revision?: number) => write<T>('POST', path, body, revision),
+    get: async <T>(path: string) => (await ask(path, { method: 'GET' })).body as T,
+    text: async (path: string) => (await ask(path, { method: 'GET', isText: true })).text,
+  }
+}
+
+const moduleCalls = ({ ask, get, post }: Control) => ({
+  /** False too when the token does not do for asking: an answer to HEAD cannot say what is wrong with it, that to the upload does. */
+  hasBlob: async (digest: string) => (await ask(`/api/blobs/${digest}`, { method: 'HEAD', expected: [401, 403, 404] })).status === 200,
+  putBlob: async (digest: string, bytes: string): Promise<void> => {
+    const headers = { 'content-type': 'application/octet-stream' }
+    await ask(`/api/blobs/${digest}`, { method: 'PUT', body: bytes, headers, repeat: 'freely' })
+  },
+  publishModule: (manifest: ModuleManifest) => post<PublishedModule>('/api/modules', { manifest }),
+  modules: (name?: string) => get<readonly Module[]>(`/api/modules${queryOf({ name })}`),
+})
+
+const sceneCalls = ({ ask, get }: Control) => ({
+  scenes: () => get<readonly SceneView[]>('/api/scenes'),
+  scene: (id: string) => get<SceneView>(pathOf(id)),
+  /** @param revision what `scene` said it was, undefined for a new scene */
+  putScene: async (definition: SceneDraft, revision: number | undefined) => {
+    const headers = revision === undefined ? { 'if-none-match': '*' } : { 'if-match': `"${revision}"` }
+    return (await ask(pathOf(definition.id), { method: 'PUT', headers, body: JSON.stringify(definition) })).body as DefinedScene
+  },
+  explain: async (scene: string, request: ExplainRequest) =>
+    (await ask(pathOf(scene, 'explain'), { method: 'POST', body: JSON.stringify(request), repeat: 'freely' })).body as Explanation,
+})
+
+const versionCalls = ({ get, post, write }: Control) => ({
+  versions: (scene: string) => get<readonly versions.VersionView[]>(pathOf(scene, 'versions')),
+  createVersion: (scene: string, version: versions.NewVersion) => post<versions.VersionChange>(pathOf(scene, 'versions'), version),
+  promote: (scene: string, version: string, promotion: versions.Promotion) =>
+    post<versions.PartChange>(pathOf(scene, 'versions', version, 'promote'), promotion),
+  rollback: (scene: string, why: Reasoned) => post<versions.PartChange>(pathOf(scene, 'rollback'), why),
+  setOnline: (scene: string, version: string, online: boolean, why: Reasoned) =>
+    post<versions.PartChange>(pathOf(scene, 'versions', version, online ? 'online' : 'offline'), why),
+  /** @param version null: load tests are answered by the baseline */
+  setLoadtest: (scene: string, version: string | null, why: Reasoned) =>
+    write<versions.LoadtestChange>('PUT', pathOf(scene, 'loadtest'), { version, ...why }),
+})
+
+const whitelistCalls = ({ ask, get, text, write }: Control) => ({
+  rules: (scene: string) => get<RulesView>(pathOf(scene, 'rules')),
+  /** As lines that `parseWhitelist` reads. */
+  whitelist: (scene: string) => text(pathOf(scene, 'whitelist')),
+  /** @param lines as `parseWhitelist` reads them; with `version` only the units that are sent to this one are replaced */
+  setWhitelist: async (scene: string, lines: string, { version, reason }: Reasoned & { readonly version?: string | undefined }) => {
+    const headers = { 'content-type': 'text/plain; charset=utf-8' }
+    return (await ask(pathOf(scene, 'whitelist') + queryOf({ version, reason }), { method: 'PUT', headers, body: lines }))
+      .body as WhitelistChange
+  },
+  editWhitelist: (scene: string, edit: WhitelistEdit) => write<WhitelistChange>('PATCH', pathOf(scene, 'whitelist'), edit),
+})
+
+const experimentCalls = ({ get, post }: Control) => ({
+  experiments: (scene: string) => get<experiments.Experiments>(pathOf(scene, 'experiments')),
+  experiment: (scene: string, id: string) => get<experiments.ExperimentAt>(pathOf(scene, 'experiments', id)),
+  createExperiment: (scene: string, experiment: experiments.NewExperiment) =>
+    post<experiments.CreatedExperiment>(pathOf(scene, 'experiments'), experiment),
+  startExperiment: (scene: string, id: string, why: Reasoned) => post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'start'), why),
+  stopExperiment: (scene: string, id: string, why: Reasoned) => post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'stop'), why),
+  flip: (scene: string, id: string, flip: experiments.Flip, revision?: number) =>
+    post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'flip'), flip, revision),
+  revert: (scene: string, id: string, revert: experiments.Revert, revision?: number) =>
+    post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'revert'), revert, revision),
+  createLayer: (scene: string, layer: experiments.NewLayer) => post<experiments.LayerChange>(pathOf(scene, 'layers'), layer),
+  retireLayer: (scene: string, id: string, why: Reasoned) => post<experiments.LayerChange>(pathOf(scene, 'layers', id, 'retire'), why),
+})
+
+const paramsCalls = ({ get, post, write }: Control) => ({
+  params: (scene: string) => get<params.ParamsView>(pathOf(scene, 'params')),
+  setParams: (scene: string, change: params.NewParams, revision?: number) =>
+    write<params.ParamsChange>('PUT', pathOf(scene, 'params'), change, revision),
+  /** Newest first. */
+  paramsHistory: (scene: string) => get<readonly params.ParamsHistoryEntry[]>(pathOf(scene, 'params', 'history')),
+  /** Undoes the last change that is not undone yet, or goes back to a revision. */
+  rollbackParams: (scene: string, rollback: params.ParamsRollback) =>
+    post<params.ParamsRolledBack>(pathOf(scene, 'params', 'rollback'), rollback),
+})
+
+const baseCalls = ({ get, post, text, write }: Control) => ({
+  tokens: () => get<readonly TokenView[]>('/api/tokens'),
+  /** The only time that the base answers with the secret itself. */
+  createToken: (rights: readonly Right[], label: string) => post<CreatedToken>('/api/tokens', { rights, label }),
+  revokeToken: (id: string) => write<RevokedToken>('DELETE', `/api/tokens/${encodeURIComponent(id)}`),
+  /** Newest first. @param scene only what was done to this one */
+  audit: (limit: number, scene?: string) => get<readonly AuditEntry[]>(`/api/audit${queryOf({ limit: String(limit), scene })}`),
+  /** Prometheus text: of the keeper and all cells. */
+  metrics: () => text('/metrics'),
+  status: () => get<BaseStatus>('/api/status'),
+  retireCell: (cell: number) => post(`/api/cells/${cell}/retire`, undefined),
+})
 
 const pathOf = (scene: string, ...rest: readonly string[]): string => ['/api/scenes', ...[scene, ...rest].map(encodeURIComponent)].join('/')
 
