@@ -63,7 +63,7 @@ test('a module outside this repository passes its test, the compiler and publish
   assert.match(misnamed.stderr, /no test is named like no such test\n.*TESTS_NOT_FOUND/)
   await assertSound(folder, '.')
   // What the next line says works in a shell.
-  assert(existsSync(join(folder, 'node_modules/berth/sdk/author.ts')))
+  assert(existsSync(join(folder, 'node_modules/berth/sdk/author/author.ts')))
   assert.equal(process.platform === 'win32' || existsSync(join(folder, 'node_modules/.bin/sdk')), true)
 })
 
@@ -112,7 +112,7 @@ await slot.run('rank', { address: 'a' }, { params: { fallback: 1 } })
 
 test('a module in a project that knows the types, as this repository does, is its sources and nothing else', async t => {
   const project = await emptyFolder(t)
-  const paths = Object.fromEntries(['author', 'testing'].map(name => [`#sdk/${name}`, [join(root, `sdk/${name}.ts`)]]))
+  const paths = Object.fromEntries(['author', 'testing'].map(name => [`#sdk/${name}`, [join(root, `sdk/author/${name}.ts`)]]))
   const compilerOptions = { paths, typeRoots: [join(root, 'node_modules/@types')] }
   await writeFile(
     join(project, 'tsconfig.json'),
