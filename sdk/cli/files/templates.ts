@@ -30,7 +30,7 @@ function manifest(name: string, stages: readonly string[], berth: string | undef
   if (berth === undefined) return own
   return {
     ...own,
-    imports: { '#sdk/*': 'berth/sdk/author/*.ts' },
+    imports: { '#sdk/*': 'berth/sdk/*.ts' },
     scripts: { test: 'sdk test', dev: 'sdk dev' },
     devDependencies: { berth: `file:${berth}` },
   }
