@@ -1,4 +1,4 @@
-/** Who may ask. */
+/** Decides which requests are taken: those that are well-formed, and carry a token with the right that their route needs. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { BerthError } from '../../kernel/errors.ts'
 import { bearerToken, hasOneHost } from '../../kernel/headers.ts'
@@ -6,7 +6,7 @@ import { holds } from '../../traffic/scene.ts'
 import type { Right } from '../../traffic/schema.ts'
 import type { Token, TokenBook } from '../book/token-book.ts'
 
-/** Of every request, before anything of it is believed. @throws REQUEST_MALFORMED, CONTENT_TYPE_UNSUPPORTED */
+/** Checks the head of every request, before its token and its body are looked at. @throws REQUEST_MALFORMED, CONTENT_TYPE_UNSUPPORTED */
 export async function checkHead(request: FastifyRequest, reply: FastifyReply): Promise<void> {
   reply.header('x-request-id', request.id)
   if (!hasOneHost(request.headers.host)) {

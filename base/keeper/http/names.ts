@@ -1,4 +1,4 @@
-/** The labels of tokens, beside their ids wherever an answer says who did something. */
+/** Puts the labels of tokens beside their ids, wherever an answer says who did something. */
 import type { AuditedChange } from '../../change/change.ts'
 import type { AuditEntry } from '../../contract/audit-api.ts'
 import type { Change } from '../../contract/change-api.ts'

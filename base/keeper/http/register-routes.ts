@@ -53,7 +53,7 @@ function optionsOf(row: Route, tag: string, parts: RouteParts, idempotency: Idem
   return { types, options }
 }
 
-/** To HEAD it would be answered with a stream that nobody reads. */
+/** Whether the answer may be an endless stream. Such a route has no HEAD: it would open a stream that nobody reads. */
 const isEndless = ({ gives: { 200: answer } }: Route): boolean =>
   answer !== undefined && 'contents' in answer && 'text/event-stream' in answer.contents
 
