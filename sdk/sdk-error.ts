@@ -88,9 +88,9 @@ function placeOf(problem: Problem): string[] {
 /** What changed in the meantime, when that is why: `09:41:07 alice: flip experiment exp-7 (ramping up)`. */
 function changesIn({ code, changes = [] }: Problem): string[] {
   if (code !== 'REVISION_CONFLICT') return []
-  return changes.map(({ at, whoLabel, action, after, reason }) => {
-    const { id } = Object(after) as { readonly id?: unknown }
-    const what = typeof id === 'string' ? `${action} ${id}` : action
+  return changes.map(({ at, whoLabel, action, change, reason }) => {
+    const { experiment } = Object(change?.payload) as { readonly experiment?: unknown }
+    const what = typeof experiment === 'string' ? `${action} ${experiment}` : action
     return `  ${new Date(at).toTimeString().slice(0, 8)} ${whoLabel}: ${what}${reason === undefined ? '' : ` (${reason})`}`
   })
 }

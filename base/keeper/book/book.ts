@@ -8,6 +8,7 @@ import type { BaseStore } from '../../store/base-store.ts'
 import type { AuditNote, Expected, KeyedCommit, KeyedRequest, Write } from '../../store/store.ts'
 import type { Right } from '../../traffic/schema.ts'
 import { ModuleBook } from './module-book.ts'
+import { Names } from './names.ts'
 import { SceneBook } from './scene-book.ts'
 import { TableBuilder } from './table-builder.ts'
 import { hashOf, newTokenId, type Token, TokenBook } from './token-book.ts'
@@ -50,6 +51,7 @@ export class Book {
   readonly scenes: SceneBook
   readonly tokens: TokenBook
   readonly tables: TableBuilder
+  readonly names: Names
   readonly now: () => Date
   readonly #store: BaseStore
   readonly #onCommit: (done: Commit) => void
@@ -62,6 +64,7 @@ export class Book {
     this.modules = new ModuleBook(store)
     this.scenes = new SceneBook(store)
     this.tokens = new TokenBook(store)
+    this.names = new Names(this.tokens, id => this.audit(10, undefined, id))
     this.tables = new TableBuilder(store, id => this.scenes.get(id))
   }
 
@@ -151,7 +154,7 @@ export class Book {
     } catch (error) {
       if (!(error instanceof BerthError) || error.code !== 'REVISION_CONFLICT' || typeof since !== 'number') throw error
       const changes = this.audit(limits.control.conflictRowsMax, undefined, id).filter(({ revision }) => revision > since)
-      const named = changes.slice(0, 3).map(({ who, action }) => `${action} by ${who}`)
+      const named = changes.slice(0, 3).map(({ who, action }) => `${action} by ${this.names.inWords(who)}`)
       const more = changes.length > named.length ? [`${changes.length - named.length} more`] : []
       const message = named.length === 0 ? error.message : `${error.message}; since then: ${[...named, ...more].join(', ')}`
       const current = error.extra?.revision ?? 0

@@ -12,14 +12,12 @@ import type { Cells } from '../cells/cells.ts'
 import type { Vitals } from '../cells/vitals.ts'
 import type { Driver } from '../driver/driver.ts'
 import type { Logs } from '../logs/logs.ts'
-import type { Names } from './names.ts'
 
 /** The parts of the keeper that routes call. */
 export interface RouteParts {
   readonly book: Book
   readonly driver: Driver
   readonly explainer: Explainer
-  readonly names: Names
   readonly blobs: Blobs
   readonly vitals: Vitals
   readonly logs: Logs

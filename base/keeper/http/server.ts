@@ -10,13 +10,12 @@ import { Explainer } from '../book/explainer.ts'
 import type { Token } from '../book/token-book.ts'
 import { compilePart } from './body.ts'
 import { checkHead } from './guard.ts'
-import { Names } from './names.ts'
 import { describeRoutes } from './openapi.ts'
 import { registerRoutes } from './register-routes.ts'
 import type { RouteParts } from './route.ts'
 import { routes } from './routes/routes.ts'
 
-export interface ApiParts extends Omit<RouteParts, 'explainer' | 'names'> {
+export interface ApiParts extends Omit<RouteParts, 'explainer'> {
   /** Called after the answer when the disk has failed: what is kept is known again only after a restart. */
   readonly onStoreFailed: (error: BerthError) => void
 }
@@ -24,11 +23,10 @@ export interface ApiParts extends Omit<RouteParts, 'explainer' | 'names'> {
 /** The server, not listening yet. */
 export async function createApi(parts: ApiParts): Promise<FastifyInstance> {
   const app = createServer()
-  const names = new Names(parts.book)
   app.setValidatorCompiler(compilePart)
   // Answers are made from typed values; a serializer by schema would drop what the schema forgets.
   app.setSerializerCompiler(() => value => JSON.stringify(value))
-  app.setErrorHandler((error, request, reply) => answerError(parts, names, error, request, reply))
+  app.setErrorHandler((error, request, reply) => answerError(parts, error, request, reply))
   app.setNotFoundHandler(request => {
     throw new BerthError('ROUTE_NOT_FOUND', `Cannot ${request.method} ${request.url.slice(0, 128)}: /docs lists the routes`)
   })
@@ -41,7 +39,7 @@ export async function createApi(parts: ApiParts): Promise<FastifyInstance> {
   app.removeAllContentTypeParsers()
   await describeRoutes(app)
   const methods = collectMethods(app)
-  await registerRoutes(app, routes, { ...parts, names, explainer: new Explainer(parts.book, parts.blobs) })
+  await registerRoutes(app, routes, { ...parts, explainer: new Explainer(parts.book, parts.blobs) })
   refuseOtherMethods(app, methods)
   return app
 }
@@ -91,14 +89,14 @@ function refuseOtherMethods(app: FastifyInstance, collected: ReadonlyMap<string,
 
 // Errors
 
-function answerError(parts: ApiParts, names: Names, thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
+function answerError(parts: ApiParts, thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const { destroyed, complete } = request.raw
   // Who went away half way through a body is no defect of ours, and hears no answer.
   const error =
     destroyed && !complete ? new BerthError('REQUEST_MALFORMED', 'Cannot take the request: its body broke off') : describeFault(thrown)
   if (error.blame === 'base')
     parts.log.error({ err: error, requestId: request.id, method: request.method, url: request.url }, error.message)
-  sendProblem(error, request, reply, members => names.inProblem(members))
+  sendProblem(error, request, reply, members => parts.book.names.inProblem(members))
   if (error.code === 'STORE_FAILED') parts.onStoreFailed(error)
 }
 

@@ -55,7 +55,7 @@ export const baseRoutes = [
     about: 'Who changed what, when and why, newest first',
     takes: { query: AuditQuery },
     gives: { 200: Type.Array(AuditEntry) },
-    run: ({ query: { limit, before, scene } }, { book, names }) => ok(book.audit(limit, before, scene).map(row => names.audited(row))),
+    run: ({ query: { limit, before, scene } }, { book }) => ok(book.audit(limit, before, scene).map(row => book.names.audited(row))),
   }),
   route({
     operation: 'getStatus',

@@ -13,9 +13,9 @@ export const moduleRoutes = [
     about: 'Publish a version of a module whose blobs are uploaded; it is loaded in a trial process first',
     takes: { body: json(NewModule) },
     gives: { 200: PublishedModule, 201: PublishedModule },
-    run: async (request, { driver, names }) => {
+    run: async (request, { driver, book }) => {
       const { created, module, timings } = await driver.publishModule(request.body.manifest, actorOf(request))
-      return answer(created ? 201 : 200, { created, ...names.beside(module, 'publishedBy'), timings })
+      return answer(created ? 201 : 200, { created, ...book.names.beside(module, 'publishedBy'), timings })
     },
   }),
   route({
@@ -26,7 +26,7 @@ export const moduleRoutes = [
     about: 'Published versions of one module or of all',
     takes: { query: ModulesQuery },
     gives: { 200: Type.Array(Module) },
-    run: ({ query }, { book, names }) => ok(book.modules.list(query.name).map(module => names.beside(module, 'publishedBy'))),
+    run: ({ query }, { book }) => ok(book.modules.list(query.name).map(module => book.names.beside(module, 'publishedBy'))),
   }),
   route({
     operation: 'getModule',
@@ -36,6 +36,6 @@ export const moduleRoutes = [
     about: 'One version of a module',
     takes: { params: ModuleParams },
     gives: { 200: Module },
-    run: ({ params: { name, version } }, { book, names }) => ok(names.beside(book.modules.get(name, version), 'publishedBy')),
+    run: ({ params: { name, version } }, { book }) => ok(book.names.beside(book.modules.get(name, version), 'publishedBy')),
   }),
 ]

@@ -57,11 +57,11 @@ export const paramsRoutes = [
     about: 'Changes of parameters, newest first',
     takes: { params: SceneParams, query: HistoryQuery },
     gives: { 200: Type.Array(ParamsHistoryEntry) },
-    run: ({ params, query }, { book, names }) =>
+    run: ({ params, query }, { book }) =>
       ok(
         paramsHistory(book.history(book.scenes.get(params.id).definition.id))
           .take(query.limit)
-          .map(change => names.beside(change, 'who'))
+          .map(change => book.names.beside(change, 'who'))
           .toArray(),
       ),
   }),
@@ -73,11 +73,11 @@ export const paramsRoutes = [
     about: 'Publish parameters again as they were before the last change that is not undone, or after the one of a revision',
     takes: { params: SceneParams, headers: IfMatch, body: json(ParamsRollback) },
     gives: { 200: ParamsRolledBack },
-    run: async (request, { driver, names }) => {
+    run: async (request, { driver, book }) => {
       const { version = null, to } = request.body
       const payload = { version, ...(to === undefined ? {} : { to }) }
       const change = await driver.apply({ kind: 'roll back params', scene: request.params.id, payload }, optionsOf(request))
-      const target = change.outcome.to && names.beside(change.outcome.to, 'who')
+      const target = change.outcome.to && book.names.beside(change.outcome.to, 'who')
       return changed(change, { to: target }, paramsRevision(change.scene))
     },
   }),

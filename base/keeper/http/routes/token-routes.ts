@@ -13,7 +13,7 @@ export const tokenRoutes = [
     about: 'Tokens, without their secrets',
     takes: {},
     gives: { 200: Type.Array(TokenView) },
-    run: (_, { book, names }) => ok(book.tokens.list().map(token => names.beside(token, 'createdBy'))),
+    run: (_, { book }) => ok(book.tokens.list().map(token => book.names.beside(token, 'createdBy'))),
   }),
   route({
     operation: 'createToken',
@@ -24,9 +24,9 @@ export const tokenRoutes = [
     secret: true,
     takes: { body: json(NewToken) },
     gives: { 201: CreatedToken },
-    run: async (request, { driver, names }) => {
+    run: async (request, { driver, book }) => {
       const { rights, label } = request.body
-      return answer(201, names.beside(await driver.createToken(rights, label, actorOf(request)), 'createdBy'))
+      return answer(201, book.names.beside(await driver.createToken(rights, label, actorOf(request)), 'createdBy'))
     },
   }),
   route({

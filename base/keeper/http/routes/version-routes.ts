@@ -11,8 +11,8 @@ import {
   VersionChange,
   VersionView,
 } from '../../../contract/version-api.ts'
+import type { Names } from '../../book/names.ts'
 import type { Changed } from '../../driver/driver.ts'
-import type { Names } from '../names.ts'
 import { changed, optionsOf, tag } from '../revisions.ts'
 import { answer, json, ok, route } from '../route.ts'
 
@@ -25,8 +25,8 @@ export const versionRoutes = [
     about: 'Versions of a scene, oldest first',
     takes: { params: SceneParams },
     gives: { 200: Type.Array(VersionView) },
-    run: ({ params: { id } }, { book, names }) =>
-      ok(viewVersions(book.scenes.get(id), book.scenes.versions(id)).map(version => names.beside(version, 'createdBy'))),
+    run: ({ params: { id } }, { book }) =>
+      ok(viewVersions(book.scenes.get(id), book.scenes.versions(id)).map(version => book.names.beside(version, 'createdBy'))),
   }),
   route({
     operation: 'createVersion',
@@ -36,10 +36,10 @@ export const versionRoutes = [
     about: 'Make a version: the lock of another with the named modules replaced',
     takes: { params: SceneParams, headers: IfMatch, body: json(NewVersion) },
     gives: { 200: VersionChange, 201: VersionChange },
-    run: async (request, { driver, names }) => {
+    run: async (request, { driver, book }) => {
       const { reason: _, ...payload } = request.body
       const change = await driver.apply({ kind: 'create version', scene: request.params.id, payload }, optionsOf(request))
-      return answer(change.outcome.created ? 201 : 200, versionChange(change, names), tag(change.scene.revisions.scene))
+      return answer(change.outcome.created ? 201 : 200, versionChange(change, book.names), tag(change.scene.revisions.scene))
     },
   }),
   route({

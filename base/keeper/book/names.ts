@@ -2,28 +2,37 @@
 import type { AuditedChange } from '../../change/change.ts'
 import type { AuditEntry } from '../../contract/audit-api.ts'
 import type { Change } from '../../contract/change-api.ts'
-import type { Book } from '../book/book.ts'
+import type { TokenBook } from './token-book.ts'
 
 /** A record with the label of the token that `Member` names, as `who` and `whoLabel`. */
 export type Labelled<Record, Member extends string> = Record & { readonly [M in Member as `${M}Label`]: string }
 
 export class Names {
-  readonly #book: Book
+  readonly #tokens: TokenBook
+  readonly #rowsAbout: (target: string) => readonly AuditedChange[]
   /** Labels never change, and ids are never used again. */
   readonly #labels = new Map<string, string>()
 
-  constructor(book: Book) {
-    this.#book = book
+  /** @param rowsAbout rows of the audit log about a token, newest first: one that was revoked has its label in them */
+  constructor(tokens: TokenBook, rowsAbout: (target: string) => readonly AuditedChange[]) {
+    this.#tokens = tokens
+    this.#rowsAbout = rowsAbout
   }
 
   /** The label of a token, also of one that was revoked since; the id of whoever has none, such as `base`. */
   of(id: string): string {
     const known = this.#labels.get(id)
     if (known !== undefined) return known
-    for (const token of this.#book.tokens.list()) this.#labels.set(token.id, token.label)
+    for (const token of this.#tokens.list()) this.#labels.set(token.id, token.label)
     const label = this.#labels.get(id) ?? this.#labelOfRevoked(id)
     if (label !== undefined) this.#labels.set(id, label)
     return label ?? id
+  }
+
+  /** The id of a token with its label, for a sentence: `t-3f9a (alice)`. */
+  inWords(id: string): string {
+    const label = this.of(id)
+    return label === id ? id : `${id} (${label})`
   }
 
   /** The record with the label of the token whose id is in that member. */
@@ -48,7 +57,7 @@ export class Names {
 
   /** The change that made it, or the one that revoked it, has the label still. */
   #labelOfRevoked(id: string): string | undefined {
-    for (const row of this.#book.audit(10, undefined, id)) {
+    for (const row of this.#rowsAbout(id)) {
       if (row.kind === 'create token' || row.kind === 'revoke token') return row.payload.label
       const label = row.kind === null ? (labelInWords(row.before) ?? labelInWords(row.after)) : undefined
       if (label !== undefined) return label
