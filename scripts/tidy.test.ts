@@ -1,10 +1,11 @@
-/** Rules about the code that no compiler checks: layers, cycles, dead files. */
+/** Rules about the code that no compiler checks: layers, cycles, dead files, names, lengths of functions. */
 import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
-import { dirname, join, relative, resolve } from 'node:path'
+import { basename, dirname, join, relative, resolve } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { parseSync } from 'oxc-parser'
+import { compareLengths, functionLengths, listedLengths, longFunctions } from './lengths.ts'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
@@ -27,8 +28,13 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   'base/supervisor': ['base/kernel', 'base/wire', 'base/folder', 'base/process'],
   'base/main.ts': ['base/kernel', 'base/process', 'base/cli.ts', 'base/cell', 'base/trial', 'base/keeper', 'base/supervisor'],
   'base/cli.ts': ['base/kernel', 'base/wire', 'base/folder', 'base/store', 'base/supervisor'],
-  sdk: ['base/kernel', 'base/traffic', 'base/contract', 'base/wire', 'base/folder', 'base/process'],
-  modules: ['sdk'],
+  'sdk/sdk-error.ts': ['base/kernel', 'base/contract'],
+  'sdk/bundle': ['base/kernel', 'base/traffic', 'sdk/sdk-error.ts'],
+  'sdk/api': ['base/kernel', 'base/traffic', 'base/contract', 'base/folder', 'sdk/sdk-error.ts', 'sdk/bundle'],
+  'sdk/author': ['base/kernel', 'base/wire', 'base/process', 'sdk/sdk-error.ts', 'sdk/bundle'],
+  'sdk/caller': [],
+  'sdk/cli': ['base/kernel', 'base/traffic', 'base/contract', 'sdk/sdk-error.ts', 'sdk/bundle', 'sdk/api', 'sdk/author'],
+  modules: ['sdk/author'],
 }
 
 /** Started by path, by a person or by the test runner: nothing imports them. */
@@ -42,6 +48,9 @@ const entries = [
   /^modules\/[^/]+\/index\.ts$/,
   /fixtures\//,
 ]
+
+/** Tests, and what only tests use. */
+const testFile = /\.test(-d)?\.ts$|\/fixtures\//
 
 const folders = ['base', 'sdk', 'modules', 'scripts', 'test']
 const files = globSync(
@@ -94,6 +103,68 @@ test('nothing outside of isolates imports what runs in them, but for the protoco
     }
   }
   assert.deepEqual(wrong, [])
+})
+
+test('every file of base and sdk is in a layer, and every layer has a file', () => {
+  const layered = files.filter(file => /^(base|sdk)\//.test(file) && !testFile.test(file))
+  assert.deepEqual(
+    layered.filter(file => layerOf(file) === undefined),
+    [],
+  )
+  assert.deepEqual(
+    Object.keys(layers).filter(layer => !files.some(file => layerOf(file) === layer)),
+    [],
+  )
+})
+
+test('no two files of base have one name, but for what runs in isolates, where files are named after parts of the web', () => {
+  const named = Map.groupBy(
+    files.filter(file => file.startsWith('base/') && !file.startsWith('base/inside/') && !testFile.test(file)),
+    file => basename(file),
+  )
+  assert.deepEqual(
+    [...named.values()].filter(paths => paths.length > 1),
+    [],
+  )
+})
+
+test('no function over 70 lines is new or has grown, and the list of those there are is what they are', () => {
+  const different = compareLengths(listedLengths(), longFunctions())
+  assert.deepEqual(different, [], 'Divide what is new or has grown; "npm run tidy:lengths" writes the list of the rest')
+})
+
+test('a function is known by its name and what it is in, and its lines are counted', () => {
+  const source = `
+    class Cat { #age = 1
+      get age() { return this.#age }
+      purr = () => {
+        return [1].map(x => x) } }
+    function outer() {
+      const inner = async () => {
+
+      }
+      return { run() {} , inner }
+    }
+    export default () => {}`
+  assert.deepEqual(Object.fromEntries(functionLengths('cat.ts', source)), {
+    'Cat.age': 1,
+    'Cat.purr': 2,
+    outer: 6,
+    'outer.inner': 3,
+    'outer.run': 1,
+    '(no name)': 1,
+  })
+})
+
+test('the list of lengths says what is new, grown, shrunk or gone', () => {
+  const before = { 'a.ts': { same: 71, grown: 80, shrunk: 90, gone: 100 } }
+  const now = { 'a.ts': { same: 71, grown: 81, shrunk: 89 }, 'b.ts': { added: 72 } }
+  assert.deepEqual(compareLengths(before, now), [
+    'a.ts: grown has grown from 80 to 81 lines: divide it',
+    'a.ts: shrunk has shrunk from 90 to 89 lines',
+    'b.ts: added has 72 lines, more than 70: divide it',
+    'a.ts: gone is not over 70 lines any more',
+  ])
 })
 
 test('a module imports only its own files and the types of sdk/author', () => {

@@ -13,7 +13,7 @@ import { featuresPath } from '../folder/paths.ts'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { defineService, Json, method, type ServiceEnv } from './contract.ts'
-import { type FeatureTable, readTable, TableError, type TableFormat } from './table.ts'
+import { type FeatureTable, readTable, TableError, type TableFormat } from './feature-table.ts'
 
 const TableName = Type.String({ description: 'name of the file, without its ending' })
 const Key = Type.Union([Type.String(), Type.Number()])

@@ -8,10 +8,10 @@ import type { BaseStore } from '../../store/base-store.ts'
 import type { AuditNote, Expected, KeyedCommit, KeyedRequest, Write } from '../../store/store.ts'
 import type { Right } from '../../traffic/schema.ts'
 import { ModuleBook } from './module-book.ts'
-import { Names } from './names.ts'
 import { SceneBook } from './scene-book.ts'
 import { TableBuilder } from './table-builder.ts'
 import { hashOf, newTokenId, type Token, TokenBook } from './token-book.ts'
+import { Names } from './token-labels.ts'
 
 /** Who asks for a change, and what the audit log keeps of that. */
 export interface Actor {

@@ -11,7 +11,7 @@ import {
   VersionChange,
   VersionView,
 } from '../../../contract/version-api.ts'
-import type { Names } from '../../book/names.ts'
+import type { Names } from '../../book/token-labels.ts'
 import type { Changed } from '../../driver/driver.ts'
 import { changed, optionsOf, tag } from '../revisions.ts'
 import { answer, json, ok, route } from '../route.ts'

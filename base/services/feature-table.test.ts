@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { readTable } from './table.ts'
+import { readTable } from './feature-table.ts'
 
 const ROWS = 50_000
 const files = {
