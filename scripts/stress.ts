@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
-import { basename, join, relative } from 'node:path'
+import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
 import { messageOf } from '../base/kernel/errors.ts'
@@ -58,6 +58,7 @@ function keepBusy(): () => void {
   const burners = Array.from({ length: availableParallelism() }, () =>
     spawn(process.execPath, ['-e', burn], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }),
   )
+  console.log(`${burners.length} processes keep the processors busy`)
   return () => {
     for (const burner of burners) burner.kill('SIGKILL')
   }
@@ -87,7 +88,7 @@ async function stress({ files, times, minutes, bail }: Settings, runs: Map<strin
       console.log(`${round}/${times}  ${run.failed ? '✖' : '✔'} ${run.seconds.toFixed(1).padStart(5)} s  ${name}`)
       if (!run.failed) continue
       kept ??= mkdtempSync(join(tmpdir(), 'berth-stress-'))
-      const path = join(kept, `${basename(file, '.ts')}-${round}.txt`)
+      const path = join(kept, `${name.replaceAll(/[\\/]/g, '-')}-${round}.txt`)
       writeFileSync(path, output)
       console.log(`${output.slice(output.lastIndexOf('failing tests:')).trimEnd()}\nAll that it printed is in ${path}`)
       if (bail) return
