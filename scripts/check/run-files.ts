@@ -12,7 +12,7 @@ import { type Counts, countNames, type FileRun, Tally } from './verdict.ts'
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 
 /** Those that wait for processes the longest come first, so that no long file is left over at the end. */
-const allTests = ['test', 'sdk', 'base', 'fixtures', 'scripts', 'modules'].map(folder => `${folder}/**/*.test.ts`)
+const allTests = ['test', 'scripts', 'sdk', 'base', 'fixtures', 'modules'].map(folder => `${folder}/**/*.test.ts`)
 
 /** Flags of Node.js for a process that runs a file of tests. */
 export const testFlags = [
@@ -28,8 +28,8 @@ export const TEST_TIMEOUT_MS = 120_000
 /** Each file of tests is a process that compiles much the same code. */
 export const testEnvironment = { NODE_COMPILE_CACHE: join(root, 'node_modules', '.cache', 'berth'), ...process.env }
 
-/** Most tests wait for processes more than they compute: one file at a time leaves half of two processors idle. */
-export const CONCURRENCY = Math.max(2, availableParallelism() - 1)
+/** Files at a time. Most tests wait for processes more than they compute: two files leave a part of two processors idle. */
+export const CONCURRENCY = availableParallelism() + 1
 
 /**
  * Paths of the files that `patterns` mean: files, globs, or folders with all their tests. No pattern means every test of the project.
