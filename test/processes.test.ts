@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SceneDefinition } from '../base/traffic/schema.ts'
 import {
@@ -20,6 +20,19 @@ import {
   tempFolder,
 } from './support/base.ts'
 import { startLoad } from './support/load.ts'
+
+/** A base with two cells and one with one; each test has scenes of its own, and leaves every process ready. The last test of each ends it. */
+let pair: RunningBase
+let single: RunningBase
+
+before(async () => {
+  process.env.SECRET_CANARY = 'canary'
+  // It makes its data folder itself.
+  const pairData = join(await tempFolder(), 'data')
+  ;[pair, single] = await Promise.all([launchBase({ cells: 2, data: pairData }), launchBase({ cells: 1, data: await tempFolder() })])
+  delete process.env.SECRET_CANARY
+})
+after(() => Promise.all([pair?.kill(), single?.kill()]))
 
 /** Resolves once a cell other than `pid` has said that it is ready in the place of `cell`. */
 function replaced(base: RunningBase, cell: number, pid: number) {
@@ -49,10 +62,10 @@ async function startRefused(args: readonly string[], cwd: string): Promise<{ cod
 
 for (const keepAlive of [true, false]) {
   const kind = keepAlive ? 'keep-alive' : 'short'
-  test(`retiring a cell every half second under load loses no request on ${kind} connections`, { timeout: 120_000 }, async t => {
-    const base = await startBase(t, { cells: 2 })
-    await makeScene(base.client, 'echo', { rank: 'x => x' })
-    const load = startLoad(`${base.url}/scenes/echo`, 8, keepAlive, body => body === '{"a":1}')
+  test(`retiring a cell every half second under load loses no request on ${kind} connections`, { timeout: 120_000 }, async () => {
+    const base = pair
+    await makeScene(base.client, kind, { rank: 'x => x' })
+    const load = startLoad(`${base.url}/scenes/${kind}`, 8, keepAlive, body => body === '{"a":1}')
     for (let round = 0; round < 4; round++) {
       const cell = 1 + (round % 2)
       const pid = await cellPid(base, cell)
@@ -69,8 +82,8 @@ for (const keepAlive of [true, false]) {
   })
 }
 
-test('a version switched every moment under load loses no request and mixes no answers', { timeout: 120_000 }, async t => {
-  const base = await startBase(t, { cells: 2 })
+test('a version switched every moment under load loses no request and mixes no answers', { timeout: 120_000 }, async () => {
+  const base = pair
   const { client } = base
   await makeScene(client, 'swap', { rank: '() => "1.0.0"' })
   const load = startLoad(`${base.url}/scenes/swap`, 8, true, body => /^"1\.\d+\.0"$/.test(body))
@@ -85,24 +98,22 @@ test('a version switched every moment under load loses no request and mixes no a
   assert.ok(answered > 0)
 })
 
-test('a killed cell is replaced while the other serves, and the crash is counted', { timeout: 60_000 }, async t => {
-  const base = await startBase(t, { cells: 2 })
-  await makeScene(base.client, 'echo', { rank: 'x => x' })
+test('a killed cell is replaced while the other serves, and the crash is counted', { timeout: 60_000 }, async () => {
+  const base = pair
+  await makeScene(base.client, 'bystander', { rank: 'x => x' })
+  const crashes = async () => Object.fromEntries((await base.client.status()).cells.map(({ cell, crashes }) => [cell, crashes]))
+  const before = await crashes()
   const pid = await cellPid(base, 1)
   const ready = replaced(base, 1, pid)
   process.kill(pid, 'SIGKILL')
   await base.logged(line => line.msg === 'cell ended' && line.pid === pid)
-  assert.equal((await callScene(base, 'echo', 1)).status, 200)
+  assert.equal((await callScene(base, 'bystander', 1)).status, 200)
   await ready
-  const { cells } = await base.client.status()
-  assert.deepEqual(cells.map(({ cell, crashes }) => [cell, crashes]).toSorted(), [
-    [1, 1],
-    [2, 0],
-  ])
+  assert.deepEqual(await crashes(), { ...before, 1: (before[1] ?? 0) + 1 })
 })
 
-test('when a cell dies its black box names the slots that were running code', { timeout: 60_000 }, async t => {
-  const base = await startBase(t, { cells: 1 })
+test('when a cell dies its black box names the slots that were running code', { timeout: 60_000 }, async () => {
+  const base = single
   const traffic = { unit: { header: 'x-unit-id' }, deadlineMs: 9000, cpuMs: 9000, spec: { memoryMB: 64 } } as SceneDefinition['traffic']
   await makeScene(base.client, 'guilty', { rank: 'x => { console.log("begun"); for (;;); }' }, { traffic })
   await makeScene(base.client, 'innocent', { rank: 'x => x' })
@@ -110,6 +121,7 @@ test('when a cell dies its black box names the slots that were running code', { 
   const broken = assert.rejects(callScene(base, 'guilty', 1))
   await base.logged(line => line.msg === 'begun')
   const pid = await cellPid(base, 1)
+  const ready = replaced(base, 1, pid)
   process.kill(pid, 'SIGKILL')
   await broken
   const { suspects } = await base.logged(line => line.msg === 'cell ended' && line.pid === pid)
@@ -119,10 +131,11 @@ test('when a cell dies its black box names the slots that were running code', { 
     readdirSync(base.data).filter(name => name.endsWith('.box')),
     [],
   )
+  await ready
 })
 
-test('an endless loop, twenty requests a second, costs other scenes on the same cell no request', { timeout: 60_000 }, async t => {
-  const base = await startBase(t, { cells: 1 })
+test('an endless loop, twenty requests a second, costs other scenes on the same cell no request', { timeout: 60_000 }, async () => {
+  const base = single
   const traffic = { unit: { header: 'x-unit-id' }, deadlineMs: 400, spec: { memoryMB: 64 } } as SceneDefinition['traffic']
   await makeScene(base.client, 'loop', { rank: '() => { for (;;); }' }, { traffic })
   await makeScene(base.client, 'echo', { rank: 'x => x' })
@@ -140,43 +153,46 @@ test('an endless loop, twenty requests a second, costs other scenes on the same 
   for (const status of answered) assert.ok([503, 504].includes(status), String(status))
 })
 
-test('cells serve on while the keeper is killed, and take new versions when it is back', { timeout: 120_000 }, async t => {
-  const base = await startBase(t, { cells: 2 })
+test('cells serve on while the keeper is killed, and take new versions when it is back', { timeout: 120_000 }, async () => {
+  const base = pair
   const { client } = base
-  await makeScene(client, 'echo', { rank: '() => 1' })
+  await makeScene(client, 'lasting', { rank: '() => 1' })
   const { keeper } = await client.status()
-  const load = startLoad(`${base.url}/scenes/echo`, 4, true)
+  const load = startLoad(`${base.url}/scenes/lasting`, 4, true)
   const seen = base.log.length
-  const back = base.logged(line => line.msg === 'keeper ready' && line.pid !== keeper.pid)
+  const back = base.logged(line => line.msg === 'keeper ready' && line.pid !== keeper.pid, seen)
   process.kill(keeper.pid, 'SIGKILL')
-  await base.logged(line => line.msg === 'keeper is away: serving on with the table in force')
+  await base.logged(line => line.msg === 'keeper is away: serving on with the table in force', seen)
   await back
   // A version is in force in the cells that are connected by then, and any cell may be asked below.
   for (const cell of [1, 2]) await base.logged(line => line.msg === 'cell connected' && line.cell === cell, seen)
-  await publishStages(client, 'm-echo', '1.1.0', { rank: '() => 2' })
-  await client.createVersion('echo', { modules: ['m-echo@1.1.0'], as: 'baseline' })
-  assert.equal(await (await callScene(base, 'echo', 0)).json(), 2)
+  await publishStages(client, 'm-lasting', '1.1.0', { rank: '() => 2' })
+  await client.createVersion('lasting', { modules: ['m-lasting@1.1.0'], as: 'baseline' })
+  assert.equal(await (await callScene(base, 'lasting', 0)).json(), 2)
   const { refused, broken } = await load.stop()
   assert.deepEqual({ refused, broken }, { refused: [], broken: [] })
 })
 
-test('a keeper that hangs is replaced while the cells serve on', { timeout: 120_000 }, async t => {
-  const base = await startBase(t, { cells: 1 })
-  await makeScene(base.client, 'echo', { rank: 'x => x' })
+test('a keeper that hangs is replaced while the cells serve on', { timeout: 120_000 }, async () => {
+  const base = single
+  await makeScene(base.client, 'unmoved', { rank: 'x => x' })
   const { keeper } = await base.client.status()
-  const load = startLoad(`${base.url}/scenes/echo`, 2, true)
-  const back = base.logged(line => line.msg === 'keeper ready' && line.pid !== keeper.pid)
+  const load = startLoad(`${base.url}/scenes/unmoved`, 2, true)
+  const seen = base.log.length
+  const back = base.logged(line => line.msg === 'keeper ready' && line.pid !== keeper.pid, seen)
   process.kill(keeper.pid, 'SIGSTOP')
   await back
+  await base.logged(line => line.msg === 'cell connected', seen)
   assert.notEqual((await base.client.status()).keeper.pid, keeper.pid)
   const { refused, broken } = await load.stop()
   assert.deepEqual({ refused, broken }, { refused: [], broken: [] })
 })
 
-test('a cell that starts while the keeper is away serves from the table saved last', { timeout: 60_000 }, async t => {
-  const base = await startBase(t, { cells: 1 })
-  await makeScene(base.client, 'echo', { rank: '() => "saved"' })
+test('a cell that starts while the keeper is away serves from the table saved last', { timeout: 60_000 }, async () => {
+  const base = single
+  await makeScene(base.client, 'saved', { rank: '() => "saved"' })
   const pid = await cellPid(base, 1)
+  const seen = base.log.length
   const { keeper } = await base.client.status()
   // Stopped, not killed: it holds its socket and answers nobody, the hardest way to be away.
   process.kill(keeper.pid, 'SIGSTOP')
@@ -184,16 +200,20 @@ test('a cell that starts while the keeper is away serves from the table saved la
     const ready = replaced(base, 1, pid)
     process.kill(pid, 'SIGKILL')
     await ready
-    assert.equal(await (await callScene(base, 'echo', 1)).json(), 'saved')
+    assert.equal(await (await callScene(base, 'saved', 1)).json(), 'saved')
   } finally {
     process.kill(keeper.pid, 'SIGCONT')
   }
+  await base.logged(line => line.msg === 'cell connected' && line.pid !== pid, seen)
 })
 
-test('a cell that finds neither the keeper nor a whole table says so, and serves once the keeper is back', { timeout: 60_000 }, async t => {
-  const base = await startBase(t, { cells: 1 })
-  await makeScene(base.client, 'echo', { rank: 'x => x' })
+test('a cell that finds neither the keeper nor a whole table says so, and serves once the keeper is back', {
+  timeout: 60_000,
+}, async () => {
+  const base = single
+  await makeScene(base.client, 'lost', { rank: 'x => x' })
   const pid = await cellPid(base, 1)
+  const seen = base.log.length
   const { keeper } = await base.client.status()
   process.kill(keeper.pid, 'SIGSTOP')
   try {
@@ -201,16 +221,16 @@ test('a cell that finds neither the keeper nor a whole table says so, and serves
     const ready = replaced(base, 1, pid)
     process.kill(pid, 'SIGKILL')
     await ready
-    for (const answer of [await callScene(base, 'echo', 1), await fetch(`${base.url}/readyz`)]) {
+    for (const answer of [await callScene(base, 'lost', 1), await fetch(`${base.url}/readyz`)]) {
       assert.equal(answer.status, 503)
       assert.match(await answer.text(), /"BASE_NOT_READY".*no scene table yet/)
     }
   } finally {
     process.kill(keeper.pid, 'SIGCONT')
   }
-  await base.logged(line => line.msg === 'cell connected' && line.revision === 0 && line.pid !== pid)
-  while ((await fetch(`${base.controlUrl}/readyz`)).status !== 200);
-  assert.equal(await (await callScene(base, 'echo', 1)).json(), 1)
+  await base.logged(line => line.msg === 'cell connected' && line.revision === 0 && line.pid !== pid, seen)
+  while ((await fetch(`${base.controlUrl}/readyz`)).status !== 200) await delay(20)
+  assert.equal(await (await callScene(base, 'lost', 1)).json(), 1)
 })
 
 test('a cell over its memory is replaced by a fresh one and loses no request', { timeout: 60_000 }, async t => {
@@ -242,33 +262,20 @@ test('a cell over its memory is replaced by a fresh one and loses no request', {
   assert.ok(isLeaving)
 })
 
-test('a module that nothing can stop costs one cell, which is replaced while the others serve', { timeout: 60_000 }, async t => {
-  const base = await startBase(t, { cells: 2 })
+test('a module that nothing can stop costs one cell, which is replaced while the others serve', { timeout: 60_000 }, async () => {
+  const base = pair
   await makeScene(base.client, 'echo', { rank: 'x => x' })
+  const seen = base.log.length
   const stuck = { rank: '() => Array.prototype.includes.call({ length: 2 ** 53 - 1 }, 1)' }
   // It is killed for its CPU, long before its deadline.
   await makeScene(base.client, 'stuck', stuck, { traffic: { cpuMs: 50, spec: { memoryMB: 64 } } })
   const load = startLoad(`${base.url}/scenes/echo`, 4, true)
   assert.equal((await callScene(base, 'stuck', 1)).status, 503)
-  const { cell, pid } = await base.logged(line => line.msg === 'cell is doomed')
-  await base.logged(line => line.msg === 'cell ready' && line.cell === cell && line.pid !== pid)
+  const { cell, pid } = await base.logged(line => line.msg === 'cell is doomed', seen)
+  await base.logged(line => line.msg === 'cell ready' && line.cell === cell && line.pid !== pid, seen)
   await base.logged(line => line.msg === 'cell ended' && line.pid === pid)
   const { refused, broken } = await load.stop()
   assert.deepEqual({ refused, broken }, { refused: [], broken: [] })
-})
-
-test('SIGTERM lets requests under way finish and exits 0', { timeout: 60_000 }, async t => {
-  const base = await startBase(t, { cells: 2 })
-  await makeScene(base.client, 'slow', {
-    rank: '(x, ctx) => new Promise(done => { ctx.log.info("begun"); console.log("begun"); setTimeout(done, 500, x) })',
-  })
-  const answer = callScene(base, 'slow', { n: 1 })
-  await base.logged(line => line.msg === 'begun')
-  const exited = once(base.process, 'exit')
-  base.process.kill('SIGTERM')
-  const response = await answer
-  assert.deepEqual([response.status, await response.json()], [200, { n: 1 }])
-  assert.deepEqual(await exited, [0, null])
 })
 
 test('a second SIGTERM ends the base at once, and nothing of it is left', { timeout: 60_000 }, async t => {
@@ -316,28 +323,13 @@ test('when the supervisor is killed its processes go with it', { timeout: 60_000
   for (const pid of [keeper.pid, ...cells.map(cell => cell.pid)]) await gone(pid)
 })
 
-test('a base killed with everything in it comes back with all it had acknowledged', { timeout: 60_000 }, async t => {
-  const data = await tempFolder()
-  const base = await launchBase({ data })
-  await makeScene(base.client, 'echo', { rank: 'x => ({ x })' })
-  const { keeper } = await base.client.status()
-  process.kill(keeper.pid, 'SIGKILL')
-  base.process.kill('SIGKILL')
-  await once(base.process, 'exit')
-  const again = await startBase(t, { data })
-  assert.deepEqual(await (await callScene(again, 'echo', 1)).json(), { x: 1 })
-})
-
 test('children get nothing of the environment of the base', { timeout: 60_000 }, async t => {
   process.env.BERTH_TEST_SECRET_CANARY = 'canary'
   t.after(() => delete process.env.BERTH_TEST_SECRET_CANARY)
   const child = startBase(t, { cells: 1 })
   await assert.rejects(child, /BERTH_TEST_SECRET_CANARY/)
-  delete process.env.BERTH_TEST_SECRET_CANARY
-  process.env.SECRET_CANARY = 'canary'
-  t.after(() => delete process.env.SECRET_CANARY)
-  const base = await startBase(t, { cells: 1 })
-  const { cells, keeper } = await base.client.status()
+  // SECRET_CANARY was there when this one started.
+  const { cells, keeper } = await pair.client.status()
   for (const pid of [keeper.pid, ...cells.map(cell => cell.pid)]) {
     assert.doesNotMatch(readFileSync(`/proc/${pid}/environ`, 'utf8'), /canary/i)
   }
@@ -358,8 +350,8 @@ test('a base is refused a port that is taken, saying which and what to do', asyn
   }
 })
 
-test('a base is refused a data folder that another base runs on', { timeout: 60_000 }, async t => {
-  const base = await startBase(t)
+test('a base is refused a data folder that another base runs on', { timeout: 60_000 }, async () => {
+  const base = pair
   const { code, stderr } = await startRefused(['--port', '0', '--control-port', '0', '--data', base.data], base.data)
   assert.equal(code, 1)
   assert.match(stderr, new RegExp(`another base \\(process ${base.process.pid}\\) runs on it`))
@@ -414,9 +406,36 @@ for (const [what, args, message] of [
   })
 }
 
-test('the files of a data folder are for its owner only', { timeout: 60_000 }, async t => {
-  const data = join(await tempFolder(), 'data')
-  const base = await startBase(t, { data })
-  await makeScene(base.client, 'echo', { rank: 'x => x' })
+test('the files of a data folder are for its owner only', { timeout: 60_000 }, async () => {
+  const { data, client } = pair
+  await makeScene(client, 'private', { rank: 'x => x' })
   for (const path of [data, join(data, 'token'), join(data, 'table.json')]) assert.equal(statSync(path).mode & 0o077, 0, path)
+})
+
+// The ends of the two bases.
+
+test('SIGTERM lets requests under way finish and exits 0', { timeout: 60_000 }, async () => {
+  const base = pair
+  const seen = base.log.length
+  await makeScene(base.client, 'slow', {
+    rank: '(x, ctx) => new Promise(done => { ctx.log.info("begun"); console.log("begun"); setTimeout(done, 500, x) })',
+  })
+  const answer = callScene(base, 'slow', { n: 1 })
+  await base.logged(line => line.msg === 'begun', seen)
+  const exited = once(base.process, 'exit')
+  base.process.kill('SIGTERM')
+  const response = await answer
+  assert.deepEqual([response.status, await response.json()], [200, { n: 1 }])
+  assert.deepEqual(await exited, [0, null])
+})
+
+test('a base killed with everything in it comes back with all it had acknowledged', { timeout: 60_000 }, async t => {
+  const base = single
+  await makeScene(base.client, 'survivor', { rank: 'x => ({ x })' })
+  const { keeper } = await base.client.status()
+  process.kill(keeper.pid, 'SIGKILL')
+  base.process.kill('SIGKILL')
+  await once(base.process, 'exit')
+  const again = await startBase(t, { data: base.data })
+  assert.deepEqual(await (await callScene(again, 'survivor', 1)).json(), { x: 1 })
 })
