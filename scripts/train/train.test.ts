@@ -7,6 +7,8 @@ import { campaigns, type Impression, readLogs } from './logs.ts'
 import { train } from './train.ts'
 
 const root = join(import.meta.dirname, '../..')
+/** Read once, because they are long. */
+const logs = Promise.all(campaigns.map(async campaign => ({ campaign, ...(await readLogs(campaign)) })))
 
 test('training again gives the committed files, byte for byte', async () => {
   const { files } = await train()
@@ -16,17 +18,17 @@ test('training again gives the committed files, byte for byte', async () => {
 })
 
 test('the held-out days come after every day of training', async () => {
-  const { impressions } = await readLogs('men')
-  const { training, holdout } = splitByTime(impressions)
-  assert.equal(training.length + holdout.length, impressions.length)
-  assert(training.every(row => dayOf(row) < holdoutFrom))
-  assert(holdout.every(row => dayOf(row) >= holdoutFrom))
+  for (const { impressions } of await logs) {
+    const { training, holdout } = splitByTime(impressions)
+    assert.equal(training.length + holdout.length, impressions.length)
+    assert(training.every(row => dayOf(row) < holdoutFrom))
+    assert(holdout.every(row => dayOf(row) >= holdoutFrom))
+  }
 })
 
 test('the logs are read whole, oldest first', async () => {
   const clicks = { men: 115, women: 92 }
-  for (const campaign of campaigns) {
-    const { impressions } = await readLogs(campaign)
+  for (const { campaign, impressions } of await logs) {
     assert.equal(impressions.length, 20_000)
     assert.equal(impressions.filter(row => row.clicked).length, clicks[campaign])
     assert.deepEqual(
@@ -37,7 +39,7 @@ test('the logs are read whole, oldest first', async () => {
 })
 
 test('every click of the first day has an affinity, which is why no model is fitted to that day', async () => {
-  const impressions = (await Promise.all(campaigns.map(readLogs))).flatMap(logs => logs.impressions)
+  const impressions = (await logs).flatMap(({ impressions }) => impressions)
   const clicked = impressions.filter(row => row.clicked)
   const [first, later] = [clicked.filter(row => dayOf(row) === leakyDay), clicked.filter(row => dayOf(row) !== leakyDay)]
   assert.deepEqual([first.length, first.filter(hasAffinity).length], [36, 36])
