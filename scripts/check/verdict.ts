@@ -53,7 +53,7 @@ export function judge(first: readonly FileRun[], second: readonly FileRun[]): Ve
   const again = new Map(second.map(run => [run.file, run]))
   const last = first.map(run => again.get(run.file) ?? run)
   const failed = last.filter(hasFailed)
-  const flaky = first.filter((run, index) => hasFailed(run) && last[index] !== run && !failed.includes(last[index] ?? run))
+  const flaky = first.filter((run, index) => hasFailed(run) && !hasFailed(last[index] ?? run))
   return { counts: sum(last.map(({ counts }) => counts)), flaky, failed, passed: failed.length === 0 && flaky.length < FLAKY_FAIL }
 }
 
