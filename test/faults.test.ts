@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { blobPath } from '../base/folder/blob-files.ts'
 import { readSavedTable } from '../base/folder/saved-table.ts'
-import { callScene, launchBase, makeScene, type RunningBase } from './support/base.ts'
+import { callScene, launchBase, makeScene, type RunningBase, until } from './support/base.ts'
 
 let base: RunningBase
 
@@ -59,9 +59,8 @@ test('separators of lines and paragraphs in texts come through to cells, callers
     const response = await fetch(`${base.controlUrl}/api/scenes/lines/logs`, { headers: { authorization: `Bearer ${base.token}` } })
     return ((await response.json()) as { message: string }[]).map(({ message }) => message)
   }
-  let lines = await read()
-  while (lines.length === 0) lines = await read()
-  assert.deepEqual(lines, [text])
+  await until(async () => (await read()).length > 0)
+  assert.deepEqual(await read(), [text])
   assert.deepEqual(
     base.log.slice(seen).filter(({ msg }) => /keeper is away|cell disconnected/.test(msg)),
     [],
@@ -137,7 +136,7 @@ test('a cell that could not read a bundle and a whitelist looks again by itself,
   await Promise.all(cells.map(({ cell }) => base.logged(line => line.msg === 'cell ready' && line.cell === cell, seen)))
   assert.equal((await fetch(`${base.url}/readyz`)).status, 503)
   for (const path of blobs) renameSync(`${path}.away`, path)
-  for (const url of [base.url, base.controlUrl]) while ((await fetch(`${url}/readyz`)).status !== 200);
+  for (const url of [base.url, base.controlUrl]) await until(async () => (await fetch(`${url}/readyz`)).status === 200)
   const answer = await callScene(base, 'listed', 1, { 'x-unit-id': 'u1' })
   assert.deepEqual([await answer.json(), answer.headers.get('x-scene-because')], ['for who is listed', 'whitelist'])
 })
@@ -164,7 +163,7 @@ test('connections that take every descriptor of a cell are refused, and end noth
   // Two beats of each cell: what it reads of itself then takes a descriptor that is not there.
   await delay(1100)
   for (const socket of flood) socket.destroy()
-  while ((await callScene(base, 'echo', 1).catch(() => undefined))?.status !== 200);
+  await until(async () => (await callScene(base, 'echo', 1).catch(() => undefined))?.status === 200)
   assert.deepEqual(
     base.log.slice(seen).filter(({ msg }) => msg === 'cell ended'),
     [],

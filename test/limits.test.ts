@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { SceneDefinition } from '../base/traffic/schema.ts'
-import { callScene, launchBase, makeScene, type RunningBase } from './support/base.ts'
+import { callScene, launchBase, makeScene, type RunningBase, until } from './support/base.ts'
 import { startLoad } from './support/load.ts'
 
 const RPS = 50
@@ -66,7 +66,7 @@ test('two cells together let in the rate of the scene and its burst, and no more
   })
   await enough.promise
   // Which cell a connection comes to is up to the kernel.
-  while ((await refusals('rated', 'RATE_LIMITED')).some(count => count === 0));
+  await until(async () => (await refusals('rated', 'RATE_LIMITED')).every(count => count > 0))
   const { answered, refused, broken } = await load.stop()
   const seconds = (performance.now() - start) / 1000
   assert.ok(answered <= BURST + RPS * seconds, `${answered} in ${seconds} s`)

@@ -18,6 +18,7 @@ import {
   root,
   startBase,
   tempFolder,
+  until,
 } from './support/base.ts'
 import { startLoad } from './support/load.ts'
 
@@ -229,7 +230,7 @@ test('a cell that finds neither the keeper nor a whole table says so, and serves
     process.kill(keeper.pid, 'SIGCONT')
   }
   await base.logged(line => line.msg === 'cell connected' && line.revision === 0 && line.pid !== pid, seen)
-  while ((await fetch(`${base.controlUrl}/readyz`)).status !== 200) await delay(20)
+  await until(async () => (await fetch(`${base.controlUrl}/readyz`)).status === 200)
   assert.equal(await (await callScene(base, 'lost', 1)).json(), 1)
 })
 
@@ -299,14 +300,10 @@ test('a second SIGTERM ends the base at once, and nothing of it is left', { time
   base.process.kill('SIGTERM')
   assert.deepEqual(await exited, [143, null])
   await broken
-  for (const pid of [keeper.pid, ...cells.map(cell => cell.pid)]) await gone(pid)
+  for (const pid of [keeper.pid, ...cells.map(cell => cell.pid)]) await until(() => !lives(pid))
 })
 
-/** Resolves when no process has this id, or only one that nobody has waited for. */
-async function gone(pid: number): Promise<void> {
-  while (lives(pid)) await delay(10)
-}
-
+/** Whether a process has this id, other than one that has ended and that nobody has waited for. */
 function lives(pid: number): boolean {
   try {
     return !readFileSync(`/proc/${pid}/status`, 'utf8').includes('State:\tZ')
@@ -320,7 +317,7 @@ test('when the supervisor is killed its processes go with it', { timeout: 60_000
   const base = await startBase(t, { cells: 2 })
   const { cells, keeper } = await base.client.status()
   base.process.kill('SIGKILL')
-  for (const pid of [keeper.pid, ...cells.map(cell => cell.pid)]) await gone(pid)
+  for (const pid of [keeper.pid, ...cells.map(cell => cell.pid)]) await until(() => !lives(pid))
 })
 
 test('children get nothing of the environment of the base', { timeout: 60_000 }, async t => {

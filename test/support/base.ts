@@ -7,6 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { tokenPath } from '../../base/folder/paths.ts'
 import { limits } from '../../base/kernel/limits.ts'
@@ -106,6 +107,11 @@ export async function tempFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-test-'))
   folders.push(folder)
   return folder
+}
+
+/** Resolves once `holds` does. It pauses between two questions: without pauses they would take the processor from what they wait for. */
+export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await delay(20)
 }
 
 function readLog(child: ChildProcess): Pick<RunningBase, 'log' | 'logged' | 'output' | 'printed'> {
