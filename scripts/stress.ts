@@ -19,6 +19,9 @@ const usage = `npm run test:stress -- FILE… [--times N] [--minutes M] [--busy]
   --busy       keeps every processor busy meanwhile
   --bail       ends at the first failure`
 
+/** Of an output that says nowhere what failed. */
+const TAIL_CHARS = 2000
+
 interface Settings {
   readonly files: readonly string[]
   readonly times: number
@@ -64,25 +67,31 @@ function keepBusy(): () => void {
   }
 }
 
-/** @returns what it printed, and whether it failed */
-async function runOnce(file: string): Promise<Run & { readonly output: string }> {
+/** One run of a file. @param signal ends it, with every process that it has started */
+async function runOnce(file: string, signal: AbortSignal): Promise<Run & { readonly output: string }> {
   const begin = performance.now()
   const args = [...process.execArgv, ...testFlags, '--test', `--test-timeout=${TEST_TIMEOUT_MS}`, '--test-reporter=spec', file]
-  const child = spawn(process.execPath, args, { cwd: root, env: testEnvironment, stdio: ['ignore', 'pipe', 'pipe'] })
+  // In a group of its own, which can be killed as a whole.
+  const detached = process.platform !== 'win32'
+  const child = spawn(process.execPath, args, { cwd: root, env: testEnvironment, stdio: ['ignore', 'pipe', 'pipe'], detached })
+  const kill = () => (detached && child.pid !== undefined ? process.kill(-child.pid, 'SIGKILL') : child.kill('SIGKILL'))
+  signal.addEventListener('abort', kill)
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text))
   const code = await new Promise<number | null>((resolve, reject) => child.once('close', resolve).once('error', reject))
+  signal.removeEventListener('abort', kill)
   return { failed: code !== 0, seconds: (performance.now() - begin) / 1000, output }
 }
 
-/** Runs every file in turn, round by round, until the times, the minutes or, with `bail`, the first failure. */
-async function stress({ files, times, minutes, bail }: Settings, runs: Map<string, Run[]>): Promise<void> {
+/** Runs every file in turn, round by round, until the times, the minutes, the signal or, with `bail`, the first failure. */
+async function stress({ files, times, minutes, bail }: Settings, runs: Map<string, Run[]>, signal: AbortSignal): Promise<void> {
   const end = performance.now() + minutes * 60_000
   let kept: string | undefined
   for (let round = 1; round <= times; round++) {
     for (const file of files) {
       if (performance.now() > end) return
-      const { output, ...run } = await runOnce(file)
+      const { output, ...run } = await runOnce(file, signal)
+      if (signal.aborted) return
       runs.set(file, [...(runs.get(file) ?? []), run])
       const name = relative(root, file)
       console.log(`${round}/${times}  ${run.failed ? '✖' : '✔'} ${run.seconds.toFixed(1).padStart(5)} s  ${name}`)
@@ -90,10 +99,16 @@ async function stress({ files, times, minutes, bail }: Settings, runs: Map<strin
       kept ??= mkdtempSync(join(tmpdir(), 'berth-stress-'))
       const path = join(kept, `${name.replaceAll(/[\\/]/g, '-')}-${round}.txt`)
       writeFileSync(path, output)
-      console.log(`${output.slice(output.lastIndexOf('failing tests:')).trimEnd()}\nAll that it printed is in ${path}`)
+      console.log(`${whatFailed(output)}\nAll that it printed is in ${path}`)
       if (bail) return
     }
   }
+}
+
+/** The end of an output, from where the runner shows again what failed, if it came to that. */
+function whatFailed(output: string): string {
+  const at = output.lastIndexOf('failing tests:')
+  return output.slice(at === -1 ? -TAIL_CHARS : at).trimEnd()
 }
 
 function print(runs: ReadonlyMap<string, readonly Run[]>): void {
@@ -109,15 +124,12 @@ function print(runs: ReadonlyMap<string, readonly Run[]>): void {
 async function main(settings: Settings): Promise<void> {
   const runs = new Map<string, Run[]>()
   const stop = settings.busy ? keepBusy() : () => {}
-  // What ran until then is shown.
-  process.once('SIGINT', () => {
-    stop()
-    print(runs)
-    process.exit(130)
-  })
-  await stress(settings, runs).finally(stop)
+  const interrupted = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => interrupted.abort())
+  await stress(settings, runs, interrupted.signal).finally(stop)
   print(runs)
-  if ([...runs.values()].flat().some(({ failed }) => failed)) process.exitCode = 1
+  if (interrupted.signal.aborted) process.exitCode = 130
+  else if ([...runs.values()].flat().some(({ failed }) => failed)) process.exitCode = 1
 }
 
 let settings: Settings | undefined
