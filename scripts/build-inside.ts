@@ -16,7 +16,7 @@ export const builtFolder = join(root, 'base/inside/built')
 /** The text of each script by its name. */
 export async function buildInside(): Promise<Map<string, string>> {
   const scripts = new Map([
-    ['inside', head + scriptOf(await bundleOf('base/inside/main.ts'))],
+    ['inside', head + scriptOf(await bundleOf('base/inside/inside.ts'))],
     ['fakes', head + scriptOf(await bundleOf('base/inside/fakes.ts'))],
   ])
   for (const part of LAZY_PARTS) {

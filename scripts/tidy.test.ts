@@ -42,7 +42,7 @@ const entries = [
   /\.test(-d)?\.ts$/,
   /^base\/main\.ts$/,
   // Bundled by scripts/build-inside.ts.
-  /^base\/inside\/(main|fakes|lazy\/[^/]+)\.ts$/,
+  /^base\/inside\/(inside|fakes|lazy\/[^/]+)\.ts$/,
   /^sdk\/(cli\/sdk|author\/author|author\/test-hook|caller\/index)\.ts$/,
   /^scripts\//,
   /^modules\/[^/]+\/index\.ts$/,
@@ -117,9 +117,9 @@ test('every file of base and sdk is in a layer, and every layer has a file', () 
   )
 })
 
-test('no two files of base have one name, but for what runs in isolates, where files are named after parts of the web', () => {
+test('no two files of base have one name', () => {
   const named = Map.groupBy(
-    files.filter(file => file.startsWith('base/') && !file.startsWith('base/inside/') && !testFile.test(file)),
+    files.filter(file => file.startsWith('base/') && !testFile.test(file)),
     file => basename(file),
   )
   assert.deepEqual(

@@ -1,6 +1,6 @@
 /** One isolate, specialised to one version of a scene. Three things can be asked of it: call, drain, dispose. */
 import type ivm from 'isolated-vm'
-import { AnswerKind, CURSOR, type LogLine, type Post } from '../inside/protocol.ts'
+import { ANSWER_STRIDE, AnswerKind, CURSOR, type LogLine, type Post } from '../inside/protocol.ts'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
@@ -235,9 +235,9 @@ export class Slot {
 
   #onAnswers(values: readonly (string | number)[]): void {
     const turn = this.#turns[0]?.[0]?.no === values[0] ? this.#turns.shift() : undefined
-    for (let i = 0; i < values.length; i += 3) {
+    for (let i = 0; i < values.length; i += ANSWER_STRIDE) {
       const no = values[i] as number
-      const pending = turn === undefined ? this.#waiting.get(no) : turn[i / 3]
+      const pending = turn === undefined ? this.#waiting.get(no) : turn[i / ANSWER_STRIDE]
       if (pending !== undefined) this.#onAnswer(pending, values[i + 1] as number, values[i + 2] as string)
     }
     if (turn !== undefined && this.#alive()) this.#learnCost(turn.length)

@@ -7,7 +7,7 @@ var [tools] = given;
 var TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 var isObject = (value) => typeof value === "object" && value !== null || typeof value === "function";
 
-// base/inside/lazy/fetch/body.ts
+// base/inside/lazy/fetch/fetch-body.ts
 var { parse } = JSON;
 var FORM = "application/x-www-form-urlencoded;charset=UTF-8";
 var TEXT = "text/plain;charset=UTF-8";
@@ -74,7 +74,7 @@ function typed(headers, type) {
   return headers;
 }
 
-// base/inside/lazy/fetch/headers.ts
+// base/inside/lazy/fetch/fetch-headers.ts
 var { stringify } = JSON;
 var NO_VALUE = /[\0\n\r]|[^\0-\xff]/;
 function nameOf(name) {
@@ -179,7 +179,7 @@ function* pairsIn(list) {
   }
 }
 
-// base/inside/lazy/fetch/request.ts
+// base/inside/lazy/fetch/fetch-request.ts
 var { stringify: stringify2 } = JSON;
 var PARSED = /^https?:\/\/(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)*[a-z][a-z0-9]*(?:-[a-z0-9]+)*(?::(?!80\/|443\/)(?:[1-9]\d{0,3}|[1-5]\d{4}))?(?:\/(?!\.|%2e)(?:[\w~!$&'()*+,;=:@.-]|%[\da-f]{2})*)+(?:\?[\w~!$&()*+,;=:@./?%-]*)?$/i;
 function urlOf(input) {

@@ -317,11 +317,11 @@ function settleCall(callNo, answered, text) {
   }
 }
 
-// base/inside/request.ts
+// base/inside/open-request.ts
 var openRequests = /* @__PURE__ */ new Map();
 var running = { module: void 0, request: void 0 };
 
-// base/inside/calls/fetch.ts
+// base/inside/calls/fetch-calls.ts
 function send(owner, method, head, body) {
   const caller = owner ?? running.request;
   const stands = caller ?? latest();
@@ -349,7 +349,7 @@ function settleFetch(callNo, head, body) {
   leave(callNo)?.resolve({ head, body });
 }
 
-// base/inside/text.ts
+// base/inside/to-text.ts
 var UNPRINTABLE = "[unprintable]";
 function textOf(value) {
   if (typeof value === "string") return value;
@@ -387,7 +387,7 @@ function kindOf(value) {
   return `a ${typeof value}`;
 }
 
-// base/inside/log.ts
+// base/inside/log-lines.ts
 var second = 0;
 var linesInSecond = 0;
 var dropped = 0;
@@ -834,7 +834,7 @@ function orFault(step, value) {
 }
 var brokenBy = (error) => ({ code: "MODULE_THREW", message: messageOf(error) });
 
-// base/inside/stages/params.ts
+// base/inside/stages/parsed-params.ts
 var lastText = "{}";
 var lastParams = freeze({});
 var known = /* @__PURE__ */ new Map();
@@ -1064,9 +1064,9 @@ function abandon(no) {
   forget(request);
 }
 
-// base/inside/main.ts
+// base/inside/inside.ts
 harden();
 defineGlobals();
-var main_default = { define, link, turn, abandon, settleCalls, settleFetch, fireTimer, probe: () => void 0 };
-return main_default;
+var inside_default = { define, link, turn, abandon, settleCalls, settleFetch, fireTimer, probe: () => void 0 };
+return inside_default;
 })

@@ -1,8 +1,8 @@
 /** Calls of other scenes and of base services. */
 import { cursor, limits, post } from '../host.ts'
+import type { Request } from '../open-request.ts'
 import { parse, stringify } from '../primordials.ts'
 import { CALL_STRIDE, CURSOR, SETTLED_STRIDE } from '../protocol.ts'
-import type { Request } from '../request.ts'
 import { callError, fetchError, type Refusal } from './failures.ts'
 import { admit, enter, leave } from './open-calls.ts'
 

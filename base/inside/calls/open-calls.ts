@@ -1,6 +1,6 @@
 /** What requests have asked of the cell and wait for: scenes, services, fetches. */
 import { limits } from '../host.ts'
-import type { Request } from '../request.ts'
+import type { Request } from '../open-request.ts'
 
 interface OpenCall {
   /** Undefined for a fetch that nobody knows the request of. */

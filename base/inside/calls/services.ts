@@ -1,7 +1,8 @@
 /** `ctx.services`: the base services that a version may use. */
+
+import type { Request } from '../open-request.ts'
 import { assign, create, entries, freeze, fromEntries } from '../primordials.ts'
 import type { ServiceNames } from '../protocol.ts'
-import type { Request } from '../request.ts'
 import { ask } from './calls.ts'
 
 export type Services = Readonly<Record<string, Readonly<Record<string, (...values: unknown[]) => Promise<unknown>>>>>

@@ -1,8 +1,8 @@
 /** `console`, whose lines go to the log of the slot. */
-import { logText } from '../log.ts'
+import { logText } from '../log-lines.ts'
 import { now, trunc } from '../primordials.ts'
 import type { LogLine } from '../protocol.ts'
-import { textOf } from '../text.ts'
+import { textOf } from '../to-text.ts'
 
 const LABELS_MAX = 1000
 const INDENT_CHARS_MAX = 64

@@ -1,6 +1,6 @@
 /** Globals that few modules use: their code is compiled when one of them is first looked at. */
 import { protect } from '../built-ins/protect.ts'
-import { send } from '../calls/fetch.ts'
+import { send } from '../calls/fetch-calls.ts'
 import { partText, seed } from '../host.ts'
 import type { PartTools } from '../lazy/tools.ts'
 import { defineProperty, entries, freeze, getPrototypeOf, isExtensible, ownKeys, values } from '../primordials.ts'

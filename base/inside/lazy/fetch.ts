@@ -2,9 +2,9 @@
  * `Headers`, `Request`, `Response` and what `fetch` does of the Fetch standard. Bodies are whole, text or bytes: there are no streams, blobs
  * or forms, so `body`, `blob` and `formData` are not there. Which hosts may be reached, and what of a request leaves, is the cell's to say.
  */
-import { bytesOf, contentIn, Raw } from './fetch/body.ts'
-import { type Entries, Headers } from './fetch/headers.ts'
-import { Request, requestSignal } from './fetch/request.ts'
+import { bytesOf, contentIn, Raw } from './fetch/fetch-body.ts'
+import { type Entries, Headers } from './fetch/fetch-headers.ts'
+import { Request, requestSignal } from './fetch/fetch-request.ts'
 import { NULL_BODY, Response, setOrigin } from './fetch/response.ts'
 import { tools } from './tools.ts'
 

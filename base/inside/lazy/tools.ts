@@ -2,7 +2,7 @@
  * What a lazy part is handed by the code that loads it. The bundle of a part is the body of a function that is called once per isolate, when
  * one of the part's globals is first looked at; `given` are the arguments of that call.
  */
-import type { Sent } from '../calls/fetch.ts'
+import type { Sent } from '../calls/fetch-calls.ts'
 
 export interface PartTools {
   /** A global by name, whichever part defines it. */

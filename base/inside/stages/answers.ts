@@ -1,9 +1,9 @@
 /** Answers on their way to the cell. */
 import { post } from '../host.ts'
-import { postLines } from '../log.ts'
+import { postLines } from '../log-lines.ts'
+import { openRequests, type Request } from '../open-request.ts'
 import { stringify } from '../primordials.ts'
 import { ANSWER_STRIDE, AnswerKind, type Failure } from '../protocol.ts'
-import { openRequests, type Request } from '../request.ts'
 
 /** Answers of requests that went async, posted together. */
 let outbox: (string | number)[] = []

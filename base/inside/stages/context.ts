@@ -3,9 +3,9 @@ import { ask } from '../calls/calls.ts'
 import { type Services, servicesFor } from '../calls/services.ts'
 import { deepFreeze } from '../deep-freeze.ts'
 import { fetchFor } from '../globals/lazy.ts'
-import { logFor } from '../log.ts'
+import { logFor } from '../log-lines.ts'
+import type { Request } from '../open-request.ts'
 import { deleteProperty, freeze, now, parse } from '../primordials.ts'
-import type { Request } from '../request.ts'
 import { scene, version } from './version.ts'
 
 /** For the code here only: a module cannot get at the request behind its context. */

@@ -1,7 +1,7 @@
 /** Failures of stages. */
 import { codeOf } from '../calls/failures.ts'
 import type { Failure } from '../protocol.ts'
-import { kindOf, messageOf, stackOf } from '../text.ts'
+import { kindOf, messageOf, stackOf } from '../to-text.ts'
 import type { Step } from './version.ts'
 
 /** A failure on its way through a group; no module can make one. */

@@ -2,7 +2,7 @@
 import { limits } from '../host.ts'
 import { stringify } from '../primordials.ts'
 import type { Failure } from '../protocol.ts'
-import { messageOf, nameOf, stackOf } from '../text.ts'
+import { messageOf, nameOf, stackOf } from '../to-text.ts'
 import { type Stage, type Step, stages } from './version.ts'
 
 /** Returns the failure when the value cannot become JSON, or too much of it. */

@@ -3,11 +3,11 @@
  * cannot be looked at. Whatever can go without a promise does.
  */
 import { closeTimer, openTimer } from '../globals/timers.ts'
-import { keepLine, logLine } from '../log.ts'
+import { keepLine, logLine } from '../log-lines.ts'
+import { type Request, running } from '../open-request.ts'
 import { now, parse } from '../primordials.ts'
 import type { Failure } from '../protocol.ts'
-import { type Request, running } from '../request.ts'
-import { kindOf } from '../text.ts'
+import { kindOf } from '../to-text.ts'
 import { settle } from './answers.ts'
 import { type Context, requestOf } from './context.ts'
 import { brokenBy, Fault, orFault, threw } from './fault.ts'

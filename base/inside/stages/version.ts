@@ -2,7 +2,7 @@
 import { offer } from '../calls/services.ts'
 import { keys } from '../primordials.ts'
 import type { Failure, ServiceNames, StagePlan } from '../protocol.ts'
-import { kindOf } from '../text.ts'
+import { kindOf } from '../to-text.ts'
 
 /** A module bound to a stage. */
 export interface Step {

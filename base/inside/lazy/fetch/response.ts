@@ -1,7 +1,7 @@
 /** `Response` of the Fetch standard. */
-import { again, Body, contentOf, typed } from './body.ts'
-import { Headers, seal } from './headers.ts'
-import { urlOf } from './request.ts'
+import { again, Body, contentOf, typed } from './fetch-body.ts'
+import { Headers, seal } from './fetch-headers.ts'
+import { urlOf } from './fetch-request.ts'
 import { isObject } from './values.ts'
 
 const { stringify } = JSON

@@ -1,6 +1,6 @@
 /** Requests to other hosts, on their way to the cell. */
 import { limits, post } from '../host.ts'
-import { openRequests, type Request, running } from '../request.ts'
+import { openRequests, type Request, running } from '../open-request.ts'
 import { fetchError } from './failures.ts'
 import { admit, admitWithoutCaller, enter, leave } from './open-calls.ts'
 

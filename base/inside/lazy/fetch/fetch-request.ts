@@ -1,7 +1,7 @@
 /** `Request` of the Fetch standard. */
 import { tools } from '../tools.ts'
-import { again, Body, contentIn, contentOf, markUsed, typed } from './body.ts'
-import { Headers } from './headers.ts'
+import { again, Body, contentIn, contentOf, markUsed, typed } from './fetch-body.ts'
+import { Headers } from './fetch-headers.ts'
 import { isObject, TOKEN } from './values.ts'
 
 type RedirectMode = 'follow' | 'error' | 'manual'

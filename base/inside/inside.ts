@@ -1,7 +1,7 @@
 /** The code that runs inside every isolate, around the modules. Its value is what the cell calls; see `Inside`. */
 import { harden } from './built-ins/harden.ts'
 import { settleCalls } from './calls/calls.ts'
-import { settleFetch } from './calls/fetch.ts'
+import { settleFetch } from './calls/fetch-calls.ts'
 import { defineGlobals } from './globals/globals.ts'
 import { fireTimer } from './globals/timers.ts'
 import type { Inside } from './protocol.ts'

@@ -1,9 +1,9 @@
 /** What modules log, bounded in length and number: lines leave with the answer of their request, in one message, or by themselves. */
 import { limits, post } from './host.ts'
+import { type Request, running } from './open-request.ts'
 import { floor, now, stringify } from './primordials.ts'
 import type { LogLine } from './protocol.ts'
-import { type Request, running } from './request.ts'
-import { messageOf, stackOf, textOf } from './text.ts'
+import { messageOf, stackOf, textOf } from './to-text.ts'
 
 let second = 0
 let linesInSecond = 0

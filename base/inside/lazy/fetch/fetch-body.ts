@@ -1,6 +1,6 @@
 /** Bodies of requests and responses: whole, text or bytes. */
 import { tools } from '../tools.ts'
-import type { Headers } from './headers.ts'
+import type { Headers } from './fetch-headers.ts'
 import { isObject } from './values.ts'
 
 export type Content = string | Uint8Array<ArrayBuffer> | null
