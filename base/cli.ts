@@ -23,7 +23,7 @@ export async function runCli(args: readonly string[], onStart: OnStart = () => u
   }
 }
 
-/** What went wrong with a command that has no row in the error table. */
+/** A failure of a command that has no row in the error table. */
 class CommandError extends Error {
   readonly fix: string
 
@@ -33,9 +33,9 @@ class CommandError extends Error {
   }
 }
 
-/** Prints the failure and what to do about it; of a defect also where it is. */
+/** Prints the failure and what to do about it, and for a defect also where it is in the code. */
 function report(error: unknown): number {
-  // Commander has printed it, or printed the help that was asked for.
+  // Commander has printed this error, or the help that was asked for.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage
   const known = error instanceof CommandError || error instanceof BerthError
   const what = !known && error instanceof Error ? error.stack : messageOf(error)
@@ -129,8 +129,8 @@ async function printStatus(url: string, data: string, json: boolean): Promise<vo
   const get = reader(url, process.env.BERTH_TOKEN ?? readToken(data))
   const state = (await get('/api/status')) as Json
   const scenes = ((await get('/api/scenes')) as readonly SceneReply[]).map(describeScene)
-  const told = scenes.map(scene => ({ ...scene, cutover: scene.cutover && `${scene.cutover.version} ${scene.cutover.share / 100}%` }))
-  process.stdout.write(json ? `${JSON.stringify({ ...state, scenes }, null, 2)}\n` : renderStatus({ ...state, scenes: told }))
+  const shown = scenes.map(scene => ({ ...scene, cutover: scene.cutover && `${scene.cutover.version} ${scene.cutover.share / 100}%` }))
+  process.stdout.write(json ? `${JSON.stringify({ ...state, scenes }, null, 2)}\n` : renderStatus({ ...state, scenes: shown }))
 }
 
 interface SceneReply {

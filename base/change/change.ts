@@ -1,7 +1,7 @@
 /**
- * Every change of what a base keeps, as a value: its kind, its payload, which is one wish of one actor, and its facts, which are what had to be
- * found out or made to carry it out. Payload and facts are all that a change needs besides the state before it, so that changes can be stored,
- * read, applied again and sent to other bases. Part of the format of a data folder.
+ * Every change of what a base keeps, as a value. It has a kind, a payload, which is the one wish of one actor, and facts, which had to be
+ * found out or made to carry it out. Payload and facts are all that a change needs besides the state before it, so changes can be stored,
+ * read, applied again and sent to other bases. They are part of the format of a data folder.
  */
 import type { BasePayloads, ParamsChange, PastFlip, ScenePayloads } from '../contract/change-api.ts'
 import type { ExperimentView } from '../contract/experiment-api.ts'
@@ -22,10 +22,10 @@ interface Salted {
   readonly salt: string
 }
 
-/** What had to be found out or made, by the kind of the change of a scene. */
+/** What had to be found out or made before the change could be worked out, by the kind of the change of a scene. */
 export interface SceneFacts {
   readonly 'import scene': Nothing
-  /** For the segments of its experiments, when the scene is new. */
+  /** The salt is for the segments of the scene's experiments, when the scene is new. */
   readonly 'define scene': Salted
   readonly 'create version': VersionFacts
   readonly 'promote version': Salted
@@ -38,14 +38,14 @@ export interface SceneFacts {
   readonly 'create experiment': Salted
   readonly 'start experiment': Nothing
   readonly 'stop experiment': Nothing
-  /** With `preview` the flip is only tried: it need not say that it lets a new phase begin. */
+  /** With `preview` the flip is only tried, and need not say that it lets a new phase begin. */
   readonly 'flip experiment': Salted & { readonly preview?: boolean }
   /** The flip that is undone. */
   readonly 'revert experiment': Salted & { readonly flip: PastFlip }
   readonly 'create layer': Salted
   readonly 'retire layer': Nothing
   readonly 'set params': Nothing
-  /** The change after which they were so; null: it was before every change. */
+  /** The change after which the parameters were as they are to be again; null when they were so before every change. */
   readonly 'roll back params': { readonly target: ParamsChange | null }
 }
 
@@ -55,7 +55,7 @@ export interface WhitelistFacts {
   readonly counts: WhitelistCounts
 }
 
-/** What whoever wished for the change is answered, by its kind. */
+/** The answer to the actor who wished for the change, by its kind. */
 export interface SceneOutcomes {
   readonly 'import scene': Nothing
   readonly 'define scene': { readonly created: boolean }
@@ -104,7 +104,7 @@ export type ChangeKind = SceneChangeKind | BaseChangeKind
 type Payloads = ScenePayloads & BasePayloads
 type Facts = SceneFacts & BaseFacts
 
-/** What changes of these kinds are about, as it was and as it became; of other kinds it is only for people. */
+/** What changes of these kinds are about, before and after them. Changes of other kinds record that for people only. */
 interface Traces {
   readonly 'flip experiment': Experiment
   readonly 'set params': { readonly params: Params }
@@ -152,7 +152,7 @@ export interface WordsRow extends RowHead {
 
 export type AuditedChange = ChangeRow | WordsRow
 
-/** The change as the audit log keeps it: the same, but that of many unit ids it has only how many there are. */
+/** The change as the audit log keeps it. It is the same, but of many unit ids only the number is kept. */
 export function asAudited(change: SceneChange): SceneChange {
   if (change.kind === 'replace whitelist') return { ...change, payload: { ...change.payload, units: countUnits(change.payload.units) } }
   if (change.kind === 'edit whitelist') return { ...change, payload: auditedEdit(change.payload) }

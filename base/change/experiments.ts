@@ -1,4 +1,4 @@
-/** Experiments and layers of a scene: made, started, flipped, reverted, stopped. Pure. */
+/** Experiments and layers of a scene are made, started, flipped, reverted and stopped here. Pure. */
 import { isDeepStrictEqual } from 'node:util'
 import type { PastFlip, ScenePayloads } from '../contract/change-api.ts'
 import type { Applied } from '../contract/common-api.ts'
@@ -35,11 +35,11 @@ type NewExperiment = ScenePayloads['create experiment']
 type NewArm = NewExperiment['arms'][number]
 /** A change of an experiment. All parts are made together. */
 type Flip = ScenePayloads['flip experiment']['flip']
-/** How much of something: so many buckets, wherever they are free, or exactly these. */
+/** How much of something is asked for: a number of buckets, wherever they are free, or exactly these. */
 type Amount = NonNullable<NewExperiment['segments']>
 type AddedArm = NonNullable<Flip['add']>[number]
 
-/** What a flip came to, or would. */
+/** What a flip did, or would do. */
 export type FlipOutcome = Omit<Flipped, keyof Applied>
 
 export function viewExperiments({ rules }: SceneState): ExperimentView[] {
@@ -62,7 +62,7 @@ const armsOf = ({ arms }: Experiment): Record<string, ArmView> =>
 const layerOf = (rules: SceneRules, id: string): Layer | undefined =>
   allExperiments(rules).find(({ experiment }) => experiment.id === id)?.layer
 
-/** Those that share a space of segments with the experiment. */
+/** The experiments that share a space of segments with this one. */
 function neighbours(rules: SceneRules, id: string, layer: string | undefined): Experiment[] {
   const all: readonly Experiment[] = layer === undefined ? rules.experiments : requireLayer(rules, layer).experiments
   return all.filter(other => other.id !== id)
@@ -76,11 +76,11 @@ function requireLayer(rules: SceneRules, id: string): Layer {
   throw new BerthError('LAYER_NOT_FOUND', `Cannot find layer "${id}": the scene has ${known}`)
 }
 
-// Making one
+// Making an experiment
 
 /**
  * A new experiment, a draft: nobody is in it until it is started.
- * @throws EXPERIMENT_INVALID, EXPERIMENT_EXISTS, LAYER_NOT_FOUND, SEGMENTS_TAKEN; the rest is for `checkRules`
+ * @throws EXPERIMENT_INVALID, EXPERIMENT_EXISTS, LAYER_NOT_FOUND, SEGMENTS_TAKEN; `checkRules` finds the rest
  */
 export function createExperiment(before: SceneState, request: NewExperiment, salt: string): Next<{ readonly experiment: ExperimentView }> {
   const { rules } = before
@@ -143,7 +143,7 @@ function layOutArms(id: string, arms: readonly NewArm[]): LaidOut[] {
   })
 }
 
-/** `checkRules` says what else may be wrong with ranges; what is outside it could only call a wrong shape. */
+/** `checkRules` says what else may be wrong with ranges. Of a range that is out of bounds it could say only that its shape is wrong. */
 function inBounds(id: string, whose: string, ranges: readonly Range[]): readonly Range[] {
   const wrong = ranges.find(([from, to]) => from < 0 || to > BUCKETS || from >= to)
   if (wrong === undefined) return ranges
@@ -152,7 +152,7 @@ function inBounds(id: string, whose: string, ranges: readonly Range[]): readonly
   throw invalid(id, `${whose} has the range ${from}–${to}, and ${why}`)
 }
 
-/** Segments of the drafts are left alone as long as there are others. */
+/** Takes segments of drafts only when no others are left. */
 function allocate(id: string, amount: Amount, others: readonly Experiment[]): readonly Range[] {
   if (typeof amount !== 'number') return inBounds(id, 'it', amount)
   const waiting = others.map((other): Experiment => (other.state === 'draft' ? { ...other, state: 'running' } : other))
@@ -179,12 +179,12 @@ function valuesArm(id: string, { name, version, values, reserve, share }: LaidOu
 
 const mutable = (ranges: readonly Range[]): [number, number][] => ranges.map(([from, to]) => [from, to])
 
-// Changing one
+// Changing an experiment
 
 const refuse = (id: string, why: string): BerthError => new BerthError('FLIP_REFUSED', `Cannot change experiment "${id}": ${why}`)
 
 /**
- * Starts or stops an experiment. A draft whose segments were taken meanwhile gets as many others: nobody was in it yet.
+ * Starts or stops an experiment. A draft whose segments were taken meanwhile gets as many others, since nobody was in it yet.
  * @throws EXPERIMENT_NOT_FOUND, FLIP_REFUSED, SEGMENTS_TAKEN
  */
 export function switchExperiment(before: SceneState, id: string, to: 'start' | 'stop'): Next<FlipOutcome> {
@@ -201,8 +201,8 @@ export function switchExperiment(before: SceneState, id: string, to: 'start' | '
 }
 
 /**
- * @param salt for a new phase
- * @param preview whether it is only tried: then it need not say that it lets a new phase begin
+ * @param salt is for a new phase
+ * @param preview whether the flip is only tried; then it need not say that it lets a new phase begin
  * @throws EXPERIMENT_NOT_FOUND, FLIP_REFUSED, EXPERIMENT_INVALID, SEGMENTS_TAKEN
  */
 export function flipExperiment(before: SceneState, id: string, request: Flip, salt: string, preview: boolean): Next<FlipOutcome> {
@@ -231,7 +231,7 @@ function stepsOf(rules: SceneRules, experiment: Experiment, request: Flip, salt:
   throw refuse(experiment.id, 'the request changes nothing')
 }
 
-/** The arms that stay, with what they mean from now on, and new ones, which have no bucket yet. */
+/** The arms that stay, with what they mean from now on, and the new arms, which have no bucket yet. */
 function redesigned(experiment: Experiment, drop: readonly string[], add: readonly AddedArm[], set: NonNullable<Flip['set']>): Arm[] {
   const { id, arms } = experiment
   const isCode = arms.some(arm => 'version' in arm)
@@ -248,7 +248,7 @@ function redesigned(experiment: Experiment, drop: readonly string[], add: readon
   return [...kept, ...add.map(arm => shape({ ...arm, reserve: [], share: 0 }))]
 }
 
-/** More segments on top of those it has, or the first of them. */
+/** The segments of the experiment with more on top, or only the first of them. */
 function resized(rules: SceneRules, { id, segments }: Experiment, amount: Amount): readonly Range[] {
   if (typeof amount !== 'number') return inBounds(id, 'it', amount)
   const missing = amount - sizeOf(segments)
@@ -257,7 +257,10 @@ function resized(rules: SceneRules, { id, segments }: Experiment, amount: Amount
   return joined([...segments, ...freeSegments([...neighbours(rules, id, layerOf(rules, id)?.id), own], missing)])
 }
 
-/** `checkRules` would name either of the two. @throws SEGMENTS_TAKEN */
+/**
+ * Checks that no running experiment has segments of this one. `checkRules` finds that too, but might name either of the two as at fault.
+ * @throws SEGMENTS_TAKEN
+ */
 function requireFree(rules: SceneRules, { id, state, segments }: Experiment): void {
   const running = state === 'running' ? neighbours(rules, id, layerOf(rules, id)?.id).filter(other => other.state === 'running') : []
   for (const other of running) {
@@ -293,10 +296,10 @@ function flipped(
 // Going back
 
 /**
- * Undoes a flip: what it changed, and nothing else. A change of meaning that is undone is one again, so a new phase begins, with the salt of
- * the phase that it goes back to. What was flipped in the draft has never run: if its meaning goes back after the start, that is a new phase
- * like any other.
- * @param salt for a new phase that has none to go back to
+ * Undoes what a flip changed, and nothing else. To undo a change of meaning is a change of meaning, too: a new phase begins, with the salt
+ * of the phase that it goes back to. What was flipped in a draft has never run. If its meaning goes back after the start, that begins a new
+ * phase like any other change of meaning.
+ * @param salt is for a new phase that goes back to none
  * @throws EXPERIMENT_NOT_FOUND, SEGMENTS_TAKEN
  */
 export function revertExperiment(before: SceneState, id: string, flip: PastFlip, salt: string): Next<FlipOutcome> {
@@ -320,7 +323,10 @@ export function createLayer(before: SceneState, id: string, keys: readonly strin
   return { scene: { ...before, rules }, action: 'create layer', before: null, after: { id, keys }, outcome: { layer } }
 }
 
-/** Lets other layers own its parameters. @throws LAYER_NOT_FOUND; LAYER_IN_USE while an experiment of it runs */
+/**
+ * Lets other layers own the parameters of a layer.
+ * @throws LAYER_NOT_FOUND; LAYER_IN_USE while an experiment of the layer runs
+ */
 export function retireLayer(before: SceneState, id: string): Next<{ readonly layer: Layer }> {
   const layer = requireLayer(before.rules, id)
   const running = layer.experiments.filter(({ state }) => state === 'running').map(experiment => experiment.id)

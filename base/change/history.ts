@@ -6,7 +6,7 @@ import type { AuditedChange } from './change.ts'
 
 type Rows = Iterable<AuditedChange>
 
-/** Changes of parameters, newest first, those that came with a definition of the scene too. */
+/** Changes of parameters, newest first. Those that came with a definition of the scene are among them. */
 export function* paramsHistory(rows: Rows): Generator<ParamsChange> {
   for (const row of rows) {
     if (row.kind === 'import scene') {
@@ -33,8 +33,8 @@ function paramsIn(row: AuditedChange): ChangeOfParams | undefined {
 }
 
 /**
- * The change whose parameters a rollback publishes again: what was in force before the last change that is not undone yet, so that who asks
- * again goes further back; or the change of a revision. Null: there was none before.
+ * The change whose parameters a rollback publishes again. With a revision it is the change of that revision. Without one it is the change
+ * before the last one that is not undone yet, so that the next rollback goes further back. Null when there was no change before.
  * @throws NOTHING_TO_ROLL_BACK
  */
 export function paramsToGoBackTo(
@@ -87,7 +87,7 @@ export function flipToUndo(id: string, rows: Rows): PastFlip {
   throw new BerthError('NOTHING_TO_ROLL_BACK', `Cannot revert experiment "${id}": there is no flip of it that was not reverted`)
 }
 
-/** Every flip of an experiment. Those that were undone are in `undone` by the time they come. */
+/** Every flip of an experiment, newest first. A flip that was undone is in `undone` by the time that the flip itself comes. */
 function* flipsOf(id: string, rows: Rows, undone: Set<number>): Generator<PastFlip> {
   for (const row of rows) {
     if (row.kind === 'import scene') {

@@ -11,11 +11,11 @@ export interface ModuleReference {
 }
 
 export interface LockRequest {
-  /** Versions or ranges by module name, for those that are to be replaced. */
+  /** Versions or ranges by the names of the modules that are to be replaced. */
   readonly named: ReadonlyMap<string, string>
-  /** The lock that modules which are not named keep their versions from, as far as the group still has them in its ranges. */
+  /** The lock from which modules that are not named keep their versions, as far as the ranges of the group still allow these. */
   readonly from: Lock | undefined
-  /** Resolves modules that are not named too. */
+  /** Whether modules that are not named are resolved too. */
   readonly resolve: boolean
 }
 
@@ -28,8 +28,8 @@ export function parseReference(reference: string): ModuleReference {
 }
 
 /**
- * @throws MODULE_NOT_FOUND, MODULE_RANGE_UNSATISFIED, MODULE_LACKS_STAGE; REQUEST_INVALID when a named module is not in the group or its range
- * is none.
+ * @throws MODULE_NOT_FOUND, MODULE_RANGE_UNSATISFIED, MODULE_LACKS_STAGE; REQUEST_INVALID when a named module is not in the group or its
+ * range is not a valid one.
  */
 export function resolveLock({ id, group }: SceneDefinition, published: Published, request: LockRequest): Lock {
   const members = group.flatMap(stageReferences).map(reference => parseReference(reference).name)
@@ -37,7 +37,10 @@ export function resolveLock({ id, group }: SceneDefinition, published: Published
   return group.map(stage => lockStage(stage, reference => lockModule(stage.stage, parseReference(reference), published, request)))
 }
 
-/** @throws as `resolveLock`, when no version of the scene could be made: a module that only has prereleases in the range counts as there. */
+/**
+ * Checks that a version of the scene could be made. A module that has only prereleases in the range counts as there.
+ * @throws as `resolveLock`
+ */
 export function checkGroup({ id, group }: SceneDefinition, published: Published): void {
   for (const stage of group) {
     checkSettings(id, stage)
@@ -73,7 +76,7 @@ export function checkServices(scene: string, lock: Lock, offered: readonly strin
   }
 }
 
-/** What each setting needs of the others, which the schema cannot say. */
+/** Checks what one setting of a stage needs of the others, which the schema cannot say. */
 function checkSettings(scene: string, { stage, parallel = false, merge, onFailure = 'fail', fallback }: StageDefinition): void {
   const refuse = (why: string) => new BerthError('SCENE_INVALID', `Cannot define scene "${scene}": stage "${stage}" ${why}`)
   if (merge !== undefined && !parallel) throw refuse('has "merge" without "parallel": true')
@@ -81,7 +84,7 @@ function checkSettings(scene: string, { stage, parallel = false, merge, onFailur
   if (fallback === undefined && onFailure === 'fallback') throw refuse('has "onFailure": "fallback" without a "fallback"')
 }
 
-/** Prereleases belong to the release they lead to, whatever SemVer makes of their order: 1.2.0-dev.7 is within ^1.2. */
+/** A prerelease belongs to the release that it leads to, although SemVer orders it before that: 1.2.0-dev.7 is within ^1.2. */
 function fits(version: string, range: string): boolean {
   const release = semver.coerce(version)?.version ?? version
   return version === range || semver.satisfies(version, range, { includePrerelease: true }) || semver.satisfies(release, range)
@@ -109,7 +112,10 @@ function lockModule(stage: string, { name, range }: ModuleReference, published: 
   }
 }
 
-/** The version that the lock has for the module in this stage, or in another when the module has moved, if it may stay. */
+/**
+ * The version that the lock has for the module in this stage, if it may stay. When the module has moved, its version in another stage
+ * counts.
+ */
 function keptModule(stage: string, name: string, range: string, versions: readonly ModuleRecord[], from: Lock = []) {
   const locked = lockedModules([...from].sort((a, b) => Number(b.stage === stage) - Number(a.stage === stage)))
   const version = locked.find(module => module.name === name)?.version
@@ -117,7 +123,7 @@ function keptModule(stage: string, name: string, range: string, versions: readon
   return record?.stages.includes(stage) && fits(record.version, range) ? record : undefined
 }
 
-/** An exact version is taken as it is, a prerelease too; of a range the newest that is in the scene's range as well. */
+/** An exact version is taken as it is, even a prerelease. Of a range, the newest version that is in the scene's range as well is taken. */
 function pickNamed(name: string, wanted: string, range: string, versions: readonly ModuleRecord[]): ModuleRecord {
   if (semver.valid(wanted) === null) return newest(versions, wanted, range) ?? refuseRange(name, [wanted, range], versions)
   const exact = versions.find(({ version }) => version === wanted)
@@ -128,7 +134,7 @@ function pickNamed(name: string, wanted: string, range: string, versions: readon
   throw new BerthError('MODULE_RANGE_UNSATISFIED', `Cannot lock module "${name}" to ${wanted}: the scene asks for "${range}"`)
 }
 
-/** The newest release in all ranges; a prerelease only where a range is exactly it. */
+/** The newest release in all ranges. A prerelease is taken only where a range names exactly it. */
 function newest(versions: readonly ModuleRecord[], ...ranges: string[]): ModuleRecord | undefined {
   const matches = ({ version }: ModuleRecord) =>
     ranges.every(range => version === range || (semver.prerelease(version) === null && semver.satisfies(version, range)))

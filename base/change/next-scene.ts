@@ -25,7 +25,7 @@ type Step<K extends SceneChangeKind> = (
   scene: string,
 ) => Next<SceneOutcomes[K]>
 
-/** A step of a scene that must be there. */
+/** A change of a scene that must be there. */
 const ofScene =
   <Payload, Facts, Outcome>(step: (before: SceneState, payload: Payload, facts: Facts) => Next<Outcome>) =>
   (before: SceneState | undefined, payload: Payload, facts: Facts, scene: string): Next<Outcome> => {
@@ -92,7 +92,7 @@ const newScene = (definition: SceneState['definition'], segmentSalt: string): Sc
 /**
  * Works out a change of a scene and checks the scene as it would be.
  * @param before undefined for a scene that is not defined yet
- * @throws what the change refuses; as `checkScene`; SCENE_NOT_FOUND
+ * @throws as the change itself and as `checkScene`; SCENE_NOT_FOUND
  */
 export function nextScene<K extends SceneChangeKind>(
   before: SceneState | undefined,
@@ -110,7 +110,10 @@ export interface ReplayedScene {
   readonly versions: readonly VersionRecord[]
 }
 
-/** The scene that its changes make of nothing. @param rows oldest first; rows of words, and changes of other things, are passed over */
+/**
+ * The scene that its changes make of nothing.
+ * @param rows oldest first; rows in words, and changes of other things, are passed over
+ */
 export function replay(rows: Iterable<AuditedChange>): ReplayedScene {
   let replayed: ReplayedScene = { scene: undefined, versions: [] }
   for (const row of rows) {

@@ -5,7 +5,7 @@ import { BerthError } from '../kernel/errors.ts'
 import type { Params } from '../traffic/schema.ts'
 import { type Next, type SceneState, withRules } from './scene-state.ts'
 
-/** Whether a value that was read from JSON is the same when it is written and read again; 1e999, read as infinity, is not. */
+/** Whether a value that was read from JSON is the same when it is written and read again. 1e999, which is read as infinity, is not. */
 export const isJson = (value: unknown): boolean => isDeepStrictEqual(JSON.parse(JSON.stringify(value)), value)
 
 /** The parameters of a scene, or what a version sets over them. */
@@ -13,7 +13,7 @@ function paramsOf({ definition, rules }: SceneState, version: string | null): Pa
   return version === null ? definition.params : (rules.versionParams?.[version] ?? {})
 }
 
-/** What a change of parameters came to. */
+/** What a change of parameters did. */
 export type ParamsOutcome = Pick<ParamsChange, 'version' | 'before' | 'after'>
 
 /**
@@ -39,7 +39,10 @@ function withParams(before: SceneState, version: string | null, params: Params):
   return { ...before, rules: withRules(before.rules, { versionParams: Object.keys(next).length === 0 ? undefined : next }) }
 }
 
-/** Publishes parameters again as they were after a change of them; null: as they were before every change. @throws PARAMS_INVALID */
+/**
+ * Publishes parameters again as they were after a change of them; with null, as they were before every change.
+ * @throws PARAMS_INVALID
+ */
 export function rollBackParams(
   before: SceneState,
   version: string | null,

@@ -1,6 +1,6 @@
 /**
- * Everything that is kept of a scene, and what must hold of it after every change. All of it is pure: the changes are worked out in this
- * folder, and `keeper/driver.ts` has the cells load what they need, keeps them, and puts them in force.
+ * Everything that is kept of a scene, and what must hold of it after every change. All of it is pure. Changes are worked out in this
+ * folder; `keeper/driver` has the cells load what they need, keeps them, and puts them in force.
  */
 import { hash } from 'node:crypto'
 import { BerthError } from '../kernel/errors.ts'
@@ -41,7 +41,7 @@ export interface Next<Outcome> {
   /** The part of the scene that the change is about, as it was and as it will be: JSON, for people and for going back. */
   readonly before: unknown
   readonly after: unknown
-  /** What whoever asked for the change is answered. */
+  /** The answer to whoever asked for the change. */
   readonly outcome: Outcome
   /** A version that is kept with the change. */
   readonly created?: VersionRecord
@@ -72,7 +72,7 @@ function tooMany(scene: SceneState): BerthError {
   return new BerthError('VERSIONS_TOO_MANY', message, { extra: { unused: unused.slice(0, 5) } })
 }
 
-/** Everything that a version is there for, in words. */
+/** Everything that a version is used for, in words. */
 export function usesOf({ baseline, rules, whitelist }: SceneState, version: string): string[] {
   return [
     ...(version === baseline ? ['the baseline'] : []),
@@ -110,5 +110,7 @@ function offline({ definition, online }: SceneState, version: string, what: stri
 /** Orders ids of versions by their number: `v10` comes after `v9`. */
 export const byOrdinal = (a: string, b: string): number => Number(a.slice(1)) - Number(b.slice(1))
 
-/** The salt of the segments of a scene. It follows from the id for ever: another one would reshuffle every experiment of the scene. */
+/**
+ * The salt of the segments of a scene. It follows from the id for ever, since another one would reshuffle every experiment of the scene.
+ */
 export const segmentSalt = (scene: string): string => hash('sha256', `segments of ${scene}`, 'hex').slice(0, 16)

@@ -1,4 +1,4 @@
-/** Versions of a scene taking their parts and leaving them: made, promoted, rolled back, taken offline. Pure. */
+/** Versions of a scene take their parts and leave them: they are made, promoted, rolled back and taken offline here. Pure. */
 import type { ScenePayloads } from '../contract/change-api.ts'
 import type { Applied } from '../contract/common-api.ts'
 import type { PartChange, VersionView } from '../contract/version-api.ts'
@@ -12,13 +12,13 @@ import type { WhitelistEntry } from '../traffic/table.ts'
 import { broughtOnline, type Next, requireOnline, type SceneState, usesOf, withRules } from './scene-state.ts'
 import { auditedUnits } from './whitelist-edit.ts'
 
-/** What a change of the part of a version came to. */
+/** What a change of the part of a version did. */
 export type PartOutcome = Omit<PartChange, keyof Applied | 'baseline'>
 
-/** What making a version came to. */
+/** What making a version did. */
 export interface NewVersionOutcome extends PartOutcome {
   readonly record: VersionRecord
-  /** False: it was there already. */
+  /** False when the version was there already. */
   readonly created: boolean
   /** Whether this made it the baseline. */
   readonly switched: boolean
@@ -26,10 +26,10 @@ export interface NewVersionOutcome extends PartOutcome {
 
 type Part = Pick<ScenePayloads['create version'], 'as' | 'share' | 'whitelist'>
 
-/** Hundredths of a percent that a cutover begins with when nobody says. */
+/** The share that a cutover begins with when nobody says another, in hundredths of a percent. */
 const FIRST_SHARE = 100
 
-/** Versions, and what they are for. */
+/** Versions, each with what it is used for. */
 export function viewVersions(scene: SceneState, versions: readonly VersionRecord[]): Omit<VersionView, 'createdByLabel'>[] {
   const { baseline, rules, online } = scene
   return versions.map(version => ({
@@ -58,7 +58,10 @@ export function promote(
   return to === 'baseline' ? makeBaseline(before, version) : cutOver(before, version, wanted.share, salt)
 }
 
-/** Makes a version the baseline, and the baseline the version that a rollback goes back to. @throws VERSION_OFFLINE */
+/**
+ * Makes a version the baseline; a rollback then goes back to the one that was the baseline before.
+ * @throws VERSION_OFFLINE
+ */
 export function makeBaseline(before: SceneState, version: string): Next<PartOutcome> {
   requireOnline(before, version, 'make the baseline of')
   if (before.baseline === version) return partChange(before, before, version, 'set baseline')
@@ -73,8 +76,8 @@ export function makeBaseline(before: SceneState, version: string): Next<PartOutc
 
 /**
  * Gives a version a share of the traffic, or another share.
- * @param share undefined: what it has, or 1%
- * @param salt for a version that has none yet; what one has keeps its units
+ * @param share undefined: the share that it has, or 1%
+ * @param salt is for a version that has none yet; a version that has one keeps its units
  * @throws VERSION_OFFLINE, PROMOTION_REFUSED
  */
 function cutOver(before: SceneState, version: string, share: number | undefined, salt: string): Next<PartOutcome> {
@@ -96,9 +99,9 @@ function cutOver(before: SceneState, version: string, share: number | undefined,
 /** What is known of a version that is made, besides the part that was asked for. */
 export interface VersionFacts {
   readonly version: VersionRecord
-  /** False: a version with exactly this lock was there, and is taken instead. */
+  /** False when a version with exactly this lock was there and is taken instead. */
   readonly isNew: boolean
-  /** For a cutover. */
+  /** The salt that a cutover gets. */
   readonly salt: string
   /** The whitelist afterwards, when unit ids are sent to the version. */
   readonly whitelist?: WhitelistEntry
@@ -132,7 +135,10 @@ function takePart(before: SceneState, version: string, { as, share }: Part, salt
   return partChange(before, scene, version, 'bring version online')
 }
 
-/** Sends load tests to a version; null: to the baseline. @throws VERSION_OFFLINE */
+/**
+ * Sends load tests to a version, or with null to the baseline.
+ * @throws VERSION_OFFLINE
+ */
 export function sendLoadTests(before: SceneState, version: string | null): Next<{ readonly loadtest: string | null }> {
   if (version !== null) requireOnline(before, version, 'send load tests to')
   return {
@@ -145,8 +151,8 @@ export function sendLoadTests(before: SceneState, version: string | null): Next<
 }
 
 /**
- * Ends the cutover when there is one, else goes back to the previous baseline, which stays loaded for it. What it went away from is the previous
- * baseline then.
+ * Ends the cutover when there is one. Else it goes back to the previous baseline, which stays loaded for this; the version that it leaves
+ * then becomes the previous baseline.
  * @throws NOTHING_TO_ROLL_BACK
  */
 export function rollBack(before: SceneState): Next<PartOutcome> {
@@ -206,7 +212,7 @@ function partChange(
   }
 }
 
-/** @throws REQUEST_INVALID for a share of something else than a cutover */
+/** @throws REQUEST_INVALID when a share is given for anything but a cutover */
 function requireCutover(part: VersionKind | undefined, share: number | undefined): void {
   if (share === undefined || part === 'cutover') return
   throw new BerthError('REQUEST_INVALID', 'Cannot take the body of the request: /share is for a cutover, and this is none')

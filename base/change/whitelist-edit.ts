@@ -1,4 +1,4 @@
-/** Changes of a whitelist: a unit id is sent to one version, and naming it for another moves it there. Pure. */
+/** Changes of a whitelist. A unit id is sent to one version; to name it for another version moves it there. Pure. */
 import type { ScenePayloads } from '../contract/change-api.ts'
 import type { Applied } from '../contract/common-api.ts'
 import type { WhitelistChange } from '../contract/whitelist-api.ts'
@@ -7,7 +7,7 @@ import type { Whitelist } from '../traffic/rules.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
 import { checkWhitelist, indexWhitelist } from '../traffic/whitelist.ts'
 
-/** How many unit ids an edit changed. Those that were as they were asked to be count in none. */
+/** How many unit ids an edit changed. An id that was already as asked counts nowhere. */
 export type WhitelistCounts = Omit<WhitelistChange, keyof Applied | 'whitelist'>
 
 /**
@@ -20,18 +20,21 @@ export function editWhitelist(before: Whitelist, add: Whitelist, remove: readonl
   for (const unit of remove) versions.delete(unit)
   for (const [unit, version] of indexWhitelist(add)) versions.set(unit, version)
   const after = byVersion(versions)
-  // What is added has no fault and the rest had none: they may be too many together.
+  // Neither the added ids nor those before have a fault, but together they may be too many.
   if (versions.size > limits.scene.whitelistUnitsMax) checkWhitelist(after)
   return after
 }
 
-/** The whitelist with all unit ids of one version replaced; those that another version had move. @throws WHITELIST_INVALID */
+/**
+ * The whitelist with all unit ids of one version replaced. Ids that another version had move to this one.
+ * @throws WHITELIST_INVALID
+ */
 export function replaceVersion(before: Whitelist, version: string, units: readonly string[]): Whitelist {
   const { [version]: _, ...others } = before
   return editWhitelist(others, { [version]: [...units] })
 }
 
-/** Versions in their order, unit ids in that in which they came. */
+/** Versions are in their order, unit ids in the order in which they came. */
 function byVersion(versions: ReadonlyMap<string, string>): Whitelist {
   const groups = Map.groupBy(versions, ([, version]) => version)
   const sorted = [...groups].sort(([a], [b]) => Number(a.slice(1)) - Number(b.slice(1)))
@@ -60,13 +63,13 @@ export function whitelistEntry(digest: string, whitelist: Whitelist): WhitelistE
   return { digest, units: counts.reduce((sum, [, count]) => sum + count, 0), byVersion: Object.fromEntries(counts) }
 }
 
-/** As a file that `parseWhitelist` reads. */
+/** The whitelist as a file that `parseWhitelist` reads. */
 export const whitelistText = (whitelist: Whitelist): string =>
   Object.entries(whitelist)
     .flatMap(([version, units]) => units.map(unit => `${unit}\t${version}\n`))
     .join('')
 
-/** Unit ids that the audit log keeps of one change; of more it keeps how many there were. */
+/** How many unit ids of one change the audit log keeps. Of a change with more, it keeps only their number. */
 const AUDITED_UNITS_MAX = 20
 
 type WhitelistEdit = ScenePayloads['edit whitelist']

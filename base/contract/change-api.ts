@@ -1,6 +1,6 @@
 /**
  * Changes as values: what may be wished for, by the kind of the change. Everything that changes a base is one of them, and the audit log holds
- * them. Part of the format of a data folder.
+ * them. They are part of the format of a data folder.
  */
 import Type, { type Static } from 'typebox'
 import { Experiment, LayerId, SceneRules } from '../traffic/rules.ts'
@@ -28,7 +28,7 @@ const { whoLabel: _______, ...paramsChange } = ParamsHistoryEntry.properties
 const { whitelist: ________, ...rules } = SceneRules.properties
 
 export const ParamsChange = Type.Object(paramsChange)
-/** A change of parameters, as it can be gone back to. */
+/** The parameters before and after a change of them, so that one can go back. */
 export type ParamsChange = Static<typeof ParamsChange>
 
 export const PastFlip = Type.Object({ revision: Type.Integer(), before: Experiment, after: Experiment })
@@ -82,7 +82,7 @@ export const scenePayloads = {
 
 const token = Type.Object({ rights: Type.Array(Right), label: Type.String() })
 
-/** Of changes that are not of a scene. The last two change nothing that is kept: they leave a row in the audit log. */
+/** The payloads of changes that are not of a scene. The last two change nothing that is kept: they leave a row in the audit log. */
 export const basePayloads = {
   'publish module': Type.Object({ manifest: ModuleManifest }),
   'create token': token,
@@ -109,5 +109,5 @@ export type Change = { [K in keyof Payloads]: { readonly kind: K; readonly paylo
 const changes = Object.entries({ ...scenePayloads, ...basePayloads }).map(([kind, payload]) =>
   Type.Object({ kind: Type.Literal(kind), payload }),
 )
-/** The type is made of the same table as the schema, which is too large for its own type to be worked out. */
+/** The type is made from the same table as the schema. The schema is too large for TypeScript to work out its own type. */
 export const Change = Type.Unsafe<Change>(Type.Union(changes, { description: 'the change as a value' }))

@@ -6,10 +6,10 @@ import type { VersionKind as KindOfVersion } from '../traffic/rules.ts'
 import { VersionId } from '../traffic/schema.ts'
 import { type Shape, schemaOf } from './shape.ts'
 
-/** Requests may have no members but those described. */
+/** Schemas of requests allow no members but those described. */
 export const closed = { additionalProperties: false } as const
 
-/** What is no id of a scene is not found, or refused with its definition. */
+/** The schema checks no syntax: a text that is no id of a scene is not found, or is refused with the definition of the scene. */
 const sceneId = Type.String({ description: 'id of a scene' })
 export const SceneParams = Type.Object({ id: sceneId }, closed)
 export const VersionParams = Type.Object({ id: sceneId, version: VersionId }, closed)
@@ -25,7 +25,7 @@ export const IfMatchOrNone = Type.Object({
   'if-match': Type.Optional(Etag),
   'if-none-match': Type.Optional(Type.Literal('*', { description: 'the scene must not be defined yet' })),
 })
-/** Of every write. */
+/** Every write may have one. */
 export const IdempotencyKey = Type.String({
   pattern: '^[\\x20-\\x7e]{1,200}$',
   description: 'chosen at random for one write, and sent again with it when the connection breaks before the answer',
@@ -33,11 +33,11 @@ export const IdempotencyKey = Type.String({
 
 export const Reason = Type.Optional(Type.String({ maxLength: 1000, description: 'for the audit log' }))
 export const Reasoned = Type.Object({ reason: Reason }, closed)
-/** Why, for the audit log. */
+/** Why the change is made, for the audit log. */
 export type Reasoned = Shape<typeof Reasoned>
 
 export const Share = Type.Integer({ minimum: 0, maximum: BUCKETS, description: 'hundredths of a percent' })
-/** In buckets: hundredths of a percent, 0 to 10,000. */
+/** A number of buckets, which are hundredths of a percent: 0 to 10,000. */
 export type Share = Shape<typeof Share>
 
 export const Ranges = Type.Array(Type.Tuple([Type.Integer(), Type.Integer()]), { description: 'half-open ranges of buckets, [from, to)' })
@@ -80,7 +80,7 @@ const applied = {
   cells: AppliedCells,
   timings: Timings,
 }
-/** The answer to a change of who answers in a scene: what it came to, and how far it is in force. */
+/** The answer to a change of who answers in a scene: what it did, and how far it is in force. */
 export const changed = <Members extends TProperties>(members: Members) => Type.Object({ ...members, ...applied })
 const Applied = changed({})
 export type Applied = Shape<typeof Applied>

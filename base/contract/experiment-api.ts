@@ -72,7 +72,7 @@ export type NewLayer = Shape<typeof NewLayer>
 const ArmView = Type.Object({ share: Share, ranges: Ranges })
 export type ArmView = Shape<typeof ArmView>
 const ArmViews = recordOf(ArmName, ArmView, { description: 'what each arm has in force' })
-/** By the name of the arm. */
+/** The arms, by their names. */
 export type ArmViews = Shape<typeof ArmViews>
 
 const view = {
@@ -108,7 +108,7 @@ export const Flipped = changed({
   moved: MovementOf,
   newPhase: Type.Array(Type.String(), { description: 'why a new phase begins; empty: none does' }),
 })
-/** What a flip came to, or would. */
+/** What a flip did, or would do. */
 export type Flipped = Shape<typeof Flipped>
 
 export const LayerChange = changed({ layer: Layer })

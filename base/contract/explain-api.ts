@@ -21,7 +21,7 @@ export const ExplainRequest = Type.Object(
   },
   closed,
 )
-/** What a request says of itself, as far as it decides who answers it. */
+/** What a request says of itself, as far as it decides who answers the request. */
 export type ExplainRequest = Shape<typeof ExplainRequest>
 
 export const because = ['pin', 'loadtest', 'whitelist', 'experiment', 'cutover', 'baseline'] as const satisfies readonly Because[]

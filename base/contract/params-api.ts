@@ -45,7 +45,7 @@ export const ParamsHistoryEntry = Type.Object({
   initial: Type.Optional(Type.Literal(true, { description: 'the scene was defined with them' })),
   to: Type.Optional(Type.Integer({ description: 'of a rollback: as they were after this revision; 0: before every change' })),
 })
-/** A change of parameters, as the history has it. */
+/** A change of parameters, as the history shows it. */
 export type ParamsHistoryEntry = Shape<typeof ParamsHistoryEntry>
 
 export const ParamsChange = changed({

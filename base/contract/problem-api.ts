@@ -26,7 +26,7 @@ export const Problem = Type.Object(
     ),
     fix: Type.String({ description: 'what whoever is to blame does next' }),
     requestId: Type.String(),
-    // Of some codes only.
+    // Only problems with some codes have the following members.
     revision: Type.Optional(Type.Union([Type.Integer(), Type.Null()], { description: 'REVISION_CONFLICT: which it is by now' })),
     changedBy: Type.Optional(TokenId),
     changedByLabel: Type.Optional(TokenLabel),

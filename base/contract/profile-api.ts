@@ -40,7 +40,7 @@ export const CpuProfile = Type.Object(
   },
   { description: 'what .cpuprofile files hold' },
 )
-/** In the places of the source. */
+/** The profile with places in the source. */
 export type CpuProfile = Shape<typeof CpuProfile>
 
 const Integers = Type.Array(Type.Integer())

@@ -4,7 +4,7 @@ import { type SceneDraft as Draft, SceneDefinition } from '../traffic/schema.ts'
 import { AppliedCells, CutoverShare, OptionalVersion } from './common-api.ts'
 import type { Plain, Shape } from './shape.ts'
 
-/** A scene as it is written down: what has a default may be left out, at any depth. */
+/** A scene as it is written down. What has a default may be left out, at any depth. */
 export type SceneDraft = Plain<Draft>
 
 export const SceneView = Type.Object({
@@ -18,5 +18,5 @@ export const SceneView = Type.Object({
 export type SceneView = Shape<typeof SceneView>
 
 export const DefinedScene = Type.Object({ ...SceneView.properties, cells: AppliedCells })
-/** What defining a scene came to. */
+/** What defining a scene did. */
 export type DefinedScene = Shape<typeof DefinedScene>

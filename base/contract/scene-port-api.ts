@@ -14,13 +14,13 @@ const refusals = [
   ...['BODY_MALFORMED', 'UNIT_TOO_LONG', 'UNIT_INVALID', 'VERSION_NOT_FOUND', 'SCENE_WITHOUT_BASELINE', 'BREAKER_OPEN'],
   ...['SLOT_UNAVAILABLE', 'DEADLINE_EXCEEDED', 'MODULE_KILLED', 'MODULE_THREW', 'RESULT_UNDEFINED', 'RESULT_NOT_DATA', 'RESULT_NOT_LIST'],
   ...['RESULT_BIGINT', 'RESULT_CYCLE', 'RESULT_TOO_LARGE', 'RESULT_TOO_DEEP'],
-  // Of a call, a service or a fetch inside that the module did not catch.
+  // A module did not catch the error of a call, a service or a fetch of its own.
   ...['CALL_CYCLE', 'CALL_TOO_DEEP', 'SERVICE_NOT_FOUND', 'SERVICE_INPUT_INVALID', 'SERVICE_RESULT_TOO_LARGE', 'SERVICE_OVERLOADED'],
   ...['SERVICE_FAILED', 'FEATURES_NOT_FOUND', 'FEATURES_BROKEN', 'FETCH_FORBIDDEN', 'FETCH_FAILED', 'FETCH_TOO_LARGE', 'FETCH_OVERLOADED'],
   'INTERNAL',
 ] as const satisfies readonly ErrorCode[]
 
-/** The men's campaign of the examples: who asks, and the answer. */
+/** The examples are about the men's campaign: who asks, and the answer. */
 const example = {
   request: {
     user: {
@@ -96,7 +96,7 @@ function exampleOf(code: ErrorCode) {
   ]
 }
 
-/** Exits of one status are one answer, with an example each. */
+/** Refusals with the same status are one answer, with an example of each. */
 function refused(codes: readonly ErrorCode[]): Record<string, object> {
   const byStatus = Map.groupBy(codes, code => errorTable[code].status)
   const answers = [...byStatus].map(([status, ofStatus]) => [

@@ -1,4 +1,4 @@
-/** How the base is. */
+/** The state of the base. */
 import Type from 'typebox'
 import { closed } from './common-api.ts'
 import type { Shape } from './shape.ts'

@@ -88,7 +88,7 @@ const parts = {
 }
 
 export const PartChange = changed({ version: VersionId, ...parts })
-/** What a change of the part of a version came to: of its promotion, a rollback, its going offline or online. */
+/** What a change of the part of a version did: a promotion, a rollback, taking it offline or online. */
 export type PartChange = Shape<typeof PartChange>
 
 export const VersionChange = Type.Object({
@@ -102,7 +102,7 @@ export const VersionChange = Type.Object({
   cells: AppliedCells,
   timings: Timings,
 })
-/** What making a version came to. */
+/** What making a version did. */
 export type VersionChange = Shape<typeof VersionChange>
 
 export const LoadtestChange = changed({ loadtest: OptionalVersion })

@@ -43,5 +43,5 @@ export const WhitelistChange = changed({
   moved: counts('by the version that they were sent to before'),
   removed: Type.Integer(),
 })
-/** What a change of the whitelist came to. Unit ids that were as they were asked to be count in none. */
+/** What a change of the whitelist did. A unit id that was already as asked counts nowhere. */
 export type WhitelistChange = Shape<typeof WhitelistChange>
