@@ -15,7 +15,7 @@ import { emptyTable } from '../traffic/table.ts'
 import type { FromKeeper } from '../wire/messages.ts'
 import { startTestKeeper } from './fixtures/keeper.ts'
 
-/** A real keeper process, and the first thing it says. */
+/** A real keeper process, and its first message. */
 async function spawnKeeper(t: TestContext, data: string, controlPort = 0) {
   const { args, env } = roleCommand('keeper', data)
   const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
@@ -39,7 +39,7 @@ async function spawnKeeper(t: TestContext, data: string, controlPort = 0) {
   return { child, first, exit: async () => (await ended)[0] as number | null }
 }
 
-test('a keeper says on which port it is ready, and exits 0 when it is told to stop', async t => {
+test('a keeper says on which port it is ready, and exits 0 when it is asked to stop', async t => {
   const { child, first, exit } = await spawnKeeper(t, temporaryFolder(t))
   assert.ok(first.type === 'ready' && first.controlPort > 0)
   assert.equal((await fetch(`http://127.0.0.1:${first.controlPort}/healthz`)).status, 200)

@@ -24,9 +24,12 @@ import { createApi } from './http/server.ts'
 import { LogFiles } from './logs/log-files.ts'
 import { Logs, numberOf } from './logs/logs.ts'
 
-/** Becomes the keeper: waits for the supervisor's `start`. Exits 0 when told to stop, 1 when it cannot start or its disk has failed. */
+/**
+ * Becomes the keeper: waits for the supervisor's `start`. Exits 0 when the supervisor stops it, and 1 when it cannot start or its disk has
+ * failed.
+ */
 export function runKeeper(): void {
-  // A terminal's Ctrl-C reaches the whole process group: when to go is the supervisor's decision.
+  // A terminal's Ctrl-C reaches the whole process group, but when to end is the supervisor's decision.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
   process.on('disconnect', () => process.exit(1))
   process.once('message', (message: ToKeeper) => {
@@ -34,12 +37,12 @@ export function runKeeper(): void {
     const log = createLog('keeper', message.options.logLevel)
     const trials = startTrials(roleCommand('trial', message.options.data))
     process.on('exit', () => trials.close())
-    follow(startKeeper(message.options, log, tell, trials), log)
+    follow(startKeeper(message.options, log, sendToSupervisor, trials), log)
   })
 }
 
-/** Sends before anything else can end the process. */
-const tell = (message: FromKeeper, done: () => void = () => undefined): void => {
+/** The message leaves before anything else can end the process. */
+const sendToSupervisor = (message: FromKeeper, done: () => void = () => undefined): void => {
   process.send?.(message, undefined, undefined, done)
 }
 
@@ -56,7 +59,7 @@ function follow(starting: Promise<Keeper>, log: Logger): void {
     },
     sentence => log.error(sentence),
   )
-  // To a keeper that cannot start nothing is passed on: it says why below, and ends.
+  // A keeper that cannot start gets no messages: it says why below, and ends.
   process.on('message', (message: Exclude<ToKeeper, Start>) =>
     starting.then(
       keeper => dispatch(message, keeper),
@@ -65,13 +68,13 @@ function follow(starting: Promise<Keeper>, log: Logger): void {
   )
   starting.then(
     ({ vitals }) => {
-      tell({ type: 'ready', controlPort: vitals.controlPort })
-      setInterval(() => tell({ type: 'heartbeat' }), limits.process.heartbeatMs)
+      sendToSupervisor({ type: 'ready', controlPort: vitals.controlPort })
+      setInterval(() => sendToSupervisor({ type: 'heartbeat' }), limits.process.heartbeatMs)
     },
     (thrown: unknown) => {
       const { code, message, cause } = toBerthError(thrown)
       log.fatal({ err: cause ?? thrown, code }, message)
-      tell({ type: 'refused', code, message }, () => process.exit(1))
+      sendToSupervisor({ type: 'refused', code, message }, () => process.exit(1))
     },
   )
 }
@@ -86,12 +89,7 @@ export interface Keeper {
  * Starts a keeper in this process.
  * @throws DATA_UNWRITABLE, DATA_FORMAT_NEWER, DATA_DAMAGED, STORE_FULL, PORT_TAKEN, PORT_DENIED
  */
-export async function startKeeper(
-  options: Options,
-  log: Logger,
-  tellSupervisor: (message: FromKeeper) => void,
-  trials: Trials,
-): Promise<Keeper> {
+export async function startKeeper(options: Options, log: Logger, send: (message: FromKeeper) => void, trials: Trials): Promise<Keeper> {
   const { data } = options
   const store = openBaseStore(data)
   await requireWhole(data, store, log)
@@ -106,9 +104,10 @@ export async function startKeeper(
   const vitals = new Vitals(book, cells)
   const tables = new TablePublisher(data, book, cells, log)
   const driver = new Driver({ book, blobs, cells, trials, tables, services: offeredServices(options) })
-  // As after a commit: on a disk that is full, a keeper that shows it and lets the cells have their tables is worth more than none.
+  // A failure to save is only logged, as after a commit: on a full disk it is better to have a keeper that shows this and serves tables
+  // than none.
   await tables.save()
-  const retire = (cell: number) => tellSupervisor({ type: 'retire', cell })
+  const retire = (cell: number) => send({ type: 'retire', cell })
   const onStoreFailed = (error: BerthError) => {
     log.fatal({ err: error }, 'the disk failed: the keeper ends, so that it reads what was kept when it is started again')
     setImmediate(() => process.exit(1))
@@ -121,7 +120,7 @@ export async function startKeeper(
     vitals,
     stop: async () => {
       clearInterval(tidying)
-      // Else the drain would wait for those who follow.
+      // The drain would wait for those who follow a log.
       logs.close()
       await bounded(app.close(), limits.keeper.drainMsMax)
       trials.close()
@@ -131,11 +130,14 @@ export async function startKeeper(
   }
 }
 
-/** Without a token that may do everything nobody could let anybody in: the first start makes one, and so does the next after the last was revoked. */
+/**
+ * Makes a token that may do everything when there is none, because otherwise nobody could let anybody in. That happens at the first start,
+ * and at the start after the last such token was revoked.
+ */
 async function ensureAdminToken(data: string, book: Book, log: Logger): Promise<void> {
   if (book.tokens.list().some(({ rights }) => rights.includes('admin'))) return
   const secret = newSecret()
-  // The file first: a token that is in the store and nowhere else would lock everybody out.
+  // The file is written first: a token that is in the store and nowhere else would lock everybody out.
   await writeWhole(tokenPath(data), `${secret}\n`).catch((error: unknown) => {
     throw storeFault('write the first token', error)
   })
@@ -144,12 +146,13 @@ async function ensureAdminToken(data: string, book: Book, log: Logger): Promise<
 }
 
 /**
- * A table is saved once its changes are in the database: one that is ahead says that the database has lost some, with its write-ahead log or to an
- * older copy. Cells take no older tables, so changes that are made on top of it would be acknowledged and never be in force.
+ * Checks that the saved table is not ahead of the database. A table is saved once its changes are in the database, so one that is ahead
+ * shows that the database has lost some, with its write-ahead log or because an older copy took its place. Cells take no older tables, so
+ * changes made on top of such a database would be acknowledged and never be in force.
  * @throws DATA_DAMAGED
  */
 async function requireWhole(data: string, { revision }: BaseStore, log: Logger): Promise<void> {
-  // A saved table that is damaged is about to be written anew.
+  // A damaged table is no reason to fail: it is about to be written anew.
   const saved = await readSavedTable(data).catch((error: unknown) => void log.warn({ err: error }, 'the saved scene table is of no use'))
   if (saved === undefined || saved.revision <= revision) return
   const lost = `its database is at revision ${revision}, and had come to ${saved.revision}: changes that were acknowledged are missing`
@@ -160,8 +163,8 @@ async function requireWhole(data: string, { revision }: BaseStore, log: Logger):
 }
 
 /**
- * Removes blobs that nothing refers to, since each edit of a whitelist writes another one, and the answers to requests with keys that are over
- * a day old: without this they would fill the disk.
+ * Removes blobs that nothing refers to, since each edit of a whitelist writes another one, and answers to requests with keys that are over
+ * a day old. Otherwise they would fill the disk.
  */
 async function tidy(blobs: Blobs, store: BaseStore, log: Logger): Promise<void> {
   try {

@@ -22,19 +22,19 @@ export interface Actor {
   readonly keyed?: Pick<KeyedRequest, 'key' | 'digest'> | undefined
 }
 
-/** A commit, for the log. */
+/** A commit, as it is logged. */
 export interface Commit extends Actor {
   readonly action: string
   readonly target: string
   readonly revision: number
 }
 
-/** The part of a scene that a write may expect to be at a revision: one of its records, or its parameters, which are in two. */
+/** The part of a scene that a write may expect to be at a revision: one of its records, or its parameters, which are in two of them. */
 export type ScenePart = SceneRecordKind | 'params'
 
 type Note = Omit<AuditNote, 'who' | 'reason' | 'kind'> & { readonly kind: ChangeKind }
 
-/** A change that is not of a scene, with what it does. */
+/** A change that is not of a scene, and what it does. */
 export interface BaseNote<K extends keyof BasePayloads> {
   readonly kind: K
   readonly payload: BasePayloads[K]
@@ -72,9 +72,12 @@ export class Book {
     return this.#store.revision
   }
 
-  /** @param target of one scene, or of whatever else rows are about; undefined: of all. @returns rows, newest first */
+  /**
+   * @param target limits the rows to those about one scene or whatever else rows are about
+   * @returns rows, newest first
+   */
   audit(limit: number, before?: number, target?: string): AuditedChange[] {
-    // Only `commit` writes rows, by the types of changes: the reading side trusts that.
+    // Only `commit` writes rows, and the types of changes hold there: reading trusts that.
     return this.#store.audit(limit, before, target) as AuditedChange[]
   }
 
@@ -107,7 +110,7 @@ export class Book {
   ): void {
     const since = before === undefined ? undefined : Math.max(...Object.values(before.revisions))
     this.#withChanges(note.target, since, () => {
-      // A definition is checked against the rules, so those must be as they were, too.
+      // A definition is checked against the rules, so they must be as they were, too.
       if (note.kind === 'define scene' && before !== undefined) this.#store.expect('rules', note.target, before.revisions.rules || 'absent')
       this.#commit(writes, actor, note, result)
     })
@@ -123,7 +126,10 @@ export class Book {
     this.#commit(writes, actor, { action: note.kind, ...note }, result)
   }
 
-  /** Keeps the hash of a token. @returns it with the token, which is kept nowhere */
+  /**
+   * Keeps the hash of a token.
+   * @returns the token with its secret, which is kept nowhere
+   */
   addToken(secret: string, rights: Right[], label: string, actor: Actor): Token & { readonly token: string } {
     const id = newTokenId()
     const token = { rights, label, createdAt: this.now().toISOString(), createdBy: actor.who }
@@ -133,7 +139,7 @@ export class Book {
     return { id, ...token, token: secret }
   }
 
-  /** What the request that the actor sends came to, if it was sent before. */
+  /** The result of this request of the actor, if it was sent before. */
   keyed({ who, keyed }: Actor): KeyedRequest | undefined {
     return keyed && this.#store.keyed(who, keyed.key)
   }
@@ -147,7 +153,7 @@ export class Book {
     this.#onCommit({ who, reason, action: note.action, target: note.target, revision })
   }
 
-  /** Has a conflict say what was done to the scene since a revision. */
+  /** Does `work`. When that conflicts, the error says what was done to the scene since a revision. */
   #withChanges(id: string, since: Expected, work: () => void): void {
     try {
       work()
@@ -163,7 +169,7 @@ export class Book {
   }
 }
 
-/** Of the records that parameters are in, the one that changed last. */
+/** The record with parameters that changed last. */
 function latestOf(scene: KeptScene | undefined): SceneRecordKind {
   return scene !== undefined && scene.revisions.rules > scene.revisions.scene ? 'rules' : 'scene'
 }

@@ -1,4 +1,4 @@
-/** Explains decisions as cells make them: on the same entry of the table, compiled by the same code. */
+/** Explains decisions as cells make them, on the same entry of the table and compiled by the same code. */
 import { randomUUID } from 'node:crypto'
 import type { ExplainRequest } from '../../contract/explain-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
@@ -13,7 +13,7 @@ import { readWhitelist } from './whitelist-blob.ts'
 export class Explainer {
   readonly #book: Book
   readonly #blobs: Blobs
-  /** The scene that was asked for last. */
+  /** The scene that was asked about last. */
   #compiled: CompiledTable | undefined
 
   constructor(book: Book, blobs: Blobs) {

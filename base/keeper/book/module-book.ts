@@ -6,7 +6,7 @@ import { BerthError } from '../../kernel/errors.ts'
 import type { BaseStore } from '../../store/base-store.ts'
 import type { ModuleManifest } from '../../traffic/schema.ts'
 
-/** What makes another module of the same bundle, and what messages call it. */
+/** The properties in which modules of the same bundle may differ, and what messages call them. */
 const whatDiffers = { stages: 'stages', services: 'services', fetch: 'hosts' } as const
 const fieldsThatCount = ['stages', 'services', 'fetch'] as const
 
@@ -31,8 +31,8 @@ export class ModuleBook {
   }
 
   /**
-   * The record when this version is published already with these bytes.
-   * @throws MODULE_EXISTS when it is with others; REQUEST_INVALID when the version is none.
+   * The record of this version when it is published already with these bytes.
+   * @throws MODULE_EXISTS when it is published with other bytes; REQUEST_INVALID when the version is not a valid one
    */
   publishedAlready(manifest: ModuleManifest): ModuleRecord | undefined {
     const { name, version, bundle } = manifest

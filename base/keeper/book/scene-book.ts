@@ -21,7 +21,10 @@ export const sceneView = ({ definition, baseline, rules, revisions }: KeptScene)
   revision: revisions.scene,
 })
 
-/** The revision of its parameters, which are in two records: a scene's own in its definition, those of its versions in the rules. */
+/**
+ * The revision of the parameters of a scene. They are in two records: the scene's own in its definition, those of its versions in the
+ * rules.
+ */
 export const paramsRevision = ({ revisions }: KeptScene): number => Math.max(revisions.scene, revisions.rules)
 
 export class SceneBook {
@@ -39,7 +42,7 @@ export class SceneBook {
     return this.ids().map(id => this.get(id))
   }
 
-  /** Undefined when it is not defined. */
+  /** Undefined when the scene is not defined. */
   find(id: string): KeptScene | undefined {
     const scene = this.#store.get('scene', id)
     if (scene === undefined) return undefined
@@ -63,7 +66,7 @@ export class SceneBook {
     throw new BerthError('SCENE_NOT_FOUND', `Cannot find scene "${id}": it is not defined${hint}`)
   }
 
-  /** Oldest first. */
+  /** Versions of a scene, oldest first. */
   versions(scene: string): VersionRecord[] {
     const records = this.#store.list('version', versionKey(scene, '')).map(({ value }) => value)
     return records.sort((a, b) => byOrdinal(a.id, b.id))
@@ -79,7 +82,7 @@ export class SceneBook {
   }
 
   /**
-   * The version that a request would make, not kept yet.
+   * The version that a request would make; it is not kept yet.
    * @throws VERSION_NOT_FOUND, and as `resolveLock`
    */
   draft(
@@ -115,7 +118,7 @@ export class SceneBook {
   }
 }
 
-/** What a change writes; each record must still be as it was. Empty: everything was so already. */
+/** The writes of a change; each record must still be as it was. Empty when everything was so already. */
 export function sceneWrites(before: KeptScene | undefined, { scene, created }: Next<unknown>, at: string): Write<Records>[] {
   const { definition, baseline, rules, whitelist, online } = scene
   const key = definition.id

@@ -9,7 +9,7 @@ import { type SceneEntry, type SceneTable, TABLE_FORMAT } from '../../traffic/ta
 export class TableBuilder {
   readonly #store: BaseStore
   readonly #keptScene: (scene: string) => KeptScene
-  /** By scene, as of the store's revision `#built`. */
+  /** Entries by scene, as of the store's revision `#built`. */
   readonly #entries = new Map<string, SceneEntry>()
   #built = 0
 
@@ -18,7 +18,7 @@ export class TableBuilder {
     this.#keptScene = keptScene
   }
 
-  /** What cells know of a scene, which there is. */
+  /** What cells know of a scene, which must be defined. */
   entry(scene: string): SceneEntry {
     this.#update()
     return this.#entries.get(scene) ?? this.#make(scene, 0)
@@ -36,7 +36,7 @@ export class TableBuilder {
 
   #update(): void {
     const changed = new Map<string, number>()
-    // Deletions have a revision here, so an entry never has one twice.
+    // A deletion has a revision here, so no two states of an entry have the same one.
     for (const { kind, key, revision } of this.#store.changesSince(this.#built)) {
       const scene = sceneOf(kind, key)
       if (scene !== undefined) changed.set(scene, revision)

@@ -1,4 +1,4 @@
-/** The tokens that a base takes. Of each it has the hash only. */
+/** The tokens that a base accepts. Only their hashes are kept. */
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { TokenRecord } from '../../change/records.ts'
 import { BerthError } from '../../kernel/errors.ts'
@@ -10,7 +10,7 @@ export interface Token extends Omit<TokenRecord, 'hash'> {
 
 const TOKEN_PREFIX = 'berth_'
 
-/** A token of 256 random bits. The prefix lets scanners of leaked secrets know it. */
+/** A token of 256 random bits. By the prefix, scanners for leaked secrets recognise it. */
 export const newSecret = (): string => `${TOKEN_PREFIX}${randomBytes(32).toString('base64url')}`
 
 export const newTokenId = (): string => `t-${randomBytes(6).toString('hex')}`
@@ -36,7 +36,7 @@ export class TokenBook {
     throw new BerthError('TOKEN_NOT_FOUND', `Cannot revoke token "${id}": there is none with this id`)
   }
 
-  /** The token with this secret. Takes the same time for a secret that is nearly right as for any other. */
+  /** The token with this secret. The look-up takes as long for a secret that is nearly right as for any other. */
   find(secret: string): Token | undefined {
     const wanted = Buffer.from(hashOf(secret), 'hex')
     const matches = this.#store.list('token').filter(({ value }) => timingSafeEqual(wanted, Buffer.from(value.hash, 'hex')))

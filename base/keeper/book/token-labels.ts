@@ -13,13 +13,13 @@ export class Names {
   /** Labels never change, and ids are never used again. */
   readonly #labels = new Map<string, string>()
 
-  /** @param rowsAbout rows of the audit log about a token, newest first: one that was revoked has its label in them */
+  /** @param rowsAbout rows of the audit log about a token, newest first; a revoked token has its label there */
   constructor(tokens: TokenBook, rowsAbout: (target: string) => readonly AuditedChange[]) {
     this.#tokens = tokens
     this.#rowsAbout = rowsAbout
   }
 
-  /** The label of a token, also of one that was revoked since; the id of whoever has none, such as `base`. */
+  /** The label of a token, even of one that was revoked since. An id without a label, such as `base`, stands for itself. */
   of(id: string): string {
     const known = this.#labels.get(id)
     if (known !== undefined) return known
@@ -55,7 +55,7 @@ export class Names {
     }
   }
 
-  /** The change that made it, or the one that revoked it, has the label still. */
+  /** The change that made the token, or the one that revoked it, still has the label. */
   #labelOfRevoked(id: string): string | undefined {
     for (const row of this.#rowsAbout(id)) {
       if (row.kind === 'create token' || row.kind === 'revoke token') return row.payload.label
@@ -66,7 +66,7 @@ export class Names {
   }
 }
 
-/** In a row that was written before changes were values. */
+/** The label in a row that was written before changes were values. */
 function labelInWords(state: unknown): string | undefined {
   const { label } = Object(state) as { readonly label?: unknown }
   return typeof label === 'string' ? label : undefined

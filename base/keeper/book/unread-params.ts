@@ -1,20 +1,21 @@
-/** Parameters that nothing reads: modules do not declare them, so their code is searched for the names. */
+/** Finds parameters that nothing reads. Modules do not declare what they read, so their code is searched for the names. */
 import { nearest } from '../../kernel/nearest.ts'
 import type { Blobs } from '../../store/blobs.ts'
 import type { Params, VersionRecord } from '../../traffic/schema.ts'
 import { lockedModules } from '../../traffic/table.ts'
 
-/** What code that esbuild wrote has as it is; it escapes other letters. */
+/** Names that stand unchanged in the code that esbuild writes. It escapes other letters. */
 const PLAIN = /^[\w$.-]+$/
-/** Names that are looked for, and letters of one: each is looked for in all of the code. */
+/** How many names are looked for, and how long one may be: each is looked for in all of the code. */
 const NAMES_MAX = 20
 const LETTERS_MAX = 100
 const WORDS = /[A-Za-z_$][\w$]*/g
 
 /**
- * A line for each parameter that is new and in no module's code, with what may have been meant; the first few are looked for. Only for people: code may put names together.
+ * A line for each new parameter that no module's code mentions, with the name that may have been meant. Only the first few are looked for.
+ * The lines are for people only, since code may put names together.
  * @param versions whose modules may read them; names that look alike are those of the first
- * @param known names of parameters that there are
+ * @param known names of parameters that exist
  * @throws DATA_DAMAGED, BLOB_NOT_FOUND
  */
 export async function warnUnread(

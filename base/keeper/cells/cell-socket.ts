@@ -28,8 +28,8 @@ export class CellSocket {
   }
 
   /**
-   * Makes the socket, which only this user may open, in the place of one that a killed keeper has left. It is made again whenever it is gone,
-   * since there are programs that tidy temporary folders.
+   * Makes the socket, which only this user may open, in the place of one that a killed keeper has left. It is made again whenever its file
+   * is gone, since some programs tidy temporary folders.
    */
   static async open(path: string, log: Logger, onConnection: (socket: Socket) => void): Promise<CellSocket> {
     const opened = new CellSocket(path, log, onConnection)
@@ -55,7 +55,7 @@ export class CellSocket {
   async #look(): Promise<void> {
     if (process.platform === 'win32' || existsSync(this.#path)) return
     this.#log.warn({ path: this.#path }, 'the socket for cells was removed: it is made again')
-    // The old one first: closing a server removes whatever file has its name.
+    // The old server closes first, because closing a server removes whatever file has the name of its socket.
     this.#server?.close()
     await this.#listen()
   }
@@ -68,7 +68,7 @@ export class CellSocket {
     try {
       if (process.platform !== 'win32') await chmod(this.#path, 0o600)
     } catch (error) {
-      // The file was removed again already: no cell could find this server, and nobody else closes it.
+      // The file is gone already: no cell could find this server, and nobody else would close it.
       server.close()
       throw error
     }

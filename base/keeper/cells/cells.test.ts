@@ -96,7 +96,7 @@ test('cells find a keeper whose socket was removed, once it has looked', async t
   )
 })
 
-/** The number of what a keeper asks first, and how to answer over the same connection. */
+/** The number of the keeper's first request to this cell, and a function that answers over the same connection. */
 async function asked(t: TestContext, data: string) {
   const socket = connect(keeperSocketPath(data))
   t.after(() => socket.destroy())

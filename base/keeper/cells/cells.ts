@@ -1,4 +1,4 @@
-/** The cells that are connected to the keeper: tables and commands down, acknowledgements and metrics up. */
+/** The cells that are connected to the keeper. Tables and commands go down to them; acknowledgements and metrics come up. */
 import { randomInt } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { BerthError } from '../../kernel/errors.ts'
@@ -14,7 +14,7 @@ export interface ConnectedCell {
   /** Ordinal; a retiring cell and its replacement share one. */
   readonly cell: number
   readonly pid: number
-  /** Of the table in force there. */
+  /** The revision of the table in force there. */
   readonly revision: number
   readonly failures: readonly SceneFailure[]
 }
@@ -35,7 +35,7 @@ interface Member extends ConnectedCell {
   failures: readonly SceneFailure[]
   readonly lines: Lines<KeeperToCell>
   isGone: boolean
-  /** Requests without a reply, by their number. Each is settled with undefined when the cell goes or the time for it is over. */
+  /** Requests without a reply, by their number. Each is settled with undefined when the cell goes or its time is over. */
   readonly open: Map<number, Settle>
 }
 
@@ -54,9 +54,12 @@ export interface FoundSlot {
 
 export interface TakenProfile {
   readonly facts: ProfileFacts
-  /** What V8 wrote, in pieces that are fetched from the cell one by one. Throws PROFILE_FAILED when the cell goes meanwhile. Read it, or end it. */
+  /**
+   * What V8 wrote, in pieces that are fetched from the cell one by one. Throws PROFILE_FAILED when the cell goes meanwhile. Whoever gets a
+   * profile reads it to its end, or ends it.
+   */
   readonly pieces: AsyncIterable<string>
-  /** Has the cell forget it. Idempotent. */
+  /** Lets the cell forget the profile. Idempotent. */
   end(): void
 }
 
@@ -75,7 +78,10 @@ export class CellConnections {
   readonly #dispatch: (message: CellToKeeper, connection: Connection) => void
   #socket: CellSocket | undefined
   #table: SceneTable
-  /** Starts at a number that no other keeper uses: a cell may still answer what a killed keeper has asked, and keep its profiles. */
+  /**
+   * Request numbers start where no other keeper's do, because a cell may still answer a killed keeper's request, and keeps the profiles it
+   * asked for.
+   */
   #requests = randomInt(2 ** 40)
 
   private constructor(table: SceneTable, log: Logger, onLogs: OnLogs) {
@@ -204,7 +210,7 @@ export class CellConnections {
     return { facts, end, pieces: this.#fetchProfile(member, id) }
   }
 
-  /** Each piece is asked for when the one before has been used: whoever reads slowly fills no memory here. */
+  /** Each piece is asked for when the one before has been used, so a slow reader fills no memory here. */
   async *#fetchProfile(member: Member, profile: number): AsyncGenerator<string> {
     for (;;) {
       const request = ++this.#requests
@@ -237,7 +243,7 @@ export class CellConnections {
     member.lines.send({ type: 'logsKept', batch })
   }
 
-  /** Lines that cannot be kept are dropped: if the cell sent them again they would fail again. */
+  /** Lines that cannot be kept are dropped: they would fail again if the cell sent them again. */
   #keepLogs({ cell }: Member, records: readonly LogRecord[]): void {
     try {
       this.#onLogs(cell, records)
@@ -258,7 +264,7 @@ export class CellConnections {
     for (const look of [...this.#watchers]) look()
   }
 
-  /** Resolves with true once the condition holds, with false when it does not in time. */
+  /** Resolves with true once the condition holds, and with false when it does not in time. */
   #until(holds: () => boolean, msMax: number): Promise<boolean> {
     if (holds()) return Promise.resolve(true)
     return new Promise(resolve => {

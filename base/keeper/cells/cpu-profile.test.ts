@@ -13,7 +13,7 @@ const frame = (functionName: string, url = '', lineNumber = -1, columnNumber = -
 })
 const url = 'berth:///rank@1.0.0.js'
 
-/** A part in which `score` was on top at these times, after the start. */
+/** A part whose samples have `score` on top, at these times after the start. */
 function part(startTime: number, ...times: readonly number[]): CpuProfile {
   const nodes = [
     { id: 1, callFrame: frame('(root)'), hitCount: 0, children: [2] },

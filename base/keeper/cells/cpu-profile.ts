@@ -1,4 +1,4 @@
-/** CPU profiles as V8 writes them: parts made into one, and everything in them given its name and place in the source. */
+/** CPU profiles as V8 writes them: parts are merged into one, and every function in it gets its name and place in the source. */
 import { decodedMappings, originalPositionFor, type TraceMap } from '@jridgewell/trace-mapping'
 import type { CpuProfile } from '../../contract/profile-api.ts'
 
@@ -16,7 +16,10 @@ interface Merged {
 
 const IDLE: CallFrame = { functionName: '(idle)', scriptId: '0', url: '', lineNumber: -1, columnNumber: -1 }
 const ROOT: CallFrame = { ...IDLE, functionName: '(root)' }
-/** Microseconds that a sample stands for at most: there are none while nothing runs, and readers would count a pause as the work before it. */
+/**
+ * The longest time that a sample stands for, in microseconds. V8 takes no samples while nothing runs, and readers would count such a pause
+ * as the work before it.
+ */
 const SAMPLE_US_MAX = 2000
 const LINES_APART_MAX = 5
 
@@ -73,7 +76,7 @@ function spread(seen: readonly Sample[], startTime: number, idle: number): Pick<
   let last = startTime
   const add = (node: number, at: number) => {
     samples.push(node)
-    // V8 takes the times of samples on another thread than it orders them on.
+    // V8 orders samples on another thread than the one that takes their times.
     timeDeltas.push(Math.max(0, at - last))
     last = Math.max(last, at)
   }
@@ -127,7 +130,10 @@ function mapNode(node: ProfileNode, mapOf: (module: string) => TraceMap | undefi
   return { ...rest, callFrame, ...(ticks.length > 0 && { positionTicks: ticks }) }
 }
 
-/** V8 says the line only, and a line of a bundle may hold several of the source: then it is the first of them, when they are near each other. */
+/**
+ * V8 gives only the line, and a line of a bundle may hold several lines of the source. Then the first of them is taken if they are near
+ * each other.
+ */
 function mapTicks(ticks: readonly PositionTick[], map: TraceMap, source: string): PositionTick[] {
   const byLine = new Map<number, number>()
   for (const { line, ticks: count } of ticks) {

@@ -1,4 +1,4 @@
-/** Runs a bundle in a process of its own before it is accepted, so that one that hangs or eats memory takes nothing with it. */
+/** Runs a bundle in a process of its own before it is accepted, so that a bundle that hangs or eats memory takes nothing else with it. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { BerthError, messageOf } from '../../kernel/errors.ts'
 import { limits } from '../../kernel/limits.ts'
@@ -16,7 +16,7 @@ export interface Trials {
   close(): void
 }
 
-/** Milliseconds after a trial in which the processors are left to what brings the module online; then the next process is started. */
+/** Milliseconds after a trial before the next process is started: until then the processors are left to what brings the module online. */
 const WARM_UP_AFTER_MS = 100
 
 /**
@@ -35,7 +35,8 @@ export function startTrials(command: RoleCommand, msMax: number = limits.module.
     live.add(trial)
     void trial.ended.then(() => {
       live.delete(trial)
-      // A process that ends before its use is not replaced until it is needed: a trial that cannot start would be started for ever.
+      // A process that ends before its use is not replaced until it is needed. Otherwise a trial that cannot start would be started for
+      // ever.
       if (spare === trial) spare = undefined
     })
     return trial
@@ -96,7 +97,7 @@ class Trial {
     )
     this.#child.on('message', (reply: TrialReply) => dispatch(reply))
     this.ended = new Promise(resolve => {
-      // Without a process there is no exit.
+      // When no process could be made, there is no `exit` event.
       this.#child.on('error', error => resolve(messageOf(error)))
       this.#child.on('exit', (code, signal) => resolve(signal ? `signal ${signal}` : `exit code ${code}`))
     })
@@ -106,7 +107,7 @@ class Trial {
     const action = `Cannot accept module "${request.name}"`
     const unstarted = await within(limits.process.readyMsMax, Promise.race([this.#waiting.promise, this.ended]))
     if (unstarted !== true) throw new BerthError('INTERNAL', `${action}: the trial process did not start (${unstarted ?? 'too slow'})`)
-    // To a child that has ended nothing is sent: `ended` below says so.
+    // Sending fails when the child has ended, which does not matter: `ended` below says so.
     this.#child.send(request, () => undefined)
     const outcome = await within(msMax, Promise.race([this.#verdict.promise, this.ended]))
     if (outcome === undefined) throw new BerthError('MODULE_LOAD_KILLED', `${action}: it had not finished loading after ${msMax} ms`)
@@ -119,7 +120,7 @@ class Trial {
   }
 }
 
-/** Undefined when the work is not done in time. */
+/** Resolves with undefined when the work is not done in time. */
 async function within<T>(msMax: number, work: Promise<T>): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<undefined>(resolve => {

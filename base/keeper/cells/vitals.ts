@@ -1,4 +1,4 @@
-/** How the base is: what the supervisor and the cells themselves say of the cells, and the counts of the keeper. */
+/** The state of the base: what the supervisor and the cells themselves say of the cells, and the counts of the keeper. */
 import { AggregatorRegistry, collectDefaultMetrics, Gauge, Histogram, Registry as MetricsRegistry } from 'prom-client'
 import type { BaseStatus } from '../../contract/status-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
@@ -91,7 +91,7 @@ export class Vitals {
     throw new BerthError('BASE_NOT_READY', `Cannot answer every scene: ${why}`, { extra })
   }
 
-  /** Of the keeper and of every cell that answers in time, in the text format of Prometheus. */
+  /** The metrics of the keeper and of every cell that answers in time, in the text format of Prometheus. */
   async metrics(): Promise<{ readonly type: string; readonly text: string }> {
     const own = await this.#metrics.getMetricsAsJSON()
     const all = AggregatorRegistry.aggregate([own, ...(await this.#cells.collectMetrics())])

@@ -1,4 +1,6 @@
-/** Changes carried out on a real store: what is kept of them makes the same scene again, and a request with a key is carried out once. */
+/**
+ * Changes are carried out on a real store. What is kept of them makes the same scene again, and a request with a key is carried out once.
+ */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -144,7 +146,7 @@ test('a definition that was checked against rules is not kept when these have ch
   for (let made = 0; made < 2; made++) await addVersion({ as: 'baseline' })
   const defining = driver.apply({ kind: 'define scene', scene: 'home', payload: { definition: definition({ topK: 1 }) } }, { actor: ada })
   const refused = assert.rejects(defining, { code: 'REVISION_CONFLICT', message: /roll back by ada/ })
-  // A rollback waits for nobody.
+  // A rollback waits for no other change.
   await change('roll back', {})
   await refused
   assert.deepEqual(book.scenes.get('home').definition.params, {})

@@ -3,7 +3,7 @@
  *
  *   change ─▶ facts ─▶ next scene ─▶ cells load what it needs ─▶ commit ─▶ new table ─▶ cells switch ─▶ answer
  *
- * What throws on the way changes nothing.
+ * An error on the way changes nothing.
  */
 import { isUtf8 } from 'node:buffer'
 import { asAudited, type SceneChange, type SceneChangeKind, type SceneChangeOf, type SceneOutcomes } from '../../change/change.ts'
@@ -51,10 +51,10 @@ export interface ChangeOptions {
   readonly dryRun?: boolean | undefined
 }
 
-/** What a change came to. */
+/** The result of a change. */
 export interface Changed<K extends SceneChangeKind> {
   readonly outcome: SceneOutcomes[K]
-  /** False when everything was so already, and of a dry run. */
+  /** False when everything was so already, and after a dry run. */
   readonly changed: boolean
   /** The scene afterwards. */
   readonly scene: KeptScene
@@ -62,13 +62,13 @@ export interface Changed<K extends SceneChangeKind> {
   readonly timings: Timings
 }
 
-/** What is kept of a change whose request had a key, to answer the request again. */
+/** What is kept of a change whose request had a key, so that the request can be answered again. */
 interface KeptResult<K extends SceneChangeKind> {
   readonly outcome: SceneOutcomes[K]
   readonly scene: Pick<KeptScene, 'baseline' | 'whitelist' | 'revisions'>
 }
 
-/** The part of a scene whose revision a change may expect, where that is not the rules. */
+/** The part of a scene whose revision a change may expect, for changes where this is not the rules. */
 const partOf: { readonly [K in SceneChangeKind]?: ScenePart } = {
   'define scene': 'scene',
   'create version': 'scene',
@@ -116,7 +116,7 @@ export class Driver {
     return { outcome: next.outcome, changed: writes.length > 0, scene: after, cells, timings: steps.timings }
   }
 
-  /** What the change came to when its request was carried out before and the answer was lost. */
+  /** The result of the change when its request was carried out before and the answer was lost. */
   async #keptResult<K extends SceneChangeKind>({ scene }: SceneChangeOf<K>, actor: Actor): Promise<Changed<K> | undefined> {
     const { book, tables } = this.#parts
     const kept = book.keyed(actor)?.result as KeptResult<K> | undefined

@@ -1,4 +1,6 @@
-/** Finds out, or makes, what a change of a scene needs besides the scene: salts, locks, blobs of whitelists, what there is to go back to. */
+/**
+ * Finds out, or makes, what a change of a scene needs besides the scene: salts, locks, blobs of whitelists, and the state to go back to.
+ */
 import { randomBytes } from 'node:crypto'
 import type { SceneChangeKind, SceneFacts, ScenePayloads, WhitelistFacts } from '../../change/change.ts'
 import { flipToUndo, paramsHistory, paramsToGoBackTo } from '../../change/history.ts'
@@ -32,11 +34,14 @@ type Find<K extends SceneChangeKind> = (
   asking: Asking,
 ) => SceneFacts[K] | Promise<SceneFacts[K]>
 
-/** Of an experiment, a layer or a cutover. No two salts are the same, so none of their buckets have to do with each other. */
+/** A salt for an experiment, a layer or a cutover. No two salts are the same, so their buckets are independent of each other. */
 const salted = () => ({ salt: randomBytes(8).toString('hex') })
 const nothing = () => ({})
 
-/** Makes sure that there is such a version. @throws VERSION_NOT_FOUND */
+/**
+ * Makes sure that this version exists.
+ * @throws VERSION_NOT_FOUND
+ */
 const known = ({ book }: FactSources, _: unknown, { version }: { readonly version: string | null }, { scene }: Asking) => {
   if (version !== null) book.scenes.version(scene, version)
   return {}
@@ -73,7 +78,7 @@ const finders: { readonly [K in SceneChangeKind]: Find<K> } = {
 
 /**
  * @param before undefined for a scene that is not defined yet
- * @throws what cannot be found: VERSION_NOT_FOUND, NOTHING_TO_ROLL_BACK, WHITELIST_INVALID, SERVICE_NOT_OFFERED; as `resolveLock`
+ * @throws VERSION_NOT_FOUND, NOTHING_TO_ROLL_BACK, WHITELIST_INVALID, SERVICE_NOT_OFFERED for what cannot be found; as `resolveLock`
  */
 export async function findFacts<K extends SceneChangeKind>(
   sources: FactSources,
@@ -115,7 +120,7 @@ function unitsByVersion(units: Readonly<Record<string, readonly string[] | numbe
   return Object.fromEntries(Object.entries(units).map(([version, ids]) => [version, unitsOf(ids)]))
 }
 
-/** Only a change in the audit log has a number in the place of unit ids, and such a change is not asked for. */
+/** Only a change in the audit log has a number in the place of unit ids; a change that is asked for has the ids. */
 function unitsOf(units: readonly string[] | number = []): string[] {
   if (typeof units === 'number') throw new Error(`Cannot send ${units} units to a version: which they are is not known`)
   return [...units]

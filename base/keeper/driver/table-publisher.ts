@@ -41,12 +41,15 @@ export class TablePublisher {
     return done
   }
 
-  /** Saves the table that the cells have been sent; when that fails, it is tried again after a while. */
+  /** Saves the table that the cells have been sent. When that fails, it is tried again after a while. */
   save(): Promise<void> {
     return this.#turns.run('table', () => this.#save(this.#cells.table))
   }
 
-  /** What is committed is in force: until its table is saved, cells that boot without a keeper are left on the one before. */
+  /**
+   * A failure is only logged, since what is committed is in force. Until the table is saved, cells that boot without a keeper have the one
+   * before.
+   */
   async #save(table: SceneTable): Promise<void> {
     clearTimeout(this.#saveAgain)
     try {
@@ -58,7 +61,10 @@ export class TablePublisher {
   }
 }
 
-/** Readable by the owner only: it holds hashes of tokens. @throws STORE_FULL, DATA_UNWRITABLE */
+/**
+ * Only the owner may read the file, because it holds hashes of tokens.
+ * @throws STORE_FULL, DATA_UNWRITABLE
+ */
 async function writeTable(data: string, table: SceneTable): Promise<void> {
   try {
     await writeWhole(tablePath(data), await sealTable(table))

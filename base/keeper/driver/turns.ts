@@ -1,8 +1,8 @@
-/** Works that must not interleave. */
+/** Runs work that must not interleave. */
 export class Turns {
   readonly #last = new Map<string, Promise<unknown>>()
 
-  /** Runs works with one key one after the other, in the order of the calls. */
+  /** Runs work with the same key one after the other, in the order of the calls. */
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {
     const turn = (this.#last.get(key) ?? Promise.resolve()).then(work)
     const settled = turn.then(

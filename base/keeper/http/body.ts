@@ -1,4 +1,4 @@
-/** How requests of the control API are read and checked: more strictly than JSON.parse does, since what is ambiguous is refused, not guessed. */
+/** How requests of the control API are read and checked. This is stricter than JSON.parse: what is ambiguous is refused, not guessed. */
 import { isUtf8 } from 'node:buffer'
 import type { FastifySchemaCompiler } from 'fastify'
 import type { TSchema } from 'typebox'
@@ -7,7 +7,7 @@ import { compileCheck } from '../../kernel/check.ts'
 import { BerthError, messageOf } from '../../kernel/errors.ts'
 import { limits } from '../../kernel/limits.ts'
 
-/** Names by which a parsed object could reach a prototype when it is copied carelessly. */
+/** Names by which a parsed object could reach a prototype when it is copied without care. */
 const poisonous: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype'])
 
 /** In valid JSON, a string that a colon follows is a name; of everything else only the brackets matter. */
@@ -63,7 +63,7 @@ const partNames: Readonly<Record<string, string>> = { params: 'path', querystrin
 export const compilePart: FastifySchemaCompiler<TSchema> = ({ schema, httpPart = 'body' }) => {
   const check = compileCheck(schema)
   return (given: unknown) => {
-    // All parts but the body arrive as text, whatever they mean.
+    // All parts but the body arrive as text, whatever type they have.
     const { value, faults } = check(httpPart === 'body' ? given : Value.Convert(schema, { ...Object(given) }))
     if (faults === undefined) return { value }
     const what = partNames[httpPart] ?? 'body'
@@ -71,5 +71,5 @@ export const compilePart: FastifySchemaCompiler<TSchema> = ({ schema, httpPart =
   }
 }
 
-/** For routes whose body is checked further in; its schema is for the documentation. */
+/** For routes that check the body themselves. Its schema serves only the documentation. */
 export const compileAllButBody: FastifySchemaCompiler<TSchema> = route => (route.httpPart === 'body' ? () => true : compilePart(route))

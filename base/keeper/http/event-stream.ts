@@ -1,18 +1,18 @@
-/** Server-sent events to one reader, who may be slow or gone: never more than a bounded number of bytes wait for it. */
+/** Server-sent events to one reader, who may be slow or gone. Never more than a bounded number of bytes wait for the reader. */
 import { PassThrough } from 'node:stream'
 import { limits } from '../../kernel/limits.ts'
 
 export interface EventStreamParts {
   readonly bytesMax: number
   readonly heartbeatMs: number
-  /** Asked at every heartbeat; the stream ends when it says no. */
+  /** Is asked at every heartbeat. The stream ends when it returns false. */
   readonly mayGoOn: () => boolean
-  /** Called once, however it ends. */
+  /** Is called once, however the stream ends. */
   readonly onEnd: () => void
 }
 
 export class EventStream {
-  /** For the answer. */
+  /** The body of the answer. */
   readonly body = new PassThrough()
   readonly #parts: EventStreamParts
   readonly #heartbeat: NodeJS.Timeout
@@ -27,7 +27,9 @@ export class EventStream {
     })
   }
 
-  /** Sends an event; when the reader lags it is dropped, and the next that is not says in an event `dropped` how many were. */
+  /**
+   * Sends an event. When the reader lags, the event is dropped, and before the next one that is sent an event `dropped` says how many were.
+   */
   send(data: unknown, { id, event }: { readonly id?: number; readonly event?: string } = {}): void {
     if (this.body.writableLength > this.#parts.bytesMax) {
       this.#dropped++
@@ -38,7 +40,7 @@ export class EventStream {
     this.body.write(`${head}data: ${JSON.stringify(data)}\n\n`)
   }
 
-  /** Counts an event that is not sent at all. */
+  /** Counts an event as dropped that is not sent at all. */
   skip(): void {
     this.#dropped++
   }

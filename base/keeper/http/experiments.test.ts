@@ -200,8 +200,8 @@ test('a draft whose segments were taken meanwhile starts on others, and when the
   await scene.home('POST', 'experiments/a/stop', {})
   assert.equal((await scene.home('POST', 'experiments/b/start', {})).status, 200)
   assert.deepEqual((await segments())[1], [[0, 4000]])
-  const told = scene.entry()?.rules?.experiments.map(({ id }) => id)
-  assert.deepEqual(told, ['b', 'c'], 'cells are told of what runs and of nothing else')
+  const known = scene.entry()?.rules?.experiments.map(({ id }) => id)
+  assert.deepEqual(known, ['b', 'c'], 'cells know of what runs and of nothing else')
   await refused(scene, ['POST', 'experiments/a/start', {}], 'SEGMENTS_TAKEN', /"a" on segments 0–4000: experiment "b" owns them/)
 })
 
@@ -255,13 +255,13 @@ test('an explanation has the decision, each rule asked, and the hash, bucket and
   await scene.home('POST', 'experiments', { id: 'exp-1', arms: [arm('all', 'v2', 10_000)], where })
   await scene.home('POST', 'experiments/exp-1/start', {})
   await scene.home('PUT', 'whitelist', { v2: ['listed'] })
-  type Told = {
+  type Explained = {
     version: string
     because: string
     bucket: number
     steps: { rule: string; said: string; draws: { hash: number; bucket: number; ranges: number[][] }[] }[]
   }
-  const ask = async (question: object) => (await scene.home('POST', 'explain', question)).read<Told>()
+  const ask = async (question: object) => (await scene.home('POST', 'explain', question)).read<Explained>()
   const adult = await ask({ unit: 'u42', attributes: { age: '20' } })
   assert.deepEqual([adult.version, adult.because], ['v2', 'experiment'])
   const draw = adult.steps.find(({ rule }) => rule === 'experiment')?.draws.at(-1)

@@ -1,4 +1,4 @@
-/** Decides which requests are taken: those that are well-formed, and carry a token with the right that their route needs. */
+/** Decides which requests are accepted: those that are well-formed, and carry a token with the right that their route needs. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { BerthError } from '../../kernel/errors.ts'
 import { bearerToken, hasOneHost } from '../../kernel/headers.ts'

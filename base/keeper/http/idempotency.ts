@@ -1,6 +1,6 @@
 /**
- * Answers a write that was sent with an `Idempotency-Key` once: the same request with the same key again gets the first answer, and nothing is
- * done again, for a day, also when the keeper was killed in between. What was refused has changed nothing, so it is tried again.
+ * Answers a write that was sent with an `Idempotency-Key` once. For a day, the same request with the same key gets the first answer again,
+ * and nothing is done again, even when the keeper was killed in between. A refused request has changed nothing, so it is carried out again.
  */
 import { hash } from 'node:crypto'
 import { BerthError } from '../../kernel/errors.ts'
@@ -14,9 +14,9 @@ export interface KeyedWrite {
   readonly key: string
   readonly method: string
   readonly url: string
-  /** JSON or bytes, as they came; undefined: there was none. */
+  /** JSON or bytes, as they came; undefined when there was no body. */
   readonly body: unknown
-  /** Whether its answer holds a secret, and so is not kept on disk. */
+  /** Whether the answer holds a secret, and so is not kept on disk. */
   readonly secret: boolean
 }
 
@@ -25,7 +25,7 @@ interface UnderWay {
   readonly answer: Promise<Answer>
 }
 
-/** Answers with secrets that are kept in memory at once: the oldest goes first. */
+/** How many answers with secrets are kept in memory. The oldest is dropped first. */
 const SECRET_ANSWERS_MAX = 1000
 
 export class Idempotency {
@@ -42,8 +42,8 @@ export class Idempotency {
   }
 
   /**
-   * @param run carries the request out; what it commits says by `keyed` which request made it
-   * @throws IDEMPOTENCY_KEY_REUSED; what `run` throws
+   * @param run carries the request out; what it commits says by `keyed` which request this was
+   * @throws IDEMPOTENCY_KEY_REUSED; as `run`
    */
   answer(write: KeyedWrite, run: (keyed: NonNullable<Actor['keyed']>) => Promise<Answer>): Promise<Answer> {
     const { who, key } = write
@@ -81,7 +81,10 @@ export class Idempotency {
     return answer
   }
 
-  /** The write is done and committed with its result, from which it can be answered again: an answer that cannot be kept is no reason to fail. */
+  /**
+   * Keeps the answer. A failure here is no reason to fail the request: the write is committed with its result, from which it can be
+   * answered again.
+   */
   #keep(actor: Actor, answer: Answer): void {
     try {
       this.#book.keepAnswer(actor, answer)

@@ -28,14 +28,17 @@ const operationsOf = ({ paths }: Document): [string, Operation][] =>
     Object.entries(methods).map(([method, operation]): [string, Operation] => [`${method.toUpperCase()} ${path}`, operation]),
   )
 
-/** Places of schemas that say nothing: `{}`, an object without members, an array without items. Any JSON is said to be that by its description. */
+/**
+ * Places of schemas that say nothing: `{}`, an object without members, an array without items. A schema that allows any JSON says so in its
+ * description.
+ */
 function emptySchemas(schema: unknown, path: string): string[] {
   if (typeof schema !== 'object' || schema === null) return []
   const { type, ...rest } = schema as { readonly type?: string; readonly additionalProperties?: unknown }
   const members = [rest.additionalProperties, ...['properties', 'patternProperties'].map(name => rest[name as keyof typeof rest])]
   const isEmpty =
     Object.keys(schema).length === 0 ||
-    // One that may have no members at all says so.
+    // An object that may have no members at all says so.
     (type === 'object' && rest.additionalProperties !== false && members.every(each => Object.keys(Object(each)).length === 0)) ||
     (type === 'array' && !('items' in rest) && !('prefixItems' in rest))
   const inside = Object.entries(rest).filter(([key]) => !['default', 'example', 'examples', 'required', 'enum', 'security'].includes(key))

@@ -73,7 +73,7 @@ function answersOf({ gives, takes, etag }: Route): Record<string, object> {
   return Object.fromEntries(answers)
 }
 
-/** A schema for who sends what it describes: what has a default may be left out. (Fastify checks after it has filled defaults in.) */
+/** A schema as the sender sees it: what has a default may be left out. Fastify fills in defaults before it checks. */
 function asSent(schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(asSent)
   if (typeof schema !== 'object' || schema === null) return schema

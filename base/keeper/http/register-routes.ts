@@ -1,4 +1,4 @@
-/** Registers rows with fastify: who may ask, how bodies are read, what is checked and documented, and what becomes of the answer. */
+/** Registers rows with fastify: who may ask, how bodies are read, what is checked and documented, and how answers are sent. */
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { Actor } from '../book/book.ts'
 import type { Token } from '../book/token-book.ts'
@@ -16,7 +16,7 @@ export async function registerRoutes(
 ): Promise<void> {
   const idempotency = new Idempotency(parts.book, parts.log)
   const rows = Object.entries(routes).flatMap(([tag, ofTag]) => ofTag.map(row => optionsOf(row, tag, parts, idempotency)))
-  // Parsers hold for all routes of a scope.
+  // Parsers apply to all routes of a scope.
   for (const [types, sameTypes] of Map.groupBy(rows, ({ types }) => types.join())) {
     await app.register(async scope => {
       for (const type of types.split(',') as BodyType[])
@@ -53,7 +53,7 @@ function optionsOf(row: Route, tag: string, parts: RouteParts, idempotency: Idem
   return { types, options }
 }
 
-/** Whether the answer may be an endless stream. Such a route has no HEAD: it would open a stream that nobody reads. */
+/** Whether the answer may be an endless stream. Such a route has no HEAD, because that would open a stream that nobody reads. */
 const isEndless = ({ gives: { 200: answer } }: Route): boolean =>
   answer !== undefined && 'contents' in answer && 'text/event-stream' in answer.contents
 

@@ -15,7 +15,7 @@ interface Conditions {
   readonly 'if-none-match'?: string | undefined
 }
 
-/** What `If-Match` and `If-None-Match`, already checked, expect the scene, or what a route is about, to be at. */
+/** The revision that `If-Match` and `If-None-Match`, which are checked already, expect of what the route is about. */
 export function expectedBy({ headers }: { readonly headers: Conditions }): number | 'absent' | undefined {
   if (headers['if-none-match'] !== undefined) return 'absent'
   return headers['if-match'] === undefined ? undefined : Number(headers['if-match'].slice(1, -1))
@@ -26,7 +26,7 @@ interface ChangeRequest extends Asker {
   readonly body: { readonly reason?: string; readonly dryRun?: boolean }
 }
 
-/** What a change is made with: who asks, why, and at which revision the scene must be. */
+/** The options of a change: who asks, why, and at which revision the scene must be. */
 export function optionsOf(request: ChangeRequest): ChangeOptions {
   const { reason, dryRun } = request.body
   return { actor: actorOf(request, reason), expect: expectedBy(request), dryRun }
@@ -37,7 +37,7 @@ export const tag = (revision: number): Readonly<Record<string, string>> => ({ et
 
 /**
  * The answer to a change of a scene.
- * @param more members besides what it came to
+ * @param more members besides the outcome of the change
  * @param revision of the record that it was about; @default that of the rules
  */
 export function changed<K extends SceneChangeKind, More extends object>(

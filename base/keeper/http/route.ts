@@ -1,4 +1,4 @@
-/** Routes of the control API are rows: what one may ask, with which right, what it takes and gives, and what it calls. */
+/** Routes of the control API are rows. A row says what one may ask, with which right, what the route takes and gives, and what it calls. */
 import type { Readable } from 'node:stream'
 import type { Static, TObject, TSchema } from 'typebox'
 import type { Shape } from '../../contract/shape.ts'
@@ -27,11 +27,14 @@ export interface RouteParts {
   readonly retire: (cell: number) => void
 }
 
-/** A body of a request: in which forms it may come, and what it is when it has been read. */
+/** A body of a request: in which forms it may come, and its value once it has been read. */
 export interface Body<S extends TSchema = TSchema, Checked extends boolean = boolean> {
   readonly types: readonly BodyType[]
   readonly schema: S
-  /** Whether it is checked against the schema before the route runs; if not, the schema is for readers, and the route is given what came. */
+  /**
+   * Whether the body is checked against the schema before the route runs. If not, the schema is only for readers, and the route gets the
+   * body as it came.
+   */
   readonly checked: Checked
   /** @default limits.control.bodyBytesMax */
   readonly bytesMax?: number
@@ -40,7 +43,7 @@ export type BodyType = 'application/json' | 'text/plain' | 'application/octet-st
 
 export const json = <S extends TSchema>(schema: S): Body<S, true> => ({ types: ['application/json'], schema, checked: true })
 
-/** All that a request may consist of besides its method and path; what a row does not name is not looked at. */
+/** All that a request may consist of besides its method and path. Parts that a row does not name are ignored. */
 interface Takes {
   readonly params?: TObject
   readonly query?: TObject
@@ -48,12 +51,12 @@ interface Takes {
   readonly body?: Body
 }
 
-/** An answer that is no JSON, or not only: by content type. */
+/** An answer that is not JSON, or not only JSON, by content type. */
 interface Contents<S extends TSchema = TSchema> {
   readonly description: string
   readonly contents: Readonly<Record<string, S>>
 }
-/** By status. */
+/** Answers by status. */
 type Gives = Readonly<Record<number, TSchema | Contents>>
 
 type Part<S> = S extends TSchema ? Static<S> : undefined
@@ -63,13 +66,13 @@ export interface RouteRequest<T extends Takes = Takes> {
   readonly query: Part<T['query']>
   readonly headers: Part<T['headers']>
   readonly body: T['body'] extends Body<infer S, infer Checked> ? (Checked extends true ? Static<S> : unknown) : undefined
-  /** Who asks. */
+  /** The token of whoever asks. */
   readonly token: Token
-  /** Of a write that was sent with an `Idempotency-Key`. */
+  /** The key of a write that was sent with an `Idempotency-Key`. */
   readonly keyed: Actor['keyed']
-  /** `Accept`, as it came. */
+  /** The header `Accept`, as it came. */
   readonly accept: string
-  /** Aborted when the connection closes, at the latest after the answer. */
+  /** Aborts when the connection closes, at the latest after the answer. */
   readonly gone: () => AbortSignal
 }
 
@@ -96,11 +99,14 @@ export interface Route<T extends Takes = Takes, G extends Gives = Gives> {
   readonly operation: string
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   readonly path: string
-  /** The right that a token must have; `anyone`: none is asked for. */
+  /** The right that a token must have; `anyone` needs no token. */
   readonly right: Right | 'anyone'
   readonly about: string
   readonly details?: string
-  /** False for what may be repeated without harm whatever its method: it takes no `Idempotency-Key`. @default whether the method writes */
+  /**
+   * False for a route that may be repeated without harm whatever its method is; it takes no `Idempotency-Key`.
+   * @default whether the method writes
+   */
   readonly write?: false
   /** Whether the answer holds a secret, which is kept nowhere. */
   readonly secret?: true
@@ -111,7 +117,7 @@ export interface Route<T extends Takes = Takes, G extends Gives = Gives> {
   run(request: RouteRequest<T>, parts: RouteParts): AnswerIn<G> | Promise<AnswerIn<G>>
 }
 
-/** Has a row checked: it sees what it takes, and answers what it gives. */
+/** Lets TypeScript check a row: `run` sees what the row takes, and answers what it gives. */
 export const route = <T extends Takes, G extends Gives>(row: Route<T, G>): Route => row as Route
 
 export const isWrite = ({ method, write }: Route): boolean => write !== false && method !== 'GET' && method !== 'HEAD'

@@ -155,7 +155,7 @@ test('who publishes dev versions conflicts neither with each other nor with who 
   const ifMatch = { 'if-match': `"${revision}"` }
   const created = await scene.home('POST', 'experiments', { id: 'exp-1', arms: [{ name: 'a', version: 'v2', share: 1 }] }, ifMatch)
   assert.equal(created.status, 201)
-  // Whose request came first is up to the connections.
+  // The connections decide whose request comes first.
   const ids = made.map(reply => reply.read<{ version: { id: string } }>().version.id)
   assert.deepEqual(ids.toSorted(), ['v2', 'v3'])
   assert.equal((await scene.home('GET', 'whitelist')).text, `ada\t${ids[0]}\nbob\t${ids[1]}\n`)

@@ -244,7 +244,7 @@ test('a keeper starts on a backup taken while another runs, with the same scenes
   assert.equal((await copy.ask('GET', '/api/scenes/home')).body.baseline, 'v1')
 })
 
-/** Of every route, by its operation: the right that it asks for. */
+/** The operations of all routes, by the right that they ask for. */
 const expectedRights: Readonly<Record<Right | 'anyone', readonly string[]>> = {
   anyone: ['healthz', 'readyz', 'metrics'],
   call: [],
@@ -260,7 +260,7 @@ const expectedRights: Readonly<Record<Right | 'anyone', readonly string[]>> = {
   ],
   admin: ['retireCell', 'listTokens', 'createToken', 'revokeToken'],
 }
-/** The rights whose holders a route lets in that asks for a right. */
+/** For each right that a route may ask for, the rights that are sufficient. */
 const sufficient: Readonly<Record<Right, readonly Right[]>> = {
   call: ['call', 'admin'],
   read: ['read', 'publish', 'admin'],
@@ -372,8 +372,8 @@ test('every write is in the audit log with who, what, before, after and why', as
   assert.equal((await ask('GET', '/api/audit?colour=red')).body.code, 'REQUEST_INVALID')
 })
 
-test('the status joins what the supervisor and the cells tell', async t => {
-  const { ask, keeper, cell, told } = await startWithBaseline(t)
+test('the status joins what the supervisor and the cells report', async t => {
+  const { ask, keeper, cell, sent } = await startWithBaseline(t)
   const status = { rssMB: 90, connections: 4, startedAt: '2026-01-01T00:00:00.000Z', crashes: 1 }
   keeper.vitals.report(
     [
@@ -391,7 +391,7 @@ test('the status joins what the supervisor and the cells tell', async t => {
     { cell: 2, pid: 1002, state: 'starting', ...status, connected: false, revision: null, failures: [] },
   ])
   assert.equal((await ask('POST', '/api/cells/2/retire')).status, 202)
-  assert.deepEqual(told, [{ type: 'retire', cell: 2 }])
+  assert.deepEqual(sent, [{ type: 'retire', cell: 2 }])
   assert.equal((await ask('POST', '/api/cells/3/retire')).body.code, 'CELL_NOT_FOUND')
 })
 
@@ -402,7 +402,7 @@ test('the keeper is ready while a cell has the current table and no baseline is 
   assert.equal((await ask('GET', '/healthz')).status, 200)
   const cell = connectCell(t, data)
   await cell.ready
-  // The cell's own word comes back to it with the next table, after the keeper has read it.
+  // The cell's first acknowledgement may still be on its way. A change is answered once the keeper has read the next one, and so this one too.
   await ask('POST', '/api/tokens', { payload: { rights: ['call'], label: 'x' } })
   assert.equal((await ask('GET', '/readyz')).status, 200)
   cell.failures = [{ scene: 'home', version: 'v1', code: 'MODULE_LOAD_THREW', message: 'it threw' }]

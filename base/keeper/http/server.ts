@@ -16,7 +16,7 @@ import type { RouteParts } from './route.ts'
 import { routes } from './routes/routes.ts'
 
 export interface ApiParts extends Omit<RouteParts, 'explainer'> {
-  /** Called after the answer when the disk has failed: what is kept is known again only after a restart. */
+  /** Called after the answer when the disk has failed. Only a restart can say then what is kept. */
   readonly onStoreFailed: (error: BerthError) => void
 }
 
@@ -24,7 +24,7 @@ export interface ApiParts extends Omit<RouteParts, 'explainer'> {
 export async function createApi(parts: ApiParts): Promise<FastifyInstance> {
   const app = createServer()
   app.setValidatorCompiler(compilePart)
-  // Answers are made from typed values; a serializer by schema would drop what the schema forgets.
+  // Answers are made from typed values. A serializer made from the schema would drop members that the schema lacks.
   app.setSerializerCompiler(() => value => JSON.stringify(value))
   app.setErrorHandler((error, request, reply) => answerError(parts, error, request, reply))
   app.setNotFoundHandler(request => {
@@ -47,7 +47,7 @@ export async function createApi(parts: ApiParts): Promise<FastifyInstance> {
 function createServer(): FastifyInstance {
   return Fastify({
     logger: false,
-    // What is still asked on open connections is answered until the drain is over.
+    // Requests that still come on open connections are answered until the drain is over.
     return503OnClosing: false,
     bodyLimit: limits.control.bodyBytesMax,
     requestTimeout: limits.http.requestTimeoutMs,
@@ -63,7 +63,7 @@ function createServer(): FastifyInstance {
 
 // Methods
 
-/** What each path of the routes registered from now on answers to. */
+/** Collects the methods of each path of the routes that are registered from now on. */
 function collectMethods(app: FastifyInstance): Map<string, Set<string>> {
   const methods = new Map<string, Set<string>>()
   app.addHook('onRoute', ({ url, method }: RouteOptions) => {
@@ -74,7 +74,7 @@ function collectMethods(app: FastifyInstance): Map<string, Set<string>> {
   return methods
 }
 
-/** Without this a wrong method on a right path would be a path not found. */
+/** Refuses a wrong method on a known path, which fastify would answer as a path that is not found. */
 function refuseOtherMethods(app: FastifyInstance, collected: ReadonlyMap<string, ReadonlySet<string>>): void {
   for (const [url, known] of [...collected]) {
     const method = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].filter(name => !known.has(name))
@@ -91,7 +91,7 @@ function refuseOtherMethods(app: FastifyInstance, collected: ReadonlyMap<string,
 
 function answerError(parts: ApiParts, thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const { destroyed, complete } = request.raw
-  // Who went away half way through a body is no defect of ours, and hears no answer.
+  // A caller that goes away in the middle of its body is no defect of ours, and hears no answer.
   const error =
     destroyed && !complete ? new BerthError('REQUEST_MALFORMED', 'Cannot take the request: its body broke off') : describeFault(thrown)
   if (error.blame === 'base')
@@ -120,7 +120,7 @@ const frameworkCodes: Readonly<Record<string, ErrorCode>> = {
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'REQUEST_MALFORMED',
 }
 
-/** What Fastify throws, as a row of the error table. */
+/** A row of the error table for what Fastify throws. */
 function describeFault(thrown: unknown): BerthError {
   const code = frameworkCodes[(thrown as { code?: string }).code ?? '']
   return code === undefined

@@ -1,32 +1,32 @@
 /**
- * The last lines of every version's log, on disk: a file of NDJSON per version that is moved aside when it is full, so that at least half of
- * what a version may keep is there. Nothing is synced: lines survive the end of every process, not of the machine.
+ * The last lines of every version's log, on disk. Each version has a file of NDJSON that is moved aside when it is full, so that at least
+ * half of what a version may keep is there. Nothing is synced: lines survive the end of every process, but not of the machine.
  */
 import { appendFileSync, closeSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { limits } from '../../kernel/limits.ts'
 
 export interface LogFilesLimits {
-  /** Of one version: two files of half of that. */
+  /** Most bytes of one version, in two files of half of that each. */
   readonly fileBytesMax: number
-  /** Of all versions. */
+  /** Most bytes of all versions together. */
   readonly totalBytesMax: number
 }
 
-/** One version's log. */
+/** The log of one version. */
 interface Entry {
   readonly scene: string
   readonly version: string
-  /** Of the file that lines are added to, and of the one before it. */
+  /** Bytes of the file that lines are added to, and of the one before it. */
   bytes: number
   olderBytes: number
   /** Number of the last line. */
   last: number
-  /** The last line may be torn: a process ended while it was written. */
+  /** Whether the last line may be torn, because a process ended while it was written. */
   isTorn: boolean
 }
 
-/** What is read of a file to find its last line; of one whose last lines are longer, or torn, all of it is. */
+/** How much of the end of a file is read to find its last line. When its last lines are longer, or torn, the whole file is read. */
 const TAIL_BYTES = 8 * 1024
 const ENDING = '.ndjson'
 const OLDER_ENDING = '.1.ndjson'
@@ -42,9 +42,9 @@ export class LogFiles {
 
   /**
    * Reads which logs there are; a folder that cannot be read is reported and counts as empty.
-   * @param numberOf the number of a line, undefined for one that was torn. Lines are added with numbers that grow: not with the time, since clocks
-   * are set back
-   * @param onFailed is told once for each time that the disk begins to refuse; lines are lost then, nothing else is
+   * @param numberOf gives the number of a line, and undefined for a torn one. The numbers of added lines grow. They do not follow the time,
+   * since clocks are set back
+   * @param onFailed is called once each time that the disk begins to refuse. Only lines are lost then
    */
   constructor(
     root: string,
@@ -60,7 +60,7 @@ export class LogFiles {
   }
 
   /**
-   * Keeps lines of a version, each without its line feed: once it returns they outlive the process.
+   * Keeps lines of a version, each without its line feed. Once it returns they outlive the process.
    * @param last the number of the last of them
    */
   append(scene: string, version: string, lines: readonly string[], last: number): void {
@@ -73,7 +73,7 @@ export class LogFiles {
     return this.#entries.has(`${scene}/${version}`)
   }
 
-  /** Versions of a scene that have a log, the one written last first. */
+  /** Versions of a scene that have a log. The one written last comes first. */
   versions(scene: string): string[] {
     const entries = [...this.#entries.values()].filter(entry => entry.scene === scene)
     return entries.sort((a, b) => b.last - a.last).map(({ version }) => version)
@@ -128,14 +128,14 @@ export class LogFiles {
     }
     if (entry.bytes === 0) mkdirSync(join(this.#root, scene), { recursive: true, mode: 0o700 })
     const bytes = Buffer.from(entry.isTorn ? `\n${text}` : text)
-    // Until it is known to be whole.
+    // The line counts as torn until it is known to be whole.
     entry.isTorn = true
     appendFileSync(path, bytes, { mode: 0o600 })
     this.#total += bytes.length
     Object.assign(entry, { bytes: entry.bytes + bytes.length, last, isTorn: false })
   }
 
-  /** False when there is none left. */
+  /** False when no file is left. */
   #dropOldest(): boolean {
     let oldest: Entry | undefined
     for (const entry of this.#entries.values()) if (oldest === undefined || entry.last < oldest.last) oldest = entry
@@ -166,7 +166,7 @@ export class LogFiles {
     entry.last = Math.max(entry.last, this.#lastIn(path, size))
   }
 
-  /** 0 when no line of it can be read. */
+  /** The number of the last line of a file; 0 when none of its lines can be read. */
   #lastIn(path: string, size: number): number {
     for (const bytes of [TAIL_BYTES, size]) {
       const lines = readTail(path, size, bytes).split('\n')

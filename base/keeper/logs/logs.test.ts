@@ -104,7 +104,7 @@ test('a version keeps its last lines within its bytes, and all versions within t
     for (let i = 0; i < 100; i++) {
       logs.take(1, [record(`${version} ${i}`, { version })])
     }
-    // The order of the last writes is told by their milliseconds.
+    // The milliseconds of the last writes decide their order.
     for (const now = Date.now(); Date.now() === now; ) await new Promise(resolve => setImmediate(resolve))
   }
   const bytes = readdirSync(join(root, 'home')).reduce((sum, file) => sum + statSync(join(root, 'home', file)).size, 0)

@@ -1,21 +1,21 @@
-/** The logs of the versions: what the cells send is numbered, kept, and passed on to who follows. */
+/** The logs of the versions. Lines that the cells send are numbered, kept, and passed on to those who follow. */
 import type { LogEntry } from '../../contract/log-api.ts'
 import type { LogRecord } from '../../wire/messages.ts'
 import type { LogFiles } from './log-files.ts'
 
 export interface LogFilter {
-  /** All of them when undefined. */
+  /** All versions when undefined. */
   readonly version?: string | undefined
-  /** This one and what is worse. */
+  /** The lowest level that passes. */
   readonly level: LogRecord['level']
-  /** A name, or `name@version`. */
+  /** The name of a module, or `name@version`. */
   readonly module?: string | undefined
 }
 
 export interface LogQuery extends LogFilter {
-  /** The last so many. */
+  /** How many of the last lines to read. */
   readonly limit: number
-  /** Only what came after this number. */
+  /** Only lines after this number. */
   readonly after?: number | undefined
 }
 
@@ -25,7 +25,10 @@ interface Follower {
   readonly onEnd: () => void
 }
 
-/** Numbers begin at the microseconds since the epoch, so that those of a keeper that finds no lines any more are higher too. */
+/**
+ * Numbers begin at the microseconds since the epoch, so that a keeper that finds no lines any more still gives higher numbers than the one
+ * before.
+ */
 const SEQ_PER_MS = 1000
 const rank = { debug: 0, info: 1, warn: 2, error: 3 } as const
 const RECORD_CHARS_MAX = 64 * 1024
@@ -35,17 +38,17 @@ export class Logs {
   readonly #files: LogFiles
   readonly #isVersion: (scene: string, version: string) => boolean
   readonly #followers = new Map<string, Set<Follower>>()
-  /** Of the last line: the clock may have been set back since that. */
+  /** The number of the last line. The clock may have been set back since. */
   #seq: number
 
-  /** @param isVersion whether there is such a version: lines of others are not kept */
+  /** @param isVersion whether there is such a version; lines of others are not kept */
   constructor(files: LogFiles, isVersion: (scene: string, version: string) => boolean) {
     this.#files = files
     this.#seq = files.last
     this.#isVersion = isVersion
   }
 
-  /** How many follow. */
+  /** How many followers there are. */
   get followers(): number {
     let sum = 0
     for (const { size } of this.#followers.values()) sum += size
@@ -67,7 +70,7 @@ export class Logs {
       entries.push(entry)
     }
     for (const { scene, version, lines, last } of byVersion.values()) this.#files.append(scene, version, lines, last)
-    // After they are kept: who was shown a line goes on after it when the keeper comes back.
+    // Followers get lines only after these are kept: a reader that was shown a line goes on after it when the keeper comes back.
     for (const entry of entries) {
       for (const { filter, onEntry } of this.#followers.get(entry.scene) ?? []) if (passes(entry, filter)) onEntry(entry)
     }
@@ -78,12 +81,12 @@ export class Logs {
     let found: LogEntry[] = []
     for (const version of query.version === undefined ? this.#files.versions(scene) : [query.version]) {
       const oldest = found[0]
-      // The versions come by their last line: when enough is newer than that, no other has anything to add.
+      // Versions come in the order of their last lines: once enough lines are newer than that, no other version has anything to add.
       if (found.length >= query.limit && oldest !== undefined && oldest.seq > this.#files.lastOf(scene, version)) break
       const entries = this.#files.read(scene, version).flatMap(line => parseEntry(line) ?? [])
       found.push(...entries.filter(entry => passes(entry, query) && entry.seq > (query.after ?? 0)))
       found = found.sort((a, b) => a.seq - b.seq).slice(-query.limit)
-      // Many versions are many files: others have their turn in between.
+      // Many versions are many files, so other work has its turn in between.
       await new Promise(resolve => setImmediate(resolve))
     }
     return found
@@ -92,7 +95,7 @@ export class Logs {
   /**
    * Calls back for every line from now on that passes.
    * @param onEnd is called when there will be no more
-   * @returns ends it
+   * @returns a function that stops the calls
    */
   follow(scene: string, filter: LogFilter, onEntry: (entry: LogEntry) => void, onEnd: () => void): () => void {
     const follower = { filter, onEntry, onEnd }
@@ -115,7 +118,7 @@ export class Logs {
   }
 }
 
-/** A count of dropped lines is for everybody: what was dropped may have passed. */
+/** A count of dropped lines passes every filter, because the dropped lines may have passed. */
 function passes({ version, level, module, dropped }: LogEntry, filter: LogFilter): boolean {
   if (filter.version !== undefined && version !== filter.version) return false
   if (dropped !== undefined) return true
@@ -129,18 +132,18 @@ export function numberOf(line: string): number | undefined {
   return Number.isSafeInteger(seq) ? seq : undefined
 }
 
-/** Undefined for a line that was torn. */
+/** Undefined when the line is torn. */
 function parseEntry(line: string): LogEntry | undefined {
   try {
     const entry: unknown = JSON.parse(line)
     return typeof entry === 'object' && entry !== null && 'seq' in entry ? (entry as LogEntry) : undefined
   } catch {
-    // Torn when a process ended while it was written, or damaged: the others are none the worse for it.
+    // The line is torn because a process ended while it was written, or it is damaged. The other lines can still be read.
     return undefined
   }
 }
 
-/** Texts are bounded where they are written; this holds however many escapes they need, and whatever a cell has become. */
+/** Texts are bounded where they are written. This bound holds however many escapes they need, and whatever a broken cell sends. */
 function bounded(entry: LogEntry): { entry: LogEntry; line: string } {
   const line = JSON.stringify(entry)
   if (line.length <= RECORD_CHARS_MAX) return { entry, line }

@@ -1,4 +1,4 @@
-/** The routes about the base as a whole: for probes and scrapers, and for whoever runs it. */
+/** The routes about the base as a whole, for probes, scrapers and operators. */
 import Type from 'typebox'
 import { AuditEntry, AuditQuery } from '../../../contract/audit-api.ts'
 import { BaseStatus, CellParams, Health, RetiringCell } from '../../../contract/status-api.ts'

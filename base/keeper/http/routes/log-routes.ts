@@ -1,4 +1,4 @@
-/** Reading the log of a scene: the last lines as JSON, or those and what comes as server-sent events. */
+/** Reads the log of a scene: the last lines as JSON, or these lines and all later ones as server-sent events. */
 import type { Readable } from 'node:stream'
 import Type from 'typebox'
 import { SceneParams } from '../../../contract/common-api.ts'
@@ -19,7 +19,7 @@ export const logRoutes = [
     operation: 'readLogs',
     method: 'GET',
     path: '/api/scenes/:id/logs',
-    // As stacks of errors need it where scenes answer.
+    // Where scenes answer, stacks of errors need this right as well.
     right: 'pin',
     about: 'The last lines that the modules of a scene have logged, and their errors; followed as server-sent events',
     takes: { params: SceneParams, headers: LogsHeaders, query: LogsQuery },
@@ -37,14 +37,14 @@ export const logRoutes = [
   }),
 ]
 
-/** Who was cut off gets all that it missed and is kept, not the last few lines again. */
+/** A reader that was cut off gets all kept lines that it missed, not the last few lines again. */
 function resume(query: LogQuery, lastId: string | undefined): LogQuery {
   return lastId === undefined ? query : { ...query, limit: limits.log.readMax, after: Number(lastId) }
 }
 
 /**
- * The last lines, an event `live`, then what comes.
- * @param mayGoOn is asked now and then: a token may be revoked meanwhile
+ * Sends the last lines, an event `live`, then each new line.
+ * @param mayGoOn is asked now and then, since a token may be revoked meanwhile
  * @throws LOGS_OVERLOADED
  */
 function followLogs(logs: Logs, scene: string, query: LogQuery, mayGoOn: () => boolean): Readable {
@@ -54,7 +54,7 @@ function followLogs(logs: Logs, scene: string, query: LogQuery, mayGoOn: () => b
     })
   }
   const stream = new EventStream({ mayGoOn, onEnd: () => unfollow() })
-  // What comes while the last lines are read has its turn after them.
+  // Lines that come while the last lines are read are sent after them.
   let early: LogEntry[] | undefined = []
   const onEntry = (entry: LogEntry) => {
     if (early === undefined) stream.send(entry, { id: entry.seq })

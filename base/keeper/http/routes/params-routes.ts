@@ -83,10 +83,10 @@ export const paramsRoutes = [
   }),
 ]
 
-/** The baseline and the newest others. */
+/** How many versions are searched: the baseline and the newest others. */
 const VERSIONS_SEARCHED = 20
 
-/** The parameters are in force: whatever keeps the code from being read is no reason to refuse them. */
+/** The parameters are in force already, so they are not refused when the code cannot be read. */
 function warningsOf({ outcome, scene }: Changed<'set params'>, { book, blobs, log }: RouteParts) {
   const { definition, rules, baseline, online } = scene
   const ids = outcome.version === null ? [...(baseline === null ? [] : [baseline]), ...online.toReversed()] : [outcome.version]

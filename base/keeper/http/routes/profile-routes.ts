@@ -1,4 +1,4 @@
-/** Profiles of slots that serve: taken in a cell, put into terms of the source here. */
+/** Profiles of slots that serve. A cell takes them; here they get their names and places in the source. */
 import { Readable } from 'node:stream'
 import { TraceMap } from '@jridgewell/trace-mapping'
 import Type from 'typebox'
@@ -36,7 +36,7 @@ export const profileRoutes = [
       const { id, lock } = book.scenes.version(definition.id, request.body.version ?? baseline ?? noBaseline(definition.id))
       const slot = await chooseSlot(cells, definition.id, id, cell)
       const gone = request.gone()
-      // A heap holds what requests brought: who took it is worth a line.
+      // A heap holds data of requests, so the log says who took it.
       const payload = { scene: definition.id, version: id, profile: kind }
       const change = { kind: 'take profile', payload, facts: {}, target: `${definition.id}/${id}`, before: null, after: null } as const
       book.commit([], actorOf(request), { ...change, action: `profile ${kind}` })
@@ -55,7 +55,7 @@ function noBaseline(scene: string): never {
   throw new BerthError('SCENE_WITHOUT_BASELINE', `Cannot profile scene "${scene}": it has no baseline; name a version`)
 }
 
-/** The busiest, unless a cell is named. */
+/** The busiest slot, unless a cell is named. */
 async function chooseSlot(cells: Cells, scene: string, version: string, cell: number | undefined): Promise<FoundSlot> {
   const action = `Cannot profile version "${version}" of scene "${scene}"`
   if (cell !== undefined && !cells.connected.some(one => one.cell === cell)) {
@@ -87,7 +87,7 @@ async function* linesOf({ pieces, end }: TakenProfile): AsyncGenerator<string> {
   try {
     for await (const piece of pieces) {
       rest.push(piece)
-      // Pieces end with the line, or are cut off within it.
+      // A piece ends with the line, or in the middle of it.
       if (!piece.endsWith('\n')) continue
       yield rest.join('')
       rest = []

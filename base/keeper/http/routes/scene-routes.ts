@@ -40,7 +40,7 @@ export const sceneRoutes = [
     path: '/api/scenes/:id',
     right: 'publish',
     about: 'Define a scene, or define it anew; its versions and its baseline stay',
-    // A definition has a check of its own, which answers SCENE_INVALID.
+    // A definition has its own check, which answers SCENE_INVALID.
     takes: { params: SceneParams, headers: IfMatchOrNone, body: { ...json(SceneDefinition), checked: false } },
     gives: { 200: DefinedScene, 201: DefinedScene },
     run: async (request, { book, driver }) => {

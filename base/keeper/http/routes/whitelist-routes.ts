@@ -88,7 +88,7 @@ const checkWhitelistShape = compileCheck(Whitelist)
 function readWhitelistBody(body: unknown, version: string | undefined): Whitelist {
   if (body === undefined) return {}
   if (typeof body === 'string') return parseWhitelist(body, version)
-  // Before a fault is made of each: of 32 MB there may be millions.
+  // The ids are counted before each can become a fault of its own, because 32 MB may hold millions.
   const count = Object.values(Object(body)).flat().length
   if (count > limits.scene.whitelistUnitsMax) {
     throw new BerthError(
