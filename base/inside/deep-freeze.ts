@@ -1,6 +1,6 @@
 import { freeze, values } from './primordials.ts'
 
-/** Without recursion: what comes from JSON may be nested deeper than the stack. */
+/** This does not recurse, because what comes from JSON may be nested deeper than the stack. */
 export function deepFreeze(root: unknown): unknown {
   const left = [root]
   for (let value = left.pop(); left.length > 0 || value !== undefined; value = left.pop()) {

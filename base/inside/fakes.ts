@@ -1,6 +1,7 @@
 /**
- * What a rehearsal puts in the place of the clock and of chance. A script of its own, run once per isolate before all other code, which takes
- * hold of either when it starts; `given` are the arguments of the function that its bundle is the body of.
+ * What a rehearsal puts in the place of the clock and of chance. This is a script of its own. It runs once per isolate before all other
+ * code, which gets hold of the clock and of chance when it starts. `given` are the arguments of the function that its bundle is the body
+ * of.
  */
 import { FAKES, type Fakes, type GivenToFakes } from './protocol.ts'
 

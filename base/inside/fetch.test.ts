@@ -30,7 +30,7 @@ same('headers are found whatever their case, combined, and listed in order', [
   ),
 ])
 
-/** A handful of names, so that they meet, and values that a list of headers may hold or not. */
+/** Few names, so that they collide, and values that a list of headers may hold or not. */
 const names = fc.constantFrom('a', 'A', 'b', 'B-c', 'set-cookie', 'Set-Cookie', 'x y', 'content-type')
 const values = fc.oneof(fc.string({ maxLength: 4 }), fc.constantFrom(' x ', '\t', 'a,b', 'é', '€', '\n', 'x\r\ny', '\0'))
 const step = fc.oneof(
@@ -55,7 +55,7 @@ const parts = (...of: string[]) => fc.array(fc.constantFrom(...of), { maxLength:
 const url = fc
   .tuple(
     fc.constantFrom('http://', 'https://', 'HTTPS://', 'http:/', 'ftp://'),
-    // Names beyond ASCII are core-js's matter, which takes some that Node.js refuses; the cell parses what is sent once more.
+    // core-js deals with names beyond ASCII, and accepts some that Node.js refuses. The cell parses again what is sent.
     parts('a', 'Z', '9', '-', '.', 'example', '127.0.0.1', '0x7f', '@'),
     fc.constantFrom('', ':80', ':443', ':8080', ':065', ':70000', ':'),
     parts('/', '.', '..', '%2e', '%2E.', '%20', '%', 'a', 'Z', '~', "'", '"', ' ', ';', '\\', '|', 'é', '@'),

@@ -113,7 +113,7 @@ same('events reach their listeners in order and obey their options', [
 
 same('signals abort once, with a reason, and pass it on', [
   `const controller = new AbortController(); const seen = []; controller.signal.onabort = event => seen.push(event.type, event.isTrusted); controller.signal.addEventListener('abort', () => seen.push(controller.signal.aborted)); controller.abort(); controller.abort('again'); return [seen, controller.signal.reason.name, controller.signal.reason.code, controller.signal.reason instanceof DOMException, controller.signal.reason.message]`,
-  `const controller = new AbortController(); const any = AbortSignal.any([controller.signal, AbortSignal.any([controller.signal])]); let told = 0; any.addEventListener('abort', () => told++); controller.abort('why'); return [any.aborted, any.reason, told, AbortSignal.any([AbortSignal.abort(1)]).reason, AbortSignal.any([]).aborted]`,
+  `const controller = new AbortController(); const any = AbortSignal.any([controller.signal, AbortSignal.any([controller.signal])]); let heard = 0; any.addEventListener('abort', () => heard++); controller.abort('why'); return [any.aborted, any.reason, heard, AbortSignal.any([AbortSignal.abort(1)]).reason, AbortSignal.any([]).aborted]`,
   `const signal = AbortSignal.timeout(1); await new Promise(done => signal.addEventListener('abort', done)); return [signal.reason.name, signal.reason.code, signal.reason.message]`,
   thrown(
     'AbortSignal.abort().throwIfAborted()',

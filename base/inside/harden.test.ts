@@ -95,7 +95,7 @@ test('what a module puts on RegExp.prototype is found and taken off again', asyn
   assert.deepEqual(guest.mendRegExp(), { changed: ['exec'], complete: false })
 })
 
-/** As V8 lists them: `exec` before `flags`, what is new at the end. */
+/** Sorts names as V8 lists them: `exec` before `flags`, new names at the end. */
 function byKeyOrder(a: string, b: string): number {
   const order = ['exec', 'flags', 'extra']
   return order.indexOf(a) - order.indexOf(b)
@@ -103,7 +103,7 @@ function byKeyOrder(a: string, b: string): number {
 
 test('regular expressions keep the fast paths of V8', async t => {
   const guest = await startGuest(t)
-  // The fast path takes as long as splitting at a string, the slow one ten times that.
+  // The fast path takes as long as splitting at a string. The slow one takes ten times that.
   const leastUs = async (split: string) => {
     let least = Number.POSITIVE_INFINITY
     for (let round = 0; round < 10; round++) {

@@ -6,13 +6,13 @@ import { type Given, LAZY_PARTS, type LazyPart } from './protocol.ts'
 
 declare const given: Given
 
-const [tell, cursorMemory, bounds, randomSeed, ...partTexts] = given
+const [postToCell, cursorMemory, bounds, randomSeed, ...partTexts] = given
 
-export const post = tell
+export const post = postToCell
 export const limits = bounds
 /** 64 hexadecimal digits of fresh randomness. */
 export const seed = randomSeed
-/** See `CURSOR`. */
+/** The memory that `CURSOR` describes. */
 export const cursor = new Float64Array(cursorMemory)
 
 /** The script of a lazy part. */

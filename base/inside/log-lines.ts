@@ -1,4 +1,4 @@
-/** What modules log, bounded in length and number: lines leave with the answer of their request, in one message, or by themselves. */
+/** What modules log, bounded in length and number. Lines leave in one message with the answer of their request, or by themselves. */
 import { limits, post } from './host.ts'
 import { type Request, running } from './open-request.ts'
 import { floor, now, stringify } from './primordials.ts'
@@ -9,7 +9,7 @@ let second = 0
 let linesInSecond = 0
 let dropped = 0
 
-/** Undefined when there were too many lines in this second already. */
+/** Returns undefined when there were too many lines in this second already. */
 export function logLine(level: LogLine['level'], module: string | undefined, message: string, fields?: unknown): LogLine | undefined {
   const thisSecond = floor(now() / 1000)
   if (thisSecond !== second) {
@@ -42,20 +42,20 @@ export function logFor(request: Request, level: LogLine['level'], message: unkno
   if (line !== undefined) keepLine(request, line)
 }
 
-/** Keeps a line for the answer of its request, or posts it when that has left. */
+/** Keeps a line for the answer of its request, or posts it when the answer has left. */
 export function keepLine(request: Request, line: LogLine): void {
   if (request.done) postLines(request.no, [line])
   else if (request.lines === undefined) request.lines = [line]
   else request.lines.push(line)
 }
 
-/** A line that belongs to no request: of `console`, or of the code here. */
+/** Logs a line that belongs to no request: one of `console`, or of the code here. */
 export function logText(level: LogLine['level'], text: string): void {
   const line = logLine(level, running.module, text)
   if (line !== undefined) postLines(0, [line])
 }
 
-/** @param requestNo 0: of no request */
+/** @param requestNo 0 for lines that belong to no request */
 export function postLines(requestNo: number, lines: readonly LogLine[]): void {
   post('log', requestNo, stringify(lines))
 }

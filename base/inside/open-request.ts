@@ -1,4 +1,4 @@
-/** The requests of an isolate, and what of them runs now. */
+/** The requests of an isolate, and which of them runs now. */
 import type { LogLine } from './protocol.ts'
 
 export interface Request {
@@ -10,26 +10,26 @@ export interface Request {
   readonly deadlineAt: number
   readonly params: unknown
   readonly bucket: number | undefined
-  /** Answered, or abandoned. */
+  /** Whether it has been answered or abandoned. */
   done: boolean
   lines: LogLine[] | undefined
-  /** Names of the stages that had no part in the answer, or less than all. */
+  /** Names of the stages that had no part in the answer, or only some part. */
   degraded: string[] | undefined
-  /** Milliseconds that each stage took, once one took any. */
+  /** Milliseconds that each stage took; undefined until one took any. */
   tookMs: number[] | undefined
   /** Calls under way. */
   calls: number
 }
 
-/** By number. Only requests whose stages went async are in here. */
+/** Requests by number. Only those whose stages went async are in here. */
 export const openRequests = new Map<number, Request>()
 
 interface Running {
-  /** Module whose stage runs, for log lines. */
+  /** The module whose stage runs, for log lines. */
   module: string | undefined
-  /** The request that it runs for. */
+  /** The request that the stage runs for. */
   request: Request | undefined
 }
 
-/** Set while synchronous code of a stage runs. After an `await` nobody can tell which request code belongs to. */
+/** This is set while synchronous code of a stage runs. After an `await`, it is not known which request code belongs to. */
 export const running: Running = { module: undefined, request: undefined }

@@ -158,7 +158,7 @@ test('seedrandom gives the same numbers for the same seed', async t => {
       const random = seedrandom('hello.')
       return [random(), random.quick(), typeof seedrandom()()]
     }`
-  // The numbers that its own documentation promises.
+  // These are the numbers that its own documentation promises.
   assert.deepEqual(await ranked(t, entry), [0.9282578795792454, 0.3752569768112153, 'number'])
 })
 

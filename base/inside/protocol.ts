@@ -16,26 +16,27 @@ export interface InsideLimits {
 }
 
 /**
- * Everything inside tells the cell through this one function; nothing comes back on it.
+ * Everything inside speaks to the cell through this one function; nothing comes back on it.
  * - `answers, …(requestNo, kind, text)`: what became of requests, `ANSWER_STRIDE` values each; see `AnswerKind`
  * - `log, requestNo (0: none), lines`: lines is a JSON array of `LogLine`
  * - `calls, …(callNo, requestNo, service, method, input)`: what requests ask of the cell, `CALL_STRIDE` values each; for a `ctx.call` the service is
  *   empty and the method is the scene; input is JSON (of the arguments, for a service); the cell answers with `settleCalls`
  * - `fetch, callNo, requestNo, sure, method, head, body?`: sends a request to another host; `sure` is 0 when any request of the slot may be the one that
  *   asks; head is JSON of `{ url, redirect, headers }`: `redirect` is `follow`, `error` or `manual`, headers are pairs; the cell answers with `settleFetch`, or `settleCalls` when it fails
- * - `unfetch, callNo`: nobody waits for that one any more
+ * - `unfetch, callNo`: nobody waits for that fetch any more
  * - `timer, timerNo, delayMs`: the cell calls `fireTimer` after that
- * - `broken`: a module has changed what cannot be put back; only a new isolate helps
+ * - `broken`: a module has changed something that cannot be put back, so only a new isolate helps
  */
 export type Post = (kind: 'answers' | 'log' | 'calls' | 'fetch' | 'unfetch' | 'timer' | 'broken', ...values: Posted[]) => void
 
-/** Bytes are copied on the way; all but the body of a `fetch` is text and numbers. */
+/** Bytes are copied on the way. All values but the body of a `fetch` are texts and numbers. */
 export type Posted = string | number | ArrayBuffer
 
 /**
- * `text` is the answer as JSON, the JSON of a `Failure`, empty while the request waits for something, or of an answer with something to say
- * about it a line of notes, a line feed, and the answer. The notes are the names of the stages that had no part in it, with commas between
- * them, a space, and when any stage took a millisecond or more what each took, whole milliseconds with commas between them.
+ * What `text` is depends on the kind. `ok`: the answer as JSON. `failed`: the JSON of a `Failure`. `waiting`: empty, since the request
+ * waits for something. `noted`: a line of notes, a line feed, and the answer as JSON. The notes are the names of the stages that had no
+ * part in the answer, with commas between them; then a space; then, when any stage took a millisecond or more, the whole milliseconds that
+ * each took, with commas between them.
  */
 export const AnswerKind = { ok: 0, failed: 1, waiting: 2, noted: 3 } as const
 
@@ -73,21 +74,21 @@ export interface LogLine {
   /** JSON of the fields, when there were any. */
   readonly fields?: string
   readonly stack?: string
-  /** Lines dropped just before this one because the slot wrote too many. */
+  /** Number of lines that were dropped just before this one because the slot wrote too many. */
   readonly dropped?: number
 }
 
-/** A stage of the group; modules are named by the key they were defined under. */
+/** A stage of the group. Modules are named by the key that they were defined under. */
 export interface StagePlan {
   readonly stage: string
   readonly modules: readonly string[]
   readonly parallel: boolean
-  /** Module that makes one result of a parallel stage's; undefined: their lists are joined. */
+  /** The module that makes one result of those of a parallel stage. When undefined, their lists are joined. */
   readonly merge: string | undefined
   /** Milliseconds the stage may wait. */
   readonly deadlineMs: number | undefined
   readonly onFailure: 'fail' | 'skip' | 'fallback'
-  /** Stands in for a failed stage, unless `fallbackValue` does. */
+  /** The module that stands in for a failed stage, unless there is a `fallbackValue`. */
   readonly fallbackModule: string | undefined
   /** JSON. */
   readonly fallbackValue: string | undefined
@@ -103,7 +104,10 @@ export interface Failure {
 }
 
 export interface Inside {
-  /** Registers a module's exports under `module` (`name@version`) after checking that each of `stages` is a function; undefined when all is well. */
+  /**
+   * Registers a module's exports under `module` (`name@version`) after checking that each of `stages` is a function. Returns undefined when
+   * all is well.
+   */
   define(module: string, stages: readonly string[], exports: unknown): Failure | undefined
   /** Makes this the slot of a version, whose requests run these stages in order and may use these services. */
   link(scene: string, version: string, stages: readonly StagePlan[], services: ServiceNames): void
@@ -113,9 +117,12 @@ export interface Inside {
    * deadline is wall clock, milliseconds since the epoch. Never throws.
    */
   turn(firstNo: number, ...values: (string | number)[]): void
-  /** Forgets a request whose caller has been answered; later results are dropped. */
+  /** Forgets a request whose caller has been answered. Later results are dropped. */
   abandon(requestNo: number): void
-  /** Settles calls, `SETTLED_STRIDE` values each: the number, 1 for an answer and 0 for a failure, JSON of the answer or of `{ code, message }`. */
+  /**
+   * Settles calls, `SETTLED_STRIDE` values each: the number; 1 for an answer and 0 for a failure; JSON of the answer or of `{ code, message
+   * }`.
+   */
   settleCalls(...values: (string | number)[]): void
   /** Answers a `fetch`: `head` is JSON of `{ status, statusText, headers, url, redirected }`, a body that is UTF-8 comes as text. */
   settleFetch(callNo: number, head: string, body: string | ArrayBuffer): void
@@ -137,8 +144,8 @@ export type GivenToFakes = readonly [memory: SharedArrayBuffer, fakesClock: bool
 
 /** What a rehearsal puts into an isolate before any other code. */
 export interface Fakes {
-  /** Sets apart the JSON of what a stage is to get when the request is something else. */
+  /** Sets aside the JSON of what a stage is to get when that is not the request. */
   putInput(requestId: string, json: string): void
-  /** The exports of a module whose stage `input` returns that. */
+  /** The exports of a module whose stage `input` returns what was set aside. */
   readonly module: { input(_: unknown, ctx: { readonly requestId: string }): unknown }
 }

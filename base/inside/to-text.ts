@@ -4,7 +4,7 @@ import { stringify } from './primordials.ts'
 
 const UNPRINTABLE = '[unprintable]'
 
-/** As `console` and logs show it: an error with its stack, an object as JSON. */
+/** The value as `console` and logs show it: an error with its stack, an object as JSON. */
 export function textOf(value: unknown): string {
   if (typeof value === 'string') return value
   try {
@@ -25,7 +25,7 @@ export function messageOf(thrown: unknown): string {
   }
 }
 
-/** The stack of an error, cut to `limits.logLineChars`; nothing for what is no error. */
+/** The stack of an error, cut to `limits.logLineChars`. A value that is no error has none. */
 export function stackOf(thrown: unknown): { stack?: string } {
   try {
     return thrown instanceof Error ? { stack: `${thrown.stack}`.slice(0, limits.logLineChars) } : {}
@@ -34,7 +34,7 @@ export function stackOf(thrown: unknown): { stack?: string } {
   }
 }
 
-/** The name of an error; empty for what is none. */
+/** The name of an error. It is empty for a value that is no error. */
 export function nameOf(thrown: unknown): string {
   try {
     return thrown instanceof Error ? thrown.name : ''

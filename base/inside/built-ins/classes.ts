@@ -5,7 +5,7 @@ import { regExpPrototype } from './regexp.ts'
 
 const errorKeys = ['constructor', 'name', 'message', 'toString']
 /**
- * What ordinary code assigns on heirs, or on functions and arrays. Each costs 4 us per isolate, and some would slow V8 down for good:
+ * What ordinary code assigns on heirs, or on functions and arrays. Each entry costs 4 us per isolate, and some would slow V8 down for good:
  * `constructor` of arrays and promises, `Symbol.iterator` of what can be iterated.
  */
 const assigned = new Map<unknown, readonly string[]>([
@@ -18,7 +18,7 @@ const assigned = new Map<unknown, readonly string[]>([
   [WeakSet.prototype, ['constructor', 'add', 'has', 'delete']],
 ])
 
-/** `Intl` is left for `protectIntlOnUse`: to look at it costs memory. */
+/** `Intl` is left to `protectIntlOnUse`, because even to look at it costs memory. */
 export function protectAll(): void {
   for (const key of ownKeys(globalThis)) {
     if (key === 'Intl' || key === 'globalThis') continue
@@ -40,7 +40,9 @@ export function protectClass(type: { readonly prototype?: object }): void {
   if (type !== Error) protect(type)
 }
 
-/** All of it but `stackTraceLimit`; `prepareStackTrace` rewrites the stacks of all modules, so setting it does nothing. */
+/**
+ * Protects all of `Error` but `stackTraceLimit`. `prepareStackTrace` would rewrite the stacks of all modules, so setting it does nothing.
+ */
 function protectError(): void {
   defineProperty(Error, 'prepareStackTrace', { get: () => undefined, set: () => {} })
   for (const key of ownKeys(Error)) {

@@ -2,7 +2,7 @@ import { defineProperty, freeze, getPrototypeOf, ownKeys } from '../primordials.
 import { protectChain, protectClass } from './classes.ts'
 import { type Members, protect } from './protect.ts'
 
-/** Few modules use `Intl`, and it is large: it is protected just before it is handed out for the first time. */
+/** `Intl` is protected just before it is handed out for the first time, because it is large and few modules use it. */
 export function protectIntlOnUse(): void {
   const namespace = Intl
   let ready = false

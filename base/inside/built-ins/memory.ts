@@ -1,10 +1,10 @@
-/** Takes away what gets memory that no limit meters, or costs every slot memory that few modules need. */
+/** Takes away what gets memory that no limit meters, and what costs every slot memory for the sake of a few modules. */
 import { construct, defineProperty, deleteProperty, freeze, getOwnPropertyDescriptor, ownKeys } from '../primordials.ts'
 
 /** Runs before the built-ins are protected. */
 export function removeUnmetered(): void {
   for (const name of ['WebAssembly', 'SharedArrayBuffer', 'Atomics']) deleteProperty(globalThis, name)
-  // V8 makes all of it when either is so much as looked at, for a fifth of a millisecond and 48 KB.
+  // V8 makes all of it when either is so much as looked at. That costs a fifth of a millisecond and 48 KB.
   deleteProperty(globalThis, 'Temporal')
   deleteProperty(Date.prototype, 'toTemporalInstant')
   boundArrayBuffer()

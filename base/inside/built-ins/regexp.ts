@@ -7,7 +7,7 @@ import { freezeMember } from './protect.ts'
 
 export interface Mended {
   readonly changed: readonly string[]
-  /** Whether all is as it was; if not, only a new isolate helps. */
+  /** Whether all is as it was. If not, only a new isolate helps. */
   readonly complete: boolean
 }
 
@@ -26,7 +26,7 @@ export function protectRegExpMethods(): void {
   for (const key of keys) freezeMember(regExpPrototype, key)
 }
 
-/** Undoes changes to `RegExp.prototype`. Undefined, after about a microsecond, when there were none. */
+/** Undoes changes to `RegExp.prototype`. Returns undefined, after about a microsecond, when there were none. */
 export function mendRegExp(): Mended | undefined {
   const changed: PropertyKey[] = keys.filter((key, i) => member(key) !== members[i])
   const keysNow = ownKeys(regExpPrototype)

@@ -17,7 +17,7 @@ var DOMException = class extends Error {
     super(String(message), "cause" in rest ? rest : void 0);
     this.#name = String(name);
   }
-  // `Error` reads the name for the stack before the fields of this class are there.
+  // `Error` reads the name for the stack before the fields of this class exist.
   get name() {
     return #name in this ? this.#name : "DOMException";
   }
@@ -114,7 +114,7 @@ var Event = class {
     const state = stateOf(this);
     if (this.cancelable && !state.passive) state.prevented = true;
   }
-  /** There is nowhere to propagate to. */
+  /** Does nothing, since an event has nowhere to propagate to. */
   stopPropagation() {
   }
   stopImmediatePropagation() {
@@ -180,7 +180,7 @@ var EventTarget = class {
     state.dispatching = false;
     return !state.prevented;
   }
-  /** An error of one listener is no reason for the next not to hear of the event. */
+  /** An error of one listener must not keep the next from hearing of the event. */
   #notify(listener, event, state) {
     const { callback, once, passive } = listener;
     if (once) this.#remove(event.type, listener);
@@ -203,7 +203,7 @@ var AbortSignal = class extends EventTarget {
   #aborted = false;
   #reason;
   #handler = null;
-  /** Signals made of this one by `any`. */
+  /** Signals that `any` has made of this one. */
   #dependents = /* @__PURE__ */ new Set();
   #sources = /* @__PURE__ */ new Set();
   static {
@@ -270,9 +270,9 @@ var AbortSignal = class extends EventTarget {
       for (const source of signal.#sources) source.#dependents.delete(signal);
       signal.#sources.clear();
     }
-    for (const signal of all) signal.#tell();
+    for (const signal of all) signal.#notify();
   }
-  #tell() {
+  #notify() {
     const event = new Event("abort");
     stateOf(event).trusted = true;
     this.dispatchEvent(event);

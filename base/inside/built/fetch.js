@@ -89,7 +89,7 @@ function cleaned(value) {
 }
 var seal;
 var Headers = class {
-  /** By lower-case name; values of the same name are combined. */
+  /** Values by lower-case name. Values of the same name are combined. */
   #values = /* @__PURE__ */ new Map();
   /** Values of `set-cookie`. They are not combined, since a comma may be part of one. */
   #cookies = [];
@@ -250,7 +250,7 @@ var Request = class extends Body {
   get redirect() {
     return this.#redirect;
   }
-  /** A request that was given none has one that never aborts; it is made when somebody asks for it. */
+  /** A request that was given no signal has one that never aborts. It is made when somebody asks for it. */
   get signal() {
     this.#signal ??= new (tools.use("AbortController"))().signal;
     return this.#signal;

@@ -228,8 +228,8 @@ var CURSOR = {
 var LAZY_PARTS = ["clone", "events", "fetch", "random", "text", "url"];
 
 // base/inside/host.ts
-var [tell, cursorMemory, bounds, randomSeed, ...partTexts] = given;
-var post = tell;
+var [postToCell, cursorMemory, bounds, randomSeed, ...partTexts] = given;
+var post = postToCell;
 var limits = bounds;
 var seed = randomSeed;
 var cursor = new Float64Array(cursorMemory);
@@ -617,7 +617,7 @@ var timeOrigin = now();
 var latest2 = 0;
 var performanceOfSlot = {
   timeOrigin,
-  /** Whole milliseconds, the only clock there is here; it does not go back when the machine's does. */
+  /** Whole milliseconds, since there is no other clock here. It does not go back when the machine's clock does. */
   now: () => {
     latest2 = max(latest2, now() - timeOrigin);
     return latest2;

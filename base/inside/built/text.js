@@ -86,7 +86,7 @@ var TextEncoder = class {
 var TextDecoder = class {
   #fatal;
   #ignoreBOM;
-  // Of a sequence that the end of a streamed chunk has cut in two.
+  // The state of a sequence that the end of a streamed chunk has cut in two.
   #code = 0;
   #needed = 0;
   #lower = 128;

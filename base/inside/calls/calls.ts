@@ -6,14 +6,17 @@ import { CALL_STRIDE, CURSOR, SETTLED_STRIDE } from '../protocol.ts'
 import { callError, fetchError, type Refusal } from './failures.ts'
 import { admit, enter, leave } from './open-calls.ts'
 
-/** Values of the calls that are posted as one: there is an end to how many arguments V8 can pass. */
+/** Values of the calls that are posted together: V8 bounds how many arguments a call can have. */
 const VALUES_POSTED_MAX = 500 * CALL_STRIDE
 const METHOD_CHARS_MAX = 128
 
-/** Not posted yet. */
+/** Calls that have not been posted yet. */
 let callbox: (string | number)[] = []
 
-/** Asks a service, or when its name is empty the scene that `method` names. What is asked in one go leaves together. */
+/**
+ * Asks a service, or when its name is empty the scene that `method` names. Calls that are made in the same synchronous run are posted
+ * together.
+ */
 export function ask(caller: Request, service: string, method: string, input: unknown): Promise<unknown> {
   const what = service === '' ? 'ctx.call' : `ctx.services.${service}.${method}`
   return new Promise((resolve, reject) => {
@@ -25,12 +28,12 @@ export function ask(caller: Request, service: string, method: string, input: unk
     if (method.length > METHOD_CHARS_MAX) throw new RangeError(`${what.slice(0, 140)}: the name is too long`)
     const no = enter({ caller, resolve, reject, kind: 'call' })
     callbox.push(no, caller.no, service, method, json)
-    // The end of a turn flushes; outside of one, the first call sees to it that those of the same go are flushed.
+    // The end of a turn flushes. Outside of a turn, the first call of a synchronous run schedules a flush for all of them.
     if (callbox.length === CALL_STRIDE && cursor[CURSOR.running] !== 1) Promise.resolve().then(flush)
   })
 }
 
-/** Posts what was asked meanwhile. */
+/** Posts the calls that have been made so far. */
 export function flush(): void {
   const values = callbox
   callbox = []
@@ -49,7 +52,7 @@ function settleCall(callNo: number, answered: boolean, text: string): void {
     if (answered) call.resolve(value as never)
     else call.reject(call.kind === 'fetch' ? fetchError(value) : callError(value))
   } catch (error) {
-    // A service that gives what is not JSON must not cost the calls that are settled with it their answers.
+    // A service may give what is not JSON. That must not cost the other calls that are settled with it their answers.
     call.reject(error as Error)
   }
 }

@@ -7,7 +7,7 @@ export interface Refusal {
   readonly message: string
 }
 
-/** Scenes have called each other wrongly: that is no error of the module which lets it through. */
+/** Codes that say that scenes have called each other wrongly, which is no error of the module that lets them through. */
 const CODES_OF_CALLS_PASSED_ON = ['CALL_CYCLE', 'CALL_TOO_DEEP']
 const codes = new WeakMap<object, string>()
 
@@ -17,12 +17,12 @@ export function callError({ code, message }: Refusal): Error {
   return error
 }
 
-/** A `TypeError` is what the Fetch standard has for requests that fail, whatever the reason. Its deadline is that of the whole request. */
+/** The Fetch standard has a `TypeError` for requests that fail, whatever the reason is. The deadline is that of the whole request. */
 export function fetchError({ code, message }: Refusal): Error {
   const error = assign(new TypeError(message), { code })
   if (code === 'DEADLINE_EXCEEDED') codes.set(error, code)
   return error
 }
 
-/** The code with which an error fails the whole request when a stage lets it through; undefined: as any other error does. */
+/** The code with which an error fails the whole request when a stage lets it through. Undefined when it fails as any other error does. */
 export const codeOf = (thrown: unknown) => (typeof thrown === 'object' && thrown !== null ? codes.get(thrown) : undefined)

@@ -12,14 +12,15 @@ export interface FetchAnswer {
 
 export interface Sent {
   readonly answer: Promise<FetchAnswer>
-  /** Nobody waits for the answer any more. */
+  /** Takes the request back when nobody waits for the answer any more. */
   abort(): void
 }
 
 /**
- * Sends a request of `fetch`; called in the synchronous part of the code that fetches. Throws, or the answer rejects, with the error that the
- * module is to get. After an `await` nobody can tell which request code belongs to, unless it says so. Then the open request with the latest
- * deadline stands for it, so that no fetch is cut short by the deadline of another request, and the cell hears that this is a guess.
+ * Sends a request of `fetch`; called in the synchronous part of the code that fetches. Throws, or the answer rejects, with the error that
+ * the module is to get. After an `await` it is not known which request code belongs to, unless the code says so. Then the open request with
+ * the latest deadline stands for it, so that no fetch is cut short by the deadline of another request, and the cell hears that this is a
+ * guess.
  * @param owner a `Request`, or undefined when the code that fetches did not say
  * @param head JSON of `{ url, redirect, headers }`
  */

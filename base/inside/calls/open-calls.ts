@@ -1,9 +1,9 @@
-/** What requests have asked of the cell and wait for: scenes, services, fetches. */
+/** The calls of scenes, services and fetches that requests wait for. */
 import { limits } from '../host.ts'
 import type { Request } from '../open-request.ts'
 
 interface OpenCall {
-  /** Undefined for a fetch that nobody knows the request of. */
+  /** Undefined for a fetch when it is not known which request makes it. */
   readonly caller: Request | undefined
   readonly resolve: (value: never) => void
   readonly reject: (reason: Error) => void
@@ -20,7 +20,7 @@ export function admit(caller: Request, what: string): void {
   if (caller.calls >= limits.requestCalls) throw new RangeError(`${what}: ${limits.requestCalls} calls are open in this request already`)
 }
 
-/** @throws RangeError when too many fetches are under way that nobody knows the request of */
+/** @throws RangeError when too many fetches of unknown requests are under way */
 export function admitWithoutCaller(): void {
   if (withoutCaller >= limits.requestCalls) throw new RangeError(`fetch: ${limits.requestCalls} are under way already`)
 }
@@ -33,7 +33,7 @@ export function enter(call: OpenCall): number {
   return lastCall
 }
 
-/** Takes a call out; undefined when nobody waits for it any more. */
+/** Takes a call out. Returns undefined when nobody waits for it any more. */
 export function leave(callNo: number): OpenCall | undefined {
   const call = openCalls.get(callNo)
   if (call === undefined) return undefined
@@ -43,7 +43,7 @@ export function leave(callNo: number): OpenCall | undefined {
   return call
 }
 
-/** Drops what the request waits for. */
+/** Drops the calls that the request waits for. */
 export function forget(caller: Request): void {
   for (const [callNo, call] of openCalls) if (call.caller === caller) leave(callNo)
 }

@@ -28,7 +28,7 @@ export function offer(services: ServiceNames): void {
   }
 }
 
-/** An object that throws for every property, but for those that the language itself looks for in order to await or print an object. */
+/** An object that throws for every property, except those that the language itself looks for in order to await or print an object. */
 function sayingNo(why: (name: string) => string): object {
   return new Proxy(freeze({}), {
     get(target, name, receiver) {

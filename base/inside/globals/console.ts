@@ -43,12 +43,12 @@ function elapsed(label: string): string {
   return `${label}: ${now() - (started.get(label) ?? now())}ms`
 }
 
-/** Labels are the caller's: a table of them must not grow without end. */
+/** Callers choose the labels, so a table of them must not grow without end. */
 function keep(table: Map<string, number>, label: string, value: number): void {
   if (table.size < LABELS_MAX || table.has(label)) table.set(label, value)
 }
 
-/** Its functions are arrow functions: others have prototypes, which would have to be frozen as well. */
+/** Its functions are arrow functions, because others have prototypes, which would have to be frozen as well. */
 export const consoleOfSlot = {
   log: (...values: unknown[]) => write('info', values),
   info: (...values: unknown[]) => write('info', values),

@@ -9,7 +9,7 @@ const timeOrigin = now()
 let latest = 0
 const performanceOfSlot = {
   timeOrigin,
-  /** Whole milliseconds, the only clock there is here; it does not go back when the machine's does. */
+  /** Whole milliseconds, since there is no other clock here. It does not go back when the machine's clock does. */
   now: () => {
     latest = max(latest, now() - timeOrigin)
     return latest

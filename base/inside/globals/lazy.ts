@@ -40,7 +40,7 @@ export function defineLazyGlobals(): void {
 function load(part: LazyPart): Readonly<Record<string, unknown>> {
   const before = loaded.get(part)
   if (before !== undefined) return before
-  // core-js looks whether the globals that it defines are there already: that must not load them once more.
+  // core-js looks whether the globals that it defines exist already. That must not load the part a second time.
   loaded.set(part, {})
   const define = evaluate(partText(part)) as (tools: PartTools) => Record<string, unknown>
   const defined = define(tools)
@@ -49,7 +49,7 @@ function load(part: LazyPart): Readonly<Record<string, unknown>> {
   return defined
 }
 
-/** With the classes that it extends. */
+/** Protects a value together with the classes that it extends. */
 function protectDeep(value: unknown): void {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null || !isExtensible(value)) return
   const { prototype } = value as { prototype?: object }
@@ -58,7 +58,7 @@ function protectDeep(value: unknown): void {
   protectDeep(getPrototypeOf(value))
 }
 
-/** @param owner the request on whose behalf it is; undefined for the global `fetch`, which cannot say */
+/** @param owner the request that fetches; undefined for the global `fetch`, which cannot say */
 export function fetchFor(owner: unknown, input: unknown, init: unknown): Promise<unknown> {
   return (load('fetch').fetchFor as typeof fetchFor)(owner, input, init)
 }

@@ -38,7 +38,7 @@ export function openTimer(name: string, run: unknown, delayMs: unknown, values: 
 
 function wakeBy(name: string, at: number, delayMs: number): void {
   if (at >= nextWakeAt) return
-  // Wake-ups of timers that were cleared count as well: they are what the cell has to bear.
+  // Wake-ups of cleared timers count as well, because the cell still has to deliver them.
   if (wakeUps.size >= limits.slotTimers) throw new RangeError(`${name}: too many timers were opened and cleared in this slot`)
   nextWakeAt = at
   wakeUps.set(++lastWakeUp, at)
@@ -55,13 +55,13 @@ export function fireTimer(no: number): void {
   if (wakeAt === undefined) return
   wakeUps.delete(no)
   nextWakeAt = min(Infinity, ...wakeUps.values())
-  // The cell's clock is not this one: what the wake-up was for is due, whatever time it is here.
+  // The cell's clock is not the clock here. What the wake-up was for is due, whatever time it is here.
   const time = max(now(), wakeAt)
   const due = [...timers.values()].filter(timer => timer.at <= time).sort((a, b) => a.at - b.at || a.no - b.no)
   runDue(due, 0, time)
 }
 
-/** One after the other, each after the promise reactions of the one before. */
+/** Runs timers one after the other, each after the promise reactions of the one before. */
 function runDue(due: readonly Timer[], index: number, time: number): void {
   const timer = due[index]
   if (timer === undefined) {

@@ -17,7 +17,7 @@ const viewTag = getterOf(getPrototypeOf(Int8Array.prototype), Symbol.toStringTag
 const errorNames = ['EvalError', 'RangeError', 'ReferenceError', 'SyntaxError', 'TypeError', 'URIError']
 const globals = globalThis as Record<string, unknown>
 
-/** Each throws unless the value has the internal slots of that type, whatever its tag and prototype are. */
+/** Each function throws unless the value has the internal slots of that type, whatever its tag and prototype are. */
 const brands = {
   Map: value => mapSize.call(value),
   Set: value => setSize.call(value),
@@ -33,7 +33,7 @@ const brands = {
   WeakSet: value => WeakSet.prototype.has.call(value, value),
   WeakRef: value => WeakRef.prototype.deref.call(value),
   Promise: value => {
-    // No method is called on it: its `then` could be a function of the module.
+    // No method of the promise is called: its `then` could be a function of the module.
     if (!(value instanceof Promise)) throw new TypeError('not a promise')
   },
 } satisfies Record<string, Brand>

@@ -37,7 +37,7 @@ class DOMException extends Error {
     this.#name = String(name)
   }
 
-  // `Error` reads the name for the stack before the fields of this class are there.
+  // `Error` reads the name for the stack before the fields of this class exist.
   override get name(): string {
     return #name in this ? this.#name : 'DOMException'
   }
@@ -146,7 +146,7 @@ class Event {
     const state = stateOf(this)
     if (this.cancelable && !state.passive) state.prevented = true
   }
-  /** There is nowhere to propagate to. */
+  /** Does nothing, since an event has nowhere to propagate to. */
   stopPropagation(): void {}
   stopImmediatePropagation(): void {
     stateOf(this).stopped = true
@@ -218,7 +218,7 @@ class EventTarget {
     return !state.prevented
   }
 
-  /** An error of one listener is no reason for the next not to hear of the event. */
+  /** An error of one listener must not keep the next from hearing of the event. */
   #notify(listener: Listener, event: Event, state: State): void {
     const { callback, once, passive } = listener
     if (once) this.#remove(event.type, listener)
@@ -245,7 +245,7 @@ class AbortSignal extends EventTarget {
   #aborted = false
   #reason: unknown
   #handler: Handler | null = null
-  /** Signals made of this one by `any`. */
+  /** Signals that `any` has made of this one. */
   readonly #dependents = new Set<AbortSignal>()
   readonly #sources = new Set<AbortSignal>()
 
@@ -308,7 +308,7 @@ class AbortSignal extends EventTarget {
 
   #abort(reason: unknown): void {
     if (this.#aborted) return
-    // All are aborted before any listener runs, and each lets go of the signals that it was made of.
+    // All signals are aborted before any listener runs, and each lets go of the signals that it was made of.
     const all: AbortSignal[] = [this, ...this.#dependents].filter(signal => !signal.#aborted)
     for (const signal of all) {
       signal.#aborted = true
@@ -316,10 +316,10 @@ class AbortSignal extends EventTarget {
       for (const source of signal.#sources) source.#dependents.delete(signal)
       signal.#sources.clear()
     }
-    for (const signal of all) signal.#tell()
+    for (const signal of all) signal.#notify()
   }
 
-  #tell(): void {
+  #notify(): void {
     const event = new Event('abort')
     stateOf(event).trusted = true
     this.dispatchEvent(event)
@@ -328,7 +328,7 @@ class AbortSignal extends EventTarget {
   }
 }
 
-// Not in the class: a bundled class that names itself gets another name.
+// This is not in the class, because a bundled class that names itself gets another name.
 const newSignal = () => new AbortSignal(secret)
 const isSignal = (value: unknown) => value instanceof AbortSignal
 const abortError = () => new DOMException('This operation was aborted', 'AbortError')

@@ -1,6 +1,6 @@
 /**
- * `Headers`, `Request`, `Response` and what `fetch` does of the Fetch standard. Bodies are whole, text or bytes: there are no streams, blobs
- * or forms, so `body`, `blob` and `formData` are not there. Which hosts may be reached, and what of a request leaves, is the cell's to say.
+ * `Headers`, `Request`, `Response` and what `fetch` does of the Fetch standard. Bodies are whole, text or bytes. There are no streams,
+ * blobs or forms, so `body`, `blob` and `formData` are missing. The cell decides which hosts may be reached, and what of a request leaves.
  */
 import { bytesOf, contentIn, Raw } from './fetch/fetch-body.ts'
 import { type Entries, Headers } from './fetch/fetch-headers.ts'
@@ -26,7 +26,7 @@ function received(head: string, body: string | ArrayBuffer): Response {
 
 /**
  * Sends before it returns: which request of the slot fetches is known only while its synchronous code runs.
- * @param owner the request of the slot on whose behalf it is; undefined when the code that fetches did not say
+ * @param owner the request of the slot that fetches; undefined when the code that fetches did not say
  */
 async function fetchFor(owner: unknown, input: unknown, init: unknown): Promise<Response> {
   const request = new Request(input, init)

@@ -1,10 +1,10 @@
 /** Text as bytes: UTF-8 both ways as the Encoding standard has it, and base64. */
 import { domException } from './tools.ts'
 
-/** Code units turned into a string at a time: as many as arguments may be passed safely. */
+/** How many code units are turned into a string at a time: as many as one call may safely have arguments. */
 const CHUNK = 8192
 const REPLACEMENT = 0xfffd
-/** What a byte gives that completes no code point: because more must follow, or because it does not fit. */
+/** What a byte gives that completes no code point, because more must follow (`PARTIAL`) or because it does not fit (`BROKEN`). */
 const PARTIAL = -1
 const BROKEN = -2
 const { fromCharCode } = String
@@ -94,7 +94,7 @@ class TextEncoder {
 class TextDecoder {
   readonly #fatal: boolean
   readonly #ignoreBOM: boolean
-  // Of a sequence that the end of a streamed chunk has cut in two.
+  // The state of a sequence that the end of a streamed chunk has cut in two.
   #code = 0
   #needed = 0
   #lower = 0x80
@@ -134,7 +134,7 @@ class TextDecoder {
     for (let i = 0; i < bytes.length; ) {
       if (length + 2 > units.length) flush()
       if (this.#needed === 0) {
-        // Runs of ASCII are most of what there is.
+        // Most text is runs of ASCII.
         const end = Math.min(bytes.length, i + units.length - length)
         while (i < end && (bytes[i] as number) < 0x80) units[length++] = bytes[i++] as number
         if (i === end) continue

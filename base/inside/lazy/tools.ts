@@ -1,5 +1,5 @@
 /**
- * What a lazy part is handed by the code that loads it. The bundle of a part is the body of a function that is called once per isolate, when
+ * What the code that loads a lazy part hands to it. The bundle of a part is the body of a function that is called once per isolate, when
  * one of the part's globals is first looked at; `given` are the arguments of that call.
  */
 import type { Sent } from '../calls/fetch-calls.ts'
@@ -11,7 +11,7 @@ export interface PartTools {
   readonly seed: string
   readonly fetch: (owner: unknown, method: string, head: string, body: string | ArrayBuffer | undefined) => Sent
   readonly setTimeout: (run: () => void, delayMs: number) => number
-  /** Tells of an error that nobody can catch. */
+  /** Reports an error that nobody can catch. */
   readonly report: (what: string, error: unknown) => void
 }
 

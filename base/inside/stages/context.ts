@@ -8,7 +8,7 @@ import type { Request } from '../open-request.ts'
 import { deleteProperty, freeze, now, parse } from '../primordials.ts'
 import { scene, version } from './version.ts'
 
-/** For the code here only: a module cannot get at the request behind its context. */
+/** Gives only the code here the request behind a context: a module cannot get at it. */
 export let requestOf: (ctx: Context) => Request
 
 export class Context {
@@ -25,7 +25,7 @@ export class Context {
   }
 
   get request(): unknown {
-    // Parsed apart from the first stage's input, which that stage may change, and only for who asks: most stages do not.
+    // The body is parsed again, because the first stage may change its input. It is parsed on demand, because most stages do not ask.
     this.#input ??= deepFreeze(parse(this.#request.body))
     return this.#input
   }
@@ -83,6 +83,6 @@ export class Context {
   }
 }
 
-// Else a module could make contexts of its own, or change what others and later requests see.
+// With it, a module could make contexts of its own, or change what other and later requests see.
 deleteProperty(Context.prototype, 'constructor')
 freeze(Context.prototype)

@@ -26,5 +26,5 @@ export function orFault(step: Step, value: unknown): unknown {
   return new Fault({ code, message, stage: step.stage, module: step.module })
 }
 
-/** For what is thrown outside of a stage: to look at a result may run code of the module, of a proxy for example. */
+/** The failure for what is thrown outside of a stage. To look at a result may run code of the module, such as that of a proxy. */
 export const brokenBy = (error: unknown): Failure => ({ code: 'MODULE_THREW', message: messageOf(error) })

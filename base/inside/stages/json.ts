@@ -5,7 +5,7 @@ import type { Failure } from '../protocol.ts'
 import { messageOf, nameOf, stackOf } from '../to-text.ts'
 import { type Stage, type Step, stages } from './version.ts'
 
-/** Returns the failure when the value cannot become JSON, or too much of it. */
+/** Returns a failure when the value cannot become JSON, or becomes too much of it. */
 export function toJson(value: unknown): string | Failure {
   const { stage, steps } = stages[stages.length - 1] as Stage
   const where = { stage, module: (steps[steps.length - 1] as Step).module }
@@ -15,7 +15,7 @@ export function toJson(value: unknown): string | Failure {
   } catch (error) {
     return unserialisable(error, where)
   }
-  // An object whose toJSON returns undefined.
+  // The value is an object whose toJSON returns undefined.
   if (json === undefined) return { code: 'RESULT_UNDEFINED', message: 'The answer turns into undefined as JSON', ...where }
   if (json.length <= limits.resultChars) return json
   const message = `The answer has ${json.length} characters of JSON, over the limit of ${limits.resultChars}`

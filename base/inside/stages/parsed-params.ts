@@ -4,7 +4,7 @@ import { freeze, parse } from '../primordials.ts'
 
 let lastText = '{}'
 let lastParams: unknown = freeze({})
-/** By their text: experiments give requests a few combinations in turn. */
+/** Params by their text. Experiments give requests a few combinations in turn. */
 const known = new Map<string, unknown>()
 
 /** The params of a request, frozen. Requests with the same text share them. */

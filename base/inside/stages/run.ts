@@ -1,6 +1,6 @@
 /**
  * Runs the stages of a group. Values here are a module's result, a `Fault`, or a promise of one of these, which rejects only when a result
- * cannot be looked at. Whatever can go without a promise does.
+ * cannot be looked at. No promise is made where none is needed.
  */
 import { closeTimer, openTimer } from '../globals/timers.ts'
 import { keepLine, logLine } from '../log-lines.ts'
@@ -14,7 +14,7 @@ import { brokenBy, Fault, orFault, threw } from './fault.ts'
 import { toJson } from './json.ts'
 import { type Stage, type Step, stages } from './version.ts'
 
-/** Runs the stages from `index` on. Undefined when one went async: `settle` gets the answer when it is there. */
+/** Runs the stages from `index` on. Returns undefined when one went async; `settle` gets the answer later. */
 export function runStages(request: Request, ctx: Context, index: number, input: unknown): string | Failure | undefined {
   let value = input
   let beganAt = now()
@@ -33,7 +33,7 @@ export function runStages(request: Request, ctx: Context, index: number, input: 
   return toJson(value)
 }
 
-/** Returns when the stage ended, which is when the next one begins. */
+/** Returns the time at which the stage ended, which is when the next one begins. */
 function markTime(request: Request, index: number, beganAt: number): number {
   const endedAt = now()
   if (endedAt > beganAt) {
@@ -44,7 +44,7 @@ function markTime(request: Request, index: number, beganAt: number): number {
 }
 
 function continueAfter(request: Request, ctx: Context, index: number, beganAt: number, result: unknown): void {
-  // Its caller has gone: the remaining stages would waste the slot's time.
+  // The caller has gone, so the remaining stages would waste the slot's time.
   if (request.done) return
   markTime(request, index, beganAt)
   try {
@@ -102,7 +102,7 @@ function runStep(ctx: Context, step: Step, input: unknown): unknown {
     running.request = requestOf(ctx)
     const value = run(input, ctx)
     if (!isThenable(value)) return orFault(step, value)
-    // A new promise: the engine calls whatever `then` the module's own promise has, and what that throws becomes a rejection.
+    // The engine calls whatever `then` the module's own promise has. In a new promise, what that throws becomes a rejection.
     return new Promise<unknown>(resolve => resolve(value)).then(
       settled => orFault(step, settled),
       error => threw(step, error),
@@ -119,7 +119,7 @@ function isThenable(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }
 
-/** The result of a stage, or what the scene says to go on with when it failed. */
+/** The result of a stage, or what the scene goes on with when the stage failed. */
 function orInstead(request: Request, ctx: Context, stage: Stage, input: unknown, result: unknown): unknown {
   if (!(result instanceof Fault) || stage.onFailure === 'fail') return result
   markDegraded(request, stage, result.failure)

@@ -24,13 +24,13 @@ export function turn(firstNo: number, ...values: (string | number)[]): void {
       answers.push(request.no, AnswerKind.waiting, '')
     } else pushAnswer(answers, request, answer)
   }
-  // Calls go first: when the cell hears that a request waits, it knows what for.
+  // Calls are posted first, so that when the cell hears that a request waits, it knows what for.
   flush()
   post('answers', ...answers)
   mend()
 }
 
-/** `RegExp.prototype` cannot be frozen without making every regular expression slow: what was done to it is undone instead. */
+/** `RegExp.prototype` cannot be frozen without making every regular expression slow. So what was done to it is undone instead. */
 function mend(): void {
   const mended = mendRegExp()
   if (mended === undefined) return
@@ -57,7 +57,7 @@ function begin(no: number, values: readonly (string | number)[], i: number): Req
   }
 }
 
-/** Whatever one request has done to the code here, the others of its turn get their answers. */
+/** Gives the other requests of a turn their answers, whatever one of them has done to the code here. */
 function startSafely(request: Request): string | Failure | undefined {
   try {
     return start(request)

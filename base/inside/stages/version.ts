@@ -15,7 +15,7 @@ export interface Stage extends Omit<StagePlan, 'modules' | 'merge' | 'fallbackMo
   readonly steps: readonly Step[]
   readonly merge: Step | undefined
   readonly fallbackStep: Step | undefined
-  /** Whether it has no input to pass on when it is skipped. */
+  /** Whether the stage is the first, which has no input to pass on when it is skipped. */
   readonly first: boolean
 }
 

@@ -15,7 +15,7 @@ const decode = (bytes: Uint8Array) => new (tools.use('TextDecoder') as typeof Te
 const textOf = (content: Content) =>
   typeof content === 'string' ? content.replace(/^\ufeff/, '') : content === null ? '' : decode(content)
 
-/** A copy of the bytes: those that the body holds are shared with its clones. */
+/** A copy of the bytes, because the clones of a body share those that it holds. */
 export function bytesOf(content: Content): Uint8Array<ArrayBuffer> {
   if (content === null) return new Uint8Array(0)
   return typeof content === 'string' ? encode(content) : content.slice()

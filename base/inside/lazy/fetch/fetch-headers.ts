@@ -22,7 +22,7 @@ function cleaned(value: unknown): string {
 export let seal: (headers: Headers) => Headers
 
 export class Headers {
-  /** By lower-case name; values of the same name are combined. */
+  /** Values by lower-case name. Values of the same name are combined. */
   readonly #values = new Map<string, string>()
   /** Values of `set-cookie`. They are not combined, since a comma may be part of one. */
   readonly #cookies: string[] = []

@@ -7,7 +7,7 @@ import { isObject, TOKEN } from './values.ts'
 type RedirectMode = 'follow' | 'error' | 'manual'
 
 const { stringify } = JSON
-/** URLs that parsing leaves as they are: the parser is a part of its own, and large; most requests need not load it. */
+/** URLs that parsing leaves as they are. The parser is a large part of its own, which most requests need not load. */
 const PARSED =
   /^https?:\/\/(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)*[a-z][a-z0-9]*(?:-[a-z0-9]+)*(?::(?!80\/|443\/)(?:[1-9]\d{0,3}|[1-5]\d{4}))?(?:\/(?!\.|%2e)(?:[\w~!$&'()*+,;=:@.-]|%[\da-f]{2})*)+(?:\?[\w~!$&()*+,;=:@./?%-]*)?$/i
 
@@ -96,7 +96,7 @@ export class Request extends Body {
   get redirect(): RedirectMode {
     return this.#redirect
   }
-  /** A request that was given none has one that never aborts; it is made when somebody asks for it. */
+  /** A request that was given no signal has one that never aborts. It is made when somebody asks for it. */
   get signal(): AbortSignal {
     this.#signal ??= new (tools.use('AbortController') as typeof AbortController)().signal
     return this.#signal
@@ -110,6 +110,6 @@ export class Request extends Body {
   }
 }
 
-// Not in the class: a bundled class that names itself gets another name.
+// This is not in the class, because a bundled class that names itself gets another name.
 const isRequest = (value: unknown): value is Request => value instanceof Request
 const newRequest = (url: string, options: RequestOptions) => new Request(url, options)

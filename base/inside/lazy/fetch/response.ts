@@ -16,7 +16,7 @@ interface ResponseOptions {
   readonly headers?: unknown
 }
 
-/** What a response is besides what its constructor takes. */
+/** What a response knows besides what its constructor takes. */
 interface Origin {
   readonly type: 'default' | 'basic' | 'error'
   readonly url: string
@@ -107,5 +107,5 @@ export class Response extends Body {
   }
 }
 
-// Not in the class: a bundled class that names itself gets another name.
+// This is not in the class, because a bundled class that names itself gets another name.
 const newResponse = (body?: unknown, init?: unknown) => new Response(body, init)
