@@ -1,4 +1,7 @@
-/** What scenes owe each other that call each other, and what a request hears of the wait for its slot. The rest of the data path is promised in test/serve.test.ts, at the front door. */
+/**
+ * What scenes that call each other owe each other, and what a request hears of the wait for its slot. The rest of the data path is tested
+ * in test/serve.test.ts, at the front door.
+ */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
@@ -81,7 +84,7 @@ test('what a load test asks of other scenes is a load test there: their load-tes
 test('the time that a request waited for its slot to be loaded is part of the time it waited', async t => {
   const { answer } = startCell(t, [entry('cold', { v1: 'x => x' })], 100)
   const { queueMs } = await answer('cold')
-  // A timer may be a millisecond early by another clock.
+  // By another clock, a timer may fire a millisecond early.
   assert.ok(queueMs >= 99, `${queueMs} ms`)
 })
 

@@ -1,5 +1,5 @@
 /**
- * The data path: a request from outside whose body has arrived, or a `ctx.call` of a module, to its answer. In order, with its exits:
+ * The data path leads a request from outside whose body has arrived, or a `ctx.call` of a module, to its answer. In order, with its exits:
  *
  *   chain of calls ── CALL_CYCLE · CALL_TOO_DEEP, for a `ctx.call`
  *   scene table ── 404 SCENE_NOT_FOUND · 503 BASE_NOT_READY
@@ -43,7 +43,7 @@ export interface Answer extends SlotAnswer {
   readonly decideMs: number
 }
 
-/** How far a request has got. It is filled in on the way, for whoever counts and logs how the request ended. */
+/** How far a request has got. It is filled in on the way, for those who count and log how the request ended. */
 export interface Progress {
   decision: Decision | undefined
   token: TokenEntry | undefined
@@ -138,7 +138,7 @@ function extendChain(callers: readonly string[], scene: string): readonly string
 
 function traceOf(request: SceneRequest): Trace | undefined {
   const parent = request.header('traceparent')
-  // Whether it is valid is checked where it is sent on, if it ever is.
+  // It is checked where it is sent on, if it ever is.
   return parent === undefined ? undefined : { parent, state: request.header('tracestate') }
 }
 
@@ -194,7 +194,7 @@ function authorise(table: CompiledTable, scene: Scene, { request, pin, loadtest 
 function findToken(table: CompiledTable, authorization: string | undefined): TokenEntry | undefined {
   if (authorization === undefined) return undefined
   const secret = bearerToken(authorization)
-  // It is looked up by its digest: how long that takes says nothing about the secret.
+  // The token is looked up by its digest, so how long the look-up takes says nothing about the secret.
   const token = secret === undefined ? undefined : table.tokens.get(createHash('sha256').update(secret).digest('hex'))
   if (token === undefined) throw new BerthError('UNAUTHENTICATED', 'Cannot accept the Authorization header: it holds no valid bearer token')
   return token
@@ -224,7 +224,9 @@ function fromHeader(value: string): string {
 
 const noHeader = (): undefined => undefined
 
-/** What a request says of itself. Its body is parsed once at most, and only when the unit or a condition of a rule is to be read from it. */
+/**
+ * What a request says of itself. Its body is parsed once at most, and only when the unit or a condition of a rule has to be read from it.
+ */
 class RequestFacts implements DecisionInput {
   readonly request: SceneRequest
   /** The request that makes this one by `ctx.call`; undefined for one from outside. */

@@ -9,7 +9,7 @@ const probe = { name: 'probe', file: join(import.meta.dirname, '../../test/fixtu
 
 interface Started {
   readonly services: Services
-  /** `method code` of every call that is over. */
+  /** `method code` of every call that has ended. */
   readonly counted: string[]
   readonly failed: unknown[]
 }

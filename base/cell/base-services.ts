@@ -1,6 +1,6 @@
 /**
- * The base services of a cell: this starts them, and passes calls from slots on to them. Whatever a service does, each call ends in JSON or in a
- * `BerthError`, at the deadline of its caller at the latest, and counts as under way no longer than that.
+ * The base services of a cell are started here, and calls from slots are passed on to them. Whatever a service does, each call ends in JSON
+ * or in a `BerthError`, at the deadline of its caller at the latest, and counts as under way no longer than that.
  */
 import { realpath } from 'node:fs/promises'
 import { dirname, isAbsolute, relative, resolve, sep } from 'node:path'
@@ -210,7 +210,7 @@ export class Services {
     call.resolve(text)
   }
 
-  /** The operator of a service finds what it throws in the log; the module gets the message alone. */
+  /** The operator of a service finds what it throws in the log. The module gets only the message. */
   #fail(call: Call, thrown: unknown): void {
     if (call.done) return
     const known = thrown instanceof BerthError
@@ -262,7 +262,7 @@ class Call implements BatchedCall<unknown> {
     return this.deadlineAt - performance.now()
   }
 
-  /** It is made when a service asks for it: most do not. */
+  /** The signal is made when a service asks for it, because most do not. */
   get signal(): AbortSignal {
     this.#aborter ??= new AbortController()
     if (this.deadlineMs() <= 0) this.abort()
@@ -298,7 +298,7 @@ function readArguments({ service, name, fits, describe }: RunningMethod, input: 
 
 async function loadService(file: string, data: string): Promise<Service> {
   const path = await realpath(file)
-  // A cell may read the whole folder of a service: with the data folder in it, it could read the secrets of the base.
+  // A cell may read the whole folder of a service. If the data folder were in it, the cell could read the secrets of the base.
   for (const folder of [dirname(file), dirname(path)]) {
     if (holds(folder, resolve(data))) throw new Error(`its folder "${folder}" holds the data folder; give services a folder of their own`)
   }

@@ -123,7 +123,7 @@ class Cell {
     }
     await this.#keeper.start()
     this.#connections.listen(handle, () => {
-      tell({ type: 'ready' })
+      sendToSupervisor({ type: 'ready' })
       setInterval(() => this.#beat(), limits.process.heartbeatMs)
     })
   }
@@ -131,11 +131,11 @@ class Cell {
   /** Logs what an operator has to mend, then ends the process. */
   #refuse({ code, message, cause }: BerthError): void {
     this.#telemetry.log.fatal({ code, err: cause }, message)
-    tell({ type: 'refused', code, message }, () => process.exit(1))
+    sendToSupervisor({ type: 'refused', code, message }, () => process.exit(1))
   }
 
   #beat(): void {
-    tell({ type: 'heartbeat', connections: this.#connections.count, inFlight: this.#runtime.slots.pending })
+    sendToSupervisor({ type: 'heartbeat', connections: this.#connections.count, inFlight: this.#runtime.slots.pending })
     const stays = ({ scene, key }: SlotPlan) => this.#table.current.scenes.get(scene)?.stays.has(key) ?? false
     this.#runtime.trim(stays)
   }
@@ -154,7 +154,7 @@ class Cell {
 
   #onLost(reason: string): void {
     this.#telemetry.log.fatal({ reason }, 'the cell cannot go on')
-    tell({ type: 'lost', reason })
+    sendToSupervisor({ type: 'lost', reason })
   }
 
   /** Tables are taken until the last connection has ended: what comes on one is answered by the version that is in force then. */
@@ -170,7 +170,7 @@ class Cell {
   }
 }
 
-const tell = (message: FromCell, done: () => void = () => undefined): void => {
+const sendToSupervisor = (message: FromCell, done: () => void = () => undefined): void => {
   // This fails only when the supervisor has ended, and then this process is about to end too.
   process.send?.(message, undefined, undefined, done)
 }

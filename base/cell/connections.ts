@@ -7,7 +7,7 @@ import { limits } from '../kernel/limits.ts'
 /** A cell sheds connections when it has more than this multiple of the mean of all cells, and a few on top. */
 const SHARE_FACTOR = 1.25
 const SHARE_SLACK = 4
-/** Of the answers that a cell above its share gives, one in this many ends its connection. */
+/** A cell above its share ends a connection with one in this many of its answers. */
 const SHED_EVERY = 8
 
 export class Connections {
@@ -53,7 +53,8 @@ export class Connections {
    */
   async close(): Promise<void> {
     this.#isClosing = true
-    // A client that has sent nothing for so long is not about to: it is a pool that keeps connections, or a person's terminal.
+    // A client that has sent nothing for so long is not about to send anything: it is a pool that keeps connections, or a person's
+    // terminal.
     setTimeout(() => setInterval(() => this.#server.closeIdleConnections(), limits.process.heartbeatMs), limits.cell.retireIdleMsMax)
     const closed = new Promise<void>(resolve => NetServer.prototype.close.call(this.#server, () => resolve()))
     await Promise.race([closed, delay(limits.cell.retireLingerMsMax)])

@@ -1,4 +1,4 @@
-/** What a module has forged costs its caller an answer at most, never the cell. */
+/** What a module has forged costs its caller an answer at most, and never costs the cell. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'

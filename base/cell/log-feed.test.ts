@@ -10,7 +10,7 @@ function makeFeed() {
   const records: LogRecord[] = []
   const keeper = {
     keepsUp: true,
-    /** Whether it says that it has kept what it was sent. */
+    /** Whether the keeper says that it has kept what it was sent. */
     keeps: true,
     records,
     send: (message: CellToKeeper) => {
@@ -58,7 +58,7 @@ test('while the keeper is away lines wait up to a bound, and what was dropped is
   keeper.keepsUp = false
   const long = 'x'.repeat(8000)
   const sent = 1000
-  // Fewer in each second than the rate.
+  // In each second there are fewer lines than the rate allows.
   const waiting = Array.from({ length: sent }, (_, i) => {
     time = i * 50
     return write(feed, long)

@@ -26,7 +26,7 @@ interface Batch {
   readonly chars: number
 }
 
-/** Characters of a record beside its texts, about. */
+/** About how many characters a record has beside its texts. */
 const RECORD_CHARS = 300
 
 export class LogFeed {
@@ -41,7 +41,7 @@ export class LogFeed {
   #timer: NodeJS.Timeout | undefined
   #onEmpty: () => void = () => undefined
 
-  /** @param link to the keeper, once there is one */
+  /** @param link gives the link to the keeper, once there is one */
   constructor(link: () => KeeperLink | undefined) {
     this.#link = link
   }

@@ -6,13 +6,13 @@ import type { AnyArm, Decision } from '../traffic/decide.ts'
 /** Values of the gauge for the states of a breaker. */
 const BREAKER_VALUES: Readonly<Record<BreakerState, number>> = { closed: 0, halfOpen: 1, open: 2 }
 
-/** Seconds, from half a millisecond to ten seconds: most answers of algorithms take a few milliseconds. */
+/** Bounds in seconds, from half a millisecond to ten seconds: most answers of algorithms take a few milliseconds. */
 const LATENCY_BUCKETS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
 
-/** Seconds: another host may be in the same rack or on another continent. */
+/** Bounds in seconds: another host may be in the same rack or on another continent. */
 const FETCH_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
 
-/** Seconds: a table in memory answers within microseconds, a database within milliseconds. */
+/** Bounds in seconds: a table in memory answers within microseconds, a database within milliseconds. */
 const SERVICE_BUCKETS = [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5]
 
 /** Versions whose counts are kept. When there are more, those that are offline are forgotten: each save of `sdk dev` makes a version, and each has some 20 series. */
@@ -36,7 +36,7 @@ interface VersionCounters {
   answers: number
   readonly duration: { observe(seconds: number): void }
   readonly errors: Map<string, number>
-  /** Codes that the registry has counted for it. */
+  /** Codes that the registry has counted for the version. */
   readonly codes: Set<string>
 }
 
@@ -158,7 +158,7 @@ export class Metrics {
   countExposure({ plan, arm, layers }: Decision): void {
     if (arm !== undefined) this.#expose(plan.scene, arm)
     for (const layerArm of layers) this.#expose(plan.scene, layerArm)
-    // Each table brings arms of its own, and perhaps nobody ever collects.
+    // Each table brings arms of its own, and perhaps nobody ever collects the counts.
     if (this.#exposed.size > ARMS_KEPT) this.#flushExposures()
   }
 

@@ -29,7 +29,7 @@ interface Job {
   expiry: NodeJS.Timeout | undefined
 }
 
-/** Milliseconds between two tries to bring the cell to rest: several times as long as one may hold it up. */
+/** Milliseconds between two tries to bring the cell to rest. This is several times as long as one try may hold up the cell. */
 const AGAIN_MS = 500
 /** Milliseconds that a slot may take to come to rest before its heap is written out. */
 const IDLE_MS_MAX = 1000
@@ -135,7 +135,7 @@ export class Profiler {
     return { cpuMs: Number(cpuNs) / 1e6, heldMs }
   }
 
-  /** To walk the heap stops everything in the slot, so it is held: no request enters it meanwhile. */
+  /** To walk the heap stops everything in the slot, so the slot is held: no request enters it meanwhile. */
   async #takeHeap(slot: Slot, job: Job, action: string): Promise<ProfileFacts> {
     const [startedAt, cpuBefore] = [performance.now(), slot.cpuNs]
     let inspector: Inspector | undefined

@@ -18,7 +18,7 @@ const table = (traffic: Traffic, id = 's') => {
 }
 const scene = (traffic: Traffic, id = 's'): Scene => table(traffic, id).scenes.get(id) as Scene
 
-/** A clock and slots that stand where they are put. */
+/** A clock and slots that change only when a test changes them. */
 class Bench {
   time = 1000
   readonly changes: string[] = []
@@ -40,7 +40,7 @@ class Bench {
     this.slot = { plan, cpuNs: 0n, backlogMs: 0, waitMs: 0 }
   }
 
-  /** How many get in before one is refused. */
+  /** How many requests get in before one is refused. */
   fill(of: Scene): number {
     for (let admitted = 0; ; admitted++) if (refusalOf(() => this.admission.admit(of)) !== undefined) return admitted
   }
@@ -56,7 +56,7 @@ function refusalOf(step: () => unknown): BerthError | undefined {
   }
 }
 
-/** One request that gets as far as it may and ends as `code` says; what refused it. */
+/** Sends one request, which gets as far as it may and ends as `code` says. Returns the code of what refused it. */
 function request({ admission, slot }: Bench, of: Scene, code?: ErrorCode, because: 'baseline' | 'pin' = 'baseline'): ErrorCode | undefined {
   let permit: Permit | undefined
   const refusal = refusalOf(() => {
@@ -121,7 +121,7 @@ test('a scene that has used its cores is refused until the time has come for mor
   const half = scene({ spec: { memoryMB: 64, cpu: 0.5 } })
   bench.load(half.baseline)
   assert.equal(request(bench, half), undefined)
-  // A quarter of a second each second is the share of this cell: 650 ms are its budget and 400 ms of debt.
+  // The share of this cell is a quarter of a second in each second: 650 ms are its budget and 400 ms of debt.
   if (bench.slot !== undefined) bench.slot.cpuNs = 650_000_000n
   const refusal = refusalOf(() => bench.admission.admit(half))
   assert.deepEqual([refusal?.code, refusal?.retryAfterSeconds], ['SCENE_OVERLOADED', 2])

@@ -23,7 +23,7 @@ async function open(t: TestContext, handlers: Partial<SceneHandlers> = {}): Prom
   await once(server, 'listening')
   const { port } = server.address() as { port: number }
   const socket = connect(port, '127.0.0.1').setEncoding('latin1')
-  // What is still on its way when the server closes.
+  // Data may still be on its way when the server closes.
   socket.on('error', () => undefined)
   t.after(() => {
     socket.destroy()

@@ -59,7 +59,7 @@ class Pacer {
   }
 }
 
-/** One for the process, which has one event loop. */
+/** There is one for the process, which has one event loop. */
 const refusals = new Pacer(REFUSALS_PER_TURN)
 
 /** What the exchanges of one scene port share. */
@@ -147,7 +147,7 @@ class SceneExchange implements SceneRequest {
   readonly #req: IncomingMessage
   readonly #res: ServerResponse
   readonly #progress: Progress = { decision: undefined, token: undefined, scene: undefined }
-  /** When its body was whole, and until then when its head was; by `performance.now()`. */
+  /** When the body was whole, and until then when the head was; by `performance.now()`. */
   #arrivedAt = performance.now()
 
   constructor(req: IncomingMessage, res: ServerResponse, scene: string, port: Port) {
@@ -323,7 +323,7 @@ function answerScene(res: ServerResponse, id: string, answer: Answer, ms: number
   if (decision.bucket !== undefined) headers.push('x-scene-bucket', String(decision.bucket))
   if (degraded !== undefined) headers.push('x-scene-degraded', degraded)
   res.writeHead(200, headers)
-  // For UTF-8 Node sets aside three bytes a character, and with more than 16 KiB of them it takes a slower path.
+  // Node sets aside three bytes a character for UTF-8, and with more than 16 KiB of them it takes a slower path.
   res.end(json, bytes === json.length ? 'latin1' : 'utf8')
 }
 
@@ -333,7 +333,7 @@ function serverTiming({ decision, decideMs, queueMs, tookMs }: Answer, ms: numbe
   return `decide;dur=${toMicros(decideMs)}, queue;dur=${toMicros(queueMs)}, ${stages}, scene;dur=${toMicros(ms)}`
 }
 
-/** To three places. */
+/** Rounds to three decimal places. */
 const toMicros = (ms: number): number => Math.round(ms * 1000) / 1000
 
 const stageTiming = ({ lock }: SlotPlan, tookMs: readonly string[]): string =>

@@ -34,7 +34,9 @@ export class TableInForce {
     this.#parts = parts
   }
 
-  /** It is never changed: a request that began with a table is served by it. It has revision 0 until the first table is taken. */
+  /**
+   * A table never changes: a request that began with a table is served by it to its end. The revision is 0 until the first table is taken.
+   */
   get current(): CompiledTable {
     return this.#current
   }
@@ -77,7 +79,10 @@ export class TableInForce {
     this.#closed = true
   }
 
-  /** Loads the slots that the table needs at once beside those that run, then switches with one assignment. Slots of versions that it does not name drain. */
+  /**
+   * Loads the slots that the table needs at once beside those that run, then switches with one assignment. Slots of versions that the table
+   * does not name drain.
+   */
   async #apply(table: SceneTable): Promise<void> {
     if (table.revision < this.#current.revision) return
     const { slots, whitelists, onTaken } = this.#parts
@@ -95,7 +100,7 @@ export class TableInForce {
     else if (this.#failures.length > 0) this.#later(compiled, () => this.#loadFailed(compiled))
   }
 
-  /** Tries again after a while: a file that could not be read may be there then, and until the next table comes nobody else would look. */
+  /** Tries again after a while. A file that could not be read may be there then, and until the next table comes nothing else would look. */
   #later(table: CompiledTable, work: () => Promise<void>): void {
     const again = () => {
       if (!this.#closed && this.#current === table) void work()

@@ -38,7 +38,7 @@ export class Telemetry {
     const plan = decision?.plan
     const where = { code: error.code, scene: plan?.scene, version: plan?.version, requestId: request.requestId }
     if (error.code === 'INTERNAL') this.log.error({ ...where, err: error.cause }, 'a defect of Berth')
-    // That a breaker is open was logged once, when it opened.
+    // That a breaker is open was logged when it opened.
     if (plan === undefined || error.blame !== 'module' || error.code === 'BREAKER_OPEN') return {}
     const stack = await this.moduleLog.fail(plan, error, request.requestId)
     return token !== undefined && holds(token, 'pin') ? { stack } : {}

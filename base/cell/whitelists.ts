@@ -26,7 +26,7 @@ export class Whitelists {
     const known = this.#known.get(digest)
     if (known !== undefined) return known
     try {
-      // It need not be checked: the keeper has checked it, and by its digest it is what the keeper wrote.
+      // The whitelist need not be checked: the keeper has checked it, and its digest shows that it is what the keeper wrote.
       return indexWhitelist(JSON.parse((await this.#readBlob(digest)).toString('utf8')) as Whitelist)
     } catch (error) {
       this.#onUnreadable(scene, error)

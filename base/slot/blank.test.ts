@@ -1,4 +1,6 @@
-/** Isolates before they serve. That what is wrong with a module is told is promised in slot.test.ts, at the door that slots have. */
+/**
+ * Isolates before they serve. That a module is answered with what is wrong with it is tested in slot.test.ts, at the door that slots have.
+ */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
@@ -14,7 +16,7 @@ type Compiled = ivm.Script & { readonly cachedDataRejected?: boolean }
 
 test('every blank of a warm cell runs code that was compiled before', async t => {
   const rejected: unknown[] = []
-  // Without room: what is there all the same was kept as the cell's own.
+  // This cache has no room: what is there all the same was kept as the cell's own code.
   const codeCache = new (class extends CodeCache {
     override async compile(...what: Parameters<CodeCache['compile']>): Promise<ivm.Script> {
       const script: Compiled = await super.compile(...what)
@@ -39,7 +41,7 @@ test('an isolate whose code is counted may be disposed of twice, as any other, a
       const counter = await Counter.start(bare, context)
       guarded = counter.guard(bare)
       const taken = counter.take('berth:///test.js')
-      // V8 answers meanwhile, and nothing else is due in this process then that would move the promise on.
+      // V8 answers meanwhile, and nothing else is due in this process that would move the promise on.
       for (const until = performance.now() + 50; performance.now() < until; );
       assert.deepEqual(await taken, [])
     },

@@ -9,13 +9,15 @@ import { insideScript } from './inside-script.ts'
 
 export type Remote<K extends keyof Inside> = ivm.Reference<Inside[K]>
 export type Remotes = { readonly [K in keyof Inside]: Remote<K> }
-/** The code inside as the cell calls it, with what `Given` says; what crosses has other types on this side. */
+/** The code inside as the cell calls it, with the values of `Given`. On this side they have other types. */
 type SetUp = (...given: ivm.Transferable[]) => Inside
 
-/** Who hears from an isolate: whoever takes a blank puts its own functions here. */
+/** Functions that hear from an isolate. Whoever takes a blank puts its own here. */
 export interface BlankListener {
   onPost: Post
-  /** V8 is in a state, or the thread of the isolate in a loop, that only the end of the process ends. */
+  /**
+   * Called when only the end of the process helps: V8 is in a bad state, or the thread of the isolate is in a loop that cannot be ended.
+   */
   onLost: (reason: string) => void
 }
 
@@ -28,11 +30,11 @@ export interface Blank {
   readonly cursor: Float64Array
   readonly memoryMB: number
   readonly listener: BlankListener
-  /** What was posted before anybody put an `onPost` there. */
+  /** Posts that came before anybody had put an `onPost` there. */
   readonly earlyPosts: Parameters<Post>[]
 }
 
-/** All of the cell's own code is in one script: each script costs a blank two trips to the isolate's thread. */
+/** All of the cell's own code is in one script, because each script costs a blank two trips to the isolate's thread. */
 const insideText = insideScript('inside')
 const INSIDE = 'berth:///inside.js'
 const insideLimits: InsideLimits = {
@@ -54,7 +56,7 @@ const byReference = { result: { reference: true } } as const
 export interface Staging {
   /** 64 hexadecimal digits in the place of fresh randomness. */
   readonly seed: string | undefined
-  /** Called before any other code runs in the isolate: the cell's own takes hold of the built-ins as it finds them. */
+  /** Called before any other code runs in the isolate, because the cell's own code takes hold of the built-ins as it finds them. */
   prepare(isolate: ivm.Isolate, context: ivm.Context): Promise<void>
 }
 
@@ -62,7 +64,8 @@ export interface Staging {
 export async function makeBlank(memoryMB: number, codeCache: CodeCache, staging?: Staging): Promise<Blank> {
   const earlyPosts: Parameters<Post>[] = []
   const listener: BlankListener = { onPost: (...posted) => void earlyPosts.push(posted), onLost: () => undefined }
-  // So that a slot can be profiled while it serves. Costs no request anything while no session is open, and a blank a third of a millisecond.
+  // With this, a slot can be profiled while it serves. It costs a blank a third of a millisecond, and requests nothing while no session is
+  // open.
   const inspector = true
   const isolate = new ivm.Isolate({ memoryLimit: memoryMB, inspector, onCatastrophicError: message => listener.onLost(message) })
   try {
@@ -88,7 +91,7 @@ function givenTo(listener: BlankListener, cursor: Float64Array, seed = randomByt
   return [post, memory, bounds, seed, ...partTexts.map(text => text.copyInto())]
 }
 
-/** All are asked for together: then they are one trip to the isolate's thread, not one each. */
+/** All references are asked for together: then they are one trip to the isolate's thread, not one each. */
 async function remotesOf(inside: ivm.Reference<Inside>): Promise<Remotes> {
   const remote = async <K extends keyof Inside>(name: K) => (await inside.get(name, { reference: true })) as Remote<K>
   const [define, link, turn, abandon, settleCalls, settleFetch, fireTimer, probe] = await Promise.all([
@@ -116,8 +119,8 @@ const warmUpPlan: StagePlan = {
 }
 
 /**
- * Makes the cell's own code load faster into every isolate to come: runs it once, with a request, in an isolate that nothing else enters.
- * For processes that make many isolates; it takes a few milliseconds.
+ * Makes the cell's own code load faster into every isolate to come, by running it once, with a request, in an isolate that nothing else
+ * enters. This is for processes that make many isolates, and takes a few milliseconds.
  */
 export async function warmUp(codeCache: CodeCache): Promise<void> {
   const { isolate, context, inside } = await makeBlank(DEFAULT_MEMORY_MB, codeCache)

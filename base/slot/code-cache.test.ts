@@ -12,7 +12,7 @@ function startIsolate(t: TestContext): ivm.Isolate {
   return isolate
 }
 
-/** What isolated-vm tells of a compilation: `cachedData` when it made a cache, `cachedDataRejected` when it was given one. */
+/** What isolated-vm says of a compilation: `cachedData` when it made a cache, `cachedDataRejected` when it was given one. */
 type Compiled = ivm.Script & { readonly cachedData?: ivm.ExternalCopy<ArrayBuffer>; readonly cachedDataRejected?: boolean }
 
 const name = 'berth:///test.js'

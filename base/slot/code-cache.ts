@@ -1,22 +1,22 @@
-/** What V8 has compiled of scripts, for the isolates to come. */
+/** Keeps what V8 has compiled of scripts, for the isolates to come. */
 import { hash } from 'node:crypto'
 import ivm from 'isolated-vm'
 
 interface CachedCode {
   readonly bytes: Buffer
-  /** V8 checks a cache for its flags and version, not for damage: a flipped bit would be run. */
+  /** V8 checks the flags and the version of a cache, but not whether it is damaged: a flipped bit would be run. */
   readonly digest: string
 }
 
-/** What V8 made of each script, kept in memory for the next isolate: compiling 500 KB falls from 9 to 1 ms. */
+/** What V8 has compiled of each script, kept in memory for the next isolate. Compiling 500 KB falls from 9 to 1 ms. */
 export class CodeCache {
   readonly #kept = new Map<string, CachedCode>()
-  /** Of scripts that every isolate runs; never dropped to make room. */
+  /** The code of scripts that every isolate runs. It is never dropped to make room. */
   readonly #own = new Map<string, CachedCode>()
   readonly #bytesMax: number
   #bytes = 0
 
-  /** @param bytesMax of all that is kept; the oldest goes first */
+  /** @param bytesMax of all that is kept; when there is more, the oldest is dropped */
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
   }
@@ -73,7 +73,7 @@ export class CodeCache {
   }
 }
 
-/** The name is part of what is cached: stack traces show it. */
+/** The file name is part of what is cached, because stack traces show it. */
 const keyOf = (code: string, filename: string): string => `${filename}\n${hash('sha256', code, 'hex')}`
 
 const sealed = (bytes: Buffer): CachedCode => ({ bytes, digest: hash('sha256', bytes, 'hex') })

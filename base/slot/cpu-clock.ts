@@ -1,7 +1,7 @@
 /** How much CPU a slot uses. */
 import type ivm from 'isolated-vm'
 
-/** Two CPU times that were read together. What has been used since then is at most what either of them has grown by. */
+/** Two CPU times that were read together. The use since then is at most what either of them has grown by. */
 export interface CpuMark {
   /** Nanoseconds of the isolate. While other threads have the processor, this time goes on for an isolate that is in the middle of its code. */
   readonly isolateNs: bigint
@@ -23,7 +23,7 @@ export class CpuClock {
     try {
       this.#lastNs = this.#isolate.cpuTime
     } catch {
-      // An isolate that is out of memory ends on its own thread, at any moment. Whoever asks next whether it is alive finds that out.
+      // An isolate that is out of memory ends on its own thread, at any moment. The next check whether it is alive finds that out.
     }
     return this.#lastNs
   }

@@ -1,4 +1,4 @@
-/** What a cell allows all fetches together. What one fetch does is promised in test/fetch.test.ts, at the front door. */
+/** What a cell allows all fetches together. What one fetch does is tested in test/fetch.test.ts, at the front door. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
@@ -8,7 +8,7 @@ import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { Fetcher } from './fetcher.ts'
 
-/** Of a version whose module lists one host. */
+/** The plan of a version whose module lists one host. */
 const planFor = (origin: string): SlotPlan => {
   const module = { name: 'm', version: '1.0.0', bundle: 'b', fetch: [origin] }
   return { key: 'k', scene: 's', version: 'v1', memoryMB: 64, lock: [{ stage: 'rank', modules: [module] }] }
@@ -76,7 +76,7 @@ test('a name is looked up once for all who wait for it, and anew for each connec
   }
   assert.deepEqual(new Set(await Promise.all(Array.from({ length: 20 }, get))), new Set(['ok']))
   assert.equal(asked, 1)
-  // What it resolves to may change at any time.
+  // The addresses that the name resolves to may change at any time.
   addresses = ['10.0.0.1', '::ffff:10.0.0.1', '169.254.169.254']
   await assert.rejects(get(), error => error instanceof BerthError && error.code === 'FETCH_FORBIDDEN')
   assert.equal(asked, 2)

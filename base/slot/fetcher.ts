@@ -1,8 +1,8 @@
 /**
  * What modules fetch from other hosts. Only hosts that the modules of the version list are reached, and none at an address inside the
- * operator's network unless the operator says so: a listed name may be made to resolve to anything, so the address itself is looked at whenever
- * a connection is made. Whatever happens, a fetch ends in an answer or a `BerthError`, at its deadline at the latest, and takes no more memory
- * than its limits say.
+ * operator's network unless the operator says so. Since a listed name may be made to resolve to anything, the address itself is looked at
+ * whenever a connection is made. Whatever happens, a fetch ends in an answer or a `BerthError`, at its deadline at the latest, and takes no
+ * more memory than its limits say.
  */
 import { Buffer, isUtf8 } from 'node:buffer'
 import type { LookupAddress, LookupOptions } from 'node:dns'
@@ -42,7 +42,7 @@ export interface FetchCaller {
 export interface FetcherHost {
   /** Networks that are not public and may be reached all the same: addresses, or networks such as `10.0.0.0/8`. */
   readonly privateNetworks: readonly string[]
-  /** One fetch is over; `host` is an origin that a module may reach, `code` is `OK` or an error code. */
+  /** Called when a fetch is over; `host` is an origin that a module may reach, `code` is `OK` or an error code. */
   count(host: string, code: string, seconds: number): void
   /** All addresses of a name. @default the resolver of the machine; tests give another */
   resolve?(hostname: string, options: LookupOptions): Promise<LookupAddress[]>
@@ -92,7 +92,7 @@ export class Fetcher {
   readonly #agents: Readonly<Record<string, HttpAgent>>
   readonly #allowed = new WeakMap<SlotPlan, ReadonlySet<string>>()
   #open = 0
-  /** Bytes of bodies, of requests and of what has come of their answers. */
+  /** Bytes of the bodies of requests, and of what has come of their answers. */
   #bytes = 0
 
   constructor(host: FetcherHost) {
@@ -108,7 +108,7 @@ export class Fetcher {
 
   /**
    * Sends a request and follows its redirects.
-   * @param signal aborts it, for when nobody waits any more
+   * @param signal aborts the fetch, for when nobody waits any more
    * @throws BerthError FETCH_FORBIDDEN, FETCH_FAILED, FETCH_TOO_LARGE, FETCH_OVERLOADED, DEADLINE_EXCEEDED
    */
   async fetch(plan: SlotPlan, request: Outgoing, caller: FetchCaller, signal: AbortSignal): Promise<Incoming> {
@@ -193,7 +193,8 @@ export class Fetcher {
     for (;;) {
       const sent = hop.url.protocol === 'https:' ? httpsRequest : httpRequest
       const { method, body } = hop
-      // Node adds this header for some methods only. Without it the body of a DELETE would be read as the next request on the connection.
+      // Node adds this header for some methods only. Without the header, the body of a DELETE would be read as the next request on the
+      // connection.
       const headers = body === undefined ? hop.headers : { ...hop.headers, 'content-length': String(body.length) }
       const request = sent(hop.url, { method, headers, signal, agent: this.#agents[hop.url.protocol] })
       try {
@@ -234,7 +235,7 @@ export class Fetcher {
 
 // ── what may be reached ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A host as package.json lists it: without a scheme it is one of https. */
+/** A host as package.json lists it. Without a scheme it is reached by https. */
 function originOf(host: string): string | undefined {
   return URL.parse(host.includes('://') ? host : `https://${host}`)?.origin
 }
@@ -248,7 +249,7 @@ function demandAllowed(allowed: ReadonlySet<string>, { origin, protocol, host }:
 /** Thrown when a host may be reached and its address may not. */
 class PrivateAddress extends Error {}
 
-/** Every address that is not on the public internet: those of IANA's special-purpose registries, and of multicast. */
+/** Every address that is not on the public internet: the networks in IANA's special-purpose registries, and multicast. */
 const special: readonly string[] = [
   ...['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24', '192.0.2.0/24'],
   ...['192.88.99.0/24', '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/4', '240.0.0.0/4'],
@@ -278,7 +279,7 @@ const resolveAll = (hostname: string, options: LookupOptions): Promise<LookupAdd
 
 /**
  * Resolves names to those of their addresses that may be reached. While a name is being looked up, everybody who asks for it shares that
- * look-up: the machine does two at a time, and many of a name that is slow to resolve would hold up all other names.
+ * look-up: the machine does two at a time, and many look-ups of a name that is slow to resolve would hold up all other names.
  */
 function lookupAllowed(isAllowed: (address: string) => boolean, resolve: typeof resolveAll): LookupFunction {
   const underWay = new Map<string, Promise<LookupAddress[]>>()
@@ -319,7 +320,7 @@ function readHead({ head, body }: Outgoing): Head {
 
 const bytesOf = (body: string | ArrayBuffer): Buffer => (typeof body === 'string' ? Buffer.from(body) : Buffer.from(body))
 
-/** As the Fetch standard has it: https://fetch.spec.whatwg.org/#http-redirect-fetch */
+/** Follows a redirect as the Fetch standard has it: https://fetch.spec.whatwg.org/#http-redirect-fetch */
 function redirect(hop: Hop, status: number, location: string): Hop {
   const url = URL.parse(location, hop.url)
   if (url?.protocol !== 'https:' && url?.protocol !== 'http:') throw new Error('it redirects to what is no URL of http or https')
@@ -387,7 +388,7 @@ const nameOf = ({ origin, pathname }: URL): string => (origin + pathname).slice(
 const overloaded = (url: URL, why: string): BerthError =>
   new BerthError('FETCH_OVERLOADED', `Cannot fetch "${nameOf(url)}": ${why}`, { retryAfterSeconds: 1 })
 
-/** The message names no address: it may reach whoever called the scene. */
+/** The message names no address, because it may reach whoever called the scene. */
 function asFailure(url: URL, error: unknown): BerthError {
   if (error instanceof BerthError) return error
   if (error instanceof PrivateAddress) {

@@ -2,6 +2,6 @@
 import { readFileSync } from 'node:fs'
 import type { LazyPart } from '../inside/protocol.ts'
 
-/** Its value is a function, to be called with what `protocol.ts` says that it is given. */
+/** The script. Its value is a function, to be called with the arguments that `protocol.ts` describes. */
 export const insideScript = (name: 'inside' | 'fakes' | LazyPart): string =>
   readFileSync(new URL(`../inside/built/${name}.js`, import.meta.url), 'utf8')

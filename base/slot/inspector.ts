@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import ivm from 'isolated-vm'
 import { BerthError } from '../kernel/errors.ts'
 
-/** Milliseconds that an isolate gets to end a session: at least so many, and more by so many times what the last command took. */
+/** Milliseconds that an isolate gets to end a session: this many, and in addition so many times what the last command took. */
 const END_MS_MIN = 50
 const END_FACTOR = 20
 
@@ -26,7 +26,8 @@ export class Inspector {
     this.#context = context
     this.#onNotification = onNotification
     this.#session = openSession(isolate, context)
-    // It is called outside of any turn of the event loop. A promise that is settled there would have its reactions wait for whatever happens next in this process.
+    // This is called outside of any turn of the event loop. If a promise were settled there, its reactions would wait for whatever happens
+    // next in this process.
     this.#session.onResponse = (no, text) => void setImmediate(() => this.#onResponse(no, text))
     this.#session.onNotification = text => this.#onNotification(text)
   }
@@ -54,7 +55,9 @@ export class Inspector {
     return !this.#isOver
   }
 
-  /** Whether the isolate has ended by itself while the session was open. V8 never returns from that, so a thread of this process is lost. */
+  /**
+   * Whether the isolate has ended by itself while the session was open. V8 never returns from that, so a thread of this process is lost.
+   */
   get hasLostThread(): boolean {
     return !this.#isOver && this.#isolate.isDisposed
   }
@@ -65,7 +68,7 @@ export class Inspector {
     await this.#post('Profiler.disable').catch(() => undefined)
     const tookMs = performance.now() - askedAt
     for (const { reject } of this.#replies.values()) reject(ended('finish'))
-    // An isolate that is stuck in its end must not be called: this thread would be stuck in the call, too.
+    // An isolate that is stuck in its end must not be called, because this thread would be stuck in the call, too.
     if (this.#isolate.isDisposed) return
     this.#isOver = true
     this.#session.dispose()

@@ -22,7 +22,9 @@ export class ModuleError extends BerthError {
   }
 }
 
-/** The error that a slot posted as JSON. Whatever a module has done to the code around it, this returns an error that can be answered with. */
+/**
+ * The error that a slot posted as JSON. Whatever a module has done to the code around it, this returns an error that can be answered with.
+ */
 export function parseFailure(text: string): ModuleError {
   try {
     const { code, message, ...rest } = JSON.parse(text) as Readonly<Record<string, unknown>>
@@ -33,7 +35,7 @@ export function parseFailure(text: string): ModuleError {
   return new ModuleError({ code: 'MODULE_THREW', message: 'The module has broken the code that runs it' })
 }
 
-/** Whether a module may fail with this code: only with those that blame itself, or the JSON that it was sent. */
+/** Whether a module may fail with this code. It may with codes that blame the module, or the JSON that it was sent. */
 function isErrorCode(code: unknown): code is ErrorCode {
   if (typeof code !== 'string' || !Object.hasOwn(errorTable, code)) return false
   return code === 'BODY_MALFORMED' || errorTable[code as ErrorCode].blame === 'module'

@@ -33,7 +33,10 @@ interface AskingSlot {
 const SETTLED_TOGETHER = 3 * 500
 /** The failure of a fetch whose request has been answered before the fetch got here. */
 const REQUEST_GONE = { code: 'FETCH_FAILED', message: 'Cannot fetch: the request has been answered already' }
-/** The failure of a fetch that is one too many. Answered requests may have left fetches behind, and those of one version must leave room for other versions. */
+/**
+ * The failure of a fetch that is one too many. Answered requests may have left fetches behind, and the fetches of one version must leave
+ * room for other versions.
+ */
 const FETCHES_FULL = {
   code: 'FETCH_OVERLOADED',
   message: `Cannot fetch: ${limits.fetch.perSlotMax} fetches are under way in the slot already`,
@@ -65,7 +68,7 @@ export class Outside {
   call(values: readonly (string | number)[]): void {
     for (let i = 0; i < values.length; i += CALL_STRIDE) {
       const caller = this.#slot.find(values[i + 1] as number)
-      // Inside, a request is forgotten once it is answered: then nothing waits for this call any more.
+      // Inside, a request is forgotten once it is answered, so nothing waits for this call any more.
       if (caller !== undefined && !caller.done)
         this.#callOne(caller, values[i] as number, ...(values.slice(i + 2, i + 5) as [string, string, string]))
     }
@@ -95,7 +98,7 @@ export class Outside {
       this.#settleCall(callNo, 0, JSON.stringify(FETCHES_FULL))
       return
     }
-    // When it is not known which request asks, any of them may be the one: then none of them may run again.
+    // When it is not known which request asks, any of them may be the one, so none of them may run again.
     if (!isSafe(method)) for (const pending of sure === 1 ? [found] : this.#slot.begun()) pending.calledOut = true
     const { deadlineAt, trace } = found.call
     const aborter = new AbortController()

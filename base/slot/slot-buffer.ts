@@ -2,7 +2,7 @@
 import { type Blank, makeBlank, warmUp } from './blank.ts'
 import type { CodeCache } from './code-cache.ts'
 
-/** Blanks waiting to be specialised, of the memory that most scenes have. */
+/** Blanks that wait to be specialised. They have the amount of memory that most scenes have. */
 export class SlotBuffer {
   readonly #size: number
   readonly #memoryMB: number
@@ -27,7 +27,7 @@ export class SlotBuffer {
     return this.#blanks.length
   }
 
-  /** Runs `work` with a blank; none is made for the buffer meanwhile, since that would hold up the work. */
+  /** Runs `work` with a blank. No blank is made for the buffer meanwhile, since that would hold up the work. */
   async use<T>(memoryMB: number, work: (blank: Blank) => Promise<T>): Promise<T> {
     this.#specialising++
     try {
@@ -53,7 +53,7 @@ export class SlotBuffer {
   #refill(): void {
     if (this.#refilling || this.#closed || this.#specialising > 0 || this.#blanks.length >= this.#size) return
     this.#refilling = true
-    // One per tick: each takes this thread for milliseconds, and requests come in between.
+    // One blank is made per tick: each takes this thread for milliseconds, and requests come in between.
     setImmediate(() => {
       this.#make()
         .then(blank => {
@@ -62,7 +62,7 @@ export class SlotBuffer {
           else this.#blanks.push(blank)
           this.#refill()
         })
-        // Tried again after the next load, not at once: what is missing is missing for a while.
+        // It is tried again after the next load, not at once: what is missing is missing for a while.
         .catch((error: unknown) => {
           this.#refilling = false
           this.#onFailed(error)

@@ -10,17 +10,17 @@ export interface SlotCall {
   readonly unit: string | undefined
   /** Monotonic, `performance.now()`. */
   readonly deadlineAt: number
-  /** Milliseconds of CPU it may use in one go before its slot is killed. */
+  /** Milliseconds of CPU that the request may use in one go before its slot is killed. */
   readonly cpuMs: number
   /** JSON of the parameters. */
   readonly params: string
-  /** The bucket that the experiment or the cutover had for it which decided on the version. */
+  /** The bucket that the request had in the experiment or the cutover that decided on the version. */
   readonly bucket?: number | undefined
   /** Ids of the scenes under way in this chain of `ctx.call`, this one included, outermost first. */
   readonly chain: readonly string[]
   /** The trace of the caller. It goes along with everything that is asked of others for this request. */
   readonly trace?: Trace | undefined
-  /** Whether it is marked as a load test. If so, what it asks of other scenes is one too. */
+  /** Whether the request is marked as a load test. If so, its requests to other scenes are load tests too. */
   readonly loadtest?: boolean | undefined
 }
 
@@ -28,9 +28,12 @@ export interface SlotAnswer {
   readonly json: string
   /** Names of the stages that failed and were skipped or stood in for, with commas between them. */
   readonly degraded: string | undefined
-  /** Whole milliseconds each stage took, with commas between them; undefined when all took less than one. */
+  /** Whole milliseconds that each stage took, with commas between them; undefined when all took less than one. */
   readonly tookMs: string | undefined
-  /** Milliseconds from the call, or from the beginning of the wait for the slot if it had to be loaded, until it was sent into the isolate. */
+  /**
+   * Milliseconds until the request was sent into the isolate, from the call, or from the beginning of the wait for the slot if it had to be
+   * loaded.
+   */
   readonly queueMs: number
 }
 
@@ -39,15 +42,15 @@ export interface Pending {
   readonly call: SlotCall
   readonly resolve: (answer: SlotAnswer) => void
   readonly reject: (error: BerthError) => void
-  /** Its number in the slot that it is in now; 0 while it waits for a turn. */
+  /** The number of the request in the slot that it is in now; 0 while it waits for a turn. */
   no: number
   /** When the slot was called, and since when it is in a turn; by `performance.now()`. */
   readonly calledAt: number
   sentAt: number
-  /** Whether it has been answered. */
+  /** Whether the request has been answered. */
   done: boolean
-  /** Whether it has had an effect outside the slot: then it must not run again. */
+  /** Whether the request has had an effect outside the slot. If so, it must not run again. */
   calledOut: boolean
-  /** Whether it was in a slot that was killed and may be the cause: then it runs with no other request beside it. */
+  /** Whether the request was in a slot that was killed and may be the cause. If so, it runs with no other request beside it. */
   alone: boolean
 }

@@ -236,7 +236,7 @@ test('a request that runs alone has nothing beside it, and is not given a third 
   const answers = await Promise.all([adopt('1', false), adopt('2', true), adopt('3', true), adopt('4', false), adopt('5', false)])
   assert.deepEqual(answers, ['1', '1', '1', '2', '1'])
   const again = assert.rejects(adopt('6', true), withCode('MODULE_KILLED'))
-  // Its turn is over and it waits for its timer.
+  // The turn of the request is over and it waits for its timer.
   while (!lines.some(({ message }) => message === '6')) await new Promise(resolve => setImmediate(resolve))
   slot.kill('for the test')
   await again
@@ -270,7 +270,7 @@ test('a loop that an answered request has left behind ends its slot, also under 
   const client = async () => {
     while (!dead) await ask(call(2, 200)).catch(() => undefined)
   }
-  // What the kill leaves over is not answered here: nobody takes it to another slot.
+  // The requests that the kill leaves over are not answered here, because nobody takes them to another slot.
   await Promise.race([reason, Promise.all([client(), client(), client(), client()])])
   assert.equal(await reason, 'stuck in code that no request is seen to run')
 })
@@ -318,7 +318,7 @@ for (const [what, body] of [
     const bad = [1, 2, 3].map(() => assert.rejects(ask(call(1)), withCode('MODULE_THREW')))
     const good = await Promise.allSettled(Array.from({ length: 20 }, () => ask(call(2))))
     await Promise.all(bad)
-    // What is tampered with is the module's own: its other requests may fail too, but they are answered.
+    // The module tampers with what is its own, so its other requests may fail too, but they are answered.
     for (const { status } of good) if (what !== 'gives every object a toJSON') assert.equal(status, 'fulfilled')
   })
 }
@@ -440,7 +440,7 @@ test('memory that runs out between turns is answered MODULE_KILLED', { timeout: 
   await assert.rejects(ask(call(1)), withCode('MODULE_KILLED', /memory limit of 32 MB/))
 })
 
-/** The answer of a slot, of which the stage `rank` had no part. */
+/** The answer of a slot in which the stage `rank` had no part. */
 async function degradedAnswer(slot: Slot, body: unknown): Promise<string> {
   const { json, degraded } = await slot.call(call(body))
   assert.equal(degraded, 'rank')
@@ -663,7 +663,7 @@ test('a flood of log lines is cut, and the next line says how many are missing',
   await ask(call(1, 5000))
   const last = lines.at(-1)
   assert.equal(last?.message, 'next second')
-  // The second may turn while the first thousand are written: then up to 400 of them are kept.
+  // The second may turn while the first thousand are written. Then up to 400 of them are kept.
   assert.equal(lines.length - 1 + (last?.dropped ?? 0) + lines.slice(0, -1).reduce((sum, line) => sum + (line.dropped ?? 0), 0), 1000)
   assert.ok(lines.length <= 401)
 })

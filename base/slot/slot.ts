@@ -1,4 +1,4 @@
-/** One isolate, specialised to one version of a scene. Three things can be asked of it: call, drain, dispose. */
+/** One isolate, specialised to one version of a scene. Three things can be asked of it: to call, to drain, to dispose. */
 import type ivm from 'isolated-vm'
 import { ANSWER_STRIDE, AnswerKind, CURSOR, type LogLine, type Post } from '../inside/protocol.ts'
 import { BerthError, messageOf } from '../kernel/errors.ts'
@@ -16,18 +16,18 @@ import { Watchdog, type WatchedSlot } from './watchdog.ts'
 /** What a slot needs of the cell around it. */
 export interface SlotHost extends SpecialiseParts, OutsideHost {
   onLog(plan: SlotPlan, requestId: string | undefined, lines: readonly LogLine[]): void
-  /** The slot has ended. `survivors` are its requests that may run again, in the order they came. */
+  /** Called when the slot has ended. `survivors` are its requests that may run again, in the order they came. */
   onKilled(slot: Slot, reason: string, survivors: readonly Pending[]): void
-  /** The process is lost: V8 is in a state that only the end of the process mends. */
+  /** Called when the process is lost: V8 is in a state that only the end of the process mends. */
   onLost(reason: string): void
-  /** Code of the slot begins to run, or nothing of it runs any more. */
+  /** Called when code of the slot begins to run, and when nothing of it runs any more. */
   onRunning(slot: Slot, running: boolean): void
 }
 
-/** Requests in one turn. This bounds the number of arguments that a call into the isolate has, and of answers that come out at once. */
+/** Requests in one turn. This bounds how many arguments a call into the isolate has, and how many answers come out at once. */
 const TURN_REQUESTS_MAX = 64
 const TURNS_IN_FLIGHT = 2
-/** Rejections that no module handled, and that are logged in a second. The rest is dropped. */
+/** Rejections that no module handled and that are logged in a second. The rest is dropped. */
 const UNHANDLED_PER_SECOND = 5
 
 export class Slot {
@@ -50,7 +50,7 @@ export class Slot {
   #costMs = 0.1
   /** How long one request in a turn holds up those behind it, in milliseconds: a moving mean. */
   #paceMs = 0
-  /** When the oldest turn had the isolate to itself. */
+  /** Since when the oldest turn has had the isolate to itself. */
   #turnSince = 0
   readonly #cpu: CpuClock
   /** CPU time of the isolate when the last turn was over. */
@@ -63,7 +63,7 @@ export class Slot {
   /** Calls into the isolate that V8 has not come back from. */
   #running = 0
   #settled = 0
-  /** While it is held no turn is sent, and what runs is on no request's account. */
+  /** While the slot is held no turn is sent, and what runs is on no request's account. */
   #held = false
   #inspector: Inspector | undefined
   readonly #unhandled = { second: 0, count: 0 }
@@ -94,7 +94,7 @@ export class Slot {
     return new Slot(plan, blank, await specialise(blank, plan, host), host)
   }
 
-  /** Whether any request has been answered by it. */
+  /** Whether the slot has answered any request. */
   get hasAnswered(): boolean {
     return this.#settled > 0
   }
@@ -153,7 +153,8 @@ export class Slot {
       return
     }
     this.#queue.push(pending)
-    // Not at once: other requests that arrive in this turn of the event loop go in with it. To wake the isolate's thread costs as much as to pass the text of five requests.
+    // The queue is not sent at once, so that other requests that arrive in this turn of the event loop go in with it. To wake the isolate's
+    // thread costs as much as to pass the text of five requests.
     if (this.#queue.length === 1) setImmediate(this.#pumpLater)
   }
 
@@ -302,12 +303,12 @@ export class Slot {
       if (!this.#expire(pending, now)) continue
       this.#waiting.delete(no)
       this.#inside.abandon.applyIgnored(undefined, [no])
-      // It may be stuck in code that loops after its `await`.
+      // The slot may be stuck in code that loops after the request's `await`.
       this.#watchdog.expectSign(limits.slot.unresponsiveMsMax / 2)
     }
   }
 
-  /** Whether the request is answered by now: one past its deadline is answered here. */
+  /** Whether the request has been answered by now. A request past its deadline is answered here. */
   #expire(pending: Pending, now: number): boolean {
     if (pending.done) return true
     const { deadlineAt, chain } = pending.call
@@ -351,12 +352,12 @@ export class Slot {
     this.#host.onKilled(this, reason, survivors)
   }
 
-  /** Resolves when no request is left; deadlines bound it. Give it no new ones. */
+  /** Resolves when no request is left; deadlines bound how long that takes. Give the slot no new ones. */
   async drain(): Promise<void> {
     if (this.pending > 0) await new Promise<void>(resolve => (this.#drained = resolve))
   }
 
-  /** Frees the isolate. Idempotent. Drain it first, unless its requests may be lost. */
+  /** Frees the isolate. Idempotent. Drain the slot first, unless its requests may be lost. */
   dispose(): void {
     if (!this.#dead) this.#end()
   }
@@ -364,7 +365,7 @@ export class Slot {
   #end(): void {
     this.#dead = true
     this.#outside.end()
-    // The last time that there is something to read.
+    // This is the last moment at which the CPU time can be read.
     this.#cpu.readNs()
     this.#endIsolate()
     if (this.#running === 0) return
@@ -387,12 +388,12 @@ export class Slot {
 
   // ── profiles ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Whether it was killed or disposed of. */
+  /** Whether the slot was killed or disposed of. */
   get hasEnded(): boolean {
     return this.#dead
   }
 
-  /** Whether code of it runs, as far as is known here. */
+  /** Whether code of the slot runs, as far as is known here. */
   get isRunning(): boolean {
     return this.#running > 0
   }
@@ -420,7 +421,7 @@ export class Slot {
     return this.#inspector
   }
 
-  /** Bytes of its heap. Resolves once nothing else runs in the isolate. */
+  /** Bytes of the slot's heap. Resolves once nothing else runs in the isolate. */
   async heapBytes(): Promise<number> {
     return (await this.#isolate.getHeapStatistics()).used_heap_size
   }
@@ -437,7 +438,10 @@ export class Slot {
 
   // ── posts of the isolate ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Posts come with every turn: a switch takes them four times as fast as a table with the same rows, and the compiler holds it complete too. */
+  /**
+   * Posts come with every turn. A `switch` takes them four times as fast as a table with the same rows, and the compiler checks that it is
+   * complete, too.
+   */
   readonly #onPost: Post = (kind, ...posted) => {
     if (this.#dead) return
     // All values but the body of a fetch are texts and numbers.
@@ -462,7 +466,7 @@ export class Slot {
     }
   }
 
-  /** The compiler knows of no such kind: it comes only when a module has broken the code that posts. */
+  /** A kind that the compiler does not know of. It comes only when a module has broken the code that posts. */
   #onUnknownPost(kind: never): void {
     this.kill(`a module has broken the code that runs it: it posts ${JSON.stringify(String(kind).slice(0, 20))}`)
   }

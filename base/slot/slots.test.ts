@@ -117,7 +117,7 @@ test('when memory is short the slots idle longest go, and busy ones stay', async
   t.mock.method(performance, 'now', () => now)
   const held = 'x => x === "hold" ? new Promise(done => { globalThis.release = done }) : release(1) ?? x'
   const { slots } = makeSlots(t, { a: 'x => x', b: 'x => x', c: 'x => x', busy: held })
-  // Were it not busy, it would be idle the longest.
+  // If it were not busy, it would be the one that is idle the longest.
   const busy = ask(slots, plan('busy'), 'hold')
   await slots.ensure(plan('busy'))
   for (const scene of ['a', 'b', 'c']) {

@@ -1,4 +1,7 @@
-/** Every slot of a cell: loaded once per plan however many ask, replaced when killed, let go when no table routes to it. */
+/**
+ * Every slot of a cell. A slot is loaded once per plan however many ask for it, replaced when it is killed, and let go when no table routes
+ * to it.
+ */
 import { setTimeout as delay } from 'node:timers/promises'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
@@ -63,7 +66,7 @@ export class Slots {
     return sum + this.#betweenSlots.size
   }
 
-  /** The slot of a plan if it is loaded: the request path asks this first and pays for no promise. */
+  /** The slot of a plan if it is loaded. The request path asks this first, and so pays for no promise. */
   peek(plan: SlotPlan): Slot | undefined {
     return this.#entries.get(plan.key)?.slot
   }
@@ -80,7 +83,7 @@ export class Slots {
     return this.#load(plan)
   }
 
-  /** Like `ensure`, and keeps the slot for a while though no table routes to it yet. */
+  /** Like `ensure`, but keeps the slot for a while though no table routes to it yet. */
   async prepare(plan: SlotPlan): Promise<void> {
     this.#prepared.set(plan.key, Date.now() + PREPARED_KEPT_MS)
     try {
@@ -150,7 +153,7 @@ export class Slots {
         slot.dispose()
         this.#leaving.delete(slot)
       },
-      () => undefined, // It never loaded, and whoever asked for it has got the reason.
+      () => undefined, // The slot never loaded, and whoever asked for it has got the reason.
     )
     this.#draining.add(done)
     done.finally(() => this.#draining.delete(done))
@@ -195,7 +198,7 @@ export class Slots {
     report()
     // A slot that was killed before it ever answered may be killed each time it is loaded. So it is loaded again only when a request needs it.
     if (survivors.length === 0 && !(current && slot.hasAnswered)) return
-    // Loaded for the requests that survived, and ahead of the next request.
+    // The slot is loaded for the requests that survived, and ahead of the next request.
     for (const pending of survivors) this.#betweenSlots.add(pending)
     this.ensure(plan).then(
       next => {

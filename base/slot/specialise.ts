@@ -1,4 +1,4 @@
-/** How a blank becomes the slot of a version: its modules are loaded, and bound to the stages of the scene. */
+/** How a blank becomes the slot of a version: its modules are loaded and bound to the stages of the scene. */
 import ivm from 'isolated-vm'
 import type { Failure, ServiceNames, StagePlan } from '../inside/protocol.ts'
 import { messageOf } from '../kernel/errors.ts'
@@ -34,7 +34,7 @@ export async function specialise(blank: Blank, plan: SlotPlan, parts: Specialise
   const timer = setTimeout(() => {
     if (!isolate.isDisposed) isolate.dispose()
     const message = `Cannot load version "${plan.version}" of scene "${plan.scene}": it took over ${limits.slot.loadMsMax} ms`
-    // Not waited for: loops inside V8's builtins outlive a disposal, and then only the end of the process gets the thread back.
+    // This is not awaited: loops inside V8's builtins outlive a disposal, and then only the end of the process gets the thread back.
     late.reject(new ModuleError({ code: 'MODULE_LOAD_KILLED', message }))
     lost = setTimeout(() => listener.onLost(`${message}, and cannot be stopped`), limits.slot.stopMsMax)
   }, limits.slot.loadMsMax)
@@ -57,7 +57,7 @@ async function load(blank: Blank, plan: SlotPlan, parts: SpecialiseParts): Promi
   return inside
 }
 
-/** Gives an isolate whose modules are defined its stages. It takes others only while no request is under way. */
+/** Gives an isolate whose modules are defined its stages. It may be given others only while no request is under way. */
 export async function link(inside: Remotes, plan: SlotPlan, offered: ServiceNames): Promise<void> {
   const [stages, services] = [plan.lock.map(stagePlan), offered].map(value => new ivm.ExternalCopy(value).copyInto())
   await inside.link.apply(undefined, [plan.scene, plan.version, stages as ivm.Copy<StagePlan[]>, services as ivm.Copy<ServiceNames>])
@@ -83,7 +83,7 @@ async function loadModule(
   try {
     const exports = (await script.run(context, { reference: true, ...bounded })) as ivm.Reference<unknown>
     const stageNames = new ivm.ExternalCopy([...stages]).copyInto()
-    // Looking at the exports runs their getters: the module's code again.
+    // To look at the exports runs their getters, which are the module's code again.
     const found = await define.apply(undefined, [key, stageNames, exports.derefInto()], { result: { copy: true }, ...bounded })
     failure = found as Failure | undefined
     exports.release()
@@ -93,7 +93,7 @@ async function loadModule(
   if (failure !== undefined) throw new ModuleError(failure)
 }
 
-/** @param memoryMB the limit it was over, when the isolate is gone */
+/** @param memoryMB the limit that the isolate was over, when it is gone */
 function loadFailure(module: string, error: unknown, memoryMB: number | undefined): ModuleError {
   const message = messageOf(error)
   if (memoryMB !== undefined || message === TIMED_OUT) {

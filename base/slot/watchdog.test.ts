@@ -1,4 +1,7 @@
-/** When the watchdog finds that a slot has to be killed, by clocks that the tests move. That it then is killed is promised in slot.test.ts. */
+/**
+ * When the watchdog finds that a slot has to be killed, by clocks that the tests move. That the slot is killed then is tested in
+ * slot.test.ts.
+ */
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { limits } from '../kernel/limits.ts'
@@ -14,7 +17,7 @@ function request(no: number, { cpuMs = 100, deadlineAt = 10_000, done = false } 
   return { call, resolve: answered, reject: answered, no, calledAt: 0, sentAt: 0, done, calledOut: false, alone: false }
 }
 
-/** A slot whose isolate has been called; nothing runs in it, as far as is seen, and it answers no probe. */
+/** A slot whose isolate has been called. Nothing is seen to run in it, and it answers no probe. */
 function watch(t: TestContext) {
   let [now, cpuMs] = [0, 0]
   t.mock.method(performance, 'now', () => now)
@@ -37,7 +40,7 @@ function watch(t: TestContext) {
     usedMs: ({ isolateNs }: CpuMark) => cpuMs - Number(isolateNs),
   }
   const watchdog = new Watchdog(watched, cpu)
-  /** Looks again after so many milliseconds, in which the isolate has used so many of CPU. */
+  /** Looks again after so many milliseconds, in which the isolate has used so many milliseconds of CPU. */
   const look = (laterMs = 0, usedMs = 0): string | undefined => {
     now += laterMs
     cpuMs += usedMs

@@ -1,7 +1,7 @@
 /**
- * Watches the code of a slot and says when it has to be killed. Two things can go wrong. A request that is seen running uses too much CPU; or
- * code that no request is seen to run, after an `await` or in a timer, keeps the isolate's thread. The second is found by a probe: a call
- * that the isolate answers as soon as its thread is free.
+ * Watches the code of a slot and says when it has to be killed. Two things can go wrong. A request that is seen running uses too much CPU;
+ * or code that no request is seen to run, after an `await` or in a timer, keeps the isolate's thread. The second is found by a probe: a
+ * call that the isolate answers as soon as its thread is free.
  */
 import { limits } from '../kernel/limits.ts'
 import type { CpuClock, CpuMark } from './cpu-clock.ts'

@@ -13,7 +13,7 @@ import type { ListenHandle } from './handle.ts'
 import { afterFault, type CellView, type Leaving, plan, retirable, type Seat, type Step } from './plan.ts'
 
 export interface CellProcessesSettings {
-  /** With the real port. */
+  /** The options of the base, with the real port. */
   readonly options: Options
   readonly handle: ListenHandle
   readonly entry: string | undefined
@@ -28,7 +28,7 @@ export interface CellProcessesSettings {
 type Cell = { -readonly [Field in keyof CellView]: CellView[Field] } & {
   readonly child: Child<ToCell>
   readonly startedWhen: Date
-  /** Its file descriptor; undefined when it could not be made. */
+  /** The file descriptor of its black box; undefined when that could not be made. */
   readonly blackBox: number | undefined
 }
 type SeatRecord = Seat & { readonly crashes: number }
@@ -106,7 +106,10 @@ export class CellProcesses {
     return [...this.#cells.values()].filter(cell => cell.state === state)
   }
 
-  /** While this process did not run (a suspended machine, SIGSTOP) it could hear of no cell: that time does not count against them. */
+  /**
+   * While this process did not run (a suspended machine, SIGSTOP), no messages of cells could arrive. That time does not count against
+   * them.
+   */
   #excuseOwnAbsence(): void {
     const time = now()
     const absentMs = time - this.#lastTickAt - limits.process.heartbeatMs
@@ -153,7 +156,7 @@ export class CellProcesses {
     log.debug({ cell: ordinal, pid: child.pid }, 'cell started')
   }
 
-  /** Without a black box the end of a cell names no suspects. But a full disk must not keep a cell from being replaced. */
+  /** Without a black box the end of a cell names no suspects, but a full disk must not keep a cell from being replaced. */
   #openBlackBox(id: number): number | undefined {
     try {
       return openBlackBox(join(this.#settings.options.data, `cell-${id}.box`))
@@ -173,7 +176,7 @@ export class CellProcesses {
   #ready(cell: Cell): void {
     cell.state = 'ready'
     this.#settings.log.info({ cell: cell.cell, pid: cell.child.pid, ms: Math.round(now() - cell.startedAt) }, 'cell ready')
-    // Until the cells know of each other they enforce larger shares of the limits than are theirs, so they are sent their shares at once.
+    // Until the cells know of each other, they enforce more than their shares of the limits. So they are sent their shares at once.
     this.#share()
     this.#act()
     this.#settings.onChange()

@@ -10,7 +10,7 @@ import { type Child, startChild } from './child.ts'
 import { afterFault } from './plan.ts'
 
 export interface KeeperProcessSettings {
-  /** With the real port. */
+  /** The options of the base, with the real port. */
   readonly options: Options
   readonly entry: string | undefined
   readonly log: Logger
@@ -28,7 +28,7 @@ export class KeeperProcess {
     'the supervisor',
     {
       ready: ({ controlPort }) => this.#ready(controlPort),
-      // Any message counts as one.
+      // Any message counts as a heartbeat.
       heartbeat: () => undefined,
       retire: ({ cell }) => this.#settings.onRetire(cell),
       refused: ({ code, message }) => this.#refused(new BerthError(code, message)),
@@ -36,11 +36,14 @@ export class KeeperProcess {
     sentence => this.#settings.log.error(sentence),
   )
   #child: Child<ToKeeper> | undefined
-  /** Known once the keeper was ready. A keeper that is started again takes the same port, even if the system chose it. */
+  /**
+   * The port of the control API, known once the keeper was ready. A keeper that is started again takes the same port, even if the system
+   * chose it.
+   */
   #controlPort: number | undefined
   #seat = { cell: 0, failures: 0, notBefore: 0 }
   #startedAt = 0
-  /** When its last message came, by `performance.now()`. */
+  /** When the last message of the keeper came, by `performance.now()`. */
   #beatAt = 0
   /** Whether this child has been ready: from then on it sends heartbeats. */
   #isBeating = false
@@ -65,7 +68,7 @@ export class KeeperProcess {
   /** Kills a keeper that hangs, so that it is started again. Call it every `limits.process.heartbeatMs`. */
   tick(): void {
     const now = performance.now()
-    // While this process did not run it could not hear of the keeper: that time does not count against it.
+    // While this process did not run, no message of the keeper could arrive. That time does not count against it.
     const absentMs = now - this.#tickAt - limits.process.heartbeatMs
     this.#tickAt = now
     if (absentMs > limits.process.heartbeatMs) this.#beatAt += absentMs

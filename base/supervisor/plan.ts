@@ -1,27 +1,30 @@
-/** What to do with the cells: recommends steps from what is known, and takes none. It has no clock: it is given milliseconds. */
+/** Decides what to do with the cells. It recommends steps from what is known, and takes none. It has no clock: it is given milliseconds. */
 import assert from 'node:assert/strict'
 import { limits } from '../kernel/limits.ts'
 import type { CellStatus } from '../wire/messages.ts'
 
-/** Why a ready cell has to go: an operator has `asked` for it, it is over its `memory`, or it has said that it is `lost`: only the end of the process helps. */
+/**
+ * Why a ready cell has to go: an operator has `asked` for it, it is over its `memory`, or it has said that it is `lost`, so that only the
+ * end of the process helps.
+ */
 export type Leaving = 'asked' | 'memory' | 'lost'
 
-/** One process that is a cell. Whoever takes the steps writes its fields. */
+/** One process that is a cell. The code that takes the steps writes its fields. */
 export interface CellView {
-  /** Of this process alone, while its replacement takes over the ordinal `cell`. */
+  /** The id of this process alone. Its replacement takes over the ordinal `cell`, but not the id. */
   readonly id: number
   readonly cell: number
   readonly state: CellStatus['state']
   readonly startedAt: number
-  /** When its last message came. */
+  /** When the last message of the cell came. */
   readonly beatAt: number
-  /** When it was asked to retire; 0 before. */
+  /** When the cell was asked to retire; 0 before. */
   readonly retiringAt: number
   readonly connections: number
   readonly inFlight: number
   readonly rssMB: number
   readonly leaving: Leaving | undefined
-  /** Whether it has been killed; it has not ended yet. */
+  /** Whether the cell has been killed. It has not ended yet. */
   readonly killed: boolean
 }
 
@@ -30,7 +33,7 @@ export interface Seat {
   readonly cell: number
   /** Faults one after the other, each soon after a start. */
   readonly failures: number
-  /** No start before this time. */
+  /** The seat has no start before this time. */
   readonly notBefore: number
 }
 

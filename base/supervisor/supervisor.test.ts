@@ -116,7 +116,7 @@ test('two signals at once are one, and a later second one exits at once with 128
   host.signal('SIGINT')
   host.signal('SIGTERM')
   await host.line('cell retiring')
-  // Passing time is what makes it a second signal.
+  // Signals that come together count as one, so time has to pass before the second.
   await setTimeout(2 * limits.process.signalDebounceMs)
   host.signal('SIGTERM')
   assert.deepEqual(await host.ended, [143, null])
@@ -210,7 +210,7 @@ test('a taken port and a foreign address are refused before anything is started'
 })
 
 test('a data folder that cannot be made is refused', async t => {
-  // The second says of what it cannot make that it is not there.
+  // For the second folder, the system says that what cannot be made is not there.
   for (const data of ['/dev/null/berth', '/proc/berth']) {
     assert.equal((await launch(t, { data }).line('failed')).code, 'DATA_UNWRITABLE')
   }

@@ -76,7 +76,7 @@ class Supervisor {
 
   async start(): Promise<Base> {
     for (const signal of signals) process.on(signal, () => this.#onSignal(signal))
-    // Nobody has to wait for it: without this its rejection would end the process.
+    // Nobody has to wait for this promise: without this handler its rejection would end the process.
     this.#ready.promise.catch(() => undefined)
     try {
       this.#controlPort = await this.#keeper.start()
@@ -103,7 +103,7 @@ class Supervisor {
     this.#ticks = setInterval(tick, limits.process.heartbeatMs)
   }
 
-  /** The keeper goes last, so that what modules logged until their end still arrives. */
+  /** The keeper ends last, so that what modules logged until their end still arrives. */
   async #drain(): Promise<void> {
     this.#log.info('base stopping')
     const deadline = setTimeout(() => {

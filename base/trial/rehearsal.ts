@@ -1,6 +1,6 @@
 /**
- * The rehearsal: one module in a slot like any other, in a process of its own, run by the tests of the module. They answer in the place of
- * services and scenes, and may stop the clock and fix chance.
+ * A rehearsal runs one module in a slot like any other, in a process of its own, for the tests of the module. The tests answer in the place
+ * of services and scenes, and may stop the clock and fix chance.
  */
 import { createHash } from 'node:crypto'
 import ivm from 'isolated-vm'
@@ -31,7 +31,7 @@ import {
 } from '../wire/rehearsal-messages.ts'
 import { Counter } from './function-counter.ts'
 
-/** Says `waiting`, takes one `open`, then runs what it is sent. Ends when whoever started it is gone. */
+/** Says `waiting`, takes one `open`, then runs what it is sent. Ends when the process that started it is gone. */
 export function runRehearsal(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
   process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
@@ -41,10 +41,10 @@ export function runRehearsal(): void {
     rehearsal.open()
     process.on('message', rehearsal.take)
   })
-  tell({ type: 'waiting' })
+  sendToTests({ type: 'waiting' })
 }
 
-const tell = (message: FromRehearsal): void => {
+const sendToTests = (message: FromRehearsal): void => {
   // This fails only when the tests have ended, and then this process is about to end too.
   process.send?.(message, undefined, undefined, () => undefined)
 }
@@ -119,11 +119,11 @@ class Rehearsal {
     },
   )
 
-  /** Says how a piece of work ended; `work` gives JSON. */
+  /** Sends how a piece of work ended; `work` gives JSON. */
   #settle(no: number, work: () => Promise<string>): void {
     work().then(
-      json => tell({ type: 'done', no, json }),
-      async (error: unknown) => tell({ type: 'failed', no, failure: await this.#failureOf(error) }),
+      json => sendToTests({ type: 'done', no, json }),
+      async (error: unknown) => sendToTests({ type: 'failed', no, failure: await this.#failureOf(error) }),
     )
   }
 
@@ -178,7 +178,7 @@ class Rehearsal {
       fetch: (_, request, __, signal) => this.#fetch(request, signal),
       onLog: (_, requestId, lines) => this.#log(requestId, lines),
       onKilled: (_, __, survivors) => this.#replace(survivors),
-      // The tests see that the process has ended.
+      // The tests see by themselves that the process has ended.
       onLost: () => process.kill(process.pid, 'SIGKILL'),
       onRunning: () => undefined,
     }
@@ -260,7 +260,7 @@ class Rehearsal {
     const call = ++this.#lastCall
     const asked = Promise.withResolvers<string>()
     this.#calls.set(call, asked)
-    tell(messageOf(call))
+    sendToTests(messageOf(call))
     return asked.promise
   }
 
@@ -279,7 +279,7 @@ class Rehearsal {
         ...(fields !== undefined && { fields }),
         ...(stack !== undefined && { stack: await this.#stacks.map(stack, this.#lock) }),
       }))
-      tell({ type: 'logged', lines: await Promise.all(mapped) })
+      sendToTests({ type: 'logged', lines: await Promise.all(mapped) })
     })
   }
 

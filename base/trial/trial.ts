@@ -1,4 +1,4 @@
-/** The trial: one bundle, loaded in a slot of its own in a process of its own, before the keeper accepts it. The process is used once. */
+/** A trial loads one bundle, in a slot and a process of its own, before the keeper accepts the bundle. The process is used once. */
 import { toBerthError } from '../kernel/errors.ts'
 import { makeBlank } from '../slot/blank.ts'
 import { CodeCache } from '../slot/code-cache.ts'
@@ -13,11 +13,11 @@ const NO_DIGEST = ''
 export function runTrial(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
   process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
-  const dispatch = dispatcher<TrialRequest>('a trial', { try: request => void tryBundle(request).then(tell) }, sentence =>
-    tell({ type: 'failed', code: 'INTERNAL', message: sentence }),
+  const dispatch = dispatcher<TrialRequest>('a trial', { try: request => void tryBundle(request).then(sendToKeeper) }, sentence =>
+    sendToKeeper({ type: 'failed', code: 'INTERNAL', message: sentence }),
   )
   process.once('message', (request: TrialRequest) => dispatch(request))
-  tell({ type: 'waiting' })
+  sendToKeeper({ type: 'waiting' })
 }
 
 async function tryBundle({ name, stages, bundle }: TrialRequest): Promise<TrialReply> {
@@ -36,7 +36,7 @@ async function tryBundle({ name, stages, bundle }: TrialRequest): Promise<TrialR
   }
 }
 
-const tell = (message: TrialReply): void => {
+const sendToKeeper = (message: TrialReply): void => {
   // This fails only when the keeper has ended, and then this process is about to end too.
   process.send?.(message, undefined, undefined, () => undefined)
 }
