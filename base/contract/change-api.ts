@@ -20,14 +20,7 @@ const version = Type.Object({ version: VersionId })
 const Units = Type.Union([Type.Array(Type.String()), Type.Integer()], { description: 'unit ids, or how many there were' })
 const UnitsByVersion = recordOf(VersionId, Units)
 
-const { reason: _, whitelist: __, ...newVersion } = NewVersion.properties
-const { reason: ___, ...promotion } = Promotion.properties
-const { reason: ____, ...newExperiment } = NewExperiment.properties
-const { reason: _____, dryRun: ______, ...flip } = Flip.properties
-const { whoLabel: _______, ...paramsChange } = ParamsHistoryEntry.properties
-const { whitelist: ________, ...rules } = SceneRules.properties
-
-export const ParamsChange = Type.Object(paramsChange)
+export const ParamsChange = Type.Omit(ParamsHistoryEntry, ['whoLabel'])
 /** The parameters before and after a change of them, so that one can go back. */
 export type ParamsChange = Static<typeof ParamsChange>
 
@@ -38,7 +31,7 @@ export type PastFlip = Static<typeof PastFlip>
 const SceneState = Type.Object({
   definition: SceneDefinition,
   baseline: OptionalVersion,
-  rules: Type.Object(rules),
+  rules: Type.Omit(SceneRules, ['whitelist']),
   whitelist: Type.Optional(WhitelistEntry),
   online: Type.Array(VersionId),
 })
@@ -56,18 +49,18 @@ const ImportedScene = Type.Object(
 export const scenePayloads = {
   'import scene': ImportedScene,
   'define scene': Type.Object({ definition: SceneDefinition }),
-  'create version': Type.Object({ ...newVersion, whitelist: Type.Optional(Units) }),
-  'promote version': Type.Object({ version: VersionId, ...promotion }),
+  'create version': Type.Object({ ...Type.Omit(NewVersion, ['reason']).properties, whitelist: Type.Optional(Units) }),
+  'promote version': Type.Object({ version: VersionId, ...Type.Omit(Promotion, ['reason']).properties }),
   'roll back': nothing,
   'take version offline': version,
   'bring version online': version,
   'set load-test version': Type.Object({ version: OptionalVersion }),
   'edit whitelist': Type.Object({ add: Type.Optional(UnitsByVersion), remove: Type.Optional(Units) }),
   'replace whitelist': Type.Object({ version: Type.Optional(VersionId), units: UnitsByVersion }),
-  'create experiment': Type.Object(newExperiment),
+  'create experiment': Type.Omit(NewExperiment, ['reason']),
   'start experiment': experiment,
   'stop experiment': experiment,
-  'flip experiment': Type.Object({ experiment: Type.String(), flip: Type.Object(flip) }),
+  'flip experiment': Type.Object({ experiment: Type.String(), flip: Type.Omit(Flip, ['reason', 'dryRun']) }),
   'revert experiment': experiment,
   'create layer': Type.Object({ layer: LayerId, keys: Type.Array(Type.String()) }),
   'retire layer': Type.Object({ layer: Type.String() }),

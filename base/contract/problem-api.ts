@@ -46,7 +46,12 @@ export const Problem = Type.Object(
     experiment: Text('SEGMENTS_TAKEN: the experiment that wants them'),
     owner: Text('SEGMENTS_TAKEN: the experiment that has them'),
     segments: Type.Optional(Ranges),
-    key: Text('LAYER_KEY_TAKEN: the parameter'),
+    kind: Text('REVISION_CONFLICT: of which record the revision is'),
+    expected: Type.Optional(
+      Type.Union([Type.Integer(), Type.Literal('absent')], { description: 'REVISION_CONFLICT: the revision that was expected' }),
+    ),
+    token: Text('ANSWER_LOST: id of the token that was made'),
+    key: Text('LAYER_KEY_TAKEN: the parameter; REVISION_CONFLICT: the key of the record'),
     layers: Names('LAYER_KEY_TAKEN: the layers that both want it'),
     scene: Text('where it happened'),
     version: Text('where it happened, or which version it is about'),

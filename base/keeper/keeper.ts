@@ -18,7 +18,8 @@ import { newSecret } from './book/token-book.ts'
 import { CellConnections } from './cells/cells.ts'
 import { startTrials, type Trials } from './cells/trials.ts'
 import { Vitals } from './cells/vitals.ts'
-import { Driver } from './driver/driver.ts'
+import { addToken, BaseDriver } from './driver/base-driver.ts'
+import { SceneDriver } from './driver/scene-driver.ts'
 import { TablePublisher } from './driver/table-publisher.ts'
 import { createApi } from './http/server.ts'
 import { LogFiles } from './logs/log-files.ts'
@@ -103,16 +104,16 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
   const cells = await CellConnections.listen(keeperSocketPath(data), table, log, (cell, records) => logs.take(cell, records))
   const vitals = new Vitals(book, cells)
   const tables = new TablePublisher(data, book, cells, log)
-  const driver = new Driver({ book, blobs, cells, trials, tables, services: offeredServices(options) })
+  const driver = new SceneDriver({ book, blobs, cells, tables, services: offeredServices(options) })
+  const baseDriver = new BaseDriver({ book, blobs, trials, tables, retire: cell => send({ type: 'retire', cell }) })
   // A failure to save is only logged, as after a commit: on a full disk it is better to have a keeper that shows this and serves tables
   // than none.
   await tables.save()
-  const retire = (cell: number) => send({ type: 'retire', cell })
   const onStoreFailed = (error: BerthError) => {
     log.fatal({ err: error }, 'the disk failed: the keeper ends, so that it reads what was kept when it is started again')
     setImmediate(() => process.exit(1))
   }
-  const app = await createApi({ book, driver, blobs, vitals, logs, cells, retire, log, onStoreFailed })
+  const app = await createApi({ book, driver, baseDriver, blobs, vitals, logs, cells, log, onStoreFailed })
   vitals.controlPort = await listen(app, options)
   log.info({ controlPort: vitals.controlPort, revision: book.revision }, 'control API listens')
   const tidying = setInterval(() => tidy(blobs, store, log), limits.keeper.unusedBlobMsMin).unref()
@@ -141,7 +142,7 @@ async function ensureAdminToken(data: string, book: Book, log: Logger): Promise<
   await writeWhole(tokenPath(data), `${secret}\n`).catch((error: unknown) => {
     throw storeFault('write the first token', error)
   })
-  book.addToken(secret, ['admin'], 'made at the first start', { who: 'base' })
+  addToken(book, secret, ['admin'], 'made at the first start', { who: 'base' })
   log.info({ file: tokenPath(data) }, 'admin token made')
 }
 

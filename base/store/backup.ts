@@ -61,6 +61,8 @@ async function refuseFull(goal: string): Promise<void> {
 async function copyData(data: string, target: string): Promise<Omit<BackupReport, 'target'>> {
   copyDatabase(data, databasePath(target))
   const store = openBaseStore(target)
+  // The folder that is copied still is what it was.
+  await rm(`${databasePath(target)}.format-1`, { force: true })
   try {
     const digests = referencedBlobs(store)
     const from = new Blobs(data)

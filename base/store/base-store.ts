@@ -28,8 +28,12 @@ export function referencedBlobs(store: BaseStore): Set<string> {
 
 // Upgrading from format 1. Its audit log describes changes only in words, and this is the only code that still reads them.
 
-/** How many changes of parameters, and how many flips, are taken over so that they can be undone: more than anybody undoes. */
+/**
+ * How many changes of parameters, and how many flips, are taken over so that they can be undone, and characters of JSON of either: all of them
+ * are in one row. That is more than anybody undoes.
+ */
 const IMPORTED_MAX = 1000
+const IMPORTED_CHARS_MAX = 1_000_000
 
 function importScenes(store: BaseStore): void {
   for (const { key } of store.list('scene')) importScene(store, key)
@@ -57,12 +61,11 @@ function sceneToImport(store: BaseStore, id: string): ScenePayloads['import scen
     online: [...online].sort(byOrdinal),
   }
   const versions = store.list('version', versionKey(id, '')).map(({ value }) => value)
-  const rows = [...rowsOf(store, id)]
   return {
     scene,
     versions: versions.sort((a, b) => byOrdinal(a.id, b.id)),
-    params: rows.flatMap(paramsInWords).slice(0, IMPORTED_MAX),
-    flips: flipsInWords(rows).slice(0, IMPORTED_MAX),
+    params: newestOf(paramsInWords(rowsOf(store, id))),
+    flips: newestOf(flipsInWords(rowsOf(store, id))),
   }
 }
 
@@ -75,9 +78,21 @@ function onlineOf(store: BaseStore, scene: string): string[] {
   return store.list('online', prefix).map(({ key }) => key.slice(prefix.length))
 }
 
-/** The audit rows of a scene, newest first. */
+/** As many as are taken over. */
+function newestOf<T>(changes: Iterable<T>): T[] {
+  const newest: T[] = []
+  let chars = 0
+  for (const change of changes) {
+    chars += JSON.stringify(change).length
+    if (newest.length === IMPORTED_MAX || chars > IMPORTED_CHARS_MAX) break
+    newest.push(change)
+  }
+  return newest
+}
+
+/** The audit rows of a scene, newest first, of which few are in memory at once. */
 function* rowsOf(store: BaseStore, scene: string): Generator<AuditRow> {
-  const page = 1000
+  const page = 100
   let before: number | undefined
   for (;;) {
     const rows = store.audit(page, before, scene)
@@ -87,21 +102,26 @@ function* rowsOf(store: BaseStore, scene: string): Generator<AuditRow> {
   }
 }
 
-function paramsInWords({ revision, at, who, reason, action, before, after }: AuditRow): ParamsChange[] {
-  const head = { revision, at, who, ...(reason === undefined ? {} : { reason }) }
-  const [was, is] = [before, after] as ({ readonly version?: string | null; readonly params?: Params; readonly to?: number } | null)[]
-  const change = { before: was?.params ?? {}, after: is?.params ?? {} }
-  if (isDeepStrictEqual(change.before, change.after)) return []
-  if (action === 'define scene') return [{ ...head, version: null, ...change, ...(was === null && { initial: true as const }) }]
-  if (action !== 'set params' && action !== 'roll back params') return []
-  return [{ ...head, version: is?.version ?? null, ...change, ...(is?.to === undefined ? {} : { to: is.to }) }]
+function* paramsInWords(rows: Iterable<AuditRow>): Generator<ParamsChange> {
+  for (const { revision, at, who, reason, action, before, after } of rows) {
+    if (action !== 'define scene' && action !== 'set params' && action !== 'roll back params') continue
+    const [was, is] = [before, after] as ({ readonly version?: string | null; readonly params?: Params; readonly to?: number } | null)[]
+    const change = { before: was?.params ?? {}, after: is?.params ?? {} }
+    if (isDeepStrictEqual(change.before, change.after)) continue
+    const head = { revision, at, who, ...(reason === undefined ? {} : { reason }) }
+    const isDefinition = action === 'define scene'
+    const version = isDefinition ? null : (is?.version ?? null)
+    const more = { ...(isDefinition && was === null && { initial: true as const }), ...(is?.to === undefined ? {} : { to: is.to }) }
+    yield { ...head, version, ...change, ...more }
+  }
 }
 
-/** The flips that have not been undone. */
-function flipsInWords(rows: readonly AuditRow[]): PastFlip[] {
-  const reverts = rows.filter(({ action }) => action === 'revert experiment')
-  const undone = new Set(reverts.map(({ after }) => (after as { readonly reverts?: number } | null)?.reverts))
-  return rows
-    .filter(({ action, revision }) => action === 'flip experiment' && !undone.has(revision))
-    .map(({ revision, before, after }) => ({ revision, before: before as Experiment, after: after as Experiment }))
+/** The flips that have not been undone. A flip comes after whatever undid it. */
+function* flipsInWords(rows: Iterable<AuditRow>): Generator<PastFlip> {
+  const undone = new Set<number | undefined>()
+  for (const { revision, action, before, after } of rows) {
+    if (action === 'revert experiment') undone.add((after as { readonly reverts?: number } | null)?.reverts)
+    if (action !== 'flip experiment' || undone.has(revision)) continue
+    yield { revision, before: before as Experiment, after: after as Experiment }
+  }
 }

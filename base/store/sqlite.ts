@@ -1,5 +1,6 @@
 /** The store on SQLite: one file in write-ahead mode, synced at every commit. */
-import { accessSync, closeSync, constants, existsSync, fsyncSync, openSync, rmSync } from 'node:fs'
+import { accessSync, closeSync, constants, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
 import { crc32 } from 'node:zlib'
 import { databasePath } from '../folder/paths.ts'
@@ -161,10 +162,7 @@ function upgradeFormat(db: DatabaseSync, path: string, upgrade: (db: DatabaseSyn
     const columns = summed[table].filter(column => !addedColumns.includes(column) || table === 'entries')
     checkRows(db, path, table, columns)
   }
-  const kept = `${path}.format-1`
-  rmSync(kept, { force: true })
-  db.prepare('vacuum into ?').run(kept)
-  syncFileSync(kept)
+  keepCopy(db, `${path}.format-1`)
   transaction(db, () => {
     for (const table of ['entries', 'audit']) if (!hasColumn(db, table, 'sum')) db.exec(`alter table ${table} add column sum integer`)
     for (const column of addedColumns) db.exec(`alter table audit add column ${column} text`)
@@ -175,8 +173,24 @@ function upgradeFormat(db: DatabaseSync, path: string, upgrade: (db: DatabaseSyn
   })
 }
 
-function syncFileSync(path: string): void {
-  const file = openSync(path, 'r+')
+/** The copy has its name only once all of it is on the disk. */
+function keepCopy(db: DatabaseSync, path: string): void {
+  const unfinished = `${path}.unfinished`
+  rmSync(unfinished, { force: true })
+  try {
+    db.prepare('vacuum into ?').run(unfinished)
+    syncSync(unfinished, 'r+')
+    renameSync(unfinished, path)
+    // Windows cannot sync a folder.
+    if (process.platform !== 'win32') syncSync(dirname(path), 'r')
+  } catch (error) {
+    rmSync(unfinished, { force: true })
+    throw error
+  }
+}
+
+function syncSync(path: string, flags: string): void {
+  const file = openSync(path, flags)
   try {
     fsyncSync(file)
   } finally {
@@ -247,7 +261,7 @@ class SqliteStore<Kinds> implements Store<Kinds> {
       keep: db.prepare('insert into keyed (who, key, digest, at, result) values (?, ?, ?, ?, ?)'),
       answer: db.prepare(
         `insert into keyed (who, key, digest, at, answer) values (?, ?, ?, ?, ?)
-         on conflict (who, key) do update set answer = excluded.answer`,
+         on conflict (who, key) do update set answer = excluded.answer, result = null`,
       ),
       keyed: db.prepare('select * from keyed where who = ? and key = ?'),
       forget: db.prepare('delete from keyed where at < ?'),

@@ -4,11 +4,11 @@ import { ada, definition, startDriver } from '../fixtures/driver.ts'
 import { newSecret } from './token-book.ts'
 
 test('a table holds every scene with its versions, and tokens by their hash, under the revision of the store', async t => {
-  const { book, driver, addVersion } = await startDriver(t)
+  const { book, baseDriver, addVersion } = await startDriver(t)
   await addVersion({ as: 'baseline' })
   await addVersion({ label: 'second' })
   const { revision } = book
-  const { token, id } = await driver.createToken(['call'], 'app', ada)
+  const { token, id } = await baseDriver.createToken(['call'], 'app', ada)
   const { lock } = book.scenes.version('home', 'v1')
   const table = book.tables.build()
   assert.equal(table.revision, book.revision)
@@ -32,10 +32,10 @@ test('a table holds every scene with its versions, and tokens by their hash, und
 })
 
 test('a table that was built does not change when the store does', async t => {
-  const { book, driver } = await startDriver(t)
+  const { book, baseDriver } = await startDriver(t)
   const table = book.tables.build()
   const copy = structuredClone(table)
-  await driver.createToken(['call'], 'app', ada)
+  await baseDriver.createToken(['call'], 'app', ada)
   assert.deepEqual(table, copy)
   assert.equal(book.tables.build().revision, table.revision + 1)
 })
@@ -76,11 +76,11 @@ test('the same version with the same bytes but other stages is not the same', as
 })
 
 test('a token is found by its secret only, until it is revoked', async t => {
-  const { book, driver } = await startDriver(t)
-  const { token, id } = await driver.createToken(['publish', 'pin'], 'ci', ada)
+  const { book, baseDriver } = await startDriver(t)
+  const { token, id } = await baseDriver.createToken(['publish', 'pin'], 'ci', ada)
   assert.deepEqual(book.tokens.find(token)?.id, id)
   for (const wrong of ['', token.slice(0, -1), `${token}x`, newSecret()]) assert.equal(book.tokens.find(wrong), undefined)
-  await driver.revokeToken(id, ada)
+  await baseDriver.revokeToken(id, ada)
   assert.equal(book.tokens.find(token), undefined)
   const rows = JSON.stringify(book.audit(10))
   assert.ok(rows.includes('revoke token') && !rows.includes(token))

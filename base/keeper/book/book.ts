@@ -6,11 +6,10 @@ import { BerthError } from '../../kernel/errors.ts'
 import { limits } from '../../kernel/limits.ts'
 import type { BaseStore } from '../../store/base-store.ts'
 import type { AuditNote, Expected, KeyedCommit, KeyedRequest, Write } from '../../store/store.ts'
-import type { Right } from '../../traffic/schema.ts'
 import { ModuleBook } from './module-book.ts'
 import { SceneBook } from './scene-book.ts'
 import { TableBuilder } from './table-builder.ts'
-import { hashOf, newTokenId, type Token, TokenBook } from './token-book.ts'
+import { TokenBook } from './token-book.ts'
 import { Names } from './token-labels.ts'
 
 /** Who asks for a change, and what the audit log keeps of that. */
@@ -99,6 +98,7 @@ export class Book {
   /**
    * Keeps what a change of a scene writes, in one commit.
    * @param before the scene it was worked out from
+   * @returns the revision of the commit
    * @throws REVISION_CONFLICT when that has changed meanwhile
    */
   commitScene(
@@ -107,12 +107,12 @@ export class Book {
     actor: Actor,
     note: Note,
     result: KeyedCommit['result'],
-  ): void {
+  ): number {
     const since = before === undefined ? undefined : Math.max(...Object.values(before.revisions))
-    this.#withChanges(note.target, since, () => {
+    return this.#withChanges(note.target, since, () => {
       // A definition is checked against the rules, so they must be as they were, too.
       if (note.kind === 'define scene' && before !== undefined) this.#store.expect('rules', note.target, before.revisions.rules || 'absent')
-      this.#commit(writes, actor, note, result)
+      return this.#commit(writes, actor, note, result)
     })
   }
 
@@ -126,21 +126,8 @@ export class Book {
     this.#commit(writes, actor, { action: note.kind, ...note }, result)
   }
 
-  /**
-   * Keeps the hash of a token.
-   * @returns the token with its secret, which is kept nowhere
-   */
-  addToken(secret: string, rights: Right[], label: string, actor: Actor): Token & { readonly token: string } {
-    const id = newTokenId()
-    const token = { rights, label, createdAt: this.now().toISOString(), createdBy: actor.who }
-    const facts = { hash: hashOf(secret) }
-    const change = { kind: 'create token', payload: { rights, label }, facts, target: id, before: null, after: { rights, label } } as const
-    this.commit([{ kind: 'token', key: id, value: { ...facts, ...token }, expect: 'absent' }], actor, change, () => ({ id }))
-    return { id, ...token, token: secret }
-  }
-
-  /** The result of this request of the actor, if it was sent before. */
-  keyed({ who, keyed }: Actor): KeyedRequest | undefined {
+  /** The request of the actor, if it was sent with its key before. */
+  keyed({ who, keyed }: Pick<Actor, 'who' | 'keyed'>): KeyedRequest | undefined {
     return keyed && this.#store.keyed(who, keyed.key)
   }
 
@@ -148,24 +135,38 @@ export class Book {
     if (keyed !== undefined) this.#store.keepAnswer({ who, ...keyed, answer })
   }
 
-  #commit(writes: readonly Write<Records>[], { who, reason, keyed }: Actor, note: Note, result: KeyedCommit['result']): void {
+  #commit(writes: readonly Write<Records>[], { who, reason, keyed }: Actor, note: Note, result: KeyedCommit['result']): number {
     const revision = this.#store.commit(writes, { who, reason, ...note }, keyed && { ...keyed, result })
     this.#onCommit({ who, reason, action: note.action, target: note.target, revision })
+    return revision
   }
 
   /** Does `work`. When that conflicts, the error says what was done to the scene since a revision. */
-  #withChanges(id: string, since: Expected, work: () => void): void {
+  #withChanges<T>(id: string, since: Expected, work: () => T): T {
     try {
-      work()
+      return work()
     } catch (error) {
-      if (!(error instanceof BerthError) || error.code !== 'REVISION_CONFLICT' || typeof since !== 'number') throw error
-      const changes = this.audit(limits.control.conflictRowsMax, undefined, id).filter(({ revision }) => revision > since)
-      const named = changes.slice(0, 3).map(({ who, action }) => `${action} by ${this.names.inWords(who)}`)
-      const more = changes.length > named.length ? [`${changes.length - named.length} more`] : []
-      const message = named.length === 0 ? error.message : `${error.message}; since then: ${[...named, ...more].join(', ')}`
-      const current = error.extra?.revision ?? 0
-      throw new BerthError('REVISION_CONFLICT', message, { cause: error, extra: { ...error.extra, current, changes } })
+      if (!(error instanceof BerthError) || error.code !== 'REVISION_CONFLICT') throw error
+      throw this.#explained(error, id, since)
     }
+  }
+
+  #explained(error: BerthError, id: string, since: Expected): BerthError {
+    const { changedBy, revision: current = 0 } = error.extra ?? {}
+    const message =
+      typeof changedBy === 'string' ? error.message.replace(`"${changedBy}"`, `"${this.names.inWords(changedBy)}"`) : error.message
+    if (typeof since !== 'number') return new BerthError('REVISION_CONFLICT', message, { cause: error, extra: error.extra ?? {} })
+    // That a data folder became one of changes has changed nothing.
+    const rows = this.audit(limits.control.conflictRowsMax, undefined, id).filter(
+      row => row.revision > since && row.kind !== 'import scene',
+    )
+    const named = rows.slice(0, 3).map(({ who, action }) => `${action} by ${this.names.inWords(who)}`)
+    const all = rows.length > named.length ? [...named, `${rows.length - named.length} more`] : named
+    const meanwhile = all.length === 0 ? '' : `; since then: ${all.join(', ')}`
+    return new BerthError('REVISION_CONFLICT', `${message}${meanwhile}`, {
+      cause: error,
+      extra: { ...error.extra, current, changes: rows },
+    })
   }
 }
 

@@ -21,12 +21,13 @@ export class Names {
 
   /** The label of a token, even of one that was revoked since. An id without a label, such as `base`, stands for itself. */
   of(id: string): string {
+    if (id === 'base') return id
     const known = this.#labels.get(id)
     if (known !== undefined) return known
     for (const token of this.#tokens.list()) this.#labels.set(token.id, token.label)
-    const label = this.#labels.get(id) ?? this.#labelOfRevoked(id)
-    if (label !== undefined) this.#labels.set(id, label)
-    return label ?? id
+    const label = this.#labels.get(id) ?? this.#labelOfRevoked(id) ?? id
+    this.#labels.set(id, label)
+    return label
   }
 
   /** The id of a token with its label, for a sentence: `t-3f9a (alice)`. */
@@ -59,7 +60,8 @@ export class Names {
   #labelOfRevoked(id: string): string | undefined {
     for (const row of this.#rowsAbout(id)) {
       if (row.kind === 'create token' || row.kind === 'revoke token') return row.payload.label
-      const label = row.kind === null ? (labelInWords(row.before) ?? labelInWords(row.after)) : undefined
+      const isOfToken = row.kind === null && /^(create|revoke) token$/.test(row.action)
+      const label = isOfToken ? (labelInWords(row.before) ?? labelInWords(row.after)) : undefined
       if (label !== undefined) return label
     }
     return undefined

@@ -8,6 +8,7 @@ import { checkServices } from '../../change/lock.ts'
 import { type KeptScene, segmentSalt } from '../../change/scene-state.ts'
 import { countChanges, editWhitelist, replaceVersion, whitelistEntry } from '../../change/whitelist-edit.ts'
 import type { Blobs } from '../../store/blobs.ts'
+import { findExperiment } from '../../traffic/flip.ts'
 import type { Whitelist } from '../../traffic/rules.ts'
 import type { Book } from '../book/book.ts'
 import { readWhitelist } from '../book/whitelist-blob.ts'
@@ -38,23 +39,14 @@ type Find<K extends SceneChangeKind> = (
 const salted = () => ({ salt: randomBytes(8).toString('hex') })
 const nothing = () => ({})
 
-/**
- * Makes sure that this version exists.
- * @throws VERSION_NOT_FOUND
- */
-const known = ({ book }: FactSources, _: unknown, { version }: { readonly version: string | null }, { scene }: Asking) => {
-  if (version !== null) book.scenes.version(scene, version)
-  return {}
-}
-
 const finders: { readonly [K in SceneChangeKind]: Find<K> } = {
   'import scene': nothing,
   'define scene': (_, __, { definition }) => ({ salt: segmentSalt(definition.id) }),
   'create version': versionFacts,
-  'promote version': (...asked) => ({ ...known(...asked), ...salted() }),
+  'promote version': salted,
   'roll back': nothing,
-  'take version offline': known,
-  'bring version online': known,
+  'take version offline': nothing,
+  'bring version online': nothing,
   'set load-test version': nothing,
   'edit whitelist': ({ blobs }, before, { add = {}, remove = [] }) =>
     whitelistFacts(blobs, before, was => editWhitelist(was, unitsByVersion(add), unitsOf(remove))),
@@ -67,10 +59,13 @@ const finders: { readonly [K in SceneChangeKind]: Find<K> } = {
   'start experiment': nothing,
   'stop experiment': nothing,
   'flip experiment': (_, __, ___, { dryRun }) => ({ ...salted(), ...(dryRun ? { preview: true } : {}) }),
-  'revert experiment': ({ book }, _, { experiment }, { scene }) => ({ ...salted(), flip: flipToUndo(experiment, book.history(scene)) }),
+  'revert experiment': ({ book }, before, { experiment }, { scene }) => {
+    findExperiment((before ?? book.scenes.get(scene)).rules, experiment)
+    return { ...salted(), flip: flipToUndo(experiment, book.history(scene)) }
+  },
   'create layer': salted,
   'retire layer': nothing,
-  'set params': known,
+  'set params': nothing,
   'roll back params': ({ book }, _, { version, to }, { scene }) => ({
     target: paramsToGoBackTo(scene, version, to, paramsHistory(book.history(scene))),
   }),
@@ -78,7 +73,7 @@ const finders: { readonly [K in SceneChangeKind]: Find<K> } = {
 
 /**
  * @param before undefined for a scene that is not defined yet
- * @throws VERSION_NOT_FOUND, NOTHING_TO_ROLL_BACK, WHITELIST_INVALID, SERVICE_NOT_OFFERED for what cannot be found; as `resolveLock`
+ * @throws VERSION_NOT_FOUND, EXPERIMENT_NOT_FOUND, NOTHING_TO_ROLL_BACK, WHITELIST_INVALID, SERVICE_NOT_OFFERED for what cannot be found; as `resolveLock`
  */
 export async function findFacts<K extends SceneChangeKind>(
   sources: FactSources,

@@ -1,12 +1,15 @@
 /** Registers rows with fastify: who may ask, how bodies are read, what is checked and documented, and how answers are sent. */
+import { hash } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { Actor } from '../book/book.ts'
 import type { Token } from '../book/token-book.ts'
 import { compileAllButBody, compilePart, parseStrictJson, parseText } from './body.ts'
 import { authorize } from './guard.ts'
-import { Idempotency, type KeyedWrite } from './idempotency.ts'
+import { digestOf, Idempotency, type KeyedWrite } from './idempotency.ts'
 import { describeRoute } from './openapi.ts'
 import { type BodyType, isWrite, type Route, type RouteParts, type RouteRequest } from './route.ts'
+
+const KEY = 'idempotency-key'
 
 /** @param routes by the tag that they have in the OpenAPI document */
 export async function registerRoutes(
@@ -20,7 +23,10 @@ export async function registerRoutes(
   for (const [types, sameTypes] of Map.groupBy(rows, ({ types }) => types.join())) {
     await app.register(async scope => {
       for (const type of types.split(',') as BodyType[])
-        scope.addContentTypeParser(type, { parseAs: 'buffer' }, async (_: FastifyRequest, body: Buffer) => parsers[type](body))
+        scope.addContentTypeParser(type, { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
+          if (request.headers[KEY] !== undefined) request.setDecorator('bodyDigest', hash('sha256', body, 'hex'))
+          return parsers[type](body)
+        })
       for (const { options } of sameTypes) scope.route(options)
     })
   }
@@ -59,10 +65,11 @@ const isEndless = ({ gives: { 200: answer } }: Route): boolean =>
 
 /** A write that was sent with an `Idempotency-Key`. */
 function keyedWrite(request: FastifyRequest, { secret }: Route): KeyedWrite | undefined {
-  const { method, url, headers, body } = request
-  const key = headers['idempotency-key']
+  const { method, url, headers } = request
+  const key = headers[KEY]
   if (typeof key !== 'string') return undefined
-  return { who: request.getDecorator<Token>('token').id, key, method, url, body, secret: secret === true }
+  const digest = digestOf(method, url, headers, request.getDecorator<string>('bodyDigest'))
+  return { who: request.getDecorator<Token>('token').id, key, digest, secret: secret === true }
 }
 
 function requestOf(request: FastifyRequest, reply: FastifyReply, keyed: Actor['keyed']): RouteRequest {

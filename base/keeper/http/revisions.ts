@@ -1,7 +1,7 @@
 /** What routes that read or change a scene have in common: the revision that was read, who asks and why, and the answer to a change. */
 import type { SceneChangeKind, SceneOutcomes } from '../../change/change.ts'
 import type { Actor } from '../book/book.ts'
-import type { Changed, ChangeOptions } from '../driver/driver.ts'
+import type { Changed, ChangeOptions } from '../driver/scene-driver.ts'
 import { type Answer, ok, type RouteRequest } from './route.ts'
 
 type Asker = Pick<RouteRequest, 'token' | 'keyed'>

@@ -10,21 +10,21 @@ import type { Explainer } from '../book/explainer.ts'
 import type { Token } from '../book/token-book.ts'
 import type { Cells } from '../cells/cells.ts'
 import type { Vitals } from '../cells/vitals.ts'
-import type { Driver } from '../driver/driver.ts'
+import type { BaseDriver } from '../driver/base-driver.ts'
+import type { SceneDriver } from '../driver/scene-driver.ts'
 import type { Logs } from '../logs/logs.ts'
 
 /** The parts of the keeper that routes call. */
 export interface RouteParts {
   readonly book: Book
-  readonly driver: Driver
+  readonly driver: SceneDriver
+  readonly baseDriver: BaseDriver
   readonly explainer: Explainer
   readonly blobs: Blobs
   readonly vitals: Vitals
   readonly logs: Logs
   readonly cells: Cells
   readonly log: Logger
-  /** Asks the supervisor to replace a cell. */
-  readonly retire: (cell: number) => void
 }
 
 /** A body of a request: in which forms it may come, and its value once it has been read. */
@@ -108,7 +108,7 @@ export interface Route<T extends Takes = Takes, G extends Gives = Gives> {
    * @default whether the method writes
    */
   readonly write?: false
-  /** Whether the answer holds a secret, which is kept nowhere. */
+  /** Whether the answer holds a secret, which is never kept on disk. */
   readonly secret?: true
   /** Whether answers have the revision as their ETag. @default whether the route takes `If-Match` */
   readonly etag?: true

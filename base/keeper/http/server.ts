@@ -31,6 +31,7 @@ export async function createApi(parts: ApiParts): Promise<FastifyInstance> {
     throw new BerthError('ROUTE_NOT_FOUND', `Cannot ${request.method} ${request.url.slice(0, 128)}: /docs lists the routes`)
   })
   app.decorateRequest('token', undefined)
+  app.decorateRequest('bodyDigest', '')
   app.addHook('onRequest', checkHead)
   app.addHook('onResponse', async (request, reply) => {
     parts.vitals.observe(request.method, request.routeOptions.url ?? 'none', reply.statusCode, reply.elapsedTime / 1000)

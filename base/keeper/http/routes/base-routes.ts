@@ -75,12 +75,12 @@ export const baseRoutes = [
     about: 'Replace a cell: it ends once its replacement is ready and its connections are gone',
     takes: { params: CellParams },
     gives: { 202: RetiringCell },
-    run: (request, { book, vitals, retire }) => {
+    run: (request, { book, vitals, baseDriver }) => {
       const { cell } = request.params
-      vitals.requireCell(cell)
-      const change = { kind: 'retire cell', payload: { cell }, facts: {}, target: String(cell), before: null, after: null } as const
-      if (book.keyed(actorOf(request)) === undefined) book.commit([], actorOf(request), change)
-      retire(cell)
+      const actor = actorOf(request)
+      // One that was carried out before has replaced the cell, which need not be there any more.
+      if (book.keyed(actor) === undefined) vitals.requireCell(cell)
+      baseDriver.retireCell(cell, actor)
       return answer(202, { cell })
     },
   }),

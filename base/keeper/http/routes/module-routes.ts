@@ -13,8 +13,8 @@ export const moduleRoutes = [
     about: 'Publish a version of a module whose blobs are uploaded; it is loaded in a trial process first',
     takes: { body: json(NewModule) },
     gives: { 200: PublishedModule, 201: PublishedModule },
-    run: async (request, { driver, book }) => {
-      const { created, module, timings } = await driver.publishModule(request.body.manifest, actorOf(request))
+    run: async (request, { baseDriver, book }) => {
+      const { created, module, timings } = await baseDriver.publishModule(request.body.manifest, actorOf(request))
       return answer(created ? 201 : 200, { created, ...book.names.beside(module, 'publishedBy'), timings })
     },
   }),

@@ -13,7 +13,7 @@ import {
 } from '../../../contract/params-api.ts'
 import { paramsRevision } from '../../book/scene-book.ts'
 import { warnUnread } from '../../book/unread-params.ts'
-import type { Changed } from '../../driver/driver.ts'
+import type { Changed } from '../../driver/scene-driver.ts'
 import { changed, optionsOf, tag } from '../revisions.ts'
 import { json, ok, type RouteParts, route } from '../route.ts'
 

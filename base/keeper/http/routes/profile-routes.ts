@@ -30,16 +30,14 @@ export const profileRoutes = [
     write: false,
     takes: { params: SceneParams, body: json(NewProfile) },
     gives: { 200: gives },
-    run: async (request, { book, cells, blobs }) => {
+    run: async (request, { book, baseDriver, cells, blobs }) => {
       const { kind, seconds, cell } = request.body
       const { definition, baseline } = book.scenes.get(request.params.id)
       const { id, lock } = book.scenes.version(definition.id, request.body.version ?? baseline ?? noBaseline(definition.id))
       const slot = await chooseSlot(cells, definition.id, id, cell)
       const gone = request.gone()
       // A heap holds data of requests, so the log says who took it.
-      const payload = { scene: definition.id, version: id, profile: kind }
-      const change = { kind: 'take profile', payload, facts: {}, target: `${definition.id}/${id}`, before: null, after: null } as const
-      book.commit([], actorOf(request), { ...change, action: `profile ${kind}` })
+      baseDriver.noteProfile(definition.id, id, kind, actorOf(request))
       const taken = await cells.profile(slot.pid, { scene: definition.id, version: id, kind, seconds }, gone)
       const headers = {
         ...{ 'content-type': 'application/json', 'x-scene-version': id, 'x-profile-cell': String(slot.cell) },

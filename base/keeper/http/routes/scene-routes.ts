@@ -45,6 +45,7 @@ export const sceneRoutes = [
     gives: { 200: DefinedScene, 201: DefinedScene },
     run: async (request, { book, driver }) => {
       const { id } = request.params
+      book.expect('scene', id, expectedBy(request))
       const payload = { definition: checkDefinition(id, request.body, name => book.modules.list(name)) }
       const options = { actor: actorOf(request), expect: expectedBy(request) }
       const { outcome, scene, cells } = await driver.apply({ kind: 'define scene', scene: id, payload }, options)

@@ -24,9 +24,9 @@ export const tokenRoutes = [
     secret: true,
     takes: { body: json(NewToken) },
     gives: { 201: CreatedToken },
-    run: async (request, { driver, book }) => {
+    run: async (request, { baseDriver, book }) => {
       const { rights, label } = request.body
-      return answer(201, book.names.beside(await driver.createToken(rights, label, actorOf(request)), 'createdBy'))
+      return answer(201, book.names.beside(await baseDriver.createToken(rights, label, actorOf(request)), 'createdBy'))
     },
   }),
   route({
@@ -37,9 +37,9 @@ export const tokenRoutes = [
     about: 'Revoke a token; `cells` says how many of them take it no more',
     takes: { params: TokenParams },
     gives: { 200: RevokedToken },
-    run: async (request, { driver }) => {
+    run: async (request, { baseDriver }) => {
       const { id } = request.params
-      return ok({ id, cells: await driver.revokeToken(id, actorOf(request)) })
+      return ok({ id, cells: await baseDriver.revokeToken(id, actorOf(request)) })
     },
   }),
 ]

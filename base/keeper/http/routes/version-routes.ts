@@ -12,7 +12,7 @@ import {
   VersionView,
 } from '../../../contract/version-api.ts'
 import type { Names } from '../../book/token-labels.ts'
-import type { Changed } from '../../driver/driver.ts'
+import type { Changed } from '../../driver/scene-driver.ts'
 import { changed, optionsOf, tag } from '../revisions.ts'
 import { answer, json, ok, route } from '../route.ts'
 

@@ -9,7 +9,7 @@ import { limits } from '../../../kernel/limits.ts'
 import { Whitelist } from '../../../traffic/rules.ts'
 import { parseWhitelist } from '../../../traffic/whitelist.ts'
 import { readWhitelist } from '../../book/whitelist-blob.ts'
-import type { Changed } from '../../driver/driver.ts'
+import type { Changed } from '../../driver/scene-driver.ts'
 import { actorOf, changed, expectedBy, optionsOf, tag } from '../revisions.ts'
 import { json, ok, route } from '../route.ts'
 

@@ -135,9 +135,9 @@ test('a token that was made for a request whose answer was lost is named, and no
   const data = temporaryFolder(t)
   const actor = { who: 'ada', keyed: { key: 'k-1', digest: 'd' } }
   const first = await startDriver(t, data)
-  const { id } = await first.driver.createToken(['call'], 'app', actor)
+  const { id } = await first.baseDriver.createToken(['call'], 'app', actor)
   const again = await startDriver(t, data)
-  await assert.rejects(again.driver.createToken(['call'], 'app', actor), { code: 'ANSWER_LOST', message: new RegExp(id) })
+  await assert.rejects(again.baseDriver.createToken(['call'], 'app', actor), { code: 'ANSWER_LOST', message: new RegExp(id) })
   assert.equal(again.book.tokens.list().length, 1)
 })
 

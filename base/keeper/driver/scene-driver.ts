@@ -1,0 +1,171 @@
+/**
+ * Carries changes of scenes out. Each is checked, tried out, kept in one commit, and in force in the cells before it is answered:
+ *
+ *   change ─▶ facts ─▶ next scene ─▶ cells load what it needs ─▶ commit ─▶ new table ─▶ cells switch ─▶ answer
+ *
+ * An error on the way changes nothing.
+ */
+import { asAudited, type SceneChange, type SceneChangeKind, type SceneChangeOf, type SceneOutcomes } from '../../change/change.ts'
+import { checkServices } from '../../change/lock.ts'
+import { nextScene } from '../../change/next-scene.ts'
+import type { Records } from '../../change/records.ts'
+import { type KeptScene, type Next, routedIn, type SceneState } from '../../change/scene-state.ts'
+import type { Expected, Write } from '../../store/store.ts'
+import { type SlotPlan, slotPlan } from '../../traffic/table.ts'
+import type { Actor, Book, ScenePart } from '../book/book.ts'
+import { sceneWrites } from '../book/scene-book.ts'
+import type { Applied, Cells } from '../cells/cells.ts'
+import { type FactSources, findFacts } from './facts.ts'
+import { type Stopwatch, stopwatch, type Timings } from './stopwatch.ts'
+import type { TablePublisher } from './table-publisher.ts'
+import { Turns } from './turns.ts'
+
+export interface SceneDriverParts extends FactSources {
+  readonly cells: Cells
+  readonly tables: TablePublisher
+}
+
+export interface ChangeOptions {
+  readonly actor: Actor
+  /** The revision that the part of the scene which the change is about must be at. */
+  readonly expect?: Expected
+  readonly dryRun?: boolean | undefined
+}
+
+/** The result of a change. */
+export interface Changed<K extends SceneChangeKind> {
+  readonly outcome: SceneOutcomes[K]
+  /** False when everything was so already, and after a dry run. */
+  readonly changed: boolean
+  /** The scene afterwards. */
+  readonly scene: KeptScene
+  readonly cells: Applied
+  readonly timings: Timings
+}
+
+/** What is kept of a change whose request had a key, so that the request can be answered again. */
+type KeptResult<K extends SceneChangeKind> = Pick<Changed<K>, 'outcome' | 'scene'>
+
+/** The part of a scene whose revision a change may expect, for changes where this is not the rules. */
+const partOf: { readonly [K in SceneChangeKind]?: ScenePart } = {
+  'define scene': 'scene',
+  'create version': 'scene',
+  'edit whitelist': 'whitelist',
+  'replace whitelist': 'whitelist',
+  'set params': 'params',
+  'roll back params': 'params',
+}
+
+export class SceneDriver {
+  readonly #parts: SceneDriverParts
+  readonly #turns = new Turns()
+
+  constructor(parts: SceneDriverParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Carries out a change of a scene. With `dryRun` it is only worked out and checked. A rollback does not wait for changes of the scene that
+   * are under way: whichever is kept second is refused with REVISION_CONFLICT.
+   * @throws REVISION_CONFLICT, SCENE_NOT_FOUND; as `findFacts` and `nextScene`; SERVICE_NOT_OFFERED, NO_CELLS, UPGRADE_FAILED
+   */
+  apply<K extends SceneChangeKind>(change: SceneChangeOf<K>, options: ChangeOptions): Promise<Changed<K>> {
+    const work = () => this.#apply(change, options)
+    return change.kind === 'roll back' ? work() : this.#turns.run(`scene ${change.scene}`, work)
+  }
+
+  async #apply<K extends SceneChangeKind>(change: SceneChangeOf<K>, { actor, expect, dryRun = false }: ChangeOptions): Promise<Changed<K>> {
+    const { book, tables } = this.#parts
+    const { kind, scene, payload } = change
+    const again = await this.#keptResult<K>(actor)
+    if (again !== undefined) return again
+    const steps = stopwatch()
+    const before = kind === 'define scene' ? book.scenes.find(scene) : book.scenes.get(scene)
+    requireNamedVersion(book, change as SceneChange)
+    book.expect(partOf[kind] ?? 'rules', scene, expect)
+    const [facts, next] = await steps('planMs', async () => {
+      const found = await findFacts(this.#parts, before, kind, payload, { scene, who: actor.who, dryRun })
+      return [found, nextScene(before, change, found)] as const
+    })
+    const { outcome } = next
+    const writes = dryRun ? [] : sceneWrites(before, next, book.now().toISOString())
+    if (!dryRun) await this.#prepare(kind, before, next, steps)
+    if (writes.length === 0) {
+      return {
+        outcome,
+        changed: false,
+        scene: before ?? keptAt(next.scene, before, writes, 0),
+        cells: tables.applied(),
+        timings: steps.timings,
+      }
+    }
+    const after = await steps('commitMs', () => this.#commit(before, change, facts, next, writes, actor))
+    // What the scene has become since then, by a rollback that waited for nobody, is not what this change came to.
+    return { outcome, changed: true, scene: after, cells: await steps('applyMs', () => tables.refresh()), timings: steps.timings }
+  }
+
+  /** The result of the change when its request was carried out before and the answer was lost. */
+  async #keptResult<K extends SceneChangeKind>(actor: Actor): Promise<Changed<K> | undefined> {
+    const { book, tables } = this.#parts
+    // Requests with one key are the same request, so the result is that of a change of this kind.
+    const kept = book.keyed(actor)?.result as KeptResult<K> | undefined
+    if (kept === undefined) return undefined
+    const { outcome, scene } = kept
+    // JSON has no undefined.
+    return { outcome, changed: true, scene: { ...scene, whitelist: scene.whitelist }, cells: await tables.refresh(), timings: {} }
+  }
+
+  /** @returns the scene as it is kept */
+  #commit<K extends SceneChangeKind>(
+    before: KeptScene | undefined,
+    change: SceneChangeOf<K>,
+    facts: unknown,
+    { scene, action, before: was, after, outcome }: Next<SceneOutcomes[K]>,
+    writes: readonly Write<Records>[],
+    actor: Actor,
+  ): KeptScene {
+    const { kind, payload } = asAudited(change as SceneChange)
+    const note = { kind, payload, facts, target: change.scene, action, before: was, after }
+    const result = (revision: number): KeptResult<K> => ({ outcome, scene: keptAt(scene, before, writes, revision) })
+    return keptAt(scene, before, writes, this.#parts.book.commitScene(before, writes, actor, note, result))
+  }
+
+  /** Has every cell load the slots that the change needs, beside those that serve. */
+  async #prepare(kind: SceneChangeKind, before: KeptScene | undefined, next: Next<unknown>, steps: Stopwatch): Promise<void> {
+    const { cells } = this.#parts
+    // A definition may be mended while no cell can start because of it.
+    if (kind === 'define scene' && cells.connected.length === 0) return
+    const plans = this.#newPlans(before, next)
+    if (plans.length > 0) await steps('prepareMs', () => Promise.all(plans.map(plan => cells.prepare(plan))))
+  }
+
+  /** Slots that the change needs: those that no rule has needed so far, and those that it names. */
+  #newPlans(before: KeptScene | undefined, { scene, created, load = [] }: Next<unknown>): SlotPlan[] {
+    const { book, services } = this.#parts
+    const recordOf = (version: string) => (version === created?.id ? created : book.scenes.version(scene.definition.id, version))
+    const routed = before === undefined ? [] : [...routedIn(before)]
+    const had = new Set(routed.map(version => slotPlan(before?.definition ?? scene.definition, recordOf(version)).key))
+    const records = [...new Set([...load, ...routedIn(scene)])].map(recordOf)
+    const needed = records
+      .map(record => slotPlan(scene.definition, record))
+      .filter(({ key, version }) => load.includes(version) || !had.has(key))
+    for (const plan of needed) checkServices(plan.scene, plan.lock, services)
+    return needed
+  }
+}
+
+/** A scene after a commit of this revision. */
+function keptAt(scene: SceneState, before: KeptScene | undefined, writes: readonly Write<Records>[], revision: number): KeptScene {
+  const written = Object.fromEntries(writes.map(({ kind }) => [kind, revision]))
+  const { scene: ofScene = 0, rules = 0, whitelist = 0 } = { ...before?.revisions, ...written }
+  return { ...scene, revisions: { scene: ofScene, rules, whitelist } }
+}
+
+/** Who names a version that there is none of hears that first, whatever else is wrong. @throws VERSION_NOT_FOUND */
+function requireNamedVersion(book: Book, { kind, scene, payload }: SceneChange): void {
+  const named =
+    kind === 'promote version' || kind === 'take version offline' || kind === 'bring version online' || kind === 'set params'
+      ? payload.version
+      : null
+  if (named !== null) book.scenes.version(scene, named)
+}
