@@ -93,7 +93,7 @@ test('the changes of a scene, applied to nothing, make the scene: whatever was w
     for (const after of afters.reverse()) await after()
   })
   await fc.assert(replayed, { numRuns: 15 })
-  // The property says nothing of a kind that chance has had refused each time: then more is wished for.
+  // The property says nothing of a kind that was refused each time by chance. Then more is wished for.
   const kinds = ['flip experiment', 'revert experiment', 'roll back', 'roll back params', 'retire layer', 'edit whitelist']
   const unseen = () => kinds.filter(kind => !seen.has(kind))
   for (let more = 0; more < 10 && unseen().length > 0; more++) await fc.assert(replayed, { numRuns: 5 })
