@@ -131,7 +131,7 @@ test('other bytes under a published version are refused, and package.json is as 
   await write('weights.json', '{ "bias": 20 }')
   const { revision } = await base.client.status()
   ended(await sdk('publish', 'immutable'), 1, /immutable@1\.0\.0/, /MODULE_EXISTS: .*--bump patch/)
-  // What --bump would make is taken by somebody else's bytes.
+  // The version that --bump would make is taken by other bytes.
   await publishStages(base.client, 'immutable', '1.0.1', { rank: 'x => x' })
   ended(await sdk('publish', 'immutable', '--bump', 'patch'), 1, /immutable@1\.0\.1/, /MODULE_EXISTS/)
   assert.equal(version(), '1.0.0')
@@ -145,7 +145,7 @@ function contents(folder: string): Map<string, string> {
   return new Map(files.map(({ parentPath, name }) => [join(parentPath, name), readFileSync(join(parentPath, name), 'latin1')]))
 }
 
-// Two at a time: most of each is the start of processes.
+// Two tests run at a time, since most of each is the start of processes.
 describe('side by side', { concurrency: 2 }, () => {
   test('applying a scene file again leaves parameters that were published on their own, and says so', async () => {
     const { sdk, folder } = await liveProject('tuned')
@@ -333,7 +333,7 @@ describe('side by side', { concurrency: 2 }, () => {
     test(`${what} is refused with its place before anything is sent`, { timeout: 120_000 }, async () => {
       const { folder, write, version } = await makeProject('faulty')
       await write(file, text)
-      // Whatever was sent would end with 3.
+      // A base cannot be reached there, so if anything was sent the command would end with 3.
       const sdk = sdkIn(folder, { controlUrl: 'http://127.0.0.1:1', token: base.token })
       const { stderr, stdout } = ended(await sdk('publish', 'faulty', '--bump', 'patch', '--scene', 'any'), 1, ...says)
       assert.match(stderr, /^✖ Cannot bundle "faulty": faulty\//)
@@ -396,7 +396,7 @@ describe('side by side', { concurrency: 2 }, () => {
     assert.equal(copy.token, base.token)
     assert.deepEqual((await copy.client.scene('kept')).definition, (await client.scene('kept')).definition)
     assert.deepEqual(await (await callScene(copy, 'kept', { a: 1 })).json(), { a: 1, from: 'kept' })
-    // Whichever version the copy was made at, the code that answers is that of the version.
+    // Whichever version was the baseline when the copy was made, its own code answers.
     const { baseline } = await copy.client.scene('moving')
     assert.equal(await (await callScene(copy, 'moving', 0)).json(), Number(baseline?.slice(1)) - 1)
   })

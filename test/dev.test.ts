@@ -52,7 +52,7 @@ interface Dev {
   save(files: Files): Promise<void>
 }
 
-/** `sdk dev --json` in a folder that has the module `ranker` in a folder of that name. */
+/** Starts `sdk dev --json` in a folder that has the module `ranker` in a folder of that name. */
 async function startDev(
   t: TestContext,
   name: string,
@@ -71,22 +71,22 @@ async function startDev(
     if (child.exitCode === null && child.signalCode === null && child.kill('SIGTERM')) await once(child, 'exit')
   })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  // What is logged comes by another way, before or after the answer.
+  // Log lines come by another way than answers, before or after them.
   const logged: DevEvent[] = []
   const next = async (kind: string): Promise<DevEvent> => {
     const known = kind === 'log' ? logged.shift() : undefined
     if (known !== undefined) return known
     const { value, done } = await lines.next()
-    assert.ok(done !== true, `sdk dev ended before it told ${kind}`)
-    const told = JSON.parse(value) as DevEvent
-    if (told.event === kind) return told
-    if (told.event === 'log') logged.push(told)
+    assert.ok(done !== true, `sdk dev ended before it sent ${kind}`)
+    const event = JSON.parse(value) as DevEvent
+    if (event.event === kind) return event
+    if (event.event === 'log') logged.push(event)
     return next(kind)
   }
-  // A file that is caught between being emptied and being written is told first, for what it is; and one save may be told twice.
+  // A file that is caught between being emptied and being written is reported first as it is then, and one save may be reported twice.
   const nextFailure = async (code: string): Promise<DevEvent> => {
-    const told = await next('failed')
-    return told.error?.code === code ? told : nextFailure(code)
+    const event = await next('failed')
+    return event.error?.code === code ? event : nextFailure(code)
   }
   return { process: child, folder, next, nextFailure, save: files => write(join(folder, name), files) }
 }
@@ -124,7 +124,7 @@ test('sdk dev answers each save with its code, and through a broken one with the
   const resampled = await next('answer')
   assert.deepEqual([resampled.version, resampled.answer], [first.version, { sum: 6 }])
 
-  // As editors save that never leave half a file.
+  // Some editors save this way, so that they never leave half a file.
   await save({ 'index.ts~': adds(20) })
   await rename(join(folder, 'saved/index.ts~'), join(folder, 'saved/index.ts'))
   assert.deepEqual((await next('answer')).answer, { sum: 25 })
@@ -179,7 +179,7 @@ test('without a sample, sdk dev sends the last request of sdk invoke again', { t
   await rm(join(folder, 'invoked/samples'), { recursive: true })
   await save({ 'index.ts': adds(2) })
   let live = await next('live')
-  // That the sample is gone may be told by itself.
+  // That the sample is gone may come as an event of its own.
   while (live.module === first.module) live = await next('live')
   assert.equal(live.scene, 'dev-invoked')
   const [{ id } = { id: '' }] = await base.client.versions('dev-invoked')
@@ -208,7 +208,7 @@ test('without a base sdk dev starts one, answers as its baseline, and takes it a
 test('a base that sdk dev started ends with it, however that ended', { timeout: 60_000 }, async t => {
   const data = await tempFolder()
   const env = { BERTH_BASE: undefined, BERTH_TOKEN: undefined, BERTH_CONTROL_PORT: '0', BERTH_PORT: '0', BERTH_DATA: data }
-  // Without the launcher, which could not pass this signal on.
+  // The launcher is left out, because it could not pass this signal on.
   const { process: sdk, next } = await startDev(t, 'killed', [], env, 'sdk/cli/sdk.ts')
   await next('answer')
   const socket = join(data, 'keeper.sock')
@@ -216,11 +216,11 @@ test('a base that sdk dev started ends with it, however that ended', { timeout: 
   const changes = watch(data, { signal: t.signal })[Symbol.asyncIterator]()
   const nextChange = () => {
     const change = changes.next()
-    // That of the last is nobody's.
+    // Nobody waits for the last change.
     change.catch(() => undefined)
     return change
   }
-  // It watches from the first time it is asked.
+  // The watcher watches from the first time it is asked.
   let change = nextChange()
   sdk.kill('SIGKILL')
   while (existsSync(socket)) {
@@ -245,9 +245,9 @@ interface Examples {
   printed(matches: RegExp): Promise<string>
 }
 
-/** What `npm start` starts beside the base, for the modules and scenes of a folder; resolves when it watches. */
+/** Starts what `npm start` starts beside the base, for the modules and scenes of a folder. Resolves when it watches. */
 async function watchExamples(t: TestContext, folder: string): Promise<Examples> {
-  // As npm start starts it: not as a file of tests.
+  // The process is started as npm start does it, not as a file of tests.
   const env = { ...process.env, ...onBase(), NODE_TEST_CONTEXT: undefined }
   const options: ForkOptions = {
     cwd: folder,

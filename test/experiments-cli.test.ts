@@ -31,7 +31,7 @@ async function sceneWith(id: string, versions: number, settings: Omit<SceneDraft
   }
 }
 
-/** `v2 experiment`: what answers a unit, and why. */
+/** Which version answers a unit, and why, such as `v2 experiment`. */
 async function answerTo(scene: string, unit: string, body: unknown = {}): Promise<string> {
   const { headers } = await callScene(base, scene, body, { 'x-unit-id': unit })
   return `${headers.get('x-scene-version')} ${headers.get('x-scene-because')}`

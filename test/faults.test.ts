@@ -19,7 +19,7 @@ before(async () => {
 
 after(() => base.kill())
 
-/** Writes bytes to a port as they are; what came back until it closed. */
+/** Writes bytes to a port as they are. Resolves with what came back until it closed. */
 async function raw(url: string, bytes: string): Promise<string> {
   const socket = connect(Number(new URL(url).port), '127.0.0.1').setEncoding('latin1')
   let received = ''
@@ -72,9 +72,9 @@ test('a base whose log nobody reads serves on, and says later how many lines wer
   await makeScene(base.client, 'chatty', { rank: chatty })
   const seen = base.log.length
   base.process.stdout?.pause()
-  // Each fills the pipe and what a cell keeps beside it.
-  const deaf = Array.from({ length: 8 }, () => callScene(base, 'chatty', 1))
-  for (const response of await Promise.all(deaf)) assert.equal(await response.text(), '1')
+  // Each request fills the pipe and what a cell keeps beside it.
+  const calls = Array.from({ length: 8 }, () => callScene(base, 'chatty', 1))
+  for (const response of await Promise.all(calls)) assert.equal(await response.text(), '1')
   await base.client.createVersion('chatty', { as: 'dev' })
   assert.equal((await callScene(base, 'echo', 1)).status, 200)
   base.process.stdout?.resume()
@@ -141,7 +141,7 @@ test('a cell that could not read a bundle and a whitelist looks again by itself,
   assert.deepEqual([await answer.json(), answer.headers.get('x-scene-because')], ['for who is listed', 'whitelist'])
 })
 
-/** Has a running process fail as soon as it opens so many descriptors more than it has. */
+/** Makes a running process fail as soon as it opens so many more descriptors than it has. */
 function limitDescriptors(pid: number, more: number): void {
   const most = readdirSync(`/proc/${pid}/fd`).length + more
   execFileSync('prlimit', ['--pid', String(pid), `--nofile=${most}:`])
@@ -160,7 +160,7 @@ test('connections that take every descriptor of a cell are refused, and end noth
       .resume(),
   )
   await Promise.all(flood.map(socket => once(socket, 'connect')))
-  // Two beats of each cell: what it reads of itself then takes a descriptor that is not there.
+  // In the time of two heartbeats, each cell reads facts about itself, which takes a descriptor that it does not have.
   await delay(1100)
   for (const socket of flood) socket.destroy()
   await until(async () => (await callScene(base, 'echo', 1).catch(() => undefined))?.status === 200)

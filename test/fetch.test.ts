@@ -13,11 +13,11 @@ import { callScene, launchBase, type RunningBase, root, startBase } from './supp
 let base: RunningBase
 let server: Server
 let there: string
-/** What the server was asked, in order. */
+/** The requests that the server got, in order. */
 const seen: { readonly method: string; readonly path: string; readonly headers: IncomingMessage['headers']; readonly body: string }[] = []
 const meetings = new Map<string, PromiseWithResolvers<void>>()
 
-/** What one side waits for until the other has seen it. */
+/** A promise by which one side waits until the other has come to the same point. */
 function meeting(name: string): PromiseWithResolvers<void> {
   const found = meetings.get(name) ?? Promise.withResolvers<void>()
   meetings.set(name, found)
@@ -99,7 +99,7 @@ after(async () => {
   server.close()
 })
 
-/** Runs the body of an async function that is the input. */
+/** A stage that runs the body of an async function, which is its input. */
 const runs = `async (code, ctx) => (await new (async () => {}).constructor('ctx', 'there', code)(ctx, '%there%')) ?? null`
 
 /** A scene whose one module may fetch from these hosts. */
@@ -120,7 +120,7 @@ async function fetches(
   await to.client.createVersion(id, { as: 'baseline' })
 }
 
-/** What this body of an async function returns, when it runs in a stage. */
+/** What this body of an async function returns when it runs in a stage. */
 async function inside(code: string, scene = 'fetches', headers: Readonly<Record<string, string>> = {}): Promise<unknown> {
   const response = await callScene(base, scene, JSON.stringify(code), headers)
   const answer: unknown = await response.json()
@@ -180,7 +180,7 @@ test('fetches that are made together run together', async () => {
   assert.match(message, /64 calls are open in this request already/)
 })
 
-test('a module reaches no host that it does not list, and is told what to write', async () => {
+test('a module reaches no host that it does not list, and is answered with what to write', async () => {
   for (const [url, entry] of [
     ['https://api.example.com/v1', 'api.example.com'],
     ['http://api.example.com/', 'http://api.example.com'],
@@ -244,7 +244,7 @@ test('what is too large is refused on both ways, packed or not', { timeout: 60_0
   }
   const { code, message } = await failure(`fetch(there + '/often')`)
   assert.deepEqual([code, message.endsWith('its answer is packed 4 times')], ['FETCH_FAILED', true])
-  // What is not read is not kept waiting either.
+  // The server need not wait for the rest of an answer that is not read.
   await meeting('often left').promise
 })
 
@@ -320,14 +320,14 @@ test('the trace of the request goes on to the host, after an await by ctx.fetch'
     })
   assert.match(String(await traced('return get(fetch)')), new RegExp(`^00-${traceId}-[0-9a-f]{16}-01$`))
   assert.match(String(await traced('await ctx.fetch(there); return get(ctx.fetch)')), new RegExp(`^00-${traceId}-`))
-  // Also from a scene that the scene calls.
+  // The trace also goes on from a scene that the scene calls.
   await fetches(base, 'called', runs, [there])
   const called = `return (await (await fetch(there + '/echo')).json()).headers.traceparent`
   assert.match(String(await traced(`return ctx.call('called', ${JSON.stringify(called)})`)), new RegExp(`^00-${traceId}-[0-9a-f]{16}-01$`))
   // The other flags have no meaning yet.
   assert.match(String(await traced('return get(fetch)', 'fe')), /-02$/)
   assert.equal(await traced('return get(fetch)', 'xy'), null)
-  // Nothing says whose request it is.
+  // After the `await`, nothing says whose request it is.
   assert.equal(await traced('await fetch(there); return get(fetch)'), null)
 })
 
@@ -395,7 +395,7 @@ test('fetches are counted and timed by host', async () => {
   assert.match(texts.join(), new RegExp(`^berth_fetch_duration_seconds_count\\{host="${there}",cell="\\d"\\} [1-9]`, 'm'))
 })
 
-test('a module that touches what it does not declare is told what to declare', async () => {
+test('a module that touches what it does not declare is answered with what to declare', async () => {
   for (const [code, message] of [
     [
       'ctx.services.geo.lookup(1)',

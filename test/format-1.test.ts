@@ -14,7 +14,7 @@ interface Yesterday {
   readonly versions: readonly Json[]
   readonly audit: readonly Json[]
   readonly scene: Json
-  /** Status, version, why, bucket and body, by unit. */
+  /** Status, version, reason, bucket and body, by unit. */
   readonly answers: Readonly<Record<string, readonly unknown[]>>
 }
 

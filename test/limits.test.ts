@@ -9,9 +9,9 @@ const RPS = 50
 const BURST = 20
 const CONCURRENCY = 5
 
-/** One cell, whose limits are those of the base. */
+/** A base of one cell, which enforces the whole limits. */
 let one: RunningBase
-/** Two cells that share them. */
+/** A base of two cells, which share the limits. */
 let two: RunningBase
 
 const traffic = (settings: Partial<SceneDefinition['traffic']>): Pick<SceneDefinition, 'traffic'> => ({
@@ -79,7 +79,7 @@ test('two cells together have as many requests of a scene under way as it may, e
   const held = 'x => x.hold ? new Promise(() => {}) : 1'
   await makeScene(two.client, 'held', { rank: held }, traffic({ maxConcurrency: CONCURRENCY, deadlineMs: 10_000 }))
   const outcomes: Promise<Outcome>[] = []
-  // Which cell a connection comes to is up to the kernel: until each has more than its share.
+  // The kernel decides which cell a connection comes to, so requests are sent until each cell has more than its share.
   do {
     const wave = Array.from({ length: 12 }, () => ask(two, 'held', { hold: true }))
     outcomes.push(...wave)
@@ -89,7 +89,7 @@ test('two cells together have as many requests of a scene under way as it may, e
   assert.equal(all.filter(({ code }) => code === 'DEADLINE_EXCEEDED').length, CONCURRENCY)
   const rest = all.filter(({ code }) => code !== 'DEADLINE_EXCEEDED')
   for (const outcome of rest) assert.deepEqual(outcome, { status: 503, code: 'SCENE_OVERLOADED', retryAfter: 1 })
-  // Their places are free again.
+  // The places of these requests are free again.
   assert.equal((await ask(two, 'held', { hold: false })).status, 200)
 })
 

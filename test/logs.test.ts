@@ -1,4 +1,4 @@
-/** `sdk logs` and the API under it: what modules log reaches who follows, from every cell, and outlives the processes. */
+/** `sdk logs` and the API under it: what modules log reaches those who follow, from every cell, and outlives the processes. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -34,13 +34,13 @@ async function readUntil(from: RunningBase, scene: string, query: string, holds:
 }
 
 interface Following {
-  /** The first entry that matches, come already or still to come. Rejects when the stream ends first. */
+  /** The first entry that matches, whether it has come or is still to come. Rejects when the stream ends first. */
   entry(matches: (entry: LogEntry) => boolean): Promise<LogEntry>
   readonly entries: readonly LogEntry[]
   readonly ended: Promise<void>
 }
 
-/** Follows until the test ends; resolves when what comes from now on is sure to be seen. */
+/** Follows until the test ends. Resolves when it is certain that everything that comes from now on is seen. */
 async function follow(
   t: TestContext,
   from: RunningBase,
@@ -88,7 +88,7 @@ async function follow(
 test('lines of every cell reach who follows, with scene, version, module, request, fields and cell', async t => {
   await makeScene(base.client, 'talk', { rank: '(x, ctx) => { ctx.log.info("ranked", { n: x.n }); return x.n }' })
   const following = await follow(t, base, 'talk')
-  // Connections are spread by the kernel: asked again on new ones until both cells have answered.
+  // The kernel spreads connections, so new ones are opened until both cells have answered.
   for (let n = 0; new Set(following.entries.map(({ cell }) => cell)).size < 2; n++) {
     const answer = await callScene(base, 'talk', { n }, { 'x-request-id': `talk-${n}`, connection: 'close' })
     assert.equal(await answer.json(), n)
@@ -163,7 +163,7 @@ test('a flood is cut down to the rate of a version, says how much was dropped, a
   const linesOf = (entries: LogEntry[]) => entries.filter(({ message }) => message.startsWith('line ')).length
   const droppedOf = (entries: LogEntry[]) => entries.reduce((sum, entry) => sum + (entry.dropped ?? 0), 0)
   let kept: LogEntry[] = []
-  // The second may turn in the middle of a flood: then all of it may be within the rate.
+  // The second may turn in the middle of a flood. Then all of it may be within the rate.
   for (let asked = 1; droppedOf(kept) === 0; asked++) {
     await callScene(base, 'flood', {}, { 'x-request-id': `flood-${asked}` })
     await following.entry(({ message, requestId }) => message === 'after all' && requestId === `flood-${asked}`)
@@ -242,7 +242,7 @@ test('lines outlive kill -9 of the keeper and a restart of the base, and "sdk lo
   assert.equal(await nextMessage(), 'line 1')
   const { keeper } = await first.client.status()
   const back = first.logged(line => line.msg === 'control API listens', first.log.length)
-  // One line reaches it, and it is killed before it looks; the other waits in the cell.
+  // One line reaches the keeper, which is killed before it reads it; the other waits in the cell.
   process.kill(keeper.pid, 'SIGSTOP')
   await callScene(first, 'keep', 2)
   await callScene(first, 'keep', 3)
@@ -256,7 +256,7 @@ test('lines outlive kill -9 of the keeper and a restart of the base, and "sdk lo
   first.process.kill('SIGTERM')
   await once(first.process, 'close')
   assert.match((await said.next()).value ?? '', /base went away/)
-  // What a power cut would leave at the end of the file.
+  // A power cut would leave this at the end of the file.
   await appendFile(join(logsPath(data), 'keep', 'v1.ndjson'), '{"seq":1,"at":"20')
   const second = await startBase(t, { data, cells: 1, args: ['--control-port', control] })
   assert.match((await said.next()).value ?? '', /answers again/)

@@ -1,4 +1,4 @@
-/** Supervisor, keeper and cells: what dies is replaced, what goes loses nothing. */
+/** Supervisor, keeper and cells: a process that dies is replaced, and one that goes loses nothing. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -91,7 +91,7 @@ test('a version switched every moment under load loses no request and mixes no a
   for (let minor = 1; minor <= 8; minor++) {
     await publishStages(client, 'm-swap', `1.${minor}.0`, { rank: `() => "1.${minor}.0"` })
     await client.createVersion('swap', { modules: [`m-swap@1.${minor}.0`], as: 'baseline' })
-    // Acknowledged means that no cell answers with the old version any more.
+    // When the change has been acknowledged, no cell answers with the old version any more.
     for (let i = 0; i < 4; i++) assert.equal(await (await callScene(base, 'swap', 1)).json(), `1.${minor}.0`)
   }
   const { answered, refused, broken } = await load.stop()
@@ -150,7 +150,7 @@ test('an endless loop, twenty requests a second, costs other scenes on the same 
   const { refused, broken, answered: fine } = await load.stop()
   assert.deepEqual({ refused, broken }, { refused: [], broken: [] })
   assert.ok(fine > 0)
-  // Killed, past its deadline, or refused by the breaker that opened meanwhile.
+  // A request is killed, past its deadline, or refused by the breaker that opened meanwhile.
   for (const status of answered) assert.ok([503, 504].includes(status), String(status))
 })
 
@@ -195,7 +195,7 @@ test('a cell that starts while the keeper is away serves from the table saved la
   const pid = await cellPid(base, 1)
   const seen = base.log.length
   const { keeper } = await base.client.status()
-  // Stopped, not killed: it holds its socket and answers nobody, the hardest way to be away.
+  // The keeper is stopped, not killed: it holds its socket and answers nobody, which is the hardest way to be away.
   process.kill(keeper.pid, 'SIGSTOP')
   try {
     const ready = replaced(base, 1, pid)
@@ -254,9 +254,9 @@ test('a cell over its memory is replaced by a fresh one and loses no request', {
   })
   const statuses = new Set<number>()
   for (let i = 0; !isReplaced; i++) {
-    // It is killed when it grows on, however long its replacement takes to start.
+    // The cell would be killed if it grew on, however long its replacement takes to start.
     statuses.add((await callScene(base, 'grow', isLeaving ? 0 : 4e6)).status)
-    // Slow enough that memory is seen between the bound at which it is retired and the one at which it is killed.
+    // This is so slow that memory is measured between the bound at which a cell is retired and the one at which it is killed.
     if (i > 30) await Promise.race([isLeaving ? ready : leaving, delay(250)])
   }
   assert.deepEqual(statuses, new Set([200]))
@@ -268,7 +268,7 @@ test('a module that nothing can stop costs one cell, which is replaced while the
   await makeScene(base.client, 'echo', { rank: 'x => x' })
   const seen = base.log.length
   const stuck = { rank: '() => Array.prototype.includes.call({ length: 2 ** 53 - 1 }, 1)' }
-  // It is killed for its CPU, long before its deadline.
+  // The slot is killed for its CPU, long before the deadline.
   await makeScene(base.client, 'stuck', stuck, { traffic: { cpuMs: 50, spec: { memoryMB: 64 } } })
   const load = startLoad(`${base.url}/scenes/echo`, 4, true)
   assert.equal((await callScene(base, 'stuck', 1)).status, 503)
@@ -303,12 +303,12 @@ test('a second SIGTERM ends the base at once, and nothing of it is left', { time
   for (const pid of [keeper.pid, ...cells.map(cell => cell.pid)]) await until(() => !lives(pid))
 })
 
-/** Whether a process has this id, other than one that has ended and that nobody has waited for. */
+/** Whether a process with this id lives. One that has ended, and that its parent has not waited for yet, does not. */
 function lives(pid: number): boolean {
   try {
     return !readFileSync(`/proc/${pid}/status`, 'utf8').includes('State:\tZ')
   } catch {
-    // It may end while its file is read.
+    // The process may end while its file is read.
     return false
   }
 }

@@ -1,4 +1,4 @@
-/** `sdk profile` and the API under it: the time and the heap of a slot that serves, in the terms of its TypeScript, at no cost but a pause. */
+/** `sdk profile` and the API under it: the time and the heap of a slot that serves, in terms of its TypeScript, at no cost but a pause. */
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -87,7 +87,7 @@ test('a CPU profile names the functions and places of the TypeScript, while ever
   const report = JSON.parse(run.stdout) as Report
   assert.equal(report.version, 'v1')
   assert.ok(report.cpuMs > 0 && report.samples > 0, run.stdout)
-  // V8 may have made one function of the two: then the time is that of either.
+  // V8 may have made one function of the two. Then the time is that of either.
   const [first] = report.top.filter(({ name }) => !name.startsWith('('))
   assert.match(`${first?.name} ${first?.where}`, /^(burnCandidates burner@1\.0\.0\/heavy\.ts:4|scoreOne burner@1\.0\.0\/heavy\.ts:10)$/)
   const whole = report.top.find(({ name }) => name === 'burnCandidates')
@@ -100,12 +100,12 @@ test('a CPU profile names the functions and places of the TypeScript, while ever
   const inBurner = profile.nodes.filter(({ callFrame }) => callFrame.url === 'berth:///burner@1.0.0/heavy.ts')
   const ticks = inBurner.flatMap(({ positionTicks = [] }) => positionTicks)
   assert.ok(ticks.length > 0 && ticks.every(({ line, ticks: count }) => line >= 4 && line <= 16 && count > 0), JSON.stringify(ticks))
-  // The slot is none the worse for it.
+  // The slot still answers.
   assert.equal((await callScene(base, 'burn', { a: 1 })).status, 200)
 })
 
 test('a heap snapshot is one that DevTools reads, with what the module keeps', { timeout: 60_000 }, async () => {
-  // Made when the module is loaded, so it is in either cell.
+  // The objects are made when the module is loaded, so they are in either cell.
   const code =
     '(() => { class Recognisable {}; const kept = Array.from({ length: 1000 }, () => new Recognisable()); return () => kept.length })()'
   await makeScene(base.client, 'heap', { rank: code })
@@ -150,23 +150,23 @@ test('what cannot be profiled is refused, with what to do', async () => {
 test('a slot that is killed while it is profiled is an error that says so, and costs nobody else anything', {
   timeout: 120_000,
 }, async () => {
-  await makeScene(base.client, 'doomed', { rank: 'x => { if (x.loop) for (;;); return 1 }' }, { traffic: { deadlineMs: 400 } })
+  await makeScene(base.client, 'killed', { rank: 'x => { if (x.loop) for (;;); return 1 }' }, { traffic: { deadlineMs: 400 } })
   await makeScene(base.client, 'bystander', { rank: 'x => x' })
-  await callScene(base, 'doomed', {})
+  await callScene(base, 'killed', {})
   const cells = (await base.client.status()).cells.map(({ pid }) => pid)
   const load = startLoad(`${base.url}/scenes/bystander`, 2, true, body => body === '{"a":1}')
-  const file = join(folder, 'doomed.cpuprofile')
-  // Asked until one hits the slot that is looked at: there is one in each cell.
+  const file = join(folder, 'killed.cpuprofile')
+  // There is a slot in each cell, so requests are sent until one hits the slot that is profiled.
   const profileAndKill = async () => {
     let over = false
-    const ended = sdk('profile', 'doomed', '--seconds', '60', '--out', file).finally(() => {
+    const ended = sdk('profile', 'killed', '--seconds', '60', '--out', file).finally(() => {
       over = true
     })
-    while (!over) await callScene(base, 'doomed', { loop: true }, { connection: 'close' })
+    while (!over) await callScene(base, 'killed', { loop: true }, { connection: 'close' })
     return ended
   }
   let run = await profileAndKill()
-  // It may have been killed before the look began.
+  // The slot may have been killed before the profile began.
   while (run.stderr.includes('SLOT_IDLE')) run = await profileAndKill()
   assert.equal(run.code, 1, run.stdout)
   assert.match(run.stderr, /its slot ended meanwhile[\s\S]*PROFILE_FAILED/)

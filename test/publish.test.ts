@@ -107,7 +107,7 @@ test('a version keeps the lock it starts from and replaces only what is named', 
 test('a version that the cells cannot load is refused and the running one serves on', { timeout: 60_000 }, async () => {
   const { client } = base
   await makeScene(client, 'steady', { rank: '() => "fine"' })
-  // Passes the trial, which has 128 MB; the scene grants its slots 16.
+  // The module passes the trial, which has 128 MB, but the scene grants its slots 16.
   await publishCode(
     client,
     'm-steady',
@@ -180,8 +180,8 @@ test('a token does what its rights say, until it is revoked', async () => {
 
 test('no token is in the log, the database or what the control API tells', { timeout: 60_000 }, async () => {
   const { token } = await base.client.createToken(['call'], 'canary')
-  const told = JSON.stringify([await base.client.tokens(), await base.client.audit(100), base.log])
-  assert.doesNotMatch(told, new RegExp(`${token}|${base.token}`))
+  const shown = JSON.stringify([await base.client.tokens(), await base.client.audit(100), base.log])
+  assert.doesNotMatch(shown, new RegExp(`${token}|${base.token}`))
   const { readFileSync } = await import('node:fs')
   for (const name of readdirSync(base.data).filter(file => file !== 'token' && !file.endsWith('.sock') && file !== 'blobs')) {
     const bytes = readFileSync(join(base.data, name), 'latin1')

@@ -49,13 +49,13 @@ test('the Open Bandit log goes through the random scene and comes back with a cl
   assert.deepEqual([report.entries, report.passes, report.sent, report.answered, report.failed], [200, 3, 600, 600, 0])
   assert.deepEqual([report.versions, report.ended, report.clickRates.rows], [{ v1: 600 }, 'done', 200])
   assert(report.latencyMs.p50 > 0 && report.latencyMs.p50 <= report.latencyMs.max)
-  // Each of 600 answers matches with a chance of 1 in 34: none or a hundred would be one in a million.
+  // Each of 600 answers matches with a chance of 1 in 34. That there are none, or a hundred, has a chance of one in a million.
   const { matchedRows, uniform, unlisted } = report.clickRates
   assert(matchedRows > 0 && matchedRows < 100, `${matchedRows} rows match`)
   assert.deepEqual([uniform, unlisted], [true, 0])
 })
 
-test('rates, versions and failures are told for people too, and the request ids repeat', async () => {
+test('rates, versions and failures are shown to people too, and the request ids repeat', async () => {
   await makeScene(base.client, 'echo', {
     rank: `(input, ctx) => { if (input.fail) throw new Error('no such visitor'); return { shown: [{ id: ctx.requestId }] } }`,
   })
@@ -78,7 +78,7 @@ test('rates, versions and failures are told for people too, and the request ids 
   )
 })
 
-test('answers without the items, and rows without a match, are told instead of a rate', async () => {
+test('answers without the items, and rows without a match, are reported instead of a rate', async () => {
   const log = await logOf('none.ndjson', [{ scene: 'echo', body: {}, shown: { item: 'x', position: 1, click: 1, propensity: 0.5 } }])
   ended(await sdk('replay', log), 0, /1 of 1 answers have no item with "itemId" in a list at \/items: name them with --items and --item-id/)
   ended(
@@ -117,7 +117,7 @@ test('Ctrl-C prints what was measured so far', async t => {
   let served = 0
   const server = createServer((_, res) => {
     res.end('{}')
-    // The first asks whether the scene is there.
+    // The first request asks whether the scene is there.
     if (++served === 6) child.kill('SIGINT')
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -30,7 +30,7 @@ before(async () => {
   )
   const hostile = { rank: '(x, ctx) => (0, eval)("(" + x + ")")(ctx)' }
   await makeScene(client, 'hostile', hostile, { traffic: { spec: { memoryMB: 256 } } })
-  // Killed for their CPU long before their deadline, however many share the processor.
+  // The slots are killed for their CPU long before the deadline, however many share the processor.
   await makeScene(client, 'endless', hostile, { traffic: { cpuMs: 100 } })
   await makeScene(client, 'hasty', { rank: '() => new Promise(() => {})' }, { traffic: { deadlineMs: 300 } })
   await makeScene(client, 'locked', { rank: 'x => x' }, { access: 'token' })
@@ -184,7 +184,7 @@ for (const [what, body, status, code, scene = 'hostile'] of [
   test(`a module that ${what} is answered ${code}, and the next request is served`, { timeout: 60_000 }, async () => {
     const problem = await assertProblem(await callScene(base, scene, JSON.stringify(body)), status, code)
     assert.deepEqual([problem.scene, problem.version, problem.blame, problem.stack], [scene, 'v1', 'module', undefined])
-    // The slot may be stuck still, or loading again: the next request may only come late, not fail.
+    // The slot may still be stuck, or be loading again. The next request may come late, but must not fail.
     const next = await callScene(base, scene, '"() => 1"')
     assert.equal(await next.text(), '1')
   })
@@ -271,7 +271,7 @@ test('the base answers probes on the scene port', async () => {
   assert.deepEqual(await (await fetch(`${base.url}/readyz`)).json(), { status: 'ok' })
 })
 
-/** Writes bytes to the scene port as they are; what came back until it closed. */
+/** Writes bytes to the scene port as they are. Resolves with what came back until it closed. */
 async function raw(bytes: string): Promise<string> {
   const socket = connect(Number(new URL(base.url).port), '127.0.0.1')
   socket.setEncoding('latin1')
@@ -318,7 +318,7 @@ test('a caller that goes away half way through its body harms nothing', { timeou
   assert.equal((await callScene(base, 'echo', 1)).status, 200)
 })
 
-test('a caller that asks before it sends its body is told to continue, or why not', { timeout: 60_000 }, async () => {
+test('a caller that asks before it sends its body hears that it may continue, or why not', { timeout: 60_000 }, async () => {
   const ask = async (length: number) => {
     const headers = { 'content-type': 'application/json', 'content-length': length, expect: '100-continue' }
     const request = httpRequest(`${base.url}/scenes/echo`, { method: 'POST', headers })

@@ -9,7 +9,7 @@ import { callScene, launchBase, makeScene, publishStages, type RunningBase, root
 let base: RunningBase
 
 const config = join(root, 'test/fixtures/services/berth.config.json')
-/** Calls what the body says, several times when it says so, and tells how each call ended. */
+/** Makes the calls that the body asks for, several times when it says so, and reports how each ended. */
 const asks = `async ({ service, method, args, times = 1 }, ctx) => {
   const ask = () => ctx.services[service][method](...args).then(value => ({ value }), ({ code, message }) => ({ code, message }))
   const answers = await Promise.all(Array.from({ length: times }, ask))
@@ -42,7 +42,7 @@ async function ask(service: string, method: string, ...args: unknown[]): Promise
   return (await response.json()) as Outcome
 }
 
-/** Puts a table in place the documented way: written beside, then renamed. */
+/** Puts a table in place in the documented way: it is written beside the old one, then renamed. */
 async function putTable(file: string, lines: readonly string[]): Promise<void> {
   const beside = await mkdtemp(join(base.data, 'features/.new-'))
   await writeFile(join(beside, file), `${lines.join('\n')}\n`)
@@ -119,7 +119,7 @@ test('a service or method that is not there fails the request, which says what i
   }
 })
 
-test('a request past its deadline is answered 504, and the service is told to stop', { timeout: 60_000 }, async () => {
+test('a request past its deadline is answered 504, and the service is asked to stop', { timeout: 60_000 }, async () => {
   const aborted = async () => (await ask('probe', 'aborted')).value
   const outlast = async (method: string) => {
     const response = await callScene(base, 'hasty', { service: 'probe', method, args: [] })

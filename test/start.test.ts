@@ -1,4 +1,4 @@
-/** `npm start`: one line after the clone, and a recommendation answers. */
+/** `npm start`: one command after the clone, and a recommendation answers. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -10,7 +10,7 @@ import { callScene, type RunningBase, root, startBase, tempFolder } from './supp
 const fixture = (path: string) => readFileSync(join(root, 'fixtures', path), 'utf8')
 const scenes = readdirSync(join(root, 'fixtures/scenes')).flatMap(name => (name.endsWith('.json') ? [name.slice(0, -5)] : []))
 
-/** What `npm start` runs, when it has said all it says. */
+/** Runs `npm start` and waits until it has printed everything. */
 async function start(t: TestContext, data: string): Promise<RunningBase> {
   const base = await startBase(t, { script: 'scripts/start.ts', data })
   await base.printed(/\/docs$/)
@@ -37,7 +37,9 @@ async function recommend(base: RunningBase, scene: string): Promise<RankedItem[]
   return (JSON.parse(await answer(base, scene)) as { items: RankedItem[] }).items
 }
 
-/** Gives the launcher what a service manager or `kill` does; its exit code once every process of the base is gone. */
+/**
+ * Sends the launcher the signal that a service manager or `kill` sends. Resolves with its exit code once every process of the base is gone.
+ */
 async function terminate(base: RunningBase): Promise<number | null> {
   base.process.kill('SIGTERM')
   const [code] = await once(base.process, 'close')

@@ -1,7 +1,7 @@
 /**
- * The tutorial does what it says. Its blocks are read from the page itself and done in order, as a reader does: `sh` is typed, `diff` and named
- * files are saved, and what a block shows right after is what must be printed, where `…` stands for anything. A block that nobody
- * knows what to do with fails.
+ * The tutorial does what it says. Its blocks are read from the page itself and carried out in order, as a reader would: `sh` is typed,
+ * `diff` and named files are saved, and what a block shows right after must be printed, where `…` stands for anything. A block of any other
+ * kind fails.
  */
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
@@ -14,15 +14,15 @@ import { promisify, stripVTControlCharacters } from 'node:util'
 import { root, tempFolder } from './support/base.ts'
 
 const page = 'docs/tutorial.md'
-/** These go on until Ctrl-C, each in a terminal of its own. */
+/** These commands go on until Ctrl-C, each in a terminal of its own. */
 const endless = /^(npm ci && npm start|npx sdk dev)\b/
 
 interface Block {
-  /** Where it starts. */
+  /** The line of the page on which the block starts. */
   readonly line: number
   readonly language: string
   readonly text: string
-  /** What was said since the block before. */
+  /** The text between the block before and this one. */
   readonly prose: string
 }
 
@@ -36,19 +36,19 @@ function blocksOf(markdown: string): Block[] {
     from = index + whole.length
   }
   assert.equal(markdown.match(/```|~~~/g)?.length, 2 * blocks.length, 'a block is indented, or has no end')
-  // What is told to be typed outside a block would not be run.
+  // A command that the text asks to type outside of a block would not be run.
   for (const { line, prose } of blocks) assert.doesNotMatch(prose, /`(npx|npm|curl) /, `${page}: before line ${line}`)
   return blocks
 }
 
-/** The file that the words before a block tell to save. */
+/** The file that the text before a block asks to save. */
 function fileIn({ prose, line }: Block): string {
   const named = [...prose.matchAll(/`([\w./-]+\.(?:ts|json))`/g)].at(-1)?.[1]
   assert.ok(named !== undefined, `${page}:${line}: which file is this?`)
   return named
 }
 
-/** As a reader edits: the lines that stay and those with a minus are in the file once. */
+/** Edits a file as a reader does. The lines that stay and those with a minus must be in the file exactly once. */
 function applyDiff(path: string, { text, line }: Block): void {
   for (const hunk of text.split(/^@@.*\n/m)) {
     const lines = hunk.split('\n').slice(0, -1)
@@ -59,7 +59,10 @@ function applyDiff(path: string, { text, line }: Block): void {
   }
 }
 
-/** Of what must be printed. @param loose whether other lines may be among these */
+/**
+ * A pattern of what must be printed.
+ * @param loose whether other lines may be among these
+ */
 function patternOf(expected: string, loose: boolean): RegExp {
   const lines = expected.trimEnd().split('\n')
   const patterns = lines.map(line => (line.trim() === '…' ? '(?:.*\\n)*?' : `${line.split('…').map(RegExp.escape).join('.*')}[ \\t]*\\n`))
@@ -68,7 +71,7 @@ function patternOf(expected: string, loose: boolean): RegExp {
 
 const plain = (text: string): string => stripVTControlCharacters(text).replaceAll('\r', '')
 
-/** A terminal in which a command goes on. */
+/** A terminal in which a command keeps running. */
 class Terminal {
   readonly #child: ChildProcess
   #text = ''
@@ -89,7 +92,7 @@ class Terminal {
     t.after(() => this.#kill())
   }
 
-  /** Resolves with what matches, and forgets it and what was printed before. */
+  /** Resolves with what matches, and forgets that and everything printed before it. */
   async shown(pattern: RegExp): Promise<RegExpExecArray> {
     for (;;) {
       const found = pattern.exec(this.#text)
@@ -102,20 +105,20 @@ class Terminal {
     }
   }
 
-  /** The launcher passes it on. */
+  /** The launcher passes the signal on. */
   interrupt(): void {
     this.#child.kill('SIGINT')
   }
 
   async #kill(): Promise<void> {
     if (this.#ended || this.#child.pid === undefined) return
-    // With all its processes: none outlives the test.
+    // This kills the whole process group, so that no process outlives the test.
     process.kill(-this.#child.pid, 'SIGKILL')
     await once(this.#child, 'close')
   }
 }
 
-/** A shell that remembers where it is. */
+/** A shell that keeps its working folder. */
 class Shell {
   readonly #child: ChildProcess
   #text = ''
@@ -145,7 +148,7 @@ class Shell {
   }
 }
 
-/** `npm` and `npx` without the seconds that they take: what they would run, run. Whether npx finds it has a test of its own. */
+/** `npm` and `npx` without the seconds that they take: these run what those would run. Whether npx finds it has a test of its own. */
 const standIns = {
   npm: `[ "$1" = ci ] && exit
 exec $(node -p "require('./package.json').scripts['$1']")`,
@@ -154,15 +157,15 @@ exec $(node -p "require('./package.json').scripts['$1']")`,
 exec node "$(node -p "require('./package.json').bin['$name']")" "$@"`,
 }
 
-/** What a clone has after `npm ci`: a folder of its own, so that the tutorial meets nobody else's base. */
+/** A folder like a clone after `npm ci`, so that the tutorial meets no other base. */
 async function clone(): Promise<{ readonly folder: string; readonly env: NodeJS.ProcessEnv }> {
   const above = await tempFolder()
   const [folder, bin] = [join(above, 'berth'), join(above, 'bin')]
   const parts = ['base', 'bin', 'fixtures', 'modules', 'scripts', 'sdk', 'package.json', 'tsconfig.json']
-  // Without what another test builds there meanwhile.
+  // Another test may be building files there meanwhile, which are left out.
   const filter = (path: string) => basename(path) !== 'dist'
   await Promise.all(parts.map(part => cp(join(root, part), join(folder, part), { recursive: true, filter })))
-  // Itself, not a link to it: cells may read neither end of a chain of links.
+  // The link goes to the folder itself, not to another link, because cells may read neither end of a chain of links.
   await symlink(realpathSync(join(root, 'node_modules')), join(folder, 'node_modules'), 'junction')
   await mkdir(bin)
   for (const [name, script] of Object.entries(standIns)) {
@@ -173,14 +176,14 @@ async function clone(): Promise<{ readonly folder: string; readonly env: NodeJS.
   return { folder, env: { ...env, PATH: `${bin}:${env.PATH}`, no_proxy: '127.0.0.1' } }
 }
 
-/** Somebody who does what the page says. */
+/** A reader who does what the page says. */
 class Reader {
   readonly #t: TestContext
   readonly #folder: string
   readonly #env: NodeJS.ProcessEnv
   #shell: Shell | undefined
   #terminal: Terminal | undefined
-  /** That the page says, and that they are here. */
+  /** The ports that the page names, and those that are used here. */
   #ports: readonly (readonly [said: string, here: string])[] = []
 
   constructor(t: TestContext, folder: string, env: NodeJS.ProcessEnv) {
@@ -232,7 +235,7 @@ class Reader {
     assert.ok(matches, `${page}:${line}: ${text}printed\n${said}\nand not\n${expected?.text ?? 'nothing'}`)
   }
 
-  /** The terminal that was opened last. */
+  /** Looks at the terminal that was opened last. */
   async #watch({ text, prose, line }: Block): Promise<void> {
     assert.ok(this.#terminal !== undefined, `${page}:${line}: who says this?`)
     if (prose.includes('Ctrl-C')) this.#terminal.interrupt()

@@ -1,4 +1,4 @@
-/** Many versions of a scene online at once, through a real base of two cells: who is answered by which, and how that changes. */
+/** Many versions of a scene are online at once, through a real base of two cells: which one answers whom, and how that changes. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { ErrorCode } from '../base/kernel/errors.ts'
@@ -14,7 +14,7 @@ after(() => base.kill())
 
 const BOTH = { applied: 2, connected: 2 }
 
-/** The stage of every version here: tells who answered, and with which parameters. */
+/** The stage of every version here. It says which version answered, and with which parameters. */
 const stage = (name: string) => `(x, ctx) => ({ name: "${name}", params: ctx.params })`
 
 /** A scene whose v1 is the baseline and answers "one", and a version for each further name. */
@@ -27,12 +27,12 @@ async function makeVersions(id: string, names: readonly string[], settings: Para
   }
 }
 
-interface Told {
+interface Body {
   readonly name: string
   readonly params: Readonly<Record<string, unknown>>
 }
 
-/** What a unit is answered, on a connection of its own: it may be either cell. */
+/** The answer to a unit, on a connection of its own, so that either cell may give it. */
 async function ask(scene: string, unit?: string, headers: Readonly<Record<string, string>> = {}) {
   const response = await callScene(
     base,
@@ -40,16 +40,16 @@ async function ask(scene: string, unit?: string, headers: Readonly<Record<string
     {},
     { connection: 'close', ...(unit === undefined ? {} : { 'x-unit-id': unit }), ...headers },
   )
-  const told = (await response.json()) as Told
-  return { status: response.status, because: response.headers.get('x-scene-because'), told }
+  const body = (await response.json()) as Body
+  return { status: response.status, because: response.headers.get('x-scene-because'), body }
 }
 
-/** Who answers these units, each asked once. */
+/** The name of the version that answers each of these units, which are asked once. */
 async function answers(scene: string, units: readonly string[]): Promise<Map<string, string>> {
   const all = new Map<string, string>()
   const left = [...units]
   const worker = async () => {
-    for (let unit = left.pop(); unit !== undefined; unit = left.pop()) all.set(unit, (await ask(scene, unit)).told.name)
+    for (let unit = left.pop(); unit !== undefined; unit = left.pop()) all.set(unit, (await ask(scene, unit)).body.name)
   }
   await Promise.all(Array.from({ length: 16 }, worker))
   return all
@@ -80,7 +80,7 @@ test('two engineers publish to one scene at once, and each is answered by their 
     [undefined, 'one', 'baseline'],
   ] as const) {
     const answer = await ask('shared', unit)
-    assert.deepEqual([answer.told.name, answer.because], [name, because])
+    assert.deepEqual([answer.body.name, answer.because], [name, because])
   }
 })
 
@@ -89,7 +89,7 @@ test('a version goes through the cutover to the baseline and back at once, and n
 }, async () => {
   await makeVersions('busy', ['two', 'three'], { traffic: { unit: { pointer: '/a' } } })
   const load = startLoad(`${base.url}/scenes/busy`, 8, true, body => /"name":"(one|two)"/.test(body))
-  const baseline = async () => (await ask('busy')).told.name
+  const baseline = async () => (await ask('busy')).body.name
   const cutover = await base.client.promote('busy', 'v2', { share: 10_000, reason: 'all of it' })
   assert.deepEqual([cutover.cells, cutover.cutover], [BOTH, { version: 'v2', share: 10_000 }])
   assert.deepEqual([(await ask('busy', 'u1')).because, await baseline()], ['cutover', 'one'])
@@ -114,12 +114,12 @@ test('what is used stays online; what is not goes and is pinned no more, until i
   await assert.rejects(base.client.setOnline('offline', 'v2', false, {}), withCode('VERSION_IN_USE', /1 unit id of the whitelist/))
   await assert.rejects(base.client.setOnline('offline', 'v1', false, {}), withCode('VERSION_IN_USE', /the baseline/))
   const pin = { authorization: `Bearer ${base.token}`, 'x-scene-version': 'v3' }
-  assert.equal((await ask('offline', undefined, pin)).told.name, 'three')
+  assert.equal((await ask('offline', undefined, pin)).body.name, 'three')
   await base.client.setOnline('offline', 'v3', false, { reason: 'old' })
   assert.equal((await ask('offline', undefined, pin)).status, 404)
   await assert.rejects(base.client.promote('offline', 'v3', {}), withCode('VERSION_OFFLINE', /"v3"/))
   await base.client.setOnline('offline', 'v3', true, {})
-  assert.equal((await ask('offline', undefined, pin)).told.name, 'three')
+  assert.equal((await ask('offline', undefined, pin)).body.name, 'three')
 })
 
 test('a whitelist of 100,000 unit ids is live when it is answered, and stays so through other changes', { timeout: 60_000 }, async t => {
@@ -137,12 +137,12 @@ test('a whitelist of 100,000 unit ids is live when it is answered, and stays so 
       ['unit-99999', 'three'],
       ['unit-100000', 'one'],
     ] as const) {
-      assert.equal((await ask('listed', unit)).told.name, name)
+      assert.equal((await ask('listed', unit)).body.name, name)
     }
   }
   await expectListed()
   const moved = await base.client.editWhitelist('listed', { add: { v2: ['unit-1'] }, reason: 'try' })
-  assert.deepEqual([moved.moved, (await ask('listed', 'unit-1')).told.name], [{ v3: 1 }, 'two'])
+  assert.deepEqual([moved.moved, (await ask('listed', 'unit-1')).body.name], [{ v3: 1 }, 'two'])
   const flip = await base.client.promote('listed', 'v2', { share: 100 })
   t.diagnostic(`a cutover beside it is live after ${JSON.stringify(flip.timings)}`)
   await expectListed()
@@ -197,13 +197,13 @@ test('an experiment is for those whose header says so, in any script, as an expl
     ['北京', 'two'],
     ['上海', 'one'],
   ] as const) {
-    const { told, because } = await ask('cities', 'u1', { 'x-city': Buffer.from(city).toString('latin1') })
+    const { body, because } = await ask('cities', 'u1', { 'x-city': Buffer.from(city).toString('latin1') })
     const explained = await client.explain('cities', { unit: 'u1', attributes: { city } })
-    assert.deepEqual([told.name, because], [name, explained.because])
+    assert.deepEqual([body.name, because], [name, explained.because])
   }
 })
 
-test('whom an experiment takes is told the bucket, in the body and in a header, and counts as exposed; a load test is not', async () => {
+test('whom an experiment takes gets the bucket, in the body and in a header, and counts as exposed; a load test is not', async () => {
   await makeScene(
     base.client,
     'counted',
@@ -265,7 +265,7 @@ test('parameters change live in the slots that are loaded, for the scene, a vers
   )
   const slots = new Set<unknown>()
   const params = async (unit?: string) => {
-    const { slot, ...rest } = (await ask('tuned-live', unit)).told.params
+    const { slot, ...rest } = (await ask('tuned-live', unit)).body.params
     slots.add(slot)
     return rest
   }
@@ -311,11 +311,11 @@ test('after kill -9 of the keeper everything is there again, and goes on from th
   const { keeper } = await client.status()
   const seen = base.log.length
   process.kill(keeper.pid, 'SIGKILL')
-  assert.equal((await ask('kept', 'u2')).told.name, 'three')
+  assert.equal((await ask('kept', 'u2')).body.name, 'three')
   await base.logged(({ msg }) => msg === 'control API listens', seen)
   for (const cell of [1, 2]) await base.logged(line => line.msg === 'cell connected' && line.cell === cell, seen)
   assert.deepEqual(await state(), before)
   const stopped = await client.stopExperiment('kept', 'exp-1', {})
   assert.deepEqual(stopped.cells, BOTH)
-  assert.deepEqual([(await ask('kept', 'u1')).told.name, (await ask('kept')).told.name], ['two', 'one'])
+  assert.deepEqual([(await ask('kept', 'u1')).body.name, (await ask('kept')).body.name], ['two', 'one'])
 })

@@ -180,7 +180,7 @@ function withDeadline(answer: Promise<SlotAnswer>, deadlineAt: number, scene: st
 }
 
 /**
- * The token of who sent the request; undefined when none was sent.
+ * The token of whoever sent the request; undefined when none was sent.
  * @throws UNAUTHENTICATED, FORBIDDEN when the request needs a right that the token does not have
  */
 function authorise(table: CompiledTable, scene: Scene, { request, pin, loadtest }: RequestFacts): TokenEntry | undefined {

@@ -13,7 +13,7 @@ import { caller } from './requests.ts'
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void
 
-/** URL of a server that answers everything like this, gone after the test. */
+/** URL of a server that gives every request this answer, and is gone after the test. */
 async function fakeBase(t: TestContext, answer: Answer): Promise<string> {
   const server = createServer(answer).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -109,7 +109,7 @@ test('the token goes with every request, and a unit id of any script as UTF-8', 
   assert.equal(Buffer.from(String(request?.headers['x-unit-id']), 'latin1').toString(), '用户')
 })
 
-/** URL of a server that breaks its first connection in the middle of a request, and what it saw of each. */
+/** URL of a server that breaks its first connection in the middle of a request, and the requests that it got. */
 async function breakingBase(t: TestContext): Promise<{ base: string; seen: IncomingMessage[] }> {
   const seen: IncomingMessage[] = []
   const base = await fakeBase(t, (request, response) => {

@@ -20,7 +20,10 @@ import { authorization, type Call, caller, type OpenRequest, openAt, type Reques
 
 export const DEFAULT_BASE = 'http://127.0.0.1:8081'
 
-/** Where the base of this machine answers: it is given its port by the same variable. @throws SdkError USAGE when that holds no port */
+/**
+ * Where the base of this machine answers. The base gets its port from the same variable.
+ * @throws SdkError USAGE when the variable holds no port
+ */
 export function localBase(): URL {
   const { BERTH_CONTROL_PORT: port } = process.env
   return parseBase(port ? `http://127.0.0.1:${port}` : DEFAULT_BASE)
@@ -30,8 +33,8 @@ export interface ClientOptions {
   /** URL of the control API. @default the environment variable BERTH_BASE, else port BERTH_CONTROL_PORT of this machine, else 8081 */
   readonly base?: string | undefined
   /**
-   * @default the environment variable BERTH_TOKEN, else what is in the file `token` of the data folder: BERTH_DATA, else `./.berth`, else,
-   * for a base on this machine, `.berth` of this project, where `npm start` puts it
+   * @default the environment variable BERTH_TOKEN, else the content of the file `token` in the data folder. That folder is BERTH_DATA, else
+   * `./.berth`, else, for a base on this machine, `.berth` of this project, where `npm start` puts it
    */
   readonly token?: string | undefined
 }
@@ -52,7 +55,7 @@ export interface InvocationAnswer {
   readonly version: string | undefined
   readonly because: string | undefined
   readonly requestId: string | undefined
-  /** From sending the request to having the whole answer. */
+  /** Milliseconds from sending the request to having the whole answer. */
   readonly durationMs: number
   readonly body: unknown
 }
@@ -60,9 +63,9 @@ export interface InvocationAnswer {
 export type Client = ReturnType<typeof createClient>
 
 /**
- * No request is made yet. A `revision` is what was read, so that a write meets what was shown or is refused with REVISION_CONFLICT. Every method
- * @throws RefusedError when the base refuses, with its problem document; SdkError BASE_UNREACHABLE when no base answers, and
- * ANSWER_UNEXPECTED when what answers is no base.
+ * Makes a client, without a request yet. A `revision` is the one that was read, so that a write changes what was shown, or is refused with
+ * REVISION_CONFLICT. Every method throws RefusedError when the base refuses, with its problem document; SdkError BASE_UNREACHABLE when no
+ * base answers; and SdkError ANSWER_UNEXPECTED when what answers is no base.
  * @throws SdkError USAGE when `base` is no URL
  */
 export function createClient(options: ClientOptions = {}) {
@@ -81,7 +84,7 @@ export function createClient(options: ClientOptions = {}) {
     /** Sends the control API a request whose answer is long or does not end, and resolves when the answer begins. */
     open: (path: string, request: OpenRequest): Promise<Response> => openAt(new URL(path, base), token, request),
     /**
-     * Where the scenes answer, and the headers that say who calls, for those who call in a way of their own.
+     * The URL where the scenes answer, and the headers that say who calls, for callers that send requests in their own way.
      * @param url of the scene port, when it is known
      */
     scenePort,
@@ -102,7 +105,7 @@ export function createClient(options: ClientOptions = {}) {
 
 type Control = ReturnType<typeof controlOf>
 
-/** Requests to the control API, by path. What is answered has the type that the contract says. */
+/** Requests to the control API, by path. The types of the answers are those of the contract. */
 function controlOf(base: URL, call: Call) {
   const ask = (path: string, request: Request) => call(new URL(path, base), request)
   const write = async <T>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown, revision?: number): Promise<T> => {
@@ -119,7 +122,7 @@ function controlOf(base: URL, call: Call) {
 }
 
 const moduleCalls = ({ ask, get, post }: Control) => ({
-  /** False too when the token does not do for asking: an answer to HEAD cannot say what is wrong with it, that to the upload does. */
+  /** False also when the token lacks the right: an answer to HEAD cannot say what is wrong, but the answer to the upload does. */
   hasBlob: async (digest: string) => (await ask(`/api/blobs/${digest}`, { method: 'HEAD', expected: [401, 403, 404] })).status === 200,
   putBlob: async (digest: string, bytes: string): Promise<void> => {
     const headers = { 'content-type': 'application/octet-stream' }
@@ -132,7 +135,7 @@ const moduleCalls = ({ ask, get, post }: Control) => ({
 const sceneCalls = ({ ask, get }: Control) => ({
   scenes: () => get<readonly SceneView[]>('/api/scenes'),
   scene: (id: string) => get<SceneView>(pathOf(id)),
-  /** @param revision what `scene` said it was, undefined for a new scene */
+  /** @param revision the revision that `scene` gave; undefined for a new scene */
   putScene: async (definition: SceneDraft, revision: number | undefined) => {
     const headers = revision === undefined ? { 'if-none-match': '*' } : { 'if-match': `"${revision}"` }
     return (await ask(pathOf(definition.id), { method: 'PUT', headers, body: JSON.stringify(definition) })).body as DefinedScene
@@ -149,16 +152,16 @@ const versionCalls = ({ get, post, write }: Control) => ({
   rollback: (scene: string, why: Reasoned) => post<versions.PartChange>(pathOf(scene, 'rollback'), why),
   setOnline: (scene: string, version: string, online: boolean, why: Reasoned) =>
     post<versions.PartChange>(pathOf(scene, 'versions', version, online ? 'online' : 'offline'), why),
-  /** @param version null: load tests are answered by the baseline */
+  /** @param version null when the baseline answers load tests */
   setLoadtest: (scene: string, version: string | null, why: Reasoned) =>
     write<versions.LoadtestChange>('PUT', pathOf(scene, 'loadtest'), { version, ...why }),
 })
 
 const whitelistCalls = ({ ask, get, text, write }: Control) => ({
   rules: (scene: string) => get<RulesView>(pathOf(scene, 'rules')),
-  /** As lines that `parseWhitelist` reads. */
+  /** The whitelist as lines that `parseWhitelist` reads. */
   whitelist: (scene: string) => text(pathOf(scene, 'whitelist')),
-  /** @param lines as `parseWhitelist` reads them; with `version` only the units that are sent to this one are replaced */
+  /** @param lines as `parseWhitelist` reads them; with `version`, only the units that are sent to this version are replaced */
   setWhitelist: async (scene: string, lines: string, { version, reason }: Reasoned & { readonly version?: string | undefined }) => {
     const headers = { 'content-type': 'text/plain; charset=utf-8' }
     return (await ask(pathOf(scene, 'whitelist') + queryOf({ version, reason }), { method: 'PUT', headers, body: lines }))
@@ -186,7 +189,7 @@ const paramsCalls = ({ get, post, write }: Control) => ({
   params: (scene: string) => get<params.ParamsView>(pathOf(scene, 'params')),
   setParams: (scene: string, change: params.NewParams, revision?: number) =>
     write<params.ParamsChange>('PUT', pathOf(scene, 'params'), change, revision),
-  /** Newest first. */
+  /** Changes of parameters, newest first. */
   paramsHistory: (scene: string) => get<readonly params.ParamsHistoryEntry[]>(pathOf(scene, 'params', 'history')),
   /** Undoes the last change that is not undone yet, or goes back to a revision. */
   rollbackParams: (scene: string, rollback: params.ParamsRollback) =>
@@ -195,12 +198,15 @@ const paramsCalls = ({ get, post, write }: Control) => ({
 
 const baseCalls = ({ get, post, text, write }: Control) => ({
   tokens: () => get<readonly TokenView[]>('/api/tokens'),
-  /** The only time that the base answers with the secret itself. */
+  /** The base answers with the secret itself only this once. */
   createToken: (rights: readonly Right[], label: string) => post<CreatedToken>('/api/tokens', { rights, label }),
   revokeToken: (id: string) => write<RevokedToken>('DELETE', `/api/tokens/${encodeURIComponent(id)}`),
-  /** Newest first. @param scene only what was done to this one */
+  /**
+   * Rows of the audit log, newest first.
+   * @param scene limits them to what was done to this scene
+   */
   audit: (limit: number, scene?: string) => get<readonly AuditEntry[]>(`/api/audit${queryOf({ limit: String(limit), scene })}`),
-  /** Prometheus text: of the keeper and all cells. */
+  /** The metrics of the keeper and all cells, as text for Prometheus. */
   metrics: () => text('/metrics'),
   status: () => get<BaseStatus>('/api/status'),
   retireCell: (cell: number) => post(`/api/cells/${cell}/retire`, undefined),
@@ -225,7 +231,7 @@ function parseBase(text: string): URL {
 const project = fileURLToPath(new URL('../..', import.meta.url))
 const loopback: readonly string[] = ['127.0.0.1', 'localhost', '[::1]']
 
-/** The token that the first start of a base left in its data folder, when that is at hand. */
+/** The token that the first start of a base left in its data folder, when that can be read here. */
 function savedToken(base: URL): string | undefined {
   const folders = [process.env.BERTH_DATA ?? '.berth']
   // A module that "sdk init" has linked to this project uses the base of this project. Its token must not be sent to another machine.
@@ -234,7 +240,7 @@ function savedToken(base: URL): string | undefined {
     try {
       return readFileSync(tokenPath(resolve(folder)), 'utf8').trim()
     } catch {
-      // This is not the machine of the base, or not its user: requests go without a token, and the base says which right is missing.
+      // This is not the machine of the base, or not its user. Requests go without a token, and the base says which right is missing.
     }
   }
   return undefined
@@ -277,7 +283,7 @@ async function invokeAt(call: Call, url: URL, { body, unit, version, headers }: 
   }
 }
 
-/** A text as UTF-8 for a header: `fetch` takes each character of a header for one byte. */
+/** A text as UTF-8 for a header, because `fetch` takes each character of a header for one byte. */
 function asHeader(text: string): string {
   return Buffer.from(text).toString('latin1')
 }

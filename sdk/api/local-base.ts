@@ -8,26 +8,26 @@ import { SdkError } from '../sdk-error.ts'
 import { localBase } from './client.ts'
 
 export interface LocalBase {
-  /** Of its control API. */
+  /** URL of its control API. */
   readonly url: string
-  /** Whether it was started for this. */
+  /** Whether it was started here. */
   readonly started: boolean
   /** Rejects when a base that was started here ends by itself; never resolves. */
   readonly ended: Promise<never>
-  /** Ends it if it was started here. Idempotent. */
+  /** Ends the base if it was started here. Idempotent. */
   stop(): Promise<void>
 }
 
 const launcher = fileURLToPath(new URL('../../bin/base.cjs', import.meta.url))
 const LINES_KEPT = 20
-/** Milliseconds in which whatever listens there has to answer. */
+/** Milliseconds within which whatever listens there has to answer. */
 const LOOK_MS_MAX = 5000
 const never = new Promise<never>(() => {})
 
 /**
- * Looks where a base of this machine listens by itself (`BERTH_CONTROL_PORT`, else 8081), and starts one, with the options that the
- * environment has for it, when none is there.
- * @throws SdkError BASE_NOT_STARTED with what it printed
+ * Looks whether a base of this machine listens at its port (`BERTH_CONTROL_PORT`, else 8081). When none is there, it starts one, with the
+ * options that the environment has for it.
+ * @throws SdkError BASE_NOT_STARTED with what the base printed
  */
 export async function findOrStartBase(): Promise<LocalBase> {
   const url = localBase()
@@ -47,7 +47,7 @@ async function startBase(): Promise<LocalBase> {
   const child = spawn(process.execPath, [launcher, 'start', ...(process.env.BERTH_CELLS ? [] : ['--cells', '1'])], {
     // The launcher ends the base when its channel to this process closes, however this process ends.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    // In a group of its own: Ctrl-C is for this process, which then ends the base.
+    // The base is in a process group of its own, because Ctrl-C is for this process, which then ends the base.
     detached: true,
     windowsHide: true,
   })
@@ -66,7 +66,7 @@ async function startBase(): Promise<LocalBase> {
     ended: failed,
     stop: async () => {
       if (child.exitCode !== null || child.signalCode !== null) return
-      // Its "close" may not come any more once the channel is closed from this side.
+      // The event "close" may not come any more once the channel is closed from this side.
       const exited = once(child, 'exit')
       if (child.connected) child.disconnect()
       await exited
@@ -76,7 +76,7 @@ async function startBase(): Promise<LocalBase> {
 
 interface Following {
   readonly ready: Promise<{ readonly controlPort: number }>
-  /** How it ended. */
+  /** Resolves with how the base ended. */
   readonly ended: Promise<string>
   /** The last lines that it printed. */
   readonly last: readonly string[]
@@ -106,7 +106,7 @@ function parse(line: string): { readonly msg?: string; readonly controlPort?: nu
   try {
     return line.startsWith('{') ? JSON.parse(line) : {}
   } catch {
-    // It is kept as it is, for whoever has to find out why the base ended.
+    // The line is kept as it is, for whoever has to find out why the base ended.
     return {}
   }
 }

@@ -1,4 +1,4 @@
-/** Publishing through a client, step by step; every step done twice changes nothing the second time. */
+/** Publishes through a client, step by step. To do a step a second time changes nothing. */
 
 import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
@@ -11,7 +11,7 @@ import type { Client } from './client.ts'
 
 /**
  * Uploads what the base does not have yet.
- * @returns the names of what was sent, empty when the base had all of it.
+ * @returns the names of what was sent; empty when the base had all of it
  */
 export async function uploadBundle(client: Client, bundle: Bundle): Promise<string[]> {
   const blobs = [
@@ -34,7 +34,7 @@ export function publishBundle(client: Client, { manifest, digest, sourceMapDiges
   return client.publishModule({ ...manifest, bundle: digest, sourceMap: sourceMapDigest })
 }
 
-/** Whether a published module is exactly this bundle, under whatever version and description. */
+/** Whether a published module is exactly this bundle, whatever its version and description are. */
 export function isSame(published: Module, bundle: Bundle): boolean {
   const { name, stages, services, fetch, bundle: digest, sourceMap } = published
   const there = { name, stages, ...(services && { services }), ...(fetch && { fetch }), bundle: digest, sourceMap }
@@ -47,20 +47,23 @@ function identityOf({ manifest: { version: _, description: __, ...manifest }, di
 
 const IDENTITY_CHARS = 12
 
-/** `1.2.3-dev.3f2a81c09b4d` for a module whose package.json says 1.2.3: another for every state of its code, so that 1.2.3 itself never changes. */
+/**
+ * The development version `1.2.3-dev.3f2a81c09b4d` for a module whose package.json says 1.2.3. Every state of its code has another, so
+ * 1.2.3 itself never changes.
+ */
 export function devVersion(bundle: Bundle): string {
   const [release] = bundle.manifest.version.split(/[-+]/)
   const identity = createHash('sha256')
     .update(JSON.stringify(identityOf(bundle)))
     .digest('hex')
-  // SemVer allows no number with leading zeros: when the hash begins with digits, a letter of it has to follow them.
+  // SemVer allows no number with leading zeros. When the hash begins with digits, a letter has to follow them.
   const [, digits = ''] = /^(\d*)/.exec(identity) ?? []
   return `${release}-dev.${identity.slice(0, Math.max(IDENTITY_CHARS, digits.length + 1))}`
 }
 
 /**
- * Sees to it that the base has exactly this bundle: the version that has it already, else a new development version.
- * @returns what to name it by in a lock
+ * Makes sure that the base has exactly this bundle: as the version that has it already, or else as a new development version.
+ * @returns the name to give it in a lock
  */
 export async function storeDevelopment(client: Client, bundle: Bundle): Promise<WantedModule> {
   const { manifest } = bundle
@@ -74,8 +77,8 @@ export async function storeDevelopment(client: Client, bundle: Bundle): Promise<
 export type WantedModule = Pick<LockedModule, 'name' | 'version'>
 
 /**
- * Sees to it that the scene has a version that runs `wanted` and is otherwise like its baseline, and that it has the part
- * that `options` say.
+ * Makes sure that the scene has a version that runs `wanted` and is otherwise like its baseline, and that this version has the part that
+ * `options` ask for.
  */
 export function updateScene(
   client: Client,
@@ -87,7 +90,7 @@ export function updateScene(
   return client.createVersion(scene, { modules, reuse: true, ...options })
 }
 
-/** How many versions of earlier saves stay online, beside those that something uses. */
+/** How many versions of earlier saves stay online besides those that something uses. */
 export const SAVES_KEPT = 3
 
 /**
@@ -108,7 +111,7 @@ export async function retireSaves(
   for (const version of idle.slice(0, -SAVES_KEPT)) await client.setOnline(scene, version.id, false, { reason: `${id} was saved since` })
 }
 
-/** Names of the modules that a scene has in its group, those that merge and stand in too. */
+/** Names of the modules that a scene has in its group, including those that merge and stand in. */
 export function modulesOf({ group }: SceneView['definition']): Set<string> {
   const references = group.flatMap(({ modules, merge, fallback }) => [
     ...modules,

@@ -1,4 +1,4 @@
-/** Requests to a base: each carries the token, is repeated where that is safe, and fails with an error that says what to do. */
+/** Requests to a base. Each carries the token, is repeated where that is safe, and fails with an error that says what to do. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Problem } from '../../base/contract/problem-api.ts'
 import { messageOf } from '../../base/kernel/errors.ts'
@@ -17,7 +17,7 @@ interface Answer {
   readonly status: number
   readonly headers: Headers
   readonly text: string
-  /** What the text means as JSON; undefined when there was none. */
+  /** The text parsed as JSON; undefined when there was none. */
   readonly body: unknown
 }
 
@@ -27,26 +27,27 @@ export interface Request {
   readonly headers?: Readonly<Record<string, string>>
   /** Statuses that are answers too, besides 2xx. */
   readonly expected?: readonly number[]
-  /** Whether the answer is no JSON. */
+  /** Whether the answer is not JSON. */
   readonly isText?: boolean
   /**
-   * Whether it is sent again when the connection breaks before the answer: as it is, or with an `Idempotency-Key`, by which the base knows that it
-   * is the same write. @default freely for GET and HEAD, keyed for all others
+   * Whether the request is sent again when the connection breaks before the answer: `freely` as it is, or `keyed` with an
+   * `Idempotency-Key`, by which the base knows that it is the same write.
+   * @default freely for GET and HEAD, keyed for all others
    */
   readonly repeat?: 'freely' | 'keyed' | 'never'
 }
 
 /**
- * Milliseconds for a whole answer, longer than a base may take for one: it may have to finish earlier changes first, then load a version in every
- * cell, one cell after the other.
+ * Milliseconds for a whole answer. This is longer than a base may take for one: it may have to finish earlier changes first, then load a
+ * version in every cell, one cell after the other.
  */
 const ANSWER_MS_MAX = 120_000
-/** Milliseconds before each repetition: together longer than the keeper of a base takes to start again. */
+/** Milliseconds before each repetition. Together they are longer than the keeper of a base takes to start again. */
 const PAUSES_MS = [100, 300, 700, 1500, 2500] as const
 
 export type Call = (url: URL, request: Request) => Promise<Answer>
 
-/** @returns a function that resolves with what is 2xx or expected, and throws what is not, or does not come in time. */
+/** @returns a function that resolves with an answer that is 2xx or expected, and throws for any other or when none comes in time */
 export function caller(base: URL, token: string | undefined, answerMsMax = ANSWER_MS_MAX): Call {
   let wasThere = false
   return async (url, { method, body, headers = {}, expected = [], isText = false, repeat = defaultRepeat(method) }) => {
@@ -79,7 +80,10 @@ export function caller(base: URL, token: string | undefined, answerMsMax = ANSWE
 
 const defaultRepeat = (method: Request['method']) => (method === 'GET' || method === 'HEAD' ? 'freely' : 'keyed')
 
-/** Repeats a request, after pauses, whose connection broke before the answer. @param wasThere whether a base was there a moment ago */
+/**
+ * Repeats a request whose connection broke before the answer, after pauses.
+ * @param wasThere whether a base was there a moment ago
+ */
 async function persist<T>(attempt: () => Promise<T>, pausesMs: readonly number[], wasThere: boolean): Promise<T> {
   const [pauseMs, ...rest] = pausesMs
   try {
@@ -91,7 +95,7 @@ async function persist<T>(attempt: () => Promise<T>, pausesMs: readonly number[]
   return persist(attempt, rest, true)
 }
 
-/** Where nothing listens there is no base, unless there was one a moment ago: then it is being started again. */
+/** Whether the connection broke. Where nothing listens there is no base, but if there was one a moment ago it is being started again. */
 function isBroken(error: unknown, wasThere: boolean): boolean {
   const code = error instanceof Error ? (error.cause as { readonly code?: string } | undefined)?.code : undefined
   return code === 'ECONNRESET' || code === 'EPIPE' || code === 'UND_ERR_SOCKET' || (code === 'ECONNREFUSED' && wasThere)
@@ -154,7 +158,7 @@ function unreachable(url: URL, base: URL, error: unknown): SdkError {
   })
 }
 
-/** What a status that is no success means. */
+/** The error for a status that is no success. */
 function refusal(url: URL, base: URL, response: Response, text: string): SdkError {
   const problem = parse(text)
   if (!isProblem(problem) || problem.code === 'ROUTE_NOT_FOUND') return unexpected(url, base, response, text)

@@ -1,7 +1,7 @@
 /** Server-sent events of a response. */
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 
-/** Ends when the response does; throws when the connection breaks. */
+/** The events of a response. Ends when the response does, and throws when the connection breaks. */
 export async function* readEvents(response: Response): AsyncGenerator<EventSourceMessage> {
   const events: EventSourceMessage[] = []
   const parser = createParser({ onEvent: event => events.push(event) })

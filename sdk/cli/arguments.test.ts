@@ -15,7 +15,7 @@ import {
   showCondition,
 } from './arguments.ts'
 
-/** Asserts that it is wrong usage, said and mended in these words. */
+/** Asserts that `read` throws wrong usage, reported and mended in these words. */
 function refused(read: () => unknown, why: RegExp, hint: RegExp): void {
   assert.throws(read, error => {
     assert(error instanceof SdkError)

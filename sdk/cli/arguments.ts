@@ -1,4 +1,7 @@
-/** Shares, arms, conditions and parameters as people type them, read into what the control API takes. Pure; what cannot be read is wrong usage. */
+/**
+ * Shares, arms, conditions and parameters as people type them, read into what the control API takes. Pure. What cannot be read is wrong
+ * usage.
+ */
 
 import type { Share } from '../../base/contract/common-api.ts'
 import type { NewArm, NewExperiment } from '../../base/contract/experiment-api.ts'
@@ -7,13 +10,16 @@ import { BUCKETS } from '../../base/traffic/hash.ts'
 import type { Params } from '../../base/traffic/schema.ts'
 import { exitCodes, SdkError } from '../sdk-error.ts'
 
-/** An error in what was typed. @param hint what to type instead, one sentence */
+/**
+ * An error in what was typed.
+ * @param hint what to type instead, one sentence
+ */
 export function usage(message: string, hint: string): SdkError {
   return new SdkError('USAGE', message, { hint, exit: exitCodes.usage })
 }
 
 /**
- * `12.5%` as 1250.
+ * Reads a share: `12.5%` is 1250.
  * @throws SdkError USAGE for what is no percentage from 0% to 100% with at most two decimals
  */
 export function parseShare(text: string): Share {
@@ -27,7 +33,7 @@ export function parseShare(text: string): Share {
   return share
 }
 
-/** `0.2` may be meant as a fraction. */
+/** Guesses what was meant: `0.2` may be a fraction. */
 function suggestions(number: number): string[] {
   if (number > 100) return ['a percentage from 0% to 100%']
   return number > 0 && number < 1 ? [`${number}%`, `${Number((number * 100).toFixed(2))}%`] : [`${number}%`]
@@ -41,7 +47,10 @@ function named(text: string, what: string, example: string): [name: string, rest
   throw usage(`Cannot take "${text}" as ${what}: it has no "="`, `Write it like ${example}.`)
 }
 
-/** An object of what `read` makes of each text. @throws SdkError USAGE for a name that is there twice */
+/**
+ * An object of what `read` makes of each text.
+ * @throws SdkError USAGE for a name that occurs twice
+ */
 function collect<T>(texts: readonly string[], what: string, example: string, read: (rest: string, name: string) => T): Record<string, T> {
   const collected = new Map<string, T>()
   for (const text of texts) {
@@ -52,17 +61,17 @@ function collect<T>(texts: readonly string[], what: string, example: string, rea
   return Object.fromEntries(collected)
 }
 
-/** Shares by arm, of `treatment=20%`. */
+/** Shares by arm, read from `treatment=20%`. */
 export function parseShares(texts: readonly string[]): Record<string, Share> {
   return collect(texts, 'the share of an arm', 'treatment=20%', parseShare)
 }
 
-/** Values of attributes, of `country=CN`; the base reads each as the type that the scene declares. */
+/** Values of attributes, read from `country=CN`. The base reads each as the type that the scene declares. */
 export function parseAttributes(texts: readonly string[]): Record<string, string> {
   return collect(texts, 'an attribute', 'country=CN', value => value)
 }
 
-/** Parameters, of `topK=5` and `mode='"fast"'`: values are JSON. */
+/** Parameters, read from `topK=5` and `mode='"fast"'`: values are JSON. */
 export function parseParams(texts: readonly string[]): Params {
   return collect(texts, 'a parameter', 'topK=5', (value, name) => parseJson(value, `${name}=${value}`))
 }
@@ -87,15 +96,15 @@ export function parseVersion(text: string): string {
 
 const VERSION = /^v[1-9]\d{0,8}$/
 
-/** What an arm means: `v4`, or of a layer `{"topK":5}`. */
+/** What an arm means: `v4`, or in a layer `{"topK":5}`. */
 export type Meaning = Pick<NewArm, 'version' | 'values'>
 
-/** Meanings by arm, of `treatment=v5`. */
+/** Meanings by arm, read from `treatment=v5`. */
 export function parseMeanings(texts: readonly string[]): Record<string, Meaning> {
   return collect(texts, 'what an arm means', 'treatment=v4', parseMeaning)
 }
 
-/** Arms in their order, of `control=v3:50%`, or of a layer `a={"topK":5}:50%`. */
+/** Arms in their order, read from `control=v3:50%`, or in a layer from `a={"topK":5}:50%`. */
 export function parseArms(texts: readonly string[]): NewArm[] {
   const example = 'treatment=v4:50%'
   const arms = collect(texts, 'an arm', example, (rest, name) => {
@@ -106,7 +115,7 @@ export function parseArms(texts: readonly string[]): NewArm[] {
   return Object.entries(arms).map(([name, arm]) => ({ name, ...arm }))
 }
 
-/** The share is after the last colon, unless that is one of JSON. */
+/** The share is after the last colon, unless that colon is part of JSON. */
 function splitShare(text: string): [meaning: string, share?: string] {
   const at = text.lastIndexOf(':')
   const share = text.slice(at + 1)
@@ -138,11 +147,12 @@ const ops: ReadonlyMap<string, Condition['op']> = new Map([
   ...(['equals', 'in', 'lt', 'lte', 'gt', 'gte', 'range'] as const).map(op => [op, op] as const),
 ])
 
-/** As `parseCondition` reads it. */
+/** The signs that `parseCondition` reads. */
 const signs: Readonly<Record<Condition['op'], string>> = { equals: '=', in: 'in', lt: '<', lte: '<=', gt: '>', gte: '>=', range: 'range' }
 
 /**
- * `country in CN,US`, `app >= 8.2.0`, `app range >=8.2 <9`, `vip = true`. Whether it suits the attribute, the base knows.
+ * Reads `country in CN,US`, `app >= 8.2.0`, `app range >=8.2 <9`, `vip = true`. Only the base knows whether the condition suits the
+ * attribute.
  * @throws SdkError USAGE
  */
 export function parseCondition(text: string): Condition {
@@ -159,7 +169,7 @@ export function parseCondition(text: string): Condition {
   return { attribute: name, op, value: op === 'in' ? listed(value) : compared(op, value) }
 }
 
-/** `CN,US`; values with commas in them as JSON. */
+/** Reads `CN,US`; values with commas in them are written as JSON. */
 function listed(text: string): (string | number | boolean)[] {
   if (!text.startsWith('[')) return text.split(',').map(value => value.trim())
   try {
@@ -169,13 +179,13 @@ function listed(text: string): (string | number | boolean)[] {
   }
 }
 
-/** What is compared by size is a number where it reads as one; the rest the base reads as the attribute's type. */
+/** What is compared by size becomes a number where it reads as one. The base reads everything else as the attribute's type. */
 function compared(op: Condition['op'], text: string): string | number {
   const isNumber = op !== 'equals' && op !== 'range' && Number.isFinite(Number(text))
   return isNumber ? Number(text) : text
 }
 
-/** A condition as `parseCondition` reads it. */
+/** A condition in the form that `parseCondition` reads. */
 export function showCondition({ attribute, op, value }: Condition): string {
   const values = [value].flat()
   const shown = values.some(each => String(each).includes(',')) ? JSON.stringify(values) : values.join(',')
@@ -184,7 +194,7 @@ export function showCondition({ attribute, op, value }: Condition): string {
 
 // Units
 
-/** Unit ids of `u1,u2`, given once or several times. */
+/** Unit ids, read from `u1,u2`, which may be given several times. */
 export function parseUnits(texts: readonly string[]): string[] {
   const units = texts.flatMap(text => text.split(',')).map(unit => unit.trim())
   if (units.includes('')) throw usage(`Cannot take "${texts.join(' ')}" as unit ids: one is empty`, 'Write them like u1,u2.')

@@ -1,4 +1,4 @@
-/** `sdk init` as a user types it, and what it makes put to the tools it is made for. */
+/** `sdk init` as a user types it. What it makes is tried with the tools that it is made for. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -62,7 +62,7 @@ test('a module outside this repository passes its test, the compiler and publish
   assert.equal(misnamed.code, 2)
   assert.match(misnamed.stderr, /no test is named like no such test\n.*TESTS_NOT_FOUND/)
   await assertSound(folder, '.')
-  // What the next line says works in a shell.
+  // The command that "sdk init" prints as the next one works in a shell.
   assert(existsSync(join(folder, 'node_modules/berth/sdk/author/author.ts')))
   assert.equal(process.platform === 'win32' || existsSync(join(folder, 'node_modules/.bin/sdk')), true)
 })
@@ -170,7 +170,7 @@ const usages: readonly (readonly [args: readonly string[], says: RegExp])[] = [
   [['--module', 'a', '--stages', 'rank-it'], /"rank-it" is no name for a stage/],
   [['--module', 'a', '--stages', 'rank', 'rank'], /a stage is named twice/],
 ]
-test('a scene is made beside a package.json that is broken, and a folder that cannot be made is told', async t => {
+test('a scene is made beside a package.json that is broken, and a folder that cannot be made is reported', async t => {
   const cwd = await emptyFolder(t)
   await writeFile(join(cwd, 'package.json'), '{')
   assert.equal((await sdk(cwd, 'init', '.', '--scene', 'home')).code, 0)

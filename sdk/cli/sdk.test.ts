@@ -13,7 +13,7 @@ import { replaceVersion } from './commands/publish.ts'
 import { differences } from './commands/scene.ts'
 
 const cli = fileURLToPath(new URL('sdk.ts', import.meta.url))
-/** Port 1 of this machine: nothing listens there. */
+/** Nothing listens at port 1 of this machine. */
 const nobody = 'http://127.0.0.1:1'
 
 interface Ended {
@@ -167,7 +167,7 @@ test('a fault in the types is refused with its line, unless they are not to be c
   assert.match((await sdk('publish', folder, '--dry-run')).stdout, /✔ check .* types\n/)
 })
 
-test('of a big bundle it is told what it is made of', async t => {
+test('the parts of a big bundle are listed', async t => {
   const folder = await folderWith(t, { ...goodModule, 'index.ts': `import big from './big.txt'\nexport const rank = () => big` })
   await writeFile(join(folder, 'big.txt'), 'x'.repeat(300 * 1024))
   assert.match((await sdk('publish', folder, '--dry-run')).stdout, /^ +big\.txt +30\d\.\d KB 100 %$/m)
@@ -203,7 +203,7 @@ async function fakeBase(t: TestContext, answer: RequestListener): Promise<string
   return `http://127.0.0.1:${(base.address() as AddressInfo).port}`
 }
 
-test('a defect of sdk is told in two lines as what it is, and its stack only to those who ask for it', async t => {
+test('a defect of sdk is shown in two lines as what it is, and its stack only to those who ask for it', async t => {
   const base = await fakeBase(t, (_, response) => response.setHeader('content-type', 'application/json').end('{}'))
   const { code, stderr } = await sdk('scene', 'list', '--base', base)
   assert.equal(code, 4)
@@ -219,7 +219,8 @@ test('--bump puts package.json back when the publishing fails, or is interrupted
   let fails = true
   const base = await fakeBase(t, (request, response) => {
     if (request.method === 'GET') return response.setHeader('content-type', 'application/json').end('[]')
-    // Two things are asked at once, and what comes second may see the end of the first. Only one of a failure and an interruption is tried at a time.
+    // Two things are asked at once, and the second may see the end of the first. Only one of a failure and an interruption is tried at a
+    // time.
     if (uploading.listenerCount('asked') === 0) return fails ? response.destroy() : undefined
     during.push(JSON.parse(readFileSync(path, 'utf8')).version)
     return uploading.emit('asked', response)
@@ -269,7 +270,7 @@ test('"sdk schema" prints the JSON Schema of a scene', async () => {
   assert.deepEqual(schema.properties.traffic.required, [])
 })
 
-test('what changed in a definition is told member by member', () => {
+test('what changed in a definition is shown member by member', () => {
   const before = { id: 'x', traffic: { deadlineMs: 200 }, params: { a: [1, 2] } }
   const after = { id: 'x', traffic: { deadlineMs: 300 }, params: { a: [1, 3] }, description: 'd' }
   assert.deepEqual(differences('', before, after), ['/traffic/deadlineMs: 200 → 300', '/params/a/1: 2 → 3', '/description: (none) → "d"'])

@@ -22,7 +22,7 @@ import { failureDocument, failureText } from './terminal/failure.ts'
 const sdk = new Command('sdk')
   .description('Write, publish and run algorithm modules on a Berth base.')
   .version(manifest.version)
-  // So that --version after a command is that command's own.
+  // With this, --version after a command is that command's own.
   .enablePositionalOptions()
   .exitOverride()
   .configureOutput({ outputError: () => {} })
@@ -267,7 +267,7 @@ async function run(argv: readonly string[]): Promise<void> {
   })
   // When nobody reads standard error any more, the work goes on and the exit code stays what it is.
   process.stderr.on('error', () => undefined)
-  // Errors of callbacks that no command waits for.
+  // These are errors of callbacks that no command waits for.
   process.on('uncaughtException', async thrown => process.exit(show(await failureOf(thrown))))
   try {
     await sdk.parseAsync(argv)
@@ -298,7 +298,7 @@ async function failureOf(thrown: unknown): Promise<SdkError> {
   })
 }
 
-/** Help that was printed because the command was incomplete says everything: its error has no message. */
+/** An error after help has no message, because the help that was printed for an incomplete command says everything. */
 function usageError({ code, message }: CommanderError): SdkError {
   const text = code === 'commander.help' ? '' : message.replace(/^error: /, '').replace('\n', ' ')
   const hint = (code === 'commander.unknownCommand' ? reordered(process.argv.slice(2)) : undefined) ?? howTo(typed())
@@ -307,11 +307,11 @@ function usageError({ code, message }: CommanderError): SdkError {
 
 interface Typed {
   readonly command: Command
-  /** Its name and those above it: `sdk version list`. */
+  /** The names of the command and those above it, such as `sdk version list`. */
   readonly line: string
 }
 
-/** The command that the first words name, as far as there is one. */
+/** The command that the first words name, as far as they do. */
 function typed(words: readonly string[] = process.argv.slice(2), { command, line }: Typed = { command: sdk, line: 'sdk' }): Typed {
   const next = command.commands.find(each => each.name() === words[0])
   return next === undefined ? { command, line } : typed(words.slice(1), { command: next, line: `${line} ${next.name()}` })
@@ -322,7 +322,7 @@ function howTo({ command, line }: Typed): string {
   return `Type "${line} ${command.usage()}"; "${line} --help" has examples.`
 }
 
-/** What was meant where the scene came before the verb: `sdk params home show`. */
+/** Corrects a command in which the scene came before the verb, such as `sdk params home show`. */
 function reordered([name, scene, verb, ...rest]: readonly string[]): string | undefined {
   const verbs = sdk.commands.find(each => each.name() === name)?.commands ?? []
   if (!verbs.some(each => each.name() === verb)) return undefined

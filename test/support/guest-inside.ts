@@ -1,4 +1,4 @@
-/** What an isolate of `startGuest` runs: the code inside, and beside what a cell calls the functions that tests look at alone. */
+/** What an isolate of `startGuest` runs: the code inside, and besides what a cell calls, functions that only tests look at. */
 import { mendRegExp } from '../../base/inside/built-ins/regexp.ts'
 import inside from '../../base/inside/inside.ts'
 

@@ -25,7 +25,7 @@ export function command(parent: Command, usage: string, description: string, exa
     .addHelpText('after', `\nExamples:\n${lines.join('\n')}\n\n${EXIT_CODES}`)
 }
 
-/** Why, for whoever reads the audit log later. */
+/** Why the change is made, for whoever reads the audit log later. */
 export const reason = (): Option => new Option('--reason <text>', 'why, for the audit log')
 
 /** An option that may be given several times. */

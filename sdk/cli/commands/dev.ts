@@ -40,13 +40,13 @@ export interface DevOptions {
   readonly unit?: string
 }
 
-/** Lines of an answer, or of what changed in it, that are shown. */
+/** How many lines of an answer, or of what changed in it, are shown. */
 const LINES_SHOWN = 60
 
 /**
- * Goes on until it is interrupted. A base that was named is one that others use: each save becomes a version of the user's own there, which
- * answers only when pinned. On the base of this machine each save becomes the baseline; one that was started for it ends with it. On either, all
- * but the last few versions that it has made go offline again.
+ * Goes on until it is interrupted. Other people use a base that was named, so there each save becomes a version of the user's own, which
+ * answers only when pinned. On the base of this machine each save becomes the baseline, and a base that was started for this command ends
+ * with it. On either, all but the last few versions that the command has made go offline again.
  */
 export async function dev(folder: string, options: DevOptions & CommonOptions): Promise<void> {
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
@@ -78,7 +78,7 @@ export async function dev(folder: string, options: DevOptions & CommonOptions): 
   if (!base?.started) for (const line of session.wayBack()) out.next(line)
 }
 
-/** Resolves when the user has had enough, then lets a second signal end the process at once. */
+/** Resolves when the user interrupts. A second signal then ends the process at once. */
 function interruption(): Promise<void> {
   return new Promise(done => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => done())
@@ -93,17 +93,17 @@ interface Sample {
 
 /** What answers since the last save that could be run. */
 interface Live {
-  /** Another for every other state of the module. */
+  /** A value that differs between any two states of the module. */
   readonly state: string
   readonly module: WantedModule
   readonly version: string
 }
 
-/** What is kept from save to save. `save` is called again only when the call before has settled. */
+/** What is kept from one save to the next. `save` is called again only when the call before has settled. */
 class Session {
   readonly #folder: string
   readonly #client: Client
-  /** On a base that others use too. */
+  /** Whether the base is one that others use too. */
   readonly #personal: boolean
   readonly #options: DevOptions & CommonOptions
   readonly #out: Output
@@ -129,7 +129,10 @@ class Session {
     this.#bundler = openBundler(folder, { color: colorsFor(process.stderr).isColorSupported })
   }
 
-  /** Finds out whether there is a base to work with, and the scene and the sample if they were named. @throws as every call to a base */
+  /**
+   * Finds out whether there is a base to work with, and whether the scene and the sample exist if they were named.
+   * @throws as every call to a base
+   */
   async open(): Promise<void> {
     const { port } = await this.#client.status()
     if (port !== null) this.#url = Object.assign(new URL(this.#client.base), { port: String(port) }).href
@@ -138,7 +141,7 @@ class Session {
   }
 
   /**
-   * Runs what is in the folder now and shows what came of it, errors too.
+   * Runs what is in the folder now and shows what came of it, including errors.
    * @param savedAt on the clock of `performance.now()`
    * @returns files outside the folder that the module is made of, absolute
    */
@@ -171,7 +174,7 @@ class Session {
     await this.#bundler.close()
   }
 
-  /** How to have the scene as it was, where it is another now. */
+  /** Says how to restore the scene, when it has another baseline now. */
   wayBack(): string[] {
     const [scene, before, live] = [this.#scene, this.#before, this.#live]
     if (scene === undefined || live === undefined || this.#personal || before === null || before === live.version) return []
@@ -193,7 +196,7 @@ class Session {
     const first = this.#answer === undefined
     if (sample === undefined) return this.#showLive(steps, savedAt)
     const [answer, answerMs] = await timed(() => this.#invoke(sample))
-    this.#tellAnswer(answer, sample, first, { ...steps, answer: answerMs }, performance.now() - savedAt)
+    this.#showAnswer(answer, sample, first, { ...steps, answer: answerMs }, performance.now() - savedAt)
   }
 
   async #bringOnline(bundle: Bundle, module: WantedModule): Promise<string> {
@@ -240,7 +243,7 @@ class Session {
     return this.#client.invoke(this.#scene ?? '', { body, unit: this.#options.unit, version, url: this.#url })
   }
 
-  /** Shows what the version logs from now on, beside the answers. Resolves when it is listened to. */
+  /** Shows what the version logs from now on, beside the answers. Resolves when the log is followed. */
   #follow(scene: string, version: string): Promise<void> {
     this.#logs.abort()
     this.#logs = new AbortController()
@@ -263,7 +266,7 @@ class Session {
         isLive = true
         onLive()
       }
-      // What was logged before belongs to answers before, and an error is shown with its answer.
+      // Lines logged before belong to answers before, and an error is shown with its answer.
       if (!isLive || event !== undefined) continue
       const entry = JSON.parse(data) as LogEntry
       if (entry.code === undefined) this.#show({ event: 'log', ...entry }, formatEntry(entry))
@@ -281,7 +284,7 @@ class Session {
     this.#out.next(`To see it answer on each save, ${ways}`)
   }
 
-  #tellAnswer(answer: InvocationAnswer, sample: Sample, first: boolean, steps: Timings, ms: number): void {
+  #showAnswer(answer: InvocationAnswer, sample: Sample, first: boolean, steps: Timings, ms: number): void {
     const delta = first ? undefined : diffAnswers(this.#answer, answer.body)
     const { version, module } = this.#live ?? {}
     this.#failed = false
@@ -307,7 +310,7 @@ class Session {
       this.#out.next(`  ${this.#live.version} (${this.#live.module.version}) goes on answering.`)
   }
 
-  /** With `--json` a document on a line of its own; else the line for people, if there is one. */
+  /** Prints with `--json` a document on a line of its own, else the line for people, if there is one. */
   #show(document: object, line?: string): void {
     if (this.#options.json === true) process.stdout.write(`${JSON.stringify(document)}\n`)
     else if (line !== undefined) this.#out.say(line)
@@ -326,7 +329,7 @@ function userName(): string {
   }
 }
 
-/** The scene of a module that is in no other. */
+/** The scene that is made for a module that is in no other. */
 const ownScene = ({ manifest: { name } }: Bundle): string => `dev-${name}`
 
 /** Defines a scene that has the stages of the module, one after the other, unless there is one. */

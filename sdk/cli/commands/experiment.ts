@@ -35,7 +35,7 @@ export async function switchExperiment(
     out.next(`Why a unit gets what it gets: sdk explain ${scene} --unit u1   How it goes: sdk experiment status ${scene} ${id}`)
 }
 
-/** Who runs what, and how many exposures each arm had since the cells started. */
+/** Shows which arm runs what, and how many exposures each had since the cells started. */
 export async function showExperiment({ client, out }: Context, scene: string, id: string): Promise<void> {
   const [experiment, exposures] = await Promise.all([client.experiment(scene, id), exposuresOf(client, scene)])
   const counts = countsOf(experiment, exposures)
@@ -54,7 +54,7 @@ export async function showExperiment({ client, out }: Context, scene: string, id
   out.next(next[experiment.state])
 }
 
-/** Twice the share of the last arm, when there is room. */
+/** Suggests twice the share of the last arm, when there is room. */
 function nextFlip(scene: string, { id, arms }: ExperimentView): string {
   const room = BUCKETS - arms.reduce((sum, { share }) => sum + share, 0)
   const last = arms.at(-1)
@@ -66,7 +66,7 @@ async function exposuresOf(client: Client, scene: string): Promise<Exposures> {
   return countExposures(await client.metrics(), scene)
 }
 
-/** By arm, of the phase it is in. */
+/** Exposures by arm, in the phase that the experiment is in. */
 function countsOf({ id, phase, arms }: ExperimentView, exposures: Exposures): Record<string, number> {
   return Object.fromEntries(arms.map(({ name }) => [name, exposures.of(id, phase, name)]))
 }

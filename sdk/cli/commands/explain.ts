@@ -12,7 +12,7 @@ export interface ExplainOptions {
   readonly requestId?: string
 }
 
-/** Every rule in the order it was asked, then the outcome. The question counts in no metric and as no exposure. */
+/** Shows every rule in the order it was asked, then the outcome. The question counts in no metric and as no exposure. */
 export async function explain({ client, out }: Context, scene: string, options: ExplainOptions): Promise<void> {
   const { unit, attr = [], pin, loadtest, requestId } = options
   const attributes = parseAttributes(attr)

@@ -17,7 +17,7 @@ export interface FlipOptions extends Reasoned {
   readonly where?: readonly string[]
   readonly segments?: string
   readonly newPhase?: boolean
-  /** Undoes the last flip instead. */
+  /** Whether to undo the last flip instead. */
   readonly revert?: boolean
   readonly yes?: boolean
   readonly dryRun?: boolean
@@ -53,7 +53,7 @@ export async function flip(context: Context, scene: string, id: string, shares: 
 
 interface Sending extends Reasoned {
   readonly dryRun?: boolean
-  /** Agreed to, when one begins. */
+  /** Whether the user has agreed that a new phase begins. */
   readonly newPhase?: boolean
 }
 
@@ -85,7 +85,7 @@ function readRequest(shares: readonly string[], { drop, add, set, where, segment
   }
 }
 
-/** A new phase is said first: it is what cannot be undone. */
+/** Says first that a new phase begins, since this cannot be undone. */
 function show({ out }: Context, scene: string, planned: Flipped): void {
   const { experiment, newPhase } = planned
   const colors = colorsFor(process.stdout)
@@ -99,7 +99,7 @@ function show({ out }: Context, scene: string, planned: Flipped): void {
   out.say(describeMovement(planned))
 }
 
-/** Only shares and segments can be so already; what a draft means may change without a phase or a share that shows it. */
+/** Only shares and segments can be compared: what a draft means may change without a phase or a share that shows it. */
 function isSame({ before, after, segments, newPhase }: Flipped, { revert, add, set, where }: FlipOptions): boolean {
   if (revert || add || set || where || newPhase.length > 0) return false
   return JSON.stringify([before, segments.before]) === JSON.stringify([after, segments.after])

@@ -1,4 +1,4 @@
-/** `sdk init`: a module or a scene to start from. Nothing that is there is written over. */
+/** `sdk init`: makes a module or a scene to start from. It overwrites nothing. */
 import { existsSync, globSync } from 'node:fs'
 import { readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
@@ -17,7 +17,7 @@ export interface InitOptions {
   /** Id of the scene to make. */
   readonly scene?: string
   readonly stages?: readonly string[]
-  /** Asks nothing: what is not said is a module named like its folder. */
+  /** Whether to ask nothing. Then what is not said is a module named like its folder. */
   readonly yes?: boolean
 }
 
@@ -74,7 +74,7 @@ function checkStages(stages: readonly string[]): void {
 async function ask(folder: string | undefined): Promise<Wish> {
   const { input, select } = await import('@inquirer/prompts')
   try {
-    // On standard error: standard output may go elsewhere.
+    // The questions are on standard error, because standard output may go elsewhere.
     const context = { output: process.stderr }
     const choices = [
       { value: 'module', name: 'a module', description: 'code: one or more stages, with a test' },
@@ -116,14 +116,14 @@ async function makeModule(out: Output, name: string, given: string | undefined, 
   out.result({ kind: 'module', name, folder: shown, files: files.map(([path]) => path), next })
 }
 
-/** Whether the project around a folder, as this repository is one, says where the types are. */
+/** Whether the project around a folder says where the types are, as this repository does. */
 async function isProvided(folder: string): Promise<boolean> {
   const path = join(folder, 'tsconfig.json')
   if (existsSync(path)) return (await readFile(path, 'utf8')).includes('"#sdk/author"')
   return dirname(folder) !== folder && isProvided(dirname(folder))
 }
 
-/** The path without links; of a folder that is not there yet, with the links above it resolved. */
+/** The path without links. Of a folder that does not exist yet, the links above it are resolved. */
 async function realFolder(path: string): Promise<string> {
   const absolute = resolve(path)
   return realpath(absolute).catch(async () => join(await realpath(dirname(absolute)).catch(() => dirname(absolute)), basename(absolute)))
@@ -149,7 +149,7 @@ function exists(name: string, path: string, why: string): SdkError {
 
 const IS_THERE = 'the file is there already'
 
-/** @returns false when there is such a file already */
+/** @returns false when the file exists already */
 async function writeNew(path: string, text: string): Promise<boolean> {
   makeFolder(dirname(path))
   try {
@@ -178,12 +178,15 @@ function unwritable(path: string): (cause: unknown) => never {
   }
 }
 
-/** As "npm install" of the dependency in package.json would: then types and `npx sdk` are there at once, and without a network. */
+/**
+ * Links what "npm install" of the dependency in package.json would install. Then types and `npx sdk` are there at once, and without a
+ * network.
+ */
 async function linkBerth(folder: string): Promise<void> {
   const packages = join(folder, 'node_modules')
   makeFolder(join(packages, '.bin'))
   await symlink(root, join(packages, 'berth'), 'junction')
-  // Windows cannot start a script through a link: there the user has to run "npm install".
+  // Windows cannot start a script through a link, so the user has to run "npm install" there.
   if (process.platform !== 'win32') await symlink(join('..', 'berth', 'bin', 'sdk.cjs'), join(packages, '.bin', 'sdk'))
 }
 
@@ -197,7 +200,7 @@ async function makeScene(out: Output, id: string, folder: string, stages: readon
   const group = bound.map(({ stage, module }) => ({ stage, modules: [module] }))
   const definition = { $schema: './scene.schema.json', id, description: '', group, traffic: { deadlineMs: 200 }, params: {} }
   if (!(await writeNew(path, json(definition)))) throw exists(id, path, IS_THERE)
-  // One for all scenes of the folder.
+  // All scenes of the folder share one schema file.
   await writeNew(schemaPath, json(sceneSchema()))
   const folders = [...new Set(bound.map(({ folder }) => folder))]
   const areHere = !folders.includes(undefined)
@@ -210,7 +213,7 @@ async function makeScene(out: Output, id: string, folder: string, stages: readon
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
 
-/** A module here that has the stage, else the name that one might have. */
+/** A module here that has the stage, else a name that a module with this stage might have. */
 async function moduleFor(stage: string): Promise<{ readonly module: string; readonly folder?: string }> {
   for (const path of globSync(['package.json', '*/package.json', 'modules/*/package.json']).sort()) {
     const { name, version, berth } = await packageAt(path)
@@ -226,7 +229,7 @@ interface PackageJson {
   readonly berth?: { readonly stages?: readonly string[] }
 }
 
-/** Empty when the file is no JSON: other commands say what is wrong with it. */
+/** Returns nothing when the file is not JSON: other commands say what is wrong with it. */
 async function packageAt(path: string): Promise<PackageJson> {
   try {
     return (JSON.parse(await readFile(path, 'utf8')) as PackageJson | null) ?? {}

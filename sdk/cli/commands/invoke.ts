@@ -40,7 +40,7 @@ function describeAnswer({ status, version, because, durationMs, requestId }: Inv
 
 interface Body {
   readonly body: string
-  /** Where it is from, when nobody named it. */
+  /** Where the body comes from, when nobody named it. */
   readonly note?: string
 }
 
@@ -54,7 +54,10 @@ async function readBody({ data, file }: InvokeOptions, byDefault: () => Promise<
   throw usage('Cannot send nothing: standard input is empty', `Give a body: --data '{}', --file request.json, or pipe one in.`)
 }
 
-/** Where nobody pipes a body in, the last one goes again, or a sample: it is what "Try it" in the output of other commands means. */
+/**
+ * The body when none is named or piped in: that of the last request, else a sample. This is what "Try it" in the output of other commands
+ * means.
+ */
 async function defaultBody(base: URL, scene: string): Promise<Body> {
   const last = await lastRequest(base, scene)
   if (last !== undefined) return { body: last, note: 'Sending what was sent last.' }

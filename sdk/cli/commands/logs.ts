@@ -1,4 +1,4 @@
-/** `sdk logs`: what the modules of a scene have logged, and go on to log. */
+/** `sdk logs`: shows what the modules of a scene have logged, and what they go on to log. */
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { LogEntry } from '../../../base/contract/log-api.ts'
@@ -23,7 +23,7 @@ type Show = (entry: LogEntry) => Promise<void>
 /** Milliseconds between two tries to reach a base that went away. */
 const AGAIN_MS = 500
 
-/** Prints a line for each entry; with `follow` until it is interrupted, across restarts of the base. */
+/** Prints a line for each entry. With `follow` it goes on until it is interrupted, across restarts of the base. */
 export async function showLogs({ client, out }: Context, scene: string, options: LogsOptions): Promise<void> {
   const path = `/api/scenes/${encodeURIComponent(scene)}/logs?${queryOf(options)}`
   const show: Show = async entry => {
@@ -77,7 +77,7 @@ async function follow(client: Client, path: string, out: Context['out'], show: S
 
 const labels = { debug: 'DEBUG', info: 'INFO ', warn: 'WARN ', error: 'ERROR' } as const
 
-/** `09:41:07.123 WARN  v8 rank-lr@1.0.0 no features {"ids":3} request 1f-3, cell 2`, and the stack under it. */
+/** An entry as `09:41:07.123 WARN  v8 rank-lr@1.0.0 no features {"ids":3} request 1f-3, cell 2`, with the stack under it. */
 export function formatEntry({ at, level, version, module, message, fields, stack, code, requestId, cell }: LogEntry): string {
   const colors = colorsFor(process.stdout)
   const tint = { debug: colors.dim, info: colors.cyan, warn: colors.yellow, error: colors.red }[level]
@@ -97,7 +97,7 @@ function timeOf(at: string): string {
   return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}.${String(time.getMilliseconds()).padStart(3, '0')}`
 }
 
-/** What a module logs must not move the cursor, and stays on its line. */
+/** The text without control characters: what a module logs must stay on its line, and must not move the cursor. */
 function printable(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, found =>
     found === '\n' ? '\\n' : found === '\t' ? ' ' : `\\x${found.charCodeAt(0).toString(16).padStart(2, '0')}`,

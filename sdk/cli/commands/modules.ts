@@ -5,7 +5,7 @@ import type { Module } from '../../../base/contract/module-api.ts'
 import { SdkError } from '../../sdk-error.ts'
 import type { Context } from '../context.ts'
 
-/** Newest version first; without a name the latest of each module. */
+/** The newest version comes first. Without a name, the latest version of each module is listed. */
 export async function listModules({ client, out }: Context, name: string | undefined): Promise<void> {
   const found = [...(await client.modules(name))].sort((a, b) => a.name.localeCompare(b.name) || semver.rcompare(a.version, b.version))
   if (name !== undefined && found.length === 0) {

@@ -1,4 +1,7 @@
-/** `sdk experiment create`: an experiment as it is typed, or as a file has it. This is apart from the other commands because it needs the schema library, which takes a fifth of a second to load. */
+/**
+ * `sdk experiment create`: an experiment as it is typed, or as a file has it. This is apart from the other commands because it needs the
+ * schema library, which takes a fifth of a second to load.
+ */
 
 import { readFile } from 'node:fs/promises'
 import Type, { type Static } from 'typebox'
@@ -57,7 +60,7 @@ function parseOptions({ arm = [], segments, where, unit, layer, only, descriptio
 
 const closed = { additionalProperties: false } as const
 
-/** An experiment as a file has it: shares are percentages, conditions may be as they are typed. */
+/** An experiment as a file has it: shares are percentages, and conditions may be written as they are typed. */
 const ExperimentFile = Type.Object(
   {
     id: Type.Optional(Type.String()),

@@ -12,11 +12,14 @@ import { ageOf, describeCells, timed } from '../terminal/output.ts'
 import { differences } from './scene.ts'
 
 interface VersionOption {
-  /** Whose they are. @default the scene's own */
+  /**
+   * The version whose parameters they are.
+   * @default the scene's own
+   */
   readonly version?: string
 }
 
-/** What the scene has, or what a version sets over that. */
+/** The parameters of the scene, or what a version sets over them. */
 const ofVersion = ({ params, versions }: ParamsView, version: string | undefined): Params =>
   version === undefined ? params : (versions[parseVersion(version)] ?? {})
 
@@ -36,7 +39,7 @@ export interface SetOptions extends Reasoned, VersionOption {
   readonly unset?: readonly string[]
 }
 
-/** Sets single parameters and leaves the others, or replaces all by a file. */
+/** Sets single parameters and leaves the others, or replaces all by those of a file. */
 export async function setParams(
   { client, out }: Context,
   scene: string,
@@ -89,11 +92,11 @@ async function readParams(file: string): Promise<Params> {
 
 export interface DiffOptions extends VersionOption {
   readonly file?: string
-  /** A revision of their history. */
+  /** A revision in the history of the parameters. */
   readonly from?: string
 }
 
-/** How the parameters in force differ from a file, from what they were at a revision, or from before the last change. */
+/** Shows how the parameters in force differ from a file, from what they were at a revision, or from before the last change. */
 export async function diffParams({ client, out }: Context, scene: string, { file, from, version }: DiffOptions): Promise<void> {
   if (file !== undefined && from !== undefined) throw usage('Cannot compare with both --file and --from', 'Give one of them.')
   const now = ofVersion(await client.params(scene), version)
@@ -168,7 +171,7 @@ export async function rollBackParams({ client, out }: Context, scene: string, { 
   )
 }
 
-/** `as after revision 41, 3 min ago ("more room")`. */
+/** A past change in words: `as after revision 41, 3 min ago ("more room")`. */
 function describePlace(to: ParamsHistoryEntry | null): string {
   if (to === null) return 'as before every change'
   const why = to.initial ? ' (as it was defined)' : to.reason === undefined ? '' : ` (${JSON.stringify(to.reason)})`

@@ -29,13 +29,13 @@ interface Taken {
   readonly cell: number
   readonly file: string
   readonly bytes: number
-  /** CPU that the slot used meanwhile. */
+  /** Milliseconds of CPU that the slot used meanwhile. */
   readonly cpuMs: number
-  /** How long its requests were held up, all in all. */
+  /** Milliseconds that requests of the slot were held up in all. */
   readonly heldMs: number
 }
 
-/** Writes the profile to a file, in one step when it is there whole, and prints what it says. */
+/** Writes the profile to a file, which appears in one step when it is complete, and prints what it says. */
 export async function profile({ client, out }: Context, scene: string, options: ProfileOptions): Promise<void> {
   const kind = options.heap ? 'heap' : 'cpu'
   const seconds = numberOf('seconds', options.seconds ?? '5')
@@ -67,7 +67,7 @@ function numberOf(option: string, text: string): number {
   throw usage(`Cannot take "${text}" as --${option}: it is no number`, 'Give a number.')
 }
 
-/** `20261120-120455` */
+/** The time as `20261120-120455`. */
 function stamp(time: Date): string {
   return time.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')
 }

@@ -1,4 +1,4 @@
-/** `sdk publish`: bundle, check, upload, load, and bring it online in scenes. */
+/** `sdk publish`: bundles, checks, uploads and loads modules, and brings them online in scenes. */
 
 import { existsSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
@@ -38,13 +38,13 @@ interface PublishedModule {
   /** sha256 of the bundle, hex. */
   readonly bundle: string
   readonly bytes: number
-  /** The largest of what it is made of. */
+  /** The largest of the files that the bundle is made of. */
   readonly parts: readonly BundlePart[]
-  /** False when the base had exactly this already, or on a dry run. */
+  /** False when the base had exactly this already, and on a dry run. */
   readonly created: boolean
-  /** Milliseconds of each step, by its name; the check runs beside the bundling. */
+  /** Milliseconds of each step, by its name. The types are checked while the module is bundled. */
   readonly steps: Timings
-  /** What the base says of its part. */
+  /** The milliseconds that the base reports for its part. */
   readonly timings: Timings
 }
 
@@ -56,11 +56,14 @@ interface OnlineScene
   readonly steps: Timings
 }
 
-/** A bundle of at least so many bytes is listed part by part. */
+/** The parts of a bundle with at least so many bytes are listed. */
 const BIG_BYTES = 256 * 1024
 const PARTS_SHOWN = 5
 
-/** Everything is bundled, checked and every scene looked up before anything is sent; then the modules, then each scene with all of them together. */
+/**
+ * Bundles and checks everything, and looks up every scene, before anything is sent. Then it sends the modules, then each scene with all of
+ * them together.
+ */
 export async function publish({ client, out }: Context, folders: readonly string[], options: PublishOptions): Promise<void> {
   const part = partOf(options)
   const sceneIds = options.dryRun ? [] : (options.scene ?? [])
@@ -77,7 +80,10 @@ export async function publish({ client, out }: Context, folders: readonly string
   out.result({ modules, scenes })
 }
 
-/** @throws RefusedError; of a scene that is not defined with the way to define it: its modules come first */
+/**
+ * Makes sure that the scene is defined.
+ * @throws SdkError SCENE_NOT_FOUND with the way to define the scene, whose modules come first; RefusedError
+ */
 async function requireScene(client: Client, id: string, folders: readonly string[]): Promise<void> {
   await client.scene(id).catch(error => {
     if (!(error instanceof RefusedError) || error.code !== 'SCENE_NOT_FOUND') throw error
@@ -95,9 +101,9 @@ interface Draft {
   readonly bundle: Bundle
   readonly bundleMs: number
   readonly check: Check
-  /** The version to publish it as: that of package.json, unless it is to be raised. */
+  /** The version to publish it as: the one in package.json, unless that is to be raised. */
   readonly version: string
-  /** What came of raising it. */
+  /** What came of raising the version. */
   readonly note: string
 }
 
@@ -117,10 +123,10 @@ interface Check {
   readonly checkMs: number
 }
 
-/** What is published exactly so already is not raised: the same line typed twice changes nothing the second time. */
+/** A version is not raised when exactly this code is published already: the same command typed twice changes nothing the second time. */
 async function draftOf(client: Client, folder: string, options: PublishOptions): Promise<Draft> {
   const { bump, dryRun } = options
-  // The base is asked while the types are still being checked; a fault in the module is reported first nevertheless.
+  // The base is asked while the types are still being checked. A fault in the module is reported first nevertheless.
   let published: Promise<boolean> | undefined
   const { bundle, bundleMs, check } = await bundleAndCheck(folder, options, made => {
     if (bump === undefined || dryRun === true) return
@@ -180,7 +186,7 @@ async function publishDraft(out: Output, draft: Draft, dryRun: boolean, send: Se
   return { ...published, version, steps: { bundle: bundleMs, check: check.checkMs, ...published.steps } }
 }
 
-/** `      mathjs   612.3 KB  71 %` */
+/** A line such as `      mathjs   612.3 KB  71 %`. */
 function describeParts({ parts, bytes }: Bundle): string[] {
   const shown = parts.slice(0, PARTS_SHOWN).filter(part => part.bytes > bytes / 100)
   const width = Math.max(...shown.map(({ name }) => name.length))
@@ -211,9 +217,9 @@ function nextVersion(version: string, bump: Bump): string {
 }
 
 /**
- * Raises the version in package.json, and puts the file back as it was when `work` fails or is interrupted. `work` bundles once more: a module
- * may import its own package.json.
- * @throws SdkError FILE_UNWRITABLE, and what `work` throws
+ * Raises the version in package.json, and puts the file back as it was when `work` fails or is interrupted. `work` bundles once more,
+ * because a module may import its own package.json.
+ * @throws SdkError FILE_UNWRITABLE, and as `work`
  */
 async function withVersionRaised<T>(folder: string, from: string, to: string, work: () => Promise<T>): Promise<T> {
   const path = join(folder, 'package.json')
@@ -230,7 +236,7 @@ async function withVersionRaised<T>(folder: string, from: string, to: string, wo
   }
 }
 
-/** In one step, also on a disk that is full; and before a signal has ended this process. */
+/** Replaces a file in one step, even when the disk is full, and before a signal ends this process. */
 function replaceFile(path: string, text: string): void {
   const file = realpathSync(path)
   // "npm start" and "sdk dev", which may watch the folder, ignore names that begin with a dot.

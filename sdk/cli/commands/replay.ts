@@ -21,12 +21,12 @@ export interface ReplayOptions extends Pick<CommonOptions, 'json'> {
   readonly url?: string
 }
 
-/** Entries are held in memory. */
+/** How many entries are read at most, since they are held in memory. */
 const LIMIT_MAX = 1_000_000
 const CONNECTIONS = 16
-/** In the open loop a base that stalls must not be spared the requests that are due. */
+/** This is large because in the open loop a base that stalls must not be spared the requests that are due. */
 const CONNECTIONS_MAX = 512
-/** Of a request id, so that the count fits behind it. */
+/** The seed of request ids. It is bounded so that the count fits behind it. */
 const SEED = /^[\w.:-]{1,64}$/
 /** Refusals that every request would meet. */
 const HOPELESS: ReadonlySet<string> = new Set([
@@ -44,7 +44,7 @@ interface Settings {
   readonly connections: number
 }
 
-/** Ends with 1 when nothing was answered, and with 3 when the base went away; what was measured is printed all the same. */
+/** The exit code is 1 when nothing was answered, and 3 when the base went away. What was measured is printed all the same. */
 export async function replay(context: Context, files: readonly string[], options: ReplayOptions): Promise<void> {
   const settings = checkOptions(options)
   const pin = options.version === undefined ? {} : { 'x-scene-version': options.version }
@@ -86,13 +86,16 @@ function numberOf(option: string, text: string | undefined, max: number): number
   throw usage(`Cannot use "${text}" as ${option}`, `Write a whole number from 1 to ${max}.`)
 }
 
-/** Asks every scene of the log once, so that a scene which would refuse every request is reported before any is counted. It also loads the version. */
+/**
+ * Asks every scene of the log once, so that a scene that would refuse every request is reported before any is counted. This also loads the
+ * version.
+ */
 async function checkScenes({ client }: Context, entries: readonly Entry[], target: Target): Promise<void> {
   const firsts = new Map(entries.toReversed().map(entry => [entry.scene, entry]))
   for (const [scene, { body, headers }] of firsts) {
     const invocation = { body, headers: { ...headers, ...target.headers }, url: target.url.href }
     await client.invoke(scene, invocation).catch((error: unknown) => {
-      // What befalls one request may not befall the next: it will be counted.
+      // What befalls one request may not befall the next, and will be counted.
       if (!(error instanceof RefusedError) || HOPELESS.has(error.code)) throw error
     })
   }
@@ -100,7 +103,7 @@ async function checkScenes({ client }: Context, entries: readonly Entry[], targe
 
 // While it runs
 
-/** Ctrl-C ends the run with what was measured so far, a second one the process. */
+/** A first Ctrl-C ends the run with what was measured so far, a second one ends the process. */
 async function watch(run: Run, bar: Bar | undefined): Promise<Measured> {
   process.once('SIGINT', run.stop)
   const timer = setInterval(() => bar?.update(run.settled()), 100)
@@ -167,7 +170,7 @@ function parse(body: string): unknown {
   try {
     return JSON.parse(body)
   } catch {
-    // Counted with the answers that list no items.
+    // The answer is counted with those that list no items.
     return undefined
   }
 }
@@ -187,10 +190,10 @@ interface Report {
   readonly failed: number
   readonly seconds: number
   readonly answeredPerSecond: number
-  /** What --rate asked for; null in the closed loop. */
+  /** The rate that --rate asked for; null in the closed loop. */
   readonly askedPerSecond: number | null
   readonly connections: number
-  /** Of the answers with status 200; null when there are none. */
+  /** Latencies of the answers with status 200; null when there are none. */
   readonly latencyMs: Readonly<Record<'p50' | 'p90' | 'p99' | 'p999' | 'max' | 'mean', number>> | null
   readonly errors: readonly { readonly code: string; readonly count: number; readonly message: string }[]
   /** Null when no line of the log says what was shown. `unlisted` answers had no list of items. */

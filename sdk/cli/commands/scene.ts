@@ -1,4 +1,4 @@
-/** `sdk scene`: what scenes there are, what one says, and putting definitions into force. */
+/** `sdk scene`: lists scenes, shows them, and puts definitions into force. */
 
 import { readFile } from 'node:fs/promises'
 import { isDeepStrictEqual } from 'node:util'
@@ -43,11 +43,14 @@ export async function showScene({ client, out }: Context, id: string): Promise<v
 }
 
 export interface ApplyOptions {
-  /** Also the parameters of a scene that is there already: those are published on their own. @default false */
+  /**
+   * Whether the parameters of a scene that exists already are applied too. They are published on their own otherwise.
+   * @default false
+   */
   readonly params?: boolean
 }
 
-/** Files are all checked before the first is applied. A scene that has no version gets its first, so that it answers. */
+/** All files are checked before the first is applied. A scene that has no version gets its first, so that it answers. */
 export async function applyScenes({ client, out }: Context, files: readonly string[], options: ApplyOptions = {}): Promise<void> {
   const definitions = []
   for (const file of files) definitions.push(await readScene(file))
@@ -110,7 +113,7 @@ export interface AppliedScene {
   readonly scene: SceneView
   /** `new`, or one line for each member that changed; empty when nothing was written. */
   readonly changes: 'new' | readonly string[]
-  /** One line for each parameter that is another than in the definition, and was left alone. */
+  /** One line for each parameter that differs from the definition, and was left alone. */
   readonly kept: readonly string[]
 }
 
@@ -129,8 +132,8 @@ export async function applyScene(
 }
 
 /**
- * Defines a scene like another and makes its first version of the modules that answer there now.
- * @throws SdkError TARGET_EXISTS when there is a scene of the new id
+ * Defines a scene like another, and makes its first version of the modules that answer in the other now.
+ * @throws SdkError TARGET_EXISTS when there is a scene with the new id
  */
 export async function copyScene({ client, out }: Context, id: string, newId: string): Promise<void> {
   const { definition, baseline } = await client.scene(id)

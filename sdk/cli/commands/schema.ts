@@ -1,12 +1,12 @@
 /** `sdk schema`: the JSON Schema of a scene, for completion and checks in an editor. */
 import { SceneDefinition } from '../../../base/traffic/schema.ts'
 
-/** JSON with and without `--json`. */
+/** Prints JSON, with and without `--json`. */
 export function printSchema(): void {
   process.stdout.write(`${JSON.stringify(sceneSchema(), null, 2)}\n`)
 }
 
-/** What a scene file must be. It may say where its schema is. */
+/** The schema of a scene file, which may say where its schema is. */
 export function sceneSchema(): object {
   const { properties, ...schema } = JSON.parse(JSON.stringify(SceneDefinition), withoutDefaulted)
   return {
@@ -22,7 +22,7 @@ interface ObjectSchema {
   readonly required: readonly string[]
 }
 
-/** The base fills in what has a default; who writes a scene may leave it out. */
+/** What has a default may be left out of a file: the base fills it in. */
 function withoutDefaulted(_: string, value: unknown): unknown {
   if (!isObjectSchema(value)) return value
   return { ...value, required: value.required.filter(name => !('default' in (value.properties[name] ?? {}))) }

@@ -33,7 +33,7 @@ interface ModuleUnderTest {
   readonly files: readonly string[]
 }
 
-/** Ends with exit code 1 when a test fails. With `watch` it ends when it is interrupted. */
+/** Ends with exit code 1 when a test fails. With `watch` it goes on until it is interrupted. */
 export async function test(folders: readonly string[], { json = false, ...options }: TestOptions): Promise<void> {
   const out = createOutput(json)
   const runOptions = { ...options, only: options.only?.map(patternOf) }
@@ -133,9 +133,9 @@ async function runFiles(
   coverageFolder: string | undefined,
   only: readonly RegExp[] | undefined,
 ): Promise<TestReport> {
-  // When a test runs this command, the runner would take itself for a part of that test by this variable, and run nothing.
+  // When a test runs this command, this variable would make the runner take itself for a part of that test, and run nothing.
   delete process.env.NODE_TEST_CONTEXT
-  // Colour is for terminals: the runner colours what tests print for those by itself.
+  // Without this variable, the runner colours what tests print for terminals only.
   delete process.env.FORCE_COLOR
   const report = createReport(out, modules)
   const unwanted = new AbortController()
@@ -167,7 +167,7 @@ async function readCounts(folder: string): Promise<Counted[]> {
 
 // Watching
 
-/** Each module by itself, now and at every save in its folder. */
+/** Runs the tests of each module by itself, now and at every save in its folder. */
 async function runAgain(out: Output, modules: readonly ModuleUnderTest[], options: RunOptions): Promise<void> {
   const folders = modules.map(({ folder }) => folder)
   const runModule = async (folder: string): Promise<readonly string[]> => {
@@ -207,7 +207,7 @@ function sayCoverage(out: Output, files: readonly FileCoverage[]): void {
 
 const notRun = ({ lines }: FileCoverage): number[] => [...lines].filter(([, count]) => count === 0).map(([line]) => line)
 
-/** `92 % (12/13)` */
+/** A share such as `92 % (12/13)`. */
 function share(counts: readonly number[]): string {
   const run = counts.filter(count => count > 0).length
   return counts.length === 0 ? '-' : `${Math.floor((100 * run) / counts.length)} % (${run}/${counts.length})`

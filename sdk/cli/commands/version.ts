@@ -1,4 +1,4 @@
-/** `sdk version`: the versions of a scene, making one, and the part that each has in answering. */
+/** `sdk version`: lists the versions of a scene, makes new ones, and gives each its part in answering. */
 
 import type { Reasoned } from '../../../base/contract/common-api.ts'
 import type { NewVersion, PartChange, Promotion, VersionChange, VersionView } from '../../../base/contract/version-api.ts'
@@ -33,7 +33,7 @@ export async function listVersions({ client, out }: Context, scene: string, { al
   if (hidden > 0) out.next(`${hidden} more ${hidden === 1 ? 'is' : 'are'} offline: sdk version list ${scene} --all`)
 }
 
-/** The whole lock of the baseline; of others, what they have instead of the baseline's. */
+/** The whole lock of the baseline. Of other versions, the modules that differ from the baseline's. */
 function describeModules({ id, lock }: VersionView, baseline: string | null, locks: ReadonlyMap<string, Lock>): string {
   const reference = baseline === null || baseline === id ? undefined : locks.get(baseline)
   if (reference === undefined) return describeLock(lock)
@@ -44,7 +44,7 @@ function describeModules({ id, lock }: VersionView, baseline: string | null, loc
 
 const modulesOf = (lock: Lock): string[] => lock.flatMap(({ modules }) => modules.map(({ name, version }) => `${name}@${version}`))
 
-/** `recall-all@1.0.0 → rank-lr@1.0.0` */
+/** A lock such as `recall-all@1.0.0 → rank-lr@1.0.0`. */
 export function describeLock(lock: Lock): string {
   return lock.map(({ modules }) => modules.map(({ name, version }) => `${name}@${version}`).join(' + ')).join(' → ')
 }
@@ -52,9 +52,9 @@ export function describeLock(lock: Lock): string {
 /** The part that a new version gets, as it is typed. */
 export interface PartOptions {
   readonly as?: NewVersion['as']
-  /** Of a cutover. */
+  /** The share of a cutover. */
   readonly share?: string
-  /** Unit ids, each text with one or several. */
+  /** Unit ids; each text holds one or several. */
   readonly whitelist?: readonly string[]
 }
 
@@ -94,7 +94,7 @@ export function showMade(out: Output, made: VersionChange, ms: number, listed: n
   out.next(nextStep(scene, id, made))
 }
 
-/** What a version that was made or found does now: `, and it is the baseline, live on 2 of 2 cells`. */
+/** Says what a version that was made or found does now: `, and it is the baseline, live on 2 of 2 cells`. */
 export function describePart({ kind, cutover, cells }: Pick<VersionChange, 'kind' | 'cutover' | 'cells'>, listed: number): string {
   const live = describeCells(cells)
   const units = `${listed} listed unit ${listed === 1 ? 'id' : 'ids'}`
@@ -105,7 +105,7 @@ export function describePart({ kind, cutover, cells }: Pick<VersionChange, 'kind
   return listed === 0 ? '; it answers requests that pin it' : `, and it answers ${units}, ${live}`
 }
 
-/** What to do next with a version that has this part. */
+/** Suggests what to do next with a version that has this part. */
 export function nextStep(scene: string, version: string, part: Pick<PartChange, 'kind' | 'cutover' | 'previousBaseline'>): string {
   const { kind, cutover, previousBaseline } = part
   const promote = `sdk version promote ${scene} ${version}`
@@ -116,7 +116,7 @@ export function nextStep(scene: string, version: string, part: Pick<PartChange, 
   return `${next === undefined ? `Make it the baseline: ${promote}` : `More of it: ${promote} --share ${showShare(next)}`}${back}`
 }
 
-/** How cutovers usually grow. */
+/** The shares by which cutovers usually grow. */
 const shareSteps = [100, 500, 1000, 2500, 5000, 10_000] as const
 
 export interface PromoteOptions extends Reasoned {
@@ -136,7 +136,7 @@ export async function promoteVersion(
   const [change, ms] = await timed(() => client.promote(scene, parseVersion(version), promotion))
   out.result(change)
   out.say(scene)
-  // A change that changes nothing is not applied, so it has no time for that.
+  // A change that changes nothing is not applied, so it has no time for that step.
   const already = change.timings.applyMs === undefined ? ' already' : ''
   const part = change.kind === 'baseline' ? 'is the baseline' : `takes ${showShare(change.cutover?.share ?? 0)} of the units`
   const outcome = `${version} ${part}${already}${describeMoved(change)}`

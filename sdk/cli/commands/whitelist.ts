@@ -12,7 +12,7 @@ import { parseUnits, parseVersion } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { describeCells, timed } from '../terminal/output.ts'
 
-/** How many units each version has; with `units`, the lines themselves, as `setWhitelist` reads them. */
+/** Shows how many units each version has, or with `units` the lines themselves, as `setWhitelist` reads them. */
 export async function showWhitelist({ client, out }: Context, scene: string, options: { readonly units?: boolean }): Promise<void> {
   if (options.units) {
     const lines = await client.whitelist(scene)
@@ -99,7 +99,7 @@ function showChange({ out }: Context, scene: string, change: WhitelistChange, ms
   out.say(`    ${counts.join(', ') || 'empty'}`)
 }
 
-/** `3 added, 2 moved from v2, 1 removed` */
+/** A summary such as `3 added, 2 moved from v2, 1 removed`. */
 function describeChange({ added, moved, removed }: Pick<WhitelistChange, 'added' | 'moved' | 'removed'>): string {
   const parts = [
     ...(added > 0 ? [`${added} added`] : []),

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 /** A folder for files that the sdk can do without. */
 const folder = fileURLToPath(new URL('../../../node_modules/.cache/berth/requests', import.meta.url))
 
-/** Only for this user to read. Where nothing can be written, nothing is remembered. */
+/** Only this user can read the file. When nothing can be written, nothing is remembered. */
 export async function rememberRequest(base: URL, scene: string, body: string): Promise<void> {
   const path = pathOf(base, scene)
   const unfinished = `${path}.${process.pid}`
@@ -18,7 +18,7 @@ export async function rememberRequest(base: URL, scene: string, body: string): P
     .catch(() => undefined)
 }
 
-/** Undefined when there was none. */
+/** The last request; undefined when there was none. */
 export function lastRequest(base: URL, scene: string): Promise<string | undefined> {
   return readFile(pathOf(base, scene), 'utf8').catch(() => undefined)
 }

@@ -14,7 +14,7 @@ export async function firstSample(folder: string, scene: string | undefined): Pr
   return (await filesIn(requests)).includes(`${scene}.json`) ? join(requests, `${scene}.json`) : undefined
 }
 
-/** None when there is no such folder. */
+/** The files of a folder; none when there is no such folder. */
 function filesIn(folder: string): Promise<string[]> {
   return readdir(folder).catch(error => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return []

@@ -36,7 +36,7 @@ function manifest(name: string, stages: readonly string[], berth: string | undef
   }
 }
 
-/** `berth` is a link: what it has installed is behind it. */
+/** `berth` is a link, so what it has installed is found behind it. */
 const tsconfig = {
   compilerOptions: {
     target: 'esnext',

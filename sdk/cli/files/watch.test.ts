@@ -22,11 +22,11 @@ test('what is saved beside a file that is gone is nobody’s, and the file is se
     return []
   })
   t.after(() => watch.close())
-  const told = (text: string) => new Promise<void>(done => events.on('save', found => found === text && done()))
-  const gone = told('gone')
+  const saved = (text: string) => new Promise<void>(done => events.on('save', found => found === text && done()))
+  const gone = saved('gone')
   await rm(file)
   await gone
-  const back = told('2')
+  const back = saved('2')
   await writeFile(join(folder, 'beside.json'), '{}')
   await writeFile(file, '2')
   await back

@@ -12,18 +12,18 @@ export interface SaveWatch {
 }
 
 /**
- * What is done about a save; it never rejects.
+ * What to do about a save; it never rejects.
  * @param savedAt when the first of the saves that came together was noticed, on the clock of `performance.now()`
  * @returns files outside the watched folders whose saves count for the subject from now on
  */
 export type OnSave = (subject: string, savedAt: number) => Promise<readonly string[]>
 
-/** Milliseconds that files saved together may lie apart: an editor that saves all, a checkout. */
+/** Milliseconds that files saved together may lie apart, as when an editor saves all files or in a checkout. */
 const GATHER_MS = 10
 
 /**
- * Watches folders and files, without `node_modules` and what begins with a dot. One save is dealt with at a time.
- * @param subjectOf what a file below `roots` belongs to, such as its module; undefined: nothing that matters
+ * Watches folders and files, but not `node_modules` and names that begin with a dot. Saves are dealt with one at a time.
+ * @param subjectOf what a file below `roots` belongs to, such as its module; undefined when the file does not matter
  */
 export async function watchSaves(
   roots: readonly string[],
@@ -51,7 +51,7 @@ export async function watchSaves(
   }
   const onChange = (path: string) => {
     for (const subject of elsewhere.get(path) ?? []) note(subject)
-    // The folder of a root that is not there yet is watched too, with all that is beside it.
+    // For a root that does not exist yet, its folder is watched, with everything beside the root.
     const matters = !closed && rootOf(roots, path) !== undefined && !isHidden(roots, path)
     const subject = matters ? subjectOf(path) : undefined
     if (subject !== undefined) note(subject)
@@ -60,7 +60,7 @@ export async function watchSaves(
     const watcher = watch([...paths], { ignoreInitial: true, ignored: path => isHidden(roots, path) })
     watchers.push(watcher)
     watcher.on('all', (event, path) => event === 'addDir' || event === 'unlinkDir' || onChange(path))
-    // Of two saves of a file within 50 ms chokidar reports only the first, and a formatter saves right after its editor.
+    // chokidar reports only the first of two saves of a file within 50 ms, and a formatter saves right after its editor.
     watcher.on('raw', (_, name, details) => {
       const { watchedPath } = details as { readonly watchedPath: string }
       // Some systems report a change without the name of the file.
@@ -71,7 +71,7 @@ export async function watchSaves(
   const follow = (files: readonly string[], subject: string) => {
     const added = files.filter(file => !elsewhere.has(file))
     for (const file of files) elsewhere.set(file, (elsewhere.get(file) ?? new Set()).add(subject))
-    // Files may have been saved before they were watched: looking once more finds these saves.
+    // Files may have been saved before they were watched. To look once more finds these saves.
     if (added.length > 0) open(added).then(() => void (closed || note(subject)))
   }
   await open(roots)
@@ -89,7 +89,7 @@ function rootOf(roots: readonly string[], path: string): string | undefined {
   return roots.find(root => path === root || path.startsWith(root + sep))
 }
 
-/** A folder that is itself below such a name is watched all the same. */
+/** A root that is itself below such a name is watched all the same. */
 function isHidden(roots: readonly string[], path: string): boolean {
   const root = rootOf(roots, path)
   if (root === undefined || roots.includes(path)) return false

@@ -18,7 +18,7 @@ test('four rows give the rates and standard errors that a hand computes', () => 
   near(rates.logged, 1 / 2, 1 / 4)
   // Three rows match, one of them clicked: √(⅓ · ⅔ / 3).
   near(rates.replay, 1 / 3, Math.sqrt(2 / 27))
-  // Of 2, 0, 0, 0: the mean, and √(3 / 3 / 4).
+  // The matches weigh 2, 0, 0, 0: the rate is their mean, and the error √(3 / 3 / 4).
   near(rates.ips, 1 / 2, 1 / 2)
   // Weights 2, 4, 0, 2: 2 / 8, and √((2 · ¾)² + (4 · ¼)² + (2 · ¼)²) / 8.
   near(rates.snips, 1 / 4, Math.sqrt(3.5) / 8)
@@ -33,7 +33,7 @@ test('a row that matches in half of its answers has half the weight', () => {
   ])
   // Weights ½ and 1: a third, and √((½ · ⅔)² + (1 · ⅓)²) / 1½.
   near(rates.replay, 1 / 3, Math.sqrt(2 / 9) / 1.5)
-  // Of 1 and 0.
+  // The rows weigh 1 and 0.
   near(rates.ips, 1 / 2, 1 / 2)
   assert.deepEqual([rates.matches, rates.matchedRows, rates.uniform], [3, 2, true])
 })
@@ -84,7 +84,7 @@ const clickRate = [0.02, 0.05, 0.1, 0.2]
 const uniform = [0.25, 0.25, 0.25, 0.25]
 const skewed = [0.1, 0.2, 0.3, 0.4]
 const tested = [0.1, 0.1, 0.2, 0.6]
-/** 0.1 · 0.02 + 0.1 · 0.05 + 0.2 · 0.1 + 0.6 · 0.2 */
+/** This is 0.1 · 0.02 + 0.1 · 0.05 + 0.2 · 0.1 + 0.6 · 0.2. */
 const truth = 0.147
 
 function simulate(logging: readonly number[], rows: number, passes: number, random: () => number): Outcome[] {
@@ -96,7 +96,10 @@ function simulate(logging: readonly number[], rows: number, passes: number, rand
   })
 }
 
-/** Of so many logs of 1500 rows, the share whose interval of two standard errors holds the true rate: 95 % when both are right. */
+/**
+ * The share of so many logs of 1500 rows whose interval of two standard errors holds the true rate. It is 95 % when estimate and error are
+ * right.
+ */
 function coverage(logging: readonly number[], passes: number, estimator: 'replay' | 'ips' | 'snips', logs = 300): number {
   const random = seeded(11)
   let covered = 0

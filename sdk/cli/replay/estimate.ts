@@ -44,9 +44,9 @@ export interface ClickRates {
   readonly effectiveRows: number
   /** Whether all propensities are equal, so that `replay` is unbiased. */
   readonly uniform: boolean
-  /** Of the policy that wrote the log; null without rows. */
+  /** The click rate of the policy that wrote the log; null without rows. */
   readonly logged: Estimate | null
-  /** Null without a match, like the two others: without one the log says nothing of the policy. */
+  /** Null without a match, like the two others: then the log says nothing of the policy. */
   readonly replay: Estimate | null
   readonly ips: Estimate | null
   readonly snips: Estimate | null
@@ -85,7 +85,7 @@ function weightedRate(outcomes: readonly Outcome[], weightOf: (outcome: Outcome)
   return { rate, standardError: spread > 0 ? Math.sqrt(spread) / total : null }
 }
 
-/** The mean and the standard deviation of the sample over √n. */
+/** The mean of the sample, and its standard deviation over √n. */
 function meanOf(outcomes: readonly Outcome[], of: (outcome: Outcome) => number): Estimate {
   const n = outcomes.length
   const rate = sum(outcomes, of) / n
@@ -105,10 +105,11 @@ function sum<T>(values: readonly T[], of: (value: T) => number): number {
 }
 
 /**
- * Reads what an answer shows where.
+ * Makes a function that reads which item an answer shows at a position.
  * @param pointer JSON pointer to the list of what is shown, first position first; "" is the answer itself
  * @param member of an entry of the list that holds the id of the item; an entry that is no object is the id
- * @returns reads the id at a position, which counts from 1: null when the list ends before it, undefined when there is no list
+ * @returns a function of the position, which counts from 1. It returns null when the list ends before it, and undefined when there
+ * is no list
  */
 export function itemReader(pointer: string, member: string): (answer: unknown, position: number) => string | null | undefined {
   const path = pointer.split('/').slice(1)

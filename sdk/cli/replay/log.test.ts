@@ -120,7 +120,7 @@ test('a log without a scene is wrong usage unless one is given', async t => {
   }
 })
 
-test('a file that is not there, a folder, and one that is not gzip are told as unreadable', async t => {
+test('a file that is not there, a folder, and one that is not gzip are reported as unreadable', async t => {
   const files = [
     '/nowhere/x.ndjson',
     '/nowhere/x.csv',

@@ -17,7 +17,7 @@ import { exitCodes, SdkError } from '../../sdk-error.ts'
 /** A request to send. */
 export interface Entry {
   readonly scene: string
-  /** JSON text. */
+  /** The body as JSON text. */
   readonly body: string
   /** Names in lower case, values byte by byte as HTTP sends them; the unit id is among them. */
   readonly headers: Readonly<Record<string, string>>
@@ -27,20 +27,20 @@ export interface Entry {
 /** What the logging policy showed. */
 export interface Shown {
   readonly item: string
-  /** From 1. */
+  /** The position, which counts from 1. */
   readonly position: number
   readonly clicked: 0 | 1
   readonly propensity: number
 }
 
 export interface ReadOptions {
-  /** Goes before what a line says. */
+  /** The scene of every request, whatever a line says. */
   readonly scene?: string | undefined
-  /** Requests to read, of all files together. */
+  /** How many requests to read from all files together. */
   readonly limit: number
 }
 
-/** Of a connection, or of the body as it was sent then. */
+/** Headers of a connection, or of the body as it was sent then. */
 const NOT_REPLAYED = new Set(
   'accept-encoding connection content-encoding content-length content-type expect host keep-alive te trailer transfer-encoding upgrade'.split(
     ' ',
@@ -48,7 +48,7 @@ const NOT_REPLAYED = new Set(
 )
 
 /**
- * All of it is read and checked before anything is returned.
+ * Reads the whole log and checks it before anything is returned.
  * @throws SdkError FILE_UNREADABLE; LOG_INVALID with the file, the line and what is wrong there; USAGE when nothing names a scene
  */
 export async function readLog(files: readonly string[], options: ReadOptions): Promise<Entry[]> {
@@ -98,7 +98,7 @@ async function* readNdjson(file: string, scene: string | undefined): AsyncGenera
   }
 }
 
-/** Ended by line feeds only: `node:readline` ends one at U+2028 as well, which JSON leaves in texts as it is. */
+/** Splits lines at line feeds only. `node:readline` also splits at U+2028, which JSON leaves in texts as it is. */
 async function* linesOf(file: string): AsyncGenerator<string> {
   let begun = ''
   try {
@@ -185,7 +185,7 @@ const COLUMNS = ['item_id', 'position', 'click', 'propensity_score', ...FEATURES
 
 type Row = Readonly<Record<string, string>>
 
-/** A row has no id of its visitor: each becomes a unit of its own, named after the file and the row. */
+/** A row has no id of its visitor, so each becomes a unit of its own, named after the file and the row. */
 async function* readOpenBandit(file: string, scene: string | undefined): AsyncGenerator<Entry> {
   const name = basename(file).replace(/\.csv(\.gz)?$/, '')
   const parser = parse({ info: true, columns: (header: string[]) => checkColumns(file, header) })
@@ -216,7 +216,7 @@ function checkColumns(file: string, header: readonly string[]): string[] {
 function toEntry(row: Row, scene: string, unit: string, refuse: Refuse): Entry {
   const affinity: Record<string, number> = {}
   for (const column in row) {
-    // Nearly all are 0, and a visitor without past clicks has none.
+    // Nearly all values are 0, and a visitor without past clicks has none.
     if (column.startsWith(AFFINITY) && Number(row[column]) !== 0) affinity[column.slice(AFFINITY.length)] = Number(row[column])
   }
   const number = (column: string): unknown => (row[column] === '' ? undefined : Number(row[column]))

@@ -27,7 +27,7 @@ test('in the open loop requests leave when they are due, answered or not', async
   const held: (() => void)[] = []
   const { url } = await serve(t, (_, res) => {
     held.push(() => res.end('1'))
-    // Were one to wait for the answer of another, this would never come.
+    // If one request waited for the answer of another, this would never come.
     if (held.length === total) for (const answer of held) answer()
   })
   const { answered, sent } = await startReplay({ url, headers: {} }, plan({ passes: total, perSecond: 1000, connections: 64 }), ignore)
@@ -41,7 +41,7 @@ test('in the closed loop as many are under way as there are connections', async 
   const { url } = await serve(t, (_, res) => {
     held.push(() => res.end('1'))
     most = Math.max(most, held.length)
-    // Were fewer under way, the third would never come.
+    // If fewer were under way, the third would never come.
     if (held.length === 3) setImmediate(() => held.splice(0).map(answer => answer()))
   })
   const { answered, latencyUs } = await startReplay({ url, headers: {} }, plan({ passes: 30, connections: 3 }), ignore).finished

@@ -8,9 +8,9 @@ import { limits } from '../../../base/kernel/limits.ts'
 import type { Entry } from './log.ts'
 
 export interface Target {
-  /** Of the scene port. */
+  /** URL of the scene port. */
   readonly url: URL
-  /** Sent with every request; go before those of the log. */
+  /** Headers of every request. They go before those of the log. */
   readonly headers: Readonly<Record<string, string>>
 }
 
@@ -20,15 +20,21 @@ export interface Plan {
   readonly passes: number
   /** Start of the request ids; the same seed and entries give the same ids. */
   readonly seed: string
-  /** Open loop: requests leave when they are due, whatever became of those before. Undefined is the closed loop. */
+  /**
+   * Requests per second of the open loop, in which requests leave when they are due, whatever became of those before. Undefined for the
+   * closed loop.
+   */
   readonly perSecond: number | undefined
-  /** Closed loop: each sends its next request when the one before is answered. Open loop: at most so many. */
+  /**
+   * In the closed loop, each connection sends its next request when the one before is answered. In the open loop, there are at most so
+   * many.
+   */
   readonly connections: number
 }
 
 export interface Failures {
   count: number
-  /** What the first of them said. */
+  /** The message of the first of them. */
   readonly message: string
 }
 
@@ -37,11 +43,11 @@ export interface Measured {
   readonly ended: 'done' | 'stopped' | 'gone'
   readonly sent: number
   readonly answered: number
-  /** By code of the base, of the connection (`ECONNRESET`) or `HTTP_502` of something between. */
+  /** Failures by the code of the base, that of the connection (`ECONNRESET`), or `HTTP_502` of something in between. */
   readonly failures: ReadonlyMap<string, Failures>
   /** Answers by the version that gave them. */
   readonly versions: ReadonlyMap<string, number>
-  /** From the first request to the last answer. */
+  /** Seconds from the first request to the last answer. */
   readonly seconds: number
   /**
    * Microseconds of the answers with status 200, at three digits: in the closed loop from sending, in the open loop from the millisecond in
@@ -63,7 +69,7 @@ const TIMEOUT_MS = limits.request.deadlineMsMax + 5000
 const REFUSED_MAX = 100
 const NO_CONNECTION = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'ETIMEDOUT'])
 
-/** @param onAnswer given the body of each 200 to an entry that has `shown`; the index is that of the entry */
+/** @param onAnswer is given the body of each 200 to an entry that has `shown`; the index is that of the entry */
 export function startReplay(target: Target, plan: Plan, onAnswer: (index: number, body: string) => void): Run {
   const { entries, perSecond, connections } = plan
   const total = entries.length * plan.passes
@@ -115,7 +121,8 @@ export function startReplay(target: Target, plan: Plan, onAnswer: (index: number
       else if (perSecond === undefined && sent < total) send(performance.now())
     })
   }
-  // In bursts of a millisecond: a loop that looked at the clock without pause would take a processor from the base, if it is on this machine.
+  // Requests leave in bursts of a millisecond. A loop that looked at the clock without pause would take a processor from the base, if that
+  // is on this machine.
   const tick = (rate: number): void => {
     const elapsedMs = Math.floor(performance.now() - startedAt)
     const due = Math.min(total, Math.floor((elapsedMs / 1000) * rate))
@@ -152,7 +159,7 @@ interface Connection {
   close(): void
 }
 
-/** At most so many connections, kept alive. */
+/** Makes at most so many connections, which are kept alive. */
 function connect({ url, headers }: Target, connections: number): Connection {
   const secure = url.protocol === 'https:'
   const agent = new (secure ? HttpsAgent : HttpAgent)({ keepAlive: true, maxSockets: connections })

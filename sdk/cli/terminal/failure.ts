@@ -1,4 +1,7 @@
-/** How a failure is shown: to people as lines, to machines as the document of `--json`. It imports nothing but colours, so that failing is quick. */
+/**
+ * How a failure is shown: to people as lines, to machines as the document of `--json`. This file imports nothing but colours, so that
+ * failing is quick.
+ */
 
 import { RefusedError, type SdkError } from '../../sdk-error.ts'
 import { colorsFor } from './colors.ts'

@@ -2,7 +2,7 @@
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /**
- * When such a signal comes, `work`, which is synchronous, is done before the process ends by it.
+ * When such a signal comes, `work`, which is synchronous, is done before the signal ends the process.
  * @returns a function that stops listening for them
  */
 export function whenInterrupted(work: () => void): () => void {

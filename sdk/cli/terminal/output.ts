@@ -6,12 +6,12 @@ import { colorsFor } from './colors.ts'
 export interface Output {
   /** A line for people. */
   say(line: string): void
-  /** What to do next, for people; on standard error, so that what a command found can be piped. */
+  /** Says what to do next, to people. It is on standard error, so that what a command found can be piped. */
   next(line: string): void
   table(head: readonly string[], rows: readonly (readonly string[])[]): void
-  /** A finished step: its name, the milliseconds it took and what came of it. */
+  /** Reports a finished step: its name, the milliseconds it took and what came of it. */
   done(step: string, ms: number, outcome: string): void
-  /** Something that is not wrong enough to fail; on standard error. */
+  /** Reports something that is not wrong enough to fail, on standard error. */
   warn(text: string): void
   /** The one document that `--json` prints. */
   result(value: unknown): void
@@ -40,14 +40,17 @@ export function createOutput(json: boolean): Output {
   }
 }
 
-/** Runs `work`. @returns what it returned, and the milliseconds it took */
+/**
+ * Runs `work`.
+ * @returns what it returned, and the milliseconds it took
+ */
 export async function timed<T>(work: () => Promise<T>): Promise<[result: T, ms: number]> {
   const startedAt = performance.now()
   const result = await work()
   return [result, Math.round((performance.now() - startedAt) * 10) / 10]
 }
 
-/** `7955` as `7.8 KB`. */
+/** A size: 7955 bytes are `7.8 KB`. */
 export function formatBytes(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`
   const kilobytes = bytes / 1024
@@ -61,19 +64,22 @@ const ages = [
   [1000, 's'],
 ] as const
 
-/** How long ago, in one unit: `3 d`, `5 min`. @param at ISO 8601 */
+/**
+ * How long ago a time was, in one unit: `3 d`, `5 min`.
+ * @param at ISO 8601
+ */
 export function ageOf(at: string, now = Date.now()): string {
   const ms = Math.max(0, now - Date.parse(at))
   const [size, unit] = ages.find(([step]) => ms >= step) ?? [1000, 's']
   return `${Math.floor(ms / size)} ${unit}`
 }
 
-/** `live on 2 of 2 cells` */
+/** Cells in words: `live on 2 of 2 cells`. */
 export function describeCells({ applied, connected }: AppliedCells): string {
   return `live on ${applied} of ${connected} cells`
 }
 
-/** `check 2 ms, trial 98 ms` of `{ checkMs: 2, trialMs: 98 }` */
+/** Steps in words: `check 2 ms, trial 98 ms` for `{ checkMs: 2, trialMs: 98 }`. */
 export function describeTimings(timings: Timings): string {
   return Object.entries(timings)
     .map(([step, ms]) => `${step.replace(/Ms$/, '')} ${Math.round(ms)} ms`)

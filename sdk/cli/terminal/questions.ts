@@ -1,7 +1,7 @@
-/** Questions to whoever sits at the terminal. */
+/** Questions to the person at the terminal. */
 import { SdkError } from '../../sdk-error.ts'
 
-/** Whether somebody can be asked: standard output may go elsewhere, questions are on standard error. */
+/** Whether somebody can be asked. Questions are on standard error, because standard output may go elsewhere. */
 export const canAsk = (): boolean => process.stdin.isTTY === true && process.stderr.isTTY === true
 
 /**

@@ -3,7 +3,7 @@ import { stripVTControlCharacters } from 'node:util'
 import { create, type Delta } from 'jsondiffpatch'
 import ConsoleFormatter from 'jsondiffpatch/formatters/console'
 
-// Members of lists are the same when they have the same id: an item that moved shows as moved.
+// Members of lists are the same when they have the same id, so an item that moved shows as moved.
 const differ = create({
   objectHash: (item, index) => {
     const named = item as { readonly id?: unknown; readonly itemId?: unknown }
@@ -12,7 +12,7 @@ const differ = create({
   omitRemovedValues: false,
 })
 
-/** Undefined when they are the same. */
+/** The difference; undefined when the answers are the same. */
 export function diffAnswers(before: unknown, after: unknown): Delta {
   return differ.diff(before, after)
 }

@@ -1,6 +1,6 @@
 /**
- * From what V8 counted in bundles to lines of their sources. Only what is compiled counts: types, comments and blank lines are in no bundle,
- * so they are neither run nor missed.
+ * Brings what V8 counted in bundles to lines of their sources. Only what is compiled counts: types, comments and blank lines are in no
+ * bundle, so they are neither run nor missed.
  */
 import { join } from 'node:path'
 import { decodedMappings, TraceMap } from '@jridgewell/trace-mapping'
@@ -30,7 +30,7 @@ interface Segment {
   readonly column: number
 }
 
-/** Adds up the counts of all slots; sorted by path. Packages and data are left out. */
+/** Adds up the counts of all slots, sorted by path. Packages and data are left out. */
 export function coverageOf(counted: readonly Counted[]): FileCoverage[] {
   const byBundle = Map.groupBy(counted, ({ folder, code }) => `${folder}\n${code}`)
   return [...byBundle.values()].flatMap(coverageOfBundle).sort((a, b) => (a.path < b.path ? -1 : 1))
@@ -44,7 +44,7 @@ function coverageOfBundle(slots: readonly Counted[]): FileCoverage[] {
   const [functions, parts] = [new Map<number, Span>(), new Map<number, Span>()]
   for (const { functionName, ranges } of slots.flatMap(({ functions }) => functions)) {
     const [whole, ...inner] = ranges
-    // What starts before all sources is what the bundler put around them.
+    // A function that starts before all sources is one that the bundler put around them.
     if (whole === undefined || whole.startOffset < (segments[0]?.offset ?? 0)) continue
     functions.set(whole.startOffset, { ...whole, name: functionName })
     for (const part of inner) parts.set(part.startOffset, { ...part, name: '' })
@@ -76,7 +76,7 @@ function spansOf(segments: readonly Segment[], counts: Float64Array, span: Span)
   return start === undefined ? [] : [{ path: start.path, line: start.line, name: span.name, count: counts[span.startOffset] ?? 0 }]
 }
 
-/** A part that has lines of its own is not mentioned: its lines are. */
+/** A part that has lines of its own is not mentioned, because its lines are. */
 function onOneLine(segments: readonly Segment[], span: Span): Segment[] {
   const [start, ...rest] = within(segments, span)
   return start === undefined || rest.some(({ line }) => line !== start.line) ? [] : [start]
@@ -93,7 +93,7 @@ interface Range {
   readonly endOffset: number
 }
 
-/** How often each character of the bundle was run: the innermost range around it says. */
+/** How often each character of the bundle was run. The innermost range around a character says it. */
 function countsOf({ code, functions }: Counted): Float64Array {
   const counts = new Float64Array(code.length)
   const ranges = functions.flatMap(({ ranges }) => ranges)
@@ -102,7 +102,7 @@ function countsOf({ code, functions }: Counted): Float64Array {
   return counts
 }
 
-/** In the order of the bundle. */
+/** The segments in the order of the bundle. */
 function segmentsOf({ folder, code, sourceMap }: Counted): Segment[] {
   const map = new TraceMap(sourceMap)
   const sources = map.sources.map((source, i) => ({ path: join(folder, source ?? ''), texts: map.sourcesContent?.[i]?.split('\n') ?? [] }))
@@ -126,7 +126,7 @@ const isOwnCode = (path: string) => /\.[cm]?[jt]sx?$/.test(path) && !/[\\/]node_
 /** A line that holds only brackets has no code of its own. */
 const isClosing = (text = '') => /^[\s)}\];,]*$/.test(text)
 
-/** A line is run as often as what stands first in it. */
+/** The first segment of each line: a line is run as often as what stands first in it. */
 function firstOfEachLine(segments: readonly Segment[]): Segment[] {
   const first = new Map<string, Segment>()
   for (const segment of segments) {
@@ -141,7 +141,10 @@ function within(segments: readonly Segment[], { startOffset, endOffset }: Range)
   return segments.slice(indexFrom(segments, startOffset), indexFrom(segments, endOffset))
 }
 
-/** Of the first segment at or after an offset: there may be a hundred thousand of them, and as many ranges. */
+/**
+ * The index of the first segment at or after an offset. It is searched by halves, since there may be a hundred thousand segments, and as
+ * many ranges.
+ */
 function indexFrom(segments: readonly Segment[], offset: number): number {
   let [low, high] = [0, segments.length]
   while (low < high) {
@@ -152,7 +155,7 @@ function indexFrom(segments: readonly Segment[], offset: number): number {
   return low
 }
 
-/** `3-5, 9` of `[3, 4, 5, 9]`. `gaps` are lines without code, which part nothing. */
+/** Lines in words: `3-5, 9` for `[3, 4, 5, 9]`. Lines without code do not split a range. */
 export function ranges(lines: readonly number[], hasCode: (line: number) => boolean): string {
   const found: [number, number][] = []
   for (const line of lines) {

@@ -47,7 +47,7 @@ test('shares of moved units lose no digit', () => {
   assert.equal(showPart(1, 1), '0.000001%')
 })
 
-test('what moves is told by what becomes of it, and when nobody does, why', () => {
+test('what moves is shown by what becomes of it, and when nobody does, why', () => {
   const experiment = experimentOf([arm('a', 'v1', [0, 1])])
   const moved = (entering: number, leaving: number, switching: number) => ({
     ...{ entering, leaving, switching, moved: entering + leaving + switching },

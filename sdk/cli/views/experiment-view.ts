@@ -12,19 +12,19 @@ export const showMeaning = (arm: Arm): string => ('version' in arm ? arm.version
 /** `the scene`, or `layer "ui"`. */
 export const showSpace = ({ layer }: Pick<ExperimentView, 'layer'>): string => (layer === null ? 'the scene' : `layer "${layer}"`)
 
-/** `exp-7: running, phase 2, 40% of the units of the scene` */
+/** A line such as `exp-7: running, phase 2, 40% of the units of the scene`. */
 export function describeExperiment(experiment: ExperimentView): string {
   const { id, state, phase, traffic, unit } = experiment
   const by = unit === 'request' ? ', by request id' : ''
   return `${id}: ${state}, phase ${phase}, ${showShare(traffic)} of the units of ${showSpace(experiment)}${by}`
 }
 
-/** `where     country in CN,US, and age > 30`, when there is a condition. */
+/** The line `where     country in CN,US, and age > 30`, when there is a condition. */
 export function describeWhere({ where }: ExperimentView): string[] {
   return where.length === 0 ? [] : [`where     ${where.map(showCondition).join(', and ')}`]
 }
 
-/** Lines on who takes part. */
+/** Lines that say who takes part. */
 export function describeTargeting(experiment: ExperimentView): string[] {
   const { segments, description } = experiment
   return [
@@ -35,12 +35,14 @@ export function describeTargeting(experiment: ExperimentView): string[] {
   ]
 }
 
-/** What part of all units of the scene or layer buckets of an experiment are: `8%` of 2000 buckets and 4000 segments. */
+/** The share of all units of the scene or layer that buckets of an experiment are: `8%` for 2000 buckets and 4000 segments. */
 export const showPart = (buckets: number, segments: number): string => exactPercent(buckets * segments, BUCKETS ** 2)
 
 export const armHead = ['arm', 'is', 'share', 'of all units', 'buckets'] as const
 
-/** One row for each arm: its name, meaning, share, what that is of all units, and its buckets. The last row is for buckets of no arm. */
+/**
+ * One row for each arm: its name, its meaning, its share, that share of all units, and its buckets. The last row is for buckets of no arm.
+ */
 export function armRows({ arms, inForce, traffic }: ExperimentView): string[][] {
   const rows = arms.map(arm => {
     const { share, ranges } = inForce[arm.name] ?? nothing
@@ -68,10 +70,10 @@ function showArm(states: ArmViews, name: string): [share: string, ranges: string
   return arm === undefined ? ['–', '–'] : [showShare(arm.share), showBuckets(arm.ranges)]
 }
 
-/** Ranges that touch are shown as one: an arm that has grown several times has many of them. */
+/** Ranges that touch are shown as one, because an arm that has grown several times has many of them. */
 const showBuckets = (ranges: readonly Range[]): string => showRanges(joined(ranges.toSorted(([a], [b]) => a - b)))
 
-/** `8% of all units of the scene move: 6% enter, 2% change arms`, exact to the last digit. */
+/** A line such as `8% of all units of the scene move: 6% enter, 2% change arms`, exact to the last digit. */
 export function describeMovement({ experiment, moved }: Pick<Flipped, 'experiment' | 'moved'>): string {
   const space = showSpace(experiment)
   if (moved.moved === 0) return `No unit of ${space} moves${experiment.state === 'draft' ? ': it is not started' : ''}`
@@ -86,12 +88,12 @@ export function describeMovement({ experiment, moved }: Pick<Flipped, 'experimen
   return `${part(moved.moved)} of all units of ${space} move: ${kinds.join(', ')}${conditional}`
 }
 
-/** `count` is at most 10^12, so nothing is lost on the way. */
+/** `count` is at most 10^12, so no digit is lost on the way. */
 export function exactPercent(count: number, of: number): string {
   return `${((count * 100) / of).toFixed(10).replace(/\.?0+$/, '')}%`
 }
 
-/** `segments 0–4000 → 0–6000`, when they change. */
+/** The line `segments 0–4000 → 0–6000`, when they change. */
 export function describeSegments({ segments: { before, after } }: Pick<Flipped, 'segments'>): string[] {
   const [was, is] = [before, after].map(showRanges)
   return was === is ? [] : [`segments  ${was} → ${is} (${showShare(sizeOf(before))} → ${showShare(sizeOf(after))})`]

@@ -1,7 +1,7 @@
-/** How often arms of experiments were met, read from the metrics of a base. Pure. */
+/** How often requests met the arms of experiments, read from the metrics of a base. Pure. */
 
 export interface Exposures {
-  /** Of all cells, since each started; 0 when there were none. */
+  /** The count of all cells since each started; 0 when there were none. */
   of(experiment: string, phase: number, arm: string): number
 }
 

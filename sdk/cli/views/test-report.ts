@@ -1,4 +1,4 @@
-/** What `sdk test` says of the tests as they end, and in the end. */
+/** What `sdk test` says of the tests as they end, and at the end. */
 import { relative, sep } from 'node:path'
 import type { TestEvent } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
@@ -14,7 +14,7 @@ export interface TestReport {
 }
 
 export interface TestOutcome {
-  /** Of the module. */
+  /** The name of the module. */
   readonly module: string
   readonly name: string
   readonly file: string
@@ -42,7 +42,7 @@ interface Ended {
 
 export interface Reporter {
   take(event: TestEvent): void
-  /** Says the sum. */
+  /** Prints the totals. */
   end(): TestReport
 }
 
@@ -50,14 +50,14 @@ export function createReport(out: Output, modules: readonly Module[]): Reporter 
   const colors = colorsFor(process.stdout)
   const tests: TestOutcome[] = []
   const startedAt = performance.now()
-  /** What files have written to standard error: of one that does not run, it is why. */
+  /** What files have written to standard error. For a file that does not run, this says why. */
   const held = new Map<string, string>()
   let file = ''
 
   function take(event: TestEvent): void {
     if (event.type === 'test:pass') onEnded(event.data, false)
     else if (event.type === 'test:fail') onEnded(event.data, true)
-    // What tests print is no part of the document.
+    // The document has no part for what tests print.
     else if (event.type === 'test:stdout') process.stderr.write(event.data.message)
     else if (event.type === 'test:stderr') held.set(event.data.file, (held.get(event.data.file) ?? '') + event.data.message)
   }

@@ -1,20 +1,20 @@
-/** What a `.cpuprofile` says in a few lines: the functions that the time goes to. */
+/** Sums up a `.cpuprofile` in a few lines: the functions that take the most time. */
 
 import type { CpuProfile } from '../../../base/contract/profile-api.ts'
 
 export interface TopFunction {
   readonly name: string
-  /** `rank-lr@1.0.0/score.ts:12`; empty for what V8 does itself. */
+  /** A place such as `rank-lr@1.0.0/score.ts:12`; empty for what V8 does itself. */
   readonly where: string
-  /** Of the samples, from 0 to 1: in the function itself, and with all that it called. */
+  /** The part of the samples, from 0 to 1, in the function itself, and with all that it called. */
   readonly self: number
   readonly total: number
 }
 
 export interface Summary {
-  /** That were not idle. */
+  /** The samples that were not idle. */
   readonly samples: number
-  /** By their own time, the most first. */
+  /** Functions by their own time, the most first. */
   readonly functions: readonly TopFunction[]
 }
 
