@@ -178,7 +178,7 @@ test('a token does what its rights say, until it is revoked', async () => {
   await assert.rejects(client.revokeToken(id), withCode('TOKEN_NOT_FOUND'))
 })
 
-test('no token is in the log, the database or what the control API tells', { timeout: 60_000 }, async () => {
+test('no token is in the log, the database or what the control API answers', { timeout: 60_000 }, async () => {
   const { token } = await base.client.createToken(['call'], 'canary')
   const shown = JSON.stringify([await base.client.tokens(), await base.client.audit(100), base.log])
   assert.doesNotMatch(shown, new RegExp(`${token}|${base.token}`))

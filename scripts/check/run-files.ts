@@ -18,7 +18,7 @@ const allTests = ['test', 'scripts', 'sdk', 'base', 'fixtures', 'modules'].map(f
 export const testFlags = [
   // With it the tests of modules find `#sdk/testing`, as under `sdk test`.
   `--import=${new URL('../../sdk/author/test-hook.ts', import.meta.url).href}`,
-  // With it a test that hangs tells what it was waiting for.
+  // With it, a test that hangs shows what it was waiting for.
   `--import=${new URL('../../test/support/late.ts', import.meta.url).href}`,
 ]
 
