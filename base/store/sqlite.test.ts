@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
@@ -91,20 +91,47 @@ test('a reason in which no UTF-8 can be kept costs its letters, not the database
   assert.equal(again.audit(1)[0]?.reason, 'half \ufffd and \ufffd nothing')
 })
 
-test('a database of format 1, also of before rows had sums, becomes one of today, and what it was is kept beside it', t => {
+/** A folder of format 1 of before rows had sums. */
+function makeFormat1(t: Cleanup): string {
   const data = makeData(t)
-  const [kind, payload, facts, key, sum] = ['kind', 'payload', 'facts', 'key', 'sum'].map(name => `alter table audit drop column ${name};`)
-  tamper(data, `alter table entries drop column sum; ${kind} ${payload} ${facts} ${key} ${sum} drop table keyed; pragma user_version = 1`)
+  const columns = ['kind', 'payload', 'facts', 'key', 'sum'].map(name => `alter table audit drop column ${name};`)
+  tamper(data, `alter table entries drop column sum; ${columns.join(' ')} drop table keyed; pragma user_version = 1`)
+  return data
+}
+
+function formatOf(path: string): unknown {
+  const db = new DatabaseSync(path)
+  const row = db.prepare('pragma user_version').get()
+  db.close()
+  return row?.user_version
+}
+
+test('a database of format 1, also of before rows had sums, becomes one of today, and what it was is kept beside it', t => {
+  const data = makeFormat1(t)
   const store = openStore<Kinds>(data)
   assert.equal(store.get('text', 'k7')?.value, 'x'.repeat(200))
   assert.deepEqual(store.audit(1)[0], { ...note, kind: null, payload: null, facts: null, revision: 1, at: store.audit(1)[0]?.at })
   store.commit([{ kind: 'text', key: 'k8', value: 'new' }], note)
   store.close()
-  const kept = new DatabaseSync(`${databasePath(data)}.format-1`)
-  assert.deepEqual({ ...kept.prepare('pragma user_version').get() }, { user_version: 1 })
-  kept.close()
+  assert.equal(formatOf(`${databasePath(data)}.format-1`), 1)
   tamper(data, "update entries set value = replace(value, 'new', 'old') where key = 'k8'")
   assert.throws(() => openStore(data), { code: 'DATA_DAMAGED', message: /text "k8"/ })
+})
+
+test('a database of format 1 whose upgrade fails stays what it is, without an unfinished copy, and is upgraded the next time', t => {
+  const data = makeFormat1(t)
+  const fail = () => {
+    throw new Error('killed here')
+  }
+  assert.throws(() => openStore<Kinds>(data, { upgrade: fail }), /killed here/)
+  assert.equal(formatOf(databasePath(data)), 1)
+  assert.deepEqual(
+    readdirSync(data).filter(name => name.includes('unfinished')),
+    [],
+  )
+  const store = openStore<Kinds>(data)
+  t.after(() => store.close())
+  assert.equal(store.get('text', 'k7')?.value, 'x'.repeat(200))
 })
 
 test('a data folder that cannot be made is refused as unwritable', t => {

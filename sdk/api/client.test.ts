@@ -160,6 +160,18 @@ test('nothing is sent again after an answer, whatever it says', async t => {
   assert.equal(count, 1)
 })
 
+test('a write of which a base whose disk failed does not know whether it is kept is sent again with the same key', async t => {
+  const keys: unknown[] = []
+  const failed = JSON.stringify({ ...problem, status: 500, code: 'STORE_FAILED' })
+  const base = await fakeBase(t, ({ headers }, response) => {
+    if (keys.push(headers['idempotency-key']) < 3) response.writeHead(500, { 'content-type': 'application/problem+json' }).end(failed)
+    else response.end('{}')
+  })
+  await createClient({ base }).rollback('home', {})
+  assert.equal(keys.length, 3)
+  assert.equal(new Set(keys).size, 1)
+})
+
 test('a base that is being started again is waited for, one that was never there is not', async t => {
   const server = createServer((_, response) => response.end('{}')).listen(0, '127.0.0.1')
   await once(server, 'listening')

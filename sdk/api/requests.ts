@@ -67,7 +67,9 @@ export function caller(base: URL, token: string | undefined, answerMsMax = ANSWE
       return [response, await response.text()] as const
     }
     const pauses = repeat === 'never' ? [] : PAUSES_MS
-    const [response, text] = await persist(attempt, pauses, wasThere).catch(error => {
+    // Only the key lets a base whose disk has failed say, once it is started again, whether the write is kept.
+    const isLost = ([response, text]: Exchange) => repeat === 'keyed' && response.status === 500 && codeIn(text) === 'STORE_FAILED'
+    const [response, text] = await persist(attempt, isLost, pauses, wasThere).catch(error => {
       throw unreachable(url, base, error)
     })
     wasThere = true
@@ -80,20 +82,31 @@ export function caller(base: URL, token: string | undefined, answerMsMax = ANSWE
 
 const defaultRepeat = (method: Request['method']) => (method === 'GET' || method === 'HEAD' ? 'freely' : 'keyed')
 
+type Exchange = readonly [response: Response, text: string]
+
 /**
- * Repeats a request whose connection broke before the answer, after pauses.
+ * Repeats a request, after pauses, whose connection broke before the answer, or whose answer does not say what became of it.
  * @param wasThere whether a base was there a moment ago
  */
-async function persist<T>(attempt: () => Promise<T>, pausesMs: readonly number[], wasThere: boolean): Promise<T> {
+async function persist(
+  attempt: () => Promise<Exchange>,
+  isLost: (exchange: Exchange) => boolean,
+  pausesMs: readonly number[],
+  wasThere: boolean,
+): Promise<Exchange> {
   const [pauseMs, ...rest] = pausesMs
   try {
-    return await attempt()
+    const exchange = await attempt()
+    if (pauseMs === undefined || !isLost(exchange)) return exchange
   } catch (error) {
     if (pauseMs === undefined || !isBroken(error, wasThere)) throw error
   }
   await delay(pauseMs)
-  return persist(attempt, rest, true)
+  return persist(attempt, isLost, rest, true)
 }
+
+/** The code of a problem document. */
+const codeIn = (text: string): unknown => (Object(parse(text)) as { readonly code?: unknown }).code
 
 /** Whether the connection broke. Where nothing listens there is no base, but if there was one a moment ago it is being started again. */
 function isBroken(error: unknown, wasThere: boolean): boolean {

@@ -123,6 +123,7 @@ test('an arm may take the place of the only one, also by its name, and one that 
 
 test('every fault of an experiment has its own error and changes nothing', async t => {
   const scene = await startScene(t, 3)
+  await refused(scene, ['POST', 'experiments/none/revert', {}], 'EXPERIMENT_NOT_FOUND', /"none"/)
   await scene.home('POST', 'experiments', { id: 'exp-1', arms: halves, segments: 6000 })
   await scene.home('POST', 'experiments/exp-1/start', {})
   await scene.home('POST', 'layers', { id: 'ui', keys: ['color'] })

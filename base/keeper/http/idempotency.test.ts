@@ -1,11 +1,24 @@
 /** Writes that are sent with an `Idempotency-Key`, over HTTP, on a real store. */
 import assert from 'node:assert/strict'
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
+import { databasePath } from '../../folder/paths.ts'
 import { temporaryFolder } from '../../store/fixtures/folder.ts'
 import { connectCell, startTestKeeper } from '../fixtures/keeper.ts'
 import { type Scene, startScene } from '../fixtures/scene.ts'
 
 const keyed = (key: string) => ({ 'idempotency-key': key })
+
+/** From now on it is as if the keeper were killed after each commit of a request with a key, before it keeps the answer. */
+function loseAnswers(data: string): void {
+  const db = new DatabaseSync(databasePath(data), { timeout: 5000 })
+  db.exec('create trigger lose_answers before update on keyed begin select raise(ignore); end')
+  db.close()
+}
+
+const cellStatus = (cell: number) => ({
+  ...{ cell, pid: 1000 + cell, state: 'ready' as const, rssMB: 90, connections: 0, startedAt: '2026-01-01T00:00:00.000Z', crashes: 0 },
+})
 
 const baseline = async ({ ask }: Pick<Scene, 'ask'>) => (await ask('GET', '/api/scenes/home')).body.baseline
 
@@ -61,6 +74,50 @@ test('the first answer is given again by a keeper that was started again, and th
   assert.deepEqual([again.status, again.text], [201, made.text])
   const [row] = (await second.ask('GET', '/api/audit?limit=1')).read<{ action: string; key: string }[]>()
   assert.deepEqual([row?.action, row?.key], ['define scene', 'k-1'])
+})
+
+test('a write whose answer was lost with the keeper is answered with what it came to, whatever was changed since', async t => {
+  const data = temporaryFolder(t)
+  const first = await startTestKeeper(t, data)
+  connectCell(t, data)
+  await first.publish('rank', '1.0.0')
+  const define = (base: typeof first, topK: number, key: string) =>
+    base.ask('PUT', '/api/scenes/home', {
+      payload: { id: 'home', group: [{ stage: 'rank', modules: ['rank@^1'] }], params: { topK } },
+      headers: keyed(key),
+    })
+  loseAnswers(data)
+  const made = await define(first, 1, 'k-1')
+  await first.keeper.stop()
+  const second = await startTestKeeper(t, data)
+  await define(second, 2, 'k-2')
+  const again = await define(second, 1, 'k-1')
+  const { cells: _, ...answered } = made.body
+  const { cells: __, ...repeated } = again.body
+  assert.deepEqual([again.status, again.headers.get('etag'), repeated], [201, made.headers.get('etag'), answered])
+  assert.deepEqual(((await second.ask('GET', '/api/scenes/home')).body.definition as { params: object }).params, { topK: 2 })
+})
+
+test('a cell that was replaced for a request whose answer was lost is not replaced again', async t => {
+  const base = await startTestKeeper(t)
+  loseAnswers(base.data)
+  base.keeper.vitals.report([cellStatus(1), cellStatus(2)], 8080)
+  const retire = () => base.ask('POST', '/api/cells/2/retire', { headers: keyed('k-1') })
+  assert.equal((await retire()).status, 202)
+  // It has gone, and its replacement is not there yet.
+  base.keeper.vitals.report([cellStatus(1)], 8080)
+  assert.equal((await retire()).status, 202)
+  assert.deepEqual(base.sent, [{ type: 'retire', cell: 2 }])
+})
+
+test('a request is the same by its bytes and by what it expects, not by what they are read as', async t => {
+  const scene = await startScene(t, 2)
+  const make = (payload: unknown, headers: Record<string, string> = {}) =>
+    scene.home('POST', 'versions', payload, { ...keyed('k-1'), ...headers })
+  assert.equal((await make({})).status, 201)
+  assert.equal((await make({ resolve: false })).body.code, 'IDEMPOTENCY_KEY_REUSED')
+  assert.equal((await make({}, { 'if-match': '"1"' })).body.code, 'IDEMPOTENCY_KEY_REUSED')
+  assert.equal((await make({})).body.created, true)
 })
 
 test('a key that was sent with another request is refused, and says what to do', async t => {
