@@ -7,6 +7,9 @@ import { limits } from '../kernel/limits.ts'
 /** The number of buckets, which is the same for segments, experiments, layers and cutovers. A bucket is a hundredth of a percent. */
 export const BUCKETS = 10_000
 
+/** Bytes of an id that need no more memory than there is. */
+const BYTES_KEPT = limits.request.unitIdBytesMax
+
 const encoder = new TextEncoder()
 
 /**
@@ -15,7 +18,7 @@ const encoder = new TextEncoder()
  * the tests compare the two. One object is used for one id after the other, and allocates nothing for ids within the limit of a unit id.
  */
 export class HashedId {
-  #bytes = new Uint8Array(limits.request.unitIdBytesMax + 4)
+  #bytes = new Uint8Array(BYTES_KEPT + 4)
   /** A view of the same memory: each word is overwritten with its mixed value. */
   #words = new DataView(this.#bytes.buffer)
   #length = 0
@@ -58,7 +61,7 @@ export class HashedId {
   /** Writes `id` into the buffer as UTF-8. @returns the number of bytes */
   #encode(id: string): number {
     // One UTF-16 code unit becomes at most three bytes of UTF-8.
-    if (id.length * 3 > limits.request.unitIdBytesMax) this.#grow(id.length * 3 + 4)
+    if (id.length * 3 > BYTES_KEPT) this.#grow(id.length * 3 + 4)
     const bytes = this.#bytes
     for (let i = 0; i < id.length; i++) {
       const unit = id.charCodeAt(i)
