@@ -98,6 +98,24 @@ test('a write whose answer was lost with the keeper is answered with what it cam
   assert.deepEqual(((await second.ask('GET', '/api/scenes/home')).body.definition as { params: object }).params, { topK: 2 })
 })
 
+test('a write that names the revision it was made for does not conflict with itself when it is sent again', async t => {
+  const base = await startTestKeeper(t)
+  connectCell(t, base.data)
+  await base.publish('rank', '1.0.0')
+  loseAnswers(base.data)
+  const define = (topK: number, headers: Record<string, string>) =>
+    base.ask('PUT', '/api/scenes/home', {
+      payload: { id: 'home', group: [{ stage: 'rank', modules: ['rank@^1'] }], params: { topK } },
+      headers,
+    })
+  const made = () => define(1, { ...keyed('k-1'), 'if-none-match': '*' })
+  assert.deepEqual([(await made()).status, (await made()).status], [201, 201])
+  const etag = (await base.ask('GET', '/api/scenes/home')).headers.get('etag') ?? ''
+  const changed = () => define(2, { ...keyed('k-2'), 'if-match': etag })
+  assert.deepEqual([(await changed()).status, (await changed()).status], [200, 200])
+  assert.equal((await define(3, { ...keyed('k-3'), 'if-match': etag })).body.code, 'REVISION_CONFLICT')
+})
+
 test('a cell that was replaced for a request whose answer was lost is not replaced again', async t => {
   const base = await startTestKeeper(t)
   loseAnswers(base.data)
