@@ -80,6 +80,9 @@ export interface SceneOutcomes {
 
 export type SceneChangeKind = keyof ScenePayloads
 
+/** The kinds that can be wished for. Scenes are imported only by the upgrade of a data folder. */
+export type WishKind = Exclude<SceneChangeKind, 'import scene'>
+
 /** One wish for a scene. */
 export interface SceneChangeOf<K extends SceneChangeKind> {
   readonly kind: K

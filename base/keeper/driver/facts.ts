@@ -2,7 +2,7 @@
  * Finds out, or makes, what a change of a scene needs besides the scene: salts, locks, blobs of whitelists, and the state to go back to.
  */
 import { randomBytes } from 'node:crypto'
-import type { SceneChangeKind, SceneFacts, ScenePayloads, WhitelistFacts } from '../../change/change.ts'
+import type { SceneFacts, ScenePayloads, WhitelistFacts, WishKind } from '../../change/change.ts'
 import { flipToUndo, paramsHistory, paramsToGoBackTo } from '../../change/history.ts'
 import { checkServices } from '../../change/lock.ts'
 import { type KeptScene, segmentSalt } from '../../change/scene-state.ts'
@@ -28,7 +28,7 @@ interface Asking {
   readonly dryRun: boolean
 }
 
-type Find<K extends SceneChangeKind> = (
+type Find<K extends WishKind> = (
   sources: FactSources,
   before: KeptScene | undefined,
   payload: ScenePayloads[K],
@@ -39,8 +39,7 @@ type Find<K extends SceneChangeKind> = (
 const salted = () => ({ salt: randomBytes(8).toString('hex') })
 const nothing = () => ({})
 
-const finders: { readonly [K in SceneChangeKind]: Find<K> } = {
-  'import scene': nothing,
+const finders: { readonly [K in WishKind]: Find<K> } = {
   'define scene': (_, __, { definition }) => ({ salt: segmentSalt(definition.id) }),
   'create version': versionFacts,
   'promote version': salted,
@@ -75,7 +74,7 @@ const finders: { readonly [K in SceneChangeKind]: Find<K> } = {
  * @param before undefined for a scene that is not defined yet
  * @throws VERSION_NOT_FOUND, EXPERIMENT_NOT_FOUND, NOTHING_TO_ROLL_BACK, WHITELIST_INVALID, SERVICE_NOT_OFFERED for what cannot be found; as `resolveLock`
  */
-export async function findFacts<K extends SceneChangeKind>(
+export async function findFacts<K extends WishKind>(
   sources: FactSources,
   before: KeptScene | undefined,
   kind: K,

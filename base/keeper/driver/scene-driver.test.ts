@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { ScenePayloads } from '../../change/change.ts'
+import type { ScenePayloads, WishKind } from '../../change/change.ts'
 import { replay } from '../../change/next-scene.ts'
 import { temporaryFolder } from '../../store/fixtures/folder.ts'
 import type { Book } from '../book/book.ts'
@@ -16,7 +16,7 @@ function madeAndKept(book: Book): [unknown, unknown] {
   return [replay([...book.history('home')].reverse()), { scene, versions: book.scenes.versions('home') }]
 }
 
-type Wish = { [K in keyof ScenePayloads]: readonly [kind: K, payload: ScenePayloads[K]] }[keyof ScenePayloads]
+type Wish = { [K in WishKind]: readonly [kind: K, payload: ScenePayloads[K]] }[WishKind]
 
 const version = fc.constantFrom('v1', 'v2', 'v3', 'v4')
 const share = fc.integer({ min: 0, max: 10_000 })

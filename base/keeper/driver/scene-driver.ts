@@ -5,7 +5,14 @@
  *
  * An error on the way changes nothing.
  */
-import { asAudited, type SceneChange, type SceneChangeKind, type SceneChangeOf, type SceneOutcomes } from '../../change/change.ts'
+import {
+  asAudited,
+  type SceneChange,
+  type SceneChangeKind,
+  type SceneChangeOf,
+  type SceneOutcomes,
+  type WishKind,
+} from '../../change/change.ts'
 import { checkServices } from '../../change/lock.ts'
 import { nextScene } from '../../change/next-scene.ts'
 import type { Records } from '../../change/records.ts'
@@ -69,12 +76,12 @@ export class SceneDriver {
    * are under way: whichever is kept second is refused with REVISION_CONFLICT.
    * @throws REVISION_CONFLICT, SCENE_NOT_FOUND; as `findFacts` and `nextScene`; SERVICE_NOT_OFFERED, NO_CELLS, UPGRADE_FAILED
    */
-  apply<K extends SceneChangeKind>(change: SceneChangeOf<K>, options: ChangeOptions): Promise<Changed<K>> {
+  apply<K extends WishKind>(change: SceneChangeOf<K>, options: ChangeOptions): Promise<Changed<K>> {
     const work = () => this.#apply(change, options)
     return change.kind === 'roll back' ? work() : this.#turns.run(`scene ${change.scene}`, work)
   }
 
-  async #apply<K extends SceneChangeKind>(change: SceneChangeOf<K>, { actor, expect, dryRun = false }: ChangeOptions): Promise<Changed<K>> {
+  async #apply<K extends WishKind>(change: SceneChangeOf<K>, { actor, expect, dryRun = false }: ChangeOptions): Promise<Changed<K>> {
     const { book, tables } = this.#parts
     const { kind, scene, payload } = change
     const again = await this.#keptResult<K>(actor)
