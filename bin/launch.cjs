@@ -3,6 +3,7 @@
 'use strict'
 
 const { spawn } = require('node:child_process')
+const { constants } = require('node:os')
 const path = require('node:path')
 const { isatty } = require('node:tty')
 
@@ -35,23 +36,37 @@ function fail(message) {
 /** What a process needs that may load isolated-vm. */
 const hostFlags = ['--no-node-snapshot', '--disable-warning=ExperimentalWarning']
 
-/** Runs `entry` (a path inside the project) with `args`; this process ends as the child ends. */
+// What else a process may be sent by somebody who means the child. Windows has none of these.
+const passedOn = process.platform === 'win32' ? ['SIGTERM', 'SIGHUP'] : ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2']
+const fromTerminal = process.platform === 'win32' ? ['SIGINT'] : ['SIGINT', 'SIGQUIT']
+
+/**
+ * Runs `entry` (a path inside the project) with `args`, and passes signals on to it. This process ends as the child ends: with its exit code, or by
+ * the signal that ended it. Where that signal cannot end this process, as when it is process 1 of a container, the exit code is 128 and the number of
+ * the signal, which is what a shell makes of such an end.
+ */
 function launch(entry, args, flags = hostFlags, env = process.env) {
   const child = spawn(runtime(), [...flags, path.resolve(root, entry), ...args], { stdio: 'inherit', env })
   // A terminal sends Ctrl-C to the whole process group, so the child has it already; forwarding would deliver it twice.
   const atTerminal = [0, 1, 2].some(fd => isatty(fd))
-  process.on('SIGINT', () => atTerminal || child.kill('SIGINT'))
-  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  for (const signal of fromTerminal) process.on(signal, () => atTerminal || child.kill(signal))
+  for (const signal of passedOn) process.on(signal, () => child.kill(signal))
   // Started with a channel, it is for as long as who started it is there.
   if (process.channel) process.on('disconnect', () => child.kill())
   child.on('error', error => fail(`Cannot start ${runtime()}: ${error.message}`))
   child.on('exit', (code, signal) => {
     process.removeAllListeners('disconnect')
-    if (signal) {
-      process.removeAllListeners(signal)
-      process.kill(process.pid, signal)
-    } else process.exitCode = code
+    if (signal) endBy(signal)
+    else process.exitCode = code
   })
+}
+
+/** Ends this process by the signal, or with the exit code that stands for it. */
+function endBy(signal) {
+  process.exitCode = 128 + constants.signals[signal]
+  process.removeAllListeners(signal)
+  // This has no effect in process 1 of a container, nor where the signal is ignored: then the event loop is empty now, and the exit code counts.
+  process.kill(process.pid, signal)
 }
 
 module.exports = { launch, runtime }

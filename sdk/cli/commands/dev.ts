@@ -30,6 +30,7 @@ import { firstSample } from '../files/sample.ts'
 import { type SaveWatch, watchSaves } from '../files/watch.ts'
 import { colorsFor } from '../terminal/colors.ts'
 import { failureDocument, failureText } from '../terminal/failure.ts'
+import { interruption } from '../terminal/interruption.ts'
 import { createOutput, describeTimings, type Output, timed } from '../terminal/output.ts'
 import { diffAnswers, formatDelta } from '../views/answer-diff.ts'
 import { formatEntry } from './logs.ts'
@@ -76,13 +77,6 @@ export async function dev(folder: string, options: DevOptions & CommonOptions): 
     await base?.stop()
   }
   if (!base?.started) for (const line of session.wayBack()) out.next(line)
-}
-
-/** Resolves when the user interrupts. A second signal then ends the process at once. */
-function interruption(): Promise<void> {
-  return new Promise(done => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => done())
-  })
 }
 
 interface Sample {
