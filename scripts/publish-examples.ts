@@ -20,7 +20,7 @@ import {
 import { type Bundler, openBundler } from '../sdk/bundle/bundle.ts'
 import { applyScene, differences, readScene } from '../sdk/cli/commands/scene.ts'
 import { describeLock } from '../sdk/cli/commands/version.ts'
-import { watchSaves } from '../sdk/cli/files/watch.ts'
+import { describeRoot, watchSaves } from '../sdk/cli/files/watch.ts'
 import { colorsFor } from '../sdk/cli/terminal/colors.ts'
 import { failureText } from '../sdk/cli/terminal/failure.ts'
 import { createOutput } from '../sdk/cli/terminal/output.ts'
@@ -156,7 +156,7 @@ function sdkLine({ base }: Client, args: string): string {
 async function watch(client: Client): Promise<void> {
   const disconnected = new Promise(done => process.once('disconnect', done))
   const roots = [modulesFolder, scenesFolder].map(folder => resolve(folder))
-  const watching = await watchSaves(roots, subjectOf, async (subject, savedAt) => {
+  const onSave = async (subject: string, savedAt: number) => {
     try {
       const lines = subject.endsWith('.json') ? await saveScene(client, subject) : await saveModule(client, subject)
       unfinished.delete(subject)
@@ -166,7 +166,8 @@ async function watch(client: Client): Promise<void> {
       process.stderr.write(`${failureText(error)}\n  What answered before goes on answering.\n`)
     }
     return []
-  })
+  }
+  const watching = await watchSaves({ roots, subjectOf, onSave, onRoot: event => out.warn(describeRoot(event)) })
   process.send?.('watching')
   await disconnected
   await watching.close()

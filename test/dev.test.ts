@@ -1,6 +1,6 @@
 /** `sdk dev` and the saves that `npm start` watches for: at the command line, against a running base. */
 import assert from 'node:assert/strict'
-import { type ChildProcess, type ForkOptions, fork, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, type ForkOptions, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, rename, rm, watch, writeFile } from 'node:fs/promises'
@@ -32,7 +32,8 @@ const packageJson = (name: string, version = '1.0.0') => JSON.stringify({ name, 
 const adds = (k: number) => `export const rank = (x: { n: number }) => ({ sum: x.n + ${k} })\n`
 
 interface DevEvent {
-  readonly event: 'answer' | 'failed' | 'live' | 'log'
+  readonly event: 'answer' | 'failed' | 'live' | 'log' | 'gone' | 'back'
+  readonly path?: string
   readonly scene?: string
   readonly version?: string
   readonly module?: string
@@ -132,6 +133,37 @@ test('sdk dev answers each save with its code, and through a broken one with the
   assert.deepEqual((await next('answer')).answer, { sum: 6 })
   await write(elsewhere, { 'k.ts': 'export const k = 2' })
   assert.deepEqual((await next('answer')).answer, { sum: 7 }, 'a file outside the folder that it is made of counts too')
+})
+
+test('sdk dev says that its folder is gone, and answers with what is there when it is back', { timeout: 60_000 }, async t => {
+  const { folder, next, save } = await startDev(t, 'switched', [], onBase())
+  assert.deepEqual((await next('answer')).answer, { sum: 2 })
+  const git = (...args: readonly string[]) =>
+    execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@localhost', ...args], { cwd: folder, stdio: 'ignore' })
+  git('init', '--initial-branch', 'with')
+  await write(folder, { 'other.txt': 'only this' })
+  git('checkout', '--orphan', 'without')
+  git('add', 'other.txt')
+  git('commit', '--message', 'without the module')
+  git('checkout', '-b', 'with')
+  git('add', '--all')
+  git('commit', '--message', 'with the module')
+
+  git('checkout', 'without')
+  assert.equal((await next('gone')).path, 'switched')
+  git('checkout', 'with')
+  assert.equal((await next('back')).path, 'switched')
+  assert.deepEqual((await next('answer')).answer, { sum: 2 })
+  await save({ 'index.ts': adds(2) })
+  assert.deepEqual((await next('answer')).answer, { sum: 3 })
+
+  // There and back, so fast that it may not be seen that the folder was away.
+  git('stash')
+  git('checkout', 'without')
+  git('checkout', 'with')
+  assert.deepEqual((await next('answer')).answer, { sum: 2 })
+  await save({ 'index.ts': adds(3) })
+  assert.deepEqual((await next('answer')).answer, { sum: 4 })
 })
 
 test('on a base that others use, sdk dev makes versions of its user and leaves the baseline alone', { timeout: 60_000 }, async t => {

@@ -21,7 +21,7 @@ function canBeProcess1(): boolean {
 interface Launched {
   readonly process: ChildProcess
   readonly pid: number
-  readonly next: () => Promise<string>
+  readonly next: () => Promise<string | undefined>
 }
 
 async function launch(t: TestContext, before: readonly string[]): Promise<Launched> {

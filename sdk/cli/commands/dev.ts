@@ -27,7 +27,7 @@ import { usage } from '../arguments.ts'
 import type { CommonOptions } from '../context.ts'
 import { lastRequest } from '../files/last-request.ts'
 import { firstSample } from '../files/sample.ts'
-import { type SaveWatch, watchSaves } from '../files/watch.ts'
+import { describeRoot, type RootEvent, type SaveWatch, watchSaves } from '../files/watch.ts'
 import { colorsFor } from '../terminal/colors.ts'
 import { failureDocument, failureText } from '../terminal/failure.ts'
 import { interruption } from '../terminal/interruption.ts'
@@ -63,11 +63,12 @@ export async function dev(folder: string, options: DevOptions & CommonOptions): 
     if (base?.started) out.say(`A base was started for this, and ends with it: ${base.url}`)
     await session.open()
     const roots = [resolve(folder), ...(options.sample === undefined ? [] : [resolve(options.sample)])]
-    watch = await watchSaves(
+    watch = await watchSaves({
       roots,
-      () => folder,
-      (_, savedAt) => session.save(savedAt),
-    )
+      subjectOf: () => folder,
+      onSave: (_, savedAt) => session.save(savedAt),
+      onRoot: event => session.noteRoot(event),
+    })
     await watch.saved(folder)
     out.next(`Watching ${relative(process.cwd(), resolve(folder)) || 'this folder'}. Ctrl-C ends.`)
     await Promise.race([ended, base?.ended ?? ended])
@@ -152,6 +153,16 @@ class Session {
     }
     await this.#retireSaves()
     return outside
+  }
+
+  /** Shows that the folder or the sample went away, as in a checkout of a branch without it, or came back. */
+  noteRoot(event: RootEvent): void {
+    const path = relative(process.cwd(), event.root) || '.'
+    // What the code answers is shown when it is back, even if it is the same.
+    this.#failed = true
+    const document = { event: event.type, path, ...(event.error && { detail: messageOf(event.error) }) }
+    this.#show(document)
+    if (this.#options.json !== true) this.#out.warn(describeRoot(event))
   }
 
   async #retireSaves(): Promise<void> {

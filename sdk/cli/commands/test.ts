@@ -9,7 +9,7 @@ import { COVERAGE_FOLDER, type Counted } from '../../author/rehearsal-process.ts
 import { locateModule, type Package, readPackage } from '../../bundle/manifest.ts'
 import { exitCodes, SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
-import { watchSaves } from '../files/watch.ts'
+import { describeRoot, watchSaves } from '../files/watch.ts'
 import { failureText } from '../terminal/failure.ts'
 import { whenInterrupted } from '../terminal/interruption.ts'
 import { createOutput, type Output } from '../terminal/output.ts'
@@ -181,7 +181,12 @@ async function runAgain(out: Output, modules: readonly ModuleUnderTest[], option
     out.next('Waiting for a save. Ctrl-C ends.')
     return []
   }
-  const saves = await watchSaves(folders, path => folders.find(folder => path.startsWith(folder + sep)), runModule)
+  const saves = await watchSaves({
+    roots: folders,
+    subjectOf: path => folders.find(folder => path.startsWith(folder + sep)),
+    onSave: runModule,
+    onRoot: event => out.warn(describeRoot(event)),
+  })
   await Promise.all(folders.map(folder => saves.saved(folder)))
 }
 

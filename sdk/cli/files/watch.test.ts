@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import { EventEmitter } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { EventEmitter, once } from 'node:events'
+import { mkdir, mkdtemp, readFile, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
-import { watchSaves } from './watch.ts'
+import { type RootEvent, watchSaves } from './watch.ts'
 
 test('what is saved beside a file that is gone is nobody’s, and the file is seen when it is back', { timeout: 60_000 }, async t => {
   const folder = await mkdtemp(join(tmpdir(), 'berth-watch-'))
@@ -17,10 +17,11 @@ test('what is saved beside a file that is gone is nobody’s, and the file is se
     asked.add(path)
     return path
   }
-  const watch = await watchSaves([file], subjectOf, async () => {
+  const onSave = async () => {
     events.emit('save', await readFile(file, 'utf8').catch(() => 'gone'))
     return []
-  })
+  }
+  const watch = await watchSaves({ roots: [file], subjectOf, onSave, onRoot: event => assert.fail(event.type) })
   t.after(() => watch.close())
   const saved = (text: string) => new Promise<void>(done => events.on('save', found => found === text && done()))
   const gone = saved('gone')
@@ -31,4 +32,95 @@ test('what is saved beside a file that is gone is nobody’s, and the file is se
   await writeFile(file, '2')
   await back
   assert.deepEqual([...asked], [file])
+})
+
+test('a watched folder is watched on however it was replaced', { timeout: 60_000 }, async t => {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), 'berth-watch-')))
+  t.after(() => rm(folder, { recursive: true }))
+  const [root, outside] = [join(folder, 'above/module'), join(folder, 'shared/k.ts')]
+  const write = async (path: string, text: string) => {
+    await mkdir(dirname(path), { recursive: true })
+    await writeFile(path, text)
+  }
+  const events = new EventEmitter()
+  const told: string[] = []
+  const onSave = async () => {
+    const texts = await Promise.all(
+      [join(root, 'index.ts'), join(root, 'deep/a.ts'), outside].map(path => readFile(path, 'utf8').catch(() => '-')),
+    )
+    events.emit('save', texts.join(' '))
+    return [outside]
+  }
+  const onRoot = ({ type }: RootEvent) => {
+    told.push(type)
+    events.emit(type)
+  }
+  const saved = (text: string) => new Promise<void>(done => events.on('save', found => found === text && done()))
+  const change = async (text: string, work: () => Promise<unknown>) => {
+    const seen = saved(text)
+    await work()
+    await seen
+  }
+  await write(join(root, 'index.ts'), '1')
+  await write(join(root, 'deep/a.ts'), 'a')
+  await write(outside, 'k')
+  const watch = await watchSaves({ roots: [root], subjectOf: () => root, onSave, onRoot })
+  t.after(() => watch.close())
+  await watch.saved(root)
+  /** A later save is noticed too. */
+  const goesOn = async (text: string) => change(`${text} a k`, () => write(join(root, 'index.ts'), text))
+  await goesOn('2')
+
+  await t.test('when it was renamed away and back', async () => {
+    const gone = once(events, 'gone')
+    await rename(root, `${root}-away`)
+    await gone
+    await change('2 a k', () => rename(`${root}-away`, root))
+    await goesOn('3')
+    assert.deepEqual(told.splice(0), ['gone', 'back'])
+  })
+
+  await t.test('when the folder above it was removed and made again', async () => {
+    const gone = once(events, 'gone')
+    await rm(dirname(root), { recursive: true })
+    await gone
+    await change('4 a k', async () => {
+      await write(join(root, 'deep/a.ts'), 'a')
+      await write(join(root, 'index.ts'), '4')
+    })
+    await goesOn('5')
+    assert.deepEqual(told.splice(0), ['gone', 'back'])
+  })
+
+  await t.test('when another folder took its place', async () => {
+    await write(join(folder, 'next/index.ts'), '6')
+    await write(join(folder, 'next/deep/a.ts'), 'a')
+    await change('6 a k', async () => {
+      await rename(root, `${root}-old`)
+      await rename(join(folder, 'next'), root)
+    })
+    await goesOn('7')
+  })
+
+  await t.test('when a link took its place, and when that points elsewhere', async () => {
+    for (const text of ['8', '9']) {
+      await write(join(folder, text, 'index.ts'), text)
+      await write(join(folder, text, 'deep/a.ts'), 'a')
+      await symlink(join(folder, text), join(folder, 'link'), 'dir')
+      await change(`${text} a k`, async () => {
+        await rm(root, { recursive: true })
+        await rename(join(folder, 'link'), root)
+      })
+      await goesOn(`${text}0`)
+    }
+  })
+
+  await t.test('when a folder in it, or that of a file outside it, was away', async () => {
+    await change('90 - k', () => rm(join(root, 'deep'), { recursive: true }))
+    await change('90 b k', () => write(join(root, 'deep/a.ts'), 'b'))
+    await change('90 a k', () => write(join(root, 'deep/a.ts'), 'a'))
+    await change('90 a -', () => rm(dirname(outside), { recursive: true }))
+    await change('90 a l', () => write(outside, 'l'))
+    await change('90 a m', () => write(outside, 'm'))
+  })
 })
