@@ -8,6 +8,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parse as parseCsv } from 'csv-parse'
 import { digestOf } from '../folder/blob-files.ts'
 import { messageOf } from '../kernel/errors.ts'
+import { idAt } from '../kernel/exact-json.ts'
 import { limits } from '../kernel/limits.ts'
 
 export type TableFormat = 'ndjson' | 'csv'
@@ -81,7 +82,7 @@ async function readNdjson(bytes: Buffer): Promise<ReadonlyMap<string, string>> {
 function addLine(rows: Rows, line: number, bytes: Buffer): void {
   if (!isUtf8(bytes)) throw new TableError(line, 'it is not UTF-8')
   const text = bytes.toString('utf8').trim()
-  if (text !== '') rows.add(line, keyOf(line, parseLine(line, text)), text)
+  if (text !== '') rows.add(line, keyOf(line, text), text)
 }
 
 function parseLine(line: number, text: string): unknown {
@@ -92,11 +93,17 @@ function parseLine(line: number, text: string): unknown {
   }
 }
 
-function keyOf(line: number, row: unknown): string {
+function keyOf(line: number, text: string): string {
+  const row = parseLine(line, text)
   if (typeof row !== 'object' || row === null || Array.isArray(row)) throw new TableError(line, 'it is not an object')
   const key = (row as { readonly key?: unknown }).key
-  if (typeof key === 'string' || typeof key === 'number') return String(key)
-  throw new TableError(line, 'its member "key" is not a string or number')
+  if (typeof key === 'string') return key
+  if (typeof key !== 'number') throw new TableError(line, 'its member "key" is not a string or number')
+  try {
+    return idAt(text, ['key'], key)
+  } catch (error) {
+    throw new TableError(line, `its member "key" is no key: ${messageOf(error)}`)
+  }
 }
 
 interface CsvRow {

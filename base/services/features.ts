@@ -24,7 +24,7 @@ export const features = defineService(async (_options, env) => {
   const looking = setInterval(() => tables.look(), limits.features.lookMs)
   return {
     methods: {
-      get: method(Type.Tuple([TableName, Key]), ([name, key]) => tables.use(name, ({ rows }) => new Json(rows.get(String(key)) ?? 'null'))),
+      get: method(Type.Tuple([TableName, Key]), ([name, key]) => tables.use(name, ({ rows }) => new Json(rows.get(textOf(key)) ?? 'null'))),
       getMany: method(Type.Tuple([TableName, Type.Array(Key, { maxItems: limits.features.keysMax })]), ([name, keys]) =>
         tables.use(name, ({ rows }) => new Json(manyOf(rows, keys))),
       ),
@@ -36,7 +36,15 @@ export const features = defineService(async (_options, env) => {
 
 /** Joins the JSON texts of the rows; nothing is parsed. */
 function manyOf(rows: ReadonlyMap<string, string>, keys: readonly (string | number)[]): string {
-  return `[${keys.map(key => rows.get(String(key)) ?? 'null').join(',')}]`
+  return `[${keys.map(key => rows.get(textOf(key)) ?? 'null').join(',')}]`
+}
+
+/** @throws SERVICE_INPUT_INVALID for a number that may be a rounded id: 9007199254740992 is what JavaScript makes of 9007199254740993 too */
+function textOf(key: string | number): string {
+  if (typeof key === 'string') return key
+  if (Number.isSafeInteger(key) || !Number.isInteger(key)) return String(key)
+  const why = `the key ${key} is a number beyond 2^53, which JavaScript may have rounded: pass such ids as strings`
+  throw new BerthError('SERVICE_INPUT_INVALID', `Cannot look up a feature row: ${why}`)
 }
 
 interface TableFile {
