@@ -89,6 +89,29 @@ test('answers without the items, and rows without a match, are reported instead 
   )
 })
 
+test('ids beyond 2^53 arrive as the log has them, and match the items that are shown with all their digits', async () => {
+  await makeScene(base.client, 'exact', {
+    rank: `({ items }, { unit }) => {
+      if (unit !== '9007199254740993') throw new Error('for unit ' + unit)
+      return { items: items.map(item => ({ itemId: JSON.rawJSON(item) })) }
+    }`,
+  })
+  const shown = (item: string) => `{"item":${item},"position":2,"click":1,"propensity":0.5}`
+  const line = (item: string) =>
+    `{"scene":"exact","unit":9007199254740993,"body":{"items":["7","9007199254740995"]},"shown":${shown(item)}}`
+  const log = await logOf('exact.ndjson', ['9007199254740994', '9007199254740995', '"9007199254740995"', '9007199254740996'].map(line))
+  const run = await sdk('replay', log, '--json')
+  ended(run, 0)
+  const { answered, clickRates } = JSON.parse(run.stdout)
+  assert.deepEqual([answered, clickRates.matchedRows, clickRates.unlisted], [4, 2, 0])
+})
+
+test('invoke shows an answer with all its digits, and says what of the body modules read rounded', async () => {
+  const body = '{"items":["9007199254740995"],"seen":9007199254740997}'
+  const run = await sdk('invoke', 'exact', '--data', body, '--unit', '9007199254740993')
+  ended(run, 0, /"itemId": 9007199254740995/, /it has the number 9007199254740997 at \/seen, which JavaScript cannot hold exactly/)
+})
+
 test('what cannot be replayed is refused before anything is sent, with the exit code it deserves', async () => {
   const log = await logOf('home.ndjson', [{ body: {} }])
   const broken = await logOf('broken.ndjson', [{ body: {} }, '{'])

@@ -104,6 +104,21 @@ test('the unit id comes from the header, else from the pointer, as UTF-8', async
   assert.equal(await ask({ user: {} }, { 'x-user': Buffer.from('用户').toString('latin1') }), '用户')
 })
 
+test('a unit id that is a number beyond 2^53 keeps its digits, however many neighbours it has', async () => {
+  const ask = async (source: string) => (await callScene(base, 'by-pointer', `{"user": {"id/x" :${source} }}`)).json()
+  const last = 2n ** 53n
+  for (const id of [last - 1n, last, last + 1n, last + 2n, -last - 1n, 10n ** 30n + 1n]) assert.equal(await ask(String(id)), String(id))
+  assert.deepEqual([await ask('7.0'), await ask('1e3'), await ask('-0'), await ask('1.50')], ['7', '1000', '0', '1.5'])
+})
+
+test('a unit id that is a number which JavaScript cannot hold is refused with its place and what to send', async () => {
+  for (const source of ['1e400', '9007199254740993.0', '1e21', '7.00000000000000000001']) {
+    const response = await callScene(base, 'by-pointer', `{"user":{"id/x":${source}}}`)
+    const detail = `Cannot use the unit id at /user/id~1x: JavaScript cannot hold the number ${source} exactly; write the id as digits alone or as a string`
+    assert.equal((await assertProblem(response, 400, 'UNIT_INVALID')).detail, detail)
+  }
+})
+
 test('a unit id over 256 bytes, or one that is no string or number, is refused', async () => {
   await assertProblem(await callScene(base, 'echo', 1, { 'x-unit-id': 'x'.repeat(257) }), 400, 'UNIT_TOO_LONG', /257 bytes/)
   await assertProblem(await callScene(base, 'by-pointer', { user: { 'id/x': '用'.repeat(86) } }), 400, 'UNIT_TOO_LONG', /258 bytes/)

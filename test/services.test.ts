@@ -183,6 +183,26 @@ test('the first column of a CSV file is the key, and its values are texts', asyn
   })
 })
 
+test('rows whose keys are numbers beyond 2^53 answer each for its own key, and a number that may be rounded is refused', async () => {
+  const keys = ['9007199254740991', '9007199254740992', '9007199254740993', '100000000000000000000000', '1.50', '7.0']
+  await putTable(
+    'exact.ndjson',
+    keys.map((key, row) => `{"row":${row}, "key" : ${key}}`),
+  )
+  const found = async (...wanted: unknown[]) =>
+    ((await ask('features', 'getMany', 'exact', wanted)).value as ({ row: number } | null)[]).map(row => row?.row ?? null)
+  assert.deepEqual(await found(...keys.slice(0, 4), '9007199254740994'), [0, 1, 2, 3, null])
+  assert.deepEqual(await found(9007199254740991, 1.5, '1.5', 7, '7'), [0, 4, 4, 5, 5])
+  for (const [method, key] of [
+    ['get', 9007199254740992],
+    ['getMany', [1, 1e23]],
+  ] as const) {
+    const { code, message } = await ask('features', method, 'exact', key)
+    assert.equal(code, 'SERVICE_INPUT_INVALID')
+    assert.match(message ?? '', /the key (9007199254740992|1e\+23) is a number beyond 2\^53.*: pass such ids as strings/)
+  }
+})
+
 test('a table that is not there is FEATURES_NOT_FOUND, a key that is none SERVICE_INPUT_INVALID', async () => {
   assert.equal((await ask('features', 'get', 'nowhere', 'a')).code, 'FEATURES_NOT_FOUND')
   assert.equal((await ask('features', 'get', '../token', 'a')).code, 'FEATURES_NOT_FOUND')
@@ -194,6 +214,18 @@ for (const [what, file, lines, fault] of [
   ['text that is not JSON', 'bad-json.ndjson', ['{"key":1}', '', '{"key":2'], /line 3: it is not JSON: /],
   ['a key for the second time', 'bad-twice.ndjson', ['{"key":1}', '{"key":"1"}'], /line 2: the key "1" is there already/],
   ['a row without a key', 'bad-key.ndjson', ['{"id":1}'], /line 1: its member "key" is not a string or number/],
+  [
+    'a key that JavaScript cannot hold',
+    'bad-exact.ndjson',
+    ['{"key":1}', '{"key":1e400}'],
+    /line 2: its member "key".* number 1e400 exactly/,
+  ],
+  [
+    'a key beyond 2^53 for the second time',
+    'bad-big.ndjson',
+    Array(2).fill('{"key":9007199254740993}'),
+    /line 2: the key "9007199254740993"/,
+  ],
   ['a row that is no object', 'bad-row.ndjson', ['{"key":1}', '[1]'], /line 2: it is not an object/],
   ['a CSV row of another length', 'bad-row.csv', ['id,name', '1,Ann', '2'], /line 3/i],
   ['a key for the second time in CSV', 'bad-twice.csv', ['id,name', '1,"An\nn"', '1,Bo'], /line 4: the key "1" is there already/],

@@ -319,3 +319,25 @@ test('after kill -9 of the keeper everything is there again, and goes on from th
   assert.deepEqual(stopped.cells, BOTH)
   assert.deepEqual([(await ask('kept', 'u1')).body.name, (await ask('kept')).body.name], ['two', 'one'])
 })
+
+test('ids beyond 2^53 that differ by one are different units with buckets of their own, and different values of an attribute', async () => {
+  const { client } = base
+  await makeVersions('exact', ['two', 'three'], { traffic: { unit: { pointer: '/user' } }, attributes: { account: '/account' } })
+  const where = [{ attribute: 'account', op: 'in' as const, value: ['9007199254740993'] }]
+  await client.createExperiment('exact', { id: 'exp-1', where, arms: [{ name: 'all', version: 'v3', share: 10_000 }] })
+  await client.startExperiment('exact', 'exp-1', {})
+  await client.editWhitelist('exact', { add: { v2: ['9007199254740993'] } })
+  const askAs = (body: string, headers = {}) => callScene(base, 'exact', body, headers)
+  const name = async (body: string) => ((await (await askAs(body)).json()) as Body).name
+  assert.deepEqual([await name('{"user":9007199254740993}'), await name('{"user":9007199254740992}')], ['two', 'one'])
+  const accounts = ['9007199254740993', '9007199254740992', '"9007199254740993"', '9007199254740993.0']
+  const named = accounts.map(account => name(`{"user":1,"account":${account}}`))
+  assert.deepEqual(await Promise.all(named), ['three', 'one', 'three', 'one'])
+
+  await client.promote('exact', 'v2', { share: 10_000 })
+  const bucket = async (body: string, headers = {}) => (await askAs(body, headers)).headers.get('x-scene-bucket')
+  const neighbours = ['9007199254740994', '9007199254740995', '9007199254740996', '9007199254740997']
+  const byNumber = await Promise.all(neighbours.map(id => bucket(`{"user":${id}}`)))
+  assert.deepEqual(byNumber, await Promise.all(neighbours.map(id => bucket('{}', { 'x-unit-id': id }))))
+  assert.equal(new Set(byNumber).size, 4)
+})

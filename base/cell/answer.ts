@@ -13,6 +13,7 @@
  */
 import { createHash } from 'node:crypto'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
+import { idAt } from '../kernel/exact-json.ts'
 import { bearerToken, type Trace } from '../kernel/headers.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Slot } from '../slot/slot.ts'
@@ -255,9 +256,13 @@ class RequestFacts implements DecisionInput {
     return value === undefined ? undefined : fromHeader(value)
   }
 
+  get text(): string {
+    return this.request.body
+  }
+
   /** @throws BODY_MALFORMED */
   body(): unknown {
-    this.#body ??= { parsed: parseBody(this.request.body) }
+    this.#body ??= { parsed: parseBody(this.text) }
     return this.#body.parsed
   }
 }
@@ -270,11 +275,16 @@ function parseBody(body: string): unknown {
   }
 }
 
-function unitInBody(scene: Scene, facts: RequestFacts): string | undefined {
-  if (scene.unitPath === undefined) return undefined
-  const found = atPath(facts.body(), scene.unitPath)
+function unitInBody({ unitPath, definition }: Scene, facts: RequestFacts): string | undefined {
+  if (unitPath === undefined) return undefined
+  const found = atPath(facts.body(), unitPath)
   if (found === undefined || found === null) return undefined
   if (typeof found === 'string') return found
-  if (typeof found === 'number') return String(found)
-  throw new BerthError('UNIT_INVALID', `Cannot use the unit id at /${scene.unitPath.join('/')}: it is not a string or number`)
+  const refuse = (why: string) => new BerthError('UNIT_INVALID', `Cannot use the unit id at ${definition.traffic.unit.pointer}: ${why}`)
+  if (typeof found !== 'number') throw refuse('it is not a string or number')
+  try {
+    return idAt(facts.text, unitPath, found)
+  } catch (error) {
+    throw refuse(messageOf(error))
+  }
 }

@@ -83,8 +83,8 @@ const table = {
   UNIT_INVALID: {
     status: 400,
     blame: 'caller',
-    title: 'The unit id is not a string or number',
-    fix: 'Send a string or a number where the scene takes its unit from.',
+    title: 'The unit id is no string, and no number that is exact',
+    fix: 'Send a string or a number where the scene takes its unit from; a number beyond 2^53 as digits alone, or as a string.',
   },
   SCENE_OVERLOADED: {
     status: 503,

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { atPath } from '../traffic/pointer.ts'
-import { idOfNumber, sourceAt } from './exact-json.ts'
+import { messageOf } from './errors.ts'
+import { checkNumbers, idOfNumber, parseKeepingNumbers, sourceAt } from './exact-json.ts'
 
 /** The number that a text of JSON stands for, exactly: a fraction of integers. */
 function exactValue(source: string): string {
@@ -96,39 +97,67 @@ test('the ids of numbers', () => {
   for (const [source, id] of Object.entries(ids)) assert.equal(idOfNumber(source), id, source)
 })
 
+/** Every path to a value in a value. */
+const pathsIn = (value: unknown): string[][] =>
+  typeof value !== 'object' || value === null
+    ? [[]]
+    : [[], ...Object.entries(value).flatMap(([name, member]) => pathsIn(member).map(path => [name, ...path]))]
+
 test('the source at a path is the text of what JSON.parse finds there', () => {
-  const name = fc.constantFrom('a', 'b', 'é"\\', '__proto__', '0', '1')
-  const spaced = (text: string, spaces: readonly string[]) => {
-    let next = 0
-    // Outside of strings, JSON may have white space on both sides of each of its signs.
-    return text.replace(/"(?:[^"\\]|\\.)*"|[{}[\]:,]/g, token => {
-      const space = spaces[next++ % spaces.length] ?? ''
-      return token[0] === '"' ? token : `${space}${token}${space}`
-    })
-  }
-  const { value } = fc.letrec<{ value: string }>(tie => ({
-    value: fc.oneof(
-      { maxDepth: 3 },
-      numbers,
-      fc.string({ unit: 'binary' }).map(text => JSON.stringify(text)),
-      fc.constantFrom('true', 'null', '"]}\\\\"', '"\\\\\\","'),
-      fc.array(tie('value'), { maxLength: 4 }).map(values => `[${values}]`),
-      fc
-        .array(fc.tuple(name, fc.boolean(), tie('value')), { maxLength: 4 })
-        .map(members => `{${members.map(([key, escaped, text]) => `${escaped ? escape(key) : JSON.stringify(key)}:${text}`)}}`),
-    ),
-  }))
-  const escape = (text: string) => `"${[...text].map(sign => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`).join('')}"`
-  const paths = fc.array(name, { maxLength: 4 })
-  const spaces = fc.array(fc.constantFrom('', '', ' ', '\t\r\n'), { minLength: 1 })
   fc.assert(
-    fc.property(value, fc.array(paths, { minLength: 1, maxLength: 20 }), spaces, (compact, tried, given) => {
-      const json = spaced(compact, given)
+    fc.property(fc.jsonValue(), fc.constantFrom('', '\r\n\t '), (value, indent) => {
+      const json = `${indent}${JSON.stringify(value, undefined, indent)}${indent}`
       const parsed: unknown = JSON.parse(json)
-      for (const path of tried) {
-        const source = sourceAt(json, path)
-        if (source === undefined) assert.equal(atPath(parsed, path), undefined)
-        else assert.deepEqual(JSON.parse(source), atPath(parsed, path))
+      for (const path of pathsIn(parsed)) {
+        assert.deepEqual(JSON.parse(sourceAt(json, path) ?? ''), atPath(parsed, path))
+        assert.equal(sourceAt(json, [...path, 'missing']), undefined)
+        assert.equal(sourceAt(json, [...path, '99']), undefined)
+      }
+    }),
+  )
+})
+
+test('the source at a path heeds escapes, and of members with one name it is that of the last', () => {
+  const json = String.raw`{"a\"b":1,"s":"]}\\\"{","\u0061":{"b":[ 1 , [],"x\\" , 1.50 ]},"a":{"b" : [1,{},2.0,{"c":7e0}]} ,"b":"a"}`
+  assert.equal(sourceAt(json, ['a"b']), '1')
+  assert.equal(sourceAt(json, ['s']), String.raw`"]}\\\"{"`)
+  assert.equal(sourceAt(json, ['a', 'b', '3', 'c']), '7e0')
+  assert.equal(sourceAt(json, ['a', 'b', '3'], 'first'), '1.50')
+  for (const path of [['c'], ['s', '0'], ['a', 'b', '4'], ['a', 'b', '01'], ['a', 'b', '-1'], ['a', 'b', 'length']]) {
+    assert.equal(sourceAt(json, path), undefined)
+  }
+})
+
+test('of all numbers in a text, the first that JavaScript rounds to a whole number is refused with its place', () => {
+  const refused = (json: string) => {
+    try {
+      checkNumbers(json)
+      return undefined
+    } catch (error) {
+      return messageOf(error)
+    }
+  }
+  assert.equal(refused('[0.1000000000000000000001,1e22,9007199254740992,"9007199254740993",{"9007199254740993":1e3}]'), undefined)
+  assert.match(refused('{"~/":[{},9007199254740993,9007199254740995]}') ?? '', /^it has the number 9007199254740993 at \/~0~1\/1, which/)
+  assert.match(refused('1e999') ?? '', /^it has the number 1e999, which/)
+  fc.assert(
+    fc.property(numbers, source => {
+      const number = Number(source)
+      const isKept =
+        Math.abs(number) <= Number.MAX_SAFE_INTEGER || (Number.isFinite(number) && exactValue(source) === exactValue(String(number)))
+      assert.equal(refused(`{"a":[1,${source}]}`)?.includes(' at /a/1, '), isKept ? undefined : true)
+    }),
+  )
+})
+
+test('numbers come out of parsing and writing with the same value', () => {
+  fc.assert(
+    fc.property(fc.array(numbers, { minLength: 1 }), sources => {
+      const written = JSON.stringify(parseKeepingNumbers(`{"a":[${sources}]}`))
+      for (const [index, source] of sources.entries()) {
+        const kept = sourceAt(written, ['a', String(index)]) ?? ''
+        if (Math.abs(Number(source)) > Number.MAX_SAFE_INTEGER) assert.equal(exactValue(kept), exactValue(source))
+        else assert.equal(Number(kept), Number(source) + 0)
       }
     }),
   )

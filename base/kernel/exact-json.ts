@@ -2,6 +2,21 @@
  * JSON without rounding. `JSON.parse` makes 9007199254740992 of 9007199254740993, so two ids beyond 2^53 can become one. What is an id is therefore
  * read from the text.
  */
+import { messageOf } from './errors.ts'
+
+declare global {
+  interface JSON {
+    /** `context.source` is the text of a value that is neither an object nor an array. */
+    parse(text: string, reviver: (this: unknown, key: string, value: unknown, context: { readonly source?: string }) => unknown): unknown
+    /** A value that `JSON.stringify` writes as this text, which is JSON of neither an object nor an array. */
+    rawJSON(text: string): RawJSON
+    isRawJSON(value: unknown): value is RawJSON
+  }
+}
+
+interface RawJSON {
+  readonly rawJSON: string
+}
 
 /** An integer as JSON writes it; it has no leading zeros. */
 const INTEGER = /^-?\d+$/
@@ -16,10 +31,17 @@ const INTEGER = /^-?\d+$/
 export function idOfNumber(source: string): string | undefined {
   if (INTEGER.test(source)) return source === '-0' ? '0' : source
   const number = Number(source)
-  if (!Number.isFinite(number) || (Number.isInteger(number) && !Number.isSafeInteger(number))) return undefined
+  if (!Number.isFinite(number) || mayBeRounded(number)) return undefined
   const shortest = String(number)
   return decimalOf(source) === decimalOf(shortest) ? shortest : undefined
 }
+
+/** Whether a number that JavaScript holds may be the rounded form of another: 9007199254740992 is what 9007199254740993 becomes. */
+export const mayBeRounded = (number: number): boolean => Number.isInteger(number) && !Number.isSafeInteger(number)
+
+/** Why a feature row cannot be looked up by a number that may be rounded. */
+export const roundedKey = (key: number): string =>
+  `the key ${key} is a number beyond 2^53, which JavaScript may have rounded: pass such ids as strings`
 
 /** A form that all ways to write the same decimal number share. */
 function decimalOf(source: string): string {
@@ -49,9 +71,72 @@ export function idAt(json: string, path: readonly string[], number: number): str
 /** A number that cannot be an id. The message says why and what to do, for the end of a sentence that names the place. */
 export class InexactId extends Error {
   constructor(source: string) {
-    const shown = source.length > 40 ? `${source.slice(0, 40)}…` : source
-    super(`JavaScript cannot hold the number ${shown} exactly; write the id as digits alone or as a string`)
+    super(`JavaScript cannot hold the number ${shown(source)} exactly; write the id as digits alone or as a string`)
   }
+}
+
+/**
+ * Parses JSON and checks its numbers as `checkNumbers` does.
+ * @throws Error whose message says what is wrong with the text and where, as a sentence that begins with "it"
+ */
+export function parseUnrounded(json: string): unknown {
+  let value: unknown
+  try {
+    value = JSON.parse(json)
+  } catch (error) {
+    throw new Error(`it is not JSON: ${messageOf(error)}`, { cause: error })
+  }
+  checkNumbers(json)
+  return value
+}
+
+/**
+ * Refuses a number that JavaScript would round to a whole number beyond 2^53, or to infinity. Fractions may lose digits.
+ * @param json valid JSON, not nested so deeply that a recursive function fails
+ * @param infinite what happens to numbers like 1e999: `JSON.parse` makes them Infinity, which a caller may look for itself
+ * @throws Error whose message names the number and its place, as a sentence that begins with "it"
+ */
+export function checkNumbers(json: string, infinite: 'refused' | 'passed' = 'refused'): void {
+  const rounded = MAY_ROUND.test(json) ? findRounded(json, infinite === 'refused') : undefined
+  if (rounded === undefined) return
+  const where = rounded.pointer === '' ? '' : ` at ${rounded.pointer}`
+  throw new Error(`it has the number ${shown(rounded.source)}${where}, which JavaScript cannot hold exactly; write it as a string`)
+}
+
+const shown = (source: string): string => (source.length > 40 ? `${source.slice(0, 40)}…` : source)
+
+/** Parses JSON such that `JSON.stringify` writes every number beyond 2^53 as it was. Such a number becomes an object that `JSON.isRawJSON` knows. */
+export function parseKeepingNumbers(json: string): unknown {
+  if (!MAY_ROUND.test(json)) return JSON.parse(json)
+  return JSON.parse(json, (_, value: unknown, { source }) =>
+    source !== undefined && isRounded(value, source) ? JSON.rawJSON(source) : value,
+  )
+}
+
+/** Whether a text may have a number that is rounded. Texts without one are parsed without a function for each value, which takes ten times as long. */
+const MAY_ROUND = /\d{16}|\d[eE]/
+
+function isRounded(value: unknown, source: string): boolean {
+  return typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER && decimalOf(source) !== decimalOf(String(value))
+}
+
+/** The first number that is rounded, and where it is. */
+function findRounded(json: string, infinite: boolean): { readonly source: string; readonly pointer: string } | undefined {
+  let found: string | undefined
+  let holder: unknown
+  const path: string[] = []
+  JSON.parse(json, function (this: unknown, key, value: unknown, { source }) {
+    // After a value, its holder is visited as a value, and then the holder of that, up to the whole, whose key is empty.
+    const isCandidate = found === undefined && source !== undefined && (infinite || Number.isFinite(value))
+    const isFound = isCandidate && isRounded(value, source)
+    if (isFound) found = source
+    if (isFound || (found !== undefined && value === holder)) {
+      path.unshift(key.replaceAll('~', '~0').replaceAll('/', '~1'))
+      holder = this
+    }
+    return value
+  })
+  return found === undefined ? undefined : { source: found, pointer: path.join('/') }
 }
 
 /**

@@ -7,6 +7,7 @@ import Type, { type Static, type TNumberOptions, type TSchema } from 'typebox'
 import { Value } from 'typebox/value'
 import { compileCheck } from './check.ts'
 import { BerthError, messageOf } from './errors.ts'
+import { parseUnrounded } from './exact-json.ts'
 import { logLevels } from './log.ts'
 import { nearest } from './nearest.ts'
 
@@ -238,7 +239,7 @@ function parseConfig(file: ConfigFile): ConfigMembers {
   const refusal = (why: string, cause?: unknown) => new BerthError('CONFIG_UNREADABLE', `Cannot use "${file.path}": ${why}`, { cause })
   let value: unknown
   try {
-    value = JSON.parse(file.text)
+    value = parseUnrounded(file.text)
   } catch (error) {
     throw refusal(messageOf(error), error)
   }

@@ -11,6 +11,7 @@ import { setTimeout as nap } from 'node:timers/promises'
 import Type from 'typebox'
 import { featuresPath } from '../folder/paths.ts'
 import { BerthError, messageOf } from '../kernel/errors.ts'
+import { mayBeRounded, roundedKey } from '../kernel/exact-json.ts'
 import { limits } from '../kernel/limits.ts'
 import { defineService, Json, method, type ServiceEnv } from './contract.ts'
 import { type FeatureTable, readTable, TableError, type TableFormat } from './feature-table.ts'
@@ -39,12 +40,10 @@ function manyOf(rows: ReadonlyMap<string, string>, keys: readonly (string | numb
   return `[${keys.map(key => rows.get(textOf(key)) ?? 'null').join(',')}]`
 }
 
-/** @throws SERVICE_INPUT_INVALID for a number that may be a rounded id: 9007199254740992 is what JavaScript makes of 9007199254740993 too */
+/** @throws SERVICE_INPUT_INVALID for a number that may be a rounded id */
 function textOf(key: string | number): string {
-  if (typeof key === 'string') return key
-  if (Number.isSafeInteger(key) || !Number.isInteger(key)) return String(key)
-  const why = `the key ${key} is a number beyond 2^53, which JavaScript may have rounded: pass such ids as strings`
-  throw new BerthError('SERVICE_INPUT_INVALID', `Cannot look up a feature row: ${why}`)
+  if (typeof key === 'string' || !mayBeRounded(key)) return String(key)
+  throw new BerthError('SERVICE_INPUT_INVALID', `Cannot look up a feature row: ${roundedKey(key)}`)
 }
 
 interface TableFile {

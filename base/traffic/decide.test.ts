@@ -135,6 +135,7 @@ test('the body is read only when a condition on it is reached, and once it canno
     attribute: attribute =>
       readAttribute(attribute, {
         header: name => (name === 'x-app-version' ? app : undefined),
+        text: '',
         body: () => {
           reads++
           return body()

@@ -1,5 +1,6 @@
 /** Attributes of requests, and the conditions that experiments set on them. */
 import semver from 'semver'
+import { idAt, mayBeRounded } from '../kernel/exact-json.ts'
 import { atPath, pointerPath } from './pointer.ts'
 import type { Condition } from './rules.ts'
 import type { AttributeType, SceneDefinition } from './schema.ts'
@@ -26,13 +27,26 @@ export function compileAttributes({ attributes = {} }: Pick<SceneDefinition, 'at
 /** Gives access to the parts of a request. `body` is called only for attributes in the body, and may throw. */
 export interface AttributeSource {
   header(name: string): string | undefined
+  /** The body as it came. It is JSON once `body` has returned. */
+  readonly text: string
   /** The body, parsed. */
   body(): unknown
 }
 
-/** The raw value of an attribute in a request, of any type. */
-export function readAttribute({ header, path = [] }: Attribute, source: AttributeSource): unknown {
-  return header === undefined ? atPath(source.body(), path) : source.header(header)
+/**
+ * The raw value of an attribute in a request, of any type. Where the attribute is a string, a number is read exactly, because it may be an id; a
+ * number that is no id counts as missing.
+ */
+export function readAttribute({ type, header, path = [] }: Attribute, source: AttributeSource): unknown {
+  if (header !== undefined) return source.header(header)
+  const found = atPath(source.body(), path)
+  if (type !== 'string' || typeof found !== 'number') return found
+  try {
+    return idAt(source.text, path, found)
+  } catch {
+    // The request is served all the same: it only takes no part in experiments that ask for this attribute.
+    return undefined
+  }
 }
 
 type Scalar = string | number | boolean
@@ -131,8 +145,20 @@ export function conditionFault({ attribute, op, value }: Condition, type: Attrib
   if (!ops.includes(op)) return `"${op}" does not apply to the ${type} "${attribute}"; what does: ${ops.join(', ')}`
   if (Array.isArray(value) !== (op === 'in')) return `"${op}" on "${attribute}" takes ${op === 'in' ? 'a list' : 'one value'}`
   const wrong = [value].flat().find(each => !isValue(each, type, op))
-  if (wrong === undefined) return undefined
+  if (wrong === undefined) return roundedFault({ attribute, op, value }, type)
   return `${JSON.stringify(wrong)} is no ${op === 'range' ? 'semver range' : type}, which "${attribute}" is compared with`
+}
+
+/** A number beyond 2^53 may be equal to others only because they are rounded. For comparisons by size, the rounding is too small to matter. */
+function roundedFault({ attribute, op, value }: Condition, type: AttributeType): string | undefined {
+  if (op !== 'equals' && op !== 'in') return undefined
+  const isRounded = (each: Scalar): boolean => {
+    const number = type === 'number' ? typed(type, each) : each
+    return typeof number === 'number' && mayBeRounded(number)
+  }
+  const rounded = [value].flat().find(isRounded)
+  if (rounded === undefined) return undefined
+  return `${rounded} is beyond 2^53, where numbers are rounded; declare "${attribute}" as a string and write the value as one`
 }
 
 function isValue(value: Scalar, type: AttributeType, op: Condition['op']): boolean {

@@ -14,6 +14,7 @@ import type { CreatedToken, RevokedToken, TokenView } from '../../base/contract/
 import type * as versions from '../../base/contract/version-api.ts'
 import type { RulesView, WhitelistChange, WhitelistEdit } from '../../base/contract/whitelist-api.ts'
 import { tokenPath } from '../../base/folder/paths.ts'
+import { parseKeepingNumbers } from '../../base/kernel/exact-json.ts'
 import type { ModuleManifest, Right } from '../../base/traffic/schema.ts'
 import { exitCodes, RefusedError, SdkError } from '../sdk-error.ts'
 import { authorization, type Call, caller, type OpenRequest, openAt, type Request } from './requests.ts'
@@ -57,6 +58,7 @@ export interface InvocationAnswer {
   readonly requestId: string | undefined
   /** Milliseconds from sending the request to having the whole answer. */
   readonly durationMs: number
+  /** The answer. In it, numbers beyond 2^53 are as `parseKeepingNumbers` makes them, so that they are shown with all their digits. */
   readonly body: unknown
 }
 
@@ -279,7 +281,7 @@ async function invokeAt(call: Call, url: URL, { body, unit, version, headers }: 
     because: answer.headers.get('x-scene-because') ?? undefined,
     requestId: answer.headers.get('x-request-id') ?? undefined,
     durationMs: performance.now() - startedAt,
-    body: answer.body,
+    body: answer.text === '' ? undefined : parseKeepingNumbers(answer.text),
   }
 }
 

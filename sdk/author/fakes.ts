@@ -1,6 +1,7 @@
 /** Fakes, which answer in a test for everything outside the slot: base services, other scenes and other hosts. */
 import { isUtf8 } from 'node:buffer'
 import type { ErrorCode } from '../../base/kernel/errors.ts'
+import { mayBeRounded, roundedKey } from '../../base/kernel/exact-json.ts'
 import type { FakeRequest, FakeResponse } from '../../base/wire/rehearsal-messages.ts'
 import type { Bundle } from '../bundle/bundle.ts'
 import type { Services } from './author.ts'
@@ -22,9 +23,14 @@ export function featuresOf(tables: Readonly<Record<string, Readonly<Record<strin
     if (rows === undefined) throw withCode('FEATURES_NOT_FOUND', `There is no feature table "${table}" in this test`)
     return rows
   }
+  const rowOf = (table: string, key: string | number) => {
+    if (typeof key === 'number' && mayBeRounded(key))
+      throw withCode('SERVICE_INPUT_INVALID', `Cannot look up a feature row: ${roundedKey(key)}`)
+    return rowsOf(table)[key] ?? null
+  }
   return {
-    get: (table, key) => rowsOf(table)[key] ?? null,
-    getMany: (table, keys) => keys.map(key => rowsOf(table)[key] ?? null),
+    get: rowOf,
+    getMany: (table, keys) => keys.map(key => rowOf(table, key)),
     version: table => {
       rowsOf(table)
       return 'test'

@@ -96,12 +96,14 @@ test('what is no condition is refused with one that is', () => {
   refused(() => parseCondition('country != CN'), /"!=" does not exist/, /country in CN,US/)
   refused(() => parseCondition('country in'), /no value/, /country in CN,US/)
   refused(() => parseCondition('country in ["CN"'), /no JSON/, /\["CN","US"\]/)
+  refused(() => parseCondition('account in [7,9007199254740993]'), /the number 9007199254740993 at \/1/, /in quotes/)
 })
 
 test('parameters are JSON, and texts without quotes are shown with them', () => {
   assert.deepEqual(parseParams(['topK=5', 'mode="a=b"', 'deep={"a":[1]}']), { topK: 5, mode: 'a=b', deep: { a: [1] } })
   refused(() => parseParams(['mode=fast']), /"mode=fast": fast is no JSON/, /'mode="fast"'/)
   refused(() => parseParams(['topK=']), /nothing is no JSON/, /topK/)
+  refused(() => parseParams(['item={"id":9007199254740993}']), /the number 9007199254740993 at \/id/, /in quotes/)
 })
 
 test('attributes, units and versions are read as they are typed', () => {

@@ -6,6 +6,7 @@
 import type { Share } from '../../base/contract/common-api.ts'
 import type { NewArm, NewExperiment } from '../../base/contract/experiment-api.ts'
 import { messageOf } from '../../base/kernel/errors.ts'
+import { checkNumbers } from '../../base/kernel/exact-json.ts'
 import { BUCKETS } from '../../base/traffic/hash.ts'
 import type { Params } from '../../base/traffic/schema.ts'
 import { exitCodes, SdkError } from '../sdk-error.ts'
@@ -77,13 +78,25 @@ export function parseParams(texts: readonly string[]): Params {
 }
 
 function parseJson(text: string, whole: string): unknown {
+  let value: unknown
   try {
-    return JSON.parse(text)
+    value = JSON.parse(text)
   } catch {
     throw usage(
       `Cannot take "${whole}": ${text === '' ? 'nothing' : text} is no JSON`,
       `Write a text in quotes: '${whole.split('=')[0]}="${text}"'.`,
     )
+  }
+  checkRounding(text, whole)
+  return value
+}
+
+/** @param json of `whole`, which was typed */
+function checkRounding(json: string, whole: string): void {
+  try {
+    checkNumbers(json)
+  } catch (error) {
+    throw usage(`Cannot take "${whole}": ${messageOf(error)}`, 'Write large numbers in quotes, as texts.')
   }
 }
 
@@ -126,11 +139,14 @@ function parseMeaning(text: string, arm: string): Meaning {
   if (VERSION.test(text)) return { version: text }
   const hint = `Write a version, such as ${arm}=v4, or in a layer parameters as JSON: ${arm}='{"topK":5}'.`
   if (!text.startsWith('{')) throw usage(`Cannot take "${arm}=${text}": "${text}" is no version`, hint)
+  let values: Params
   try {
-    return { values: JSON.parse(text) }
+    values = JSON.parse(text)
   } catch (error) {
     throw usage(`Cannot take "${arm}=${text}": ${text} is no JSON: ${messageOf(error)}`, hint)
   }
+  checkRounding(text, `${arm}=${text}`)
+  return { values }
 }
 
 // Conditions
@@ -172,11 +188,14 @@ export function parseCondition(text: string): Condition {
 /** Reads `CN,US`; values with commas in them are written as JSON. */
 function listed(text: string): (string | number | boolean)[] {
   if (!text.startsWith('[')) return text.split(',').map(value => value.trim())
+  let values: (string | number | boolean)[]
   try {
-    return JSON.parse(text)
+    values = JSON.parse(text)
   } catch {
     throw usage(`Cannot take ${text} as a list: it is no JSON`, 'Write CN,US, or JSON: ["CN","US"].')
   }
+  checkRounding(text, text)
+  return values
 }
 
 /** What is compared by size becomes a number where it reads as one. The base reads everything else as the attribute's type. */

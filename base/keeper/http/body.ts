@@ -5,6 +5,7 @@ import type { TSchema } from 'typebox'
 import { Value } from 'typebox/value'
 import { compileCheck } from '../../kernel/check.ts'
 import { BerthError, messageOf } from '../../kernel/errors.ts'
+import { checkNumbers } from '../../kernel/exact-json.ts'
 import { limits } from '../../kernel/limits.ts'
 
 /** Names by which a parsed object could reach a prototype when it is copied without care. */
@@ -15,13 +16,19 @@ const token = /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}[\]]/g
 
 /**
  * @returns the value; undefined for an empty body.
- * @throws BODY_MALFORMED when it is not JSON in UTF-8; REQUEST_INVALID when it repeats a name, has one that is poisonous, or is nested too deeply.
+ * @throws BODY_MALFORMED when it is not JSON in UTF-8; REQUEST_INVALID when it repeats a name, has one that is poisonous, or is nested too
+ * deeply, or a number that would be rounded to a whole number.
  */
 export function parseStrictJson(bytes: Buffer): unknown {
   if (bytes.length === 0) return undefined
   const text = parseText(bytes)
   const value = parse(text)
   checkStructure(text)
+  try {
+    checkNumbers(text, 'passed')
+  } catch (error) {
+    throw refuse(messageOf(error))
+  }
   return value
 }
 

@@ -160,6 +160,8 @@ test('every fault of an experiment has its own error and changes nothing', async
     [{ id: 'x', segments: 4001, arms: halves }, 'SEGMENTS_TAKEN', /40% is free, the rest has exp-1 60%/],
     [where('city', 'equals', 'x'), 'ATTRIBUTE_UNKNOWN', /"city": scene "home" declares country, age/],
     [where('country', 'lt', 'x'), 'EXPERIMENT_INVALID', /"lt" does not apply to the string/],
+    [where('age', 'in', [7, 9007199254740992]), 'EXPERIMENT_INVALID', /9007199254740992 is beyond 2\^53.*declare "age" as a string/],
+    [where('age', 'equals', '9007199254740993'), 'EXPERIMENT_INVALID', /is beyond 2\^53/],
     [where('age', 'gt', 'old'), 'EXPERIMENT_INVALID', /"old" is no number/],
     [{ id: 'x', layer: 'nope', arms: [{ name: 'a', values: {}, share: 1 }] }, 'LAYER_NOT_FOUND', /"nope": the scene has ui/],
     [

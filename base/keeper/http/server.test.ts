@@ -452,6 +452,20 @@ test('ambiguous and malformed bodies are refused', async t => {
   assert.equal((await ask('GET', '/api/tokens')).body.length, 1)
 })
 
+test('a number that would be rounded to another is refused with its place', async t => {
+  const { ask } = await startTestKeeper(t)
+  for (const number of ['9007199254740993', '10000000000000000000000001e-2', '-9007199254740992.5']) {
+    const payload = `{"id":"home","params":{"0":[1.10000000000000000001,9007199254740992],"a/b":[{"item":${number}}]}}`
+    const { body } = await ask('PUT', '/api/scenes/home', {
+      payload: Buffer.from(payload),
+      headers: { 'content-type': 'application/json' },
+    })
+    assert.equal(body.code, 'REQUEST_INVALID')
+    const why = `it has the number ${number} at /params/a~1b/0/item, which JavaScript cannot hold exactly; write it as a string`
+    assert.equal(body.detail, `Cannot take the body: ${why}`)
+  }
+})
+
 test('an unknown path is 404, a broken one 400, and a wrong method 405 with what is allowed', async t => {
   const { ask } = await startTestKeeper(t)
   const unknown = await ask('GET', '/api/nothing')

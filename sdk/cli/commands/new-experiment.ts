@@ -9,6 +9,7 @@ import type { Reasoned } from '../../../base/contract/common-api.ts'
 import type { NewExperiment } from '../../../base/contract/experiment-api.ts'
 import { compileCheck } from '../../../base/kernel/check.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
+import { parseUnrounded } from '../../../base/kernel/exact-json.ts'
 import { Condition } from '../../../base/traffic/rules.ts'
 import { Params, VersionId } from '../../../base/traffic/schema.ts'
 import { SdkError } from '../../sdk-error.ts'
@@ -103,9 +104,9 @@ async function readFileOf(file: string): Promise<Static<typeof ExperimentFile>> 
     })
   let parsed: unknown
   try {
-    parsed = JSON.parse(text)
+    parsed = parseUnrounded(text)
   } catch (error) {
-    throw wrong(`it is not JSON: ${messageOf(error)}`)
+    throw wrong(messageOf(error))
   }
   const { value, faults } = checkFile(parsed)
   if (faults !== undefined) throw wrong(faults.join('; '))

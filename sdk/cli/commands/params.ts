@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import type { Reasoned } from '../../../base/contract/common-api.ts'
 import type { ParamsChange, ParamsHistoryEntry, ParamsRolledBack, ParamsView } from '../../../base/contract/params-api.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
+import { parseUnrounded } from '../../../base/kernel/exact-json.ts'
 import type { Params } from '../../../base/traffic/schema.ts'
 import { SdkError } from '../../sdk-error.ts'
 import { parseParams, parseVersion, usage } from '../arguments.ts'
@@ -82,9 +83,9 @@ async function readParams(file: string): Promise<Params> {
   const hint = 'The file holds one JSON object: { "topK": 5 }.'
   let params: unknown
   try {
-    params = JSON.parse(text)
+    params = parseUnrounded(text)
   } catch (error) {
-    throw new SdkError('PARAMS_INVALID', `Cannot set the params of "${file}": it is not JSON: ${messageOf(error)}`, { hint })
+    throw new SdkError('PARAMS_INVALID', `Cannot set the params of "${file}": ${messageOf(error)}`, { hint })
   }
   if (typeof params === 'object' && params !== null && !Array.isArray(params)) return params as Params
   throw new SdkError('PARAMS_INVALID', `Cannot set the params of "${file}": it is not a JSON object`, { hint })

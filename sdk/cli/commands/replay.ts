@@ -146,7 +146,7 @@ function createTally(entries: readonly Entry[], itemAt: ReturnType<typeof itemRe
     add: (index, body) => {
       const shown = entries[index]?.shown
       if (shown === undefined) return
-      const item = itemAt(parse(body), shown.position)
+      const item = itemAt(body, shown.position)
       if (item === undefined) {
         unlisted++
         return
@@ -163,15 +163,6 @@ function createTally(entries: readonly Entry[], itemAt: ReturnType<typeof itemRe
       })
       return { outcomes, unlisted }
     },
-  }
-}
-
-function parse(body: string): unknown {
-  try {
-    return JSON.parse(body)
-  } catch {
-    // The answer is counted with those that list no items.
-    return undefined
   }
 }
 

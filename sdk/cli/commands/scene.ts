@@ -6,6 +6,7 @@ import type { SceneView } from '../../../base/contract/scene-api.ts'
 import type { VersionChange } from '../../../base/contract/version-api.ts'
 import { compileCheck } from '../../../base/kernel/check.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
+import { parseUnrounded } from '../../../base/kernel/exact-json.ts'
 import { type Lock, SceneDefinition } from '../../../base/traffic/schema.ts'
 import { lockedModules } from '../../../base/traffic/table.ts'
 import type { Client } from '../../api/client.ts'
@@ -101,9 +102,9 @@ async function readText(file: string): Promise<string> {
 function parseObject(file: string, text: string): Record<string, unknown> {
   let parsed: unknown
   try {
-    parsed = JSON.parse(text)
+    parsed = parseUnrounded(text)
   } catch (error) {
-    throw new SdkError('SCENE_INVALID', `Cannot apply "${file}": it is not JSON: ${messageOf(error)}`, { hint: 'Mend the file.' })
+    throw new SdkError('SCENE_INVALID', `Cannot apply "${file}": ${messageOf(error)}`, { hint: 'Mend the file.' })
   }
   if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed as Record<string, unknown>
   throw new SdkError('SCENE_INVALID', `Cannot apply "${file}": it is not a JSON object`, { hint: 'A file holds one scene.' })

@@ -8,7 +8,7 @@ export function printSchema(): void {
 
 /** The schema of a scene file, which may say where its schema is. */
 export function sceneSchema(): object {
-  const { properties, ...schema } = JSON.parse(JSON.stringify(SceneDefinition), withoutDefaulted)
+  const { properties, ...schema } = JSON.parse(JSON.stringify(SceneDefinition), withoutDefaulted) as ObjectSchema
   return {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     title: 'A scene of Berth',

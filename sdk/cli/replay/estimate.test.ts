@@ -132,16 +132,25 @@ test('replay on a log that was not uniform is biased: the check that this simula
 
 test('an item is read at its position, from a list of objects or of ids', () => {
   const read = itemReader('/data/it~1ems', 'id')
-  const answer = { data: { 'it/ems': [{ id: 7 }, { id: 'b' }, 3] } }
+  const answer = JSON.stringify({ data: { 'it/ems': [{ id: 7 }, { id: 'b' }, 3] } })
   assert.deepEqual(
     [1, 2, 3].map(position => read(answer, position)),
     ['7', 'b', '3'],
   )
-  assert.equal(itemReader('', 'id')(['x'], 1), 'x')
+  assert.equal(itemReader('', 'id')('["x"]', 1), 'x')
 })
 
 test('a list that ends early shows nothing there; an answer without a list, or an entry without an id, cannot be read', () => {
   const read = itemReader('/items', 'itemId')
-  assert.equal(read({ items: [] }, 1), null)
-  for (const answer of [null, {}, { items: 5 }, [], { items: [{}] }, { items: [null] }]) assert.equal(read(answer, 1), undefined)
+  assert.equal(read('{"items":[]}', 1), null)
+  for (const answer of [null, {}, { items: 5 }, [], { items: [{}] }, { items: [null] }]) {
+    assert.equal(read(JSON.stringify(answer), 1), undefined)
+  }
+  assert.equal(read('502 Bad Gateway', 1), undefined)
+})
+
+test('items beyond 2^53 are told apart by their last digits', () => {
+  const answer = '{"items":[{"itemId":9007199254740993},9007199254740992]}'
+  const read = itemReader('/items', 'itemId')
+  assert.deepEqual([read(answer, 1), read(answer, 2)], ['9007199254740993', '9007199254740992'])
 })

@@ -16,6 +16,9 @@
  * be independent.
  */
 
+import { idAt } from '../../../base/kernel/exact-json.ts'
+import { atPath, pointerPath } from '../../../base/traffic/pointer.ts'
+
 /** A row of the log that the policy under test has answered at least once. */
 export interface Outcome {
   readonly clicked: 0 | 1
@@ -108,22 +111,36 @@ function sum<T>(values: readonly T[], of: (value: T) => number): number {
  * Makes a function that reads which item an answer shows at a position.
  * @param pointer JSON pointer to the list of what is shown, first position first; "" is the answer itself
  * @param member of an entry of the list that holds the id of the item; an entry that is no object is the id
- * @returns a function of the position, which counts from 1. It returns null when the list ends before it, and undefined when there
- * is no list
+ * @returns a function of an answer, as text, and of a position, which counts from 1. It returns null when the list ends before the
+ * position, and undefined when the answer has no list, or no exact id there
  */
-export function itemReader(pointer: string, member: string): (answer: unknown, position: number) => string | null | undefined {
-  const path = pointer.split('/').slice(1)
-  const names = path.map(name => name.replaceAll('~1', '/').replaceAll('~0', '~'))
+export function itemReader(pointer: string, member: string): (answer: string, position: number) => string | null | undefined {
+  const names = pointer === '' ? [] : pointerPath(pointer)
   return (answer, position) => {
-    const list = names.reduce(memberOf, answer)
+    const list = atPath(parse(answer), names)
     if (!Array.isArray(list)) return undefined
     if (position > list.length) return null
-    const entry: unknown = list[position - 1]
-    const id = typeof entry === 'object' ? memberOf(entry, member) : entry
-    return typeof id === 'string' || typeof id === 'number' ? String(id) : undefined
+    const index = position - 1
+    const entry: unknown = list[index]
+    const isObject = typeof entry === 'object'
+    const id = isObject ? atPath(entry, [member]) : entry
+    if (typeof id !== 'number') return typeof id === 'string' ? id : undefined
+    return exactId(answer, [...names, String(index), ...(isObject ? [member] : [])], id)
   }
 }
 
-function memberOf(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, name) ? Reflect.get(value, name) : undefined
+function parse(answer: string): unknown {
+  try {
+    return JSON.parse(answer)
+  } catch {
+    return undefined
+  }
+}
+
+function exactId(answer: string, path: readonly string[], number: number): string | undefined {
+  try {
+    return idAt(answer, path, number)
+  } catch {
+    return undefined
+  }
 }

@@ -12,6 +12,7 @@ import { pipeline, type Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { CsvError, parse } from 'csv-parse'
 import { messageOf } from '../../../base/kernel/errors.ts'
+import { idAt, sourceAt } from '../../../base/kernel/exact-json.ts'
 import { exitCodes, SdkError } from '../../sdk-error.ts'
 
 /** A request to send. */
@@ -121,15 +122,27 @@ function parseLine(file: string, line: number, text: string, given: string | und
   if (!isRecord(value.json)) return refuse(`it must be an object such as {"body":{…}}, got ${excerpt(text)}`)
   const { scene = given, unit, headers = {}, body, shown } = value.json
   if (body === undefined) refuse('it has no "body"')
-  if (unit !== undefined && typeof unit !== 'string' && typeof unit !== 'number')
-    refuse(`"unit" must be a string or a number, got ${excerpt(JSON.stringify(unit))}`)
   if (scene !== undefined && typeof scene !== 'string') refuse(`"scene" must be a string, got ${excerpt(JSON.stringify(scene))}`)
   if (scene === undefined) throw sceneless(file, line)
+  const id = unit === undefined ? undefined : idOf(text, ['unit'], unit, 'a string or a number', refuse)
   return {
     scene: given ?? String(scene),
-    body: JSON.stringify(body),
-    headers: { ...headersOf(headers, refuse), ...(unit === undefined ? {} : headersOf({ 'x-unit-id': String(unit) }, refuse)) },
-    shown: shown === undefined ? undefined : shownOf(shown, refuse),
+    // The text of the line, because a number in it may be one that JavaScript would round.
+    body: sourceAt(text, ['body']) ?? refuse('it has no "body"'),
+    headers: { ...headersOf(headers, refuse), ...(id === undefined ? {} : headersOf({ 'x-unit-id': id }, refuse)) },
+    shown: shown === undefined ? undefined : shownOf(text, shown, refuse),
+  }
+}
+
+/** An id in a line, as a base reads it from a body. */
+function idOf(text: string, path: readonly string[], found: unknown, what: string, refuse: Refuse): string {
+  const name = path.join('.')
+  if (typeof found === 'string') return found
+  if (typeof found !== 'number') return refuse(`"${name}" must be ${what}, got ${excerpt(JSON.stringify(found))}`)
+  try {
+    return idAt(text, path, found)
+  } catch (error) {
+    return refuse(`"${name}" must be ${what}: ${messageOf(error)}`)
   }
 }
 
@@ -153,12 +166,11 @@ function headersOf(given: unknown, refuse: Refuse): Record<string, string> {
   return headers
 }
 
-function shownOf(given: unknown, refuse: Refuse): Shown {
+function shownOf(text: string, given: unknown, refuse: Refuse): Shown {
   if (!isRecord(given)) return refuse(`"shown" must be an object, got ${excerpt(JSON.stringify(given))}`)
   const { item, position, click, propensity } = given
-  if (typeof item !== 'string' && typeof item !== 'number')
-    return refuse(`"shown.item" must be an item id, got ${excerpt(JSON.stringify(item))}`)
-  return checkShown(String(item), position, click, propensity, ['shown.position', 'shown.click', 'shown.propensity'], refuse)
+  const id = idOf(text, ['shown', 'item'], item, 'an item id', refuse)
+  return checkShown(id, position, click, propensity, ['shown.position', 'shown.click', 'shown.propensity'], refuse)
 }
 
 function checkShown(
