@@ -2,53 +2,21 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { join } from 'node:path'
+import { test } from 'node:test'
 import vm from 'node:vm'
 import { originalPositionFor, TraceMap } from '@jridgewell/trace-mapping'
 import { Value } from 'typebox/value'
 import { ModuleManifest } from '../../base/traffic/schema.ts'
-import { type SdkCode, SdkError } from '../sdk-error.ts'
+import { bundle, moduleFolder, packageJson, refusal } from '../../test/support/module-folder.ts'
 import { type Bundle, bundleModule, openBundler } from './bundle.ts'
-
-type Files = Readonly<Record<string, string>>
-
-const packageJson = JSON.stringify({ name: 'ranker', version: '1.2.3', description: 'ranks', berth: { stages: ['rank'] } })
-
-/** A module folder with these files, which is removed after the test. */
-async function moduleFolder(t: TestContext, files: Files): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'berth-bundle-'))
-  t.after(() => rm(folder, { recursive: true }))
-  for (const [path, text] of Object.entries({ 'package.json': packageJson, ...files })) {
-    await mkdir(dirname(join(folder, path)), { recursive: true })
-    await writeFile(join(folder, path), text)
-  }
-  return folder
-}
 
 type Exports = Record<string, (...input: unknown[]) => unknown>
 
 function run(bundle: Bundle, globals: object = {}): Exports {
   return vm.runInNewContext(bundle.code, globals, { filename: 'bundle.js' }) as Exports
-}
-
-async function bundle(t: TestContext, files: Files): Promise<Bundle> {
-  return bundleModule(await moduleFolder(t, files))
-}
-
-async function refusal(t: TestContext, files: Files, code: SdkCode): Promise<SdkError> {
-  const folder = await moduleFolder(t, files)
-  const error = await bundleModule(folder).then(
-    () => assert.fail('it was bundled'),
-    thrown => thrown,
-  )
-  assert(error instanceof SdkError, String(error))
-  assert.equal(error.code, code, error.message)
-  assert.match(error.message, /^Cannot bundle ".*": /)
-  assert(error.hint, 'an error says what to do')
-  return error
 }
 
 test('a bundle is a script whose value is the stages, and the manifest comes from package.json', async t => {
@@ -256,15 +224,6 @@ for (const specifier of ['node:fs', 'fs', 'node:fs/promises']) {
     assert.match(error.details ?? '', /import fs from/)
   })
 }
-
-test('an import of a builtin by a dependency names the dependency and where it is', async t => {
-  const files = {
-    'index.ts': `import '@acme/io'\nexport const rank = () => 1`,
-    'node_modules/@acme/io/index.js': `require('net')`,
-  }
-  const error = await refusal(t, files, 'BUILTIN_IMPORTED')
-  assert.match(error.message, /node_modules\/@acme\/io\/index\.js:1:9: the dependency "@acme\/io" imports "net"/)
-})
 
 test('await at the top level is refused with file and line', async t => {
   const error = await refusal(t, { 'index.ts': 'const x = await 1\nexport const rank = () => x' }, 'MODULE_LOAD_AWAITS')

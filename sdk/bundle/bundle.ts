@@ -5,7 +5,6 @@
  * contains everything it needs: npm dependencies, JSON and text files are inlined, so that nothing is left to import.
  */
 import { createHash } from 'node:crypto'
-import { isBuiltin } from 'node:module'
 import { join, normalize } from 'node:path'
 import {
   type BuildContext,
@@ -14,14 +13,18 @@ import {
   type BuildResult,
   build,
   context,
-  formatMessages,
   type Loader,
   type Message,
   type Metafile,
 } from 'esbuild'
 import { limits } from '../../base/kernel/limits.ts'
-import { type SdkCode, SdkError } from '../sdk-error.ts'
-import { type BundleManifest, locateModule, type ModuleFolder, type Package, readPackage } from './manifest.ts'
+import { SdkError } from '../sdk-error.ts'
+import { type Builtins, openBuiltins } from './builtins.ts'
+import { explain, frames } from './explain.ts'
+import { importsOf, injection } from './inject.ts'
+import { type BundleManifest, locateModule, type ModuleFolder, type Package, readPackage, type Substitutes } from './manifest.ts'
+import { dependencyOf } from './packages.ts'
+import { warningsOfWebAssembly } from './webassembly.ts'
 
 export type { BundleManifest } from './manifest.ts'
 
@@ -41,7 +44,7 @@ export interface Bundle {
   readonly inputs: readonly string[]
   /** How many bytes of the code each part takes, the largest first. A part is a file of the module or a whole npm package. */
   readonly parts: readonly BundlePart[]
-  /** The warnings of esbuild, each with its code frame. */
+  /** What may be wrong with the module, and what will not work of its dependencies; each with its code frame. */
   readonly warnings: readonly string[]
 }
 
@@ -78,13 +81,12 @@ export function openBundler(folder: string, { color = false }: BundleOptions = {
   const bundle = async () => {
     const module = await locateModule(folder, color)
     const contents = await readPackage(module)
-    const key = JSON.stringify([module.folder, contents.manifest.stages, contents.entry])
+    const key = JSON.stringify([module.folder, contents.manifest.stages, contents.entry, contents.substitutes])
     if (compiler?.key !== key) {
       await dispose()
-      compiler = { key, context: await context(optionsOf(module, contents)) }
+      compiler = await openCompiler(key, module, contents)
     }
-    const { rebuild } = compiler.context
-    return makeBundle(module, contents, await compile(module, contents, rebuild))
+    return makeBundle(module, contents, await compile(module, contents, compiler))
   }
   return {
     bundle: () => {
@@ -98,10 +100,13 @@ export function openBundler(folder: string, { color = false }: BundleOptions = {
 }
 
 /** Bundles the module in `folder` once, and keeps nothing. @throws the errors of `Bundler.bundle` */
-export async function bundleModule(folder: string, { color = false }: BundleOptions = {}): Promise<Bundle> {
-  const module = await locateModule(folder, color)
-  const contents = await readPackage(module)
-  return makeBundle(module, contents, await compile(module, contents, () => build(optionsOf(module, contents))))
+export async function bundleModule(folder: string, options: BundleOptions = {}): Promise<Bundle> {
+  const bundler = openBundler(folder, options)
+  try {
+    return await bundler.bundle()
+  } finally {
+    await bundler.close()
+  }
 }
 
 async function makeBundle(module: ModuleFolder, { manifest }: Package, { code, sourceMap, metafile, warnings }: Compiled): Promise<Bundle> {
@@ -117,7 +122,7 @@ async function makeBundle(module: ModuleFolder, { manifest }: Package, { code, s
     sourceMapDigest: sha256(sourceMap),
     inputs: ['package.json', ...Object.keys(metafile.inputs).filter(isFile)].sort(),
     parts,
-    warnings: await frames(module, 'warning', warnings),
+    warnings: await frames(module, 'warning', [...warnings, ...warningsOfWebAssembly(code, sourceMap)]),
   }
 }
 
@@ -141,7 +146,7 @@ const textLoaders = Object.fromEntries(
 const ENTRY = 'berth.stages'
 
 /** The options that decide what modules may use; `optionsOf` adds those for the form of the output. */
-function baseOptions(module: ModuleFolder): BuildOptions {
+function baseOptions(module: ModuleFolder, { alias, define, inject }: Substitutes, builtins: Builtins): BuildOptions {
   return {
     absWorkingDir: module.folder,
     outfile: 'bundle.js',
@@ -155,7 +160,9 @@ function baseOptions(module: ModuleFolder): BuildOptions {
     // Under `browser`, packages ship a build that works without Node.js. `worker` is preferred where a package has both, because it uses no DOM.
     platform: 'browser',
     conditions: ['worker'],
-    define: { 'process.env.NODE_ENV': '"production"', global: 'globalThis' },
+    define: { 'process.env.NODE_ENV': '"production"', global: 'globalThis', ...define },
+    alias,
+    plugins: [builtins.plugin, injection(module.folder, inject)],
     loader: textLoaders,
     // Otherwise the code would have comments with paths that depend on where dependencies are installed.
     minifyWhitespace: true,
@@ -168,7 +175,7 @@ function baseOptions(module: ModuleFolder): BuildOptions {
     // A tsconfig.json above the folder must not change the bytes. Imports that are used only as types are removed, with or without `type`.
     tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: false } },
     logLevel: 'silent',
-    logOverride: { 'unsupported-dynamic-import': 'error', 'unsupported-require-call': 'error' },
+    logOverride: { 'unsupported-dynamic-import': 'warning', 'unsupported-require-call': 'warning' },
   }
 }
 
@@ -179,18 +186,24 @@ interface Compiled {
   readonly warnings: readonly Message[]
 }
 
-/** A compiler that keeps what it has parsed. It can be used as long as the stages and the entry file (the key) are the same. */
+/** A compiler that keeps what it has parsed. It can be used as long as what its key was made of is the same. */
 interface Compiler {
   readonly key: string
   readonly context: BuildContext
+  readonly builtins: Builtins
 }
 
-function optionsOf(module: ModuleFolder, { manifest: { stages }, entry }: Package): BuildOptions {
+async function openCompiler(key: string, module: ModuleFolder, contents: Package): Promise<Compiler> {
+  const builtins = openBuiltins(module.folder)
+  return { key, builtins, context: await context(optionsOf(module, contents, builtins)) }
+}
+
+function optionsOf(module: ModuleFolder, { manifest: { stages }, entry, substitutes }: Package, builtins: Builtins): BuildOptions {
   return {
-    ...baseOptions(module),
+    ...baseOptions(module, substitutes, builtins),
     // Only declared stages are exported: a missing one is an error here, and other exports (for tests, say) are removed by tree shaking.
     stdin: {
-      contents: `export { ${stages.join(', ')} } from ${JSON.stringify(`./${posix(entry)}`)}`,
+      contents: `${importsOf(substitutes.inject)}export { ${stages.join(', ')} } from ${JSON.stringify(pathOf(entry))}`,
       resolveDir: module.folder,
       sourcefile: ENTRY,
     },
@@ -202,30 +215,61 @@ function optionsOf(module: ModuleFolder, { manifest: { stages }, entry }: Packag
   }
 }
 
-async function compile(module: ModuleFolder, { manifest: { stages }, entry }: Package, run: () => Promise<BuildResult>): Promise<Compiled> {
-  const result = await run().catch(async error => {
-    throw isBuildFailure(error) ? await explain(module, stages, entry, error.errors) : error
+async function compile(module: ModuleFolder, contents: Package, compiler: Compiler): Promise<Compiled> {
+  const result = await rebuild(compiler).catch(async error => {
+    throw isBuildFailure(error) ? await explainFailure(module, contents, compiler, error.errors) : error
   })
   const metafile = result.metafile as Metafile
   // The entry is looked up by the path at which esbuild found it, because it may be a link to a file elsewhere.
-  const [found] = metafile.inputs[ENTRY]?.imports ?? []
+  const found = metafile.inputs[ENTRY]?.imports.find(({ original }) => original === pathOf(contents.entry))
   // esbuild treats a file without imports and exports as CommonJS, and therefore does not notice that the stages are missing.
-  if (metafile.inputs[found?.path ?? '']?.format === undefined) throw exportsNothing(module, stages, entry)
+  if (metafile.inputs[found?.path ?? '']?.format === undefined) throw exportsNothing(module, contents)
+  const own = result.warnings.filter(({ location }) => dependencyOf(location?.file ?? '') === undefined)
+  const dynamic = own.filter(isDynamic)
+  if (dynamic.length > 0) throw await explain(module, contents, dynamic)
   const text = (end: string) => result.outputFiles?.find(file => file.path.endsWith(end))?.text ?? ''
-  return { code: text('bundle.js'), sourceMap: text('bundle.js.map'), metafile, warnings: result.warnings }
+  // Warnings of esbuild about the code of packages are left out, because the author of a module cannot mend it.
+  const warnings = [...own, ...compiler.builtins.warnings(metafile.outputs)]
+  return { ...withGlobals(text('bundle.js'), text('bundle.js.map'), Object.keys(contents.substitutes.inject)), metafile, warnings }
 }
 
-/** The path of the entry in the form that esbuild uses. */
-function posix(entry: string): string {
-  return normalize(entry).replaceAll('\\', '/')
+/** Whether a path to import is known only while the code runs. In a package, such code may never run. */
+function isDynamic({ id }: Message): boolean {
+  return id === 'unsupported-dynamic-import' || id === 'unsupported-require-call'
+}
+
+/** The function that `require` is for what is not in the bundle. Packages look at the code of its error to find out that they have to do without. */
+const REQUIRE = `path=>{throw Object.assign(new Error("Cannot find module '"+path+"': a slot has only what is in the bundle"),{code:"MODULE_NOT_FOUND"})}`
+
+/** Puts the variables around the script that it uses as globals. The first line is added, so the source map moves down by one. */
+function withGlobals(code: string, sourceMap: string, injected: readonly string[]): Pick<Compiled, 'code' | 'sourceMap'> {
+  if (injected.length === 0 && !code.includes('var __require=')) return { code, sourceMap }
+  const around = `((${['require', ...injected].join(',')})=>\n${code.trimEnd()}\n)(${REQUIRE})\n`
+  return { code: around, sourceMap: sourceMap.replace(/"mappings": ?"/, '$&;') }
+}
+
+/** Builds again as long as a build has found built-ins that need a stand-in. */
+async function rebuild({ context, builtins }: Compiler): Promise<BuildResult> {
+  try {
+    return await context.rebuild()
+  } catch (error) {
+    if (!isBuildFailure(error) || !builtins.replace(error.errors)) throw error
+  }
+  return context.rebuild()
+}
+
+/** The path of the entry as it is imported. */
+function pathOf(entry: string): string {
+  return `./${normalize(entry).replaceAll('\\', '/')}`
 }
 
 function isBuildFailure(error: unknown): error is BuildFailure {
   return error instanceof Error && 'errors' in error && Array.isArray(error.errors)
 }
 
+/** Whether an input is a file, and not a text that the bundler or esbuild has made. */
 function isFile(input: string): boolean {
-  return input !== ENTRY && !input.startsWith('(disabled):')
+  return input !== ENTRY && !/^(\(disabled\)|<define|berth-[a-z-]+):/.test(input)
 }
 
 function sha256(text: string): string {
@@ -241,122 +285,23 @@ function tooLarge(module: ModuleFolder, bytes: number, parts: readonly BundlePar
   })
 }
 
-// Explaining the errors of esbuild
-
-interface Finding {
-  readonly code: SdkCode
-  readonly text: string
-  readonly hint: string
+function explainFailure(module: ModuleFolder, contents: Package, { builtins }: Compiler, messages: readonly Message[]): Promise<SdkError> {
+  return messages[0]?.location?.file === ENTRY ? explainExports(module, contents, builtins) : explain(module, contents, messages)
 }
 
-/** One error for all messages of esbuild, with the code and the hint of the first. */
-async function explain(module: ModuleFolder, stages: readonly string[], entry: string, messages: readonly Message[]): Promise<SdkError> {
-  const [first] = messages
-  if (first?.location?.file === ENTRY) return explainExports(module, stages, entry)
-  const findings = messages.map(classify)
-  const reworded = messages.map((message, i) => ({ ...message, text: findings[i]?.text ?? message.text, notes: [] }))
-  const { code, text, hint } = findings[0] ?? { code: 'COMPILE_FAILED', text: 'esbuild failed without a message', hint: '' }
-  const more = messages.length > 1 ? ` (and ${messages.length - 1} more)` : ''
-  return new SdkError(code, `Cannot bundle "${module.shown}": ${where(module, first)}${text}${more}`, {
-    hint,
-    details: (await frames(module, 'error', reworded)).join('\n'),
-  })
-}
-
-function where(module: ModuleFolder, message: Message | undefined): string {
-  const location = message?.location
-  return location ? `${join(module.shown, location.file)}:${location.line}:${location.column + 1}: ` : ''
-}
-
-async function frames(module: ModuleFolder, kind: 'error' | 'warning', messages: readonly Message[]): Promise<string[]> {
-  const shown = messages.map(({ location, ...message }) => ({
-    ...message,
-    location: location ? { ...location, file: join(module.shown, location.file) } : null,
-  }))
-  const formatted = await formatMessages(shown, { kind, color: module.color, terminalWidth: 120 })
-  return formatted.map(text => text.trimEnd())
-}
-
-function classify(message: Message): Finding {
-  const { text, id, location } = message
-  const dependency = location ? dependencyOf(location.file) : undefined
-  const missing = /^Could not resolve "(.+)"$/.exec(text)?.[1]
-  if (missing !== undefined) return classifyImport(missing, dependency)
-  if (text.startsWith('Top-level await')) {
-    return {
-      code: 'MODULE_LOAD_AWAITS',
-      text: `${dependency ? `the dependency "${dependency}"` : 'the module'} awaits at its top level, and a module is loaded in one synchronous step`,
-      hint: 'Await inside a stage function; keep a promise in a variable of the module to do the work once.',
-    }
-  }
-  if (id === 'unsupported-dynamic-import' || id === 'unsupported-require-call') {
-    const what = id === 'unsupported-dynamic-import' ? 'import()' : 'require()'
-    return {
-      code: 'IMPORT_DYNAMIC',
-      text: `${what} of a path that is only known while it runs, and a slot has no files to load it from`,
-      hint: 'Import every candidate by its literal path and choose among them at run time.',
-    }
-  }
-  return { code: 'COMPILE_FAILED', text, hint: 'Mend the code at the place that the message names.' }
-}
-
-function classifyImport(path: string, dependency: string | undefined): Finding {
-  if (isBuiltin(path)) {
-    const who = dependency ? `the dependency "${dependency}" imports` : 'imports'
-    return {
-      code: 'BUILTIN_IMPORTED',
-      text: `${who} "${path}", which does not exist where modules run: a bare V8 isolate without Node.js, files or sockets`,
-      hint: dependency
-        ? `Use a build of "${dependency}" for browsers or edge runtimes, or another package.`
-        : (instead[path.replace(/^node:/, '').split('/')[0] ?? ''] ??
-          'Use plain JavaScript, or an npm package that works without Node.js.'),
-    }
-  }
-  const hint = path.startsWith('.')
-    ? 'Check the path, extension included.'
-    : path.startsWith('#')
-      ? `Only types come from "${path}": write "import type".`
-      : `Install it with "npm install ${packageOf(path)}" where the module can find it.`
-  return { code: 'COMPILE_FAILED', text: `cannot find "${path}"`, hint }
-}
-
-/** What to use instead of a built-in module of Node.js, where there is something better than plain JavaScript. */
-const instead: Readonly<Record<string, string>> = {
-  fs: "Import the file, so that it becomes part of the bundle: import data from './data.json' with { type: 'json' } (or 'text').",
-  path: 'A module has no files, so it has no paths; import what it needs by relative path.',
-  process: 'Take what varies from ctx.params; a module has no environment.',
-  http: 'Use fetch, and list the host under berth.fetch in package.json; call other scenes of the base with ctx.call.',
-  https: 'Use fetch, and list the host under berth.fetch in package.json; call other scenes of the base with ctx.call.',
-  buffer: 'Use Uint8Array.',
-  events: 'Install the npm package of that name: npm install events.',
-  worker_threads: 'A slot is one thread; the base runs slots in parallel.',
-}
-
-/** The npm package that a file belongs to; undefined for the module's own files. */
-function dependencyOf(file: string): string | undefined {
-  const at = file.lastIndexOf('node_modules/')
-  return at < 0 ? undefined : packageOf(file.slice(at + 'node_modules/'.length))
-}
-
-function packageOf(path: string): string {
-  return path
-    .split('/')
-    .slice(0, path.startsWith('@') ? 2 : 1)
-    .join('/')
-}
-
-async function explainExports(module: ModuleFolder, stages: readonly string[], entry: string): Promise<SdkError> {
-  const { metafile } = await build({ ...baseOptions(module), entryPoints: [entry], format: 'esm', metafile: true })
+async function explainExports(module: ModuleFolder, contents: Package, builtins: Builtins): Promise<SdkError> {
+  const { manifest, entry, substitutes } = contents
+  const { metafile } = await build({ ...baseOptions(module, substitutes, builtins), entryPoints: [entry], format: 'esm', metafile: true })
   const exported = metafile.outputs['bundle.js']?.exports ?? []
-  if (exported.length === 0) return exportsNothing(module, stages, entry)
-  const missing = stages.filter(stage => !exported.includes(stage)).join(', ')
+  if (exported.length === 0) return exportsNothing(module, contents)
+  const missing = manifest.stages.filter(stage => !exported.includes(stage)).join(', ')
   const message = `Cannot bundle "${module.shown}": ${join(module.shown, entry)} does not export ${missing}, which berth.stages in package.json declares`
   return new SdkError('MODULE_EXPORT_MISSING', message, {
     hint: `Export a function of that name, or change berth.stages; it exports: ${exported.join(', ')}.`,
   })
 }
 
-function exportsNothing(module: ModuleFolder, stages: readonly string[], entry: string): SdkError {
+function exportsNothing(module: ModuleFolder, { manifest: { stages }, entry }: Package): SdkError {
   return new SdkError('MODULE_EXPORTS_NOTHING', `Cannot bundle "${module.shown}": ${join(module.shown, entry)} exports nothing`, {
     hint: `Export one function for each stage in berth.stages: ${stages.join(', ')}.`,
   })

@@ -32,12 +32,30 @@ export interface Package {
   readonly manifest: BundleManifest
   /** Path of the entry file, relative to the folder. */
   readonly entry: string
+  readonly substitutes: Substitutes
+  /** Names of the packages that the module says it needs. */
+  readonly dependencies: readonly string[]
+}
+
+/** What `berth` in package.json puts in the place of names. It is part of the bundle, not of the manifest. */
+export interface Substitutes {
+  /** JSON texts by the global, or member of a global such as `process.env`, that they replace. */
+  readonly define: Readonly<Record<string, string>>
+  /** Packages and files of the module, by the package that they replace. */
+  readonly alias: Readonly<Record<string, string>>
+  /** Exports, by the global that each replaces. */
+  readonly inject: Readonly<Record<string, Export>>
+}
+
+export interface Export {
+  readonly path: string
+  readonly name: string
 }
 
 /** @throws SdkError PACKAGE_INVALID, ENTRY_NOT_FOUND */
 export async function readPackage(module: ModuleFolder): Promise<Package> {
   const contents = (await readJson(module)) as PackageJson
-  for (const field of fields) checkField(module, contents, field)
+  for (const field of [...fields, ...substituteFields]) checkField(module, contents, field)
   const { name, version, main, berth } = contents
   const unknown = Object.keys(berth).filter(key => !berthMembers.has(key))
   if (unknown.length > 0)
@@ -53,6 +71,20 @@ export async function readPackage(module: ModuleFolder): Promise<Package> {
       ...(berth.fetch && { fetch: berth.fetch }),
     },
     entry: await findEntry(module, main),
+    substitutes: substitutesOf(berth),
+    dependencies: Object.keys({ ...contents.dependencies, ...contents.devDependencies }),
+  }
+}
+
+function substitutesOf({ define = {}, alias = {}, inject = {} }: PackageJson['berth']): Substitutes {
+  const exports = Object.entries(inject).map(([global, from]): [string, Export] => {
+    const [path, name] = typeof from === 'string' ? [from, global] : from
+    return [global, { path, name }]
+  })
+  return {
+    define: Object.fromEntries(Object.entries(define).map(([name, value]) => [name, JSON.stringify(value)])),
+    alias,
+    inject: Object.fromEntries(exports),
   }
 }
 
@@ -61,11 +93,21 @@ interface PackageJson {
   readonly version: string
   readonly description?: string
   readonly main?: string
+  readonly dependencies?: Readonly<Record<string, string>>
+  readonly devDependencies?: Readonly<Record<string, string>>
   /** A `description` here overrides that of the package. */
-  readonly berth: { readonly stages: string[]; readonly description?: string; readonly services?: string[]; readonly fetch?: string[] }
+  readonly berth: {
+    readonly stages: string[]
+    readonly description?: string
+    readonly services?: string[]
+    readonly fetch?: string[]
+    readonly define?: Readonly<Record<string, unknown>>
+    readonly alias?: Readonly<Record<string, string>>
+    readonly inject?: Readonly<Record<string, string | readonly [path: string, name: string]>>
+  }
 }
 
-const berthMembers: ReadonlySet<string> = new Set(['stages', 'description', 'services', 'fetch'])
+const berthMembers: ReadonlySet<string> = new Set(['stages', 'description', 'services', 'fetch', 'define', 'alias', 'inject'])
 
 interface Field {
   readonly path: string
@@ -110,6 +152,41 @@ const fields: readonly Field[] = [
     optional: true,
     fits: value => list(0, manifestLimits.hosts, patterns.host)(value) && (value as string[]).every(isHost),
     must: 'list the hosts that the module fetches from, such as ["api.example.com", "http://localhost:8080"], without a path',
+  },
+]
+
+const identifier = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u
+const isDotted = (name: string) => name.split('.').every(part => identifier.test(part))
+/** Text in quotes within the quotes of JSON is what other tools expect here; taken as it is, it would put the inner quotes into the value. */
+const isQuoted = (value: unknown) => typeof value === 'string' && /^(["'`]).*\1$/s.test(value)
+const isPackage = (name: string) => /^[^./][^:\\]*[^/]$|^[^./]$/.test(name)
+const isPath = (path: unknown): path is string => typeof path === 'string' && path.trim() !== ''
+const isExport = (from: unknown) =>
+  isPath(from) ||
+  (Array.isArray(from) && from.length === 2 && isPath(from[0]) && (from[1] === 'default' || identifier.test(String(from[1]))))
+const map =
+  (fits: (key: string, value: unknown) => boolean) =>
+  (value: unknown): boolean =>
+    isObject(value) && Object.entries(value).every(([key, member]) => fits(key, member))
+
+const substituteFields: readonly Field[] = [
+  {
+    path: 'berth.define',
+    optional: true,
+    fits: map((name, value) => isDotted(name) && !isQuoted(value)),
+    must: 'give JSON values to globals or members of globals, such as { "process.env": { "REGION": "eu" }, "DEBUG": false }; a text has one pair of quotes',
+  },
+  {
+    path: 'berth.alias',
+    optional: true,
+    fits: map((name, path) => isPackage(name) && isPath(path)),
+    must: 'give packages, or files of the module, to the names of the packages that they replace, such as { "crypto": "./crypto.ts" }',
+  },
+  {
+    path: 'berth.inject',
+    optional: true,
+    fits: map((name, from) => identifier.test(name) && isExport(from)),
+    must: 'give the package or file that exports it to each global, such as { "Buffer": "buffer/" } or { "process": ["process/browser.js", "default"] }',
   },
 ]
 

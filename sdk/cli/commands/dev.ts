@@ -114,6 +114,7 @@ class Session {
   /** Whether the last save could not be run, or was answered with an error. */
   #failed = false
   #logs = new AbortController()
+  #warnings: readonly string[] = []
 
   constructor(folder: string, client: Client, personal: boolean, options: DevOptions & CommonOptions, out: Output) {
     this.#folder = folder
@@ -145,7 +146,7 @@ class Session {
     try {
       const [bundle, bundleMs] = await timed(() => this.#bundler.bundle())
       outside = bundle.inputs.filter(input => input.startsWith('..') || isAbsolute(input)).map(input => resolve(this.#folder, input))
-      for (const warning of bundle.warnings) this.#out.warn(warning)
+      this.#warn(bundle.warnings)
       await this.#run(bundle, bundleMs, savedAt)
     } catch (error) {
       if (!(error instanceof SdkError)) throw error
@@ -163,6 +164,12 @@ class Session {
     const document = { event: event.type, path, ...(event.error && { detail: messageOf(event.error) }) }
     this.#show(document)
     if (this.#options.json !== true) this.#out.warn(describeRoot(event))
+  }
+
+  /** Shows the warnings that the save before did not have: those about dependencies stay the same from save to save. */
+  #warn(warnings: readonly string[]): void {
+    for (const warning of warnings) if (!this.#warnings.includes(warning)) this.#out.warn(warning)
+    this.#warnings = warnings
   }
 
   async #retireSaves(): Promise<void> {

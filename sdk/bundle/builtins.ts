@@ -1,0 +1,141 @@
+/** Built-in modules of Node.js, which slots do not have: what a bundle contains in their place, and what to use instead. */
+import { readFile } from 'node:fs/promises'
+import { builtinModules, isBuiltin } from 'node:module'
+import { resolve } from 'node:path'
+import type { Message, Metafile, OnLoadResult, OnResolveArgs, OnResolveResult, Plugin, PluginBuild } from 'esbuild'
+import { dependencyOf } from './packages.ts'
+
+export interface Builtins {
+  readonly plugin: Plugin
+  /**
+   * Takes note of the imports by dependencies that these errors of a build are about: from the next build on, stand-ins replace them.
+   * @returns whether there were any that had not been noted before
+   */
+  replace(errors: readonly Message[]): boolean
+  /** One warning for every package and built-in that a stand-in replaces in this output. */
+  warnings(outputs: Metafile['outputs']): Message[]
+}
+
+/** The namespace of stand-ins: inputs of a bundle that are no files have it before their name. */
+export const STAND_IN = 'berth-stand-in'
+const FACTORY = 'berth:stand-in'
+/** Marks what the plugin itself asks esbuild to resolve. */
+const OURS = 'berth'
+
+/**
+ * Resolves built-ins to npm packages that replace them, where these are installed, and else to stand-ins.
+ *
+ * Which imports need a stand-in is known only after a first build. A `require` inside of `try` that finds nothing is not an error: its package has
+ * another way, so it has to throw when it runs. Only esbuild knows which ones these are.
+ */
+export function openBuiltins(folder: string): Builtins {
+  const replaced = new Map<string, { readonly id: string; readonly message: Message }>()
+  return {
+    plugin: {
+      name: 'berth-builtins',
+      setup(build) {
+        build.onResolve({ filter: builtinFilter }, async args => {
+          if (args.pluginData === OURS) return undefined
+          const id = replaced.get(importKey(args.importer, args.path))?.id
+          return (await resolvePackage(build, args)) ?? (id === undefined ? undefined : { path: id, namespace: STAND_IN })
+        })
+        build.onResolve({ filter: /./, namespace: STAND_IN }, () => ({ path: FACTORY, namespace: STAND_IN }))
+        build.onLoad({ filter: /./, namespace: STAND_IN }, ({ path }) => loadStandIn(path))
+      },
+    },
+    replace(errors) {
+      const before = replaced.size
+      for (const message of errors) {
+        const name = missingImport(message)
+        const file = message.location?.file ?? ''
+        const who = dependencyOf(file)
+        if (name === undefined || who === undefined || !isBuiltin(name)) continue
+        replaced.set(importKey(resolve(folder, file), name), { id: idOf(name, who), message })
+      }
+      return replaced.size > before
+    },
+    warnings(outputs) {
+      const included = new Set(Object.values(outputs).flatMap(({ inputs }) => Object.keys(inputs)))
+      const byId = new Map([...replaced.values()].map(({ id, message }) => [id, message]))
+      return [...byId].filter(([id]) => included.has(`${STAND_IN}:${id}`)).map(([id, message]) => warningOf(id, message))
+    },
+  }
+}
+
+const builtinFilter = new RegExp(`^(node:.*|${builtinModules.join('|')})$`)
+
+const importKey = (importer: string, path: string): string => `${importer}\0${path}`
+const bare = (name: string): string => name.replace(/^node:/, '')
+const idOf = (name: string, who: string): string => `${bare(name)} in ${who}`
+const partsOf = (id: string): string[] => id.split(' in ')
+
+/** What an error of esbuild says could not be found, or, when upper and lower case differ, read. */
+export function missingImport({ text, location }: Message): string | undefined {
+  if (text.startsWith('Cannot read file: ')) return location?.lineText.slice(location.column + 1, location.column + location.length - 1)
+  return /^Could not resolve "(.+?)"/.exec(text)?.[1]
+}
+
+/** Packages that replace a built-in under another name. Those of the same name are found without help. */
+const replacements: Readonly<Record<string, string>> = { path: 'path-browserify', stream: 'stream-browserify' }
+/** Built-ins that an npm package of the same name replaces. */
+const sameName: ReadonlySet<string> = new Set(['assert', 'buffer', 'events', 'punycode', 'querystring', 'string_decoder', 'url', 'util'])
+
+/** The npm package that replaces a built-in, if it is installed where the importer finds it. */
+async function resolvePackage(
+  build: PluginBuild,
+  { path, importer, kind, resolveDir }: OnResolveArgs,
+): Promise<OnResolveResult | undefined> {
+  const name = bare(path)
+  for (const candidate of new Set([path, name, replacements[name] ?? name])) {
+    const found = await build.resolve(candidate, { importer, kind, resolveDir, pluginData: OURS })
+    if (found.errors.length > 0) continue
+    // Without a namespace, the importing package has switched the built-in off in its package.json, which esbuild does by itself.
+    return found.namespace === '' ? undefined : { path: found.path, namespace: found.namespace, sideEffects: found.sideEffects }
+  }
+  return undefined
+}
+
+async function loadStandIn(path: string): Promise<OnLoadResult> {
+  if (path === FACTORY) return { contents: await readFile(new URL('./stand-in.ts', import.meta.url), 'utf8'), loader: 'ts' }
+  const [name = '', who = ''] = partsOf(path)
+  const given = [name, who, adviceFor(name, who)].map(text => JSON.stringify(text))
+  return { contents: `module.exports = require(${JSON.stringify(FACTORY)}).standInFor(${given.join(', ')})`, loader: 'js' }
+}
+
+function warningOf(id: string, message: Message): Message {
+  const [name = '', who = ''] = partsOf(id)
+  const text = `The dependency "${who}" imports "${name}" of Node.js, which does not exist where modules run: what it uses of it throws. ${adviceFor(name, who)}`
+  return { ...message, text, notes: [] }
+}
+
+function adviceFor(name: string, who: string): string {
+  const other = replacements[name] ?? (sameName.has(name) ? name : undefined)
+  if (other !== undefined) return `Install the npm package that replaces it: npm install ${other}.`
+  return `Use a build of "${who}" for browsers, or name a package that replaces it in "alias" under "berth" in package.json.`
+}
+
+/** Why an import of a built-in by the module itself is refused, and what to use instead. */
+export function explainBuiltin(path: string): { readonly text: string; readonly hint: string } {
+  return {
+    text: `imports "${path}", which does not exist where modules run: a bare V8 isolate without Node.js, files or sockets`,
+    hint: instead[bare(path).split('/')[0] ?? ''] ?? 'Use plain JavaScript, or an npm package that works without Node.js.',
+  }
+}
+
+/** What to use instead of a built-in, where there is something better than plain JavaScript. */
+const instead: Readonly<Record<string, string>> = {
+  fs: "Import the file, so that it becomes part of the bundle: import data from './data.json' with { type: 'json' } (or 'text').",
+  path: 'A module has no files, so it has no paths; import what it needs by relative path.',
+  process: 'Take what varies from ctx.params; a module has no environment.',
+  http: 'Use fetch, and list the host under berth.fetch in package.json; call other scenes of the base with ctx.call.',
+  https: 'Use fetch, and list the host under berth.fetch in package.json; call other scenes of the base with ctx.call.',
+  worker_threads: 'A slot is one thread; the base runs slots in parallel.',
+  buffer: 'Use Uint8Array, or install the npm package of that name: npm install buffer.',
+  ...Object.fromEntries(
+    ['assert', 'events', 'punycode', 'querystring', 'string_decoder', 'util'].map(name => [
+      name,
+      `Install the npm package of that name: npm install ${name}.`,
+    ]),
+  ),
+  url: 'Use URL and URLSearchParams, which are globals.',
+}
