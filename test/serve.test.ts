@@ -5,6 +5,9 @@ import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import fc from 'fast-check'
+import { idOfNumber } from '../base/kernel/exact-json.ts'
+import { numbers } from '../base/kernel/fixtures/json-numbers.ts'
 import { callScene, launchBase, makeScene, publishStages, type RunningBase } from './support/base.ts'
 
 let base: RunningBase
@@ -109,6 +112,15 @@ test('a unit id that is a number beyond 2^53 keeps its digits, however many neig
   const last = 2n ** 53n
   for (const id of [last - 1n, last, last + 1n, last + 2n, -last - 1n, 10n ** 30n + 1n]) assert.equal(await ask(String(id)), String(id))
   assert.deepEqual([await ask('7.0'), await ask('1e3'), await ask('-0'), await ask('1.50')], ['7', '1000', '0', '1.5'])
+})
+
+test('whatever number the unit id is, it has the id of that number or is refused', async () => {
+  const sources = fc.sample(numbers, { numRuns: 100 })
+  const answers = sources.map(async source => {
+    const response = await callScene(base, 'by-pointer', `{"a":["id/x",{"id/x":1}],"user":{"b":1e5,"id/x":${source}}}`)
+    return response.status === 200 ? response.json() : undefined
+  })
+  assert.deepEqual(await Promise.all(answers), sources.map(idOfNumber))
 })
 
 test('a unit id that is a number which JavaScript cannot hold is refused with its place and what to send', async () => {

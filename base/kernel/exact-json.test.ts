@@ -4,39 +4,7 @@ import fc from 'fast-check'
 import { atPath } from '../traffic/pointer.ts'
 import { messageOf } from './errors.ts'
 import { checkNumbers, idOfNumber, parseKeepingNumbers, sourceAt } from './exact-json.ts'
-
-/** The number that a text of JSON stands for, exactly: a fraction of integers. */
-function exactValue(source: string): string {
-  const [, mantissa = '', exponent = '0'] = /^([^eE]+)(?:[eE](.+))?$/.exec(source) ?? []
-  const [whole = '', fraction = ''] = mantissa.split('.')
-  let [top, bottom] = [BigInt(`${whole}${fraction}`.replace('-', '')), 10n ** BigInt(fraction.length)]
-  const power = 10n ** BigInt(Math.abs(Number(exponent)))
-  if (Number(exponent) < 0) bottom *= power
-  else top *= power
-  while (bottom > 1n && top % 10n === 0n) [top, bottom] = [top / 10n, bottom / 10n]
-  return top === 0n ? '0' : `${mantissa.startsWith('-') ? '-' : ''}${top}/${bottom}`
-}
-
-const digits = (max: number) => fc.stringMatching(new RegExp(`^[0-9]{1,${max}}$`))
-/** Numbers as JSON may write them, many of them close to 2^53, to halves and to each other. */
-const numbers = fc
-  .record({
-    sign: fc.constantFrom('', '', '-'),
-    whole: fc.oneof(
-      fc.bigInt(0n, 3n).map(String),
-      fc.bigInt(2n ** 53n - 3n, 2n ** 53n + 3n).map(String),
-      digits(25).map(text => text.replace(/^0+(?=\d)/, '')),
-    ),
-    fraction: fc.oneof(
-      fc.constantFrom('', '.0', '.5', '.00000000000000000001', '.99999999999999999'),
-      digits(20).map(text => `.${text}`),
-    ),
-    exponent: fc.oneof(
-      fc.constantFrom('', '', 'e0', 'E400', 'e-400'),
-      fc.integer({ min: -25, max: 25 }).map(power => `e${power}`),
-    ),
-  })
-  .map(({ sign, whole, fraction, exponent }) => `${sign}${whole}${fraction}${exponent}`)
+import { exactValue, numbers } from './fixtures/json-numbers.ts'
 
 test('numbers have the same id only when they are equal', () => {
   fc.assert(

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import fc from 'fast-check'
+import { idOfNumber } from '../kernel/exact-json.ts'
+import { exactValue, numbers } from '../kernel/fixtures/json-numbers.ts'
 import { readTable } from './feature-table.ts'
 
 const ROWS = 50_000
@@ -27,6 +30,23 @@ test('a row is kept as its line is written', async () => {
       ['a', '{"key":"a","n":1.50}'],
       ['2', '{"n":1e3, "key":2}'],
     ],
+  )
+})
+
+test('whatever numbers are keys, each row is found by the id of its own, or the file is refused with its line', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.uniqueArray(numbers, { selector: exactValue, minLength: 1 }), async keys => {
+      const lines = keys.map(key => `{"key":${key}}`)
+      const ids = keys.map(idOfNumber)
+      const reading = readTable(Buffer.from(lines.join('\n')), 'ndjson')
+      const wrong = ids.indexOf(undefined)
+      if (wrong < 0)
+        assert.deepEqual(
+          [...(await reading).rows],
+          ids.map((id, index) => [id, lines[index]]),
+        )
+      else await assert.rejects(reading, { line: wrong + 1 })
+    }),
   )
 })
 

@@ -26,7 +26,7 @@ import { RefusedError, SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
 import type { CommonOptions } from '../context.ts'
 import { lastRequest } from '../files/last-request.ts'
-import { firstSample } from '../files/sample.ts'
+import { firstSample, warnOfRounding } from '../files/sample.ts'
 import { describeRoot, type RootEvent, type SaveWatch, watchSaves } from '../files/watch.ts'
 import { colorsFor } from '../terminal/colors.ts'
 import { failureDocument, failureText } from '../terminal/failure.ts'
@@ -309,6 +309,7 @@ class Session {
     const color = colorsFor(process.stdout).isColorSupported
     const lines = first ? JSON.stringify(answer.body, null, 2).split('\n') : delta === undefined ? [] : formatDelta(delta, color)
     for (const line of lines.slice(0, LINES_SHOWN)) this.#out.say(`    ${line}`)
+    if (first) warnOfRounding(this.#out, sample.body)
     if (lines.length > LINES_SHOWN) this.#out.say(`    … and ${lines.length - LINES_SHOWN} more lines`)
   }
 

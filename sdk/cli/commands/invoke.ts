@@ -2,15 +2,13 @@
 import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { messageOf } from '../../../base/kernel/errors.ts'
-import { checkNumbers } from '../../../base/kernel/exact-json.ts'
 import type { InvocationAnswer } from '../../api/client.ts'
 import { SdkError } from '../../sdk-error.ts'
 import { parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { lastRequest, rememberRequest } from '../files/last-request.ts'
-import { firstSample } from '../files/sample.ts'
+import { firstSample, warnOfRounding } from '../files/sample.ts'
 import { colorsFor } from '../terminal/colors.ts'
-import type { Output } from '../terminal/output.ts'
 
 export interface InvokeOptions {
   readonly data?: string
@@ -34,15 +32,6 @@ export async function invoke({ client, out }: Context, scene: string, options: I
   out.say(JSON.stringify(answer.body, null, 2))
   warnOfRounding(out, body)
   process.stderr.write(`${describeAnswer(answer)}\n`)
-}
-
-/** Modules read the body with JavaScript's own numbers. */
-function warnOfRounding(out: Output, body: string): void {
-  try {
-    checkNumbers(body)
-  } catch (error) {
-    out.warn(`Modules do not read the body as it was sent: ${messageOf(error)}.`)
-  }
 }
 
 function describeAnswer({ status, version, because, durationMs, requestId }: InvocationAnswer): string {

@@ -1,7 +1,10 @@
 /** A request to try a module with. */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { messageOf } from '../../../base/kernel/errors.ts'
+import { checkNumbers } from '../../../base/kernel/exact-json.ts'
 import { SdkError } from '../../sdk-error.ts'
+import type { Output } from '../terminal/output.ts'
 
 /**
  * The first of `samples/*.json` of a module, else what this folder has in `fixtures/requests` for the scene. Undefined when there is neither.
@@ -12,6 +15,18 @@ export async function firstSample(folder: string, scene: string | undefined): Pr
   if (samples[0] !== undefined) return join(folder, 'samples', samples[0])
   const requests = join('fixtures', 'requests')
   return (await filesIn(requests)).includes(`${scene}.json`) ? join(requests, `${scene}.json`) : undefined
+}
+
+/**
+ * Warns of a number that modules do not read as it was sent, because their numbers are those of JavaScript.
+ * @param body JSON that a base has taken
+ */
+export function warnOfRounding(out: Output, body: string): void {
+  try {
+    checkNumbers(body)
+  } catch (error) {
+    out.warn(`Modules do not read the body as it was sent: ${messageOf(error)}.`)
+  }
 }
 
 /** The files of a folder; none when there is no such folder. */

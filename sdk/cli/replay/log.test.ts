@@ -5,6 +5,9 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
+import fc from 'fast-check'
+import { idOfNumber } from '../../../base/kernel/exact-json.ts'
+import { numbers } from '../../../base/kernel/fixtures/json-numbers.ts'
 import { SdkError } from '../../sdk-error.ts'
 import { type Entry, readLog } from './log.ts'
 
@@ -49,6 +52,18 @@ test('blank lines, gzip, a number as unit and a body of null are read; a given s
       ['home', 'null', { 'x-unit-id': '7' }],
       ['home', '["\u2028"]', {}],
     ],
+  )
+})
+
+test('whatever numbers are in a log, bodies are sent as they are there, and units and items are the ids of the numbers', async t => {
+  const values = fc.sample(fc.tuple(numbers, numbers, numbers), { numRuns: 500 })
+  const usable = values.filter(([unit, item]) => idOfNumber(unit) !== undefined && idOfNumber(item) !== undefined)
+  const shown = (item: string) => `{"click":0,"item":${item},"position":1,"propensity":1}`
+  const lines = usable.map(([unit, item, number]) => `{"body": {"n":[${number} ,7]},"unit":${unit},"shown":${shown(item)}}`)
+  const entries = await read(t, 'log.ndjson', lines.join('\n'), 'home')
+  assert.deepEqual(
+    entries.map(({ body, headers, shown }) => [body, headers['x-unit-id'], shown?.item]),
+    usable.map(([unit, item, number]) => [`{"n":[${number} ,7]}`, idOfNumber(unit), idOfNumber(item)]),
   )
 })
 
