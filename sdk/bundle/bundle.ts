@@ -24,6 +24,7 @@ import { explain, frames } from './explain.ts'
 import { importsOf, injection } from './inject.ts'
 import { type BundleManifest, locateModule, type ModuleFolder, type Package, readPackage, type Substitutes } from './manifest.ts'
 import { dependencyOf } from './packages.ts'
+import { roundedJson } from './rounded-json.ts'
 import { warningsOfWebAssembly } from './webassembly.ts'
 
 export type { BundleManifest } from './manifest.ts'
@@ -162,7 +163,7 @@ function baseOptions(module: ModuleFolder, { alias, define, inject }: Substitute
     conditions: ['worker'],
     define: { 'process.env.NODE_ENV': '"production"', global: 'globalThis', ...define },
     alias,
-    plugins: [builtins.plugin, injection(module.folder, inject)],
+    plugins: [builtins.plugin, injection(module.folder, inject), roundedJson],
     loader: textLoaders,
     // Otherwise the code would have comments with paths that depend on where dependencies are installed.
     minifyWhitespace: true,
