@@ -126,7 +126,7 @@ test('whatever number the unit id is, it has the id of that number or is refused
 test('a unit id that is a number which JavaScript cannot hold is refused with its place and what to send', async () => {
   for (const source of ['1e400', '9007199254740993.0', '1e21', '7.00000000000000000001']) {
     const response = await callScene(base, 'by-pointer', `{"user":{"id/x":${source}}}`)
-    const detail = `Cannot use the unit id at /user/id~1x: JavaScript cannot hold the number ${source} exactly; write the id as digits alone or as a string`
+    const detail = `Cannot use the unit id at /user/id~1x: the number ${source} cannot be read exactly; write an id as digits alone or as a string`
     assert.equal((await assertProblem(response, 400, 'UNIT_INVALID')).detail, detail)
   }
 })

@@ -218,7 +218,7 @@ for (const [what, file, lines, fault] of [
     'a key that JavaScript cannot hold',
     'bad-exact.ndjson',
     ['{"key":1}', '{"key":1e400}'],
-    /line 2: its member "key".* number 1e400 exactly/,
+    /line 2: its member "key".* number 1e400 cannot be read exactly/,
   ],
   [
     'a key beyond 2^53 for the second time',

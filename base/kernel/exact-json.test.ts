@@ -65,6 +65,13 @@ test('the ids of numbers', () => {
   for (const [source, id] of Object.entries(ids)) assert.equal(idOfNumber(source), id, source)
 })
 
+test('a number of many digits takes no more time than its length', () => {
+  const zeros = '0'.repeat(500_000)
+  assert.equal(idOfNumber(`1.${zeros}1`), undefined)
+  assert.equal(idOfNumber(`7.${zeros}`), '7')
+  assert.equal(idOfNumber(`1${zeros}1`), `1${zeros}1`)
+})
+
 /** Every path to a value in a value. */
 const pathsIn = (value: unknown): string[][] =>
   typeof value !== 'object' || value === null

@@ -46,10 +46,13 @@ export const roundedKey = (key: number): string =>
 /** A form that all ways to write the same decimal number share. */
 function decimalOf(source: string): string {
   const [, sign = '', whole = '', fraction = '', exponent = '0'] = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(source) ?? []
-  const digits = `${whole}${fraction}`.replace(/^0+/, '')
-  const significant = digits.replace(/0+$/, '')
-  if (significant === '') return '0'
-  return `${sign}${significant}e${Number(exponent) - fraction.length + digits.length - significant.length}`
+  const digits = `${whole}${fraction}`
+  let [start, end] = [0, digits.length]
+  while (digits[start] === '0') start++
+  if (start === end) return '0'
+  // A regular expression for the zeros at the end would take quadratic time on many zeros before the last digit.
+  while (digits[end - 1] === '0') end--
+  return `${sign}${digits.slice(start, end)}e${Number(exponent) - fraction.length + digits.length - end}`
 }
 
 /**
@@ -71,7 +74,7 @@ export function idAt(json: string, path: readonly string[], number: number): str
 /** A number that cannot be an id. The message says why and what to do, for the end of a sentence that names the place. */
 export class InexactId extends Error {
   constructor(source: string) {
-    super(`JavaScript cannot hold the number ${shown(source)} exactly; write the id as digits alone or as a string`)
+    super(`the number ${shown(source)} cannot be read exactly; write an id as digits alone or as a string`)
   }
 }
 
@@ -113,7 +116,10 @@ export function parseKeepingNumbers(json: string): unknown {
   )
 }
 
-/** Finds digits like those of a number that is rounded, in a string too. Texts without them are parsed without a function for each value, which takes ten times as long. */
+/**
+ * Finds digits like those of a number that is rounded; in strings too. A text without them is parsed without a function for each value, with which it
+ * would take ten times as long.
+ */
 const MAY_ROUND = /(?<![\d.])\d{16}|\d[eE]\+?\d/
 
 function isRounded(value: unknown, source: string): boolean {

@@ -142,7 +142,7 @@ function idOf(text: string, path: readonly string[], found: unknown, what: strin
   try {
     return idAt(text, path, found)
   } catch (error) {
-    return refuse(`"${name}" must be ${what}: ${messageOf(error)}`)
+    return refuse(`"${name}" cannot be used: ${messageOf(error)}`)
   }
 }
 
