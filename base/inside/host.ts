@@ -6,7 +6,7 @@ import { type Given, LAZY_PARTS, type LazyPart } from './protocol.ts'
 
 declare const given: Given
 
-const [postToCell, cursorMemory, bounds, randomSeed, ...partTexts] = given
+const [postToCell, cursorMemory, clockMemory, bounds, randomSeed, ...partTexts] = given
 
 export const post = postToCell
 export const limits = bounds
@@ -14,6 +14,8 @@ export const limits = bounds
 export const seed = randomSeed
 /** The memory that `CURSOR` describes. */
 export const cursor = new Float64Array(cursorMemory)
+/** The memory that `CLOCK` describes. */
+export const clock = new Float64Array(clockMemory)
 
 /** The script of a lazy part. */
 export const partText = (part: LazyPart): string => partTexts[LAZY_PARTS.indexOf(part)] as string

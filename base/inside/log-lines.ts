@@ -1,7 +1,8 @@
 /** What modules log, bounded in length and number. Lines leave in one message with the answer of their request, or by themselves. */
+import { sinceStart } from './clock.ts'
 import { limits, post } from './host.ts'
 import { type Request, running } from './open-request.ts'
-import { floor, now, stringify } from './primordials.ts'
+import { floor, stringify } from './primordials.ts'
 import type { LogLine } from './protocol.ts'
 import { messageOf, stackOf, textOf } from './to-text.ts'
 
@@ -11,7 +12,7 @@ let dropped = 0
 
 /** Returns undefined when there were too many lines in this second already. */
 export function logLine(level: LogLine['level'], module: string | undefined, message: string, fields?: unknown): LogLine | undefined {
-  const thisSecond = floor(now() / 1000)
+  const thisSecond = floor(sinceStart() / 1000)
   if (thisSecond !== second) {
     second = thisSecond
     linesInSecond = 0

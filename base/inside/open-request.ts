@@ -6,7 +6,7 @@ export interface Request {
   readonly id: string
   readonly body: string
   readonly unit: string | undefined
-  /** Wall clock, milliseconds since the epoch. */
+  /** A time of the monotonic clock. */
   readonly deadlineAt: number
   readonly params: unknown
   readonly bucket: number | undefined

@@ -1,7 +1,6 @@
 /** Functions of the language as they are before any module runs, and before they are hardened. */
 
 export const { parse, stringify } = JSON
-export const { now } = Date
 export const { floor, max, min, trunc } = Math
 export const { construct, deleteProperty, ownKeys, setPrototypeOf } = Reflect
 export const {

@@ -60,12 +60,27 @@ export const CURSOR = {
   running: 1,
 } as const
 
+/** Places of the clock, memory that isolates read: the cell writes it before it enters one, and every few milliseconds. */
+export const CLOCK = {
+  /** Milliseconds by the monotonic clock of the cell at the last writing. */
+  monotonic: 0,
+  /** Milliseconds since the epoch by the wall clock at that time, less `monotonic`. */
+  wallMinusMonotonic: 1,
+} as const
+
 /** Parts of the code inside that an isolate compiles when a module first uses one of their globals. Each is a script of its own. */
 export const LAZY_PARTS = ['clone', 'events', 'fetch', 'random', 'text', 'url'] as const
 export type LazyPart = (typeof LAZY_PARTS)[number]
 
 /** The arguments with which a cell calls the function that is the code inside; the texts are those of `LAZY_PARTS`, in that order. */
-export type Given = readonly [post: Post, cursor: SharedArrayBuffer, limits: InsideLimits, seed: string, ...partTexts: string[]]
+export type Given = readonly [
+  post: Post,
+  cursor: SharedArrayBuffer,
+  clock: SharedArrayBuffer,
+  limits: InsideLimits,
+  seed: string,
+  ...partTexts: string[],
+]
 
 export interface LogLine {
   readonly level: 'debug' | 'info' | 'warn' | 'error'
@@ -114,7 +129,7 @@ export interface Inside {
   /**
    * Runs requests, numbered from `firstNo`, `REQUEST_STRIDE` values each: id, body, unit (empty: none), deadline, params, bucket (-1: none).
    * Posts one `answers` for them all; those that went async are answered when they settle. Body and params are JSON, not parsed yet; the
-   * deadline is wall clock, milliseconds since the epoch. Never throws.
+   * deadline is a time of the monotonic clock, in milliseconds. Never throws.
    */
   turn(firstNo: number, ...values: (string | number)[]): void
   /** Forgets a request whose caller has been answered. Later results are dropped. */

@@ -37,6 +37,7 @@ test('an isolate whose code is counted may be disposed of twice, as any other, a
   let guarded: ivm.Isolate | undefined
   const { isolate } = await makeBlank(32, new CodeCache(0), {
     seed: undefined,
+    clock: undefined,
     prepare: async (bare, context) => {
       const counter = await Counter.start(bare, context)
       guarded = counter.guard(bare)

@@ -6,6 +6,7 @@ import { limits } from '../kernel/limits.ts'
 import { DEFAULT_MEMORY_MB } from '../traffic/names.ts'
 import type { CodeCache } from './code-cache.ts'
 import { insideScript } from './inside-script.ts'
+import { machineClock, type SlotClock } from './slot-clock.ts'
 
 export type Remote<K extends keyof Inside> = ivm.Reference<Inside[K]>
 export type Remotes = { readonly [K in keyof Inside]: Remote<K> }
@@ -28,6 +29,8 @@ export interface Blank {
   readonly inside: Remotes
   /** Written inside, readable here while the isolate runs and after its end; see `CURSOR`. */
   readonly cursor: Float64Array
+  /** To be written before code runs in the isolate. */
+  readonly clock: SlotClock
   readonly memoryMB: number
   readonly listener: BlankListener
   /** Posts that came before anybody had put an `onPost` there. */
@@ -56,6 +59,8 @@ const byReference = { result: { reference: true } } as const
 export interface Staging {
   /** 64 hexadecimal digits in the place of fresh randomness. */
   readonly seed: string | undefined
+  /** A clock in the place of that of the machine. */
+  readonly clock: SlotClock | undefined
   /** Called before any other code runs in the isolate, because the cell's own code takes hold of the built-ins as it finds them. */
   prepare(isolate: ivm.Isolate, context: ivm.Context): Promise<void>
 }
@@ -74,9 +79,11 @@ export async function makeBlank(memoryMB: number, codeCache: CodeCache, staging?
     const script = await codeCache.compile(isolate, insideText, INSIDE)
     const setUp = (await script.run(context, { reference: true })) as ivm.Reference<SetUp>
     const cursor = new Float64Array(new SharedArrayBuffer(CURSOR_BYTES))
-    const given = givenTo(listener, cursor, staging?.seed)
+    const clock = staging?.clock ?? machineClock()
+    clock.write()
+    const given = givenTo(listener, cursor, clock, staging?.seed)
     const inside = await remotesOf((await setUp.apply(undefined, given, byReference)) as ivm.Reference<Inside>)
-    return { isolate, context, inside, cursor, memoryMB, listener, earlyPosts }
+    return { isolate, context, inside, cursor, clock, memoryMB, listener, earlyPosts }
   } catch (error) {
     if (!isolate.isDisposed) isolate.dispose()
     throw error
@@ -84,11 +91,16 @@ export async function makeBlank(memoryMB: number, codeCache: CodeCache, staging?
 }
 
 /** The values of `Given`. */
-function givenTo(listener: BlankListener, cursor: Float64Array, seed = randomBytes(32).toString('hex')): ivm.Transferable[] {
+function givenTo(
+  listener: BlankListener,
+  cursor: Float64Array,
+  clock: SlotClock,
+  seed = randomBytes(32).toString('hex'),
+): ivm.Transferable[] {
   const post = new ivm.Callback<Post>((kind, ...values) => listener.onPost(kind, ...values), { ignored: true })
-  const memory = new ivm.ExternalCopy(cursor.buffer).copyInto()
+  const [cursorMemory, clockMemory] = [cursor.buffer, clock.memory].map(memory => new ivm.ExternalCopy(memory).copyInto())
   const bounds = new ivm.ExternalCopy(insideLimits).copyInto()
-  return [post, memory, bounds, seed, ...partTexts.map(text => text.copyInto())]
+  return [post, cursorMemory, clockMemory, bounds, seed, ...partTexts.map(text => text.copyInto())]
 }
 
 /** All references are asked for together: then they are one trip to the isolate's thread, not one each. */
@@ -123,13 +135,13 @@ const warmUpPlan: StagePlan = {
  * enters. This is for processes that make many isolates, and takes a few milliseconds.
  */
 export async function warmUp(codeCache: CodeCache): Promise<void> {
-  const { isolate, context, inside } = await makeBlank(DEFAULT_MEMORY_MB, codeCache)
+  const { isolate, context, inside, clock } = await makeBlank(DEFAULT_MEMORY_MB, codeCache)
   try {
     const exports = await context.eval('({ stage: async value => value })', { reference: true })
     await inside.define.apply(undefined, ['warm-up', new ivm.ExternalCopy(['stage']).copyInto(), exports.derefInto()])
     const [stages, services] = [[warmUpPlan], {}].map(value => new ivm.ExternalCopy(value).copyInto())
     await inside.link.apply(undefined, ['warm-up', 'v1', stages as ivm.Copy<StagePlan[]>, services as ivm.Copy<ServiceNames>])
-    await inside.turn.apply(undefined, [1, 'warm-up', '{}', '', Date.now() + limits.slot.loadMsMax, '{}', -1])
+    await inside.turn.apply(undefined, [1, 'warm-up', '{}', '', clock.write() + limits.slot.loadMsMax, '{}', -1])
     await codeCache.keepWarm(isolate, insideText, INSIDE)
   } finally {
     isolate.dispose()

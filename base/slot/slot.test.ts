@@ -2,15 +2,17 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { type TestContext, test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
+import ivm from 'isolated-vm'
 import type { LogLine } from '../inside/protocol.ts'
 import { BerthError, type ErrorCode } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Lock, LockedStage } from '../traffic/schema.ts'
 import type { SlotPlan } from '../traffic/table.ts'
-import { makeBlank } from './blank.ts'
+import { makeBlank, type Staging } from './blank.ts'
 import { CodeCache } from './code-cache.ts'
 import { Slot, type SlotHost } from './slot.ts'
 import type { Pending, SlotCall } from './slot-call.ts'
+import { SlotClock } from './slot-clock.ts'
 
 setFlagsFromString('--no-turboshaft-loop-unrolling')
 
@@ -33,6 +35,7 @@ async function makeSlot(
   host: Partial<SlotHost> = {},
   memoryMB = 64,
   locked?: Lock,
+  staging?: Staging,
 ): Promise<Made> {
   const lines: LogLine[] = []
   const killed: string[] = []
@@ -46,7 +49,7 @@ async function makeSlot(
     }))
   const plan: SlotPlan = { key: 'test/v1@64', scene: 'test', version: 'v1', memoryMB, lock }
   const codeCache = new CodeCache(1e6)
-  const slot = await Slot.load(plan, await makeBlank(memoryMB, codeCache), {
+  const slot = await Slot.load(plan, await makeBlank(memoryMB, codeCache, staging), {
     codeCache,
     readBundle: stage => Promise.resolve(`(() => ({ ${stage}: ${stages[stage]} }))()`),
     servicesOf: () => ({ features: ['getMany'] }),
@@ -658,7 +661,7 @@ test('log lines name their module and carry fields and stacks', async t => {
 
 test('a flood of log lines is cut, and the next line says how many are missing', async t => {
   const { ask, lines } = await makeSlot(t, {
-    rank: '(x, ctx) => { for (let i = 0; i < 1000; i++) ctx.log.info("line"); const s = Math.floor(Date.now() / 1000); while (Math.floor(Date.now() / 1000) === s); ctx.log.info("next second"); return x }',
+    rank: '(x, ctx) => { for (let i = 0; i < 1000; i++) ctx.log.info("line"); const second = () => Math.floor(performance.now() / 1000); const s = second(); while (second() === s); ctx.log.info("next second"); return x }',
   })
   await ask(call(1, 5000))
   const last = lines.at(-1)
@@ -666,6 +669,55 @@ test('a flood of log lines is cut, and the next line says how many are missing',
   // The second may turn while the first thousand are written. Then up to 400 of them are kept.
   assert.equal(lines.length - 1 + (last?.dropped ?? 0) + lines.slice(0, -1).reduce((sum, line) => sum + (line.dropped ?? 0), 0), 1000)
   assert.ok(lines.length <= 401)
+})
+
+/** A clock that is set for the slot and its host alike: `set` puts it so many milliseconds ahead of that of the machine. */
+function settableClock(t: TestContext): { staging: Staging; set(aheadMs: number): void } {
+  const ahead = new Float64Array(new SharedArrayBuffer(8))
+  const clock = new SlotClock({ monotonic: () => performance.now(), wall: () => Date.now() + (ahead[0] ?? 0) })
+  const ticks = setInterval(() => clock.write(), limits.slot.watchdogTickMs)
+  t.after(() => clearInterval(ticks))
+  const prepare: Staging['prepare'] = async (_, context) => {
+    const memory = new ivm.ExternalCopy(ahead.buffer).copyInto()
+    await context.evalClosure('const { now } = Date; const ahead = new Float64Array($0); Date.now = () => now() + ahead[0]', [memory])
+  }
+  return { staging: { seed: undefined, clock, prepare }, set: aheadMs => void ahead.fill(aheadMs) }
+}
+
+test('timers, durations and deadlines do not depend on the wall clock, which is set while an interval is open', async t => {
+  const { staging, set } = settableClock(t)
+  const stages = {
+    rank: `(() => {
+      setInterval(() => {}, 20_000)
+      return async (_, ctx) => {
+        const startedAt = performance.now()
+        await new Promise(done => setTimeout(done, 20))
+        return { date: Date.now(), tookMs: performance.now() - startedAt, leftMs: ctx.deadlineMs() }
+      }
+    })()`,
+  }
+  const { ask } = await makeSlot(t, stages, {}, 64, undefined, staging)
+  for (const aheadMs of [0, 120_000, -3_600_000, 86_400_000]) {
+    set(aheadMs)
+    const startedAt = performance.now()
+    const { date, tookMs, leftMs } = JSON.parse(await ask(call({}))) as Record<'date' | 'tookMs' | 'leftMs', number>
+    const passedMs = performance.now() - startedAt
+    assert.ok(Math.abs(date - Date.now() - aheadMs) < 60_000, `the date is off by ${date - Date.now() - aheadMs} ms`)
+    // The code inside may have read its clock between the step and the next writing of the cell.
+    assert.ok(tookMs >= 0 && tookMs <= passedMs + 501, `it says that it took ${tookMs} of ${passedMs} ms`)
+    assert.ok(Math.abs(10_000 - leftMs - passedMs) <= passedMs + 501, `${leftMs} ms are left after ${passedMs} of 10,000`)
+  }
+})
+
+test('code that waits in a loop until some milliseconds have passed comes to an end when the wall clock is set back', async t => {
+  const { staging, set } = settableClock(t)
+  const rank = '() => { console.log("begun"); const until = performance.now() + 60; while (performance.now() < until); return "done" }'
+  const begun = Promise.withResolvers<void>()
+  const { ask } = await makeSlot(t, { rank }, { onLog: () => begun.resolve() }, 64, undefined, staging)
+  const answer = ask(call({}))
+  await begun.promise
+  set(-3_600_000)
+  assert.equal(await answer, '"done"')
 })
 
 test('nothing ambient is in reach of a module', async t => {

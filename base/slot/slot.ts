@@ -10,6 +10,7 @@ import { Inspector } from './inspector.ts'
 import { parseFailure } from './module-error.ts'
 import { Outside, type OutsideHost } from './outside.ts'
 import type { Pending, SlotAnswer, SlotCall } from './slot-call.ts'
+import type { SlotClock } from './slot-clock.ts'
 import { type SpecialiseParts, specialise } from './specialise.ts'
 import { Watchdog, type WatchedSlot } from './watchdog.ts'
 
@@ -35,6 +36,7 @@ export class Slot {
   readonly #isolate: ivm.Isolate
   readonly #context: ivm.Context
   readonly #cursor: Float64Array
+  readonly #clock: SlotClock
   readonly #inside: Remotes
   readonly #host: SlotHost
   readonly #outside: Outside
@@ -68,11 +70,12 @@ export class Slot {
   #inspector: Inspector | undefined
   readonly #unhandled = { second: 0, count: 0 }
 
-  private constructor(plan: SlotPlan, { isolate, context, cursor, listener, earlyPosts }: Blank, inside: Remotes, host: SlotHost) {
+  private constructor(plan: SlotPlan, { isolate, context, cursor, clock, listener, earlyPosts }: Blank, inside: Remotes, host: SlotHost) {
     this.plan = plan
     this.#isolate = isolate
     this.#context = context
     this.#cursor = cursor
+    this.#clock = clock
     this.#inside = inside
     this.#host = host
     this.#outside = new Outside({ plan, find: this.#find, begun: this.#begun, enter: this.#enter }, host)
@@ -186,13 +189,14 @@ export class Slot {
   /** Returns false when the isolate turned out to be gone. Then the requests of the turn have been answered or given to the next slot. */
   #send(turn: Pending[]): boolean {
     const sentAt = performance.now()
-    const wallMinusMonotonic = Date.now() - sentAt
+    // There is a difference only in a rehearsal whose clock stands still.
+    const insideMinusHere = this.#clock.write() - sentAt
     const values: [firstNo: number, ...(string | number)[]] = [this.#lastNo + 1]
     for (const pending of turn) {
       const { requestId, body, unit = '', deadlineAt, params, bucket = -1 } = pending.call
       pending.no = ++this.#lastNo
       pending.sentAt = sentAt
-      values.push(requestId, body, unit, deadlineAt + wallMinusMonotonic, params, bucket)
+      values.push(requestId, body, unit, deadlineAt + insideMinusHere, params, bucket)
     }
     if (this.#turns.length === 0) this.#turnSince = sentAt
     this.#turns.push(turn)
@@ -497,6 +501,7 @@ export class Slot {
   /** Runs code inside the isolate that no turn belongs to, such as a timer. */
   readonly #enter = (run: (inside: Remotes) => Promise<unknown>): void => {
     if (!this.#alive()) return
+    this.#clock.write()
     this.#beginRunning()
     run(this.#inside).then(
       () => this.#comeBack(),

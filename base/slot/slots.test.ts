@@ -112,6 +112,15 @@ test('slots that no table names are drained and go; those that were prepared sta
   assert.equal((await inside).json, '"finishes"')
 })
 
+test('a slot that was prepared is kept for its table as long as ever when the wall clock is set forward', async t => {
+  const { slots } = makeSlots(t, { a: 'x => x' })
+  await slots.prepare(plan('a'))
+  const set = t.mock.method(Date, 'now', () => Date.UTC(2100, 0))
+  slots.retain(new Set())
+  set.mock.restore()
+  assert.equal(slots.count, 1)
+})
+
 test('when memory is short the slots idle longest go, and busy ones stay', async t => {
   let now = performance.now()
   t.mock.method(performance, 'now', () => now)

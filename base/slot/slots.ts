@@ -85,7 +85,7 @@ export class Slots {
 
   /** Like `ensure`, but keeps the slot for a while though no table routes to it yet. */
   async prepare(plan: SlotPlan): Promise<void> {
-    this.#prepared.set(plan.key, Date.now() + PREPARED_KEPT_MS)
+    this.#prepared.set(plan.key, performance.now() + PREPARED_KEPT_MS)
     try {
       await this.ensure(plan)
     } catch (error) {
@@ -96,7 +96,7 @@ export class Slots {
 
   /** Drains and disposes every slot whose plan is not in `plans` and that was not prepared of late. */
   retain(plans: ReadonlySet<string>): void {
-    const now = Date.now()
+    const now = performance.now()
     for (const [key, until] of this.#prepared) if (plans.has(key) || now > until) this.#prepared.delete(key)
     for (const [key, entry] of this.#entries) if (!plans.has(key) && !this.#prepared.has(key)) this.#release(entry)
   }

@@ -64,7 +64,7 @@ export async function link(inside: Remotes, plan: SlotPlan, offered: ServiceName
 }
 
 async function loadModule(
-  { isolate, context, memoryMB }: Blank,
+  { isolate, context, clock, memoryMB }: Blank,
   define: Remote<'define'>,
   module: LockedModule,
   stages: readonly string[],
@@ -78,6 +78,7 @@ async function loadModule(
   } catch (error) {
     throw compileFailure(key, messageOf(error))
   }
+  clock.write()
   const bounded = { timeout: limits.module.loadMsMax }
   let failure: Failure | undefined
   try {

@@ -14,6 +14,7 @@ import { insideScript } from '../slot/inside-script.ts'
 import { ModuleError } from '../slot/module-error.ts'
 import { Slot, type SlotHost } from '../slot/slot.ts'
 import type { Pending } from '../slot/slot-call.ts'
+import { SlotClock } from '../slot/slot-clock.ts'
 import { link } from '../slot/specialise.ts'
 import { Stacks } from '../slot/stacks.ts'
 import type { Lock, LockedModule } from '../traffic/schema.ts'
@@ -70,6 +71,8 @@ class Rehearsal {
   readonly #lock: Lock
   readonly #stacks: Stacks
   readonly #shared = new Float64Array(new SharedArrayBuffer(16))
+  /** The clock of the isolate, when it stands still. */
+  readonly #clock: SlotClock | undefined
   readonly #timers: { readonly at: number; readonly fire: () => void }[] = []
   readonly #calls = new Map<number, PromiseWithResolvers<string>>()
   #lastCall = 0
@@ -87,8 +90,7 @@ class Rehearsal {
     this.#stacks = new Stacks(() => Promise.resolve(Buffer.from(plan.sourceMap)))
     this.#shared[FAKES.now] = plan.now ?? 0
     this.#shared[FAKES.random] = plan.seed ?? 0
-    // Deadlines go into the slot as times of this clock, and the code inside compares them with the clock of the slot.
-    if (plan.now !== undefined) Date.now = () => this.#shared[FAKES.now] ?? 0
+    this.#clock = plan.now === undefined ? undefined : new SlotClock({ monotonic: this.#now, wall: this.#now })
     this.#staged = this.#open()
     setInterval(() => this.#watch(), limits.slot.watchdogTickMs)
   }
@@ -135,6 +137,7 @@ class Rehearsal {
     let fakes: ivm.Reference<Fakes> | undefined
     let counter: Counter | undefined
     const made = await makeBlank(memoryMB, codeCache, {
+      clock: this.#clock,
       seed: seed === undefined ? undefined : createHash('sha256').update(String(seed)).digest('hex'),
       prepare: async (isolate, context) => {
         fakes = await this.#installFakes(isolate, context)
@@ -302,7 +305,7 @@ class Rehearsal {
         return
       }
       const [no = 0, delayMs = 0] = values
-      this.#timers.push({ at: Date.now() + Number(delayMs), fire: () => take('timer', no, 0) })
+      this.#timers.push({ at: this.#now() + Number(delayMs), fire: () => take('timer', no, 0) })
     }
     Object.defineProperty(listener, 'onPost', { get: () => keep, set: (slot: Post) => (take = slot) })
   }
@@ -312,18 +315,25 @@ class Rehearsal {
     const { blank } = await this.#staged
     await this.#entering
     await settled(blank)
-    const until = Date.now() + ms
+    const until = this.#now() + ms
     for (;;) {
       this.#timers.sort((a, b) => a.at - b.at)
       const [next] = this.#timers
       if (next === undefined || next.at > until) break
       this.#timers.shift()
-      this.#shared[FAKES.now] = Math.max(next.at, Date.now())
+      this.#setClock(Math.max(next.at, this.#now()))
       next.fire()
       await settled(blank)
     }
-    this.#shared[FAKES.now] = until
+    this.#setClock(until)
     return 'null'
+  }
+
+  readonly #now = (): number => this.#shared[FAKES.now] ?? 0
+
+  #setClock(time: number): void {
+    this.#shared[FAKES.now] = time
+    this.#clock?.write()
   }
 
   async #takeCoverage(): Promise<string> {

@@ -53,9 +53,11 @@ function warmCache(): NonNullable<ivm.ScriptInfo['cachedData']> {
 function setUp(script: ivm.Script, context: ivm.Context): void {
   const inside = script.runSync(context, { reference: true }) as ivm.Reference<(...given: ivm.Transferable[]) => unknown>
   const post = new ivm.Callback(() => undefined, { ignored: true })
-  const [cursor, bounds] = [new SharedArrayBuffer(16), limits].map(value => new ivm.ExternalCopy(value).copyInto())
+  const [cursor, clock, bounds] = [new SharedArrayBuffer(16), new SharedArrayBuffer(16), limits].map(value =>
+    new ivm.ExternalCopy(value).copyInto(),
+  )
   const parts = partTexts.map(text => text.copyInto())
-  inside.applySync(undefined, [post, cursor, bounds, randomBytes(32).toString('hex'), ...parts] as ivm.Transferable[], {
+  inside.applySync(undefined, [post, cursor, clock, bounds, randomBytes(32).toString('hex'), ...parts] as ivm.Transferable[], {
     result: { reference: true },
   })
 }

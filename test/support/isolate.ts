@@ -6,6 +6,7 @@ import ivm from 'isolated-vm'
 import type { Mended } from '../../base/inside/built-ins/regexp.ts'
 import { type InsideLimits, LAZY_PARTS, type LazyPart, type LogLine, type Posted, type StagePlan } from '../../base/inside/protocol.ts'
 import { insideScript } from '../../base/slot/inside-script.ts'
+import { machineClock } from '../../base/slot/slot-clock.ts'
 import { bundleOf, scriptOf } from '../../scripts/build-inside.ts'
 import type { GuestInside } from './guest-inside.ts'
 
@@ -59,7 +60,11 @@ export async function startGuest(t: TestContext, { slotTimers = 1000, seed = ran
     timer: (no, delay) => {
       const [wakeUp, delayMs] = [Number(no), Number(delay)]
       wakeUps.push({ no: wakeUp, delayMs })
-      clocks.add(setTimeout(() => fireTimer.applyIgnored(undefined, [wakeUp]), delayMs))
+      const wake = () => {
+        machineClock().write()
+        fireTimer.applyIgnored(undefined, [wakeUp])
+      }
+      clocks.add(setTimeout(wake, delayMs))
     },
     fetch: (callNo, _, __, method, head, body) => {
       settleFetch.applyIgnored(undefined, [Number(callNo), ...echo(String(method), String(head), body)])
@@ -70,14 +75,24 @@ export async function startGuest(t: TestContext, { slotTimers = 1000, seed = ran
   await context.global.set('partLoaded', new ivm.Callback((part: LazyPart) => void parts.push(part)))
   const partTexts = LAZY_PARTS.map(part => `'use strict';partLoaded('${part}');${insideScript(part)}`)
   const setUp = (await context.eval(await script, { reference: true, filename: 'berth:///inside.js' })) as ivm.Reference<SetUp>
-  const given = [post, copyOf(new SharedArrayBuffer(16)), copyOf({ ...guestLimits, slotTimers }), seed, ...partTexts]
+  const given = [
+    post,
+    copyOf(new SharedArrayBuffer(16)),
+    copyOf(machineClock().memory),
+    copyOf({ ...guestLimits, slotTimers }),
+    seed,
+    ...partTexts,
+  ]
   const inside = (await setUp.apply(undefined, given, { result: { reference: true } })) as ivm.Reference<GuestInside>
   const fireTimer = await inside.get('fireTimer', { reference: true })
   const settleFetch = await inside.get('settleFetch', { reference: true })
   const mendRegExp = await inside.get('mendRegExp', { reference: true })
   await startWaiting(context, inside)
 
-  const run = async (code: string) => context.eval(code, { copy: true, promise: true })
+  const run = async (code: string) => {
+    machineClock().write()
+    return context.eval(code, { copy: true, promise: true })
+  }
   return {
     run,
     call: body => run(`(async () => { 'use strict'; ${body}\n})()`),
@@ -96,7 +111,7 @@ async function startWaiting(context: ivm.Context, inside: ivm.Reference<GuestIns
   const turn = await inside.get('turn', { reference: true })
   await define.apply(undefined, ['guest', copyOf(['wait']), exports.derefInto()])
   await link.apply(undefined, ['guest', 'v1', copyOf([plan]), copyOf({})])
-  await turn.apply(undefined, [1, 'request', '{}', '', Date.now() + 1e9, '{}', -1])
+  await turn.apply(undefined, [1, 'request', '{}', '', performance.now() + 1e9, '{}', -1])
 }
 
 /** Answers every fetch with status 200 and, as JSON, what was sent. */

@@ -60,7 +60,7 @@ var Event = class {
   static BUBBLING_PHASE = 3;
   #type;
   #options;
-  #at = Date.now();
+  #at = tools.sinceStart();
   constructor(...args) {
     if (args.length === 0) throw new TypeError('The "type" argument must be specified');
     this.#type = String(args[0]);

@@ -2,7 +2,6 @@
 'use strict';((...given) => {
 // base/inside/primordials.ts
 var { parse, stringify } = JSON;
-var { now } = Date;
 var { floor, max, min, trunc } = Math;
 var { construct, deleteProperty, ownKeys, setPrototypeOf } = Reflect;
 var {
@@ -225,14 +224,21 @@ var CURSOR = {
   /** 1 while synchronous code of that request runs. */
   running: 1
 };
+var CLOCK = {
+  /** Milliseconds by the monotonic clock of the cell at the last writing. */
+  monotonic: 0,
+  /** Milliseconds since the epoch by the wall clock at that time, less `monotonic`. */
+  wallMinusMonotonic: 1
+};
 var LAZY_PARTS = ["clone", "events", "fetch", "random", "text", "url"];
 
 // base/inside/host.ts
-var [postToCell, cursorMemory, bounds, randomSeed, ...partTexts] = given;
+var [postToCell, cursorMemory, clockMemory, bounds, randomSeed, ...partTexts] = given;
 var post = postToCell;
 var limits = bounds;
 var seed = randomSeed;
 var cursor = new Float64Array(cursorMemory);
+var clock = new Float64Array(clockMemory);
 var partText = (part) => partTexts[LAZY_PARTS.indexOf(part)];
 
 // base/inside/calls/failures.ts
@@ -349,6 +355,25 @@ function settleFetch(callNo, head, body) {
   leave(callNo)?.resolve({ head, body });
 }
 
+// base/inside/clock.ts
+var AHEAD_MS_MAX = 500;
+var { now: wallTime } = Date;
+function cellTime() {
+  const written = clock[CLOCK.monotonic];
+  const time = wallTime() - clock[CLOCK.wallMinusMonotonic];
+  if (time > written + AHEAD_MS_MAX) return written + AHEAD_MS_MAX;
+  return time < written - 1 ? written : time;
+}
+var latest2 = floor(cellTime());
+function monotonicTime() {
+  const time = cellTime();
+  if (time > latest2) latest2 = floor(time);
+  return latest2;
+}
+var startedAt = monotonicTime();
+var sinceStart = () => monotonicTime() - startedAt;
+var lastWrittenTime = () => clock[CLOCK.monotonic];
+
 // base/inside/to-text.ts
 var UNPRINTABLE = "[unprintable]";
 function textOf(value) {
@@ -392,7 +417,7 @@ var second = 0;
 var linesInSecond = 0;
 var dropped = 0;
 function logLine(level, module, message, fields) {
-  const thisSecond = floor(now() / 1e3);
+  const thisSecond = floor(sinceStart() / 1e3);
   if (thisSecond !== second) {
     second = thisSecond;
     linesInSecond = 0;
@@ -461,7 +486,7 @@ function directed(kind, value) {
   return String(kind === "i" ? trunc(number) : number);
 }
 function elapsed(label) {
-  return `${label}: ${now() - (started.get(label) ?? now())}ms`;
+  return `${label}: ${monotonicTime() - (started.get(label) ?? monotonicTime())}ms`;
 }
 function keep(table, label, value) {
   if (table.size < LABELS_MAX || table.has(label)) table.set(label, value);
@@ -494,7 +519,7 @@ var consoleOfSlot = {
   countReset: (label = "default") => {
     counts.delete(String(label));
   },
-  time: (label = "default") => keep(started, String(label), now()),
+  time: (label = "default") => keep(started, String(label), monotonicTime()),
   timeLog: (label = "default", ...values2) => write("info", [elapsed(String(label)), ...values2]),
   timeEnd: (label = "default") => {
     write("info", [elapsed(String(label))]);
@@ -506,6 +531,7 @@ var consoleOfSlot = {
 
 // base/inside/globals/timers.ts
 var DELAY_MS_MAX = 2 ** 31 - 1;
+var BEHIND_MS_MAX = 2;
 var timers = /* @__PURE__ */ new Map();
 var wakeUps = /* @__PURE__ */ new Map();
 var lastTimer = 0;
@@ -516,7 +542,7 @@ function openTimer(name, run, delayMs, values2, repeats) {
   if (timers.size >= limits.slotTimers) throw new RangeError(`${name}: ${limits.slotTimers} timers are open in this slot already`);
   const delay = Number(delayMs);
   const ms = delay > 0 ? min(trunc(delay), DELAY_MS_MAX) : 0;
-  const at = now() + ms;
+  const at = cellTime() + ms;
   wakeBy(name, at, ms);
   const no = ++lastTimer;
   timers.set(no, { no, run: () => run(...values2), everyMs: repeats ? max(ms, 1) : void 0, at });
@@ -537,7 +563,8 @@ function fireTimer(no) {
   if (wakeAt === void 0) return;
   wakeUps.delete(no);
   nextWakeAt = min(Infinity, ...wakeUps.values());
-  const time = max(now(), wakeAt);
+  const now = cellTime();
+  const time = max(now, min(wakeAt, now + BEHIND_MS_MAX));
   const due = [...timers.values()].filter((timer) => timer.at <= time).sort((a, b) => a.at - b.at || a.no - b.no);
   runDue(due, 0, time);
 }
@@ -579,6 +606,7 @@ var tools = {
   use: (name) => globalThis[name],
   seed,
   fetch: send,
+  sinceStart,
   setTimeout: (run, delayMs) => openTimer("setTimeout", run, delayMs, [], false),
   report
 };
@@ -613,15 +641,10 @@ function fetchFor(owner, input, init) {
 }
 
 // base/inside/globals/globals.ts
-var timeOrigin = now();
-var latest2 = 0;
+var timeOrigin = wallTime();
 var performanceOfSlot = {
   timeOrigin,
-  /** Whole milliseconds, since there is no other clock here. It does not go back when the machine's clock does. */
-  now: () => {
-    latest2 = max(latest2, now() - timeOrigin);
-    return latest2;
-  },
+  now: sinceStart,
   toJSON: () => ({ timeOrigin })
 };
 var functions = {
@@ -797,7 +820,7 @@ var Context = class {
     };
   }
   deadlineMs() {
-    return this.#request.deadlineAt - now();
+    return this.#request.deadlineAt - monotonicTime();
   }
   call(callee, input) {
     return ask(this.#request, "", String(callee), input);
@@ -880,7 +903,7 @@ function unserialisable(error, where) {
 // base/inside/stages/run.ts
 function runStages(request, ctx, index, input) {
   let value = input;
-  let beganAt = now();
+  let beganAt = monotonicTime();
   for (let i = index; i < stages.length; i++) {
     value = runStage(request, ctx, stages[i], value);
     if (value instanceof Promise) {
@@ -896,7 +919,7 @@ function runStages(request, ctx, index, input) {
   return toJson(value);
 }
 function markTime(request, index, beganAt) {
-  const endedAt = now();
+  const endedAt = monotonicTime();
   if (endedAt > beganAt) {
     request.tookMs ??= stages.map(() => 0);
     request.tookMs[index] = endedAt - beganAt;
@@ -1040,7 +1063,7 @@ function startSafely(request) {
   }
 }
 function start(request) {
-  if (request.deadlineAt <= now()) return { code: "DEADLINE_EXCEEDED", message: "Its deadline passed before it began" };
+  if (request.deadlineAt <= lastWrittenTime()) return { code: "DEADLINE_EXCEEDED", message: "Its deadline passed before it began" };
   let input;
   try {
     input = parse(request.body);

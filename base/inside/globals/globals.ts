@@ -1,19 +1,16 @@
 /** The globals of the web that an algorithm needs. */
+
 import { lockGlobals, protect } from '../built-ins/protect.ts'
-import { defineProperty, entries, max, now } from '../primordials.ts'
+import { sinceStart, wallTime } from '../clock.ts'
+import { defineProperty, entries } from '../primordials.ts'
 import { consoleOfSlot, report } from './console.ts'
 import { defineLazyGlobals, fetchFor } from './lazy.ts'
 import { closeTimer, openTimer } from './timers.ts'
 
-const timeOrigin = now()
-let latest = 0
+const timeOrigin = wallTime()
 const performanceOfSlot = {
   timeOrigin,
-  /** Whole milliseconds, since there is no other clock here. It does not go back when the machine's clock does. */
-  now: () => {
-    latest = max(latest, now() - timeOrigin)
-    return latest
-  },
+  now: sinceStart,
   toJSON: () => ({ timeOrigin }),
 }
 

@@ -1,6 +1,7 @@
 /** Globals that few modules use: their code is compiled when one of them is first looked at. */
 import { protect } from '../built-ins/protect.ts'
 import { send } from '../calls/fetch-calls.ts'
+import { sinceStart } from '../clock.ts'
 import { partText, seed } from '../host.ts'
 import type { PartTools } from '../lazy/tools.ts'
 import { defineProperty, entries, freeze, getPrototypeOf, isExtensible, ownKeys, values } from '../primordials.ts'
@@ -21,6 +22,7 @@ const tools: PartTools = {
   use: name => (globalThis as Record<string, unknown>)[name],
   seed,
   fetch: send,
+  sinceStart,
   setTimeout: (run, delayMs) => openTimer('setTimeout', run, delayMs, [], false),
   report,
 }

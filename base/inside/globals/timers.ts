@@ -2,18 +2,22 @@
  * Timers of the modules. The cell is asked for a wake-up only when none is due early enough already, so one wake-up serves many timers and at
  * most `limits.slotTimers` are under way. A wake-up is never taken back.
  */
+import { cellTime } from '../clock.ts'
 import { limits, post } from '../host.ts'
-import { max, min, now, trunc } from '../primordials.ts'
+import { max, min, trunc } from '../primordials.ts'
 import { report } from './console.ts'
 
 interface Timer {
   readonly no: number
   readonly run: () => void
   readonly everyMs: number | undefined
+  /** When it is due, by `cellTime`. */
   at: number
 }
 
 const DELAY_MS_MAX = 2 ** 31 - 1
+/** How far the clock here may be behind that of the cell. */
+const BEHIND_MS_MAX = 2
 
 const timers = new Map<number, Timer>()
 /** When each wake-up that the cell has promised is due. */
@@ -29,7 +33,7 @@ export function openTimer(name: string, run: unknown, delayMs: unknown, values: 
   if (timers.size >= limits.slotTimers) throw new RangeError(`${name}: ${limits.slotTimers} timers are open in this slot already`)
   const delay = Number(delayMs)
   const ms = delay > 0 ? min(trunc(delay), DELAY_MS_MAX) : 0
-  const at = now() + ms
+  const at = cellTime() + ms
   wakeBy(name, at, ms)
   const no = ++lastTimer
   timers.set(no, { no, run: () => run(...values), everyMs: repeats ? max(ms, 1) : undefined, at })
@@ -55,8 +59,9 @@ export function fireTimer(no: number): void {
   if (wakeAt === undefined) return
   wakeUps.delete(no)
   nextWakeAt = min(Infinity, ...wakeUps.values())
-  // The cell's clock is not the clock here. What the wake-up was for is due, whatever time it is here.
-  const time = max(now(), wakeAt)
+  // The timers that the wake-up was asked for are due. If the clock here was ahead when they were opened, they are not, and get another one.
+  const now = cellTime()
+  const time = max(now, min(wakeAt, now + BEHIND_MS_MAX))
   const due = [...timers.values()].filter(timer => timer.at <= time).sort((a, b) => a.at - b.at || a.no - b.no)
   runDue(due, 0, time)
 }

@@ -91,7 +91,7 @@ class Event {
   static readonly BUBBLING_PHASE = 3
   readonly #type: string
   readonly #options: EventOptions
-  readonly #at = Date.now()
+  readonly #at = tools.sinceStart()
 
   constructor(...args: [type?: unknown, options?: EventOptions | null]) {
     if (args.length === 0) throw new TypeError('The "type" argument must be specified')

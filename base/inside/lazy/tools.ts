@@ -10,6 +10,8 @@ export interface PartTools {
   /** 64 hexadecimal digits of fresh randomness. */
   readonly seed: string
   readonly fetch: (owner: unknown, method: string, head: string, body: string | ArrayBuffer | undefined) => Sent
+  /** What `performance.now` is. */
+  readonly sinceStart: () => number
   readonly setTimeout: (run: () => void, delayMs: number) => number
   /** Reports an error that nobody can catch. */
   readonly report: (what: string, error: unknown) => void

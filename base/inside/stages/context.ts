@@ -1,11 +1,12 @@
 /** What a stage sees of its request and of the base. */
 import { ask } from '../calls/calls.ts'
 import { type Services, servicesFor } from '../calls/services.ts'
+import { monotonicTime } from '../clock.ts'
 import { deepFreeze } from '../deep-freeze.ts'
 import { fetchFor } from '../globals/lazy.ts'
 import { logFor } from '../log-lines.ts'
 import type { Request } from '../open-request.ts'
-import { deleteProperty, freeze, now, parse } from '../primordials.ts'
+import { deleteProperty, freeze, parse } from '../primordials.ts'
 import { scene, version } from './version.ts'
 
 /** Gives only the code here the request behind a context: a module cannot get at it. */
@@ -65,7 +66,7 @@ export class Context {
   }
 
   deadlineMs(): number {
-    return this.#request.deadlineAt - now()
+    return this.#request.deadlineAt - monotonicTime()
   }
 
   call(callee: unknown, input: unknown): Promise<unknown> {

@@ -2,10 +2,11 @@
  * Runs the stages of a group. Values here are a module's result, a `Fault`, or a promise of one of these, which rejects only when a result
  * cannot be looked at. No promise is made where none is needed.
  */
+import { monotonicTime } from '../clock.ts'
 import { closeTimer, openTimer } from '../globals/timers.ts'
 import { keepLine, logLine } from '../log-lines.ts'
 import { type Request, running } from '../open-request.ts'
-import { now, parse } from '../primordials.ts'
+import { parse } from '../primordials.ts'
 import type { Failure } from '../protocol.ts'
 import { kindOf } from '../to-text.ts'
 import { settle } from './answers.ts'
@@ -17,7 +18,7 @@ import { type Stage, type Step, stages } from './version.ts'
 /** Runs the stages from `index` on. Returns undefined when one went async; `settle` gets the answer later. */
 export function runStages(request: Request, ctx: Context, index: number, input: unknown): string | Failure | undefined {
   let value = input
-  let beganAt = now()
+  let beganAt = monotonicTime()
   for (let i = index; i < stages.length; i++) {
     value = runStage(request, ctx, stages[i] as Stage, value)
     if (value instanceof Promise) {
@@ -35,7 +36,7 @@ export function runStages(request: Request, ctx: Context, index: number, input: 
 
 /** Returns the time at which the stage ended, which is when the next one begins. */
 function markTime(request: Request, index: number, beganAt: number): number {
-  const endedAt = now()
+  const endedAt = monotonicTime()
   if (endedAt > beganAt) {
     request.tookMs ??= stages.map(() => 0)
     request.tookMs[index] = endedAt - beganAt

@@ -2,10 +2,11 @@
 import { mendRegExp } from '../built-ins/regexp.ts'
 import { flush } from '../calls/calls.ts'
 import { forget } from '../calls/open-calls.ts'
+import { lastWrittenTime } from '../clock.ts'
 import { cursor, post } from '../host.ts'
 import { logText, postLines } from '../log-lines.ts'
 import { openRequests, type Request } from '../open-request.ts'
-import { now, parse } from '../primordials.ts'
+import { parse } from '../primordials.ts'
 import { AnswerKind, CURSOR, type Failure, REQUEST_STRIDE } from '../protocol.ts'
 import { messageOf } from '../to-text.ts'
 import { pushAnswer } from './answers.ts'
@@ -67,7 +68,8 @@ function startSafely(request: Request): string | Failure | undefined {
 }
 
 function start(request: Request): string | Failure | undefined {
-  if (request.deadlineAt <= now()) return { code: 'DEADLINE_EXCEEDED', message: 'Its deadline passed before it began' }
+  // This must not depend on the wall clock at all: a step of it may come just before this.
+  if (request.deadlineAt <= lastWrittenTime()) return { code: 'DEADLINE_EXCEEDED', message: 'Its deadline passed before it began' }
   let input: unknown
   try {
     input = parse(request.body)

@@ -1,0 +1,56 @@
+/** The clock of isolates, which have only the wall clock by themselves: the time of a monotonic clock, in memory that they read. */
+import { CLOCK } from '../inside/protocol.ts'
+import { limits } from '../kernel/limits.ts'
+
+/** What `performance.now()` and `Date.now()` are. */
+export interface TimeSource {
+  readonly monotonic: () => number
+  readonly wall: () => number
+}
+
+const CLOCK_BYTES = Object.keys(CLOCK).length * Float64Array.BYTES_PER_ELEMENT
+
+export class SlotClock {
+  readonly #source: TimeSource
+  readonly #places = new Float64Array(new SharedArrayBuffer(CLOCK_BYTES))
+
+  constructor(source: TimeSource) {
+    this.#source = source
+    this.write()
+  }
+
+  /** What `CLOCK` describes. */
+  get memory(): SharedArrayBuffer {
+    return this.#places.buffer as SharedArrayBuffer
+  }
+
+  /**
+   * Writes the time. To be called before code runs in an isolate and, while it runs, every few milliseconds; this costs a fraction of a
+   * microsecond.
+   * @returns the time of the monotonic clock
+   */
+  write(): number {
+    const { monotonic, wall } = this.#source
+    const before = monotonic()
+    const difference = wall() - before
+    // This thread may have had to wait between the two readings: then the difference is too large, by as much as has passed.
+    const passedMs = monotonic() - before
+    const written = this.#places[CLOCK.wallMinusMonotonic] as number
+    this.#places[CLOCK.monotonic] = before
+    // The wall clock comes in whole milliseconds, so the difference varies by up to one without any meaning.
+    if (written > difference + 1 || written < difference - passedMs - 1) this.#places[CLOCK.wallMinusMonotonic] = difference
+    return before
+  }
+}
+
+let ofMachine: SlotClock | undefined
+
+/** The clock that all isolates of this process share, but those of a rehearsal whose clock stands still. */
+export function machineClock(): SlotClock {
+  if (ofMachine !== undefined) return ofMachine
+  const clock = new SlotClock({ monotonic: () => performance.now(), wall: () => Date.now() })
+  // Without this, the time inside would stand still in a stage that runs for long, and in the top level of a module.
+  setInterval(() => clock.write(), limits.slot.watchdogTickMs).unref()
+  ofMachine = clock
+  return clock
+}
