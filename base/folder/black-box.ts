@@ -15,10 +15,16 @@ export interface Suspect {
 /** The descriptor of the black box in a cell. Lower ones are taken by the standard streams and IPC. */
 export const BLACK_BOX_FD = 4
 
-/** Bytes of a row: the start of the turn (float64, milliseconds since the epoch, 0 for an unused row), then `scene version` in UTF-8, zero-padded. */
+/** Bytes of a row: the start of the turn (float64, milliseconds by `machineTime`, 0 for an unused row), then `scene version` in UTF-8, zero-padded. */
 const ROW_BYTES = 160
 const NAME_AT = 8
 const ROWS_MAX = 256
+
+/** The beginning of `performance.now()` of this process on the monotonic clock of the machine, in milliseconds. */
+const beganAt = Number(process.hrtime.bigint()) / 1e6 - performance.now()
+
+/** Milliseconds by the monotonic clock of the machine, which is the same in all of its processes. */
+const machineTime = (): number => beganAt + performance.now()
 
 interface Row {
   readonly index: number
@@ -45,7 +51,7 @@ export class BlackBox {
   begin(slot: object, scene: string, version: string): void {
     const row = this.#rows.get(slot) ?? this.#take(slot, `${scene} ${version}`)
     if (row === undefined) return
-    row.bytes.writeDoubleLE(Date.now())
+    row.bytes.writeDoubleLE(machineTime())
     this.#write(row.bytes, ROW_BYTES, row.index)
   }
 
@@ -107,7 +113,7 @@ export function closeBlackBox(fd: number): Suspect[] {
       .toString('utf8', at + NAME_AT, at + ROW_BYTES)
       .replace(/\0+$/, '')
       .split(' ')
-    if (startedAt > 0) suspects.push({ scene, version, runningMs: Math.round(Date.now() - startedAt) })
+    if (startedAt > 0) suspects.push({ scene, version, runningMs: Math.round(machineTime() - startedAt) })
   }
   return suspects.sort((a, b) => b.runningMs - a.runningMs)
 }
