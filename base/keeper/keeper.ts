@@ -24,6 +24,7 @@ import { TablePublisher } from './driver/table-publisher.ts'
 import { createApi } from './http/server.ts'
 import { LogFiles } from './logs/log-files.ts'
 import { Logs, numberOf } from './logs/logs.ts'
+import { Past } from './past.ts'
 
 /**
  * Becomes the keeper: waits for the supervisor's `start`. Exits 0 when the supervisor stops it, and 1 when it cannot start or its disk has
@@ -116,7 +117,9 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
   const app = await createApi({ book, driver, baseDriver, blobs, vitals, logs, cells, log, onStoreFailed })
   vitals.controlPort = await listen(app, options)
   log.info({ controlPort: vitals.controlPort, revision: book.revision }, 'control API listens')
-  const tidying = setInterval(() => tidy(blobs, store, log), limits.keeper.unusedBlobMsMin).unref()
+  const past = new Past(limits.control.keptAnswerMsMin)
+  past.date(performance.now(), Date.now())
+  const tidying = setInterval(() => tidy(blobs, store, past, log), limits.keeper.unusedBlobMsMin).unref()
   return {
     vitals,
     stop: async () => {
@@ -167,9 +170,9 @@ async function requireWhole(data: string, { revision }: BaseStore, log: Logger):
  * Removes blobs that nothing refers to, since each edit of a whitelist writes another one, and answers to requests with keys that are over
  * a day old. Otherwise they would fill the disk.
  */
-async function tidy(blobs: Blobs, store: BaseStore, log: Logger): Promise<void> {
+async function tidy(blobs: Blobs, store: BaseStore, past: Past, log: Logger): Promise<void> {
   try {
-    const forgotten = store.forgetKeyed(new Date(Date.now() - limits.control.keptAnswerMsMin))
+    const forgotten = store.forgetKeyed(past.date(performance.now(), Date.now()))
     const removed = await blobs.removeUnused(() => referencedBlobs(store))
     if (removed + forgotten > 0) log.info({ removed, forgotten }, 'blobs that nothing refers to and old answers were removed')
   } catch (error) {

@@ -68,6 +68,18 @@ test('lines stay in order when the clock is set back, while the keeper runs and 
   assert.deepEqual(messages(await second.read('home', { ...all, after: seen })), ['d'])
 })
 
+test('who goes on after a line that was lost, from a time when the clock was ahead, gets every line', async t => {
+  let time = Date.parse('2026-06-01')
+  t.mock.method(Date, 'now', () => time)
+  const first = open(await makeFolder(t))
+  first.take(1, [record('lost')])
+  const seen = (await first.read('home', all)).at(-1)?.seq
+  time -= 3_600_000
+  const second = open(await makeFolder(t))
+  second.take(1, [record('a'), record('b')])
+  assert.deepEqual(messages(await second.read('home', { ...all, after: seen })), ['a', 'b'])
+})
+
 test('lines of a version that does not exist are not kept', async t => {
   const root = await makeFolder(t)
   const logs = open(root)

@@ -79,12 +79,14 @@ export class Logs {
   /** The last kept lines that pass, oldest first. */
   async read(scene: string, query: LogQuery): Promise<LogEntry[]> {
     let found: LogEntry[] = []
+    // A number that has not been given out is of lines that are lost, from a time when the clock was ahead. All lines are after those.
+    const after = query.after === undefined || query.after > this.#seq ? 0 : query.after
     for (const version of query.version === undefined ? this.#files.versions(scene) : [query.version]) {
       const oldest = found[0]
       // Versions come in the order of their last lines: once enough lines are newer than that, no other version has anything to add.
       if (found.length >= query.limit && oldest !== undefined && oldest.seq > this.#files.lastOf(scene, version)) break
       const entries = this.#files.read(scene, version).flatMap(line => parseEntry(line) ?? [])
-      found.push(...entries.filter(entry => passes(entry, query) && entry.seq > (query.after ?? 0)))
+      found.push(...entries.filter(entry => passes(entry, query) && entry.seq > after))
       found = found.sort((a, b) => a.seq - b.seq).slice(-query.limit)
       // Many versions are many files, so other work has its turn in between.
       await new Promise(resolve => setImmediate(resolve))

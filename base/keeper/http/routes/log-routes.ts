@@ -63,7 +63,7 @@ function followLogs(logs: Logs, scene: string, query: LogQuery, mayGoOn: () => b
   }
   const unfollow = logs.follow(scene, query, onEntry, () => stream.end())
   const replay = async () => {
-    let last = query.after ?? 0
+    let last = 0
     for (const entry of await logs.read(scene, query)) {
       await stream.caughtUp()
       stream.send(entry, { id: entry.seq })
