@@ -113,6 +113,14 @@ test('a Retry-After that ends after the deadline fails at once, with all that th
   assert.equal(requests.length, 1)
 })
 
+test('a Retry-After that is a date counts from the date of the answer, whatever the clock here shows', async t => {
+  const now = Date.now() - 86_400_000
+  const header = (ms: number) => new Date(now + ms).toUTCString()
+  const { client, requests } = await peer(t, [refuse(503, 'BASE_DRAINING', { date: header(0), 'retry-after': header(61_000) }), answer])
+  await assert.rejects(client.call('home', {}, { deadlineMs: 5000 }), { retryAfterSeconds: 61 })
+  assert.equal(requests.length, 1)
+})
+
 test('a Retry-After may be a date', async t => {
   const past = new Date(0).toUTCString()
   const { client } = await peer(t, [refuse(503, 'BASE_DRAINING', { 'retry-after': past }), answer])

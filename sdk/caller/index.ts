@@ -273,7 +273,7 @@ function refusalOf(call: Call, response: Response, text: string, attempts: numbe
   if (!isProblem(problem)) return unexpected(call, response, attempts)
   const { scene } = call
   const { status, headers } = response
-  const retryAfterSeconds = secondsOf(headers.get('retry-after'))
+  const retryAfterSeconds = secondsOf(headers.get('retry-after'), headers.get('date'))
   const error = new SceneError(problem.code, problem.detail, {
     scene,
     requestId: headers.get('x-request-id') ?? call.requestId,
@@ -405,10 +405,15 @@ function timingsOf(header = ''): Record<string, number> {
   return timings
 }
 
-/** Reads `Retry-After`, which is a number of seconds or, from some proxies, a date. @returns seconds */
-function secondsOf(header: string | null): number | undefined {
+/**
+ * Reads `Retry-After`, which is a number of seconds or, from some proxies, a date.
+ * @param date when the answer was sent, by the clock that the other date is of: the clock here may be wrong. Browsers may not show it
+ * @returns seconds
+ */
+function secondsOf(header: string | null, date: string | null): number | undefined {
   if (header === null) return undefined
-  const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000
+  const sentAt = Date.parse(date ?? '') || Date.now()
+  const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - sentAt) / 1000
   return Number.isNaN(seconds) ? undefined : Math.max(0, seconds)
 }
 
