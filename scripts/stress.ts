@@ -56,7 +56,7 @@ function readSettings(): Settings {
 function keepBusy(): () => void {
   // Between slices it hears that its channel has closed.
   const burn = `process.on('disconnect', () => process.exit())
-    const burn = () => { const end = Date.now() + 50; while (Date.now() < end); setImmediate(burn) }
+    const burn = () => { const end = performance.now() + 50; while (performance.now() < end); setImmediate(burn) }
     burn()`
   const burners = Array.from({ length: availableParallelism() }, () =>
     spawn(process.execPath, ['-e', burn], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }),

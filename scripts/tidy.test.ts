@@ -51,6 +51,26 @@ const entries = [
   /fixtures\//,
 ]
 
+/**
+ * Files that read the wall clock. It may be set at any moment, so it is for dates only: dates that people read, that are kept on disk, or that come
+ * from other machines. What measures or waits reads `performance.now()`.
+ */
+const datingFiles = [
+  'base/cell/log-feed.ts',
+  'base/cell/module-log.ts',
+  'base/inside/clock.ts',
+  'base/keeper/book/book.ts',
+  'base/keeper/keeper.ts',
+  'base/keeper/logs/logs.ts',
+  'base/slot/slot-clock.ts',
+  'base/store/base-store.ts',
+  'base/store/sqlite.ts',
+  'base/supervisor/cell-processes.ts',
+  'sdk/caller/index.ts',
+  'sdk/cli/commands/profile.ts',
+  'sdk/cli/terminal/output.ts',
+]
+
 /** Tests, and what only tests use. */
 const testFile = /\.test(-d)?\.ts$|\/fixtures\//
 
@@ -167,6 +187,13 @@ test('the list of lengths says what is new, grown, shrunk or gone', () => {
     'b.ts: added has 72 lines, more than 70: divide it',
     'a.ts: gone is not over 70 lines any more',
   ])
+})
+
+test('only files that need dates read the wall clock', () => {
+  const reads = /\bDate\.now\b|\bnew Date\(\)|\} = Date\b/
+  const own = files.filter(file => /^(base|sdk|scripts)\//.test(file) && !testFile.test(file))
+  const found = own.filter(file => reads.test(readFileSync(join(root, file), 'utf8').replaceAll(/\/\*\*[\s\S]*?\*\//g, '')))
+  assert.deepEqual(found.sort(), datingFiles)
 })
 
 test('a module imports only its own files and the types of sdk/author', () => {

@@ -51,16 +51,19 @@ export interface BaseSettings {
   readonly args?: readonly string[]
   /** A script of the project to start through the launcher, as npm does. @default `base start`, without a launcher */
   readonly script?: string
+  /** @default the environment of this process */
+  readonly env?: NodeJS.ProcessEnv
 }
 
 /** Starts a base and waits until it is ready and every cell has connected to the keeper. If the base ends before that, rejects with its output. */
-export async function launchBase({ data, cells = 1, args = [], script }: BaseSettings = {}): Promise<RunningBase> {
+export async function launchBase({ data, cells = 1, args = [], script, env = process.env }: BaseSettings = {}): Promise<RunningBase> {
   const folder = data ?? (await mkdtemp(join(tmpdir(), 'berth-test-')))
   const flags = ['--port', '0', '--control-port', '0', '--data', folder, '--cells', String(cells), ...args]
   const command = script === undefined ? [...nodeFlags, join(root, 'base/main.ts'), 'start'] : [join(root, 'bin/launch.cjs'), script]
   const child = spawn(process.execPath, [...command, ...flags], {
     // There is no config file in this folder.
     cwd: tmpdir(),
+    env,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const closed = new Promise<void>(resolve => child.once('close', () => resolve()))
