@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { builtinModules, isBuiltin } from 'node:module'
 import { resolve } from 'node:path'
 import type { Message, Metafile, OnLoadResult, OnResolveArgs, OnResolveResult, Plugin, PluginBuild } from 'esbuild'
-import { dependencyOf } from './packages.ts'
+import { dependencyOf, STAND_IN } from './inputs.ts'
 
 export interface Builtins {
   readonly plugin: Plugin
@@ -16,8 +16,6 @@ export interface Builtins {
   warnings(outputs: Metafile['outputs']): Message[]
 }
 
-/** The namespace of stand-ins: inputs of a bundle that are no files have it before their name. */
-export const STAND_IN = 'berth-stand-in'
 const FACTORY = 'berth:stand-in'
 /** Marks what the plugin itself asks esbuild to resolve. */
 const OURS = 'berth'

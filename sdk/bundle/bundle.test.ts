@@ -117,11 +117,11 @@ test('the same sources give the same bytes wherever the folder is and whatever t
     'node_modules/add/index.js': 'module.exports = (a, b) => a + b',
   }
   const here = await moduleFolder(t, files)
-  const there = await moduleFolder(t, {
-    ...files,
+  const above = await moduleFolder(t, {
+    ...Object.fromEntries(Object.entries({ ...files, 'package.json': packageJson }).map(([path, text]) => [`below/${path}`, text])),
     'tsconfig.json': '{ "compilerOptions": { "target": "es5", "verbatimModuleSyntax": true } }',
   })
-  const [one, other] = [await bundleModule(here), await bundleModule(there)]
+  const [one, other] = [await bundleModule(here), await bundleModule(join(above, 'below'))]
   assert.equal(one.code, other.code)
   assert.equal(one.sourceMap, other.sourceMap)
   for (const text of [one.code, one.sourceMap]) assert(!text.includes(here) && !text.includes(tmpdir()), 'no absolute paths')

@@ -4,10 +4,9 @@ import { join } from 'node:path'
 import { formatMessages, type Message } from 'esbuild'
 import { type SdkCode, SdkError } from '../sdk-error.ts'
 import { explainBuiltin, missingImport } from './builtins.ts'
-import { INJECT } from './inject.ts'
+import { dependencyOf, INJECT } from './inputs.ts'
 import type { ModuleFolder, Package } from './manifest.ts'
 import { explainMissing } from './missing-import.ts'
-import { dependencyOf } from './packages.ts'
 
 export interface Finding {
   readonly code: SdkCode

@@ -2,8 +2,9 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { nearest } from '../../base/kernel/nearest.ts'
+import { dependencyOf, packageOf } from './inputs.ts'
 import type { ModuleFolder, Package } from './manifest.ts'
-import { dependencyOf, packageOf } from './packages.ts'
+import { adviseExtending, nearestTypeScriptConfig, readTypeScriptConfig } from './tsconfig.ts'
 
 interface Advice {
   readonly text: string
@@ -43,13 +44,11 @@ function adviseSubpath(path: string): string {
 
 /** For a path that `paths` of a tsconfig.json give a meaning. */
 async function adviseTypeScriptPath({ folder }: ModuleFolder, path: string): Promise<string | undefined> {
-  // Only who has made this mistake needs the parser.
-  const { adviseExtending, nearestTypeScriptConfig, readTypeScriptConfig } = await import('./tsconfig.ts')
   const config = nearestTypeScriptConfig(folder)
-  const targets = config === undefined ? [] : (readTypeScriptConfig(config)?.pathsOf(path) ?? [])
+  const targets = config === undefined ? [] : (await readTypeScriptConfig(config)).pathsOf(path)
   const [target] = targets
   if (config === undefined || target === undefined || target.includes('node_modules')) return undefined
-  if (dirname(config) !== folder) return `"paths" in ${shown(config)} say where it is. ${adviseExtending(folder, config)}`
+  if (relative(folder, config).startsWith('..')) return `"paths" in ${shown(config)} say where it is. ${adviseExtending(folder, config)}`
   return `"paths" in ${shown(config)} lead to ${shown(target)}, and there is no such file. Mend them, or the import.`
 }
 

@@ -1,0 +1,28 @@
+/** The names that esbuild gives to what a bundle is made of. Those of files are paths relative to the folder of the module. */
+
+/** The entry that the bundler makes: it exports the stages. */
+export const ENTRY = 'berth.stages'
+
+/** The namespaces of what else the bundler makes. They come before the name, with a colon. */
+export const INJECT = 'berth-inject'
+export const STAND_IN = 'berth-stand-in'
+export const LINK = 'berth-link'
+
+/** Whether an input is a file, and not a text that the bundler or esbuild has made. */
+export function isFile(input: string): boolean {
+  return input !== ENTRY && !/^(\(disabled\)|<define|berth-[a-z-]+):/.test(input)
+}
+
+/** The npm package that a file belongs to; undefined for the module's own files. */
+export function dependencyOf(file: string): string | undefined {
+  const at = file.lastIndexOf('node_modules/')
+  return at < 0 ? undefined : packageOf(file.slice(at + 'node_modules/'.length))
+}
+
+/** The package in `@scope/name/folder/file`. */
+export function packageOf(path: string): string {
+  return path
+    .split('/')
+    .slice(0, path.startsWith('@') ? 2 : 1)
+    .join('/')
+}
