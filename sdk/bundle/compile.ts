@@ -120,9 +120,6 @@ const textLoaders = Object.fromEntries(
   ['.txt', '.md', '.sql', '.csv', '.tsv', '.html', '.xml', '.yaml', '.yml', '.graphql'].map(extension => [extension, 'text' as Loader]),
 )
 
-/** The Chrome with the V8 of the Node.js that a base brings along. What that does not understand, such as decorators, is translated. */
-const TARGET = 'chrome146'
-
 /** The options that decide what modules may use. */
 function baseOptions({ module, contents, config }: Sources, builtins: Builtins): BuildOptions {
   const { alias, define, inject } = contents.substitutes
@@ -135,7 +132,10 @@ function baseOptions({ module, contents, config }: Sources, builtins: Builtins):
     metafile: true,
     bundle: true,
     treeShaking: true,
-    target: TARGET,
+    // The V8 of slots has all that esbuild lets pass but decorators, and fields that are accessors, which belong to them. What V8 has is left as it
+    // is: with the name of a Chrome as the target, esbuild would turn new regular expressions into calls of their constructor.
+    target: 'esnext',
+    supported: { decorators: false },
     // Under `browser`, packages ship a build that works without Node.js. `worker` is preferred where a package has both, because it uses no DOM.
     platform: 'browser',
     conditions: ['worker'],

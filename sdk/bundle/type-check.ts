@@ -11,6 +11,7 @@ import { pathToFileURL } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
 import { messageOf } from '../../base/kernel/errors.ts'
 import { SdkError } from '../sdk-error.ts'
+import { adviseExtending, nearestTypeScriptConfig, readTypeScriptConfig } from './tsconfig.ts'
 
 export interface TypeCheckOptions {
   /** Colours code frames for a terminal. @default false */
@@ -20,7 +21,8 @@ export interface TypeCheckOptions {
 }
 
 /**
- * Checks an entry file and everything it imports, with the options of the nearest tsconfig.json. It starts a process for 30 to 300 ms.
+ * Checks an entry file and everything it imports, with the options of the nearest tsconfig.json. Options that change what code does count only as they
+ * count for the bundle: when the tsconfig.json is in the folder of the module. It starts a process for 30 to 300 ms.
  * @param entry path of the file
  * @returns `types`, or the reason why nothing was checked: the file is not TypeScript, or there is no tsconfig.json, or TypeScript is not installed
  * @throws SdkError TYPES_WRONG with the code frame of every error
@@ -28,29 +30,73 @@ export interface TypeCheckOptions {
 export async function checkTypes(entry: string, { color = false, signal }: TypeCheckOptions = {}): Promise<string> {
   const file = resolve(entry)
   if (!/^\.[cm]?tsx?$/.test(extname(file))) return 'no types: it is not TypeScript'
-  const config = upwards(dirname(file), 'tsconfig.json')
+  const config = nearestTypeScriptConfig(dirname(file))
   if (config === undefined) return 'no types: there is no tsconfig.json'
   const compiler = await findCompiler(file)
   if (compiler === undefined) return 'no types: TypeScript is not installed'
-  const project = await projectFor(file, config)
+  const folder = dirname(upwards(dirname(file), 'package.json') ?? file)
+  const isOwn = !relative(folder, config).startsWith('..')
+  const project = await projectFor(file, config, isOwn ? {} : asBundled)
   const { code, output } = await run([...compiler, '--project', project, '--noEmit', '--incremental', 'false', '--pretty'], signal)
   if (code === 0) return 'types'
-  throw typesWrong(file, output, color)
+  const advice = isOwn ? undefined : await adviseOptions(folder, config)
+  throw typesWrong(file, output, color, advice)
 }
 
-const ERRORS_SHOWN = 10
+/** What the bundler compiles with when a module has no tsconfig.json of its own. */
+const asBundled = { experimentalDecorators: false, emitDecoratorMetadata: false, useDefineForClassFields: true }
 
-function typesWrong(file: string, output: string, color: boolean): SdkError {
+/** What to do when the tsconfig.json above the folder has options that do not count. */
+async function adviseOptions(folder: string, config: string): Promise<string | undefined> {
+  const { compilerOptions } = await readTypeScriptConfig(config)
+  const other = Object.entries(asBundled).flatMap(([name, value]) => ((compilerOptions[name] ?? value) === value ? [] : [`"${name}"`]))
+  return other.length === 0
+    ? undefined
+    : `${other.join(' and ')} in ${relative(process.cwd(), config)} does not count. ${adviseExtending(folder, config)}`
+}
+
+/** How many errors are shown. The first is what to mend; more hide it. */
+const ERRORS_SHOWN = 3
+
+function typesWrong(file: string, output: string, color: boolean, advice?: string): SdkError {
   const plain = stripVTControlCharacters(output)
   const locations = [...plain.matchAll(/^(\S.*?:\d+:\d+) - error (.*)$/gm)]
   const [, location = '', what = 'the compiler says why below'] = locations[0] ?? []
   const more = locations.length > 1 ? ` (and ${locations.length - 1} more)` : ''
   const shown = relative(process.cwd(), file)
-  const details = locations.length > ERRORS_SHOWN ? plain.slice(0, locations[ERRORS_SHOWN]?.index) : color ? output : plain
+  const end = /^Found \d+ errors?\b/m.exec(plain)?.index ?? plain.length
+  const lines = plain
+    .slice(0, locations[ERRORS_SHOWN]?.index ?? end)
+    .trimEnd()
+    .split('\n')
+  // Line by line, the output with colours is the plain one.
+  const details = narrow(lines, color ? output.split('\n') : lines)
+  if (locations.length > ERRORS_SHOWN) details.push('', restOf(locations.map(([, at = '']) => at)))
   return new SdkError('TYPES_WRONG', `Cannot publish "${shown}": ${location === '' ? '' : `${location}: `}${what}${more}`, {
-    hint: 'Mend the types, or publish with --no-check.',
-    details: details.trimEnd(),
+    hint: advice ?? 'Mend the types, or publish with --no-check.',
+    details: details.join('\n'),
   })
+}
+
+function restOf(places: readonly string[]): string {
+  const files = new Set(places.map(place => place.replace(/:\d+:\d+$/, ''))).size
+  return `… and ${places.length - ERRORS_SHOWN} more, in ${files} ${files === 1 ? 'file' : 'files'} in all`
+}
+
+const WIDTH = 120
+
+/** Cuts lines of code that are too long, with the line of marks below each, to a window around the marks. */
+function narrow(plain: readonly string[], shown: readonly string[]): string[] {
+  const cut = shown.slice(0, plain.length)
+  for (const [i, marks] of plain.entries()) {
+    const line = plain[i - 1] ?? ''
+    if (line.length <= WIDTH || !/^[ ~]+$/.test(marks)) continue
+    const [number = ''] = /^ *\d+ /.exec(line) ?? []
+    const start = Math.max(number.length, marks.indexOf('~') - WIDTH / 2)
+    cut[i - 1] = `${number}… ${line.slice(start, start + WIDTH)} …`
+    cut[i] = `${' '.repeat(number.length + 2)}${marks.slice(start, start + WIDTH)}`
+  }
+  return cut
 }
 
 /** The nearest file or folder of that name in `folder` or a folder above it. */
@@ -90,9 +136,9 @@ async function compilerIn(folder: string): Promise<string[]> {
  * Writes a configuration that extends that of the project but includes only the one file. It is written beside the installed packages, because the
  * compiler searches for packages that options name (such as `types`) from the folder of the configuration upwards.
  */
-async function projectFor(file: string, config: string): Promise<string> {
+async function projectFor(file: string, config: string, options: object): Promise<string> {
   // Only the module's own files matter here. Checking the declarations of the language and of packages takes longer than everything else.
-  const compilerOptions = { skipLibCheck: true }
+  const compilerOptions = { ...options, skipLibCheck: true }
   const contents = JSON.stringify({ extends: config, compilerOptions, files: [file], include: [], references: [] })
   const packages = upwards(dirname(config), 'node_modules') ?? tmpdir()
   const path = join(packages, '.cache/berth', `tsconfig-${createHash('sha256').update(contents).digest('hex').slice(0, 16)}.json`)
