@@ -12,7 +12,7 @@ export interface Builtins {
    * @returns whether there were any that had not been noted before
    */
   replace(errors: readonly Message[]): boolean
-  /** One warning for every package and built-in that a stand-in replaces in this output. */
+  /** One warning for every package that has stand-ins in this output, with the built-ins that they replace; one for all that are too many. */
   warnings(outputs: Metafile['outputs']): Message[]
 }
 
@@ -54,11 +54,22 @@ export function openBuiltins(folder: string): Builtins {
     },
     warnings(outputs) {
       const included = new Set(Object.values(outputs).flatMap(({ inputs }) => Object.keys(inputs)))
-      const byId = new Map([...replaced.values()].map(({ id, message }) => [id, message]))
-      return [...byId].filter(([id]) => included.has(`${STAND_IN}:${id}`)).map(([id, message]) => warningOf(id, message))
+      const used = [...replaced.values()].filter(({ id }) => included.has(`${STAND_IN}:${id}`))
+      const packages = [...Map.groupBy(used, ({ id }) => partsOf(id)[1] ?? '')].map(([who, imports]) => {
+        const names = [...new Set(imports.map(({ id }) => partsOf(id)[0] ?? ''))]
+        return { who, names, message: imports[0]?.message }
+      })
+      const shown = packages.slice(0, PACKAGES_SHOWN).map(warningOf)
+      const rest = packages.slice(PACKAGES_SHOWN).map(({ who, names }) => `${who} (${names.join(', ')})`)
+      return rest.length === 0
+        ? shown
+        : [...shown, messageOf(`Built-ins of Node.js are imported by ${rest.length} more dependencies: ${rest.join(', ')}`)]
     },
   }
 }
+
+/** How many packages have a warning of their own. */
+const PACKAGES_SHOWN = 5
 
 const builtinFilter = new RegExp(`^(node:.*|${builtinModules.join('|')})$`)
 
@@ -100,11 +111,26 @@ async function loadStandIn(path: string): Promise<OnLoadResult> {
   return { contents: `module.exports = require(${JSON.stringify(FACTORY)}).standInFor(${given.join(', ')})`, loader: 'js' }
 }
 
-function warningOf(id: string, message: Message): Message {
-  const [name = '', who = ''] = partsOf(id)
-  const text = `The dependency "${who}" imports "${name}" of Node.js, which does not exist where modules run: what it uses of it throws. ${adviceFor(name, who)}`
-  return { ...message, text, notes: [] }
+function warningOf({
+  who,
+  names,
+  message,
+}: {
+  readonly who: string
+  readonly names: readonly string[]
+  readonly message?: Message | undefined
+}): Message {
+  const what = `The dependency "${who}" imports ${names.map(name => `"${name}"`).join(', ')} of Node.js, which ${names.length === 1 ? 'does' : 'do'} not exist where modules run`
+  const advice = [...new Set(names.map(name => adviceFor(name, who)))].join(' ')
+  return {
+    ...messageOf(''),
+    ...message,
+    text: `${what}: what it uses of ${names.length === 1 ? 'it' : 'them'} throws. ${advice}`,
+    notes: [],
+  }
 }
+
+const messageOf = (text: string): Message => ({ id: '', pluginName: '', text, location: null, notes: [], detail: undefined })
 
 function adviceFor(name: string, who: string): string {
   const other = replacements[name] ?? (sameName.has(name) ? name : undefined)

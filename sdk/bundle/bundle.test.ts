@@ -79,13 +79,14 @@ test('JSON and text become part of the bundle', async t => {
     'index.ts': `
       import weights from './weights.json' with { type: 'json' }
       import query from './query.sql'
+      import same from './weights.json'
       import words from './words.list' with { type: 'text' }
-      export const rank = () => [weights.bias, query, words]`,
+      export const rank = () => [weights.bias + same.bias, query, words]`,
     'weights.json': '{ "bias": 0.5 }',
     'query.sql': 'select 1',
     'words.list': 'a b',
   })
-  assert.equal(JSON.stringify(run(made).rank?.()), '[0.5,"select 1","a b"]')
+  assert.equal(JSON.stringify(run(made).rank?.()), '[1,"select 1","a b"]')
   assert.deepEqual(made.inputs, ['index.ts', 'package.json', 'query.sql', 'weights.json', 'words.list'])
 })
 

@@ -11,7 +11,7 @@ import { limits } from '../../base/kernel/limits.ts'
 import { SdkError } from '../sdk-error.ts'
 import { type Compiled, type Compiler, openCompiler, type Sources } from './compile.ts'
 import { frames } from './explain.ts'
-import { dependencyOf, isFile } from './inputs.ts'
+import { dependencyOf, fileOf, isFile } from './inputs.ts'
 import { type BundleManifest, locateModule, type ModuleFolder, readPackage } from './manifest.ts'
 import { ownTypeScriptConfig, readTypeScriptConfig } from './tsconfig.ts'
 
@@ -121,7 +121,7 @@ async function makeBundle({ module, contents, config }: Sources, { code, sourceM
     bytes,
     sourceMap,
     sourceMapDigest: sha256(sourceMap),
-    inputs: [...new Set(['package.json', ...configs, ...Object.keys(metafile.inputs).filter(isFile)])].sort(),
+    inputs: [...new Set(['package.json', ...configs, ...Object.keys(metafile.inputs).filter(isFile).map(fileOf)])].sort(),
     parts,
     warnings: await frames(module, 'warning', warnings),
   }
@@ -131,7 +131,7 @@ function partsOf(metafile: Metafile): BundlePart[] {
   const bytesOf = new Map<string, number>()
   for (const [file, { bytesInOutput }] of Object.entries(metafile.outputs['bundle.js']?.inputs ?? {})) {
     if (!isFile(file)) continue
-    const name = dependencyOf(file) ?? file
+    const name = dependencyOf(file) ?? fileOf(file)
     bytesOf.set(name, (bytesOf.get(name) ?? 0) + bytesInOutput)
   }
   return [...bytesOf].map(([name, bytes]) => ({ name, bytes })).sort((a, b) => b.bytes - a.bytes)

@@ -30,9 +30,21 @@ test('a dependency may import built-ins of Node.js that it never uses, and a war
     ),
   })
   assert.equal(await ranked(t, made), 'none')
-  assert.equal(made.warnings.length, 2)
-  assert.match(made.warnings[0] ?? '', /The dependency "@acme\/forest" imports "crypto" .*"alias" under "berth"[\s\S]*index\.js:1:\d+:/)
-  assert.match(made.warnings[1] ?? '', /imports "os"/)
+  assert.equal(made.warnings.length, 1)
+  assert.match(
+    made.warnings[0] ?? '',
+    /The dependency "@acme\/forest" imports "crypto", "os" .*"alias" under "berth"[\s\S]*index\.js:1:\d+:/,
+  )
+})
+
+test('of many dependencies that import built-ins a few are shown with their place, and the others are listed', async t => {
+  const names = Array.from({ length: 9 }, (_, i) => `dep${i}`)
+  const made = await bundle(t, {
+    'index.ts': `${names.map(name => `import '${name}'`).join('\n')}\nexport const rank = () => 1`,
+    ...Object.assign({}, ...names.map(name => dependency(name, `require('fs'), require('net')`))),
+  })
+  assert.equal(made.warnings.length, 6)
+  assert.match(made.warnings.at(-1) ?? '', /imported by 4 more dependencies: dep\d \(fs, net\), /)
 })
 
 const uses: readonly { readonly use: string; readonly code: string; readonly says: RegExp }[] = [

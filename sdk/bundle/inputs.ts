@@ -13,6 +13,9 @@ export function isFile(input: string): boolean {
   return input !== ENTRY && !/^(\(disabled\)|<define|berth-[a-z-]+):/.test(input)
 }
 
+/** The file of an input. A file that is imported with and without attributes is two inputs. */
+export const fileOf = (input: string): string => input.replace(/ with \{ type: '[^']*' \}$/, '')
+
 /** The npm package that a file belongs to; undefined for the module's own files. */
 export function dependencyOf(file: string): string | undefined {
   const at = file.lastIndexOf('node_modules/')

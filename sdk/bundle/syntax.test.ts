@@ -1,10 +1,11 @@
 /** What of the language, and of tsconfig.json, the code of modules may use. */
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { startGuest } from '../../test/support/isolate.ts'
 import { bundle, type Files, moduleFolder, packageJson, ranked, refusal } from '../../test/support/module-folder.ts'
-import { bundleModule } from './bundle.ts'
+import { bundleModule, openBundler } from './bundle.ts'
 
 const decorate = `function twice(method: any, { kind }: { kind: string }) { return kind === 'method' ? function (this: any) { return 2 * method.call(this) } : method }`
 
@@ -178,6 +179,21 @@ for (const { fault, text, says } of [
     assert.match(error.message, says)
   })
 }
+
+test('a bundler that is kept open heeds a tsconfig.json, and what that extends, as they are at each bundle', async t => {
+  const folder = await moduleFolder(t, {
+    'index.ts': 'class A { static set x(v: number) {} }; class B extends A { static x = 1 }; export const rank = () => Object.keys(B)',
+  })
+  const bundler = openBundler(folder)
+  t.after(() => bundler.close())
+  const keys = async () => ranked(t, await bundler.bundle())
+  assert.deepEqual(await keys(), ['x'])
+  await writeFile(join(folder, 'base.json'), config({ useDefineForClassFields: false }))
+  await writeFile(join(folder, 'tsconfig.json'), '{ "extends": "./base.json" }')
+  assert.deepEqual(await keys(), [])
+  await writeFile(join(folder, 'base.json'), config({}))
+  assert.deepEqual(await keys(), ['x'])
+})
 
 test('"emitDecoratorMetadata", which has no effect, is warned of', async t => {
   const made = await bundle(t, { 'tsconfig.json': config({ emitDecoratorMetadata: true }), 'index.ts': 'export const rank = () => 1' })
