@@ -1,11 +1,13 @@
 /** CommonJS files, which run in sloppy mode beside ES modules in strict mode. */
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import vm from 'node:vm'
 import { originalPositionFor, TraceMap } from '@jridgewell/trace-mapping'
 import fc from 'fast-check'
 import { bundle, type Files, moduleFolder, packageWith, ranked } from '../../test/support/module-folder.ts'
-import { type Bundle, bundleModule } from './bundle.ts'
+import { type Bundle, bundleModule, openBundler } from './bundle.ts'
 
 const dependency = (name: string, code: string, manifest: object = {}): Files => ({
   [`node_modules/${name}/package.json`]: JSON.stringify({ name, main: 'index.js', ...manifest }),
@@ -145,6 +147,24 @@ test('a bundle in two parts has the same bytes wherever its folder is, and lists
   assert.deepEqual(one, other)
   assert.deepEqual(one.inputs, ['index.ts', 'node_modules/dep/index.js', 'node_modules/esm/index.js', 'package.json'])
   assert.deepEqual(one.parts.map(({ name }) => name).sort(), ['dep', 'esm', 'index.ts'])
+})
+
+test('a bundler that is kept open bundles CommonJS files as they are, also when only one of them changes', async t => {
+  const folder = await moduleFolder(t, {
+    ...useOf('dep'),
+    ...dependency('dep', 'module.exports = () => require("./lib")'),
+    'node_modules/dep/lib.js': 'module.exports = 1',
+  })
+  const bundler = openBundler(folder)
+  t.after(() => bundler.close())
+  const result = async () => ranked(t, await bundler.bundle())
+  assert.deepEqual([await result(), await result()], [1, 1])
+  await writeFile(join(folder, 'node_modules/dep/lib.js'), 'module.exports = 2')
+  assert.equal(await result(), 2)
+  await writeFile(join(folder, 'index.ts'), `import used from 'dep'; export const rank = () => used() + 1`)
+  assert.equal(await result(), 3)
+  await writeFile(join(folder, 'node_modules/dep/index.js'), 'const lib = require("./lib"); module.exports = () => lib * 10')
+  assert.equal(await result(), 21)
 })
 
 // A graph of files that import each other, also in circles. Every file notes when it is loaded, and what it sees of the others then.

@@ -16,7 +16,7 @@
 import { readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import type { Metafile, OnResolveArgs, Plugin } from 'esbuild'
-import { ENTRY, INJECT, isFile, LINK } from './inputs.ts'
+import { ENTRY, fileOf, INJECT, isFile, LINK } from './inputs.ts'
 import { REGISTRY } from './script.ts'
 
 export interface CommonPlan {
@@ -25,6 +25,8 @@ export interface CommonPlan {
   /** The CommonJS files that ES modules import, and the ES modules that CommonJS files require. */
   readonly common: readonly string[]
   readonly modern: readonly string[]
+  /** All files that may be in the CommonJS part, absolute. */
+  readonly files: readonly string[]
   /** The imports from one part of a file in the other: that file by `importKey`. */
   readonly links: ReadonlyMap<string, string>
 }
@@ -46,7 +48,8 @@ export function planCommon(folder: string, { inputs, outputs }: Metafile, code: 
   )
   const modes = new Map(included.map(file => [file, modeOf(folder, file, inputs[file]?.format)]))
   const common = included.filter(file => modes.get(file) === 'common')
-  if (common.every(file => isStrict(file, code))) return undefined
+  const strict = strictFiles(code)
+  if (common.every(file => strict.has(file))) return undefined
   shareData(included, inputs, modes)
   const edges = included.flatMap(file => {
     const imports = inputs[file]?.imports ?? []
@@ -57,7 +60,9 @@ export function planCommon(folder: string, { inputs, outputs }: Metafile, code: 
   })
   const targets = (mode: Mode) => [...new Set(edges.flatMap(({ path }) => (modes.get(path) === mode ? [path] : [])))].sort()
   const links = new Map(edges.map(({ file, path, original }) => [importKey(file, original), path]))
-  return { key: JSON.stringify([...links]), common: targets('common'), modern: targets('modern'), links }
+  const key = JSON.stringify([...links, ...common.map(file => inputs[file]?.imports)])
+  const files = included.flatMap(file => (isFile(file) && modes.get(file) !== 'modern' ? [join(folder, fileOf(file))] : []))
+  return { key, files, common: targets('common'), modern: targets('modern'), links }
 }
 
 const importKey = (file: string, original: string): string => `${file}\0${original}`
@@ -81,11 +86,19 @@ function packageType(folder: string): unknown {
   }
 }
 
-/** Whether a CommonJS file begins with "use strict". esbuild leaves that in the function that it makes of the file. */
-function isStrict(file: string, code: string): boolean {
-  const at = code.indexOf(`${JSON.stringify(file)}(`)
-  return at >= 0 && /^\([^)]*\)\s*\{\s*["']use strict["']/.test(code.slice(at + JSON.stringify(file).length, at + file.length + 200))
+/** The CommonJS files that begin with "use strict". esbuild leaves that in the function that it makes of a file, which has the name of the file. */
+function strictFiles(code: string): Set<string> {
+  const files = new Set<string>()
+  for (const { index } of code.matchAll(/["']use strict["']/g)) {
+    const before = code.slice(Math.max(0, index - NAME_CHARS_MAX), index)
+    const name = /("(?:[^"\\]|\\.)*")\([^()]*\)\s*\{\s*$/.exec(before)?.[1]
+    if (name !== undefined) files.add(JSON.parse(name))
+  }
+  return files
 }
+
+/** A file with a longer name counts as one in sloppy mode. */
+const NAME_CHARS_MAX = 500
 
 /** Data that files of both modes import is one object in Node.js. Here it is in the CommonJS part, to which the other has a link. */
 function shareData(included: readonly string[], inputs: Metafile['inputs'], modes: Map<string, Mode | undefined>): void {

@@ -1,4 +1,5 @@
 /** Runs esbuild on a module: the options that decide what modules may use, and what becomes of the output. */
+import { stat } from 'node:fs/promises'
 import { join, normalize } from 'node:path'
 import {
   type BuildContext,
@@ -68,9 +69,10 @@ async function compile(
   layOut: (plan: CommonPlan) => Promise<Script>,
 ): Promise<Compiled> {
   const { module, contents } = sources
-  const result = await rebuild(whole, builtins).catch(async error => {
+  const explained = async (error: unknown): Promise<never> => {
     throw isBuildFailure(error) ? await explainFailure(sources, builtins, error.errors) : error
-  })
+  }
+  const result = await rebuild(whole, builtins).catch(explained)
   const metafile = result.metafile as Metafile
   checkExports(sources, metafile)
   // Warnings of esbuild about the code of packages are left out, because the author of a module cannot mend it.
@@ -79,7 +81,7 @@ async function compile(
   if (faults.length > 0) throw await explain(module, contents, faults)
   const output = scriptOf(result)
   const plan = planCommon(module.folder, metafile, output.code)
-  const script = plan === undefined ? withGlobals(output, injectedBy(sources)) : await layOut(plan)
+  const script = plan === undefined ? withGlobals(output, injectedBy(sources)) : await layOut(plan).catch(explained)
   const wrong = syntaxErrorIn(script)
   if (wrong !== undefined) throw await explain(module, contents, [wrong])
   const warnings = [...own, ...warningsOfConfig(sources), ...builtins.warnings(metafile.outputs), ...usesOfWebAssembly(script)]
@@ -210,16 +212,35 @@ async function openParts(sources: Sources, builtins: Builtins, plan: CommonPlan)
       plugins: [link(folder, plan), ...(base.plugins ?? [])],
     }),
   ])
+  // The CommonJS part is mostly packages, which do not change while somebody works on a module, and takes longer than all else.
+  const buildCommon = keptWhileUnchanged(plan.files, () => common.rebuild())
   return {
     key: plan.key,
     build: async () => {
-      const [sloppy, strict] = await Promise.all([common.rebuild(), modern.rebuild()])
-      return joinParts(scriptOf(sloppy), scriptOf(strict), injectedBy(sources))
+      const [sloppy, strict] = await Promise.all([buildCommon(), modern.rebuild()])
+      return joinParts(sloppy, scriptOf(strict), injectedBy(sources))
     },
     dispose: async () => {
       await Promise.all([common.dispose(), modern.dispose()])
     },
   }
+}
+
+/** Builds only when one of the files has changed since the last time. */
+function keptWhileUnchanged(files: readonly string[], run: () => Promise<BuildResult>): () => Promise<Script> {
+  let kept: { readonly stamp: string; readonly script: Script } | undefined
+  return async () => {
+    // It is made before the files are read, so that it is another one the next time if a file changes meanwhile.
+    const stamp = await stampOf(files)
+    if (kept?.stamp !== stamp) kept = { stamp, script: scriptOf(await run()) }
+    return kept.script
+  }
+}
+
+/** What changes when one of the files does. */
+async function stampOf(files: readonly string[]): Promise<string> {
+  const stats = await Promise.all(files.map(file => stat(file).catch(() => undefined)))
+  return stats.map(found => `${found?.size} ${found?.mtimeMs} ${found?.ctimeMs} ${found?.ino}`).join()
 }
 
 function warningsOfConfig({ module, config }: Sources): Message[] {
