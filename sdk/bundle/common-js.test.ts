@@ -103,6 +103,20 @@ test('imports between CommonJS and ES modules give what Node.js gives', async t 
   assert.deepEqual(await ranked(t, await bundle(t, files)), [1, 1, 1, true, 'd', 'o', [2, 'e', true, true, 3], 1, true])
 })
 
+test('a CommonJS file is loaded once, by whatever name both parts import it', async t => {
+  const made = await bundle(t, {
+    'package.json': packageWith({ alias: { renamed: 'state' } }),
+    'tsconfig.json': JSON.stringify({ compilerOptions: { paths: { '@own/*': ['./*'] } } }),
+    'index.ts': `import events from 'node:events'; import state from 'renamed'; import own from '@own/own.cjs'; import dep from 'dep'
+      export const rank = () => [dep.events === events, dep.state === state, dep.own === own, (globalThis as any).loads]`,
+    'own.cjs': 'globalThis.loads = (globalThis.loads ?? 0) + 1',
+    ...dependency('events', 'globalThis.loads = (globalThis.loads ?? 0) + 1'),
+    ...dependency('state', 'globalThis.loads = (globalThis.loads ?? 0) + 1'),
+    ...dependency('dep', `exports.events = require('events'); exports.state = require('state'); exports.own = require('../../own.cjs')`),
+  })
+  assert.deepEqual([...vm.runInNewContext(made.code).rank()], [true, true, true, 3])
+})
+
 test('an injected global is the same one in both parts', async t => {
   const made = await bundle(t, {
     'package.json': packageWith({ inject: { Buffer: 'buffer/', process: './process.ts' } }),

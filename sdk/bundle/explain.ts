@@ -104,6 +104,9 @@ function classifyOther(text: string, id: string, who: string): Finding {
       hint: 'Import every candidate by its literal path and choose among them at run time.',
     }
   }
+  if (text.startsWith('No matching export in')) {
+    return { code: 'COMPILE_FAILED', text, hint: 'Export it there, or check its name; if it is a type, write "import type".' }
+  }
   const extension = /^No loader is configured for "(.+?)" files/.exec(text)?.[1]
   if (extension !== undefined) return { code: 'COMPILE_FAILED', ...explainExtension(extension, who) }
   return { code: 'COMPILE_FAILED', text, hint: 'Mend the code at the place that the message names.' }

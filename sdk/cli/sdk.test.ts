@@ -6,7 +6,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { createServer, type RequestListener, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { replaceVersion } from './commands/publish.ts'
@@ -39,8 +39,10 @@ function sdkWith(extra: Readonly<Record<string, string>>, ...args: string[]): Pr
 async function folderWith(t: TestContext, files: Readonly<Record<string, string>>): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-cli-'))
   t.after(() => rm(folder, { recursive: true }))
-  await mkdir(folder, { recursive: true })
-  for (const [path, text] of Object.entries(files)) await writeFile(join(folder, path), text)
+  for (const [path, text] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, path)), { recursive: true })
+    await writeFile(join(folder, path), text)
+  }
   return folder
 }
 
@@ -149,6 +151,17 @@ test('a fault in the module ends with 1 and shows the line', async t => {
   assert.equal(code, 1)
   assert.match(stderr, /BUILTIN_IMPORTED/)
   assert.match(stderr, /1 │ import fs from 'node:fs'/)
+})
+
+test('a dependency that imports a built-in is published with a warning that names both', async t => {
+  const folder = await folderWith(t, {
+    ...goodModule,
+    'index.ts': `import hash from 'hash'\nexport const rank = () => hash`,
+    'node_modules/hash/index.js': `const { createHash } = require('crypto')\nmodule.exports = text => createHash('md5').update(text)`,
+  })
+  const { code, stderr } = await sdk('publish', folder, '--dry-run', '--no-check')
+  assert.equal(code, 0)
+  assert.match(stderr, /The dependency "hash" imports "crypto" of Node\.js, which does not exist .*"alias" under "berth"/)
 })
 
 test('a fault in the types is refused with its line, unless they are not to be checked', async t => {
