@@ -1,17 +1,21 @@
-/** Built-in modules of Node.js, which slots do not have: what a bundle contains in their place, and what to use instead. */
+/**
+ * What dependencies import and slots do not have: what a bundle contains in the place of built-in modules of Node.js, of native code, and of packages that
+ * are not installed, and what to use instead.
+ */
 import { readFile } from 'node:fs/promises'
 import { builtinModules, isBuiltin } from 'node:module'
 import { resolve } from 'node:path'
 import type { Message, Metafile, OnLoadResult, OnResolveArgs, OnResolveResult, Plugin, PluginBuild } from 'esbuild'
-import { dependencyOf, STAND_IN } from './inputs.ts'
+import { dependencyOf, packageOf, STAND_IN, textBefore } from './inputs.ts'
 
 export interface Builtins {
   readonly plugin: Plugin
   /**
-   * Takes note of the imports by dependencies that these errors of a build are about: from the next build on, stand-ins replace them.
-   * @returns whether there were any that had not been noted before
+   * Takes note of the imports by dependencies that these errors of a build are about: from the next build on, stand-ins replace built-ins, and a
+   * `require` of what is not there throws when it runs.
+   * @returns whether to build again: not when all had been noted before. `reopen` asks for a new context with the plugin
    */
-  replace(errors: readonly Message[]): boolean
+  replace(errors: readonly Message[]): 'fail' | 'rebuild' | 'reopen'
   /** One warning for every package that has stand-ins in this output, with the built-ins that they replace; one for all that are too many. */
   warnings(outputs: Metafile['outputs']): Message[]
 }
@@ -28,6 +32,7 @@ const OURS = 'berth'
  */
 export function openBuiltins(folder: string): Builtins {
   const replaced = new Map<string, { readonly id: string; readonly message: Message }>()
+  const missing = new Map<string, { readonly name: string; readonly message: Message }>()
   return {
     plugin: {
       name: 'berth-builtins',
@@ -39,18 +44,26 @@ export function openBuiltins(folder: string): Builtins {
         })
         build.onResolve({ filter: /./, namespace: STAND_IN }, () => ({ path: FACTORY, namespace: STAND_IN }))
         build.onLoad({ filter: /./, namespace: STAND_IN }, ({ path }) => loadStandIn(path))
+        build.onLoad({ filter: /\.node$/ }, ({ path }) => (dependencyOf(path.replaceAll('\\', '/')) === undefined ? undefined : nativeCode))
+        if (missing.size === 0) return
+        const names = new Set([...missing.values()].map(({ name }) => RegExp.escape(name)))
+        build.onResolve({ filter: new RegExp(`^(?:${[...names].join('|')})$`) }, ({ importer, path }) =>
+          missing.has(importKey(importer, path)) ? { path, external: true } : undefined,
+        )
       },
     },
     replace(errors) {
-      const before = replaced.size
+      const before = [replaced.size, missing.size]
       for (const message of errors) {
         const name = missingImport(message)
         const file = message.location?.file ?? ''
         const who = dependencyOf(file)
-        if (name === undefined || who === undefined || !isBuiltin(name)) continue
-        replaced.set(importKey(resolve(folder, file), name), { id: idOf(name, who), message })
+        if (name === undefined || who === undefined) continue
+        const key = importKey(resolve(folder, file), name)
+        if (isBuiltin(name)) replaced.set(key, { id: idOf(name, who), message })
+        else if (isRequire(message)) missing.set(key, { name, message })
       }
-      return replaced.size > before
+      return missing.size > (before[1] ?? 0) ? 'reopen' : replaced.size > (before[0] ?? 0) ? 'rebuild' : 'fail'
     },
     warnings(outputs) {
       const included = new Set(Object.values(outputs).flatMap(({ inputs }) => Object.keys(inputs)))
@@ -61,9 +74,10 @@ export function openBuiltins(folder: string): Builtins {
       })
       const shown = packages.slice(0, PACKAGES_SHOWN).map(warningOf)
       const rest = packages.slice(PACKAGES_SHOWN).map(({ who, names }) => `${who} (${names.join(', ')})`)
-      return rest.length === 0
-        ? shown
-        : [...shown, messageOf(`Built-ins of Node.js are imported by ${rest.length} more dependencies: ${rest.join(', ')}`)]
+      if (rest.length > 0)
+        shown.push(messageOf(`Built-ins of Node.js are imported by ${rest.length} more dependencies: ${rest.join(', ')}`))
+      const lacking = [...missing.values()].filter(({ message }) => included.has(message.location?.file ?? ''))
+      return [...shown, ...lacking.slice(0, PACKAGES_SHOWN).map(({ name, message }) => warningOfMissing(name, message))]
     },
   }
 }
@@ -80,7 +94,9 @@ const partsOf = (id: string): string[] => id.split(' in ')
 
 /** What an error of esbuild says could not be found, or, when upper and lower case differ, read. */
 export function missingImport({ text, location }: Message): string | undefined {
-  if (text.startsWith('Cannot read file: ')) return location?.lineText.slice(location.column + 1, location.column + location.length - 1)
+  if (location !== null && text.startsWith('Cannot read file: ')) {
+    return /^(["'`])(.*?)\1/.exec(location.lineText.slice(textBefore(location).length))?.[2]
+  }
   return /^Could not resolve "(.+?)"/.exec(text)?.[1]
 }
 
@@ -128,6 +144,27 @@ function warningOf({
     text: `${what}: what it uses of ${names.length === 1 ? 'it' : 'them'} throws. ${advice}`,
     notes: [],
   }
+}
+
+function warningOfMissing(name: string, message: Message): Message {
+  const who = dependencyOf(message.location?.file ?? '')
+  const advice = name.startsWith('.') ? 'Its files are not complete.' : `Install it if that is used: npm install ${packageOf(name)}.`
+  return {
+    ...message,
+    text: `The dependency "${who}" requires "${name}", which is not there: the require throws when it runs. ${advice}`,
+    notes: [],
+  }
+}
+
+/** Whether an error about an import is about a call of `require`, which may never run. */
+function isRequire({ location }: Message): boolean {
+  return location !== null && /\brequire\(\s*$/.test(textBefore(location))
+}
+
+/** What a file with native code gives: what Node.js throws when it cannot load one. Packages often have another way then. */
+const nativeCode: OnLoadResult = {
+  contents: 'throw Object.assign(new Error("Cannot load native code: a slot runs only JavaScript"), { code: "ERR_DLOPEN_FAILED" })',
+  loader: 'js',
 }
 
 const messageOf = (text: string): Message => ({ id: '', pluginName: '', text, location: null, notes: [], detail: undefined })

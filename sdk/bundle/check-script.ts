@@ -51,6 +51,8 @@ export function usesOfWebAssembly({ code, sourceMap }: Script): Message[] {
 function messageAt(map: TraceMap, place: Place, text: string, length: number): Message {
   const { source, line, column } = originalPositionFor(map, place)
   const lineText = source === null ? '' : (sourceContentFor(map, source)?.split('\n')[line - 1] ?? '')
-  const location = source === null ? null : { file: source, namespace: 'file', line, column, length, lineText, suggestion: '' }
+  // As in the messages of esbuild, the column counts bytes.
+  const bytes = Buffer.byteLength(lineText.slice(0, column ?? 0))
+  const location = source === null ? null : { file: source, namespace: 'file', line, column: bytes, length, lineText, suggestion: '' }
   return { id: '', pluginName: '', text, location, notes: [], detail: undefined }
 }

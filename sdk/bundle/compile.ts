@@ -43,9 +43,21 @@ export interface Compiler {
   dispose(): Promise<void>
 }
 
+/** The bundle in one part. */
+interface Whole {
+  context: BuildContext
+  reopen(): Promise<void>
+}
+
 export async function openCompiler(sources: Sources): Promise<Compiler> {
   const builtins = openBuiltins(sources.module.folder)
-  const whole = await context(wholeOptions(sources, builtins))
+  const whole: Whole = {
+    context: await context(wholeOptions(sources, builtins)),
+    reopen: async () => {
+      await whole.context.dispose()
+      whole.context = await context(wholeOptions(sources, builtins))
+    },
+  }
   let parts: Parts | undefined
   const layOut = async (plan: CommonPlan): Promise<Script> => {
     if (parts?.key !== plan.key) {
@@ -57,7 +69,7 @@ export async function openCompiler(sources: Sources): Promise<Compiler> {
   return {
     compile: () => compile(sources, builtins, whole, layOut),
     dispose: async () => {
-      await Promise.all([whole.dispose(), parts?.dispose()])
+      await Promise.all([whole.context.dispose(), parts?.dispose()])
     },
   }
 }
@@ -65,7 +77,7 @@ export async function openCompiler(sources: Sources): Promise<Compiler> {
 async function compile(
   sources: Sources,
   builtins: Builtins,
-  whole: BuildContext,
+  whole: Whole,
   layOut: (plan: CommonPlan) => Promise<Script>,
 ): Promise<Compiled> {
   const { module, contents } = sources
@@ -88,14 +100,16 @@ async function compile(
   return { ...script, metafile, warnings }
 }
 
-/** Builds again when a build has found built-ins that need a stand-in. */
-async function rebuild(context: BuildContext, builtins: Builtins): Promise<BuildResult> {
+/** Builds again when a build has found built-ins that need a stand-in, or calls of `require` that find nothing. */
+async function rebuild(whole: Whole, builtins: Builtins): Promise<BuildResult> {
   try {
-    return await context.rebuild()
+    return await whole.context.rebuild()
   } catch (error) {
-    if (!isBuildFailure(error) || !builtins.replace(error.errors)) throw error
+    const next = isBuildFailure(error) ? builtins.replace(error.errors) : 'fail'
+    if (next === 'fail') throw error
+    if (next === 'reopen') await whole.reopen()
   }
-  return context.rebuild()
+  return rebuild(whole, builtins)
 }
 
 function isBuildFailure(error: unknown): error is BuildFailure {

@@ -123,6 +123,29 @@ test('a require in try that finds nothing throws what Node.js throws, so that th
   assert.deepEqual(made.warnings, [])
 })
 
+test('a dependency may require, in code that never runs, what is not installed and native code; the require throws, and a warning says so', async t => {
+  const made = await bundle(t, {
+    ...useOf('dep'),
+    ...dependency(
+      'dep',
+      `const drivers = { pg: () => require('pg/lib'), fast: () => require('./fast.node'), files: () => require('fs') }
+       const codeOf = name => { try { return drivers[name]() } catch (error) { return error.code } }
+       module.exports = () => [codeOf('pg'), codeOf('fast'), typeof codeOf('files')]`,
+    ),
+    'node_modules/dep/fast.node': 'ELF',
+  })
+  assert.deepEqual(await ranked(t, made), ['MODULE_NOT_FOUND', 'ERR_DLOPEN_FAILED', 'function'])
+  assert.equal(made.warnings.length, 2)
+  assert.match(made.warnings[1] ?? '', /The dependency "dep" requires "pg\/lib", which is not there: .*npm install pg\.[\s\S]*index\.js:1:/)
+})
+
+test('an import by an ES module of a dependency of what is not installed is refused', async t => {
+  const files = { ...useOf('dep'), ...dependency('dep', `import 'lost'; export default 1`, { type: 'module' }) }
+  const error = await refusal(t, files, 'COMPILE_FAILED')
+  assert.match(error.message, /the dependency "dep" imports what is not there: cannot find "lost"/)
+  assert.match(error.hint ?? '', /npm install lost/)
+})
+
 test('a dependency may require a path that is only known while it runs, and the require throws', async t => {
   const made = await bundle(t, { ...useOf('dep'), ...dependency('dep', 'module.exports = (name = "x") => require(name)') })
   await assert.rejects(ranked(t, made), /Cannot find module 'x'/)

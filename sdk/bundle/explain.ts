@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { formatMessages, type Message } from 'esbuild'
 import { type SdkCode, SdkError } from '../sdk-error.ts'
 import { explainBuiltin, missingImport } from './builtins.ts'
-import { dependencyOf, INJECT } from './inputs.ts'
+import { dependencyOf, INJECT, textBefore } from './inputs.ts'
 import type { ModuleFolder, Package } from './manifest.ts'
 import { explainMissing } from './missing-import.ts'
 
@@ -49,7 +49,7 @@ function restOf(messages: readonly Message[], shown: number): string[] {
 
 function where(module: ModuleFolder, message: Message | undefined): string {
   const location = message !== undefined && isInFile(message) ? message.location : null
-  return location ? `${join(module.shown, location.file)}:${location.line}:${location.column + 1}: ` : ''
+  return location ? `${join(module.shown, location.file)}:${location.line}:${textBefore(location).length + 1}: ` : ''
 }
 
 /** Each message as text with its code frame, at most 120 characters wide. */
@@ -109,7 +109,11 @@ function classifyOther(text: string, id: string, who: string): Finding {
   }
   const extension = /^No loader is configured for "(.+?)" files/.exec(text)?.[1]
   if (extension !== undefined) return { code: 'COMPILE_FAILED', ...explainExtension(extension, who) }
-  return { code: 'COMPILE_FAILED', text, hint: 'Mend the code at the place that the message names.' }
+  const hint =
+    who === 'the module'
+      ? 'Mend the code at the place that the message names.'
+      : `The fault is in ${who}: use another version or build of it.`
+  return { code: 'COMPILE_FAILED', text, hint }
 }
 
 function explainExtension(extension: string, who: string): { readonly text: string; readonly hint: string } {

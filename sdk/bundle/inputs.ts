@@ -29,3 +29,8 @@ export function packageOf(path: string): string {
     .slice(0, path.startsWith('@') ? 2 : 1)
     .join('/')
 }
+
+/** The text of the line before the place of a message. esbuild counts columns in bytes of UTF-8. */
+export function textBefore({ lineText, column }: { readonly lineText: string; readonly column: number }): string {
+  return Buffer.from(lineText).subarray(0, column).toString()
+}

@@ -75,6 +75,7 @@ test('the translation of decorators is the only thing that is added: the V8 of s
 
 for (const { what, code, says } of [
   { what: 'in a regular expression', code: 'return /a++/', says: /Invalid regular expression: \/a\+\+\/: Nothing to repeat/ },
+  { what: 'behind letters of several bytes', code: 'return ["äöü€", /a++/]', says: /index\.ts:3:19: Invalid regular expression/ },
   { what: 'of a proposal', code: 'return 1 |> f', says: /Unexpected ">"/ },
 ]) {
   test(`syntax ${what} that V8 does not have is refused with file, line, column and a code frame of the source`, async t => {
