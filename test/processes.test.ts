@@ -123,7 +123,7 @@ test('when a cell dies its black box names the slots that were running code', { 
   await base.logged(line => line.msg === 'begun')
   const pid = await cellPid(base, 1)
   const ready = replaced(base, 1, pid)
-  process.kill(pid, 'SIGKILL')
+  process.kill(pid, 'SIGABRT')
   await broken
   const { suspects } = await base.logged(line => line.msg === 'cell ended' && line.pid === pid)
   const [suspect, ...others] = suspects as { scene: string; version: string; runningMs: number }[]

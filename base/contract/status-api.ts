@@ -24,12 +24,22 @@ const CellView = Type.Object({
 })
 export type CellView = Shape<typeof CellView>
 
+const MemoryView = Type.Object({
+  limitMB: Type.Integer({ description: 'that all processes of the base may use together' }),
+  limitFile: Type.Union([Type.String(), Type.Null()], { description: 'that limits it; null when it is the memory of the machine' }),
+  neededMB: Type.Integer({ description: 'that the base may come to use with its options' }),
+  cores: Type.Integer({ description: 'processors that it may use' }),
+  kernelKills: Type.Integer({ description: 'cells and keepers that the kernel has killed for want of memory since the base started' }),
+  shortage: Type.Union([Type.String(), Type.Null()], { description: 'what that means and what to do; null when there were none' }),
+})
+
 export const BaseStatus = Type.Object({
   port: Type.Union([Type.Integer(), Type.Null()], { description: 'where scenes answer; null while the base starts' }),
   controlPort: Type.Integer(),
   revision: Type.Integer({ description: 'of the store' }),
   tableRevision: Type.Integer({ description: 'of the scene table that cells should have' }),
   keeper: Type.Object({ pid: Type.Integer(), uptimeSeconds: Type.Number() }),
+  memory: Type.Union([MemoryView, Type.Null()], { description: 'null until the supervisor has reported it' }),
   cells: Type.Array(CellView),
 })
 export type BaseStatus = Shape<typeof BaseStatus>

@@ -5,6 +5,7 @@ import { readSavedTable } from '../folder/saved-table.ts'
 import { BerthError, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { createLog, type Logger } from '../kernel/log.ts'
+import { isThrifty } from '../kernel/memory-plan.ts'
 import { type Options, offeredServices } from '../kernel/options.ts'
 import { roleCommand } from '../process/roles.ts'
 import { type BaseStore, openBaseStore, referencedBlobs } from '../store/base-store.ts'
@@ -37,7 +38,7 @@ export function runKeeper(): void {
   process.once('message', (message: ToKeeper) => {
     if (message.type !== 'start') throw new Error(`A keeper starts with "start", not "${message.type}"`)
     const log = createLog('keeper', message.options.logLevel)
-    const trials = startTrials(roleCommand('trial', message.options.data))
+    const trials = startTrials(roleCommand('trial', message.options.data, { isThrifty: isThrifty(message.options) }))
     process.on('exit', () => trials.close())
     follow(startKeeper(message.options, log, sendToSupervisor, trials), log)
   })
@@ -53,7 +54,7 @@ function follow(starting: Promise<Keeper>, log: Logger): void {
   const dispatch = dispatcher<Exclude<ToKeeper, Start>, [Keeper]>(
     'the keeper',
     {
-      cells: ({ cells, port }, { vitals }) => vitals.report(cells, port),
+      cells: ({ cells, port, memory }, { vitals }) => vitals.report(cells, port, memory),
       stop: async (_, keeper) => {
         await keeper.stop()
         process.exit(0)

@@ -542,6 +542,18 @@ const table = {
     title: 'A service of the config cannot be started',
     fix: 'Mend the service file or its entry under "services" in the config, as the message says.',
   },
+  MEMORY_TOO_SMALL: {
+    status: 500,
+    blame: 'base',
+    title: 'The memory of the machine or container is too small for the options',
+    fix: 'Give it as much memory as the message says, or start with fewer --cells or a smaller --cell-memory-mb.',
+  },
+  MEMORY_SHORT: {
+    status: 503,
+    blame: 'base',
+    title: 'The kernel ended the process because memory was short',
+    fix: 'Give the base more memory, or take fewer --cells or a smaller --cell-memory-mb; then try again.',
+  },
   PORT_TAKEN: {
     status: 500,
     blame: 'base',

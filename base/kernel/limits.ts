@@ -82,6 +82,27 @@ export const limits = {
     retireIdleMsMax: 3000,
   },
 
+  /**
+   * MB that a base is expected to use, from which the defaults of its options follow. Measured while a base with the example scenes is busy, and
+   * rounded up: see docs/operating.md.
+   */
+  memory: {
+    /** What each process has for itself, and the code of Node.js, which they share. */
+    launcherMB: 10,
+    supervisorMB: 50,
+    keeperMB: 80,
+    trialMB: 40,
+    codeMB: 60,
+    /** A cell that has just started, in the place of one that still runs. */
+    heirMB: 70,
+    /** Resident memory of a cell: with less it cannot run, with that much it serves the examples, and it never needs more by default. */
+    cellMBMin: 128,
+    cellMBComfortable: 224,
+    cellMBMax: 2048,
+    /** Cells that may hold less than this collect garbage early, for a little more CPU. */
+    thriftyMB: 512,
+  },
+
   /** A slot: one isolate that serves one version of a scene. */
   slot: {
     /** Requests in it, including those that wait. */

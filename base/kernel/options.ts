@@ -1,7 +1,6 @@
 /** The options of an operator: one schema, from which the flags, the environment variables, the help text and every check derive. */
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { availableParallelism } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import Type, { type Static, type TNumberOptions, type TSchema } from 'typebox'
 import { Value } from 'typebox/value'
@@ -9,9 +8,11 @@ import { compileCheck } from './check.ts'
 import { BerthError, messageOf } from './errors.ts'
 import { parseUnrounded } from './exact-json.ts'
 import { logLevels } from './log.ts'
+import { type Machine, thisMachine } from './machine.ts'
+import { CELLS_MAX, completeCells } from './memory-plan.ts'
 import { nearest } from './nearest.ts'
 
-const CELLS_MAX = 64
+const defaultsHere = completeCells(thisMachine, {})
 
 /** An integer option always has both bounds, so that an error message can name the range. */
 const integer = (minimum: number, maximum: number, defaultValue: number, description: string) =>
@@ -24,10 +25,15 @@ export const OptionsSchema = Type.Object({
   controlPort: integer(0, 65_535, 8081, 'port of the control API, its pages and /metrics; 0 lets the system choose'),
   controlHost: text('127.0.0.1', 'address of the control API'),
   data: text('./.berth', 'data folder; made when it is missing'),
-  cells: integer(1, CELLS_MAX, defaultCells(availableParallelism()), 'number of serving processes'),
+  cells: integer(1, CELLS_MAX, defaultsHere.cells, 'number of serving processes'),
   logLevel: Type.Enum(logLevels, { default: 'info', description: 'least level that is logged' }),
   bodyLimitBytes: integer(1024, 64 * 1024 ** 2, 1024 ** 2, 'bytes a request body on the scene port may have'),
-  cellMemoryMB: integer(64, 1024 ** 2, 2048, 'resident MB above which a cell is retired; a quarter above that it is killed'),
+  cellMemoryMB: integer(
+    64,
+    1024 ** 2,
+    defaultsHere.cellMemoryMB,
+    'resident MB above which a cell is retired; a quarter above that it is killed',
+  ),
 })
 
 /** Members that only a config file can have; there are no flags or variables for them. */
@@ -70,11 +76,6 @@ export const FEATURES = 'features'
 /** Names of the services that modules may use. */
 export const offeredServices = ({ services }: Pick<Options, 'services'>): string[] => [FEATURES, ...services.map(({ name }) => name)]
 
-/** One cell for each core, and at least two: with a single cell nothing would serve while it is replaced. */
-export function defaultCells(cores: number): number {
-  return Math.min(CELLS_MAX, Math.max(2, cores))
-}
-
 export interface OptionRow {
   readonly name: OptionName
   /** `--control-port` */
@@ -109,6 +110,8 @@ export interface OptionSources {
   /** The whole environment; only variables named `BERTH_*` are read. */
   readonly env: Readonly<Record<string, string | undefined>>
   readonly file?: ConfigFile | undefined
+  /** What the defaults follow from. @default this machine */
+  readonly machine?: Pick<Machine, 'memoryMB' | 'memoryFile' | 'cores'>
 }
 
 export interface ConfigFile {
@@ -127,7 +130,8 @@ export function resolveOptions(sources: OptionSources): Options {
   const given = [...(sources.file ? fromFile(members, sources.file) : []), ...fromEnvironment(sources.env), ...fromFlags(sources.flags)]
   const values: Record<string, unknown> = {}
   for (const item of given) values[item.name] = checked(item)
-  const options = Value.Default(OptionsSchema, values) as Static<typeof OptionsSchema>
+  const complete = Value.Default(OptionsSchema, { ...values }) as Static<typeof OptionsSchema>
+  const options = { ...complete, ...completeCells(sources.machine ?? thisMachine, values) }
   refuseSharedPort(options)
   return {
     ...options,

@@ -15,6 +15,15 @@ export interface RoleCommand {
 const mainEntry = fileURLToPath(new URL('../main.ts', import.meta.url))
 const root = dirname(dirname(mainEntry))
 
+export interface RoleSettings {
+  /** The file to start instead of `base/main.ts`. */
+  readonly entry?: string | undefined
+  /** Absolute paths of the files of the services that a cell runs. */
+  readonly services?: readonly string[]
+  /** Whether it should collect garbage early and share its memory between threads, which costs a little CPU. */
+  readonly isThrifty?: boolean
+}
+
 /**
  * The command line and the whole environment of a child process.
  *
@@ -22,14 +31,17 @@ const root = dirname(dirname(mainEntry))
  * may also read the blobs, the feature tables, the saved table and the folders of the services. They can write no file and start no process or
  * thread, and they can open no database, since SQLite would bypass the permission model. Trials and rehearsals have no network either.
  * @param data absolute path of the data folder
- * @param entry the file to start instead of `base/main.ts`
- * @param services absolute paths of the files of the services that a cell runs
  */
-export function roleCommand(role: Role, data: string, entry = mainEntry, services: readonly string[] = []): RoleCommand {
-  const flags = ['--no-node-snapshot', '--disable-warning=ExperimentalWarning']
+export function roleCommand(role: Role, data: string, settings: RoleSettings = {}): RoleCommand {
+  const { entry = mainEntry, services = [], isThrifty = false } = settings
+  const flags = ['--no-node-snapshot', '--disable-warning=ExperimentalWarning', ...(isThrifty ? thriftyFlags : [])]
   if (role !== 'keeper') flags.push(...isolateFlags, ...permissionFlags(role, data, entry, services))
-  return { args: [...flags, entry, role], env: scrubbedEnvironment(process.env) }
+  return { args: [...flags, entry, role], env: { ...scrubbedEnvironment(process.env), ...(isThrifty && thriftyEnvironment) } }
 }
+
+// V8 would let the young objects of the process and of each of its isolates grow to 16 MB and more, and glibc would keep memory for each thread.
+const thriftyFlags = ['--max-semi-space-size=1']
+const thriftyEnvironment = { MALLOC_ARENA_MAX: '2' }
 
 // In a loop that Turboshaft has unrolled, V8 does not notice the interrupt by which an isolate is stopped.
 const isolateFlags = ['--no-turboshaft-loop-unrolling']

@@ -1,15 +1,17 @@
 /** The processes that are the cells of a base: takes the steps that the plan recommends, and keeps the record that the plan reads. */
 import { join } from 'node:path'
-import { closeBlackBox, openBlackBox } from '../folder/black-box.ts'
+import { closeBlackBox, openBlackBox, type Suspect } from '../folder/black-box.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
+import { isThrifty } from '../kernel/memory-plan.ts'
 import type { Options } from '../kernel/options.ts'
 import { roleCommand } from '../process/roles.ts'
 import { dispatcher } from '../wire/dispatch.ts'
 import type { CellStatus, FromCell, ToCell } from '../wire/messages.ts'
-import { type Child, residentMB, startChild } from './child.ts'
+import { type Child, type ChildEvents, residentMB, startChild } from './child.ts'
 import type { ListenHandle } from './handle.ts'
+import { MEMORY_ADVICE, type MemoryWatch } from './memory-watch.ts'
 import { afterFault, type CellView, type Leaving, plan, retirable, type Seat, type Step } from './plan.ts'
 
 export interface CellProcessesSettings {
@@ -18,6 +20,7 @@ export interface CellProcessesSettings {
   readonly handle: ListenHandle
   readonly entry: string | undefined
   readonly log: Logger
+  readonly memory: MemoryWatch
   /** Called after every change of a cell's state. */
   readonly onChange: () => void
   /** Called when a cell cannot start, for a reason that an operator has to mend. The cell ends, and is started again like one that crashed. */
@@ -99,7 +102,10 @@ export class CellProcesses {
   /** Ends every cell at once. */
   kill(): void {
     this.#stopping = true
-    for (const cell of this.#cells.values()) cell.child.kill()
+    for (const cell of this.#cells.values()) {
+      cell.killed = true
+      cell.child.kill()
+    }
   }
 
   #inState(state: CellStatus['state']): Cell[] {
@@ -146,10 +152,13 @@ export class CellProcesses {
   #start(ordinal: number): void {
     const { options, handle, entry, log } = this.#settings
     const id = ++this.#lastId
-    const files = options.services.map(({ file }) => file)
-    const command = roleCommand('cell', options.data, entry, files)
+    const services = options.services.map(({ file }) => file)
+    const command = roleCommand('cell', options.data, { entry, services, isThrifty: isThrifty(options) })
     const blackBox = this.#openBlackBox(id)
-    const events = { onMessage: (message: FromCell) => this.#receive(id, message), onEnd: (how: string) => this.#ended(id, how) }
+    const events: ChildEvents<FromCell> = {
+      onMessage: message => this.#receive(id, message),
+      onEnd: (how, signal) => this.#ended(id, how, signal),
+    }
     const child = startChild<FromCell, ToCell>(command, { type: 'start', options, cell: ordinal }, handle, events, blackBox ?? 'ignore')
     const fresh = { state: 'starting', leaving: undefined, killed: false, retiringAt: 0, connections: 0, inFlight: 0, rssMB: 0 } as const
     this.#cells.set(id, { id, cell: ordinal, child, blackBox, startedAt: now(), beatAt: now(), startedWhen: new Date(), ...fresh })
@@ -218,19 +227,30 @@ export class CellProcesses {
     this.#settings.log.warn({ cell: cell.cell, pid: cell.child.pid, why }, 'cell killed')
   }
 
-  #ended(id: number, how: string): void {
+  #ended(id: number, how: string, signal: NodeJS.Signals | null): void {
     const cell = this.#cells.get(id)
     if (!cell) return
     this.#cells.delete(id)
     const { log, onChange } = this.#settings
-    const suspects = cell.blackBox === undefined ? [] : closeBlackBox(cell.blackBox)
+    const running = cell.blackBox === undefined ? [] : closeBlackBox(cell.blackBox)
     const expected = cell.state === 'retiring' || this.#stopping
-    const what = { cell: cell.cell, pid: cell.child.pid, state: cell.state, how, ...(suspects.length > 0 && { suspects }) }
+    const what = { cell: cell.cell, pid: cell.child.pid, state: cell.state, how, ...this.#explain(cell, signal, running) }
     log[expected ? 'info' : 'warn'](what, 'cell ended')
     // The fault of a lost cell was counted when it said that it is lost.
     if (!expected && cell.leaving !== 'lost') this.#fault(cell, true)
     this.#act()
     onChange()
+  }
+
+  /** The code that was running is suspect only when the cell ended by itself, or had to be killed by this process. */
+  #explain(cell: Cell, signal: NodeJS.Signals | null, running: readonly Suspect[]): object {
+    if (cell.killed || signal === null || faultSignals.includes(signal)) return running.length > 0 ? { suspects: running } : {}
+    const bystanders = running.length > 0 ? { running } : {}
+    if (signal !== 'SIGKILL' || !this.#settings.memory.hasKilled()) return { why: 'something outside of the base ended it', ...bystanders }
+    const { rssMB } = cell
+    const { cellMemoryMB } = this.#settings.options
+    const over = rssMB > cellMemoryMB ? `. It was over the ${cellMemoryMB} MB that a cell may hold: look at what its scenes keep` : ''
+    return { why: `memory is short, so the kernel ended it: ${MEMORY_ADVICE}${over}`, rssMB, cellMemoryMB, ...bystanders }
   }
 
   #fault(cell: Cell, crash: boolean): void {
@@ -243,5 +263,8 @@ export class CellProcesses {
     setTimeout(() => this.#act(), Math.ceil(changed.notBefore - now()) + 1).unref()
   }
 }
+
+/** Signals that a process gets for what its own code does. */
+const faultSignals: readonly NodeJS.Signals[] = ['SIGABRT', 'SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGSYS']
 
 const now = (): number => performance.now()

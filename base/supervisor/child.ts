@@ -18,8 +18,8 @@ export interface Child<Out> {
 
 export interface ChildEvents<In> {
   onMessage(message: In): void
-  /** Called once, at a later turn than the start. `how` reads like "exit code 1" or "signal SIGKILL". */
-  onEnd(how: string): void
+  /** Called once, at a later turn than the start. `how` reads like "exit code 1" or "signal SIGKILL"; `signal` is null without one. */
+  onEnd(how: string, signal: NodeJS.Signals | null): void
 }
 
 /** Node can send native handles, but its types do not say so. */
@@ -39,10 +39,10 @@ export function startChild<In, Out>(
   blackBox?: number | 'ignore',
 ): Child<Out> {
   const end = once(events.onEnd)
-  const child = spawnChild(command, blackBox, error => end(messageOf(error)))
+  const child = spawnChild(command, blackBox, error => end(messageOf(error), null))
   if (child?.pid === undefined) return { pid: 0, send: () => undefined, kill: () => undefined }
   child.on('message', (message: unknown) => events.onMessage(message as In))
-  child.on('exit', (code, signal) => end(signal ? `signal ${signal}` : `exit code ${code}`))
+  child.on('exit', (code, signal) => end(signal ? `signal ${signal}` : `exit code ${code}`, signal))
   // A message to a child that has ended fails, which does not matter: `exit` says that it has ended.
   const send = (message: Start | Out, withHandle?: ListenHandle) => child.connected && child.send(message, withHandle, () => undefined)
   send(start, handle)
@@ -66,10 +66,10 @@ function spawnChild(
   }
 }
 
-function once(call: (how: string) => void): (how: string) => void {
+function once(call: ChildEvents<unknown>['onEnd']): ChildEvents<unknown>['onEnd'] {
   let called = false
-  return how => {
-    if (!called) call(how)
+  return (how, signal) => {
+    if (!called) call(how, signal)
     called = true
   }
 }

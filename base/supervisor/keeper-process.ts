@@ -2,11 +2,13 @@
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
+import { isThrifty } from '../kernel/memory-plan.ts'
 import type { Options } from '../kernel/options.ts'
 import { roleCommand } from '../process/roles.ts'
 import { dispatcher } from '../wire/dispatch.ts'
 import type { CellStatus, FromKeeper, ToKeeper } from '../wire/messages.ts'
 import { type Child, startChild } from './child.ts'
+import { MEMORY_ADVICE, type MemoryWatch } from './memory-watch.ts'
 import { afterFault } from './plan.ts'
 
 export interface KeeperProcessSettings {
@@ -14,6 +16,7 @@ export interface KeeperProcessSettings {
   readonly options: Options
   readonly entry: string | undefined
   readonly log: Logger
+  readonly memory: MemoryWatch
   /** Called when an operator wants this cell replaced. */
   readonly onRetire: (cell: number) => void
   /** Called when the keeper is ready, for the first time or again. It knows nothing of the cells then. */
@@ -47,6 +50,8 @@ export class KeeperProcess {
   #beatAt = 0
   /** Whether this child has been ready: from then on it sends heartbeats. */
   #isBeating = false
+  /** Whether this child has been killed from here. It may not have ended yet. */
+  #killed = false
   #tickAt = performance.now()
   #timer: NodeJS.Timeout | undefined
   #stopping = false
@@ -76,11 +81,13 @@ export class KeeperProcess {
     if (this.#child === undefined || !this.#isBeating || silentMs < limits.process.heartbeatLostMsMax) return
     this.#settings.log.warn({ pid: this.#child.pid }, `keeper killed: it gave no sign for ${Math.round(silentMs)} ms`)
     this.#beatAt = now
+    this.#killed = true
     this.#child.kill()
   }
 
   sendCells(cells: readonly CellStatus[]): void {
-    this.#child?.send({ type: 'cells', cells, port: this.#settings.options.port })
+    const { memory, options } = this.#settings
+    this.#child?.send({ type: 'cells', cells, port: options.port, memory: memory.status })
   }
 
   /** Asks it to stop, and resolves when it is gone. Idempotent. */
@@ -109,18 +116,20 @@ export class KeeperProcess {
     this.#startedAt = performance.now()
     this.#beatAt = this.#startedAt
     this.#isBeating = false
+    this.#killed = false
     const child = startChild<FromKeeper, ToKeeper>(
-      roleCommand('keeper', options.data, entry),
+      roleCommand('keeper', options.data, { entry, isThrifty: isThrifty(options) }),
       { type: 'start', options, cell: 0 },
       undefined,
       {
         onMessage: message => this.#receive(message),
-        onEnd: how => this.#ended(how),
+        onEnd: (how, signal) => this.#ended(how, signal),
       },
     )
     this.#child = child
     this.#timer = setTimeout(() => {
       log.warn({ pid: child.pid }, `keeper killed: it was not ready within ${limits.process.readyMsMax} ms`)
+      this.#killed = true
       child.kill()
     }, limits.process.readyMsMax)
   }
@@ -145,19 +154,22 @@ export class KeeperProcess {
     this.#settings.onReady()
   }
 
-  #ended(how: string): void {
+  #ended(how: string, signal: NodeJS.Signals | null): void {
     clearTimeout(this.#timer)
     this.#child = undefined
+    const isShort = signal === 'SIGKILL' && !this.#killed && this.#settings.memory.hasKilled()
+    const why = isShort ? `memory is short, so the kernel ended it: ${MEMORY_ADVICE}` : undefined
     if (this.#stopping) this.#finish()
-    else if (this.#controlPort !== undefined) this.#startAgain(how)
+    else if (this.#controlPort !== undefined) this.#startAgain(how, why)
+    else if (why !== undefined) this.#first.reject(new BerthError('MEMORY_SHORT', `Cannot start the keeper: ${why}`))
     else this.#first.reject(new BerthError('INTERNAL', `Cannot start the keeper: it ended with ${how} before it was ready`))
   }
 
-  #startAgain(how: string): void {
+  #startAgain(how: string, why: string | undefined): void {
     const time = performance.now()
     this.#seat = afterFault(this.#seat, time - this.#startedAt, time)
     const delayMs = this.#seat.notBefore - time
-    this.#settings.log.warn({ how, delayMs }, 'keeper ended; cells serve on while it is started again')
+    this.#settings.log.warn({ how, ...(why !== undefined && { why }), delayMs }, 'keeper ended; cells serve on while it is started again')
     this.#timer = setTimeout(() => this.#spawn(), delayMs)
   }
 }

@@ -1,6 +1,7 @@
 /** Decides what to do with the cells. It recommends steps from what is known, and takes none. It has no clock: it is given milliseconds. */
 import assert from 'node:assert/strict'
 import { limits } from '../kernel/limits.ts'
+import { MEMORY_KILL_RATIO } from '../kernel/memory-plan.ts'
 import type { CellStatus } from '../wire/messages.ts'
 
 /**
@@ -55,7 +56,6 @@ export type Step =
 const RETIRE_MARGIN_MS = 2000
 /** Milliseconds without a message after which a lost cell is killed: it may be stuck. */
 const LOST_SILENCE_MS_MAX = 4 * limits.process.heartbeatMs
-const MEMORY_KILL_RATIO = 1.25
 
 assert(
   limits.cell.retireLingerMsMax + RETIRE_MARGIN_MS < limits.process.shutdownMsMax,

@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type TestContext, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { limits } from '../kernel/limits.ts'
 import { type Options, resolveOptions } from '../kernel/options.ts'
-import type { CellStatus } from '../wire/messages.ts'
+import type { CellStatus, MemoryStatus } from '../wire/messages.ts'
 
 const hostEntry = fileURLToPath(new URL('fixtures/host.ts', import.meta.url))
 
@@ -36,12 +36,14 @@ function newFolder(t: TestContext): string {
   return join(path, 'data')
 }
 
-function launch(t: TestContext, overrides: Partial<Options> = {}): Omit<Host, 'cell' | 'keeper'> {
+/** @param machineRoot of the files that say what the machine has */
+function launch(t: TestContext, overrides: Partial<Options> = {}, machineRoot?: string): Omit<Host, 'cell' | 'keeper'> {
   const options = { ...resolveOptions({ flags: {}, env: {} }), port: 0, controlPort: 0, cells: 2, data: newFolder(t), ...overrides }
   const args = [
     ...process.execArgv.filter(flag => flag.startsWith('--no-') || flag.startsWith('--disable-')),
     hostEntry,
     JSON.stringify(options),
+    ...(machineRoot === undefined ? [] : [machineRoot]),
   ]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, SECRET: 'of the caller' } })
   const ended = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
@@ -64,8 +66,8 @@ function launch(t: TestContext, overrides: Partial<Options> = {}): Omit<Host, 'c
   return { options, line, ended, signal: signal => child.kill(signal) }
 }
 
-async function start(t: TestContext, overrides: Partial<Options> = {}): Promise<Host> {
-  const host = launch(t, overrides)
+async function start(t: TestContext, overrides: Partial<Options> = {}, machineRoot?: string): Promise<Host> {
+  const host = launch(t, overrides, machineRoot)
   const { port, controlPort } = await host.line('base ready')
   const caller =
     (at: unknown) =>
@@ -221,4 +223,66 @@ test('what the keeper refuses at the first start ends the base', async t => {
   const { code, message } = await host.line('failed')
   assert.deepEqual({ code, message }, { code: 'DATA_DAMAGED', message: 'Cannot open the store: the test says so' })
   assert.deepEqual(await host.ended, [1, null])
+})
+
+interface Container {
+  readonly root: string
+  /** Says that the kernel has killed so many processes. */
+  counts(oomKills: number): void
+}
+
+function container(t: TestContext, memoryMB: number): Container {
+  const root = mkdtempSync(join(tmpdir(), 'berth-machine-'))
+  t.after(() => rmSync(root, { recursive: true }))
+  const write = (path: string, text: string) => {
+    mkdirSync(dirname(join(root, path)), { recursive: true })
+    writeFileSync(join(root, path), `${text}\n`)
+  }
+  const counts = (oomKills: number) => write('sys/fs/cgroup/memory.events', `oom ${oomKills}\noom_kill ${oomKills}`)
+  write('proc/self/mountinfo', '30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw')
+  write('proc/self/cgroup', '0::/')
+  write('sys/fs/cgroup/memory.max', `${memoryMB * 1024 ** 2}`)
+  counts(0)
+  return { root, counts }
+}
+
+test('a cell that the kernel killed for want of memory has no suspects, and the base says what to do', async t => {
+  const { root, counts } = container(t, 2000)
+  const host = await start(t, { cellMemoryMB: 500 }, root)
+  const found = await host.line('base has found its memory and processors')
+  assert.deepEqual([found.limitMB, found.limitFile, found.cells, found.cellMemoryMB], [2000, '/sys/fs/cgroup/memory.max', 2, 500])
+  counts(1)
+  await host.cell('die/SIGKILL')
+  const { why, suspects, running, rssMB } = await host.line('cell ended')
+  assert.equal(
+    why,
+    'memory is short, so the kernel ended it: give the base more memory, or take fewer --cells or a smaller --cell-memory-mb',
+  )
+  assert.deepEqual([suspects, (running as { scene: string }[]).map(({ scene }) => scene), typeof rssMB], [undefined, ['busy'], 'number'])
+  await crashesOnce(host, 1)
+  const { limitMB, kernelKills, shortage } = await host.keeper<MemoryStatus>('memory')
+  assert.deepEqual([limitMB, kernelKills], [2000, 1])
+  assert.match(`${shortage}`, /^the kernel killed 1 processes, the last at 20.*: give the base more memory/)
+})
+
+test('a cell that somebody killed has no suspects, and one that ended by a fault of its own has', async t => {
+  const { root } = container(t, 2000)
+  const host = await start(t, { cellMemoryMB: 500 }, root)
+  await host.cell('die/SIGKILL')
+  const killed = await host.line('cell ended')
+  assert.deepEqual([killed.why, killed.suspects], ['something outside of the base ended it', undefined])
+  await host.cell('die/SIGABRT')
+  const aborted = await host.line('cell ended')
+  assert.deepEqual([aborted.why, (aborted.suspects as { scene: string }[]).map(({ scene }) => scene)], [undefined, ['busy']])
+  assert.equal((await host.keeper<MemoryStatus>('memory')).kernelKills, 0)
+})
+
+test('a base that cannot fit its memory is refused with the sum before anything is started', async t => {
+  const { root } = container(t, 512)
+  const { code, message } = await launch(t, { cells: 4, cellMemoryMB: 500 }, root).line('failed')
+  assert.equal(code, 'MEMORY_TOO_SMALL')
+  assert.match(
+    `${message}`,
+    /^Cannot run in 512 MB \(\/sys\/fs\/cgroup\/memory\.max\): .* \+ 4 cells that may hold 500 MB each 2260 = 2500 MB\. What fits are/,
+  )
 })

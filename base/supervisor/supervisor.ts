@@ -1,13 +1,16 @@
 /** The small process that must not fail. It owns the listening handle, and starts, watches and replaces the other processes; it does nothing else. */
 import { constants } from 'node:os'
-import type { BerthError } from '../kernel/errors.ts'
+import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { createLog, type Logger } from '../kernel/log.ts'
+import { type Machine, thisMachine } from '../kernel/machine.ts'
+import { judgeMemory } from '../kernel/memory-plan.ts'
 import type { Options } from '../kernel/options.ts'
 import { CellProcesses } from './cell-processes.ts'
 import { type FolderLock, lockFolder } from './folder.ts'
 import { bindHandle, type ListenHandle, probePort } from './handle.ts'
 import { KeeperProcess } from './keeper-process.ts'
+import { MemoryWatch } from './memory-watch.ts'
 
 export interface Base {
   /** Where scenes answer, also when the system chose it. */
@@ -25,16 +28,20 @@ export interface Base {
 /**
  * Makes this process the supervisor of a base. A first SIGTERM, SIGINT or SIGHUP stops the base and exits 0, a second exits at once with 128 + its number.
  * @param entry another file than `base/main.ts` to start the other processes with.
+ * @param machine for tests
  * @returns when the keeper is ready and the cells are starting.
- * @throws {BerthError} what an operator has to mend (`DATA_LOCKED`, `DATA_UNWRITABLE`, `STORE_FULL`, `PORT_TAKEN`, `PORT_DENIED`, what the keeper refuses); nothing is left running.
+ * @throws {BerthError} what an operator has to mend (`MEMORY_TOO_SMALL`, `DATA_LOCKED`, `DATA_UNWRITABLE`, `STORE_FULL`, `PORT_TAKEN`, `PORT_DENIED`, what the keeper refuses); nothing is left running.
  */
-export async function startBase(options: Options, entry?: string): Promise<Base> {
+export async function startBase(options: Options, entry?: string, machine: Machine = thisMachine): Promise<Base> {
+  const verdict = judgeMemory(options, machine)
+  if (verdict.is === 'refused') throw new BerthError('MEMORY_TOO_SMALL', verdict.message)
   const lock = lockFolder(options.data)
   try {
     await probePort('--port', options.port, options.host)
     await probePort('--control-port', options.controlPort, options.controlHost)
     const { handle, port } = await bindHandle('--port', options.port, options.host)
-    return await new Supervisor({ ...options, port }, handle, lock, entry).start()
+    const supervisor = new Supervisor({ ...options, port }, handle, lock, entry, machine)
+    return await supervisor.start(verdict.is === 'tight' ? verdict.message : undefined)
   } catch (error) {
     lock.release()
     throw error
@@ -50,6 +57,7 @@ class Supervisor {
   readonly #log: Logger
   readonly #cells: CellProcesses
   readonly #keeper: KeeperProcess
+  readonly #memory: MemoryWatch
   readonly #ready = Promise.withResolvers<void>()
   readonly #empty = Promise.withResolvers<void>()
   #controlPort = 0
@@ -59,12 +67,13 @@ class Supervisor {
   #stopped: Promise<void> | undefined
   #signalAt = Number.NEGATIVE_INFINITY
 
-  constructor(options: Options, handle: ListenHandle, lock: FolderLock, entry: string | undefined) {
+  constructor(options: Options, handle: ListenHandle, lock: FolderLock, entry: string | undefined, machine: Machine) {
     this.#options = options
     this.#handle = handle
     this.#lock = lock
     this.#log = createLog('base', options.logLevel)
-    const shared = { options, entry, log: this.#log }
+    this.#memory = new MemoryWatch(options, machine)
+    const shared = { options, entry, log: this.#log, memory: this.#memory }
     this.#cells = new CellProcesses({
       ...shared,
       handle,
@@ -74,7 +83,12 @@ class Supervisor {
     this.#keeper = new KeeperProcess({ ...shared, onRetire: cell => this.#cells.retire(cell), onReady: () => this.#reportCells() })
   }
 
-  async start(): Promise<Base> {
+  /** @param concern what an operator should know about the memory */
+  async start(concern: string | undefined): Promise<Base> {
+    const { limitMB, limitFile, neededMB, cores } = this.#memory.status
+    const { cells, cellMemoryMB } = this.#options
+    this.#log.info({ limitMB, limitFile, neededMB, cores, cells, cellMemoryMB }, 'base has found its memory and processors')
+    if (concern !== undefined) this.#log.warn(concern)
     for (const signal of signals) process.on(signal, () => this.#onSignal(signal))
     // Nobody has to wait for this promise: without this handler its rejection would end the process.
     this.#ready.promise.catch(() => undefined)
@@ -96,6 +110,7 @@ class Supervisor {
 
   #startTicking(): void {
     const tick = () => {
+      this.#memory.tick()
       this.#keeper.tick()
       void this.#cells.tick().then(() => this.#reportCells())
     }

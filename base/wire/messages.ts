@@ -30,7 +30,7 @@ export type FromCell =
 
 export type ToKeeper =
   | Start
-  | { readonly type: 'cells'; readonly cells: readonly CellStatus[]; readonly port: number }
+  | { readonly type: 'cells'; readonly cells: readonly CellStatus[]; readonly port: number; readonly memory: MemoryStatus }
   | { readonly type: 'stop' }
 
 export type FromKeeper =
@@ -50,6 +50,22 @@ export interface CellStatus {
   readonly startedAt: string
   /** How often this cell was replaced after a crash or kill since the base started. */
   readonly crashes: number
+}
+
+/** The memory of the base, as the supervisor sees it. */
+export interface MemoryStatus {
+  /** MB that all its processes may use together. */
+  readonly limitMB: number
+  /** The file that says so; null when it is the memory of the machine. */
+  readonly limitFile: string | null
+  /** MB that it may come to use with its options. */
+  readonly neededMB: number
+  /** Processors that it may use. */
+  readonly cores: number
+  /** Cells and keepers that the kernel has killed for want of memory since the base started. */
+  readonly kernelKills: number
+  /** What that means and what to do about it; null when there were none. */
+  readonly shortage: string | null
 }
 
 // Between cells and the keeper, over a local socket, one JSON object a line.

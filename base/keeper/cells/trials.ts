@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { BerthError, messageOf } from '../../kernel/errors.ts'
 import { limits } from '../../kernel/limits.ts'
+import { type Machine, thisMachine } from '../../kernel/machine.ts'
 import type { RoleCommand } from '../../process/roles.ts'
 import { dispatcher } from '../../wire/dispatch.ts'
 import type { TrialReply, TrialRequest } from '../../wire/messages.ts'
@@ -9,7 +10,7 @@ import type { TrialReply, TrialRequest } from '../../wire/messages.ts'
 export interface Trials {
   /**
    * Resolves when the bundle loads and has its stages. One bundle at a time; the others wait.
-   * @throws what the trial says is wrong with it; MODULE_LOAD_KILLED when it ends its process or takes too long.
+   * @throws what the trial says is wrong with it; MODULE_LOAD_KILLED when it ends its process or takes too long; MEMORY_SHORT when the kernel ends it.
    */
   pass(candidate: Omit<TrialRequest, 'type'>): Promise<void>
   /** Kills every trial process; what is under way fails with BASE_DRAINING. Idempotent. */
@@ -22,8 +23,9 @@ const WARM_UP_AFTER_MS = 100
 /**
  * Keeps one process started ahead; each is used once.
  * @param msMax milliseconds a bundle may take, from when its process has it.
+ * @param machine for tests
  */
-export function startTrials(command: RoleCommand, msMax: number = limits.module.trialMsMax): Trials {
+export function startTrials(command: RoleCommand, msMax: number = limits.module.trialMsMax, machine: Machine = thisMachine): Trials {
   const live = new Set<Trial>()
   let closed = false
   let spare: Trial | undefined
@@ -31,7 +33,7 @@ export function startTrials(command: RoleCommand, msMax: number = limits.module.
   let queue: Promise<unknown> = Promise.resolve()
 
   function warmUp(): Trial {
-    const trial = new Trial(command)
+    const trial = new Trial(command, machine)
     live.add(trial)
     void trial.ended.then(() => {
       live.delete(trial)
@@ -84,10 +86,12 @@ class Trial {
   /** Resolves with how the process ended. */
   readonly ended: Promise<string>
   readonly #child: ChildProcess
+  readonly #machine: Machine
   readonly #waiting = Promise.withResolvers<true>()
   readonly #verdict = Promise.withResolvers<Verdict>()
 
-  constructor(command: RoleCommand) {
+  constructor(command: RoleCommand, machine: Machine) {
+    this.#machine = machine
     this.#child = spawn(process.execPath, command.args, { env: command.env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
     const judge = (verdict: Verdict) => this.#verdict.resolve(verdict)
     const dispatch = dispatcher<TrialReply>(
@@ -105,11 +109,14 @@ class Trial {
 
   async run(request: TrialRequest, msMax: number): Promise<void> {
     const action = `Cannot accept module "${request.name}"`
+    const oomKills = this.#machine.oomKills() ?? 0
     const unstarted = await within(limits.process.readyMsMax, Promise.race([this.#waiting.promise, this.ended]))
     if (unstarted !== true) throw new BerthError('INTERNAL', `${action}: the trial process did not start (${unstarted ?? 'too slow'})`)
     // Sending fails when the child has ended, which does not matter: `ended` below says so.
     this.#child.send(request, () => undefined)
     const outcome = await within(msMax, Promise.race([this.#verdict.promise, this.ended]))
+    const isShort = outcome === 'signal SIGKILL' && (this.#machine.oomKills() ?? 0) > oomKills
+    if (isShort) throw new BerthError('MEMORY_SHORT', `${action}: memory is short, so the kernel ended the process that tried it`)
     if (outcome === undefined) throw new BerthError('MODULE_LOAD_KILLED', `${action}: it had not finished loading after ${msMax} ms`)
     if (typeof outcome === 'string') throw new BerthError('MODULE_LOAD_KILLED', `${action}: loading it ended its process (${outcome})`)
     if (outcome.type === 'failed') throw new BerthError(outcome.code, outcome.message)

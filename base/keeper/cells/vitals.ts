@@ -2,7 +2,7 @@
 import { AggregatorRegistry, collectDefaultMetrics, Gauge, Histogram, Registry as MetricsRegistry } from 'prom-client'
 import type { BaseStatus } from '../../contract/status-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
-import type { CellStatus, SceneFailure } from '../../wire/messages.ts'
+import type { CellStatus, MemoryStatus, SceneFailure } from '../../wire/messages.ts'
 import type { Book } from '../book/book.ts'
 import type { Cells } from './cells.ts'
 
@@ -14,7 +14,7 @@ export class Vitals {
   readonly #metrics = new MetricsRegistry()
   readonly #durations: Histogram<'method' | 'route' | 'status'>
   /** The last report of the supervisor. */
-  #reported: { readonly cells: readonly CellStatus[]; readonly port: number } | undefined
+  #reported: { readonly cells: readonly CellStatus[]; readonly port: number; readonly memory: MemoryStatus | null } | undefined
   /** Where the control API answers; known once it listens. */
   controlPort = 0
 
@@ -41,6 +41,23 @@ export class Vitals {
         for (const state of CELL_STATES) this.set({ state }, reported().filter(cell => cell.state === state).length)
       },
     })
+    const memory = () => this.#reported?.memory ?? null
+    new Gauge({
+      name: 'berth_memory_limit_bytes',
+      help: 'Memory that all processes of the base may use together',
+      registers,
+      collect() {
+        this.set((memory()?.limitMB ?? 0) * 2 ** 20)
+      },
+    })
+    new Gauge({
+      name: 'berth_kernel_kills',
+      help: 'Cells and keepers that the kernel has killed for want of memory since the base started',
+      registers,
+      collect() {
+        this.set(memory()?.kernelKills ?? 0)
+      },
+    })
     const revision = () => book.revision
     new Gauge({
       name: 'berth_store_revision',
@@ -53,8 +70,8 @@ export class Vitals {
   }
 
   /** Takes a report of the supervisor. */
-  report(cells: readonly CellStatus[], port: number): void {
-    this.#reported = { cells, port }
+  report(cells: readonly CellStatus[], port: number, memory: MemoryStatus | null = null): void {
+    this.#reported = { cells, port, memory }
   }
 
   observe(method: string, route: string, status: number, seconds: number): void {
@@ -75,6 +92,7 @@ export class Vitals {
       revision: this.#book.revision,
       tableRevision: this.#cells.table.revision,
       keeper: { pid: process.pid, uptimeSeconds: Math.round(process.uptime()) },
+      memory: this.#reported?.memory ?? null,
       cells: this.#mergeCells(),
     }
   }
