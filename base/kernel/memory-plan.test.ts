@@ -45,7 +45,7 @@ test('what cannot fit a container is refused with the sum and with what fits', (
   assert.deepEqual(judgeMemory(options(4, 224), container(512)), {
     is: 'refused',
     message:
-      'Cannot run in 512 MB (/sys/fs/cgroup/memory.max): launcher and supervisor 60 + keeper 80 + trial 40 + code of Node.js 60 + 4 cells that may hold 224 MB each 880 = 1120 MB. What fits are --cells 1 and --cell-memory-mb 262, which is what it takes when neither is given',
+      'Cannot run in 512 MB (/sys/fs/cgroup/memory.max): launcher and supervisor 60 + keeper 80 + trial 40 + code of Node.js 60 + 4 cells of up to 224 MB, with room to replace and to kill them, 880 = 1120 MB. What fits are --cells 1 and --cell-memory-mb 262, which is what it takes when neither is given',
   })
   assert.match(JSON.stringify(judgeMemory(options(1, 128), container(300))), /refused.* = 378 MB\. A base needs 474 MB for one cell/)
 })

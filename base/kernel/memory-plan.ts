@@ -86,7 +86,8 @@ function sumText(options: CellOptions): string {
   const { cells, cellMemoryMB } = options
   const own = `launcher and supervisor ${launcherMB + supervisorMB} + keeper ${keeperMB} + trial ${trialMB} + code of Node.js ${codeMB}`
   const each = Math.max(cellMBMin, cellMemoryMB)
-  return `${own} + ${cells} cells that may hold ${each} MB each ${cellsMB(options)} = ${neededMB(options)} MB`
+  const all = `${cells === 1 ? 'one cell' : `${cells} cells`} of up to ${each} MB, with room to replace and to kill them, ${cellsMB(options)}`
+  return `${own} + ${all} = ${neededMB(options)} MB`
 }
 
 function adviceFor(capacity: Capacity): string {

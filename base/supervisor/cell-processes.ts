@@ -135,9 +135,10 @@ export class CellProcesses {
   }
 
   #act(): void {
-    const { cellMemoryMB } = this.#settings.options
-    const situation = { seats: [...this.#seats.values()], cells: [...this.#cells.values()], cellMemoryMB, stopping: this.#stopping }
-    const steps = plan(situation, now())
+    const { options } = this.#settings
+    const { cellMemoryMB } = options
+    const [seats, cells] = [[...this.#seats.values()], [...this.#cells.values()]]
+    const steps = plan({ seats, cells, cellMemoryMB, isThrifty: isThrifty(options), stopping: this.#stopping }, now())
     for (const step of steps) this.#do(step)
     if (steps.length > 0) this.#settings.onChange()
   }

@@ -13,7 +13,7 @@ function cell(view: Partial<CellView> = {}): CellView {
 const seat = (view: Partial<Seat> = {}): Seat => ({ cell: 1, failures: 0, notBefore: 0, ...view })
 
 function steps(cells: CellView[], rest: Partial<Situation> = {}): string[] {
-  return plan({ seats: [seat()], cells, cellMemoryMB: 1000, stopping: false, ...rest }, NOW).map(step =>
+  return plan({ seats: [seat()], cells, cellMemoryMB: 1000, isThrifty: false, stopping: false, ...rest }, NOW).map(step =>
     step.do === 'start' ? `start seat ${step.cell}` : `${step.do} ${step.id}`,
   )
 }
@@ -73,6 +73,15 @@ test('a cell over its memory is replaced, and killed when it is a quarter over',
 
 test('a seat sheds one cell at a time for its memory', () => {
   assert.deepEqual(steps([cell({ state: 'retiring', retiringAt: NOW }), cell({ id: 2, rssMB: 1001 })]), [])
+})
+
+test('where memory is short, one cell of the base at a time is replaced for its memory', () => {
+  const seats = [seat(), seat({ cell: 2 })]
+  const bloated = [cell({ rssMB: 1001 }), cell({ id: 2, cell: 2, rssMB: 1001 })]
+  assert.deepEqual(steps(bloated, { seats }), ['replace 1', 'replace 2'])
+  assert.deepEqual(steps(bloated, { seats, isThrifty: true }), ['replace 1'])
+  const replaced = [cell({ rssMB: 1001, leaving: 'memory' }), cell({ id: 3, state: 'starting', startedAt: NOW }), bloated[1] as CellView]
+  assert.deepEqual(steps(replaced, { seats, isThrifty: true }), [])
 })
 
 test('a lost cell is killed when it is stuck, and when it has answered all it had', () => {

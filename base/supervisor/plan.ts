@@ -42,6 +42,8 @@ export interface Situation {
   readonly seats: readonly Seat[]
   readonly cells: readonly CellView[]
   readonly cellMemoryMB: number
+  /** Whether there is memory for the replacement of one cell only. */
+  readonly isThrifty: boolean
   readonly stopping: boolean
 }
 
@@ -72,7 +74,15 @@ export function plan(situation: Situation, now: number): Step[] {
   const dying = new Set(kills.map(step => step.id))
   const rest = alive.filter(cell => !dying.has(cell.id))
   if (situation.stopping) return [...kills, ...rest.filter(cell => cell.state === 'ready').map(retireStep)]
-  return [...kills, ...situation.seats.flatMap(seat => seatSteps(seat, situation, rest, now))]
+  const steps = situation.seats.flatMap(seat => seatSteps(seat, situation, rest, now))
+  return [...kills, ...(situation.isThrifty ? oneForItsMemory(steps, situation.cells) : steps)]
+}
+
+/** A cell that is over its memory waits while another one is being replaced for that. */
+function oneForItsMemory(steps: readonly Step[], cells: readonly CellView[]): Step[] {
+  const isForMemory = (step: Step) => step.do === 'replace' && step.leaving === 'memory'
+  const next = cells.some(cell => cell.leaving === 'memory') ? undefined : steps.find(isForMemory)
+  return steps.filter(step => step === next || !isForMemory(step))
 }
 
 function killStep(cell: CellView, situation: Situation, now: number): (Step & { do: 'kill' })[] {

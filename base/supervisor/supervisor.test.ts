@@ -283,6 +283,6 @@ test('a base that cannot fit its memory is refused with the sum before anything 
   assert.equal(code, 'MEMORY_TOO_SMALL')
   assert.match(
     `${message}`,
-    /^Cannot run in 512 MB \(\/sys\/fs\/cgroup\/memory\.max\): .* \+ 4 cells that may hold 500 MB each 2260 = 2500 MB\. What fits are/,
+    /^Cannot run in 512 MB \(\/sys\/fs\/cgroup\/memory\.max\): .* \+ 4 cells of up to 500 MB, with room to replace and to kill them, 2260 = 2500 MB\. What fits are/,
   )
 })

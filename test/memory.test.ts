@@ -1,0 +1,83 @@
+/** A base under a limit of memory that the kernel enforces. It needs the right to make a control group. */
+import assert from 'node:assert/strict'
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { callScene, makeScene, startBase, until } from './support/base.ts'
+
+const MB = 2 ** 20
+
+interface Group {
+  /** Moves a process into the group; the processes that it starts from then on are in it too. */
+  take(pid: number): void
+  limit(bytes: number): void
+  readonly usedBytes: number
+  /** Takes this process out. Waits until no other is left. */
+  remove(): Promise<void>
+}
+
+/** A group below that of this process. @throws when that is not allowed here */
+function makeGroup(): Group {
+  const memberships = readFileSync('/proc/self/cgroup', 'utf8')
+  const v1 = /^\d+:(?:.*,)?memory(?:,.*)?:(.*)$/m.exec(memberships)?.[1]
+  const parent = v1 === undefined ? join('/sys/fs/cgroup', /^0::(.*)$/m.exec(memberships)?.[1] ?? '') : join('/sys/fs/cgroup/memory', v1)
+  const folder = join(parent, `berth-test-${process.pid}`)
+  mkdirSync(folder)
+  const file = (v1Name: string, v2Name: string) => join(folder, v1 === undefined ? v2Name : v1Name)
+  const limit = (bytes: number) => writeFileSync(file('memory.limit_in_bytes', 'memory.max'), String(bytes))
+  limit(512 * MB)
+  return {
+    take: pid => writeFileSync(join(folder, 'cgroup.procs'), String(pid)),
+    limit,
+    remove: async () => {
+      writeFileSync(join(parent, 'cgroup.procs'), String(process.pid))
+      // The last process of the base may not have left yet.
+      await until(() => readFileSync(join(folder, 'cgroup.procs'), 'utf8') === '')
+      rmdirSync(folder)
+    },
+    get usedBytes() {
+      return Number(readFileSync(file('memory.usage_in_bytes', 'memory.current'), 'utf8'))
+    },
+  }
+}
+
+test('under a limit of memory a base takes less, and a cell that the kernel kills for it accuses no module', {
+  timeout: 60_000,
+}, async t => {
+  let group: Group
+  try {
+    group = makeGroup()
+  } catch (error) {
+    t.skip(`no control group can be made here: ${(error as Error).message}`)
+    return
+  }
+  // What this process has used so far does not count in the group.
+  group.take(process.pid)
+  // The group is removed after the base.
+  const base = await startBase(t).finally(() => t.after(() => group.remove()))
+  const { memory, cells } = await base.client.status()
+  assert.deepEqual([memory?.limitMB, memory?.kernelKills, cells.length], [512, 0, 1])
+  assert.match(memory?.limitFile ?? '', /memory\.(limit_in_bytes|max)$/)
+  assert.ok((memory?.neededMB ?? 0) <= 512)
+
+  // More than is left now, and less than the module and the cell may have, so that nothing else than the limit is in the way.
+  const hoard = 'n => { globalThis.kept = Array.from({ length: n }, () => new Array(131_072).fill(0.5)); return n }'
+  await makeScene(base.client, 'hoard', { rank: hoard })
+  assert.equal((await callScene(base, 'hoard', 1)).status, 200)
+  const pid = cells[0]?.pid ?? 0
+  writeFileSync(`/proc/${pid}/oom_score_adj`, '1000')
+  group.limit(group.usedBytes + 32 * MB)
+  await callScene(base, 'hoard', 100).catch(() => undefined)
+  const ended = await base.logged(({ msg, pid: of }) => msg === 'cell ended' && of === pid)
+  group.limit(512 * MB)
+  assert.equal(ended.how, 'signal SIGKILL')
+  assert.match(String(ended.why), /^memory is short, so the kernel ended it: give the base more memory/)
+  assert.equal(ended.suspects, undefined)
+  // The keeper may have been killed too.
+  const kernelKills = () =>
+    base.client.status().then(
+      ({ memory }) => memory?.kernelKills ?? 0,
+      () => 0,
+    )
+  await until(async () => (await kernelKills()) > 0)
+})
