@@ -373,5 +373,7 @@ test('metrics count requests, latencies and errors by scene and version', async 
   assert.ok(value(/^berth_request_duration_seconds_bucket\{le="\+Inf",scene="echo",version="v1",cell="1"\} (\d+)$/m) > 0)
   assert.ok(value(/^berth_slots\{cell="1"\} (\d+)$/m) >= 5)
   assert.ok(value(/^nodejs_eventloop_lag_p99_seconds\{cell="1"\} ([\d.e-]+)$/m) > 0)
+  assert.ok(value(/^process_resident_memory_bytes\{cell="1"\} (\d+)$/m) > 0)
+  assert.ok(value(/^berth_memory_limit_bytes\{process="keeper"\} (\d+)$/m) > 0)
   assert.ok(value(/^berth_cells\{state="ready",process="keeper"\} (\d+)$/m) === 1)
 })

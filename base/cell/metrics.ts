@@ -69,6 +69,7 @@ export class Metrics {
     const registers = [this.#registry]
     this.#registry.setDefaultLabels({ cell: String(cell) })
     collectDefaultMetrics({ register: this.#registry })
+    replaceUnreadable(this.#registry)
     this.#requests = new Counter({
       name: 'berth_requests_total',
       help: 'Scene requests by outcome: code is OK or an error code; scene and version are each empty when the request did not get that far',
@@ -262,4 +263,18 @@ export class Metrics {
     }
     this.#refused.clear()
   }
+}
+
+/** A cell may not read `/proc`, where prom-client looks for these, and would report 0. Node.js itself knows one of them. */
+function replaceUnreadable(registry: Registry): void {
+  const unreadable = ['process_resident_memory_bytes', 'process_virtual_memory_bytes', 'process_heap_bytes', 'process_open_fds']
+  for (const name of unreadable) registry.removeSingleMetric(name)
+  new Gauge({
+    name: 'process_resident_memory_bytes',
+    help: 'Resident memory size in bytes.',
+    registers: [registry],
+    collect() {
+      this.set(process.memoryUsage.rss())
+    },
+  })
 }
