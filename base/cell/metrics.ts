@@ -68,8 +68,7 @@ export class Metrics {
   constructor(cell: number, gauges: CellGauges) {
     const registers = [this.#registry]
     this.#registry.setDefaultLabels({ cell: String(cell) })
-    collectDefaultMetrics({ register: this.#registry })
-    replaceUnreadable(this.#registry)
+    collectProcessMetrics(this.#registry)
     this.#requests = new Counter({
       name: 'berth_requests_total',
       help: 'Scene requests by outcome: code is OK or an error code; scene and version are each empty when the request did not get that far',
@@ -265,8 +264,9 @@ export class Metrics {
   }
 }
 
-/** A cell may not read `/proc`, where prom-client looks for these, and would report 0. Node.js itself knows one of them. */
-function replaceUnreadable(registry: Registry): void {
+/** A cell may not read `/proc`, where prom-client looks for some of its default metrics and would report 0. Node.js itself knows one of them. */
+function collectProcessMetrics(registry: Registry): void {
+  collectDefaultMetrics({ register: registry })
   const unreadable = ['process_resident_memory_bytes', 'process_virtual_memory_bytes', 'process_heap_bytes', 'process_open_fds']
   for (const name of unreadable) registry.removeSingleMetric(name)
   new Gauge({
