@@ -69,8 +69,8 @@ export type MemoryVerdict = { readonly is: 'fits' } | { readonly is: 'tight' | '
 export function judgeMemory(options: CellOptions, capacity: Capacity): MemoryVerdict {
   const { memoryMB, memoryFile } = capacity
   const smallest = { ...options, cellMemoryMB: cellMBMin }
-  const mayNeverFit = neededMB(memoryFile === undefined ? smallest : options) > memoryMB
-  if (mayNeverFit) return { is: 'refused', message: `Cannot run in ${limitText(capacity)}: ${sumText(options)}. ${adviceFor(capacity)}` }
+  const isHopeless = neededMB(memoryFile === undefined ? smallest : options) > memoryMB
+  if (isHopeless) return { is: 'refused', message: `Cannot run in ${limitText(capacity)}: ${sumText(options)}. ${adviceFor(capacity)}` }
   if (neededMB(options) > memoryMB)
     return { is: 'tight', message: `memory may run short: ${sumText(options)}, and there are ${limitText(capacity)}` }
   if (memoryFile === undefined || options.cellMemoryMB >= cellMBComfortable) return { is: 'fits' }

@@ -157,7 +157,7 @@ export class KeeperProcess {
   #ended(how: string, signal: NodeJS.Signals | null): void {
     clearTimeout(this.#timer)
     this.#child = undefined
-    const isShort = signal === 'SIGKILL' && !this.#killed && this.#settings.memory.hasKilled()
+    const isShort = signal === 'SIGKILL' && !this.#killed && this.#settings.memory.noteKill()
     const why = isShort ? `memory is short, so the kernel ended it: ${MEMORY_ADVICE}` : undefined
     if (this.#stopping) this.#finish()
     else if (this.#controlPort !== undefined) this.#startAgain(how, why)

@@ -28,10 +28,11 @@ export class MemoryWatch {
   }
 
   /**
-   * Whether the kernel killed a process that SIGKILL has just ended, and that no process of the base has killed. The kernel counts before it kills, and
-   * counts no process ids; so this also says yes when it killed another process of the container in the last second.
+   * Call it for a process of the base that SIGKILL has just ended and that the base has not killed.
+   * @returns whether the kernel killed it. The kernel counts before it kills, but it does not say whom; so this is also true when the kernel killed
+   * another process of the container in the last second.
    */
-  hasKilled(): boolean {
+  noteKill(): boolean {
     const count = this.#machine.oomKills()
     if (count === undefined || this.#countedBefore === undefined || count <= this.#countedBefore) return false
     this.#kills++
@@ -41,7 +42,7 @@ export class MemoryWatch {
 
   get status(): MemoryStatus {
     const { memoryMB, memoryFile, cores } = this.#machine
-    const shortage = `the kernel killed ${this.#kills} processes, the last at ${this.#lastKillAt?.toISOString()}: ${MEMORY_ADVICE}`
+    const shortage = `the kernel killed processes of the base, the last at ${this.#lastKillAt?.toISOString()}: ${MEMORY_ADVICE}`
     return {
       limitMB: memoryMB,
       limitFile: memoryFile ?? null,

@@ -262,7 +262,7 @@ test('a cell that the kernel killed for want of memory has no suspects, and the 
   await crashesOnce(host, 1)
   const { limitMB, kernelKills, shortage } = await host.keeper<MemoryStatus>('memory')
   assert.deepEqual([limitMB, kernelKills], [2000, 1])
-  assert.match(`${shortage}`, /^the kernel killed 1 processes, the last at 20.*: give the base more memory/)
+  assert.match(`${shortage}`, /^the kernel killed processes of the base, the last at 20.*: give the base more memory/)
 })
 
 test('a cell that somebody killed has no suspects, and one that ended by a fault of its own has', async t => {

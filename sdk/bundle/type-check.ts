@@ -39,6 +39,7 @@ export async function checkTypes(entry: string, { color = false, signal }: TypeC
   const project = await projectFor(file, config, isOwn ? {} : asBundled)
   const { code, output } = await run([...compiler, '--project', project, '--noEmit', '--incremental', 'false', '--pretty'], signal)
   if (code === 0) return 'types'
+  if (code === null) throw notFinished(compiler.join(' '))
   const advice = isOwn ? undefined : await adviseOptions(folder, config)
   throw typesWrong(file, output, color, advice)
 }
@@ -161,6 +162,11 @@ async function run([command = '', ...args]: readonly string[], signal?: AbortSig
   })
   const [code, output] = await Promise.all([ended, child.stdout ? text(child.stdout) : ''])
   return { code, output }
+}
+
+function notFinished(command: string): SdkError {
+  const hint = 'Free memory on this machine, or publish with --no-check.'
+  return new SdkError('TYPES_WRONG', `Cannot check types: ${command} was killed before it had finished`, { hint })
 }
 
 function notStarted(command: string, cause: Error): SdkError {

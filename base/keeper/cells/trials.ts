@@ -110,13 +110,17 @@ class Trial {
   async run(request: TrialRequest, msMax: number): Promise<void> {
     const action = `Cannot accept module "${request.name}"`
     const oomKills = this.#machine.oomKills() ?? 0
+    const refuseShortage = (outcome: unknown) => {
+      if (outcome !== 'signal SIGKILL' || (this.#machine.oomKills() ?? 0) <= oomKills) return
+      throw new BerthError('MEMORY_SHORT', `${action}: memory is short, so the kernel ended the process that tried it`)
+    }
     const unstarted = await within(limits.process.readyMsMax, Promise.race([this.#waiting.promise, this.ended]))
+    refuseShortage(unstarted)
     if (unstarted !== true) throw new BerthError('INTERNAL', `${action}: the trial process did not start (${unstarted ?? 'too slow'})`)
     // Sending fails when the child has ended, which does not matter: `ended` below says so.
     this.#child.send(request, () => undefined)
     const outcome = await within(msMax, Promise.race([this.#verdict.promise, this.ended]))
-    const isShort = outcome === 'signal SIGKILL' && (this.#machine.oomKills() ?? 0) > oomKills
-    if (isShort) throw new BerthError('MEMORY_SHORT', `${action}: memory is short, so the kernel ended the process that tried it`)
+    refuseShortage(outcome)
     if (outcome === undefined) throw new BerthError('MODULE_LOAD_KILLED', `${action}: it had not finished loading after ${msMax} ms`)
     if (typeof outcome === 'string') throw new BerthError('MODULE_LOAD_KILLED', `${action}: loading it ended its process (${outcome})`)
     if (outcome.type === 'failed') throw new BerthError(outcome.code, outcome.message)
