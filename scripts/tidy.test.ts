@@ -66,6 +66,7 @@ const datingFiles = [
   'base/store/base-store.ts',
   'base/store/sqlite.ts',
   'base/supervisor/cell-processes.ts',
+  'base/supervisor/memory-watch.ts',
   'sdk/caller/index.ts',
   'sdk/cli/commands/profile.ts',
   'sdk/cli/terminal/output.ts',
