@@ -5,11 +5,11 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type BuildOptions, build } from 'esbuild'
-import { LAZY_PARTS } from '../base/inside/protocol.ts'
+import { LAZY_PARTS, type LazyPart } from '../base/inside/protocol.ts'
 
 const root = join(import.meta.dirname, '..')
 const head = '// Made by "npm run build:inside". Not to be changed by hand.\n'
-const licence = '// It holds core-js-pure (MIT, Denis Pushkarev and others).\n'
+const holding = (names: string) => `// It holds ${names}.\n`
 
 export const builtFolder = join(root, 'base/inside/built')
 
@@ -20,11 +20,17 @@ export async function buildInside(): Promise<Map<string, string>> {
     ['fakes', head + scriptOf(await bundleOf('base/inside/fakes.ts'))],
   ])
   for (const part of LAZY_PARTS) {
-    const script = part === 'url' ? await urlScript() : head + scriptOf(await bundleOf(`base/inside/lazy/${part}.ts`))
+    const script = head + (await partScript(part))
     // Isolates compile parts with `eval`, which takes no name.
     scripts.set(part, `${script}//# sourceURL=berth:///${part}.js\n`)
   }
   return scripts
+}
+
+function partScript(part: LazyPart): Promise<string> {
+  if (part === 'url') return urlScript()
+  if (part === 'encodings' || part === 'multibyte') return decodersScript(`base/inside/lazy/${part}.ts`)
+  return bundleOf(`base/inside/lazy/${part}.ts`).then(text => scriptOf(text))
 }
 
 export const bundleOf = (entry: string): Promise<string> => bundle({ entryPoints: [entry] })
@@ -65,7 +71,15 @@ async function urlScript(): Promise<string> {
   const text = await bundle({ stdin: { contents, resolveDir: root }, minify: true })
   // core-js keeps the state of all URLs in a global: a module could put one of its own there first, or change it later.
   const ownGlobal = `Object.create(globalThis, { '__core-js_shared__': { value: {} } })`
-  return head + licence + scriptOf(text, body => `return (globalThis => {${body}})(${ownGlobal})`)
+  return (
+    holding('core-js-pure (MIT, Denis Pushkarev and others)') + scriptOf(text, body => `return (globalThis => {${body}})(${ownGlobal})`)
+  )
+}
+
+/** Decoders of @exodus/bytes, which do what browsers do. They look for better ones among the globals, where a module may have put anything. */
+async function decodersScript(entry: string): Promise<string> {
+  const text = await bundle({ entryPoints: [entry], minify: true, platform: 'neutral' })
+  return holding('@exodus/bytes (MIT, Exodus Movement)') + scriptOf(text, body => `return (globalThis => {${body}})({})`)
 }
 
 if (import.meta.main) {

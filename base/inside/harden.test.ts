@@ -1,6 +1,7 @@
 /** What one module may not do to another, and what ordinary code may still do. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import ivm from 'isolated-vm'
 import { startGuest } from '../../test/support/isolate.ts'
 
 const MB = 2 ** 20
@@ -159,6 +160,161 @@ test('an assignment that an heir makes leaves the built-in and other heirs as th
     await guest.call("const a = {}; a.toString = () => 'mine'; return String({}) + String(Object.create(a))"),
     '[object Object]mine',
   )
+})
+
+/** Makes a list of built-ins with their paths: what globals lead to, and what has no global. */
+const builtIns = `
+  const named = Object.getOwnPropertyNames(globalThis).filter(name => !['globalThis', 'self', 'global', 'partLoaded'].includes(name))
+  const list = named.flatMap(name => [[name, globalThis[name]], [name + '.prototype', globalThis[name]?.prototype]])
+  list.push(...Object.entries({
+    '%TypedArray%': Object.getPrototypeOf(Int8Array), '%TypedArray%.prototype': Object.getPrototypeOf(Int8Array.prototype),
+    '%ArrayIterator%': Object.getPrototypeOf([].values()), '%MapIterator%': Object.getPrototypeOf(new Map().values()),
+    '%SetIterator%': Object.getPrototypeOf(new Set().values()), '%StringIterator%': Object.getPrototypeOf(''[Symbol.iterator]()),
+    '%Generator%': Object.getPrototypeOf(function* () {}).prototype, '%AsyncGenerator%': Object.getPrototypeOf(async function* () {}).prototype,
+    '%AsyncFunction%': Object.getPrototypeOf(async () => {}), '%IteratorHelper%': Object.getPrototypeOf([].values().map(String)),
+  }))
+  for (const name of Object.getOwnPropertyNames(Intl)) list.push(['Intl.' + name, Intl[name]], ['Intl.' + name + '.prototype', Intl[name].prototype])
+  const found = list.filter(([, object]) => (typeof object === 'object' && object !== null) || typeof object === 'function')
+  const members = found.flatMap(([path, object]) => Reflect.ownKeys(object).map(key => [path, object, key, path + '.' + String(key)]))`
+
+/** What heirs of arrays can only define, because it would cost every slot more than it is worth. */
+const rareOfArrays = [
+  ...[
+    'at',
+    'copyWithin',
+    'entries',
+    'every',
+    'fill',
+    'find',
+    'findIndex',
+    'findLast',
+    'findLastIndex',
+    'flatMap',
+    'includes',
+    'join',
+    'keys',
+  ],
+  ...['lastIndexOf', 'reduce', 'reduceRight', 'reverse', 'some', 'toLocaleString', 'toReversed', 'toSorted', 'toSpliced', 'values', 'with'],
+]
+type Member = readonly [path: string, assigned: boolean, isFunction: boolean]
+
+test('heirs of every built-in may have every property assigned that they may have in V8 alone, but for some of arrays', async t => {
+  const assignable = `${builtIns}
+    return members.map(([, object, key, path]) => {
+      const heir = Object.create(object), own = {}
+      const isFunction = typeof Object.getOwnPropertyDescriptor(object, key).value === 'function'
+      try { heir[key] = own } catch { return [path, false, isFunction] }
+      return [path, Object.getOwnPropertyDescriptor(heir, key)?.value === own && heir[key] === own, isFunction]
+    })`
+  const bare = new ivm.Isolate()
+  t.after(() => bare.dispose())
+  const inBare = (await bare.createContextSync().eval(`(() => { 'use strict'; ${assignable} })()`, { copy: true })) as Member[]
+  const here = (await (await startGuest(t)).call(assignable)) as Member[]
+  const lost = new Map(here.map(([path, assigned]) => [path, !assigned]))
+  const free = inBare.filter(([path, assigned]) => assigned && lost.has(path)).map(([path]) => path)
+  assert(free.length > 500, `${free.length} properties`)
+  assert.deepEqual(
+    free.filter(
+      path =>
+        lost.get(path) &&
+        !rareOfArrays.includes(path.replace('Array.prototype.', '')) &&
+        !/^\w+\d+(Clamped)?Array\.prototype\.constructor$/.test(path),
+    ),
+    ['Array.prototype.length', 'Array.prototype.constructor', 'Array.prototype.Symbol(Symbol.iterator)', '%ArrayIterator%.next'],
+  )
+  // V8 alone has none of those of the web.
+  const known = new Set(inBare.map(([path]) => path))
+  const methods = here.filter(([path, , isFunction]) => isFunction && !known.has(path))
+  assert(methods.length > 60, `${methods.length} methods`)
+  assert.deepEqual(
+    methods.filter(([, assigned]) => !assigned),
+    [],
+  )
+})
+
+test('a built-in may be given the value that it has, by whatever polyfills do; another value is refused with its name', async t => {
+  const guest = await startGuest(t)
+  const wrong = await guest.call(`${builtIns}
+    const wrong = []
+    const refused = (path, run) => {
+      try { run(); wrong.push(path + ' was changed') } catch (error) {
+        if (!(error instanceof TypeError) || !/^Cannot (change|assign to read only property|redefine property)/.test(error.message)) wrong.push(path + ': ' + error)
+        return error.message
+      }
+    }
+    for (const [path, object, key, member] of members) {
+      const { value, writable, configurable } = Object.getOwnPropertyDescriptor(object, key)
+      if (!writable || !configurable || path.startsWith('RegExp.prototype') || member === 'Error.stackTraceLimit') continue
+      if (member === 'Error.prepareStackTrace' || member === 'Function.prototype.toString') continue
+      try {
+        object[key] = value
+        Object.defineProperty(object, key, { value, writable: true, configurable: true })
+        if (!Reflect.defineProperty(object, key, { value })) wrong.push(member)
+      } catch (error) { wrong.push(member + ': ' + error) }
+      const message = refused(member, () => { object[key] = {} })
+      refused(member, () => Object.defineProperty(object, key, { value: {} }))
+      if (Reflect.defineProperty(object, key, { value: {} })) wrong.push(member + ' was changed')
+      const shown = typeof key === 'symbol' ? path + '[' + key.description + ']' : member
+      if (!/^(%|Intl)/.test(path) && !message.startsWith('Cannot change ' + shown + ': ')) wrong.push(message)
+    }
+    return wrong`)
+  assert.deepEqual(wrong, [])
+})
+
+test('who adds to a built-in, or replaces a global, learns which, and why not', async t => {
+  const guest = await startGuest(t)
+  const messages = (await guest.call(`
+    const run = code => { try { code(); return 'done' } catch (error) { return error.message.split(':')[0] } }
+    return [
+      () => Object.defineProperty(Reflect, 'metadata', { value: () => 1 }), () => Object.defineProperties(Array.prototype, { last: { get() {} } }),
+      () => { globalThis.fetch = () => 1 }, () => { console.log = () => 1 }, () => { URL.canParse = () => true }, () => { Math.random = () => 4 },
+      () => Object.defineProperty(globalThis, 'Date', { value: class {} }), () => { Date.now = () => 4 }, () => Object.defineProperty(Object.freeze({}), 'a', { value: 1 }),
+      () => { Array.prototype[Symbol.unscopables].flat = 1 }, () => { globalThis.mine = Object.freeze({}); Object.defineProperty(mine, 'a', { value: 1 }) },
+      () => { Error.prepareStackTrace = () => 1; Function.prototype.toString = () => ''; Error.stackTraceLimit = 20; globalThis.URL = URL; globalThis.Date = Date },
+    ].map(run)`)) as string[]
+  assert.deepEqual(messages, [
+    'Cannot change Reflect.metadata',
+    'Cannot change Array.prototype.last',
+    'Cannot change the global fetch',
+    'Cannot change console.log',
+    'Cannot change URL.canParse',
+    'Cannot change Math.random',
+    'Cannot change the global Date',
+    'Cannot change Date.now',
+    'Cannot define property a, object is not extensible',
+    'Cannot change a built-in.flat',
+    'Cannot define property a, object is not extensible',
+    'done',
+  ])
+})
+
+test('descriptors show the properties of built-ins as Node.js does, and what is copied by them can be changed', async t => {
+  const guest = await startGuest(t)
+  const body = `
+    const shown = ({ value, get, set, ...flags }) => [typeof value, typeof get, typeof set, flags]
+    const mine = Object.defineProperties({}, Object.getOwnPropertyDescriptors(Map.prototype))
+    mine.get = 1
+    return JSON.stringify([
+      shown(Object.getOwnPropertyDescriptor(Array.prototype, 'concat')), typeof Reflect.getOwnPropertyDescriptor(Map.prototype, 'size').get, mine.get,
+      Object.getOwnPropertyDescriptor(Object.prototype, 'toString').value === Object.prototype.toString, String(Object.defineProperty), Object.defineProperty.length,
+      Object.defineProperty.name, Object.getOwnPropertyDescriptor({}, 'a')])`
+  assert.equal(await guest.call(body), (new Function(body)() as string).replace('function defineProperty() {', 'function () {'))
+})
+
+test('definitions and descriptors of a proxy ask it once, as in Node.js', async t => {
+  const guest = await startGuest(t)
+  const body = `
+    const seen = []
+    const log = trap => (target, ...values) => { seen.push(trap); return Reflect[trap](target, ...values) }
+    const traps = { defineProperty: log('defineProperty'), getOwnPropertyDescriptor: log('getOwnPropertyDescriptor'), ownKeys: log('ownKeys') }
+    const proxy = new Proxy(Object.freeze({ get a() { return 1 } }), traps)
+    const run = code => { try { code(); return 'done' } catch (error) { return error.name } }
+    const done = [
+      () => Object.getOwnPropertyDescriptor(proxy, 'a'), () => Reflect.getOwnPropertyDescriptor(proxy, 'a'), () => Object.getOwnPropertyDescriptors(proxy),
+      () => Object.defineProperty(proxy, 'b', { value: 1 }), () => Reflect.defineProperty(proxy, 'b', { value: 1 }), () => Object.defineProperties(proxy, { b: { value: 1 } }),
+    ].map(run)
+    return JSON.stringify([done, seen])`
+  assert.equal(await guest.call(body), new Function(body)())
 })
 
 test('modules may define globals of their own, and change them', async t => {

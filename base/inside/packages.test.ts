@@ -178,3 +178,11 @@ test('semver orders versions', async t => {
     export const rank = () => [semver.sort(['1.10.0', '1.2.0']), semver.satisfies('1.2.3', '^1.0.0'), semver.inc('1.2.3', 'minor'), semver.valid('x')]`
   assert.deepEqual(await ranked(t, entry), [['1.2.0', '1.10.0'], true, '1.3.0', null])
 })
+
+test('buffer, whose class inherits from Uint8Array by assignments, reads and writes bytes', async t => {
+  const entry = `
+    import { Buffer } from 'buffer/'
+    const bytes = Buffer.concat([Buffer.from('h\u00e9llo'), Buffer.alloc(2)])
+    export const rank = () => [bytes.toString('base64'), bytes.slice(0, 2).toString('latin1'), Buffer.from('ff00', 'hex').readUInt16BE(0), bytes.equals(Buffer.from(bytes)), bytes instanceof Uint8Array, Buffer.from([1, 2]).map(byte => 2 * byte).toString('hex')]`
+  assert.deepEqual(await ranked(t, entry), ['aMOpbGxvAAA=', 'h\u00c3', 65_280, true, true, '0204'])
+})

@@ -13,6 +13,7 @@ export const {
   getOwnPropertyDescriptor,
   getPrototypeOf,
   hasOwn,
+  is,
   isExtensible,
   keys,
   preventExtensions,

@@ -68,8 +68,8 @@ export const CLOCK = {
   wallMinusMonotonic: 1,
 } as const
 
-/** Parts of the code inside that an isolate compiles when a module first uses one of their globals. Each is a script of its own. */
-export const LAZY_PARTS = ['clone', 'events', 'fetch', 'random', 'text', 'url'] as const
+/** Parts of the code inside that an isolate compiles when a module first uses what they define. Each is a script of its own. */
+export const LAZY_PARTS = ['clone', 'encodings', 'events', 'fetch', 'multibyte', 'random', 'text', 'url'] as const
 export type LazyPart = (typeof LAZY_PARTS)[number]
 
 /** The arguments with which a cell calls the function that is the code inside; the texts are those of `LAZY_PARTS`, in that order. */

@@ -11,14 +11,18 @@
  * - `Intl`: its objects take memory that no heap limit sees (3 GB in seconds); the watchdog's CPU limit and the cell's memory watch bound it.
  */
 import { protectAll } from './classes.ts'
-import { protectIntlOnUse } from './intl.ts'
+import { replaceDefinitions } from './definitions.ts'
 import { removeUnmetered } from './memory.ts'
+import { protectedOnUse, protectOnUse } from './on-use.ts'
+import { makeFast } from './protect.ts'
 import { protectRegExpMethods } from './regexp.ts'
 
 /** Runs once per isolate, before any module and before other globals are set up. */
 export function harden(): void {
   removeUnmetered()
-  protectAll()
-  protectIntlOnUse()
+  replaceDefinitions()
+  protectAll(protectedOnUse)
+  protectOnUse()
   protectRegExpMethods()
+  makeFast()
 }

@@ -7,6 +7,8 @@ export function removeUnmetered(): void {
   // V8 makes all of it when either is so much as looked at. That costs a fifth of a millisecond and 48 KB.
   deleteProperty(globalThis, 'Temporal')
   deleteProperty(Date.prototype, 'toTemporalInstant')
+  // A slot has a console of its own, so there is no use in protecting this one.
+  deleteProperty(globalThis, 'console')
   boundArrayBuffer()
 }
 
@@ -24,7 +26,7 @@ function boundArrayBuffer(): void {
   }
   defineProperty(Bound, 'name', { value: 'ArrayBuffer' })
   defineProperty(Bound, 'prototype', { value: prototype, writable: false })
-  defineProperty(Bound, 'isView', { value: Native.isView })
+  defineProperty(Bound, 'isView', { value: Native.isView, writable: true, configurable: true })
   const species = getOwnPropertyDescriptor(Native, Symbol.species)
   if (species !== undefined) defineProperty(Bound, Symbol.species, species)
   defineProperty(prototype, 'constructor', { value: Bound })

@@ -3,7 +3,7 @@
  * (`split` 19 times slower, `replace` 12 times). Its methods are frozen as objects; what modules put on it is found and undone.
  */
 import { deleteProperty, getOwnPropertyDescriptor, getPrototypeOf, ownKeys, setPrototypeOf } from '../primordials.ts'
-import { freezeMember } from './protect.ts'
+import { freezeFunctions } from './protect.ts'
 
 export interface Mended {
   readonly changed: readonly string[]
@@ -23,7 +23,7 @@ function member(key: PropertyKey): unknown {
 }
 
 export function protectRegExpMethods(): void {
-  for (const key of keys) freezeMember(regExpPrototype, key)
+  for (const descriptor of descriptors) freezeFunctions(descriptor)
 }
 
 /** Undoes changes to `RegExp.prototype`. Returns undefined, after about a microsecond, when there were none. */

@@ -295,7 +295,16 @@ var AbortController = class {
     return "AbortController";
   }
 };
-var events_default = { AbortController, AbortSignal, CustomEvent, DOMException, Event, EventTarget };
+var WorkerGlobalScope = class extends EventTarget {
+  constructor() {
+    super();
+    throw new TypeError("Illegal constructor");
+  }
+  static [Symbol.hasInstance](value) {
+    return value === globalThis;
+  }
+};
+var events_default = { AbortController, AbortSignal, CustomEvent, DOMException, Event, EventTarget, WorkerGlobalScope };
 return events_default;
 })
 //# sourceURL=berth:///events.js

@@ -14,38 +14,87 @@ var {
   getOwnPropertyDescriptor,
   getPrototypeOf,
   hasOwn,
+  is,
   isExtensible,
   keys,
   preventExtensions,
   values
 } = Object;
 
-// base/inside/built-ins/protect.ts
-function protect(object, assignable = []) {
-  for (const key of ownKeys(object)) freezeMember(object, key);
-  for (const key of assignable) allowOverride(object, key);
-  freeze(object);
+// base/inside/built-ins/refusals.ts
+var madeGlobals = /* @__PURE__ */ new Map();
+function refusal(object, key) {
+  return new TypeError(
+    `Cannot change ${memberOf(nameOf(object) ?? ownNameOf(object), key)}: the modules of a version share the built-ins, so none may change them. Call a function of your own instead, or take a package that leaves built-ins as they are (a ponyfill, such as core-js-pure)`
+  );
 }
-function freezeMember(object, key) {
-  const { value, get, set } = getOwnPropertyDescriptor(object, key);
+function memberOf(owner, key) {
+  if (typeof key === "symbol") return `${owner}[${key.description ?? ""}]`;
+  return owner === "globalThis" ? `the global ${String(key)}` : `${owner}.${String(key)}`;
+}
+function ownNameOf(object) {
+  if (typeof object === "function") return object.name;
+  return hasOwn(object, "constructor") ? `${object.constructor.name}.prototype` : "a built-in";
+}
+function nameOf(object) {
+  if (object === globalThis) return "globalThis";
+  for (const key of ownKeys(globalThis)) {
+    const { value, get, configurable } = getOwnPropertyDescriptor(globalThis, key);
+    if (configurable) continue;
+    const known2 = get === void 0 ? value : madeGlobals.get(get);
+    if (known2 === object) return String(key);
+    if (typeof known2 === "function" && known2.prototype === object) return `${String(key)}.prototype`;
+  }
+  return void 0;
+}
+
+// base/inside/built-ins/protect.ts
+var guarded = /* @__PURE__ */ new Set([Error]);
+var slow = [];
+function protect(object, fixed2 = []) {
+  let assignable = false;
+  for (const key of ownKeys(object)) assignable = protectMember(object, key, fixed2) || assignable;
+  freeze(object);
+  if (!assignable) return;
+  guarded.add(object);
+  slow.push(object);
+}
+function protectMember(object, key, fixed2 = []) {
+  const descriptor = getOwnPropertyDescriptor(object, key);
+  const { value } = descriptor;
+  if (key === "constructor" && typeof value === "function" && value !== Error && isExtensible(value)) protect(value);
+  if (key !== "prototype") freezeFunctions(descriptor);
+  if (!descriptor.writable || !descriptor.configurable || fixed2.includes(key)) return false;
+  allowOverride(object, key, value);
+  return true;
+}
+function freezeFunctions({ value, get, set }) {
   if (typeof value === "function" && value !== Error) freeze(value);
   if (get !== void 0) freeze(get);
   if (set !== void 0) freeze(set);
 }
-function allowOverride(object, key) {
-  const { value, configurable } = getOwnPropertyDescriptor(object, key) ?? {};
-  if (!configurable || value === void 0) return;
-  const accessor = {
-    get: () => value,
+function allowOverride(object, key, value) {
+  const standIn = () => value;
+  const { set } = {
     set(own) {
-      if (this === object) throw new TypeError(`Cannot assign to "${String(key)}" of a built-in: built-ins are frozen`);
-      if (hasOwn(this, key)) this[key] = own;
+      if (this === object) refuseOther(object, key, value, own);
+      else if (hasOwn(this, key)) this[key] = own;
       else defineProperty(this, key, { value: own, writable: true, enumerable: true, configurable: true });
     }
   };
-  freeze(accessor.get);
-  freeze(accessor.set);
-  defineProperty(object, key, accessor);
+  defineProperty(object, key, { get: freeze(standIn), set: freeze(set) });
+}
+function refuseOther(object, key, value, own) {
+  if (own !== value && !isIgnored(object, key)) throw refusal(object, key);
+}
+function isIgnored(object, key) {
+  return object === Error && key === "prepareStackTrace" || object === Function.prototype && key === "toString";
+}
+var touch = (heir) => heir.constructor;
+var TOUCHES = 10;
+function makeFast() {
+  const heirs = slow.splice(0).map((object) => create(object));
+  for (let i = 0; i < TOUCHES; i++) for (const heir of heirs) touch(heir);
 }
 function lock(object, key) {
   const { get, configurable } = getOwnPropertyDescriptor(object, key);
@@ -66,7 +115,7 @@ function member(key) {
   return get ?? value;
 }
 function protectRegExpMethods() {
-  for (const key of keys2) freezeMember(regExpPrototype, key);
+  for (const descriptor of descriptors) freezeFunctions(descriptor);
 }
 function mendRegExp() {
   const changed = keys2.filter((key, i) => member(key) !== members[i]);
@@ -83,43 +132,53 @@ function mendRegExp() {
 }
 
 // base/inside/built-ins/classes.ts
-var errorKeys = ["constructor", "name", "message", "toString"];
-var assigned = /* @__PURE__ */ new Map([
-  [Object.prototype, ownKeys(Object.prototype).filter((key) => typeof key === "string" && key !== "__proto__")],
-  [Function.prototype, ["constructor", "bind", "call", "apply", "toString"]],
-  [Array.prototype, ["concat", "push", "toString"]],
-  [Map.prototype, ["constructor", "get", "set", "has", "delete", "clear", "forEach", "keys", "values", "entries"]],
-  [Set.prototype, ["constructor", "add", "has", "delete", "clear", "forEach", "keys", "values", "entries"]],
-  [WeakMap.prototype, ["constructor", "get", "set", "has", "delete"]],
-  [WeakSet.prototype, ["constructor", "add", "has", "delete"]]
+var ofArrays = [
+  "concat",
+  "push",
+  "pop",
+  "shift",
+  "unshift",
+  "splice",
+  "slice",
+  "sort",
+  "indexOf",
+  "forEach",
+  "map",
+  "filter",
+  "flat",
+  "toString"
+];
+var fixed = /* @__PURE__ */ new Map([
+  [Array.prototype, ownKeys(Array.prototype).filter((key) => !ofArrays.includes(String(key)))],
+  [getPrototypeOf([].values()), ["next"]]
 ]);
-function protectAll() {
+function protectAll(later) {
   for (const key of ownKeys(globalThis)) {
-    if (key === "Intl" || key === "globalThis") continue;
+    if (key === "globalThis" || later.includes(key)) continue;
     const value = globalThis[key];
     if (typeof value === "function") protectClass(value);
     else if (typeof value === "object" && value !== null) protect(value);
   }
-  freeze(Array.prototype[Symbol.unscopables]);
+  protect(Array.prototype[Symbol.unscopables]);
   protectError();
   protectUnnamed();
 }
 function protectClass(type) {
   const { prototype } = type;
   if (prototype !== void 0 && prototype !== regExpPrototype) {
-    protect(prototype, assigned.get(prototype) ?? (hasOwn(prototype, "message") ? errorKeys : []));
+    protect(prototype, fixed.get(prototype));
   }
   if (type !== Error) protect(type);
 }
 function protectError() {
-  defineProperty(Error, "prepareStackTrace", { get: () => void 0, set: () => {
-  } });
+  defineProperty(Error, "prepareStackTrace", { value: void 0, writable: true, configurable: true });
   for (const key of ownKeys(Error)) {
-    if (key === "stackTraceLimit") continue;
-    freezeMember(Error, key);
-    lock(Error, key);
+    if (key === "stackTraceLimit") defineProperty(Error, key, { configurable: false });
+    else {
+      protectMember(Error, key);
+      lock(Error, key);
+    }
   }
-  defineProperty(Error, "stackTraceLimit", { configurable: false });
   preventExtensions(Error);
 }
 function protectUnnamed() {
@@ -141,14 +200,13 @@ function protectUnnamed() {
     },
     async function* () {
     },
-    Int8Array,
     globalThis
   ];
   for (const instance of instances) protectChain(getPrototypeOf(instance));
 }
 function protectChain(prototype) {
   for (let object = prototype; object !== null && isExtensible(object); object = getPrototypeOf(object)) {
-    protect(object);
+    protect(object, fixed.get(object));
     for (const key of ["constructor", "prototype"]) {
       const related = object[key];
       if ((typeof related === "function" || typeof related === "object") && related !== null && related !== Error) protect(related);
@@ -156,25 +214,65 @@ function protectChain(prototype) {
   }
 }
 
-// base/inside/built-ins/intl.ts
-function protectIntlOnUse() {
-  const namespace = Intl;
-  let ready = false;
-  const get = freeze(() => {
-    if (!ready) protectIntl(namespace);
-    ready = true;
-    return namespace;
-  });
-  defineProperty(globalThis, "Intl", { get, enumerable: false, configurable: false });
+// base/inside/built-ins/definitions.ts
+var { defineProperty: reflectDefine, getOwnPropertyDescriptor: reflectDescribe } = Reflect;
+var { defineProperties, getOwnPropertyDescriptors } = Object;
+function replaceDefinitions() {
+  replace(Object, "defineProperty", define);
+  replace(Object, "defineProperties", defineAll);
+  replace(Object, "getOwnPropertyDescriptor", (object, key) => shown(object, getOwnPropertyDescriptor(object, key)));
+  replace(Object, "getOwnPropertyDescriptors", describeAll);
+  replace(Reflect, "defineProperty", tryToDefine);
+  replace(Reflect, "getOwnPropertyDescriptor", (object, key) => shown(object, reflectDescribe(object, key)));
 }
-function protectIntl(namespace) {
-  for (const key of ownKeys(namespace)) {
-    const member2 = namespace[key];
-    if (typeof member2 === "function" && "prototype" in member2) protectClass(member2);
+function replace(owner, name, by) {
+  const { length } = owner[name];
+  const bound = by.bind(void 0);
+  defineProperty(bound, "name", { value: name });
+  defineProperty(bound, "length", { value: length });
+  defineProperty(owner, name, { value: bound });
+}
+function define(object, key, descriptor) {
+  try {
+    return defineProperty(object, key, descriptor);
+  } catch (error) {
+    if (keepsOriginal(object, key, descriptor)) return object;
+    throw isBuiltIn(object) ? refusal(object, key) : error;
   }
-  protect(namespace);
-  const segments = new namespace.Segmenter().segment("");
-  for (const unnamed of [segments, segments[Symbol.iterator]()]) protectChain(getPrototypeOf(unnamed));
+}
+function defineAll(object, descriptors2) {
+  try {
+    return defineProperties(object, descriptors2);
+  } catch (error) {
+    if (!isBuiltIn(object)) throw error;
+    for (const key of ownKeys(descriptors2)) define(object, key, descriptors2[key]);
+    return object;
+  }
+}
+function tryToDefine(object, key, descriptor) {
+  return reflectDefine(object, key, descriptor) || keepsOriginal(object, key, descriptor);
+}
+var isBuiltIn = (object) => guarded.has(object) || nameOf(object) !== void 0;
+function keepsOriginal(object, key, descriptor) {
+  if (!isBuiltIn(object)) return false;
+  const original = originalOf(object, getOwnPropertyDescriptor(object, key));
+  return original !== void 0 && "value" in descriptor && is(original.value, descriptor.value);
+}
+function originalOf(object, descriptor) {
+  const { get } = descriptor ?? {};
+  if (get === void 0) return void 0;
+  if (madeGlobals.has(get)) return { value: madeGlobals.get(get) };
+  return guarded.has(object) && get.name === "standIn" ? { value: get() } : void 0;
+}
+function shown(object, descriptor) {
+  const original = originalOf(object, descriptor);
+  if (original === void 0) return descriptor;
+  return { value: original.value, writable: true, enumerable: descriptor?.enumerable === true, configurable: true };
+}
+function describeAll(object) {
+  const all = getOwnPropertyDescriptors(object);
+  for (const key of ownKeys(all)) all[key] = shown(object, all[key]);
+  return all;
 }
 
 // base/inside/built-ins/memory.ts
@@ -182,6 +280,7 @@ function removeUnmetered() {
   for (const name of ["WebAssembly", "SharedArrayBuffer", "Atomics"]) deleteProperty(globalThis, name);
   deleteProperty(globalThis, "Temporal");
   deleteProperty(Date.prototype, "toTemporalInstant");
+  deleteProperty(globalThis, "console");
   boundArrayBuffer();
 }
 function boundArrayBuffer() {
@@ -196,7 +295,7 @@ function boundArrayBuffer() {
   }
   defineProperty(Bound, "name", { value: "ArrayBuffer" });
   defineProperty(Bound, "prototype", { value: prototype, writable: false });
-  defineProperty(Bound, "isView", { value: Native.isView });
+  defineProperty(Bound, "isView", { value: Native.isView, writable: true, configurable: true });
   const species = getOwnPropertyDescriptor(Native, Symbol.species);
   if (species !== void 0) defineProperty(Bound, Symbol.species, species);
   defineProperty(prototype, "constructor", { value: Bound });
@@ -204,12 +303,69 @@ function boundArrayBuffer() {
   freeze(Native);
 }
 
+// base/inside/built-ins/on-use.ts
+var typedArrays = [
+  ...["Int8Array", "Uint8Array", "Uint8ClampedArray", "Int16Array", "Uint16Array", "Int32Array", "Uint32Array"],
+  ...["BigInt64Array", "BigUint64Array", "Float16Array", "Float32Array", "Float64Array"]
+];
+var classes = [
+  "AsyncDisposableStack",
+  "DataView",
+  "Date",
+  "DisposableStack",
+  "FinalizationRegistry",
+  "WeakMap",
+  "WeakRef",
+  "WeakSet"
+];
+var protectedOnUse = ["Intl", ...classes, ...typedArrays];
+function protectOnUse() {
+  protectLater("Intl", Intl, protectIntl);
+  for (const name of classes) protectLater(name, globalThis[name], protectClass);
+  for (const name of typedArrays) protectLater(name, globalThis[name], protectTypedArray);
+}
+function protectLater(name, value, protectValue) {
+  defineGlobal(name, () => {
+    protectValue(value);
+    makeFast();
+    return value;
+  });
+}
+function defineGlobal(name, make) {
+  let value;
+  const standIn = () => {
+    if (value === void 0) {
+      value = make();
+      madeGlobals.set(standIn, value);
+    }
+    return value;
+  };
+  const set = (own) => refuseOther(globalThis, name, standIn(), own);
+  defineProperty(globalThis, name, { get: freeze(standIn), set: freeze(set), enumerable: false, configurable: false });
+}
+function protectTypedArray(type) {
+  protect(type.prototype, ["constructor"]);
+  protect(type);
+  protectChain(getPrototypeOf(type));
+}
+function protectIntl(namespace) {
+  for (const key of ownKeys(namespace)) {
+    const member2 = namespace[key];
+    if (typeof member2 === "function" && "prototype" in member2) protectClass(member2);
+  }
+  protect(namespace);
+  const segments = new namespace.Segmenter().segment("");
+  for (const unnamed of [segments, segments[Symbol.iterator]()]) protectChain(getPrototypeOf(unnamed));
+}
+
 // base/inside/built-ins/harden.ts
 function harden() {
   removeUnmetered();
-  protectAll();
-  protectIntlOnUse();
+  replaceDefinitions();
+  protectAll(protectedOnUse);
+  protectOnUse();
   protectRegExpMethods();
+  makeFast();
 }
 
 // base/inside/protocol.ts
@@ -230,7 +386,7 @@ var CLOCK = {
   /** Milliseconds since the epoch by the wall clock at that time, less `monotonic`. */
   wallMinusMonotonic: 1
 };
-var LAZY_PARTS = ["clone", "events", "fetch", "random", "text", "url"];
+var LAZY_PARTS = ["clone", "encodings", "events", "fetch", "multibyte", "random", "text", "url"];
 
 // base/inside/host.ts
 var [postToCell, cursorMemory, clockMemory, bounds, randomSeed, ...partTexts] = given;
@@ -399,7 +555,7 @@ function stackOf(thrown) {
     return {};
   }
 }
-function nameOf(thrown) {
+function nameOf2(thrown) {
   try {
     return thrown instanceof Error ? thrown.name : "";
   } catch {
@@ -596,14 +752,17 @@ function wakeForRest(time) {
 // base/inside/globals/lazy.ts
 var globalsOf = {
   clone: ["structuredClone"],
-  events: ["AbortController", "AbortSignal", "CustomEvent", "DOMException", "Event", "EventTarget"],
+  encodings: [],
+  events: ["AbortController", "AbortSignal", "CustomEvent", "DOMException", "Event", "EventTarget", "WorkerGlobalScope"],
   fetch: ["Headers", "Request", "Response"],
+  multibyte: [],
   random: ["crypto"],
   text: ["TextDecoder", "TextEncoder", "atob", "btoa"],
   url: ["URL", "URLSearchParams"]
 };
 var tools = {
   use: (name) => globalThis[name],
+  load,
   seed,
   fetch: send,
   sinceStart,
@@ -614,25 +773,24 @@ var evaluate = eval;
 var loaded = /* @__PURE__ */ new Map();
 function defineLazyGlobals() {
   for (const [part, names] of entries(globalsOf)) {
-    for (const name of names) {
-      defineProperty(globalThis, name, { get: freeze(() => load(part)[name]), configurable: false, enumerable: false });
-    }
+    for (const name of names) defineGlobal(name, () => load(part)[name]);
   }
 }
 function load(part) {
   const before = loaded.get(part);
   if (before !== void 0) return before;
   loaded.set(part, {});
-  const define2 = evaluate(partText(part));
-  const defined = define2(tools);
+  const define3 = evaluate(partText(part));
+  const defined = define3(tools);
   for (const value of values(defined)) protectDeep(value);
+  makeFast();
   loaded.set(part, freeze(defined));
   return defined;
 }
 function protectDeep(value) {
   if (typeof value !== "object" && typeof value !== "function" || value === null || !isExtensible(value)) return;
   const { prototype } = value;
-  if (prototype !== void 0) protect(prototype, ownKeys(prototype));
+  if (prototype !== void 0) protect(prototype);
   protect(value);
   protectDeep(getPrototypeOf(value));
 }
@@ -648,6 +806,8 @@ var performanceOfSlot = {
   toJSON: () => ({ timeOrigin })
 };
 var functions = {
+  setImmediate: (run, ...values2) => openTimer("setImmediate", run, 0, values2, false),
+  clearImmediate: (no) => closeTimer(no),
   setTimeout: (run, delayMs, ...values2) => openTimer("setTimeout", run, delayMs, values2, false),
   setInterval: (run, delayMs, ...values2) => openTimer("setInterval", run, delayMs, values2, true),
   clearTimeout: (no) => closeTimer(no),
@@ -664,11 +824,15 @@ var functions = {
   },
   fetch: (input, init) => fetchFor(void 0, input, init)
 };
+var navigatorOfSlot = { userAgent: "Berth", language: "en-US", languages: freeze(["en-US"]), hardwareConcurrency: 1 };
 function defineGlobals() {
-  for (const [name, value] of entries({ ...functions, console: consoleOfSlot, performance: performanceOfSlot, self: globalThis })) {
-    if (value !== globalThis) protect(value);
-    defineProperty(globalThis, name, { value, enumerable: false, writable: false, configurable: false });
-  }
+  const values2 = { ...functions, console: consoleOfSlot, performance: performanceOfSlot, navigator: navigatorOfSlot };
+  for (const [name, value] of entries(values2))
+    defineGlobal(name, () => {
+      protect(value);
+      return value;
+    });
+  for (const name of ["global", "self"]) defineProperty(globalThis, name, { value: globalThis, enumerable: false });
   defineLazyGlobals();
   lockGlobals();
 }
@@ -747,7 +911,7 @@ var modules = /* @__PURE__ */ new Map();
 var scene = "";
 var version = "";
 var stages = [];
-function define(module, stages2, exports) {
+function define2(module, stages2, exports) {
   const found = typeof exports === "object" && exports !== null ? exports : {};
   const names = keys(found);
   if (names.length === 0) return { code: "MODULE_EXPORTS_NOTHING", message: `Cannot load module "${module}": it exports nothing`, module };
@@ -890,7 +1054,7 @@ function toJson(value) {
 }
 function unserialisable(error, where) {
   const message = messageOf(error);
-  const name = nameOf(error);
+  const name = nameOf2(error);
   if (name === "RangeError") {
     const tooLarge = message.includes("string length");
     return { code: tooLarge ? "RESULT_TOO_LARGE" : "RESULT_TOO_DEEP", message: `The answer cannot become JSON: ${message}`, ...where };
@@ -1090,6 +1254,6 @@ function abandon(no) {
 // base/inside/inside.ts
 harden();
 defineGlobals();
-var inside_default = { define, link, turn, abandon, settleCalls, settleFetch, fireTimer, probe: () => void 0 };
+var inside_default = { define: define2, link, turn, abandon, settleCalls, settleFetch, fireTimer, probe: () => void 0 };
 return inside_default;
 })

@@ -83,9 +83,17 @@ var TextEncoder = class {
     return "TextEncoder";
   }
 };
+var utf8Labels = ["utf-8", "utf8", "unicode-1-1-utf-8", "unicode11utf8", "unicode20utf8", "x-unicode20utf8"];
+var coded = (error, code) => Object.assign(error, { code });
+function invalidData(encoding) {
+  return coded(new TypeError(`The encoded data was not valid for encoding ${encoding}`), "ERR_ENCODING_INVALID_ENCODED_DATA");
+}
 var TextDecoder = class {
   #fatal;
   #ignoreBOM;
+  #encoding = "utf-8";
+  /** Undefined for UTF-8. */
+  #decodeOther;
   // The state of a sequence that the end of a streamed chunk has cut in two.
   #code = 0;
   #needed = 0;
@@ -93,15 +101,18 @@ var TextDecoder = class {
   #upper = 191;
   #bomPassed = false;
   constructor(label = "utf-8", options) {
-    const name = String(label).trim().toLowerCase();
-    if (!["utf-8", "utf8", "unicode-1-1-utf-8", "unicode11utf8", "unicode20utf8", "x-unicode20utf8"].includes(name)) {
-      throw new RangeError(`The "${String(label)}" encoding is not supported: a slot decodes utf-8 only`);
-    }
     this.#fatal = Boolean(options?.fatal);
     this.#ignoreBOM = Boolean(options?.ignoreBOM);
+    if (utf8Labels.includes(String(label).trim().toLowerCase())) return;
+    const { nameOf, decoderOf } = tools.load("encodings");
+    const name = nameOf(String(label));
+    if (name === void 0) throw coded(new RangeError(`The "${String(label)}" encoding is not supported`), "ERR_ENCODING_NOT_SUPPORTED");
+    if (name === "utf-8") return;
+    this.#encoding = name;
+    this.#decodeOther = decoderOf(name, this.#fatal, this.#ignoreBOM);
   }
   get encoding() {
-    return "utf-8";
+    return this.#encoding;
   }
   get fatal() {
     return this.#fatal;
@@ -114,6 +125,7 @@ var TextDecoder = class {
   }
   decode(source, options) {
     const bytes = bytesOf(source);
+    if (this.#decodeOther !== void 0) return this.#other(bytes, Boolean(options?.stream));
     const units = new Uint16Array(Math.min(bytes.length + 2, CHUNK));
     let text = "";
     let length = 0;
@@ -138,6 +150,13 @@ var TextDecoder = class {
     }
     flush();
     return this.#finish(text, Boolean(options?.stream));
+  }
+  #other(bytes, stream) {
+    try {
+      return this.#decodeOther(bytes, stream);
+    } catch {
+      throw invalidData(this.#encoding);
+    }
   }
   /** The code point that this byte completes, `PARTIAL` or `BROKEN`. */
   #take(byte) {
@@ -169,7 +188,7 @@ var TextDecoder = class {
   #fail() {
     if (!this.#fatal) return;
     this.#reset();
-    throw Object.assign(new TypeError("The encoded data was not valid for encoding utf-8"), { code: "ERR_ENCODING_INVALID_ENCODED_DATA" });
+    throw invalidData("utf-8");
   }
   #reset() {
     this.#needed = 0;

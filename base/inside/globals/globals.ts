@@ -1,8 +1,8 @@
 /** The globals of the web that an algorithm needs. */
-
+import { defineGlobal } from '../built-ins/on-use.ts'
 import { lockGlobals, protect } from '../built-ins/protect.ts'
 import { sinceStart, wallTime } from '../clock.ts'
-import { defineProperty, entries } from '../primordials.ts'
+import { defineProperty, entries, freeze } from '../primordials.ts'
 import { consoleOfSlot, report } from './console.ts'
 import { defineLazyGlobals, fetchFor } from './lazy.ts'
 import { closeTimer, openTimer } from './timers.ts'
@@ -15,6 +15,8 @@ const performanceOfSlot = {
 }
 
 const functions = {
+  setImmediate: (run: unknown, ...values: unknown[]) => openTimer('setImmediate', run, 0, values, false),
+  clearImmediate: (no?: unknown) => closeTimer(no),
   setTimeout: (run: unknown, delayMs?: unknown, ...values: unknown[]) => openTimer('setTimeout', run, delayMs, values, false),
   setInterval: (run: unknown, delayMs?: unknown, ...values: unknown[]) => openTimer('setInterval', run, delayMs, values, true),
   clearTimeout: (no?: unknown) => closeTimer(no),
@@ -32,12 +34,18 @@ const functions = {
   fetch: (input?: unknown, init?: unknown) => fetchFor(undefined, input, init),
 }
 
+/** What tells packages that they run in a worker, and takes them to builds that need no page. */
+const navigatorOfSlot = { userAgent: 'Berth', language: 'en-US', languages: freeze(['en-US']), hardwareConcurrency: 1 }
+
 /** Runs once per isolate, after the built-ins are hardened. No module can change what it defines, nor any global that is there by then. */
 export function defineGlobals(): void {
-  for (const [name, value] of entries({ ...functions, console: consoleOfSlot, performance: performanceOfSlot, self: globalThis })) {
-    if (value !== globalThis) protect(value)
-    defineProperty(globalThis, name, { value, enumerable: false, writable: false, configurable: false })
-  }
+  const values = { ...functions, console: consoleOfSlot, performance: performanceOfSlot, navigator: navigatorOfSlot }
+  for (const [name, value] of entries(values))
+    defineGlobal(name, () => {
+      protect(value)
+      return value
+    })
+  for (const name of ['global', 'self']) defineProperty(globalThis, name, { value: globalThis, enumerable: false })
   defineLazyGlobals()
   lockGlobals()
 }

@@ -1,18 +1,21 @@
 /** Globals that few modules use: their code is compiled when one of them is first looked at. */
-import { protect } from '../built-ins/protect.ts'
+import { defineGlobal } from '../built-ins/on-use.ts'
+import { makeFast, protect } from '../built-ins/protect.ts'
 import { send } from '../calls/fetch-calls.ts'
 import { sinceStart } from '../clock.ts'
 import { partText, seed } from '../host.ts'
 import type { PartTools } from '../lazy/tools.ts'
-import { defineProperty, entries, freeze, getPrototypeOf, isExtensible, ownKeys, values } from '../primordials.ts'
+import { entries, freeze, getPrototypeOf, isExtensible, values } from '../primordials.ts'
 import type { LazyPart } from '../protocol.ts'
 import { report } from './console.ts'
 import { openTimer } from './timers.ts'
 
 const globalsOf: Readonly<Record<LazyPart, readonly string[]>> = {
   clone: ['structuredClone'],
-  events: ['AbortController', 'AbortSignal', 'CustomEvent', 'DOMException', 'Event', 'EventTarget'],
+  encodings: [],
+  events: ['AbortController', 'AbortSignal', 'CustomEvent', 'DOMException', 'Event', 'EventTarget', 'WorkerGlobalScope'],
   fetch: ['Headers', 'Request', 'Response'],
+  multibyte: [],
   random: ['crypto'],
   text: ['TextDecoder', 'TextEncoder', 'atob', 'btoa'],
   url: ['URL', 'URLSearchParams'],
@@ -20,6 +23,7 @@ const globalsOf: Readonly<Record<LazyPart, readonly string[]>> = {
 
 const tools: PartTools = {
   use: name => (globalThis as Record<string, unknown>)[name],
+  load,
   seed,
   fetch: send,
   sinceStart,
@@ -33,9 +37,7 @@ const loaded = new Map<LazyPart, Readonly<Record<string, unknown>>>()
 
 export function defineLazyGlobals(): void {
   for (const [part, names] of entries(globalsOf)) {
-    for (const name of names) {
-      defineProperty(globalThis, name, { get: freeze(() => load(part as LazyPart)[name]), configurable: false, enumerable: false })
-    }
+    for (const name of names) defineGlobal(name, () => load(part as LazyPart)[name])
   }
 }
 
@@ -47,6 +49,7 @@ function load(part: LazyPart): Readonly<Record<string, unknown>> {
   const define = evaluate(partText(part)) as (tools: PartTools) => Record<string, unknown>
   const defined = define(tools)
   for (const value of values(defined)) protectDeep(value)
+  makeFast()
   loaded.set(part, freeze(defined))
   return defined
 }
@@ -55,7 +58,7 @@ function load(part: LazyPart): Readonly<Record<string, unknown>> {
 function protectDeep(value: unknown): void {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null || !isExtensible(value)) return
   const { prototype } = value as { prototype?: object }
-  if (prototype !== undefined) protect(prototype, ownKeys(prototype))
+  if (prototype !== undefined) protect(prototype)
   protect(value)
   protectDeep(getPrototypeOf(value))
 }

@@ -346,4 +346,15 @@ class AbortController {
   }
 }
 
-export default { AbortController, AbortSignal, CustomEvent, DOMException, Event, EventTarget }
+/** Packages look for it to learn that they run without a page. Of a slot it is the global object, as of a worker. */
+class WorkerGlobalScope extends EventTarget {
+  constructor() {
+    super()
+    throw new TypeError('Illegal constructor')
+  }
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return value === globalThis
+  }
+}
+
+export default { AbortController, AbortSignal, CustomEvent, DOMException, Event, EventTarget, WorkerGlobalScope }

@@ -1,5 +1,7 @@
-/** Text as bytes: UTF-8 both ways as the Encoding standard has it, and base64. */
-import { domException } from './tools.ts'
+/** Text as bytes: UTF-8 both ways as the Encoding standard has it, other encodings one way, and base64. */
+import type encodings from './encodings.ts'
+import type { Decode } from './encodings.ts'
+import { domException, tools } from './tools.ts'
 
 /** How many code units are turned into a string at a time: as many as one call may safely have arguments. */
 const CHUNK = 8192
@@ -91,9 +93,20 @@ class TextEncoder {
   }
 }
 
+const utf8Labels = ['utf-8', 'utf8', 'unicode-1-1-utf-8', 'unicode11utf8', 'unicode20utf8', 'x-unicode20utf8']
+
+const coded = (error: Error, code: string): Error => Object.assign(error, { code })
+
+function invalidData(encoding: string): Error {
+  return coded(new TypeError(`The encoded data was not valid for encoding ${encoding}`), 'ERR_ENCODING_INVALID_ENCODED_DATA')
+}
+
 class TextDecoder {
   readonly #fatal: boolean
   readonly #ignoreBOM: boolean
+  readonly #encoding: string = 'utf-8'
+  /** Undefined for UTF-8. */
+  readonly #decodeOther: Decode | undefined
   // The state of a sequence that the end of a streamed chunk has cut in two.
   #code = 0
   #needed = 0
@@ -102,15 +115,18 @@ class TextDecoder {
   #bomPassed = false
 
   constructor(label: unknown = 'utf-8', options?: { readonly fatal?: unknown; readonly ignoreBOM?: unknown } | null) {
-    const name = String(label).trim().toLowerCase()
-    if (!['utf-8', 'utf8', 'unicode-1-1-utf-8', 'unicode11utf8', 'unicode20utf8', 'x-unicode20utf8'].includes(name)) {
-      throw new RangeError(`The "${String(label)}" encoding is not supported: a slot decodes utf-8 only`)
-    }
     this.#fatal = Boolean(options?.fatal)
     this.#ignoreBOM = Boolean(options?.ignoreBOM)
+    if (utf8Labels.includes(String(label).trim().toLowerCase())) return
+    const { nameOf, decoderOf } = tools.load('encodings') as typeof encodings
+    const name = nameOf(String(label))
+    if (name === undefined) throw coded(new RangeError(`The "${String(label)}" encoding is not supported`), 'ERR_ENCODING_NOT_SUPPORTED')
+    if (name === 'utf-8') return
+    this.#encoding = name
+    this.#decodeOther = decoderOf(name, this.#fatal, this.#ignoreBOM)
   }
   get encoding() {
-    return 'utf-8'
+    return this.#encoding
   }
   get fatal() {
     return this.#fatal
@@ -124,6 +140,7 @@ class TextDecoder {
 
   decode(source?: unknown, options?: { readonly stream?: unknown } | null): string {
     const bytes = bytesOf(source)
+    if (this.#decodeOther !== undefined) return this.#other(bytes, Boolean(options?.stream))
     const units = new Uint16Array(Math.min(bytes.length + 2, CHUNK))
     let text = ''
     let length = 0
@@ -150,6 +167,14 @@ class TextDecoder {
     }
     flush()
     return this.#finish(text, Boolean(options?.stream))
+  }
+
+  #other(bytes: Uint8Array, stream: boolean): string {
+    try {
+      return (this.#decodeOther as Decode)(bytes, stream)
+    } catch {
+      throw invalidData(this.#encoding)
+    }
   }
 
   /** The code point that this byte completes, `PARTIAL` or `BROKEN`. */
@@ -185,7 +210,7 @@ class TextDecoder {
   #fail(): void {
     if (!this.#fatal) return
     this.#reset()
-    throw Object.assign(new TypeError('The encoded data was not valid for encoding utf-8'), { code: 'ERR_ENCODING_INVALID_ENCODED_DATA' })
+    throw invalidData('utf-8')
   }
 
   #reset(): void {

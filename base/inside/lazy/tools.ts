@@ -3,10 +3,13 @@
  * one of the part's globals is first looked at; `given` are the arguments of that call.
  */
 import type { Sent } from '../calls/fetch-calls.ts'
+import type { LazyPart } from '../protocol.ts'
 
 export interface PartTools {
   /** A global by name, whichever part defines it. */
   readonly use: (name: string) => unknown
+  /** What another part defines. */
+  readonly load: (part: LazyPart) => Readonly<Record<string, unknown>>
   /** 64 hexadecimal digits of fresh randomness. */
   readonly seed: string
   readonly fetch: (owner: unknown, method: string, head: string, body: string | ArrayBuffer | undefined) => Sent

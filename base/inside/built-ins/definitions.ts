@@ -1,0 +1,83 @@
+/**
+ * Functions that show built-ins as Node.js has them. The accessors that stand for what heirs may have assigned look like the plain properties that
+ * they replace, since packages copy or wrap the value of a descriptor. A definition that changes nothing succeeds, and one that is refused says
+ * which built-in it was for.
+ */
+import { defineProperty, getOwnPropertyDescriptor, is, ownKeys } from '../primordials.ts'
+import { guarded } from './protect.ts'
+import { madeGlobals, nameOf, refusal } from './refusals.ts'
+
+const { defineProperty: reflectDefine, getOwnPropertyDescriptor: reflectDescribe } = Reflect
+const { defineProperties, getOwnPropertyDescriptors } = Object
+
+/** Runs before the built-ins are protected. */
+export function replaceDefinitions(): void {
+  replace(Object, 'defineProperty', define)
+  replace(Object, 'defineProperties', defineAll)
+  replace(Object, 'getOwnPropertyDescriptor', (object: object, key: PropertyKey) => shown(object, getOwnPropertyDescriptor(object, key)))
+  replace(Object, 'getOwnPropertyDescriptors', describeAll)
+  replace(Reflect, 'defineProperty', tryToDefine)
+  replace(Reflect, 'getOwnPropertyDescriptor', (object: object, key: PropertyKey) => shown(object, reflectDescribe(object, key)))
+}
+
+/** A bound function shows no source, as native functions show none. Packages look. */
+function replace<T extends object>(owner: T, name: keyof T & string, by: (...values: never[]) => unknown): void {
+  const { length } = owner[name] as () => unknown
+  const bound = by.bind(undefined)
+  defineProperty(bound, 'name', { value: name })
+  defineProperty(bound, 'length', { value: length })
+  defineProperty(owner, name, { value: bound })
+}
+
+function define<T extends object>(object: T, key: PropertyKey, descriptor: PropertyDescriptor): T {
+  try {
+    return defineProperty(object, key, descriptor)
+  } catch (error) {
+    if (keepsOriginal(object, key, descriptor)) return object
+    throw isBuiltIn(object) ? refusal(object, key) : error
+  }
+}
+
+function defineAll<T extends object>(object: T, descriptors: Record<PropertyKey, PropertyDescriptor>): T {
+  try {
+    return defineProperties(object, descriptors)
+  } catch (error) {
+    if (!isBuiltIn(object)) throw error
+    for (const key of ownKeys(descriptors)) define(object, key, descriptors[key] as PropertyDescriptor)
+    return object
+  }
+}
+
+function tryToDefine(object: object, key: PropertyKey, descriptor: PropertyDescriptor): boolean {
+  return reflectDefine(object, key, descriptor) || keepsOriginal(object, key, descriptor)
+}
+
+/** It must not look into any other object: a proxy would notice. */
+const isBuiltIn = (object: object): boolean => guarded.has(object) || nameOf(object) !== undefined
+
+function keepsOriginal(object: object, key: PropertyKey, descriptor: PropertyDescriptor): boolean {
+  if (!isBuiltIn(object)) return false
+  const original = originalOf(object, getOwnPropertyDescriptor(object, key))
+  return original !== undefined && 'value' in descriptor && is(original.value, descriptor.value)
+}
+
+/** The value of a property of a built-in that stands behind an accessor, or of a global. */
+function originalOf(object: object, descriptor: PropertyDescriptor | undefined): { readonly value: unknown } | undefined {
+  const { get } = descriptor ?? {}
+  if (get === undefined) return undefined
+  if (madeGlobals.has(get)) return { value: madeGlobals.get(get) }
+  // Other accessors of built-ins have other names.
+  return guarded.has(object) && get.name === 'standIn' ? { value: get() } : undefined
+}
+
+function shown(object: object, descriptor: PropertyDescriptor | undefined): PropertyDescriptor | undefined {
+  const original = originalOf(object, descriptor)
+  if (original === undefined) return descriptor
+  return { value: original.value, writable: true, enumerable: descriptor?.enumerable === true, configurable: true }
+}
+
+function describeAll(object: object): Record<PropertyKey, PropertyDescriptor> {
+  const all = getOwnPropertyDescriptors(object) as Record<PropertyKey, PropertyDescriptor>
+  for (const key of ownKeys(all)) all[key] = shown(object, all[key]) as PropertyDescriptor
+  return all
+}

@@ -1,0 +1,38 @@
+/** What code is told that tries to change a built-in. */
+import { getOwnPropertyDescriptor, hasOwn, ownKeys } from '../primordials.ts'
+
+/** The values of the globals that are made when they are first read, by their getters, once they are made. */
+export const madeGlobals = new Map<unknown, unknown>()
+
+/** The error for a change of a property of a built-in. */
+export function refusal(object: object, key: PropertyKey): TypeError {
+  return new TypeError(
+    `Cannot change ${memberOf(nameOf(object) ?? ownNameOf(object), key)}: the modules of a version share the built-ins, so none may change them. ` +
+      'Call a function of your own instead, or take a package that leaves built-ins as they are (a ponyfill, such as core-js-pure)',
+  )
+}
+
+function memberOf(owner: string, key: PropertyKey): string {
+  if (typeof key === 'symbol') return `${owner}[${key.description ?? ''}]`
+  return owner === 'globalThis' ? `the global ${String(key)}` : `${owner}.${String(key)}`
+}
+
+/** What a built-in without a global calls itself. */
+function ownNameOf(object: object): string {
+  if (typeof object === 'function') return object.name
+  return hasOwn(object, 'constructor') ? `${object.constructor.name}.prototype` : 'a built-in'
+}
+
+/** The name by which code reaches a built-in; undefined when no global leads to it. It is searched for, since hardly any slot needs a name. */
+export function nameOf(object: object): string | undefined {
+  if (object === globalThis) return 'globalThis'
+  for (const key of ownKeys(globalThis)) {
+    const { value, get, configurable } = getOwnPropertyDescriptor(globalThis, key) as PropertyDescriptor
+    // It is a global of a module, since those that a slot has are locked.
+    if (configurable) continue
+    const known = get === undefined ? value : madeGlobals.get(get)
+    if (known === object) return String(key)
+    if (typeof known === 'function' && known.prototype === object) return `${String(key)}.prototype`
+  }
+  return undefined
+}
