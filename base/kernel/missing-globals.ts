@@ -4,9 +4,9 @@
  */
 
 const buffer =
-  'Use `Uint8Array`, `TextEncoder`, `TextDecoder`, `atob` and `btoa`. For a package that needs it, install `buffer` and bring it with `define` under `berth` in package.json.'
+  'Use `Uint8Array`, `TextEncoder`, `TextDecoder`, `atob` and `btoa`. For a package that needs it, install `buffer` and bring it with `"inject": { "Buffer": "buffer/" }` under `berth` in package.json.'
 const settings =
-  'Take settings from `ctx.params`. For a package that reads `process.env`, set it to a constant with `define` under `berth` in package.json.'
+  'Take settings from `ctx.params`. For a package that reads `process.env`, set it to constants with `"define": { "process.env": { … } }` under `berth` in package.json.'
 const files = 'There are no files at run time. Import JSON and text files, which become part of the bundle, or ask a feature table.'
 const memory = 'No limit covers its memory. Use an `ArrayBuffer`; requests of one slot never run at the same time.'
 const threads = 'A slot is one thread and has no other. Do the work where it is, or call another scene with `ctx.call`.'
@@ -65,6 +65,16 @@ export const missingGlobals: Readonly<Record<string, string>> = {
 
 function shared(advice: string, ...names: readonly string[]): Record<string, string> {
   return Object.fromEntries(names.map(name => [name, advice]))
+}
+
+/**
+ * What to do when V8 says that code cannot change an object, which may be a built-in. Undefined for any other message. The isolate itself says which
+ * built-in it was, but where it is not asked: V8 alone decides on what is added by an assignment.
+ */
+export function frozenAdviceFor(message: string): string | undefined {
+  if (!/Cannot (?:add|define|delete) property |Cannot assign to read only property |Cannot redefine property: /.test(message))
+    return undefined
+  return 'The modules of a version share the built-ins, so none may change them. If the line changes one, call a function of your own instead, or take a package that leaves built-ins as they are (a ponyfill, such as `core-js-pure`). Otherwise the object was frozen by the module.'
 }
 
 /** The global that is missing and what to do instead, when that is what the message of a `ReferenceError` is about. */
