@@ -16,6 +16,7 @@ export type SdkCode =
   | 'CANCELLED'
   | 'COMPILE_FAILED'
   | 'ENTRY_NOT_FOUND'
+  | 'FILE_NOT_TEXT'
   | 'FILE_UNREADABLE'
   | 'FILE_UNWRITABLE'
   | 'IMPORT_DYNAMIC'

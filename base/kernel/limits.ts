@@ -152,6 +152,14 @@ export const limits = {
     stopMsMax: 2000,
   },
 
+  /** Text files that people write, such as scenes, whitelists and logs of requests. */
+  files: {
+    /** Bytes of a file that is read as a whole. */
+    textBytesMax: 64 * MB,
+    /** Characters of a line of a file that is read line by line. */
+    lineCharsMax: 64 * MB,
+  },
+
   /** Feature tables. */
   features: {
     /** Bytes of the file of one table, and of all files together. */

@@ -1,5 +1,4 @@
 /** The options of an operator: one schema, from which the flags, the environment variables, the help text and every check derive. */
-import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { dirname, resolve } from 'node:path'
 import Type, { type Static, type TNumberOptions, type TSchema } from 'typebox'
@@ -11,6 +10,7 @@ import { logLevels } from './log.ts'
 import { type Machine, thisMachine } from './machine.ts'
 import { CELLS_MAX, completeCells } from './memory-plan.ts'
 import { nearest } from './nearest.ts'
+import { readTextFileSync, unreadable } from './text-file.ts'
 
 const defaultsHere = completeCells(thisMachine, {})
 
@@ -153,10 +153,11 @@ export function loadOptions(flags: OptionSources['flags'], env: OptionSources['e
 
 function readConfig(path: string, required: boolean): ConfigFile | undefined {
   try {
-    return { path, text: readFileSync(path, 'utf8') }
+    return { path, text: readTextFileSync(path) }
   } catch (error) {
-    if (!required && (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw new BerthError('CONFIG_UNREADABLE', `Cannot read the config file "${path}": ${messageOf(error)}`, { cause: error })
+    const { reason, message, hint } = unreadable(error)
+    if (!required && reason === 'missing') return undefined
+    throw new BerthError('CONFIG_UNREADABLE', `Cannot read the config file "${path}": ${message}. ${hint}`, { cause: error })
   }
 }
 

@@ -1,8 +1,9 @@
 /** Reads and checks the package.json of a module. It does not use the schema library, because loading that takes longer than bundling. */
-import { readFile, realpath, stat } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
 import isVersion from 'semver/functions/valid.js'
 import { messageOf } from '../../base/kernel/errors.ts'
+import { readTextFile, unreadable } from '../../base/kernel/text-file.ts'
 import { manifestLimits, patterns } from '../../base/traffic/names.ts'
 import type { ModuleManifest } from '../../base/traffic/schema.ts'
 import { SdkError } from '../sdk-error.ts'
@@ -194,12 +195,10 @@ const substituteFields: readonly Field[] = [
 const isHost = (host: string) => URL.canParse(host.includes('://') ? host : `https://${host}`)
 
 async function readJson(module: ModuleFolder): Promise<unknown> {
-  const text = await readFile(join(module.folder, 'package.json'), 'utf8').catch(error => {
-    throw invalid(
-      module,
-      `it cannot be read (${error.code})`,
-      'Name the folder of a module: one with a package.json that has a "berth" field.',
-    )
+  const text = await readTextFile(join(module.folder, 'package.json')).catch(error => {
+    const { reason, message, hint } = unreadable(error)
+    if (reason === 'content') throw invalid(module, message, hint)
+    throw invalid(module, `it cannot be read: ${message}`, 'Name the folder of a module: one with a package.json that has a "berth" field.')
   })
   try {
     return JSON.parse(text)

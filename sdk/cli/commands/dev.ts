@@ -1,7 +1,6 @@
 /** `sdk dev`: every save of a module runs a moment later, and its answer is shown beside the one before. */
 
 import { statSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { hostname, userInfo } from 'node:os'
 import { isAbsolute, join, relative, resolve } from 'node:path'
 import type { Timings } from '../../../base/contract/common-api.ts'
@@ -27,6 +26,7 @@ import { usage } from '../arguments.ts'
 import type { CommonOptions } from '../context.ts'
 import { lastRequest } from '../files/last-request.ts'
 import { firstSample, warnOfRounding } from '../files/sample.ts'
+import { readText } from '../files/text.ts'
 import { describeRoot, type RootEvent, type SaveWatch, watchSaves } from '../files/watch.ts'
 import { colorsFor } from '../terminal/colors.ts'
 import { failureDocument, failureText } from '../terminal/failure.ts'
@@ -244,9 +244,7 @@ class Session {
       const body = await lastRequest(this.#client.base, this.#scene ?? '')
       return body === undefined ? undefined : { name: 'the last request of sdk invoke', body }
     }
-    const body = await readFile(file, 'utf8').catch(error => {
-      throw new SdkError('FILE_UNREADABLE', `Cannot read "${file}": ${error.message}`, { hint: 'Check the path.', cause: error })
-    })
+    const body = await readText(file)
     return { name: relative(process.cwd(), resolve(file)), body }
   }
 

@@ -5,6 +5,7 @@ import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { messageOf } from '../../../base/kernel/errors.ts'
 import { makeFolderSync } from '../../../base/kernel/folders.ts'
+import { readTextFile } from '../../../base/kernel/text-file.ts'
 import { manifestLimits, patterns } from '../../../base/traffic/names.ts'
 import { exitCodes, SdkError } from '../../sdk-error.ts'
 import { moduleFiles } from '../files/templates.ts'
@@ -232,7 +233,7 @@ interface PackageJson {
 /** Returns nothing when the file is not JSON: other commands say what is wrong with it. */
 async function packageAt(path: string): Promise<PackageJson> {
   try {
-    return (JSON.parse(await readFile(path, 'utf8')) as PackageJson | null) ?? {}
+    return (JSON.parse(await readTextFile(path)) as PackageJson | null) ?? {}
   } catch {
     return {}
   }

@@ -1,13 +1,10 @@
 /** `sdk invoke`: calls a scene and shows the answer and who gave it. */
-import { readFile } from 'node:fs/promises'
-import { text } from 'node:stream/consumers'
-import { messageOf } from '../../../base/kernel/errors.ts'
 import type { InvocationAnswer } from '../../api/client.ts'
-import { SdkError } from '../../sdk-error.ts'
 import { parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { lastRequest, rememberRequest } from '../files/last-request.ts'
 import { firstSample, warnOfRounding } from '../files/sample.ts'
+import { readStdin, readText } from '../files/text.ts'
 import { colorsFor } from '../terminal/colors.ts'
 
 export interface InvokeOptions {
@@ -49,8 +46,8 @@ async function readBody({ data, file }: InvokeOptions, byDefault: () => Promise<
   if (data !== undefined && file !== undefined) throw usage('Cannot take both --data and --file', 'Give one of them.')
   if (data !== undefined) return { body: data }
   if (file === undefined && process.stdin.isTTY) return byDefault()
-  if (file !== undefined && file !== '-') return { body: await readBodyFile(file) }
-  const body = await text(process.stdin)
+  if (file !== undefined && file !== '-') return { body: await readText(file) }
+  const body = await readStdin()
   if (body !== '') return { body }
   throw usage('Cannot send nothing: standard input is empty', `Give a body: --data '{}', --file request.json, or pipe one in.`)
 }
@@ -63,13 +60,7 @@ async function defaultBody(base: URL, scene: string): Promise<Body> {
   const last = await lastRequest(base, scene)
   if (last !== undefined) return { body: last, note: 'Sending what was sent last.' }
   const sample = await firstSample('.', scene)
-  return sample === undefined ? { body: '{}', note: 'Sending {}.' } : { body: await readBodyFile(sample), note: `Sending ${sample}.` }
-}
-
-function readBodyFile(file: string): Promise<string> {
-  return readFile(file, 'utf8').catch(error => {
-    throw new SdkError('FILE_UNREADABLE', `Cannot read "${file}": ${messageOf(error)}`, { hint: 'Check the path.', cause: error })
-  })
+  return sample === undefined ? { body: '{}', note: 'Sending {}.' } : { body: await readText(sample), note: `Sending ${sample}.` }
 }
 
 function parseHeaders(headers: readonly string[]): Record<string, string> {

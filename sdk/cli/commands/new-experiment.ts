@@ -3,18 +3,16 @@
  * schema library, which takes a fifth of a second to load.
  */
 
-import { readFile } from 'node:fs/promises'
 import Type, { type Static } from 'typebox'
 import type { Reasoned } from '../../../base/contract/common-api.ts'
 import type { NewExperiment } from '../../../base/contract/experiment-api.ts'
 import { compileCheck } from '../../../base/kernel/check.ts'
-import { messageOf } from '../../../base/kernel/errors.ts'
-import { parseUnrounded } from '../../../base/kernel/exact-json.ts'
 import { Condition } from '../../../base/traffic/rules.ts'
 import { Params, VersionId } from '../../../base/traffic/schema.ts'
 import { SdkError } from '../../sdk-error.ts'
 import { parseArms, parseCondition, parseShare, parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
+import { readJson } from '../files/text.ts'
 import { timed } from '../terminal/output.ts'
 import { armHead, armRows, describeExperiment } from '../views/experiment-view.ts'
 
@@ -95,20 +93,11 @@ async function readExperiment(file: string, id: string, typed: Typed): Promise<N
 }
 
 async function readFileOf(file: string): Promise<Static<typeof ExperimentFile>> {
-  const text = await readFile(file, 'utf8').catch(error => {
-    throw new SdkError('FILE_UNREADABLE', `Cannot read "${file}": ${messageOf(error)}`, { hint: 'Check the path.', cause: error })
-  })
   const wrong = (why: string) =>
     new SdkError('EXPERIMENT_INVALID', `Cannot take "${file}" as an experiment: ${why}`, {
       hint: 'It is like { "segments": "40%", "arms": [{ "name": "control", "version": "v3", "share": "50%" }] }.',
     })
-  let parsed: unknown
-  try {
-    parsed = parseUnrounded(text)
-  } catch (error) {
-    throw wrong(messageOf(error))
-  }
-  const { value, faults } = checkFile(parsed)
+  const { value, faults } = checkFile(await readJson(file, wrong))
   if (faults !== undefined) throw wrong(faults.join('; '))
   return value
 }

@@ -1,14 +1,12 @@
 /** `sdk params`: the parameters of a scene and of its versions, published apart from code. */
 
-import { readFile } from 'node:fs/promises'
 import type { Reasoned } from '../../../base/contract/common-api.ts'
 import type { ParamsChange, ParamsHistoryEntry, ParamsRolledBack, ParamsView } from '../../../base/contract/params-api.ts'
-import { messageOf } from '../../../base/kernel/errors.ts'
-import { parseUnrounded } from '../../../base/kernel/exact-json.ts'
 import type { Params } from '../../../base/traffic/schema.ts'
 import { SdkError } from '../../sdk-error.ts'
 import { parseParams, parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
+import { readJson } from '../files/text.ts'
 import { ageOf, describeCells, timed } from '../terminal/output.ts'
 import { differences } from './scene.ts'
 
@@ -77,18 +75,13 @@ function withoutKeys(params: Params, keys: readonly string[]): Params {
 }
 
 async function readParams(file: string): Promise<Params> {
-  const text = await readFile(file, 'utf8').catch(error => {
-    throw new SdkError('FILE_UNREADABLE', `Cannot read "${file}": ${messageOf(error)}`, { hint: 'Check the path.', cause: error })
-  })
-  const hint = 'The file holds one JSON object: { "topK": 5 }.'
-  let params: unknown
-  try {
-    params = parseUnrounded(text)
-  } catch (error) {
-    throw new SdkError('PARAMS_INVALID', `Cannot set the params of "${file}": ${messageOf(error)}`, { hint })
-  }
+  const refuse = (why: string) =>
+    new SdkError('PARAMS_INVALID', `Cannot set the params of "${file}": ${why}`, {
+      hint: 'The file holds one JSON object: { "topK": 5 }.',
+    })
+  const params = await readJson(file, refuse)
   if (typeof params === 'object' && params !== null && !Array.isArray(params)) return params as Params
-  throw new SdkError('PARAMS_INVALID', `Cannot set the params of "${file}": it is not a JSON object`, { hint })
+  throw refuse('it is not a JSON object')
 }
 
 export interface DiffOptions extends VersionOption {

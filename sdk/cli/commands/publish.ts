@@ -253,11 +253,11 @@ function replaceFile(path: string, text: string): void {
   }
 }
 
-/** The text with the top-level "version" replaced and everything else, layout included, as it was. */
+/** The text with the top-level "version" replaced and everything else, layout and byte order mark included, as it was. */
 export function replaceVersion(text: string, from: string, to: string): string {
   for (const { index, 0: member } of text.matchAll(/"version"\s*:\s*"([^"]*)"/g)) {
     const edited = text.slice(0, index) + member.replace(from, to) + text.slice(index + member.length)
-    if (JSON.parse(edited).version === to) return edited
+    if (JSON.parse(edited.replace(/^\uFEFF/, '')).version === to) return edited
   }
   throw new SdkError('PACKAGE_INVALID', `Cannot raise the version "${from}": package.json spells it in an unusual way`, {
     hint: 'Raise the version by hand and publish without --bump.',

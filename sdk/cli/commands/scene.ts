@@ -1,17 +1,15 @@
 /** `sdk scene`: lists scenes, shows them, and puts definitions into force. */
 
-import { readFile } from 'node:fs/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { SceneView } from '../../../base/contract/scene-api.ts'
 import type { VersionChange } from '../../../base/contract/version-api.ts'
 import { compileCheck } from '../../../base/kernel/check.ts'
-import { messageOf } from '../../../base/kernel/errors.ts'
-import { parseUnrounded } from '../../../base/kernel/exact-json.ts'
 import { type Lock, SceneDefinition } from '../../../base/traffic/schema.ts'
 import { lockedModules } from '../../../base/traffic/table.ts'
 import type { Client } from '../../api/client.ts'
 import { RefusedError, SdkError } from '../../sdk-error.ts'
 import type { Context } from '../context.ts'
+import { readJson } from '../files/text.ts'
 import { timed } from '../terminal/output.ts'
 import { showMade } from './version.ts'
 
@@ -85,7 +83,7 @@ const checkScene = compileCheck(SceneDefinition)
  * @throws SdkError FILE_UNREADABLE, or SCENE_INVALID naming every fault by its path
  */
 export async function readScene(file: string): Promise<SceneDefinition> {
-  const { $schema: _, ...contents } = parseObject(file, await readText(file))
+  const { $schema: _, ...contents } = await readObject(file)
   const { value, faults } = checkScene(contents)
   if (value !== undefined) return value
   throw new SdkError('SCENE_INVALID', `Cannot apply "${file}": ${faults.join('; ')}`, {
@@ -93,19 +91,8 @@ export async function readScene(file: string): Promise<SceneDefinition> {
   })
 }
 
-async function readText(file: string): Promise<string> {
-  return readFile(file, 'utf8').catch(error => {
-    throw new SdkError('FILE_UNREADABLE', `Cannot read "${file}": ${messageOf(error)}`, { hint: 'Check the path.', cause: error })
-  })
-}
-
-function parseObject(file: string, text: string): Record<string, unknown> {
-  let parsed: unknown
-  try {
-    parsed = parseUnrounded(text)
-  } catch (error) {
-    throw new SdkError('SCENE_INVALID', `Cannot apply "${file}": ${messageOf(error)}`, { hint: 'Mend the file.' })
-  }
+async function readObject(file: string): Promise<Record<string, unknown>> {
+  const parsed = await readJson(file, why => new SdkError('SCENE_INVALID', `Cannot apply "${file}": ${why}`, { hint: 'Mend the file.' }))
   if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed as Record<string, unknown>
   throw new SdkError('SCENE_INVALID', `Cannot apply "${file}": it is not a JSON object`, { hint: 'A file holds one scene.' })
 }

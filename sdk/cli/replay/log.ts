@@ -5,15 +5,17 @@
  * A line of NDJSON is an object with `body` (any JSON) and, if known, `scene`, `unit` (string or number), `headers`, and `shown`:
  * `{ "item": 14, "position": 3, "click": 0, "propensity": 0.029 }`, what was shown then and what became of it. Other members are ignored.
  */
-import { createReadStream } from 'node:fs'
 import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { basename } from 'node:path'
-import { pipeline, type Readable } from 'node:stream'
+import { pipeline, Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { CsvError, parse } from 'csv-parse'
 import { messageOf } from '../../../base/kernel/errors.ts'
 import { idAt, sourceAt } from '../../../base/kernel/exact-json.ts'
+import { limits } from '../../../base/kernel/limits.ts'
+import { readParts, TextDecoding } from '../../../base/kernel/text-file.ts'
 import { exitCodes, SdkError } from '../../sdk-error.ts'
+import { fileError } from '../files/text.ts'
 
 /** A request to send. */
 export interface Entry {
@@ -50,7 +52,7 @@ const NOT_REPLAYED = new Set(
 
 /**
  * Reads the whole log and checks it before anything is returned.
- * @throws SdkError FILE_UNREADABLE; LOG_INVALID with the file, the line and what is wrong there; USAGE when nothing names a scene
+ * @throws SdkError FILE_UNREADABLE, FILE_NOT_TEXT; LOG_INVALID with the file, the line and what is wrong there; USAGE when nothing names a scene
  */
 export async function readLog(files: readonly string[], options: ReadOptions): Promise<Entry[]> {
   const entries: Entry[] = []
@@ -65,15 +67,23 @@ export async function readLog(files: readonly string[], options: ReadOptions): P
   return entries
 }
 
-function open(file: string): Readable {
-  if (file === '-') return process.stdin
-  const stream = createReadStream(file)
-  // A failure is thrown again where the result is awaited; without this it would be an unhandled rejection before that.
-  return file.endsWith('.gz') ? pipeline(stream, createGunzip(), () => undefined) : stream
+/** The text of a log, part by part. @throws SdkError FILE_UNREADABLE, FILE_NOT_TEXT */
+async function* textOf(file: string): AsyncGenerator<string> {
+  try {
+    const decoding = new TextDecoding()
+    for await (const chunk of open(file)) yield decoding.write(chunk)
+    yield decoding.end()
+  } catch (error) {
+    throw fileError(file === '-' ? 'standard input' : `"${file}"`, error)
+  }
 }
 
-function unreadable(file: string, cause: unknown): SdkError {
-  return new SdkError('FILE_UNREADABLE', `Cannot read "${file}": ${messageOf(cause)}`, { hint: 'Check the path and the file.', cause })
+function open(file: string): AsyncIterable<Buffer> {
+  if (file === '-') return process.stdin
+  const parts = readParts(file)
+  if (!file.endsWith('.gz')) return parts
+  // A failure is thrown again where the result is awaited; without this it would be an unhandled rejection before that.
+  return pipeline(Readable.from(parts), createGunzip(), () => undefined)
 }
 
 function invalid(file: string, line: number, what: string): SdkError {
@@ -102,14 +112,13 @@ async function* readNdjson(file: string, scene: string | undefined): AsyncGenera
 /** Splits lines at line feeds only. `node:readline` also splits at U+2028, which JSON leaves in texts as it is. */
 async function* linesOf(file: string): AsyncGenerator<string> {
   let begun = ''
-  try {
-    for await (const chunk of open(file).setEncoding('utf8')) {
-      const lines = `${begun}${chunk}`.split('\n')
-      begun = lines.pop() ?? ''
-      yield* lines
-    }
-  } catch (error) {
-    throw unreadable(file, error)
+  let line = 1
+  for await (const part of textOf(file)) {
+    const lines = `${begun}${part}`.split('\n')
+    begun = lines.pop() ?? ''
+    yield* lines
+    line += lines.length
+    if (begun.length > limits.files.lineCharsMax) throw invalid(file, line, `it has over ${limits.files.lineCharsMax} characters`)
   }
   if (begun !== '') yield begun
 }
@@ -201,7 +210,7 @@ type Row = Readonly<Record<string, string>>
 async function* readOpenBandit(file: string, scene: string | undefined): AsyncGenerator<Entry> {
   const name = basename(file).replace(/\.csv(\.gz)?$/, '')
   const parser = parse({ info: true, columns: (header: string[]) => checkColumns(file, header) })
-  const rows = pipeline(open(file), parser, () => undefined)
+  const rows = pipeline(Readable.from(textOf(file)), parser, () => undefined)
   let row = 0
   try {
     for await (const { record, info } of rows as AsyncIterable<{ readonly record: Row; readonly info: { readonly lines: number } }>) {
@@ -213,7 +222,7 @@ async function* readOpenBandit(file: string, scene: string | undefined): AsyncGe
   } catch (error) {
     if (error instanceof SdkError) throw error
     if (error instanceof CsvError) throw invalid(file, Number(error.lines), error.message)
-    throw unreadable(file, error)
+    throw fileError(`"${file}"`, error)
   }
 }
 
