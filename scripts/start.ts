@@ -20,8 +20,9 @@ await runCli(['start', ...process.argv.slice(2)], async (base, options) => {
 /** Copies the example feature tables into the data folder. A table that is there already belongs to the operator, and is not replaced. */
 async function installFeatures(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true })
-  const there = await readdir(folder)
-  for (const file of (await readdir(examples)).filter(file => !there.includes(file))) {
+  const tableOf = (file: string) => file.replace(/\.\w+$/, '')
+  const there = (await readdir(folder)).map(tableOf)
+  for (const file of (await readdir(examples)).filter(file => !there.includes(tableOf(file)))) {
     // The file is renamed into place, so that the base never sees half of it.
     await copyFile(join(examples, file), join(folder, `.${file}.new`))
     await rename(join(folder, `.${file}.new`), join(folder, file))

@@ -111,6 +111,11 @@ export class Services {
     })
   }
 
+  /** What services cannot offer at present, by their own account. */
+  *faults(): Iterable<{ readonly service: string; readonly name: string }> {
+    for (const [service, { running }] of this.#hosted) for (const name of running.faults?.() ?? []) yield { service, name }
+  }
+
   /** Stops every service, each within `limits.services.stopMsMax`. What they throw is logged. */
   async stop(): Promise<void> {
     clearInterval(this.#watchdog)

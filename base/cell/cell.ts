@@ -94,6 +94,7 @@ class Cell {
       connections: () => this.#connections.count,
       revision: () => this.#table.current.revision,
       breakers: () => this.#admission.breakers(),
+      serviceFaults: () => this.#runtime.serviceFaults(),
     })
   }
 

@@ -4,7 +4,14 @@ import { Metrics } from './metrics.ts'
 
 test('versions that went offline are forgotten when there are too many, and no other', async () => {
   const none = () => 0
-  const metrics = new Metrics(1, { slots: none, inFlight: none, connections: none, revision: none, breakers: () => [] })
+  const metrics = new Metrics(1, {
+    slots: none,
+    inFlight: none,
+    connections: none,
+    revision: none,
+    breakers: () => [],
+    serviceFaults: () => [],
+  })
   const series = async () => {
     const collected = await metrics.collect()
     const versions = collected.flatMap(({ values }) =>

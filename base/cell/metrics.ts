@@ -27,6 +27,7 @@ export interface CellGauges {
   connections(): number
   revision(): number
   breakers(): Iterable<{ readonly scene: string; readonly version: string; readonly state: BreakerState }>
+  serviceFaults(): Iterable<{ readonly service: string; readonly name: string }>
 }
 
 /** The counters of one version. They are looked up once and kept, so that labels are not hashed for each request. */
@@ -139,6 +140,16 @@ export class Metrics {
       collect() {
         this.reset()
         for (const { scene, version, state } of gauges.breakers()) this.set({ scene, version }, BREAKER_VALUES[state])
+      },
+    })
+    new Gauge({
+      name: 'berth_service_fault',
+      help: 'What a base service cannot offer as it should at present, such as a broken feature table: 1 for each',
+      labelNames: ['service', 'name'],
+      registers,
+      collect() {
+        this.reset()
+        for (const labels of gauges.serviceFaults()) this.set(labels, 1)
       },
     })
   }

@@ -58,6 +58,11 @@ export class ModuleRuntime {
     await this.#services.start(this.#options.services)
   }
 
+  /** What the base services cannot offer at present. */
+  serviceFaults(): ReturnType<Services['faults']> {
+    return this.#services.faults()
+  }
+
   /** Forgets bundles of versions that are not loaded: they are read again for the next slot that needs them. */
   forgetBundles(): void {
     this.#bundles.retain(this.slots.plans)

@@ -48,14 +48,22 @@ export async function readTextFile(path: string, bytesMax: number = limits.files
  * @throws TextError for every reason but the content
  */
 export async function readFileBytes(path: string, bytesMax: number): Promise<Buffer> {
-  return collect(readParts(path, bytesMax), bytesMax)
+  try {
+    await using file = await open(path, flagsFor(path))
+    const stats = await file.stat()
+    checkKind(path, stats)
+    checkSize(stats.size, bytesMax)
+    return stats.isFile() ? await file.readFile() : await collect(file.createReadStream({ autoClose: false }), bytesMax)
+  } catch (error) {
+    throw unreadable(error)
+  }
 }
 
 /** The bytes of a file, part by part. @throws TextError as `readFileBytes`, when the first part is asked for */
-export async function* readParts(path: string, bytesMax: number = Number.POSITIVE_INFINITY): AsyncGenerator<Buffer> {
+export async function* readParts(path: string): AsyncGenerator<Buffer> {
   try {
     await using file = await open(path, flagsFor(path))
-    checkKind(path, await file.stat(), bytesMax)
+    checkKind(path, await file.stat())
     yield* file.createReadStream({ autoClose: false })
   } catch (error) {
     throw unreadable(error)
@@ -67,7 +75,9 @@ export function readTextFileSync(path: string, bytesMax: number = limits.files.t
   try {
     const file = openSync(path, flagsFor(path))
     try {
-      checkKind(path, fstatSync(file), bytesMax)
+      const stats = fstatSync(file)
+      checkKind(path, stats)
+      checkSize(stats.size, bytesMax)
       return decodeText(collectSync(file, bytesMax))
     } finally {
       closeSync(file)
@@ -109,16 +119,17 @@ const isDevice = (path: string): boolean => /^\/(dev|proc)\//.test(path)
 /** Without O_NONBLOCK, to open a pipe waits until somebody writes to it, perhaps for ever. */
 const flagsFor = (path: string): number => constants.O_RDONLY | (isDevice(path) ? 0 : (constants.O_NONBLOCK ?? 0))
 
-/** @throws TextError when the file is of a kind that cannot be read as a text, or too large */
-export function checkKind(path: string, stats: Pick<Stats, 'isFile' | 'isDirectory' | 'isFIFO' | 'size'>, bytesMax: number): void {
-  if (stats.isFile()) {
-    if (stats.size > bytesMax) throw tooLarge(stats.size.toLocaleString('en'), bytesMax)
-    return
-  }
+/** @throws TextError when what is there is of a kind that cannot be read as a text */
+export function checkKind(path: string, stats: Pick<Stats, 'isFile' | 'isDirectory' | 'isFIFO'>): void {
+  if (stats.isFile()) return
   if (stats.isDirectory()) throw new TextError('unreadable', 'it is a folder', 'Name a file in it.')
   if (isDevice(path)) return
   const kind = stats.isFIFO() ? 'a pipe' : 'a socket or device'
   throw new TextError('unreadable', `it is ${kind}, not a file`, 'Write what comes out of it to a file, and name that.')
+}
+
+function checkSize(bytes: number, bytesMax: number): void {
+  if (bytes > bytesMax) throw tooLarge(bytes.toLocaleString('en'), bytesMax)
 }
 
 function tooLarge(size: string, bytesMax: number): TextError {
@@ -146,7 +157,7 @@ const WORDS: Readonly<Record<string, readonly [what: string, hint: string]>> = {
 export function unreadable(error: unknown): TextError {
   if (error instanceof TextError) return error
   const { code = '' } = error as NodeJS.ErrnoException
-  const [what, hint] = WORDS[code] ?? [messageOf(error), 'Check the path and the file.']
+  const [what, hint] = WORDS[code] ?? [messageOf(error), code === '' ? '' : 'Check the path and the file.']
   return new TextError(code === 'ENOENT' ? 'missing' : 'unreadable', what, hint, {}, error)
 }
 
@@ -170,7 +181,7 @@ export function checkText(bytes: Buffer): void {
   if (nul >= 0) throw nulAt(bytes, placeAt(bytes, nul))
 }
 
-/** Says where the bytes stop being UTF-8 and why, for messages: `byte 0xe9 at offset 4 (line 1) is not UTF-8; …`. To be called for bytes that are not. */
+/** Says where the bytes stop being UTF-8 and why, for messages: `line 1, byte offset 4: byte 0xe9 is not UTF-8; …`. To be called for bytes that are not. */
 export const describeFault = (bytes: Buffer): string => faultIn(bytes).message
 
 /**
@@ -226,15 +237,15 @@ function faultIn(bytes: Buffer, start?: Place): TextError {
   for (let length = sequenceAt(bytes, 0); length > 0; length = sequenceAt(bytes, index)) index += length
   const place = placeAt(bytes, index, start)
   const looks = sequenceAt(bytes, index) < 0 ? 'it ends within a character' : 'it looks like Latin-1 or Windows-1252'
-  return new TextError('content', `byte ${hex(bytes[index])} at ${words(place)} is not UTF-8; ${looks}`, SAVE, place)
+  return new TextError('content', `${words(place)}: byte ${hex(bytes[index])} is not UTF-8; ${looks}`, SAVE, place)
 }
 
 function nulAt(bytes: Buffer, place: Place): TextError {
   const looks = isUtf16(bytes) ? '; it looks like UTF-16' : ''
-  return new TextError('content', `byte 0x00 at ${words(place)} is a NUL, which no text has${looks}`, SAVE, place)
+  return new TextError('content', `${words(place)}: byte 0x00 is a NUL, which no text has${looks}`, SAVE, place)
 }
 
-const words = ({ line, byte }: Place): string => `offset ${byte} (line ${line})`
+const words = ({ line, byte }: Place): string => `line ${line}, byte offset ${byte}`
 const hex = (byte = 0): string => `0x${byte.toString(16).padStart(2, '0')}`
 
 /** The encoding that the first bytes name. */

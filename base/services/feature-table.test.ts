@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+
 import { idOfNumber } from '../kernel/exact-json.ts'
 import { exactValue, numbers } from '../kernel/fixtures/json-numbers.ts'
-import { readTable } from './feature-table.ts'
+
+import { readTable, TableError, type TableFormat } from './feature-table.ts'
 
 const ROWS = 50_000
 const files = {
@@ -57,11 +59,98 @@ test('the version changes with the bytes and not with the time', async () => {
 })
 
 test('bytes that are not UTF-8 are refused with their line', async () => {
-  await assert.rejects(readTable(Buffer.from([...Buffer.from('{"key":1}\n{"key":"'), 0xff, 0x22, 0x7d]), 'ndjson'), {
-    line: 2,
-    message: 'line 2: it is not UTF-8',
+  for (const [text, format] of [
+    ['{"key":1}\n{"key":"\xe9"}', 'ndjson'],
+    ['key,name\na,"Andr\xe9"', 'csv'],
+  ] as const) {
+    await assert.rejects(readTable(Buffer.from(text, 'latin1'), format), (error: TableError) => {
+      assert.equal(error.line, 2)
+      const place = `line 2, byte offset ${text.indexOf('\xe9')}: byte 0xe9 is not UTF-8; it looks like Latin-1`
+      assert.ok(error.message.startsWith(place), error.message)
+      return true
+    })
+  }
+})
+
+for (const [what, text, line, message] of [
+  ['a quote that is never closed', 'id,name\n1,"Ann\n2,Bo\n3,Cy\n', 2, /the quote that opens here is never closed/],
+  ['more after a closing quote', 'id,name\n1,"x\n\ny"z\n', 2, /after the quote that closes the field/],
+  ['a quote within a field', 'id,name\n1,"a\r\nb"\n2,x"y\n', 4, /a quote within a field/],
+  ['an empty key', 'id,name\n1,"a\n"\n,x\n', 4, /its key is empty/],
+  ['too many fields', 'id\tname\n1\tx\n2\ty\tz', 3, /fields in it: 3, fields in the header: 2/],
+  ['two delimiters in its header', 'id;name,city\n1', 1, /both commas and semicolons/],
+] as const) {
+  test(`a CSV file with ${what} is refused with the line where that begins`, async () => {
+    await assert.rejects(readTable(Buffer.from(text), 'csv'), (error: TableError) => {
+      assert.deepEqual([error.line, message.test(error.message)], [line, true], error.message)
+      return true
+    })
   })
-  await assert.rejects(readTable(Buffer.from([0xff]), 'csv'), { message: 'the file is not UTF-8' })
+}
+
+test('the header says what separates the fields, in quotes or not, and whatever ends the lines', async () => {
+  const row = '{"id":"1","full name":"Ann; A, B"}'
+  for (const [delimiter, format] of [
+    [',', 'csv'],
+    [';', 'csv'],
+    ['\t', 'csv'],
+    ['\t', 'tsv'],
+  ] as const) {
+    for (const end of ['\n', '\r\n', '\r']) {
+      const text = `\ufeff"id"${delimiter}full name${end}${end}1${delimiter}"Ann; A, B"${end}`
+      assert.deepEqual([...(await readTable(Buffer.from(text), format)).rows], [['1', row]], JSON.stringify(text))
+    }
+  }
+})
+
+const written = (fields: readonly string[], delimiter: string) =>
+  fields.map(field => (/^[\w ]+$/.test(field) ? field : `"${field.replaceAll('"', '""')}"`)).join(delimiter)
+
+test('what a plain writer has written is read back as it was', async () => {
+  const field = fc.string({ unit: fc.constantFrom('a', ' ', ',', ';', '\t', '"', '\n', '\r', '中', '😀') })
+  const shapes = fc.record({
+    rows: fc.uniqueArray(fc.tuple(fc.string({ minLength: 1, unit: 'grapheme' }), field, field), { selector: ([key]) => key, maxLength: 8 }),
+    delimiter: fc.constantFrom(',', ';', '\t'),
+    end: fc.constantFrom('\n', '\r\n'),
+    bom: fc.constantFrom('', '\ufeff'),
+  })
+  const property = fc.asyncProperty(shapes, async ({ rows, delimiter, end, bom }) => {
+    const kept = rows.filter(([key]) => !key.includes('\0'))
+    const csv = bom + [['id', 'x', 'y'], ...kept].map(fields => written(fields, delimiter)).join(end)
+    const objects = kept.map(([id, x, y]) => ({ key: id, x, y }))
+    const ndjson = bom + objects.map(row => JSON.stringify(row)).join(end)
+    const fromCsv = [...(await readTable(Buffer.from(csv), 'csv')).rows]
+    const fromNdjson = [...(await readTable(Buffer.from(ndjson), 'ndjson')).rows]
+    assert.deepEqual(
+      fromCsv.map(([key, text]) => [key, JSON.parse(text)]),
+      kept.map(([id, x, y]) => [id, { id, x, y }]),
+    )
+    assert.deepEqual(
+      fromNdjson.map(([key, text]) => [key, JSON.parse(text)]),
+      objects.map(row => [row.key, row]),
+    )
+  })
+  await fc.assert(property, { numRuns: 60 })
+})
+
+test('whatever bytes a file has, it is a table without U+FFFD or refused in words', async () => {
+  const valid = Buffer.from('id,name\n1,"Zoë ""Z"""\n2,中😀\n{"key":"1"}\n')
+  const mutated = fc
+    .array(fc.tuple(fc.nat(valid.length - 1), fc.integer({ min: 0, max: 255 })), { maxLength: 3 })
+    .map(changes => changes.reduce((bytes, [at, byte]) => bytes.fill(byte, at, at + 1), Buffer.from(valid)))
+  const bytes = fc.oneof(
+    mutated,
+    fc.uint8Array({ maxLength: 40 }).map(array => Buffer.from(array)),
+  )
+  const property = fc.asyncProperty(bytes, fc.constantFrom<TableFormat>('csv', 'tsv', 'ndjson'), async (given, format) => {
+    const had = given.includes('\ufffd')
+    try {
+      for (const [key, row] of (await readTable(given, format)).rows) assert.ok(had || !`${key}${row}`.includes('\ufffd'))
+    } catch (error) {
+      assert.ok(error instanceof TableError && error.line !== undefined && error.message.length > 10, String(error))
+    }
+  })
+  await fc.assert(property, { numRuns: 150 })
 })
 
 test('an empty file is a table without rows', async () => {

@@ -2,16 +2,17 @@
  * Reads one feature table. Each row is kept as JSON text, so that answering a call copies text and parses nothing.
  * A long file is parsed in slices with turns of the event loop between them, so that requests are served in the meantime.
  */
-import { isUtf8 } from 'node:buffer'
 import { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parse as parseCsv } from 'csv-parse'
 import { digestOf } from '../folder/blob-files.ts'
+import { CsvPlaces, csvFault, csvForm, type Delimiter, delimiterOf, recordsBefore } from '../kernel/csv.ts'
 import { messageOf } from '../kernel/errors.ts'
 import { idAt } from '../kernel/exact-json.ts'
 import { limits } from '../kernel/limits.ts'
+import { bomLength, checkText, TextError } from '../kernel/text-file.ts'
 
-export type TableFormat = 'ndjson' | 'csv'
+export type TableFormat = 'ndjson' | 'csv' | 'tsv'
 
 export interface FeatureTable {
   /** sha256 of the file, hex. */
@@ -26,32 +27,39 @@ export interface FeatureTable {
 export class TableError extends Error {
   readonly line: number | undefined
 
-  constructor(line: number | undefined, message: string) {
-    super(line === undefined ? message : `line ${line}: ${message}`)
+  constructor(line: number | undefined, message: string, whole: string = line === undefined ? message : `line ${line}: ${message}`) {
+    super(whole)
     this.line = line
   }
 }
 
 /** @throws TableError for the first line with a fault */
 export async function readTable(bytes: Buffer, format: TableFormat): Promise<FeatureTable> {
-  const rows = await (format === 'csv' ? readCsv(bytes) : readNdjson(bytes))
+  try {
+    checkText(bytes)
+  } catch (error) {
+    throw error instanceof TextError ? new TableError(error.line, '', `${error.message}. ${error.hint}`) : error
+  }
+  const rows = await (format === 'ndjson' ? readNdjson(bytes) : readCsv(bytes, format))
   return { version: await digestOf(bytes), rows, bytes: bytes.length }
 }
 
 const SLICE_MS = 4
 const CSV_SLICE_BYTES = 16 * 1024
 const NEWLINE = 10
-const BOM = Buffer.from('\ufeff')
 
 /** Collects rows, and yields to the event loop every few milliseconds. */
 class Rows {
   readonly byKey = new Map<string, string>()
   #sliceEnds = performance.now() + SLICE_MS
 
-  add(line: number, key: string, text: string): void {
-    if (this.byKey.has(key)) throw new TableError(line, `the key ${JSON.stringify(key)} is there already`)
-    if (this.byKey.size >= limits.features.rowsMax) throw new TableError(line, `the table has more than ${limits.features.rowsMax} rows`)
+  /** @returns what is wrong with the row, if it cannot be added */
+  add(key: string, text: string): string | undefined {
+    if (key === '') return 'its key is empty'
+    if (this.byKey.has(key)) return `the key ${JSON.stringify(key)} is there already`
+    if (this.byKey.size >= limits.features.rowsMax) return `the table has more than ${limits.features.rowsMax} rows`
     this.byKey.set(key, text)
+    return undefined
   }
 
   /** Yields to the event loop if the current slice has lasted long enough. */
@@ -68,7 +76,7 @@ const LINES_PER_CHECK = 64
 async function readNdjson(bytes: Buffer): Promise<ReadonlyMap<string, string>> {
   const rows = new Rows()
   let line = 0
-  for (let start = bytes.indexOf(BOM) === 0 ? BOM.length : 0; start < bytes.length; ) {
+  for (let start = bomLength(bytes); start < bytes.length; ) {
     const newline = bytes.indexOf(NEWLINE, start)
     const end = newline < 0 ? bytes.length : newline
     line++
@@ -80,9 +88,9 @@ async function readNdjson(bytes: Buffer): Promise<ReadonlyMap<string, string>> {
 }
 
 function addLine(rows: Rows, line: number, bytes: Buffer): void {
-  if (!isUtf8(bytes)) throw new TableError(line, 'it is not UTF-8')
   const text = bytes.toString('utf8').trim()
-  if (text !== '') rows.add(line, keyOf(line, text), text)
+  const fault = text === '' ? undefined : rows.add(keyOf(line, text), text)
+  if (fault !== undefined) throw new TableError(line, fault)
 }
 
 function parseLine(line: number, text: string): unknown {
@@ -108,44 +116,53 @@ function keyOf(line: number, text: string): string {
 
 interface CsvRow {
   readonly record: readonly string[]
-  /** The number of lines up to the end of the record. */
-  readonly info: { readonly lines: number }
 }
 
-async function readCsv(bytes: Buffer): Promise<ReadonlyMap<string, string>> {
-  if (!isUtf8(bytes)) throw new TableError(undefined, 'the file is not UTF-8')
+async function readCsv(bytes: Buffer, format: 'csv' | 'tsv'): Promise<ReadonlyMap<string, string>> {
+  const text = bytes.subarray(bomLength(bytes))
+  const delimiter = delimiterFor(text, format)
   const rows = new Rows()
-  let header: readonly string[] | undefined
-  const parser = Readable.from(slices(bytes)).pipe(parseCsv({ bom: true, info: true, skip_empty_lines: true }))
+  let header: readonly string[] = []
+  let records = 0
+  const parser = Readable.from(slices(text)).pipe(parseCsv({ ...csvForm, delimiter }))
   try {
-    for await (const { record, info } of parser as AsyncIterable<CsvRow>) {
-      if (header === undefined) header = checkHeader(record)
-      else addRecord(rows, info.lines, header, record)
+    for await (const { record } of parser as AsyncIterable<CsvRow>) {
+      const fault = records === 0 ? headerFault(record) : rows.add(record[0] ?? '', rowText(header, record))
+      if (fault !== undefined) throw new Error(fault)
+      if (records++ === 0) header = record
       await rows.yieldIfDue()
     }
   } catch (error) {
-    throw error instanceof TableError ? error : csvError(error)
+    const places = new CsvPlaces(recordsBefore(error) ?? records, delimiter)
+    for (const slice of slices(text)) {
+      places.write(slice.toString('latin1'))
+      await rows.yieldIfDue()
+    }
+    const { line, message } = csvFault(error as Error, places)
+    throw new TableError(line, message)
   }
   return rows.byKey
+}
+
+/** The header is expected in the first bytes; a longer one is read as separated by commas. */
+const HEADER_BYTES_MAX = 64 * 1024
+
+function delimiterFor(text: Buffer, format: 'csv' | 'tsv'): Delimiter {
+  if (format === 'tsv') return '\t'
+  const { delimiter, fault } = delimiterOf(text.toString('latin1', 0, HEADER_BYTES_MAX))
+  if (fault !== undefined) throw new TableError(1, fault)
+  return delimiter
 }
 
 function* slices(bytes: Buffer): Generator<Buffer> {
   for (let start = 0; start < bytes.length; start += CSV_SLICE_BYTES) yield bytes.subarray(start, start + CSV_SLICE_BYTES)
 }
 
-function checkHeader(names: readonly string[]): readonly string[] {
+function headerFault(names: readonly string[]): string | undefined {
   const twice = names.find((name, index) => names.indexOf(name) !== index)
-  if (twice !== undefined) throw new TableError(1, `two columns are named ${JSON.stringify(twice)}`)
-  return names
+  return twice === undefined ? undefined : `two columns are named ${JSON.stringify(twice)}`
 }
 
-function addRecord(rows: Rows, line: number, header: readonly string[], record: readonly string[]): void {
-  const [key = ''] = record
-  rows.add(line, key, JSON.stringify(Object.fromEntries(header.map((name, index) => [name, record[index]]))))
-}
-
-/** Messages of the parser already name the line. */
-function csvError(error: unknown): TableError {
-  const line = (error as { readonly lines?: number }).lines
-  return new TableError(line, messageOf(error))
+function rowText(header: readonly string[], record: readonly string[]): string {
+  return JSON.stringify(Object.fromEntries(header.map((name, index) => [name, record[index]])))
 }

@@ -1,6 +1,6 @@
 /** Makes consistent copies of a data folder, whether a base runs on it or not. */
 import { existsSync } from 'node:fs'
-import { copyFile, mkdtemp, open, readdir, rename, rm, rmdir } from 'node:fs/promises'
+import { copyFile, mkdtemp, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { databasePath, featuresPath, tokenPath } from '../folder/paths.ts'
 import { BerthError } from '../kernel/errors.ts'
@@ -75,12 +75,15 @@ async function copyData(data: string, target: string): Promise<Omit<BackupReport
   }
 }
 
-/** A table is replaced by a rename, so each file is copied whole. A file whose name begins with a dot is not in place yet, and is left out. */
+/**
+ * A table is replaced by a rename, so each file is copied whole. A file whose name begins with a dot is not in place yet, and is left out, and so is
+ * what no table can be read from, such as a pipe. Of a link, the file that it leads to is copied.
+ */
 async function copyTables(from: string, to: string): Promise<number> {
   if (!existsSync(from)) return 0
-  const names = (await readdir(from, { withFileTypes: true }))
-    .filter(entry => entry.isFile() && !entry.name.startsWith('.'))
-    .map(({ name }) => name)
+  const entries = (await readdir(from)).filter(name => !name.startsWith('.'))
+  const areFiles = await Promise.all(entries.map(name => isFile(join(from, name))))
+  const names = entries.filter((_, index) => areFiles[index])
   await makeFolder(to)
   for (const name of names) {
     await copyFile(join(from, name), join(to, name))
@@ -89,6 +92,12 @@ async function copyTables(from: string, to: string): Promise<number> {
   await syncFolder(to)
   return names.length
 }
+
+const isFile = (path: string): Promise<boolean> =>
+  stat(path).then(
+    stats => stats.isFile(),
+    () => false,
+  )
 
 /** Makes the copy durable and gives it its name. */
 async function replaceEmpty(goal: string, unfinished: string): Promise<void> {
