@@ -67,7 +67,7 @@ export class RefusedError extends SdkError {
 
   constructor(problem: Problem) {
     const hint = hints[problem.code] ?? problem.fix
-    const details = [problem.stack ?? [], changesIn(problem), placeOf(problem)].flat().join('\n')
+    const details = [problem.stack ?? [], uncaughtIn(problem), changesIn(problem), placeOf(problem)].flat().join('\n')
     super(problem.code, problem.detail, {
       ...(hint === undefined ? {} : { hint }),
       ...(details === '' ? {} : { details }),
@@ -75,6 +75,11 @@ export class RefusedError extends SdkError {
     this.name = 'RefusedError'
     this.problem = problem
   }
+}
+
+/** Which failure the module has not caught, and what mends that. */
+function uncaughtIn({ uncaught }: Problem): string[] {
+  return uncaught === undefined ? [] : [`The module did not catch ${uncaught.code}: ${uncaught.fix}`]
 }
 
 /** What finds a failure in the log: `scene home, version v1, module ranker@1.0.0, request 1f-3`. An error that the caller is to blame for is in no log. */

@@ -1,9 +1,13 @@
 /** Base services, as modules meet them: one base for the file, with the services of fixtures/services. */
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, rename, rm, unlink, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, rename, rm, stat, symlink, unlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { promisify } from 'node:util'
+import type { Problem } from '../base/contract/problem-api.ts'
+import { errorTable } from '../base/kernel/errors.ts'
 import { callScene, launchBase, makeScene, publishStages, type RunningBase, root, startBase, tempFolder } from './support/base.ts'
 
 let base: RunningBase
@@ -296,6 +300,88 @@ test('a table whose file is gone is gone', async () => {
   await unlink(join(base.data, 'features/passing.ndjson'))
   await base.logged(({ msg, table }) => msg === 'feature table is gone' && table === 'passing')
   assert.equal((await ask('features', 'get', 'passing', 'k0')).code, 'FEATURES_NOT_FOUND')
+})
+
+test('an entry that cannot be read stops only its own table, which says what it is', { timeout: 60_000 }, async t => {
+  const folder = join(base.data, 'features')
+  await symlink('circle.csv', join(folder, 'circle.csv'))
+  await symlink('nowhere.csv', join(folder, 'dangling.csv'))
+  await mkdir(join(folder, 'nested.ndjson'))
+  await promisify(execFile)('mkfifo', [join(folder, 'pipe.csv')])
+  await writeFile(join(folder, 'latin.csv'), Buffer.from('id,name\n1,Andr\xe9\n', 'latin1'))
+  await writeFile(join(folder, 'other.json'), '{}')
+  const bad = ['circle.csv', 'dangling.csv', 'nested.ndjson', 'pipe.csv', 'latin.csv', 'other.json']
+  t.after(() => Promise.all(bad.map(entry => rm(join(folder, entry), { recursive: true }))))
+  await putTable('beside.ndjson', ['{"key":"a","n":1}'])
+  assert.deepEqual(await ask('features', 'get', 'beside', 'a'), { value: { key: 'a', n: 1 } })
+  for (const [table, code, message] of [
+    ['circle', 'FEATURES_BROKEN', /circle\.csv: it is a link that leads back to itself/],
+    ['dangling', 'FEATURES_BROKEN', /dangling\.csv: it is a link to a file that is not there/],
+    ['nested', 'FEATURES_BROKEN', /nested\.ndjson: it is a folder/],
+    ['pipe', 'FEATURES_BROKEN', /pipe\.csv: it is a pipe, not a file/],
+    ['latin', 'FEATURES_BROKEN', /latin\.csv: line 2, byte offset 14: byte 0xe9 is not UTF-8; it looks like Latin-1/],
+    ['other', 'FEATURES_NOT_FOUND', /"other\.json" is no table: its name must end with \.ndjson/],
+  ] as const) {
+    const outcome = await ask('features', 'get', table, 'a')
+    assert.equal(outcome.code, code, JSON.stringify(outcome))
+    assert.match(outcome.message ?? '', message)
+  }
+  const metrics = await (await fetch(`${base.controlUrl}/metrics`)).text()
+  assert.match(metrics, /^berth_service_fault\{service="features",name="pipe",cell="1"\} 1$/m)
+  const from = base.log.length
+  await putTable('beside.ndjson', ['{"key":"a","n":2}'])
+  await base.logged(({ msg, table }) => msg === 'feature table read' && table === 'beside', from)
+})
+
+test('a file that is written over is read again, even when its size and its time stay the same', async () => {
+  const file = join(base.data, 'features/stamped.csv')
+  await putTable('stamped.csv', ['id,n', 'a,1'])
+  assert.deepEqual(await ask('features', 'get', 'stamped', 'a'), { value: { id: 'a', n: '1' } })
+  const { atime, mtime } = await stat(file)
+  const from = base.log.length
+  await writeFile(file, 'id,n\na,2\n')
+  await utimes(file, atime, mtime)
+  await base.logged(({ msg, table }) => msg === 'feature table read' && table === 'stamped', from)
+  assert.deepEqual(await ask('features', 'get', 'stamped', 'a'), { value: { id: 'a', n: '2' } })
+})
+
+test('tables may be separated by tabs or semicolons, and may be named .tsv, .jsonl or in capitals', async () => {
+  for (const [file, lines] of [
+    ['tabs.tsv', ['id\tname', '1\t"Ann, Bo"']],
+    ['semicolons.csv', ['id;name', '1;"Ann, Bo"']],
+    ['capitals.CSV', ['id,name', '1,"Ann, Bo"']],
+    ['lines.jsonl', ['{"key":1,"id":"1","name":"Ann, Bo"}']],
+  ] as const) {
+    await putTable(file, lines)
+    const { value } = await ask('features', 'get', file.replace(/\.\w+$/, ''), 1)
+    assert.deepEqual({ key: 1, ...(value as object) }, { key: 1, id: '1', name: 'Ann, Bo' }, file)
+  }
+})
+
+test('a module that lets the error of a service through is to blame, the answer says who mends the cause, and the breaker counts it', async t => {
+  await putTable('broken.ndjson', ['not a row'])
+  t.after(() => unlink(join(base.data, 'features/broken.ndjson')))
+  const breaker = { enabled: true, failureRatio: 0.5, minRequests: 3, windowMs: 10_000, openMs: 60_000, probes: 1 }
+  const stage = `async (_, ctx) => ctx.services.features.get('broken', 'a')`
+  await makeScene(base.client, 'careless', { rank: stage }, { traffic: { breaker } }, ['features'])
+  const problem = (await (await callScene(base, 'careless', {})).json()) as Problem
+  assert.deepEqual([problem.status, problem.code, problem.blame], [500, 'MODULE_THREW', 'module'])
+  assert.match(problem.detail, /^Cannot read feature table "broken": broken\.ndjson: line 1: it is not JSON/)
+  const { blame, fix } = errorTable.FEATURES_BROKEN
+  assert.deepEqual(problem.uncaught, { code: 'FEATURES_BROKEN', blame, fix })
+  const codes = [problem.code as string]
+  while (codes.at(-1) === 'MODULE_THREW') codes.push(((await (await callScene(base, 'careless', {})).json()) as Problem).code)
+  assert.deepEqual(codes, ['MODULE_THREW', 'MODULE_THREW', 'MODULE_THREW', 'BREAKER_OPEN'])
+})
+
+test('a deadline stays a deadline when a module lets it through, and what a scene that it calls refuses with is named', async () => {
+  const late = { traffic: { deadlineMs: 100 } }
+  await makeScene(base.client, 'sleeper', { rank: '() => new Promise(done => setTimeout(done, 9000))' }, late)
+  await makeScene(base.client, 'caller', { rank: '(scene, ctx) => ctx.call(scene, 1)' })
+  const outcomeOf = async (scene: string) => (await (await callScene(base, 'caller', JSON.stringify(scene))).json()) as Problem
+  assert.deepEqual([(await outcomeOf('sleeper')).code, (await outcomeOf('caller')).code], ['DEADLINE_EXCEEDED', 'CALL_CYCLE'])
+  const missing = await outcomeOf('nowhere')
+  assert.deepEqual([missing.code, missing.blame, missing.uncaught?.code], ['MODULE_THREW', 'module', 'SCENE_NOT_FOUND'])
 })
 
 // Services that cannot start

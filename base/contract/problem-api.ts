@@ -9,6 +9,11 @@ import { CellFailure } from './status-api.ts'
 const Code = schemaOf<ErrorCode>()(
   Type.Enum(Object.keys(errorTable) as ErrorCode[], { description: 'stable; docs/errors.md says of each what to do' }),
 )
+const BlameName = schemaOf<Blame>()(
+  Type.Union([Type.Literal('caller'), Type.Literal('module'), Type.Literal('base'), Type.Literal('load')], {
+    description: 'who has to change something',
+  }),
+)
 const Names = (description: string) => Type.Optional(Type.Array(Type.String(), { description }))
 const Text = (description: string) => Type.Optional(Type.String({ description }))
 
@@ -19,11 +24,7 @@ export const Problem = Type.Object(
     status: Type.Integer(),
     code: Code,
     detail: Type.String({ description: 'what could not be done, then why' }),
-    blame: schemaOf<Blame>()(
-      Type.Union([Type.Literal('caller'), Type.Literal('module'), Type.Literal('base'), Type.Literal('load')], {
-        description: 'who has to change something',
-      }),
-    ),
+    blame: BlameName,
     fix: Type.String({ description: 'what whoever is to blame does next' }),
     requestId: Type.String(),
     // Only problems with some codes have the following members.
@@ -34,6 +35,15 @@ export const Problem = Type.Object(
     current: Type.Optional(Type.Integer({ description: 'REVISION_CONFLICT: the revision to read again, 0 for none' })),
     changes: Type.Optional(Type.Array(AuditEntry, { description: 'REVISION_CONFLICT: what was done since, newest first' })),
     cause: Type.Optional(Type.Object({ code: Type.String(), message: Type.String() }, { description: 'UPGRADE_FAILED: what a cell met' })),
+    uncaught: Type.Optional(
+      Type.Object(
+        { code: Code, blame: BlameName, fix: Type.String() },
+        {
+          description:
+            'MODULE_THREW: the error of a call, a service or a fetch that the module did not catch, and who mends what caused it',
+        },
+      ),
+    ),
     failures: Type.Optional(Type.Array(CellFailure, { description: 'BASE_NOT_READY: baselines that cannot answer' })),
     cells: Type.Optional(
       Type.Object({ connected: Type.Integer(), current: Type.Integer() }, { description: 'BASE_NOT_READY: how many have the table' }),

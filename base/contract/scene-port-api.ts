@@ -14,10 +14,7 @@ const refusals = [
   ...['BODY_MALFORMED', 'UNIT_TOO_LONG', 'UNIT_INVALID', 'VERSION_NOT_FOUND', 'SCENE_WITHOUT_BASELINE', 'BREAKER_OPEN'],
   ...['SLOT_UNAVAILABLE', 'DEADLINE_EXCEEDED', 'MODULE_KILLED', 'MODULE_THREW', 'RESULT_UNDEFINED', 'RESULT_NOT_DATA', 'RESULT_NOT_LIST'],
   ...['RESULT_BIGINT', 'RESULT_CYCLE', 'RESULT_TOO_LARGE', 'RESULT_TOO_DEEP'],
-  // A module did not catch the error of a call, a service or a fetch of its own.
-  ...['CALL_CYCLE', 'CALL_TOO_DEEP', 'SERVICE_NOT_FOUND', 'SERVICE_INPUT_INVALID', 'SERVICE_RESULT_TOO_LARGE', 'SERVICE_OVERLOADED'],
-  ...['SERVICE_FAILED', 'FEATURES_NOT_FOUND', 'FEATURES_BROKEN', 'FETCH_FORBIDDEN', 'FETCH_FAILED', 'FETCH_TOO_LARGE', 'FETCH_OVERLOADED'],
-  'INTERNAL',
+  ...['CALL_CYCLE', 'CALL_TOO_DEEP', 'INTERNAL'],
 ] as const satisfies readonly ErrorCode[]
 
 /** The examples are about the men's campaign: who asks, and the answer. */

@@ -113,6 +113,8 @@ export interface StagePlan {
 export interface Failure {
   readonly code: string
   readonly message: string
+  /** The code of a call, a service or a fetch that has failed, and whose error the module has not caught. */
+  readonly uncaught?: string
   readonly stage?: string
   readonly module?: string
   readonly stack?: string

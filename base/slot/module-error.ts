@@ -1,5 +1,5 @@
 import type { Failure } from '../inside/protocol.ts'
-import { BerthError, type ErrorCode, errorTable } from '../kernel/errors.ts'
+import { BerthError, type Blame, type ErrorCode, errorTable } from '../kernel/errors.ts'
 
 /** Characters of each text of a failure that are kept. */
 const TEXT_CHARS_MAX = 8192
@@ -14,12 +14,19 @@ export class ModuleError extends BerthError {
     const extra = {
       ...(failure.stage !== undefined && { stage: failure.stage }),
       ...(failure.module !== undefined && { module: failure.module }),
+      ...(isCode(failure.uncaught) && { uncaught: uncaughtOf(failure.uncaught) }),
     }
     super(failure.code in errorTable ? (failure.code as ErrorCode) : 'INTERNAL', failure.message, { extra })
     this.module = failure.module
     this.stage = failure.stage
     this.rawStack = failure.stack
   }
+}
+
+/** What has to be mended for the call to succeed, and by whom. The module is to blame for not having caught its error. */
+function uncaughtOf(code: ErrorCode): { readonly code: ErrorCode; readonly blame: Blame; readonly fix: string } {
+  const { blame, fix } = errorTable[code]
+  return { code, blame, fix }
 }
 
 /**
@@ -37,14 +44,16 @@ export function parseFailure(text: string): ModuleError {
 
 /** Whether a module may fail with this code. It may with codes that blame the module, or the JSON that it was sent. */
 function isErrorCode(code: unknown): code is ErrorCode {
-  if (typeof code !== 'string' || !Object.hasOwn(errorTable, code)) return false
-  return code === 'BODY_MALFORMED' || errorTable[code as ErrorCode].blame === 'module'
+  return isCode(code) && (code === 'BODY_MALFORMED' || errorTable[code].blame === 'module')
 }
+
+const isCode = (code: unknown): code is ErrorCode => typeof code === 'string' && Object.hasOwn(errorTable, code)
 
 const cut = (text: string): string => text.slice(0, TEXT_CHARS_MAX)
 
-function where({ stage, module, stack }: Readonly<Record<string, unknown>>): Pick<Failure, 'stage' | 'module' | 'stack'> {
+function where({ uncaught, stage, module, stack }: Readonly<Record<string, unknown>>): Omit<Failure, 'code' | 'message'> {
   return {
+    ...(typeof uncaught === 'string' && { uncaught }),
     ...(typeof stage === 'string' && { stage: cut(stage) }),
     ...(typeof module === 'string' && { module: cut(module) }),
     ...(typeof stack === 'string' && { stack: cut(stack) }),

@@ -398,19 +398,19 @@ var clock = new Float64Array(clockMemory);
 var partText = (part) => partTexts[LAZY_PARTS.indexOf(part)];
 
 // base/inside/calls/failures.ts
-var CODES_OF_CALLS_PASSED_ON = ["CALL_CYCLE", "CALL_TOO_DEEP"];
+var CODES_OF_REQUESTS = ["CALL_CYCLE", "CALL_TOO_DEEP", "DEADLINE_EXCEEDED"];
 var codes = /* @__PURE__ */ new WeakMap();
-function callError({ code, message }) {
-  const error = assign(new Error(message), { code });
-  if (CODES_OF_CALLS_PASSED_ON.includes(code)) codes.set(error, code);
-  return error;
+var callError = ({ code, message }) => known(new Error(message), code);
+var fetchError = ({ code, message }) => known(new TypeError(message), code);
+function known(error, code) {
+  codes.set(error, code);
+  return assign(error, { code });
 }
-function fetchError({ code, message }) {
-  const error = assign(new TypeError(message), { code });
-  if (code === "DEADLINE_EXCEEDED") codes.set(error, code);
-  return error;
+function codesOf(thrown) {
+  const code = typeof thrown === "object" && thrown !== null ? codes.get(thrown) : void 0;
+  if (code === void 0) return { code: "MODULE_THREW" };
+  return CODES_OF_REQUESTS.includes(code) ? { code } : { code: "MODULE_THREW", uncaught: code };
 }
-var codeOf = (thrown) => typeof thrown === "object" && thrown !== null ? codes.get(thrown) : void 0;
 
 // base/inside/calls/open-calls.ts
 var openCalls = /* @__PURE__ */ new Map();
@@ -1009,8 +1009,7 @@ var Fault = class {
   }
 };
 function threw({ stage, module }, error) {
-  const code = codeOf(error) ?? "MODULE_THREW";
-  return new Fault({ code, message: messageOf(error), stage, module, ...stackOf(error) });
+  return new Fault({ ...codesOf(error), message: messageOf(error), stage, module, ...stackOf(error) });
 }
 function orFault(step, value) {
   const type = typeof value;
@@ -1024,14 +1023,14 @@ var brokenBy = (error) => ({ code: "MODULE_THREW", message: messageOf(error) });
 // base/inside/stages/parsed-params.ts
 var lastText = "{}";
 var lastParams = freeze({});
-var known = /* @__PURE__ */ new Map();
+var known2 = /* @__PURE__ */ new Map();
 function paramsOf(json) {
   if (json === lastText) return lastParams;
-  lastParams = known.get(json);
+  lastParams = known2.get(json);
   if (lastParams === void 0) {
-    if (known.size >= limits.paramsKept) known.clear();
+    if (known2.size >= limits.paramsKept) known2.clear();
     lastParams = deepFreeze(parse(json));
-    known.set(json, lastParams);
+    known2.set(json, lastParams);
   }
   lastText = json;
   return lastParams;

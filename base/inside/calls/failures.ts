@@ -7,22 +7,27 @@ export interface Refusal {
   readonly message: string
 }
 
-/** Codes that say that scenes have called each other wrongly, which is no error of the module that lets them through. */
-const CODES_OF_CALLS_PASSED_ON = ['CALL_CYCLE', 'CALL_TOO_DEEP']
+/** Codes about the whole request: how scenes call each other, and the deadline, which is not a matter of the module that lets the error through. */
+const CODES_OF_REQUESTS = ['CALL_CYCLE', 'CALL_TOO_DEEP', 'DEADLINE_EXCEEDED']
+/** The codes of these errors, by identity: a module can change the property `code`, and can give its own errors one. */
 const codes = new WeakMap<object, string>()
 
-export function callError({ code, message }: Refusal): Error {
-  const error = assign(new Error(message), { code })
-  if (CODES_OF_CALLS_PASSED_ON.includes(code)) codes.set(error, code)
-  return error
+export const callError = ({ code, message }: Refusal): Error => known(new Error(message), code)
+
+/** The Fetch standard has a `TypeError` for requests that fail, whatever the reason is. */
+export const fetchError = ({ code, message }: Refusal): Error => known(new TypeError(message), code)
+
+function known(error: Error, code: string): Error {
+  codes.set(error, code)
+  return assign(error, { code })
 }
 
-/** The Fetch standard has a `TypeError` for requests that fail, whatever the reason is. The deadline is that of the whole request. */
-export function fetchError({ code, message }: Refusal): Error {
-  const error = assign(new TypeError(message), { code })
-  if (code === 'DEADLINE_EXCEEDED') codes.set(error, code)
-  return error
+/**
+ * The code with which an error fails the whole request when a stage lets it through, and the code of the call that failed when that is another. What
+ * a module lets through is its own failure, whoever has to mend the cause.
+ */
+export function codesOf(thrown: unknown): { readonly code: string; readonly uncaught?: string } {
+  const code = typeof thrown === 'object' && thrown !== null ? codes.get(thrown) : undefined
+  if (code === undefined) return { code: 'MODULE_THREW' }
+  return CODES_OF_REQUESTS.includes(code) ? { code } : { code: 'MODULE_THREW', uncaught: code }
 }
-
-/** The code with which an error fails the whole request when a stage lets it through. Undefined when it fails as any other error does. */
-export const codeOf = (thrown: unknown) => (typeof thrown === 'object' && thrown !== null ? codes.get(thrown) : undefined)

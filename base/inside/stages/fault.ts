@@ -1,5 +1,5 @@
 /** Failures of stages. */
-import { codeOf } from '../calls/failures.ts'
+import { codesOf } from '../calls/failures.ts'
 import type { Failure } from '../protocol.ts'
 import { kindOf, messageOf, stackOf } from '../to-text.ts'
 import type { Step } from './version.ts'
@@ -13,8 +13,7 @@ export class Fault {
 }
 
 export function threw({ stage, module }: Step, error: unknown): Fault {
-  const code = codeOf(error) ?? 'MODULE_THREW'
-  return new Fault({ code, message: messageOf(error), stage, module, ...stackOf(error) })
+  return new Fault({ ...codesOf(error), message: messageOf(error), stage, module, ...stackOf(error) })
 }
 
 /** The result of a step, or a fault when JSON cannot hold it. */
