@@ -5,7 +5,7 @@ import type { WhitelistChange } from '../contract/whitelist-api.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Whitelist } from '../traffic/rules.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
-import { checkWhitelist, indexWhitelist } from '../traffic/whitelist.ts'
+import { checkWhitelist, indexWhitelist, unitField } from '../traffic/whitelist.ts'
 
 /** How many unit ids an edit changed. An id that was already as asked counts nowhere. */
 export type WhitelistCounts = Omit<WhitelistChange, keyof Applied | 'whitelist'>
@@ -66,7 +66,7 @@ export function whitelistEntry(digest: string, whitelist: Whitelist): WhitelistE
 /** The whitelist as a file that `parseWhitelist` reads. */
 export const whitelistText = (whitelist: Whitelist): string =>
   Object.entries(whitelist)
-    .flatMap(([version, units]) => units.map(unit => `${unit}\t${version}\n`))
+    .flatMap(([version, units]) => units.map(unit => `${unitField(unit)}\t${version}\n`))
     .join('')
 
 /** How many unit ids of one change the audit log keeps. Of a change with more, it keeps only their number. */

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import fc from 'fast-check'
+import { whitelistText } from '../change/whitelist-edit.ts'
 import type { ErrorCode } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { checkOffline, checkRules, type RulesContext } from './check-rules.ts'
@@ -210,6 +212,27 @@ test('a whitelist file has a unit id and a version a line, or unit ids alone', (
   assert.deepEqual(parseWhitelist(''), {})
 })
 
+test('a whitelist file may be CSV, with quotes, a header and any line ends', () => {
+  assert.deepEqual(parseWhitelist('"u1"\r"Lee, Ann"\r\n"say ""hi"""\n', 'v2'), { v2: ['u1', 'Lee, Ann', 'say "hi"'] })
+  assert.deepEqual(parseWhitelist('"user_id","version"\n"u1","v2"\nu2,"v2"\n"u3"\tv3\n'), { v2: ['u1', 'u2'], v3: ['u3'] })
+})
+
+test('a whitelist is read back as it was written, whatever the unit ids are', () => {
+  const unit = fc
+    .string({ unit: fc.constantFrom('a', '"', ',', '{', '[', ' ', '\t', 'v2', ';', '中'), minLength: 1 })
+    .map(text => text.trim())
+  const whitelist = fc.uniqueArray(
+    unit.filter(text => text !== ''),
+    { maxLength: 9 },
+  )
+  fc.assert(
+    fc.property(whitelist, units => {
+      const entry = units.length === 0 ? {} : { v2: units }
+      assert.deepEqual(parseWhitelist(whitelistText(entry)), entry)
+    }),
+  )
+})
+
 test('a whitelist file at fault is refused with the numbers of its lines', () => {
   const refused = (text: string, message: RegExp, version?: string) =>
     assert.throws(() => parseWhitelist(text, version), { code: 'WHITELIST_INVALID', message })
@@ -218,6 +241,11 @@ test('a whitelist file at fault is refused with the numbers of its lines', () =>
   refused('u1,v2\nu2,v2\nu1,v3', /line 3 sends its unit to v3, line 1 sends it to v2/)
   refused('u1', /line 1 names no version/)
   refused(',v2', /line 1 has no unit id/)
+  refused('u1,v2\n"u2,v2', /line 2 begins with a quote that does not end the unit id/)
+  refused('"User ID"\n"u1"', /line 1 looks like the name of the column/, 'v2')
+  refused('{"unit":"u1"}', /line 1 looks like JSON/, 'v2')
+  refused('["u1"],v2', /line 1 looks like JSON/)
+  refused('" u1 ",v2', /line 1 has a unit id with white space around it/)
   refused('u1,v2', /line 1 names version v2, and one was given for all/, 'v3')
   refused('\n'.repeat(20), /line 1 is empty; .*line 10 is empty; and 10 more/)
   refused(units(limits.scene.whitelistUnitsMax + 1).join('\n'), /over 100000 lines/, 'v2')

@@ -5,24 +5,29 @@ import type { Whitelist } from './rules.ts'
 
 const FAULTS_MAX = 10
 const LINES_MAX = limits.scene.whitelistUnitsMax
-const VERSION = /[\t,]\s*(v[1-9][0-9]{0,8})$/
+const VERSION = /[\t,]\s*("?)(v[1-9][0-9]{0,8})\1$/
+const HEADER_WITH_VERSION = /[\t,]\s*("?)version\1$/i
+const NAMES_OF_UNITS = /^("?)(id|uid|key|(unit|user|visitor|customer|account|device)s?[ _-]?(id)?s?)\1$/i
 
 /**
  * Reads a whitelist. Each line is `unit<TAB>version` or `unit,version` (the last comma separates, so a unit id may contain commas). With `version`
- * given, each line is a unit id alone. The text may end with a line end, use CR LF, begin with a byte order mark, have spaces around lines, and
- * repeat a line; but it must not have more lines than a whitelist may have unit ids.
+ * given, each line is a unit id alone. Both fields may be in quotes, as in CSV, with `""` for a quote, and a first line may name them when the last
+ * is called `version`. The text may end with a line end, use LF, CR LF or CR, begin with a byte order mark, have spaces around lines, and
+ * repeat a line; but it must not have more lines than a whitelist may have unit ids. What may be no unit id, such as JSON or the name of a column, is
+ * refused.
  * @throws WHITELIST_INVALID when there are too many lines, or with the numbers (from 1) of lines that are empty, too long, without a version, or
  * that send a unit id to another version than an earlier line
  */
 export function parseWhitelist(text: string, version?: string): Whitelist {
   // Splitting stops as soon as there are too many lines: splitting 32 MB of line ends would block the event loop.
-  const lines = text.replace(/^\uFEFF/, '').split(/\r?\n/, LINES_MAX + 2)
+  const lines = text.replace(/^\uFEFF/, '').split(/\r\n|\n|\r/, LINES_MAX + 2)
   if (lines.at(-1) === '' && lines.length <= LINES_MAX + 1) lines.pop()
   if (lines.length > LINES_MAX) throw refuse(`it has over ${LINES_MAX} lines, the limit of unit ids`)
   const seen = new Map<string, { readonly version: string; readonly line: number }>()
   const faults: string[] = []
   for (const [index, content] of lines.entries()) {
-    const line = readLine(content.trim(), version)
+    if (index === 0 && version === undefined && HEADER_WITH_VERSION.test(content.trim())) continue
+    const line = readLine(content.trim(), version, index === 0)
     const before = line.unit === undefined ? undefined : seen.get(line.unit)
     const fault = line.fault ?? conflict(before, line.version)
     if (fault !== undefined) faults.push(`line ${index + 1} ${fault}`)
@@ -37,17 +42,27 @@ type Line =
   | { readonly unit: string; readonly version: string; readonly fault?: never }
   | { readonly unit?: never; readonly version?: never; readonly fault: string }
 
-function readLine(content: string, version: string | undefined): Line {
+function readLine(content: string, version: string | undefined, isFirst: boolean): Line {
   const named = VERSION.exec(content)
   if (content === '') return { fault: 'is empty' }
   if (version !== undefined && named !== null)
-    return { fault: `names version ${named[1]}, and one was given for all: give one or the other` }
-  const chosen = version ?? named?.[1]
+    return { fault: `names version ${named[2]}, and one was given for all: give one or the other` }
+  if (isFirst && NAMES_OF_UNITS.test(content))
+    return { fault: 'looks like the name of the column: remove it; "sdk whitelist add" takes a unit id of this name' }
+  const chosen = version ?? named?.[2]
   if (chosen === undefined) return { fault: 'names no version: write "unit,v3", or give one version for all' }
-  const unit = named === null ? content : content.slice(0, named.index).trim()
-  const fault = unitFault(unit)
+  const field = named === null ? content : content.slice(0, named.index).trim()
+  if (/^[{[]/.test(field)) return { fault: 'looks like JSON: write "unit,v3", and put a unit id that begins with a bracket in quotes' }
+  const unit = field.startsWith('"') ? unquote(field) : field
+  if (unit === undefined) return { fault: 'begins with a quote that does not end the unit id: write "unit",v3, with "" for a quote in it' }
+  const fault = unitFault(unit) ?? lineFault(unit)
   return fault === undefined ? { unit, version: chosen } : { fault }
 }
+
+const unquote = (field: string): string | undefined => /^"((?:[^"]|"")*)"$/.exec(field)?.[1]?.replaceAll('""', '"')
+
+/** A unit id as it is written in a line. */
+export const unitField = (unit: string): string => (/^["{[]|,$/.test(unit) ? `"${unit.replaceAll('"', '""')}"` : unit)
 
 /** The version to which each unit id is sent. */
 export type VersionByUnit = ReadonlyMap<string, string>

@@ -108,7 +108,7 @@ export function whitelistCommands(sdk: Command): void {
     })
 
   command(whitelist, 'set <scene> <file>', 'Replace the whitelist with a file, all or nothing; - is standard input', [
-    ['sdk whitelist set fashion-men testers.csv', 'lines like "u1,v3"; a tab will do too'],
+    ['sdk whitelist set fashion-men testers.csv', 'lines like "u1,v3" in UTF-8; a tab will do too, and fields may be in quotes, as in CSV'],
     ['sdk whitelist set fashion-men testers.txt --version v3', 'lines like "u1"; what other versions have stays'],
   ])
     .option('--version <version>', 'replace only the unit ids of this version, with those of the file')

@@ -1,15 +1,14 @@
 /** `sdk whitelist`: the unit ids of a scene that are sent to a version by name. */
 
-import { readFile } from 'node:fs/promises'
-import { text } from 'node:stream/consumers'
 import type { Reasoned } from '../../../base/contract/common-api.ts'
 import type { WhitelistChange } from '../../../base/contract/whitelist-api.ts'
-import { BerthError, messageOf } from '../../../base/kernel/errors.ts'
+import { BerthError } from '../../../base/kernel/errors.ts'
 import { limits } from '../../../base/kernel/limits.ts'
 import { parseWhitelist } from '../../../base/traffic/whitelist.ts'
 import { SdkError } from '../../sdk-error.ts'
 import { parseUnits, parseVersion } from '../arguments.ts'
 import type { Context } from '../context.ts'
+import { readText } from '../files/text.ts'
 import { describeCells, timed } from '../terminal/output.ts'
 
 /** Shows how many units each version has, or with `units` the lines themselves, as `setWhitelist` reads them. */
@@ -43,7 +42,8 @@ export async function setWhitelist(
   { version, allowEmpty = false, reason }: Reasoned & { readonly version?: string; readonly allowEmpty?: boolean },
 ): Promise<void> {
   if (version !== undefined) parseVersion(version)
-  const lines = await read(file)
+  const lines = await readText(file)
+  if (version !== undefined) checkColumns(file, lines)
   check(file, lines, version)
   if (lines.trim() === '' && !allowEmpty) {
     throw new SdkError('WHITELIST_INVALID', `Cannot use "${file}" as a whitelist: it is empty`, {
@@ -62,15 +62,20 @@ function check(file: string, lines: string, version: string | undefined): void {
     if (!(error instanceof BerthError)) throw error
     const message = error.message.replace('the whitelist', `"${file}" as a whitelist`)
     throw new SdkError(error.code, message, {
-      hint: `A line is "unit,v3", or a unit id alone with --version; at most ${limits.scene.whitelistUnitsMax} unit ids of ${limits.request.unitIdBytesMax} bytes.`,
+      hint: `A line is "unit,v3", or a unit id alone with --version; either may be in quotes; at most ${limits.scene.whitelistUnitsMax} unit ids of ${limits.request.unitIdBytesMax} bytes.`,
     })
   }
 }
 
-async function read(file: string): Promise<string> {
-  if (file === '-') return text(process.stdin)
-  return readFile(file, 'utf8').catch(error => {
-    throw new SdkError('FILE_UNREADABLE', `Cannot read "${file}": ${messageOf(error)}`, { hint: 'Check the path.', cause: error })
+/** In text files a unit id may contain commas, but in a CSV file they are more likely further columns. @throws SdkError WHITELIST_INVALID */
+function checkColumns(file: string, lines: string): void {
+  const [, ending] = /\.(csv|tsv)$/i.exec(file) ?? []
+  if (ending === undefined) return
+  const separator = ending.toLowerCase() === 'csv' ? /[,;\t]/ : /\t/
+  const index = lines.split(/\r\n|\n|\r/).findIndex(line => separator.test(line.replaceAll(/"(?:[^"]|"")*"/g, '')))
+  if (index < 0) return
+  throw new SdkError('WHITELIST_INVALID', `Cannot use "${file}" as a whitelist: line ${index + 1} has several columns`, {
+    hint: 'Keep only the column of the unit ids; put a unit id with a comma, a semicolon or a tab in quotes.',
   })
 }
 
