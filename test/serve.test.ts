@@ -131,6 +131,18 @@ test('a unit id that is a number which JavaScript cannot hold is refused with it
   }
 })
 
+test('a unit id in a header that is not UTF-8 is refused with its place, because its neighbours would be the same unit', async () => {
+  const response = await callScene(base, 'by-pointer', {}, { 'x-user': 'Andr\xe9' })
+  await assertProblem(
+    response,
+    400,
+    'UNIT_INVALID',
+    /^Cannot use the header "x-user" as a unit id: line 1, byte offset 4: byte 0xe9 is not UTF-8/,
+  )
+  const replaced = { 'x-user': Buffer.from('\ufffd').toString('latin1') }
+  assert.equal(await (await callScene(base, 'by-pointer', {}, replaced)).json(), '\ufffd')
+})
+
 test('a unit id over 256 bytes, or one that is no string or number, is refused', async () => {
   await assertProblem(await callScene(base, 'echo', 1, { 'x-unit-id': 'x'.repeat(257) }), 400, 'UNIT_TOO_LONG', /257 bytes/)
   await assertProblem(await callScene(base, 'by-pointer', { user: { 'id/x': '用'.repeat(86) } }), 400, 'UNIT_TOO_LONG', /258 bytes/)
@@ -162,7 +174,7 @@ test('malformed JSON is 400 and names the scene, the version and the request', a
     headers: { 'content-type': 'application/json' },
     body: new Uint8Array([0x22, 0xff, 0x22]),
   })
-  await assertProblem(invalid, 400, 'BODY_MALFORMED', /UTF-8/)
+  await assertProblem(invalid, 400, 'BODY_MALFORMED', /line 1, byte offset 1: byte 0xff is not UTF-8/)
 })
 
 test('other content types, charsets and encodings are 415', async () => {

@@ -11,11 +11,13 @@
  *   slot ── 503 SLOT_UNAVAILABLE · SCENE_OVERLOADED · MODULE_KILLED · 504 DEADLINE_EXCEEDED · 500 MODULE_THREW · RESULT_… · 400 BODY_MALFORMED
  *   answer
  */
+import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { idAt } from '../kernel/exact-json.ts'
 import { bearerToken, type Trace } from '../kernel/headers.ts'
 import { limits } from '../kernel/limits.ts'
+import { describeFault } from '../kernel/text-file.ts'
 import type { Slot } from '../slot/slot.ts'
 import type { SlotAnswer, SlotCall } from '../slot/slot-call.ts'
 import { type Slots, unavailable } from '../slot/slots.ts'
@@ -208,7 +210,7 @@ function demand(token: TokenEntry | undefined, right: Right, what: string): void
 
 /** @throws UNIT_TOO_LONG, UNIT_INVALID, BODY_MALFORMED */
 function readUnit(scene: Scene, facts: RequestFacts): string | undefined {
-  const unit = facts.header(scene.unitHeader) ?? unitInBody(scene, facts)
+  const unit = unitInHeader(scene, facts) ?? unitInBody(scene, facts)
   if (unit === undefined || unit === '') return undefined
   // A UTF-16 code unit is at least one byte of UTF-8 and at most three.
   if (unit.length * 3 <= limits.request.unitIdBytesMax) return unit
@@ -221,6 +223,16 @@ function readUnit(scene: Scene, facts: RequestFacts): string | undefined {
 function fromHeader(value: string): string {
   for (let i = 0; i < value.length; i++) if (value.charCodeAt(i) > 127) return Buffer.from(value, 'latin1').toString('utf8')
   return value
+}
+
+/** @throws UNIT_INVALID when it is not UTF-8: to replace what cannot be decoded could make one unit of two */
+function unitInHeader({ unitHeader }: Scene, { request }: RequestFacts): string | undefined {
+  const value = request.header(unitHeader)
+  const unit = value === undefined ? undefined : fromHeader(value)
+  if (value === undefined || !unit?.includes('\ufffd')) return unit
+  const bytes = Buffer.from(value, 'latin1')
+  if (isUtf8(bytes)) return unit
+  throw new BerthError('UNIT_INVALID', `Cannot use the header "${unitHeader}" as a unit id: ${describeFault(bytes)}`)
 }
 
 const noHeader = (): undefined => undefined

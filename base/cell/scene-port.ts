@@ -5,6 +5,7 @@ import { answerClientError } from '../kernel/client-error.ts'
 import { BerthError, toBerthError, toProblem } from '../kernel/errors.ts'
 import { hasOneHost, isRequestId } from '../kernel/headers.ts'
 import { limits } from '../kernel/limits.ts'
+import { describeFault } from '../kernel/text-file.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import type { Answer, Progress, SceneRequest } from './answer.ts'
 
@@ -281,7 +282,7 @@ function readBody(req: IncomingMessage, limit: number, done: (error: BerthError 
     const bytes = chunks === undefined ? only : Buffer.concat(chunks, size)
     if (bytes === undefined) done(undefined, '')
     else if (isUtf8(bytes)) done(undefined, bytes.toString('utf8'))
-    else done(new BerthError('BODY_MALFORMED', 'Cannot read the body: it is not valid UTF-8'), '')
+    else done(new BerthError('BODY_MALFORMED', `Cannot read the body: ${describeFault(bytes)}`), '')
   })
 }
 

@@ -181,7 +181,10 @@ export function checkText(bytes: Buffer): void {
   if (nul >= 0) throw nulAt(bytes, placeAt(bytes, nul))
 }
 
-/** Says where the bytes stop being UTF-8 and why, for messages: `line 1, byte offset 4: byte 0xe9 is not UTF-8; …`. To be called for bytes that are not. */
+/** Where and why bytes that are not UTF-8 are not. */
+export const utf8Fault = (bytes: Buffer): TextError => faultIn(bytes)
+
+/** The same in words: `line 1, byte offset 4: byte 0xe9 is not UTF-8; …`. */
 export const describeFault = (bytes: Buffer): string => faultIn(bytes).message
 
 /**

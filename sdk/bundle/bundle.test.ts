@@ -241,6 +241,32 @@ for (const specifier of ['node:fs', 'fs', 'node:fs/promises']) {
   })
 }
 
+for (const [what, file, text, place] of [
+  [
+    'code',
+    'index.ts',
+    'export const rank = () =>\n  "Andr\xe9"',
+    /index\.ts:2:8: line 2, byte offset 33: byte 0xe9 is not UTF-8; it looks like Latin-1/,
+  ],
+  ['JSON', 'data.json', '{"name":"Andr\xe9"}', /data\.json:1:14: line 1, byte offset 13: byte 0xe9 is not UTF-8/],
+  // esbuild itself hangs on such a text.
+  ['a text', 'notes.txt', 'caf\xe9s', /notes\.txt:1:4: line 1, byte offset 3: byte 0xe9 is not UTF-8/],
+] as const) {
+  test(`${what} that is not UTF-8 is refused with its place`, { timeout: 60_000 }, async t => {
+    const entry = `import data from './data.json'\nimport notes from './notes.txt'\nexport const rank = () => [data, notes]`
+    const files = { 'index.ts': entry, 'data.json': '{}', 'notes.txt': '', [file]: Buffer.from(text, 'latin1') }
+    assert.match((await refusal(t, files, 'COMPILE_FAILED')).message, place)
+  })
+}
+
+test('a package.json may begin with a byte order mark, and is refused with the place when it is not UTF-8', async t => {
+  const entry = { 'index.ts': 'import { version } from "./package.json"\nexport const rank = () => version' }
+  const made = await bundle(t, { ...entry, 'package.json': `\ufeff${packageJson}` })
+  assert.equal(run(made).rank?.(), '1.2.3')
+  const error = await refusal(t, { ...entry, 'package.json': Buffer.from('{"name":"caf\xe9"}', 'latin1') }, 'PACKAGE_INVALID')
+  assert.match(error.message, /line 1, byte offset 12: byte 0xe9 is not UTF-8/)
+})
+
 test('await at the top level is refused with file and line', async t => {
   const error = await refusal(t, { 'index.ts': 'const x = await 1\nexport const rank = () => x' }, 'MODULE_LOAD_AWAITS')
   assert.match(error.message, /index\.ts:1:11: /)

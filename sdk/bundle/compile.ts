@@ -22,6 +22,7 @@ import { dependencyOf, ENTRY } from './inputs.ts'
 import type { ModuleFolder, Package } from './manifest.ts'
 import { roundedJson } from './rounded-json.ts'
 import { joinParts, type Script, withGlobals } from './script.ts'
+import { strictText } from './strict-text.ts'
 import type { TypeScriptConfig } from './tsconfig.ts'
 
 /** A module as it is in its folder now. */
@@ -157,7 +158,7 @@ function baseOptions({ module, contents, config }: Sources, builtins: Builtins):
     conditions: ['worker'],
     define: { 'process.env.NODE_ENV': '"production"', global: 'globalThis', ...define },
     alias,
-    plugins: [builtins.plugin, injection(module.folder, inject), roundedJson],
+    plugins: [strictText(module.folder, Object.keys(textLoaders)), builtins.plugin, injection(module.folder, inject), roundedJson],
     loader: textLoaders,
     // Otherwise the code would have comments with paths that depend on where dependencies are installed.
     minifyWhitespace: true,

@@ -196,9 +196,10 @@ const isHost = (host: string) => URL.canParse(host.includes('://') ? host : `htt
 
 async function readJson(module: ModuleFolder): Promise<unknown> {
   const text = await readTextFile(join(module.folder, 'package.json')).catch(error => {
-    const { reason, message, hint } = unreadable(error)
+    const { reason, message, hint, cause } = unreadable(error)
     if (reason === 'content') throw invalid(module, message, hint)
-    throw invalid(module, `it cannot be read: ${message}`, 'Name the folder of a module: one with a package.json that has a "berth" field.')
+    const why = (cause as NodeJS.ErrnoException | undefined)?.code ?? message
+    throw invalid(module, `it cannot be read (${why})`, 'Name the folder of a module: one with a package.json that has a "berth" field.')
   })
   try {
     return JSON.parse(text)

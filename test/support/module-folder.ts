@@ -8,7 +8,7 @@ import { type Bundle, bundleModule } from '../../sdk/bundle/bundle.ts'
 import { type SdkCode, SdkError } from '../../sdk/sdk-error.ts'
 import { startGuest } from './isolate.ts'
 
-export type Files = Readonly<Record<string, string>>
+export type Files = Readonly<Record<string, string | Uint8Array>>
 
 /** The package.json of a module, where it has nothing else. */
 export const packageJson = JSON.stringify({ name: 'ranker', version: '1.2.3', description: 'ranks', berth: { stages: ['rank'] } })

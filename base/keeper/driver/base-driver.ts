@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { type ModuleRecord, moduleKey } from '../../change/records.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import { limits } from '../../kernel/limits.ts'
+import { describeFault } from '../../kernel/text-file.ts'
 import type { Blobs } from '../../store/blobs.ts'
 import type { ModuleManifest, Right } from '../../traffic/schema.ts'
 import type { Actor, Book } from '../book/book.ts'
@@ -69,7 +70,7 @@ export class BaseDriver {
     await this.#requireBlob(`bundle of module "${name}"`, bundle, limits.module.bundleBytesMax)
     if (sourceMap !== undefined) await this.#requireBlob(`source map of module "${name}"`, sourceMap, limits.module.sourceMapBytesMax)
     const bytes = await blobs.read(bundle)
-    if (!isUtf8(bytes)) throw new BerthError('BUNDLE_INVALID', `Cannot publish module "${name}": its bundle is not UTF-8 text`)
+    if (!isUtf8(bytes)) throw new BerthError('BUNDLE_INVALID', `Cannot publish module "${name}": of its bundle, ${describeFault(bytes)}`)
     return bytes.toString('utf8')
   }
 

@@ -7,6 +7,7 @@ import { compileCheck } from '../../kernel/check.ts'
 import { BerthError, messageOf } from '../../kernel/errors.ts'
 import { checkNumbers } from '../../kernel/exact-json.ts'
 import { limits } from '../../kernel/limits.ts'
+import { bomLength, describeFault } from '../../kernel/text-file.ts'
 
 /** Names by which a parsed object could reach a prototype when it is copied without care. */
 const poisonous: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype'])
@@ -32,10 +33,10 @@ export function parseStrictJson(bytes: Buffer): unknown {
   return value
 }
 
-/** @throws BODY_MALFORMED when it is not UTF-8 */
+/** A byte order mark is left out. @throws BODY_MALFORMED when it is not UTF-8, with the place */
 export function parseText(bytes: Buffer): string {
-  if (isUtf8(bytes)) return bytes.toString('utf8')
-  throw new BerthError('BODY_MALFORMED', 'Cannot read the body: it is not valid UTF-8')
+  if (isUtf8(bytes)) return bytes.toString('utf8', bomLength(bytes))
+  throw new BerthError('BODY_MALFORMED', `Cannot read the body: ${describeFault(bytes)}`)
 }
 
 function parse(text: string): unknown {

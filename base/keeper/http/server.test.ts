@@ -430,6 +430,24 @@ test('the metrics hold the series of the cells and of the keeper, each name desc
   assert.equal(new Set(described).size, described.length)
 })
 
+test('a body that is not UTF-8 is refused with the place, and changes nothing; a byte order mark is left out', async t => {
+  const { ask } = await startTestKeeper(t)
+  for (const [method, path, type] of [
+    ['POST', '/api/tokens', 'application/json'],
+    ['PUT', '/api/scenes/home', 'application/json'],
+    ['PUT', '/api/scenes/home/whitelist', 'application/json'],
+    ['PUT', '/api/scenes/home/whitelist', 'text/plain'],
+    ['PUT', '/api/scenes/home/params', 'application/json'],
+  ] as const) {
+    const payload = Buffer.from('{"label":\n"Andr\xe9"}', 'latin1')
+    const { status, body } = await ask(method, path, { payload, headers: { 'content-type': type } })
+    assert.deepEqual([status, body.code], [400, 'BODY_MALFORMED'], path)
+    assert.match(String(body.detail), /line 2, byte offset 15: byte 0xe9 is not UTF-8; it looks like Latin-1/)
+  }
+  const payload = '\ufeff{"rights":["call"],"label":"marked"}'
+  assert.equal((await ask('POST', '/api/tokens', { payload, headers: { 'content-type': 'application/json' } })).status, 201)
+})
+
 test('ambiguous and malformed bodies are refused', async t => {
   const { ask } = await startTestKeeper(t)
   const cases: [string | Buffer, string, string][] = [
