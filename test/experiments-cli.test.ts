@@ -222,6 +222,55 @@ describe('side by side', { concurrency: 3 }, () => {
     ended(await sdk('whitelist', 'add', 'listed', 'u1', '--version', 'v9'), 1, /VERSION_OFFLINE/)
   })
 
+  test('no command takes a file that is not UTF-8: each names the line and the byte, and changes nothing', {
+    timeout: 120_000,
+  }, async () => {
+    await sceneWith('strict', 2)
+    ended(await sdk('whitelist', 'add', 'strict', 'u1', '--version', 'v2'), 0)
+    const before = await Promise.all([base.client.whitelist('strict'), base.client.params('strict'), base.client.experiments('strict')])
+    const latin = (name: string, text: string) => writeFile(join(folder, name), Buffer.from(text, 'latin1'))
+    await latin('latin-units.csv', 'u1,v2\nAndr\xe9,v2\n')
+    await latin('latin-body.json', '{"user":\n"Andr\xe9"}')
+    await latin('latin-log.ndjson', '{"body":1}\n{"body":"Andr\xe9"}\n')
+    const commands = [
+      ['whitelist', 'set', 'strict', 'latin-units.csv'],
+      ['whitelist', 'set', 'strict', 'latin-units.csv', '--version', 'v2'],
+      ['scene', 'apply', 'latin-body.json'],
+      ['invoke', 'strict', '--file', 'latin-body.json'],
+      ['params', 'set', 'strict', '--file', 'latin-body.json'],
+      ['experiment', 'create', 'strict', 'exp-1', '--file', 'latin-body.json'],
+      ['replay', 'latin-log.ndjson', '--scene', 'strict'],
+    ]
+    for (const args of commands) {
+      const refused = ended(await sdk(...args), 1, /FILE_NOT_TEXT/)
+      assert.match(
+        refused.stderr,
+        /"latin-\w+\.\w+": line 2, byte offset \d+: byte 0xe9 is not UTF-8; it looks like Latin-1/,
+        args.join(' '),
+      )
+      assert.match(refused.stderr, /Save the file as UTF-8/)
+    }
+    const after = await Promise.all([base.client.whitelist('strict'), base.client.params('strict'), base.client.experiments('strict')])
+    assert.deepEqual(after, before)
+  })
+
+  test('files may begin with a byte order mark, and a column of quoted unit ids is a whitelist without the quotes', {
+    timeout: 120_000,
+  }, async () => {
+    await sceneWith('marked', 2)
+    const marked = (name: string, text: string) => writeFile(join(folder, name), `\ufeff${text}`)
+    await marked('marked-quoted.csv', '"u1"\r\n"Lee, Ann"\r\n')
+    await marked('marked-columns.csv', 'u1,CN\n')
+    await marked('marked-params.json', '{"topK":5}')
+    await marked('marked-log.ndjson', '{"unit":"u1","body":{}}\n')
+    ended(await sdk('whitelist', 'set', 'marked', 'marked-columns.csv', '--version', 'v2'), 1, /line 1 has several columns/)
+    ended(await sdk('whitelist', 'set', 'marked', 'marked-quoted.csv', '--version', 'v2'), 0, /2 added/)
+    assert.equal(await base.client.whitelist('marked'), 'u1\tv2\nLee, Ann\tv2\n')
+    ended(await sdk('params', 'set', 'marked', '--file', 'marked-params.json'), 0)
+    ended(await sdk('invoke', 'marked', '--file', 'marked-params.json'), 0, /"topK": 5/)
+    ended(await sdk('replay', 'marked-log.ndjson', '--scene', 'marked'), 0)
+  })
+
   test('parameters are set, compared, listed and rolled back without a new version, and layers come over them', {
     timeout: 120_000,
   }, async () => {

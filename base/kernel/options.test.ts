@@ -151,3 +151,14 @@ test('the config file of the working directory is used when there is one, and a 
   assert.equal(loadOptions({}, { BERTH_CONFIG: 'none.json' }, cwd, 'other.json').cells, 9)
   assert.throws(() => loadOptions({}, {}, cwd, 'none.json'), { code: 'CONFIG_UNREADABLE', message: /none\.json/ })
 })
+
+test('a config file may begin with a byte order mark, and is refused with the place when it is not UTF-8', t => {
+  const cwd = folder(t)
+  writeFileSync(join(cwd, CONFIG_FILE), '\ufeff{"cells":7}')
+  assert.equal(loadOptions({}, {}, cwd).cells, 7)
+  writeFileSync(join(cwd, 'latin.json'), Buffer.from('{"data":"Andr\xe9"}', 'latin1'))
+  const refusal = (file: string, message: RegExp) =>
+    assert.throws(() => loadOptions({}, {}, cwd, file), { code: 'CONFIG_UNREADABLE', message })
+  refusal('latin.json', /latin\.json": line 1, byte offset 13: byte 0xe9 is not UTF-8; .* Save the file as UTF-8\.$/)
+  refusal('.', /it is a folder\. Name a file in it\.$/)
+})

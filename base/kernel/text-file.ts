@@ -32,6 +32,8 @@ interface Place {
   readonly byte: number
 }
 
+const START: Place = { line: 1, byte: 0 }
+
 // Files
 
 /**
@@ -175,17 +177,18 @@ export function decodeText(bytes: Buffer): string {
 }
 
 /** @throws TextError when the bytes are not UTF-8, or have a NUL */
-export function checkText(bytes: Buffer): void {
-  if (!isUtf8(bytes)) throw faultIn(bytes)
+export function checkText(bytes: Buffer, start: Place = START): void {
+  const fault = isUtf8(bytes) ? undefined : faultIn(bytes, start)
   const nul = bytes.indexOf(0)
-  if (nul >= 0) throw nulAt(bytes, placeAt(bytes, nul))
+  if (nul >= 0 && start.byte + nul < (fault?.byte ?? Number.POSITIVE_INFINITY)) throw nulAt(bytes, placeAt(bytes, nul, start))
+  if (fault !== undefined) throw fault
 }
 
 /** Where and why bytes that are not UTF-8 are not. */
-export const utf8Fault = (bytes: Buffer): TextError => faultIn(bytes)
+export const utf8Fault = (bytes: Buffer): TextError => faultIn(bytes, START)
 
 /** The same in words: `line 1, byte offset 4: byte 0xe9 is not UTF-8; …`. */
-export const describeFault = (bytes: Buffer): string => faultIn(bytes).message
+export const describeFault = (bytes: Buffer): string => utf8Fault(bytes).message
 
 /**
  * Decodes a file that comes in parts, each of which may end within a character. Nothing is returned of a part with a fault.
@@ -194,7 +197,7 @@ export const describeFault = (bytes: Buffer): string => faultIn(bytes).message
 export class TextDecoding {
   /** The beginning of a character whose other bytes are still to come. */
   #held: Buffer = Buffer.alloc(0)
-  #place: Place = { line: 1, byte: 0 }
+  #place: Place = START
 
   write(part: Buffer): string {
     const bytes = this.#held.length === 0 ? part : Buffer.concat([this.#held, part])
@@ -210,9 +213,7 @@ export class TextDecoding {
   }
 
   #decode(bytes: Buffer, isFirst: boolean): string {
-    if (!isUtf8(bytes)) throw faultIn(bytes, this.#place)
-    const nul = bytes.indexOf(0)
-    if (nul >= 0) throw nulAt(bytes, placeAt(bytes, nul, this.#place))
+    checkText(bytes, this.#place)
     this.#place = placeAt(bytes, bytes.length, this.#place)
     return bytes.toString('utf8', isFirst ? bomLength(bytes) : 0)
   }
@@ -222,7 +223,7 @@ const LINE_FEED = 10
 const CARRIAGE_RETURN = 13
 
 /** The place of the byte with this index. Lines end with LF, CR LF or CR. */
-function placeAt(bytes: Buffer, index: number, start: Place = { line: 1, byte: 0 }): Place {
+function placeAt(bytes: Buffer, index: number, start: Place): Place {
   let { line } = start
   for (let at = bytes.indexOf(LINE_FEED); at >= 0 && at < index; at = bytes.indexOf(LINE_FEED, at + 1)) line++
   for (let at = bytes.indexOf(CARRIAGE_RETURN); at >= 0 && at < index; at = bytes.indexOf(CARRIAGE_RETURN, at + 1))
@@ -233,9 +234,9 @@ function placeAt(bytes: Buffer, index: number, start: Place = { line: 1, byte: 0
 const SAVE = 'Save the file as UTF-8.'
 
 /** The fault in bytes that are not UTF-8. */
-function faultIn(bytes: Buffer, start?: Place): TextError {
+function faultIn(bytes: Buffer, start: Place): TextError {
   const encoding = encodingOf(bytes)
-  if (encoding !== undefined && (start?.byte ?? 0) === 0) return new TextError('content', `it is ${encoding}`, SAVE, { line: 1, byte: 0 })
+  if (encoding !== undefined && start.byte === 0) return new TextError('content', `it is ${encoding}`, SAVE, START)
   let index = 0
   for (let length = sequenceAt(bytes, 0); length > 0; length = sequenceAt(bytes, index)) index += length
   const place = placeAt(bytes, index, start)

@@ -10,6 +10,7 @@ import { basename } from 'node:path'
 import { pipeline, Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { CsvError, parse } from 'csv-parse'
+import { CsvPlaces, csvFault, csvForm, recordsBefore } from '../../../base/kernel/csv.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
 import { idAt, sourceAt } from '../../../base/kernel/exact-json.ts'
 import { limits } from '../../../base/kernel/limits.ts'
@@ -209,7 +210,7 @@ type Row = Readonly<Record<string, string>>
 /** A row has no id of its visitor, so each becomes a unit of its own, named after the file and the row. */
 async function* readOpenBandit(file: string, scene: string | undefined): AsyncGenerator<Entry> {
   const name = basename(file).replace(/\.csv(\.gz)?$/, '')
-  const parser = parse({ info: true, columns: (header: string[]) => checkColumns(file, header) })
+  const parser = parse({ ...csvForm, columns: (header: string[]) => checkColumns(file, header) })
   const rows = pipeline(Readable.from(textOf(file)), parser, () => undefined)
   let row = 0
   try {
@@ -221,9 +222,18 @@ async function* readOpenBandit(file: string, scene: string | undefined): AsyncGe
     }
   } catch (error) {
     if (error instanceof SdkError) throw error
-    if (error instanceof CsvError) throw invalid(file, Number(error.lines), error.message)
+    if (error instanceof CsvError) throw await csvError(file, error)
     throw fileError(`"${file}"`, error)
   }
+}
+
+/** The file is read once more, up to the fault, for its line. */
+async function csvError(file: string, error: CsvError): Promise<SdkError> {
+  // The header does not count as a record.
+  const places = new CsvPlaces((recordsBefore(error) ?? 0) + 1)
+  for await (const part of textOf(file)) places.write(part)
+  const { line, message } = csvFault(error, places)
+  return invalid(file, line, message)
 }
 
 function checkColumns(file: string, header: readonly string[]): string[] {
