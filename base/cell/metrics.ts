@@ -119,39 +119,7 @@ export class Metrics {
       buckets: FETCH_BUCKETS,
       registers,
     })
-    const gauge = (name: string, help: string, read: () => number) =>
-      new Gauge({
-        name,
-        help,
-        registers,
-        collect() {
-          this.set(read())
-        },
-      })
-    gauge('berth_slots', 'Slots in the cell', gauges.slots)
-    gauge('berth_requests_in_flight', 'Requests in slots, waiting ones included', gauges.inFlight)
-    gauge('berth_connections', 'Open connections on the scene port', gauges.connections)
-    gauge('berth_table_revision', 'Revision of the scene table in force', gauges.revision)
-    new Gauge({
-      name: 'berth_breaker_state',
-      help: 'Circuit breaker of a version that has had requests: 0 closed, 1 half open, 2 open',
-      labelNames: ['scene', 'version'],
-      registers,
-      collect() {
-        this.reset()
-        for (const { scene, version, state } of gauges.breakers()) this.set({ scene, version }, BREAKER_VALUES[state])
-      },
-    })
-    new Gauge({
-      name: 'berth_service_fault',
-      help: 'What a base service cannot offer as it should at present, such as a broken feature table: 1 for each',
-      labelNames: ['service', 'name'],
-      registers,
-      collect() {
-        this.reset()
-        for (const labels of gauges.serviceFaults()) this.set(labels, 1)
-      },
-    })
+    addGauges(this.#registry, gauges)
   }
 
   /**
@@ -286,6 +254,44 @@ function collectProcessMetrics(registry: Registry): void {
     registers: [registry],
     collect() {
       this.set(process.memoryUsage.rss())
+    },
+  })
+}
+
+/** Adds what is read when somebody collects. */
+function addGauges(registry: Registry, gauges: CellGauges): void {
+  const registers = [registry]
+  const gauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read())
+      },
+    })
+  gauge('berth_slots', 'Slots in the cell', gauges.slots)
+  gauge('berth_requests_in_flight', 'Requests in slots, waiting ones included', gauges.inFlight)
+  gauge('berth_connections', 'Open connections on the scene port', gauges.connections)
+  gauge('berth_table_revision', 'Revision of the scene table in force', gauges.revision)
+  new Gauge({
+    name: 'berth_breaker_state',
+    help: 'Circuit breaker of a version that has had requests: 0 closed, 1 half open, 2 open',
+    labelNames: ['scene', 'version'],
+    registers,
+    collect() {
+      this.reset()
+      for (const { scene, version, state } of gauges.breakers()) this.set({ scene, version }, BREAKER_VALUES[state])
+    },
+  })
+  new Gauge({
+    name: 'berth_service_fault',
+    help: 'What a base service cannot offer as it should at present, such as a broken feature table: 1 for each',
+    labelNames: ['service', 'name'],
+    registers,
+    collect() {
+      this.reset()
+      for (const labels of gauges.serviceFaults()) this.set(labels, 1)
     },
   })
 }
