@@ -228,8 +228,9 @@ function fromHeader(value: string): string {
 /** @throws UNIT_INVALID when it is not UTF-8: to replace what cannot be decoded could make one unit of two */
 function unitInHeader({ unitHeader }: Scene, { request }: RequestFacts): string | undefined {
   const value = request.header(unitHeader)
-  const unit = value === undefined ? undefined : fromHeader(value)
-  if (value === undefined || !unit?.includes('\ufffd')) return unit
+  if (value === undefined) return undefined
+  const unit = fromHeader(value)
+  if (unit === value || !unit.includes('\ufffd')) return unit
   const bytes = Buffer.from(value, 'latin1')
   if (isUtf8(bytes)) return unit
   throw new BerthError('UNIT_INVALID', `Cannot use the header "${unitHeader}" as a unit id: ${describeFault(bytes)}`)

@@ -240,7 +240,10 @@ function faultIn(bytes: Buffer, start: Place): TextError {
   let index = 0
   for (let length = sequenceAt(bytes, 0); length > 0; length = sequenceAt(bytes, index)) index += length
   const place = placeAt(bytes, index, start)
-  const looks = sequenceAt(bytes, index) < 0 ? 'it ends within a character' : 'it looks like Latin-1 or Windows-1252'
+  const looks =
+    sequenceAt(bytes, index) < 0
+      ? 'the file ends within a character, or is Latin-1 or Windows-1252'
+      : 'it looks like Latin-1 or Windows-1252'
   return new TextError('content', `${words(place)}: byte ${hex(bytes[index])} is not UTF-8; ${looks}`, SAVE, place)
 }
 

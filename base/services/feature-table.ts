@@ -27,6 +27,7 @@ export interface FeatureTable {
 export class TableError extends Error {
   readonly line: number | undefined
 
+  /** @param whole the message when it names the line already */
   constructor(line: number | undefined, message: string, whole: string = line === undefined ? message : `line ${line}: ${message}`) {
     super(whole)
     this.line = line
@@ -38,7 +39,7 @@ export async function readTable(bytes: Buffer, format: TableFormat): Promise<Fea
   try {
     checkText(bytes)
   } catch (error) {
-    throw error instanceof TextError ? new TableError(error.line, '', `${error.message}. ${error.hint}`) : error
+    throw error instanceof TextError ? new TableError(error.line, error.message, `${error.message}. ${error.hint}`) : error
   }
   const rows = await (format === 'ndjson' ? readNdjson(bytes) : readCsv(bytes, format))
   return { version: await digestOf(bytes), rows, bytes: bytes.length }

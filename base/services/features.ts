@@ -153,7 +153,7 @@ class Tables {
       const path = join(this.#folder, file.file)
       const bytes = await readFileBytes(path, limits.features.tableBytesMax)
       // Somebody is writing to the file, so what was read may be half of it. The next look finds another stamp and reads it again.
-      if ((await look(path))?.stamp !== file.stamp) return this.#await(file)
+      if ((await look(path))?.stamp !== file.stamp) return this.#noteUnfinished(file)
       const table = await readTable(bytes, file.format)
       this.#known.set(file.name, { ...file, table, fault: undefined })
       const ms = Math.round(performance.now() - startedAt)
@@ -168,7 +168,7 @@ class Tables {
   }
 
   /** A table that was never read is known as broken until the file is complete, so that calls say why there are no rows. */
-  #await(file: TableFile): void {
+  #noteUnfinished(file: TableFile): void {
     const fault = 'somebody is writing to it; it is read when it is complete'
     if (this.#known.get(file.name)?.table === undefined) this.#known.set(file.name, { file: file.file, stamp: '', table: undefined, fault })
   }

@@ -5,6 +5,8 @@ import type { Whitelist } from './rules.ts'
 
 const FAULTS_MAX = 10
 const LINES_MAX = limits.scene.whitelistUnitsMax
+/** A unit id of quotes alone is twice as long when it is in quotes. Longer lines would make the patterns below slow. */
+const LINE_CHARS_MAX = 2 * limits.request.unitIdBytesMax + 1000
 const VERSION = /[\t,]\s*("?)(v[1-9][0-9]{0,8})\1$/
 const HEADER_WITH_VERSION = /[\t,]\s*("?)version\1$/i
 const NAMES_OF_UNITS = /^("?)(id|uid|key|(unit|user|visitor|customer|account|device)s?[ _-]?(id)?s?)\1$/i
@@ -26,7 +28,7 @@ export function parseWhitelist(text: string, version?: string): Whitelist {
   const seen = new Map<string, { readonly version: string; readonly line: number }>()
   const faults: string[] = []
   for (const [index, content] of lines.entries()) {
-    if (index === 0 && version === undefined && HEADER_WITH_VERSION.test(content.trim())) continue
+    if (index === 0 && version === undefined && isHeader(content.trim())) continue
     const line = readLine(content.trim(), version, index === 0)
     const before = line.unit === undefined ? undefined : seen.get(line.unit)
     const fault = line.fault ?? conflict(before, line.version)
@@ -38,11 +40,14 @@ export function parseWhitelist(text: string, version?: string): Whitelist {
   return Object.fromEntries([...byVersion].map(([version, units]) => [version, units.map(([unit]) => unit)]))
 }
 
+const isHeader = (content: string): boolean => content.length <= LINE_CHARS_MAX && HEADER_WITH_VERSION.test(content)
+
 type Line =
   | { readonly unit: string; readonly version: string; readonly fault?: never }
   | { readonly unit?: never; readonly version?: never; readonly fault: string }
 
 function readLine(content: string, version: string | undefined, isFirst: boolean): Line {
+  if (content.length > LINE_CHARS_MAX) return { fault: `has ${content.length} characters, more than a unit id may have` }
   const named = VERSION.exec(content)
   if (content === '') return { fault: 'is empty' }
   if (version !== undefined && named !== null)
@@ -59,7 +64,12 @@ function readLine(content: string, version: string | undefined, isFirst: boolean
   return fault === undefined ? { unit, version: chosen } : { fault }
 }
 
-const unquote = (field: string): string | undefined => /^"((?:[^"]|"")*)"$/.exec(field)?.[1]?.replaceAll('""', '"')
+/** What a field in quotes says; undefined when it is no such field. */
+function unquote(field: string): string | undefined {
+  const inner = field.slice(1, -1)
+  const isQuoted = field.length >= 2 && field.endsWith('"') && !inner.replaceAll('""', '').includes('"')
+  return isQuoted ? inner.replaceAll('""', '"') : undefined
+}
 
 /** A unit id as it is written in a line. */
 export const unitField = (unit: string): string => (/^["{[]|,$/.test(unit) ? `"${unit.replaceAll('"', '""')}"` : unit)
