@@ -31,7 +31,6 @@ export interface CsvFault {
 interface ParserError {
   readonly code?: string
   readonly records?: number
-  readonly record?: readonly unknown[]
   readonly message: string
 }
 
@@ -46,7 +45,7 @@ export function csvFault(error: ParserError, places: CsvPlaces): CsvFault {
   const { line, quoteLine } = places
   switch (error.code) {
     case 'CSV_RECORD_INCONSISTENT_FIELDS_LENGTH':
-      return { line, message: `fields in it: ${error.record?.length}, fields in the header: ${/expect (\d+)/.exec(error.message)?.[1]}` }
+      return { line, message: error.message.replace(/ on line \d+$/, '') }
     case 'CSV_QUOTE_NOT_CLOSED':
       return { line: quoteLine, message: 'the quote that opens here is never closed' }
     case 'CSV_INVALID_CLOSING_QUOTE':

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import type { Records } from '../change/records.ts'
@@ -19,6 +19,9 @@ async function makeData(t: Cleanup): Promise<{ data: string; bundle: string; unu
   mkdirSync(featuresPath(data))
   writeFileSync(join(featuresPath(data), 'items.ndjson'), '{"key":"a"}\n')
   writeFileSync(join(featuresPath(data), '.items.new'), 'half')
+  mkdirSync(join(featuresPath(data), 'no-table'))
+  symlinkSync('items.ndjson', join(featuresPath(data), 'linked.ndjson'))
+  symlinkSync('nowhere', join(featuresPath(data), 'dangling.ndjson'))
   const value = { name: 'rank', version: '1.0.0', stages: ['rank'], bundle, publishedAt: '', publishedBy: 'ada' }
   const store = openStore<Records>(data)
   const note = {
@@ -40,7 +43,7 @@ async function makeData(t: Cleanup): Promise<{ data: string; bundle: string; unu
 test('a backup of a base that does not run holds its entries, the blobs they refer to and the token', async t => {
   const { data, bundle, unused } = await makeData(t)
   const target = join(temporaryFolder(t), 'deep', 'copy')
-  assert.deepEqual(await backup(data, target), { target, revision: 1, blobs: 1, tables: 1 })
+  assert.deepEqual(await backup(data, target), { target, revision: 1, blobs: 1, tables: 2 })
   const store = openStore<Records>(target)
   t.after(() => store.close())
   assert.equal(store.get('module', 'rank@1.0.0')?.value.bundle, bundle)
@@ -48,7 +51,7 @@ test('a backup of a base that does not run holds its entries, the blobs they ref
   assert.equal(existsSync(blobPath(target, unused)), false)
   assert.equal(readFileSync(tokenPath(target), 'utf8'), 'berth_secret\n')
   assert.equal(statSync(tokenPath(target)).mode & 0o777, 0o600)
-  assert.deepEqual(readdirSync(featuresPath(target)), ['items.ndjson'])
+  assert.deepEqual(readdirSync(featuresPath(target)).sort(), ['items.ndjson', 'linked.ndjson'])
   assert.deepEqual(readdirSync(dirname(target)), ['copy'])
 })
 

@@ -255,6 +255,7 @@ test('--bump puts package.json back when the publishing fails, or is interrupted
 
 test('a version is raised where it stands, with the layout of the file kept', () => {
   const text = '{\n\t"config": { "version": "1.0.0" },\n\t"version" : "1.0.0"\n}\n'
+  assert.equal(replaceVersion('\ufeff{"version":"1.0.0"}', '1.0.0', '1.1.0'), '\ufeff{"version":"1.1.0"}')
   assert.equal(replaceVersion(text, '1.0.0', '1.0.1'), '{\n\t"config": { "version": "1.0.0" },\n\t"version" : "1.0.1"\n}\n')
 })
 

@@ -110,6 +110,12 @@ for (const [what, name, content, says] of [
     'a,b\n1,2\n',
     /line 1: it is no log of the Open Bandit Dataset, which has the columns item_id, position/,
   ],
+  [
+    'a CSV quote that is never closed',
+    'x.csv',
+    `${header}\n0,14,3,0,0.1,"a\n,b,c,d,0.0\n\n`,
+    /line 2: the quote that opens here is never closed/,
+  ],
   ['a CSV row cut short', 'x.csv', `${header}\n0,14,3\n`, /line 2: Invalid Record Length/],
   ['a CSV click that is no number', 'x.csv', `${header}\n0,14,3,yes,0.1,a,b,c,d,0.0\n`, /line 2: "click" must be 0 or 1/],
   [
