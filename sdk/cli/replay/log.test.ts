@@ -176,3 +176,27 @@ test('a row of the Open Bandit log becomes a request for its visitor, with what 
     },
   })
 })
+
+test('whatever bytes a log has, it is read without U+FFFD or refused with a code and a place', async t => {
+  const file = await fileWith(t, 'x.ndjson', '')
+  const csv = join(file, '..', 'x.csv')
+  const valid = Buffer.from('{"body":{"a":"Zoë"},"unit":"中"}\n{"body":1}\n')
+  const mutated = fc
+    .array(fc.tuple(fc.nat(valid.length - 1), fc.integer({ min: 0, max: 255 })), { maxLength: 3 })
+    .map(changes => changes.reduce((bytes, [at, byte]) => bytes.fill(byte, at, at + 1), Buffer.from(valid)))
+  const bytes = fc.oneof(
+    mutated,
+    fc.uint8Array({ maxLength: 30 }).map(array => Buffer.from(array)),
+  )
+  const property = fc.asyncProperty(bytes, fc.constantFrom(file, csv), async (given, path) => {
+    await writeFile(path, given)
+    try {
+      const entries = await readLog([path], { scene: 'home', limit: 10 })
+      assert.ok(given.includes('\ufffd') || !JSON.stringify(entries).includes('\ufffd'))
+    } catch (error) {
+      assert.ok(error instanceof SdkError && /FILE_NOT_TEXT|LOG_INVALID/.test(error.code), String(error))
+      assert.match(error.message, /line \d|nothing is in there|it is (UTF-16|compressed)/)
+    }
+  })
+  await fc.assert(property, { numRuns: 150 })
+})
