@@ -41,9 +41,9 @@ function nameOf(object) {
   for (const key of ownKeys(globalThis)) {
     const { value, get, configurable } = getOwnPropertyDescriptor(globalThis, key);
     if (configurable) continue;
-    const known2 = get === void 0 ? value : madeGlobals.get(get);
-    if (known2 === object) return String(key);
-    if (typeof known2 === "function" && known2.prototype === object) return `${String(key)}.prototype`;
+    const known3 = get === void 0 ? value : madeGlobals.get(get);
+    if (known3 === object) return String(key);
+    if (typeof known3 === "function" && known3.prototype === object) return `${String(key)}.prototype`;
   }
   return void 0;
 }
