@@ -67,7 +67,7 @@ export class RefusedError extends SdkError {
 
   constructor(problem: Problem) {
     const hint = hints[problem.code] ?? problem.fix
-    const details = [problem.stack ?? [], uncaughtIn(problem), changesIn(problem), placeOf(problem)].flat().join('\n')
+    const details = [...framed(problem), ...uncaughtIn(problem), ...changesIn(problem), ...placeOf(problem)].join('\n')
     super(problem.code, problem.detail, {
       ...(hint === undefined ? {} : { hint }),
       ...(details === '' ? {} : { details }),
@@ -81,6 +81,12 @@ export class RefusedError extends SdkError {
 function uncaughtIn({ uncaught }: Problem): string[] {
   return uncaught === undefined ? [] : [`The module did not catch ${uncaught.code}: ${uncaught.fix}`]
 }
+
+/** The lines that threw, then the stack. */
+const framed = ({ frame, stack }: Problem): string[] => [
+  ...(frame === undefined ? [] : [frame, '']),
+  ...(stack === undefined ? [] : [stack]),
+]
 
 /** What finds a failure in the log: `scene home, version v1, module ranker@1.0.0, request 1f-3`. An error that the caller is to blame for is in no log. */
 function placeOf(problem: Problem): string[] {

@@ -5,8 +5,8 @@ import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { plainAnswer } from '../../test/support/answers.ts'
 import { BerthError } from '../kernel/errors.ts'
+import { Stacks } from '../kernel/stacks.ts'
 import { ModuleError } from '../slot/module-error.ts'
-import { Stacks } from '../slot/stacks.ts'
 import { createSceneServer, type SceneHandlers } from './scene-port.ts'
 
 /** The code of a scene port's answer, and the outcomes that it counted. */
@@ -54,8 +54,8 @@ test('a stack is cut off before it is taken apart, however long a module made it
 test('what a module only makes look like a place stays as it is', async () => {
   const map = JSON.stringify({ version: 3, sources: ['index.ts'], names: [], mappings: 'AAAA' })
   const stacks = new Stacks(() => Promise.resolve(Buffer.from(map)))
-  const lock = [{ stage: 'rank', modules: [{ name: 'm', version: '1.0.0', bundle: 'b', sourceMap: 's' }] }]
+  const modules = [{ name: 'm', version: '1.0.0', sourceMap: 's' }]
   const at = (place: string) => `at berth:///m@1.0.0.js:${place}`
-  assert.equal(await stacks.map(at('1:1'), lock), 'at m/index.ts:1:1')
-  for (const place of ['0:0', '0:1', '1:0', '9'.repeat(30)]) assert.equal(await stacks.map(at(place), lock), at(place))
+  assert.equal(await stacks.map(at('1:1'), modules), 'at m/index.ts:1:1')
+  for (const place of ['0:0', '0:1', '1:0', '9'.repeat(30)]) assert.equal(await stacks.map(at(place), modules), at(place))
 })

@@ -143,5 +143,5 @@ export class LogFeed {
 
 function charsOf(record: LogRecord | undefined): number {
   if (record === undefined) return 0
-  return RECORD_CHARS + record.message.length + (record.fields?.length ?? 0) + (record.stack?.length ?? 0)
+  return RECORD_CHARS + record.message.length + (record.fields?.length ?? 0) + (record.stack?.length ?? 0) + (record.frame?.length ?? 0)
 }

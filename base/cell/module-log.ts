@@ -3,9 +3,9 @@ import type { LogLine } from '../inside/protocol.ts'
 import type { BerthError, ErrorCode } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
+import type { Located, Stacks } from '../kernel/stacks.ts'
 import { ModuleError } from '../slot/module-error.ts'
-import type { Stacks } from '../slot/stacks.ts'
-import type { SlotPlan } from '../traffic/table.ts'
+import { lockedModules, type SlotPlan } from '../traffic/table.ts'
 import type { LogRecord } from '../wire/messages.ts'
 import type { LogFeed } from './log-feed.ts'
 
@@ -37,7 +37,7 @@ export class ModuleLog {
     const at = new Date().toISOString()
     const level: Level = levels.has(line.level) ? line.level : 'error'
     if (line.stack === undefined) this.#writeMapped(at, plan, requestId, { ...line, level })
-    else this.mapStack(line.stack, plan).then(stack => this.#writeMapped(at, plan, requestId, { ...line, level, stack }))
+    else this.#locate(line.stack, plan).then(({ stack }) => this.#writeMapped(at, plan, requestId, { ...line, level, stack }))
   }
 
   #writeMapped(
@@ -56,20 +56,35 @@ export class ModuleLog {
 
   /**
    * Logs an error that a request was answered with.
-   * @returns its stack, mapped to the source, for callers who may see it
+   * @returns what its engineer sees of it
    */
-  async fail(plan: SlotPlan, error: BerthError, requestId: string): Promise<string | undefined> {
+  async fail(plan: SlotPlan, error: BerthError, requestId: string): Promise<Partial<Located>> {
     const at = new Date().toISOString()
     const { scene, version } = plan
     const { module, stage, rawStack } = error instanceof ModuleError ? error : { module: undefined, stage: undefined, rawStack: undefined }
-    const stack = rawStack === undefined ? undefined : await this.mapStack(rawStack, plan)
+    const { stack, frame }: Partial<Located> = rawStack === undefined ? {} : await this.#locate(rawStack, plan)
     if (error instanceof ModuleError && this.mayLogError(plan.key)) {
-      this.#log.error({ code: error.code, scene, version, requestId, module, stage, ...asError(error.message, stack) }, error.message)
+      this.#log.error(
+        { code: error.code, scene, version, requestId, module, stage, frame, ...asError(error.message, stack) },
+        error.message,
+      )
     }
     if (this.#feed.admits(scene, version, 'error')) {
-      this.#feed.push({ at, level: 'error', scene, version, module, stage, requestId, code: error.code, message: error.message, stack })
+      this.#feed.push({
+        at,
+        level: 'error',
+        scene,
+        version,
+        module,
+        stage,
+        requestId,
+        code: error.code,
+        message: error.message,
+        stack,
+        frame,
+      })
     }
-    return stack
+    return { ...(stack !== undefined && { stack }), ...(frame !== undefined && { frame }) }
   }
 
   /** Writes what happened to a version into the log of its scene. The caller writes it into the log of the cell. */
@@ -78,14 +93,28 @@ export class ModuleLog {
     if (this.#feed.admits(scene, version, level)) this.#feed.push({ at: new Date().toISOString(), level, scene, version, code, message })
   }
 
-  /** The stack with places in the source; unchanged when its source map cannot be read. */
-  async mapStack(stack: string, plan: SlotPlan): Promise<string> {
+  /** The error of a module that cannot be loaded, with its place in the source. */
+  async explain(error: ModuleError, plan: SlotPlan): Promise<ModuleError> {
     try {
-      return await this.#stacks.map(stack, plan.lock)
-    } catch (error) {
-      this.#log.warn({ err: error, scene: plan.scene, version: plan.version }, 'stack cannot be mapped to its source')
-      return stack
+      return await error.inSources(this.#stacks, plan)
+    } catch (cause) {
+      this.#warnOfMap(cause, plan)
+      return error
     }
+  }
+
+  /** The stack with places in the source; unchanged when its source map cannot be read. */
+  async #locate(stack: string, plan: SlotPlan): Promise<Located> {
+    try {
+      return await this.#stacks.locate(stack, lockedModules(plan.lock))
+    } catch (error) {
+      this.#warnOfMap(error, plan)
+      return { stack }
+    }
+  }
+
+  #warnOfMap(error: unknown, { scene, version }: SlotPlan): void {
+    this.#log.warn({ err: error, scene, version }, 'stack cannot be mapped to its source')
   }
 
   /** Whether one more error under this key may go to the log of the cell in this second. */

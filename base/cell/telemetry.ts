@@ -40,8 +40,8 @@ export class Telemetry {
     if (error.code === 'INTERNAL') this.log.error({ ...where, err: error.cause }, 'a defect of Berth')
     // That a breaker is open was logged when it opened.
     if (plan === undefined || error.blame !== 'module' || error.code === 'BREAKER_OPEN') return {}
-    const stack = await this.moduleLog.fail(plan, error, request.requestId)
-    return token !== undefined && holds(token, 'pin') ? { stack } : {}
+    const shown = await this.moduleLog.fail(plan, error, request.requestId)
+    return token !== undefined && holds(token, 'pin') ? { ...shown } : {}
   }
 
   onServiceFailed(service: string, method: string, error: unknown): void {

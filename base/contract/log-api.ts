@@ -37,6 +37,7 @@ export const LogEntry = Type.Object({
   code: Type.Optional(Type.String({ description: 'of an error' })),
   fields: Type.Optional(Type.Unknown({ description: 'any JSON: what the module gave besides the message' })),
   stack: Type.Optional(Type.String({ description: 'mapped to the source' })),
+  frame: Type.Optional(Type.String({ description: 'the place in the source that threw, with the lines around it' })),
   dropped: Type.Optional(Type.Integer({ description: 'lines of the version that were dropped before this one' })),
 })
 export type LogEntry = Shape<typeof LogEntry>

@@ -80,7 +80,8 @@ export const Problem = Type.Object(
         description: 'MODULE_RANGE_UNSATISFIED: the versions that there are; MODULE_EXISTS: the digest of the bundle that is published',
       }),
     ),
-    stack: Text('of an error that a module threw, mapped to its source; for tokens with the right "pin"'),
+    stack: Text('of an error that a module threw, mapped to its source; for tokens with the right "pin", and for who publishes the module'),
+    frame: Text('the place in the source that threw, with its npm package and the lines around it; for whom there is a stack'),
   },
   { description: 'RFC 9457' },
 )

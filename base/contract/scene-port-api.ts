@@ -114,6 +114,24 @@ const probe = (operationId: string, summary: string, codes: readonly ErrorCode[]
   },
 })
 
+/** The members of a problem document that a caller of a scene may see. */
+const problemMembers = [
+  'type',
+  'title',
+  'status',
+  'code',
+  'detail',
+  'blame',
+  'fix',
+  'scene',
+  'version',
+  'stage',
+  'module',
+  'stack',
+  'frame',
+  'failures',
+] as const
+
 /** The document, as JSON. */
 export const scenePortDocument = () => ({
   openapi: '3.1.0',
@@ -179,21 +197,7 @@ export const scenePortDocument = () => ({
     schemas: {
       Problem: Type.Object(
         {
-          ...Type.Pick(Problem, [
-            'type',
-            'title',
-            'status',
-            'code',
-            'detail',
-            'blame',
-            'fix',
-            'scene',
-            'version',
-            'stage',
-            'module',
-            'stack',
-            'failures',
-          ]).properties,
+          ...Type.Pick(Problem, problemMembers).properties,
           requestId: Type.Optional(Problem.properties.requestId),
           chain: Type.Optional(Type.Array(Type.String(), { description: 'of a call from another scene: the scenes on the way' })),
         },

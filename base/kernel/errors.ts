@@ -622,6 +622,8 @@ export interface BerthErrorOptions {
   readonly extra?: Readonly<Record<string, unknown>>
   /** Seconds for a `Retry-After` header. */
   readonly retryAfterSeconds?: number
+  /** What to do, when more is known than the table says. */
+  readonly advice?: string | undefined
 }
 
 /**
@@ -632,6 +634,7 @@ export class BerthError extends Error {
   readonly code: ErrorCode
   readonly extra: Readonly<Record<string, unknown>> | undefined
   readonly retryAfterSeconds: number | undefined
+  readonly advice: string | undefined
 
   constructor(code: ErrorCode, message: string, options: BerthErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -639,6 +642,7 @@ export class BerthError extends Error {
     this.code = code
     this.extra = options.extra
     this.retryAfterSeconds = options.retryAfterSeconds
+    this.advice = options.advice
   }
 
   get status(): number {
@@ -687,7 +691,7 @@ export function toProblem(error: BerthError, members: Readonly<Record<string, un
     // The message of an internal error may hold paths and other internals: only the log shows it, and the caller gets the request id.
     detail: error.code === 'INTERNAL' ? row.title : error.message,
     blame: row.blame,
-    fix: row.fix,
+    fix: error.advice ?? row.fix,
     ...members,
   }
 }

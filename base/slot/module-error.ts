@@ -1,5 +1,7 @@
 import type { Failure } from '../inside/protocol.ts'
 import { BerthError, type Blame, type ErrorCode, errorTable } from '../kernel/errors.ts'
+import { adviceFor, explainLoad, type Stacks } from '../kernel/stacks.ts'
+import { lockedModules, type SlotPlan } from '../traffic/table.ts'
 
 /** Characters of each text of a failure that are kept. */
 const TEXT_CHARS_MAX = 8192
@@ -9,17 +11,25 @@ export class ModuleError extends BerthError {
   readonly module: string | undefined
   readonly stage: string | undefined
   readonly rawStack: string | undefined
+  readonly #failure: Failure
 
-  constructor(failure: Failure) {
+  constructor(failure: Failure, advice = adviceFor(failure.message)) {
     const extra = {
       ...(failure.stage !== undefined && { stage: failure.stage }),
       ...(failure.module !== undefined && { module: failure.module }),
       ...(isCode(failure.uncaught) && { uncaught: uncaughtOf(failure.uncaught) }),
     }
-    super(failure.code in errorTable ? (failure.code as ErrorCode) : 'INTERNAL', failure.message, { extra })
+    super(failure.code in errorTable ? (failure.code as ErrorCode) : 'INTERNAL', failure.message, { extra, advice })
     this.module = failure.module
     this.stage = failure.stage
     this.rawStack = failure.stack
+    this.#failure = failure
+  }
+
+  /** This error, whose message is one of loading, with the place in the sources that threw. */
+  async inSources(stacks: Stacks, { lock }: Pick<SlotPlan, 'lock'>): Promise<ModuleError> {
+    const { message, advice } = await explainLoad(stacks, { message: this.message, stack: this.rawStack }, lockedModules(lock))
+    return new ModuleError({ ...this.#failure, message }, advice)
   }
 }
 

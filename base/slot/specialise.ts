@@ -15,6 +15,8 @@ export interface SpecialiseParts {
   /** What the modules of a version may use. @throws BerthError when there is no such service */
   servicesOf(plan: SlotPlan): ServiceNames
   readonly codeCache: CodeCache
+  /** Puts an error into the words of the sources. When it is missing, the error stays as V8 made it. */
+  explain?(error: ModuleError, plan: SlotPlan): Promise<ModuleError>
 }
 
 const TIMED_OUT = 'Script execution timed out.'
@@ -44,7 +46,7 @@ export async function specialise(blank: Blank, plan: SlotPlan, parts: Specialise
     return await Promise.race([loading, late.promise])
   } catch (error) {
     if (!isolate.isDisposed) isolate.dispose()
-    throw error
+    throw error instanceof ModuleError && parts.explain !== undefined ? await parts.explain(error, plan) : error
   } finally {
     clearTimeout(timer)
   }

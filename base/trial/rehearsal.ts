@@ -7,6 +7,7 @@ import ivm from 'isolated-vm'
 import { FAKES, type Fakes, type GivenToFakes, type LogLine, type Post } from '../inside/protocol.ts'
 import { BerthError, type ErrorCode, errorTable, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
+import { type Located, Stacks } from '../kernel/stacks.ts'
 import { type Blank, makeBlank } from '../slot/blank.ts'
 import { CodeCache } from '../slot/code-cache.ts'
 import type { Incoming, Outgoing } from '../slot/fetcher.ts'
@@ -16,7 +17,6 @@ import { Slot, type SlotHost } from '../slot/slot.ts'
 import type { Pending } from '../slot/slot-call.ts'
 import { SlotClock } from '../slot/slot-clock.ts'
 import { link } from '../slot/specialise.ts'
-import { Stacks } from '../slot/stacks.ts'
 import type { Lock, LockedModule } from '../traffic/schema.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { dispatcher } from '../wire/dispatch.ts'
@@ -68,6 +68,7 @@ interface StagedSlot {
 
 class Rehearsal {
   readonly #plan: RehearsalPlan
+  readonly #modules: LockedModule[]
   readonly #lock: Lock
   readonly #stacks: Stacks
   readonly #shared = new Float64Array(new SharedArrayBuffer(16))
@@ -86,7 +87,8 @@ class Rehearsal {
     this.#plan = plan
     const { name, version, stages } = plan
     const module = { name, version, bundle: BUNDLE, sourceMap: SOURCE_MAP }
-    this.#lock = stages.map(stage => ({ stage, modules: [module] }))
+    this.#modules = [module]
+    this.#lock = stages.map(stage => ({ stage, modules: this.#modules }))
     this.#stacks = new Stacks(() => Promise.resolve(Buffer.from(plan.sourceMap)))
     this.#shared[FAKES.now] = plan.now ?? 0
     this.#shared[FAKES.random] = plan.seed ?? 0
@@ -174,6 +176,7 @@ class Rehearsal {
   #host(codeCache: CodeCache): SlotHost {
     return {
       codeCache,
+      explain: (error, plan) => error.inSources(this.#stacks, plan),
       readBundle: () => Promise.resolve(this.#plan.bundle),
       servicesOf: () => this.#plan.services,
       callScene: (scene, input) => this.#ask('', scene, input),
@@ -278,9 +281,9 @@ class Rehearsal {
       const mapped = lines.map(async ({ level, message, fields, stack }) => ({
         requestId,
         level,
-        message: await this.#stacks.map(message, this.#lock),
+        message: await this.#stacks.map(message, this.#modules),
         ...(fields !== undefined && { fields }),
-        ...(stack !== undefined && { stack: await this.#stacks.map(stack, this.#lock) }),
+        ...(stack !== undefined && { stack: await this.#stacks.map(stack, this.#modules) }),
       }))
       sendToTests({ type: 'logged', lines: await Promise.all(mapped) })
     })
@@ -289,9 +292,10 @@ class Rehearsal {
   async #failureOf(error: unknown): Promise<RehearsalFailure> {
     const { code, message } = toBerthError(error)
     if (!(error instanceof ModuleError)) return { code, message }
-    const { stage, rawStack } = error
-    const stack = rawStack === undefined ? {} : { stack: await this.#stacks.map(rawStack, this.#lock) }
-    return { code, message, ...(stage !== undefined && { stage }), ...stack }
+    const { stage, rawStack, advice } = error
+    const { stack, frame }: Partial<Located> = rawStack === undefined ? {} : await this.#stacks.locate(rawStack, this.#modules)
+    const known = Object.entries({ stage, stack, frame, advice }).filter(([, value]) => value !== undefined)
+    return { code, message, ...Object.fromEntries(known) }
   }
 
   // ── fakes ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,12 +2,14 @@
 import { toBerthError } from '../kernel/errors.ts'
 import { makeBlank } from '../slot/blank.ts'
 import { CodeCache } from '../slot/code-cache.ts'
+import { ModuleError } from '../slot/module-error.ts'
 import { specialise } from '../slot/specialise.ts'
 import { dispatcher } from '../wire/dispatch.ts'
 import type { TrialReply, TrialRequest } from '../wire/messages.ts'
 
 const TRIAL_MEMORY_MB = 128
 const NO_DIGEST = ''
+const STACK_CHARS_MAX = 64 * 1024
 
 /** Says `waiting`, takes one `try`, answers `passed` or `failed`. The keeper ends the process. */
 export function runTrial(): void {
@@ -32,7 +34,9 @@ async function tryBundle({ name, stages, bundle }: TrialRequest): Promise<TrialR
     return { type: 'passed' }
   } catch (error) {
     const { code, message } = toBerthError(error)
-    return { type: 'failed', code, message }
+    // The keeper has the source map.
+    const stack = error instanceof ModuleError ? error.rawStack?.slice(0, STACK_CHARS_MAX) : undefined
+    return { type: 'failed', code, message, stack }
   }
 }
 

@@ -96,6 +96,8 @@ export interface LogRecord {
   readonly fields?: string | undefined
   /** Mapped to the source. */
   readonly stack?: string | undefined
+  /** The place in the source that threw, with the lines around it. */
+  readonly frame?: string | undefined
   /** Lines of the version that were dropped before this one. */
   readonly dropped?: number | undefined
 }
@@ -169,4 +171,5 @@ export interface TrialRequest {
 export type TrialReply =
   | { readonly type: 'waiting' }
   | { readonly type: 'passed' }
-  | { readonly type: 'failed'; readonly code: ErrorCode; readonly message: string }
+  /** `stack` is the one that V8 made. */
+  | { readonly type: 'failed'; readonly code: ErrorCode; readonly message: string; readonly stack?: string | undefined }

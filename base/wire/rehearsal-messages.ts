@@ -83,6 +83,10 @@ export interface RehearsalFailure {
   readonly stage?: string
   /** Mapped to the sources, `name/index.ts:3:9`. */
   readonly stack?: string
+  /** The place in the source that threw, with the lines around it. */
+  readonly frame?: string
+  /** What to do, when more is known than what the code says. */
+  readonly advice?: string
 }
 
 export interface RehearsalLine {

@@ -127,7 +127,7 @@ export class StageError extends Error {
   readonly stage: string | undefined
   readonly logs: readonly LogLine[]
 
-  constructor({ code, message, stage, stack }: RehearsalFailure, logs: readonly LogLine[], sources: string, at: Error) {
+  constructor({ code, message, stage, stack, frame, advice }: RehearsalFailure, logs: readonly LogLine[], sources: string, at: Error) {
     super(message)
     // The error keeps the name of the module's error.
     this.name = /^([A-Z]\w*Error)\b/.exec(stack ?? '')?.[1] ?? 'StageError'
@@ -136,7 +136,8 @@ export class StageError extends Error {
     this.logs = logs
     const inSources = (line: string) => line.replace(/(^\s+at (?:.* \()?)[a-z][a-z0-9-]*\/(?=[^()]*:\d+:\d+\)?$)/, `$1${sources}`)
     const frames = (text = '') => (text.split('(<isolated-vm boundary>)')[0] ?? '').split('\n').filter(isFrame)
-    this.stack = [`${this.name} [${code}]: ${message}`, ...frames(stack).map(inSources), ...frames(at.stack)].join('\n')
+    const lines = [...(frame === undefined ? [] : ['', frame]), ...(advice === undefined ? [] : ['', advice])]
+    this.stack = [`${this.name} [${code}]: ${message}`, ...frames(stack).map(inSources), ...frames(at.stack), ...lines].join('\n')
   }
 }
 

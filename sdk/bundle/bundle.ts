@@ -11,8 +11,9 @@ import { limits } from '../../base/kernel/limits.ts'
 import { SdkError } from '../sdk-error.ts'
 import { type Compiled, type Compiler, openCompiler, type Sources } from './compile.ts'
 import { frames } from './explain.ts'
-import { dependencyOf, fileOf, isFile } from './inputs.ts'
+import { dependencyOf, ENTRY, fileOf, isFile } from './inputs.ts'
 import { type BundleManifest, locateModule, type ModuleFolder, readPackage } from './manifest.ts'
+import { withPackages } from './package-origins.ts'
 import { ownTypeScriptConfig, readTypeScriptConfig } from './tsconfig.ts'
 
 export type { BundleManifest } from './manifest.ts'
@@ -109,10 +110,12 @@ function keyOf({ module, contents, config }: Sources): string {
   return JSON.stringify([module.folder, contents.manifest.stages, contents.entry, contents.substitutes, config])
 }
 
-async function makeBundle({ module, contents, config }: Sources, { code, sourceMap, metafile, warnings }: Compiled): Promise<Bundle> {
+async function makeBundle({ module, contents, config }: Sources, compiled: Compiled): Promise<Bundle> {
+  const { code, metafile, warnings } = compiled
   const bytes = Buffer.byteLength(code)
   const parts = partsOf(metafile)
   if (bytes > limits.module.bundleBytesMax) throw tooLarge(module, bytes, parts)
+  const sourceMap = await withPackages(module.folder, compiled.sourceMap, metafile, ENTRY)
   const configs = (config?.files ?? []).map(file => relative(module.folder, file).replaceAll('\\', '/'))
   return {
     manifest: contents.manifest,

@@ -1,11 +1,22 @@
 /** Runs a bundle in a process of its own before it is accepted, so that a bundle that hangs or eats memory takes nothing else with it. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { BerthError, messageOf } from '../../kernel/errors.ts'
+import { BerthError, type ErrorCode, messageOf } from '../../kernel/errors.ts'
 import { limits } from '../../kernel/limits.ts'
 import { type Machine, thisMachine } from '../../kernel/machine.ts'
 import type { RoleCommand } from '../../process/roles.ts'
 import { dispatcher } from '../../wire/dispatch.ts'
 import type { TrialReply, TrialRequest } from '../../wire/messages.ts'
+
+/** What a trial has found to be wrong with a bundle. */
+export class TrialError extends BerthError {
+  /** As V8 made it. */
+  readonly rawStack: string | undefined
+
+  constructor(code: ErrorCode, message: string, rawStack: string | undefined) {
+    super(code, message)
+    this.rawStack = rawStack
+  }
+}
 
 export interface Trials {
   /**
@@ -123,7 +134,7 @@ class Trial {
     refuseShortage(outcome)
     if (outcome === undefined) throw new BerthError('MODULE_LOAD_KILLED', `${action}: it had not finished loading after ${msMax} ms`)
     if (typeof outcome === 'string') throw new BerthError('MODULE_LOAD_KILLED', `${action}: loading it ended its process (${outcome})`)
-    if (outcome.type === 'failed') throw new BerthError(outcome.code, outcome.message)
+    if (outcome.type === 'failed') throw new TrialError(outcome.code, outcome.message, outcome.stack)
   }
 
   kill(): void {

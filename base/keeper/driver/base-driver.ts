@@ -3,13 +3,14 @@ import { isUtf8 } from 'node:buffer'
 import { type ModuleRecord, moduleKey } from '../../change/records.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import { limits } from '../../kernel/limits.ts'
+import { explainLoad, Stacks } from '../../kernel/stacks.ts'
 import { describeFault } from '../../kernel/text-file.ts'
 import type { Blobs } from '../../store/blobs.ts'
 import type { ModuleManifest, Right } from '../../traffic/schema.ts'
 import type { Actor, Book } from '../book/book.ts'
 import { hashOf, newSecret, newTokenId, type Token } from '../book/token-book.ts'
 import type { Applied } from '../cells/cells.ts'
-import type { Trials } from '../cells/trials.ts'
+import { TrialError, type Trials } from '../cells/trials.ts'
 import { stopwatch, type Timings } from './stopwatch.ts'
 import type { TablePublisher } from './table-publisher.ts'
 import { Turns } from './turns.ts'
@@ -51,10 +52,22 @@ export class BaseDriver {
       if (existing !== undefined) return { created: again, module: existing, timings: {} }
       const steps = stopwatch()
       const bundle = await steps('checkMs', () => this.#readBundle(manifest))
-      await steps('trialMs', () => trials.pass({ name, stages: manifest.stages, bundle }))
+      await steps('trialMs', () => trials.pass({ name, stages: manifest.stages, bundle })).catch(error => this.#explain(error, manifest))
       const module = await steps('commitMs', () => this.#keepModule(name, manifest, actor))
       return { created: true, module, timings: steps.timings }
     })
+  }
+
+  /** @throws the error, in the words of the sources of the module when the trial has a stack for it */
+  async #explain(error: unknown, module: ModuleManifest): Promise<never> {
+    if (!(error instanceof TrialError) || error.rawStack === undefined) throw error
+    const stacks = new Stacks(digest => this.#parts.blobs.read(digest))
+    const { code, rawStack } = error
+    // The source map may be any text that somebody has uploaded: then the error stays as it is.
+    const explained = await explainLoad(stacks, { message: error.message, stack: rawStack }, [module]).catch(() => undefined)
+    if (explained === undefined) throw error
+    const { message, stack, frame, advice } = explained
+    throw new BerthError(code, message, { cause: error, extra: { stack, frame }, advice })
   }
 
   #keepModule(key: string, manifest: ModuleManifest, actor: Actor): ModuleRecord {

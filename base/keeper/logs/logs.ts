@@ -149,7 +149,7 @@ function parseEntry(line: string): LogEntry | undefined {
 function bounded(entry: LogEntry): { entry: LogEntry; line: string } {
   const line = JSON.stringify(entry)
   if (line.length <= RECORD_CHARS_MAX) return { entry, line }
-  const { fields: _, stack: __, ...rest } = entry
+  const { fields: _, stack: __, frame: ___, ...rest } = entry
   const cut = { ...rest, message: `${String(entry.message).slice(0, MESSAGE_CHARS)}… (cut off: the line was too long to keep)` }
   return { entry: cut, line: JSON.stringify(cut) }
 }

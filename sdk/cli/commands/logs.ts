@@ -78,7 +78,7 @@ async function follow(client: Client, path: string, out: Context['out'], show: S
 const labels = { debug: 'DEBUG', info: 'INFO ', warn: 'WARN ', error: 'ERROR' } as const
 
 /** An entry as `09:41:07.123 WARN  v8 rank-lr@1.0.0 no features {"ids":3} request 1f-3, cell 2`, with the stack under it. */
-export function formatEntry({ at, level, version, module, message, fields, stack, code, requestId, cell }: LogEntry): string {
+export function formatEntry({ at, level, version, module, message, fields, stack, frame, code, requestId, cell }: LogEntry): string {
   const colors = colorsFor(process.stdout)
   const tint = { debug: colors.dim, info: colors.cyan, warn: colors.yellow, error: colors.red }[level]
   const text = code === undefined ? message : `${message} (${code})`
@@ -86,9 +86,9 @@ export function formatEntry({ at, level, version, module, message, fields, stack
   const where = [requestId === undefined ? [] : `request ${requestId}`, `cell ${cell}`].flat().join(', ')
   const head = [colors.dim(timeOf(at)), tint(labels[level]), version, module === undefined ? [] : colors.bold(module)].flat().join(' ')
   const line = `${head} ${printable(text)}${colors.dim(`${printable(more)} ${where}`)}`
-  if (stack === undefined) return line
-  const frames = stack.split('\n').map(frame => `    ${colors.dim(printable(frame.trim()))}`)
-  return [line, ...frames].join('\n')
+  const calls = stack === undefined ? [] : stack.split('\n').map(call => `    ${colors.dim(printable(call.trim()))}`)
+  const lines = frame === undefined ? [] : frame.split('\n').map(text => `    ${printable(text)}`)
+  return [line, ...calls, ...lines].join('\n')
 }
 
 function timeOf(at: string): string {
