@@ -37,7 +37,7 @@ test('frames of the host, of the slot and of code that the bundler made are left
 })
 
 test('a package is named even when the source map says nothing of it, or nonsense', async () => {
-  for (const x_packages of [undefined, 5, [], { 'node_modules/b': 5 }]) {
+  for (const x_packages of [undefined, 5, [], { '../../node_modules/b': 5 }, { '../../node_modules/b': { version: {} } }]) {
     const { message } = await explainLoad(
       stacksOf(mapOf('../../node_modules/b/b.js', { x_packages })),
       { message: 'It threw', stack },

@@ -15,6 +15,8 @@ const STACK_CHARS_MAX = 64 * 1024
 const LINES_BEFORE = 2
 const LINES_AFTER = 1
 const LINE_CHARS_MAX = 100
+/** Characters of a path or a name in a source map that are shown. A publisher may upload any text as a source map. */
+const NAME_CHARS_MAX = 300
 
 /** A module whose frames may be in a stack. Without a source map they stay as they are. */
 export interface MappedModule {
@@ -52,7 +54,7 @@ export const PACKAGES_MEMBER = 'x_packages'
 
 interface Sources {
   readonly map: TraceMap
-  readonly packages: Readonly<Record<string, BundledPackage>>
+  readonly packages: Readonly<Record<string, unknown>>
 }
 
 interface Place {
@@ -179,12 +181,11 @@ function lineInSource(line: string, place: Place | 'nowhere' | undefined): strin
   return line.replace(FRAME, () => `${place.module}/${at(place)}`)
 }
 
-const at = ({ source, line, column }: Place): string => `${source}:${line}:${column + 1}`
+const at = ({ source, line, column }: Place): string => `${source.slice(-NAME_CHARS_MAX)}:${line}:${column + 1}`
 
 function parseSources(bytes: Buffer): Sources {
   const text = bytes.toString('utf8')
   const { [PACKAGES_MEMBER]: packages } = JSON.parse(text) as { readonly [PACKAGES_MEMBER]?: unknown }
-  // A publisher may upload any text as a source map.
   const isRecord = typeof packages === 'object' && packages !== null && !Array.isArray(packages)
   return { map: new TraceMap(text), packages: isRecord ? (packages as Sources['packages']) : {} }
 }
@@ -192,13 +193,16 @@ function parseSources(bytes: Buffer): Sources {
 function describePlace(place: Place): Pick<Located, 'package'> & { readonly place: string } {
   const folder = packageFolderOf(place.source)
   if (folder === undefined) return { place: at(place) }
-  const { version, importedBy, through } = Object(place.sources.packages[folder]) as BundledPackage
-  const name = `${nameIn(folder)}${version === undefined ? '' : `@${version}`}`
+  const known: Readonly<Record<keyof BundledPackage, unknown>> = Object(place.sources.packages[folder])
+  const [version, importedBy, through] = [known.version, known.importedBy, known.through].map(shortText)
+  const name = `${nameIn(folder).slice(0, NAME_CHARS_MAX)}${version === undefined ? '' : `@${version}`}`
   const way = importedBy === undefined ? '' : `, which ${importedBy} imports${through === undefined ? '' : ` through ${through}`}`
   // How the folder of packages is reached from the module says nothing to a reader.
-  const shown = at(place).slice(folder.lastIndexOf('node_modules/'))
+  const shown = at({ ...place, source: place.source.slice(folder.lastIndexOf('node_modules/')) })
   return { place: `${shown} of the npm package ${name}${way}`, package: name }
 }
+
+const shortText = (value: unknown): string | undefined => (typeof value === 'string' ? value.slice(0, NAME_CHARS_MAX) : undefined)
 
 /** Whether a source is none, but a text that the bundler has put around the sources. */
 export const isGenerated = (source: string): boolean => /^berth[.-](stages|common|link)/.test(source)

@@ -13,7 +13,7 @@ import { type Compiled, type Compiler, openCompiler, type Sources } from './comp
 import { frames } from './explain.ts'
 import { dependencyOf, ENTRY, fileOf, isFile } from './inputs.ts'
 import { type BundleManifest, locateModule, type ModuleFolder, readPackage } from './manifest.ts'
-import { withPackages } from './package-origins.ts'
+import { originsOf, usesOfNativeCode, withPackages } from './package-origins.ts'
 import { ownTypeScriptConfig, readTypeScriptConfig } from './tsconfig.ts'
 
 export type { BundleManifest } from './manifest.ts'
@@ -115,7 +115,8 @@ async function makeBundle({ module, contents, config }: Sources, compiled: Compi
   const bytes = Buffer.byteLength(code)
   const parts = partsOf(metafile)
   if (bytes > limits.module.bundleBytesMax) throw tooLarge(module, bytes, parts)
-  const sourceMap = await withPackages(module.folder, compiled.sourceMap, metafile, ENTRY)
+  const origins = originsOf(metafile, ENTRY)
+  const sourceMap = await withPackages(module.folder, compiled.sourceMap, metafile, origins)
   const configs = (config?.files ?? []).map(file => relative(module.folder, file).replaceAll('\\', '/'))
   return {
     manifest: contents.manifest,
@@ -126,7 +127,7 @@ async function makeBundle({ module, contents, config }: Sources, compiled: Compi
     sourceMapDigest: sha256(sourceMap),
     inputs: [...new Set(['package.json', ...configs, ...Object.keys(metafile.inputs).filter(isFile).map(fileOf)])].sort(),
     parts,
-    warnings: await frames(module, 'warning', warnings),
+    warnings: await frames(module, 'warning', [...usesOfNativeCode(origins), ...warnings]),
   }
 }
 

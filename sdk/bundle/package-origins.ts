@@ -1,16 +1,17 @@
 /** Which npm packages a bundle has, of which version, and how the module came by each: errors at run time name them. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Metafile } from 'esbuild'
+import type { Message, Metafile } from 'esbuild'
 import { type BundledPackage, isGenerated, nameIn, PACKAGES_MEMBER, packageFolderOf } from '../../base/kernel/stacks.ts'
+
+/** How the module came by each package, by the path of its folder. */
+export type Origins = ReadonlyMap<string, BundledPackage>
 
 /**
  * The source map with the packages in it, and with every source of a package under the folder of the package.
  * @param folder of the module, which the paths in the metafile are relative to
- * @param entry the input that everything is imported from, directly or not
  */
-export async function withPackages(folder: string, sourceMap: string, { inputs, outputs }: Metafile, entry: string): Promise<string> {
-  const origins = originsOf(inputs, entry)
+export async function withPackages(folder: string, sourceMap: string, { outputs }: Metafile, origins: Origins): Promise<string> {
   if (origins.size === 0) return sourceMap
   const packages = await Promise.all(
     [...origins].map(async ([path, origin]) => [path, { version: await versionOf(join(folder, path)), ...origin }] as const),
@@ -67,8 +68,24 @@ function tailOf(source: string, name: string): string {
   return parts.join('/')
 }
 
-/** Of several ways by which a package comes into a bundle, the shortest counts. */
-function originsOf(inputs: Metafile['inputs'], entry: string): ReadonlyMap<string, BundledPackage> {
+/** Packages that load what was compiled for a kind of machine. */
+const nativeLoaders: ReadonlySet<string> = new Set(['bindings', 'node-gyp-build', 'node-pre-gyp', '@mapbox/node-pre-gyp'])
+
+/** A warning for each package that loads native code: what fails then is often something else, such as a missing global. */
+export function usesOfNativeCode(origins: Origins): Message[] {
+  return [...origins].flatMap(([folder, { through }]) => {
+    const name = nameIn(folder)
+    if (!nativeLoaders.has(name)) return []
+    const text = `The dependency "${through ?? name}" has native code, which "${name}" loads and slots cannot run. Use a package in JavaScript.`
+    return { id: '', pluginName: '', text, location: null, notes: [], detail: undefined }
+  })
+}
+
+/**
+ * Of several ways by which a package comes into a bundle, the shortest counts.
+ * @param entry the input that everything is imported from, directly or not
+ */
+export function originsOf({ inputs }: Pick<Metafile, 'inputs'>, entry: string): Origins {
   const origins = new Map<string, BundledPackage>()
   const queue = new Set([entry])
   for (const file of queue) {
@@ -83,7 +100,7 @@ function originsOf(inputs: Metafile['inputs'], entry: string): ReadonlyMap<strin
   return origins
 }
 
-function originFrom(file: string, from: string | undefined, origins: ReadonlyMap<string, BundledPackage>): BundledPackage {
+function originFrom(file: string, from: string | undefined, origins: Origins): BundledPackage {
   if (from === undefined) return { importedBy: file }
   const { importedBy, through = nameIn(from) } = origins.get(from) ?? {}
   return { importedBy, through }
