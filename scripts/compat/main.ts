@@ -60,9 +60,13 @@ async function work(base: Parameters<typeof useOf>[0], queue: Package[], results
   }
 }
 
+/** The packages with these names, or all. Ends the process when there is no such package. */
 function chosen(names: readonly string[]): Package[] {
   const unknown = names.find(name => !packages.some(each => each.name === name))
-  if (unknown !== undefined) throw new Error(`Cannot use "${unknown}": it is not in scripts/compat/packages.json`)
+  if (unknown !== undefined) {
+    console.error(`Cannot use "${unknown}": add it to scripts/compat/packages.json, and a script for it to scripts/compat/uses`)
+    process.exit(2)
+  }
   return packages.filter(({ name }) => names.length === 0 || names.includes(name))
 }
 
