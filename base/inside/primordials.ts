@@ -2,7 +2,7 @@
 
 export const { parse, stringify } = JSON
 export const { floor, max, min, trunc } = Math
-export const { construct, deleteProperty, ownKeys, setPrototypeOf } = Reflect
+export const { construct, defineProperty: tryToDefine, deleteProperty, ownKeys, set, setPrototypeOf } = Reflect
 export const {
   assign,
   create,

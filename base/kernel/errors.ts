@@ -319,6 +319,12 @@ const table = {
     title: 'The module threw while it was loaded',
     fix: 'Mend the top level of the module; the message has what it threw.',
   },
+  MODULE_CHANGES_BUILTINS: {
+    status: 422,
+    blame: 'module',
+    title: 'The module changed built-ins of JavaScript while it was loaded',
+    fix: 'Call a function of your own instead, or take a package that leaves built-ins as they are (a ponyfill, such as core-js-pure).',
+  },
   MODULE_LOAD_AWAITS: {
     status: 422,
     blame: 'module',

@@ -726,12 +726,46 @@ test('nothing ambient is in reach of a module', async t => {
   assert.equal(await ask(call(1)), '[]')
 })
 
+test('a module may give built-ins and globals the values that they have, as polyfills do while they are loaded', async t => {
+  const rank = `(() => {
+    'use strict'
+    globalThis.Promise = globalThis.Promise || null
+    Array.prototype.includes = Array.prototype.includes
+    Number.isFinite = Number.isFinite
+    for (const name of ['Map', 'Symbol', 'parseInt', 'Uint8Array', 'URL']) globalThis[name] = globalThis[name]
+    return () => 'done'
+  })()`
+  const { ask } = await makeSlot(t, { rank })
+  assert.equal(await ask(call({})), '"done"')
+})
+
+test('what a request changes of the built-ins that stay writable, the next one finds as it was', async t => {
+  const rank = `input => {
+    const before = [[1].includes(1), [...'ab'].length, [].constructor === Array]
+    if (input.spoil) {
+      Array.prototype.includes = Array.prototype.constructor = () => 'spoilt'
+      Array.prototype[Symbol.iterator] = Object.getPrototypeOf([].values()).next = () => { throw new Error('spoilt') }
+    }
+    return before
+  }`
+  const { ask, lines } = await makeSlot(t, { rank })
+  const answers = [await ask(call({ spoil: true })), await ask(call({})), await ask(call({ spoil: true })), await ask(call({}))]
+  assert.deepEqual(answers, Array(4).fill('[true,2,true]'))
+  assert.match(JSON.stringify(lines), /Array\.prototype\.includes/)
+})
+
 for (const [what, bundle, code] of [
   ['exports nothing', '(() => ({}))()', 'MODULE_EXPORTS_NOTHING'],
   ['is no object', '42', 'MODULE_EXPORTS_NOTHING'],
   ['lacks the stage', '(() => ({ other: () => 1 }))()', 'MODULE_EXPORT_MISSING'],
   ['exports a non-function', '(() => ({ rank: 42 }))()', 'MODULE_EXPORT_NOT_FUNCTION'],
   ['throws at load', '(() => { throw new Error("no table") })()', 'MODULE_LOAD_THREW'],
+  ['replaces a global at load', '(() => { globalThis.Promise = class {}; return { rank: () => 1 } })()', 'MODULE_CHANGES_BUILTINS'],
+  [
+    'replaces a rarer method of arrays at load',
+    '(() => { Array.prototype.at = () => 1; return { rank: () => 1 } })()',
+    'MODULE_CHANGES_BUILTINS',
+  ],
   ['awaits at load', 'await 1; (() => ({ rank: 1 }))()', 'MODULE_LOAD_AWAITS'],
   ['is not a script', 'export const rank = 1', 'BUNDLE_INVALID'],
   ['never ends loading', '(() => { for (;;); })()', 'MODULE_LOAD_KILLED'],

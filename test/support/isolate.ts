@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import ivm from 'isolated-vm'
-import type { Mended } from '../../base/inside/built-ins/regexp.ts'
+import type { Mended } from '../../base/inside/built-ins/open.ts'
 import { type InsideLimits, LAZY_PARTS, type LazyPart, type LogLine, type Posted, type StagePlan } from '../../base/inside/protocol.ts'
 import { insideScript } from '../../base/slot/inside-script.ts'
 import { machineClock } from '../../base/slot/slot-clock.ts'
@@ -15,7 +15,7 @@ export interface Guest {
   run(code: string): Promise<unknown>
   /** Runs the body of an async function. */
   call(body: string): Promise<unknown>
-  mendRegExp(): Mended | undefined
+  mendOpen(): Mended | undefined
   readonly logs: readonly { readonly level: string; readonly text: string }[]
   /** The timers that the isolate has asked the host for. */
   readonly wakeUps: readonly { readonly no: number; readonly delayMs: number }[]
@@ -86,7 +86,7 @@ export async function startGuest(t: TestContext, { slotTimers = 1000, seed = ran
   const inside = (await setUp.apply(undefined, given, { result: { reference: true } })) as ivm.Reference<GuestInside>
   const fireTimer = await inside.get('fireTimer', { reference: true })
   const settleFetch = await inside.get('settleFetch', { reference: true })
-  const mendRegExp = await inside.get('mendRegExp', { reference: true })
+  const mendOpen = await inside.get('mendOpen', { reference: true })
   await startWaiting(context, inside)
 
   const run = async (code: string) => {
@@ -96,7 +96,7 @@ export async function startGuest(t: TestContext, { slotTimers = 1000, seed = ran
   return {
     run,
     call: body => run(`(async () => { 'use strict'; ${body}\n})()`),
-    mendRegExp: () => mendRegExp.applySync(undefined, [], { result: { copy: true } }),
+    mendOpen: () => mendOpen.applySync(undefined, [], { result: { copy: true } }),
     logs,
     wakeUps,
     parts,

@@ -1,10 +1,10 @@
 /** Protects the built-ins, named and unnamed. */
-import { defineProperty, getPrototypeOf, isExtensible, ownKeys, preventExtensions } from '../primordials.ts'
-import { lock, type Members, protect, protectMember } from './protect.ts'
-import { regExpPrototype } from './regexp.ts'
+import { defineProperty, getOwnPropertyDescriptor, getPrototypeOf, isExtensible, ownKeys, preventExtensions } from '../primordials.ts'
+import { type Members, regExpPrototype } from './open.ts'
+import { freezeFunctions, lock, protect, protectMember } from './protect.ts'
 
-/** What heirs of `Array.prototype` may have assigned. Each costs a slot 8 us and 5 KB, so these are only what array classes replace. */
-const ofArrays = [
+/** Methods of arrays whose change is refused at once. Each costs a slot 8 us and 5 KB, so these are only what is replaced most. */
+const refusedOfArrays = [
   'concat',
   'push',
   'pop',
@@ -20,12 +20,9 @@ const ofArrays = [
   'flat',
   'toString',
 ]
-/**
- * What heirs cannot have assigned. Of these, V8 would take more time for good if `constructor`, `Symbol.iterator` or `next` were behind an
- * accessor: `slice` of an array 13 times, spreading one 14 times.
- */
-const fixed = new Map<unknown, readonly PropertyKey[]>([
-  [Array.prototype, ownKeys(Array.prototype).filter(key => !ofArrays.includes(String(key)))],
+/** What stays writable; `open.ts` says why. */
+const open = new Map<unknown, readonly PropertyKey[]>([
+  [Array.prototype, ownKeys(Array.prototype).filter(key => key !== Symbol.unscopables && !refusedOfArrays.includes(String(key)))],
   [getPrototypeOf([].values()), ['next']],
 ])
 
@@ -45,10 +42,16 @@ export function protectAll(later: readonly PropertyKey[]): void {
 /** A constructor with its prototype. */
 export function protectClass(type: { readonly prototype?: object }): void {
   const { prototype } = type
-  if (prototype !== undefined && prototype !== regExpPrototype) {
-    protect(prototype, fixed.get(prototype))
-  }
+  if (prototype === regExpPrototype) freezeMethods(prototype)
+  else if (prototype !== undefined) protect(prototype, open.get(prototype))
   if (type !== Error) protect(type)
+}
+
+/** For a prototype that stays open itself. Its class has members of its own to protect. */
+function freezeMethods(prototype: object): void {
+  for (const key of ownKeys(prototype)) {
+    if (key !== 'constructor') freezeFunctions(getOwnPropertyDescriptor(prototype, key) as PropertyDescriptor)
+  }
 }
 
 /**
@@ -90,7 +93,7 @@ function protectUnnamed(): void {
 /** A prototype and those that it inherits from, each with its constructor. */
 export function protectChain(prototype: object | null): void {
   for (let object = prototype; object !== null && isExtensible(object); object = getPrototypeOf(object)) {
-    protect(object, fixed.get(object))
+    protect(object, open.get(object))
     for (const key of ['constructor', 'prototype']) {
       const related = (object as Members)[key]
       if ((typeof related === 'function' || typeof related === 'object') && related !== null && related !== Error) protect(related)

@@ -4,6 +4,7 @@
  * which built-in it was for.
  */
 import { defineProperty, getOwnPropertyDescriptor, is, ownKeys } from '../primordials.ts'
+import { isOpen } from './open.ts'
 import { guarded } from './protect.ts'
 import { madeGlobals, nameOf, refusal } from './refusals.ts'
 
@@ -14,10 +15,12 @@ const { defineProperties, getOwnPropertyDescriptors } = Object
 export function replaceDefinitions(): void {
   replace(Object, 'defineProperty', define)
   replace(Object, 'defineProperties', defineAll)
-  replace(Object, 'getOwnPropertyDescriptor', (object: object, key: PropertyKey) => shown(object, getOwnPropertyDescriptor(object, key)))
+  replace(Object, 'getOwnPropertyDescriptor', (object: object, key: PropertyKey) =>
+    shown(object, key, getOwnPropertyDescriptor(object, key)),
+  )
   replace(Object, 'getOwnPropertyDescriptors', describeAll)
   replace(Reflect, 'defineProperty', tryToDefine)
-  replace(Reflect, 'getOwnPropertyDescriptor', (object: object, key: PropertyKey) => shown(object, reflectDescribe(object, key)))
+  replace(Reflect, 'getOwnPropertyDescriptor', (object: object, key: PropertyKey) => shown(object, key, reflectDescribe(object, key)))
 }
 
 /** A bound function shows no source, as native functions show none. Packages look. */
@@ -57,27 +60,28 @@ const isBuiltIn = (object: object): boolean => guarded.has(object) || nameOf(obj
 
 function keepsOriginal(object: object, key: PropertyKey, descriptor: PropertyDescriptor): boolean {
   if (!isBuiltIn(object)) return false
-  const original = originalOf(object, getOwnPropertyDescriptor(object, key))
+  const original = originalOf(object, key, getOwnPropertyDescriptor(object, key))
   return original !== undefined && 'value' in descriptor && is(original.value, descriptor.value)
 }
 
-/** The value of a property of a built-in that stands behind an accessor, or of a global. */
-function originalOf(object: object, descriptor: PropertyDescriptor | undefined): { readonly value: unknown } | undefined {
-  const { get } = descriptor ?? {}
-  if (get === undefined) return undefined
+/** The value of a property of a built-in that stands behind an accessor or was left open, or of a global. */
+function originalOf(object: object, key: PropertyKey, descriptor: PropertyDescriptor | undefined): { readonly value: unknown } | undefined {
+  if (descriptor === undefined) return undefined
+  const { get } = descriptor
+  if (get === undefined) return isOpen(object, key) ? { value: descriptor.value } : undefined
   if (madeGlobals.has(get)) return { value: madeGlobals.get(get) }
   // Other accessors of built-ins have other names.
   return guarded.has(object) && get.name === 'standIn' ? { value: get() } : undefined
 }
 
-function shown(object: object, descriptor: PropertyDescriptor | undefined): PropertyDescriptor | undefined {
-  const original = originalOf(object, descriptor)
+function shown(object: object, key: PropertyKey, descriptor: PropertyDescriptor | undefined): PropertyDescriptor | undefined {
+  const original = originalOf(object, key, descriptor)
   if (original === undefined) return descriptor
   return { value: original.value, writable: true, enumerable: descriptor?.enumerable === true, configurable: true }
 }
 
 function describeAll(object: object): Record<PropertyKey, PropertyDescriptor> {
   const all = getOwnPropertyDescriptors(object) as Record<PropertyKey, PropertyDescriptor>
-  for (const key of ownKeys(all)) all[key] = shown(object, all[key]) as PropertyDescriptor
+  for (const key of ownKeys(all)) all[key] = shown(object, key, all[key]) as PropertyDescriptor
   return all
 }

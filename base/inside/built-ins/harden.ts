@@ -5,7 +5,7 @@
  * `Temporal`, which would cost every slot 48 KB and a fifth of a millisecond just to protect.
  *
  * What it leaves alone, and why:
- * - `RegExp.prototype`: V8 would become slow; see `regexp.ts`.
+ * - `RegExp.prototype`, and some properties of arrays: V8 would become slow; see `open.ts`.
  * - `Error.stackTraceLimit`: V8 reads it as a plain property, and packages set it.
  * - `eval` and `Function`: template and schema compilers need them, and code made by them reaches no more than the code that called them.
  * - `Intl`: its objects take memory that no heap limit sees (3 GB in seconds); the watchdog's CPU limit and the cell's memory watch bound it.
@@ -15,7 +15,6 @@ import { replaceDefinitions } from './definitions.ts'
 import { removeUnmetered } from './memory.ts'
 import { protectedOnUse, protectOnUse } from './on-use.ts'
 import { makeFast } from './protect.ts'
-import { protectRegExpMethods } from './regexp.ts'
 
 /** Runs once per isolate, before any module and before other globals are set up. */
 export function harden(): void {
@@ -23,6 +22,5 @@ export function harden(): void {
   replaceDefinitions()
   protectAll(protectedOnUse)
   protectOnUse()
-  protectRegExpMethods()
   makeFast()
 }

@@ -4,7 +4,8 @@
  */
 import { defineProperty, freeze, getPrototypeOf, ownKeys } from '../primordials.ts'
 import { protectChain, protectClass } from './classes.ts'
-import { type Members, makeFast, protect, refuseOther } from './protect.ts'
+import { type Members, putBack } from './open.ts'
+import { makeFast, protect, refuseOther } from './protect.ts'
 import { madeGlobals } from './refusals.ts'
 
 const typedArrays = [
@@ -31,6 +32,7 @@ export function protectOnUse(): void {
 
 function protectLater<T extends object>(name: string, value: T, protectValue: (value: T) => void): void {
   defineGlobal(name, () => {
+    putBack()
     protectValue(value)
     makeFast()
     return value
@@ -51,7 +53,7 @@ export function defineGlobal(name: string, make: () => unknown): void {
   defineProperty(globalThis, name, { get: freeze(standIn), set: freeze(set), enumerable: false, configurable: false })
 }
 
-/** Any of them leads to what all of them inherit from. Behind an accessor, `constructor` would slow down `slice` and `subarray` of them all. */
+/** Any of them leads to what all of them inherit from. */
 function protectTypedArray(type: { readonly prototype: object }): void {
   protect(type.prototype, ['constructor'])
   protect(type)

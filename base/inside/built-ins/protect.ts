@@ -1,37 +1,57 @@
 /** How an object becomes unchangeable without breaking the ordinary code that inherits from it. */
-import { create, defineProperty, freeze, getOwnPropertyDescriptor, hasOwn, isExtensible, ownKeys } from '../primordials.ts'
+import {
+  create,
+  defineProperty,
+  freeze,
+  getOwnPropertyDescriptor,
+  hasOwn,
+  isExtensible,
+  ownKeys,
+  preventExtensions,
+} from '../primordials.ts'
+import { leaveGlobalOpen, leaveOpen, type Members } from './open.ts'
 import { refusal } from './refusals.ts'
 
-export type Members = Record<PropertyKey, unknown>
-
-/** Objects with properties that stand behind accessors. */
+/** Objects with properties that stand behind accessors or stay open. */
 export const guarded = new Set<object>([Error])
 /** What is protected and not fast yet; see `makeFast`. */
 const slow: object[] = []
 
 /**
- * Makes an object's properties, and its methods, unchangeable. Heirs may still have properties of the same names assigned, except for the
- * `fixed` ones.
+ * Makes an object's properties, and its methods, unchangeable. Heirs may still have properties of the same names assigned.
+ * @param open the properties that stay writable
  */
-export function protect(object: object, fixed: readonly PropertyKey[] = []): void {
+export function protect(object: object, open: readonly PropertyKey[] = []): void {
   let assignable = false
-  for (const key of ownKeys(object)) assignable = protectMember(object, key, fixed) || assignable
-  freeze(object)
+  for (const key of ownKeys(object)) assignable = protectMember(object, key, open) || assignable
+  close(object, open)
+  if (assignable || open.length > 0) guarded.add(object)
   if (!assignable) return
-  guarded.add(object)
   slow.push(object)
 }
 
+function close(object: object, open: readonly PropertyKey[]): void {
+  if (open.length === 0) freeze(object)
+  else {
+    for (const key of ownKeys(object)) if (!open.includes(key)) lock(object, key)
+    preventExtensions(object)
+  }
+}
+
 /** Freezes what is behind a property, and lets heirs have it assigned. Returns whether the property became an accessor for that. */
-export function protectMember(object: object, key: PropertyKey, fixed: readonly PropertyKey[] = []): boolean {
+export function protectMember(object: object, key: PropertyKey, open: readonly PropertyKey[] = []): boolean {
   const descriptor = getOwnPropertyDescriptor(object, key) as PropertyDescriptor
   const { value } = descriptor
   // A class has members of its own to protect.
   if (key === 'constructor' && typeof value === 'function' && value !== Error && isExtensible(value)) protect(value)
   // The prototype of `Function` is a function as well. It has more to protect, like any other prototype.
   if (key !== 'prototype') freezeFunctions(descriptor)
+  if (open.includes(key)) {
+    leaveOpen(object, key)
+    return false
+  }
   // What code cannot assign in Node.js either stays as it is.
-  if (!descriptor.writable || !descriptor.configurable || fixed.includes(key)) return false
+  if (!descriptor.writable || !descriptor.configurable) return false
   allowOverride(object, key, value)
   return true
 }
@@ -91,7 +111,11 @@ export function lock(object: object, key: PropertyKey): void {
   if (configurable) defineProperty(object, key, get === undefined ? { writable: false, configurable: false } : { configurable: false })
 }
 
-/** Makes every property that the global object has now unchangeable. */
+/** Makes every property that the global object has now unchangeable, though V8's own may be assigned for now. */
 export function lockGlobals(): void {
-  for (const key of ownKeys(globalThis)) lock(globalThis, key)
+  for (const key of ownKeys(globalThis)) {
+    const { value, writable, configurable } = getOwnPropertyDescriptor(globalThis, key) as PropertyDescriptor
+    if (writable && configurable && value !== globalThis) leaveGlobalOpen(key)
+    else lock(globalThis, key)
+  }
 }

@@ -7,12 +7,14 @@ export const madeGlobals = new Map<unknown, unknown>()
 /** The error for a change of a property of a built-in. */
 export function refusal(object: object, key: PropertyKey): TypeError {
   return new TypeError(
-    `Cannot change ${memberOf(nameOf(object) ?? ownNameOf(object), key)}: the modules of a version share the built-ins, so none may change them. ` +
+    `Cannot change ${memberName(object, key)}: the modules of a version share the built-ins, so none may change them. ` +
       'Call a function of your own instead, or take a package that leaves built-ins as they are (a ponyfill, such as core-js-pure)',
   )
 }
 
-function memberOf(owner: string, key: PropertyKey): string {
+/** For example `Array.prototype.map`, or `the global fetch`. */
+export function memberName(object: object, key: PropertyKey): string {
+  const owner = nameOf(object) ?? ownNameOf(object)
   if (typeof key === 'symbol') return `${owner}[${key.description ?? ''}]`
   return owner === 'globalThis' ? `the global ${String(key)}` : `${owner}.${String(key)}`
 }
@@ -20,6 +22,7 @@ function memberOf(owner: string, key: PropertyKey): string {
 /** What a built-in without a global calls itself. */
 function ownNameOf(object: object): string {
   if (typeof object === 'function') return object.name
+  if (hasOwn(object, Symbol.toStringTag)) return String((object as { readonly [Symbol.toStringTag]: unknown })[Symbol.toStringTag])
   return hasOwn(object, 'constructor') ? `${object.constructor.name}.prototype` : 'a built-in'
 }
 

@@ -3,7 +3,7 @@
 // base/inside/primordials.ts
 var { parse, stringify } = JSON;
 var { floor, max, min, trunc } = Math;
-var { construct, deleteProperty, ownKeys, setPrototypeOf } = Reflect;
+var { construct, defineProperty: tryToDefine, deleteProperty, ownKeys, set, setPrototypeOf } = Reflect;
 var {
   assign,
   create,
@@ -25,15 +25,17 @@ var {
 var madeGlobals = /* @__PURE__ */ new Map();
 function refusal(object, key) {
   return new TypeError(
-    `Cannot change ${memberOf(nameOf(object) ?? ownNameOf(object), key)}: the modules of a version share the built-ins, so none may change them. Call a function of your own instead, or take a package that leaves built-ins as they are (a ponyfill, such as core-js-pure)`
+    `Cannot change ${memberName(object, key)}: the modules of a version share the built-ins, so none may change them. Call a function of your own instead, or take a package that leaves built-ins as they are (a ponyfill, such as core-js-pure)`
   );
 }
-function memberOf(owner, key) {
+function memberName(object, key) {
+  const owner = nameOf(object) ?? ownNameOf(object);
   if (typeof key === "symbol") return `${owner}[${key.description ?? ""}]`;
   return owner === "globalThis" ? `the global ${String(key)}` : `${owner}.${String(key)}`;
 }
 function ownNameOf(object) {
   if (typeof object === "function") return object.name;
+  if (hasOwn(object, Symbol.toStringTag)) return String(object[Symbol.toStringTag]);
   return hasOwn(object, "constructor") ? `${object.constructor.name}.prototype` : "a built-in";
 }
 function nameOf(object) {
@@ -48,41 +50,119 @@ function nameOf(object) {
   return void 0;
 }
 
+// base/inside/built-ins/open.ts
+var openMembers = [];
+var openKeys = /* @__PURE__ */ new Map();
+function leaveGlobalOpen(key) {
+  defineProperty(globalThis, key, { configurable: false });
+  openMembers.push({ object: globalThis, key, value: globalThis[key] });
+}
+function closeGlobals() {
+  const others = openMembers.filter(({ object }) => object !== globalThis);
+  for (const { object, key } of openMembers) if (object === globalThis) defineProperty(object, key, { writable: false });
+  openMembers.splice(0, openMembers.length, ...others);
+}
+function leaveOpen(object, key) {
+  const descriptor = getOwnPropertyDescriptor(object, key);
+  openMembers.push({ object, key, value: descriptor.value });
+  if (!descriptor.configurable) return;
+  defineProperty(object, key, { configurable: false });
+  openKeys.set(object, [...openKeys.get(object) ?? [], key]);
+}
+var isOpen = (object, key) => openKeys.get(object)?.includes(key) === true;
+var regExpPrototype = RegExp.prototype;
+var keys2 = ownKeys(regExpPrototype);
+var parent = getPrototypeOf(regExpPrototype);
+var descriptors = keys2.map((key) => getOwnPropertyDescriptor(regExpPrototype, key));
+var regExpMembers = keys2.map(regExpMember);
+function regExpMember(key) {
+  const { value, get } = getOwnPropertyDescriptor(regExpPrototype, key) ?? {};
+  return get ?? value;
+}
+function mendOpen() {
+  const members = mendMembers();
+  const regExp = mendRegExp();
+  if (regExp === void 0 || members === void 0) return regExp ?? members;
+  return { changed: [...members.changed, ...regExp.changed], complete: members.complete && regExp.complete };
+}
+var putBackSoFar = [];
+var complete = true;
+function putBack() {
+  for (let i = 0; i < openMembers.length; i++) {
+    const member = openMembers[i];
+    const { object, key, value } = member;
+    if (object[key] === value) continue;
+    putBackSoFar.push(member);
+    complete = set(object, key, value) && complete;
+  }
+}
+function mendMembers() {
+  putBack();
+  if (putBackSoFar.length === 0) return void 0;
+  const changed = putBackSoFar.map(({ object, key }) => memberName(object, key));
+  putBackSoFar = [];
+  return { changed, complete };
+}
+function mendRegExp() {
+  const changed = keys2.filter((key, i) => regExpMember(key) !== regExpMembers[i]);
+  const keysNow = ownKeys(regExpPrototype);
+  const moved = getPrototypeOf(regExpPrototype) !== parent;
+  if (changed.length === 0 && keysNow.length === keys2.length && !moved) return void 0;
+  const added = keysNow.filter((key) => !keys2.includes(key));
+  let complete2 = setPrototypeOf(regExpPrototype, parent);
+  for (const key of added) complete2 = deleteProperty(regExpPrototype, key) && complete2;
+  keys2.forEach((key, i) => {
+    complete2 = tryToDefine(regExpPrototype, key, descriptors[i]) && complete2;
+  });
+  return { changed: [...changed, ...added].map((key) => memberName(regExpPrototype, key)), complete: complete2 };
+}
+
 // base/inside/built-ins/protect.ts
 var guarded = /* @__PURE__ */ new Set([Error]);
 var slow = [];
-function protect(object, fixed2 = []) {
+function protect(object, open2 = []) {
   let assignable = false;
-  for (const key of ownKeys(object)) assignable = protectMember(object, key, fixed2) || assignable;
-  freeze(object);
+  for (const key of ownKeys(object)) assignable = protectMember(object, key, open2) || assignable;
+  close(object, open2);
+  if (assignable || open2.length > 0) guarded.add(object);
   if (!assignable) return;
-  guarded.add(object);
   slow.push(object);
 }
-function protectMember(object, key, fixed2 = []) {
+function close(object, open2) {
+  if (open2.length === 0) freeze(object);
+  else {
+    for (const key of ownKeys(object)) if (!open2.includes(key)) lock(object, key);
+    preventExtensions(object);
+  }
+}
+function protectMember(object, key, open2 = []) {
   const descriptor = getOwnPropertyDescriptor(object, key);
   const { value } = descriptor;
   if (key === "constructor" && typeof value === "function" && value !== Error && isExtensible(value)) protect(value);
   if (key !== "prototype") freezeFunctions(descriptor);
-  if (!descriptor.writable || !descriptor.configurable || fixed2.includes(key)) return false;
+  if (open2.includes(key)) {
+    leaveOpen(object, key);
+    return false;
+  }
+  if (!descriptor.writable || !descriptor.configurable) return false;
   allowOverride(object, key, value);
   return true;
 }
-function freezeFunctions({ value, get, set }) {
+function freezeFunctions({ value, get, set: set2 }) {
   if (typeof value === "function" && value !== Error) freeze(value);
   if (get !== void 0) freeze(get);
-  if (set !== void 0) freeze(set);
+  if (set2 !== void 0) freeze(set2);
 }
 function allowOverride(object, key, value) {
   const standIn = () => value;
-  const { set } = {
+  const { set: set2 } = {
     set(own) {
       if (this === object) refuseOther(object, key, value, own);
       else if (hasOwn(this, key)) this[key] = own;
       else defineProperty(this, key, { value: own, writable: true, enumerable: true, configurable: true });
     }
   };
-  defineProperty(object, key, { get: freeze(standIn), set: freeze(set) });
+  defineProperty(object, key, { get: freeze(standIn), set: freeze(set2) });
 }
 function refuseOther(object, key, value, own) {
   if (own !== value && !isIgnored(object, key)) throw refusal(object, key);
@@ -101,38 +181,15 @@ function lock(object, key) {
   if (configurable) defineProperty(object, key, get === void 0 ? { writable: false, configurable: false } : { configurable: false });
 }
 function lockGlobals() {
-  for (const key of ownKeys(globalThis)) lock(globalThis, key);
-}
-
-// base/inside/built-ins/regexp.ts
-var regExpPrototype = RegExp.prototype;
-var keys2 = ownKeys(regExpPrototype);
-var parent = getPrototypeOf(regExpPrototype);
-var descriptors = keys2.map((key) => getOwnPropertyDescriptor(regExpPrototype, key));
-var members = keys2.map(member);
-function member(key) {
-  const { value, get } = getOwnPropertyDescriptor(regExpPrototype, key) ?? {};
-  return get ?? value;
-}
-function protectRegExpMethods() {
-  for (const descriptor of descriptors) freezeFunctions(descriptor);
-}
-function mendRegExp() {
-  const changed = keys2.filter((key, i) => member(key) !== members[i]);
-  const keysNow = ownKeys(regExpPrototype);
-  const moved = getPrototypeOf(regExpPrototype) !== parent;
-  if (changed.length === 0 && keysNow.length === keys2.length && !moved) return void 0;
-  const added = keysNow.filter((key) => !keys2.includes(key));
-  let complete = setPrototypeOf(regExpPrototype, parent);
-  for (const key of added) complete = deleteProperty(regExpPrototype, key) && complete;
-  keys2.forEach((key, i) => {
-    complete = Reflect.defineProperty(regExpPrototype, key, descriptors[i]) && complete;
-  });
-  return { changed: [...changed, ...added].map(String), complete };
+  for (const key of ownKeys(globalThis)) {
+    const { value, writable, configurable } = getOwnPropertyDescriptor(globalThis, key);
+    if (writable && configurable && value !== globalThis) leaveGlobalOpen(key);
+    else lock(globalThis, key);
+  }
 }
 
 // base/inside/built-ins/classes.ts
-var ofArrays = [
+var refusedOfArrays = [
   "concat",
   "push",
   "pop",
@@ -148,8 +205,8 @@ var ofArrays = [
   "flat",
   "toString"
 ];
-var fixed = /* @__PURE__ */ new Map([
-  [Array.prototype, ownKeys(Array.prototype).filter((key) => !ofArrays.includes(String(key)))],
+var open = /* @__PURE__ */ new Map([
+  [Array.prototype, ownKeys(Array.prototype).filter((key) => key !== Symbol.unscopables && !refusedOfArrays.includes(String(key)))],
   [getPrototypeOf([].values()), ["next"]]
 ]);
 function protectAll(later) {
@@ -165,10 +222,14 @@ function protectAll(later) {
 }
 function protectClass(type) {
   const { prototype } = type;
-  if (prototype !== void 0 && prototype !== regExpPrototype) {
-    protect(prototype, fixed.get(prototype));
-  }
+  if (prototype === regExpPrototype) freezeMethods(prototype);
+  else if (prototype !== void 0) protect(prototype, open.get(prototype));
   if (type !== Error) protect(type);
+}
+function freezeMethods(prototype) {
+  for (const key of ownKeys(prototype)) {
+    if (key !== "constructor") freezeFunctions(getOwnPropertyDescriptor(prototype, key));
+  }
 }
 function protectError() {
   defineProperty(Error, "prepareStackTrace", { value: void 0, writable: true, configurable: true });
@@ -206,7 +267,7 @@ function protectUnnamed() {
 }
 function protectChain(prototype) {
   for (let object = prototype; object !== null && isExtensible(object); object = getPrototypeOf(object)) {
-    protect(object, fixed.get(object));
+    protect(object, open.get(object));
     for (const key of ["constructor", "prototype"]) {
       const related = object[key];
       if ((typeof related === "function" || typeof related === "object") && related !== null && related !== Error) protect(related);
@@ -220,10 +281,14 @@ var { defineProperties, getOwnPropertyDescriptors } = Object;
 function replaceDefinitions() {
   replace(Object, "defineProperty", define);
   replace(Object, "defineProperties", defineAll);
-  replace(Object, "getOwnPropertyDescriptor", (object, key) => shown(object, getOwnPropertyDescriptor(object, key)));
+  replace(
+    Object,
+    "getOwnPropertyDescriptor",
+    (object, key) => shown(object, key, getOwnPropertyDescriptor(object, key))
+  );
   replace(Object, "getOwnPropertyDescriptors", describeAll);
-  replace(Reflect, "defineProperty", tryToDefine);
-  replace(Reflect, "getOwnPropertyDescriptor", (object, key) => shown(object, reflectDescribe(object, key)));
+  replace(Reflect, "defineProperty", tryToDefine2);
+  replace(Reflect, "getOwnPropertyDescriptor", (object, key) => shown(object, key, reflectDescribe(object, key)));
 }
 function replace(owner, name, by) {
   const { length } = owner[name];
@@ -249,29 +314,30 @@ function defineAll(object, descriptors2) {
     return object;
   }
 }
-function tryToDefine(object, key, descriptor) {
+function tryToDefine2(object, key, descriptor) {
   return reflectDefine(object, key, descriptor) || keepsOriginal(object, key, descriptor);
 }
 var isBuiltIn = (object) => guarded.has(object) || nameOf(object) !== void 0;
 function keepsOriginal(object, key, descriptor) {
   if (!isBuiltIn(object)) return false;
-  const original = originalOf(object, getOwnPropertyDescriptor(object, key));
+  const original = originalOf(object, key, getOwnPropertyDescriptor(object, key));
   return original !== void 0 && "value" in descriptor && is(original.value, descriptor.value);
 }
-function originalOf(object, descriptor) {
-  const { get } = descriptor ?? {};
-  if (get === void 0) return void 0;
+function originalOf(object, key, descriptor) {
+  if (descriptor === void 0) return void 0;
+  const { get } = descriptor;
+  if (get === void 0) return isOpen(object, key) ? { value: descriptor.value } : void 0;
   if (madeGlobals.has(get)) return { value: madeGlobals.get(get) };
   return guarded.has(object) && get.name === "standIn" ? { value: get() } : void 0;
 }
-function shown(object, descriptor) {
-  const original = originalOf(object, descriptor);
+function shown(object, key, descriptor) {
+  const original = originalOf(object, key, descriptor);
   if (original === void 0) return descriptor;
   return { value: original.value, writable: true, enumerable: descriptor?.enumerable === true, configurable: true };
 }
 function describeAll(object) {
   const all = getOwnPropertyDescriptors(object);
-  for (const key of ownKeys(all)) all[key] = shown(object, all[key]);
+  for (const key of ownKeys(all)) all[key] = shown(object, key, all[key]);
   return all;
 }
 
@@ -326,6 +392,7 @@ function protectOnUse() {
 }
 function protectLater(name, value, protectValue) {
   defineGlobal(name, () => {
+    putBack();
     protectValue(value);
     makeFast();
     return value;
@@ -340,8 +407,8 @@ function defineGlobal(name, make) {
     }
     return value;
   };
-  const set = (own) => refuseOther(globalThis, name, standIn(), own);
-  defineProperty(globalThis, name, { get: freeze(standIn), set: freeze(set), enumerable: false, configurable: false });
+  const set2 = (own) => refuseOther(globalThis, name, standIn(), own);
+  defineProperty(globalThis, name, { get: freeze(standIn), set: freeze(set2), enumerable: false, configurable: false });
 }
 function protectTypedArray(type) {
   protect(type.prototype, ["constructor"]);
@@ -350,8 +417,8 @@ function protectTypedArray(type) {
 }
 function protectIntl(namespace) {
   for (const key of ownKeys(namespace)) {
-    const member2 = namespace[key];
-    if (typeof member2 === "function" && "prototype" in member2) protectClass(member2);
+    const member = namespace[key];
+    if (typeof member === "function" && "prototype" in member) protectClass(member);
   }
   protect(namespace);
   const segments = new namespace.Segmenter().segment("");
@@ -364,7 +431,6 @@ function harden() {
   replaceDefinitions();
   protectAll(protectedOnUse);
   protectOnUse();
-  protectRegExpMethods();
   makeFast();
 }
 
@@ -893,7 +959,7 @@ function servicesFor(caller) {
   const methodsOf = ([service, names]) => [service, frozenWith(noMethods.get(service) ?? null, fromEntries(names.map((name) => method(service, name))))];
   return frozenWith(noService, fromEntries(entries(offered).map(methodsOf)));
 }
-var frozenWith = (prototype, members2) => freeze(assign(create(prototype), members2));
+var frozenWith = (prototype, members) => freeze(assign(create(prototype), members));
 
 // base/inside/deep-freeze.ts
 function deepFreeze(root) {
@@ -901,7 +967,7 @@ function deepFreeze(root) {
   for (let value = left.pop(); left.length > 0 || value !== void 0; value = left.pop()) {
     if (typeof value !== "object" || value === null) continue;
     freeze(value);
-    for (const member2 of values(value)) if (typeof member2 === "object" && member2 !== null) left.push(member2);
+    for (const member of values(value)) if (typeof member === "object" && member !== null) left.push(member);
   }
   return root;
 }
@@ -912,6 +978,11 @@ var scene = "";
 var version = "";
 var stages = [];
 function define2(module, stages2, exports) {
+  const mended = mendMembers();
+  if (mended !== void 0) {
+    const message = `Cannot load module "${module}": it has changed ${mended.changed.join(", ")}, which the modules of a version share`;
+    return { code: "MODULE_CHANGES_BUILTINS", message, module };
+  }
   const found = typeof exports === "object" && exports !== null ? exports : {};
   const names = keys(found);
   if (names.length === 0) return { code: "MODULE_EXPORTS_NOTHING", message: `Cannot load module "${module}": it exports nothing`, module };
@@ -929,6 +1000,7 @@ function define2(module, stages2, exports) {
   return void 0;
 }
 function link(sceneId, versionId, plans, services) {
+  closeGlobals();
   offer(services);
   scene = sceneId;
   version = versionId;
@@ -1190,14 +1262,14 @@ function turn(firstNo, ...values2) {
       answers.push(request.no, AnswerKind.waiting, "");
     } else pushAnswer(answers, request, answer);
   }
+  mend();
   flush();
   post("answers", ...answers);
-  mend();
 }
 function mend() {
-  const mended = mendRegExp();
+  const mended = mendOpen();
   if (mended === void 0) return;
-  logText("warn", `RegExp.prototype was changed and has been mended: ${mended.changed.join(", ")}`);
+  logText("warn", `A module has changed what the modules of a version share, and the change was undone: ${mended.changed.join(", ")}`);
   if (!mended.complete) post("broken");
 }
 function begin(no, values2, i) {

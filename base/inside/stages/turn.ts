@@ -1,5 +1,5 @@
 /** Turns: the requests that the cell sends in at once. */
-import { mendRegExp } from '../built-ins/regexp.ts'
+import { mendOpen } from '../built-ins/open.ts'
 import { flush } from '../calls/calls.ts'
 import { forget } from '../calls/open-calls.ts'
 import { lastWrittenTime } from '../clock.ts'
@@ -25,17 +25,17 @@ export function turn(firstNo: number, ...values: (string | number)[]): void {
       answers.push(request.no, AnswerKind.waiting, '')
     } else pushAnswer(answers, request, answer)
   }
+  mend()
   // Calls are posted first, so that when the cell hears that a request waits, it knows what for.
   flush()
   post('answers', ...answers)
-  mend()
 }
 
-/** `RegExp.prototype` cannot be frozen without making every regular expression slow. So what was done to it is undone instead. */
+/** Some built-ins stay writable, since V8 would become slow otherwise. What was done to them is undone instead. */
 function mend(): void {
-  const mended = mendRegExp()
+  const mended = mendOpen()
   if (mended === undefined) return
-  logText('warn', `RegExp.prototype was changed and has been mended: ${mended.changed.join(', ')}`)
+  logText('warn', `A module has changed what the modules of a version share, and the change was undone: ${mended.changed.join(', ')}`)
   if (!mended.complete) post('broken')
 }
 

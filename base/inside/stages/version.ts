@@ -1,4 +1,5 @@
 /** The version that the isolate is specialised to: its modules, bound to the stages of its scene. */
+import { closeGlobals, mendMembers } from '../built-ins/open.ts'
 import { offer } from '../calls/services.ts'
 import { keys } from '../primordials.ts'
 import type { Failure, ServiceNames, StagePlan } from '../protocol.ts'
@@ -26,6 +27,11 @@ export let version = ''
 export let stages: readonly Stage[] = []
 
 export function define(module: string, stages: readonly string[], exports: unknown): Failure | undefined {
+  const mended = mendMembers()
+  if (mended !== undefined) {
+    const message = `Cannot load module "${module}": it has changed ${mended.changed.join(', ')}, which the modules of a version share`
+    return { code: 'MODULE_CHANGES_BUILTINS', message, module }
+  }
   const found = typeof exports === 'object' && exports !== null ? (exports as Readonly<Record<string, unknown>>) : {}
   const names = keys(found)
   if (names.length === 0) return { code: 'MODULE_EXPORTS_NOTHING', message: `Cannot load module "${module}": it exports nothing`, module }
@@ -44,6 +50,7 @@ export function define(module: string, stages: readonly string[], exports: unkno
 }
 
 export function link(sceneId: string, versionId: string, plans: readonly StagePlan[], services: ServiceNames): void {
+  closeGlobals()
   offer(services)
   scene = sceneId
   version = versionId
