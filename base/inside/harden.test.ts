@@ -104,21 +104,21 @@ test('what a module replaces of what stays writable of arrays is found and put b
   const guest = await startGuest(t)
   assert.equal(guest.mendOpen(), undefined)
   await guest.run(`const next = Object.getPrototypeOf([].values())
-    Array.prototype.includes = () => 'evil'; Array.prototype[Symbol.iterator] = () => next; Array.prototype.length = 2
+    Array.prototype[Symbol.iterator] = () => next; Array.prototype.length = 2
     next.next = () => ({ done: true }); Array.prototype.constructor = Uint8Array.prototype.constructor = null`)
   const { changed, complete } = guest.mendOpen() ?? { changed: [], complete: false }
-  const names = ['length', 'constructor', 'includes', '[Symbol.iterator]'].map(
-    key => `Array.prototype${key.startsWith('[') ? '' : '.'}${key}`,
-  )
-  assert.deepEqual([...changed].sort(), [...names, 'Array Iterator.next', 'Uint8Array.prototype.constructor'].sort())
+  assert.deepEqual([...changed].sort(), [
+    'Array Iterator.next',
+    'Array.prototype.constructor',
+    'Array.prototype.length',
+    'Array.prototype[Symbol.iterator]',
+    'Uint8Array.prototype.constructor',
+  ])
   assert(complete)
-  assert.equal(
-    await guest.run('String([[1].includes(1), ...[2], Array.prototype.length, new Uint8Array(1).slice() instanceof Uint8Array])'),
-    'true,2,0,true',
-  )
+  assert.equal(await guest.run('String([...[2], Array.prototype.length, new Uint8Array(1).slice() instanceof Uint8Array])'), '2,0,true')
   assert.equal(guest.mendOpen(), undefined)
-  await guest.run("Object.defineProperty(Array.prototype, 'at', { value: () => 'evil', writable: false })")
-  assert.deepEqual(guest.mendOpen(), { changed: ['Array.prototype.at'], complete: false })
+  await guest.run("Object.defineProperty(Array.prototype, 'constructor', { value: () => 'evil', writable: false })")
+  assert.deepEqual(guest.mendOpen(), { changed: ['Array.prototype.constructor'], complete: false })
 })
 
 const ofRegExp = (key: string): string => `RegExp.prototype.${key}`
@@ -144,6 +144,36 @@ test('regular expressions keep the fast paths of V8', async t => {
   }
   const [regExp, string] = [await leastUs('text.split(/ +/)'), await leastUs(`text.split(' ')`)]
   assert(regExp < 5 * string, `splitting at a regular expression took ${regExp} µs of CPU, at a string ${string}`)
+})
+
+test('arrays keep the fast paths of V8', async t => {
+  const guest = await startGuest(t)
+  const bare = new ivm.Isolate()
+  t.after(() => bare.dispose())
+  const context = bare.createContextSync()
+  // Without the fast paths these take ten times as long and more.
+  for (const work of [
+    'list.slice(1)',
+    '[...list]',
+    'list.map(x => x)',
+    'for (const [i] of list.entries()) sum += i',
+    'new Bytes(8).slice(1)',
+  ]) {
+    const code = `const list = Array.from({ length: 20 }, (_, i) => i), Bytes = Uint8Array; let sum = 0; for (let i = 0; i < 20000; i++) { ${work} }`
+    const leastUs = async (run: () => unknown) => {
+      let least = Number.POSITIVE_INFINITY
+      for (let round = 0; round < 8; round++) {
+        const before = process.cpuUsage()
+        await run()
+        const { user, system } = process.cpuUsage(before)
+        least = Math.min(least, user + system)
+      }
+      return least
+    }
+    const here = await leastUs(() => guest.call(code))
+    const there = await leastUs(() => context.eval(`(() => { ${code} })()`))
+    assert(here < 5 * there, `${work} took ${here} µs of CPU, in a bare isolate ${there}`)
+  }
 })
 
 test('ordinary code may give its own objects properties with the names of built-in ones', async t => {
@@ -278,7 +308,7 @@ test('a built-in may be given the value that it has, by whatever polyfills do; a
     }
     return [wrong, opened.length]`)
   // What is opened of arrays is put back; another test shows that.
-  assert.deepEqual(wrong, [[], 39])
+  assert.deepEqual(wrong, [[], 15])
 })
 
 test('who adds to a built-in, or replaces a global, learns which, and why not', async t => {

@@ -6,6 +6,7 @@ export const { construct, defineProperty: tryToDefine, deleteProperty, ownKeys, 
 export const {
   assign,
   create,
+  defineProperties,
   defineProperty,
   entries,
   freeze,
@@ -16,6 +17,6 @@ export const {
   is,
   isExtensible,
   keys,
-  preventExtensions,
+  seal,
   values,
 } = Object

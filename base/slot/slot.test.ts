@@ -741,17 +741,17 @@ test('a module may give built-ins and globals the values that they have, as poly
 
 test('what a request changes of the built-ins that stay writable, the next one finds as it was', async t => {
   const rank = `input => {
-    const before = [[1].includes(1), [...'ab'].length, [].constructor === Array]
+    const before = [[...[1, 2]].length, [].constructor === Array]
     if (input.spoil) {
-      Array.prototype.includes = Array.prototype.constructor = () => 'spoilt'
+      Array.prototype.constructor = () => 'spoilt'
       Array.prototype[Symbol.iterator] = Object.getPrototypeOf([].values()).next = () => { throw new Error('spoilt') }
     }
     return before
   }`
   const { ask, lines } = await makeSlot(t, { rank })
   const answers = [await ask(call({ spoil: true })), await ask(call({})), await ask(call({ spoil: true })), await ask(call({}))]
-  assert.deepEqual(answers, Array(4).fill('[true,2,true]'))
-  assert.match(JSON.stringify(lines), /Array\.prototype\.includes/)
+  assert.deepEqual(answers, Array(4).fill('[2,true]'))
+  assert.match(JSON.stringify(lines), /Array\.prototype\.constructor/)
 })
 
 for (const [what, bundle, code] of [
@@ -762,8 +762,8 @@ for (const [what, bundle, code] of [
   ['throws at load', '(() => { throw new Error("no table") })()', 'MODULE_LOAD_THREW'],
   ['replaces a global at load', '(() => { globalThis.Promise = class {}; return { rank: () => 1 } })()', 'MODULE_CHANGES_BUILTINS'],
   [
-    'replaces a rarer method of arrays at load',
-    '(() => { Array.prototype.at = () => 1; return { rank: () => 1 } })()',
+    'replaces the iterator of arrays at load',
+    '(() => { Array.prototype[Symbol.iterator] = () => 1; return { rank: () => 1 } })()',
     'MODULE_CHANGES_BUILTINS',
   ],
   ['awaits at load', 'await 1; (() => ({ rank: 1 }))()', 'MODULE_LOAD_AWAITS'],

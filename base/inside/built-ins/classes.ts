@@ -1,28 +1,11 @@
 /** Protects the built-ins, named and unnamed. */
-import { defineProperty, getOwnPropertyDescriptor, getPrototypeOf, isExtensible, ownKeys, preventExtensions } from '../primordials.ts'
+import { defineProperty, getOwnPropertyDescriptor, getPrototypeOf, isExtensible, ownKeys } from '../primordials.ts'
 import { type Members, regExpPrototype } from './open.ts'
-import { freezeFunctions, lock, protect, protectMember } from './protect.ts'
+import { freezeFunctions, protect } from './protect.ts'
 
-/** Methods of arrays whose change is refused at once. Each costs a slot 8 us and 5 KB, so these are only what is replaced most. */
-const refusedOfArrays = [
-  'concat',
-  'push',
-  'pop',
-  'shift',
-  'unshift',
-  'splice',
-  'slice',
-  'sort',
-  'indexOf',
-  'forEach',
-  'map',
-  'filter',
-  'flat',
-  'toString',
-]
 /** What stays writable; `open.ts` says why. */
 const open = new Map<unknown, readonly PropertyKey[]>([
-  [Array.prototype, ownKeys(Array.prototype).filter(key => key !== Symbol.unscopables && !refusedOfArrays.includes(String(key)))],
+  [Array.prototype, ['length', 'constructor', Symbol.iterator]],
   [getPrototypeOf([].values()), ['next']],
 ])
 
@@ -60,14 +43,7 @@ function freezeMethods(prototype: object): void {
  */
 function protectError(): void {
   defineProperty(Error, 'prepareStackTrace', { value: undefined, writable: true, configurable: true })
-  for (const key of ownKeys(Error)) {
-    if (key === 'stackTraceLimit') defineProperty(Error, key, { configurable: false })
-    else {
-      protectMember(Error, key)
-      lock(Error, key)
-    }
-  }
-  preventExtensions(Error)
+  protect(Error, ['stackTraceLimit'])
 }
 
 /** Built-ins that no global names; `Iterator.prototype` and such are reached from them. */

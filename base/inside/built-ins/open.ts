@@ -5,8 +5,7 @@
  *   `replace` 12 times).
  * - `constructor` and `Symbol.iterator` of arrays, `next` of their iterators, `constructor` of typed arrays: they must be plain properties, or
  *   `slice` of an array takes 13 times as long and spreading one 14 times. As read-only ones they could not be assigned on heirs, which every old
- *   style subclass does.
- * - The rarer methods of arrays: behind an accessor each would cost a slot 5 KB.
+ *   style subclass does. `length` of `Array.prototype` cannot become an accessor.
  *
  * While modules are loaded, the globals that V8 has as plain properties are open too: polyfills assign them the value that they have, and behind
  * accessors `Math.floor` would take twice as long.
@@ -54,13 +53,14 @@ export function closeGlobals(): void {
   openMembers.splice(0, openMembers.length, ...others)
 }
 
-/** Lets a property be assigned, though neither deleted nor made an accessor. */
-export function leaveOpen(object: object, key: PropertyKey): void {
-  const descriptor = getOwnPropertyDescriptor(object, key) as PropertyDescriptor
-  openMembers.push({ object: object as Members, key, value: descriptor.value })
-  if (!descriptor.configurable) return
-  defineProperty(object, key, { configurable: false })
-  openKeys.set(object, [...(openKeys.get(object) ?? []), key])
+/** Notes a property that can be assigned, though neither deleted nor made an accessor. */
+export function leaveOpen(object: object, key: PropertyKey, { value, configurable }: PropertyDescriptor): void {
+  // Packages may set `Error.stackTraceLimit` for good.
+  if (object !== Error) openMembers.push({ object: object as Members, key, value })
+  if (!configurable) return
+  const keys = openKeys.get(object)
+  if (keys === undefined) openKeys.set(object, [key])
+  else keys.push(key)
 }
 
 /** Whether a property was left open that code in Node.js can also define anew. */
@@ -70,12 +70,6 @@ export const regExpPrototype: object = RegExp.prototype
 const keys = ownKeys(regExpPrototype)
 const parent = getPrototypeOf(regExpPrototype) as object
 const descriptors = keys.map(key => getOwnPropertyDescriptor(regExpPrototype, key) as PropertyDescriptor)
-const regExpMembers = keys.map(regExpMember)
-
-function regExpMember(key: PropertyKey): unknown {
-  const { value, get } = getOwnPropertyDescriptor(regExpPrototype, key) ?? {}
-  return get ?? value
-}
 
 /** Undoes changes to what is open. Returns undefined, after about a microsecond, when there were none. */
 export function mendOpen(): Mended | undefined {
@@ -111,15 +105,26 @@ export function mendMembers(): Mended | undefined {
 }
 
 function mendRegExp(): Mended | undefined {
-  const changed: PropertyKey[] = keys.filter((key, i) => regExpMember(key) !== regExpMembers[i])
   const keysNow = ownKeys(regExpPrototype)
   const moved = getPrototypeOf(regExpPrototype) !== parent
-  if (changed.length === 0 && keysNow.length === keys.length && !moved) return undefined
+  let changed: PropertyKey[] | undefined
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i] as PropertyKey
+    if (isAsItWas(key, descriptors[i] as PropertyDescriptor)) continue
+    changed ??= []
+    changed.push(key)
+  }
+  if (changed === undefined && keysNow.length === keys.length && !moved) return undefined
   const added = keysNow.filter(key => !keys.includes(key))
   let complete = setPrototypeOf(regExpPrototype, parent)
   for (const key of added) complete = deleteProperty(regExpPrototype, key) && complete
   keys.forEach((key, i) => {
     complete = tryToDefine(regExpPrototype, key, descriptors[i] as PropertyDescriptor) && complete
   })
-  return { changed: [...changed, ...added].map(key => memberName(regExpPrototype, key)), complete }
+  return { changed: [...(changed ?? []), ...added].map(key => memberName(regExpPrototype, key)), complete }
+}
+
+function isAsItWas(key: PropertyKey, { value, get }: PropertyDescriptor): boolean {
+  const now = getOwnPropertyDescriptor(regExpPrototype, key)
+  return now !== undefined && now.value === value && now.get === get
 }

@@ -7,6 +7,7 @@ var { construct, defineProperty: tryToDefine, deleteProperty, ownKeys, set, setP
 var {
   assign,
   create,
+  defineProperties,
   defineProperty,
   entries,
   freeze,
@@ -17,7 +18,7 @@ var {
   is,
   isExtensible,
   keys,
-  preventExtensions,
+  seal,
   values
 } = Object;
 
@@ -62,23 +63,18 @@ function closeGlobals() {
   for (const { object, key } of openMembers) if (object === globalThis) defineProperty(object, key, { writable: false });
   openMembers.splice(0, openMembers.length, ...others);
 }
-function leaveOpen(object, key) {
-  const descriptor = getOwnPropertyDescriptor(object, key);
-  openMembers.push({ object, key, value: descriptor.value });
-  if (!descriptor.configurable) return;
-  defineProperty(object, key, { configurable: false });
-  openKeys.set(object, [...openKeys.get(object) ?? [], key]);
+function leaveOpen(object, key, { value, configurable }) {
+  if (object !== Error) openMembers.push({ object, key, value });
+  if (!configurable) return;
+  const keys3 = openKeys.get(object);
+  if (keys3 === void 0) openKeys.set(object, [key]);
+  else keys3.push(key);
 }
 var isOpen = (object, key) => openKeys.get(object)?.includes(key) === true;
 var regExpPrototype = RegExp.prototype;
 var keys2 = ownKeys(regExpPrototype);
 var parent = getPrototypeOf(regExpPrototype);
 var descriptors = keys2.map((key) => getOwnPropertyDescriptor(regExpPrototype, key));
-var regExpMembers = keys2.map(regExpMember);
-function regExpMember(key) {
-  const { value, get } = getOwnPropertyDescriptor(regExpPrototype, key) ?? {};
-  return get ?? value;
-}
 function mendOpen() {
   const members = mendMembers();
   const regExp = mendRegExp();
@@ -104,56 +100,63 @@ function mendMembers() {
   return { changed, complete };
 }
 function mendRegExp() {
-  const changed = keys2.filter((key, i) => regExpMember(key) !== regExpMembers[i]);
   const keysNow = ownKeys(regExpPrototype);
   const moved = getPrototypeOf(regExpPrototype) !== parent;
-  if (changed.length === 0 && keysNow.length === keys2.length && !moved) return void 0;
+  let changed;
+  for (let i = 0; i < keys2.length; i++) {
+    const key = keys2[i];
+    if (isAsItWas(key, descriptors[i])) continue;
+    changed ??= [];
+    changed.push(key);
+  }
+  if (changed === void 0 && keysNow.length === keys2.length && !moved) return void 0;
   const added = keysNow.filter((key) => !keys2.includes(key));
   let complete2 = setPrototypeOf(regExpPrototype, parent);
   for (const key of added) complete2 = deleteProperty(regExpPrototype, key) && complete2;
   keys2.forEach((key, i) => {
     complete2 = tryToDefine(regExpPrototype, key, descriptors[i]) && complete2;
   });
-  return { changed: [...changed, ...added].map((key) => memberName(regExpPrototype, key)), complete: complete2 };
+  return { changed: [...changed ?? [], ...added].map((key) => memberName(regExpPrototype, key)), complete: complete2 };
+}
+function isAsItWas(key, { value, get }) {
+  const now = getOwnPropertyDescriptor(regExpPrototype, key);
+  return now !== void 0 && now.value === value && now.get === get;
 }
 
 // base/inside/built-ins/protect.ts
 var guarded = /* @__PURE__ */ new Set([Error]);
 var slow = [];
 function protect(object, open2 = []) {
+  const changes = create(null);
   let assignable = false;
-  for (const key of ownKeys(object)) assignable = protectMember(object, key, open2) || assignable;
-  close(object, open2);
-  if (assignable || open2.length > 0) guarded.add(object);
-  if (!assignable) return;
+  for (const key of ownKeys(object)) {
+    const descriptor = getOwnPropertyDescriptor(object, key);
+    protectValue(key, descriptor);
+    if (open2.includes(key)) leaveOpen(object, key, descriptor);
+    else if (descriptor.writable && descriptor.configurable) {
+      changes[key] = overridable(object, key, descriptor.value);
+      assignable = true;
+    } else if (open2.length > 0) changes[key] = locked(descriptor);
+  }
+  defineProperties(object, changes);
+  if (open2.length === 0) freeze(object);
+  else seal(object);
+  if (!assignable && open2.length === 0) return;
+  guarded.add(object);
   slow.push(object);
 }
-function close(object, open2) {
-  if (open2.length === 0) freeze(object);
-  else {
-    for (const key of ownKeys(object)) if (!open2.includes(key)) lock(object, key);
-    preventExtensions(object);
-  }
-}
-function protectMember(object, key, open2 = []) {
-  const descriptor = getOwnPropertyDescriptor(object, key);
+var locked = ({ get, set: set2 }) => get === void 0 && set2 === void 0 ? { writable: false, configurable: false } : { configurable: false };
+function protectValue(key, descriptor) {
   const { value } = descriptor;
   if (key === "constructor" && typeof value === "function" && value !== Error && isExtensible(value)) protect(value);
   if (key !== "prototype") freezeFunctions(descriptor);
-  if (open2.includes(key)) {
-    leaveOpen(object, key);
-    return false;
-  }
-  if (!descriptor.writable || !descriptor.configurable) return false;
-  allowOverride(object, key, value);
-  return true;
 }
 function freezeFunctions({ value, get, set: set2 }) {
   if (typeof value === "function" && value !== Error) freeze(value);
   if (get !== void 0) freeze(get);
   if (set2 !== void 0) freeze(set2);
 }
-function allowOverride(object, key, value) {
+function overridable(object, key, value) {
   const standIn = () => value;
   const { set: set2 } = {
     set(own) {
@@ -162,7 +165,7 @@ function allowOverride(object, key, value) {
       else defineProperty(this, key, { value: own, writable: true, enumerable: true, configurable: true });
     }
   };
-  defineProperty(object, key, { get: freeze(standIn), set: freeze(set2) });
+  return { get: freeze(standIn), set: freeze(set2), configurable: false };
 }
 function refuseOther(object, key, value, own) {
   if (own !== value && !isIgnored(object, key)) throw refusal(object, key);
@@ -177,8 +180,8 @@ function makeFast() {
   for (let i = 0; i < TOUCHES; i++) for (const heir of heirs) touch(heir);
 }
 function lock(object, key) {
-  const { get, configurable } = getOwnPropertyDescriptor(object, key);
-  if (configurable) defineProperty(object, key, get === void 0 ? { writable: false, configurable: false } : { configurable: false });
+  const descriptor = getOwnPropertyDescriptor(object, key);
+  if (descriptor.configurable) defineProperty(object, key, locked(descriptor));
 }
 function lockGlobals() {
   for (const key of ownKeys(globalThis)) {
@@ -189,24 +192,8 @@ function lockGlobals() {
 }
 
 // base/inside/built-ins/classes.ts
-var refusedOfArrays = [
-  "concat",
-  "push",
-  "pop",
-  "shift",
-  "unshift",
-  "splice",
-  "slice",
-  "sort",
-  "indexOf",
-  "forEach",
-  "map",
-  "filter",
-  "flat",
-  "toString"
-];
 var open = /* @__PURE__ */ new Map([
-  [Array.prototype, ownKeys(Array.prototype).filter((key) => key !== Symbol.unscopables && !refusedOfArrays.includes(String(key)))],
+  [Array.prototype, ["length", "constructor", Symbol.iterator]],
   [getPrototypeOf([].values()), ["next"]]
 ]);
 function protectAll(later) {
@@ -233,14 +220,7 @@ function freezeMethods(prototype) {
 }
 function protectError() {
   defineProperty(Error, "prepareStackTrace", { value: void 0, writable: true, configurable: true });
-  for (const key of ownKeys(Error)) {
-    if (key === "stackTraceLimit") defineProperty(Error, key, { configurable: false });
-    else {
-      protectMember(Error, key);
-      lock(Error, key);
-    }
-  }
-  preventExtensions(Error);
+  protect(Error, ["stackTraceLimit"]);
 }
 function protectUnnamed() {
   const instances = [
@@ -277,7 +257,7 @@ function protectChain(prototype) {
 
 // base/inside/built-ins/definitions.ts
 var { defineProperty: reflectDefine, getOwnPropertyDescriptor: reflectDescribe } = Reflect;
-var { defineProperties, getOwnPropertyDescriptors } = Object;
+var { defineProperties: defineProperties2, getOwnPropertyDescriptors } = Object;
 function replaceDefinitions() {
   replace(Object, "defineProperty", define);
   replace(Object, "defineProperties", defineAll);
@@ -307,7 +287,7 @@ function define(object, key, descriptor) {
 }
 function defineAll(object, descriptors2) {
   try {
-    return defineProperties(object, descriptors2);
+    return defineProperties2(object, descriptors2);
   } catch (error) {
     if (!isBuiltIn(object)) throw error;
     for (const key of ownKeys(descriptors2)) define(object, key, descriptors2[key]);
@@ -390,10 +370,10 @@ function protectOnUse() {
   for (const name of classes) protectLater(name, globalThis[name], protectClass);
   for (const name of typedArrays) protectLater(name, globalThis[name], protectTypedArray);
 }
-function protectLater(name, value, protectValue) {
+function protectLater(name, value, protectValue2) {
   defineGlobal(name, () => {
     putBack();
-    protectValue(value);
+    protectValue2(value);
     makeFast();
     return value;
   });
