@@ -1,6 +1,6 @@
 /** Errors of modules in the words of their sources: stacks, the place that threw with its lines, and the npm package that it belongs to. */
 import { originalPositionFor, sourceContentFor, TraceMap } from '@jridgewell/trace-mapping'
-import { missingGlobalIn } from './missing-globals.ts'
+import { frozenAdviceFor, missingGlobalIn } from './missing-globals.ts'
 
 /** A frame of a module. Lines and columns count from 1: a module may write a frame with a 0, which no source map has a place for. */
 const FRAME = /berth:\/\/\/([a-z0-9-]+@[^/\s]+)\.js:([1-9]\d{0,8}):([1-9]\d{0,8})/
@@ -141,10 +141,11 @@ export async function explainLoad(
   return { ...located, message: `${message}${where}`, advice: adviceFor(message) ?? adviceForPackage(located?.package) }
 }
 
-/** What to do about an error of a module, when its message says which global is missing. */
+/** What to do about an error of a module, when its message says that a global is missing or that a built-in cannot be changed. */
 export function adviceFor(message: string): string | undefined {
   const missing = missingGlobalIn(message)
-  return missing && `There is no "${missing.name}" where modules run. ${missing.advice.replaceAll(/`([^`]*)`/g, quoted)}`
+  const advice = missing ? `There is no "${missing.name}" where modules run. ${missing.advice}` : frozenAdviceFor(message)
+  return advice?.replaceAll(/`([^`]*)`/g, quoted)
 }
 
 /** Code without Markdown; it needs no quotes when it has some of its own. */

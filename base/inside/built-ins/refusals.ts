@@ -6,10 +6,8 @@ export const madeGlobals = new Map<unknown, unknown>()
 
 /** The error for a change of a property of a built-in. */
 export function refusal(object: object, key: PropertyKey): TypeError {
-  return new TypeError(
-    `Cannot change ${memberName(object, key)}: the modules of a version share the built-ins, so none may change them. ` +
-      'Call a function of your own instead, or take a package that leaves built-ins as they are (a ponyfill, such as core-js-pure)',
-  )
+  // What to do instead is in base/kernel/missing-globals.ts, beside the advice on what V8 refuses by itself.
+  return new TypeError(`Cannot change ${memberName(object, key)}: the modules of a version share the built-ins, so none may change them`)
 }
 
 /** For example `Array.prototype.map`, or `the global fetch`. */

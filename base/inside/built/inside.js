@@ -25,9 +25,7 @@ var {
 // base/inside/built-ins/refusals.ts
 var madeGlobals = /* @__PURE__ */ new Map();
 function refusal(object, key) {
-  return new TypeError(
-    `Cannot change ${memberName(object, key)}: the modules of a version share the built-ins, so none may change them. Call a function of your own instead, or take a package that leaves built-ins as they are (a ponyfill, such as core-js-pure)`
-  );
+  return new TypeError(`Cannot change ${memberName(object, key)}: the modules of a version share the built-ins, so none may change them`);
 }
 function memberName(object, key) {
   const owner = nameOf(object) ?? ownNameOf(object);
