@@ -1,7 +1,7 @@
 /** Protects the built-ins, named and unnamed. */
 import { defineProperty, getOwnPropertyDescriptor, getPrototypeOf, isExtensible, ownKeys } from '../primordials.ts'
 import { type Members, regExpPrototype } from './open.ts'
-import { freezeFunctions, protect } from './protect.ts'
+import { freezeFunctions, protect, protectAround } from './protect.ts'
 
 /** What stays writable; `open.ts` says why. */
 const open = new Map<unknown, readonly PropertyKey[]>([
@@ -26,8 +26,14 @@ export function protectAll(later: readonly PropertyKey[]): void {
 export function protectClass(type: { readonly prototype?: object }): void {
   const { prototype } = type
   if (prototype === regExpPrototype) freezeMethods(prototype)
-  else if (prototype !== undefined) protect(prototype, open.get(prototype))
+  else if (prototype !== undefined) protectPrototype(prototype)
   if (type !== Error) protect(type)
+}
+
+function protectPrototype(prototype: object): void {
+  const keys = open.get(prototype)
+  if (keys === undefined) protect(prototype)
+  else protectAround(prototype, keys)
 }
 
 /** For a prototype that stays open itself. Its class has members of its own to protect. */
@@ -43,7 +49,7 @@ function freezeMethods(prototype: object): void {
  */
 function protectError(): void {
   defineProperty(Error, 'prepareStackTrace', { value: undefined, writable: true, configurable: true })
-  protect(Error, ['stackTraceLimit'])
+  protectAround(Error, ['stackTraceLimit'])
 }
 
 /** Built-ins that no global names; `Iterator.prototype` and such are reached from them. */
@@ -69,7 +75,7 @@ function protectUnnamed(): void {
 /** A prototype and those that it inherits from, each with its constructor. */
 export function protectChain(prototype: object | null): void {
   for (let object = prototype; object !== null && isExtensible(object); object = getPrototypeOf(object)) {
-    protect(object, open.get(object))
+    protectPrototype(object)
     for (const key of ['constructor', 'prototype']) {
       const related = (object as Members)[key]
       if ((typeof related === 'function' || typeof related === 'object') && related !== null && related !== Error) protect(related)

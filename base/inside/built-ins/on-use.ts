@@ -5,7 +5,7 @@
 import { defineProperty, freeze, getPrototypeOf, ownKeys } from '../primordials.ts'
 import { protectChain, protectClass } from './classes.ts'
 import { type Members, putBack } from './open.ts'
-import { makeFast, protect, refuseOther } from './protect.ts'
+import { makeFast, protect, protectAround, refuseOther } from './protect.ts'
 import { madeGlobals } from './refusals.ts'
 
 const typedArrays = [
@@ -55,7 +55,7 @@ export function defineGlobal(name: string, make: () => unknown): void {
 
 /** Any of them leads to what all of them inherit from. */
 function protectTypedArray(type: { readonly prototype: object }): void {
-  protect(type.prototype, ['constructor'])
+  protectAround(type.prototype, ['constructor'])
   protect(type)
   protectChain(getPrototypeOf(type))
 }

@@ -18,31 +18,43 @@ export const guarded = new Set<object>([Error])
 /** What is protected and not fast yet; see `makeFast`. */
 const slow: object[] = []
 
-/**
- * Makes an object's properties, and its methods, unchangeable. Heirs may still have properties of the same names assigned.
- * @param open the properties that stay writable
- */
-export function protect(object: object, open: readonly PropertyKey[] = []): void {
-  const changes = create(null) as Record<PropertyKey, PropertyDescriptor>
+/** Makes an object's properties, and its methods, unchangeable. Heirs may still have properties of the same names assigned. */
+export function protect(object: object): void {
   let assignable = false
   for (const key of ownKeys(object)) {
     const descriptor = getOwnPropertyDescriptor(object, key) as PropertyDescriptor
     protectValue(key, descriptor)
-    if (open.includes(key)) leaveOpen(object, key, descriptor)
-    else if (descriptor.writable && descriptor.configurable) {
-      changes[key] = overridable(object, key, descriptor.value)
-      assignable = true
-    } else if (open.length > 0) changes[key] = locked(descriptor)
+    if (!isAssignable(descriptor)) continue
+    defineProperty(object, key, overridable(object, key, descriptor.value))
+    assignable = true
   }
-  // One call, since V8 lays an object that others inherit from out anew whenever code uses it after a definition, which takes ten times as long.
+  freeze(object)
+  if (assignable) noteGuarded(object)
+}
+
+/** The same, but that the properties in `open` stay writable. */
+export function protectAround(object: object, open: readonly PropertyKey[]): void {
+  const changes = create(null) as Record<PropertyKey, PropertyDescriptor>
+  for (const key of ownKeys(object)) {
+    const descriptor = getOwnPropertyDescriptor(object, key) as PropertyDescriptor
+    protectValue(key, descriptor)
+    if (open.includes(key)) leaveOpen(object, key, descriptor)
+    else changes[key] = isAssignable(descriptor) ? overridable(object, key, descriptor.value) : locked(descriptor)
+  }
+  // One call, since V8 lays `Array.prototype` out anew whenever code uses an array after a definition, which takes ten times as long.
   defineProperties(object, changes)
-  if (open.length === 0) freeze(object)
   // A definition of an open property would switch off V8's fast paths, as an assignment does. This makes it unconfigurable without.
-  else seal(object)
-  if (!assignable && open.length === 0) return
+  seal(object)
+  noteGuarded(object)
+}
+
+function noteGuarded(object: object): void {
   guarded.add(object)
   slow.push(object)
 }
+
+/** What code cannot assign in Node.js either stays as it is. */
+const isAssignable = ({ writable, configurable }: PropertyDescriptor): boolean => writable === true && configurable === true
 
 const locked = ({ get, set }: PropertyDescriptor): PropertyDescriptor =>
   get === undefined && set === undefined ? { writable: false, configurable: false } : { configurable: false }

@@ -124,25 +124,35 @@ function isAsItWas(key, { value, get }) {
 // base/inside/built-ins/protect.ts
 var guarded = /* @__PURE__ */ new Set([Error]);
 var slow = [];
-function protect(object, open2 = []) {
-  const changes = create(null);
+function protect(object) {
   let assignable = false;
   for (const key of ownKeys(object)) {
     const descriptor = getOwnPropertyDescriptor(object, key);
     protectValue(key, descriptor);
+    if (!isAssignable(descriptor)) continue;
+    defineProperty(object, key, overridable(object, key, descriptor.value));
+    assignable = true;
+  }
+  freeze(object);
+  if (assignable) noteGuarded(object);
+}
+function protectAround(object, open2) {
+  const changes = create(null);
+  for (const key of ownKeys(object)) {
+    const descriptor = getOwnPropertyDescriptor(object, key);
+    protectValue(key, descriptor);
     if (open2.includes(key)) leaveOpen(object, key, descriptor);
-    else if (descriptor.writable && descriptor.configurable) {
-      changes[key] = overridable(object, key, descriptor.value);
-      assignable = true;
-    } else if (open2.length > 0) changes[key] = locked(descriptor);
+    else changes[key] = isAssignable(descriptor) ? overridable(object, key, descriptor.value) : locked(descriptor);
   }
   defineProperties(object, changes);
-  if (open2.length === 0) freeze(object);
-  else seal(object);
-  if (!assignable && open2.length === 0) return;
+  seal(object);
+  noteGuarded(object);
+}
+function noteGuarded(object) {
   guarded.add(object);
   slow.push(object);
 }
+var isAssignable = ({ writable, configurable }) => writable === true && configurable === true;
 var locked = ({ get, set: set2 }) => get === void 0 && set2 === void 0 ? { writable: false, configurable: false } : { configurable: false };
 function protectValue(key, descriptor) {
   const { value } = descriptor;
@@ -208,8 +218,13 @@ function protectAll(later) {
 function protectClass(type) {
   const { prototype } = type;
   if (prototype === regExpPrototype) freezeMethods(prototype);
-  else if (prototype !== void 0) protect(prototype, open.get(prototype));
+  else if (prototype !== void 0) protectPrototype(prototype);
   if (type !== Error) protect(type);
+}
+function protectPrototype(prototype) {
+  const keys3 = open.get(prototype);
+  if (keys3 === void 0) protect(prototype);
+  else protectAround(prototype, keys3);
 }
 function freezeMethods(prototype) {
   for (const key of ownKeys(prototype)) {
@@ -218,7 +233,7 @@ function freezeMethods(prototype) {
 }
 function protectError() {
   defineProperty(Error, "prepareStackTrace", { value: void 0, writable: true, configurable: true });
-  protect(Error, ["stackTraceLimit"]);
+  protectAround(Error, ["stackTraceLimit"]);
 }
 function protectUnnamed() {
   const instances = [
@@ -245,7 +260,7 @@ function protectUnnamed() {
 }
 function protectChain(prototype) {
   for (let object = prototype; object !== null && isExtensible(object); object = getPrototypeOf(object)) {
-    protect(object, open.get(object));
+    protectPrototype(object);
     for (const key of ["constructor", "prototype"]) {
       const related = object[key];
       if ((typeof related === "function" || typeof related === "object") && related !== null && related !== Error) protect(related);
@@ -389,7 +404,7 @@ function defineGlobal(name, make) {
   defineProperty(globalThis, name, { get: freeze(standIn), set: freeze(set2), enumerable: false, configurable: false });
 }
 function protectTypedArray(type) {
-  protect(type.prototype, ["constructor"]);
+  protectAround(type.prototype, ["constructor"]);
   protect(type);
   protectChain(getPrototypeOf(type));
 }
