@@ -14,7 +14,7 @@ import { frames } from './explain.ts'
 import { dependencyOf, ENTRY, fileOf, isFile } from './inputs.ts'
 import { type BundleManifest, locateModule, type ModuleFolder, readPackage } from './manifest.ts'
 import { originsOf, usesOfNativeCode, withPackages } from './package-origins.ts'
-import { ownTypeScriptConfig, readTypeScriptConfig } from './tsconfig.ts'
+import { ownTypeScriptConfig, readTypeScriptConfig, withoutStrictMode } from './tsconfig.ts'
 
 export type { BundleManifest } from './manifest.ts'
 
@@ -101,8 +101,9 @@ export async function bundleModule(folder: string, options: BundleOptions = {}):
 async function readSources(folder: string, color: boolean): Promise<Sources> {
   const module = await locateModule(folder, color)
   const contents = await readPackage(module)
-  const config = ownTypeScriptConfig(module.folder, contents.entry)
-  return { module, contents, config: config === undefined ? undefined : await readTypeScriptConfig(config) }
+  const path = ownTypeScriptConfig(module.folder, contents.entry)
+  const config = path === undefined ? undefined : await readTypeScriptConfig(path)
+  return { module, contents, config, configForBuild: config && (await withoutStrictMode(config)) }
 }
 
 /** What a compiler is made for. The files that it compiles may change. */

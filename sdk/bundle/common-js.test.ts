@@ -61,6 +61,33 @@ test('ES modules, TypeScript and CommonJS files that ask for it stay strict besi
   assert.deepEqual(await ranked(t, made), [true, true, true, false])
 })
 
+test('CommonJS files run in sloppy mode also when tsconfig.json asks for "strict", as the one that sdk init writes does', async t => {
+  const made = await bundle(t, {
+    'tsconfig.json': JSON.stringify({ extends: './base.json', compilerOptions: { paths: { '@own': ['./own.cjs'] } } }),
+    'base.json': JSON.stringify({ compilerOptions: { strict: true } }),
+    'index.ts': `import dep from 'dep'; import own from '@own'; export const rank = () => [dep(), own, (function (this: any) { return this === undefined })()]`,
+    'own.cjs': 'for (i = 0; i < 2; ) i++; module.exports = i',
+    ...dependency('dep', 'module.exports = () => { with ({ a: 5 }) { return a } }'),
+  })
+  assert.deepEqual(await ranked(t, made), [5, 2, true])
+  assert.deepEqual(made.inputs, ['base.json', 'index.ts', 'node_modules/dep/index.js', 'own.cjs', 'package.json', 'tsconfig.json'])
+})
+
+test('a strict function whose name has escapes is no file', async t => {
+  const code = `const o = { "\\x01\\u2028"() { "use strict"; return 1 } }; module.exports = () => Object.values(o)[0]()`
+  assert.equal(await ranked(t, await bundle(t, { ...useOf('dep'), ...dependency('dep', code) })), 1)
+})
+
+test('a file that imports and requires a package gets the file that the package has for each', async t => {
+  const made = await bundle(t, {
+    'index.ts': `import dual from 'dual'; const other = require('dual'); export const rank = () => [dual, other]; declare const require: any`,
+    'node_modules/dual/package.json': JSON.stringify({ name: 'dual', exports: { import: './a.mjs', require: './b.cjs' } }),
+    'node_modules/dual/a.mjs': `export default 'imported'`,
+    'node_modules/dual/b.cjs': `module.exports = 'required'; sloppy = 1`,
+  })
+  assert.deepEqual(await ranked(t, made), ['imported', 'required'])
+})
+
 test('a bundle is in one part when none of its CommonJS files would be sloppy', async t => {
   const made = await bundle(t, { ...useOf('dep'), ...dependency('dep', '// licence\n"use strict"\nmodule.exports = () => 1') })
   assert(made.code.startsWith('(()=>{"use strict";'), made.code.slice(0, 50))

@@ -15,7 +15,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
-import type { Metafile, OnResolveArgs, Plugin } from 'esbuild'
+import type { ImportKind, Metafile, OnResolveArgs, Plugin } from 'esbuild'
 import { ENTRY, fileOf, INJECT, isFile, LINK } from './inputs.ts'
 import { REGISTRY } from './script.ts'
 
@@ -53,19 +53,20 @@ export function planCommon(folder: string, { inputs, outputs }: Metafile, code: 
   shareData(included, inputs, modes)
   const edges = included.flatMap(file => {
     const imports = inputs[file]?.imports ?? []
-    return imports.flatMap(({ path, original }) => {
+    return imports.flatMap(({ path, original, kind }) => {
       const [from, to] = [modes.get(file), modes.get(path)]
-      return original === undefined || from === undefined || to === undefined || from === to ? [] : [{ file, path, original }]
+      return original === undefined || from === undefined || to === undefined || from === to ? [] : [{ file, path, original, kind }]
     })
   })
   const targets = (mode: Mode) => [...new Set(edges.flatMap(({ path }) => (modes.get(path) === mode ? [path] : [])))].sort()
-  const links = new Map(edges.map(({ file, path, original }) => [importKey(file, original), path]))
+  const links = new Map(edges.map(({ file, path, original, kind }) => [importKey(file, original, kind), path]))
   const key = JSON.stringify([...links, ...common.map(file => inputs[file]?.imports)])
   const files = included.flatMap(file => (isFile(file) && modes.get(file) !== 'modern' ? [join(folder, fileOf(file))] : []))
   return { key, files, common: targets('common'), modern: targets('modern'), links }
 }
 
-const importKey = (file: string, original: string): string => `${file}\0${original}`
+/** A package may have a file for `import` and another one for `require`. */
+const importKey = (file: string, original: string, kind: ImportKind): string => `${file}\0${original}\0${kind}`
 
 /** Undefined for data, and for what the bundler and esbuild have made: each part has its own copy. */
 function modeOf(folder: string, file: string, format: 'cjs' | 'esm' | undefined): Mode | undefined {
@@ -91,8 +92,9 @@ function strictFiles(code: string): Set<string> {
   const files = new Set<string>()
   for (const { index } of code.matchAll(/["']use strict["']/g)) {
     const before = code.slice(Math.max(0, index - NAME_CHARS_MAX), index)
-    const name = /("(?:[^"\\]|\\.)*")\([^()]*\)\s*\{\s*$/.exec(before)?.[1]
-    if (name !== undefined) files.add(JSON.parse(name))
+    // Other functions may have such a name too, with escapes that no name of a file has.
+    const name = /"((?:[^"\\]|\\["\\])*)"\([^()]*\)\s*\{\s*$/.exec(before)?.[1]
+    if (name !== undefined) files.add(name.replaceAll(/\\(.)/g, '$1'))
   }
   return files
 }
@@ -125,14 +127,14 @@ function memberOf({ common, modern }: CommonPlan, file: string): string {
 
 /** Replaces what one part imports from the other by calls of the registry. */
 export function link(folder: string, plan: CommonPlan): Plugin {
-  const specifiers = [...new Set([...plan.links.keys()].map(key => key.slice(key.indexOf('\0') + 1)))]
+  const specifiers = [...new Set([...plan.links.keys()].map(key => key.split('\0')[1] ?? ''))]
   return {
     name: LINK,
     setup(build) {
       build.onResolve({ filter: new RegExp(`^${MODERN_REGISTRY}$`) }, () => ({ path: 'registry', namespace: LINK }))
       build.onLoad({ filter: /^registry$/, namespace: LINK }, () => ({ contents: registryOf(plan, 'modern'), resolveDir: folder }))
       build.onResolve({ filter: new RegExp(`^(?:${specifiers.map(RegExp.escape).join('|')})$`) }, async args => {
-        const file = plan.links.get(importKey(importerOf(folder, args), args.path))
+        const file = plan.links.get(importKey(importerOf(folder, args), args.path, args.kind))
         if (file === undefined || args.pluginData === OURS) return undefined
         // A package may say that unused imports of it can be left out.
         const { importer, namespace, kind, resolveDir } = args

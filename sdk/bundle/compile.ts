@@ -30,6 +30,8 @@ export interface Sources {
   readonly module: ModuleFolder
   readonly contents: Package
   readonly config: TypeScriptConfig | undefined
+  /** The tsconfig.json that esbuild reads: that of the module, or one that stands for it. */
+  readonly configForBuild: string | undefined
 }
 
 export interface Compiled extends Script {
@@ -138,7 +140,7 @@ const textLoaders = Object.fromEntries(
 )
 
 /** The options that decide what modules may use. */
-function baseOptions({ module, contents, config }: Sources, builtins: Builtins): BuildOptions {
+function baseOptions({ module, contents, configForBuild }: Sources, builtins: Builtins): BuildOptions {
   const { alias, define, inject } = contents.substitutes
   return {
     absWorkingDir: module.folder,
@@ -169,7 +171,9 @@ function baseOptions({ module, contents, config }: Sources, builtins: Builtins):
     charset: 'utf8',
     legalComments: 'none',
     // Without a tsconfig.json of the module, imports that are used only as types are removed, with or without `type`.
-    ...(config === undefined ? { tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: false } } } : { tsconfig: config.path }),
+    ...(configForBuild === undefined
+      ? { tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: false } } }
+      : { tsconfig: configForBuild }),
     logLevel: 'silent',
     logOverride: { 'unsupported-dynamic-import': 'warning', 'unsupported-require-call': 'warning' },
   }

@@ -2,7 +2,10 @@
  * The tsconfig.json of a module. Only one in its own folder counts when it is compiled, with all that it extends: what is above the folder must not
  * change the bundle.
  */
+import { createHash, randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
+import { mkdir, rename, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
 
 export interface TypeScriptConfig {
@@ -35,6 +38,48 @@ function filesIn(reads: ReadonlyMap<string, string>): string[] {
   return [...reads.keys()].flatMap(key => /^readFileSync:(.*\.json):utf8$/s.exec(key)?.[1] ?? [])
 }
 
+/**
+ * The file that esbuild has to read instead of this one. With "strict" or "alwaysStrict", esbuild would put all JavaScript into strict mode, packages
+ * included, which Node.js does not. ES modules and TypeScript are in strict mode anyway.
+ */
+export async function withoutStrictMode({ path, compilerOptions: { strict, alwaysStrict } }: TypeScriptConfig): Promise<string> {
+  const isStrict = alwaysStrict ?? strict
+  return isStrict === true ? writeTypeScriptConfig(path, { extends: path, compilerOptions: { alwaysStrict: false } }) : path
+}
+
+/**
+ * Writes a tsconfig.json that stands for another one. It is written beside the installed packages, because the compiler of TypeScript searches for
+ * packages that options name (such as `types`) from the folder of the configuration upwards; or, when nothing can be written there, with other
+ * temporary files.
+ * @param config path of the other one
+ * @returns the path of the file; that of the same contents is always the same
+ */
+export async function writeTypeScriptConfig(config: string, contents: object): Promise<string> {
+  const text = JSON.stringify(contents)
+  const name = `.cache/berth/tsconfig-${createHash('sha256').update(text).digest('hex').slice(0, 16)}.json`
+  const packages = upwards(dirname(config), 'node_modules')
+  const temporary = join(tmpdir(), name)
+  if (packages === undefined) return writeOnce(temporary, text)
+  return writeOnce(join(packages, name), text).catch(() => writeOnce(temporary, text))
+}
+
+async function writeOnce(path: string, text: string): Promise<string> {
+  if (existsSync(path)) return path
+  await mkdir(dirname(path), { recursive: true })
+  // The file is renamed into place, because another process may be about to read it.
+  const unfinished = `${path}.${randomUUID()}`
+  await writeFile(unfinished, text)
+  await rename(unfinished, path)
+  return path
+}
+
+/** The nearest file or folder of that name in `folder` or a folder above it. */
+export function upwards(folder: string, name: string): string | undefined {
+  const path = join(folder, name)
+  if (existsSync(path)) return path
+  return dirname(folder) === folder ? undefined : upwards(dirname(folder), name)
+}
+
 /** The tsconfig.json of a module: the one nearest to its entry, within its folder. Undefined when it has none. */
 export function ownTypeScriptConfig(folder: string, entry: string): string | undefined {
   const found = nearestTypeScriptConfig(dirname(resolve(folder, entry)))
@@ -43,9 +88,7 @@ export function ownTypeScriptConfig(folder: string, entry: string): string | und
 
 /** The tsconfig.json in the folder or in the nearest folder above it, as the compiler of TypeScript finds it. */
 export function nearestTypeScriptConfig(folder: string): string | undefined {
-  const path = join(folder, 'tsconfig.json')
-  if (existsSync(path)) return path
-  return dirname(folder) === folder ? undefined : nearestTypeScriptConfig(dirname(folder))
+  return upwards(folder, 'tsconfig.json')
 }
 
 /** How to make what a tsconfig.json above the folder says count for the module. */

@@ -1,17 +1,14 @@
 /** Checks the types of a module, like an editor would, with the TypeScript that is installed where the module is. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createHash, randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
 import { dirname, extname, join, relative, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { pathToFileURL } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
 import { messageOf } from '../../base/kernel/errors.ts'
 import { SdkError } from '../sdk-error.ts'
-import { adviseExtending, nearestTypeScriptConfig, readTypeScriptConfig } from './tsconfig.ts'
+import { adviseExtending, nearestTypeScriptConfig, readTypeScriptConfig, upwards, writeTypeScriptConfig } from './tsconfig.ts'
 
 export interface TypeCheckOptions {
   /** Colours code frames for a terminal. @default false */
@@ -100,13 +97,6 @@ function narrow(plain: readonly string[], shown: readonly string[]): string[] {
   return cut
 }
 
-/** The nearest file or folder of that name in `folder` or a folder above it. */
-function upwards(folder: string, name: string): string | undefined {
-  const path = join(folder, name)
-  if (existsSync(path)) return path
-  return dirname(folder) === folder ? undefined : upwards(dirname(folder), name)
-}
-
 /** The command line of the compiler that is nearest to the file, else of the one that is installed with the sdk. */
 async function findCompiler(file: string): Promise<string[] | undefined> {
   for (const from of [file, import.meta.filename]) {
@@ -133,23 +123,11 @@ async function compilerIn(folder: string): Promise<string[]> {
   return [executable()]
 }
 
-/**
- * Writes a configuration that extends that of the project but includes only the one file. It is written beside the installed packages, because the
- * compiler searches for packages that options name (such as `types`) from the folder of the configuration upwards.
- */
-async function projectFor(file: string, config: string, options: object): Promise<string> {
+/** A configuration that extends that of the project but includes only the one file. */
+function projectFor(file: string, config: string, options: object): Promise<string> {
   // Only the module's own files matter here. Checking the declarations of the language and of packages takes longer than everything else.
   const compilerOptions = { ...options, skipLibCheck: true }
-  const contents = JSON.stringify({ extends: config, compilerOptions, files: [file], include: [], references: [] })
-  const packages = upwards(dirname(config), 'node_modules') ?? tmpdir()
-  const path = join(packages, '.cache/berth', `tsconfig-${createHash('sha256').update(contents).digest('hex').slice(0, 16)}.json`)
-  if (existsSync(path)) return path
-  await mkdir(dirname(path), { recursive: true })
-  // The file is renamed into place, because another check may be about to read it.
-  const unfinished = `${path}.${randomUUID()}`
-  await writeFile(unfinished, contents)
-  await rename(unfinished, path)
-  return path
+  return writeTypeScriptConfig(config, { extends: config, compilerOptions, files: [file], include: [], references: [] })
 }
 
 async function run([command = '', ...args]: readonly string[], signal?: AbortSignal): Promise<{ code: number | null; output: string }> {
