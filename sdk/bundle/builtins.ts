@@ -6,18 +6,19 @@ import { readFile } from 'node:fs/promises'
 import { builtinModules, isBuiltin } from 'node:module'
 import { resolve } from 'node:path'
 import type { Message, Metafile, OnLoadResult, OnResolveArgs, OnResolveResult, Plugin, PluginBuild } from 'esbuild'
-import { dependencyOf, packageOf, STAND_IN, textBefore } from './inputs.ts'
+import { dependencyOf, MISSING, packageOf, STAND_IN, textBefore } from './inputs.ts'
+import { notFound } from './script.ts'
 
 export interface Builtins {
   readonly plugin: Plugin
   /**
-   * Takes note of the imports by dependencies that these errors of a build are about: from the next build on, stand-ins replace built-ins, and a
-   * `require` of what is not there throws when it runs.
+   * Takes note of the imports by dependencies that these errors of a build are about: from the next build on, stand-ins replace built-ins, and
+   * `require` and `import()` of what is not there throw when they run.
    * @returns whether to build again: not when all had been noted before. `reopen` asks for a new context with the plugin
    */
   replace(errors: readonly Message[]): 'fail' | 'rebuild' | 'reopen'
-  /** One warning for every package that has stand-ins in this output, with the built-ins that they replace; one for all that are too many. */
-  warnings(outputs: Metafile['outputs']): Message[]
+  /** One warning for every package that has stand-ins in a build, with the built-ins that they replace; one for all that are too many. */
+  warnings(built: Metafile): Message[]
 }
 
 const FACTORY = 'berth:stand-in'
@@ -28,7 +29,7 @@ const OURS = 'berth'
  * Resolves built-ins to npm packages that replace them, where these are installed, and else to stand-ins.
  *
  * Which imports need a stand-in is known only after a first build. A `require` inside of `try` that finds nothing is not an error: its package has
- * another way, so it has to throw when it runs. Only esbuild knows which ones these are.
+ * another way, so it has to throw when it runs. Only esbuild knows which ones these are. What a first build did not find may be installed later.
  */
 export function openBuiltins(folder: string): Builtins {
   const replaced = new Map<string, { readonly id: string; readonly message: Message }>()
@@ -47,9 +48,12 @@ export function openBuiltins(folder: string): Builtins {
         build.onLoad({ filter: /\.node$/ }, ({ path }) => (dependencyOf(path.replaceAll('\\', '/')) === undefined ? undefined : nativeCode))
         if (missing.size === 0) return
         const names = new Set([...missing.values()].map(({ name }) => RegExp.escape(name)))
-        build.onResolve({ filter: new RegExp(`^(?:${[...names].join('|')})$`) }, ({ importer, path }) =>
-          missing.has(importKey(importer, path)) ? { path, external: true } : undefined,
+        build.onResolve({ filter: new RegExp(`^(?:${[...names].join('|')})$`) }, args =>
+          args.pluginData !== OURS && missing.has(importKey(args.importer, args.path)) ? resolveMissing(build, args) : undefined,
         )
+        build.onLoad({ filter: /./, namespace: MISSING }, ({ path }) => ({
+          contents: `throw ${notFound(JSON.stringify(path), 'ERR_MODULE_NOT_FOUND')}`,
+        }))
       },
     },
     replace(errors) {
@@ -61,11 +65,11 @@ export function openBuiltins(folder: string): Builtins {
         if (name === undefined || who === undefined) continue
         const key = importKey(resolve(folder, file), name)
         if (isBuiltin(name)) replaced.set(key, { id: idOf(name, who), message })
-        else if (isRequire(message)) missing.set(key, { name, message })
+        else missing.set(key, { name, message })
       }
       return missing.size > (before[1] ?? 0) ? 'reopen' : replaced.size > (before[0] ?? 0) ? 'rebuild' : 'fail'
     },
-    warnings(outputs) {
+    warnings({ inputs, outputs }) {
       const included = new Set(Object.values(outputs).flatMap(({ inputs }) => Object.keys(inputs)))
       const used = [...replaced.values()].filter(({ id }) => included.has(`${STAND_IN}:${id}`))
       const packages = [...Map.groupBy(used, ({ id }) => partsOf(id)[1] ?? '')].map(([who, imports]) => {
@@ -76,7 +80,13 @@ export function openBuiltins(folder: string): Builtins {
       const rest = packages.slice(PACKAGES_SHOWN).map(({ who, names }) => `${who} (${names.join(', ')})`)
       if (rest.length > 0)
         shown.push(messageOf(`Built-ins of Node.js are imported by ${rest.length} more dependencies: ${rest.join(', ')}`))
-      const lacking = [...missing.values()].filter(({ message }) => included.has(message.location?.file ?? ''))
+      const lacking = [...missing.values()].filter(({ name, message }) => {
+        const file = message.location?.file ?? ''
+        return (
+          included.has(file) &&
+          inputs[file]?.imports.some(({ path, external }) => path === `${MISSING}:${name}` || (external && path === name))
+        )
+      })
       return [...shown, ...lacking.slice(0, PACKAGES_SHOWN).map(({ name, message }) => warningOfMissing(name, message))]
     },
   }
@@ -88,7 +98,8 @@ const PACKAGES_SHOWN = 5
 const builtinFilter = new RegExp(`^(node:.*|${builtinModules.join('|')})$`)
 
 const importKey = (importer: string, path: string): string => `${importer}\0${path}`
-const bare = (name: string): string => name.replace(/^node:/, '')
+/** The name without `node:`, where the built-in has it without. Such as `sqlite`, an npm package, is another thing than `node:sqlite`. */
+const bare = (name: string): string => (isBuiltin(name.replace(/^node:/, '')) ? name.replace(/^node:/, '') : name)
 const idOf = (name: string, who: string): string => `${bare(name)} in ${who}`
 const partsOf = (id: string): string[] => id.split(' in ')
 
@@ -118,6 +129,17 @@ async function resolvePackage(
     return found.namespace === '' ? undefined : { path: found.path, namespace: found.namespace, sideEffects: found.sideEffects }
   }
   return undefined
+}
+
+/** Only a call of `require` or `import()` may never run. Of any other import, esbuild says again that it leads nowhere. */
+async function resolveMissing(
+  build: PluginBuild,
+  { path, importer, kind, resolveDir }: OnResolveArgs,
+): Promise<OnResolveResult | undefined> {
+  if (kind === 'import-statement') return undefined
+  const { errors } = await build.resolve(path, { importer, kind, resolveDir, pluginData: OURS })
+  if (errors.length === 0) return undefined
+  return kind === 'dynamic-import' ? { path, namespace: MISSING } : { path, external: true }
 }
 
 async function loadStandIn(path: string): Promise<OnLoadResult> {
@@ -151,14 +173,9 @@ function warningOfMissing(name: string, message: Message): Message {
   const advice = name.startsWith('.') ? 'Its files are not complete.' : `Install it if that is used: npm install ${packageOf(name)}.`
   return {
     ...message,
-    text: `The dependency "${who}" requires "${name}", which is not there: the require throws when it runs. ${advice}`,
+    text: `The dependency "${who}" loads "${name}", which is not there, while it runs: that throws. ${advice}`,
     notes: [],
   }
-}
-
-/** Whether an error about an import is about a call of `require`, which may never run. */
-function isRequire({ location }: Message): boolean {
-  return location !== null && /\brequire\(\s*$/.test(textBefore(location))
 }
 
 /** What a file with native code gives: what Node.js throws when it cannot load one. Packages often have another way then. */

@@ -99,7 +99,7 @@ async function compile(
   const script = plan === undefined ? withGlobals(output, injectedBy(sources)) : await layOut(plan).catch(explained)
   const wrong = syntaxErrorIn(script)
   if (wrong !== undefined) throw await explain(module, contents, [wrong])
-  const warnings = [...own, ...warningsOfConfig(sources), ...builtins.warnings(metafile.outputs), ...usesOfWebAssembly(script)]
+  const warnings = [...own, ...warningsOfConfig(sources), ...builtins.warnings(metafile), ...usesOfWebAssembly(script)]
   return { ...script, metafile, warnings }
 }
 

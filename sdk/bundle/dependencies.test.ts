@@ -1,9 +1,11 @@
 /** Dependencies that were written for Node.js, and what package.json puts in the place of what slots do not have. */
 import assert from 'node:assert/strict'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { originalPositionFor, TraceMap } from '@jridgewell/trace-mapping'
-import { bundle, type Files, packageWith, ranked, refusal } from '../../test/support/module-folder.ts'
-import type { Bundle } from './bundle.ts'
+import { bundle, type Files, moduleFolder, packageWith, ranked, refusal } from '../../test/support/module-folder.ts'
+import { type Bundle, openBundler } from './bundle.ts'
 
 /** Where a text of the code comes from, by the source map. */
 function mapped({ code, sourceMap }: Bundle, text: string): [source: string | null, line: number | null] {
@@ -94,6 +96,54 @@ test('what packages do with built-ins while they are loaded works', async t => {
   assert.deepEqual(await ranked(t, made), ['shown', true, true, 'function', 42, 'old', 'x:', 'number', null])
 })
 
+test('"promisify" of a stand-in heeds what functions say themselves, and knows timers', async t => {
+  const made = await bundle(t, {
+    ...useOf('dep'),
+    ...dependency(
+      'dep',
+      `const { promisify } = require('util')
+       const own = () => {}
+       own[promisify.custom] = async x => x + 1
+       module.exports = async () => [await promisify(own)(1), await promisify(setTimeout)(1, 'waited'), await promisify(setImmediate)('yielded')]`,
+    ),
+  })
+  assert.deepEqual(await ranked(t, made), [2, 'waited', 'yielded'])
+})
+
+test('a dependency that imports process finds its constant environment, and does not take a slot for Node.js', async t => {
+  const files = {
+    ...useOf('dep'),
+    ...dependency(
+      'dep',
+      `import process, { env } from 'node:process'; const isNode = process.versions?.node !== undefined, flags = process.argv.indexOf('-v')
+       export default async () => [env, isNode, flags, await new Promise(done => process.nextTick(done, 'next'))]`,
+      { type: 'module' },
+    ),
+  }
+  assert.deepEqual(await ranked(t, await bundle(t, files)), [{ NODE_ENV: 'production' }, false, -1, 'next'])
+  const define = { 'process.env': { REGION: 'eu' } }
+  const made = await bundle(t, { ...files, 'package.json': packageWith({ define }) })
+  assert.deepEqual(await ranked(t, made), [{ NODE_ENV: 'production', REGION: 'eu' }, false, -1, 'next'])
+})
+
+test('an npm package takes the place only of a built-in that has its whole name', async t => {
+  const made = await bundle(t, {
+    ...useOf('dep'),
+    ...dependency('sqlite', `exports.DatabaseSync = 'another thing'`),
+    ...dependency('dep', `const { DatabaseSync } = require('node:sqlite'); module.exports = () => typeof DatabaseSync`),
+  })
+  assert.equal(await ranked(t, made), 'function')
+  assert.match(made.warnings.join(), /imports "node:sqlite" of Node\.js/)
+})
+
+test('JSON leaves a stand-in out, as it does any function', async t => {
+  const made = await bundle(t, {
+    ...useOf('dep'),
+    ...dependency('dep', `const fs = require('fs'); module.exports = () => JSON.stringify({ fs, a: 1 })`),
+  })
+  assert.equal(await ranked(t, made), '{"a":1}')
+})
+
 test('an ES module may import a built-in by default, by name and as a whole', async t => {
   const made = await bundle(t, {
     ...useOf('dep'),
@@ -136,7 +186,46 @@ test('a dependency may require, in code that never runs, what is not installed a
   })
   assert.deepEqual(await ranked(t, made), ['MODULE_NOT_FOUND', 'ERR_DLOPEN_FAILED', 'function'])
   assert.equal(made.warnings.length, 2)
-  assert.match(made.warnings[1] ?? '', /The dependency "dep" requires "pg\/lib", which is not there: .*npm install pg\.[\s\S]*index\.js:1:/)
+  assert.match(
+    made.warnings[1] ?? '',
+    /The dependency "dep" loads "pg\/lib", which is not there, while it runs: that throws\. .*npm install pg\.[\s\S]*index\.js:1:/,
+  )
+})
+
+test('import() by a dependency of what is not installed rejects as in Node.js when it runs, however it and require are written', async t => {
+  const made = await bundle(t, {
+    ...useOf('dep'),
+    ...dependency(
+      'dep',
+      `const loads = [() => import('lost'), () => import(/* webpackChunkName: "x" */ './lost.js'), () => require(\n'gone'\n), () => require(/* if there */ 'away')]
+       const codeOf = async load => { try { await load() } catch (error) { return error.code } }
+       module.exports = () => Promise.all([...loads, loads[0]].map(codeOf))`,
+    ),
+  })
+  const [esm, common] = ['ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND']
+  assert.deepEqual(await ranked(t, made), [esm, esm, common, common, esm])
+  assert.deepEqual(
+    made.warnings.map(warning => /loads "(.*?)", which is not there/.exec(warning)?.[1]),
+    ['lost', './lost.js', 'gone', 'away'],
+  )
+})
+
+test('what a dependency lacked is found by a bundler that is kept open, once it is installed', async t => {
+  const folder = await moduleFolder(t, {
+    ...useOf('dep'),
+    ...dependency(
+      'dep',
+      `module.exports = () => { let found; const load = () => require('late'); try { found = load() } catch { found = 'lost' } return found }; const other = () => require('late')`,
+    ),
+  })
+  const bundler = openBundler(folder)
+  t.after(() => bundler.close())
+  const lost = await bundler.bundle()
+  assert.deepEqual([await ranked(t, lost), lost.warnings.length], ['lost', 1])
+  await mkdir(join(folder, 'node_modules/late'))
+  await writeFile(join(folder, 'node_modules/late/index.js'), `module.exports = 'found'`)
+  const found = await bundler.bundle()
+  assert.deepEqual([await ranked(t, found), found.warnings], ['found', []])
 })
 
 test('an import by an ES module of a dependency of what is not installed is refused', async t => {

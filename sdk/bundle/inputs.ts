@@ -6,6 +6,7 @@ export const ENTRY = 'berth.stages'
 /** The namespaces of what else the bundler makes. They come before the name, with a colon. */
 export const INJECT = 'berth-inject'
 export const STAND_IN = 'berth-stand-in'
+export const MISSING = 'berth-missing'
 export const LINK = 'berth-link'
 
 /** Whether an input is a file, and not a text that the bundler or esbuild has made. */

@@ -9,8 +9,12 @@ export interface Script {
 /** The variable that holds how the parts of a bundle load each other's files. */
 export const REGISTRY = '__berth'
 
-/** The function that `require` is for what is not in the bundle. Packages look at the code of its error to find out that they have to do without. */
-const REQUIRE = `path=>{throw Object.assign(new Error("Cannot find module '"+path+"': a slot has only what is in the bundle"),{code:"MODULE_NOT_FOUND"})}`
+/** The code that makes the error about what is not in the bundle. Packages look at its code to find out that they have to do without. */
+export const notFound = (path: string, code: string): string =>
+  `Object.assign(new Error("Cannot find module '"+${path}+"': a slot has only what is in the bundle"),{code:"${code}"})`
+
+/** The function that `require` is for what is not in the bundle. */
+const REQUIRE = `path=>{throw ${notFound('path', 'MODULE_NOT_FOUND')}}`
 
 /** Puts the variables around a strict script that it uses as globals, if there are any. One line comes before it. */
 export function withGlobals({ code, sourceMap }: Script, injected: readonly string[]): Script {

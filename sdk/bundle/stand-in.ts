@@ -7,11 +7,21 @@
 
 type Members = Readonly<Record<string, unknown>>
 
+/** The symbol under which a function has what `promisify` makes of it. */
+const CUSTOM = Symbol.for('nodejs.util.promisify.custom')
+
 /** What packages use while they are loaded, and what a slot has under another name. */
 const members: Readonly<Record<string, () => Members>> = {
   buffer: () => ({ atob: globalThis.atob, btoa: globalThis.btoa }),
   console: () => ({ ...globalThis.console }),
   crypto: () => ({ webcrypto: globalThis.crypto }),
+  process: () => ({
+    env: environment(),
+    argv: [],
+    versions: {},
+    browser: true,
+    nextTick: (work: (...args: unknown[]) => void, ...args: unknown[]) => queueMicrotask(() => work(...args)),
+  }),
   perf_hooks: () => ({ performance: globalThis.performance }),
   timers: () => {
     const { setTimeout, clearTimeout, setInterval, clearInterval } = globalThis
@@ -27,21 +37,40 @@ const members: Readonly<Record<string, () => Members>> = {
       Object.defineProperty(child, 'super_', { value: parent, writable: true, configurable: true })
       Object.setPrototypeOf(child.prototype, parent.prototype)
     },
-    promisify,
+    promisify: Object.assign(promisify, { custom: CUSTOM }),
   }),
 }
 
 /** Names of the symbols that Node.js and packages agree on. They are used as keys of methods while classes are defined. */
 const symbols: Members = {
   'util.inspect.custom': Symbol.for('nodejs.util.inspect.custom'),
-  'util.promisify.custom': Symbol.for('nodejs.util.promisify.custom'),
   'events.errorMonitor': Symbol.for('events.errorMonitor'),
+}
+
+/** What `define` gives to `process.env`: esbuild replaces these expressions here as well. */
+function environment(): unknown {
+  const env = { NODE_ENV: process.env.NODE_ENV }
+  try {
+    return { ...env, ...process.env }
+  } catch {
+    return env
+  }
 }
 
 type Callback = (error: unknown, value: unknown) => void
 
+const waitFor = (delay: number, value: unknown) => new Promise(resolve => setTimeout(resolve, delay, value))
+const yieldOnce = (value: unknown) => new Promise(resolve => setImmediate(resolve, value))
+/** What `promisify` makes of functions whose callback does not come last. */
+const promising = new Map<unknown, unknown>([
+  [globalThis.setTimeout, waitFor],
+  [globalThis.setImmediate, yieldOnce],
+])
+
 function promisify(original: (...args: unknown[]) => unknown): unknown {
   if (standIns.has(original)) return original
+  const custom: unknown = Reflect.get(original, CUSTOM) ?? promising.get(original)
+  if (custom !== undefined) return custom
   return function promisified(this: unknown, ...args: unknown[]) {
     return new Promise((resolve, reject) => {
       const settle: Callback = (error, value) => (error ? reject(error) : resolve(value))
@@ -86,9 +115,11 @@ function makeStandIn(path: string, known: Members, refuse: Refuse): unknown {
     apply: call,
     bind: () => standIn,
     [Symbol.toPrimitive]: toPrimitive,
-    // A promise that resolves with a stand-in would wait for it, and an importer would take a CommonJS module for a translated one.
+    // A promise that resolves with a stand-in would wait for it, JSON would ask for its text, and an importer would take a CommonJS module for a
+    // translated one.
     // biome-ignore lint/suspicious/noThenProperty: it says that there is none
     then: undefined,
+    toJSON: undefined,
     __esModule: undefined,
   }
   // The members are inherited, because esbuild copies only own members into the object of an ES module import, and keeps the prototype.
