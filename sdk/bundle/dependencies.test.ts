@@ -265,6 +265,16 @@ test('"define" gives values to globals and their members', async t => {
   assert.deepEqual(made.manifest, { name: 'ranker', version: '1.2.3', stages: ['rank'] })
 })
 
+test('"alias" of a built-in may have "node:" or not', async t => {
+  const made = await bundle(t, {
+    'package.json': packageWith({ alias: { 'node:crypto': './hash.ts' } }),
+    'hash.ts': `export const createHash = (name: string) => name`,
+    ...useOf('dep'),
+    ...dependency('dep', `module.exports = () => [require('crypto'), require('node:crypto')].map(({ createHash }) => createHash('md5'))`),
+  })
+  assert.deepEqual(await ranked(t, made), ['md5', 'md5'])
+})
+
 test('"alias" replaces packages and built-ins by other packages and by files of the module, also for dependencies', async t => {
   const made = await bundle(t, {
     'package.json': packageWith({ alias: { crypto: './hash.ts', lodash: 'lodash-es' } }),
@@ -293,9 +303,12 @@ const wrongSubstitutes: readonly { readonly fault: string; readonly berth: objec
   { fault: 'a define that is no object', berth: { define: ['x'] }, says: /"berth\.define" is \["x"\]/ },
   { fault: 'a define of something that is no name', berth: { define: { 'a b': 1 } }, says: /"berth\.define" is \{"a b":1\}/ },
   { fault: 'a define with quotes within quotes', berth: { define: { X: '"x"' } }, says: /"berth\.define"/ },
+  { fault: 'a define of a word of the language', berth: { define: { 'if.x': 1 } }, says: /"berth\.define" is \{"if\.x":1\}/ },
   { fault: 'an alias of a path', berth: { alias: { './x': 'y' } }, says: /"berth\.alias"/ },
   { fault: 'an alias to nothing', berth: { alias: { x: ' ' } }, says: /"berth\.alias"/ },
   { fault: 'an injection of a member', berth: { inject: { 'a.b': 'c' } }, says: /"berth\.inject"/ },
+  { fault: 'an injection of a word of the language', berth: { inject: { let: 'x' } }, says: /"berth\.inject" is \{"let":"x"\}/ },
+  { fault: 'an injection of a name that bundles use', berth: { inject: { require: 'x' } }, says: /"berth\.inject"/ },
   { fault: 'an injection without its export', berth: { inject: { a: ['b'] } }, says: /"berth\.inject"/ },
 ]
 
@@ -340,6 +353,18 @@ test('a use of WebAssembly is warned of with its package and place, and asking w
     made.warnings[0] ?? '',
     /The dependency "hash" uses WebAssembly, .*in JavaScript[\s\S]*hash\/index\.js:2:2:[\s\S]*WebAssembly\.instantiate/,
   )
+})
+
+test('a dependency that awaits at its top level is refused with what to do about a dependency', async t => {
+  const files = { ...useOf('dep'), ...dependency('dep', 'await 1; export default 1', { type: 'module' }) }
+  const error = await refusal(t, files, 'MODULE_LOAD_AWAITS')
+  assert.match(error.message, /the dependency "dep" awaits at its top level/)
+  assert.match(error.hint ?? '', /Use another version or build of it/)
+})
+
+test('a use of import.meta is warned of in plain words', async t => {
+  const made = await bundle(t, { 'index.ts': 'export const rank = () => import.meta.url' })
+  assert.match(made.warnings.join(), /"import\.meta" is an empty object where modules run[\s\S]*index\.ts:1:26/)
 })
 
 test('an import of a .wasm file is refused', async t => {

@@ -52,10 +52,16 @@ function where(module: ModuleFolder, message: Message | undefined): string {
   return location ? `${join(module.shown, location.file)}:${location.line}:${textBefore(location).length + 1}: ` : ''
 }
 
+/** What esbuild says in words that only its own users know. */
+const plainly: Readonly<Record<string, string>> = {
+  'empty-import-meta': '"import.meta" is an empty object where modules run, because a bundle has no address and no folder',
+}
+
 /** Each message as text with its code frame, at most 120 characters wide. */
 export async function frames(module: ModuleFolder, kind: 'error' | 'warning', messages: readonly Message[]): Promise<string[]> {
   const shown = messages.map(({ location, ...message }) => ({
     ...message,
+    text: plainly[message.id] ?? message.text,
     location: location ? { ...location, file: join(module.shown, location.file) } : null,
   }))
   const formatted = await formatMessages(shown, { kind, color: module.color, terminalWidth: 120 })
@@ -93,7 +99,10 @@ function classifyOther(text: string, id: string, who: string): Finding {
     return {
       code: 'MODULE_LOAD_AWAITS',
       text: `${who} awaits at its top level, and a module is loaded in one synchronous step`,
-      hint: 'Await inside a stage function; keep a promise in a variable of the module to do the work once.',
+      hint:
+        who === 'the module'
+          ? 'Await inside a stage function; keep a promise in a variable of the module to do the work once.'
+          : `Use another version or build of it, or name a package that replaces it in "alias" under "berth" in package.json.`,
     }
   }
   if (id === 'unsupported-dynamic-import' || id === 'unsupported-require-call') {

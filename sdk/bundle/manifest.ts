@@ -84,7 +84,8 @@ function substitutesOf({ define = {}, alias = {}, inject = {} }: PackageJson['be
   })
   return {
     define: Object.fromEntries(Object.entries(define).map(([name, value]) => [name, JSON.stringify(value)])),
-    alias,
+    // A built-in is the same one with and without `node:`.
+    alias: Object.fromEntries(Object.entries(alias).map(([name, path]) => [name.replace(/^node:/, ''), path])),
     inject: Object.fromEntries(exports),
   }
 }
@@ -157,10 +158,20 @@ const fields: readonly Field[] = [
 ]
 
 const identifier = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u
-const isDotted = (name: string) => name.split('.').every(part => identifier.test(part))
+/** Words of the language, which are no names, and the names that a bundle itself uses. */
+const reserved: ReadonlySet<string> = new Set(
+  `arguments await break case catch class const continue debugger default delete do else enum eval export extends false finally for function if
+  implements import in instanceof interface let new null package private protected public return static super switch this throw true try typeof var
+  void while with yield undefined NaN Infinity require stages __berth`.split(/\s+/),
+)
+const isGlobal = (name: string) => identifier.test(name) && !reserved.has(name)
+const isDotted = (name: string) => {
+  const [first = '', ...members] = name.split('.')
+  return (isGlobal(first) || /^import\.meta(\.|$)/.test(name)) && members.every(part => identifier.test(part))
+}
 /** Text in quotes within the quotes of JSON is what other tools expect here; taken as it is, it would put the inner quotes into the value. */
 const isQuoted = (value: unknown) => typeof value === 'string' && /^(["'`]).*\1$/s.test(value)
-const isPackage = (name: string) => /^[^./][^:\\]*[^/]$|^[^./]$/.test(name)
+const isPackage = (name: string) => /^(node:)?[^./:\\]([^:\\]*[^/:\\])?$/.test(name)
 const isPath = (path: unknown): path is string => typeof path === 'string' && path.trim() !== ''
 const isExport = (from: unknown) =>
   isPath(from) ||
@@ -175,7 +186,7 @@ const substituteFields: readonly Field[] = [
     path: 'berth.define',
     optional: true,
     fits: map((name, value) => isDotted(name) && !isQuoted(value)),
-    must: 'give JSON values to globals or members of globals, such as { "process.env": { "REGION": "eu" }, "DEBUG": false }; a text has one pair of quotes',
+    must: 'give JSON values to globals or members of globals, which are no words of the language or of bundles, such as { "process.env": { "REGION": "eu" }, "DEBUG": false }; a text has one pair of quotes',
   },
   {
     path: 'berth.alias',
@@ -186,8 +197,8 @@ const substituteFields: readonly Field[] = [
   {
     path: 'berth.inject',
     optional: true,
-    fits: map((name, from) => identifier.test(name) && isExport(from)),
-    must: 'give the package or file that exports it to each global, such as { "Buffer": "buffer/" } or { "process": ["process/browser.js", "default"] }',
+    fits: map((name, from) => isGlobal(name) && isExport(from)),
+    must: 'give the package or file that exports it to each global, whose name is no word of the language or of bundles, such as { "Buffer": "buffer/" } or { "process": ["process/browser.js", "default"] }',
   },
 ]
 
