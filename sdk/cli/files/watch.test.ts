@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict'
-import { EventEmitter, once } from 'node:events'
+import { EventEmitter, on, once } from 'node:events'
 import { mkdir, mkdtemp, readFile, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { type RootEvent, watchSaves } from './watch.ts'
+
+/** Resolves when a save has found the text. */
+async function savedAs(events: EventEmitter, text: string): Promise<void> {
+  for await (const [found] of on(events, 'save')) if (found === text) return
+}
 
 test('what is saved beside a file that is gone is nobody’s, and the file is seen when it is back', { timeout: 60_000 }, async t => {
   const folder = await mkdtemp(join(tmpdir(), 'berth-watch-'))
@@ -23,7 +28,7 @@ test('what is saved beside a file that is gone is nobody’s, and the file is se
   }
   const watch = await watchSaves({ roots: [file], subjectOf, onSave, onRoot: event => assert.fail(event.type) })
   t.after(() => watch.close())
-  const saved = (text: string) => new Promise<void>(done => events.on('save', found => found === text && done()))
+  const saved = (text: string) => savedAs(events, text)
   const gone = saved('gone')
   await rm(file)
   await gone
@@ -43,7 +48,7 @@ test('a watched folder is watched on however it was replaced', { timeout: 60_000
     await writeFile(path, text)
   }
   const events = new EventEmitter()
-  const told: string[] = []
+  const reported: string[] = []
   const onSave = async () => {
     const texts = await Promise.all(
       [join(root, 'index.ts'), join(root, 'deep/a.ts'), outside].map(path => readFile(path, 'utf8').catch(() => '-')),
@@ -52,10 +57,10 @@ test('a watched folder is watched on however it was replaced', { timeout: 60_000
     return [outside]
   }
   const onRoot = ({ type }: RootEvent) => {
-    told.push(type)
+    reported.push(type)
     events.emit(type)
   }
-  const saved = (text: string) => new Promise<void>(done => events.on('save', found => found === text && done()))
+  const saved = (text: string) => savedAs(events, text)
   const change = async (text: string, work: () => Promise<unknown>) => {
     const seen = saved(text)
     await work()
@@ -77,7 +82,7 @@ test('a watched folder is watched on however it was replaced', { timeout: 60_000
     await gone
     await change('2 a k', () => rename(`${root}-away`, root))
     await goesOn('3')
-    assert.deepEqual(told.splice(0), ['gone', 'back'])
+    assert.deepEqual(reported.splice(0), ['gone', 'back'])
   })
 
   await t.test('when the folder above it was removed and made again', async () => {
@@ -89,7 +94,7 @@ test('a watched folder is watched on however it was replaced', { timeout: 60_000
       await write(join(root, 'index.ts'), '4')
     })
     await goesOn('5')
-    assert.deepEqual(told.splice(0), ['gone', 'back'])
+    assert.deepEqual(reported.splice(0), ['gone', 'back'])
   })
 
   await t.test('when another folder took its place', async () => {

@@ -156,8 +156,8 @@ class Watch implements SaveWatch {
     place.identity = identity
     if (identity !== undefined) place.isFolder = isFolder(identity)
     await place.watcher?.close()
-    const isTold = place.isFolder && this.#settings.roots.includes(place.path) && (before === undefined || identity === undefined)
-    if (isTold) this.#settings.onRoot({ type: identity === undefined ? 'gone' : 'back', root: place.path })
+    const isReported = place.isFolder && this.#settings.roots.includes(place.path) && (before === undefined || identity === undefined)
+    if (isReported) this.#settings.onRoot({ type: identity === undefined ? 'gone' : 'back', root: place.path })
     if (identity !== undefined) await this.#watch(place, false)
   }
 
