@@ -10,7 +10,7 @@ import vm from 'node:vm'
 import { originalPositionFor, TraceMap } from '@jridgewell/trace-mapping'
 import { Value } from 'typebox/value'
 import { ModuleManifest } from '../../base/traffic/schema.ts'
-import { bundle, moduleFolder, packageJson, refusal } from '../../test/support/module-folder.ts'
+import { bundle, moduleFolder, packageJson, ranked, refusal } from '../../test/support/module-folder.ts'
 import { type Bundle, bundleModule, openBundler } from './bundle.ts'
 
 type Exports = Record<string, (...input: unknown[]) => unknown>
@@ -258,6 +258,20 @@ for (const [what, file, text, place] of [
     assert.match((await refusal(t, files, 'COMPILE_FAILED')).message, place)
   })
 }
+
+test('a text that a dependency imports by its attribute is refused when it is not UTF-8, and its code is taken as Node.js takes it', async t => {
+  const files = {
+    'index.ts': `import used from 'dep'; export const rank = () => used`,
+    'node_modules/dep/package.json': JSON.stringify({ name: 'dep', type: 'module', main: 'index.js' }),
+    'node_modules/dep/index.js': Buffer.from(
+      `import text from './page.tmpl' with { type: 'text' }; export default text // caf\xe9s\n`,
+      'latin1',
+    ),
+  }
+  assert.equal(await ranked(t, await bundle(t, { ...files, 'node_modules/dep/page.tmpl': 'cafés' })), 'cafés')
+  const wrong = { ...files, 'node_modules/dep/page.tmpl': Buffer.from('caf\xe9s', 'latin1') }
+  assert.match((await refusal(t, wrong, 'COMPILE_FAILED')).message, /dep\/page\.tmpl:1:4: line 1, byte offset 3/)
+})
 
 test('a package.json may begin with a byte order mark, and is refused with the place when it is not UTF-8', async t => {
   const entry = { 'index.ts': 'import { version } from "./package.json"\nexport const rank = () => version' }

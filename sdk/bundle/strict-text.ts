@@ -14,7 +14,9 @@ export function strictText(folder: string, textEndings: readonly string[]): Plug
   return {
     name: 'berth-strict-text',
     setup(build) {
-      build.onLoad({ filter: /./, namespace: 'file' }, async args => {
+      // esbuild waits for an answer about every file that the filter lets pass, and dependencies have many.
+      const filter = new RegExp(`${ownFile.source}|${otherEnding.source}|(?:${textEndings.map(RegExp.escape).join('|')})$`)
+      build.onLoad({ filter, namespace: 'file' }, async args => {
         if (!isChecked(args, textEndings)) return undefined
         // esbuild reads the file itself, and says why it cannot when that is so.
         const bytes = await readFile(args.path).catch(() => undefined)
@@ -24,6 +26,18 @@ export function strictText(folder: string, textEndings: readonly string[]): Plug
     },
   }
 }
+
+/** A path without a folder `node_modules`. esbuild takes only regular expressions of Go, which cannot say "not followed by". */
+const ownFile = (() => {
+  const word = 'node_modules'
+  const any = '[^/\\\\]'
+  const differing = [...word].map((char, i) => `${word.slice(0, i)}[^/\\\\${char}]${any}{${word.length - 1 - i}}`)
+  const others = [`${any}{0,${word.length - 1}}`, `${any}{${word.length + 1},}`, ...differing]
+  return new RegExp(`^(?:(?:${others.join('|')})[/\\\\])*${any}*$`)
+})()
+
+/** The ending of a file that is neither code nor JSON, such as one that is imported with the attribute `text`. */
+const otherEnding = /\.(?:[^jtcm./\\]|j[^s]|t[^s]|[cm][^jt])[^./\\]*$/
 
 /** Code and JSON of dependencies are taken as Node.js takes them. */
 function isChecked({ path, with: { type } }: OnLoadArgs, textEndings: readonly string[]): boolean {
