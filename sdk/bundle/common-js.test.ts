@@ -53,12 +53,14 @@ test('a package without imports and exports runs as Node.js would run it: this i
 test('ES modules, TypeScript and CommonJS files that ask for it stay strict beside CommonJS files in sloppy mode', async t => {
   const strictness = '(function () { return this === undefined })()'
   const made = await bundle(t, {
-    'index.ts': `import esm from 'esm'; import asks from 'asks'; import old from 'old'; export const rank = () => [${strictness}, esm(), asks(), old()]`,
+    'index.ts': `import esm from 'esm'; import asks from 'asks'; import old from 'old'; import own from './own.cts'
+      export const rank = () => [${strictness}, esm(), asks(), own(), old()]`,
+    'own.cts': `export = () => ${strictness}`,
     ...dependency('esm', `export default () => ${strictness}`, { type: 'module' }),
     ...dependency('asks', `/* licence */ "use strict"; module.exports = () => ${strictness}`),
     ...dependency('old', `module.exports = () => ${strictness}`),
   })
-  assert.deepEqual(await ranked(t, made), [true, true, true, false])
+  assert.deepEqual(await ranked(t, made), [true, true, true, true, false])
 })
 
 test('CommonJS files run in sloppy mode also when tsconfig.json asks for "strict", as the one that sdk init writes does', async t => {

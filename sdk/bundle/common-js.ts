@@ -72,9 +72,11 @@ const importKey = (file: string, original: string, kind: ImportKind): string => 
 function modeOf(folder: string, file: string, format: 'cjs' | 'esm' | undefined): Mode | undefined {
   if (file.startsWith(`${INJECT}:`) || file === ENTRY) return 'modern'
   if (!isFile(file)) return undefined
+  // TypeScript is strict, whatever its files export.
+  if (/\.[cm]?tsx?$/.test(file)) return 'modern'
   if (format !== undefined) return format === 'cjs' ? 'common' : 'modern'
   // The file imports and exports nothing. Node.js takes it for CommonJS unless the package says otherwise.
-  if (!/\.[cm]?[jt]sx?$/.test(file)) return undefined
+  if (!/\.[cm]?jsx?$/.test(file)) return undefined
   return /\.c?js$/.test(file) && (file.endsWith('.cjs') || packageType(dirname(join(folder, file))) !== 'module') ? 'common' : 'modern'
 }
 
