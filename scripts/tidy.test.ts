@@ -44,7 +44,7 @@ const entries = [
   // Bundled by scripts/build-inside.ts.
   /^base\/inside\/(inside|fakes|lazy\/[^/]+)\.ts$/,
   // Becomes part of bundles.
-  /^sdk\/bundle\/stand-in\.ts$/,
+  /^sdk\/bundle\/compile\/stand-in\.ts$/,
   /^sdk\/(cli\/sdk|author\/author|author\/test-hook|caller\/index)\.ts$/,
   /^scripts\//,
   /^modules\/[^/]+\/index\.ts$/,

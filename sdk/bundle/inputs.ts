@@ -1,5 +1,7 @@
 /** The names that esbuild gives to what a bundle is made of. Those of files are paths relative to the folder of the module. */
 
+import { isBuiltin } from 'node:module'
+
 /** The entry that the bundler makes: it exports the stages. */
 export const ENTRY = 'berth.stages'
 
@@ -35,3 +37,6 @@ export function packageOf(path: string): string {
 export function textBefore({ lineText, column }: { readonly lineText: string; readonly column: number }): string {
   return Buffer.from(lineText).subarray(0, column).toString()
 }
+
+/** The name without `node:`, where the built-in has it without. Such as `sqlite`, an npm package, is another thing than `node:sqlite`. */
+export const bareName = (name: string): string => (isBuiltin(name.replace(/^node:/, '')) ? name.replace(/^node:/, '') : name)

@@ -6,7 +6,8 @@ import { readFile } from 'node:fs/promises'
 import { builtinModules, isBuiltin } from 'node:module'
 import { resolve } from 'node:path'
 import type { Message, Metafile, OnLoadResult, OnResolveArgs, OnResolveResult, Plugin, PluginBuild } from 'esbuild'
-import { dependencyOf, MISSING, packageOf, STAND_IN, textBefore } from './inputs.ts'
+import { missingImport } from '../explain/missing-import.ts'
+import { bareName, dependencyOf, MISSING, packageOf, STAND_IN } from '../inputs.ts'
 import { notFound } from './script.ts'
 
 export interface Builtins {
@@ -98,18 +99,8 @@ const PACKAGES_SHOWN = 5
 const builtinFilter = new RegExp(`^(node:.*|${builtinModules.join('|')})$`)
 
 const importKey = (importer: string, path: string): string => `${importer}\0${path}`
-/** The name without `node:`, where the built-in has it without. Such as `sqlite`, an npm package, is another thing than `node:sqlite`. */
-const bare = (name: string): string => (isBuiltin(name.replace(/^node:/, '')) ? name.replace(/^node:/, '') : name)
-const idOf = (name: string, who: string): string => `${bare(name)} in ${who}`
+const idOf = (name: string, who: string): string => `${bareName(name)} in ${who}`
 const partsOf = (id: string): string[] => id.split(' in ')
-
-/** What an error of esbuild says could not be found, or, when upper and lower case differ, read. */
-export function missingImport({ text, location }: Message): string | undefined {
-  if (location !== null && text.startsWith('Cannot read file: ')) {
-    return /^(["'`])(.*?)\1/.exec(location.lineText.slice(textBefore(location).length))?.[2]
-  }
-  return /^Could not resolve "(.+?)"/.exec(text)?.[1]
-}
 
 /** Packages that replace a built-in under another name. Those of the same name are found without help. */
 const replacements: Readonly<Record<string, string>> = { path: 'path-browserify', stream: 'stream-browserify' }
@@ -121,7 +112,7 @@ async function resolvePackage(
   build: PluginBuild,
   { path, importer, kind, resolveDir }: OnResolveArgs,
 ): Promise<OnResolveResult | undefined> {
-  const name = bare(path)
+  const name = bareName(path)
   for (const candidate of new Set([path, name, replacements[name] ?? name])) {
     const found = await build.resolve(candidate, { importer, kind, resolveDir, pluginData: OURS })
     if (found.errors.length > 0) continue
@@ -190,30 +181,4 @@ function adviceFor(name: string, who: string): string {
   const other = replacements[name] ?? (sameName.has(name) ? name : undefined)
   if (other !== undefined) return `Install the npm package that replaces it: npm install ${other}.`
   return `Use a build of "${who}" for browsers, or name a package that replaces it in "alias" under "berth" in package.json.`
-}
-
-/** Why an import of a built-in by the module itself is refused, and what to use instead. */
-export function explainBuiltin(path: string): { readonly text: string; readonly hint: string } {
-  return {
-    text: `imports "${path}", which does not exist where modules run: a bare V8 isolate without Node.js, files or sockets`,
-    hint: instead[bare(path).split('/')[0] ?? ''] ?? 'Use plain JavaScript, or an npm package that works without Node.js.',
-  }
-}
-
-/** What to use instead of a built-in, where there is something better than plain JavaScript. */
-const instead: Readonly<Record<string, string>> = {
-  fs: "Import the file, so that it becomes part of the bundle: import data from './data.json' with { type: 'json' } (or 'text').",
-  path: 'A module has no files, so it has no paths; import what it needs by relative path.',
-  process: 'Take what varies from ctx.params; a module has no environment.',
-  http: 'Use fetch, and list the host under berth.fetch in package.json; call other scenes of the base with ctx.call.',
-  https: 'Use fetch, and list the host under berth.fetch in package.json; call other scenes of the base with ctx.call.',
-  worker_threads: 'A slot is one thread; the base runs slots in parallel.',
-  buffer: 'Use Uint8Array, or install the npm package of that name: npm install buffer.',
-  ...Object.fromEntries(
-    ['assert', 'events', 'punycode', 'querystring', 'string_decoder', 'util'].map(name => [
-      name,
-      `Install the npm package of that name: npm install ${name}.`,
-    ]),
-  ),
-  url: 'Use URL and URLSearchParams, which are globals.',
 }

@@ -2,11 +2,11 @@
 import { isBuiltin } from 'node:module'
 import { join } from 'node:path'
 import { formatMessages, type Message } from 'esbuild'
-import { type SdkCode, SdkError } from '../sdk-error.ts'
-import { explainBuiltin, missingImport } from './builtins.ts'
-import { dependencyOf, INJECT, textBefore } from './inputs.ts'
-import type { ModuleFolder, Package } from './manifest.ts'
-import { explainMissing } from './missing-import.ts'
+import { type SdkCode, SdkError } from '../../sdk-error.ts'
+import { dependencyOf, INJECT, textBefore } from '../inputs.ts'
+import type { ModuleFolder, Package } from '../manifest.ts'
+import { explainBuiltin } from './builtin-import.ts'
+import { explainMissing, missingImport } from './missing-import.ts'
 
 export interface Finding {
   readonly code: SdkCode

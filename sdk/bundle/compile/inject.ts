@@ -1,7 +1,7 @@
 /** Globals that `inject` under `berth` in package.json replaces. They are variables around the bundle, to which its first files assign exports. */
 import type { Plugin } from 'esbuild'
-import { INJECT } from './inputs.ts'
-import type { Substitutes } from './manifest.ts'
+import { INJECT } from '../inputs.ts'
+import type { Substitutes } from '../manifest.ts'
 
 /** Imports that have to come before all others, because packages may use the globals while they are loaded. */
 export function importsOf(inject: Substitutes['inject']): string {

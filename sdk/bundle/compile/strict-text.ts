@@ -6,8 +6,8 @@ import { isUtf8 } from 'node:buffer'
 import { readFile } from 'node:fs/promises'
 import { extname, relative } from 'node:path'
 import type { OnLoadArgs, PartialMessage, Plugin } from 'esbuild'
-import { utf8Fault } from '../../base/kernel/text-file.ts'
-import { dependencyOf } from './inputs.ts'
+import { utf8Fault } from '../../../base/kernel/text-file.ts'
+import { dependencyOf } from '../inputs.ts'
 
 /** @param textEndings the extensions of files that are imported as text, with their dots */
 export function strictText(folder: string, textEndings: readonly string[]): Plugin {

@@ -12,18 +12,18 @@ import {
   type Message,
   type Metafile,
 } from 'esbuild'
-import { SdkError } from '../sdk-error.ts'
+import { SdkError } from '../../sdk-error.ts'
+import { explain } from '../explain/explain.ts'
+import { dependencyOf, ENTRY } from '../inputs.ts'
+import type { ModuleFolder, Package } from '../manifest.ts'
+import type { TypeScriptConfig } from '../tsconfig.ts'
 import { type Builtins, openBuiltins } from './builtins.ts'
 import { syntaxErrorIn, usesOfWebAssembly } from './check-script.ts'
 import { type CommonPlan, link, MODERN_REGISTRY, planCommon, registryOf } from './common-js.ts'
-import { explain } from './explain.ts'
 import { importsOf, injection } from './inject.ts'
-import { dependencyOf, ENTRY } from './inputs.ts'
-import type { ModuleFolder, Package } from './manifest.ts'
 import { roundedJson } from './rounded-json.ts'
 import { joinParts, type Script, withGlobals } from './script.ts'
 import { strictText } from './strict-text.ts'
-import type { TypeScriptConfig } from './tsconfig.ts'
 
 /** A module as it is in its folder now. */
 export interface Sources {

@@ -6,8 +6,8 @@ import { test } from 'node:test'
 import vm from 'node:vm'
 import { originalPositionFor, TraceMap } from '@jridgewell/trace-mapping'
 import fc from 'fast-check'
-import { bundle, type Files, moduleFolder, packageWith, ranked } from '../../test/support/module-folder.ts'
-import { type Bundle, bundleModule, openBundler } from './bundle.ts'
+import { bundle, type Files, moduleFolder, packageWith, ranked } from '../../../test/support/module-folder.ts'
+import { type Bundle, bundleModule, openBundler } from '../bundle.ts'
 
 const dependency = (name: string, code: string, manifest: object = {}): Files => ({
   [`node_modules/${name}/package.json`]: JSON.stringify({ name, main: 'index.js', ...manifest }),

@@ -2,9 +2,9 @@
 import { readFile } from 'node:fs/promises'
 import { relative } from 'node:path'
 import type { Plugin } from 'esbuild'
-import { messageOf } from '../../base/kernel/errors.ts'
-import { checkNumbers } from '../../base/kernel/exact-json.ts'
-import { dependencyOf } from './inputs.ts'
+import { messageOf } from '../../../base/kernel/errors.ts'
+import { checkNumbers } from '../../../base/kernel/exact-json.ts'
+import { dependencyOf } from '../inputs.ts'
 
 /** Warns of whole numbers in the JSON files of a module that JavaScript cannot hold. In those of dependencies, nobody here can change them. */
 export const roundedJson: Plugin = {

@@ -16,7 +16,7 @@
 import { readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import type { ImportKind, Metafile, OnResolveArgs, Plugin } from 'esbuild'
-import { ENTRY, fileOf, INJECT, isFile, LINK } from './inputs.ts'
+import { ENTRY, fileOf, INJECT, isFile, LINK } from '../inputs.ts'
 import { REGISTRY } from './script.ts'
 
 export interface CommonPlan {

@@ -2,7 +2,7 @@
 import vm from 'node:vm'
 import { originalPositionFor, sourceContentFor, TraceMap } from '@jridgewell/trace-mapping'
 import type { Message } from 'esbuild'
-import { dependencyOf } from './inputs.ts'
+import { dependencyOf } from '../inputs.ts'
 import type { Script } from './script.ts'
 
 /** A place in the bundle; the line counts from 1, the column from 0. */

@@ -1,14 +1,23 @@
 /** What an import that leads nowhere probably meant, and what to do about it. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname, join, relative, resolve } from 'node:path'
-import { nearest } from '../../base/kernel/nearest.ts'
-import { dependencyOf, packageOf } from './inputs.ts'
-import type { ModuleFolder, Package } from './manifest.ts'
-import { adviseExtending, nearestTypeScriptConfig, readTypeScriptConfig } from './tsconfig.ts'
+import type { Message } from 'esbuild'
+import { nearest } from '../../../base/kernel/nearest.ts'
+import { dependencyOf, packageOf, textBefore } from '../inputs.ts'
+import type { ModuleFolder, Package } from '../manifest.ts'
+import { adviseExtending, nearestTypeScriptConfig, readTypeScriptConfig } from '../tsconfig.ts'
 
 interface Advice {
   readonly text: string
   readonly hint: string
+}
+
+/** What an error of esbuild says could not be found, or, when upper and lower case differ, read. */
+export function missingImport({ text, location }: Message): string | undefined {
+  if (location !== null && text.startsWith('Cannot read file: ')) {
+    return /^(["'`])(.*?)\1/.exec(location.lineText.slice(textBefore(location).length))?.[2]
+  }
+  return /^Could not resolve "(.+?)"/.exec(text)?.[1]
 }
 
 /** @param file the file that imports `path`, relative to the folder of the module */
