@@ -87,7 +87,7 @@ export const rank = async (items: readonly Item[], ctx: any) => {
   if (how === 'request') return { items, request: ctx.request, unit: ctx.unit, scene: ctx.scene }
   if (how === 'time') return later()
   if (how === 'chance') return [Math.random(), crypto.getRandomValues(new Uint8Array(4)).join()]
-  if (how === 'frozen') return Object.isFrozen(Array.prototype) && typeof process
+  if (how === 'frozen') return Object.isFrozen(Map.prototype) && typeof process
   ctx.log.info('ranking', { n: items.length })
   return sorted(items).slice(0, topK)
 }
