@@ -11,11 +11,10 @@ Every failure of a base has one of these codes. Over HTTP it is an RFC 9457 docu
 could not be done, and why), \`fix\` (what to do) and \`blame\` (who has to change something: \`caller\`, \`module\` or \`base\`; or \`load\`, when
 there was only too much load). It also has \`scene\`, \`version\` and \`requestId\`, where they are known. Match on \`code\`, which never changes.
 
-What a module does not catch is its own failure. The error of a call, a service or a fetch that a stage lets through is answered \`MODULE_THREW\`, with
-blame \`module\`, and counts for the breaker, even when whoever runs the base has to mend the cause: a module that can do without a
-feature table has to say so with \`catch\`. The member \`uncaught\` then has the \`code\` of that error, and its \`blame\` and \`fix\`. Only errors about the
-whole request keep their codes: \`DEADLINE_EXCEEDED\`, \`CALL_CYCLE\` and \`CALL_TOO_DEEP\`. So the codes of services and fetches below are those
-that a module finds in the \`code\` of an error that it catches.
+The error of a call, a service or a fetch that a stage lets through is answered \`MODULE_THREW\`, with blame \`module\`, and counts for the breaker. The
+member \`uncaught\` then has the \`code\` of that error, and its \`blame\` and \`fix\`. Some errors keep their codes instead. What the base could not do for a
+module, such as \`FEATURES_BROKEN\` (blame \`base\`), is not counted against it: the breaker takes no note, since no change of the module would mend that.
+\`DEADLINE_EXCEEDED\`, \`CALL_CYCLE\` and \`CALL_TOO_DEEP\` are about the whole request. A module that can do without a feature table says so with \`catch\`.
 
 Errors of options, ports and the data folder (status 500, blame \`base\`) keep a base from starting: the message is on standard error, and the exit
 status is 1.

@@ -358,20 +358,39 @@ test('tables may be separated by tabs or semicolons, and may be named .tsv, .jso
   }
 })
 
-test('a module that lets the error of a service through is to blame, the answer says who mends the cause, and the breaker counts it', async t => {
+/** Calls a scene whose breaker opens after three failures until it has answered with more of them, or otherwise. */
+async function codesOf(scene: string): Promise<string[]> {
+  const codes: string[] = []
+  while (codes.length < 5) codes.push(((await (await callScene(base, scene, {})).json()) as Problem).code)
+  return codes
+}
+
+test('when a module lets an error of the base through, the base is to blame and no breaker opens, also in a scene that calls it', async t => {
   await putTable('broken.ndjson', ['not a row'])
   t.after(() => unlink(join(base.data, 'features/broken.ndjson')))
-  const breaker = { enabled: true, failureRatio: 0.5, minRequests: 3, windowMs: 10_000, openMs: 60_000, probes: 1 }
-  const stage = `async (_, ctx) => ctx.services.features.get('broken', 'a')`
-  await makeScene(base.client, 'careless', { rank: stage }, { traffic: { breaker } }, ['features'])
-  const problem = (await (await callScene(base, 'careless', {})).json()) as Problem
-  assert.deepEqual([problem.status, problem.code, problem.blame], [500, 'MODULE_THREW', 'module'])
-  assert.match(problem.detail, /^Cannot read feature table "broken": broken\.ndjson: line 1: it is not JSON/)
+  const traffic = { breaker: { enabled: true, failureRatio: 0.5, minRequests: 3, windowMs: 10_000, openMs: 60_000, probes: 1 } }
+  await makeScene(base.client, 'careless', { rank: `(_, ctx) => ctx.services.features.get('broken', 'a')` }, { traffic }, ['features'])
+  await makeScene(base.client, 'outer', { rank: `(_, ctx) => ctx.call('careless', 1)` }, { traffic })
   const { blame, fix } = errorTable.FEATURES_BROKEN
-  assert.deepEqual(problem.uncaught, { code: 'FEATURES_BROKEN', blame, fix })
-  const codes = [problem.code as string]
-  while (codes.at(-1) === 'MODULE_THREW') codes.push(((await (await callScene(base, 'careless', {})).json()) as Problem).code)
-  assert.deepEqual(codes, ['MODULE_THREW', 'MODULE_THREW', 'MODULE_THREW', 'BREAKER_OPEN'])
+  for (const scene of ['careless', 'outer']) {
+    const problem = (await (await callScene(base, scene, {})).json()) as Problem
+    assert.deepEqual([problem.status, problem.code, problem.blame, problem.fix], [500, 'FEATURES_BROKEN', blame, fix])
+    assert.match(problem.detail, /^Cannot read feature table "broken": broken\.ndjson: line 1: it is not JSON/)
+    assert.deepEqual([problem.uncaught, problem.stage], [undefined, 'rank'])
+    assert.deepEqual(await codesOf(scene), Array(5).fill('FEATURES_BROKEN'))
+  }
+  await base.logged(({ code, scene, stage }) => code === 'FEATURES_BROKEN' && scene === 'careless' && stage === 'rank')
+})
+
+test('a module that lets an error of its own calls through is to blame, the answer says which, and the breaker counts it', async () => {
+  const traffic = { breaker: { enabled: true, failureRatio: 0.5, minRequests: 3, windowMs: 10_000, openMs: 60_000, probes: 1 } }
+  const stage = `(_, ctx) => ctx.services.features.get('any', true)`
+  await makeScene(base.client, 'wrong', { rank: stage }, { traffic }, ['features'])
+  const problem = (await (await callScene(base, 'wrong', {})).json()) as Problem
+  assert.deepEqual([problem.status, problem.code, problem.blame], [500, 'MODULE_THREW', 'module'])
+  const { blame, fix } = errorTable.SERVICE_INPUT_INVALID
+  assert.deepEqual(problem.uncaught, { code: 'SERVICE_INPUT_INVALID', blame, fix })
+  assert.equal((await codesOf('wrong')).at(-1), 'BREAKER_OPEN')
 })
 
 test('a deadline stays a deadline when a module lets it through, and what a scene that it calls refuses with is named', async () => {

@@ -1,6 +1,7 @@
 /** What happens in a cell, counted for Prometheus and logged for operators and engineers. */
 import { type BerthError, messageOf } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/log.ts'
+import { ModuleError } from '../slot/module-error.ts'
 import type { BreakerState } from '../traffic/admission.ts'
 import { type CompiledTable, holds } from '../traffic/scene.ts'
 import type { SlotPlan } from '../traffic/table.ts'
@@ -38,8 +39,9 @@ export class Telemetry {
     const plan = decision?.plan
     const where = { code: error.code, scene: plan?.scene, version: plan?.version, requestId: request.requestId }
     if (error.code === 'INTERNAL') this.log.error({ ...where, err: error.cause }, 'a defect of Berth')
-    // That a breaker is open was logged when it opened.
-    if (plan === undefined || error.blame !== 'module' || error.code === 'BREAKER_OPEN') return {}
+    // The engineer of a module wants to know where it needed what the base could not do. That a breaker is open was logged when it opened.
+    const isOfModule = error.blame === 'module' || (error.blame === 'base' && error instanceof ModuleError)
+    if (plan === undefined || !isOfModule || error.code === 'BREAKER_OPEN') return {}
     const shown = await this.moduleLog.fail(plan, error, request.requestId)
     return token !== undefined && holds(token, 'pin') ? { ...shown } : {}
   }

@@ -14,6 +14,8 @@ const refusals = [
   ...['BODY_MALFORMED', 'UNIT_TOO_LONG', 'UNIT_INVALID', 'VERSION_NOT_FOUND', 'SCENE_WITHOUT_BASELINE', 'BREAKER_OPEN'],
   ...['SLOT_UNAVAILABLE', 'DEADLINE_EXCEEDED', 'MODULE_KILLED', 'MODULE_THREW', 'RESULT_UNDEFINED', 'RESULT_NOT_DATA', 'RESULT_NOT_LIST'],
   ...['RESULT_BIGINT', 'RESULT_CYCLE', 'RESULT_TOO_LARGE', 'RESULT_TOO_DEEP'],
+  // What the base could not do for a module, which has not caught the error.
+  ...['SERVICE_FAILED', 'FEATURES_NOT_FOUND', 'FEATURES_BROKEN'],
   ...['CALL_CYCLE', 'CALL_TOO_DEEP', 'INTERNAL'],
 ] as const satisfies readonly ErrorCode[]
 

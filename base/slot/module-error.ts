@@ -45,11 +45,18 @@ function uncaughtOf(code: ErrorCode): { readonly code: ErrorCode; readonly blame
 export function parseFailure(text: string): ModuleError {
   try {
     const { code, message, ...rest } = JSON.parse(text) as Readonly<Record<string, unknown>>
-    if (isErrorCode(code) && typeof message === 'string') return new ModuleError({ code, message: cut(message), ...where(rest) })
+    if (isErrorCode(code) && typeof message === 'string') return failureOf({ code, message: cut(message), ...where(rest) })
   } catch {
     // Only a module can have made it unreadable: the error below says so.
   }
   return new ModuleError({ code: 'MODULE_THREW', message: 'The module has broken the code that runs it' })
+}
+
+/** What the base could not do for a module is not the failure of the module that lets the error through: no change of it would mend the cause. */
+function failureOf(failure: Failure): ModuleError {
+  const { uncaught, ...rest } = failure
+  const isOfBase = isCode(uncaught) && errorTable[uncaught].blame === 'base'
+  return new ModuleError(isOfBase ? { ...rest, code: uncaught } : failure)
 }
 
 /** Whether a module may fail with this code. It may with codes that blame the module, or the JSON that it was sent. */
