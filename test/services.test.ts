@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
 import type { Problem } from '../base/contract/problem-api.ts'
 import { errorTable } from '../base/kernel/errors.ts'
-import { callScene, launchBase, makeScene, publishStages, type RunningBase, root, startBase, tempFolder } from './support/base.ts'
+import { callScene, launchBase, makeScene, publishStages, type RunningBase, root, startBase, tempFolder, until } from './support/base.ts'
 
 let base: RunningBase
 
@@ -326,6 +326,12 @@ test('an entry that cannot be read stops only its own table, which says what it 
     assert.equal(outcome.code, code, JSON.stringify(outcome))
     assert.match(outcome.message ?? '', message)
   }
+  await until(async () => (await base.client.status()).serviceFaults.length >= 5)
+  const { serviceFaults } = await base.client.status()
+  assert.deepEqual(
+    serviceFaults.find(({ name }) => name === 'pipe'),
+    { service: 'features', name: 'pipe', cells: [1] },
+  )
   const metrics = await (await fetch(`${base.controlUrl}/metrics`)).text()
   assert.match(metrics, /^berth_service_fault\{service="features",name="pipe",cell="1"\} 1$/m)
   const from = base.log.length

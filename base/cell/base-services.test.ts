@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { BerthError, type ErrorCode } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
+import type { ServiceEntry } from '../kernel/options.ts'
 import { type Caller, Services } from './base-services.ts'
 
 const probe = { name: 'probe', file: join(import.meta.dirname, '../../test/fixtures/services/probe.ts'), options: {} }
@@ -14,7 +17,7 @@ interface Started {
   readonly failed: unknown[]
 }
 
-async function start(t: TestContext): Promise<Started> {
+async function start(t: TestContext, ...more: readonly ServiceEntry[]): Promise<Started> {
   const counted: string[] = []
   const failed: unknown[] = []
   const services = new Services({
@@ -23,7 +26,7 @@ async function start(t: TestContext): Promise<Started> {
     count: (_service, method, code) => counted.push(`${method} ${code}`),
     onFailed: (_service, _method, error) => failed.push(error),
   })
-  await services.start([probe])
+  await services.start([probe, ...more])
   t.after(() => services.stop())
   return { services, counted, failed }
 }
@@ -56,6 +59,15 @@ test('a service as full as it may be refuses calls at once, and takes them again
   assert.equal(await services.call('features', 'version', '["x"]', caller()).catch(error => error.code), 'FEATURES_NOT_FOUND')
   await Promise.all(stuck)
   assert.equal(await services.call('probe', 'json', '[]', caller()), '{"as":"it is"}')
+})
+
+test('a service that fails to say what it cannot offer is named with its error', async t => {
+  const folder = await mkdtemp(join(tmpdir(), 'berth-services-'))
+  t.after(() => rm(folder, { recursive: true }))
+  const file = join(folder, 'moody.mjs')
+  await writeFile(file, "export default () => ({ methods: { noop: { input: { type: 'array' }, handler: () => null } }, faults: () => { throw new Error('no luck') } })")
+  const { services } = await start(t, { name: 'moody', file, options: {} })
+  assert.deepEqual(services.faults(), [{ service: 'moody', name: 'faults() threw: no luck' }])
 })
 
 test('a call whose deadline has passed is refused and never reaches the service', async t => {

@@ -14,6 +14,7 @@ import { FEATURES, type ServiceEntry } from '../kernel/options.ts'
 import { type BatchedCall, Json, type Method, type RunningService, type Service, type ServiceEnv } from '../services/contract.ts'
 import { features } from '../services/features.ts'
 import type { SlotCall } from '../slot/slot-call.ts'
+import type { ServiceFault } from '../wire/messages.ts'
 
 /** What services need of the cell around them. */
 export interface ServicesHost {
@@ -112,8 +113,17 @@ export class Services {
   }
 
   /** What services cannot offer at present, by their own account. */
-  *faults(): Iterable<{ readonly service: string; readonly name: string }> {
-    for (const [service, { running }] of this.#hosted) for (const name of running.faults?.() ?? []) yield { service, name }
+  faults(): ServiceFault[] {
+    return [...this.#hosted.values()].flatMap(service => this.#faultsOf(service))
+  }
+
+  /** A service that throws here offers no account of itself, and must not take the metrics of the cell with it. */
+  #faultsOf({ name: service, running }: HostedService): ServiceFault[] {
+    try {
+      return [...(running.faults?.() ?? [])].map(name => ({ service, name: String(name) }))
+    } catch (error) {
+      return [{ service, name: `faults() threw: ${messageOf(error)}` }]
+    }
   }
 
   /** Stops every service, each within `limits.services.stopMsMax`. What they throw is logged. */

@@ -139,6 +139,7 @@ class Cell {
     sendToSupervisor({ type: 'heartbeat', connections: this.#connections.count, inFlight: this.#runtime.slots.pending })
     const stays = ({ scene, key }: SlotPlan) => this.#table.current.scenes.get(scene)?.stays.has(key) ?? false
     this.#runtime.trim(stays)
+    this.#keeper.reportServiceFaults()
   }
 
   readonly onSupervisor = dispatcher<Exclude<ToCell, Start>>(

@@ -24,11 +24,15 @@ export interface KeeperRequestsParts {
   readonly feed: LogFeed
 }
 
+const NO_FAULTS = '[]'
+
 export class KeeperRequests {
   readonly #parts: KeeperRequestsParts
   readonly #profiler: Profiler
   readonly #dispatch: (message: KeeperToCell) => void
   #link: KeeperLink | undefined
+  /** The service faults that the keeper knows of, as JSON. */
+  #faultsSent = NO_FAULTS
   #onTable: () => void = () => undefined
 
   constructor(parts: KeeperRequestsParts) {
@@ -78,6 +82,15 @@ export class KeeperRequests {
     this.#send({ type: 'applied', revision: current.revision, failures })
   }
 
+  /** Says what services cannot offer, when that has changed. To be called every now and then. */
+  reportServiceFaults(): void {
+    const faults = this.#parts.runtime.serviceFaults().slice(0, limits.services.faultsMax)
+    const text = JSON.stringify(faults)
+    if (text === this.#faultsSent) return
+    this.#faultsSent = text
+    this.#send({ type: 'serviceFaults', faults })
+  }
+
   close(): void {
     this.#link?.close()
   }
@@ -89,6 +102,7 @@ export class KeeperRequests {
   #hello(): CellToKeeper {
     const { cell, feed, table } = this.#parts
     feed.sendAgain()
+    this.#faultsSent = NO_FAULTS
     return { type: 'hello', cell, pid: process.pid, revision: table.current.revision, failures: table.failures }
   }
 

@@ -2,6 +2,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type MetricObjectWithValues, type MetricValue, Registry } from 'prom-client'
 import type { BreakerState } from '../traffic/admission.ts'
 import type { AnyArm, Decision } from '../traffic/decide.ts'
+import type { ServiceFault } from '../wire/messages.ts'
 
 /** Values of the gauge for the states of a breaker. */
 const BREAKER_VALUES: Readonly<Record<BreakerState, number>> = { closed: 0, halfOpen: 1, open: 2 }
@@ -27,7 +28,7 @@ export interface CellGauges {
   connections(): number
   revision(): number
   breakers(): Iterable<{ readonly scene: string; readonly version: string; readonly state: BreakerState }>
-  serviceFaults(): Iterable<{ readonly service: string; readonly name: string }>
+  serviceFaults(): readonly ServiceFault[]
 }
 
 /** The counters of one version. They are looked up once and kept, so that labels are not hashed for each request. */
@@ -291,7 +292,7 @@ function addGauges(registry: Registry, gauges: CellGauges): void {
     registers,
     collect() {
       this.reset()
-      for (const labels of gauges.serviceFaults()) this.set(labels, 1)
+      for (const { service, name } of gauges.serviceFaults()) this.set({ service, name }, 1)
     },
   })
 }

@@ -5,6 +5,7 @@ import { Fetcher } from '../slot/fetcher.ts'
 import type { SlotHost } from '../slot/slot.ts'
 import { Slots } from '../slot/slots.ts'
 import { lockedServices, type SlotPlan } from '../traffic/table.ts'
+import type { ServiceFault } from '../wire/messages.ts'
 import { Services } from './base-services.ts'
 import { Bundles } from './bundles.ts'
 import { CellMemory } from './cell-memory.ts'
@@ -60,7 +61,7 @@ export class ModuleRuntime {
   }
 
   /** What the base services cannot offer at present. */
-  serviceFaults(): ReturnType<Services['faults']> {
+  serviceFaults(): ServiceFault[] {
     return this.#services.faults()
   }
 

@@ -33,6 +33,12 @@ const MemoryView = Type.Object({
   shortage: Type.Union([Type.String(), Type.Null()], { description: 'what that means and what to do; null when there were none' }),
 })
 
+const ServiceFault = Type.Object({
+  service: Type.String(),
+  name: Type.String({ description: 'by its own account: of `features`, a table whose file is broken' }),
+  cells: Type.Array(Type.Integer(), { description: 'ordinals of the cells that say so' }),
+})
+
 export const BaseStatus = Type.Object({
   port: Type.Union([Type.Integer(), Type.Null()], { description: 'where scenes answer; null while the base starts' }),
   controlPort: Type.Integer(),
@@ -40,6 +46,7 @@ export const BaseStatus = Type.Object({
   tableRevision: Type.Integer({ description: 'of the scene table that cells should have' }),
   keeper: Type.Object({ pid: Type.Integer(), uptimeSeconds: Type.Number() }),
   memory: Type.Union([MemoryView, Type.Null()], { description: 'null until the supervisor has reported it' }),
+  serviceFaults: Type.Array(ServiceFault, { description: 'what base services cannot offer as they should at present' }),
   cells: Type.Array(CellView),
 })
 export type BaseStatus = Shape<typeof BaseStatus>

@@ -147,6 +147,8 @@ export const limits = {
     callsMax: 4096,
     /** Characters of JSON of a result; arguments are bounded by `calls.charsMax`. */
     resultCharsMax: 8 * MB,
+    /** Faults of the services of a cell that the status of the base names. */
+    faultsMax: 100,
     /** Milliseconds a service may take to start in a cell, and to stop. */
     startMsMax: 10_000,
     stopMsMax: 2000,

@@ -29,7 +29,7 @@ export interface ServiceEnv {
 export interface RunningService {
   /** Methods by name; names are JavaScript identifiers. */
   readonly methods: Readonly<Record<string, Method>>
-  /** Names what the service cannot offer as it should at present, for the metrics; `features` names broken tables. */
+  /** Names what the service cannot offer as it should at present, for the metrics and the status of the base; `features` names broken tables. */
   faults?(): Iterable<string>
   /** Called once, when the cell retires and all calls have ended. */
   stop?(): void | Promise<void>

@@ -78,6 +78,12 @@ export interface SceneFailure {
   readonly message: string
 }
 
+/** What a base service cannot offer as it should at present, by its own account: of `features`, the name of a broken table. */
+export interface ServiceFault {
+  readonly service: string
+  readonly name: string
+}
+
 /** A line that a module has logged, or an error of a version. */
 export interface LogRecord {
   /** ISO 8601, when it was written. */
@@ -135,6 +141,8 @@ export type CellToKeeper =
     }
   /** This table is in force in the cell; `failures` are its baselines that cannot answer. */
   | { readonly type: 'applied'; readonly revision: number; readonly failures: readonly SceneFailure[] }
+  /** What services cannot offer, at most `limits.services.faultsMax`. Sent when it has changed; a new connection begins with none. */
+  | { readonly type: 'serviceFaults'; readonly faults: readonly ServiceFault[] }
   | { readonly type: 'prepared'; readonly request: number; readonly failure?: SceneFailure }
   | { readonly type: 'metrics'; readonly request: number; readonly metrics: readonly unknown[] }
   /** Answered with `logsKept`. Batches without that answer when the connection ends are sent again over the next connection. */

@@ -7,7 +7,15 @@ import type { Logger } from '../../kernel/log.ts'
 import type { SceneTable, SlotPlan } from '../../traffic/table.ts'
 import { dispatcher } from '../../wire/dispatch.ts'
 import { type Lines, openLines } from '../../wire/lines.ts'
-import type { CellToKeeper, KeeperToCell, LogRecord, ProfileFacts, ProfileRequest, SceneFailure } from '../../wire/messages.ts'
+import type {
+  CellToKeeper,
+  KeeperToCell,
+  LogRecord,
+  ProfileFacts,
+  ProfileRequest,
+  SceneFailure,
+  ServiceFault,
+} from '../../wire/messages.ts'
 import { CellSocket } from './cell-socket.ts'
 
 export interface ConnectedCell {
@@ -17,6 +25,7 @@ export interface ConnectedCell {
   /** The revision of the table in force there. */
   readonly revision: number
   readonly failures: readonly SceneFailure[]
+  readonly serviceFaults: readonly ServiceFault[]
 }
 
 export interface Applied {
@@ -33,6 +42,7 @@ type Settle = (reply: Reply | undefined) => void
 interface Member extends ConnectedCell {
   revision: number
   failures: readonly SceneFailure[]
+  serviceFaults: readonly ServiceFault[]
   readonly lines: Lines<KeeperToCell>
   isGone: boolean
   /** Requests without a reply, by their number. Each is settled with undefined when the cell goes or its time is over. */
@@ -94,6 +104,7 @@ export class CellConnections {
       {
         hello: (message, connection) => this.#welcome(message, connection),
         applied: (message, { member }) => member && this.#onApplied(member, message),
+        serviceFaults: ({ faults }, { member }) => member && this.#onServiceFaults(member, faults),
         logs: (message, { member }) => member && this.#onLogsOf(member, message),
         prepared: settle,
         metrics: settle,
@@ -123,7 +134,7 @@ export class CellConnections {
   }
 
   get connected(): ConnectedCell[] {
-    return [...this.#members].map(({ cell, pid, revision, failures }) => ({ cell, pid, revision, failures }))
+    return [...this.#members].map(({ cell, pid, revision, failures, serviceFaults }) => ({ cell, pid, revision, failures, serviceFaults }))
   }
 
   #connect(socket: Socket): void {
@@ -224,7 +235,7 @@ export class CellConnections {
 
   #welcome({ cell, pid, revision, failures }: Extract<CellToKeeper, { type: 'hello' }>, connection: Connection): void {
     const { lines } = connection
-    connection.member = { cell, pid, revision, failures, lines, isGone: false, open: new Map() }
+    connection.member = { cell, pid, revision, failures, serviceFaults: [], lines, isGone: false, open: new Map() }
     this.#members.add(connection.member)
     this.#log.info({ cell, pid, revision }, 'cell connected')
     lines.send({ type: 'table', table: this.#table })
@@ -235,6 +246,11 @@ export class CellConnections {
     member.revision = revision
     member.failures = failures
     for (const failure of failures) this.#log.warn({ cell: member.cell, ...failure }, 'a baseline cannot answer')
+    this.#changed()
+  }
+
+  #onServiceFaults(member: Member, faults: readonly ServiceFault[]): void {
+    member.serviceFaults = faults
     this.#changed()
   }
 

@@ -93,6 +93,7 @@ export class Vitals {
       tableRevision: this.#cells.table.revision,
       keeper: { pid: process.pid, uptimeSeconds: Math.round(process.uptime()) },
       memory: this.#reported?.memory ?? null,
+      serviceFaults: this.#mergeServiceFaults(),
       cells: this.#mergeCells(),
     }
   }
@@ -114,6 +115,15 @@ export class Vitals {
     const own = await this.#metrics.getMetricsAsJSON()
     const all = AggregatorRegistry.aggregate([own, ...(await this.#cells.collectMetrics())])
     return { type: all.contentType, text: await all.metrics() }
+  }
+
+  #mergeServiceFaults(): BaseStatus['serviceFaults'] {
+    const faults = this.#cells.connected.flatMap(({ cell, serviceFaults }) => serviceFaults.map(fault => ({ ...fault, cell })))
+    return [...Map.groupBy(faults, ({ service, name }) => `${service} ${name}`).values()].flatMap(same => {
+      // A cell that retires and its replacement share an ordinal.
+      const cells = [...new Set(same.map(({ cell }) => cell))].sort((a, b) => a - b)
+      return same.slice(0, 1).map(({ service, name }) => ({ service, name, cells }))
+    })
   }
 
   #mergeCells(): BaseStatus['cells'] {

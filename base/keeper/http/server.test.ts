@@ -4,6 +4,7 @@ import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { tablePath, tokenPath } from '../../folder/paths.ts'
 import { readSavedTable } from '../../folder/saved-table.ts'
 import { backup } from '../../store/backup.ts'
@@ -352,6 +353,25 @@ test('whoever did something is named by the label of the token beside its id, al
   }
   const [first] = (await ask('GET', '/api/tokens')).body as Record<string, unknown>[]
   assert.deepEqual([first?.createdBy, first?.createdByLabel], ['base', 'base'])
+})
+
+test('the status names what services cannot offer, each once with the cells that say so', { timeout: 30_000 }, async t => {
+  const { ask, keeper, data } = await startTestKeeper(t)
+  for (const [ordinal, names] of [
+    [2, ['items']],
+    [1, ['items', 'users']],
+    [1, ['items']],
+  ] as const) {
+    const cell = connectCell(t, data, ordinal)
+    await cell.ready
+    cell.breakTables(names)
+  }
+  const faults = () => keeper.vitals.status().serviceFaults
+  while (faults().length < 2 || faults()[0]?.cells.length !== 2) await nextTurn()
+  assert.deepEqual((await ask('GET', '/api/status')).body.serviceFaults, [
+    { service: 'features', name: 'items', cells: [1, 2] },
+    { service: 'features', name: 'users', cells: [1] },
+  ])
 })
 
 test('every write is in the audit log with who, what, before, after and why', async t => {
