@@ -65,7 +65,10 @@ test('a service that fails to say what it cannot offer is named with its error',
   const folder = await mkdtemp(join(tmpdir(), 'berth-services-'))
   t.after(() => rm(folder, { recursive: true }))
   const file = join(folder, 'moody.mjs')
-  await writeFile(file, "export default () => ({ methods: { noop: { input: { type: 'array' }, handler: () => null } }, faults: () => { throw new Error('no luck') } })")
+  await writeFile(
+    file,
+    "export default () => ({ methods: { noop: { input: { type: 'array' }, handler: () => null } }, faults: () => { throw new Error('no luck') } })",
+  )
   const { services } = await start(t, { name: 'moody', file, options: {} })
   assert.deepEqual(services.faults(), [{ service: 'moody', name: 'faults() threw: no luck' }])
 })

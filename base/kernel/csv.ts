@@ -17,9 +17,15 @@ export function delimiterOf(text: string): { readonly delimiter: Delimiter; read
   const header = /^[\r\n]*((?:"(?:[^"]|"")*"|[^"\r\n])*)/.exec(text)?.[1] ?? ''
   const bare = header.replaceAll(/"(?:[^"]|"")*"/g, '')
   const found = (Object.keys(NAMES) as Delimiter[]).filter(delimiter => bare.includes(delimiter))
+  return { delimiter: found[0] ?? ',', fault: headerFault(bare, found) }
+}
+
+function headerFault(bare: string, found: readonly Delimiter[]): string | undefined {
+  if (/^\W*sep=/i.test(bare)) return 'its first line says "sep=", which only Excel reads: remove that line'
   const names = found.map(delimiter => NAMES[delimiter]).join(' and ')
-  const fault = found.length > 1 ? `its header has both ${names}: put a name that has one of them in quotes` : undefined
-  return { delimiter: found[0] ?? ',', fault }
+  if (found.length > 1) return `its header has both ${names}: put a name that has one of them in quotes`
+  if (found.length > 0 || !bare.includes('|')) return undefined
+  return 'its header has "|", which separates no fields: use commas, semicolons or tabs, or put the name in quotes'
 }
 
 /** A fault of a CSV text in words, and its line: that on which the record begins, or where the quote was opened that is not closed. */

@@ -79,6 +79,8 @@ for (const [what, text, line, message] of [
   ['an empty key', 'id,name\n1,"a\n"\n,x\n', 4, /its key is empty/],
   ['too many fields', 'id\tname\n1\tx\n2\ty\tz', 3, /Invalid Record Length: expect 2, got 3$/],
   ['two delimiters in its header', 'id;name,city\n1', 1, /both commas and semicolons/],
+  ['fields between vertical bars', 'id|name\n1|Ann\n', 1, /header has "\|", which separates no fields: use commas/],
+  ['a first line for Excel', 'sep=;\nid;name\n1;Ann\n', 1, /its first line says "sep="/],
 ] as const) {
   test(`a CSV file with ${what} is refused with the line where that begins`, async () => {
     await assert.rejects(readTable(Buffer.from(text), 'csv'), (error: TableError) => {
@@ -101,6 +103,10 @@ test('the header says what separates the fields, in quotes or not, and whatever 
       assert.deepEqual([...(await readTable(Buffer.from(text), format)).rows], [['1', row]], JSON.stringify(text))
     }
   }
+})
+
+test('a vertical bar in the name of a column is a part of it, in quotes or beside a delimiter', async () => {
+  for (const text of ['"a|b"\n1\n', 'id,a|b\n1,2\n']) assert.equal((await readTable(Buffer.from(text), 'csv')).rows.size, 1)
 })
 
 const written = (fields: readonly string[], delimiter: string) =>

@@ -217,6 +217,13 @@ test('a whitelist file may be CSV, with quotes, a header and any line ends', () 
   assert.deepEqual(parseWhitelist('"user_id","version"\n"u1","v2"\nu2,"v2"\n"u3"\tv3\n'), { v2: ['u1', 'u2'], v3: ['u3'] })
 })
 
+test('a whitelist file with more columns is refused by its header, and does not make unit ids of them', () => {
+  for (const header of ['id,name,version', '"id"\t"name"\t"version"', 'id, name ,"Version"']) {
+    assert.throws(() => parseWhitelist(`${header}\n1,Ann,v2\n`), { message: /line 1 names several columns before the version/ })
+  }
+  assert.deepEqual(parseWhitelist('"id, of whom",version\n1,v2\n'), { v2: ['1'] })
+})
+
 test('a whitelist is read back as it was written, whatever the unit ids are', () => {
   const unit = fc
     .string({ unit: fc.constantFrom('a', '"', ',', '{', '[', ' ', '\t', 'v2', ';', '中'), minLength: 1 })

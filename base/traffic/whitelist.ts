@@ -8,7 +8,7 @@ const LINES_MAX = limits.scene.whitelistUnitsMax
 /** A unit id of quotes alone is twice as long when it is in quotes. Longer lines would make the patterns below slow. */
 const LINE_CHARS_MAX = 2 * limits.request.unitIdBytesMax + 1000
 const VERSION = /[\t,]\s*("?)(v[1-9][0-9]{0,8})\1$/
-const HEADER_WITH_VERSION = /[\t,]\s*("?)version\1$/i
+const VERSION_OF_HEADER = /[\t,]\s*("?)version\1$/i
 const NAMES_OF_UNITS = /^("?)(id|uid|key|(unit|user|visitor|customer|account|device)s?[ _-]?(id)?s?)\1$/i
 
 /**
@@ -28,8 +28,9 @@ export function parseWhitelist(text: string, version?: string): Whitelist {
   const seen = new Map<string, { readonly version: string; readonly line: number }>()
   const faults: string[] = []
   for (const [index, content] of lines.entries()) {
-    if (index === 0 && version === undefined && isHeader(content.trim())) continue
-    const line = readLine(content.trim(), version, index === 0)
+    const header = index === 0 && version === undefined ? fieldOfHeader(content.trim()) : undefined
+    if (header !== undefined && isOneField(header)) continue
+    const line = header === undefined ? readLine(content.trim(), version, index === 0) : SEVERAL_COLUMNS
     const before = line.unit === undefined ? undefined : seen.get(line.unit)
     const fault = line.fault ?? conflict(before, line.version)
     if (fault !== undefined) faults.push(`line ${index + 1} ${fault}`)
@@ -40,7 +41,16 @@ export function parseWhitelist(text: string, version?: string): Whitelist {
   return Object.fromEntries([...byVersion].map(([version, units]) => [version, units.map(([unit]) => unit)]))
 }
 
-const isHeader = (content: string): boolean => content.length <= LINE_CHARS_MAX && HEADER_WITH_VERSION.test(content)
+/** What a header has before `version`; undefined for a line that is no header. */
+function fieldOfHeader(content: string): string | undefined {
+  const version = content.length <= LINE_CHARS_MAX ? VERSION_OF_HEADER.exec(content) : null
+  return version === null ? undefined : content.slice(0, version.index).trim()
+}
+
+/** Commas may be part of a unit id, but in a header they say that there are more columns, which would become part of every unit id. */
+const isOneField = (field: string): boolean => (field.startsWith('"') ? unquote(field) !== undefined : !/[\t,]/.test(field))
+
+const SEVERAL_COLUMNS: Line = { fault: 'names several columns before the version: keep the one of the unit ids' }
 
 type Line =
   | { readonly unit: string; readonly version: string; readonly fault?: never }
