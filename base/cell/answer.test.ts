@@ -88,6 +88,20 @@ test('the time that a request waited for its slot to be loaded is part of the ti
   assert.ok(queueMs >= 99, `${queueMs} ms`)
 })
 
+test('of a number that a module may have rounded, a call makes no attribute, since that would be of another id', async t => {
+  const where = [{ attribute: 'account', op: 'in' as const, value: ['9007199254740992', '7'] }]
+  const rules = { ...noRules('home'), experiments: [code('few', { where, arms: [['all', 'v2', [[0, 10_000]], 10_000]] })] }
+  const plain = entry('home', { v1: '() => 1', v2: '() => 2' }, rules)
+  const attributes = { account: { pointer: '/account', type: 'string' } } as const
+  const targeted = { ...plain, definition: { ...plain.definition, attributes } }
+  const { ask } = startCell(t, [targeted, entry('caller', { v1: `(x, ctx) => ctx.call('home', x)` })])
+  const askBoth = (account: string) =>
+    Promise.all(['home', 'caller'].map(scene => ask(scene, { 'x-unit-id': 'u1' }, `{"account":${account}}`)))
+  assert.deepEqual(await askBoth('9007199254740992'), ['2', '1'])
+  assert.deepEqual(await askBoth('9007199254740993'), ['1', '1'])
+  for (const account of ['"9007199254740992"', '7', '7.0']) assert.deepEqual(await askBoth(account), ['2', '2'], account)
+})
+
 test('a body is parsed once, when its unit and an attribute are read from it; and not at all, when neither is', async t => {
   const where = [{ attribute: 'age', op: 'gt', value: 17 }] as const
   const rules = { ...noRules('home'), experiments: [code('adults', { where: [...where], arms: [['all', 'v2', [[0, 10_000]], 10_000]] })] }

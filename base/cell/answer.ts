@@ -269,13 +269,13 @@ class RequestFacts implements DecisionInput {
     return value === undefined ? undefined : fromHeader(value)
   }
 
-  get text(): string {
-    return this.request.body
+  get text(): string | undefined {
+    return this.caller === undefined ? this.request.body : undefined
   }
 
   /** @throws BODY_MALFORMED */
   body(): unknown {
-    this.#body ??= { parsed: parseBody(this.text) }
+    this.#body ??= { parsed: parseBody(this.request.body) }
     return this.#body.parsed
   }
 }
@@ -296,7 +296,7 @@ function unitInBody({ unitPath, definition }: Scene, facts: RequestFacts): strin
   const refuse = (why: string) => new BerthError('UNIT_INVALID', `Cannot use the unit id at ${definition.traffic.unit.pointer}: ${why}`)
   if (typeof found !== 'number') throw refuse('it is not a string or number')
   try {
-    return idAt(facts.text, unitPath, found)
+    return idAt(facts.request.body, unitPath, found)
   } catch (error) {
     throw refuse(messageOf(error))
   }

@@ -81,7 +81,7 @@ for (const [what, bytes, message] of [
   [
     'a file that was cut off',
     Buffer.from('a\r\rb中').subarray(0, 6),
-    'line 3, byte offset 4: byte 0xe4 is not UTF-8; the file ends within a character, or is Latin-1 or Windows-1252',
+    'line 3, byte offset 4: byte 0xe4 is not UTF-8; it ends within a character, or is Latin-1 or Windows-1252',
   ],
 ] as const) {
   test(`${what} is refused by its name`, () => assert.throws(() => decodeText(bytes), { reason: 'content', message }))

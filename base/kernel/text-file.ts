@@ -241,9 +241,7 @@ function faultIn(bytes: Buffer, start: Place): TextError {
   for (let length = sequenceAt(bytes, 0); length > 0; length = sequenceAt(bytes, index)) index += length
   const place = placeAt(bytes, index, start)
   const looks =
-    sequenceAt(bytes, index) < 0
-      ? 'the file ends within a character, or is Latin-1 or Windows-1252'
-      : 'it looks like Latin-1 or Windows-1252'
+    sequenceAt(bytes, index) < 0 ? 'it ends within a character, or is Latin-1 or Windows-1252' : 'it looks like Latin-1 or Windows-1252'
   return new TextError('content', `${words(place)}: byte ${hex(bytes[index])} is not UTF-8; ${looks}`, SAVE, place)
 }
 

@@ -27,8 +27,8 @@ export function compileAttributes({ attributes = {} }: Pick<SceneDefinition, 'at
 /** Gives access to the parts of a request. `body` is called only for attributes in the body, and may throw. */
 export interface AttributeSource {
   header(name: string): string | undefined
-  /** The body as it came. It is JSON once `body` has returned. */
-  readonly text: string
+  /** The body as it came, which is JSON once `body` has returned. Undefined when a module has written it: it may have rounded the numbers. */
+  readonly text: string | undefined
   /** The body, parsed. */
   body(): unknown
 }
@@ -41,6 +41,7 @@ export function readAttribute({ type, header, path = [] }: Attribute, source: At
   if (header !== undefined) return source.header(header)
   const found = atPath(source.body(), path)
   if (type !== 'string' || typeof found !== 'number') return found
+  if (source.text === undefined) return mayBeRounded(found) ? undefined : String(found)
   try {
     return idAt(source.text, path, found)
   } catch {
