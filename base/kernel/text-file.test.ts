@@ -48,6 +48,16 @@ test('whatever bytes are read, the text encodes to the same bytes, or the first 
   )
 })
 
+test('of a long file, the first byte that is wrong is named, wherever its blocks end', () => {
+  for (let pad = 0; pad < 4; pad++) {
+    const before = Buffer.from(`${'a'.repeat(pad)}${'中'.repeat(30_000)}\n${'😀'.repeat(30_000)}`)
+    for (const fault of faults.filter(bytes => bytes[0] !== 0)) {
+      const { line, byte } = outcomeOf(() => decodeText(Buffer.concat([before, fault, Buffer.from('a')])))
+      assert.deepEqual([line, byte], [2, before.length])
+    }
+  }
+})
+
 test('a file that comes in parts is read as one that comes whole, wherever the parts begin', () => {
   fc.assert(
     fc.property(bytesOf, fc.array(fc.nat(24), { maxLength: 6 }), (bytes, cuts) => {

@@ -177,7 +177,7 @@ export function decodeText(bytes: Buffer): string {
 }
 
 /** @throws TextError when the bytes are not UTF-8, or have a NUL */
-export function checkText(bytes: Buffer, start: Place = START): void {
+function checkText(bytes: Buffer, start: Place = START): void {
   const fault = isUtf8(bytes) ? undefined : faultIn(bytes, start)
   const nul = bytes.indexOf(0)
   if (nul >= 0 && start.byte + nul < (fault?.byte ?? Number.POSITIVE_INFINITY)) throw nulAt(bytes, placeAt(bytes, nul, start))
@@ -225,9 +225,10 @@ const CARRIAGE_RETURN = 13
 /** The place of the byte with this index. Lines end with LF, CR LF or CR. */
 function placeAt(bytes: Buffer, index: number, start: Place): Place {
   let { line } = start
-  for (let at = bytes.indexOf(LINE_FEED); at >= 0 && at < index; at = bytes.indexOf(LINE_FEED, at + 1)) line++
-  for (let at = bytes.indexOf(CARRIAGE_RETURN); at >= 0 && at < index; at = bytes.indexOf(CARRIAGE_RETURN, at + 1))
-    if (at + 1 < bytes.length && bytes[at + 1] !== LINE_FEED) line++
+  for (let at = 0; at < index; at++) {
+    const byte = bytes[at]
+    if (byte === LINE_FEED || (byte === CARRIAGE_RETURN && at + 1 < bytes.length && bytes[at + 1] !== LINE_FEED)) line++
+  }
   return { line, byte: start.byte + index }
 }
 
@@ -237,12 +238,22 @@ const SAVE = 'Save the file as UTF-8.'
 function faultIn(bytes: Buffer, start: Place): TextError {
   const encoding = encodingOf(bytes)
   if (encoding !== undefined && start.byte === 0) return new TextError('content', `it is ${encoding}`, SAVE, START)
-  let index = 0
-  for (let length = sequenceAt(bytes, 0); length > 0; length = sequenceAt(bytes, index)) index += length
+  let index = validBlocks(bytes)
+  for (let length = sequenceAt(bytes, index); length > 0; length = sequenceAt(bytes, index)) index += length
   const place = placeAt(bytes, index, start)
   const looks =
     sequenceAt(bytes, index) < 0 ? 'it ends within a character, or is Latin-1 or Windows-1252' : 'it looks like Latin-1 or Windows-1252'
   return new TextError('content', `${words(place)}: byte ${hex(bytes[index])} is not UTF-8; ${looks}`, SAVE, place)
+}
+
+/** How many bytes at the start are whole blocks without a fault. To look at every character of a long text here would hold up whoever waits. */
+function validBlocks(bytes: Buffer): number {
+  for (let start = 0; ; ) {
+    const block = bytes.subarray(start, start + PART_BYTES)
+    const length = block.length - unfinishedAtEnd(block)
+    if (length === 0 || !isUtf8(block.subarray(0, length))) return start
+    start += length
+  }
 }
 
 function nulAt(bytes: Buffer, place: Place): TextError {

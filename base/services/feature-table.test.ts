@@ -159,6 +159,18 @@ test('whatever bytes a file has, it is a table without U+FFFD or refused in word
   await fc.assert(property, { numRuns: 150 })
 })
 
+test('the event loop turns while the fault is looked for in a long file that is no text', async () => {
+  let turns = 0
+  const counting = setInterval(() => turns++, 1)
+  const bytes = Buffer.concat([Buffer.from('{"key":"a"}\n'.repeat(2_000_000)), Buffer.from([0xe9, 10])])
+  await assert.rejects(readTable(bytes, 'ndjson'), {
+    line: 2_000_001,
+    message: /line 2000001, byte offset 24000000: byte 0xe9 is not UTF-8/,
+  })
+  clearInterval(counting)
+  assert.ok(turns >= 3, `${turns} turns`)
+})
+
 test('an empty file is a table without rows', async () => {
   for (const format of ['ndjson', 'csv'] as const) assert.equal((await readTable(Buffer.from(''), format)).rows.size, 0)
 })

@@ -2,6 +2,7 @@
  * Reads one feature table. Each row is kept as JSON text, so that answering a call copies text and parses nothing.
  * A long file is parsed in slices with turns of the event loop between them, so that requests are served in the meantime.
  */
+import { isUtf8 } from 'node:buffer'
 import { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parse as parseCsv } from 'csv-parse'
@@ -10,7 +11,7 @@ import { CsvPlaces, csvFault, csvForm, type Delimiter, delimiterOf, recordsBefor
 import { messageOf } from '../kernel/errors.ts'
 import { idAt } from '../kernel/exact-json.ts'
 import { limits } from '../kernel/limits.ts'
-import { bomLength, checkText, TextError } from '../kernel/text-file.ts'
+import { bomLength, TextDecoding, TextError } from '../kernel/text-file.ts'
 
 export type TableFormat = 'ndjson' | 'csv' | 'tsv'
 
@@ -36,23 +37,44 @@ export class TableError extends Error {
 
 /** @throws TableError for the first line with a fault */
 export async function readTable(bytes: Buffer, format: TableFormat): Promise<FeatureTable> {
-  try {
-    checkText(bytes)
-  } catch (error) {
-    throw error instanceof TextError ? new TableError(error.line, error.message, `${error.message}. ${error.hint}`) : error
-  }
+  if (!isUtf8(bytes) || bytes.includes(0)) await refuseBytes(bytes)
   const rows = await (format === 'ndjson' ? readNdjson(bytes) : readCsv(bytes, format))
   return { version: await digestOf(bytes), rows, bytes: bytes.length }
 }
 
+/** Looks for the fault in slices, since to count the lines before it takes long. @throws TableError */
+async function refuseBytes(bytes: Buffer): Promise<void> {
+  const decoding = new TextDecoding()
+  const turn = new Turn()
+  try {
+    for (const slice of slices(bytes)) {
+      decoding.write(slice)
+      await turn.yieldIfDue()
+    }
+    decoding.end()
+  } catch (error) {
+    throw error instanceof TextError ? new TableError(error.line, error.message, `${error.message}. ${error.hint}`) : error
+  }
+}
+
 const SLICE_MS = 4
-const CSV_SLICE_BYTES = 16 * 1024
+const SLICE_BYTES = 16 * 1024
 const NEWLINE = 10
 
-/** Collects rows, and yields to the event loop every few milliseconds. */
+/** Yields to the event loop every few milliseconds. */
+class Turn {
+  #ends = performance.now() + SLICE_MS
+
+  /** Yields if the current turn has lasted long enough. */
+  async yieldIfDue(): Promise<void> {
+    if (performance.now() < this.#ends) return
+    await nextTurn()
+    this.#ends = performance.now() + SLICE_MS
+  }
+}
+
 class Rows {
   readonly byKey = new Map<string, string>()
-  #sliceEnds = performance.now() + SLICE_MS
 
   /** @returns what is wrong with the row, if it cannot be added */
   add(key: string, text: string): string | undefined {
@@ -62,13 +84,6 @@ class Rows {
     this.byKey.set(key, text)
     return undefined
   }
-
-  /** Yields to the event loop if the current slice has lasted long enough. */
-  async yieldIfDue(): Promise<void> {
-    if (performance.now() < this.#sliceEnds) return
-    await nextTurn()
-    this.#sliceEnds = performance.now() + SLICE_MS
-  }
 }
 
 /** The clock is read only once for this many lines. */
@@ -76,6 +91,7 @@ const LINES_PER_CHECK = 64
 
 async function readNdjson(bytes: Buffer): Promise<ReadonlyMap<string, string>> {
   const rows = new Rows()
+  const turn = new Turn()
   let line = 0
   for (let start = bomLength(bytes); start < bytes.length; ) {
     const newline = bytes.indexOf(NEWLINE, start)
@@ -83,7 +99,7 @@ async function readNdjson(bytes: Buffer): Promise<ReadonlyMap<string, string>> {
     line++
     addLine(rows, line, bytes.subarray(start, end))
     start = end + 1
-    if (line % LINES_PER_CHECK === 0) await rows.yieldIfDue()
+    if (line % LINES_PER_CHECK === 0) await turn.yieldIfDue()
   }
   return rows.byKey
 }
@@ -123,6 +139,7 @@ async function readCsv(bytes: Buffer, format: 'csv' | 'tsv'): Promise<ReadonlyMa
   const text = bytes.subarray(bomLength(bytes))
   const delimiter = delimiterFor(text, format)
   const rows = new Rows()
+  const turn = new Turn()
   let header: readonly string[] = []
   let records = 0
   const parser = Readable.from(slices(text)).pipe(parseCsv({ ...csvForm, delimiter }))
@@ -131,13 +148,13 @@ async function readCsv(bytes: Buffer, format: 'csv' | 'tsv'): Promise<ReadonlyMa
       const fault = records === 0 ? headerFault(record) : rows.add(record[0] ?? '', rowText(header, record))
       if (fault !== undefined) throw new Error(fault)
       if (records++ === 0) header = record
-      await rows.yieldIfDue()
+      await turn.yieldIfDue()
     }
   } catch (error) {
     const places = new CsvPlaces(recordsBefore(error) ?? records, delimiter)
     for (const slice of slices(text)) {
       places.write(slice.toString('latin1'))
-      await rows.yieldIfDue()
+      await turn.yieldIfDue()
     }
     const { line, message } = csvFault(error as Error, places)
     throw new TableError(line, message)
@@ -156,7 +173,7 @@ function delimiterFor(text: Buffer, format: 'csv' | 'tsv'): Delimiter {
 }
 
 function* slices(bytes: Buffer): Generator<Buffer> {
-  for (let start = 0; start < bytes.length; start += CSV_SLICE_BYTES) yield bytes.subarray(start, start + CSV_SLICE_BYTES)
+  for (let start = 0; start < bytes.length; start += SLICE_BYTES) yield bytes.subarray(start, start + SLICE_BYTES)
 }
 
 function headerFault(names: readonly string[]): string | undefined {
