@@ -23,8 +23,8 @@ function known(error: Error, code: string): Error {
 }
 
 /**
- * The code with which an error fails the whole request when a stage lets it through, and the code of the call that failed when that is another. What
- * a module lets through is its own failure, whoever has to mend the cause.
+ * The code with which an error fails the whole request when a stage lets it through, and the code of the call that failed when that is another. The
+ * cell answers with that other code instead when it is of something that the base could not do.
  */
 export function codesOf(thrown: unknown): { readonly code: string; readonly uncaught?: string } {
   const code = typeof thrown === 'object' && thrown !== null ? codes.get(thrown) : undefined
