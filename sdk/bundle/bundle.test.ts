@@ -171,18 +171,20 @@ test('the source map has the sources in it, relative to the folder', async t => 
 })
 
 test('imported JSON with a number that the module would get rounded is bundled with a warning that names the place', async t => {
-  const { code, warnings } = await bundle(t, {
-    'index.ts':
-      "import items from './items.json' with { type: 'json' }\nimport text from './text.json' with { type: 'text' }\nexport const rank = () => [items, text]",
-    'items.json': '{"best":[7,9007199254740993]}',
-    'text.json': '9007199254740993',
-  })
-  assert.match(code, /best:\[7,9007199254740992\]/)
-  assert.equal(warnings.length, 1)
-  assert.match(
-    warnings[0] ?? '',
-    /items\.json: it has the number 9007199254740993 at \/best\/1, which JavaScript cannot hold exactly; write it as a string/,
-  )
+  for (const mark of ['', '\ufeff']) {
+    const { code, warnings } = await bundle(t, {
+      'index.ts':
+        "import items from './items.json' with { type: 'json' }\nimport text from './text.json' with { type: 'text' }\nexport const rank = () => [items, text]",
+      'items.json': `${mark}{"best":[7,9007199254740993]}`,
+      'text.json': '9007199254740993',
+    })
+    assert.match(code, /best:\[7,9007199254740992\]/)
+    assert.equal(warnings.length, 1)
+    assert.match(
+      warnings[0] ?? '',
+      /items\.json: it has the number 9007199254740993 at \/best\/1, which JavaScript cannot hold exactly; write it as a string/,
+    )
+  }
 })
 
 test('warnings of the compiler are passed on, with file and line', async t => {

@@ -13,7 +13,9 @@ export const roundedJson: Plugin = {
     build.onLoad({ filter: /\.json$/, namespace: 'file' }, async ({ path, with: { type } }) => {
       const file = relative(build.initialOptions.absWorkingDir ?? '.', path)
       if (type === 'text' || dependencyOf(file) !== undefined) return undefined
-      const fault = faultIn(await readFile(path, 'utf8'))
+      const json = await readFile(path, 'utf8')
+      // The compiler skips a byte order mark.
+      const fault = faultIn(json.replace(/^\ufeff/, ''))
       return fault === undefined ? undefined : { warnings: [{ text: `${file}: ${fault}` }] }
     })
   },
