@@ -18,6 +18,7 @@ test('sources that only the source map of a package knows are put under its fold
     'index.ts',
     'node_modules/common/b.ts',
     'node_modules/web/v.ts',
+    '../../elsewhere/node_modules/web/src/w.ts',
   ]
   assert.deepEqual(inPackages(sources, files), [
     'node_modules/a/a.js',
@@ -26,6 +27,7 @@ test('sources that only the source map of a package knows are put under its fold
     'index.ts',
     'node_modules/web/common/b.ts',
     'node_modules/web/v.ts',
+    'node_modules/web/src/w.ts',
   ])
 })
 

@@ -62,7 +62,8 @@ function runsAfter(items: readonly string[], shared: ReadonlySet<string>): Map<s
 
 /** A path without the way out of where it started, and without the name of the package. */
 function tailOf(source: string, name: string): string {
-  const parts = source.split('/').filter(part => part !== '..' && part !== 'node_modules')
+  const inModules = source.split('node_modules/').at(-1) ?? source
+  const parts = inModules.split('/').filter(part => part !== '..')
   const [scope, inScope] = name.split('/')
   for (const part of [scope, inScope]) if (parts[0] === part) parts.shift()
   return parts.join('/')
