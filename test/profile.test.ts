@@ -87,11 +87,10 @@ test('a CPU profile names the functions and places of the TypeScript, while ever
   const report = JSON.parse(run.stdout) as Report
   assert.equal(report.version, 'v1')
   assert.ok(report.cpuMs > 0 && report.samples > 0, run.stdout)
-  // V8 may have made one function of the two. Then the time is that of either.
+  // V8 may have made one function of the two. Then the time is that of either. Otherwise the outer one takes hardly any time itself.
   const [first] = report.top.filter(({ name }) => !name.startsWith('('))
   assert.match(`${first?.name} ${first?.where}`, /^(burnCandidates burner@1\.0\.0\/heavy\.ts:4|scoreOne burner@1\.0\.0\/heavy\.ts:10)$/)
-  const whole = report.top.find(({ name }) => name === 'burnCandidates')
-  assert.ok(whole !== undefined && whole.totalMs >= whole.selfMs && whole.totalMs <= report.cpuMs + 1, run.stdout)
+  assert.ok(first !== undefined && first.totalMs >= first.selfMs && first.totalMs <= report.cpuMs + 1, run.stdout)
   const profile = JSON.parse(await readFile(join(folder, 'burn.cpuprofile'), 'utf8')) as Profile
   assert.equal(profile.samples.length, profile.timeDeltas.length)
   assert.ok(profile.timeDeltas.every(delta => delta >= 0))
