@@ -94,7 +94,7 @@ export const limits = {
     trialMB: 40,
     codeMB: 60,
     /** A cell that has just started, in the place of one that still runs. */
-    heirMB: 70,
+    replacementMB: 70,
     /** Resident memory of a cell: with less it cannot run, with that much it serves the examples, and it never needs more by default. */
     cellMBMin: 128,
     cellMBComfortable: 224,

@@ -7,7 +7,7 @@ export const CELLS_MAX = 64
 /** Part of its memory that a cell may be over before it is killed. */
 export const MEMORY_KILL_RATIO = 1.25
 
-const { launcherMB, supervisorMB, keeperMB, trialMB, codeMB, heirMB, cellMBMin, cellMBComfortable, cellMBMax } = limits.memory
+const { launcherMB, supervisorMB, keeperMB, trialMB, codeMB, replacementMB, cellMBMin, cellMBComfortable, cellMBMax } = limits.memory
 const OWN_MB = launcherMB + supervisorMB + keeperMB + trialMB + codeMB
 
 assert(cellMBMin > codeMB && cellMBComfortable > cellMBMin)
@@ -48,7 +48,7 @@ function cellsThatFit(capacity: Capacity, cellMemoryMB: number | undefined): num
 
 /** The most that each of so many cells may take; less than nothing when they do not fit. */
 function cellMemoryFor(memoryMB: number, cells: number): number {
-  const whileReplaced = (memoryMB - OWN_MB - heirMB) / cells + codeMB
+  const whileReplaced = (memoryMB - OWN_MB - replacementMB) / cells + codeMB
   const beforeKilled = ((memoryMB - OWN_MB) / cells + codeMB) / MEMORY_KILL_RATIO
   return Math.min(cellMBMax, Math.floor(Math.min(whileReplaced, beforeKilled)))
 }
@@ -60,7 +60,7 @@ export function neededMB({ cells, cellMemoryMB }: CellOptions): number {
 
 function cellsMB({ cells, cellMemoryMB }: CellOptions): number {
   const each = Math.max(cellMBMin, cellMemoryMB)
-  return Math.ceil(Math.max(cells * (each - codeMB) + heirMB, cells * (each * MEMORY_KILL_RATIO - codeMB)))
+  return Math.ceil(Math.max(cells * (each - codeMB) + replacementMB, cells * (each * MEMORY_KILL_RATIO - codeMB)))
 }
 
 /** Whether the options fit. `refused` says that the kernel would kill processes, `tight` that it might, each with why and what to do. */

@@ -1,4 +1,4 @@
-/** What code is told that tries to change a built-in. */
+/** The error for code that tries to change a built-in, and the names in it. */
 import { getOwnPropertyDescriptor, hasOwn, ownKeys } from '../primordials.ts'
 
 /** The values of the globals that are made when they are first read, by their getters, once they are made. */
