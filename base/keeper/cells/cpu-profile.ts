@@ -21,7 +21,7 @@ const ROOT: CallFrame = { ...IDLE, functionName: '(root)' }
  * as the work before it.
  */
 const SAMPLE_US_MAX = 2000
-const LINES_APART_MAX = 5
+const LINES_APART_MAX = 10
 
 /** One profile of all the parts, in the order they were taken. What lies between two samples that are far apart is idle. */
 export function mergeProfiles(parts: readonly CpuProfile[]): CpuProfile {
@@ -126,27 +126,33 @@ function mapNode(node: ProfileNode, mapOf: (module: string) => TraceMap | undefi
     lineNumber: found.line - 1,
     columnNumber: found.column,
   }
-  const ticks = mapTicks(positionTicks ?? [], map, found.source)
+  const ticks = mapTicks(positionTicks ?? [], map, found.source, { line: lineNumber + 1, column: columnNumber })
   return { ...rest, callFrame, ...(ticks.length > 0 && { positionTicks: ticks }) }
+}
+
+/** Where a function begins in the bundle: what lies before it on the same line is the code of others. */
+interface Start {
+  readonly line: number
+  readonly column: number
 }
 
 /**
  * V8 gives only the line, and a line of a bundle may hold several lines of the source. Then the first of them is taken if they are near
  * each other.
  */
-function mapTicks(ticks: readonly PositionTick[], map: TraceMap, source: string): PositionTick[] {
+function mapTicks(ticks: readonly PositionTick[], map: TraceMap, source: string, start: Start): PositionTick[] {
   const byLine = new Map<number, number>()
   for (const { line, ticks: count } of ticks) {
-    const place = lineOf(map, line, source)
+    const place = lineOf(map, line, source, line === start.line ? start.column : 0)
     if (place !== undefined) byLine.set(place, (byLine.get(place) ?? 0) + count)
   }
   return [...byLine].map(([line, count]) => ({ line, ticks: count })).sort((a, b) => a.line - b.line)
 }
 
-function lineOf(map: TraceMap, line: number, source: string): number | undefined {
+function lineOf(map: TraceMap, line: number, source: string, fromColumn: number): number | undefined {
   const index = map.sources.indexOf(source)
   const lines = (decodedMappings(map)[line - 1] ?? []).flatMap(segment =>
-    segment.length > 1 && segment[1] === index ? (segment[2] ?? []) : [],
+    segment.length > 1 && segment[1] === index && segment[0] >= fromColumn ? (segment[2] ?? []) : [],
   )
   const [first] = lines
   return first === undefined || Math.max(...lines) - Math.min(...lines) > LINES_APART_MAX ? undefined : first + 1
