@@ -54,3 +54,11 @@ test('functions of a module get their place in the source, others keep theirs', 
     merged,
   )
 })
+
+test('ticks of a function are not lost to a function far away in the source that stands before it on the same line', () => {
+  // The first line is line 91 of score.ts, and from column 10 on line 3, column 4.
+  const map = new TraceMap({ version: 3, sources: ['score.ts'], names: [], mappings: 'AA0FA,UAxFI' })
+  const mapped = mapProfile(mergeProfiles([part(0, 500)]), () => map)
+  const score = mapped.nodes.find(({ callFrame }) => callFrame.functionName === 'score')
+  assert.deepEqual(score?.positionTicks, [{ line: 3, ticks: 1 }])
+})
