@@ -67,15 +67,15 @@ function shared(advice: string, ...names: readonly string[]): Record<string, str
   return Object.fromEntries(names.map(name => [name, advice]))
 }
 
-const instead =
-  'all a function of your own instead, or take a package that leaves built-ins as they are (a ponyfill, such as `core-js-pure`).'
+const ownFunction =
+  'a function of your own instead, or take a package that leaves built-ins as they are (a ponyfill, such as `core-js-pure`).'
 
 /** What to do when code could not change a built-in, or an object that may be one: V8 says that by itself, without a name. Undefined for any other message. */
 export function frozenAdviceFor(message: string): string | undefined {
-  if (/Cannot change .*: the modules of a version share the built-ins/.test(message)) return `C${instead}`
+  if (/Cannot change .*: the modules of a version share the built-ins/.test(message)) return `Call ${ownFunction}`
   if (!/Cannot (?:add|define|delete) property |Cannot assign to read only property |Cannot redefine property: /.test(message))
     return undefined
-  return `The modules of a version share the built-ins, so none may change them. If the line changes one, c${instead} Otherwise the object was frozen by the module.`
+  return `The modules of a version share the built-ins, so none may change them. If the line changes one, call ${ownFunction} Otherwise the object was frozen by the module.`
 }
 
 /** The global that is missing and what to do instead, when that is what the message of a `ReferenceError` is about. */
