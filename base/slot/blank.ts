@@ -65,7 +65,7 @@ export interface Staging {
   prepare(isolate: ivm.Isolate, context: ivm.Context): Promise<void>
 }
 
-/** Makes an isolate and sets it up: about 3 ms, most of it on this thread. */
+/** Makes an isolate and sets it up: about 5 ms of CPU, most of it on this thread. */
 export async function makeBlank(memoryMB: number, codeCache: CodeCache, staging?: Staging): Promise<Blank> {
   const earlyPosts: Parameters<Post>[] = []
   const listener: BlankListener = { onPost: (...posted) => void earlyPosts.push(posted), onLost: () => undefined }

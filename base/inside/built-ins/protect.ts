@@ -41,7 +41,7 @@ export function protectAround(object: object, open: readonly PropertyKey[]): voi
     if (open.includes(key)) leaveOpen(object, key, descriptor)
     else changes[key] = isAssignable(descriptor) ? overridable(object, key, descriptor.value) : locked(descriptor)
   }
-  // One call, since V8 lays `Array.prototype` out anew whenever code uses an array after a definition, which takes ten times as long.
+  // One call, since V8 lays `Array.prototype` out anew whenever code uses an array after a definition, at a cost in time and garbage.
   defineProperties(object, changes)
   // A definition of an open property would switch off V8's fast paths, as an assignment does. This makes it unconfigurable without.
   seal(object)
