@@ -55,6 +55,10 @@ function follow(starting: Promise<Keeper>, log: Logger): void {
     'the keeper',
     {
       cells: ({ cells, port, memory }, { vitals }) => vitals.report(cells, port, memory),
+      losses: ({ losses }) => {
+        log.warn({ losses }, 'cells were lost to the code that they ran')
+        sendToSupervisor({ type: 'lossesKept', upTo: losses.at(-1)?.no ?? 0 })
+      },
       stop: async (_, keeper) => {
         await keeper.stop()
         process.exit(0)

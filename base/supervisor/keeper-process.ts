@@ -34,6 +34,7 @@ export class KeeperProcess {
       // Any message counts as a heartbeat.
       heartbeat: () => undefined,
       retire: ({ cell }) => this.#settings.onRetire(cell),
+      lossesKept: () => undefined,
       refused: ({ code, message }) => this.#refused(new BerthError(code, message)),
     },
     sentence => this.#settings.log.error(sentence),

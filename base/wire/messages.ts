@@ -31,6 +31,8 @@ export type FromCell =
 export type ToKeeper =
   | Start
   | { readonly type: 'cells'; readonly cells: readonly CellStatus[]; readonly port: number; readonly memory: MemoryStatus }
+  /** Every cell that was lost to the code that it ran and that the keeper has not yet acknowledged, the oldest first. Answered with `lossesKept`. */
+  | { readonly type: 'losses'; readonly losses: readonly CellLoss[] }
   | { readonly type: 'stop' }
 
 export type FromKeeper =
@@ -38,6 +40,8 @@ export type FromKeeper =
   | { readonly type: 'heartbeat' }
   /** Retire this cell once its replacement is ready. */
   | { readonly type: 'retire'; readonly cell: number }
+  /** The losses up to this number are kept, with what follows from them, and need not be sent again. */
+  | { readonly type: 'lossesKept'; readonly upTo: number }
   /** The keeper cannot start, for a reason that an operator has to mend. It ends. */
   | { readonly type: 'refused'; readonly code: ErrorCode; readonly message: string }
 
@@ -50,6 +54,33 @@ export interface CellStatus {
   readonly startedAt: string
   /** How often this cell was replaced after a crash or kill since the base started. */
   readonly crashes: number
+}
+
+/** A cell that was lost to the code that it ran: it ended by itself, had to be killed, or said that it cannot go on. */
+export interface CellLoss {
+  /** Counts the losses since the base started, from 1. */
+  readonly no: number
+  /** Its ordinal. */
+  readonly cell: number
+  readonly pid: number
+  /** ISO 8601. */
+  readonly at: string
+  /** In words, for example `signal SIGABRT` or `slot s/v3 cannot be stopped`. */
+  readonly why: string
+  /** The versions whose code ran then, the longest running first. Only they may be the cause. */
+  readonly suspects: readonly Suspect[]
+}
+
+export interface Suspect {
+  readonly scene: string
+  readonly version: string
+  /** Milliseconds since its code began to run. */
+  readonly runningMs: number
+  /** Whether the cell itself has named it as the cause. */
+  readonly isNamed: boolean
+  /** Where its code was last seen, as far as that is known: the stage, or the module that was being loaded. */
+  readonly stage?: string | undefined
+  readonly module?: string | undefined
 }
 
 /** The memory of the base, as the supervisor sees it. */
