@@ -272,7 +272,7 @@ test('a module that nothing can stop costs one cell, which is replaced while the
   await makeScene(base.client, 'stuck', stuck, { traffic: { cpuMs: 50, spec: { memoryMB: 64 } } })
   const load = startLoad(`${base.url}/scenes/echo`, 4, true)
   assert.equal((await callScene(base, 'stuck', 1)).status, 503)
-  const { cell, pid } = await base.logged(line => line.msg === 'cell is doomed', seen)
+  const { cell, pid } = await base.logged(line => line.msg === 'cell is lost', seen)
   await base.logged(line => line.msg === 'cell ready' && line.cell === cell && line.pid !== pid, seen)
   await base.logged(line => line.msg === 'cell ended' && line.pid === pid)
   const { refused, broken } = await load.stop()

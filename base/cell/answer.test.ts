@@ -44,7 +44,7 @@ function startCell(t: TestContext, scenes: readonly SceneEntry[], loadMs = 0) {
     onLog: () => undefined,
     onKilled: (_, reason) => assert.fail(reason),
     onRunning: () => undefined,
-    onLost: reason => assert.fail(reason),
+    onLost: (_, reason) => assert.fail(reason),
     onBufferFailed: error => assert.fail(String(error)),
   })
   t.after(() => slots.close())

@@ -6,6 +6,7 @@ import { limits } from '../kernel/limits.ts'
 import { createLog } from '../kernel/log.ts'
 import type { Options } from '../kernel/options.ts'
 import { Stacks } from '../kernel/stacks.ts'
+import type { Whereabouts } from '../slot/slot.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { dispatcher } from '../wire/dispatch.ts'
 import type { FromCell, Start, ToCell } from '../wire/messages.ts'
@@ -53,7 +54,7 @@ class Cell {
     this.#telemetry = new Telemetry(log, new ModuleLog(log, new Stacks(readBlobOf), this.#feed), this.#createMetrics(ordinal))
     this.#runtime = new ModuleRuntime(options, this.#telemetry, {
       callScene: (scene, input, caller) => serveCall(this.#table.current, serving, scene, input, caller),
-      onLost: reason => this.#onLost(reason),
+      onLost: (plan, reason, where) => this.#onLost(plan, reason, where),
     })
     const { slots } = this.#runtime
     this.#table = new TableInForce({
@@ -154,9 +155,14 @@ class Cell {
     sentence => this.#telemetry.log.error(sentence),
   )
 
-  #onLost(reason: string): void {
-    this.#telemetry.log.fatal({ reason }, 'the cell cannot go on')
-    sendToSupervisor({ type: 'lost', reason })
+  /** The slots have barred the version by now. All others are answered until the supervisor says otherwise, but nothing is loaded ahead any more. */
+  #onLost({ scene, version }: SlotPlan, reason: string, where: Whereabouts): void {
+    const suspect = { scene, version, ...where }
+    this.#telemetry.log.fatal({ reason, ...suspect }, 'the cell cannot go on')
+    this.#connections.endEach()
+    this.#table.close()
+    sendToSupervisor({ type: 'lost', reason, suspect })
+    this.#keeper.reportLost()
   }
 
   /** Tables are taken until the last connection has ended: what comes on one is answered by the version that is in force then. */

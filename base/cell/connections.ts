@@ -15,7 +15,7 @@ export class Connections {
   readonly #sockets = new Set<Socket>()
   #share = { cells: 1, others: 0 }
   #answersOverShare = 0
-  #isClosing = false
+  #endsEach = false
 
   constructor(server: HttpServer) {
     this.#server = server
@@ -40,10 +40,15 @@ export class Connections {
 
   /** Whether the answer that is about to be given should end its connection. Ask once for each answer. */
   shouldClose(): boolean {
-    if (this.#isClosing) return true
+    if (this.#endsEach) return true
     const mean = (this.#share.others + this.#sockets.size) / this.#share.cells
     if (this.#sockets.size <= mean * SHARE_FACTOR + SHARE_SLACK) return false
     return ++this.#answersOverShare % SHED_EVERY === 0
+  }
+
+  /** From now on each connection ends with its next answer, so that its client finds another cell. New ones are still taken. */
+  endEach(): void {
+    this.#endsEach = true
   }
 
   /**
@@ -52,7 +57,7 @@ export class Connections {
    * that is on its way on one of them.
    */
   async close(): Promise<void> {
-    this.#isClosing = true
+    this.endEach()
     // A client that has sent nothing for so long is not about to send anything: it is a pool that keeps connections, or a person's
     // terminal.
     setTimeout(() => setInterval(() => this.#server.closeIdleConnections(), limits.process.heartbeatMs), limits.cell.retireIdleMsMax)

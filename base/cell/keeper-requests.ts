@@ -33,6 +33,7 @@ export class KeeperRequests {
   #link: KeeperLink | undefined
   /** The service faults that the keeper knows of, as JSON. */
   #faultsSent = NO_FAULTS
+  #isLost = false
   #onTable: () => void = () => undefined
 
   constructor(parts: KeeperRequestsParts) {
@@ -91,6 +92,12 @@ export class KeeperRequests {
     this.#send({ type: 'serviceFaults', faults })
   }
 
+  /** Says that the cell is lost, now and to a keeper that comes later. */
+  reportLost(): void {
+    this.#isLost = true
+    this.#send({ type: 'lost' })
+  }
+
   close(): void {
     this.#link?.close()
   }
@@ -103,7 +110,8 @@ export class KeeperRequests {
     const { cell, feed, table } = this.#parts
     feed.sendAgain()
     this.#faultsSent = NO_FAULTS
-    return { type: 'hello', cell, pid: process.pid, revision: table.current.revision, failures: table.failures }
+    const { current, failures } = table
+    return { type: 'hello', cell, pid: process.pid, revision: current.revision, failures, ...(this.#isLost && { isLost: true }) }
   }
 
   #take(table: SceneTable): void {

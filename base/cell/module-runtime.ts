@@ -20,7 +20,7 @@ export class ModuleRuntime {
   readonly #fetcher: Fetcher
   readonly #bundles: Bundles
 
-  /** @param host answers `ctx.call`, and is called when the process is lost */
+  /** @param host answers `ctx.call`, and is called once for each version that the process is lost to */
   constructor(options: Options, telemetry: Telemetry, host: Pick<SlotHost, 'callScene' | 'onLost'>) {
     const { log, metrics, moduleLog } = telemetry
     this.#options = options

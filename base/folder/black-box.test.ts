@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { BlackBox, closeBlackBox, openBlackBox } from './black-box.ts'
+import { BlackBox, closeBlackBox, openBlackBox, readBlackBox } from './black-box.ts'
 
 test('how long a slot had been running does not depend on the wall clock, which was set meanwhile', t => {
   const folder = mkdtempSync(join(tmpdir(), 'berth-test-'))
@@ -20,4 +20,26 @@ test('how long a slot had been running does not depend on the wall clock, which 
     assert.equal(suspect?.scene, 'home')
     assert.ok(suspect.runningMs >= 3 && suspect.runningMs < 1_000_000, `${suspect.runningMs} ms`)
   }
+})
+
+test('a black box says where code was seen in this turn, not where it was in an earlier one', t => {
+  const folder = mkdtempSync(join(tmpdir(), 'berth-test-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const fd = openBlackBox(join(folder, 'box'))
+  const box = new BlackBox(fd, error => assert.fail(String(error)))
+  const [slot, other] = [{}, {}]
+  const running = () => readBlackBox(fd).map(({ runningMs, ...rest }) => rest)
+  box.begin(slot, 'home', 'v1')
+  box.see(slot, { stage: 'rank', module: 'ranker@1.0.0' })
+  box.begin(other, 'away', 'v2')
+  box.see(other, { module: 'loader@1.0.0' })
+  const away = { scene: 'away', version: 'v2', module: 'loader@1.0.0' }
+  assert.deepEqual(running(), [{ scene: 'home', version: 'v1', stage: 'rank', module: 'ranker@1.0.0' }, away])
+  box.begin(slot, 'home', 'v1')
+  assert.deepEqual(new Set(running()), new Set([{ scene: 'home', version: 'v1' }, away]))
+  box.see(slot, { stage: 'x'.repeat(2000) })
+  box.end(other)
+  assert.deepEqual(running(), [{ scene: 'home', version: 'v1', stage: 'x'.repeat(344) }])
+  box.end(slot)
+  assert.deepEqual(closeBlackBox(fd), [])
 })

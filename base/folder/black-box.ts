@@ -4,20 +4,32 @@
  */
 import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
 
-/** A slot that was running code when its cell died. */
-export interface Suspect {
+/** A slot that is running code, or was when its cell died. */
+export interface RunningSlot extends Whereabouts {
   readonly scene: string
   readonly version: string
-  /** Milliseconds between the start of its turn and the moment when the cell was found dead. */
+  /** Milliseconds since its turn, or the load of its module, began. */
   readonly runningMs: number
+}
+
+/** Where code of a slot was last seen, as far as that is known: the stage, or the module that was being loaded. */
+export interface Whereabouts {
+  readonly stage?: string | undefined
+  readonly module?: string | undefined
 }
 
 /** The descriptor of the black box in a cell. Lower ones are taken by the standard streams and IPC. */
 export const BLACK_BOX_FD = 4
 
-/** Bytes of a row: the start of the turn (float64, milliseconds by `machineTime`, 0 for an unused row), then `scene version` in UTF-8, zero-padded. */
-const ROW_BYTES = 160
+/**
+ * Bytes of a row: the start of the turn (float64, milliseconds by `machineTime`, 0 for an unused row), then `scene version`; then, at `SEEN_AT`,
+ * the start of the turn in which code was seen last, and where that was, `stage module`. Texts are in UTF-8, cut off at the end of their space
+ * and padded with zeros.
+ */
+const ROW_BYTES = 512
 const NAME_AT = 8
+const SEEN_AT = 160
+const PLACE_AT = SEEN_AT + 8
 const ROWS_MAX = 256
 
 /** The beginning of `performance.now()` of this process on the monotonic clock of the machine, in milliseconds. */
@@ -37,8 +49,6 @@ export class BlackBox {
   /** The rows in use, by slot. A killed slot that still runs and its successor have one row each. */
   readonly #rows = new Map<object, Row>()
   readonly #free: number[] = []
-  /** A start of 0, which marks a row as unused. */
-  readonly #unused = Buffer.alloc(NAME_AT)
   #failed = false
 
   /** @param onFailed is called at the first write that fails; requests are then served without a record */
@@ -52,14 +62,25 @@ export class BlackBox {
     const row = this.#rows.get(slot) ?? this.#take(slot, `${scene} ${version}`)
     if (row === undefined) return
     row.bytes.writeDoubleLE(machineTime())
-    this.#write(row.bytes, ROW_BYTES, row.index)
+    this.#write(row, 0, SEEN_AT)
+  }
+
+  /** Records where the code of a slot is that has been running for a while. */
+  see(slot: object, { stage = '', module = '' }: Whereabouts): void {
+    const row = this.#rows.get(slot)
+    if (row === undefined) return
+    row.bytes.copy(row.bytes, SEEN_AT, 0, NAME_AT)
+    row.bytes.fill(0, PLACE_AT)
+    row.bytes.write(`${stage} ${module}`, PLACE_AT)
+    this.#write(row, SEEN_AT, ROW_BYTES - SEEN_AT)
   }
 
   /** Records that the slot runs no code any more. */
   end(slot: object): void {
     const row = this.#rows.get(slot)
     if (row === undefined) return
-    this.#write(this.#unused, NAME_AT, row.index)
+    row.bytes.fill(0, 0, NAME_AT)
+    this.#write(row, 0, NAME_AT)
     this.#rows.delete(slot)
     this.#free.push(row.index)
   }
@@ -68,14 +89,14 @@ export class BlackBox {
     const index = this.#free.pop() ?? this.#rows.size
     if (index >= ROWS_MAX) return undefined
     const row = { index, bytes: Buffer.alloc(ROW_BYTES) }
-    row.bytes.write(name, NAME_AT)
+    row.bytes.write(name, NAME_AT, SEEN_AT - NAME_AT)
     this.#rows.set(slot, row)
     return row
   }
 
-  #write(bytes: Buffer, length: number, index: number): void {
+  #write({ bytes, index }: Row, from: number, length: number): void {
     try {
-      writeSync(this.#fd, bytes, 0, length, index * ROW_BYTES)
+      writeSync(this.#fd, bytes, from, length, index * ROW_BYTES + from)
     } catch (error) {
       if (!this.#failed) this.#onFailed(error)
       this.#failed = true
@@ -102,18 +123,33 @@ export function openBlackBox(path: string): number {
 }
 
 /** Reads the black box of a dead cell and closes it. @returns the slots that were running code, the longest running first */
-export function closeBlackBox(fd: number): Suspect[] {
+export function closeBlackBox(fd: number): RunningSlot[] {
+  const running = readBlackBox(fd)
+  closeSync(fd)
+  return running
+}
+
+/** @returns the slots that are running code, the longest running first */
+export function readBlackBox(fd: number): RunningSlot[] {
   const rows = Buffer.alloc(ROW_BYTES * ROWS_MAX)
   const bytes = readSync(fd, rows, 0, rows.length, 0)
-  closeSync(fd)
-  const suspects: Suspect[] = []
+  const running: RunningSlot[] = []
   for (let at = 0; at + ROW_BYTES <= bytes; at += ROW_BYTES) {
-    const startedAt = rows.readDoubleLE(at)
-    const [scene = '', version = ''] = rows
-      .toString('utf8', at + NAME_AT, at + ROW_BYTES)
-      .replace(/\0+$/, '')
-      .split(' ')
-    if (startedAt > 0) suspects.push({ scene, version, runningMs: Math.round(machineTime() - startedAt) })
+    const row = rows.subarray(at, at + ROW_BYTES)
+    if (row.readDoubleLE() > 0) running.push(readRow(row))
   }
-  return suspects.sort((a, b) => b.runningMs - a.runningMs)
+  return running.sort((a, b) => b.runningMs - a.runningMs)
 }
+
+function readRow(row: Buffer): RunningSlot {
+  const startedAt = row.readDoubleLE()
+  const [scene = '', version = ''] = wordsIn(row.subarray(NAME_AT, SEEN_AT))
+  // What was seen in an earlier turn says nothing about this one.
+  const [stage = '', module = ''] = row.readDoubleLE(SEEN_AT) === startedAt ? wordsIn(row.subarray(PLACE_AT)) : []
+  // The clocks of two processes may differ by a little.
+  const runningMs = Math.max(0, Math.round(machineTime() - startedAt))
+  const place = { ...(stage !== '' && { stage }), ...(module !== '' && { module }) }
+  return { scene, version, runningMs, ...place }
+}
+
+const wordsIn = (bytes: Buffer): string[] => bytes.toString('utf8').replace(/\0+$/, '').split(' ')

@@ -107,7 +107,10 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
   const table = book.tables.build()
   const logFiles = new LogFiles(logsPath(data), numberOf, error => log.error({ err: error }, 'the logs of modules cannot be kept'))
   const logs = new Logs(logFiles, (scene, version) => book.scenes.versions(scene).some(({ id }) => id === version))
-  const cells = await CellConnections.listen(keeperSocketPath(data), table, log, (cell, records) => logs.take(cell, records))
+  const cells = await CellConnections.listen(keeperSocketPath(data), table, log, {
+    onLogs: (cell, records) => logs.take(cell, records),
+    onStale: pid => send({ type: 'endStale', pid }),
+  })
   const vitals = new Vitals(book, cells)
   const tables = new TablePublisher(data, book, cells, log)
   const driver = new SceneDriver({ book, blobs, cells, tables, services: offeredServices(options) })

@@ -243,6 +243,8 @@ export const limits = {
   keeper: {
     /** Milliseconds it waits for the cells to switch to a table that it has committed. */
     tableAckMsMax: 10_000,
+    /** Milliseconds it waits for a cell that is lost to do so. Then that cell is killed, since it may serve with rights that were revoked. */
+    lostAckMsMax: 500,
     /** Milliseconds before it tries again to save a scene table that could not be written. */
     saveTableAgainMs: 5000,
     /** Milliseconds between two checks that the file of its socket still exists. */
@@ -279,6 +281,15 @@ export const limits = {
     restartMsMin: 100,
     restartMsMax: 10_000,
     restartForgivenAfterMs: 30_000,
+    /** The longest such pause, in milliseconds, after a cell was lost, and while no cell serves. */
+    heirMsMax: 500,
+    /**
+     * Lost cells of the base that go on answering until others can: of more, the one that has been lost for longest is killed. One cell of a
+     * seat at most, and one of the base where memory is short.
+     */
+    lostMax: 4,
+    /** Losses of cells that are remembered for a keeper that is away. */
+    lossesMax: 100,
     /** Milliseconds a cell or keeper may take from its start until it is ready. */
     readyMsMax: 30_000,
     /** Milliseconds all processes have to drain after `SIGTERM` before they are killed. */
@@ -293,6 +304,12 @@ assert(limits.cell.retireLingerMsMax > limits.request.deadlineMsMax, 'a retiring
 assert(limits.cell.retireLingerMsMax > limits.cell.retireIdleMsMax)
 assert(limits.process.shutdownMsMax > limits.cell.retireLingerMsMax, 'a shutdown must outlast the retirement of a cell')
 assert(limits.process.restartMsMax > limits.process.restartMsMin)
+assert(
+  limits.process.heirMsMax >= limits.process.restartMsMin && limits.process.heirMsMax < 1000,
+  'a lost cell has an heir within a second',
+)
+assert(limits.process.lostMax >= 1, 'a lost cell must be able to serve until its heir does')
+assert(limits.keeper.lostAckMsMax < limits.keeper.tableAckMsMax)
 assert(limits.http.requestTimeoutMs > limits.http.headersTimeoutMs)
 assert(
   limits.process.readyMsMax > limits.services.startMsMax + limits.slot.loadMsMax + limits.cell.keeperLookMsMax,

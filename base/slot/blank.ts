@@ -17,9 +17,10 @@ type SetUp = (...given: ivm.Transferable[]) => Inside
 export interface BlankListener {
   onPost: Post
   /**
-   * Called when only the end of the process helps: V8 is in a bad state, or the thread of the isolate is in a loop that cannot be ended.
+   * Called when only the end of the process helps: V8 is in a bad state, or the thread of the isolate is in a loop that cannot be ended. May be
+   * called more than once. `module` is the one whose code runs, when that is known.
    */
-  onLost: (reason: string) => void
+  onLost: (reason: string, module?: string) => void
 }
 
 /** An isolate that is set up and runs no module yet. */

@@ -63,7 +63,7 @@ async function makeSlot(
       survivors.push(...left)
     },
     onRunning: () => undefined,
-    onLost: reason => assert.fail(reason),
+    onLost: (_, reason) => assert.fail(reason),
     ...host,
   })
   const watchdog = setInterval(() => slot.watch(performance.now()), 10)

@@ -19,10 +19,19 @@ export interface SlotHost extends SpecialiseParts, OutsideHost {
   onLog(plan: SlotPlan, requestId: string | undefined, lines: readonly LogLine[]): void
   /** Called when the slot has ended. `survivors` are its requests that may run again, in the order they came. */
   onKilled(slot: Slot, reason: string, survivors: readonly Pending[]): void
-  /** Called when the process is lost: V8 is in a state that only the end of the process mends. */
-  onLost(reason: string): void
+  /**
+   * Called when the process is lost to code of this version: V8 is in a state that only the end of the process mends. May be called more than once.
+   * `where` says where the code is, as far as that is known.
+   */
+  onLost(plan: SlotPlan, reason: string, where: Whereabouts): void
   /** Called when code of the slot begins to run, and when nothing of it runs any more. */
   onRunning(slot: Slot, running: boolean): void
+}
+
+export interface Whereabouts {
+  readonly stage?: string | undefined
+  /** `name@version`. */
+  readonly module?: string | undefined
 }
 
 /** Requests in one turn. This bounds how many arguments a call into the isolate has, and how many answers come out at once. */
@@ -85,7 +94,7 @@ export class Slot {
     listener.onPost = this.#onPost
     // Modules may have posted something while they were loaded.
     for (const [kind, ...values] of earlyPosts.splice(0)) this.#onPost(kind, ...values)
-    listener.onLost = message => host.onLost(`slot ${plan.key}: ${message}`)
+    listener.onLost = message => host.onLost(plan, `slot ${plan.key}: ${message}`, {})
   }
 
   /**
@@ -93,7 +102,7 @@ export class Slot {
    * @throws ModuleError saying which module cannot be loaded and why
    */
   static async load(plan: SlotPlan, blank: Blank, host: SlotHost): Promise<Slot> {
-    blank.listener.onLost = message => host.onLost(`slot ${plan.key}: ${message}`)
+    blank.listener.onLost = (message, module) => host.onLost(plan, `slot ${plan.key}: ${message}`, { module })
     return new Slot(plan, blank, await specialise(blank, plan, host), host)
   }
 
@@ -374,14 +383,14 @@ export class Slot {
     this.#endIsolate()
     if (this.#running === 0) return
     // A loop inside one of V8's built-ins outlives the disposal of its isolate. Then the thread is lost, and only the end of the process gets it back.
-    const check = () => this.#running > 0 && this.#host.onLost(`slot ${this.plan.key} cannot be stopped`)
+    const check = () => this.#running > 0 && this.#host.onLost(this.plan, `slot ${this.plan.key} cannot be stopped`, {})
     setTimeout(check, limits.slot.stopMsMax)
   }
 
   #endIsolate(): void {
     const inspector = this.#inspector
     if (inspector?.hasLostThread) {
-      this.#host.onLost(`slot ${this.plan.key} ran out of memory while it was profiled, and its thread is lost`)
+      this.#host.onLost(this.plan, `slot ${this.plan.key} ran out of memory while it was profiled, and its thread is lost`, {})
     }
     const dispose = () => {
       if (!this.#isolate.isDisposed) this.#isolate.dispose()

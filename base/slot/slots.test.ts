@@ -28,7 +28,7 @@ function makeSlots(t: TestContext, codes: Readonly<Record<string, string>>): Mad
     onLog: () => undefined,
     onKilled: (plan, reason) => killed.push(`${plan.scene}: ${reason}`),
     onRunning: () => undefined,
-    onLost: reason => assert.fail(reason),
+    onLost: (_, reason) => assert.fail(reason),
     onBufferFailed: error => assert.fail(String(error)),
   })
   t.after(() => slots.close())

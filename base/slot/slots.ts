@@ -8,7 +8,7 @@ import { limits } from '../kernel/limits.ts'
 import { DEFAULT_MEMORY_MB } from '../traffic/names.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { CodeCache } from './code-cache.ts'
-import { Slot, type SlotHost } from './slot.ts'
+import { Slot, type SlotHost, type Whereabouts } from './slot.ts'
 import { SlotBuffer } from './slot-buffer.ts'
 import type { Pending } from './slot-call.ts'
 
@@ -29,13 +29,17 @@ export class Slots {
   readonly #entries = new Map<string, Entry>()
   /** Keys of plans that were loaded ahead of the table that will route to them, each with the time until which it is kept. */
   readonly #prepared = new Map<string, number>()
+  /** Keys of plans that have taken a thread of this process for good. To load them again could take another one. */
+  readonly #barred = new Set<string>()
   readonly #draining = new Set<Promise<void>>()
   readonly #watchdog: NodeJS.Timeout
   #closed = false
 
   constructor(
-    host: Omit<SlotHost, 'onKilled' | 'codeCache'> & {
+    host: Omit<SlotHost, 'onKilled' | 'onLost' | 'codeCache'> & {
       onKilled(plan: SlotPlan, reason: string): void
+      /** Called once for each version that the process is lost to. It is not loaded any more. */
+      onLost(plan: SlotPlan, reason: string, where: Whereabouts): void
       onBufferFailed(error: unknown): void
     },
   ) {
@@ -44,6 +48,7 @@ export class Slots {
     this.#host = {
       ...host,
       codeCache,
+      onLost: (plan, reason, where) => this.#onLost(plan, () => host.onLost(plan, reason, where)),
       onKilled: (slot, reason, survivors) => this.#onKilled(slot, survivors, () => host.onKilled(slot.plan, reason)),
     }
     this.#watchdog = setInterval(() => this.#watch(), limits.slot.watchdogTickMs)
@@ -76,6 +81,7 @@ export class Slots {
    * @throws BerthError why it cannot be loaded
    */
   ensure(plan: SlotPlan): Promise<Slot> {
+    if (this.#barred.has(plan.key)) return Promise.reject(barred())
     const entry = this.#entries.get(plan.key)
     if (entry !== undefined) return entry.loading
     if (this.#closed)
@@ -190,6 +196,14 @@ export class Slots {
     for (const pending of this.#betweenSlots) if (now >= pending.call.deadlineAt) this.#giveUp(pending, late(pending))
   }
 
+  #onLost({ key }: SlotPlan, report: () => void): void {
+    if (this.#barred.has(key)) return
+    this.#barred.add(key)
+    const entry = this.#entries.get(key)
+    if (entry !== undefined) this.#release(entry)
+    report()
+  }
+
   #onKilled(slot: Slot, survivors: readonly Pending[], report: () => void): void {
     const { plan } = slot
     const current = this.#entries.get(plan.key)?.slot === slot
@@ -222,6 +236,11 @@ export function unavailable({ scene, version }: SlotPlan, error: unknown): Berth
   if (error instanceof BerthError && error.code === 'BASE_DRAINING') return error
   const message = `Cannot load version "${version}" of scene "${scene}": ${messageOf(error)}`
   return new BerthError('SLOT_UNAVAILABLE', message, { retryAfterSeconds: 1, cause: error })
+}
+
+function barred(): BerthError {
+  const message = 'code of it cannot be stopped, so this cell is about to be replaced'
+  return new BerthError('SLOT_UNAVAILABLE', message, { retryAfterSeconds: 1 })
 }
 
 const late = ({ call }: Pending): BerthError =>

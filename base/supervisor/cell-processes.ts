@@ -1,6 +1,6 @@
 /** The processes that are the cells of a base: takes the steps that the plan recommends, and keeps the record that the plan reads. */
 import { join } from 'node:path'
-import { closeBlackBox, openBlackBox, type Suspect } from '../folder/black-box.ts'
+import { closeBlackBox, openBlackBox, type RunningSlot, readBlackBox } from '../folder/black-box.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
@@ -8,7 +8,7 @@ import { isThrifty } from '../kernel/memory-plan.ts'
 import type { Options } from '../kernel/options.ts'
 import { roleCommand } from '../process/roles.ts'
 import { dispatcher } from '../wire/dispatch.ts'
-import type { CellStatus, FromCell, ToCell } from '../wire/messages.ts'
+import type { CellLoss, CellStatus, FromCell, Suspect, ToCell } from '../wire/messages.ts'
 import { type Child, type ChildEvents, residentMB, startChild } from './child.ts'
 import type { ListenHandle } from './handle.ts'
 import { MEMORY_ADVICE, type MemoryWatch } from './memory-watch.ts'
@@ -25,6 +25,8 @@ export interface CellProcessesSettings {
   readonly onChange: () => void
   /** Called when a cell cannot start, for a reason that an operator has to mend. The cell ends, and is started again like one that crashed. */
   readonly onRefused: (error: BerthError) => void
+  /** Called when a cell was lost to the code that it ran. */
+  readonly onLoss: (loss: Omit<CellLoss, 'no'>) => void
 }
 
 /** A cell as the plan sees it, and the process behind it. */
@@ -33,7 +35,10 @@ type Cell = { -readonly [Field in keyof CellView]: CellView[Field] } & {
   readonly startedWhen: Date
   /** The file descriptor of its black box; undefined when that could not be made. */
   readonly blackBox: number | undefined
+  /** What it was killed for, when that is what it has done itself. */
+  killedFor: string | undefined
 }
+type Lost = Extract<FromCell, { type: 'lost' }>
 type SeatRecord = Seat & { readonly crashes: number }
 
 /** Starts no cell before the first `tick`. Call `tick` every `limits.process.heartbeatMs`. */
@@ -47,7 +52,7 @@ export class CellProcesses {
       ready: (_, cell) => this.#ready(cell),
       heartbeat: ({ connections, inFlight }, cell) => Object.assign(cell, { connections, inFlight }),
       refused: ({ code, message }) => this.#settings.onRefused(new BerthError(code, message)),
-      lost: ({ reason }, cell) => this.#lost(cell, reason),
+      lost: (message, cell) => this.#lost(cell, message),
     },
     sentence => this.#settings.log.error(sentence),
   )
@@ -57,7 +62,8 @@ export class CellProcesses {
 
   constructor(settings: CellProcessesSettings) {
     this.#settings = settings
-    for (let cell = 1; cell <= settings.options.cells; cell++) this.#seats.set(cell, { cell, failures: 0, notBefore: 0, crashes: 0 })
+    for (let cell = 1; cell <= settings.options.cells; cell++)
+      this.#seats.set(cell, { cell, failures: 0, notBefore: 0, faultAt: 0, crashes: 0 })
   }
 
   get allReady(): boolean {
@@ -91,6 +97,12 @@ export class CellProcesses {
     if (id === undefined) this.#settings.log.info({ cell: ordinal }, 'cell cannot be retired now: not ready, or leaving already')
     else this.#replace(id, 'asked')
     this.#act()
+  }
+
+  /** Kills a cell that is lost and may serve with rights that were revoked. Any other cell is let be. */
+  endStale(pid: number): void {
+    const cell = [...this.#cells.values()].find(({ child, leaving, killed }) => child.pid === pid && leaving === 'lost' && !killed)
+    if (cell !== undefined) this.#kill(cell.id, 'it is lost and has not taken a table in time', true)
   }
 
   /** Retires every cell and starts none any more. `onChange` is called when the last one has ended. Idempotent. */
@@ -147,7 +159,7 @@ export class CellProcesses {
     if (step.do === 'start') this.#start(step.cell)
     if (step.do === 'replace') this.#replace(step.id, step.leaving)
     if (step.do === 'retire') this.#retire(step.id)
-    if (step.do === 'kill') this.#kill(step.id, step.why)
+    if (step.do === 'kill') this.#kill(step.id, step.why, step.isFault)
   }
 
   #start(ordinal: number): void {
@@ -161,8 +173,17 @@ export class CellProcesses {
       onEnd: (how, signal) => this.#ended(id, how, signal),
     }
     const child = startChild<FromCell, ToCell>(command, { type: 'start', options, cell: ordinal }, handle, events, blackBox ?? 'ignore')
-    const fresh = { state: 'starting', leaving: undefined, killed: false, retiringAt: 0, connections: 0, inFlight: 0, rssMB: 0 } as const
-    this.#cells.set(id, { id, cell: ordinal, child, blackBox, startedAt: now(), beatAt: now(), startedWhen: new Date(), ...fresh })
+    const times = { startedAt: now(), beatAt: now(), lostAt: 0, retiringAt: 0 }
+    const fresh = {
+      state: 'starting',
+      leaving: undefined,
+      killed: false,
+      killedFor: undefined,
+      connections: 0,
+      inFlight: 0,
+      rssMB: 0,
+    } as const
+    this.#cells.set(id, { id, cell: ordinal, child, blackBox, startedWhen: new Date(), ...times, ...fresh })
     log.debug({ cell: ordinal, pid: child.pid }, 'cell started')
   }
 
@@ -192,10 +213,21 @@ export class CellProcesses {
     this.#settings.onChange()
   }
 
-  #lost(cell: Cell, reason: string): void {
-    this.#settings.log.warn({ cell: cell.cell, pid: cell.child.pid, reason }, 'cell is doomed')
+  /** A cell is lost once. Another version that it is lost to later gets the blame when it costs the next cell. */
+  #lost(cell: Cell, { reason, suspect }: Lost): void {
+    const { log } = this.#settings
+    log.warn({ cell: cell.cell, pid: cell.child.pid, reason, ...suspect }, 'cell is lost')
+    if (cell.leaving === 'lost') return
+    const running = cell.blackBox === undefined ? [] : readBlackBox(cell.blackBox)
+    this.#noteLoss(cell, reason, suspect === undefined ? running.map(unnamed) : [named(suspect, running)])
+    cell.lostAt = now()
     this.#replace(cell.id, 'lost')
     this.#act()
+  }
+
+  /** When no code ran, nothing speaks against any. */
+  #noteLoss({ cell, child }: Cell, why: string, suspects: readonly Suspect[]): void {
+    if (suspects.length > 0) this.#settings.onLoss({ cell, pid: child.pid, at: new Date().toISOString(), why, suspects })
   }
 
   #replace(id: number, leaving: Leaving): void {
@@ -220,10 +252,11 @@ export class CellProcesses {
     this.#settings.log.info({ cell: cell.cell, pid: cell.child.pid }, 'cell retiring')
   }
 
-  #kill(id: number, why: string): void {
+  #kill(id: number, why: string, isFault: boolean): void {
     const cell = this.#cells.get(id)
     if (!cell) return
     cell.killed = true
+    if (isFault) cell.killedFor = why
     cell.child.kill()
     this.#settings.log.warn({ cell: cell.cell, pid: cell.child.pid, why }, 'cell killed')
   }
@@ -237,14 +270,17 @@ export class CellProcesses {
     const expected = cell.state === 'retiring' || this.#stopping
     const what = { cell: cell.cell, pid: cell.child.pid, state: cell.state, how, ...this.#explain(cell, signal, running) }
     log[expected ? 'info' : 'warn'](what, 'cell ended')
-    // The fault of a lost cell was counted when it said that it is lost.
+    // The fault of a lost cell was counted when it said that it is lost, and so was the loss.
     if (!expected && cell.leaving !== 'lost') this.#fault(cell, true)
+    if (!this.#stopping && cell.leaving !== 'lost' && endedByCode(cell, signal)) {
+      this.#noteLoss(cell, cell.killedFor ?? how, running.map(unnamed))
+    }
     this.#act()
     onChange()
   }
 
   /** The code that was running is suspect only when the cell ended by itself, or had to be killed by this process. */
-  #explain(cell: Cell, signal: NodeJS.Signals | null, running: readonly Suspect[]): object {
+  #explain(cell: Cell, signal: NodeJS.Signals | null, running: readonly RunningSlot[]): object {
     if (cell.killed || signal === null || faultSignals.includes(signal)) return running.length > 0 ? { suspects: running } : {}
     const bystanders = running.length > 0 ? { running } : {}
     if (signal !== 'SIGKILL' || !this.#settings.memory.noteKill()) return { why: 'something outside of the base ended it', ...bystanders }
@@ -254,11 +290,13 @@ export class CellProcesses {
     return { why: `memory is short, so the kernel ended it: ${MEMORY_ADVICE}${over}`, rssMB, cellMemoryMB, ...bystanders }
   }
 
+  /** A lost cell goes on costing a processor, and other scenes wait for its heir. So that starts after a short pause at most. */
   #fault(cell: Cell, crash: boolean): void {
     const seat = this.#seats.get(cell.cell)
     if (!seat) return
     const crashes = seat.crashes + (crash ? 1 : 0)
-    const changed = afterFault({ ...seat, crashes }, now() - cell.startedAt, now())
+    const pauseMsMax = cell.leaving === 'lost' ? limits.process.heirMsMax : undefined
+    const changed = afterFault({ ...seat, crashes }, now() - cell.startedAt, now(), pauseMsMax)
     this.#seats.set(cell.cell, changed)
     // The pause may be over before the next tick. This timer does not keep a base alive that has stopped.
     setTimeout(() => this.#act(), Math.ceil(changed.notBefore - now()) + 1).unref()
@@ -267,5 +305,19 @@ export class CellProcesses {
 
 /** Signals that a process gets for what its own code does. */
 const faultSignals: readonly NodeJS.Signals[] = ['SIGABRT', 'SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGSYS']
+
+/** Whether what the cell did was its end: then the code that ran in it may be the cause. Retired cells, and those that others kill, are not. */
+function endedByCode(cell: Cell, signal: NodeJS.Signals | null): boolean {
+  if (cell.killed) return cell.killedFor !== undefined
+  return signal === null ? cell.state !== 'retiring' : faultSignals.includes(signal)
+}
+
+const unnamed = (slot: RunningSlot): Suspect => ({ ...slot, isNamed: false })
+
+/** What the black box knows of the version that the cell has named as well. */
+function named(suspect: Omit<Suspect, 'runningMs' | 'isNamed'>, running: readonly RunningSlot[]): Suspect {
+  const seen = running.find(({ scene, version }) => scene === suspect.scene && version === suspect.version)
+  return { runningMs: 0, ...seen, ...suspect, isNamed: true }
+}
 
 const now = (): number => performance.now()

@@ -6,7 +6,7 @@ import { isThrifty } from '../kernel/memory-plan.ts'
 import type { Options } from '../kernel/options.ts'
 import { roleCommand } from '../process/roles.ts'
 import { dispatcher } from '../wire/dispatch.ts'
-import type { CellStatus, FromKeeper, ToKeeper } from '../wire/messages.ts'
+import type { CellLoss, CellStatus, FromKeeper, ToKeeper } from '../wire/messages.ts'
 import { type Child, startChild } from './child.ts'
 import { MEMORY_ADVICE, type MemoryWatch } from './memory-watch.ts'
 import { afterFault } from './plan.ts'
@@ -19,6 +19,10 @@ export interface KeeperProcessSettings {
   readonly memory: MemoryWatch
   /** Called when an operator wants this cell replaced. */
   readonly onRetire: (cell: number) => void
+  /** Called when the lost cell with this process has to end at once. */
+  readonly onEndStale: (pid: number) => void
+  /** Called when the keeper has kept the losses up to this number. */
+  readonly onLossesKept: (upTo: number) => void
   /** Called when the keeper is ready, for the first time or again. It knows nothing of the cells then. */
   readonly onReady: () => void
 }
@@ -34,7 +38,8 @@ export class KeeperProcess {
       // Any message counts as a heartbeat.
       heartbeat: () => undefined,
       retire: ({ cell }) => this.#settings.onRetire(cell),
-      lossesKept: () => undefined,
+      endStale: ({ pid }) => this.#settings.onEndStale(pid),
+      lossesKept: ({ upTo }) => this.#settings.onLossesKept(upTo),
       refused: ({ code, message }) => this.#refused(new BerthError(code, message)),
     },
     sentence => this.#settings.log.error(sentence),
@@ -45,7 +50,7 @@ export class KeeperProcess {
    * chose it.
    */
   #controlPort: number | undefined
-  #seat = { cell: 0, failures: 0, notBefore: 0 }
+  #seat = { cell: 0, failures: 0, notBefore: 0, faultAt: 0 }
   #startedAt = 0
   /** When the last message of the keeper came, by `performance.now()`. */
   #beatAt = 0
@@ -89,6 +94,11 @@ export class KeeperProcess {
   sendCells(cells: readonly CellStatus[]): void {
     const { memory, options } = this.#settings
     this.#child?.send({ type: 'cells', cells, port: options.port, memory: memory.status })
+  }
+
+  /** Sends what the keeper has not kept. Call it with every loss, and whenever the keeper is ready. */
+  sendLosses(losses: readonly CellLoss[]): void {
+    if (losses.length > 0) this.#child?.send({ type: 'losses', losses })
   }
 
   /** Asks it to stop, and resolves when it is gone. Idempotent. */

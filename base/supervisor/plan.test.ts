@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import fc from 'fast-check'
 import { limits } from '../kernel/limits.ts'
-import { afterFault, type CellView, nextDelay, plan, retirable, type Seat, type Situation } from './plan.ts'
+import { afterFault, type CellView, nextDelay, plan, retirable, type Seat, type Situation, type Step } from './plan.ts'
 
 const NOW = 1_000_000
 
 function cell(view: Partial<CellView> = {}): CellView {
-  const fresh = { retiringAt: 0, connections: 0, inFlight: 0, rssMB: 100, leaving: undefined, killed: false } as const
+  const fresh = { retiringAt: 0, connections: 0, inFlight: 0, rssMB: 100, leaving: undefined, lostAt: 0, killed: false } as const
   return { id: 1, cell: 1, state: 'ready', startedAt: NOW - 60_000, beatAt: NOW - 100, ...fresh, ...view }
 }
 
-const seat = (view: Partial<Seat> = {}): Seat => ({ cell: 1, failures: 0, notBefore: 0, ...view })
+const seat = (view: Partial<Seat> = {}): Seat => ({ cell: 1, failures: 0, notBefore: 0, faultAt: 0, ...view })
 
 function steps(cells: CellView[], rest: Partial<Situation> = {}): string[] {
   return plan({ seats: [seat()], cells, cellMemoryMB: 1000, isThrifty: false, stopping: false, ...rest }, NOW).map(step =>
@@ -25,8 +26,18 @@ test('an empty seat is filled, and a cell that lives in it is let be', () => {
 })
 
 test('a seat that backs off is filled when its time has come', () => {
-  assert.deepEqual(steps([], { seats: [seat({ notBefore: NOW + 1 })] }), [])
-  assert.deepEqual(steps([], { seats: [seat({ notBefore: NOW })] }), ['start seat 1'])
+  const other = cell({ id: 2, cell: 2 })
+  assert.deepEqual(steps([other], { seats: [seat({ notBefore: NOW + 1 })] }), [])
+  assert.deepEqual(steps([other], { seats: [seat({ notBefore: NOW })] }), ['start seat 1'])
+})
+
+test('pauses after crashes leave no base without a cell: while none serves, the next start comes soon', () => {
+  const { heirMsMax } = limits.process
+  const seats = [seat({ notBefore: NOW + 9000, faultAt: NOW - heirMsMax })]
+  assert.deepEqual(steps([], { seats }), ['start seat 1'])
+  assert.deepEqual(steps([], { seats: [seat({ notBefore: NOW + 9000, faultAt: NOW - heirMsMax + 1 })] }), [])
+  assert.deepEqual(steps([cell({ leaving: 'lost', lostAt: NOW })], { seats }), ['start seat 1'])
+  assert.deepEqual(steps([cell({ id: 2, cell: 2, state: 'starting', startedAt: NOW })], { seats }), [])
 })
 
 test('a cell that is not ready in time is killed', () => {
@@ -85,7 +96,7 @@ test('where memory is short, one cell of the base at a time is replaced for its 
 })
 
 test('a lost cell is killed when it is stuck, and when it has answered all it had', () => {
-  const lost = cell({ leaving: 'lost' })
+  const lost = cell({ leaving: 'lost', lostAt: NOW - 5000 })
   assert.deepEqual(steps([lost, cell({ id: 2 })]), ['retire 1'])
   assert.deepEqual(steps([{ ...lost, beatAt: NOW - 3000 }, cell({ id: 2, state: 'starting', startedAt: NOW })]), ['kill 1'])
   const retiring = { ...lost, state: 'retiring', retiringAt: NOW - 2000 } as const
@@ -93,8 +104,46 @@ test('a lost cell is killed when it is stuck, and when it has answered all it ha
   assert.deepEqual(steps([retiring, cell({ id: 2 })]), ['kill 1'])
 })
 
+test('a lost cell has its heir at once, serves until any cell does, and retires then', () => {
+  const lost = cell({ leaving: 'lost', lostAt: NOW })
+  const seats = [seat(), seat({ cell: 2 })]
+  const other = cell({ id: 2, cell: 2 })
+  assert.deepEqual(steps([lost]), ['start seat 1'])
+  assert.deepEqual(steps([lost, cell({ id: 3, state: 'starting', startedAt: NOW })]), [])
+  assert.deepEqual(steps([lost, other], { seats }), ['retire 1', 'start seat 1'])
+  assert.deepEqual(steps([lost, { ...other, leaving: 'lost', lostAt: NOW }], { seats }), ['start seat 1', 'start seat 2'])
+})
+
+test('a cell that is lost before it is ready is killed at once, and replaced once it has ended', () => {
+  const lost = cell({ state: 'starting', startedAt: NOW, leaving: 'lost', lostAt: NOW })
+  const serving = cell({ id: 2, leaving: 'lost', lostAt: NOW - 9000 })
+  assert.deepEqual(steps([lost, serving]), ['kill 1'])
+  assert.deepEqual(steps([{ ...lost, killed: true }, serving]), [])
+  assert.deepEqual(steps([serving]), ['start seat 1'])
+})
+
+test('of two lost cells of a seat, the one that has been lost for longer is killed', () => {
+  const older = cell({ leaving: 'lost', lostAt: NOW - 9000, state: 'retiring', retiringAt: NOW - 100, connections: 1 })
+  const newer = cell({ id: 2, leaving: 'lost', lostAt: NOW })
+  assert.deepEqual(steps([older, newer]), ['kill 1'])
+  assert.deepEqual(steps([{ ...older, killed: true }, newer]), [])
+  assert.deepEqual(steps([newer]), ['start seat 1'])
+})
+
+test('of more lost cells than a base may have, those that have been lost for longest are killed', () => {
+  const most = limits.process.lostMax
+  const lost = Array.from({ length: most + 1 }, (_, i) => cell({ id: i + 1, cell: i + 1, leaving: 'lost', lostAt: NOW - 10 * i }))
+  const seats = lost.map(one => seat({ cell: one.cell }))
+  assert.deepEqual(steps(lost, { seats }), [`kill ${most + 1}`])
+  assert.deepEqual(
+    steps(lost.slice(0, most), { seats: seats.slice(0, most) }),
+    seats.slice(0, most).map(one => `start seat ${one.cell}`),
+  )
+  assert.deepEqual(steps(lost.slice(0, 2), { seats: seats.slice(0, 2), isThrifty: true }), ['kill 2'])
+})
+
 test('a lost cell is not taken for drained by a heartbeat from before its retirement', () => {
-  const retiring = cell({ leaving: 'lost', state: 'retiring', retiringAt: NOW - 200, beatAt: NOW - 100 })
+  const retiring = cell({ leaving: 'lost', lostAt: NOW, state: 'retiring', retiringAt: NOW - 200, beatAt: NOW - 100 })
   assert.deepEqual(steps([retiring, cell({ id: 2 })]), [])
 })
 
@@ -124,6 +173,71 @@ test('the pause before a start doubles from the first fault on, up to its bound'
 
 test('faults add up while cells die young; one that lived long is forgiven', () => {
   const second = afterFault(afterFault(seat(), 10, NOW), 10, NOW)
-  assert.deepEqual(second, seat({ failures: 2, notBefore: NOW + nextDelay(2) }))
-  assert.deepEqual(afterFault(second, limits.process.restartForgivenAfterMs, NOW), seat({ failures: 1, notBefore: NOW + nextDelay(1) }))
+  assert.deepEqual(second, seat({ failures: 2, faultAt: NOW, notBefore: NOW + nextDelay(2) }))
+  const forgiven = seat({ failures: 1, faultAt: NOW, notBefore: NOW + nextDelay(1) })
+  assert.deepEqual(afterFault(second, limits.process.restartForgivenAfterMs, NOW), forgiven)
+  assert.equal(afterFault(seat({ failures: 9 }), 10, NOW, 500).notBefore, NOW + 500)
+})
+
+/** Runs the steps of a base whose cells do as they like, and checks each state. Killed cells end when they like, too. */
+function runBase(seatCount: number, isThrifty: boolean, doings: readonly (readonly [number, Doing])[]): void {
+  let [now, lastId] = [NOW, 0]
+  let cells: CellView[] = []
+  let seats = Array.from({ length: seatCount }, (_, i) => seat({ cell: i + 1 }))
+  const change = (id: number, view: Partial<CellView>) => {
+    cells = cells.map(one => (one.id === id ? { ...one, ...view } : one))
+  }
+  const fault = (one: CellView, pauseMsMax?: number) => {
+    seats = seats.map(was => (was.cell === one.cell ? afterFault(was, now - one.startedAt, now, pauseMsMax) : was))
+  }
+  const doOne = (step: Step) => {
+    if (step.do === 'start') cells = [...cells, cell({ id: ++lastId, cell: step.cell, state: 'starting', startedAt: now, beatAt: now })]
+    if (step.do === 'replace') change(step.id, { leaving: step.leaving })
+    if (step.do === 'retire') change(step.id, { state: 'retiring', retiringAt: now })
+    if (step.do === 'kill') change(step.id, { killed: true })
+  }
+  const happen: Record<Doing, (one: CellView) => void> = {
+    wait: () => undefined,
+    ready: one => one.state === 'starting' && !one.killed && change(one.id, { state: 'ready' }),
+    lost: one => {
+      if (one.leaving === 'lost' || one.killed) return
+      change(one.id, { leaving: 'lost', lostAt: now })
+      fault(one, limits.process.heirMsMax)
+    },
+    asked: one => change(retirable(cells, one.cell) ?? 0, { leaving: 'asked' }),
+    grow: one => change(one.id, { rssMB: one.rssMB + 600 }),
+    end: one => {
+      cells = cells.filter(other => other !== one)
+      if (one.state !== 'retiring' && one.leaving !== 'lost') fault(one)
+    },
+  }
+  for (const [pick, doing] of doings) {
+    now += doing === 'wait' ? 400 : 1
+    cells = cells.map(one => ({ ...one, beatAt: now }))
+    const one = cells[pick % Math.max(1, cells.length)]
+    if (one !== undefined) happen[doing](one)
+    for (const step of plan({ seats, cells, cellMemoryMB: 1000, isThrifty, stopping: false }, now)) doOne(step)
+    assert.ok(cells.length <= 2 * seatCount + (isThrifty ? 1 : limits.process.lostMax), `${cells.length} processes`)
+    for (const { cell: ordinal } of seats) {
+      const mine = cells.filter(other => other.cell === ordinal && other.leaving === 'lost' && !other.killed)
+      assert.ok(mine.length <= 1, `seat ${ordinal} has ${mine.length} lost cells`)
+    }
+  }
+  // Whatever happened: once the killed cells have ended, a base whose cells behave has one that serves or starts within `heirMsMax`.
+  cells = cells.filter(one => !one.killed)
+  now += limits.process.heirMsMax
+  cells = cells.map(one => ({ ...one, beatAt: now, retiringAt: now, startedAt: now, rssMB: 100 }))
+  for (const step of plan({ seats, cells, cellMemoryMB: 1000, isThrifty, stopping: false }, now)) doOne(step)
+  assert.ok(
+    cells.some(one => !one.killed && (one.state === 'starting' || (one.state === 'ready' && one.leaving !== 'lost'))),
+    'no cell serves, and none is started',
+  )
+}
+
+const doings = ['wait', 'ready', 'lost', 'asked', 'grow', 'end'] as const
+type Doing = (typeof doings)[number]
+
+test('whatever cells do, the processes of a base stay within their bound, and one that serves is always on its way', () => {
+  const doing = fc.tuple(fc.nat(40), fc.constantFrom(...doings))
+  fc.assert(fc.property(fc.integer({ min: 1, max: 6 }), fc.boolean(), fc.array(doing, { maxLength: 120 }), runBase), { numRuns: 400 })
 })

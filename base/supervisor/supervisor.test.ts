@@ -12,7 +12,7 @@ import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { limits } from '../kernel/limits.ts'
 import { type Options, resolveOptions } from '../kernel/options.ts'
-import type { CellStatus, MemoryStatus } from '../wire/messages.ts'
+import type { CellLoss, CellStatus, MemoryStatus } from '../wire/messages.ts'
 
 const hostEntry = fileURLToPath(new URL('fixtures/host.ts', import.meta.url))
 
@@ -170,11 +170,61 @@ test('a cell that is to retire goes when its replacement is ready, and nobody is
 test('a lost cell is replaced before it goes, and counts as a crash', async t => {
   const host = await start(t)
   await host.cell('lose')
-  const lost = await host.line('cell is doomed')
+  const lost = await host.line('cell is lost')
   const retiring = await host.line('cell retiring')
   const ended = await host.line('cell ended')
   assert.deepEqual([retiring.pid, ended.pid], [lost.pid, lost.pid])
   assert.deepEqual(await crashesOnce(host, 1), [lost.cell])
+})
+
+/** The losses that the keeper knows of, once the last one has this number. */
+async function lossesOnce(host: Host, last: number): Promise<readonly CellLoss[]> {
+  for (;;) {
+    const losses = await host.keeper<CellLoss[]>('losses')
+    if (losses.at(-1)?.no === last) return losses
+  }
+}
+
+const newKeeper = async (host: Host) => {
+  await host.keeper('crash')
+  await host.line('keeper ready')
+}
+
+test('the keeper is sent each cell that was lost to its code, again after a restart, until it has kept it', { timeout: 60_000 }, async t => {
+  const host = await start(t)
+  await host.line('keeper ready')
+  for (const end of ['die/SIGKILL', 'die/SIGABRT']) {
+    await host.cell(end)
+    await host.line('cell ended')
+  }
+  // Nothing speaks against the code of a cell that somebody has killed.
+  const [aborted] = await lossesOnce(host, 1)
+  assert.deepEqual([aborted?.why, aborted?.suspects.map(({ scene, isNamed }) => [scene, isNamed])], ['signal SIGABRT', [['busy', false]]])
+  await host.cell('lose')
+  const { cell, pid } = await host.line('cell is lost')
+  await newKeeper(host)
+  const [first, second] = await lossesOnce(host, 2)
+  assert.deepEqual(first, aborted)
+  const { suspects, at, ...lost } = second as CellLoss
+  assert.deepEqual(lost, { no: 2, cell, pid, why: 'the test says so' })
+  const [{ runningMs, ...suspect } = { runningMs: -1 }, ...others] = suspects
+  assert.deepEqual([suspect, others], [{ scene: 'busy', version: 'v1', isNamed: true, stage: 'rank' }, []])
+  assert.ok(runningMs >= 0 && Date.parse(at) > 0)
+  await host.keeper('keep/1')
+  await newKeeper(host)
+  assert.deepEqual(await lossesOnce(host, 2), [second])
+})
+
+test('a lost cell that has not taken a table in time is ended, and no other cell is', async t => {
+  const host = await start(t)
+  await host.cell('lose')
+  const { pid } = await host.line('cell is lost')
+  const cells = await host.keeper<CellStatus[]>('cells')
+  for (const cell of cells) await host.keeper(`end/${cell.pid}`)
+  assert.equal((await host.line('cell ended')).pid, pid)
+  const stays = cells.find(cell => cell.pid !== pid)
+  assert.deepEqual(await crashesOnce(host, 1), [cells.find(cell => cell.pid === pid)?.cell])
+  assert.ok((await host.keeper<CellStatus[]>('cells')).some(cell => cell.pid === stays?.pid))
 })
 
 test('a killed keeper comes back on its port while the cells serve on', async t => {

@@ -10,6 +10,7 @@ import { CellProcesses } from './cell-processes.ts'
 import { type FolderLock, lockFolder } from './folder.ts'
 import { bindHandle, type ListenHandle, probePort } from './handle.ts'
 import { KeeperProcess } from './keeper-process.ts'
+import { Losses } from './losses.ts'
 import { MemoryWatch } from './memory-watch.ts'
 
 export interface Base {
@@ -58,6 +59,7 @@ class Supervisor {
   readonly #cells: CellProcesses
   readonly #keeper: KeeperProcess
   readonly #memory: MemoryWatch
+  readonly #losses = new Losses()
   readonly #ready = Promise.withResolvers<void>()
   readonly #empty = Promise.withResolvers<void>()
   #controlPort = 0
@@ -79,8 +81,21 @@ class Supervisor {
       handle,
       onChange: () => this.#onCellsChange(),
       onRefused: error => this.#onRefused(error),
+      onLoss: loss => {
+        this.#losses.add(loss)
+        this.#keeper.sendLosses(this.#losses.pending)
+      },
     })
-    this.#keeper = new KeeperProcess({ ...shared, onRetire: cell => this.#cells.retire(cell), onReady: () => this.#reportCells() })
+    this.#keeper = new KeeperProcess({
+      ...shared,
+      onRetire: cell => this.#cells.retire(cell),
+      onEndStale: pid => this.#cells.endStale(pid),
+      onLossesKept: upTo => this.#losses.kept(upTo),
+      onReady: () => {
+        this.#reportCells()
+        this.#keeper.sendLosses(this.#losses.pending)
+      },
+    })
   }
 
   /** @param concern what an operator should know about the memory */

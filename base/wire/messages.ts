@@ -25,8 +25,11 @@ export type FromCell =
   | { readonly type: 'heartbeat'; readonly connections: number; readonly inFlight: number }
   /** The cell cannot start, for a reason that an operator has to mend. It ends. */
   | { readonly type: 'refused'; readonly code: ErrorCode; readonly message: string }
-  /** The cell is lost: V8 is in a state that only the end of the process mends. Replace it, then kill it. */
-  | { readonly type: 'lost'; readonly reason: string }
+  /**
+   * The cell is lost: V8 is in a state that only the end of the process mends. Replace it, then kill it. `suspect` is the version whose code did
+   * that, when the cell knows it. Sent once for each version that the cell is lost to.
+   */
+  | { readonly type: 'lost'; readonly reason: string; readonly suspect?: Omit<Suspect, 'runningMs' | 'isNamed'> }
 
 export type ToKeeper =
   | Start
@@ -40,6 +43,8 @@ export type FromKeeper =
   | { readonly type: 'heartbeat' }
   /** Retire this cell once its replacement is ready. */
   | { readonly type: 'retire'; readonly cell: number }
+  /** End this cell at once: it is lost, has not taken a table, and may serve with rights that were revoked. */
+  | { readonly type: 'endStale'; readonly pid: number }
   /** The losses up to this number are kept, with what follows from them, and need not be sent again. */
   | { readonly type: 'lossesKept'; readonly upTo: number }
   /** The keeper cannot start, for a reason that an operator has to mend. It ends. */
@@ -169,7 +174,10 @@ export type CellToKeeper =
       readonly pid: number
       readonly revision: number
       readonly failures: readonly SceneFailure[]
+      readonly isLost?: boolean
     }
+  /** The cell is lost, and about to be replaced: it should be asked for nothing, and still takes tables. */
+  | { readonly type: 'lost' }
   /** This table is in force in the cell; `failures` are its baselines that cannot answer. */
   | { readonly type: 'applied'; readonly revision: number; readonly failures: readonly SceneFailure[] }
   /** What services cannot offer, at most `limits.services.faultsMax`. Sent when it has changed; a new connection begins with none. */

@@ -53,7 +53,7 @@ function makeSlots(bundle: string): Slots {
     onLog: () => undefined,
     onKilled: (plan, reason) => console.error(plan.scene, reason),
     onRunning: () => undefined,
-    onLost: reason => {
+    onLost: (_, reason) => {
       throw new Error(reason)
     },
     onBufferFailed: error => console.error(error),

@@ -140,7 +140,7 @@ export class Roster {
     if (line.msg === 'cell to be replaced') known.leaving = line.because as Leaving
     if (line.msg === 'cell retiring') known.state = 'retiring'
     // Such a slot may be gone from the black box by the time its cell ends, so it is remembered here.
-    if (line.msg === 'cell is doomed') known.brokenBy.push(...(/^slot ([^/ ]+)/.exec(String(line.reason))?.slice(1) ?? []))
+    if (line.msg === 'cell is lost') known.brokenBy.push(...(/^slot ([^/ ]+)/.exec(String(line.reason))?.slice(1) ?? []))
   }
 
   #end(line: LogLine, known: LiveCell | undefined): void {

@@ -44,6 +44,8 @@ interface Member extends ConnectedCell {
   failures: readonly SceneFailure[]
   serviceFaults: readonly ServiceFault[]
   readonly lines: Lines<KeeperToCell>
+  /** Whether it is about to be replaced, because code that it runs cannot be stopped. Nothing waits for it, but it may still answer requests. */
+  isLost: boolean
   isGone: boolean
   /** Requests without a reply, by their number. Each is settled with undefined when the cell goes or its time is over. */
   readonly open: Map<number, Settle>
@@ -73,15 +75,19 @@ export interface TakenProfile {
   end(): void
 }
 
-/** Takes what the modules of a cell have written. The cell forgets these lines once this returns. */
-type OnLogs = (cell: number, records: readonly LogRecord[]) => void
+export interface CellEvents {
+  /** Takes what the modules of a cell have written. The cell forgets these lines once this returns. */
+  onLogs?(cell: number, records: readonly LogRecord[]): void
+  /** Called when a lost cell has not taken a table in time. It has to end before the table can be said to be in force. */
+  onStale?(pid: number): void
+}
 
 /** The public side of `CellConnections`, for those who use it and for tests that stand in for it. */
 export type Cells = Pick<CellConnections, keyof CellConnections>
 
 export class CellConnections {
   readonly #log: Logger
-  readonly #onLogs: OnLogs
+  readonly #events: CellEvents
   readonly #members = new Set<Member>()
   /** Called after every change of a cell's state. */
   readonly #watchers = new Set<() => void>()
@@ -94,16 +100,17 @@ export class CellConnections {
    */
   #requests = randomInt(2 ** 40)
 
-  private constructor(table: SceneTable, log: Logger, onLogs: OnLogs) {
+  private constructor(table: SceneTable, log: Logger, events: CellEvents) {
     this.#table = table
     this.#log = log
-    this.#onLogs = onLogs
+    this.#events = events
     const settle = (reply: Reply, { member }: Connection) => member?.open.get(reply.request)?.(reply)
     this.#dispatch = dispatcher<CellToKeeper, [Connection]>(
       'the keeper',
       {
         hello: (message, connection) => this.#welcome(message, connection),
         applied: (message, { member }) => member && this.#onApplied(member, message),
+        lost: (_, { member }) => member && this.#onLost(member),
         serviceFaults: ({ faults }, { member }) => member && this.#onServiceFaults(member, faults),
         logs: (message, { member }) => member && this.#onLogsOf(member, message),
         prepared: settle,
@@ -117,8 +124,8 @@ export class CellConnections {
   }
 
   /** Waits for cells on the socket at `path`, and gives each the table. */
-  static async listen(path: string, table: SceneTable, log: Logger, onLogs: OnLogs = () => undefined): Promise<CellConnections> {
-    const cells = new CellConnections(table, log, onLogs)
+  static async listen(path: string, table: SceneTable, log: Logger, events: CellEvents = {}): Promise<CellConnections> {
+    const cells = new CellConnections(table, log, events)
     cells.#socket = await CellSocket.open(path, log, connection => cells.#connect(connection))
     return cells
   }
@@ -146,19 +153,28 @@ export class CellConnections {
     const connection: Connection = { lines, member: undefined }
   }
 
-  /** Sends a table to every cell and to those that come later. Resolves when all have it in force or are gone, or `tableAckMsMax` is over. */
+  /**
+   * Sends a table to every cell and to those that come later. Resolves when all have it in force or are gone, or `tableAckMsMax` is over. A lost
+   * cell that does not have it in force within `lostAckMsMax` is made to end.
+   */
   async publish(table: SceneTable): Promise<Applied> {
     this.#table = table
     for (const { lines } of this.#members) lines.send({ type: 'table', table })
     const isApplied = ({ revision }: Member) => revision >= table.revision
+    const fence = setInterval(() => this.#endStale(isApplied), limits.keeper.lostAckMsMax)
     await this.#until(() => [...this.#members].every(isApplied), limits.keeper.tableAckMsMax)
+    clearInterval(fence)
     const members = [...this.#members]
     return { applied: members.filter(isApplied).length, connected: members.length }
   }
 
+  #endStale(isApplied: (member: Member) => boolean): void {
+    for (const member of this.#members) if (member.isLost && !isApplied(member)) this.#events.onStale?.(member.pid)
+  }
+
   /**
-   * Has every cell load the slot beside what runs there.
-   * @returns how many did. A cell that goes meanwhile is no fault of the version, unless all do.
+   * Has every cell load the slot beside what runs there, except those that are lost.
+   * @returns how many did. A cell that goes meanwhile, or is lost, is no fault of the version, unless all are.
    * @throws NO_CELLS; UPGRADE_FAILED, with the first failure as `cause` in its members.
    */
   async prepare(plan: SlotPlan): Promise<number> {
@@ -178,7 +194,7 @@ export class CellConnections {
 
   /** Waits for a cell, so that what comes right after a start does not fail. @throws NO_CELLS after `cellAwaitMsMax` */
   async awaitCell(): Promise<void> {
-    if (await this.#until(() => this.#members.size > 0, limits.keeper.cellAwaitMsMax)) return
+    if (await this.#until(() => this.#askable.length > 0, limits.keeper.cellAwaitMsMax)) return
     throw new BerthError('NO_CELLS', 'Cannot load the version: no cell is connected', { retryAfterSeconds: 5 })
   }
 
@@ -190,7 +206,7 @@ export class CellConnections {
 
   /** Cells that have a slot of the version loaded, with the milliseconds of CPU it has used; of those cells that answer within `metricsMsMax`. */
   async findSlots(scene: string, version: string): Promise<FoundSlot[]> {
-    const members = [...this.#members]
+    const members = this.#askable
     const answers = await Promise.all(this.#ask(request => ({ type: 'findSlot', request, scene, version }), limits.keeper.metricsMsMax))
     return answers.flatMap((answer, index) => {
       const member = members[index]
@@ -233,9 +249,9 @@ export class CellConnections {
     }
   }
 
-  #welcome({ cell, pid, revision, failures }: Extract<CellToKeeper, { type: 'hello' }>, connection: Connection): void {
+  #welcome({ cell, pid, revision, failures, isLost = false }: Extract<CellToKeeper, { type: 'hello' }>, connection: Connection): void {
     const { lines } = connection
-    connection.member = { cell, pid, revision, failures, serviceFaults: [], lines, isGone: false, open: new Map() }
+    connection.member = { cell, pid, revision, failures, serviceFaults: [], lines, isLost, isGone: false, open: new Map() }
     this.#members.add(connection.member)
     this.#log.info({ cell, pid, revision }, 'cell connected')
     lines.send({ type: 'table', table: this.#table })
@@ -247,6 +263,17 @@ export class CellConnections {
     member.failures = failures
     for (const failure of failures) this.#log.warn({ cell: member.cell, ...failure }, 'a baseline cannot answer')
     this.#changed()
+  }
+
+  /** What it was asked is answered as if it had gone: it may never get to it. */
+  #onLost(member: Member): void {
+    member.isLost = true
+    this.#settleAll(member)
+    this.#changed()
+  }
+
+  #settleAll({ open }: Member): void {
+    for (const settle of [...open.values()]) settle(undefined)
   }
 
   #onServiceFaults(member: Member, faults: readonly ServiceFault[]): void {
@@ -262,7 +289,7 @@ export class CellConnections {
   /** Lines that cannot be kept are dropped: they would fail again if the cell sent them again. */
   #keepLogs({ cell }: Member, records: readonly LogRecord[]): void {
     try {
-      this.#onLogs(cell, records)
+      this.#events.onLogs?.(cell, records)
     } catch (error) {
       this.#log.error({ err: error, cell, lines: records.length }, 'lines of modules could not be kept')
     }
@@ -271,7 +298,7 @@ export class CellConnections {
   #lose(member: Member, error: Error | undefined): void {
     this.#members.delete(member)
     member.isGone = true
-    for (const settle of [...member.open.values()]) settle(undefined)
+    this.#settleAll(member)
     this.#log.info({ cell: member.cell, pid: member.pid, ...(error === undefined ? {} : { err: error }) }, 'cell disconnected')
     this.#changed()
   }
@@ -295,10 +322,15 @@ export class CellConnections {
     })
   }
 
-  /** Asks every cell. A cell that went or did not answer in time gives undefined. */
+  /** The cells that can be expected to do something. */
+  get #askable(): Member[] {
+    return [...this.#members].filter(({ isLost }) => !isLost)
+  }
+
+  /** Asks every cell that is not lost. A cell that went or did not answer in time gives undefined. */
   #ask(message: (request: number) => KeeperToCell, msMax: number): Promise<Reply | undefined>[] {
     const request = ++this.#requests
-    return [...this.#members].map(member => askOne(member, request, message(request), msMax))
+    return this.#askable.map(member => askOne(member, request, message(request), msMax))
   }
 }
 
