@@ -54,7 +54,10 @@ function follow(starting: Promise<Keeper>, log: Logger): void {
   const dispatch = dispatcher<Exclude<ToKeeper, Start>, [Keeper]>(
     'the keeper',
     {
-      cells: ({ cells, port, memory }, { vitals }) => vitals.report(cells, port, memory),
+      cells: ({ cells, port, memory }, keeper) => {
+        keeper.vitals.report(cells, port, memory)
+        keeper.cells.expect(cells)
+      },
       losses: ({ losses }) => {
         log.warn({ losses }, 'cells were lost to the code that they ran')
         sendToSupervisor({ type: 'lossesKept', upTo: losses.at(-1)?.no ?? 0 })
@@ -88,6 +91,7 @@ function follow(starting: Promise<Keeper>, log: Logger): void {
 
 export interface Keeper {
   readonly vitals: Vitals
+  readonly cells: CellConnections
   /** Lets requests finish (bounded), then closes everything. */
   stop(): Promise<void>
 }
@@ -130,6 +134,7 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
   const tidying = setInterval(() => tidy(blobs, store, past, log), limits.keeper.unusedBlobMsMin).unref()
   return {
     vitals,
+    cells,
     stop: async () => {
       clearInterval(tidying)
       // The drain would wait for those who follow a log.

@@ -190,7 +190,9 @@ const newKeeper = async (host: Host) => {
   await host.line('keeper ready')
 }
 
-test('the keeper is sent each cell that was lost to its code, again after a restart, until it has kept it', { timeout: 60_000 }, async t => {
+test('the keeper is sent each cell that was lost to its code, again after a restart, until it has kept it', {
+  timeout: 60_000,
+}, async t => {
   const host = await start(t)
   await host.line('keeper ready')
   for (const end of ['die/SIGKILL', 'die/SIGABRT']) {

@@ -18,9 +18,10 @@ async function listen(t: TestContext) {
   const data = temporaryFolder(t)
   const log = createLog('keeper', 'silent')
   const errors = t.mock.method(log, 'error').mock
-  const cells = await CellConnections.listen(keeperSocketPath(data), emptyTable, log)
+  const stale: number[] = []
+  const cells = await CellConnections.listen(keeperSocketPath(data), emptyTable, log, { onStale: pid => stale.push(pid) })
   t.after(() => cells.close())
-  return { data, cells, errors: () => errors.calls.map(call => call.arguments[0]) }
+  return { data, cells, stale, errors: () => errors.calls.map(call => call.arguments[0]) }
 }
 
 test('an upgrade waits for the first cell to connect', async t => {
@@ -145,4 +146,75 @@ test('a keeper that was started again knows at once which baselines cannot answe
     lines.send({ type: 'hello', cell: 1, pid: 1, revision: 0, failures })
   })
   assert.deepEqual(cells.connected, [{ cell: 1, pid: 1, revision: 0, failures, serviceFaults: [] }])
+})
+
+/** A cell that is connected, takes no tables and answers nothing. */
+async function connectMute(t: TestContext, data: string, pid: number, isLost = false) {
+  const socket = connect(keeperSocketPath(data))
+  t.after(() => socket.destroy())
+  const welcomed = Promise.withResolvers<void>()
+  const asked: KeeperToCell['type'][] = []
+  const lines = openLines<KeeperToCell, CellToKeeper>(
+    socket,
+    ({ type }) => {
+      asked.push(type)
+      welcomed.resolve()
+    },
+    () => undefined,
+  )
+  lines.send({ type: 'hello', cell: pid, pid, revision: 0, failures: [], isLost })
+  await welcomed.promise
+  return { asked, send: (message: CellToKeeper) => lines.send(message), end: () => socket.destroy() }
+}
+
+test('a lost cell that does not take a table is made to end, and the table is in force once it has gone', async t => {
+  const { data, cells, stale } = await listen(t)
+  const [lost, slow] = [await connectMute(t, data, 1, true), await connectMute(t, data, 2)]
+  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] })
+  const published = cells.publish({ ...emptyTable, revision: 1 })
+  slow.send({ type: 'applied', revision: 1, failures: [] })
+  while (cells.connected[1]?.revision !== 1) await new Promise(resolve => setImmediate(resolve))
+  assert.deepEqual(stale, [])
+  t.mock.timers.tick(limits.keeper.lostAckMsMax)
+  assert.deepEqual(stale, [1])
+  lost.end()
+  assert.deepEqual(await published, { applied: 1, connected: 1 })
+})
+
+test('a cell that is not lost is given its time to take a table', async t => {
+  const { data, cells, stale } = await listen(t)
+  const slow = await connectMute(t, data, 1)
+  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] })
+  const published = cells.publish({ ...emptyTable, revision: 1 })
+  t.mock.timers.tick(limits.keeper.tableAckMsMax - 1)
+  slow.send({ type: 'applied', revision: 1, failures: [] })
+  assert.deepEqual([await published, stale], [{ applied: 1, connected: 1 }, []])
+})
+
+test('a lost cell is asked for nothing, and what it was asked before is waited for no more', async t => {
+  const { data, cells } = await listen(t)
+  const lost = await connectMute(t, data, 1)
+  const refused = assert.rejects(cells.prepare(plan), { code: 'UPGRADE_FAILED', message: /every cell ended or fell silent/ })
+  lost.send({ type: 'lost' })
+  await refused
+  await connectCell(t, data, 2).ready
+  assert.deepEqual([await cells.prepare(plan), (await cells.collectMetrics()).length], [1, 1])
+  assert.deepEqual(lost.asked, ['table', 'prepare'])
+})
+
+test('a table is not in force before every cell that answers has connected to the keeper', async t => {
+  const { data, cells } = await listen(t)
+  const status = { cell: 1, rssMB: 1, connections: 0, startedAt: '', crashes: 0 }
+  cells.expect([
+    { ...status, pid: 1001, state: 'retiring' },
+    { ...status, pid: 1002, state: 'starting' },
+  ])
+  let isDone = false
+  const published = cells.publish({ ...emptyTable, revision: 1 }).finally(() => {
+    isDone = true
+  })
+  await new Promise(resolve => setImmediate(resolve))
+  assert.equal(isDone, false)
+  connectCell(t, data)
+  assert.deepEqual(await published, { applied: 1, connected: 1 })
 })

@@ -8,6 +8,7 @@ import type { SceneTable, SlotPlan } from '../../traffic/table.ts'
 import { dispatcher } from '../../wire/dispatch.ts'
 import { type Lines, openLines } from '../../wire/lines.ts'
 import type {
+  CellStatus,
   CellToKeeper,
   KeeperToCell,
   LogRecord,
@@ -94,6 +95,8 @@ export class CellConnections {
   readonly #dispatch: (message: CellToKeeper, connection: Connection) => void
   #socket: CellSocket | undefined
   #table: SceneTable
+  /** Processes of cells that answer requests, as the supervisor sees them. */
+  #answering: ReadonlySet<number> = new Set()
   /**
    * Request numbers start where no other keeper's do, because a cell may still answer a killed keeper's request, and keeps the profiles it
    * asked for.
@@ -153,19 +156,31 @@ export class CellConnections {
     const connection: Connection = { lines, member: undefined }
   }
 
+  /** Takes which cells there are, whether they are connected or not. */
+  expect(cells: readonly CellStatus[]): void {
+    this.#answering = new Set(cells.filter(({ state }) => state !== 'starting').map(({ pid }) => pid))
+    this.#changed()
+  }
+
   /**
-   * Sends a table to every cell and to those that come later. Resolves when all have it in force or are gone, or `tableAckMsMax` is over. A lost
-   * cell that does not have it in force within `lostAckMsMax` is made to end.
+   * Sends a table to every cell and to those that come later. Resolves when all that answer requests have it in force or are gone, also those
+   * that have yet to connect to a keeper that was started again; or when `tableAckMsMax` is over. A lost cell that does not have it in force
+   * within `lostAckMsMax` is made to end.
    */
   async publish(table: SceneTable): Promise<Applied> {
     this.#table = table
     for (const { lines } of this.#members) lines.send({ type: 'table', table })
     const isApplied = ({ revision }: Member) => revision >= table.revision
     const fence = setInterval(() => this.#endStale(isApplied), limits.keeper.lostAckMsMax)
-    await this.#until(() => [...this.#members].every(isApplied), limits.keeper.tableAckMsMax)
+    await this.#until(() => [...this.#members].every(isApplied) && this.#areAllConnected(), limits.keeper.tableAckMsMax)
     clearInterval(fence)
     const members = [...this.#members]
     return { applied: members.filter(isApplied).length, connected: members.length }
+  }
+
+  #areAllConnected(): boolean {
+    const connected = new Set([...this.#members].map(({ pid }) => pid))
+    return [...this.#answering].every(pid => connected.has(pid))
   }
 
   #endStale(isApplied: (member: Member) => boolean): void {
