@@ -45,6 +45,7 @@ class Cell {
   readonly #connections: Connections
   readonly #keeper: KeeperRequests
   #isRetiring = false
+  #isLost = false
 
   constructor(options: Options, ordinal: number) {
     const { data } = options
@@ -157,6 +158,7 @@ class Cell {
 
   /** The slots have barred the version by now. All others are answered until the supervisor says otherwise, but nothing is loaded ahead any more. */
   #onLost({ scene, version }: SlotPlan, reason: string, where: Whereabouts): void {
+    this.#isLost = true
     const suspect = { scene, version, ...where }
     this.#telemetry.log.fatal({ reason, ...suspect }, 'the cell cannot go on')
     this.#connections.endEach()
@@ -173,6 +175,8 @@ class Cell {
     await this.#connections.close()
     await Promise.race([this.#feed.close(), delay(limits.log.closeMsMax)])
     this.#keeper.close()
+    // A thread that cannot be stopped would keep the process from ending in any other way.
+    if (this.#isLost) process.kill(process.pid, 'SIGKILL')
     await this.#runtime.close()
     process.exit(0)
   }

@@ -279,9 +279,10 @@ export class CellProcesses {
     onChange()
   }
 
-  /** The code that was running is suspect only when the cell ended by itself, or had to be killed by this process. */
+  /** The code that was running is suspect only when the cell ended by itself, as lost cells do, or had to be killed by this process. */
   #explain(cell: Cell, signal: NodeJS.Signals | null, running: readonly RunningSlot[]): object {
-    if (cell.killed || signal === null || faultSignals.includes(signal)) return running.length > 0 ? { suspects: running } : {}
+    if (cell.killed || cell.leaving === 'lost' || signal === null || faultSignals.includes(signal))
+      return running.length > 0 ? { suspects: running } : {}
     const bystanders = running.length > 0 ? { running } : {}
     if (signal !== 'SIGKILL' || !this.#settings.memory.noteKill()) return { why: 'something outside of the base ended it', ...bystanders }
     const { rssMB } = cell
