@@ -69,6 +69,9 @@ assert(
   'a shutdown must outlast the cells and leave time for the keeper',
 )
 
+// Where cells are not thrifty, each has that room. So there is memory for an heir beside each lost cell.
+assert(limits.memory.thriftyMB * (MEMORY_KILL_RATIO - 1) >= limits.memory.replacementMB, 'the heirs of lost cells must fit')
+
 /**
  * The steps depend on the present state only, so this may be asked at any time, and again after each step that was taken.
  * A cell is started in each seat without an heir, except while the seat backs off. A leaving cell retires when its heir is ready, and a lost
