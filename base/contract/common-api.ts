@@ -19,7 +19,10 @@ export const ExperimentParams = Type.Object(
 )
 export const LayerParams = Type.Object({ id: sceneId, layer: Type.String({ maxLength: 128, description: 'id of a layer' }) }, closed)
 
-const Etag = Type.String({ pattern: '^"[0-9]{1,15}"$', description: 'the revision that was read, in quotes, as the ETag header had it' })
+const Etag = Type.String({
+  pattern: '^"(0|[1-9][0-9]{0,14})"$',
+  description: 'the revision that was read, in quotes, as the ETag header had it',
+})
 export const IfMatch = Type.Object({ 'if-match': Type.Optional(Etag) })
 export const IfMatchOrNone = Type.Object({
   'if-match': Type.Optional(Etag),

@@ -20,7 +20,7 @@ export const LogsQuery = Type.Object(
   closed,
 )
 export const LogsHeaders = Type.Object({
-  'last-event-id': Type.Optional(Type.String({ pattern: '^[0-9]{1,16}$', description: 'the seq of the last line that was seen' })),
+  'last-event-id': Type.Optional(Type.String({ pattern: '^(0|[1-9][0-9]{0,15})$', description: 'the seq of the last line that was seen' })),
 })
 
 export const LogEntry = Type.Object({

@@ -2,7 +2,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { FastifySchemaCompiler } from 'fastify'
 import type { TSchema } from 'typebox'
-import { Value } from 'typebox/value'
 import { compileCheck } from '../../kernel/check.ts'
 import { BerthError, messageOf } from '../../kernel/errors.ts'
 import { checkNumbers } from '../../kernel/exact-json.ts'
@@ -67,12 +66,22 @@ const refuse = (why: string): BerthError => new BerthError('REQUEST_INVALID', `C
 
 const partNames: Readonly<Record<string, string>> = { params: 'path', querystring: 'query', headers: 'headers' }
 
+/** A whole number as JavaScript writes it, and a boolean. Any other text that could be read as one, such as `01`, ` 1` or `1e0`, stays a text and is refused. */
+const canonical: Readonly<Record<string, RegExp>> = { integer: /^(?:0|-?[1-9]\d{0,15})$/, boolean: /^(?:true|false)$/ }
+
+/** All parts of a request but the body arrive as texts, whatever type they have: the members that the schema gives another type, with that type. */
+function withTypes(schema: TSchema, given: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const { properties = {} } = schema as { readonly properties?: Readonly<Record<string, { readonly type?: string }>> }
+  const typed = (name: string, text: unknown): unknown =>
+    typeof text === 'string' && canonical[properties[name]?.type ?? '']?.test(text) ? JSON.parse(text) : text
+  return Object.fromEntries(Object.entries(given).map(([name, text]) => [name, typed(name, text)]))
+}
+
 /** Compiles the schema of a part of a request to a check that fills in defaults, and answers REQUEST_INVALID in words. */
 export const compilePart: FastifySchemaCompiler<TSchema> = ({ schema, httpPart = 'body' }) => {
   const check = compileCheck(schema)
   return (given: unknown) => {
-    // All parts but the body arrive as text, whatever type they have.
-    const { value, faults } = check(httpPart === 'body' ? given : Value.Convert(schema, { ...Object(given) }))
+    const { value, faults } = check(httpPart === 'body' ? given : withTypes(schema, Object(given)))
     if (faults === undefined) return { value }
     const what = partNames[httpPart] ?? 'body'
     return { error: new BerthError('REQUEST_INVALID', `Cannot take the ${what} of the request: ${faults.join('; ')}`) }

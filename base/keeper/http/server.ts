@@ -121,9 +121,11 @@ const frameworkCodes: Readonly<Record<string, ErrorCode>> = {
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'REQUEST_MALFORMED',
 }
 
-/** A row of the error table for what Fastify throws. */
+/** A row of the error table for what Fastify and its plugins throw. What has a status of the caller's is no defect of ours, whoever throws it. */
 function describeFault(thrown: unknown): BerthError {
-  const code = frameworkCodes[(thrown as { code?: string }).code ?? '']
+  const { code: name = '', statusCode = 500 } = Object(thrown) as { readonly code?: string; readonly statusCode?: number }
+  const isOfCaller = !(thrown instanceof BerthError) && statusCode >= 400 && statusCode < 500
+  const code = frameworkCodes[name] ?? (isOfCaller ? (statusCode === 400 ? 'REQUEST_MALFORMED' : 'ROUTE_NOT_FOUND') : undefined)
   return code === undefined
     ? toBerthError(thrown)
     : new BerthError(code, `Cannot take the request: ${messageOf(thrown)}`, { cause: thrown })
