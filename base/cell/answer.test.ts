@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { BerthError } from '../kernel/errors.ts'
+import { Guesses } from '../kernel/guesses.ts'
 import { Slots } from '../slot/slots.ts'
 import { code } from '../traffic/fixtures/scenes.ts'
 import { noRules } from '../traffic/rules.ts'
@@ -49,9 +50,10 @@ function startCell(t: TestContext, scenes: readonly SceneEntry[], loadMs = 0) {
   })
   t.after(() => slots.close())
   const onBreaker = (scene: string, version: string, state: string) => changes.push(`${scene} ${version} ${state}`)
-  const serving: Serving = { slots, admission: new Admission({ cell: 1, cells: 1, peek: plan => slots.peek(plan), onBreaker }) }
+  const admission = new Admission({ cell: 1, cells: 1, peek: plan => slots.peek(plan), onBreaker })
+  const serving: Serving = { slots, admission, guesses: new Guesses(() => undefined) }
   const answer = (scene: string, headers: Readonly<Record<string, string>> = {}, body = '1') => {
-    const request = { scene, requestId: 'r', body, header: (name: string) => headers[name] }
+    const request = { scene, requestId: 'r', body, address: '', header: (name: string) => headers[name] }
     return serve(table, serving, request, performance.now(), { decision: undefined, token: undefined, scene: undefined })
   }
   const ask = async (...what: Parameters<typeof answer>) => (await answer(...what)).json

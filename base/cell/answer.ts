@@ -3,7 +3,7 @@
  *
  *   chain of calls ── CALL_CYCLE · CALL_TOO_DEEP, for a `ctx.call`
  *   scene table ── 404 SCENE_NOT_FOUND · 503 BASE_NOT_READY
- *   caller allowed? ── 401 UNAUTHENTICATED · 403 FORBIDDEN
+ *   caller allowed? ── 401 UNAUTHENTICATED · 429 RATE_LIMITED · 403 FORBIDDEN
  *   admission ── 503 SCENE_OVERLOADED · 429 RATE_LIMITED
  *   unit ── 400 UNIT_TOO_LONG · UNIT_INVALID · BODY_MALFORMED
  *   decide ── 404 VERSION_NOT_FOUND · SCENE_WITHOUT_BASELINE
@@ -15,6 +15,7 @@ import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { idAt } from '../kernel/exact-json.ts'
+import type { Guesses } from '../kernel/guesses.ts'
 import { bearerToken, type Trace } from '../kernel/headers.ts'
 import { limits } from '../kernel/limits.ts'
 import { describeFault } from '../kernel/text-file.ts'
@@ -36,6 +37,8 @@ export interface SceneRequest {
   readonly scene: string
   readonly requestId: string
   readonly body: string
+  /** The address that it came from; empty for a `ctx.call`. */
+  readonly address: string
   /** A header of the request, by its lower-case name. */
   header(name: string): string | undefined
 }
@@ -58,6 +61,7 @@ export interface Progress {
 export interface Serving {
   readonly slots: Slots
   readonly admission: Admission
+  readonly guesses: Guesses
 }
 
 /**
@@ -84,7 +88,7 @@ export function serve(
  * @throws BerthError for every exit
  */
 export function serveCall(table: CompiledTable, serving: Serving, scene: string, input: string, caller: SlotCall): Promise<string> {
-  const request = { scene, requestId: caller.requestId, body: input, header: noHeader }
+  const request = { scene, requestId: caller.requestId, body: input, address: '', header: noHeader }
   const progress = { decision: undefined, token: undefined, scene: undefined }
   return answer(table, serving, new RequestFacts(request, caller), performance.now(), progress).then(jsonOf)
 }
@@ -96,7 +100,7 @@ async function answer(table: CompiledTable, serving: Serving, facts: RequestFact
   const calls = caller && extendChain(caller.chain, request.scene)
   const scene = findScene(table, request.scene)
   progress.scene = scene.id
-  if (caller === undefined) progress.token = authorise(table, scene, facts)
+  if (caller === undefined) progress.token = authorise(table, serving.guesses, scene, facts)
   const permit = serving.admission.admit(scene)
   try {
     facts.unit = caller === undefined ? readUnit(scene, facts) : caller.unit
@@ -184,22 +188,23 @@ function withDeadline(answer: Promise<SlotAnswer>, deadlineAt: number, scene: st
 
 /**
  * The token of whoever sent the request; undefined when none was sent.
- * @throws UNAUTHENTICATED, FORBIDDEN when the request needs a right that the token does not have
+ * @throws UNAUTHENTICATED, RATE_LIMITED; FORBIDDEN when the request needs a right that the token does not have
  */
-function authorise(table: CompiledTable, scene: Scene, { request, pin, loadtest }: RequestFacts): TokenEntry | undefined {
-  const token = findToken(table, request.header('authorization'))
+function authorise(table: CompiledTable, guesses: Guesses, scene: Scene, { request, pin, loadtest }: RequestFacts): TokenEntry | undefined {
+  const token = findToken(table, guesses, request)
   if (scene.definition.access === 'token') demand(token, 'call', `call scene "${scene.id}"`)
   if (pin !== undefined) demand(token, 'pin', 'choose a version with x-scene-version')
   if (loadtest) demand(token, 'pin', 'mark a request with x-scene-loadtest')
   return token
 }
 
-function findToken(table: CompiledTable, authorization: string | undefined): TokenEntry | undefined {
+function findToken(table: CompiledTable, guesses: Guesses, request: SceneRequest): TokenEntry | undefined {
+  const authorization = request.header('authorization')
   if (authorization === undefined) return undefined
   const secret = bearerToken(authorization)
   // The token is looked up by its digest, so how long the look-up takes says nothing about the secret.
   const token = secret === undefined ? undefined : table.tokens.get(createHash('sha256').update(secret).digest('hex'))
-  if (token === undefined) throw new BerthError('UNAUTHENTICATED', 'Cannot accept the Authorization header: it holds no valid bearer token')
+  if (token === undefined) throw guesses.refuse(request.address, 'Cannot accept the Authorization header: it holds no valid bearer token')
   return token
 }
 

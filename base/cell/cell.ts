@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { readBlob } from '../folder/blob-files.ts'
 import { BerthError, toBerthError } from '../kernel/errors.ts'
+import { Guesses } from '../kernel/guesses.ts'
 import { limits } from '../kernel/limits.ts'
 import { createLog } from '../kernel/log.ts'
 import type { Options } from '../kernel/options.ts'
@@ -44,6 +45,7 @@ class Cell {
   readonly #admission: Admission
   readonly #connections: Connections
   readonly #keeper: KeeperRequests
+  readonly #guesses = new Guesses(address => this.#keeper.reportGuesses(address))
   #isRetiring = false
   #isLost = false
 
@@ -77,7 +79,7 @@ class Cell {
       peek: plan => slots.peek(plan),
       onBreaker: (scene, version, state) => this.#telemetry.onBreaker(scene, version, state),
     })
-    const serving: Serving = { slots, admission: this.#admission }
+    const serving: Serving = { slots, admission: this.#admission, guesses: this.#guesses }
     this.#connections = new Connections(createSceneServer(options.bodyLimitBytes, this.#createHandlers(serving)))
     this.#keeper = new KeeperRequests({
       data,
@@ -97,6 +99,7 @@ class Cell {
       revision: () => this.#table.current.revision,
       breakers: () => this.#admission.breakers(),
       serviceFaults: () => this.#runtime.serviceFaults(),
+      tokenGuesses: () => this.#guesses.total,
     })
   }
 

@@ -98,6 +98,11 @@ export class KeeperRequests {
     this.#send({ type: 'lost' })
   }
 
+  /** Says that the guesses of tokens from an address went over the limit. Nothing is lost when the keeper is away but a row of the audit log. */
+  reportGuesses(address: string): void {
+    this.#send({ type: 'tokenGuesses', address })
+  }
+
   close(): void {
     this.#link?.close()
   }

@@ -11,6 +11,7 @@ test('versions that went offline are forgotten when there are too many, and no o
     revision: none,
     breakers: () => [],
     serviceFaults: () => [],
+    tokenGuesses: none,
   })
   const series = async () => {
     const collected = await metrics.collect()

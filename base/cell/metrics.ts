@@ -29,6 +29,8 @@ export interface CellGauges {
   revision(): number
   breakers(): Iterable<{ readonly scene: string; readonly version: string; readonly state: BreakerState }>
   serviceFaults(): readonly ServiceFault[]
+  /** Requests whose token was not known, since the cell started. */
+  tokenGuesses(): number
 }
 
 /** The counters of one version. They are looked up once and kept, so that labels are not hashed for each request. */
@@ -275,6 +277,15 @@ function addGauges(registry: Registry, gauges: CellGauges): void {
   gauge('berth_requests_in_flight', 'Requests in slots, waiting ones included', gauges.inFlight)
   gauge('berth_connections', 'Open connections on the scene port', gauges.connections)
   gauge('berth_table_revision', 'Revision of the scene table in force', gauges.revision)
+  new Counter({
+    name: 'berth_token_guesses_total',
+    help: 'Requests whose token was not known',
+    registers,
+    collect() {
+      this.reset()
+      this.inc(gauges.tokenGuesses())
+    },
+  })
   new Gauge({
     name: 'berth_breaker_state',
     help: 'Circuit breaker of a version that has had requests: 0 closed, 1 half open, 2 open',

@@ -160,6 +160,10 @@ class SceneExchange implements SceneRequest {
     this.requestId = isRequestId(given) ? given : port.newId()
   }
 
+  get address(): string {
+    return this.#req.socket.remoteAddress ?? ''
+  }
+
   header(name: string): string | undefined {
     const value = this.#req.headers[name]
     return typeof value === 'string' ? value : value?.[0]

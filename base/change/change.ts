@@ -99,6 +99,7 @@ export interface BaseFacts {
   readonly 'revoke token': Nothing
   readonly 'retire cell': Nothing
   readonly 'take profile': Nothing
+  readonly 'limit guesses': Nothing
 }
 
 export type BaseChangeKind = keyof BasePayloads

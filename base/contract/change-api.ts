@@ -75,7 +75,7 @@ export const scenePayloads = {
 
 const token = Type.Object({ rights: Type.Array(Right), label: Type.String() })
 
-/** The payloads of changes that are not of a scene. The last two change nothing that is kept: they leave a row in the audit log. */
+/** The payloads of changes that are not of a scene. The last three change nothing that is kept: they leave a row in the audit log. */
 export const basePayloads = {
   'publish module': Type.Object({ manifest: ModuleManifest }),
   'create token': token,
@@ -85,6 +85,13 @@ export const basePayloads = {
     scene: Type.String(),
     version: VersionId,
     profile: Type.Union([Type.Literal('cpu'), Type.Literal('heap')]),
+  }),
+  'limit guesses': Type.Object({
+    address: Type.String({ description: 'from which so many requests had a token that is not known' }),
+    port: Type.Union([Type.Literal('scene'), Type.Literal('control')]),
+    isLast: Type.Boolean({
+      description: 'whether there are as many of these rows in this hour as are kept: further addresses are only counted',
+    }),
   }),
 } as const
 

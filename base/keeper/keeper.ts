@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { keeperSocketPath, logsPath, tablePath, tokenPath } from '../folder/paths.ts'
 import { readSavedTable } from '../folder/saved-table.ts'
 import { BerthError, toBerthError } from '../kernel/errors.ts'
+import { Guesses } from '../kernel/guesses.ts'
 import { limits } from '../kernel/limits.ts'
 import { createLog, type Logger } from '../kernel/log.ts'
 import { isThrifty } from '../kernel/memory-plan.ts'
@@ -20,6 +21,7 @@ import { CellConnections } from './cells/cells.ts'
 import { startTrials, type Trials } from './cells/trials.ts'
 import { Vitals } from './cells/vitals.ts'
 import { addToken, BaseDriver } from './driver/base-driver.ts'
+import { GuessAudit } from './driver/guess-audit.ts'
 import { SceneDriver } from './driver/scene-driver.ts'
 import { TablePublisher } from './driver/table-publisher.ts'
 import { createApi } from './http/server.ts'
@@ -111,11 +113,14 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
   const table = book.tables.build()
   const logFiles = new LogFiles(logsPath(data), numberOf, error => log.error({ err: error }, 'the logs of modules cannot be kept'))
   const logs = new Logs(logFiles, (scene, version) => book.scenes.versions(scene).some(({ id }) => id === version))
+  const audit = new GuessAudit(book, log)
+  const guesses = new Guesses(address => audit.note(address, 'control'))
   const cells = await CellConnections.listen(keeperSocketPath(data), table, log, {
     onLogs: (cell, records) => logs.take(cell, records),
     onStale: pid => send({ type: 'endStale', pid }),
+    onGuesses: address => audit.note(address, 'scene'),
   })
-  const vitals = new Vitals(book, cells)
+  const vitals = new Vitals(book, cells, guesses)
   const tables = new TablePublisher(data, book, cells, log)
   const driver = new SceneDriver({ book, blobs, cells, tables, services: offeredServices(options) })
   const baseDriver = new BaseDriver({ book, blobs, trials, tables, retire: cell => send({ type: 'retire', cell }) })
@@ -126,7 +131,7 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
     log.fatal({ err: error }, 'the disk failed: the keeper ends, so that it reads what was kept when it is started again')
     setImmediate(() => process.exit(1))
   }
-  const app = await createApi({ book, driver, baseDriver, blobs, vitals, logs, cells, log, onStoreFailed })
+  const app = await createApi({ book, driver, baseDriver, blobs, vitals, logs, cells, guesses, log, onStoreFailed })
   vitals.controlPort = await listen(app, options)
   log.info({ controlPort: vitals.controlPort, revision: book.revision }, 'control API listens')
   const past = new Past(limits.control.keptAnswerMsMin)

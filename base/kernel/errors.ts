@@ -95,8 +95,8 @@ const table = {
   RATE_LIMITED: {
     status: 429,
     blame: 'load',
-    title: 'The scene has had as many requests as its rate allows',
-    fix: 'Try again after the seconds that Retry-After says, or have the scene given a higher traffic.rateLimit.',
+    title: 'There have been as many requests as are allowed',
+    fix: 'Try again after the seconds that Retry-After says. The limit of a scene is its traffic.rateLimit; that of unknown tokens is for each address.',
   },
   BREAKER_OPEN: {
     status: 503,

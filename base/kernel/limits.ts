@@ -31,6 +31,14 @@ export const limits = {
     /** Milliseconds within which the headers, and the whole request, have to arrive. */
     headersTimeoutMs: 10_000,
     requestTimeoutMs: 30_000,
+    /**
+     * Requests from one address in a minute whose token is not known before they are refused for their rate, in each process that listens; and
+     * addresses that are counted, of which the longest silent is forgotten first.
+     */
+    tokenGuessesPerMinuteMax: 60,
+    tokenGuessAddressesMax: 10_000,
+    /** Rows of the audit log in an hour about addresses that guess. */
+    tokenGuessRowsPerHourMax: 60,
   },
 
   /** What one scene may hold. */

@@ -182,6 +182,8 @@ export type CellToKeeper =
   | { readonly type: 'applied'; readonly revision: number; readonly failures: readonly SceneFailure[] }
   /** What services cannot offer, at most `limits.services.faultsMax`. Sent when it has changed; a new connection begins with none. */
   | { readonly type: 'serviceFaults'; readonly faults: readonly ServiceFault[] }
+  /** From this address, more requests in a minute had a token that is not known than are allowed. Sent once for each such minute. */
+  | { readonly type: 'tokenGuesses'; readonly address: string }
   | { readonly type: 'prepared'; readonly request: number; readonly failure?: SceneFailure }
   | { readonly type: 'metrics'; readonly request: number; readonly metrics: readonly unknown[] }
   /** Answered with `logsKept`. Batches without that answer when the connection ends are sent again over the next connection. */

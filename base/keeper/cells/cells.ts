@@ -81,6 +81,8 @@ export interface CellEvents {
   onLogs?(cell: number, records: readonly LogRecord[]): void
   /** Called when a lost cell has not taken a table in time. It has to end before the table can be said to be in force. */
   onStale?(pid: number): void
+  /** Called when more requests to the scene port had a token that is not known than an address may send. */
+  onGuesses?(address: string): void
 }
 
 /** The public side of `CellConnections`, for those who use it and for tests that stand in for it. */
@@ -116,6 +118,7 @@ export class CellConnections {
         lost: (_, { member }) => member && this.#onLost(member),
         serviceFaults: ({ faults }, { member }) => member && this.#onServiceFaults(member, faults),
         logs: (message, { member }) => member && this.#onLogsOf(member, message),
+        tokenGuesses: ({ address }) => this.#events.onGuesses?.(address),
         prepared: settle,
         metrics: settle,
         slotFound: settle,

@@ -1,7 +1,8 @@
 /** The state of the base: what the supervisor and the cells themselves say of the cells, and the counts of the keeper. */
-import { AggregatorRegistry, collectDefaultMetrics, Gauge, Histogram, Registry as MetricsRegistry } from 'prom-client'
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry as MetricsRegistry } from 'prom-client'
 import type { BaseStatus } from '../../contract/status-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
+import type { Guesses } from '../../kernel/guesses.ts'
 import type { CellStatus, MemoryStatus, SceneFailure } from '../../wire/messages.ts'
 import type { Book } from '../book/book.ts'
 import type { Cells } from './cells.ts'
@@ -18,7 +19,7 @@ export class Vitals {
   /** Where the control API answers; known once it listens. */
   controlPort = 0
 
-  constructor(book: Book, cells: Cells) {
+  constructor(book: Book, cells: Cells, guesses: Pick<Guesses, 'total'>) {
     this.#book = book
     this.#cells = cells
     const registers = [this.#metrics]
@@ -56,6 +57,15 @@ export class Vitals {
       registers,
       collect() {
         this.set(memory()?.kernelKills ?? 0)
+      },
+    })
+    new Counter({
+      name: 'berth_token_guesses_total',
+      help: 'Requests whose token was not known',
+      registers,
+      collect() {
+        this.reset()
+        this.inc(guesses.total)
       },
     })
     const revision = () => book.revision

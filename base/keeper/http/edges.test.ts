@@ -4,6 +4,9 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { limits } from '../../kernel/limits.ts'
+import { createLog } from '../../kernel/log.ts'
+import { GuessAudit } from '../driver/guess-audit.ts'
 import { startTestKeeper } from '../fixtures/keeper.ts'
 
 interface Parameter {
@@ -161,4 +164,40 @@ test('whatever a path is made of, the answer is one of the caller with a code, a
     .tuple(fc.constantFrom(...bases), fc.array(fc.constantFrom(...steps), { maxLength: 4 }))
     .map(parts => parts.flat().join('/'))
   await fc.assert(fc.asyncProperty(target, check), { numRuns: 300 })
+})
+
+test('guessing tokens is refused for its rate and leaves one row in the audit log, and a valid token is never refused for it', async t => {
+  const { ask } = await startTestKeeper(t)
+  const guess = (i: number) => ask('GET', '/api/scenes', { headers: { authorization: `Bearer berth_guess${i}` } })
+  const answers: Awaited<ReturnType<typeof guess>>[] = []
+  const most = limits.http.tokenGuessesPerMinuteMax
+  for (let i = 0; i < most + 20; i++) {
+    answers.push(await guess(i))
+    assert.equal((await ask('GET', '/api/scenes')).status, 200)
+  }
+  const codes = answers.map(({ body }) => body.code)
+  assert.deepEqual(codes, [...Array(most).fill('UNAUTHENTICATED'), ...Array(20).fill('RATE_LIMITED')])
+  const last = answers.at(-1)
+  assert.equal(last?.status, 429)
+  assert(Number(last?.headers.get('retry-after')) > 0)
+  const rows = (await ask('GET', '/api/audit')).read<{ action: string; target: string; who: string }[]>()
+  assert.deepEqual(
+    rows.filter(({ action }) => action === 'limit guesses').map(({ target, who }) => [target, who]),
+    [['127.0.0.1', 'base']],
+  )
+  assert.match((await ask('GET', '/metrics')).text, new RegExp(`^berth_token_guesses_total\\{process="keeper"\\} ${most + 20}$`, 'm'))
+})
+
+test('however many addresses guess, the audit log gets a bounded number of rows, and the last one says so', () => {
+  const rows: { target: string; payload: unknown }[] = []
+  let now = 0
+  const book = { commit: (_writes: unknown, _actor: unknown, row: { target: string; payload: unknown }) => void rows.push(row) }
+  const audit = new GuessAudit(book, createLog('keeper', 'silent'), () => now)
+  for (let i = 0; i < 1000; i++) audit.note(`10.0.${i >> 8}.${i & 255}`, 'scene')
+  assert.equal(rows.length, limits.http.tokenGuessRowsPerHourMax)
+  assert.deepEqual(rows.at(-1)?.payload, { address: rows.at(-1)?.target, port: 'scene', isLast: true })
+  now = 3_600_000
+  audit.note('10.0.0.1', 'scene')
+  audit.note('10.0.0.1', 'control')
+  assert.equal(rows.length, limits.http.tokenGuessRowsPerHourMax + 1)
 })

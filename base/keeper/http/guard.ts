@@ -4,7 +4,8 @@ import { BerthError } from '../../kernel/errors.ts'
 import { bearerToken, hasOneHost } from '../../kernel/headers.ts'
 import { holds } from '../../traffic/scene.ts'
 import type { Right } from '../../traffic/schema.ts'
-import type { Token, TokenBook } from '../book/token-book.ts'
+import type { Token } from '../book/token-book.ts'
+import type { RouteParts } from './route.ts'
 
 /** Checks the head of every request, before its token and its body are looked at. @throws REQUEST_MALFORMED, CONTENT_TYPE_UNSUPPORTED */
 export async function checkHead(request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -19,16 +20,16 @@ export async function checkHead(request: FastifyRequest, reply: FastifyReply): P
 
 /**
  * The token that a request carries.
- * @throws REQUEST_MALFORMED, UNAUTHENTICATED; FORBIDDEN when it lacks the right
+ * @throws REQUEST_MALFORMED, UNAUTHENTICATED, RATE_LIMITED; FORBIDDEN when it lacks the right
  */
-export function authorize({ raw }: FastifyRequest, tokens: TokenBook, right: Right): Token {
+export function authorize({ raw, ip }: FastifyRequest, { book, guesses }: Pick<RouteParts, 'book' | 'guesses'>, right: Right): Token {
   const headers = raw.headersDistinct.authorization ?? []
   if (headers.length > 1) throw new BerthError('REQUEST_MALFORMED', 'Cannot tell who asks: there is more than one Authorization header')
   const secret = bearerToken(headers[0] ?? '')
   if (secret === undefined)
     throw new BerthError('UNAUTHENTICATED', 'Cannot tell who asks: there is no "Authorization: Bearer TOKEN" header')
-  const token = tokens.find(secret)
-  if (token === undefined) throw new BerthError('UNAUTHENTICATED', 'Cannot tell who asks: the token is not known here, or was revoked')
+  const token = book.tokens.find(secret)
+  if (token === undefined) throw guesses.refuse(ip, 'Cannot tell who asks: the token is not known here, or was revoked')
   if (holds(token, right)) return token
   throw new BerthError('FORBIDDEN', `Cannot allow this with token "${token.id}": it lacks the right "${right}"`)
 }

@@ -47,7 +47,7 @@ function optionsOf(row: Route, tag: string, parts: RouteParts, idempotency: Idem
     exposeHeadRoute: !isEndless(row),
     config: { swagger: { exposeHeadRoute: method === 'HEAD' } },
     onRequest: async request => {
-      if (right !== 'anyone') request.setDecorator('token', authorize(request, parts.book.tokens, right))
+      if (right !== 'anyone') request.setDecorator('token', authorize(request, parts, right))
     },
     handler: async (request, reply) => {
       const run = async (keyed?: Actor['keyed']) => row.run(requestOf(request, reply, keyed), parts)

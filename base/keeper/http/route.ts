@@ -2,6 +2,7 @@
 import type { Readable } from 'node:stream'
 import type { Static, TObject, TSchema } from 'typebox'
 import type { Shape } from '../../contract/shape.ts'
+import type { Guesses } from '../../kernel/guesses.ts'
 import type { Logger } from '../../kernel/log.ts'
 import type { Blobs } from '../../store/blobs.ts'
 import type { Right } from '../../traffic/schema.ts'
@@ -24,6 +25,7 @@ export interface RouteParts {
   readonly vitals: Vitals
   readonly logs: Logs
   readonly cells: Cells
+  readonly guesses: Guesses
   readonly log: Logger
 }
 
