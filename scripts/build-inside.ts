@@ -18,6 +18,10 @@ export async function buildInside(): Promise<Map<string, string>> {
   const scripts = new Map([
     ['inside', head + scriptOf(await bundleOf('base/inside/inside.ts'))],
     ['fakes', head + scriptOf(await bundleOf('base/inside/fakes.ts'))],
+    [
+      'stacks',
+      head + holding('@jridgewell/trace-mapping (MIT, Justin Ridgewell)') + scriptOf(await bundleOf('base/slot/stacks-inside.ts')),
+    ],
   ])
   for (const part of LAZY_PARTS) {
     const script = head + (await partScript(part))

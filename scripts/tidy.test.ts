@@ -43,6 +43,9 @@ const entries = [
   /^base\/main\.ts$/,
   // Bundled by scripts/build-inside.ts.
   /^base\/inside\/(inside|fakes|lazy\/[^/]+)\.ts$/,
+  /^base\/slot\/stacks-inside\.ts$/,
+  // Started as a thread.
+  /^base\/keeper\/source-map-worker\.ts$/,
   // Becomes part of bundles.
   /^sdk\/bundle\/compile\/stand-in\.ts$/,
   /^sdk\/(cli\/sdk|author\/author|author\/test-hook|caller\/index)\.ts$/,

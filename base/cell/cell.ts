@@ -6,7 +6,7 @@ import { Guesses } from '../kernel/guesses.ts'
 import { limits } from '../kernel/limits.ts'
 import { createLog } from '../kernel/log.ts'
 import type { Options } from '../kernel/options.ts'
-import { Stacks } from '../kernel/stacks.ts'
+import { IsolatedStacks } from '../slot/isolated-stacks.ts'
 import type { Whereabouts } from '../slot/slot.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { dispatcher } from '../wire/dispatch.ts'
@@ -40,6 +40,7 @@ export function runCell(): void {
 class Cell {
   readonly #telemetry: Telemetry
   readonly #feed: LogFeed
+  readonly #stacks: IsolatedStacks
   readonly #runtime: ModuleRuntime
   readonly #table: TableInForce
   readonly #admission: Admission
@@ -54,7 +55,8 @@ class Cell {
     const log = createLog(`cell-${ordinal}`, options.logLevel)
     const readBlobOf = (digest: string) => readBlob(data, digest)
     this.#feed = new LogFeed(() => this.#keeper.link)
-    this.#telemetry = new Telemetry(log, new ModuleLog(log, new Stacks(readBlobOf), this.#feed), this.#createMetrics(ordinal))
+    this.#stacks = new IsolatedStacks(readBlobOf, Math.min(limits.sourceMap.memoryMB, options.cellMemoryMB / 4))
+    this.#telemetry = new Telemetry(log, new ModuleLog(log, this.#stacks, this.#feed), this.#createMetrics(ordinal))
     this.#runtime = new ModuleRuntime(options, this.#telemetry, {
       callScene: (scene, input, caller) => serveCall(this.#table.current, serving, scene, input, caller),
       onLost: (plan, reason, where) => this.#onLost(plan, reason, where),

@@ -5,7 +5,9 @@ import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { plainAnswer } from '../../test/support/answers.ts'
 import { BerthError } from '../kernel/errors.ts'
-import { Stacks } from '../kernel/stacks.ts'
+import { limits } from '../kernel/limits.ts'
+import { openSourceMap } from '../kernel/source-map.ts'
+import { locate } from '../kernel/stacks.ts'
 import { ModuleError } from '../slot/module-error.ts'
 import { createSceneServer, type SceneHandlers } from './scene-port.ts'
 
@@ -46,16 +48,16 @@ test('an answer that is no text is answered as a defect', async t => {
   assert.deepEqual(await ask(t, async () => plainAnswer(JSON.parse('5'))), internal)
 })
 
-test('a stack is cut off before it is taken apart, however long a module made it', async () => {
-  const stacks = new Stacks(() => assert.fail('nothing to read'))
-  assert.equal((await stacks.map('a\n'.repeat(1e6), [])).length, 64 * 1024)
+test('a stack is cut off before it is taken apart, however long a module made it', () => {
+  assert.equal(locate('a\n'.repeat(1e6), [], () => assert.fail('nothing to read')).stack.length, 64 * 1024)
 })
 
-test('what a module only makes look like a place stays as it is', async () => {
-  const map = JSON.stringify({ version: 3, sources: ['index.ts'], names: [], mappings: 'AAAA' })
-  const stacks = new Stacks(() => Promise.resolve(Buffer.from(map)))
+test('what a module only makes look like a place stays as it is', () => {
+  const text = JSON.stringify({ version: 3, sources: ['index.ts'], names: [], mappings: 'AAAA' })
+  const map = openSourceMap(text, limits.sourceMap)
   const modules = [{ name: 'm', version: '1.0.0', sourceMap: 's' }]
   const at = (place: string) => `at berth:///m@1.0.0.js:${place}`
-  assert.equal(await stacks.map(at('1:1'), modules), 'at m/index.ts:1:1')
-  for (const place of ['0:0', '0:1', '1:0', '9'.repeat(30)]) assert.equal(await stacks.map(at(place), modules), at(place))
+  const shown = (place: string) => locate(at(place), modules, () => map).stack
+  assert.equal(shown('1:1'), 'at m/index.ts:1:1')
+  for (const place of ['0:0', '0:1', '1:0', '9'.repeat(30)]) assert.equal(shown(place), at(place))
 })

@@ -37,7 +37,7 @@ export class ModuleLog {
     const at = new Date().toISOString()
     const level: Level = levels.has(line.level) ? line.level : 'error'
     if (line.stack === undefined) this.#writeMapped(at, plan, requestId, { ...line, level })
-    else this.#locate(line.stack, plan).then(({ stack }) => this.#writeMapped(at, plan, requestId, { ...line, level, stack }))
+    else void this.#locate(line.stack, plan).then(({ stack }) => this.#writeMapped(at, plan, requestId, { ...line, level, stack }))
   }
 
   #writeMapped(
@@ -55,21 +55,25 @@ export class ModuleLog {
   }
 
   /**
-   * Logs an error that a request was answered with.
+   * Logs an error that a request was answered with. Its stack is read only when somebody sees it.
+   * @param isShown whether the caller sees what is returned
    * @returns what its engineer sees of it
    */
-  async fail(plan: SlotPlan, error: BerthError, requestId: string): Promise<Partial<Located>> {
+  async fail(plan: SlotPlan, error: BerthError, requestId: string, isShown: boolean): Promise<Partial<Located>> {
     const at = new Date().toISOString()
     const { scene, version } = plan
     const { module, stage, rawStack } = error instanceof ModuleError ? error : { module: undefined, stage: undefined, rawStack: undefined }
-    const { stack, frame }: Partial<Located> = rawStack === undefined ? {} : await this.#locate(rawStack, plan)
-    if (error instanceof ModuleError && this.mayLogError(plan.key)) {
+    const isLogged = error instanceof ModuleError && this.mayLogError(plan.key)
+    const isFed = this.#feed.admits(scene, version, 'error')
+    const isRead = rawStack !== undefined && (isLogged || isFed || isShown)
+    const { stack, frame }: Partial<Located> = isRead ? await this.#locate(rawStack, plan) : {}
+    if (isLogged) {
       this.#log.error(
         { code: error.code, scene, version, requestId, module, stage, frame, ...asError(error.message, stack) },
         error.message,
       )
     }
-    if (this.#feed.admits(scene, version, 'error')) {
+    if (isFed) {
       this.#feed.push({
         at,
         level: 'error',
@@ -94,27 +98,12 @@ export class ModuleLog {
   }
 
   /** The error of a module that cannot be loaded, with its place in the source. */
-  async explain(error: ModuleError, plan: SlotPlan): Promise<ModuleError> {
-    try {
-      return await error.inSources(this.#stacks, plan)
-    } catch (cause) {
-      this.#warnOfMap(cause, plan)
-      return error
-    }
+  explain(error: ModuleError, plan: SlotPlan): Promise<ModuleError> {
+    return error.inSources(this.#stacks, plan)
   }
 
-  /** The stack with places in the source; unchanged when its source map cannot be read. */
-  async #locate(stack: string, plan: SlotPlan): Promise<Located> {
-    try {
-      return await this.#stacks.locate(stack, lockedModules(plan.lock))
-    } catch (error) {
-      this.#warnOfMap(error, plan)
-      return { stack }
-    }
-  }
-
-  #warnOfMap(error: unknown, { scene, version }: SlotPlan): void {
-    this.#log.warn({ err: error, scene, version }, 'stack cannot be mapped to its source')
+  #locate(stack: string, { lock }: SlotPlan): Promise<Located> {
+    return this.#stacks.locate(stack, lockedModules(lock))
   }
 
   /** Whether one more error under this key may go to the log of the cell in this second. */

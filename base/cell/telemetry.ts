@@ -42,8 +42,10 @@ export class Telemetry {
     // The engineer of a module wants to know where it needed what the base could not do. That a breaker is open was logged when it opened.
     const isOfModule = error.blame === 'module' || (error.blame === 'base' && error instanceof ModuleError)
     if (plan === undefined || !isOfModule || error.code === 'BREAKER_OPEN') return {}
-    const shown = await this.moduleLog.fail(plan, error, request.requestId)
-    return token !== undefined && holds(token, 'pin') ? { ...shown } : {}
+    const isShown = token !== undefined && holds(token, 'pin')
+    const failed = this.moduleLog.fail(plan, error, request.requestId, isShown)
+    // Whoever may not see the stack does not wait until it has been read.
+    return isShown ? { ...(await failed) } : {}
   }
 
   onServiceFailed(service: string, method: string, error: unknown): void {

@@ -271,6 +271,12 @@ const table = {
     title: 'The bundle is not a script',
     fix: 'Build it with "sdk publish", which writes the form that the base loads.',
   },
+  SOURCE_MAP_INVALID: {
+    status: 422,
+    blame: 'module',
+    title: 'The source map is not one that a base reads',
+    fix: 'Build it with "sdk publish", or publish the module without a source map.',
+  },
   MODULE_EXISTS: {
     status: 409,
     blame: 'caller',

@@ -67,6 +67,27 @@ export const limits = {
     trialMsMax: 10_000,
   },
 
+  /** The source map of a module, which may be any text that somebody has uploaded, and the reading of stacks by it. */
+  sourceMap: {
+    /** Places that it maps. A bundle has one for about eight characters. */
+    segmentsMax: 1_000_000,
+    /** Values of its JSON, how deep they are nested, and characters of the path of a source or of a name. */
+    valuesMax: 200_000,
+    depthMax: 16,
+    nameCharsMax: 4096,
+    /** MB of memory in which a cell reads maps, characters of the maps that it keeps there, and milliseconds after which it lets go of them. */
+    memoryMB: 128,
+    keptCharsMax: 8 * MB,
+    idleMs: 10_000,
+    /** Milliseconds that reading one map, or one stack, may take. */
+    msMax: 10_000,
+    /** Stacks that wait to be read in a cell; further ones are logged as they are. */
+    waitingMax: 64,
+    /** MB of the heap of a thread in which the keeper reads maps, and milliseconds that it may take for a profile. */
+    threadMemoryMB: 256,
+    profileMsMax: 20_000,
+  },
+
   /** A cell: one serving process. */
   cell: {
     /** Requests under way; scenes of low priority are refused from half of that on. */

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { explainLoad, Stacks } from './stacks.ts'
+import { limits } from './limits.ts'
+import { openSourceMap } from './source-map.ts'
+import { explainLoad, locate, type Stacks } from './stacks.ts'
 
 /** A source map of one source, in which every place is the beginning of the source. */
 const mapOf = (source: string, more: object = {}) => JSON.stringify({ version: 3, sources: [source], names: [], mappings: 'AAAA', ...more })
-const stacksOf = (map: string) => new Stacks(() => Promise.resolve(Buffer.from(map)))
+const stacksOf = (map: string): Stacks => ({
+  locate: async (stack, modules) => locate(stack, modules, () => openSourceMap(map, limits.sourceMap)),
+})
 const modules = [{ name: 'm', version: '1.0.0', sourceMap: 's' }]
 const stack = 'Error: no table\n    at load (berth:///m@1.0.0.js:1:1)'
 

@@ -1,6 +1,6 @@
 /** Errors of modules in the words of their sources: stacks, the place that threw with its lines, and the npm package that it belongs to. */
-import { originalPositionFor, sourceContentFor, TraceMap } from '@jridgewell/trace-mapping'
 import { frozenAdviceFor, missingGlobalIn } from './missing-globals.ts'
+import { contentIn, placeIn, type SourceMap, type SourcePlace } from './source-map.ts'
 
 /** A frame of a module. Lines and columns count from 1: a module may write a frame with a 0, which no source map has a place for. */
 const FRAME = /berth:\/\/\/([a-z0-9-]+@[^/\s]+)\.js:([1-9]\d{0,8}):([1-9]\d{0,8})/
@@ -8,8 +8,7 @@ const FRAME = /berth:\/\/\/([a-z0-9-]+@[^/\s]+)\.js:([1-9]\d{0,8}):([1-9]\d{0,8}
 const FRAME_LINE = /^\s+at /
 /** What follows in a stack that crossed into an isolate is the host's. */
 const BOUNDARY = '(<isolated-vm boundary>)'
-const MAPS_KEPT = 32
-/** Characters of a stack that are looked at. A module may pass off a text of any length as its stack; the frames that matter come first. */
+/** Characters of a stack that are looked at, and that are shown. A module may pass off a text of any length as its stack; the frames that matter come first. */
 const STACK_CHARS_MAX = 64 * 1024
 /** Lines before and after the one that threw, and characters of a line, that a code frame shows. */
 const LINES_BEFORE = 2
@@ -24,6 +23,10 @@ export interface MappedModule {
   readonly version: string
   /** Digest of the source map. */
   readonly sourceMap?: string | undefined
+}
+
+export interface ModuleWithMap extends MappedModule {
+  readonly sourceMap: string
 }
 
 /** What the stack of an error says. */
@@ -49,75 +52,65 @@ export interface BundledPackage {
   readonly through?: string | undefined
 }
 
-/** The member of a source map that has the packages, by the path of their folder. Members that begin with `x_` are free for extensions. */
-export const PACKAGES_MEMBER = 'x_packages'
-
-interface Sources {
-  readonly map: TraceMap
-  readonly packages: Readonly<Record<string, unknown>>
-}
-
-interface Place {
+interface Place extends SourcePlace {
   readonly module: string
-  readonly sources: Sources
-  readonly source: string
-  readonly line: number
-  readonly column: number
+  readonly map: SourceMap
 }
 
-export class Stacks {
-  readonly #readBlob: (digest: string) => Promise<Buffer>
-  readonly #sources = new Map<string, Promise<Sources>>()
+/** Reads stacks by the source maps of their modules. */
+export interface Stacks {
+  /** Takes time and memory within bounds, whatever the stack and the maps are. A stack that cannot be read is as it was, and says why. */
+  locate(stack: string, modules: Iterable<MappedModule>): Promise<Located>
+}
 
-  /** @param readBlob reads a source map by its digest */
-  constructor(readBlob: (digest: string) => Promise<Buffer>) {
-    this.#readBlob = readBlob
-  }
+/**
+ * Reads a stack.
+ * @param mapOf gives a source map by its digest
+ * @throws what `mapOf` throws
+ */
+export function locate(stack: string, modules: Iterable<MappedModule>, mapOf: (digest: string) => SourceMap | undefined): Located {
+  const lines = linesOf(stack)
+  const places = withoutScript(placesOf(lines, modules, mapOf))
+  const mapped = cutStack(lines.flatMap((line, i) => lineInSource(line, places[i]) ?? []).join('\n'))
+  const thrown = places.find((place, i): place is Place => typeof place === 'object' && FRAME_LINE.test(lines[i] ?? ''))
+  if (thrown === undefined) return { stack: mapped }
+  const located = describePlace(thrown)
+  const code = codeFrame(thrown)
+  return { stack: mapped, ...located, ...(code !== undefined && { frame: `${located.place}\n${code}` }) }
+}
 
-  async locate(stack: string, modules: Iterable<MappedModule>): Promise<Located> {
-    const lines = linesOf(stack)
-    const places = withoutScript(await this.#places(lines, modules))
-    const mapped = lines.flatMap((line, i) => lineInSource(line, places[i]) ?? [])
-    const thrown = places.find((place, i): place is Place => typeof place === 'object' && FRAME_LINE.test(lines[i] ?? ''))
-    if (thrown === undefined) return { stack: mapped.join('\n') }
-    const located = describePlace(thrown)
-    const code = codeFrame(thrown)
-    return { stack: mapped.join('\n'), ...located, ...(code !== undefined && { frame: `${located.place}\n${code}` }) }
-  }
+/** The modules by whose source maps a stack is read, of those that may have a part in it. */
+export function modulesIn(stack: string, modules: Iterable<MappedModule>): ModuleWithMap[] {
+  const shown = cutStack(stack)
+  return [...modules].filter(
+    (module): module is ModuleWithMap => module.sourceMap !== undefined && shown.includes(`berth:///${module.name}@${module.version}.js:`),
+  )
+}
 
-  /** The stack of `locate`. */
-  async map(stack: string, modules: Iterable<MappedModule>): Promise<string> {
-    return (await this.locate(stack, modules)).stack
-  }
+/** A stack as it was, with why it could not be read. */
+export function unread(stack: string, why: string): Located {
+  return { stack: `${locate(stack, [], () => undefined).stack}\n    (lines and columns are those of the bundle: ${why})` }
+}
 
-  /** The place of each line in its source: undefined when it is in no source, `nowhere` when the bundler made the code. */
-  #places(lines: readonly string[], modules: Iterable<MappedModule>): Promise<(Place | 'nowhere' | undefined)[]> {
-    const digests = new Map<string, string>()
-    for (const { name, version, sourceMap } of modules) if (sourceMap !== undefined) digests.set(`${name}@${version}`, sourceMap)
-    return Promise.all(
-      lines.map(async line => {
-        const [, key = '', row, column] = FRAME.exec(line) ?? []
-        const digest = digests.get(key)
-        if (digest === undefined) return undefined
-        const sources = await this.#load(digest)
-        const found = originalPositionFor(sources.map, { line: Number(row), column: Number(column) - 1 })
-        if (found.source === null || isGenerated(found.source)) return 'nowhere'
-        return { module: key.slice(0, key.indexOf('@')), sources, source: found.source, line: found.line, column: found.column }
-      }),
-    )
-  }
+export const cutStack = (stack: string): string => stack.slice(0, STACK_CHARS_MAX)
 
-  #load(digest: string): Promise<Sources> {
-    const known = this.#sources.get(digest)
-    if (known !== undefined) return known
-    const loading = this.#readBlob(digest).then(parseSources)
-    // A failed read is not kept, so that the next stack tries it again. The caller gets the error.
-    loading.catch(() => this.#sources.delete(digest))
-    this.#sources.set(digest, loading)
-    const oldest = this.#sources.keys().next().value
-    if (this.#sources.size > MAPS_KEPT && oldest !== undefined) this.#sources.delete(oldest)
-    return loading
-  }
+/** The place of each line in its source: undefined when it is in no source, `nowhere` when the bundler made the code. */
+function placesOf(
+  lines: readonly string[],
+  modules: Iterable<MappedModule>,
+  mapOf: (digest: string) => SourceMap | undefined,
+): (Place | 'nowhere' | undefined)[] {
+  const digests = new Map<string, string>()
+  for (const { name, version, sourceMap } of modules) if (sourceMap !== undefined) digests.set(`${name}@${version}`, sourceMap)
+  return lines.map(line => {
+    const [, key = '', row, column] = FRAME.exec(line) ?? []
+    const digest = digests.get(key)
+    const map = digest === undefined ? undefined : mapOf(digest)
+    if (map === undefined) return undefined
+    const found = placeIn(map, Number(row), Number(column) - 1)
+    if (found === undefined || isGenerated(found.source)) return 'nowhere'
+    return { ...found, module: key.slice(0, key.indexOf('@')), map }
+  })
 }
 
 /** The error that something has, in the words of its sources. */
@@ -159,7 +152,7 @@ function adviceForPackage(name: string | undefined): string | undefined {
 }
 
 function linesOf(stack: string): string[] {
-  const lines = stack.slice(0, STACK_CHARS_MAX).split('\n')
+  const lines = cutStack(stack).split('\n')
   const boundary = lines.findIndex(line => line.includes(BOUNDARY))
   return (boundary < 0 ? lines : lines.slice(0, boundary)).filter(line => !line.includes('berth:///inside.js'))
 }
@@ -182,19 +175,12 @@ function lineInSource(line: string, place: Place | 'nowhere' | undefined): strin
   return line.replace(FRAME, () => `${place.module}/${at(place)}`)
 }
 
-const at = ({ source, line, column }: Place): string => `${source.slice(-NAME_CHARS_MAX)}:${line}:${column + 1}`
-
-function parseSources(bytes: Buffer): Sources {
-  const text = bytes.toString('utf8')
-  const { [PACKAGES_MEMBER]: packages } = JSON.parse(text) as { readonly [PACKAGES_MEMBER]?: unknown }
-  const isRecord = typeof packages === 'object' && packages !== null && !Array.isArray(packages)
-  return { map: new TraceMap(text), packages: isRecord ? (packages as Sources['packages']) : {} }
-}
+const at = ({ source, line, column }: SourcePlace): string => `${source.slice(-NAME_CHARS_MAX)}:${line}:${column + 1}`
 
 function describePlace(place: Place): Pick<Located, 'package'> & { readonly place: string } {
   const folder = packageFolderOf(place.source)
   if (folder === undefined) return { place: at(place) }
-  const known: Readonly<Record<keyof BundledPackage, unknown>> = Object(place.sources.packages[folder])
+  const known: Readonly<Record<keyof BundledPackage, unknown>> = Object(place.map.packages[folder])
   const [version, importedBy, through] = [known.version, known.importedBy, known.through].map(shortText)
   const name = `${nameIn(folder).slice(0, NAME_CHARS_MAX)}${version === undefined ? '' : `@${version}`}`
   const way = importedBy === undefined ? '' : `, which ${importedBy} imports${through === undefined ? '' : ` through ${through}`}`
@@ -217,9 +203,9 @@ export function packageFolderOf(source: string): string | undefined {
 export const nameIn = (folder: string): string => folder.slice(folder.lastIndexOf('node_modules/') + 'node_modules/'.length)
 
 /** The lines around a place; undefined when the source map does not have them. */
-function codeFrame({ sources, source, line, column }: Place): string | undefined {
-  const content = sourceContentFor(sources.map, source)
-  if (content === null) return undefined
+function codeFrame({ map, source, line, column }: Place): string | undefined {
+  const content = contentIn(map, source)
+  if (content === undefined) return undefined
   const lines = content.trimEnd().split('\n', line + LINES_AFTER)
   if (lines.length < line) return undefined
   // In a minified file all is on one line: only a part around the column is shown.

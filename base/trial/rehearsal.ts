@@ -7,11 +7,12 @@ import ivm from 'isolated-vm'
 import { FAKES, type Fakes, type GivenToFakes, type LogLine, type Post } from '../inside/protocol.ts'
 import { BerthError, type ErrorCode, errorTable, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
-import { type Located, Stacks } from '../kernel/stacks.ts'
+import type { Located, Stacks } from '../kernel/stacks.ts'
 import { type Blank, makeBlank } from '../slot/blank.ts'
 import { CodeCache } from '../slot/code-cache.ts'
 import type { Incoming, Outgoing } from '../slot/fetcher.ts'
 import { insideScript } from '../slot/inside-script.ts'
+import { IsolatedStacks } from '../slot/isolated-stacks.ts'
 import { ModuleError } from '../slot/module-error.ts'
 import { Slot, type SlotHost } from '../slot/slot.ts'
 import type { Pending } from '../slot/slot-call.ts'
@@ -89,7 +90,7 @@ class Rehearsal {
     const module = { name, version, bundle: BUNDLE, sourceMap: SOURCE_MAP }
     this.#modules = [module]
     this.#lock = stages.map(stage => ({ stage, modules: this.#modules }))
-    this.#stacks = new Stacks(() => Promise.resolve(Buffer.from(plan.sourceMap)))
+    this.#stacks = new IsolatedStacks(() => Promise.resolve(Buffer.from(plan.sourceMap)))
     this.#shared[FAKES.now] = plan.now ?? 0
     this.#shared[FAKES.random] = plan.seed ?? 0
     this.#clock = plan.now === undefined ? undefined : new SlotClock({ monotonic: this.#now, wall: this.#now })
@@ -278,15 +279,22 @@ class Rehearsal {
 
   #log(requestId: string | undefined, lines: readonly LogLine[]): void {
     this.#logging = this.#logging.then(async () => {
-      const mapped = lines.map(async ({ level, message, fields, stack }) => ({
-        requestId,
-        level,
-        message: await this.#stacks.map(message, this.#modules),
-        ...(fields !== undefined && { fields }),
-        ...(stack !== undefined && { stack: await this.#stacks.map(stack, this.#modules) }),
-      }))
-      sendToTests({ type: 'logged', lines: await Promise.all(mapped) })
+      const mapped = []
+      for (const { level, message, fields, stack } of lines) {
+        mapped.push({
+          requestId,
+          level,
+          message: await this.#mapped(message),
+          ...(fields !== undefined && { fields }),
+          ...(stack !== undefined && { stack: await this.#mapped(stack) }),
+        })
+      }
+      sendToTests({ type: 'logged', lines: mapped })
     })
+  }
+
+  async #mapped(stack: string): Promise<string> {
+    return (await this.#stacks.locate(stack, this.#modules)).stack
   }
 
   async #failureOf(error: unknown): Promise<RehearsalFailure> {

@@ -2,7 +2,8 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Message, Metafile } from 'esbuild'
-import { type BundledPackage, isGenerated, nameIn, PACKAGES_MEMBER, packageFolderOf } from '../../base/kernel/stacks.ts'
+import { PACKAGES_MEMBER } from '../../base/kernel/source-map.ts'
+import { type BundledPackage, isGenerated, nameIn, packageFolderOf } from '../../base/kernel/stacks.ts'
 
 /** How the module came by each package, by the path of its folder. */
 export type Origins = ReadonlyMap<string, BundledPackage>

@@ -3,7 +3,8 @@ import { isUtf8 } from 'node:buffer'
 import { type ModuleRecord, moduleKey } from '../../change/records.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import { limits } from '../../kernel/limits.ts'
-import { explainLoad, Stacks } from '../../kernel/stacks.ts'
+import { checkSourceMap, SourceMapFault } from '../../kernel/source-map.ts'
+import { explainLoad } from '../../kernel/stacks.ts'
 import { describeFault } from '../../kernel/text-file.ts'
 import type { Blobs } from '../../store/blobs.ts'
 import type { ModuleManifest, Right } from '../../traffic/schema.ts'
@@ -11,6 +12,7 @@ import type { Actor, Book } from '../book/book.ts'
 import { hashOf, newSecret, newTokenId, type Token } from '../book/token-book.ts'
 import type { Applied } from '../cells/cells.ts'
 import { TrialError, type Trials } from '../cells/trials.ts'
+import { SourceMapThread } from '../source-map-thread.ts'
 import { stopwatch, type Timings } from './stopwatch.ts'
 import type { TablePublisher } from './table-publisher.ts'
 import { Turns } from './turns.ts'
@@ -41,7 +43,7 @@ export class BaseDriver {
 
   /**
    * Tries a module out, then keeps it. Its blobs are there already.
-   * @throws MODULE_EXISTS, BLOB_NOT_FOUND, BUNDLE_TOO_LARGE, BUNDLE_INVALID, and what the trial finds.
+   * @throws MODULE_EXISTS, BLOB_NOT_FOUND, BUNDLE_TOO_LARGE, BUNDLE_INVALID, SOURCE_MAP_INVALID, and what the trial finds.
    */
   publishModule(manifest: ModuleManifest, actor: Actor): Promise<Published> {
     const { book, trials } = this.#parts
@@ -61,12 +63,9 @@ export class BaseDriver {
   /** @throws the error, in the words of the sources of the module when the trial has a stack for it */
   async #explain(error: unknown, module: ModuleManifest): Promise<never> {
     if (!(error instanceof TrialError) || error.rawStack === undefined) throw error
-    const stacks = new Stacks(digest => this.#parts.blobs.read(digest))
+    const stacks = new SourceMapThread(digest => this.#parts.blobs.read(digest))
     const { code, rawStack } = error
-    // The source map may be any text that somebody has uploaded: then the error stays as it is.
-    const explained = await explainLoad(stacks, { message: error.message, stack: rawStack }, [module]).catch(() => undefined)
-    if (explained === undefined) throw error
-    const { message, stack, frame, advice } = explained
+    const { message, stack, frame, advice } = await explainLoad(stacks, { message: error.message, stack: rawStack }, [module])
     throw new BerthError(code, message, { cause: error, extra: { stack, frame }, advice })
   }
 
@@ -81,10 +80,20 @@ export class BaseDriver {
   async #readBundle({ name, bundle, sourceMap }: ModuleManifest): Promise<string> {
     const { blobs } = this.#parts
     await this.#requireBlob(`bundle of module "${name}"`, bundle, limits.module.bundleBytesMax)
-    if (sourceMap !== undefined) await this.#requireBlob(`source map of module "${name}"`, sourceMap, limits.module.sourceMapBytesMax)
+    if (sourceMap !== undefined) await this.#checkSourceMap(name, sourceMap)
     const bytes = await blobs.read(bundle)
     if (!isUtf8(bytes)) throw new BerthError('BUNDLE_INVALID', `Cannot publish module "${name}": of its bundle, ${describeFault(bytes)}`)
     return bytes.toString('utf8')
+  }
+
+  async #checkSourceMap(name: string, digest: string): Promise<void> {
+    await this.#requireBlob(`source map of module "${name}"`, digest, limits.module.sourceMapBytesMax)
+    try {
+      checkSourceMap((await this.#parts.blobs.read(digest)).toString('utf8'), limits.sourceMap)
+    } catch (error) {
+      if (!(error instanceof SourceMapFault)) throw error
+      throw new BerthError('SOURCE_MAP_INVALID', `Cannot publish module "${name}": of its source map, ${error.message}`)
+    }
   }
 
   async #requireBlob(what: string, digest: string, bytesMax: number): Promise<void> {

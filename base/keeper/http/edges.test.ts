@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { digestOf } from '../../folder/blob-files.ts'
 import { limits } from '../../kernel/limits.ts'
 import { createLog } from '../../kernel/log.ts'
 import { GuessAudit } from '../driver/guess-audit.ts'
@@ -200,4 +201,19 @@ test('however many addresses guess, the audit log gets a bounded number of rows,
   audit.note('10.0.0.1', 'scene')
   audit.note('10.0.0.1', 'control')
   assert.equal(rows.length, limits.http.tokenGuessRowsPerHourMax + 1)
+})
+
+test('a module whose source map is made to grow is refused, with what is wrong with the map', async t => {
+  const { ask } = await startTestKeeper(t)
+  const put = async (text: string) => {
+    const digest = await digestOf(Buffer.from(text))
+    await ask('PUT', `/api/blobs/${digest}`, { headers: { 'content-type': 'application/octet-stream' }, payload: text })
+    return digest
+  }
+  const mappings = ';'.repeat(limits.module.sourceMapBytesMax - 100)
+  const sourceMap = await put(JSON.stringify({ version: 3, sources: ['index.ts'], names: [], mappings }))
+  const manifest = { name: 'rank-lr', version: '1.0.0', stages: ['rank'], bundle: await put('rank-lr 1.0.0'), sourceMap }
+  const { status, body } = await ask('POST', '/api/modules', { payload: { manifest } })
+  assert.deepEqual([status, body.code], [422, 'SOURCE_MAP_INVALID'])
+  assert.equal(body.detail, 'Cannot publish module "rank-lr": of its source map, it maps over 1000000 places')
 })

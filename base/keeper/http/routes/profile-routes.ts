@@ -1,6 +1,5 @@
 /** Profiles of slots that serve. A cell takes them; here they get their names and places in the source. */
 import { Readable } from 'node:stream'
-import { TraceMap } from '@jridgewell/trace-mapping'
 import Type from 'typebox'
 import { SceneParams } from '../../../contract/common-api.ts'
 import { CpuProfile, HeapSnapshot, NewProfile } from '../../../contract/profile-api.ts'
@@ -9,7 +8,8 @@ import type { Blobs } from '../../../store/blobs.ts'
 import type { Lock } from '../../../traffic/schema.ts'
 import { lockedModules } from '../../../traffic/table.ts'
 import type { Cells, FoundSlot, TakenProfile } from '../../cells/cells.ts'
-import { mapProfile, mergeProfiles } from '../../cells/cpu-profile.ts'
+import { mergeProfiles } from '../../cells/cpu-profile.ts'
+import { SourceMapThread } from '../../source-map-thread.ts'
 import { actorOf } from '../revisions.ts'
 import { json, ok, route } from '../route.ts'
 
@@ -69,11 +69,7 @@ async function chooseSlot(cells: Cells, scene: string, version: string, cell: nu
 async function cpuProfile(taken: TakenProfile, lock: Lock, blobs: Blobs): Promise<string> {
   const parts: CpuProfile[] = []
   for await (const line of linesOf(taken)) parts.push((JSON.parse(line) as { result: { profile: CpuProfile } }).result.profile)
-  const maps = new Map<string, TraceMap>()
-  for (const { name, version, sourceMap } of lockedModules(lock)) {
-    if (sourceMap !== undefined) maps.set(`${name}@${version}`, new TraceMap((await blobs.read(sourceMap)).toString('utf8')))
-  }
-  return JSON.stringify(mapProfile(mergeProfiles(parts), module => maps.get(module)))
+  return new SourceMapThread(digest => blobs.read(digest)).mapProfile(mergeProfiles(parts), [...lockedModules(lock)])
 }
 
 async function* heapSnapshot(taken: TakenProfile): AsyncGenerator<string> {
