@@ -20,6 +20,7 @@ export type SdkCode =
   | 'FILE_UNREADABLE'
   | 'FILE_UNWRITABLE'
   | 'IMPORT_DYNAMIC'
+  | 'IMPORT_OUTSIDE'
   | 'LOG_INVALID'
   | 'PACKAGE_INVALID'
   | 'SDK_DEFECT'

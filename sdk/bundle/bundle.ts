@@ -51,7 +51,7 @@ export interface BundlePart {
 export interface Bundler {
   /**
    * Bundles the module as it is in its folder now. Only files that have changed since the last time are compiled again.
-   * @throws SdkError `PACKAGE_INVALID`, `ENTRY_NOT_FOUND`, `BUILTIN_IMPORTED`, `MODULE_LOAD_AWAITS`, `IMPORT_DYNAMIC`, `COMPILE_FAILED`,
+   * @throws SdkError `PACKAGE_INVALID`, `ENTRY_NOT_FOUND`, `BUILTIN_IMPORTED`, `MODULE_LOAD_AWAITS`, `IMPORT_DYNAMIC`, `IMPORT_OUTSIDE`, `COMPILE_FAILED`,
    * `MODULE_EXPORT_MISSING`, `MODULE_EXPORTS_NOTHING` or `BUNDLE_TOO_LARGE`; an error in the code names its file and line and has the code frame
    */
   bundle(): Promise<Bundle>

@@ -18,9 +18,11 @@ import { dependencyOf, ENTRY } from '../inputs.ts'
 import type { ModuleFolder, Package } from '../manifest.ts'
 import type { TypeScriptConfig } from '../tsconfig.ts'
 import { type Builtins, openBuiltins } from './builtins.ts'
+import { checkInputs } from './check-inputs.ts'
 import { syntaxErrorIn, usesOfWebAssembly } from './check-script.ts'
 import { type CommonPlan, link, MODERN_REGISTRY, planCommon, registryOf } from './common-js.ts'
 import { importsOf, injection } from './inject.ts'
+import { inputMaps } from './input-maps.ts'
 import { roundedJson } from './rounded-json.ts'
 import { joinParts, type Script, withGlobals } from './script.ts'
 import { strictText } from './strict-text.ts'
@@ -90,6 +92,7 @@ async function compile(
   const result = await rebuild(whole, builtins).catch(explained)
   const metafile = result.metafile as Metafile
   checkExports(sources, metafile)
+  checkInputs(module, metafile)
   // Warnings of esbuild about the code of packages are left out, because the author of a module cannot mend it.
   const own = result.warnings.filter(({ location }) => dependencyOf(location?.file ?? '') === undefined)
   const faults = own.filter(isFault)
@@ -160,7 +163,13 @@ function baseOptions({ module, contents, configForBuild }: Sources, builtins: Bu
     conditions: ['worker'],
     define: { 'process.env.NODE_ENV': '"production"', global: 'globalThis', ...define },
     alias,
-    plugins: [strictText(module.folder, Object.keys(textLoaders)), builtins.plugin, injection(module.folder, inject), roundedJson],
+    plugins: [
+      strictText(module.folder, Object.keys(textLoaders)),
+      builtins.plugin,
+      injection(module.folder, inject),
+      roundedJson,
+      inputMaps(module.folder),
+    ],
     loader: textLoaders,
     // Otherwise the code would have comments with paths that depend on where dependencies are installed.
     minifyWhitespace: true,
