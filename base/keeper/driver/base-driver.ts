@@ -55,6 +55,7 @@ export class BaseDriver {
       const steps = stopwatch()
       const bundle = await steps('checkMs', () => this.#readBundle(manifest))
       await steps('trialMs', () => trials.pass({ name, stages: manifest.stages, bundle })).catch(error => this.#explain(error, manifest))
+      await this.#checkSourceMap(manifest)
       const module = await steps('commitMs', () => this.#keepModule(name, manifest, actor))
       return { created: true, module, timings: steps.timings }
     })
@@ -80,16 +81,17 @@ export class BaseDriver {
   async #readBundle({ name, bundle, sourceMap }: ModuleManifest): Promise<string> {
     const { blobs } = this.#parts
     await this.#requireBlob(`bundle of module "${name}"`, bundle, limits.module.bundleBytesMax)
-    if (sourceMap !== undefined) await this.#checkSourceMap(name, sourceMap)
+    if (sourceMap !== undefined) await this.#requireBlob(`source map of module "${name}"`, sourceMap, limits.module.sourceMapBytesMax)
     const bytes = await blobs.read(bundle)
     if (!isUtf8(bytes)) throw new BerthError('BUNDLE_INVALID', `Cannot publish module "${name}": of its bundle, ${describeFault(bytes)}`)
     return bytes.toString('utf8')
   }
 
-  async #checkSourceMap(name: string, digest: string): Promise<void> {
-    await this.#requireBlob(`source map of module "${name}"`, digest, limits.module.sourceMapBytesMax)
+  /** Comes after the trial: that a module throws at load matters more than what its source map is. */
+  async #checkSourceMap({ name, sourceMap }: ModuleManifest): Promise<void> {
+    if (sourceMap === undefined) return
     try {
-      checkSourceMap((await this.#parts.blobs.read(digest)).toString('utf8'), limits.sourceMap)
+      checkSourceMap((await this.#parts.blobs.read(sourceMap)).toString('utf8'), limits.sourceMap)
     } catch (error) {
       if (!(error instanceof SourceMapFault)) throw error
       throw new BerthError('SOURCE_MAP_INVALID', `Cannot publish module "${name}": of its source map, ${error.message}`)
