@@ -45,6 +45,9 @@ export const BaseStatus = Type.Object({
   revision: Type.Integer({ description: 'of the store' }),
   tableRevision: Type.Integer({ description: 'of the scene table that cells should have' }),
   keeper: Type.Object({ pid: Type.Integer(), uptimeSeconds: Type.Number() }),
+  storageFault: Type.Union([Type.String(), Type.Null()], {
+    description: 'what keeps the data folder from being written; null when nothing does',
+  }),
   memory: Type.Union([MemoryView, Type.Null()], { description: 'null until the supervisor has reported it' }),
   serviceFaults: Type.Array(ServiceFault, { description: 'what base services cannot offer as they should at present' }),
   cells: Type.Array(CellView),

@@ -12,7 +12,7 @@ import { roleCommand } from '../process/roles.ts'
 import { type BaseStore, openBaseStore, referencedBlobs } from '../store/base-store.ts'
 import { Blobs } from '../store/blobs.ts'
 import { storeFault } from '../store/faults.ts'
-import { writeWhole } from '../store/files.ts'
+import { hasRoom, writeWhole } from '../store/files.ts'
 import { dispatcher } from '../wire/dispatch.ts'
 import type { FromKeeper, Start, ToKeeper } from '../wire/messages.ts'
 import { Book } from './book/book.ts'
@@ -120,8 +120,8 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
     onStale: pid => send({ type: 'endStale', pid }),
     onGuesses: address => audit.note(address, 'scene'),
   })
-  const vitals = new Vitals(book, cells, guesses)
   const tables = new TablePublisher(data, book, cells, log)
+  const vitals = new Vitals(book, cells, guesses, () => tables.fault)
   const driver = new SceneDriver({ book, blobs, cells, tables, services: offeredServices(options) })
   const baseDriver = new BaseDriver({ book, blobs, trials, tables, retire: cell => send({ type: 'retire', cell }) })
   // A failure to save is only logged, as after a commit: on a full disk it is better to have a keeper that shows this and serves tables
@@ -131,17 +131,21 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
     log.fatal({ err: error }, 'the disk failed: the keeper ends, so that it reads what was kept when it is started again')
     setImmediate(() => process.exit(1))
   }
-  const app = await createApi({ book, driver, baseDriver, blobs, vitals, logs, cells, guesses, log, onStoreFailed })
+  // Whether there is room is seen by saving the table, which is tried until there is.
+  const onStoreFull = () => void tables.save()
+  const app = await createApi({ book, driver, baseDriver, blobs, vitals, logs, cells, guesses, log, onStoreFailed, onStoreFull })
   vitals.controlPort = await listen(app, options)
   log.info({ controlPort: vitals.controlPort, revision: book.revision }, 'control API listens')
   const past = new Past(limits.control.keptAnswerMsMin)
   past.date(performance.now(), Date.now())
+  const looking = store.isAlone ? restartOnceThereIsRoom(data, log) : undefined
   const tidying = setInterval(() => tidy(blobs, store, past, log), limits.keeper.unusedBlobMsMin).unref()
   return {
     vitals,
     cells,
     stop: async () => {
       clearInterval(tidying)
+      clearInterval(looking)
       // The drain would wait for those who follow a log.
       logs.close()
       await bounded(app.close(), limits.keeper.drainMsMax)
@@ -165,6 +169,16 @@ async function ensureAdminToken(data: string, book: Book, log: Logger): Promise<
   })
   addToken(book, secret, ['admin'], 'made at the first start', { who: 'base' })
   log.info({ file: tokenPath(data) }, 'admin token made')
+}
+
+/** The store was opened without room, and is for this process alone. Opened again, it can be backed up while the base runs. */
+function restartOnceThereIsRoom(data: string, log: Logger): NodeJS.Timeout {
+  log.error(`the data folder "${data}" has no room: what it has is served, and nothing can be changed`)
+  return setInterval(async () => {
+    if (!(await hasRoom(data, limits.keeper.roomBytes))) return
+    log.warn('the data folder has room again: the keeper ends, to be started again')
+    process.exit(1)
+  }, limits.keeper.roomLookMs).unref()
 }
 
 /**

@@ -276,6 +276,9 @@ export const limits = {
     lostAckMsMax: 500,
     /** Milliseconds before it tries again to save a scene table that could not be written. */
     saveTableAgainMs: 5000,
+    /** Bytes that must be free before a keeper that started on a full disk starts again, and milliseconds between two looks for them. */
+    roomBytes: MB,
+    roomLookMs: 1000,
     /** Milliseconds between two checks that the file of its socket still exists. */
     socketLookMs: 5000,
     /** Milliseconds an upgrade waits for the first cell to connect, and a scrape of `/metrics` for the metrics of a cell. */

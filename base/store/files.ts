@@ -1,7 +1,7 @@
 /** Writes files that are either whole or absent, even if the power fails at any moment. */
 import { randomUUID } from 'node:crypto'
 import { open, rename, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { makeFolderSync } from '../kernel/folders.ts'
 
 export interface WriteOptions {
@@ -28,6 +28,19 @@ export async function writeWhole(path: string, content: string | Uint8Array, opt
     throw error
   }
   await syncFolder(dirname(path))
+}
+
+/** Whether a folder has room for a file of so many bytes. */
+export async function hasRoom(folder: string, bytes: number): Promise<boolean> {
+  const probe = join(folder, `.room-${randomUUID()}`)
+  try {
+    await writeWhole(probe, Buffer.alloc(bytes))
+    await rm(probe, { force: true })
+    return true
+  } catch {
+    // Whatever is wrong with the disk, those who write there say it.
+    return false
+  }
 }
 
 /** Makes the names of files that were created or renamed in a folder durable. */

@@ -101,15 +101,31 @@ export function openDatabase(data: string, upgrade: (db: DatabaseSync) => void =
   return guarded(`open the data folder "${data}"`, () => {
     makeFolderSync(data)
     for (const place of existsSync(path) ? [data, path] : [data]) accessSync(place, constants.W_OK)
-    const db = new DatabaseSync(path, { timeout: BUSY_MS_MAX })
     try {
-      prepareDatabase(db, path, upgrade)
-      return db
+      return openPrepared(path, upgrade)
     } catch (error) {
-      db.close()
-      throw error
+      if ((error as { errcode?: number }).errcode !== NO_SHARED_MEMORY) throw error
+      return openPrepared(path, upgrade, 'pragma locking_mode = exclusive')
     }
   })
+}
+
+/**
+ * SQLITE_IOERR_SHMSIZE: the disk has no room for the index of the write-ahead log. A connection that has the database to itself keeps the index in its
+ * own memory, so that what is there can be read, and is written again once there is room; until it is closed, no other process can read the database.
+ */
+const NO_SHARED_MEMORY = 4874
+
+function openPrepared(path: string, upgrade: (db: DatabaseSync) => void, before = ''): DatabaseSync {
+  const db = new DatabaseSync(path, { timeout: BUSY_MS_MAX })
+  try {
+    db.exec(before)
+    prepareDatabase(db, path, upgrade)
+    return db
+  } catch (error) {
+    db.close()
+    throw error
+  }
 }
 
 /**
@@ -269,6 +285,10 @@ class SqliteStore<Kinds> implements Store<Kinds> {
       audit: db.prepare('select * from audit where revision < ? order by revision desc limit ?'),
       auditOf: db.prepare('select * from audit where target = ? and revision < ? order by revision desc limit ?'),
     }
+  }
+
+  get isAlone(): boolean {
+    return pragma(this.#db, 'locking_mode') === 'exclusive'
   }
 
   get revision(): number {

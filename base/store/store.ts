@@ -8,6 +8,9 @@ export interface Store<Kinds> {
   /** Number of the last commit; 0 before the first. */
   readonly revision: number
 
+  /** Whether no other process can read the store until it is closed, because the disk had no room when it was opened. */
+  readonly isAlone: boolean
+
   /** The entry with this key; undefined when there is none or it was deleted. */
   get<K extends KindOf<Kinds>>(kind: K, key: string): Entry<Kinds[K]> | undefined
 

@@ -1,5 +1,5 @@
 /** Makes sure that the data folder exists, can be written, and is used by one base alone. */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { lockPath } from '../folder/paths.ts'
@@ -42,6 +42,7 @@ function probeFolder(data: string): void {
     writeFileSync(probe, '')
     rmSync(probe)
   } catch (error) {
+    if (isFull(error) && existsSync(data)) return
     throw unusable(`Cannot write to the data folder "${data}"`, error)
   }
 }
@@ -50,8 +51,9 @@ function openLock(data: string, holder: string): DatabaseSync {
   let lock: DatabaseSync | undefined
   try {
     lock = new DatabaseSync(lockPath(data))
-    lock.exec('BEGIN EXCLUSIVE')
-    writeFileSync(holder, `${process.pid}\n`)
+    // With its journal in memory the lock takes no room: a base starts on a full disk, and serves what it has.
+    lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
+    noteHolder(holder)
     return lock
   } catch (error) {
     lock?.close()
@@ -60,10 +62,22 @@ function openLock(data: string, holder: string): DatabaseSync {
   }
 }
 
+/** On a full disk the file may be missing or empty, and then the error message of the next base names no process. */
+function noteHolder(holder: string): void {
+  try {
+    writeFileSync(holder, `${process.pid}\n`)
+  } catch (error) {
+    if (!isFull(error)) throw error
+  }
+}
+
+function isFull(error: unknown): boolean {
+  const { errcode, code } = error as { errcode?: number; code?: string }
+  return errcode === FULL || code === 'ENOSPC' || code === 'EDQUOT'
+}
+
 function unusable(action: string, cause: unknown): BerthError {
-  const { errcode, code } = cause as { errcode?: number; code?: string }
-  const isFull = errcode === FULL || code === 'ENOSPC' || code === 'EDQUOT'
-  return new BerthError(isFull ? 'STORE_FULL' : 'DATA_UNWRITABLE', `${action}: ${messageOf(cause)}`, { cause })
+  return new BerthError(isFull(cause) ? 'STORE_FULL' : 'DATA_UNWRITABLE', `${action}: ${messageOf(cause)}`, { cause })
 }
 
 function lockedError(data: string, cause: unknown): BerthError {
@@ -72,7 +86,8 @@ function lockedError(data: string, cause: unknown): BerthError {
 
 function holderOf(data: string): string {
   try {
-    return ` (process ${readFileSync(holderPath(data), 'utf8').trim()})`
+    const holder = readFileSync(holderPath(data), 'utf8').trim()
+    return holder === '' ? '' : ` (process ${holder})`
   } catch {
     // The other base may have taken the lock and not written this file yet.
     return ''

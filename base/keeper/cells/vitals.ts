@@ -12,6 +12,7 @@ const CELL_STATES = ['starting', 'ready', 'retiring'] as const
 export class Vitals {
   readonly #book: Book
   readonly #cells: Cells
+  readonly #storageFault: () => string | null
   readonly #metrics = new MetricsRegistry()
   readonly #durations: Histogram<'method' | 'route' | 'status'>
   /** The last report of the supervisor. */
@@ -19,9 +20,10 @@ export class Vitals {
   /** Where the control API answers; known once it listens. */
   controlPort = 0
 
-  constructor(book: Book, cells: Cells, guesses: Pick<Guesses, 'total'>) {
+  constructor(book: Book, cells: Cells, guesses: Pick<Guesses, 'total'>, storageFault: () => string | null) {
     this.#book = book
     this.#cells = cells
+    this.#storageFault = storageFault
     const registers = [this.#metrics]
     this.#metrics.setDefaultLabels({ process: 'keeper' })
     collectDefaultMetrics({ register: this.#metrics })
@@ -102,6 +104,7 @@ export class Vitals {
       revision: this.#book.revision,
       tableRevision: this.#cells.table.revision,
       keeper: { pid: process.pid, uptimeSeconds: Math.round(process.uptime()) },
+      storageFault: this.#storageFault(),
       memory: this.#reported?.memory ?? null,
       serviceFaults: this.#mergeServiceFaults(),
       cells: this.#mergeCells(),

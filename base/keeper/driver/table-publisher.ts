@@ -1,6 +1,7 @@
 /** Brings what is committed into force: builds the scene table, saves it, and has the cells switch to it. */
 import { tablePath } from '../../folder/paths.ts'
 import { sealTable } from '../../folder/saved-table.ts'
+import { messageOf } from '../../kernel/errors.ts'
 import { limits } from '../../kernel/limits.ts'
 import type { Logger } from '../../kernel/log.ts'
 import { storeFault } from '../../store/faults.ts'
@@ -17,12 +18,18 @@ export class TablePublisher {
   readonly #log: Logger
   readonly #turns = new Turns()
   #saveAgain: NodeJS.Timeout | undefined
+  #fault: string | null = null
 
   constructor(data: string, book: Book, cells: Cells, log: Logger) {
     this.#data = data
     this.#book = book
     this.#cells = cells
     this.#log = log
+  }
+
+  /** Why the table could not be saved the last time; null when it could. */
+  get fault(): string | null {
+    return this.#fault
   }
 
   /** How many of the cells have the last table in force. */
@@ -54,7 +61,10 @@ export class TablePublisher {
     clearTimeout(this.#saveAgain)
     try {
       await writeTable(this.#data, table)
+      if (this.#fault !== null) this.#log.info('the scene table is saved again')
+      this.#fault = null
     } catch (error) {
+      this.#fault = messageOf(error)
       this.#log.error({ err: error }, 'the scene table could not be saved')
       this.#saveAgain = setTimeout(() => this.save(), limits.keeper.saveTableAgainMs).unref()
     }

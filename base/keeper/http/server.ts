@@ -18,6 +18,8 @@ import { routes } from './routes/routes.ts'
 export interface ApiParts extends Omit<RouteParts, 'explainer'> {
   /** Called after the answer when the disk has failed. Only a restart can say then what is kept. */
   readonly onStoreFailed: (error: BerthError) => void
+  /** Called after the answer when the disk is full. */
+  readonly onStoreFull: () => void
 }
 
 /** The server, not listening yet. */
@@ -99,6 +101,7 @@ function answerError(parts: ApiParts, thrown: unknown, request: FastifyRequest, 
     parts.log.error({ err: error, requestId: request.id, method: request.method, url: request.url }, error.message)
   sendProblem(error, request, reply, members => parts.book.names.inProblem(members))
   if (error.code === 'STORE_FAILED') parts.onStoreFailed(error)
+  if (error.code === 'STORE_FULL') parts.onStoreFull()
 }
 
 function sendProblem(
