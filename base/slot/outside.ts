@@ -1,7 +1,7 @@
 /** What the code of a slot has under way outside of its isolate: calls of scenes and services, fetches, timers. */
 import ivm from 'isolated-vm'
-import { CALL_STRIDE } from '../inside/protocol.ts'
-import type { BerthError } from '../kernel/errors.ts'
+import { CALL_STRIDE, type ServiceNames } from '../inside/protocol.ts'
+import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import type { Remotes } from './blank.ts'
@@ -10,6 +10,8 @@ import type { Pending, SlotCall } from './slot-call.ts'
 
 /** What calls and fetches are passed on to. */
 export interface OutsideHost {
+  /** The services that a version may use, as its isolate was given them. */
+  servicesOf(plan: SlotPlan): ServiceNames
   /** Serves a `ctx.call`: the answer as JSON. */
   callScene(scene: string, input: string, caller: SlotCall): Promise<string>
   /** Asks a base service: `args` is a JSON array, the answer is JSON. Rejects with a BerthError only. */
@@ -45,6 +47,7 @@ const FETCHES_FULL = {
 export class Outside {
   readonly #slot: AskingSlot
   readonly #host: OutsideHost
+  #services: ServiceNames | undefined
   #settlements: (string | number)[] = []
   /** Timers that have not fired. The code inside bounds how many there are. */
   readonly #timers = new Set<NodeJS.Timeout>()
@@ -75,10 +78,19 @@ export class Outside {
   }
 
   #callOne(caller: Pending, callNo: number, service: string, method: string, input: string): void {
-    const asked = service === '' ? this.#callScene(caller, method, input) : this.#host.callService(service, method, input, caller.call)
+    const asked = service === '' ? this.#callScene(caller, method, input) : this.#callService(caller, service, method, input)
     asked.then(
       answer => this.#settleCall(callNo, 1, answer),
       (error: BerthError) => this.#settleCall(callNo, 0, JSON.stringify({ code: error.code, message: error.message })),
+    )
+  }
+
+  /** The isolate was given no other services, but what it asks for may come from a module that has broken the code around it. */
+  #callService(caller: Pending, service: string, method: string, input: string): Promise<string> {
+    this.#services ??= this.#host.servicesOf(this.#slot.plan)
+    if (Object.hasOwn(this.#services, service)) return this.#host.callService(service, method, input, caller.call)
+    return Promise.reject(
+      new BerthError('SERVICE_NOT_FOUND', `Cannot call service "${service.slice(0, 128)}": no module of this group declares it`),
     )
   }
 
