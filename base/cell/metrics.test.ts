@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Decision } from '../traffic/decide.ts'
 import { Metrics } from './metrics.ts'
 
-test('versions that went offline are forgotten when there are too many, and no other', async () => {
+function startMetrics(): Metrics {
   const none = () => 0
-  const metrics = new Metrics(1, {
+  return new Metrics(1, {
     slots: none,
     inFlight: none,
     connections: none,
@@ -13,6 +14,26 @@ test('versions that went offline are forgotten when there are too many, and no o
     serviceFaults: () => [],
     tokenGuesses: none,
   })
+}
+
+test('whatever hosts modules list and phases experiments come to, the series of a cell stay bounded, and those dropped are counted', async () => {
+  const metrics = startMetrics()
+  for (let i = 0; i < 1500; i++) metrics.countFetch(`https://h${i}.example.com`, i % 2 === 0 ? 'OK' : 'FETCH_FAILED', 0.001)
+  for (let phase = 0; phase < 10_500; phase++) {
+    const arm = { experiment: 'exp-1', phase, arm: 'a' }
+    metrics.countExposure({ plan: { scene: 'home' }, arm, layers: [] } as unknown as Decision)
+  }
+  const valuesOf = async (name: string) => (await metrics.collect()).find(metric => metric.name === name)?.values ?? []
+  assert.equal((await valuesOf('berth_exposures_total')).length, 10_000)
+  const hosts = await valuesOf('berth_fetches_total')
+  assert.equal(hosts.length, 1000)
+  assert(hosts.some(({ labels }) => labels.host === 'https://h1499.example.com'))
+  assert.equal(new Set((await valuesOf('berth_fetch_duration_seconds')).map(({ labels }) => labels.host)).size, 1000)
+  assert.equal((await valuesOf('berth_metric_series_dropped_total'))[0]?.value, 1000)
+})
+
+test('versions that went offline are forgotten when there are too many, and no other', async () => {
+  const metrics = startMetrics()
   const series = async () => {
     const collected = await metrics.collect()
     const versions = collected.flatMap(({ values }) =>

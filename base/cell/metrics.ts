@@ -22,6 +22,10 @@ const VERSIONS_KEPT = 1000
 /** Arms whose counts are kept here until the next collection. */
 const ARMS_KEPT = 1000
 
+/** Arms, and hosts that modules fetch from, that have series. Every phase of an experiment has arms of its own, and every module may list hosts. */
+const ARM_SERIES_MAX = 10_000
+const HOST_SERIES_MAX = 1000
+
 export interface CellGauges {
   slots(): number
   inFlight(): number
@@ -52,6 +56,35 @@ interface ServiceCounters {
   readonly calls: Map<string, number>
 }
 
+/** Label values that have series, so many at most: of what the owners of modules and scenes make up, the longest unused is dropped. */
+class RecentLabels<Labels extends object> {
+  readonly #max: number
+  readonly #drop: (labels: Labels) => void
+  readonly #labels = new Map<string, Labels>()
+
+  constructor(max: number, drop: (labels: Labels) => void) {
+    this.#max = max
+    this.#drop = drop
+  }
+
+  use(key: string, labels: Labels): void {
+    this.#labels.delete(key)
+    this.#labels.set(key, labels)
+    if (this.#labels.size <= this.#max) return
+    const [oldest] = this.#labels
+    if (oldest === undefined) return
+    this.#labels.delete(oldest[0])
+    this.#drop(oldest[1])
+  }
+}
+
+interface ArmLabels {
+  readonly scene: string
+  readonly experiment: string
+  readonly phase: string
+  readonly arm: string
+}
+
 export class Metrics {
   readonly #registry = new Registry()
   readonly #requests: Counter<'scene' | 'version' | 'code'>
@@ -66,6 +99,10 @@ export class Metrics {
   readonly #exposures: Counter<'scene' | 'experiment' | 'phase' | 'arm'>
   /** Requests that an arm had a part in, since they were last moved to the registry. */
   readonly #exposed = new Map<AnyArm, { readonly scene: string; count: number }>()
+  readonly #arms: RecentLabels<ArmLabels>
+  readonly #hosts: RecentLabels<{ readonly host: string; readonly codes: Set<string> }>
+  readonly #hostCodes = new Map<string, Set<string>>()
+  readonly #dropped: Counter
   /** Requests that got to no version, by code and by scene. */
   readonly #refused = new Map<string, Map<string, number>>()
 
@@ -122,7 +159,24 @@ export class Metrics {
       buckets: FETCH_BUCKETS,
       registers,
     })
+    this.#dropped = new Counter({
+      name: 'berth_metric_series_dropped_total',
+      help: 'Versions, arms and hosts whose series were dropped because there were too many',
+      registers,
+    })
+    this.#arms = new RecentLabels(ARM_SERIES_MAX, labels => {
+      this.#exposures.remove(labels)
+      this.#dropped.inc()
+    })
+    this.#hosts = new RecentLabels(HOST_SERIES_MAX, ({ host, codes }) => this.#dropHost(host, codes))
     addGauges(this.#registry, gauges)
+  }
+
+  #dropHost(host: string, codes: ReadonlySet<string>): void {
+    for (const code of codes) this.#fetches.remove({ host, code })
+    this.#fetchDurations.remove({ host })
+    this.#hostCodes.delete(host)
+    this.#dropped.inc()
   }
 
   /**
@@ -152,7 +206,9 @@ export class Metrics {
 
   #flushExposures(): void {
     for (const [{ experiment, phase, arm }, { scene, count }] of this.#exposed) {
-      this.#exposures.inc({ scene, experiment, phase: String(phase), arm }, count)
+      const labels = { scene, experiment, phase: String(phase), arm }
+      this.#exposures.inc(labels, count)
+      this.#arms.use(`${scene} ${experiment} ${phase} ${arm}`, labels)
     }
     this.#exposed.clear()
   }
@@ -165,6 +221,8 @@ export class Metrics {
   }
 
   countKill(scene: string, version: string): void {
+    // With its counters the version is known, and forgotten with them.
+    this.#counters(scene, version)
     this.#kills.inc({ scene, version })
   }
 
@@ -175,6 +233,7 @@ export class Metrics {
       if (this.#versions.size <= VERSIONS_KEPT) return
       if (isOnline(scene, version)) continue
       this.#versions.delete(key)
+      this.#dropped.inc()
       this.#durations.remove({ scene, version })
       this.#kills.remove({ scene, version })
       for (const code of codes) this.#requests.remove({ scene, version, code })
@@ -187,6 +246,9 @@ export class Metrics {
    * @param code `OK` or an error code
    */
   countFetch(host: string, code: string, seconds: number): void {
+    const codes = this.#hostCodes.get(host) ?? new Set()
+    this.#hostCodes.set(host, codes.add(code))
+    this.#hosts.use(host, { host, codes })
     this.#fetches.inc({ host, code })
     this.#fetchDurations.observe({ host }, seconds)
   }

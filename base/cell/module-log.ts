@@ -15,6 +15,14 @@ type Level = LogRecord['level']
 const levels: ReadonlySet<string> = new Set<Level>(['debug', 'info', 'warn', 'error'])
 /** Errors of one version that are logged in the log of the cell in a second. The rest is counted. */
 const ERROR_LINES_PER_SECOND = 5
+/** Versions and services whose errors are counted. When there are more, all are counted from nothing again. */
+const ERROR_KEYS_KEPT = 1000
+
+/** A line whose texts have a bounded length. */
+interface BoundedLine extends Pick<LogLine, 'level' | 'message' | 'stack' | 'dropped'> {
+  readonly module: string | undefined
+  readonly fields: string | undefined
+}
 
 export class ModuleLog {
   readonly #log: Logger
@@ -30,28 +38,30 @@ export class ModuleLog {
 
   /** Takes the lines that modules have written in a request, or outside of any. */
   write(plan: SlotPlan, requestId: string | undefined, lines: readonly LogLine[]): void {
-    for (const line of lines) this.#writeLine(plan, requestId, line)
+    // The isolate bounds how many there are, but what comes from it may come from a module that has broken the code around it.
+    for (const line of lines.slice(0, limits.slot.logLinesPerSecondMax)) this.#writeLine(plan, requestId, line)
   }
 
   #writeLine(plan: SlotPlan, requestId: string | undefined, line: LogLine): void {
     const at = new Date().toISOString()
     const level: Level = levels.has(line.level) ? line.level : 'error'
-    if (line.stack === undefined) this.#writeMapped(at, plan, requestId, { ...line, level })
-    else void this.#locate(line.stack, plan).then(({ stack }) => this.#writeMapped(at, plan, requestId, { ...line, level, stack }))
+    // Whatever a module has made of its lines, from here on they are texts of bounded length.
+    const bounded = { ...line, level, module: cut(line.module), message: cut(line.message), fields: cut(line.fields) }
+    if (line.stack === undefined) this.#writeMapped(at, plan, requestId, bounded)
+    else void this.#locate(line.stack, plan).then(({ stack }) => this.#writeMapped(at, plan, requestId, { ...bounded, stack }))
   }
 
   #writeMapped(
     at: string,
     plan: SlotPlan,
     requestId: string | undefined,
-    { level, module, message, fields, stack, dropped }: LogLine,
+    { level, module, message, fields, stack, dropped }: BoundedLine,
   ): void {
     const { scene, version } = plan
     const where = { scene, version, module, requestId, dropped }
     this.#log[level]({ ...where, fields: parsed(fields), ...asError(message, stack) }, message)
-    if (!this.#feed.admits(scene, version, level)) return
-    // Whatever a module has made of its lines, from here on they are texts of bounded length.
-    this.#feed.push({ at, level, scene, version, module, requestId, message: cut(message), fields: cut(fields), stack, dropped })
+    if (this.#feed.admits(scene, version, level))
+      this.#feed.push({ at, level, scene, version, module, requestId, message, fields, stack, dropped })
   }
 
   /**
@@ -114,6 +124,7 @@ export class ModuleLog {
     if (lines !== undefined && lines.count > ERROR_LINES_PER_SECOND) {
       this.#log.error({ version: key, count: lines.count - ERROR_LINES_PER_SECOND }, 'more errors of this version were not logged')
     }
+    if (this.#errorLines.size > ERROR_KEYS_KEPT) this.#errorLines.clear()
     this.#errorLines.set(key, { second, count: 1 })
     return true
   }

@@ -241,6 +241,8 @@ export const limits = {
     /** Bytes of the log of one version, of which at least half is kept, and of all logs together: the longest silent version is dropped first. */
     fileBytesMax: 512 * KB,
     filesBytesMax: 64 * MB,
+    /** Versions that have a log. */
+    versionsMax: 10_000,
     /** Lines in one answer of the control API. */
     readMax: 1000,
     /** Readers that follow logs at once, bytes that may wait for one of them, and milliseconds between two heartbeats to them. */

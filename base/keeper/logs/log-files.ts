@@ -11,6 +11,8 @@ export interface LogFilesLimits {
   readonly fileBytesMax: number
   /** Most bytes of all versions together. */
   readonly totalBytesMax: number
+  /** Most versions that have a log: a file takes room on the disk however short it is. */
+  readonly versionsMax: number
 }
 
 /** The log of one version. */
@@ -65,7 +67,11 @@ export class LogFiles {
    */
   append(scene: string, version: string, lines: readonly string[], last: number): void {
     this.#try(() => this.#write(this.#entry(scene, version), `${lines.join('\n')}\n`, last))
-    while (this.#total > this.#limits.totalBytesMax && this.#try(() => this.#dropOldest())) {}
+    while (this.#isOver() && this.#try(() => this.#dropOldest())) {}
+  }
+
+  #isOver(): boolean {
+    return this.#total > this.#limits.totalBytesMax || this.#entries.size > this.#limits.versionsMax
   }
 
   /** Whether a version has a log. */
@@ -208,7 +214,11 @@ export class LogFiles {
   }
 }
 
-const defaults: LogFilesLimits = { fileBytesMax: limits.log.fileBytesMax, totalBytesMax: limits.log.filesBytesMax }
+const defaults: LogFilesLimits = {
+  fileBytesMax: limits.log.fileBytesMax,
+  totalBytesMax: limits.log.filesBytesMax,
+  versionsMax: limits.log.versionsMax,
+}
 
 function readTail(path: string, size: number, bytesMax: number): string {
   const tail = Buffer.alloc(Math.min(size, bytesMax))

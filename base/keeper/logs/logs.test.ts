@@ -111,7 +111,7 @@ test('a log whose folder was removed goes on in a new one', async t => {
 
 test('a version keeps its last lines within its bytes, and all versions within theirs: the longest silent goes', async t => {
   const root = await makeFolder(t)
-  const logs = open(root, { fileBytesMax: 4000, totalBytesMax: 9000 })
+  const logs = open(root, { fileBytesMax: 4000, totalBytesMax: 9000, versionsMax: 1000 })
   for (const version of ['v1', 'v2', 'v3', 'v4']) {
     for (let i = 0; i < 100; i++) {
       logs.take(1, [record(`${version} ${i}`, { version })])
@@ -128,6 +128,13 @@ test('a version keeps its last lines within its bytes, and all versions within t
     kept,
     Array.from({ length: kept.length }, (_, i) => `v4 ${100 - kept.length + i}`),
   )
+})
+
+test('only so many versions have a log, however short each is: the longest silent goes', async t => {
+  const root = await makeFolder(t)
+  const logs = open(root, { fileBytesMax: 4000, totalBytesMax: 90_000, versionsMax: 3 })
+  for (let i = 1; i <= 9; i++) logs.take(1, [record('a line', { version: `v${i}` })])
+  assert.deepEqual(readdirSync(join(root, 'home')).sort(), ['v7.ndjson', 'v8.ndjson', 'v9.ndjson'])
 })
 
 test('who follows hears what passes from then on, and that it is over', async t => {
