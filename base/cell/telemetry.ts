@@ -44,8 +44,10 @@ export class Telemetry {
     if (plan === undefined || !isOfModule || error.code === 'BREAKER_OPEN') return {}
     const isShown = token !== undefined && holds(token, 'pin')
     const failed = this.moduleLog.fail(plan, error, request.requestId, isShown)
+    if (isShown) return { ...(await failed) }
     // Whoever may not see the stack does not wait until it has been read.
-    return isShown ? { ...(await failed) } : {}
+    failed.catch((err: unknown) => this.log.error({ ...where, err }, 'an error of a module could not be logged'))
+    return {}
   }
 
   onServiceFailed(service: string, method: string, error: unknown): void {

@@ -1,6 +1,7 @@
 /** Reads source maps in a thread of its own, with a bound on memory and time: whatever a map is, the keeper answers meanwhile. */
 import { Worker } from 'node:worker_threads'
 import type { CpuProfile } from '../contract/profile-api.ts'
+import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { type Located, type MappedModule, modulesIn, type Stacks, unread } from '../kernel/stacks.ts'
 
@@ -36,17 +37,21 @@ export class SourceMapThread implements Stacks {
         await run({ type: 'locate', stack, modules: mapped, maps: await this.#read(mapped) }, limits.sourceMap.msMax),
       ) as Located
     } catch (error) {
-      return unread(stack, `their source map cannot be read: ${error instanceof Error ? error.message : String(error)}`)
+      return unread(stack, `their source map cannot be read: ${messageOf(error)}`)
     }
   }
 
   /**
    * JSON of the profile with every function of these modules at its place in the source. Those of a module whose map is refused stay as they are.
-   * @throws what keeps the profile from being mapped
+   * @throws PROFILE_FAILED
    */
   async mapProfile(profile: CpuProfile, modules: readonly MappedModule[]): Promise<string> {
     const task = { type: 'mapProfile', profile: JSON.stringify(profile), modules, maps: await this.#read(modules) } as const
-    return run(task, limits.sourceMap.profileMsMax)
+    try {
+      return await run(task, limits.sourceMap.profileMsMax)
+    } catch (cause) {
+      throw new BerthError('PROFILE_FAILED', `Cannot profile the slot: its source maps cannot be read: ${messageOf(cause)}`, { cause })
+    }
   }
 
   async #read(modules: readonly MappedModule[]): Promise<Map<string, string>> {

@@ -3,6 +3,7 @@
  * them costs the isolate, which is made anew, and is not read again.
  */
 import ivm from 'isolated-vm'
+import { messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { cutStack, type Located, locate, type MappedModule, type ModuleWithMap, modulesIn, type Stacks, unread } from '../kernel/stacks.ts'
 import { insideScript } from './inside-script.ts'
@@ -72,7 +73,7 @@ export class IsolatedStacks implements Stacks {
       return await this.#locate(stack, modules)
     } catch (error) {
       this.close()
-      return unread(stack, `reading it failed: ${error instanceof Error ? error.message : String(error)}`)
+      return unread(stack, `reading it failed: ${messageOf(error)}`)
     } finally {
       this.#idle = setTimeout(() => this.close(), bounds.idleMs).unref()
     }
@@ -83,8 +84,8 @@ export class IsolatedStacks implements Stacks {
     if (this.#reader?.kept.has(digest)) return undefined
     const text = (await this.#readBlob(digest)).toString('utf8')
     if (this.#reader !== undefined && this.#reader.chars + text.length > bounds.keptCharsMax) this.close()
+    const reader = await this.#open()
     try {
-      const reader = await this.#open()
       const fault = (await reader.keep.apply(undefined, [digest, text, bounds], inTime)) as string | undefined
       if (fault !== undefined) return this.#note(digest, fault)
       reader.kept.add(digest)
@@ -92,7 +93,7 @@ export class IsolatedStacks implements Stacks {
       return undefined
     } catch (error) {
       this.close()
-      return this.#note(digest, `it takes too much time or memory (${error instanceof Error ? error.message : String(error)})`)
+      return this.#note(digest, `it takes too much time or memory (${messageOf(error)})`)
     }
   }
 
