@@ -566,7 +566,8 @@ function checkTexts(member, texts, charsMax) {
   }
 }
 function checkMappings(mappings, segmentsMax) {
-  if (typeof mappings !== "string" || !/^[A-Za-z0-9+/,;]*$/.test(mappings)) throw new SourceMapFault("its mappings are not encoded as they should be");
+  if (typeof mappings !== "string" || !/^[A-Za-z0-9+/,;]*$/.test(mappings))
+    throw new SourceMapFault("its mappings are not encoded as they should be");
   let segments = 1;
   for (let i = 0; i < mappings.length; i++) {
     const char = mappings[i];
