@@ -20,7 +20,7 @@ import { ModuleLog } from './module-log.ts'
 import { ModuleRuntime } from './module-runtime.ts'
 import { Admission } from './scene-admission.ts'
 import { createSceneServer, type SceneHandlers } from './scene-port.ts'
-import { TableInForce } from './table-in-force.ts'
+import { loadFailure, TableInForce } from './table-in-force.ts'
 import { Telemetry } from './telemetry.ts'
 import { Whitelists } from './whitelists.ts'
 
@@ -60,6 +60,7 @@ class Cell {
     this.#runtime = new ModuleRuntime(options, this.#telemetry, {
       callScene: (scene, input, caller) => serveCall(this.#table.current, serving, scene, input, caller),
       onLost: (plan, reason, where) => this.#onLost(plan, reason, where),
+      onLoad: (plan, error) => this.#onLoad(plan, error),
     })
     const { slots } = this.#runtime
     this.#table = new TableInForce({
@@ -68,10 +69,10 @@ class Cell {
       whitelists: new Whitelists(readBlobOf, (scene, err) =>
         log.error({ scene, err }, 'a whitelist cannot be read: its scene stays as it was'),
       ),
-      onTaken: (table, failures) => {
+      onTaken: table => {
         this.#runtime.forgetBundles()
         this.#admission.retain(table)
-        this.#telemetry.onTable(table, failures)
+        this.#telemetry.onTable(table)
       },
       onTakenAgain: () => this.#keeper.reportTable(),
     })
@@ -115,7 +116,7 @@ class Cell {
       count: (progress, code, seconds) => telemetry.countRequest(progress, code, seconds),
       checkReady: () => {
         if (this.#isRetiring) throw new BerthError('BASE_DRAINING', 'Cannot take new requests: the cell is retiring')
-        table.checkReady()
+        return table.checkReady()
       },
       shouldClose: () => this.#connections.shouldClose(),
     }
@@ -170,6 +171,16 @@ class Cell {
     this.#table.close()
     sendToSupervisor({ type: 'lost', reason, suspect })
     this.#keeper.reportLost()
+  }
+
+  /** Versions that no table names yet are the concern of the keeper, which has asked for them. */
+  #onLoad(plan: SlotPlan, error: unknown): void {
+    const scene = this.#table.current.scenes.get(plan.scene)
+    if (scene?.versions.get(plan.version)?.key !== plan.key) return
+    const isBaseline = scene.baseline?.key === plan.key
+    if (error !== undefined) this.#telemetry.onLoadFailed(loadFailure(plan, error), isBaseline)
+    if (error !== undefined) this.#table.onLoadFailed(plan)
+    if (isBaseline) this.#keeper.reportFailures()
   }
 
   /** Tables are taken until the last connection has ended: what comes on one is answered by the version that is in force then. */

@@ -19,7 +19,7 @@ async function ask(t: TestContext, serve: SceneHandlers['serve']): Promise<{ cod
     serve,
     logFailure: async () => ({}),
     count: (_progress, code) => counted.push(code),
-    checkReady: () => undefined,
+    checkReady: () => [],
     shouldClose: () => true,
   })
   t.after(() => server.close())

@@ -25,6 +25,8 @@ export interface KeeperRequestsParts {
 }
 
 const NO_FAULTS = '[]'
+/** Milliseconds between a change of the baselines that cannot answer and the report of it. */
+const REPORT_AFTER_MS = 50
 
 export class KeeperRequests {
   readonly #parts: KeeperRequestsParts
@@ -34,6 +36,7 @@ export class KeeperRequests {
   /** The service faults that the keeper knows of, as JSON. */
   #faultsSent = NO_FAULTS
   #isLost = false
+  #reporting: NodeJS.Timeout | undefined
   #onTable: () => void = () => undefined
 
   constructor(parts: KeeperRequestsParts) {
@@ -65,7 +68,10 @@ export class KeeperRequests {
     return this.#link
   }
 
-  /** Connects to the keeper. Resolves when its table has been taken, or the one that it saved last when it is away, or neither could be had. */
+  /**
+   * Connects to the keeper. Resolves when its table has been taken, or the one that it saved last when it is away, or neither could be had; and when what it
+   * needs is loaded, as far as that could be done in `limits.cell.aheadMsMax`.
+   */
   async start(): Promise<void> {
     const { data, table, telemetry } = this.#parts
     const heard = new Promise<boolean>(resolve => {
@@ -75,12 +81,21 @@ export class KeeperRequests {
     this.#link = linkKeeper(data, telemetry.log, () => this.#hello(), this.#dispatch)
     if (!(await heard)) await this.#takeSaved()
     await table.settled
+    await table.loadedAhead(limits.cell.aheadMsMax)
   }
 
   /** Says which table is in force, and which of its baselines cannot answer. */
   reportTable(): void {
     const { current, failures } = this.#parts.table
     this.#send({ type: 'applied', revision: current.revision, failures })
+  }
+
+  /** Says soon what has changed about the baselines that cannot answer, once for many changes. */
+  reportFailures(): void {
+    this.#reporting ??= setTimeout(() => {
+      this.#reporting = undefined
+      this.reportTable()
+    }, REPORT_AFTER_MS).unref()
   }
 
   /** Says what services cannot offer, when that has changed. To be called every now and then. */

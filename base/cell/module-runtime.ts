@@ -1,9 +1,10 @@
 /** What runs the code of modules in a cell: its slots, and what they may use outside of their isolates. */
+import { availableParallelism } from 'node:os'
 import { BLACK_BOX_FD, BlackBox } from '../folder/black-box.ts'
+import { limits } from '../kernel/limits.ts'
 import type { Options } from '../kernel/options.ts'
 import { Fetcher } from '../slot/fetcher.ts'
-import type { SlotHost } from '../slot/slot.ts'
-import { Slots } from '../slot/slots.ts'
+import { Slots, type SlotsHost } from '../slot/slots.ts'
 import { lockedServices, type SlotPlan } from '../traffic/table.ts'
 import type { ServiceFault } from '../wire/messages.ts'
 import { Services } from './base-services.ts'
@@ -20,8 +21,8 @@ export class ModuleRuntime {
   readonly #fetcher: Fetcher
   readonly #bundles: Bundles
 
-  /** @param host answers `ctx.call`, and is called once for each version that the process is lost to */
-  constructor(options: Options, telemetry: Telemetry, host: Pick<SlotHost, 'callScene' | 'onLost'>) {
+  /** @param host answers `ctx.call`, and is called once for each version that the process is lost to, and when a version could not be loaded */
+  constructor(options: Options, telemetry: Telemetry, host: Pick<SlotsHost, 'callScene' | 'onLost' | 'onLoad'>) {
     const { log, metrics, moduleLog } = telemetry
     this.#options = options
     this.#telemetry = telemetry
@@ -38,7 +39,7 @@ export class ModuleRuntime {
       count: (host, code, seconds) => metrics.countFetch(host, code, seconds),
     })
     const blackBox = new BlackBox(BLACK_BOX_FD, error => log.warn({ err: error }, 'the black box cannot be written'))
-    this.slots = new Slots({
+    const slotsHost: SlotsHost = {
       ...host,
       readBundle: digest => this.#bundles.read(digest),
       servicesOf: plan => this.#services.named(lockedServices(plan.lock)),
@@ -48,8 +49,16 @@ export class ModuleRuntime {
       onLog: (plan, requestId, lines) => moduleLog.write(plan, requestId, lines),
       onKilled: (plan, reason) => telemetry.onSlotKilled(plan, reason),
       onRunning: (slot, running) => (running ? blackBox.begin(slot, slot.plan.scene, slot.plan.version) : blackBox.end(slot)),
+      onLoading: (blank, { scene, version }, module) => {
+        if (module === undefined) return blackBox.end(blank)
+        blackBox.begin(blank, scene, version)
+        blackBox.see(blank, { module })
+      },
       onBufferFailed: error => log.error({ err: error }, 'no isolate could be made ahead of need'),
-    })
+    }
+    // One more than there are cores for this cell: that one is for versions that somebody waits for.
+    const loads = Math.ceil(availableParallelism() / options.cells) + 1
+    this.slots = new Slots(slotsHost, Math.min(loads, limits.cell.loadsMax))
   }
 
   /**
@@ -73,7 +82,9 @@ export class ModuleRuntime {
   /** Lets slots go that have no traffic: after a while those that need not stay, and any when memory is short. */
   trim(stays: (plan: SlotPlan) => boolean): void {
     const evicted = this.slots.trim(stays, this.memory.isShort)
-    if (evicted > 0) this.#telemetry.log.info({ evicted, left: this.slots.count }, 'idle slots evicted')
+    if (evicted === 0) return
+    this.forgetBundles()
+    this.#telemetry.log.info({ evicted, left: this.slots.count }, 'idle slots evicted')
   }
 
   /** Drains all slots, then stops the services. */

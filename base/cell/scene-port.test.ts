@@ -15,7 +15,7 @@ async function open(t: TestContext, handlers: Partial<SceneHandlers> = {}): Prom
     serve: async () => plainAnswer('1'),
     logFailure: async () => ({}),
     count: () => undefined,
-    checkReady: () => undefined,
+    checkReady: () => [],
     shouldClose: () => false,
     ...handlers,
   })

@@ -7,6 +7,7 @@ import { hasOneHost, isRequestId } from '../kernel/headers.ts'
 import { limits } from '../kernel/limits.ts'
 import { describeFault } from '../kernel/text-file.ts'
 import type { SlotPlan } from '../traffic/table.ts'
+import type { SceneFailure } from '../wire/messages.ts'
 import type { Answer, Progress, SceneRequest } from './answer.ts'
 
 export interface SceneHandlers {
@@ -21,8 +22,11 @@ export interface SceneHandlers {
   logFailure(error: BerthError, request: SceneRequest, progress: Progress): Promise<Readonly<Record<string, unknown>>>
   /** Counts a scene request that has been answered. Called once for each; `code` is `OK` or an error code. */
   count(progress: Progress, code: string, seconds: number): void
-  /** @throws BASE_NOT_READY with the scenes that cannot answer, BASE_DRAINING */
-  checkReady(): void
+  /**
+   * @returns the scenes that cannot answer, while others can
+   * @throws BASE_NOT_READY with the scenes that cannot answer, BASE_DRAINING
+   */
+  checkReady(): readonly SceneFailure[]
   /** Whether the next answer should end its connection: the cell is retiring, or holds more than its share. */
   shouldClose(): boolean
 }
@@ -102,7 +106,7 @@ function route(req: IncomingMessage, res: ServerResponse, port: Port): void {
     return
   }
   if (path.startsWith(SCENES)) new SceneExchange(req, res, path.slice(SCENES.length), port).start()
-  else if (path === '/healthz') onProbe(req, res, () => undefined)
+  else if (path === '/healthz') onProbe(req, res, () => [])
   else if (path === '/readyz') onProbe(req, res, port.handlers.checkReady)
   else if (path === '/openapi.json') onDocument(req, res)
   else answerError(res, new BerthError('ROUTE_NOT_FOUND', `Cannot find ${path.slice(0, 128)}`))
@@ -113,11 +117,11 @@ function originForm(url: string): string {
   return url.startsWith('http://') ? url.slice(Math.max(url.indexOf('/', 'http://'.length), 0)) : url
 }
 
-function onProbe(req: IncomingMessage, res: ServerResponse, check: () => void): void {
+function onProbe(req: IncomingMessage, res: ServerResponse, check: () => readonly SceneFailure[]): void {
   try {
     if (req.method !== 'GET' && req.method !== 'HEAD') throw wrongMethod(res, req.method, 'GET, HEAD')
-    check()
-    answerJson(res, 200, 'application/json', '{"status":"ok"}')
+    const failures = check()
+    answerJson(res, 200, 'application/json', JSON.stringify({ status: 'ok', ...(failures.length > 0 && { failures }) }))
   } catch (error) {
     answerError(res, toBerthError(error))
   }

@@ -1,4 +1,8 @@
-/** The scene table in force in a cell, and how the next one takes its place. Tables are taken one after the other, each once the slots that it needs at once are loaded. */
+/**
+ * The scene table in force in a cell, and how the next one takes its place. A table waits for no slot: the keeper has had the cell load what a change
+ * brings, and everything else is loaded afterwards, so that no version can hold up a change of another scene or of a token.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
@@ -15,17 +19,19 @@ export interface TableParts {
   readonly log: Logger
   readonly slots: Slots
   readonly whitelists: Whitelists
-  /** Called when a table has come into force; `failures` are its baselines that cannot answer. */
-  onTaken(table: CompiledTable, failures: readonly SceneFailure[]): void
-  /** Called when a later try could load more of what the table in force needs: `failures` may have changed. */
+  /** Called when a table has come into force. */
+  onTaken(table: CompiledTable): void
+  /** Called when a later try could load more of what the table in force needs. */
   onTakenAgain(): void
 }
 
 export class TableInForce {
   readonly #parts: TableParts
   #current: CompiledTable = compileTable(emptyTable)
-  #failures: readonly SceneFailure[] = []
   #taking: Promise<void> = Promise.resolve()
+  #ahead: Promise<unknown> = Promise.resolve()
+  /** The table in force, when a whitelist of it could not be read. */
+  #incomplete: SceneTable | undefined
   #again: NodeJS.Timeout | undefined
   #againMs: number = limits.cell.tableAgainMsMin
   #closed = false
@@ -41,9 +47,16 @@ export class TableInForce {
     return this.#current
   }
 
-  /** Baselines of the current table that could not be loaded. */
+  /** Baselines of the current table that could not be loaded when that was last tried. */
   get failures(): readonly SceneFailure[] {
-    return this.#failures
+    return this.#baselines.flatMap(plan => {
+      const error = this.#parts.slots.failureOf(plan)
+      return error === undefined ? [] : loadFailure(plan, error)
+    })
+  }
+
+  get #baselines(): SlotPlan[] {
+    return [...this.#current.scenes.values()].flatMap(({ baseline }) => baseline ?? [])
   }
 
   /** Resolves when every table that was given to `take` so far has been taken or refused. */
@@ -51,12 +64,21 @@ export class TableInForce {
     return this.#taking
   }
 
-  /** @throws BASE_NOT_READY when there is no table yet, or naming the scenes that cannot answer */
-  checkReady(): void {
+  /** Resolves when what is loaded ahead of requests is loaded, cannot be loaded, or takes long to load; at the latest after `msMax` milliseconds. */
+  async loadedAhead(msMax: number): Promise<void> {
+    await Promise.race([this.#ahead, delay(msMax, undefined, { ref: false })])
+  }
+
+  /**
+   * @returns the scenes that cannot answer, while others can
+   * @throws BASE_NOT_READY when there is no table yet, or no scene can answer
+   */
+  checkReady(): readonly SceneFailure[] {
     if (this.#current.revision === 0) throw new BerthError('BASE_NOT_READY', NO_TABLE, { retryAfterSeconds: 1 })
-    if (this.#failures.length === 0) return
-    const scenes = this.#failures.map(({ scene }) => `"${scene}"`).join(', ')
-    throw new BerthError('BASE_NOT_READY', `Cannot answer for ${scenes}`, { extra: { failures: this.#failures } })
+    const { failures } = this
+    if (failures.length === 0 || failures.length < this.#baselines.length) return failures
+    const scenes = failures.map(({ scene }) => `"${scene}"`).join(', ')
+    throw new BerthError('BASE_NOT_READY', `Cannot answer for any scene: ${scenes}`, { extra: { failures } })
   }
 
   /**
@@ -79,84 +101,97 @@ export class TableInForce {
     this.#closed = true
   }
 
-  /**
-   * Loads the slots that the table needs at once beside those that run, then switches with one assignment. Slots of versions that the table
-   * does not name drain.
-   */
+  /** Is to be called when a version could not be loaded. If a scene of the table needs it, it is tried again after a while. */
+  onLoadFailed(plan: SlotPlan): void {
+    if (this.#needs(plan)) this.#tryLater()
+  }
+
+  /** Whether the version is the baseline of its scene. */
+  #needs({ scene, key }: SlotPlan): boolean {
+    return this.#current.scenes.get(scene)?.baseline?.key === key
+  }
+
+  /** Switches with one assignment. Slots of versions that the table does not name drain. */
   async #apply(table: SceneTable): Promise<void> {
     if (table.revision < this.#current.revision) return
     const { slots, whitelists, onTaken } = this.#parts
     const listed = await whitelists.read(table)
     const compiled = compileTable(table, this.#current, listed)
-    const loaded = await Promise.all(this.#neededAhead(compiled).map(plan => this.#tryLoad(plan)))
+    const plans = this.#plansAhead(compiled)
     this.#current = compiled
-    this.#failures = loaded.flatMap(failure => failure ?? [])
     const online = [...compiled.scenes.values()].flatMap(scene => [...scene.versions.values()])
     slots.retain(new Set(online.map(plan => plan.key)))
-    onTaken(compiled, this.#failures)
-    this.#loadRouted(compiled)
+    onTaken(compiled)
+    this.#ahead = this.#loadAhead(compiled, plans)
     clearTimeout(this.#again)
-    if (listed.size < whitelistsOf(table).size) this.#later(compiled, () => this.#takeAgain(table))
-    else if (this.#failures.length > 0) this.#later(compiled, () => this.#loadFailed(compiled))
+    this.#again = undefined
+    this.#incomplete = listed.size < whitelistsOf(table).size ? table : undefined
+    if (this.#incomplete !== undefined || this.failures.length > 0) this.#tryLater()
   }
 
   /** Tries again after a while. A file that could not be read may be there then, and until the next table comes nothing else would look. */
-  #later(table: CompiledTable, work: () => Promise<void>): void {
+  #tryLater(): void {
+    if (this.#again !== undefined) return
     const again = () => {
-      if (!this.#closed && this.#current === table) void work()
+      this.#again = undefined
+      if (!this.#closed) void this.#tryAgain()
     }
     this.#again = setTimeout(again, this.#againMs).unref()
     this.#againMs = Math.min(this.#againMs * 2, limits.cell.tableAgainMsMax)
   }
 
-  async #takeAgain(table: SceneTable): Promise<void> {
+  async #tryAgain(): Promise<void> {
     try {
-      await this.#take(table)
-      this.#parts.onTakenAgain()
+      if (this.#incomplete !== undefined) {
+        await this.#take(this.#incomplete)
+        this.#parts.onTakenAgain()
+      }
     } catch (error) {
       this.#parts.log.error({ err: error }, 'table cannot be taken')
     }
+    const failing = this.#baselines.filter(plan => this.#parts.slots.failureOf(plan) !== undefined)
+    await Promise.all(failing.map(plan => this.#parts.slots.loadAhead(plan)))
+    if (failing.some(plan => this.#needs(plan) && this.#parts.slots.failureOf(plan) !== undefined)) this.#tryLater()
   }
 
-  async #loadFailed(table: CompiledTable): Promise<void> {
-    const before = this.#failures
-    const plans = before.flatMap(({ scene, version }) => table.scenes.get(scene)?.versions.get(version) ?? [])
-    const failures = (await Promise.all(plans.map(plan => this.#tryLoad(plan)))).flatMap(failure => failure ?? [])
-    if (this.#current !== table) return
-    this.#failures = failures
-    if (failures.length < before.length) this.#parts.onTakenAgain()
-    if (failures.length > 0) this.#later(table, () => this.#loadFailed(table))
+  /**
+   * Loads baselines until `limits.cell.slotsAheadMax` are loaded or there are no more. Then versions that rules send requests to, and the previous baselines: a
+   * cell that has just started has none of them.
+   */
+  async #loadAhead(table: CompiledTable, baselines: readonly SlotPlan[]): Promise<void> {
+    const { slotsAheadMax } = limits.cell
+    const plans = baselines.values()
+    const loadOne = async () => {
+      for (const plan of plans) if (this.#isSuperseded(table) || (await this.#parts.slots.loadAhead(plan))) return
+    }
+    await Promise.all(Array.from({ length: slotsAheadMax }, loadOne))
+    void this.#loadRouted(table)
   }
 
-  /** Loads versions other than the baselines that rules send requests to, and the previous baselines: a cell that has just started has none of them. */
   async #loadRouted(table: CompiledTable): Promise<void> {
     const routed = [...table.scenes.values()].flatMap(({ versions, stays }) => [...versions.values()].filter(({ key }) => stays.has(key)))
-    for (const plan of routed.slice(0, limits.cell.slotsAheadMax)) {
-      if (this.#current !== table || this.#closed) return
-      const failure = await this.#tryLoad(plan)
-      if (failure !== undefined) this.#parts.log.warn(failure, 'a version that rules name cannot be loaded')
+    const others = routed.filter(plan => !this.#needs(plan))
+    for (const plan of others.slice(0, limits.cell.slotsAheadMax)) {
+      if (this.#isSuperseded(table)) return
+      await this.#parts.slots.loadAhead(plan)
     }
   }
 
-  /** Baselines that requests are likely to need at once: those of scenes whose slot is loaded now, and others up to `limits.cell.slotsAheadMax`. */
-  #neededAhead(next: CompiledTable): SlotPlan[] {
-    const baselines = [...next.scenes.values()].flatMap(scene => scene.baseline ?? [])
+  #isSuperseded(table: CompiledTable): boolean {
+    return this.#current !== table || this.#closed
+  }
+
+  /** The baselines of a table, those of scenes whose slot is loaded now first: requests are likely to need them at once. */
+  #plansAhead(next: CompiledTable): SlotPlan[] {
     const isHot = (plan: SlotPlan) => {
       const before = this.#current.scenes.get(plan.scene)?.baseline
       return before !== undefined && this.#parts.slots.peek(before) !== undefined
     }
-    const hot = baselines.filter(isHot)
-    const others = baselines.filter(plan => !isHot(plan))
-    return [...hot, ...others.slice(0, Math.max(0, limits.cell.slotsAheadMax - hot.length))]
-  }
-
-  async #tryLoad(plan: SlotPlan): Promise<SceneFailure | undefined> {
-    try {
-      await this.#parts.slots.ensure(plan)
-      return undefined
-    } catch (error) {
-      return loadFailure(plan, error)
-    }
+    const { hot = [], others = [] } = Object.groupBy(
+      [...next.scenes.values()].flatMap(scene => scene.baseline ?? []),
+      plan => (isHot(plan) ? 'hot' : 'others'),
+    )
+    return [...hot, ...others]
   }
 }
 

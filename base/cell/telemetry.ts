@@ -67,12 +67,14 @@ export class Telemetry {
     this.moduleLog.note({ scene, version }, level, `The breaker of this version is ${state}`)
   }
 
-  /** @param failures baselines of the table that cannot answer */
-  onTable({ scenes }: CompiledTable, failures: readonly SceneFailure[]): void {
+  onTable({ scenes }: CompiledTable): void {
     this.metrics.retain((scene, version) => scenes.get(scene)?.versions.has(version) ?? false)
-    for (const failure of failures) {
-      this.log.error(failure, 'baseline cannot answer')
-      this.moduleLog.note(failure, 'error', `The baseline cannot answer: ${failure.message}`, failure.code)
-    }
+  }
+
+  /** @param isBaseline whether requests to the scene fail now that no rule sends elsewhere */
+  onLoadFailed(failure: SceneFailure, isBaseline: boolean): void {
+    const what = isBaseline ? 'baseline cannot answer' : 'version cannot be loaded'
+    this.log.error(failure, what)
+    this.moduleLog.note(failure, 'error', `The ${what}: ${failure.message}`, failure.code)
   }
 }

@@ -58,3 +58,9 @@ export const RetiringCell = Type.Object({ cell: Type.Integer() })
 export type RetiringCell = Shape<typeof RetiringCell>
 
 export const Health = Type.Object({ status: Type.Literal('ok') })
+
+export const Readiness = Type.Object({
+  status: Type.Literal('ok'),
+  failures: Type.Optional(Type.Array(CellFailure, { description: 'scenes that cannot answer, while others can' })),
+})
+export type Readiness = Shape<typeof Readiness>

@@ -40,7 +40,9 @@ export function runKeeper(): void {
   process.once('message', (message: ToKeeper) => {
     if (message.type !== 'start') throw new Error(`A keeper starts with "start", not "${message.type}"`)
     const log = createLog('keeper', message.options.logLevel)
-    const trials = startTrials(roleCommand('trial', message.options.data, { isThrifty: isThrifty(message.options) }))
+    const thrifty = isThrifty(message.options)
+    const command = roleCommand('trial', message.options.data, { isThrifty: thrifty })
+    const trials = startTrials(command, { atOnce: thrifty ? 1 : limits.module.trialsMax })
     process.on('exit', () => trials.close())
     follow(startKeeper(message.options, log, sendToSupervisor, trials), log)
   })

@@ -61,10 +61,13 @@ export const limits = {
   module: {
     bundleBytesMax: 16 * MB,
     sourceMapBytesMax: 8 * MB,
-    /** Milliseconds the top level of its code may run. */
-    loadMsMax: 2000,
-    /** Milliseconds it may take in the trial process. */
-    trialMsMax: 10_000,
+    /** Milliseconds of CPU that the top level of its code may use. */
+    loadCpuMsMax: 2000,
+    /** Milliseconds of CPU that its trial may use, and milliseconds in which the process of the trial has to use some. */
+    trialCpuMsMax: 10_000,
+    trialIdleMsMax: 60_000,
+    /** Trials at once: one where memory is short. One publisher leaves one of them to others. */
+    trialsMax: 3,
   },
 
   /** The source map of a module, which may be any text that somebody has uploaded, and the reading of stacks by it. */
@@ -96,8 +99,14 @@ export const limits = {
     slotBufferSize: 2,
     /** Bytes of compiled code that are kept to start the next isolate faster. */
     codeCacheBytesMax: 64 * MB,
-    /** Baselines that are loaded before the first request for them. */
+    /** Baselines that are loaded before the first request for them, and milliseconds that a starting cell waits for them. */
     slotsAheadMax: 64,
+    aheadMsMax: 10_000,
+    /** Versions that are loaded at once, however many cores there are for the cell. */
+    loadsMax: 8,
+    /** Milliseconds after which a version that is still loading gives its place to the next, and how many such versions there may be. */
+    loadTurnMs: 1000,
+    slowLoadsMax: 4,
     /** Milliseconds a starting cell tries to reach the keeper before it serves the saved table. */
     keeperLookMsMax: 1000,
     /** Bytes that may be on their way to a slow keeper before log lines are held back. */
@@ -142,8 +151,13 @@ export const limits = {
     paramsKept: 256,
     /** Log lines it may write in a second. */
     logLinesPerSecondMax: 200,
-    /** Milliseconds a version may take to load. */
-    loadMsMax: 15_000,
+    /** Milliseconds of CPU that loading a version may use. */
+    loadCpuMsMax: 15_000,
+    /** Milliseconds in which a version that could not be loaded is not tried again: doubles from the minimum to the maximum with each failure in a row. */
+    loadAgainMsMin: 1000,
+    loadAgainMsMax: 30_000,
+    /** Milliseconds that a slot which was loaded ahead of its table is kept waiting for it. */
+    preparedMsMax: 60_000,
     /** Milliseconds without a request after which it may be ended when memory is short, and after which it is ended unless rules name its version. */
     idleMsMin: 1000,
     idleMsMax: 300_000,
@@ -272,6 +286,8 @@ export const limits = {
 
   /** The keeper. */
   keeper: {
+    /** Milliseconds it waits for a cell to load a version: a cell that runs says earlier how it went. */
+    prepareMsMax: 60_000,
     /** Milliseconds it waits for the cells to switch to a table that it has committed. */
     tableAckMsMax: 10_000,
     /** Milliseconds it waits for a cell that is lost to do so. Then that cell is killed, since it may serve with rights that were revoked. */
@@ -346,10 +362,11 @@ assert(limits.process.lostMax >= 1, 'a lost cell must be able to serve until its
 assert(limits.keeper.lostAckMsMax < limits.keeper.tableAckMsMax)
 assert(limits.http.requestTimeoutMs > limits.http.headersTimeoutMs)
 assert(
-  limits.process.readyMsMax > limits.services.startMsMax + limits.slot.loadMsMax + limits.cell.keeperLookMsMax,
+  limits.process.readyMsMax > limits.services.startMsMax + limits.cell.aheadMsMax + limits.cell.keeperLookMsMax,
   'a cell must be able to start its services and load its versions before it counts as stuck',
 )
-assert(limits.slot.loadMsMax > limits.module.loadMsMax)
+assert(limits.slot.loadCpuMsMax > limits.module.loadCpuMsMax)
+assert(limits.module.trialCpuMsMax > limits.module.loadCpuMsMax)
 assert(limits.fetch.perCellMax >= 2 * limits.fetch.perSlotMax, 'the fetches of one slot must leave room for those of others')
 assert(limits.fetch.bytesPerCellMax > limits.fetch.requestBytesMax + limits.fetch.responseBytesMax, 'the largest fetch must fit')
 assert(limits.services.startMsMax > limits.features.startMsMax, 'big tables must not keep a cell from starting')

@@ -141,7 +141,7 @@ export async function warmUp(codeCache: CodeCache): Promise<void> {
     await inside.define.apply(undefined, ['warm-up', new ivm.ExternalCopy(['stage']).copyInto(), exports.derefInto()])
     const [stages, services] = [[warmUpPlan], {}].map(value => new ivm.ExternalCopy(value).copyInto())
     await inside.link.apply(undefined, ['warm-up', 'v1', stages as ivm.Copy<StagePlan[]>, services as ivm.Copy<ServiceNames>])
-    await inside.turn.apply(undefined, [1, 'warm-up', '{}', '', clock.write() + limits.slot.loadMsMax, '{}', -1])
+    await inside.turn.apply(undefined, [1, 'warm-up', '{}', '', clock.write() + limits.request.deadlineMsMax, '{}', -1])
     await codeCache.keepWarm(isolate, insideText, INSIDE)
   } finally {
     isolate.dispose()

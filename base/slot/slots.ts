@@ -4,6 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { BerthError, messageOf } from '../kernel/errors.ts'
+import { FairQueue, type Job } from '../kernel/fair-queue.ts'
 import { limits } from '../kernel/limits.ts'
 import { DEFAULT_MEMORY_MB } from '../traffic/names.ts'
 import type { SlotPlan } from '../traffic/table.ts'
@@ -14,19 +15,42 @@ import type { Pending } from './slot-call.ts'
 
 interface Entry {
   readonly plan: SlotPlan
-  readonly loading: Promise<Slot>
+  readonly job: Job<Slot>
   slot: Slot | undefined
 }
 
-/** How long a version that cannot be loaded is answered from memory instead of being tried again. */
-const FAILURE_REMEMBERED_MS = 1000
-/** How long a slot loaded ahead of its table is kept waiting for it. */
-const PREPARED_KEPT_MS = 60_000
+/** A version that could not be loaded when it was last tried. */
+interface LoadFailure {
+  readonly error: unknown
+  /** For how many milliseconds it is not tried again, and until when that is, by `performance.now()`. */
+  readonly pauseMs: number
+  readonly until: number
+}
+
+/** What slots need of the cell around them. */
+export interface SlotsHost extends Omit<SlotHost, 'onKilled' | 'onLost' | 'codeCache'> {
+  onKilled(plan: SlotPlan, reason: string): void
+  /** Called once for each version that the process is lost to. It is not loaded any more. */
+  onLost(plan: SlotPlan, reason: string, where: Whereabouts): void
+  onBufferFailed(error: unknown): void
+  /** Called when a version could not be loaded, with why, and with undefined when a version was loaded that could not be loaded before. */
+  onLoad?(plan: SlotPlan, error: unknown): void
+}
+
+/** Versions that are loaded at once when no number is given. */
+const LOADS = 2
 
 export class Slots {
   readonly #host: SlotHost
   readonly #buffer: SlotBuffer
   readonly #entries = new Map<string, Entry>()
+  readonly #failures = new Map<string, LoadFailure>()
+  /**
+   * Loads take turns, since they use more CPU than anything else. One place is kept for versions that somebody waits for; and a scene loads one version at a
+   * time, so that it holds up others by at most `limits.cell.loadTurnMs`, or by the CPU of `limits.cell.slowLoadsMax` loads when so many are slow.
+   */
+  readonly #queue: FairQueue
+  readonly #onLoad: SlotsHost['onLoad']
   /** Keys of plans that were loaded ahead of the table that will route to them, each with the time until which it is kept. */
   readonly #prepared = new Map<string, number>()
   /** Keys of plans that have taken a thread of this process for good. To load them again could take another one. */
@@ -35,14 +59,12 @@ export class Slots {
   readonly #watchdog: NodeJS.Timeout
   #closed = false
 
-  constructor(
-    host: Omit<SlotHost, 'onKilled' | 'onLost' | 'codeCache'> & {
-      onKilled(plan: SlotPlan, reason: string): void
-      /** Called once for each version that the process is lost to. It is not loaded any more. */
-      onLost(plan: SlotPlan, reason: string, where: Whereabouts): void
-      onBufferFailed(error: unknown): void
-    },
-  ) {
+  /** @param loads versions that are loaded at once, at least 2 */
+  constructor(host: SlotsHost, loads = LOADS) {
+    const { loadTurnMs, slowLoadsMax } = limits.cell
+    const overtime = { msMax: loadTurnMs, jobsMax: slowLoadsMax }
+    this.#queue = new FairQueue({ lanes: loads, lanesPerOwner: 1, lanesForUrgent: 1, overtime })
+    this.#onLoad = host.onLoad
     const codeCache = new CodeCache(limits.cell.codeCacheBytesMax)
     this.#buffer = new SlotBuffer(limits.cell.slotBufferSize, DEFAULT_MEMORY_MB, codeCache, host.onBufferFailed)
     this.#host = {
@@ -54,8 +76,9 @@ export class Slots {
     this.#watchdog = setInterval(() => this.#watch(), limits.slot.watchdogTickMs)
   }
 
+  /** Slots that are loaded. */
   get count(): number {
-    return this.#entries.size
+    return this.#loaded.length
   }
 
   /** Plans whose slots are loaded or being loaded. */
@@ -77,34 +100,54 @@ export class Slots {
   }
 
   /**
-   * The slot of a plan, loaded if need be; many callers cause one load.
+   * The slot of a plan, loaded if need be, for somebody who waits for it; many callers cause one load. A version that could not be loaded is not tried again
+   * for a while that grows with each failure.
    * @throws BerthError why it cannot be loaded
    */
   ensure(plan: SlotPlan): Promise<Slot> {
     if (this.#barred.has(plan.key)) return Promise.reject(barred())
-    const entry = this.#entries.get(plan.key)
-    if (entry !== undefined) return entry.loading
-    if (this.#closed)
-      return Promise.reject(new BerthError('BASE_DRAINING', 'Cannot load a version: the cell is retiring', { retryAfterSeconds: 1 }))
-    return this.#load(plan)
+    const failure = this.#failures.get(plan.key)
+    if (failure !== undefined && performance.now() < failure.until) return Promise.reject(failure.error)
+    if (this.#closed && !this.#entries.has(plan.key)) return Promise.reject(retiring())
+    return this.#load(plan, true).done
   }
 
-  /** Like `ensure`, but keeps the slot for a while though no table routes to it yet. */
+  /**
+   * Loads the slot of a plan when nobody waits for another one.
+   * @returns whether it is loaded, once that is known or others have had to wait for the load for long
+   */
+  async loadAhead(plan: SlotPlan): Promise<boolean> {
+    if (this.#barred.has(plan.key)) return false
+    const failure = this.#failures.get(plan.key)
+    if (failure !== undefined && performance.now() < failure.until) return false
+    await this.#load(plan, false).awaited
+    return this.peek(plan) !== undefined
+  }
+
+  /** Like `ensure`, but tries a version at once that could not be loaded before, and keeps the slot for a while though no table routes to it yet. */
   async prepare(plan: SlotPlan): Promise<void> {
-    this.#prepared.set(plan.key, performance.now() + PREPARED_KEPT_MS)
+    if (this.#barred.has(plan.key)) throw barred()
+    this.#prepared.set(plan.key, performance.now() + limits.slot.preparedMsMax)
     try {
-      await this.ensure(plan)
+      await this.#load(plan, true).done
     } catch (error) {
       this.#prepared.delete(plan.key)
       throw error
     }
   }
 
+  /** Why a version could not be loaded when it was last tried; undefined when it was not tried since the last `retain` that left it out, or was loaded. */
+  failureOf(plan: SlotPlan): unknown {
+    return this.#failures.get(plan.key)?.error
+  }
+
   /** Drains and disposes every slot whose plan is not in `plans` and that was not prepared of late. */
   retain(plans: ReadonlySet<string>): void {
     const now = performance.now()
     for (const [key, until] of this.#prepared) if (plans.has(key) || now > until) this.#prepared.delete(key)
-    for (const [key, entry] of this.#entries) if (!plans.has(key) && !this.#prepared.has(key)) this.#release(entry)
+    const isLeft = (key: string) => !plans.has(key) && !this.#prepared.has(key)
+    for (const key of this.#failures.keys()) if (isLeft(key)) this.#failures.delete(key)
+    for (const [key, entry] of this.#entries) if (isLeft(key)) this.#release(entry)
   }
 
   /**
@@ -119,7 +162,7 @@ export class Slots {
       return idleMs > limits.slot.idleMsMin && !this.#prepared.has(entry.plan.key) ? [{ entry, idleMs }] : []
     })
     idle.sort((a, b) => b.idleMs - a.idleMs)
-    const short = memoryIsShort ? Math.ceil(this.#entries.size / 4) : 0
+    const short = memoryIsShort ? Math.ceil(this.count / 4) : 0
     const leaving = idle.filter(({ entry, idleMs }, i) => i < short || (idleMs > limits.slot.idleMsMax && !stays(entry.plan)))
     for (const { entry } of leaving) this.#release(entry)
     return leaving.length
@@ -134,16 +177,45 @@ export class Slots {
     clearInterval(this.#watchdog)
   }
 
-  #load(plan: SlotPlan): Promise<Slot> {
-    const entry: Entry = { plan, slot: undefined, loading: this.#buffer.use(plan.memoryMB, blank => Slot.load(plan, blank, this.#host)) }
+  #load(plan: SlotPlan, isUrgent: boolean): Job<Slot> {
+    const known = this.#entries.get(plan.key)
+    if (known === undefined) return this.#queueLoad(plan, isUrgent)
+    if (isUrgent && known.slot === undefined) known.job.hurry()
+    return known.job
+  }
+
+  #queueLoad(plan: SlotPlan, isUrgent: boolean): Job<Slot> {
+    const load = () => {
+      if (this.#closed) throw retiring()
+      return this.#buffer.use(plan.memoryMB, blank => Slot.load(plan, blank, this.#host))
+    }
+    const entry: Entry = { plan, slot: undefined, job: this.#queue.add(plan.scene, isUrgent, async () => load()) }
     this.#entries.set(plan.key, entry)
-    entry.loading.then(
-      slot => {
-        entry.slot = slot
-      },
-      () => setTimeout(() => this.#forget(entry), FAILURE_REMEMBERED_MS).unref(),
+    entry.job.done.then(
+      slot => this.#onLoaded(entry, slot),
+      (error: unknown) => this.#onLoadFailed(entry, error),
     )
-    return entry.loading
+    return entry.job
+  }
+
+  #onLoaded(entry: Entry, slot: Slot): void {
+    entry.slot = slot
+    if (this.#failures.delete(entry.plan.key)) this.#onLoad?.(entry.plan, undefined)
+  }
+
+  /** Once no table routes to a version, its failure is nobody's concern any more. */
+  #onLoadFailed(entry: Entry, error: unknown): void {
+    const { plan } = entry
+    if (this.#closed || this.#entries.get(plan.key) !== entry) return
+    this.#forget(entry)
+    const { loadAgainMsMin, loadAgainMsMax } = limits.slot
+    const pauseMs = Math.min((this.#failures.get(plan.key)?.pauseMs ?? loadAgainMsMin / 2) * 2, loadAgainMsMax)
+    this.#failures.set(plan.key, { error, pauseMs, until: performance.now() + pauseMs })
+    this.#onLoad?.(plan, error)
+  }
+
+  get #loaded(): Slot[] {
+    return [...this.#entries.values()].flatMap(({ slot }) => slot ?? [])
   }
 
   #forget(entry: Entry): void {
@@ -152,7 +224,7 @@ export class Slots {
 
   #release(entry: Entry): void {
     this.#forget(entry)
-    const done = entry.loading.then(
+    const done = entry.job.done.then(
       async slot => {
         this.#leaving.add(slot)
         await slot.drain()
@@ -170,8 +242,8 @@ export class Slots {
    * @returns false, without having called `work`, when they do not come to rest in `msMax` milliseconds
    */
   async rest(msMax: number, work: () => void): Promise<boolean> {
-    const slots = () => [...this.#entries.values()].flatMap(({ slot }) => slot ?? []).concat([...this.#leaving])
-    const isBusy = () => slots().some(slot => slot.isRunning) || [...this.#entries.values()].some(({ slot }) => slot === undefined)
+    const slots = () => [...this.#loaded, ...this.#leaving]
+    const isBusy = () => this.#queue.running > 0 || slots().some(slot => slot.isRunning)
     const held = slots()
     for (const slot of held) slot.hold()
     try {
@@ -213,6 +285,7 @@ export class Slots {
     // A slot that was killed before it ever answered may be killed each time it is loaded. So it is loaded again only when a request needs it.
     if (survivors.length === 0 && !(current && slot.hasAnswered)) return
     // The slot is loaded for the requests that survived, and ahead of the next request.
+    if (survivors.length === 0) return void this.loadAhead(plan)
     for (const pending of survivors) this.#betweenSlots.add(pending)
     this.ensure(plan).then(
       next => {
@@ -230,6 +303,8 @@ export class Slots {
     pending.reject(error)
   }
 }
+
+const retiring = (): BerthError => new BerthError('BASE_DRAINING', 'Cannot load a version: the cell is retiring', { retryAfterSeconds: 1 })
 
 /** The error of a request whose version cannot be loaded. */
 export function unavailable({ scene, version }: SlotPlan, error: unknown): BerthError {

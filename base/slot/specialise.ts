@@ -5,8 +5,9 @@ import { messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { LockedModule, LockedStage } from '../traffic/schema.ts'
 import { type SlotPlan, stageModules } from '../traffic/table.ts'
-import type { Blank, Remote, Remotes } from './blank.ts'
+import type { Blank, Remotes } from './blank.ts'
 import type { CodeCache } from './code-cache.ts'
+import { LoadMeter, processCpuUs } from './load-meter.ts'
 import { ModuleError } from './module-error.ts'
 
 export interface SpecialiseParts {
@@ -15,46 +16,117 @@ export interface SpecialiseParts {
   /** What the modules of a version may use. @throws BerthError when there is no such service */
   servicesOf(plan: SlotPlan): ServiceNames
   readonly codeCache: CodeCache
+  /**
+   * Called when code of a module begins to run in `blank`, with the name and version of the module, and with undefined when it is over. It is never over when
+   * the code ends the process.
+   */
+  onLoading?(blank: Blank, plan: SlotPlan, module: string | undefined): void
   /** Puts an error into the words of the sources. When it is missing, the error stays as V8 made it. */
   explain?(error: ModuleError, plan: SlotPlan): Promise<ModuleError>
 }
-
-const TIMED_OUT = 'Script execution timed out.'
 
 /** The name a module's script has in stack traces. */
 const scriptName = (module: LockedModule): string => `berth:///${module.name}@${module.version}.js`
 const moduleKey = (module: LockedModule): string => `${module.name}@${module.version}`
 
 /**
- * Loads the modules of a version into a blank.
+ * Loads the modules of a version into a blank. What it may use is bounded in CPU only, so that no busy machine can make it fail. Nothing in an isolate can
+ * wait without using CPU, and a file that cannot be read harms nobody but those who wait for it.
  * @throws ModuleError saying which module cannot be loaded and why; the isolate is gone then.
  */
 export async function specialise(blank: Blank, plan: SlotPlan, parts: SpecialiseParts): Promise<Remotes> {
   const { isolate, listener } = blank
-  const late = Promise.withResolvers<never>()
-  let lost: NodeJS.Timeout | undefined
-  const timer = setTimeout(() => {
-    if (!isolate.isDisposed) isolate.dispose()
-    const message = `Cannot load version "${plan.version}" of scene "${plan.scene}": it took over ${limits.slot.loadMsMax} ms`
-    // This is not awaited: loops inside V8's builtins outlive a disposal, and then only the end of the process gets the thread back.
-    late.reject(new ModuleError({ code: 'MODULE_LOAD_KILLED', message }))
-    lost = setTimeout(() => listener.onLost(`${message}, and cannot be stopped`), limits.slot.stopMsMax)
-  }, limits.slot.loadMsMax)
-  const loading = load(blank, plan, parts)
-  loading.catch(() => undefined).finally(() => clearTimeout(lost))
+  const budget = new LoadBudget(plan)
+  const killed = Promise.withResolvers<never>()
+  const meter = new LoadMeter(isolate, usedMs => {
+    const overrun = budget.charge(usedMs)
+    if (overrun === undefined || isolate.isDisposed) return
+    meter.stop()
+    killed.reject(overrun)
+    isolate.dispose()
+    watchEnd(loading, () => listener.onLost(`${overrun.message}, and cannot be stopped`, overrun.module))
+  })
+  const loading = load(blank, plan, parts, budget)
   try {
-    return await Promise.race([loading, late.promise])
+    return await Promise.race([loading, killed.promise])
   } catch (error) {
     if (!isolate.isDisposed) isolate.dispose()
     throw error instanceof ModuleError && parts.explain !== undefined ? await parts.explain(error, plan) : error
   } finally {
-    clearTimeout(timer)
+    meter.stop()
   }
 }
 
-async function load(blank: Blank, plan: SlotPlan, parts: SpecialiseParts): Promise<Remotes> {
+/** What a load may still use, and what it is charged for. */
+class LoadBudget {
+  readonly #plan: SlotPlan
+  #usedMs = 0
+  /** The module whose code runs, and what had been used when it began. */
+  #running: { readonly module: string; readonly fromMs: number } | undefined
+
+  constructor(plan: SlotPlan) {
+    this.#plan = plan
+  }
+
+  begin(module: string): void {
+    this.#running = { module, fromMs: this.#usedMs }
+  }
+
+  end(): void {
+    this.#running = undefined
+  }
+
+  /**
+   * @param usedMs milliseconds of CPU that the load has used so far
+   * @returns why the load has to end, if it has to
+   */
+  charge(usedMs: number): ModuleError | undefined {
+    this.#usedMs = usedMs
+    const { scene, version } = this.#plan
+    const over = (what: string, maxMs: number) => {
+      const message = `Cannot load ${what} used more than ${maxMs} ms of CPU`
+      const module = this.#running?.module
+      return new ModuleError({ code: 'MODULE_LOAD_KILLED', message, ...(module !== undefined && { module }) })
+    }
+    if (this.#running !== undefined && usedMs - this.#running.fromMs > limits.module.loadCpuMsMax) {
+      return over(`module "${this.#running.module}": its top level`, limits.module.loadCpuMsMax)
+    }
+    const { loadCpuMsMax } = limits.slot
+    return usedMs > loadCpuMsMax ? over(`version "${version}" of scene "${scene}": it`, loadCpuMsMax) : undefined
+  }
+}
+
+/**
+ * Calls `onLost` when a load goes on after its isolate was disposed of. Loops inside V8's built-ins do, and then only the end of the process gets the thread
+ * back. On a busy machine an isolate may take long to end because its thread gets no time, so the process must have used some CPU in between.
+ */
+function watchEnd(loading: Promise<unknown>, onLost: () => void): void {
+  const since = performance.now()
+  const sinceUs = processCpuUs()
+  const { stopMsMax, watchdogTickMs } = limits.slot
+  const timer = setInterval(() => {
+    if (performance.now() - since < stopMsMax || processCpuUs() - sinceUs < (stopMsMax / 2) * 1000) return
+    clearInterval(timer)
+    onLost()
+  }, watchdogTickMs)
+  loading.catch(() => undefined).finally(() => clearInterval(timer))
+}
+
+async function load(blank: Blank, plan: SlotPlan, parts: SpecialiseParts, budget: LoadBudget): Promise<Remotes> {
   const { inside } = blank
-  for (const [module, stages] of modulesOf(plan)) await loadModule(blank, inside.define, module, stages, parts)
+  for (const [module, stages] of modulesOf(plan)) {
+    const text = await parts.readBundle(module.bundle)
+    const script = await compile(blank, text, module, parts.codeCache)
+    const key = moduleKey(module)
+    budget.begin(key)
+    parts.onLoading?.(blank, plan, key)
+    try {
+      await runModule(blank, script, key, stages)
+    } finally {
+      parts.onLoading?.(blank, plan, undefined)
+      budget.end()
+    }
+  }
   await link(inside, plan, parts.servicesOf(plan))
   return inside
 }
@@ -65,46 +137,44 @@ export async function link(inside: Remotes, plan: SlotPlan, offered: ServiceName
   await inside.link.apply(undefined, [plan.scene, plan.version, stages as ivm.Copy<StagePlan[]>, services as ivm.Copy<ServiceNames>])
 }
 
-async function loadModule(
-  { isolate, context, clock, memoryMB }: Blank,
-  define: Remote<'define'>,
-  module: LockedModule,
-  stages: readonly string[],
-  { readBundle, codeCache }: SpecialiseParts,
-): Promise<void> {
-  const key = moduleKey(module)
-  const code = await readBundle(module.bundle)
-  let script: ivm.Script
+async function compile({ isolate }: Blank, text: string, module: LockedModule, codeCache: CodeCache): Promise<ivm.Script> {
   try {
-    script = await codeCache.compile(isolate, code, scriptName(module))
+    return await codeCache.compile(isolate, text, scriptName(module))
   } catch (error) {
-    throw compileFailure(key, messageOf(error))
+    throw compileFailure(moduleKey(module), messageOf(error))
   }
+}
+
+async function runModule(
+  { isolate, context, clock, inside, memoryMB }: Blank,
+  script: ivm.Script,
+  module: string,
+  stages: readonly string[],
+): Promise<void> {
   clock.write()
-  const bounded = { timeout: limits.module.loadMsMax }
   let failure: Failure | undefined
   try {
-    const exports = (await script.run(context, { reference: true, ...bounded })) as ivm.Reference<unknown>
+    const exports = (await script.run(context, { reference: true })) as ivm.Reference<unknown>
     const stageNames = new ivm.ExternalCopy([...stages]).copyInto()
     // To look at the exports runs their getters, which are the module's code again.
-    const found = await define.apply(undefined, [key, stageNames, exports.derefInto()], { result: { copy: true }, ...bounded })
+    const found = await inside.define.apply(undefined, [module, stageNames, exports.derefInto()], { result: { copy: true } })
     failure = found as Failure | undefined
     exports.release()
   } catch (error) {
-    throw loadFailure(key, error, isolate.isDisposed ? memoryMB : undefined)
+    throw loadFailure(module, error, isolate.isDisposed ? memoryMB : undefined)
   }
   if (failure !== undefined) throw new ModuleError(failure)
 }
 
 /** @param memoryMB the limit that the isolate was over, when it is gone */
 function loadFailure(module: string, error: unknown, memoryMB: number | undefined): ModuleError {
-  const message = messageOf(error)
-  if (memoryMB !== undefined || message === TIMED_OUT) {
-    const why = memoryMB === undefined ? `still running after ${limits.module.loadMsMax} ms` : `over its memory limit of ${memoryMB} MB`
-    return new ModuleError({ code: 'MODULE_LOAD_KILLED', message: `Cannot load module "${module}": its top level was ${why}`, module })
+  const action = `Cannot load module "${module}"`
+  if (memoryMB !== undefined) {
+    const message = `${action}: its top level was over its memory limit of ${memoryMB} MB`
+    return new ModuleError({ code: 'MODULE_LOAD_KILLED', message, module })
   }
   const stack = error instanceof Error && error.stack !== undefined ? { stack: error.stack } : {}
-  return new ModuleError({ code: 'MODULE_LOAD_THREW', message: `Cannot load module "${module}": it threw: ${message}`, module, ...stack })
+  return new ModuleError({ code: 'MODULE_LOAD_THREW', message: `${action}: it threw: ${messageOf(error)}`, module, ...stack })
 }
 
 function compileFailure(module: string, message: string): ModuleError {

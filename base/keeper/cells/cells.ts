@@ -198,7 +198,7 @@ export class CellConnections {
   async prepare(plan: SlotPlan): Promise<number> {
     await this.awaitCell()
     const action = `Cannot bring version "${plan.version}" of scene "${plan.scene}" online`
-    const answers = this.#ask(request => ({ type: 'prepare', request, plan }), limits.slot.loadMsMax)
+    const answers = this.#ask(request => ({ type: 'prepare', request, plan }), limits.keeper.prepareMsMax)
     const outcomes = answers.map(async answer => {
       const outcome = await answer
       if (outcome?.type === 'prepared' && outcome.failure !== undefined) throw upgradeFailed(action, outcome.failure)
@@ -277,9 +277,11 @@ export class CellConnections {
   }
 
   #onApplied(member: Member, { revision, failures }: Extract<CellToKeeper, { type: 'applied' }>): void {
+    const known = new Set(member.failures.map(({ scene, version }) => `${scene}/${version}`))
     member.revision = revision
     member.failures = failures
-    for (const failure of failures) this.#log.warn({ cell: member.cell, ...failure }, 'a baseline cannot answer')
+    const fresh = failures.filter(({ scene, version }) => !known.has(`${scene}/${version}`))
+    for (const failure of fresh) this.#log.warn({ cell: member.cell, ...failure }, 'a baseline cannot answer')
     this.#changed()
   }
 

@@ -1,6 +1,9 @@
 /** Runs a bundle in a process of its own before it is accepted, so that a bundle that hangs or eats memory takes nothing else with it. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { setPriority } from 'node:os'
 import { BerthError, type ErrorCode, messageOf } from '../../kernel/errors.ts'
+import { FairQueue } from '../../kernel/fair-queue.ts'
 import { limits } from '../../kernel/limits.ts'
 import { type Machine, thisMachine } from '../../kernel/machine.ts'
 import type { RoleCommand } from '../../process/roles.ts'
@@ -20,28 +23,40 @@ export class TrialError extends BerthError {
 
 export interface Trials {
   /**
-   * Resolves when the bundle loads and has its stages. One bundle at a time; the others wait.
-   * @throws what the trial says is wrong with it; MODULE_LOAD_KILLED when it ends its process or takes too long; MEMORY_SHORT when the kernel ends it.
+   * Resolves when the bundle loads and has its stages. Some bundles are tried at once; the others wait, and the publishers take turns.
+   * @param publisher who waits for it
+   * @throws what the trial says is wrong with it; MODULE_LOAD_KILLED when it ends its process or uses too much CPU; MEMORY_SHORT when the kernel ends it.
    */
-  pass(candidate: Omit<TrialRequest, 'type'>): Promise<void>
+  pass(candidate: Omit<TrialRequest, 'type'>, publisher: string): Promise<void>
   /** Kills every trial process; what is under way fails with BASE_DRAINING. Idempotent. */
   close(): void
 }
 
+export interface TrialSettings {
+  /** Trials at once. @default limits.module.trialsMax */
+  readonly atOnce?: number
+  /** @default limits.module.trialCpuMsMax */
+  readonly cpuMsMax?: number
+  /** @default limits.module.trialIdleMsMax */
+  readonly idleMsMax?: number
+  /** For tests. */
+  readonly machine?: Machine
+}
+
 /** Milliseconds after a trial before the next process is started: until then the processors are left to what brings the module online. */
 const WARM_UP_AFTER_MS = 100
+/** Trials leave the processors to what serves: a process with this priority gets a tenth of the time of one that it competes with. */
+const TRIAL_PRIORITY = 10
 
-/**
- * Keeps one process started ahead; each is used once.
- * @param msMax milliseconds a bundle may take, from when its process has it.
- * @param machine for tests
- */
-export function startTrials(command: RoleCommand, msMax: number = limits.module.trialMsMax, machine: Machine = thisMachine): Trials {
+/** Keeps one process started ahead; each is used once. */
+export function startTrials(command: RoleCommand, settings: TrialSettings = {}): Trials {
+  const { atOnce = limits.module.trialsMax, machine = thisMachine } = settings
+  const { cpuMsMax = limits.module.trialCpuMsMax, idleMsMax = limits.module.trialIdleMsMax } = settings
+  const queue = new FairQueue({ lanes: atOnce, lanesPerOwner: Math.max(1, atOnce - 1) })
   const live = new Set<Trial>()
   let closed = false
   let spare: Trial | undefined
   let warming: NodeJS.Timeout | undefined
-  let queue: Promise<unknown> = Promise.resolve()
 
   function warmUp(): Trial {
     const trial = new Trial(command, machine)
@@ -61,26 +76,23 @@ export function startTrials(command: RoleCommand, msMax: number = limits.module.
     const trial = spare ?? warmUp()
     spare = undefined
     try {
-      await trial.run({ type: 'try', ...candidate }, msMax)
+      await trial.run({ type: 'try', ...candidate }, cpuMsMax, idleMsMax)
     } catch (error) {
       throw closed ? draining(candidate.name) : error
     } finally {
       trial.kill()
+      clearTimeout(warming)
       if (!closed) warming = setTimeout(warmUpSpare, WARM_UP_AFTER_MS)
     }
   }
 
   function warmUpSpare(): void {
-    spare = warmUp()
+    spare ??= warmUp()
   }
 
   warmUpSpare()
   return {
-    pass: candidate => {
-      const turn = queue.then(() => pass(candidate))
-      queue = turn.catch(() => undefined)
-      return turn
-    },
+    pass: (candidate, publisher) => queue.add(publisher, false, () => pass(candidate)).done,
     close: () => {
       closed = true
       clearTimeout(warming)
@@ -104,6 +116,7 @@ class Trial {
   constructor(command: RoleCommand, machine: Machine) {
     this.#machine = machine
     this.#child = spawn(process.execPath, command.args, { env: command.env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    lowerPriority(this.#child.pid)
     const judge = (verdict: Verdict) => this.#verdict.resolve(verdict)
     const dispatch = dispatcher<TrialReply>(
       'the keeper',
@@ -118,7 +131,7 @@ class Trial {
     })
   }
 
-  async run(request: TrialRequest, msMax: number): Promise<void> {
+  async run(request: TrialRequest, cpuMsMax: number, idleMsMax: number): Promise<void> {
     const action = `Cannot accept module "${request.name}"`
     const oomKills = this.#machine.oomKills() ?? 0
     const refuseShortage = (outcome: unknown) => {
@@ -130,15 +143,69 @@ class Trial {
     if (unstarted !== true) throw new BerthError('INTERNAL', `${action}: the trial process did not start (${unstarted ?? 'too slow'})`)
     // Sending fails when the child has ended, which does not matter: `ended` below says so.
     this.#child.send(request, () => undefined)
-    const outcome = await within(msMax, Promise.race([this.#verdict.promise, this.ended]))
+    const outcome = await this.#withinBudget(Promise.race([this.#verdict.promise, this.ended]), cpuMsMax, idleMsMax)
     refuseShortage(outcome)
-    if (outcome === undefined) throw new BerthError('MODULE_LOAD_KILLED', `${action}: it had not finished loading after ${msMax} ms`)
+    if (outcome instanceof Overrun) throw new BerthError('MODULE_LOAD_KILLED', `${action}: ${outcome.why}`)
     if (typeof outcome === 'string') throw new BerthError('MODULE_LOAD_KILLED', `${action}: loading it ended its process (${outcome})`)
     if (outcome.type === 'failed') throw new TrialError(outcome.code, outcome.message, outcome.stack)
   }
 
   kill(): void {
     this.#child.kill('SIGKILL')
+  }
+
+  /**
+   * Watches the process from outside, whatever it does. It may take its time on a busy machine, but has to use some CPU every now and then. Where the CPU of
+   * other processes cannot be read, only their time counts.
+   */
+  async #withinBudget<T>(work: Promise<T>, cpuMsMax: number, idleMsMax: number): Promise<T | Overrun> {
+    const overrun = Promise.withResolvers<Overrun>()
+    const startMs = cpuMsOf(this.#child.pid) ?? 0
+    let [usedMs, usedAt] = [0, performance.now()]
+    const look = setInterval(() => {
+      const nowMs = (cpuMsOf(this.#child.pid) ?? startMs) - startMs
+      if (nowMs > usedMs) usedAt = performance.now()
+      usedMs = Math.max(usedMs, nowMs)
+      if (usedMs > cpuMsMax) overrun.resolve(new Overrun(`loading it used more than ${cpuMsMax} ms of CPU`))
+      if (performance.now() - usedAt > idleMsMax) overrun.resolve(new Overrun(`loading it got no further for ${idleMsMax} ms`))
+    }, LOOK_MS)
+    try {
+      return await Promise.race([work, overrun.promise])
+    } finally {
+      clearInterval(look)
+    }
+  }
+}
+
+/** Why a trial was not waited for any longer. */
+class Overrun {
+  readonly why: string
+
+  constructor(why: string) {
+    this.why = why
+  }
+}
+
+/** Milliseconds between two looks at the CPU of a trial. */
+const LOOK_MS = 100
+
+function lowerPriority(pid: number | undefined): void {
+  if (pid === undefined) return
+  try {
+    setPriority(pid, TRIAL_PRIORITY)
+  } catch {
+    // It has ended already, or the system forbids it. A trial is no less of a trial for that.
+  }
+}
+
+/** Milliseconds of CPU that a process has used; undefined when it has ended, and where there is no `/proc`. */
+function cpuMsOf(pid: number | undefined): number | undefined {
+  try {
+    // The name of the program, in parentheses, may have spaces in it. Linux counts in hundredths of a second.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+    return (Number(fields[11]) + Number(fields[12])) * 10
+  } catch {
+    return undefined
   }
 }
 

@@ -111,16 +111,20 @@ export class Vitals {
     }
   }
 
-  /** @throws BASE_NOT_READY unless a cell has the current table in force and no baseline is without an answer. */
-  checkReady(): void {
+  /**
+   * @returns the scenes that cannot answer in some cell, each once
+   * @throws BASE_NOT_READY unless a cell has the current table in force and can answer for a scene
+   */
+  checkReady(): SceneFailure[] {
     const { connected, table } = this.#cells
     const current = connected.filter(({ revision }) => revision >= table.revision)
-    const failures: SceneFailure[] = connected.flatMap(cell => cell.failures)
-    if (current.length > 0 && failures.length === 0) return
-    const why =
-      failures.length > 0 ? describeFailures(failures) : `of ${connected.length} connected cells none has table ${table.revision} in force`
+    const failures = firstOfEach(current.flatMap(cell => cell.failures))
+    const scenes = table.scenes.filter(({ baseline }) => baseline !== null).length
+    if (current.some(cell => cell.failures.length === 0 || cell.failures.length < scenes)) return failures
+    const none = `of ${connected.length} connected cells none has table ${table.revision} in force`
+    const why = current.length > 0 ? describeFailures(failures) : none
     const extra = { failures, cells: { connected: connected.length, current: current.length } }
-    throw new BerthError('BASE_NOT_READY', `Cannot answer every scene: ${why}`, { extra })
+    throw new BerthError('BASE_NOT_READY', `Cannot answer for any scene: ${why}`, { extra })
   }
 
   /** The metrics of the keeper and of every cell that answers in time, in the text format of Prometheus. */
@@ -159,3 +163,7 @@ export class Vitals {
 
 const describeFailures = (failures: readonly SceneFailure[]): string =>
   failures.map(({ scene, version, code, message }) => `${scene}/${version}: ${message} (${code})`).join('; ')
+
+const firstOfEach = (failures: readonly SceneFailure[]): SceneFailure[] => [
+  ...new Map(failures.toReversed().map(failure => [failure.scene, failure])).values(),
+]

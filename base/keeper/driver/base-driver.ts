@@ -54,7 +54,8 @@ export class BaseDriver {
       if (existing !== undefined) return { created: again, module: existing, timings: {} }
       const steps = stopwatch()
       const bundle = await steps('checkMs', () => this.#readBundle(manifest))
-      await steps('trialMs', () => trials.pass({ name, stages: manifest.stages, bundle })).catch(error => this.#explain(error, manifest))
+      const trial = { name, stages: manifest.stages, bundle }
+      await steps('trialMs', () => trials.pass(trial, actor.who)).catch(error => this.#explain(error, manifest))
       await this.#checkSourceMap(manifest)
       const module = await steps('commitMs', () => this.#keepModule(name, manifest, actor))
       return { created: true, module, timings: steps.timings }

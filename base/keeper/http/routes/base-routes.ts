@@ -1,7 +1,7 @@
 /** The routes about the base as a whole, for probes, scrapers and operators. */
 import Type from 'typebox'
 import { AuditEntry, AuditQuery } from '../../../contract/audit-api.ts'
-import { BaseStatus, CellParams, Health, RetiringCell } from '../../../contract/status-api.ts'
+import { BaseStatus, CellParams, Health, Readiness, RetiringCell } from '../../../contract/status-api.ts'
 import { actorOf } from '../revisions.ts'
 import { answer, ok, route } from '../route.ts'
 
@@ -23,12 +23,12 @@ export const probeRoutes = [
     method: 'GET',
     path: '/readyz',
     right: 'anyone',
-    about: 'Whether a cell has the current table in force and every baseline answers',
+    about: 'Whether a cell has the current table in force and can answer for a scene',
     takes: {},
-    gives: { 200: Health },
+    gives: { 200: Readiness },
     run: (_, { vitals }) => {
-      vitals.checkReady()
-      return ok(healthy)
+      const failures = vitals.checkReady()
+      return ok({ ...healthy, ...(failures.length > 0 && { failures }) })
     },
   }),
   route({
