@@ -11,14 +11,19 @@ interface Made {
   /** Digests of the bundles that were read, once for each load. */
   readonly read: string[]
   readonly killed: string[]
+  /** Scenes whose load failed, or succeeded after it had failed. */
+  readonly loads: string[]
 }
 
-function makeSlots(t: TestContext, codes: Readonly<Record<string, string>>): Made {
+/** @param files what the reading of a bundle waits for, by its digest */
+function makeSlots(t: TestContext, codes: Readonly<Record<string, string>>, files: Readonly<Record<string, Promise<void>>> = {}): Made {
   const read: string[] = []
   const killed: string[] = []
+  const loads: string[] = []
   const slots = new Slots({
     readBundle: async digest => {
       read.push(digest)
+      await files[digest]
       return `(() => ({ rank: ${codes[digest]} }))()`
     },
     servicesOf: () => ({}),
@@ -30,9 +35,10 @@ function makeSlots(t: TestContext, codes: Readonly<Record<string, string>>): Mad
     onRunning: () => undefined,
     onLost: (_, reason) => assert.fail(reason),
     onBufferFailed: error => assert.fail(String(error)),
+    onLoad: ({ scene }, error) => loads.push(error === undefined ? scene : `${scene} failed`),
   })
   t.after(() => slots.close())
-  return { slots, read, killed }
+  return { slots, read, killed, loads }
 }
 
 function plan(scene: string, memoryMB = 128): SlotPlan {
@@ -76,6 +82,53 @@ test('a version that cannot be loaded fails for all who ask, and is tried again 
   while (answer === undefined)
     answer = await ask(slots, plan('a'), 7).catch(() => new Promise<undefined>(resolve => setTimeout(resolve, 50, undefined)))
   assert.equal(answer.json, '7')
+})
+
+test('a version that cannot be loaded is left alone for longer each time, except when somebody asks for another try', async t => {
+  let now = performance.now()
+  t.mock.method(performance, 'now', () => now)
+  const codes: Record<string, string> = { a: '(() => { throw new Error("not yet") })()' }
+  const { slots, read, loads } = makeSlots(t, codes)
+  const fails = () => assert.rejects(slots.ensure(plan('a')), /not yet/)
+  const { loadAgainMsMin, loadAgainMsMax } = limits.slot
+  for (let pauseMs = loadAgainMsMin, tries = 1; pauseMs < 2 * loadAgainMsMax; pauseMs *= 2, tries++) {
+    await fails()
+    now += Math.min(pauseMs, loadAgainMsMax) - 1
+    await fails()
+    assert.equal(await slots.loadAhead(plan('a')), false)
+    assert.equal(read.length, tries)
+    now += 1
+  }
+  codes.a = 'x => x'
+  await fails().catch(() => undefined)
+  assert.equal(slots.failureOf(plan('a')), undefined)
+  assert.deepEqual([loads.at(-2), loads.at(-1)], ['a failed', 'a'])
+  codes.b = '(() => { throw new Error("not yet") })()'
+  await assert.rejects(slots.ensure(plan('b')))
+  codes.b = 'x => x'
+  await slots.prepare(plan('b'))
+})
+
+test('a version that somebody waits for is loaded before those that are loaded ahead, and no load waits long for a stuck one', async t => {
+  const file = Promise.withResolvers<void>()
+  const { slots, read } = makeSlots(t, { stuck: 'x => x', a: 'x => x', b: 'x => x', c: 'x => x' }, { stuck: file.promise })
+  const ahead = ['stuck', 'a', 'b'].map(scene => slots.loadAhead(plan(scene)))
+  const b = ask(slots, plan('b'), 1)
+  await ask(slots, plan('c'), 1)
+  await b
+  assert.deepEqual(read, ['stuck', 'b', 'c'])
+  assert.deepEqual(await Promise.all(ahead), [false, true, true])
+  file.resolve()
+  await ask(slots, plan('stuck'), 1)
+})
+
+test('the failure of a version is forgotten with the table that named it', async t => {
+  const { slots } = makeSlots(t, { a: '(() => { throw new Error("no") })()' })
+  await assert.rejects(slots.ensure(plan('a')))
+  slots.retain(new Set([plan('a').key]))
+  assert.match(String(slots.failureOf(plan('a'))), /no/)
+  slots.retain(new Set())
+  assert.equal(slots.failureOf(plan('a')), undefined)
 })
 
 test('requests that wait behind an endless loop are answered by the next slot', { timeout: 60_000 }, async t => {

@@ -45,8 +45,8 @@ export interface TrialSettings {
 
 /** Milliseconds after a trial before the next process is started: until then the processors are left to what brings the module online. */
 const WARM_UP_AFTER_MS = 100
-/** Trials leave the processors to what serves: a process with this priority gets a tenth of the time of one that it competes with. */
-const TRIAL_PRIORITY = 10
+/** Trials leave the processors to what serves: with this priority a process gets a third of the time of one that it competes with. */
+const TRIAL_PRIORITY = 5
 
 /** Keeps one process started ahead; each is used once. */
 export function startTrials(command: RoleCommand, settings: TrialSettings = {}): Trials {
