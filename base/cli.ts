@@ -130,7 +130,16 @@ async function printStatus(url: string, data: string, json: boolean): Promise<vo
   const state = (await get('/api/status')) as Json
   const scenes = ((await get('/api/scenes')) as readonly SceneReply[]).map(describeScene)
   const shown = scenes.map(scene => ({ ...scene, cutover: scene.cutover && `${scene.cutover.version} ${scene.cutover.share / 100}%` }))
-  process.stdout.write(json ? `${JSON.stringify({ ...state, scenes }, null, 2)}\n` : renderStatus({ ...state, scenes: shown }))
+  process.stdout.write(
+    json ? `${JSON.stringify({ ...state, scenes }, null, 2)}\n` : renderStatus({ ...listFailures(state), scenes: shown }),
+  )
+}
+
+/** What cells cannot answer gets a list of its own: in a column of the cells it could not be read. */
+function listFailures({ cells, ...state }: Json): Json {
+  const all = (cells ?? []) as readonly (Json & { readonly failures: readonly Json[] })[]
+  const failures = all.flatMap(({ cell, failures }) => failures.map(failure => ({ cell, ...failure })))
+  return { ...state, cells: all.map(({ failures, ...cell }) => cell), 'cannot answer': failures }
 }
 
 interface SceneReply {

@@ -44,7 +44,7 @@ export const Problem = Type.Object(
         },
       ),
     ),
-    failures: Type.Optional(Type.Array(CellFailure, { description: 'BASE_NOT_READY: baselines that cannot answer' })),
+    failures: Type.Optional(Type.Array(CellFailure, { description: 'BASE_NOT_READY: baselines that cannot answer, when none can' })),
     cells: Type.Optional(
       Type.Object({ connected: Type.Integer(), current: Type.Integer() }, { description: 'BASE_NOT_READY: how many have the table' }),
     ),

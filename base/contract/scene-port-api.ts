@@ -5,7 +5,7 @@ import { limits } from '../kernel/limits.ts'
 import { SceneId, VersionId } from '../traffic/schema.ts'
 import { because } from './explain-api.ts'
 import { Problem } from './problem-api.ts'
-import { Health } from './status-api.ts'
+import { Health, Readiness } from './status-api.ts'
 
 /** Every way in which a request to a scene is refused, in the order of the data path. */
 const refusals = [
@@ -109,12 +109,19 @@ function refused(codes: readonly ErrorCode[]): Record<string, object> {
   return Object.fromEntries(answers)
 }
 
-const probe = (operationId: string, summary: string, codes: readonly ErrorCode[]) => ({
+const probe = (operationId: string, summary: string, codes: readonly ErrorCode[], schema: TSchema = Health) => ({
   get: {
     ...{ operationId, summary, tags: ['probes'], security: [] },
-    responses: { 200: { description: 'yes', content: { 'application/json': { schema: Health } } }, ...refused(codes) },
+    responses: { 200: { description: 'yes', content: { 'application/json': { schema } } }, ...refused(codes) },
   },
 })
+
+const readyz = probe(
+  'readyz',
+  'Whether the cell can answer for a scene, and which scenes it cannot answer for',
+  ['METHOD_NOT_ALLOWED', 'BASE_NOT_READY', 'BASE_DRAINING'],
+  Readiness,
+)
 
 /** The members of a problem document that a caller of a scene may see. */
 const problemMembers = [
@@ -173,7 +180,7 @@ export const scenePortDocument = () => ({
       },
     },
     '/healthz': probe('healthz', 'Whether the cell is up', ['METHOD_NOT_ALLOWED']),
-    '/readyz': probe('readyz', 'Whether every baseline can answer', ['METHOD_NOT_ALLOWED', 'BASE_NOT_READY', 'BASE_DRAINING']),
+    '/readyz': readyz,
     '/openapi.json': {
       get: {
         ...{ operationId: 'openapi', summary: 'This document', tags: ['probes'], security: [] },

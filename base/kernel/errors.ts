@@ -113,8 +113,8 @@ const table = {
   BASE_NOT_READY: {
     status: 503,
     blame: 'base',
-    title: 'Not every scene with a baseline can answer',
-    fix: 'The body lists the scenes that cannot, each with its reason.',
+    title: 'There is no scene table yet, or no scene can answer',
+    fix: 'Wait for the keeper when there is no table yet. Otherwise the body lists the scenes, each with its reason.',
   },
   DEADLINE_EXCEEDED: {
     status: 504,

@@ -164,6 +164,5 @@ export class Vitals {
 const describeFailures = (failures: readonly SceneFailure[]): string =>
   failures.map(({ scene, version, code, message }) => `${scene}/${version}: ${message} (${code})`).join('; ')
 
-const firstOfEach = (failures: readonly SceneFailure[]): SceneFailure[] => [
-  ...new Map(failures.toReversed().map(failure => [failure.scene, failure])).values(),
-]
+const firstOfEach = (failures: readonly SceneFailure[]): SceneFailure[] =>
+  [...Map.groupBy(failures, ({ scene }) => scene).values()].flatMap(([first]) => first ?? [])
