@@ -1,6 +1,6 @@
 /**
- * The scene table in force in a cell, and how the next one takes its place. A table waits for no slot: the keeper has had the cell load what a change
- * brings, and everything else is loaded afterwards, so that no version can hold up a change of another scene or of a token.
+ * The scene table in force in a cell, and how the next one takes its place. The keeper has had the cell load what a change brings, and everything else is
+ * loaded after the switch, so that no version can hold up a change of another scene or of a token.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
@@ -117,12 +117,13 @@ export class TableInForce {
     const { slots, whitelists, onTaken } = this.#parts
     const listed = await whitelists.read(table)
     const compiled = compileTable(table, this.#current, listed)
-    const plans = this.#plansAhead(compiled)
+    const { hot = [], others = [] } = this.#baselinesByUse(compiled)
+    await this.#loadHot(hot)
     this.#current = compiled
     const online = [...compiled.scenes.values()].flatMap(scene => [...scene.versions.values()])
     slots.retain(new Set(online.map(plan => plan.key)))
     onTaken(compiled)
-    this.#ahead = this.#loadAhead(compiled, plans)
+    this.#ahead = this.#loadAhead(compiled, [...hot, ...others])
     clearTimeout(this.#again)
     this.#again = undefined
     this.#incomplete = listed.size < whitelistsOf(table).size ? table : undefined
@@ -181,17 +182,23 @@ export class TableInForce {
     return this.#current !== table || this.#closed
   }
 
-  /** The baselines of a table, those of scenes whose slot is loaded now first: requests are likely to need them at once. */
-  #plansAhead(next: CompiledTable): SlotPlan[] {
+  /** The baselines of a table; hot are those of scenes whose slot is loaded now, because requests are likely to need them at once. */
+  #baselinesByUse(next: CompiledTable) {
     const isHot = (plan: SlotPlan) => {
       const before = this.#current.scenes.get(plan.scene)?.baseline
       return before !== undefined && this.#parts.slots.peek(before) !== undefined
     }
-    const { hot = [], others = [] } = Object.groupBy(
-      [...next.scenes.values()].flatMap(scene => scene.baseline ?? []),
-      plan => (isHot(plan) ? 'hot' : 'others'),
-    )
-    return [...hot, ...others]
+    const baselines = [...next.scenes.values()].flatMap(scene => scene.baseline ?? [])
+    return Object.groupBy(baselines, plan => (isHot(plan) ? 'hot' : 'others'))
+  }
+
+  /** Loads what scenes that are in use will need, so that their requests need not wait for it. All of it is there unless the keeper could not prepare this cell. */
+  async #loadHot(hot: readonly SlotPlan[]): Promise<void> {
+    const { slots } = this.#parts
+    const missing = hot.filter(plan => slots.peek(plan) === undefined && slots.failureOf(plan) === undefined)
+    if (missing.length === 0) return
+    const loads = missing.map(plan => slots.ensure(plan).catch(() => undefined))
+    await Promise.race([Promise.all(loads), delay(limits.cell.switchMsMax, undefined, { ref: false })])
   }
 }
 

@@ -102,6 +102,8 @@ export const limits = {
     /** Baselines that are loaded before the first request for them, and milliseconds that a starting cell waits for them. */
     slotsAheadMax: 64,
     aheadMsMax: 10_000,
+    /** Milliseconds that a table waits for new baselines of scenes in use when the keeper could not have this cell load them before. */
+    switchMsMax: 250,
     /** Versions that are loaded at once, however many cores there are for the cell. */
     loadsMax: 8,
     /** Milliseconds after which a version that is still loading gives its place to the next, and how many such versions there may be. */

@@ -90,13 +90,16 @@ async function churn(base: RunningBase): Promise<void> {
     await mustAnswer(base, scene, index)
     const gone = versions.length >= VERSIONS_ONLINE ? online.get(scene)?.shift() : undefined
     if (gone !== undefined) await base.client.setOnline(scene, gone, false, {})
-    if (++done % every === 0) samples.push({ at: done, ...(await memoryOf(base)) })
+    if (++done % every > 0) return
+    const memory = await memoryOf(base)
+    samples.push({ at: done, ...memory })
+    process.stderr.write(`${done} modules: ${memory.cell.toFixed(0)} MB a cell, ${memory.keeper.toFixed(0)} MB the keeper\n`)
   })
   table.push(['modules through the base', String(modules), ''], ['… in', seconds(startedAt), 's'])
-  for (const process of ['cell', 'keeper'] as const) {
-    const points: Point[] = samples.map(sample => ({ x: sample.at / 1000, y: sample[process] }))
+  for (const role of ['cell', 'keeper'] as const) {
+    const points: Point[] = samples.map(sample => ({ x: sample.at / 1000, y: sample[role] }))
     const [half, last] = [points.slice(points.length >> 1), points.at(-1)]
-    table.push([`memory of a ${process}: after the first of 100 parts, and at the end`, `${mb(points[0])} → ${mb(last)}`, 'MB'])
+    table.push([`memory of a ${role}: after the first of 100 parts, and at the end`, `${mb(points[0])} → ${mb(last)}`, 'MB'])
     table.push([`… growth in the second half, for 1,000 modules`, slopeOf(half).toFixed(2), 'MB'])
   }
 }
