@@ -138,14 +138,15 @@ class Trial {
       if (outcome !== 'signal SIGKILL' || (this.#machine.oomKills() ?? 0) <= oomKills) return
       throw new BerthError('MEMORY_SHORT', `${action}: memory is short, so the kernel ended the process that tried it`)
     }
-    const unstarted = await within(limits.process.readyMsMax, Promise.race([this.#waiting.promise, this.ended]))
-    refuseShortage(unstarted)
-    if (unstarted !== true) throw new BerthError('INTERNAL', `${action}: the trial process did not start (${unstarted ?? 'too slow'})`)
+    const start = await this.#withinBudget(Promise.race([this.#waiting.promise, this.ended]), limits.module.trialCpuMsMax, idleMsMax)
+    refuseShortage(start)
+    if (start instanceof Overrun) throw new BerthError('INTERNAL', `${action}: the trial process did not start: it ${start.why}`)
+    if (start !== true) throw new BerthError('INTERNAL', `${action}: the trial process did not start (${start})`)
     // Sending fails when the child has ended, which does not matter: `ended` below says so.
     this.#child.send(request, () => undefined)
     const outcome = await this.#withinBudget(Promise.race([this.#verdict.promise, this.ended]), cpuMsMax, idleMsMax)
     refuseShortage(outcome)
-    if (outcome instanceof Overrun) throw new BerthError('MODULE_LOAD_KILLED', `${action}: ${outcome.why}`)
+    if (outcome instanceof Overrun) throw new BerthError('MODULE_LOAD_KILLED', `${action}: loading it ${outcome.why}`)
     if (typeof outcome === 'string') throw new BerthError('MODULE_LOAD_KILLED', `${action}: loading it ended its process (${outcome})`)
     if (outcome.type === 'failed') throw new TrialError(outcome.code, outcome.message, outcome.stack)
   }
@@ -166,8 +167,8 @@ class Trial {
       const nowMs = (cpuMsOf(this.#child.pid) ?? startMs) - startMs
       if (nowMs > usedMs) usedAt = performance.now()
       usedMs = Math.max(usedMs, nowMs)
-      if (usedMs > cpuMsMax) overrun.resolve(new Overrun(`loading it used more than ${cpuMsMax} ms of CPU`))
-      if (performance.now() - usedAt > idleMsMax) overrun.resolve(new Overrun(`loading it got no further for ${idleMsMax} ms`))
+      if (usedMs > cpuMsMax) overrun.resolve(new Overrun(`used more than ${cpuMsMax} ms of CPU`))
+      if (performance.now() - usedAt > idleMsMax) overrun.resolve(new Overrun(`got no further for ${idleMsMax} ms`))
     }, LOOK_MS)
     try {
       return await Promise.race([work, overrun.promise])
@@ -206,18 +207,5 @@ function cpuMsOf(pid: number | undefined): number | undefined {
     return (Number(fields[11]) + Number(fields[12])) * 10
   } catch {
     return undefined
-  }
-}
-
-/** Resolves with undefined when the work is not done in time. */
-async function within<T>(msMax: number, work: Promise<T>): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<undefined>(resolve => {
-    timer = setTimeout(resolve, msMax, undefined)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
   }
 }
