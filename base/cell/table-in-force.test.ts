@@ -37,7 +37,7 @@ function start(t: TestContext, files: Readonly<Record<string, Promise<void>>>) {
     onLog: () => undefined,
     onKilled: (_, reason) => assert.fail(reason),
     onRunning: () => undefined,
-    onLost: reason => assert.fail(reason),
+    onLost: (_, reason) => assert.fail(reason),
     onBufferFailed: error => assert.fail(String(error)),
     onLoad: (plan, error) => error !== undefined && table.onLoadFailed(plan),
   })
