@@ -50,7 +50,7 @@ function startCell(t: TestContext, scenes: readonly SceneEntry[], loadMs = 0) {
   })
   t.after(() => slots.close())
   const onBreaker = (scene: string, version: string, state: string) => changes.push(`${scene} ${version} ${state}`)
-  const admission = new Admission({ cell: 1, cells: 1, peek: plan => slots.peek(plan), onBreaker })
+  const admission = new Admission({ cell: 1, cells: 1, bytesMax: 1e9, peek: plan => slots.peek(plan), onBreaker })
   const serving: Serving = { slots, admission, guesses: new Guesses(() => undefined) }
   const answer = (scene: string, headers: Readonly<Record<string, string>> = {}, body = '1') => {
     const request = { scene, requestId: 'r', body, address: '', header: (name: string) => headers[name] }

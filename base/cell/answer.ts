@@ -101,7 +101,7 @@ async function answer(table: CompiledTable, serving: Serving, facts: RequestFact
   const scene = findScene(table, request.scene)
   progress.scene = scene.id
   if (caller === undefined) progress.token = authorise(table, serving.guesses, scene, facts)
-  const permit = serving.admission.admit(scene)
+  const permit = serving.admission.admit(scene, caller && { from: caller.chain.at(-1) ?? '', bytes: countedBytes(request.body) })
   try {
     facts.unit = caller === undefined ? readUnit(scene, facts) : caller.unit
     const decision = decide(scene, facts)
@@ -129,6 +129,9 @@ async function answer(table: CompiledTable, serving: Serving, facts: RequestFact
     throw error
   }
 }
+
+/** Bytes of memory that an input takes, as far as they are counted: small inputs are bounded by their number. */
+const countedBytes = ({ length }: string): number => (length > limits.cell.bytesCountedFrom ? length : 0)
 
 /** @throws CALL_CYCLE, CALL_TOO_DEEP */
 function extendChain(callers: readonly string[], scene: string): readonly string[] {

@@ -1,4 +1,5 @@
 /** A cell: takes scene requests on the handle it was given, holds slots, follows the keeper's tables. May end at any moment. */
+import type { Server } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { readBlob } from '../folder/blob-files.ts'
 import { BerthError, toBerthError } from '../kernel/errors.ts'
@@ -45,6 +46,7 @@ class Cell {
   readonly #table: TableInForce
   readonly #admission: Admission
   readonly #connections: Connections
+  readonly #server: Server
   readonly #keeper: KeeperRequests
   readonly #guesses = new Guesses(address => this.#keeper.reportGuesses(address))
   #isRetiring = false
@@ -79,11 +81,13 @@ class Cell {
     this.#admission = new Admission({
       cell: ordinal,
       cells: options.cells,
+      bytesMax: Math.min(limits.cell.bytesMax, options.cellMemoryMB * 1024 ** 2 * limits.cell.bytesMemoryShare),
       peek: plan => slots.peek(plan),
       onBreaker: (scene, version, state) => this.#telemetry.onBreaker(scene, version, state),
     })
     const serving: Serving = { slots, admission: this.#admission, guesses: this.#guesses }
-    this.#connections = new Connections(createSceneServer(options.bodyLimitBytes, this.#createHandlers(serving)))
+    this.#connections = new Connections(connectionsMax())
+    this.#server = createSceneServer(options.bodyLimitBytes, this.#createHandlers(serving), this.#connections)
     this.#keeper = new KeeperRequests({
       data,
       cell: ordinal,
@@ -110,7 +114,9 @@ class Cell {
     const table = this.#table
     const telemetry = this.#telemetry
     return {
-      checkCell: scene => this.#admission.checkCell(table.current.scenes.get(scene)?.limits.priority ?? limits.scene.priority),
+      enter: scene => this.#admission.enter(table.current.scenes.get(scene)),
+      exit: (name, bytes) => this.#admission.exit(name, bytes),
+      hold: (name, bytes) => this.#admission.hold(name, bytes),
       serve: (request, arrivedAt, progress) => serve(table.current, serving, request, arrivedAt, progress),
       logFailure: (error, request, progress) => telemetry.logFailure(error, request, progress),
       count: (progress, code, seconds) => telemetry.countRequest(progress, code, seconds),
@@ -131,7 +137,7 @@ class Cell {
       return
     }
     await this.#keeper.start()
-    this.#connections.listen(handle, () => {
+    this.#connections.listen(this.#server, handle, () => {
       sendToSupervisor({ type: 'ready' })
       setInterval(() => this.#beat(), limits.process.heartbeatMs)
     })
@@ -196,6 +202,14 @@ class Cell {
     await this.#runtime.close()
     process.exit(0)
   }
+}
+
+/** At most half of the files that the process may open are connections to the scene port. The rest is for fetches, services and blobs. */
+function connectionsMax(): number {
+  // Otherwise it would look up the names of addresses.
+  const report = Object.assign(process.report, { excludeNetwork: true }).getReport() as { userLimits?: { open_files?: { soft?: unknown } } }
+  const files = Number(report.userLimits?.open_files?.soft)
+  return files > 0 ? Math.min(limits.http.connectionsMax, Math.floor(files / 2)) : limits.http.connectionsMax
 }
 
 const sendToSupervisor = (message: FromCell, done: () => void = () => undefined): void => {

@@ -1,4 +1,4 @@
-/** The connections on the scene port of a cell: how many are its share, and how they end when the cell retires. */
+/** The connections on the scene port of a cell: how many there may be, how many are its share, and how they end when the cell retires. */
 import type { Server as HttpServer } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -10,27 +10,82 @@ const SHARE_SLACK = 4
 /** A cell above its share ends a connection with one in this many of its answers. */
 const SHED_EVERY = 8
 
+/** Connections that are closed together to make room for others, because to find them takes a look at all. */
+const CLOSED_TOGETHER = 64
+
+/** A request to a scene, from its head until its answer has left. */
+export interface Exchange {
+  /** Called when its connection has closed. */
+  end(): void
+}
+
+/** What is known of a connection. */
+interface Connection {
+  readonly exchanges: Set<Exchange>
+  /** When its last exchange ended, or else when it was opened; by `performance.now()`. */
+  idleSince: number
+}
+
 export class Connections {
-  readonly #server: HttpServer
-  readonly #sockets = new Set<Socket>()
+  readonly #max: number
+  readonly #open = new Map<Socket, Connection>()
+  #server: HttpServer | undefined
   #share = { cells: 1, others: 0 }
   #answersOverShare = 0
   #endsEach = false
 
-  constructor(server: HttpServer) {
-    this.#server = server
-    server.on('connection', (socket: Socket) => {
-      this.#sockets.add(socket)
-      socket.once('close', () => this.#sockets.delete(socket))
-    })
+  /** @param max so many may be open; of more, idle ones are closed */
+  constructor(max: number) {
+    this.#max = max
   }
 
   get count(): number {
-    return this.#sockets.size
+    return this.#open.size
   }
 
-  listen(handle: unknown, onListening: () => void): void {
-    this.#server.listen(handle, onListening)
+  /** Looks after the connections of this server from now on. */
+  listen(server: HttpServer, handle: unknown, onListening: () => void): void {
+    this.#server = server
+    server.on('connection', (socket: Socket) => this.#onOpen(socket))
+    server.listen(handle, onListening)
+  }
+
+  /** @returns how many exchanges the connection has under way now */
+  begin(socket: Socket, exchange: Exchange): number {
+    const exchanges = this.#open.get(socket)?.exchanges
+    exchanges?.add(exchange)
+    return exchanges?.size ?? 1
+  }
+
+  end(socket: Socket, exchange: Exchange): void {
+    const connection = this.#open.get(socket)
+    if (connection === undefined) return
+    connection.exchanges.delete(exchange)
+    connection.idleSince = performance.now()
+  }
+
+  #onOpen(socket: Socket): void {
+    const connection: Connection = { exchanges: new Set(), idleSince: performance.now() }
+    this.#open.set(socket, connection)
+    socket.once('close', () => {
+      this.#open.delete(socket)
+      for (const exchange of connection.exchanges) exchange.end()
+    })
+    if (this.#open.size > this.#max) this.#makeRoom(socket)
+  }
+
+  /**
+   * Closes the connections that have been without a request the longest. When all have one, the new connection is closed. Otherwise somebody who keeps
+   * many connections open would leave none for others, and then no files.
+   */
+  #makeRoom(opened: Socket): void {
+    const idle = [...this.#open].filter(([socket, { exchanges }]) => exchanges.size === 0 && socket !== opened)
+    idle.sort(([, a], [, b]) => a.idleSince - b.idleSince)
+    const closed = idle.length === 0 ? [opened] : idle.slice(0, CLOSED_TOGETHER).map(([socket]) => socket)
+    for (const socket of closed) {
+      this.#open.delete(socket)
+      socket.destroy()
+    }
   }
 
   /** Takes how many ready cells there are, and how many connections the others have. */
@@ -41,8 +96,8 @@ export class Connections {
   /** Whether the answer that is about to be given should end its connection. Ask once for each answer. */
   shouldClose(): boolean {
     if (this.#endsEach) return true
-    const mean = (this.#share.others + this.#sockets.size) / this.#share.cells
-    if (this.#sockets.size <= mean * SHARE_FACTOR + SHARE_SLACK) return false
+    const mean = (this.#share.others + this.#open.size) / this.#share.cells
+    if (this.#open.size <= mean * SHARE_FACTOR + SHARE_SLACK) return false
     return ++this.#answersOverShare % SHED_EVERY === 0
   }
 
@@ -60,9 +115,12 @@ export class Connections {
     this.endEach()
     // A client that has sent nothing for so long is not about to send anything: it is a pool that keeps connections, or a person's
     // terminal.
-    setTimeout(() => setInterval(() => this.#server.closeIdleConnections(), limits.process.heartbeatMs), limits.cell.retireIdleMsMax)
-    const closed = new Promise<void>(resolve => NetServer.prototype.close.call(this.#server, () => resolve()))
+    setTimeout(() => setInterval(() => this.#server?.closeIdleConnections(), limits.process.heartbeatMs), limits.cell.retireIdleMsMax)
+    const server = this.#server
+    const closed = new Promise<void>(resolve =>
+      server === undefined ? resolve() : NetServer.prototype.close.call(server, () => resolve()),
+    )
     await Promise.race([closed, delay(limits.cell.retireLingerMsMax)])
-    for (const socket of this.#sockets) socket.destroy()
+    for (const socket of this.#open.keys()) socket.destroy()
   }
 }

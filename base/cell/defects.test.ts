@@ -9,19 +9,26 @@ import { limits } from '../kernel/limits.ts'
 import { openSourceMap } from '../kernel/source-map.ts'
 import { locate } from '../kernel/stacks.ts'
 import { ModuleError } from '../slot/module-error.ts'
+import { Connections } from './connections.ts'
 import { createSceneServer, type SceneHandlers } from './scene-port.ts'
 
 /** The code of a scene port's answer, and the outcomes that it counted. */
 async function ask(t: TestContext, serve: SceneHandlers['serve']): Promise<{ code: string; status: number; counted: string[] }> {
   const counted: string[] = []
-  const server = createSceneServer(1024, {
-    checkCell: () => undefined,
-    serve,
-    logFailure: async () => ({}),
-    count: (_progress, code) => counted.push(code),
-    checkReady: () => [],
-    shouldClose: () => true,
-  })
+  const server = createSceneServer(
+    1024,
+    {
+      enter: scene => scene,
+      exit: () => undefined,
+      hold: () => undefined,
+      serve,
+      logFailure: async () => ({}),
+      count: (_progress, code) => counted.push(code),
+      checkReady: () => [],
+      shouldClose: () => true,
+    },
+    new Connections(100),
+  )
   t.after(() => server.close())
   await once(server.listen(0, '127.0.0.1'), 'listening')
   const { port } = server.address() as AddressInfo

@@ -18,6 +18,8 @@ const table = (traffic: Traffic, id = 's') => {
 }
 const scene = (traffic: Traffic, id = 's'): Scene => table(traffic, id).scenes.get(id) as Scene
 
+const BYTES = 1000
+
 /** A clock and slots that change only when a test changes them. */
 class Bench {
   time = 1000
@@ -29,6 +31,7 @@ class Bench {
     this.admission = new Admission({
       cell,
       cells,
+      bytesMax: BYTES,
       peek: () => this.slot,
       onBreaker: (id, version, state: BreakerState) => this.changes.push(`${id} ${version} ${state}`),
       now: () => this.time,
@@ -161,14 +164,87 @@ test('a request that would wait for its slot beyond its deadline is refused at o
   permit.use(slot, bench.time + 10_000)
 })
 
-test('a cell with too much under way refuses scenes of low priority first', () => {
+/** How many requests find a place before one is refused. */
+function fillPlaces({ admission }: Bench, of: Scene): number {
+  for (let entered = 0; ; entered++) if (refusalOf(() => admission.enter(of)) !== undefined) return entered
+}
+
+test('a scene takes no more places than it leaves for others, and priority says of how many', () => {
+  const { placesMax, placesReserved } = limits.cell
+  for (const [priority, size] of [
+    [0, placesMax / 2],
+    [50, (placesMax * 3) / 4],
+    [100, placesMax],
+  ] as const) {
+    const bench = new Bench()
+    assert.equal(fillPlaces(bench, scene({ priority })), size / 2)
+    assert.equal(fillPlaces(bench, scene({ priority }, 'b')), size / 4)
+    assert.equal(fillPlaces(bench, scene({ priority: 0 }, 'c')), priority === 0 ? size / 8 : placesReserved)
+  }
+})
+
+test('many scenes that take all they can leave places for one that comes new', () => {
+  const bench = new Bench()
+  for (let i = 0; i < 50; i++) fillPlaces(bench, scene({}, `bad-${i}`))
+  for (let i = 0; i < 50; i++) fillPlaces(bench, scene({}, `bad-${i}`))
+  for (let i = 0; i < 10; i++) assert.ok(fillPlaces(bench, scene({}, `good-${i}`)) >= limits.cell.placesReserved)
+})
+
+test('requests for scenes that do not exist take the places of one scene together, and places that are given back are free', () => {
+  const bench = new Bench()
+  const taken = fillPlaces(bench, scene({}))
+  const strangers: string[] = []
+  while (refusalOf(() => strangers.push(bench.admission.enter(undefined))) === undefined);
+  assert.equal(strangers.length, taken / 2)
+  for (const name of strangers) bench.admission.exit(name, 0)
+  for (let i = 0; i < taken; i++) bench.admission.exit('s', 0)
+  assert.equal(fillPlaces(bench, scene({}, 'b')), taken)
+})
+
+test('a scene whose bodies and answers wait in the cell is refused before it brings more, and others are not', () => {
   const { admission } = new Bench()
-  const wide = scene({ maxConcurrency: 100_000 })
-  const refused = (priority: number) => refusalOf(() => admission.checkCell(priority)) !== undefined
-  for (let i = 0; i < limits.cell.pendingMax / 2; i++) admission.admit(wide)
-  assert.deepEqual([0, 1, 50, 100].map(refused), [true, false, false, false])
-  for (let i = 0; i < limits.cell.pendingMax / 2; i++) admission.admit(wide)
-  assert.deepEqual([0, 1, 50, 100].map(refused), [true, true, true, true])
+  const [large, other] = [scene({}, 'large'), scene({}, 'other')]
+  const name = admission.enter(large)
+  admission.hold(name, BYTES / 2)
+  assert.match(String(refusalOf(() => admission.hold(name, 1))?.message), /"large"/)
+  assert.equal(refusalOf(() => admission.enter(large))?.code, 'SCENE_OVERLOADED')
+  admission.hold(admission.enter(other), BYTES / 4)
+  admission.exit(name, BYTES / 2)
+  admission.hold(admission.enter(large), 1)
+})
+
+const from = (id: string) => ({ from: id, bytes: 0 })
+
+/** How many calls of another scene get in before one is refused. */
+function fillInside({ admission }: Bench, of: Scene, caller: string): number {
+  for (let admitted = 0; ; admitted++) if (refusalOf(() => admission.admit(of, from(caller))) !== undefined) return admitted
+}
+
+test('calls from other scenes leave a quarter of the places of a scene to callers from outside, and each caller leaves some to the next', () => {
+  const bench = new Bench()
+  const callee = scene({ maxConcurrency: 64 })
+  assert.equal(fillInside(bench, callee, 'flood'), 36)
+  assert.equal(fillInside(bench, callee, 'flood-2'), 9)
+  assert.ok(fillInside(bench, callee, 'quiet') > 0)
+  assert.ok(bench.fill(callee) >= 16)
+  const one = scene({ maxConcurrency: 1 }, 'one')
+  bench.admission.admit(one, from('flood')).leave(undefined)
+  assert.equal(bench.fill(one), 1)
+})
+
+test('calls from other scenes leave a quarter of the burst and of the saved CPU of a scene to callers from outside', () => {
+  const bench = new Bench()
+  const rated = scene({ rateLimit: { rps: 1, burst: 20 } })
+  assert.equal(fillInside(bench, rated, 'a'), 15)
+  assert.equal(bench.fill(rated), 5)
+  const scarce = scene({ rateLimit: { rps: 0.1, burst: 1 } }, 'scarce')
+  bench.admission.admit(scarce, from('a'))
+  const cpu = scene({ spec: { memoryMB: 64, cpu: 1 } }, 'cpu')
+  bench.load(cpu.baseline)
+  request(bench, cpu)
+  if (bench.slot !== undefined) bench.slot.cpuNs = 800_000_000n
+  assert.equal(fillInside(bench, cpu, 'a'), 0)
+  assert.equal(request(bench, cpu), undefined)
 })
 
 const breaker = { enabled: true, failureRatio: 0.5, minRequests: 4, windowMs: 10_000, openMs: 5000, probes: 1 }

@@ -1,16 +1,18 @@
 /**
  * Which requests are let in, and why not. The limits of a scene are for the whole base, and each cell enforces its share of them. What a limit
- * has counted so far outlives the scene table that set it.
+ * has counted so far outlives the scene table that set it. What a cell has for all scenes, places and bytes, is a `FairPool`.
  *
+ *   enter ── 503 SCENE_OVERLOADED (places, bytes), once the head is there
  *   admit ── 503 SCENE_OVERLOADED (concurrency, cpu) · 429 RATE_LIMITED
  *   pass ─── 503 BREAKER_OPEN, once the version is known
  *   use ──── 503 SCENE_OVERLOADED, once the slot is known: it would answer too late
  *   leave
+ *   exit, once the answer has left
  */
 import { BerthError, type ErrorCode } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Slot } from '../slot/slot.ts'
-import { Breaker, type BreakerOutcome, type BreakerState, rateShare, shareOf, TokenBucket } from '../traffic/admission.ts'
+import { Breaker, type BreakerOutcome, type BreakerState, FairPool, rateShare, shareOf, TokenBucket } from '../traffic/admission.ts'
 import type { Decision } from '../traffic/decide.ts'
 import type { CompiledTable, Scene } from '../traffic/scene.ts'
 import type { SlotPlan } from '../traffic/table.ts'
@@ -22,6 +24,8 @@ export interface AdmissionSettings {
   /** Ordinal of this cell, and how many cells there are as far as it knows before the supervisor says so. */
   readonly cell: number
   readonly cells: number
+  /** Bytes of bodies and answers that may wait in the cell. */
+  readonly bytesMax: number
   /** The slot of a plan if it is loaded. */
   peek(plan: SlotPlan): Metered | undefined
   onBreaker(scene: string, version: string, state: BreakerState): void
@@ -32,6 +36,8 @@ export interface AdmissionSettings {
 /** What is under way in a scene, and what its limits have counted. */
 interface SceneLoad {
   pending: number
+  /** What part of these are calls from other scenes, by the scene that calls. */
+  readonly inside: FairPool
   rate: TokenBucket | undefined
   cpu: TokenBucket | undefined
   /** CPU time of each of its slots, in nanoseconds, at the last reading. */
@@ -41,13 +47,30 @@ interface SceneLoad {
 
 /** A slot is given no request whose expected wait is more than this part of the time that the request has left. It is a half since the estimate may be off by a factor of two. */
 const WAIT_SHARE = 0.5
+/** Calls from other scenes have to leave time for callers from outside. */
+const WAIT_SHARE_INSIDE = WAIT_SHARE / 2
+/** A scene that calls may have more calls under way to another than is left for calls: it is the usual thing that only one scene calls. */
+const INSIDE_GREED = 3
+/** Requests for scenes that do not exist hold places under this name. No scene has it. */
+const NO_SCENE = ''
+
+/** A call from another scene. */
+export interface InsideCall {
+  /** Id of the scene that calls. */
+  readonly from: string
+  /** Bytes of its input. */
+  readonly bytes: number
+}
 
 export class Admission {
   readonly #settings: AdmissionSettings
   readonly #now: () => number
   readonly #scenes = new Map<string, SceneLoad>()
+  /** By scene; those of calls by the scene that is called. */
+  readonly #places = new FairPool()
+  /** By scene; those of calls by the scene that calls. */
+  readonly #bytes = new FairPool()
   #cells: number
-  #pending = 0
 
   constructor(settings: AdmissionSettings) {
     this.#settings = settings
@@ -75,64 +98,136 @@ export class Admission {
   }
 
   /**
-   * Checks that the cell as a whole can take one more request. Asked before the body of a request is read. A cell that is half full refuses
-   * scenes of priority 0; the fuller it is, the higher the priorities that it refuses.
+   * Takes a place for a request from outside whose head is there. Asked before its body is read. Whoever gets a place must `exit`.
+   * @param scene undefined when there is no such scene; all such requests count as those of one scene
+   * @returns the name under which the request holds its place and its bytes
    * @throws SCENE_OVERLOADED
    */
-  checkCell(priority: number): void {
-    if (this.#pending < limits.cell.pendingMax * (0.5 + priority / 200)) return
-    throw overloaded(`Cannot take the request: ${this.#pending} are under way in the cell, too many for a scene of priority ${priority}`)
+  enter(scene: Scene | undefined): string {
+    const name = scene?.id ?? NO_SCENE
+    if (!this.#bytes.mayTake(name, this.#settings.bytesMax)) throw tooManyBytes(name, this.#bytes.heldBy(name))
+    this.#checkPlaces(name, scene?.limits.priority ?? limits.scene.priority)
+    this.#places.take(name)
+    return name
+  }
+
+  /**
+   * Gives the place back. Call it once the answer has left, or will never leave.
+   * @param bytes what the request has taken by `hold`
+   */
+  exit(name: string, bytes: number): void {
+    this.#places.give(name)
+    if (bytes > 0) this.#bytes.give(name, bytes)
+  }
+
+  /** Counts bytes that a request makes the cell keep. @throws SCENE_OVERLOADED; then they are not counted */
+  hold(name: string, bytes: number): void {
+    if (!this.#bytes.mayTake(name, this.#settings.bytesMax)) throw tooManyBytes(name, this.#bytes.heldBy(name))
+    this.#bytes.take(name, bytes)
+  }
+
+  /** A cell that is half full has no more places for scenes of priority 0; the fuller it is, the higher the priorities that find none. */
+  #checkPlaces(name: string, priority: number): void {
+    const { placesMax, placesReserved } = limits.cell
+    const { taken } = this.#places
+    const held = this.#places.heldBy(name)
+    const isReserved = held < placesReserved && taken < placesMax
+    if (isReserved || this.#places.mayTake(name, placesMax * (0.5 + priority / 200))) return
+    const counts = `${taken} are in the cell, ${held} of them for the same scene`
+    throw overloaded(`Cannot take the request: ${counts}, which is too many for one of priority ${priority}`)
   }
 
   /**
    * Lets a request in; whoever gets a permit must `leave` with it.
+   * @param call what is known of a call from another scene; undefined for a request from outside, which has entered before
    * @throws SCENE_OVERLOADED, RATE_LIMITED
    */
-  admit(scene: Scene): Permit {
+  admit(scene: Scene, call?: InsideCall): Permit {
     const now = this.#now()
     const load = this.#load(scene.id)
     const share = shareOf(scene.limits.maxConcurrency, this.#settings.cell, this.#cells)
     if (load.pending >= share)
       throw overloaded(`Cannot serve scene "${scene.id}": ${share} requests of it are under way in the cell already`)
-    this.#checkCpu(scene, load, now)
+    const kept = call === undefined ? 0 : 1 - limits.calls.insideShare
+    this.#checkCpu(scene, load, now, kept)
+    if (call !== undefined) this.#checkInside(scene, load, call, share)
     // Last, so that a request which is refused for another reason costs no token.
-    this.#takeToken(scene, load, now)
+    this.#takeToken(scene, load, now, kept)
     load.pending++
-    this.#pending++
-    return new Permit(this.#settings, this.#now, scene, load, () => {
+    return call === undefined ? this.#permitOutside(scene, load) : this.#permitInside(scene, load, call)
+  }
+
+  #checkInside(scene: Scene, { inside }: SceneLoad, { from }: InsideCall, share: number): void {
+    // A slot is another bound on what is under way in a scene.
+    const size = Math.ceil(Math.min(share, limits.slot.pendingMax) * limits.calls.insideShare)
+    const { id } = scene
+    if (!inside.mayTake(from, size)) {
+      const counts = `${inside.heldBy(from)} of its calls are under way already, of ${inside.taken} by all scenes`
+      throw overloaded(`Cannot serve scene "${id}" to scene "${from}": ${counts}`)
+    }
+    if (!this.#bytes.mayTake(from, this.#settings.bytesMax)) throw tooManyBytes(from, this.#bytes.heldBy(from))
+    this.#checkPlaces(id, scene.limits.priority)
+  }
+
+  #permitOutside(scene: Scene, load: SceneLoad): Permit {
+    return new Permit(this.#settings, this.#now, scene, load, WAIT_SHARE, () => {
       load.pending--
-      this.#pending--
+    })
+  }
+
+  #permitInside(scene: Scene, load: SceneLoad, { from, bytes }: InsideCall): Permit {
+    this.#places.take(scene.id)
+    load.inside.take(from)
+    if (bytes > 0) this.#bytes.take(from, bytes)
+    return new Permit(this.#settings, this.#now, scene, load, WAIT_SHARE_INSIDE, () => {
+      load.pending--
+      load.inside.give(from)
+      this.#places.give(scene.id)
+      if (bytes > 0) this.#bytes.give(from, bytes)
     })
   }
 
   #load(id: string): SceneLoad {
     const known = this.#scenes.get(id)
     if (known !== undefined) return known
-    const fresh: SceneLoad = { pending: 0, rate: undefined, cpu: undefined, readings: new Map(), breakers: new Map() }
+    const fresh: SceneLoad = {
+      pending: 0,
+      inside: new FairPool(INSIDE_GREED),
+      rate: undefined,
+      cpu: undefined,
+      readings: new Map(),
+      breakers: new Map(),
+    }
     this.#scenes.set(id, fresh)
     return fresh
   }
 
-  #takeToken({ id, limits: { rate } }: Scene, load: SceneLoad, now: number): void {
+  /** @param kept the part of the burst that may not be used */
+  #takeToken({ id, limits: { rate } }: Scene, load: SceneLoad, now: number, kept: number): void {
     if (rate === undefined) {
       load.rate = undefined
       return
     }
     const share = rateShare(rate.rps, rate.burst, this.#cells)
     load.rate ??= new TokenBucket(share.capacity, now)
-    if (load.rate.fill(share, now) >= 1) {
+    // A full bucket always lets one request in.
+    const needed = Math.min(share.capacity, 1 + kept * share.capacity)
+    if (load.rate.fill(share, now) >= needed) {
       load.rate.spend(1)
       return
     }
     throw refusal(
       'RATE_LIMITED',
       `Cannot serve scene "${id}": it may have ${rate.rps} requests a second, ${rate.burst} at once`,
-      load.rate.waitMs(1, share),
+      load.rate.waitMs(needed, share),
     )
   }
 
-  /** At most a second's worth of CPU is saved up. What the requests under way are expected to use counts as spent. */
-  #checkCpu({ id, limits: { cpu } }: Scene, load: SceneLoad, now: number): void {
+  /**
+   * At most a second's worth of CPU is saved up. What the requests under way are expected to use counts as spent.
+   * @param kept the part of what can be saved up that may not be used
+   */
+  #checkCpu({ id, limits: { cpu } }: Scene, load: SceneLoad, now: number, kept: number): void {
     if (cpu === undefined) {
       load.cpu = undefined
       load.readings.clear()
@@ -143,8 +238,9 @@ export class Admission {
     load.cpu ??= new TokenBucket(perSecond, now)
     const { usedMs, backlogMs } = this.#meter(load)
     load.cpu.spend(usedMs)
-    if (load.cpu.fill(share, now) > backlogMs) return
-    throw overloaded(`Cannot serve scene "${id}": it has used up its ${cpu} cores`, load.cpu.waitMs(backlogMs, share))
+    const needed = backlogMs + kept * share.capacity
+    if (load.cpu.fill(share, now) > needed) return
+    throw overloaded(`Cannot serve scene "${id}": it has used up its ${cpu} cores`, load.cpu.waitMs(needed, share))
   }
 
   /** Milliseconds of CPU that the slots of the scene have used since the last reading, and that their requests are expected to use still. */
@@ -169,17 +265,19 @@ export class Permit {
   readonly #now: () => number
   readonly #scene: Scene
   readonly #load: SceneLoad
+  readonly #waitShare: number
   readonly #release: () => void
   #version = ''
   #breaker: Breaker | undefined
   #epoch = 0
   #reachedSlot = false
 
-  constructor(settings: AdmissionSettings, now: () => number, scene: Scene, load: SceneLoad, release: () => void) {
+  constructor(settings: AdmissionSettings, now: () => number, scene: Scene, load: SceneLoad, waitShare: number, release: () => void) {
     this.#settings = settings
     this.#now = now
     this.#scene = scene
     this.#load = load
+    this.#waitShare = waitShare
     this.#release = release
   }
 
@@ -213,7 +311,7 @@ export class Permit {
   use(slot: Metered, deadlineAt: number): void {
     if (this.#scene.limits.cpu !== undefined && !this.#load.readings.has(slot)) this.#load.readings.set(slot, slot.cpuNs)
     const { waitMs } = slot
-    if (waitMs > 0 && waitMs > (deadlineAt - this.#now()) * WAIT_SHARE) {
+    if (waitMs > 0 && waitMs > (deadlineAt - this.#now()) * this.#waitShare) {
       throw overloaded(`Cannot serve scene "${this.#scene.id}": its slot is behind by about ${Math.ceil(waitMs)} ms`, waitMs)
     }
     this.#reachedSlot = true
@@ -251,6 +349,11 @@ function outcomeOf(error: BerthError | undefined): BreakerOutcome {
   if (error === undefined) return 'ok'
   return error.blame === 'module' ? 'failed' : 'neither'
 }
+
+const tooManyBytes = (name: string, bytes: number): BerthError =>
+  overloaded(
+    `Cannot serve scene "${name}": ${Math.round(bytes / 1024 ** 2)} MB of its bodies and answers wait in the cell, too much to take more`,
+  )
 
 const overloaded = (message: string, waitMs = 0): BerthError => refusal('SCENE_OVERLOADED', message, waitMs)
 

@@ -4,22 +4,30 @@ import { connect, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { plainAnswer } from '../../test/support/answers.ts'
 import { BerthError } from '../kernel/errors.ts'
+import { Connections } from './connections.ts'
 import { createSceneServer, type SceneHandlers } from './scene-port.ts'
 
 const LIMIT = 1024
 
 /** A connection to a scene port whose scenes answer as `handlers` says. */
 async function open(t: TestContext, handlers: Partial<SceneHandlers> = {}): Promise<{ socket: Socket; received(): string }> {
-  const server = createSceneServer(LIMIT, {
-    checkCell: () => undefined,
-    serve: async () => plainAnswer('1'),
-    logFailure: async () => ({}),
-    count: () => undefined,
-    checkReady: () => [],
-    shouldClose: () => false,
-    ...handlers,
-  })
-  server.listen(0, '127.0.0.1')
+  const connections = new Connections(100)
+  const server = createSceneServer(
+    LIMIT,
+    {
+      enter: scene => scene,
+      exit: () => undefined,
+      hold: () => undefined,
+      serve: async () => plainAnswer('1'),
+      logFailure: async () => ({}),
+      count: () => undefined,
+      checkReady: () => [],
+      shouldClose: () => false,
+      ...handlers,
+    },
+    connections,
+  )
+  connections.listen(server, 0, () => undefined)
   await once(server, 'listening')
   const { port } = server.address() as { port: number }
   const socket = connect(port, '127.0.0.1').setEncoding('latin1')

@@ -9,13 +9,19 @@ import { describeFault } from '../kernel/text-file.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import type { SceneFailure } from '../wire/messages.ts'
 import type { Answer, Progress, SceneRequest } from './answer.ts'
+import type { Connections, Exchange } from './connections.ts'
 
 export interface SceneHandlers {
   /**
-   * Checks that the cell can take a request to the scene. Asked before the body of the request is read.
+   * Takes a place in the cell for a request to the scene. Asked before the body of the request is read.
+   * @returns the name under which the request holds its place; `exit` is called with it once
    * @throws SCENE_OVERLOADED when the cell has too much to do
    */
-  checkCell(scene: string): void
+  enter(scene: string): string
+  /** @param bytes what was taken by `hold` */
+  exit(name: string, bytes: number): void
+  /** Counts bytes that the cell keeps for a request. @throws SCENE_OVERLOADED; then they are not counted */
+  hold(name: string, bytes: number): void
   /** Answers a scene request whose body was whole at `arrivedAt`, by `performance.now()`. Rejects with a BerthError. */
   serve(request: SceneRequest, arrivedAt: number, progress: Progress): Promise<Answer>
   /** Logs why a request failed. Resolves with what else the caller may see of it, as members of the problem document, such as a mapped stack. */
@@ -36,6 +42,8 @@ const SCENES = '/scenes/'
 const REFUSALS_PER_TURN = 8
 /** A body over the limit is read up to so many times the limit, and thrown away: a caller that still sends does not read its 413 yet. */
 const DISCARD_FACTOR = 4
+/** Milliseconds between two looks for callers that do not read their answers. */
+const READERS_LOOK_MS = 1000
 
 /**
  * Does so many things in a turn of the event loop, and leaves the rest to the turns to come. In a flood of requests, a turn with a thousand refusals would
@@ -71,13 +79,16 @@ const refusals = new Pacer(REFUSALS_PER_TURN)
 interface Port {
   readonly bodyLimitBytes: number
   readonly handlers: SceneHandlers
+  readonly connections: Pick<Connections, 'begin' | 'end'>
+  /** Exchanges whose answers wait for their callers to read. */
+  readonly unread: Set<SceneExchange>
   /** Makes an id for a request that brings none. */
   newId(): string
 }
 
 /** The server, not listening yet. */
-export function createSceneServer(bodyLimitBytes: number, handlers: SceneHandlers): Server {
-  const port: Port = { bodyLimitBytes, handlers, newId: requestIds() }
+export function createSceneServer(bodyLimitBytes: number, handlers: SceneHandlers, connections: Port['connections']): Server {
+  const port: Port = { bodyLimitBytes, handlers, connections, unread: new Set(), newId: requestIds() }
   const options = {
     maxHeaderSize: limits.request.headerBytesMax,
     headersTimeout: limits.http.headersTimeoutMs,
@@ -89,8 +100,10 @@ export function createSceneServer(bodyLimitBytes: number, handlers: SceneHandler
   }
   const onRequest = (req: IncomingMessage, res: ServerResponse) => route(req, res, port)
   const server = createServer(options, onRequest)
-  // A client that stops reading, or stops in the middle of a request, must not keep its answer in memory for ever.
+  // A client that stops in the middle of a request must not be kept for ever.
   server.timeout = limits.http.keepAliveMs + limits.http.headersTimeoutMs
+  const look = setInterval(() => cutSlowReaders(port.unread), READERS_LOOK_MS).unref()
+  server.on('close', () => clearInterval(look))
   server.on('checkContinue', onRequest)
   server.on('clientError', answerClientError)
   return server
@@ -143,8 +156,13 @@ function wrongMethod(res: ServerResponse, method: string | undefined, allowed: s
   return new BerthError('METHOD_NOT_ALLOWED', `Cannot ${method} here: allowed is ${allowed}`)
 }
 
+function cutSlowReaders(unread: ReadonlySet<SceneExchange>): void {
+  const since = performance.now() - limits.http.readerStallMsMax
+  for (const exchange of unread) exchange.cutIfUnread(since)
+}
+
 /** One request to a scene and its answer. */
-class SceneExchange implements SceneRequest {
+class SceneExchange implements SceneRequest, Exchange {
   readonly scene: string
   readonly requestId: string
   body = ''
@@ -154,6 +172,12 @@ class SceneExchange implements SceneRequest {
   readonly #progress: Progress = { decision: undefined, token: undefined, scene: undefined }
   /** When the body was whole, and until then when the head was; by `performance.now()`. */
   #arrivedAt = performance.now()
+  /** The name under which the request holds its place in the cell, if it has one, and the bytes that it holds. */
+  #name: string | undefined
+  #bytes = 0
+  /** Since when a part of the answer has been waiting for the caller to read it. */
+  #unreadSince = 0
+  #ended = false
 
   constructor(req: IncomingMessage, res: ServerResponse, scene: string, port: Port) {
     this.#req = req
@@ -174,15 +198,38 @@ class SceneExchange implements SceneRequest {
   }
 
   start(): void {
-    const { bodyLimitBytes, handlers } = this.#port
-    const fault = faultInHead(this.#req, this.#res, bodyLimitBytes) ?? refusal(() => handlers.checkCell(this.scene))
+    const { bodyLimitBytes, handlers, connections } = this.#port
+    this.#res.on('close', () => this.end())
+    const ahead = connections.begin(this.#req.socket, this)
+    const fault = faultInHead(this.#req, this.#res, bodyLimitBytes) ?? tooManyAhead(ahead) ?? refusal(() => this.#enter(handlers))
     if (fault !== undefined) {
       discardBody(this.#req, this.#res, bodyLimitBytes)
       this.#fail(fault)
       return
     }
     if (this.#req.headers.expect !== undefined) this.#res.writeContinue()
-    readBody(this.#req, bodyLimitBytes, (error, body) => this.#onBody(error, body))
+    readBody(this.#req, bodyLimitBytes, this, (error, body) => this.#onBody(error, body))
+  }
+
+  #enter(handlers: SceneHandlers): void {
+    this.#name = handlers.enter(this.scene)
+  }
+
+  /** Counts bytes that the cell keeps for this request. @throws SCENE_OVERLOADED; then they are not counted */
+  hold(bytes: number): void {
+    if (this.#name === undefined) return
+    this.#port.handlers.hold(this.#name, bytes)
+    this.#bytes += bytes
+  }
+
+  /** Idempotent. The answer has left, or never will: the connection may close before the answer is made. */
+  end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    const { connections, handlers, unread } = this.#port
+    connections.end(this.#req.socket, this)
+    unread.delete(this)
+    if (this.#name !== undefined) handlers.exit(this.#name, this.#bytes)
   }
 
   #onBody(error: BerthError | undefined, body: string): void {
@@ -200,8 +247,48 @@ class SceneExchange implements SceneRequest {
 
   #succeed(answer: Answer): void {
     const ms = performance.now() - this.#arrivedAt
-    answerScene(this.#res, this.requestId, answer, ms)
+    const { json } = answer
+    const bytes = Buffer.byteLength(json)
+    // An answer that comes when its caller has gone is counted and no more.
+    const isLarge = bytes > limits.http.pieceBytes && !this.#ended
+    if (isLarge) this.hold(bytes)
+    writeHead(this.#res, this.requestId, answer, bytes, ms)
+    // Node sets aside three bytes a character for UTF-8, and with more than 16 KiB of them it takes a slower path.
+    const encoding = bytes === json.length ? 'latin1' : 'utf8'
+    if (isLarge) this.#sendPiece(json, encoding, 0)
+    else {
+      this.#res.end(json, encoding)
+      if (this.#res.writableLength > 0) this.#awaitReader()
+    }
     this.#port.handlers.count(this.#progress, 'OK', ms / 1000)
+  }
+
+  /**
+   * Sends a large answer piece by piece, each when the one before has been taken: a caller that does not read costs the cell one piece in addition to the
+   * text, and other requests get their turn in between.
+   */
+  #sendPiece(json: string, encoding: 'latin1' | 'utf8', start: number): void {
+    if (this.#ended) return
+    const end = endOfPiece(json, start + limits.http.pieceBytes)
+    this.#awaitReader()
+    if (end === json.length) {
+      this.#res.end(json.slice(start), encoding)
+      return
+    }
+    const next = () => this.#sendPiece(json, encoding, end)
+    if (this.#res.write(json.slice(start, end), encoding)) setImmediate(next)
+    else this.#res.once('drain', () => setImmediate(next))
+  }
+
+  #awaitReader(): void {
+    if (this.#ended) return
+    this.#unreadSince = performance.now()
+    this.#port.unread.add(this)
+  }
+
+  /** Ends the connection when its caller has taken nothing since then. */
+  cutIfUnread(since: number): void {
+    if (this.#unreadSince < since) this.#req.socket.destroy()
   }
 
   #fail(thrown: unknown): void {
@@ -271,27 +358,58 @@ function tooLarge(size: string, limit: number): BerthError {
   return new BerthError('BODY_TOO_LARGE', `Cannot take a body of ${size}: the limit is ${limit} bytes`)
 }
 
-/** Reads the body as text. `done` is called once; not at all when the caller goes away first. */
-function readBody(req: IncomingMessage, limit: number, done: (error: BerthError | undefined, body: string) => void): void {
+/** A text is not cut between the two halves of a character. */
+function endOfPiece(json: string, end: number): number {
+  if (end >= json.length) return json.length
+  const last = json.charCodeAt(end - 1)
+  return last >= 0xd800 && last <= 0xdbff ? end - 1 : end
+}
+
+function tooManyAhead(ahead: number): BerthError | undefined {
+  if (ahead <= limits.http.pipelinedMax) return undefined
+  const message = `Cannot take the request: ${limits.http.pipelinedMax} requests before it on the same connection wait for their answers`
+  return new BerthError('SCENE_OVERLOADED', message, { retryAfterSeconds: 1 })
+}
+
+/**
+ * Reads the body as text. `done` is called once; not at all when the caller goes away first.
+ * @param holder counts the bytes of a body that is not small
+ */
+function readBody(
+  req: IncomingMessage,
+  limit: number,
+  holder: Pick<SceneExchange, 'hold'>,
+  done: (error: BerthError | undefined, body: string) => void,
+): void {
   let chunks: Buffer[] | undefined
   let only: Buffer | undefined
   let size = 0
+  let isRefused = false
   req.on('data', (chunk: Buffer) => {
     size += chunk.length
-    if (size > limit) {
-      if (size - chunk.length <= limit) done(tooLarge(`over ${limit} bytes`, limit), '')
-      if (size > limit * DISCARD_FACTOR) req.destroy()
+    if (size > limit * DISCARD_FACTOR) req.destroy()
+    if (isRefused) return
+    const fault = size > limit ? tooLarge(`over ${limit} bytes`, limit) : heldFault(size, chunk.length, holder)
+    if (fault !== undefined) {
+      isRefused = true
+      only = chunks = undefined
+      done(fault, '')
     } else if (only === undefined) only = chunk
     else if (chunks === undefined) chunks = [only, chunk]
     else chunks.push(chunk)
   })
   req.on('end', () => {
-    if (size > limit) return
+    if (isRefused) return
     const bytes = chunks === undefined ? only : Buffer.concat(chunks, size)
     if (bytes === undefined) done(undefined, '')
     else if (isUtf8(bytes)) done(undefined, bytes.toString('utf8'))
     else done(new BerthError('BODY_MALFORMED', `Cannot read the body: ${describeFault(bytes)}`), '')
   })
+}
+
+/** @param size what of the body is there, with the last `bytes` of it */
+function heldFault(size: number, bytes: number, holder: Pick<SceneExchange, 'hold'>): BerthError | undefined {
+  return size > limits.cell.bytesCountedFrom ? refusal(() => holder.hold(bytes)) : undefined
 }
 
 /** Throws away the body of a request that is refused by its head. */
@@ -312,9 +430,8 @@ function requestIds(): () => string {
   return () => `${prefix}-${(++count).toString(36)}`
 }
 
-function answerScene(res: ServerResponse, id: string, answer: Answer, ms: number): void {
-  const { json, degraded, decision } = answer
-  const bytes = Buffer.byteLength(json)
+function writeHead(res: ServerResponse, id: string, answer: Answer, bytes: number, ms: number): void {
+  const { degraded, decision } = answer
   const headers = [
     'content-type',
     'application/json; charset=utf-8',
@@ -332,8 +449,6 @@ function answerScene(res: ServerResponse, id: string, answer: Answer, ms: number
   if (decision.bucket !== undefined) headers.push('x-scene-bucket', String(decision.bucket))
   if (degraded !== undefined) headers.push('x-scene-degraded', degraded)
   res.writeHead(200, headers)
-  // Node sets aside three bytes a character for UTF-8, and with more than 16 KiB of them it takes a slower path.
-  res.end(json, bytes === json.length ? 'latin1' : 'utf8')
 }
 
 /** Milliseconds: to the decision, in the queue of the slot, in each stage, and from the last byte of the request to now. */

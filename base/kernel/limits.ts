@@ -22,6 +22,8 @@ export const limits = {
     deadlineMsMax: 10_000,
     /** Bytes of the answer. */
     resultBytesMax: 8 * MB,
+    /** How deep the body may be nested. A text that is not twice as long cannot be valid and deeper. */
+    bodyDepthMax: 32_768,
   },
 
   /** Connections to both HTTP ports. */
@@ -39,6 +41,13 @@ export const limits = {
     tokenGuessAddressesMax: 10_000,
     /** Rows of the audit log in an hour about addresses that guess. */
     tokenGuessRowsPerHourMax: 60,
+    /** Connections of a cell, where the machine allows twice as many open files. Of more, those go that are idle the longest. */
+    connectionsMax: 4096,
+    /** Requests that a caller may send on one connection ahead of their answers. */
+    pipelinedMax: 64,
+    /** Bytes of an answer that are given to the connection at a time, and milliseconds a caller may take to read that much. */
+    pieceBytes: 256 * KB,
+    readerStallMsMax: 12_000,
   },
 
   /** What one scene may hold. */
@@ -93,8 +102,16 @@ export const limits = {
 
   /** A cell: one serving process. */
   cell: {
-    /** Requests under way; scenes of low priority are refused from half of that on. */
-    pendingMax: 2048,
+    /**
+     * Places: requests in the cell, from their head until their answer has left, and calls from scene to scene. A scene may take a place only while it
+     * has fewer than are free for its priority; but a scene with fewer than the reserve finds one until all are taken.
+     */
+    placesMax: 2048,
+    placesReserved: 8,
+    /** Bytes of bodies and answers that wait in a cell, at most this part of its memory; and from which size on they are counted. */
+    bytesMax: 256 * MB,
+    bytesMemoryShare: 0.25,
+    bytesCountedFrom: 64 * KB,
     /** Isolates that are kept ready before it is known which version they will serve. */
     slotBufferSize: 2,
     /** Bytes of compiled code that are kept to start the next isolate faster. */
@@ -183,6 +200,8 @@ export const limits = {
     perRequestMax: 64,
     /** Characters of JSON that one call may carry. */
     charsMax: MB,
+    /** The part of each limit of a scene that calls from other scenes may use up together. The rest is kept for callers from outside. */
+    insideShare: 0.75,
   },
 
   /** Base services. */
@@ -369,6 +388,8 @@ assert(
 )
 assert(limits.slot.loadCpuMsMax > limits.module.loadCpuMsMax)
 assert(limits.module.trialCpuMsMax > limits.module.loadCpuMsMax)
+assert(limits.http.readerStallMsMax > limits.request.deadlineMsMax, 'an answer may have to wait behind another on its connection')
+assert(limits.http.connectionsMax >= 2 * limits.cell.placesMax, 'there must be idle connections to close when requests take all places')
 assert(limits.fetch.perCellMax >= 2 * limits.fetch.perSlotMax, 'the fetches of one slot must leave room for those of others')
 assert(limits.fetch.bytesPerCellMax > limits.fetch.requestBytesMax + limits.fetch.responseBytesMax, 'the largest fetch must fit')
 assert(limits.services.startMsMax > limits.features.startMsMax, 'big tables must not keep a cell from starting')

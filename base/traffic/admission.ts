@@ -1,5 +1,5 @@
 /**
- * The mechanisms that admit or refuse a request: a token bucket, a cell's share of a limit, and a circuit breaker. They are pure: the caller
+ * The mechanisms that admit or refuse a request: a token bucket, a cell's share of a limit, a pool that many share, and a circuit breaker. They are pure: the caller
  * passes in the time, in milliseconds of any monotonic clock. It also passes in the settings at every step, because a new scene table may change
  * them while the state stays.
  */
@@ -54,6 +54,49 @@ export function shareOf(limit: number, cell: number, cells: number): number {
 /** The part of a base-wide rate that one cell admits. Its bucket holds at least one request, because otherwise it would never admit any. */
 export function rateShare(rps: number, burst: number, cells: number): TokenBucketRate {
   return { perSecond: rps / cells, capacity: Math.max(1, burst / cells) }
+}
+
+/**
+ * Something of which there is so much, such as places or bytes, and of which many hold a part. Nobody can take it all: whoever holds some may take
+ * more only while that is less than `greed` times what is free. So a part always stays free for those who hold little or nothing: with one that
+ * takes all it can get, 1 / (greed + 1) of the pool; with n of them, 1 / (n * greed + 1).
+ */
+export class FairPool {
+  readonly #greed: number
+  /** What each holds, by its name; who holds nothing is not in here. */
+  readonly #held = new Map<string, number>()
+  #taken = 0
+
+  constructor(greed = 1) {
+    this.#greed = greed
+  }
+
+  /** What all hold together. */
+  get taken(): number {
+    return this.#taken
+  }
+
+  heldBy(name: string): number {
+    return this.#held.get(name) ?? 0
+  }
+
+  /** @param size how much there is; it may be another at each call */
+  mayTake(name: string, size: number): boolean {
+    return this.heldBy(name) < this.#greed * (size - this.#taken)
+  }
+
+  /** Takes without asking. More may be held than there is afterwards. */
+  take(name: string, amount = 1): void {
+    this.#held.set(name, this.heldBy(name) + amount)
+    this.#taken += amount
+  }
+
+  give(name: string, amount = 1): void {
+    const left = this.heldBy(name) - amount
+    if (left > 0) this.#held.set(name, left)
+    else this.#held.delete(name)
+    this.#taken -= amount
+  }
 }
 
 export interface BreakerRules {
