@@ -31,11 +31,11 @@ async function start(t: TestContext, ...more: readonly ServiceEntry[]): Promise<
   return { services, counted, failed }
 }
 
-const caller = (deadlineMs = 10_000): Caller => ({
+const caller = (deadlineMs = 10_000, scene = 'a'): Caller => ({
   requestId: 'r1',
   unit: undefined,
   deadlineAt: performance.now() + deadlineMs,
-  chain: ['a'],
+  chain: ['outer', scene],
 })
 
 const withCode =
@@ -47,15 +47,16 @@ const withCode =
     return true
   }
 
-test('a service as full as it may be refuses calls at once, and takes them again when places are free', async t => {
+test('a scene takes no more calls of a service than it leaves for others, and gets them back', async t => {
   const { services } = await start(t)
-  const stuck = Array.from({ length: limits.services.callsPerServiceMax }, () =>
-    assert.rejects(services.call('probe', 'never', '[]', caller(50)), withCode('DEADLINE_EXCEEDED')),
-  )
+  const never = (scene: string) => assert.rejects(services.call('probe', 'never', '[]', caller(50, scene)), withCode('DEADLINE_EXCEEDED'))
+  const stuck = Array.from({ length: limits.services.callsPerServiceMax / 2 }, () => never('a'))
   await assert.rejects(
     services.call('probe', 'json', '[]', caller()),
-    withCode('SERVICE_OVERLOADED', /1024 calls of it are under way already/),
+    withCode('SERVICE_OVERLOADED', /512 calls of it are under way already, 512 of them of scene "a"/),
   )
+  stuck.push(...Array.from({ length: limits.services.callsPerServiceMax / 4 }, () => never('b')))
+  assert.equal(await services.call('probe', 'json', '[]', caller(10_000, 'c')), '{"as":"it is"}')
   assert.equal(await services.call('features', 'version', '["x"]', caller()).catch(error => error.code), 'FEATURES_NOT_FOUND')
   await Promise.all(stuck)
   assert.equal(await services.call('probe', 'json', '[]', caller()), '{"as":"it is"}')

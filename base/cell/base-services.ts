@@ -14,6 +14,7 @@ import { FEATURES, type ServiceEntry } from '../kernel/options.ts'
 import { type BatchedCall, Json, type Method, type RunningService, type Service, type ServiceEnv } from '../services/contract.ts'
 import { features } from '../services/features.ts'
 import type { SlotCall } from '../slot/slot-call.ts'
+import { FairPool } from '../traffic/admission.ts'
 import type { ServiceFault } from '../wire/messages.ts'
 
 /** What services need of the cell around them. */
@@ -40,12 +41,12 @@ interface RunningMethod {
   readonly batch: Call[]
 }
 
-/** A service that has been started, and how many of its calls are under way. */
+/** A service that has been started, and its calls that are under way, by the scene that calls. */
 interface HostedService {
   readonly name: string
   readonly running: RunningService
   readonly methods: ReadonlyMap<string, RunningMethod>
-  pending: number
+  readonly pending: FairPool
 }
 
 export class Services {
@@ -53,6 +54,8 @@ export class Services {
   readonly #hosted = new Map<string, HostedService>()
   /** Calls that are under way. */
   readonly #open = new Set<Call>()
+  /** The same by the scene that calls. */
+  readonly #pending = new FairPool()
   #watchdog: NodeJS.Timeout | undefined
 
   constructor(host: ServicesHost) {
@@ -151,13 +154,15 @@ export class Services {
 
   // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #admit({ method: { service, name }, startedAt, deadlineAt }: Call): void {
+  #admit({ method: { service, name }, startedAt, deadlineAt, scene }: Call): void {
     const action = `Cannot call "${service.name}.${name}"`
     if (startedAt >= deadlineAt) throw new BerthError('DEADLINE_EXCEEDED', `${action}: the deadline of the request has passed`)
-    const full = service.pending >= limits.services.callsPerServiceMax
-    if (!full && this.#open.size < limits.services.callsMax) return
-    const calls = full ? `${service.pending} calls of it` : `${this.#open.size} calls of services`
-    throw new BerthError('SERVICE_OVERLOADED', `${action}: ${calls} are under way already`, { retryAfterSeconds: 1 })
+    const { callsPerServiceMax, callsMax } = limits.services
+    const isFull = !service.pending.mayTake(scene, callsPerServiceMax)
+    if (!isFull && this.#pending.mayTake(scene, callsMax)) return
+    const [pool, calls] = isFull ? [service.pending, 'calls of it'] : [this.#pending, 'calls of services']
+    const counts = `${pool.taken} ${calls} are under way already, ${pool.heldBy(scene)} of them of scene "${scene}"`
+    throw new BerthError('SERVICE_OVERLOADED', `${action}: ${counts}`, { retryAfterSeconds: 1 })
   }
 
   /** A call whose handler answers at once never counts as under way. */
@@ -204,7 +209,8 @@ export class Services {
 
   #hold(call: Call): void {
     this.#open.add(call)
-    call.method.service.pending++
+    this.#pending.take(call.scene)
+    call.method.service.pending.take(call.scene)
   }
 
   #answer(call: Call, value: unknown): void {
@@ -237,7 +243,10 @@ export class Services {
 
   #close(call: Call, code: string): void {
     call.done = true
-    if (this.#open.delete(call)) call.method.service.pending--
+    if (this.#open.delete(call)) {
+      this.#pending.give(call.scene)
+      call.method.service.pending.give(call.scene)
+    }
     this.#host.count(call.method.service.name, call.method.name, code, (performance.now() - call.startedAt) / 1000)
   }
 
@@ -330,7 +339,7 @@ function holds(folder: string, other: string): boolean {
 function hostedService(name: string, running: RunningService): HostedService {
   if (typeof running?.methods !== 'object' || running.methods === null) throw new Error('it has not returned { methods }')
   const methods = new Map<string, RunningMethod>()
-  const hosted: HostedService = { name, running, methods, pending: 0 }
+  const hosted: HostedService = { name, running, methods, pending: new FairPool() }
   for (const [method, definition] of Object.entries(running.methods)) methods.set(method, runningMethod(hosted, method, definition))
   if (methods.size === 0) throw new Error('it has no methods')
   return hosted

@@ -206,7 +206,7 @@ export const limits = {
 
   /** Base services. */
   services: {
-    /** Calls under way in one service of a cell, and in all of them together. */
+    /** Calls under way in one service of a cell, and in all of them together. A scene may have as many as are free. */
     callsPerServiceMax: 1024,
     callsMax: 4096,
     /** Characters of JSON of a result; arguments are bounded by `calls.charsMax`. */
@@ -243,10 +243,10 @@ export const limits = {
 
   /** Requests that modules send to other hosts. */
   fetch: {
-    /** Requests under way in one cell, and in one slot. */
+    /** Requests under way in one cell, and in one slot. Of a cell, a scene may have as many as are free. */
     perCellMax: 1024,
     perSlotMax: 256,
-    /** Bytes of all bodies that a cell may hold at once. */
+    /** Bytes of all bodies that a cell may hold at once. A scene may hold as many as are free. */
     bytesPerCellMax: 128 * MB,
     /** Bytes of one request and of one response. */
     requestBytesMax: MB,

@@ -9,12 +9,14 @@ import type { SlotPlan } from '../traffic/table.ts'
 import { Fetcher } from './fetcher.ts'
 
 /** The plan of a version whose module lists one host. */
-const planFor = (origin: string): SlotPlan => {
+const planFor = (origin: string, scene = 's'): SlotPlan => {
   const module = { name: 'm', version: '1.0.0', bundle: 'b', fetch: [origin] }
-  return { key: 'k', scene: 's', version: 'v1', memoryMB: 64, lock: [{ stage: 'rank', modules: [module] }] }
+  return { key: 'k', scene, version: 'v1', memoryMB: 64, lock: [{ stage: 'rank', modules: [module] }] }
 }
 
-test('what bodies of fetches hold of a cell is bounded, and free again when they are over', { timeout: 60_000 }, async t => {
+test('bodies of fetches of a scene hold no more of a cell than they leave for other scenes, and nothing when they are over', {
+  timeout: 60_000,
+}, async t => {
   const sockets = new Set<Socket>()
   let answers = false
   const server = createServer(socket => {
@@ -34,13 +36,15 @@ test('what bodies of fetches hold of a cell is bounded, and free again when they
   const body = new ArrayBuffer(limits.fetch.requestBytesMax)
   const gone = new AbortController()
   const head = JSON.stringify({ url: `${origin}/`, redirect: 'follow', headers: [] })
-  const post = () =>
-    fetcher.fetch(plan, { method: 'POST', head, body }, { deadlineAt: performance.now() + 10_000, trace: undefined }, gone.signal)
+  const post = (of: SlotPlan) =>
+    fetcher.fetch(of, { method: 'POST', head, body }, { deadlineAt: performance.now() + 10_000, trace: undefined }, gone.signal)
 
-  const held = Array.from({ length: limits.fetch.bytesPerCellMax / limits.fetch.requestBytesMax }, post)
+  const held = Array.from({ length: limits.fetch.bytesPerCellMax / 2 / limits.fetch.requestBytesMax }, () => post(plan))
   const settled = Promise.allSettled(held)
-  await assert.rejects(post(), error => error instanceof BerthError && error.code === 'FETCH_OVERLOADED')
+  await assert.rejects(post(plan), error => error instanceof BerthError && error.code === 'FETCH_OVERLOADED')
+  const other = assert.rejects(post(planFor(origin, 'other')), error => error instanceof BerthError && error.code === 'FETCH_FAILED')
   gone.abort()
+  await other
   await settled
 
   answers = true

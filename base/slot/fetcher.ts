@@ -15,6 +15,7 @@ import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { type Trace, traceHeaders } from '../kernel/headers.ts'
 import { limits } from '../kernel/limits.ts'
+import { FairPool } from '../traffic/admission.ts'
 import { lockedHosts, type SlotPlan } from '../traffic/table.ts'
 
 /** A request on its way out, as code in an isolate has made it; header names are lower case. */
@@ -91,9 +92,10 @@ export class Fetcher {
   readonly #addresses: (address: string) => boolean
   readonly #agents: Readonly<Record<string, HttpAgent>>
   readonly #allowed = new WeakMap<SlotPlan, ReadonlySet<string>>()
-  #open = 0
-  /** Bytes of the bodies of requests, and of what has come of their answers. */
-  #bytes = 0
+  /** Fetches under way, by scene. */
+  readonly #open = new FairPool()
+  /** Bytes of the bodies of requests, and of what has come of their answers, by scene. */
+  readonly #bytes = new FairPool()
 
   constructor(host: FetcherHost) {
     this.#host = host
@@ -118,7 +120,7 @@ export class Fetcher {
     const allowed = this.#allowedOrigins(plan)
     demandAllowed(allowed, head.url, `Cannot fetch from "${origin}"`)
     try {
-      const answer = await this.#within(caller, head, signal, way => this.#follow(allowed, request, head, caller, way))
+      const answer = await this.#within(plan.scene, caller, head, signal, way => this.#follow(allowed, request, head, caller, way))
       this.#host.count(origin, 'OK', (performance.now() - startedAt) / 1000)
       return answer
     } catch (error) {
@@ -133,20 +135,31 @@ export class Fetcher {
   }
 
   /** Does `work` while holding one of the places for fetches that a cell has, until the deadline at the latest. */
-  async #within<T>(caller: FetchCaller, { url, body }: Head, signal: AbortSignal, work: (way: Way) => Promise<T>): Promise<T> {
+  async #within<T>(
+    scene: string,
+    caller: FetchCaller,
+    { url, body }: Head,
+    signal: AbortSignal,
+    work: (way: Way) => Promise<T>,
+  ): Promise<T> {
     const leftMs = caller.deadlineAt - performance.now()
     const late = () => new BerthError('DEADLINE_EXCEEDED', `No answer from "${nameOf(url)}" before the deadline of the request`)
     if (leftMs <= 0) throw late()
-    if (this.#open >= limits.fetch.perCellMax) throw overloaded(url, `${this.#open} fetches are under way in the cell already`)
+    const [open, bytes] = [this.#open, this.#bytes]
+    if (!open.mayTake(scene, limits.fetch.perCellMax)) {
+      throw overloaded(url, `${open.taken} fetches are under way in the cell already, ${open.heldBy(scene)} of them of scene "${scene}"`)
+    }
     let held = 0
-    const hold = (bytes: number): void => {
-      held += bytes
-      this.#bytes += bytes
-      if (this.#bytes > limits.fetch.bytesPerCellMax) throw overloaded(url, `fetches hold ${this.#bytes} bytes of the cell already`)
+    const hold = (more: number): void => {
+      if (!bytes.mayTake(scene, limits.fetch.bytesPerCellMax)) {
+        throw overloaded(url, `fetches hold ${bytes.taken} bytes of the cell already, ${bytes.heldBy(scene)} of them for scene "${scene}"`)
+      }
+      held += more
+      bytes.take(scene, more)
     }
     const deadline = new AbortController()
     const timer = setTimeout(() => deadline.abort(), leftMs)
-    this.#open++
+    open.take(scene)
     try {
       hold(body?.length ?? 0)
       return await work({ ending: AbortSignal.any([signal, deadline.signal]), hold })
@@ -154,8 +167,8 @@ export class Fetcher {
       throw deadline.signal.aborted ? late() : error
     } finally {
       clearTimeout(timer)
-      this.#open--
-      this.#bytes -= held
+      open.give(scene)
+      bytes.give(scene, held)
     }
   }
 
