@@ -3,7 +3,7 @@
  *
  *   chain of calls ── CALL_CYCLE · CALL_TOO_DEEP, for a `ctx.call`
  *   scene table ── 404 SCENE_NOT_FOUND · 503 BASE_NOT_READY
- *   caller allowed? ── 401 UNAUTHENTICATED · 429 RATE_LIMITED · 403 FORBIDDEN
+ *   caller allowed? ── 401 UNAUTHENTICATED · 429 RATE_LIMITED · 403 FORBIDDEN, also for a `ctx.call`
  *   admission ── 503 SCENE_OVERLOADED · 429 RATE_LIMITED
  *   unit ── 400 UNIT_TOO_LONG · UNIT_INVALID · BODY_MALFORMED
  *   decide ── 404 VERSION_NOT_FOUND · SCENE_WITHOUT_BASELINE
@@ -13,6 +13,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
+import { demandShallow } from '../inside/nesting.ts'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { idAt } from '../kernel/exact-json.ts'
 import type { Guesses } from '../kernel/guesses.ts'
@@ -80,8 +81,8 @@ export function serve(
 }
 
 /**
- * Answers a `ctx.call` from inside a slot: no network, and no token, since `access` is about who comes from outside. The callee sees the unit and
- * the request id of the caller, and has what is left of the caller's deadline. The limits of the callee hold as for any request. In a load test
+ * Answers a `ctx.call` from inside a slot: no network. What the request from outside may call, the scenes that serve it may call for it. The callee sees
+ * the unit and the request id of the caller, and has what is left of the caller's deadline. The limits of the callee hold as for any request. In a load test
  * the call is a load test too, so that it opens no breaker.
  * @param input JSON
  * @returns JSON
@@ -101,6 +102,8 @@ async function answer(table: CompiledTable, serving: Serving, facts: RequestFact
   const scene = findScene(table, request.scene)
   progress.scene = scene.id
   if (caller === undefined) progress.token = authorise(table, serving.guesses, scene, facts)
+  else demandCaller(scene, caller)
+  const { token } = progress
   const permit = serving.admission.admit(scene, caller && { from: caller.chain.at(-1) ?? '', bytes: countedBytes(request.body) })
   try {
     facts.unit = caller === undefined ? readUnit(scene, facts) : caller.unit
@@ -119,6 +122,7 @@ async function answer(table: CompiledTable, serving: Serving, facts: RequestFact
       chain: calls ?? scene.chain,
       trace: caller === undefined ? traceOf(request) : caller.trace,
       loadtest: facts.loadtest,
+      mayCall: caller === undefined ? token !== undefined && holds(token, 'call') : caller.mayCall,
     }
     const decideMs = performance.now() - arrivedAt
     const { json, degraded, tookMs, queueMs } = await runInSlot(serving.slots, permit, scene, decision, call)
@@ -211,6 +215,18 @@ function findToken(table: CompiledTable, guesses: Guesses, request: SceneRequest
   return token
 }
 
+/**
+ * Of the scenes for token holders, a scene may call those that list it. It may call the others only when whoever sent the request could have called them
+ * too: otherwise a public scene would lend its callers a right that nobody gave them.
+ * @throws FORBIDDEN
+ */
+function demandCaller({ id, definition }: Scene, { chain, mayCall }: SlotCall): void {
+  const from = chain.at(-1) ?? ''
+  if (definition.access !== 'token' || mayCall || definition.callers?.includes(from)) return
+  const fix = `list "${from}" under "callers" of scene "${id}", or send the request with a token that has the right "call"`
+  throw new BerthError('FORBIDDEN', `Cannot call scene "${id}" from scene "${from}": it is for callers with a token; ${fix}`)
+}
+
 function demand(token: TokenEntry | undefined, right: Right, what: string): void {
   if (token === undefined) throw new BerthError('UNAUTHENTICATED', `Cannot ${what} without a token with the right "${right}"`)
   if (!holds(token, right)) throw new BerthError('FORBIDDEN', `Cannot ${what}: token "${token.id}" lacks the right "${right}"`)
@@ -290,6 +306,7 @@ class RequestFacts implements DecisionInput {
 
 function parseBody(body: string): unknown {
   try {
+    demandShallow(body)
     return JSON.parse(body)
   } catch (error) {
     throw new BerthError('BODY_MALFORMED', `Cannot read the body: ${messageOf(error)}`)

@@ -10,8 +10,8 @@ const SHARE_SLACK = 4
 /** A cell above its share ends a connection with one in this many of its answers. */
 const SHED_EVERY = 8
 
-/** Connections that are closed together to make room for others, because to find them takes a look at all. */
-const CLOSED_TOGETHER = 64
+/** One in so many connections is closed to make room for others: several at a time, because to find them takes a look at all. */
+const CLOSED_OF = 64
 
 /** A request to a scene, from its head until its answer has left. */
 export interface Exchange {
@@ -81,7 +81,7 @@ export class Connections {
   #makeRoom(opened: Socket): void {
     const idle = [...this.#open].filter(([socket, { exchanges }]) => exchanges.size === 0 && socket !== opened)
     idle.sort(([, a], [, b]) => a.idleSince - b.idleSince)
-    const closed = idle.length === 0 ? [opened] : idle.slice(0, CLOSED_TOGETHER).map(([socket]) => socket)
+    const closed = idle.length === 0 ? [opened] : idle.slice(0, Math.ceil(this.#max / CLOSED_OF)).map(([socket]) => socket)
     for (const socket of closed) {
       this.#open.delete(socket)
       socket.destroy()

@@ -2,6 +2,7 @@
 import { type BerthError, messageOf } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/log.ts'
 import { ModuleError } from '../slot/module-error.ts'
+import type { KillBlame } from '../slot/slot.ts'
 import type { BreakerState } from '../traffic/admission.ts'
 import { type CompiledTable, holds } from '../traffic/scene.ts'
 import type { SlotPlan } from '../traffic/table.ts'
@@ -55,10 +56,11 @@ export class Telemetry {
       this.log.error({ service, method, err: error }, `service failed: ${messageOf(error)}`)
   }
 
-  onSlotKilled({ scene, version }: SlotPlan, reason: string): void {
+  onSlotKilled({ scene, version }: SlotPlan, reason: string, blame: KillBlame): void {
     this.metrics.countKill(scene, version)
-    this.log.error({ scene, version, reason }, 'slot killed')
-    this.moduleLog.note({ scene, version }, 'error', `The slot was killed: ${reason}`, 'MODULE_KILLED')
+    this.log.error({ scene, version, reason, blame }, 'slot killed')
+    const code = blame === 'caller' ? 'BODY_TOO_LARGE' : 'MODULE_KILLED'
+    this.moduleLog.note({ scene, version }, 'error', `The slot was killed: ${reason}`, code)
   }
 
   onBreaker(scene: string, version: string, state: BreakerState): void {

@@ -22,6 +22,9 @@ export function checkDefinition(id: string, candidate: unknown, published: Publi
   if (duplicate !== undefined) {
     throw new BerthError('STAGE_DUPLICATE', `Cannot define scene "${id}": its group has the stage "${duplicate}" more than once`)
   }
+  if (definition.callers !== undefined && definition.access !== 'token') {
+    throw refuse('it lists "callers", but its access is not "token", so that everybody may call it')
+  }
   if (!isJson(definition)) throw refuse('its params hold what JSON cannot, such as 1e999')
   checkGroup(definition, published)
   return definition

@@ -58,6 +58,8 @@ export const CURSOR = {
   started: 0,
   /** 1 while synchronous code of that request runs. */
   running: 1,
+  /** Number of the request whose body is being parsed, before any code of a module runs for it; else 0. */
+  reading: 2,
 } as const
 
 /** Places of the clock, memory that isolates read: the cell writes it before it enters one, and every few milliseconds. */

@@ -46,19 +46,19 @@ const table = {
     status: 403,
     blame: 'caller',
     title: 'The token lacks the right',
-    fix: 'Use a token that has the right which the message names.',
+    fix: 'Use a token that has the right which the message names; for a call from another scene, list that scene under "callers".',
   },
   BODY_MALFORMED: {
     status: 400,
     blame: 'caller',
     title: 'The body is not JSON',
-    fix: 'Send one JSON value, UTF-8 encoded; the message says where the text stops being JSON.',
+    fix: 'Send one JSON value, UTF-8 encoded, nested at most 32,768 levels deep; the message says where the text stops being that.',
   },
   BODY_TOO_LARGE: {
     status: 413,
     blame: 'caller',
     title: 'The body is over the limit',
-    fix: 'Send fewer bytes, or have whoever runs the base raise --body-limit-bytes.',
+    fix: 'Send fewer bytes, or have whoever runs the base raise --body-limit-bytes; where the message names a slot, give the scene a larger traffic.spec.memoryMB.',
   },
   BODY_TIMEOUT: { status: 408, blame: 'caller', title: 'The request did not arrive in time', fix: 'Send the whole request at once.' },
   CONTENT_TYPE_UNSUPPORTED: {

@@ -22,8 +22,6 @@ export const limits = {
     deadlineMsMax: 10_000,
     /** Bytes of the answer. */
     resultBytesMax: 8 * MB,
-    /** How deep the body may be nested. A text that is not twice as long cannot be valid and deeper. */
-    bodyDepthMax: 32_768,
   },
 
   /** Connections to both HTTP ports. */
@@ -164,6 +162,13 @@ export const limits = {
   slot: {
     /** Requests in it, including those that wait. */
     pendingMax: 512,
+    /**
+     * The part of the memory of a slot that the text of one body may take, and the texts of all bodies of a turn together, at a byte a character. Parsed,
+     * `[{},{},…` takes eleven times as much. When that does not fit, V8 collects garbage for seconds in which nothing can stop it.
+     */
+    bodyMemoryShare: 1 / 16,
+    /** Characters of a body from which on the body is to blame when a slot ends while it is parsed. */
+    bodySuspectChars: 64 * KB,
     /** Timers that may be pending. */
     timersMax: 1000,
     /** Combinations of parameters that it keeps parsed. */

@@ -20,6 +20,8 @@ export interface SlotCall {
   readonly chain: readonly string[]
   /** The trace of the caller. It goes along with everything that is asked of others for this request. */
   readonly trace?: Trace | undefined
+  /** Whether the request came with a token that has the right `call`. If so, its requests to other scenes have it too. */
+  readonly mayCall?: boolean | undefined
   /** Whether the request is marked as a load test. If so, its requests to other scenes are load tests too. */
   readonly loadtest?: boolean | undefined
 }

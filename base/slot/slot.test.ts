@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { type TestContext, test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import ivm from 'isolated-vm'
-import type { LogLine } from '../inside/protocol.ts'
+import { CURSOR, type LogLine } from '../inside/protocol.ts'
 import { BerthError, type ErrorCode } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Lock, LockedStage } from '../traffic/schema.ts'
@@ -778,3 +778,36 @@ for (const [what, bundle, code] of [
     )
   })
 }
+
+test('when a slot ends while it parses a large body, that body is to blame; with a small one, what modules keep', async () => {
+  for (const [chars, code, blame] of [
+    [limits.slot.bodySuspectChars, 'BODY_TOO_LARGE', 'caller'],
+    [10, 'MODULE_KILLED', 'module'],
+  ] as const) {
+    const blank = await makeBlank(64, new CodeCache(1e6))
+    const plan: SlotPlan = { key: 'test/v1@64', scene: 'test', version: 'v1', memoryMB: 64, lock: [] }
+    const killed: string[] = []
+    const never = () => assert.fail('nothing was asked of it')
+    const slot = await Slot.load(plan, blank, {
+      codeCache: new CodeCache(1e6),
+      readBundle: never,
+      servicesOf: () => ({}),
+      callService: never,
+      callScene: never,
+      fetch: never,
+      onLog: never,
+      onKilled: (_slot, _reason, _survivors, whose) => killed.push(whose),
+      onRunning: (running, isRunning) => {
+        if (!isRunning) return
+        // Then the isolate has the turn, and what it posts comes later still.
+        queueMicrotask(() => {
+          blank.cursor[CURSOR.reading] = 1
+          running.kill('over its memory limit')
+        })
+      },
+      onLost: never,
+    })
+    await assert.rejects(slot.call(call('x'.repeat(chars))), withCode(code))
+    assert.deepEqual(killed, [blame])
+  }
+})

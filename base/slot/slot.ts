@@ -14,11 +14,14 @@ import type { SlotClock } from './slot-clock.ts'
 import { type SpecialiseParts, specialise } from './specialise.ts'
 import { Watchdog, type WatchedSlot } from './watchdog.ts'
 
+/** A caller is to blame when the slot could not parse the body of a request. */
+export type KillBlame = 'module' | 'caller'
+
 /** What a slot needs of the cell around it. */
 export interface SlotHost extends SpecialiseParts, OutsideHost {
   onLog(plan: SlotPlan, requestId: string | undefined, lines: readonly LogLine[]): void
-  /** Called when the slot has ended. `survivors` are its requests that may run again, in the order they came. */
-  onKilled(slot: Slot, reason: string, survivors: readonly Pending[]): void
+  /** Called when the slot has been killed, and who is to blame. `survivors` are its requests that may run again, in the order they came. */
+  onKilled(slot: Slot, reason: string, survivors: readonly Pending[], blame: KillBlame): void
   /**
    * Called when the process is lost to code of this version: V8 is in a state that only the end of the process mends. May be called more than once.
    * `where` says where the code is, as far as that is known.
@@ -151,6 +154,7 @@ export class Slot {
   call(call: SlotCall): Promise<SlotAnswer> {
     this.#lastCallAt = performance.now()
     if (this.pending >= limits.slot.pendingMax) return Promise.reject(this.#overloaded())
+    if (call.body.length > this.#bodyCharsMax) return Promise.reject(this.#bodyTooLarge(call))
     const calledAt = this.#lastCallAt
     return new Promise((resolve, reject) =>
       this.adopt({ call, resolve, reject, no: 0, calledAt, sentAt: calledAt, done: false, calledOut: false, alone: false }),
@@ -190,9 +194,19 @@ export class Slot {
       this.#alone = this.#queue[0]
       return this.#queue.splice(0, 1)
     }
-    const size = Math.max(1, Math.min(TURN_REQUESTS_MAX, Math.floor(limits.slot.turnCpuMs / this.#costMs)))
-    const alone = this.#queue.findIndex(pending => pending.alone)
-    return this.#queue.splice(0, alone < 0 ? size : Math.min(size, alone))
+    return this.#queue.splice(0, this.#turnSize(Math.min(TURN_REQUESTS_MAX, Math.floor(limits.slot.turnCpuMs / this.#costMs))))
+  }
+
+  /** How many requests of the queue go in together: not more than `most`, but one at least; none that runs alone; and no more of their bodies than fit. */
+  #turnSize(most: number): number {
+    let chars = this.#queue[0]?.call.body.length ?? 0
+    for (let size = 1; size < most; size++) {
+      const next = this.#queue[size]
+      if (next === undefined || next.alone) return size
+      chars += next.call.body.length
+      if (chars > this.#bodyCharsMax) return size
+    }
+    return Math.max(1, most)
   }
 
   /** Returns false when the isolate turned out to be gone. Then the requests of the turn have been answered or given to the next slot. */
@@ -340,13 +354,24 @@ export class Slot {
   }
 
   /**
-   * Ends the isolate at once. The request whose code runs at that moment is answered MODULE_KILLED. Requests that had not begun run again in
+   * The request whose body is being parsed, if the body is so large that it may be what is wrong. With a small one, the slot may be full of what modules
+   * keep.
+   */
+  #reading(): Pending | undefined {
+    const no = this.#cursor[CURSOR.reading]
+    const pending = this.#turns[0]?.find(candidate => candidate.no === no)
+    return pending !== undefined && pending.call.body.length > limits.slot.bodySuspectChars ? pending : undefined
+  }
+
+  /**
+   * Ends the isolate at once. The request whose body is being parsed is answered BODY_TOO_LARGE. The request whose code runs at that moment is answered MODULE_KILLED. Requests that had not begun run again in
    * the next slot. Requests that had begun, and had no effect outside, run again once, each alone, since any of them may be the cause. All
    * others are answered MODULE_KILLED.
    */
   kill(reason: string): void {
     if (this.#dead) return
-    const running = this.#current()
+    const reading = this.#reading()
+    const running = reading ?? this.#current()
     const started = this.#cursor[CURSOR.started] ?? 0
     this.#end()
     const survivors: Pending[] = []
@@ -355,14 +380,14 @@ export class Slot {
       const begun = pending.no > 0 && pending.no <= started
       if (pending === running || (begun && (pending.alone || pending.calledOut))) {
         pending.done = true
-        pending.reject(this.#killedError(reason))
+        pending.reject(pending === reading ? this.#bodyTooLarge(reading.call) : this.#killedError(reason))
       } else survivors.push(Object.assign(pending, { no: 0, alone: begun || pending.alone }))
     }
     this.#queue = []
     this.#turns.length = 0
     this.#waiting.clear()
     this.#drained?.()
-    this.#host.onKilled(this, reason, survivors)
+    this.#host.onKilled(this, reason, survivors, reading === undefined ? 'module' : 'caller')
   }
 
   /** Resolves when no request is left; deadlines bound how long that takes. Give the slot no new ones. */
@@ -442,6 +467,15 @@ export class Slot {
   #killedError(reason: string): BerthError {
     const message = `The slot of scene "${this.plan.scene}" version "${this.plan.version}" was killed: ${reason}`
     return new BerthError('MODULE_KILLED', message, { retryAfterSeconds: 1 })
+  }
+
+  get #bodyCharsMax(): number {
+    return this.plan.memoryMB * 1024 ** 2 * limits.slot.bodyMemoryShare
+  }
+
+  #bodyTooLarge({ body }: SlotCall): BerthError {
+    const message = `Cannot read the body: its ${body.length} characters are more than a slot of scene "${this.plan.scene}" can take`
+    return new BerthError('BODY_TOO_LARGE', message)
   }
 
   #overloaded(): BerthError {

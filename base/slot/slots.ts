@@ -9,7 +9,7 @@ import { limits } from '../kernel/limits.ts'
 import { DEFAULT_MEMORY_MB } from '../traffic/names.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { CodeCache } from './code-cache.ts'
-import { Slot, type SlotHost, type Whereabouts } from './slot.ts'
+import { type KillBlame, Slot, type SlotHost, type Whereabouts } from './slot.ts'
 import { SlotBuffer } from './slot-buffer.ts'
 import type { Pending } from './slot-call.ts'
 
@@ -29,7 +29,7 @@ interface LoadFailure {
 
 /** What slots need of the cell around them. */
 export interface SlotsHost extends Omit<SlotHost, 'onKilled' | 'onLost' | 'codeCache'> {
-  onKilled(plan: SlotPlan, reason: string): void
+  onKilled(plan: SlotPlan, reason: string, blame: KillBlame): void
   /** Called once for each version that the process is lost to. It is not loaded any more. */
   onLost(plan: SlotPlan, reason: string, where: Whereabouts): void
   onBufferFailed(error: unknown): void
@@ -71,7 +71,7 @@ export class Slots {
       ...host,
       codeCache,
       onLost: (plan, reason, where) => this.#onLost(plan, () => host.onLost(plan, reason, where)),
-      onKilled: (slot, reason, survivors) => this.#onKilled(slot, survivors, () => host.onKilled(slot.plan, reason)),
+      onKilled: (slot, reason, survivors, blame) => this.#onKilled(slot, survivors, () => host.onKilled(slot.plan, reason, blame)),
     }
     this.#watchdog = setInterval(() => this.#watch(), limits.slot.watchdogTickMs)
   }

@@ -278,6 +278,14 @@ export const SceneDefinition = Type.Object(
       default: 'public',
       description: 'token: callers need a token with the right "call"',
     }),
+    callers: Type.Optional(
+      Type.Array(SceneId, {
+        maxItems: 1000,
+        uniqueItems: true,
+        description:
+          'with access "token": the scenes that may call this one with ctx.call for any request; for others, the request needs a token with the right "call"',
+      }),
+    ),
   },
   closed,
 )

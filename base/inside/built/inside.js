@@ -437,7 +437,9 @@ var CURSOR = {
   /** Number of the request that was started last; numbers only grow. */
   started: 0,
   /** 1 while synchronous code of that request runs. */
-  running: 1
+  running: 1,
+  /** Number of the request whose body is being parsed, before any code of a module runs for it; else 0. */
+  reading: 2
 };
 var CLOCK = {
   /** Milliseconds by the monotonic clock of the cell at the last writing. */
@@ -896,6 +898,29 @@ function defineGlobals() {
   lockGlobals();
 }
 
+// base/inside/nesting.ts
+var DEPTH_MAX = 32768;
+var [QUOTE, BACKSLASH, OPENING, CLOSING, UPPER] = [34, 92, 123, 125, 32];
+function demandShallow(json) {
+  if (json.length <= 2 * DEPTH_MAX) return;
+  let depth = 0;
+  for (let at = 0; at < json.length; at++) {
+    const code = json.charCodeAt(at);
+    if (code === QUOTE) at = endOfString(json, at);
+    else if ((code | UPPER) === OPENING && ++depth > DEPTH_MAX) {
+      throw new Error(`it is nested more than ${DEPTH_MAX} levels deep at position ${at}`);
+    } else if ((code | UPPER) === CLOSING) depth--;
+  }
+}
+function endOfString(json, start2) {
+  for (let at = start2 + 1; at < json.length; at++) {
+    const code = json.charCodeAt(at);
+    if (code === QUOTE) return at;
+    if (code === BACKSLASH) at++;
+  }
+  return json.length;
+}
+
 // base/inside/stages/answers.ts
 var outbox = [];
 function settle(request, answer) {
@@ -1293,10 +1318,14 @@ function startSafely(request) {
 function start(request) {
   if (request.deadlineAt <= lastWrittenTime()) return { code: "DEADLINE_EXCEEDED", message: "Its deadline passed before it began" };
   let input;
+  cursor[CURSOR.reading] = request.no;
   try {
+    demandShallow(request.body);
     input = parse(request.body);
   } catch (error) {
     return { code: "BODY_MALFORMED", message: `Cannot read the body: ${messageOf(error)}` };
+  } finally {
+    cursor[CURSOR.reading] = 0;
   }
   cursor[CURSOR.started] = request.no;
   cursor[CURSOR.running] = 1;

@@ -5,6 +5,7 @@ import { forget } from '../calls/open-calls.ts'
 import { lastWrittenTime } from '../clock.ts'
 import { cursor, post } from '../host.ts'
 import { logText, postLines } from '../log-lines.ts'
+import { demandShallow } from '../nesting.ts'
 import { openRequests, type Request } from '../open-request.ts'
 import { parse } from '../primordials.ts'
 import { AnswerKind, CURSOR, type Failure, REQUEST_STRIDE } from '../protocol.ts'
@@ -71,10 +72,14 @@ function start(request: Request): string | Failure | undefined {
   // This must not depend on the wall clock at all: a step of it may come just before this.
   if (request.deadlineAt <= lastWrittenTime()) return { code: 'DEADLINE_EXCEEDED', message: 'Its deadline passed before it began' }
   let input: unknown
+  cursor[CURSOR.reading] = request.no
   try {
+    demandShallow(request.body)
     input = parse(request.body)
   } catch (error) {
     return { code: 'BODY_MALFORMED', message: `Cannot read the body: ${messageOf(error)}` }
+  } finally {
+    cursor[CURSOR.reading] = 0
   }
   cursor[CURSOR.started] = request.no
   cursor[CURSOR.running] = 1
