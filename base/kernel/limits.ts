@@ -164,9 +164,10 @@ export const limits = {
     pendingMax: 512,
     /**
      * The part of the memory of a slot that the text of one body may take, and the texts of all bodies of a turn together, at a byte a character. Parsed,
-     * `[{},{},…` takes eleven times as much. When that does not fit, V8 collects garbage for seconds in which nothing can stop it.
+     * `[{},{},…` takes eleven times as much, and what was parsed before may still be there. Where that does not fit, V8 collects garbage for seconds in
+     * which nothing can stop it.
      */
-    bodyMemoryShare: 1 / 16,
+    bodyMemoryShare: 1 / 32,
     /** Characters of a body from which on the body is to blame when a slot ends while it is parsed. */
     bodySuspectChars: 64 * KB,
     /** Timers that may be pending. */
