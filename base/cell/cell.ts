@@ -114,7 +114,11 @@ class Cell {
     const table = this.#table
     const telemetry = this.#telemetry
     return {
-      enter: scene => this.#admission.enter(table.current.scenes.get(scene)),
+      enter: (id, progress) => {
+        const scene = table.current.scenes.get(id)
+        progress.scene = scene?.id
+        return this.#admission.enter(scene)
+      },
       exit: (name, bytes) => this.#admission.exit(name, bytes),
       hold: (name, bytes) => this.#admission.hold(name, bytes),
       serve: (request, arrivedAt, progress) => serve(table.current, serving, request, arrivedAt, progress),

@@ -4,29 +4,27 @@ import { connect, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { plainAnswer } from '../../test/support/answers.ts'
 import { BerthError } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
 import { Connections } from './connections.ts'
 import { createSceneServer, type SceneHandlers } from './scene-port.ts'
 
 const LIMIT = 1024
 
-/** A connection to a scene port whose scenes answer as `handlers` says. */
-async function open(t: TestContext, handlers: Partial<SceneHandlers> = {}): Promise<{ socket: Socket; received(): string }> {
+const handlers: SceneHandlers = {
+  enter: scene => scene,
+  exit: () => undefined,
+  hold: () => undefined,
+  serve: async () => plainAnswer('1'),
+  logFailure: async () => ({}),
+  count: () => undefined,
+  checkReady: () => [],
+  shouldClose: () => false,
+}
+
+/** A connection to a scene port whose scenes answer as `more` says. */
+async function open(t: TestContext, more: Partial<SceneHandlers> = {}): Promise<{ socket: Socket; received(): string }> {
   const connections = new Connections(100)
-  const server = createSceneServer(
-    LIMIT,
-    {
-      enter: scene => scene,
-      exit: () => undefined,
-      hold: () => undefined,
-      serve: async () => plainAnswer('1'),
-      logFailure: async () => ({}),
-      count: () => undefined,
-      checkReady: () => [],
-      shouldClose: () => false,
-      ...handlers,
-    },
-    connections,
-  )
+  const server = createSceneServer(LIMIT, { ...handlers, ...more }, connections)
   connections.listen(server, 0, () => undefined)
   await once(server, 'listening')
   const { port } = server.address() as { port: number }
@@ -92,4 +90,54 @@ test('a failure counts from the last byte of its request, not from the first', a
   socket.write('11')
   await once(socket, 'data')
   assert.deepEqual(seconds, [0.02])
+})
+
+test('a caller that does not read its answer loses its connection, and its place is free again', { timeout: 60_000 }, async t => {
+  let clockMs = 0
+  t.mock.method(performance, 'now', () => clockMs)
+  const freed = Promise.withResolvers<readonly [string, number]>()
+  const counted = Promise.withResolvers<void>()
+  const chars = 50_000_000
+  const { socket } = await open(t, {
+    serve: async () => plainAnswer(`"${'x'.repeat(chars)}"`),
+    exit: (name, bytes) => freed.resolve([name, bytes]),
+    count: () => counted.resolve(),
+  })
+  socket.pause()
+  socket.write(`${head(1)}1`)
+  await counted.promise
+  clockMs += limits.http.readerStallMsMax + 1
+  assert.deepEqual(await freed.promise, ['home', chars + 2])
+})
+
+test('of more connections than there may be, those are closed that have been idle the longest, and none with a request', async t => {
+  const release = Promise.withResolvers<void>()
+  const connections = new Connections(2)
+  const server = createSceneServer(LIMIT, { ...handlers, serve: () => release.promise.then(() => plainAnswer('1')) }, connections)
+  connections.listen(server, 0, () => undefined)
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  const connected = async () => {
+    const opened = once(server, 'connection')
+    const socket = connect(port, '127.0.0.1').setEncoding('latin1')
+    socket.on('error', () => undefined)
+    t.after(() => socket.destroy())
+    await opened
+    return socket
+  }
+  t.after(() => server.close())
+  const busy = await connected()
+  const asked = once(server, 'request')
+  busy.write(`${head(1)}1`)
+  await asked
+  const idle = await connected()
+  const closed = once(idle, 'close')
+  const next = await connected()
+  await closed
+  next.write(`${head(1)}1`)
+  await once(server, 'request')
+  // Both have a request now, so there is no room.
+  await once(await connected(), 'close')
+  release.resolve()
+  for (const socket of [busy, next]) assert.match(String(await once(socket, 'data')), /^HTTP\/1\.1 200 /)
 })

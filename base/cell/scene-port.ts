@@ -17,7 +17,7 @@ export interface SceneHandlers {
    * @returns the name under which the request holds its place; `exit` is called with it once
    * @throws SCENE_OVERLOADED when the cell has too much to do
    */
-  enter(scene: string): string
+  enter(scene: string, progress: Progress): string
   /** @param bytes what was taken by `hold` */
   exit(name: string, bytes: number): void
   /** Counts bytes that the cell keeps for a request. @throws SCENE_OVERLOADED; then they are not counted */
@@ -212,7 +212,7 @@ class SceneExchange implements SceneRequest, Exchange {
   }
 
   #enter(handlers: SceneHandlers): void {
-    this.#name = handlers.enter(this.scene)
+    this.#name = handlers.enter(this.scene, this.#progress)
   }
 
   /** Counts bytes that the cell keeps for this request. @throws SCENE_OVERLOADED; then they are not counted */
