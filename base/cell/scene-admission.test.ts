@@ -151,6 +151,46 @@ test('what requests under way are expected to use counts as used, and a killed s
   assert.equal(request(bench, one), undefined)
 })
 
+/** Sends a scene more than it may do for so many seconds, and runs it a millisecond at a time. @returns milliseconds of CPU that it used in each second */
+function overload(cpu: number, costMs: number, seconds: number): number {
+  const bench = new Bench()
+  const busy = scene({ spec: { memoryMB: 64, cpu }, maxConcurrency: 1000 })
+  bench.load(busy.baseline)
+  const { slot, admission } = bench
+  assert.ok(slot)
+  const queue: { readonly permit: Permit; leftMs: number }[] = []
+  let usedMs = 0
+  for (let ms = 0; ms < seconds * 1000; ms++) {
+    bench.time++
+    slot.backlogMs = queue.length * costMs
+    refusalOf(() => {
+      const permit = admission.admit(busy)
+      permit.use(slot, bench.time + 1e9)
+      queue.push({ permit, leftMs: costMs })
+    })
+    const [first] = queue
+    if (first === undefined) continue
+    slot.cpuNs += 1_000_000n
+    usedMs++
+    if (--first.leftMs === 0) queue.shift()?.permit.leave(undefined)
+  }
+  return usedMs / seconds
+}
+
+test('under more load than its cores can take, a scene gets its cores: estimates of what waits charge it nothing', () => {
+  for (const [cpu, costMs] of [
+    [0.5, 1],
+    [0.5, 20],
+    [0.5, 200],
+    [0.05, 5],
+    [0.9, 50],
+  ] as const) {
+    const used = overload(cpu, costMs, 60)
+    // The first second may be used up at once, and one request may overdraw.
+    assert.ok(used >= cpu * 1000 * 0.95 && used <= cpu * 1000 * 1.05, `${used} ms of ${cpu * 1000} with requests of ${costMs} ms`)
+  }
+})
+
 test('a request that would wait for its slot beyond its deadline is refused at once', () => {
   const bench = new Bench()
   const plain = scene({})
