@@ -13,7 +13,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
-import { demandShallow } from '../inside/nesting.ts'
+import { demandShallow } from '../inside/protocol.ts'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { idAt } from '../kernel/exact-json.ts'
 import type { Guesses } from '../kernel/guesses.ts'

@@ -448,6 +448,27 @@ var CLOCK = {
   wallMinusMonotonic: 1
 };
 var LAZY_PARTS = ["clone", "encodings", "events", "fetch", "multibyte", "random", "text", "url"];
+var DEPTH_MAX = 32768;
+var [QUOTE, BACKSLASH, OPENING, CLOSING, UPPER] = [34, 92, 123, 125, 32];
+function demandShallow(json) {
+  if (json.length <= 2 * DEPTH_MAX) return;
+  let depth = 0;
+  for (let at = 0; at < json.length; at++) {
+    const code = json.charCodeAt(at);
+    if (code === QUOTE) at = endOfString(json, at);
+    else if ((code | UPPER) === OPENING && ++depth > DEPTH_MAX) {
+      throw new Error(`it is nested more than ${DEPTH_MAX} levels deep at position ${at}`);
+    } else if ((code | UPPER) === CLOSING) depth--;
+  }
+}
+function endOfString(json, start2) {
+  for (let at = start2 + 1; at < json.length; at++) {
+    const code = json.charCodeAt(at);
+    if (code === QUOTE) return at;
+    if (code === BACKSLASH) at++;
+  }
+  return json.length;
+}
 
 // base/inside/host.ts
 var [postToCell, cursorMemory, clockMemory, bounds, randomSeed, ...partTexts] = given;
@@ -896,29 +917,6 @@ function defineGlobals() {
   for (const name of ["global", "self"]) defineProperty(globalThis, name, { value: globalThis, enumerable: false });
   defineLazyGlobals();
   lockGlobals();
-}
-
-// base/inside/nesting.ts
-var DEPTH_MAX = 32768;
-var [QUOTE, BACKSLASH, OPENING, CLOSING, UPPER] = [34, 92, 123, 125, 32];
-function demandShallow(json) {
-  if (json.length <= 2 * DEPTH_MAX) return;
-  let depth = 0;
-  for (let at = 0; at < json.length; at++) {
-    const code = json.charCodeAt(at);
-    if (code === QUOTE) at = endOfString(json, at);
-    else if ((code | UPPER) === OPENING && ++depth > DEPTH_MAX) {
-      throw new Error(`it is nested more than ${DEPTH_MAX} levels deep at position ${at}`);
-    } else if ((code | UPPER) === CLOSING) depth--;
-  }
-}
-function endOfString(json, start2) {
-  for (let at = start2 + 1; at < json.length; at++) {
-    const code = json.charCodeAt(at);
-    if (code === QUOTE) return at;
-    if (code === BACKSLASH) at++;
-  }
-  return json.length;
 }
 
 // base/inside/stages/answers.ts
