@@ -24,6 +24,8 @@ interface Connection {
   readonly exchanges: Set<Exchange>
   /** When its last exchange ended, or else when it was opened; by `performance.now()`. */
   idleSince: number
+  /** Whether it has had an answer. */
+  isUsed: boolean
 }
 
 export class Connections {
@@ -62,10 +64,11 @@ export class Connections {
     if (connection === undefined) return
     connection.exchanges.delete(exchange)
     connection.idleSince = performance.now()
+    connection.isUsed = true
   }
 
   #onOpen(socket: Socket): void {
-    const connection: Connection = { exchanges: new Set(), idleSince: performance.now() }
+    const connection: Connection = { exchanges: new Set(), idleSince: performance.now(), isUsed: false }
     this.#open.set(socket, connection)
     socket.once('close', () => {
       this.#open.delete(socket)
@@ -75,12 +78,12 @@ export class Connections {
   }
 
   /**
-   * Closes the connections that have been without a request the longest. When all have one, the new connection is closed. Otherwise somebody who keeps
+   * Closes the connections that have been without a request the longest; first those that have never had one. When all have one, the new connection is closed. Otherwise somebody who keeps
    * many connections open would leave none for others, and then no files.
    */
   #makeRoom(opened: Socket): void {
     const idle = [...this.#open].filter(([socket, { exchanges }]) => exchanges.size === 0 && socket !== opened)
-    idle.sort(([, a], [, b]) => a.idleSince - b.idleSince)
+    idle.sort(([, a], [, b]) => Number(a.isUsed) - Number(b.isUsed) || a.idleSince - b.idleSince)
     const closed = idle.length === 0 ? [opened] : idle.slice(0, Math.ceil(this.#max / CLOSED_OF)).map(([socket]) => socket)
     for (const socket of closed) {
       this.#open.delete(socket)
