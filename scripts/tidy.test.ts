@@ -18,7 +18,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   'base/change': ['base/kernel', 'base/traffic', 'base/contract'],
   'base/wire': ['base/kernel', 'base/traffic'],
   'base/folder': ['base/kernel', 'base/traffic'],
-  'base/process': ['base/folder'],
+  'base/process': ['base/kernel', 'base/folder'],
   'base/store': ['base/kernel', 'base/traffic', 'base/contract', 'base/change', 'base/folder'],
   'base/services': ['base/kernel', 'base/folder'],
   'base/slot': ['base/kernel', 'base/inside', 'base/traffic'],

@@ -8,6 +8,7 @@ import { hostname, userInfo } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, before, type TestContext, test } from 'node:test'
+import { keeperSocketPath } from '../base/folder/paths.ts'
 import { createClient } from '../sdk/api/client.ts'
 import { callScene, launchBase, publishStages, type RunningBase, root, tempFolder } from './support/base.ts'
 import { sdkIn } from './support/cli.ts'
@@ -231,10 +232,10 @@ test('without a base sdk dev starts one, answers as its baseline, and takes it a
   assert.deepEqual(answer, { sum: 11 })
   assert.equal(version, 'v2')
   assert.ok(readFileSync(join(data, 'token'), 'utf8'))
-  assert.ok(existsSync(join(data, 'keeper.sock')))
+  assert.ok(existsSync(keeperSocketPath(data)))
   sdk.kill('SIGINT')
   assert.deepEqual(await once(sdk, 'exit'), [0, null])
-  assert.ok(!existsSync(join(data, 'keeper.sock')), 'the base has ended in order')
+  assert.ok(!existsSync(keeperSocketPath(data)), 'the base has ended in order')
 })
 
 test('a base that sdk dev started ends with it, however that ended', { timeout: 60_000 }, async t => {
@@ -243,9 +244,9 @@ test('a base that sdk dev started ends with it, however that ended', { timeout: 
   // The launcher is left out, because it could not pass this signal on.
   const { process: sdk, next } = await startDev(t, 'killed', [], env, 'sdk/cli/sdk.ts')
   await next('answer')
-  const socket = join(data, 'keeper.sock')
+  const socket = keeperSocketPath(data)
   assert.ok(existsSync(socket))
-  const changes = watch(data, { signal: t.signal })[Symbol.asyncIterator]()
+  const changes = watch(dirname(socket), { signal: t.signal })[Symbol.asyncIterator]()
   const nextChange = () => {
     const change = changes.next()
     // Nobody waits for the last change.

@@ -22,7 +22,7 @@ const asks = `async ({ service, method, args, times = 1 }, ctx) => {
 
 before(async () => {
   base = await launchBase({ args: ['--config', config] })
-  await mkdir(join(base.data, 'features'))
+  await mkdir(join(base.data, 'features'), { recursive: true })
   await makeScene(base.client, 'asks', { rank: asks }, {}, ['probe', 'plain', 'features'])
   await makeScene(
     base.client,

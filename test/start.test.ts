@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { keeperSocketPath } from '../base/folder/paths.ts'
 import { callScene, type RunningBase, root, startBase, tempFolder } from './support/base.ts'
 
 const fixture = (path: string) => readFileSync(join(root, 'fixtures', path), 'utf8')
@@ -97,7 +98,7 @@ test('npm start serves the example scenes, and started again changes nothing', {
     const { keeper, cells } = await first.client.status()
     assert.equal(await terminate(first), 0)
     for (const { pid } of [keeper, ...cells]) assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' })
-    assert.ok(!existsSync(join(data, 'keeper.sock')))
+    assert.ok(!existsSync(keeperSocketPath(data)))
   })
 
   await t.test('a second start on the data folder writes nothing, and everything is live again', async t => {

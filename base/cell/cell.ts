@@ -6,7 +6,6 @@ import { BerthError, toBerthError } from '../kernel/errors.ts'
 import { Guesses } from '../kernel/guesses.ts'
 import { limits } from '../kernel/limits.ts'
 import { createLog } from '../kernel/log.ts'
-import type { Options } from '../kernel/options.ts'
 import { IsolatedStacks } from '../slot/isolated-stacks.ts'
 import type { Whereabouts } from '../slot/slot.ts'
 import type { SlotPlan } from '../traffic/table.ts'
@@ -32,7 +31,7 @@ export function runCell(): void {
   process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
   process.once('message', (message: ToCell, handle) => {
     if (message.type !== 'start') throw new Error(`A cell starts with "start", not "${message.type}"`)
-    const cell = new Cell(message.options, message.cell)
+    const cell = new Cell(message)
     process.on('message', cell.onSupervisor)
     cell.start(handle)
   })
@@ -52,7 +51,7 @@ class Cell {
   #isRetiring = false
   #isLost = false
 
-  constructor(options: Options, ordinal: number) {
+  constructor({ options, cell: ordinal, pid }: Start) {
     const { data } = options
     const log = createLog(`cell-${ordinal}`, options.logLevel)
     const readBlobOf = (digest: string) => readBlob(data, digest)
@@ -91,6 +90,7 @@ class Cell {
     this.#keeper = new KeeperRequests({
       data,
       cell: ordinal,
+      pid,
       table: this.#table,
       runtime: this.#runtime,
       telemetry: this.#telemetry,

@@ -18,6 +18,8 @@ export interface KeeperRequestsParts {
   readonly data: string
   /** Ordinal of the cell. */
   readonly cell: number
+  /** The process id of the cell as the supervisor sees it. */
+  readonly pid: number
   readonly table: TableInForce
   readonly runtime: ModuleRuntime
   readonly telemetry: Telemetry
@@ -127,11 +129,11 @@ export class KeeperRequests {
   }
 
   #hello(): CellToKeeper {
-    const { cell, feed, table } = this.#parts
+    const { cell, pid, feed, table } = this.#parts
     feed.sendAgain()
     this.#faultsSent = NO_FAULTS
     const { current, failures } = table
-    return { type: 'hello', cell, pid: process.pid, revision: current.revision, failures, ...(this.#isLost && { isLost: true }) }
+    return { type: 'hello', cell, pid, revision: current.revision, failures, ...(this.#isLost && { isLost: true }) }
   }
 
   #take(table: SceneTable): void {

@@ -33,6 +33,12 @@ const MemoryView = Type.Object({
   shortage: Type.Union([Type.String(), Type.Null()], { description: 'what that means and what to do; null when there were none' }),
 })
 
+const WallLayerView = Type.Object({
+  layer: Type.String({ description: 'privileges, namespaces or system calls' }),
+  state: Type.String({ description: 'on or off' }),
+  detail: Type.String({ description: 'by what it is in force, or why it is not and what to do' }),
+})
+
 const ServiceFault = Type.Object({
   service: Type.String(),
   name: Type.String({ description: 'by its own account: of `features`, a table whose file is broken' }),
@@ -49,6 +55,9 @@ export const BaseStatus = Type.Object({
     description: 'what keeps the data folder from being written; null when nothing does',
   }),
   memory: Type.Union([MemoryView, Type.Null()], { description: 'null until the supervisor has reported it' }),
+  wall: Type.Array(WallLayerView, {
+    description: 'what confines the processes that run modules from outside; empty until the supervisor has reported it',
+  }),
   serviceFaults: Type.Array(ServiceFault, { description: 'what base services cannot offer as they should at present' }),
   cells: Type.Array(CellView),
 })

@@ -19,11 +19,14 @@ export const tokenPath = (data: string): string => join(data, 'token')
 /** The supervisor holds this database in an exclusive transaction for as long as it lives. */
 export const lockPath = (data: string): string => join(data, 'lock.db')
 
-/** The socket on which the keeper listens for cells. If the path in the data folder is too long for a socket, it is in the temporary folder. */
+/**
+ * The socket on which the keeper listens for cells. It is in a folder of its own, which can be shown to a process that must not see the rest. If the
+ * path in the data folder is too long for a socket, that folder is in the temporary folder.
+ */
 export function keeperSocketPath(data: string): string {
   const folder = resolve(data)
   const digest = createHash('sha256').update(folder).digest('hex').slice(0, 16)
   if (process.platform === 'win32') return `\\\\.\\pipe\\berth-${digest}`
-  const inside = join(folder, 'keeper.sock')
-  return Buffer.byteLength(inside) <= SOCKET_PATH_MAX ? inside : join(tmpdir(), `berth-${digest}.sock`)
+  const inside = join(folder, 'run', 'keeper.sock')
+  return Buffer.byteLength(inside) <= SOCKET_PATH_MAX ? inside : join(tmpdir(), `berth-${digest}`, 'keeper.sock')
 }

@@ -31,10 +31,11 @@ async function spawnKeeper(t: TestContext, data: string, controlPort = 0) {
     logLevel: 'info',
     bodyLimitBytes: 1024 ** 2,
     cellMemoryMB: 2048,
+    wall: 'off',
     services: [],
     fetchPrivate: [],
   } as const
-  child.send({ type: 'start', options, cell: 0 })
+  child.send({ type: 'start', options, cell: 0, pid: child.pid, wall: { mode: 'off', layers: [] } })
   const [first] = (await once(child, 'message')) as [FromKeeper]
   return { child, first, exit: async () => (await ended)[0] as number | null }
 }

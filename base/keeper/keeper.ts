@@ -9,6 +9,7 @@ import { createLog, type Logger } from '../kernel/log.ts'
 import { isThrifty } from '../kernel/memory-plan.ts'
 import { type Options, offeredServices } from '../kernel/options.ts'
 import { roleCommand } from '../process/roles.ts'
+import { Wall } from '../process/wall.ts'
 import { type BaseStore, openBaseStore, referencedBlobs } from '../store/base-store.ts'
 import { Blobs } from '../store/blobs.ts'
 import { storeFault } from '../store/faults.ts'
@@ -40,8 +41,9 @@ export function runKeeper(): void {
   process.once('message', (message: ToKeeper) => {
     if (message.type !== 'start') throw new Error(`A keeper starts with "start", not "${message.type}"`)
     const log = createLog('keeper', message.options.logLevel)
+    const wall = new Wall(message.wall, why => log.error(why))
     const thrifty = isThrifty(message.options)
-    const command = roleCommand('trial', message.options.data, { isThrifty: thrifty })
+    const command = roleCommand('trial', message.options.data, { wall, isThrifty: thrifty })
     const trials = startTrials(command, { atOnce: thrifty ? 1 : limits.module.trialsMax })
     process.on('exit', () => trials.close())
     follow(startKeeper(message.options, log, sendToSupervisor, trials), log)
@@ -58,8 +60,8 @@ function follow(starting: Promise<Keeper>, log: Logger): void {
   const dispatch = dispatcher<Exclude<ToKeeper, Start>, [Keeper]>(
     'the keeper',
     {
-      cells: ({ cells, port, memory }, keeper) => {
-        keeper.vitals.report(cells, port, memory)
+      cells: ({ cells, port, memory, wall }, keeper) => {
+        keeper.vitals.report(cells, port, memory, wall)
         keeper.cells.expect(cells)
       },
       losses: ({ losses }) => {

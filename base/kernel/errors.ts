@@ -560,6 +560,12 @@ const table = {
     title: 'The memory of the machine or container is too small for the options',
     fix: 'Give it as much memory as the message says, or start with fewer --cells or a smaller --cell-memory-mb.',
   },
+  WALL_MISSING: {
+    status: 500,
+    blame: 'base',
+    title: 'This machine cannot confine the processes that run modules as --wall require asks',
+    fix: 'Give the machine what the message says is missing, or start with --wall auto. See docs/security.md.',
+  },
   MEMORY_SHORT: {
     status: 503,
     blame: 'base',

@@ -38,6 +38,7 @@ test('without any source every option has its documented default', () => {
     logLevel: 'info',
     bodyLimitBytes: 1_048_576,
     cellMemoryMB: 2048,
+    wall: 'auto',
     services: [],
     fetchPrivate: [],
   })

@@ -11,6 +11,7 @@ import { type Machine, thisMachine } from './machine.ts'
 import { CELLS_MAX, completeCells } from './memory-plan.ts'
 import { nearest } from './nearest.ts'
 import { readTextFileSync, unreadable } from './text-file.ts'
+import { wallModes } from './wall-plan.ts'
 
 const defaultsHere = completeCells(thisMachine, {})
 
@@ -34,6 +35,11 @@ export const OptionsSchema = Type.Object({
     defaultsHere.cellMemoryMB,
     'resident MB above which a cell is retired; a quarter above that it is killed',
   ),
+  wall: Type.Enum(wallModes, {
+    default: 'auto',
+    description:
+      'confine the processes that run modules as far as this machine can (auto), not at all (off), or wholly or do not start (require)',
+  }),
 })
 
 /** Members that only a config file can have; there are no flags or variables for them. */

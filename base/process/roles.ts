@@ -2,7 +2,10 @@
 import { existsSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { blobsPath, featuresPath, tablePath } from '../folder/paths.ts'
+import { blobsPath, featuresPath, keeperSocketPath, tablePath } from '../folder/paths.ts'
+import type { WallMode, WallPlan } from '../kernel/wall-plan.ts'
+import type { Needs, StartedProcess } from './bubblewrap.ts'
+import { planWall, spawnPlain, type Wall } from './wall.ts'
 
 export type Role = 'keeper' | 'cell' | 'trial' | 'rehearsal'
 
@@ -10,6 +13,8 @@ export interface RoleCommand {
   /** Arguments for `process.execPath`. */
   readonly args: readonly string[]
   readonly env: Readonly<Record<string, string>>
+  /** What confines the process from outside, and what that has to leave it. */
+  readonly wall?: { readonly wall: Wall; readonly needs: Needs } | undefined
 }
 
 const mainEntry = fileURLToPath(new URL('../main.ts', import.meta.url))
@@ -20,6 +25,8 @@ export interface RoleSettings {
   readonly entry?: string | undefined
   /** Absolute paths of the files of the services that a cell runs. */
   readonly services?: readonly string[]
+  /** What confines a process that runs module code from outside. @default nothing does */
+  readonly wall?: Wall | undefined
   /** Whether it should collect garbage early and share its memory between threads, which costs a little CPU. */
   readonly isThrifty?: boolean
 }
@@ -33,11 +40,22 @@ export interface RoleSettings {
  * @param data absolute path of the data folder
  */
 export function roleCommand(role: Role, data: string, settings: RoleSettings = {}): RoleCommand {
-  const { entry = mainEntry, services = [], isThrifty = false } = settings
+  const { entry = mainEntry, services = [], wall, isThrifty = false } = settings
   const flags = ['--no-node-snapshot', '--disable-warning=ExperimentalWarning', ...(isThrifty ? thriftyFlags : [])]
-  if (role !== 'keeper') flags.push(...isolateFlags, ...permissionFlags(role, data, entry, services))
-  return { args: [...flags, entry, role], env: { ...scrubbedEnvironment(process.env), ...(isThrifty && thriftyEnvironment) } }
+  const env = { ...scrubbedEnvironment(process.env), ...(isThrifty && thriftyEnvironment) }
+  if (role === 'keeper') return { args: [...flags, entry, role], env }
+  const needs = needsOf(role, data, entry, services)
+  return { args: [...flags, ...isolateFlags, ...permissionFlags(needs), entry, role], env, ...(wall && { wall: { wall, needs } }) }
 }
+
+/** Starts the process that the command describes. @throws what `spawn` throws */
+export function spawnRole({ args, env, wall }: RoleCommand, stdio: readonly unknown[]): StartedProcess {
+  const command = [process.execPath, ...args]
+  return wall === undefined ? spawnPlain(command, env, stdio) : wall.wall.spawn(command, env, stdio, wall.needs)
+}
+
+/** Finds out what can confine the processes of a base that run module code. */
+export const planWallHere = (mode: WallMode): Promise<WallPlan> => planWall(mode, needsOf('trial', '', mainEntry, []))
 
 // V8 would let the young objects of the process and of each of its isolates grow to 16 MB and more, and glibc would keep memory for each thread.
 const thriftyFlags = ['--max-semi-space-size=1']
@@ -46,22 +64,31 @@ const thriftyEnvironment = { MALLOC_ARENA_MAX: '2' }
 // In a loop that Turboshaft has unrolled, V8 does not notice the interrupt by which an isolate is stopped.
 const isolateFlags = ['--no-turboshaft-loop-unrolling']
 
-function permissionFlags(role: Role, data: string, entry: string, services: readonly string[]): string[] {
-  const packages = join(root, 'node_modules')
-  const code = [join(root, 'package.json'), dirname(mainEntry), dirname(entry), packages]
-  // The wildcard is needed for a folder that does not exist yet: Node would take its path for that of a file.
-  const state = [join(blobsPath(data), '*'), featuresPath(data), join(featuresPath(data), '*'), tablePath(data)]
-  const more = role === 'cell' ? [...state, ...services.flatMap(serviceReads)] : []
-  const readable = new Set([...code, ...(existsSync(packages) ? [realpathSync(packages)] : []), ...more])
-  const network = role === 'cell' ? ['--allow-net'] : []
+function needsOf(role: Role, data: string, entry: string, services: readonly string[]): Needs {
+  const named = join(root, 'node_modules')
+  const packages = [named, ...(existsSync(named) && realpathSync(named) !== named ? [realpathSync(named)] : [])]
+  const code = [join(root, 'package.json'), dirname(mainEntry), dirname(entry), ...packages]
+  if (role !== 'cell') return { reads: unique(code), packages, network: false }
+  const socket = dirname(keeperSocketPath(data))
+  const isInside = dirname(socket) === data
+  const state = [blobsPath(data), featuresPath(data), tablePath(data), ...(isInside ? [socket] : [])]
+  const reads = unique([...code, ...services.flatMap(serviceReads), ...(isInside ? [] : [socket])])
+  return { reads, packages, data: { folder: data, reads: state }, network: true }
+}
+
+const unique = (paths: readonly string[]): readonly string[] => [...new Set(paths)]
+
+function permissionFlags({ reads, data, network }: Needs): string[] {
+  const all = [...reads, ...(data?.reads ?? [])]
   return [
     '--permission',
     '--allow-addons',
     // Node warns that addons can bypass the permission model. isolated-vm is an addon; what confines modules is the isolate.
     '--disable-warning=SecurityWarning',
     '--no-experimental-sqlite',
-    ...network,
-    ...[...readable].map(path => `--allow-fs-read=${path}`),
+    ...(network ? ['--allow-net'] : []),
+    // The wildcard is needed for a folder that does not exist yet: Node would take its path for that of a file.
+    ...all.flatMap(path => [`--allow-fs-read=${path}`, ...(existsSync(path) ? [] : [`--allow-fs-read=${join(path, '*')}`])]),
   ]
 }
 

@@ -7,6 +7,7 @@ import type { Logger } from '../kernel/log.ts'
 import { isThrifty } from '../kernel/memory-plan.ts'
 import type { Options } from '../kernel/options.ts'
 import { roleCommand } from '../process/roles.ts'
+import type { Wall } from '../process/wall.ts'
 import { dispatcher } from '../wire/dispatch.ts'
 import type { CellLoss, CellStatus, FromCell, Suspect, ToCell } from '../wire/messages.ts'
 import { type Child, type ChildEvents, residentMB, startChild } from './child.ts'
@@ -21,6 +22,8 @@ export interface CellProcessesSettings {
   readonly entry: string | undefined
   readonly log: Logger
   readonly memory: MemoryWatch
+  /** Confines the cells. */
+  readonly wall: Wall
   /** Called after every change of a cell's state. */
   readonly onChange: () => void
   /** Called when a cell cannot start, for a reason that an operator has to mend. The cell ends, and is started again like one that crashed. */
@@ -163,16 +166,17 @@ export class CellProcesses {
   }
 
   #start(ordinal: number): void {
-    const { options, handle, entry, log } = this.#settings
+    const { options, handle, entry, log, wall } = this.#settings
     const id = ++this.#lastId
     const services = options.services.map(({ file }) => file)
-    const command = roleCommand('cell', options.data, { entry, services, isThrifty: isThrifty(options) })
+    const command = roleCommand('cell', options.data, { entry, services, wall, isThrifty: isThrifty(options) })
     const blackBox = this.#openBlackBox(id)
     const events: ChildEvents<FromCell> = {
       onMessage: message => this.#receive(id, message),
       onEnd: (how, signal) => this.#ended(id, how, signal),
     }
-    const child = startChild<FromCell, ToCell>(command, { type: 'start', options, cell: ordinal }, handle, events, blackBox ?? 'ignore')
+    const start = { type: 'start', options, cell: ordinal, wall: wall.plan } as const
+    const child = startChild<FromCell, ToCell>(command, start, handle, events, blackBox ?? 'ignore')
     const times = { startedAt: now(), beatAt: now(), lostAt: 0, retiringAt: 0 }
     const fresh = {
       state: 'starting',

@@ -1,14 +1,15 @@
 /** A process of the base that the supervisor started, and what it costs. */
-import { type ChildProcess, execFile, type StdioOptions, spawn } from 'node:child_process'
+import { type ChildProcess, execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { messageOf } from '../kernel/errors.ts'
-import type { RoleCommand } from '../process/roles.ts'
+import { endOf, type StartedProcess } from '../process/bubblewrap.ts'
+import { type RoleCommand, spawnRole } from '../process/roles.ts'
 import type { Start } from '../wire/messages.ts'
 import type { ListenHandle } from './handle.ts'
 
 export interface Child<Out> {
-  /** 0 when the process could not be made. */
+  /** 0 when the process could not be made. Until Node.js runs behind the wall, this is the id of what starts it there. */
   readonly pid: number
   /** Sends a message, which is dropped when the child has ended. */
   send(message: Out): void
@@ -28,25 +29,39 @@ interface HandleSender {
 }
 
 /**
- * Starts the process and sends it `start`, with the listening handle when there is one. Never throws: a process that cannot be made ends at once.
+ * Starts the process and sends it `start` with its id, and with the listening handle when there is one. Never throws: a process that cannot be made ends at once.
  * @param blackBox of a cell: the descriptor of its black box, or `ignore` when there is none
  */
 export function startChild<In, Out>(
   command: RoleCommand,
-  start: Start,
+  start: Omit<Start, 'pid'>,
   handle: ListenHandle | undefined,
   events: ChildEvents<In>,
   blackBox?: number | 'ignore',
 ): Child<Out> {
   const end = once(events.onEnd)
-  const child = spawnChild(command, blackBox, error => end(messageOf(error), null))
-  if (child?.pid === undefined) return { pid: 0, send: () => undefined, kill: () => undefined }
+  const started = spawnChild(command, blackBox, error => end(messageOf(error), null))
+  const child = started?.child as (ChildProcess & HandleSender) | undefined
+  if (started === undefined || child?.pid === undefined) return { pid: 0, send: () => undefined, kill: () => undefined }
+  let pid = child.pid
   child.on('message', (message: unknown) => events.onMessage(message as In))
-  child.on('exit', (code, signal) => end(signal ? `signal ${signal}` : `exit code ${code}`, signal))
+  child.on('exit', (code, signal) => {
+    const ended = endOf(code, signal)
+    end(ended.how, ended.signal)
+  })
   // A message to a child that has ended fails, which does not matter: `exit` says that it has ended.
   const send = (message: Start | Out, withHandle?: ListenHandle) => child.connected && child.send(message, withHandle, () => undefined)
-  send(start, handle)
-  return { pid: child.pid, send, kill: () => child.kill('SIGKILL') }
+  const begun = started.pid.then(found => {
+    pid = found ?? pid
+    send({ ...start, pid }, handle)
+  })
+  return {
+    get pid() {
+      return pid
+    },
+    send: message => void begun.then(() => send(message)),
+    kill: () => child.kill('SIGKILL'),
+  }
 }
 
 /** @param onFailure is called, at a later turn, when the process cannot be made: some failures come as an event, some are thrown */
@@ -54,12 +69,11 @@ function spawnChild(
   command: RoleCommand,
   blackBox: number | 'ignore' | undefined,
   onFailure: (error: unknown) => void,
-): (ChildProcess & HandleSender) | undefined {
+): StartedProcess | undefined {
   try {
-    const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc', ...(blackBox === undefined ? [] : [blackBox])]
-    const child = spawn(process.execPath, command.args, { env: command.env, stdio })
-    child.on('error', error => child.pid === undefined && onFailure(error))
-    return child as ChildProcess & HandleSender
+    const started = spawnRole(command, ['ignore', 'inherit', 'inherit', 'ipc', ...(blackBox === undefined ? [] : [blackBox])])
+    started.child.on('error', error => started.child.pid === undefined && onFailure(error))
+    return started
   } catch (error) {
     setImmediate(onFailure, error)
     return undefined

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { lockPath } from '../folder/paths.ts'
+import { blobsPath, featuresPath, lockPath } from '../folder/paths.ts'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { makeFolderSync } from '../kernel/folders.ts'
 
@@ -34,6 +34,20 @@ export function lockFolder(data: string): FolderLock {
 
 /** A file with the id of the process that has the lock, for the error message of the next one. It is not the lock itself. */
 const holderPath = (data: string): string => `${lockPath(data)}.pid`
+
+/**
+ * Makes the folders that cells read, since a process in bubblewrap sees only what there was when it started. On a full disk they are left out, and a
+ * base that had them before has them now.
+ */
+export function makeShownFolders(data: string): void {
+  for (const path of [blobsPath(data), featuresPath(data)]) {
+    try {
+      makeFolderSync(path, 0o700)
+    } catch {
+      // The store says what is wrong with the disk.
+    }
+  }
+}
 
 function probeFolder(data: string): void {
   const probe = join(data, `.probe-${process.pid}`)

@@ -5,6 +5,7 @@ import type { Logger } from '../kernel/log.ts'
 import { isThrifty } from '../kernel/memory-plan.ts'
 import type { Options } from '../kernel/options.ts'
 import { roleCommand } from '../process/roles.ts'
+import type { Wall } from '../process/wall.ts'
 import { dispatcher } from '../wire/dispatch.ts'
 import type { CellLoss, CellStatus, FromKeeper, ToKeeper } from '../wire/messages.ts'
 import { type Child, startChild } from './child.ts'
@@ -17,6 +18,7 @@ export interface KeeperProcessSettings {
   readonly entry: string | undefined
   readonly log: Logger
   readonly memory: MemoryWatch
+  readonly wall: Wall
   /** Called when an operator wants this cell replaced. */
   readonly onRetire: (cell: number) => void
   /** Called when the lost cell with this process has to end at once. */
@@ -92,8 +94,8 @@ export class KeeperProcess {
   }
 
   sendCells(cells: readonly CellStatus[]): void {
-    const { memory, options } = this.#settings
-    this.#child?.send({ type: 'cells', cells, port: options.port, memory: memory.status })
+    const { memory, options, wall } = this.#settings
+    this.#child?.send({ type: 'cells', cells, port: options.port, memory: memory.status, wall: wall.plan.layers })
   }
 
   /** Sends what the keeper has not kept. Call it with every loss, and whenever the keeper is ready. */
@@ -122,7 +124,7 @@ export class KeeperProcess {
   }
 
   #spawn(): void {
-    const { entry, log } = this.#settings
+    const { entry, log, wall } = this.#settings
     const options = { ...this.#settings.options, controlPort: this.#controlPort ?? this.#settings.options.controlPort }
     this.#startedAt = performance.now()
     this.#beatAt = this.#startedAt
@@ -130,7 +132,7 @@ export class KeeperProcess {
     this.#killed = false
     const child = startChild<FromKeeper, ToKeeper>(
       roleCommand('keeper', options.data, { entry, isThrifty: isThrifty(options) }),
-      { type: 'start', options, cell: 0 },
+      { type: 'start', options, cell: 0, wall: wall.plan },
       undefined,
       {
         onMessage: message => this.#receive(message),

@@ -6,8 +6,11 @@ import { createLog, type Logger } from '../kernel/log.ts'
 import { type Machine, thisMachine } from '../kernel/machine.ts'
 import { judgeMemory } from '../kernel/memory-plan.ts'
 import type { Options } from '../kernel/options.ts'
+import type { WallPlan } from '../kernel/wall-plan.ts'
+import { planWallHere } from '../process/roles.ts'
+import { Wall } from '../process/wall.ts'
 import { CellProcesses } from './cell-processes.ts'
-import { type FolderLock, lockFolder } from './folder.ts'
+import { type FolderLock, lockFolder, makeShownFolders } from './folder.ts'
 import { bindHandle, type ListenHandle, probePort } from './handle.ts'
 import { KeeperProcess } from './keeper-process.ts'
 import { Losses } from './losses.ts'
@@ -31,23 +34,31 @@ export interface Base {
  * @param entry another file than `base/main.ts` to start the other processes with.
  * @param machine for tests
  * @returns when the keeper is ready and the cells are starting.
- * @throws {BerthError} what an operator has to mend (`MEMORY_TOO_SMALL`, `DATA_LOCKED`, `DATA_UNWRITABLE`, `STORE_FULL`, `PORT_TAKEN`, `PORT_DENIED`, what the keeper refuses); nothing is left running.
+ * @throws {BerthError} what an operator has to mend (`MEMORY_TOO_SMALL`, `WALL_MISSING`, `DATA_LOCKED`, `DATA_UNWRITABLE`, `STORE_FULL`, `PORT_TAKEN`, `PORT_DENIED`, what the keeper refuses); nothing is left running.
  */
 export async function startBase(options: Options, entry?: string, machine: Machine = thisMachine): Promise<Base> {
   const verdict = judgeMemory(options, machine)
   if (verdict.is === 'refused') throw new BerthError('MEMORY_TOO_SMALL', verdict.message)
+  const planning = planWallHere(options.wall)
   const lock = lockFolder(options.data)
   try {
+    makeShownFolders(options.data)
     await probePort('--port', options.port, options.host)
     await probePort('--control-port', options.controlPort, options.controlHost)
+    const plan = await planning
+    const missing = plan.layers.filter(({ state }) => state === 'off')
+    if (plan.mode === 'require' && missing.length > 0) throw wallMissing(missing)
     const { handle, port } = await bindHandle('--port', options.port, options.host)
-    const supervisor = new Supervisor({ ...options, port }, handle, lock, entry, machine)
+    const supervisor = new Supervisor({ ...options, port }, handle, lock, entry, machine, plan)
     return await supervisor.start(verdict.is === 'tight' ? verdict.message : undefined)
   } catch (error) {
     lock.release()
     throw error
   }
 }
+
+const wallMissing = (missing: WallPlan['layers']): BerthError =>
+  new BerthError('WALL_MISSING', `Cannot confine modules: ${missing.map(({ layer, detail }) => `${layer}: ${detail}`).join('; ')}`)
 
 const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 
@@ -60,6 +71,7 @@ class Supervisor {
   readonly #keeper: KeeperProcess
   readonly #memory: MemoryWatch
   readonly #losses = new Losses()
+  readonly #wall: Wall
   readonly #ready = Promise.withResolvers<void>()
   readonly #empty = Promise.withResolvers<void>()
   #controlPort = 0
@@ -69,13 +81,14 @@ class Supervisor {
   #stopped: Promise<void> | undefined
   #signalAt = Number.NEGATIVE_INFINITY
 
-  constructor(options: Options, handle: ListenHandle, lock: FolderLock, entry: string | undefined, machine: Machine) {
+  constructor(options: Options, handle: ListenHandle, lock: FolderLock, entry: string | undefined, machine: Machine, plan: WallPlan) {
     this.#options = options
     this.#handle = handle
     this.#lock = lock
     this.#log = createLog('base', options.logLevel)
     this.#memory = new MemoryWatch(options, machine)
-    const shared = { options, entry, log: this.#log, memory: this.#memory }
+    this.#wall = new Wall(plan, why => this.#log.error(why))
+    const shared = { options, entry, log: this.#log, memory: this.#memory, wall: this.#wall }
     this.#cells = new CellProcesses({
       ...shared,
       handle,
@@ -104,6 +117,7 @@ class Supervisor {
     const { cells, cellMemoryMB } = this.#options
     this.#log.info({ limitMB, limitFile, neededMB, cores, cells, cellMemoryMB }, 'base has found its memory and processors')
     if (concern !== undefined) this.#log.warn(concern)
+    this.#describeWall()
     for (const signal of signals) process.on(signal, () => this.#onSignal(signal))
     // Nobody has to wait for this promise: without this handler its rejection would end the process.
     this.#ready.promise.catch(() => undefined)
@@ -116,6 +130,16 @@ class Supervisor {
     }
     if (!this.#stopped) this.#startTicking()
     return { port: this.#options.port, controlPort: this.#controlPort, ready: this.#ready.promise, stop: () => this.stop() }
+  }
+
+  #describeWall(): void {
+    const { mode, layers } = this.#wall.plan
+    const isWhole = layers.every(({ state }) => state === 'on')
+    const states = Object.fromEntries(layers.map(({ layer, state, detail }) => [layer, `${state}: ${detail}`]))
+    this.#log[isWhole || mode === 'off' ? 'info' : 'warn'](
+      states,
+      isWhole ? 'modules are confined' : 'modules are not confined as they could be',
+    )
   }
 
   stop(): Promise<void> {

@@ -1,6 +1,7 @@
 /** Every message between the processes of a base. */
 import type { ErrorCode } from '../kernel/errors.ts'
 import type { Options } from '../kernel/options.ts'
+import type { WallLayer, WallPlan } from '../kernel/wall-plan.ts'
 import type { SceneTable, SlotPlan } from '../traffic/table.ts'
 
 // Between the supervisor and its children, over the IPC channel that spawn opens.
@@ -11,6 +12,10 @@ export interface Start {
   readonly options: Options
   /** Ordinal of the cell, from 1; a replacement takes the ordinal of the cell it replaces. 0 for the keeper. */
   readonly cell: number
+  /** The process id of the child as the supervisor sees it. In a namespace of its own, the child itself sees another one. */
+  readonly pid: number
+  /** What can confine the trials of the keeper. */
+  readonly wall: WallPlan
 }
 
 export type ToCell =
@@ -33,7 +38,13 @@ export type FromCell =
 
 export type ToKeeper =
   | Start
-  | { readonly type: 'cells'; readonly cells: readonly CellStatus[]; readonly port: number; readonly memory: MemoryStatus }
+  | {
+      readonly type: 'cells'
+      readonly cells: readonly CellStatus[]
+      readonly port: number
+      readonly memory: MemoryStatus
+      readonly wall: readonly WallLayer[]
+    }
   /** Every cell that was lost to the code that it ran and that the keeper has not yet acknowledged, the oldest first. Answered with `lossesKept`. */
   | { readonly type: 'losses'; readonly losses: readonly CellLoss[] }
   | { readonly type: 'stop' }

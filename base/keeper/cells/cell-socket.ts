@@ -1,10 +1,21 @@
 /** The socket on which cells find the keeper. */
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { chmod, rm } from 'node:fs/promises'
+import { chmod, lstat, rm } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
+import { dirname } from 'node:path'
+import { makeFolderSync } from '../../kernel/folders.ts'
 import { limits } from '../../kernel/limits.ts'
 import type { Logger } from '../../kernel/log.ts'
+
+/** @throws when the folder is not this user's: whoever owned it could take the place of the keeper */
+async function makeRoom(path: string): Promise<void> {
+  const folder = dirname(path)
+  makeFolderSync(folder, 0o700)
+  const { uid } = await lstat(folder)
+  if (uid !== process.getuid?.()) throw new Error(`${folder} belongs to another user`)
+  await rm(path, { force: true })
+}
 
 export class CellSocket {
   readonly #path: string
@@ -62,7 +73,7 @@ export class CellSocket {
 
   async #listen(): Promise<void> {
     const server = createServer(connection => this.#connect(connection))
-    if (process.platform !== 'win32') await rm(this.#path, { force: true })
+    if (process.platform !== 'win32') await makeRoom(this.#path)
     server.listen(this.#path)
     await once(server, 'listening')
     try {

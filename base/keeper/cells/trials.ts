@@ -1,12 +1,13 @@
 /** Runs a bundle in a process of its own before it is accepted, so that a bundle that hangs or eats memory takes nothing else with it. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { setPriority } from 'node:os'
 import { BerthError, type ErrorCode, messageOf } from '../../kernel/errors.ts'
 import { FairQueue } from '../../kernel/fair-queue.ts'
 import { limits } from '../../kernel/limits.ts'
 import { type Machine, thisMachine } from '../../kernel/machine.ts'
-import type { RoleCommand } from '../../process/roles.ts'
+import { endOf } from '../../process/bubblewrap.ts'
+import { type RoleCommand, spawnRole } from '../../process/roles.ts'
 import { dispatcher } from '../../wire/dispatch.ts'
 import type { TrialReply, TrialRequest } from '../../wire/messages.ts'
 
@@ -109,14 +110,23 @@ class Trial {
   /** Resolves with how the process ended. */
   readonly ended: Promise<string>
   readonly #child: ChildProcess
+  /** Resolves when `#pid` is the process id of Node.js, which may have been started by another program. */
+  readonly #found: Promise<void>
+  #pid: number | undefined
   readonly #machine: Machine
   readonly #waiting = Promise.withResolvers<true>()
   readonly #verdict = Promise.withResolvers<Verdict>()
 
   constructor(command: RoleCommand, machine: Machine) {
     this.#machine = machine
-    this.#child = spawn(process.execPath, command.args, { env: command.env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
-    lowerPriority(this.#child.pid)
+    const { child, pid } = spawnRole(command, ['ignore', 'inherit', 'inherit', 'ipc'])
+    this.#child = child
+    this.#pid = child.pid
+    // What the process starts gets the priority too.
+    lowerPriority(child.pid)
+    this.#found = pid.then(found => {
+      this.#pid = found ?? this.#pid
+    })
     const judge = (verdict: Verdict) => this.#verdict.resolve(verdict)
     const dispatch = dispatcher<TrialReply>(
       'the keeper',
@@ -127,7 +137,7 @@ class Trial {
     this.ended = new Promise(resolve => {
       // When no process could be made, there is no `exit` event.
       this.#child.on('error', error => resolve(messageOf(error)))
-      this.#child.on('exit', (code, signal) => resolve(signal ? `signal ${signal}` : `exit code ${code}`))
+      this.#child.on('exit', (code, signal) => resolve(endOf(code, signal).how))
     })
   }
 
@@ -142,6 +152,7 @@ class Trial {
     refuseShortage(start)
     if (start instanceof Overrun) throw new BerthError('INTERNAL', `${action}: the trial process did not start: it ${start.why}`)
     if (start !== true) throw new BerthError('INTERNAL', `${action}: the trial process did not start (${start})`)
+    await this.#found
     // Sending fails when the child has ended, which does not matter: `ended` below says so.
     this.#child.send(request, () => undefined)
     const outcome = await this.#withinBudget(Promise.race([this.#verdict.promise, this.ended]), cpuMsMax, idleMsMax)
@@ -161,10 +172,10 @@ class Trial {
    */
   async #withinBudget<T>(work: Promise<T>, cpuMsMax: number, idleMsMax: number): Promise<T | Overrun> {
     const overrun = Promise.withResolvers<Overrun>()
-    const startMs = cpuMsOf(this.#child.pid) ?? 0
+    const startMs = cpuMsOf(this.#pid) ?? 0
     let [usedMs, usedAt] = [0, performance.now()]
     const look = setInterval(() => {
-      const nowMs = (cpuMsOf(this.#child.pid) ?? startMs) - startMs
+      const nowMs = (cpuMsOf(this.#pid) ?? startMs) - startMs
       if (nowMs > usedMs) usedAt = performance.now()
       usedMs = Math.max(usedMs, nowMs)
       if (usedMs > cpuMsMax) overrun.resolve(new Overrun(`used more than ${cpuMsMax} ms of CPU`))

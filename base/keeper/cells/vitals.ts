@@ -3,6 +3,7 @@ import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, R
 import type { BaseStatus } from '../../contract/status-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import type { Guesses } from '../../kernel/guesses.ts'
+import type { WallLayer } from '../../kernel/wall-plan.ts'
 import type { CellStatus, MemoryStatus, SceneFailure } from '../../wire/messages.ts'
 import type { Book } from '../book/book.ts'
 import type { Cells } from './cells.ts'
@@ -16,7 +17,14 @@ export class Vitals {
   readonly #metrics = new MetricsRegistry()
   readonly #durations: Histogram<'method' | 'route' | 'status'>
   /** The last report of the supervisor. */
-  #reported: { readonly cells: readonly CellStatus[]; readonly port: number; readonly memory: MemoryStatus | null } | undefined
+  #reported:
+    | {
+        readonly cells: readonly CellStatus[]
+        readonly port: number
+        readonly memory: MemoryStatus | null
+        readonly wall: readonly WallLayer[]
+      }
+    | undefined
   /** Where the control API answers; known once it listens. */
   controlPort = 0
 
@@ -82,8 +90,8 @@ export class Vitals {
   }
 
   /** Takes a report of the supervisor. */
-  report(cells: readonly CellStatus[], port: number, memory: MemoryStatus | null = null): void {
-    this.#reported = { cells, port, memory }
+  report(cells: readonly CellStatus[], port: number, memory: MemoryStatus | null = null, wall: readonly WallLayer[] = []): void {
+    this.#reported = { cells, port, memory, wall }
   }
 
   observe(method: string, route: string, status: number, seconds: number): void {
@@ -106,6 +114,7 @@ export class Vitals {
       keeper: { pid: process.pid, uptimeSeconds: Math.round(process.uptime()) },
       storageFault: this.#storageFault(),
       memory: this.#reported?.memory ?? null,
+      wall: [...(this.#reported?.wall ?? [])],
       serviceFaults: this.#mergeServiceFaults(),
       cells: this.#mergeCells(),
     }
