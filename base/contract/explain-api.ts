@@ -1,6 +1,6 @@
 /** Why a request is answered as it is. */
 import Type from 'typebox'
-import type { Because } from '../traffic/decide.ts'
+import type { Because, Rule } from '../traffic/decide.ts'
 import type { Explanation as Explained } from '../traffic/explain.ts'
 import { ArmName, ExperimentId, LayerId } from '../traffic/rules.ts'
 import { AttributeName, recordOf, VersionId } from '../traffic/schema.ts'
@@ -24,7 +24,8 @@ export const ExplainRequest = Type.Object(
 /** What a request says of itself, as far as it decides who answers the request. */
 export type ExplainRequest = Shape<typeof ExplainRequest>
 
-export const because = ['pin', 'loadtest', 'whitelist', 'experiment', 'cutover', 'baseline'] as const satisfies readonly Because[]
+const rules = ['pin', 'loadtest', 'whitelist', 'experiment', 'cutover', 'baseline'] as const satisfies readonly Rule[]
+export const because = [...rules, 'quarantine'] as const satisfies readonly Because[]
 
 const Draw = Type.Object(
   {
@@ -37,7 +38,7 @@ const Draw = Type.Object(
   { description: 'how an id came to its bucket: murmur3(id, seed = murmur3(salt, 0)) % 10000; the rule takes the ranges' },
 )
 const Step = Type.Object({
-  rule: Type.Enum([...because, 'layer']),
+  rule: Type.Enum([...rules, 'layer']),
   name: Type.Optional(Type.String({ description: 'the experiment that was asked; of a layer nobody was in, the layer' })),
   layer: Type.Optional(LayerId),
   decided: Type.Boolean({ description: 'whether it chose the version, or of a layer: whether it set parameters' }),

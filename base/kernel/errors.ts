@@ -104,6 +104,12 @@ const table = {
     title: 'The version has failed so often that it gets no requests for a while',
     fix: 'Try again after the seconds that Retry-After says; the author mends the failure that the log of the cell shows, or goes back to another version.',
   },
+  VERSION_QUARANTINED: {
+    status: 503,
+    blame: 'module',
+    title: 'The version is in quarantine: it kept killing its slots or its cells',
+    fix: 'Publish a version that is mended and promote it, roll back, or lift the quarantine with "sdk version lift SCENE VERSION"; the message has the evidence.',
+  },
   BASE_DRAINING: {
     status: 503,
     blame: 'load',

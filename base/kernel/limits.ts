@@ -346,6 +346,24 @@ export const limits = {
     conflictRowsMax: 20,
   },
 
+  /** When a version has cost so much that it gets no more requests. */
+  quarantine: {
+    /** Cells that a version may cost within so many milliseconds: with the last of them it is quarantined. */
+    lossesMax: 2,
+    lossWindowMs: 3_600_000,
+    /** Slots of a version that may be killed within so many milliseconds, in all cells together, while it gives fewer answers than it is killed. */
+    killsMax: 50,
+    killWindowMs: 600_000,
+    /** Lost cells that are remembered, and suspects of one of them. */
+    lossesKept: 100,
+    suspectsKept: 20,
+    /** Pieces of evidence that are kept with a quarantine, and characters of the reason in each of them. */
+    evidenceMax: 5,
+    whyCharsMax: 300,
+    /** Seconds after which callers are told to try again. */
+    retryAfterSeconds: 30,
+  },
+
   /** The processes of a base, as the supervisor runs them. */
   process: {
     /** Milliseconds between heartbeats of a cell or the keeper, and for how long they may be missing before it is killed. */
@@ -403,4 +421,5 @@ assert(
   limits.scene.whitelistBytesMax >= limits.scene.whitelistUnitsMax * (limits.request.unitIdBytesMax + 16),
   'the longest whitelist must fit',
 )
+assert(limits.quarantine.evidenceMax >= limits.quarantine.lossesMax, 'each lost cell must be among the evidence')
 assert(limits.http.keepAliveMs > 60_000, 'load balancers must close idle connections before the base does')

@@ -3,7 +3,7 @@ import { compileCheck } from '../kernel/check.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { BUCKETS } from './hash.ts'
 import { common, type Range, showRanges, showShare, sizeOf } from './ranges.ts'
-import { allExperiments, type Experiment, isOpen, type Layer, SceneRules, usesOfVersion } from './rules.ts'
+import { allExperiments, type Experiment, isOpen, type Layer, SceneRules, usesInstead, usesOfVersion } from './rules.ts'
 import type { SceneDefinition } from './schema.ts'
 import { compileAttributes, conditionFault } from './targeting.ts'
 import { checkWhitelist } from './whitelist.ts'
@@ -58,7 +58,7 @@ export function checkRules(candidate: unknown, context: RulesContext): SceneRule
  */
 export function checkOffline(version: string, rules: SceneRules | undefined, { definition, baseline, listed }: RulesContext): void {
   const named = rules === undefined ? [] : usesOfVersion(rules, version, listed?.[version])
-  const uses = [...(version === baseline ? ['the baseline'] : []), ...named]
+  const uses = [...(version === baseline ? ['the baseline'] : []), ...usesInstead(rules, baseline, version), ...named]
   if (uses.length === 0) return
   const message = `Cannot take version "${version}" of scene "${definition.id}" offline: it is used by ${uses.join(', ')}`
   throw new BerthError('VERSION_IN_USE', message, { extra: { uses } })

@@ -305,6 +305,56 @@ test('explain says what decide does, and its last step of the version is the rul
   )
 })
 
+const inQuarantine = (versions: readonly string[]): NonNullable<SceneRules['quarantined']> =>
+  Object.fromEntries(versions.map(id => [id, { since: '2026-01-01T00:00:00.000Z', why: 'it cost 2 cells', evidence: [] }]))
+
+test('whoever would get a version in quarantine gets the baseline, or the one before, and counts as no exposure; all others get what they got', () => {
+  const some = fc.subarray(['v1', 'v2', 'v3', 'v4'], { minLength: 1 })
+  fc.assert(
+    fc.property(anyRules, some, fc.array(anyAsk, { minLength: 20, maxLength: 20 }), (rules, bad, asks) => {
+      const without = sceneWith({ ...rules, previousBaseline: 'v2' })
+      const scene = sceneWith({ ...rules, previousBaseline: 'v2', quarantined: inQuarantine(bad) })
+      const standIn = ['v1', 'v2'].find(id => !bad.includes(id))
+      for (const input of asks) {
+        const before = outcome(() => decide(without, input)) as string | ReturnType<typeof decide>
+        const after = outcome(() => decide(scene, input)) as string | ReturnType<typeof decide>
+        const said = outcome(() => explain(scene, input)) as string | ReturnType<typeof explain>
+        if (typeof before === 'string') assert.equal(after, before)
+        else if (!bad.includes(before.plan.version)) assert.deepEqual(after, before)
+        else if (standIn === undefined || before.because === 'pin')
+          assert.deepEqual([after, said], ['VERSION_QUARANTINED', 'VERSION_QUARANTINED'])
+        else {
+          assert.ok(typeof after === 'object' && typeof said === 'object')
+          const { plan, because, exposed, arm, bucket } = after
+          const expected = before.because === 'loadtest' ? 'loadtest' : 'quarantine'
+          assert.deepEqual([plan.version, because, exposed, arm, bucket], [standIn, expected, false, undefined, undefined])
+          assert.deepEqual([said.version, said.because, said.exposed, said.experiment], [standIn, because, false, null])
+          const words = `${before.plan.version} is in quarantine, so ${standIn} answers in its place`
+          assert.ok(said.steps.some(step => step.decided && step.said.includes(words)))
+        }
+      }
+    }),
+    { numRuns: 100 },
+  )
+})
+
+test('a refusal for quarantine says why, with the evidence, and how to lift it', () => {
+  const evidence = [
+    {
+      at: '2026-01-01T00:00:00.000Z',
+      cell: 2,
+      why: 'slot home/v1 cannot be stopped',
+      runningMs: 2100,
+      stage: 'rank',
+      module: 'rank-lr@1.0.0',
+    },
+  ]
+  const quarantined = { v1: { since: '2026-01-02T00:00:00.000Z', why: 'it cost 2 cells within 60 minutes', evidence } }
+  const words =
+    /no other version left.*v1.*since 2026-01-02.*cost 2 cells.*cell 2 at 2026-01-01.*cannot be stopped, in stage rank, module rank-lr@1\.0\.0, after 2100 ms.*sdk version lift home v1/
+  assert.throws(() => decide(sceneWith({ quarantined }), ask('u')), { code: 'VERSION_QUARANTINED', message: words, retryAfterSeconds: 30 })
+})
+
 test('no unit is in two code experiments of a scene, whatever its requests are', () => {
   const all = units(60)
   fc.assert(

@@ -4,17 +4,22 @@
  *
  *   pin ─▶ load-test mark ─▶ whitelist ─▶ code experiment ─▶ cutover ─▶ baseline       then: layers
  *
- * A request without a unit id is answered by the baseline, or by an experiment that hashes request ids.
+ * A request without a unit id is answered by the baseline, or by an experiment that hashes request ids. A request for a version in quarantine is
+ * answered by the baseline, or by the previous one while the baseline itself is in quarantine; unless it was pinned.
  */
 import { BerthError } from '../kernel/errors.ts'
 import { HashedId } from './hash.ts'
 import type { MergedParams } from './params.ts'
+import { quarantineError } from './quarantine-words.ts'
 import type { CodeArm, CompiledCutover, LayerArm, Route, RunningExperiment, SegmentSpace } from './routing.ts'
 import type { Scene } from './scene.ts'
 import type { SlotPlan } from './table.ts'
 import type { Attribute, CompiledCondition } from './targeting.ts'
 
-export type Because = 'pin' | 'loadtest' | 'whitelist' | 'experiment' | 'cutover' | 'baseline'
+export type Rule = 'pin' | 'loadtest' | 'whitelist' | 'experiment' | 'cutover' | 'baseline'
+
+/** The rule that chose the version, or `quarantine` when another version answers because the one that was chosen is in quarantine. */
+export type Because = Rule | 'quarantine'
 
 export interface Decision {
   readonly plan: SlotPlan
@@ -29,7 +34,8 @@ export interface Decision {
   readonly params: string
   /**
    * Whether the request counts as exposed to `arm`, to `layers`, and to its side of the cutover when there is one and no experiment decided.
-   * False for a request that was pinned, whitelisted or marked as a load test, and when there is nothing to be exposed to.
+   * False for a request that was pinned, whitelisted, marked as a load test or answered by another version because of a quarantine, and when
+   * there is nothing to be exposed to.
    */
   readonly exposed: boolean
 }
@@ -67,6 +73,7 @@ export interface Witness {
 /**
  * @throws VERSION_NOT_FOUND for a pin to a version that is not online
  * @throws SCENE_WITHOUT_BASELINE before the first version
+ * @throws VERSION_QUARANTINED for a pin to a version in quarantine, and when no version is left that could answer in its place
  * @throws whatever `asked.attribute` throws
  */
 export function decide(scene: Scene, input: DecisionInput): Decision {
@@ -112,6 +119,23 @@ export function decideWithWitness(scene: Scene, input: DecisionInput, witness: W
 }
 
 function conclude(
+  scene: Scene,
+  input: DecisionInput,
+  witness: Witness | undefined,
+  route: Route,
+  rule: Rule,
+  bucket?: number,
+  arm?: CodeArm,
+): Decision {
+  const { quarantine } = route
+  if (quarantine === undefined) return parameterise(scene, input, witness, route, rule, bucket, arm)
+  if (quarantine.isRefused)
+    throw quarantineError(`Cannot serve scene "${scene.id}", which has no other version left to answer: ${quarantine.message}`)
+  // A load test stays one, so that it opens no breaker.
+  return parameterise(scene, input, witness, route, rule === 'loadtest' ? rule : 'quarantine')
+}
+
+function parameterise(
   scene: Scene,
   input: DecisionInput,
   witness: Witness | undefined,
@@ -199,6 +223,7 @@ function baseline({ id, routing }: Scene, witness: Witness | undefined): Route {
 function pinned({ id, routing }: Scene, version: string, witness: Witness | undefined): Route {
   const route = routing.routes.get(version)
   witness?.pin(version, route)
+  if (route?.quarantine !== undefined) throw quarantineError(`Cannot serve the version that was asked for: ${route.quarantine.message}`)
   if (route !== undefined) return route
   throw new BerthError('VERSION_NOT_FOUND', `Cannot serve version "${version.slice(0, 64)}" of scene "${id}": no such version online`)
 }

@@ -1,5 +1,5 @@
 /** Explains a decision: every rule that was asked, in order, with its answer in words. */
-import { type AnyArm, type Because, type DecisionInput, decideWithWitness, type Refusal, type Witness } from './decide.ts'
+import { type AnyArm, type Because, type DecisionInput, decideWithWitness, type Refusal, type Rule, type Witness } from './decide.ts'
 import { HashedId, seedOf } from './hash.ts'
 import { type Range, showRanges, showShare } from './ranges.ts'
 import type { CompiledCutover, LayerArm, Route, RunningExperiment, SegmentSpace } from './routing.ts'
@@ -17,7 +17,7 @@ export interface Draw {
 }
 
 export interface Step {
-  readonly rule: Because | 'layer'
+  readonly rule: Rule | 'layer'
   /** Id of the experiment that was asked. */
   readonly name?: string
   /** Id of the layer that the experiment is in. */
@@ -106,7 +106,9 @@ class Describer implements Witness {
     const taken = arm === undefined ? [...owner.ranges.values()].flat() : (owner.ranges.get(arm.arm) ?? [])
     const draw = this.#draw(owner.salt, bucket, taken, owner.byRequest)
     const segments = this.#segments()
-    const said = arm === undefined ? `bucket ${bucket} is in no arm` : `bucket ${bucket} is in arm "${arm.arm}" (${showRanges(taken)})`
+    const around = arm !== undefined && 'route' in arm && arm.route.quarantine !== undefined ? `: ${answer(arm.route)}` : ''
+    const said =
+      arm === undefined ? `bucket ${bucket} is in no arm` : `bucket ${bucket} is in arm "${arm.arm}" (${showRanges(taken)})${around}`
     this.#addFor(space, owner, arm !== undefined, said, [...segments, draw], arm)
   }
 
@@ -124,7 +126,7 @@ class Describer implements Witness {
     this.#add('baseline', route !== undefined, route === undefined ? 'there is none' : answer(route))
   }
 
-  #add(rule: Because, decided: boolean, said: string, draws: readonly Draw[] = []): void {
+  #add(rule: Rule, decided: boolean, said: string, draws: readonly Draw[] = []): void {
     this.steps.push({ rule, decided, said, draws })
   }
 
@@ -164,7 +166,8 @@ class Describer implements Witness {
   }
 }
 
-const answer = ({ plan }: Route): string => `${plan.version} answers`
+const answer = ({ plan, quarantine }: Route): string =>
+  quarantine === undefined ? `${plan.version} answers` : `${quarantine.version} is in quarantine, so ${plan.version} answers in its place`
 
 /** `country in ["CN","SG"]`. */
 const showCondition = ({ condition: { attribute, op, value } }: CompiledCondition): string => `${attribute} ${op} ${JSON.stringify(value)}`

@@ -2,16 +2,30 @@
 import { limits } from '../kernel/limits.ts'
 import { seedOf } from './hash.ts'
 import { type MergedParams, ParamsMemory } from './params.ts'
+import { describeQuarantine, liftAdvice } from './quarantine-words.ts'
 import { type Range, RangeMap } from './ranges.ts'
 import { type Cutover, type Experiment, inForce, type Layer, type SceneRules } from './rules.ts'
 import { type SceneEntry, type SlotPlan, slotPlan } from './table.ts'
 import { type Attribute, type CompiledCondition, compileCondition } from './targeting.ts'
 import { indexWhitelist, type VersionByUnit } from './whitelist.ts'
 
-/** A version that may answer, with its parameters before any layer. */
+/** Where a version that rules name leads to. */
 export interface Route {
+  /** Of the version that answers: the one that rules name, unless that one is in quarantine. */
   readonly plan: SlotPlan
+  /** Its parameters before any layer. */
   readonly params: MergedParams<LayerArm>
+  /** Set when the version that rules name is in quarantine. */
+  readonly quarantine: RouteQuarantine | undefined
+}
+
+export interface RouteQuarantine {
+  /** The version in quarantine. */
+  readonly version: string
+  /** Why it is in quarantine, and what to do. */
+  readonly message: string
+  /** Whether no other version answers in its place. If so, `plan` is its own, and must not be loaded. */
+  readonly isRefused: boolean
 }
 
 /** An arm of a code experiment. */
@@ -92,8 +106,10 @@ export function compileRouting(
   const routeOf = (version: SceneEntry['versions'][number]): Route => ({
     plan: slotPlan(definition, version),
     params: memory.root({ ...definition.params, ...rules?.versionParams?.[version.id] }),
+    quarantine: undefined,
   })
-  const routes = new Map(versions.map(version => [version.id, routeOf(version)]))
+  const online = new Map(versions.map(version => [version.id, routeOf(version)]))
+  const routes = leadAround(online, rules?.quarantined, [baseline, rules?.previousBaseline])
   const find = (version: string | null | undefined) => (version == null ? undefined : routes.get(version))
   const experiments = rules && compileCode(rules, attributes, routes)
   const cutover = compileCutover(rules?.cutover, routes)
@@ -108,6 +124,28 @@ export function compileRouting(
     layers,
     hashes: experiments !== undefined || cutover !== undefined || layers.length > 0,
   }
+}
+
+/**
+ * The routes, where those of versions in quarantine lead to the first of `standIns` that may answer. Requests are led around the quarantine when
+ * the table is compiled, so that they pay nothing for it.
+ */
+function leadAround(
+  online: ReadonlyMap<string, Route>,
+  quarantined: SceneRules['quarantined'] = {},
+  standIns: readonly (string | null | undefined)[],
+): ReadonlyMap<string, Route> {
+  if (Object.keys(quarantined).length === 0) return online
+  const standIn = standIns.find(version => version != null && online.has(version) && quarantined[version] === undefined)
+  const around = ([id, own]: [string, Route]): [string, Route] => {
+    const why = quarantined[id]
+    if (why === undefined) return [id, own]
+    const { scene } = own.plan
+    const message = `version "${id}" of scene "${scene}" is ${describeQuarantine(why)}; ${liftAdvice(scene, id)}`
+    const other = standIn == null ? undefined : online.get(standIn)
+    return [id, { ...(other ?? own), quarantine: { version: id, message, isRefused: other === undefined } }]
+  }
+  return new Map([...online].map(around))
 }
 
 /** Looks up a unit in two steps, first its version and then the route, so that a change of rules need not rebuild a long whitelist. */

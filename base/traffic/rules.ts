@@ -132,6 +132,32 @@ export type Cutover = Static<typeof Cutover>
 export const Whitelist = recordOf(VersionId, Type.Array(Type.String()))
 export type Whitelist = Static<typeof Whitelist>
 
+/** What was seen of a version in one cell: that the cell was lost to it, or that its slots there were killed. */
+export const Evidence = Type.Object(
+  {
+    at: Type.String({ description: 'ISO 8601, UTC' }),
+    cell: Type.Integer({ description: 'ordinal of the cell' }),
+    why: Type.String({ description: 'in words' }),
+    runningMs: Type.Optional(Type.Number({ description: 'how long its code had been running when the cell was lost' })),
+    kills: Type.Optional(Type.Integer({ description: 'how many of its slots were killed; not given when the cell itself was lost' })),
+    answers: Type.Optional(Type.Integer({ description: 'what it had answered in the cell since the evidence before' })),
+    stage: Type.Optional(Type.String({ description: 'that ran, if it is known' })),
+    module: Type.Optional(Type.String({ description: 'that ran or was loaded, if it is known' })),
+  },
+  closed,
+)
+export type Evidence = Static<typeof Evidence>
+
+export const Quarantine = Type.Object(
+  {
+    since: Type.String({ description: 'ISO 8601, UTC' }),
+    why: Type.String({ description: 'in words' }),
+    evidence: Type.Array(Evidence, { maxItems: 100, description: 'the newest last' }),
+  },
+  { ...closed, description: 'the version gets no requests, for this reason' },
+)
+export type Quarantine = Static<typeof Quarantine>
+
 export const SceneRules = Type.Object(
   {
     previousBaseline: Type.Optional(VersionId),
@@ -141,6 +167,7 @@ export const SceneRules = Type.Object(
     experiments: Type.Array(CodeExperiment, { maxItems: EXPERIMENTS_MAX }),
     cutover: Type.Optional(Cutover),
     layers: Type.Array(Layer, { maxItems: 64 }),
+    quarantined: Type.Optional(recordOf(VersionId, Quarantine, { description: 'by version: why it gets no requests' })),
     versionParams: Type.Optional(recordOf(VersionId, Params, { description: "by version: over the scene's own, under those of layers" })),
   },
   closed,
@@ -177,15 +204,27 @@ export function rulesInForce(rules: SceneRules): SceneRules {
 }
 
 /**
- * The versions to which rules send requests, and the previous baseline, which has to be ready for a rollback.
+ * The versions to which rules send requests, and the previous baseline, which has to be ready for a rollback. Those in quarantine are not
+ * among them.
  * @param listed versions that are named by a whitelist stored apart from the rules
  */
 export function routedVersions(rules: SceneRules | undefined, baseline: string | null, listed: Iterable<string> = []): Set<string> {
   const { previousBaseline, cutover, loadtest, whitelist = {}, experiments = [] } = rules ?? {}
   const arms = experiments.filter(({ state }) => state === 'running').flatMap(experiment => experiment.arms)
   const named = [baseline, previousBaseline, cutover?.version, loadtest].flatMap(version => version ?? [])
-  return new Set([...named, ...arms.map(({ version }) => version), ...Object.keys(whitelist), ...listed])
+  const routed = [...named, ...arms.map(({ version }) => version), ...Object.keys(whitelist), ...listed]
+  return new Set(routed.filter(version => !isQuarantined(rules, version)))
 }
+
+/** Describes what the version does in the place of the baseline while that is in quarantine: nothing, or to answer. */
+export function usesInstead(rules: SceneRules | undefined, baseline: string | null, version: string): string[] {
+  const isInstead =
+    baseline !== null && isQuarantined(rules, baseline) && rules?.previousBaseline === version && !isQuarantined(rules, version)
+  return isInstead ? [`answering in the place of the baseline "${baseline}", which is in quarantine`] : []
+}
+
+export const isQuarantined = (rules: Pick<SceneRules, 'quarantined'> | undefined, version: string): boolean =>
+  rules?.quarantined?.[version] !== undefined
 
 /**
  * Describes every rule that uses the version. Stopped experiments and retired layers use none.

@@ -60,3 +60,17 @@ test('versions to which rules send requests stay loaded, and so does the previou
   ]
   assert.deepEqual(stays({ rules: rulesWith({ experiments: running }) }), ['home/v1@128', 'home/v2@128'])
 })
+
+test('a version in quarantine is loaded nowhere, and what answers in its place is the baseline of the cell', () => {
+  const why = { since: '2026-01-01T00:00:00.000Z', why: 'it cost 2 cells', evidence: [] }
+  const rules = (bad: readonly string[]) =>
+    rulesWith({ previousBaseline: 'v2', loadtest: 'v3', quarantined: Object.fromEntries(bad.map(id => [id, why])) })
+  const loaded = (bad: readonly string[]) => {
+    const { baseline, stays, versions: all } = home(compile([entry({ rules: rules(bad) })]))
+    return [baseline?.version, [...stays].sort(), [...all.keys()]]
+  }
+  assert.deepEqual(loaded([]), ['v1', ['home/v1@128', 'home/v2@128', 'home/v3@128'], ['v1', 'v2', 'v3']])
+  assert.deepEqual(loaded(['v1', 'v3']), ['v2', ['home/v2@128'], ['v2']])
+  assert.deepEqual(loaded(['v2']), ['v1', ['home/v1@128', 'home/v3@128'], ['v1', 'v3']])
+  assert.deepEqual(loaded(['v1', 'v2']), [undefined, ['home/v3@128'], ['v3']])
+})

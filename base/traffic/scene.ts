@@ -32,7 +32,9 @@ export interface Scene {
   /** Unescaped members of the JSON pointer to the unit id; undefined when the scene has no pointer. */
   readonly unitPath: readonly string[] | undefined
   readonly routing: Routing
+  /** What answers when no rule says otherwise: the baseline, or what answers in its place while that is in quarantine. */
   readonly baseline: SlotPlan | undefined
+  /** The versions that may be loaded: all that are online, without those in quarantine. */
   readonly versions: ReadonlyMap<string, SlotPlan>
   /** Keys of the slot plans of all versions that rules use, and of the previous baseline. Their slots are kept even when they are idle. */
   readonly stays: ReadonlySet<string>
@@ -93,8 +95,8 @@ function compileScene(entry: SceneEntry, revision: number | undefined, whitelist
     unitPath: unit.pointer === undefined ? undefined : pointerPath(unit.pointer),
     attributes,
     routing,
-    baseline: routing.baseline?.plan,
-    versions: new Map(routing.routes.entries().map(([id, { plan }]) => [id, plan])),
+    baseline: routing.baseline?.quarantine?.isRefused ? undefined : routing.baseline?.plan,
+    versions: new Map(routing.routes.entries().flatMap(([id, { plan, quarantine }]) => (quarantine === undefined ? [[id, plan]] : []))),
     stays: new Set([...stays].flatMap(version => routing.routes.get(version)?.plan.key ?? [])),
   }
 }

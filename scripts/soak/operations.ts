@@ -49,9 +49,16 @@ export class Operator {
   async do({ no, kind, random }: Step<Operation>): Promise<void> {
     const { now, record, ending } = this.#stage
     const from = now()
+    await attempt(() => this.#liftAll())
     const failure = await attempt(() => this.#act(no, kind, random))
     if (ending.aborted) return
     record({ is: 'operation', at: now(), from, no, kind, ...(failure === undefined ? {} : { failure }) })
+  }
+
+  /** Lets the broken versions that the base has quarantined go on, so that the others suffer from them to the end of the run. */
+  async #liftAll(): Promise<void> {
+    const { client } = this.#stage
+    for (const { scene, version } of (await client.status()).quarantined) await client.liftQuarantine(scene, version, { reason: 'soak' })
   }
 
   #act(no: number, kind: Operation, random: Random): Promise<void> {
@@ -95,7 +102,8 @@ export class Operator {
     for (let i = 0; i < EXPLAINED_UNITS; i++) {
       const unit = units[(this.#releases * 7 + i * 11) % units.length] ?? ''
       const { version, because, bucket } = await client.explain(ROUTED, { unit })
-      if (because === 'loadtest') throw new Error('Cannot compare: nothing here is a load test')
+      if (because === 'loadtest' || because === 'quarantine')
+        throw new Error(`Cannot compare: nothing here is to be answered because of ${because}`)
       record({ is: 'explained', at: now(), unit, said: { version, because, bucket } })
     }
   }

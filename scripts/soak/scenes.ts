@@ -41,7 +41,7 @@ export type Draft = Omit<Ask, 'requestId'> & {
   readonly body?: string
 }
 
-const refuseAll = ['MODULE_KILLED', 'DEADLINE_EXCEEDED', 'BREAKER_OPEN', 'SCENE_OVERLOADED']
+const refuseAll = ['MODULE_KILLED', 'DEADLINE_EXCEEDED', 'BREAKER_OPEN', 'SCENE_OVERLOADED', 'VERSION_QUARANTINED']
 
 interface Hostile {
   readonly stage: string
