@@ -3,17 +3,18 @@
  * found out or made to carry it out. Payload and facts are all that a change needs besides the state before it, so changes can be stored,
  * read, applied again and sent to other bases. They are part of the format of a data folder.
  */
-import type { BasePayloads, ParamsChange, PastFlip, ScenePayloads } from '../contract/change-api.ts'
+import type { BasePayloads, LostCell, ParamsChange, PastFlip, ScenePayloads } from '../contract/change-api.ts'
 import type { ExperimentView } from '../contract/experiment-api.ts'
 import type { Experiment, Layer } from '../traffic/rules.ts'
 import type { Params, SceneDefinition } from '../traffic/schema.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
 import type { FlipOutcome } from './experiments.ts'
 import type { ParamsOutcome } from './parameters.ts'
+import type { QuarantineOutcome } from './quarantine.ts'
 import type { NewVersionOutcome, PartOutcome, VersionFacts } from './versions.ts'
 import { auditedEdit, auditedUnits, countUnits, type WhitelistCounts } from './whitelist-edit.ts'
 
-export type { BasePayloads, ScenePayloads }
+export type { BasePayloads, LostCell, ScenePayloads }
 
 type Nothing = Readonly<Record<never, never>>
 
@@ -32,6 +33,9 @@ export interface SceneFacts {
   readonly 'roll back': Nothing
   readonly 'take version offline': Nothing
   readonly 'bring version online': Nothing
+  /** When it began: ISO 8601, UTC. */
+  readonly 'quarantine version': { readonly since: string }
+  readonly 'lift quarantine': Nothing
   readonly 'set load-test version': Nothing
   readonly 'edit whitelist': WhitelistFacts
   readonly 'replace whitelist': WhitelistFacts
@@ -64,6 +68,8 @@ export interface SceneOutcomes {
   readonly 'roll back': PartOutcome
   readonly 'take version offline': PartOutcome
   readonly 'bring version online': PartOutcome
+  readonly 'quarantine version': QuarantineOutcome
+  readonly 'lift quarantine': QuarantineOutcome
   readonly 'set load-test version': { readonly loadtest: string | null }
   readonly 'edit whitelist': WhitelistCounts
   readonly 'replace whitelist': WhitelistCounts
@@ -98,6 +104,7 @@ export interface BaseFacts {
   readonly 'create token': { readonly hash: string }
   readonly 'revoke token': Nothing
   readonly 'retire cell': Nothing
+  readonly 'lose cell': Nothing
   readonly 'take profile': Nothing
   readonly 'limit guesses': Nothing
 }

@@ -14,6 +14,7 @@ import type {
 } from './change.ts'
 import { createExperiment, createLayer, flipExperiment, retireLayer, revertExperiment, switchExperiment } from './experiments.ts'
 import { rollBackParams, setParams } from './parameters.ts'
+import { checkQuarantine, liftQuarantine, quarantineVersion } from './quarantine.ts'
 import { checkScene, type Next, type SceneState } from './scene-state.ts'
 import { bringOnline, createVersion, promote, rollBack, sendLoadTests, takeOffline } from './versions.ts'
 import { auditedEdit } from './whitelist-edit.ts'
@@ -53,6 +54,8 @@ const steps: { readonly [K in SceneChangeKind]: Step<K> } = {
   'roll back': ofScene(rollBack),
   'take version offline': ofScene((before, { version }) => takeOffline(before, version)),
   'bring version online': ofScene((before, { version }) => bringOnline(before, version)),
+  'quarantine version': ofScene(quarantineVersion),
+  'lift quarantine': ofScene((before, { version }) => liftQuarantine(before, version)),
   'set load-test version': ofScene((before, { version }) => sendLoadTests(before, version)),
   'edit whitelist': ofScene((before, payload, { whitelist, counts }) => ({
     scene: { ...before, whitelist },
@@ -92,7 +95,7 @@ const newScene = (definition: SceneState['definition'], segmentSalt: string): Sc
 /**
  * Works out a change of a scene and checks the scene as it would be.
  * @param before undefined for a scene that is not defined yet
- * @throws as the change itself and as `checkScene`; SCENE_NOT_FOUND
+ * @throws as the change itself, `checkScene` and `checkQuarantine`; SCENE_NOT_FOUND
  */
 export function nextScene<K extends SceneChangeKind>(
   before: SceneState | undefined,
@@ -101,7 +104,9 @@ export function nextScene<K extends SceneChangeKind>(
 ): Next<SceneOutcomes[K]> {
   const step: Step<K> = steps[kind]
   const next = step(before, payload, facts, scene)
-  return { ...next, scene: checkScene(before, next.scene) }
+  const after = checkScene(before, next.scene)
+  checkQuarantine(before, after)
+  return { ...next, scene: after }
 }
 
 /** A scene and every version of it, oldest first. */

@@ -1,4 +1,5 @@
 /** What a base keeps: the kinds of entries in its store, and their keys. They are part of the format of a data folder. */
+import type { LostCell } from '../contract/change-api.ts'
 import type { SceneRules } from '../traffic/rules.ts'
 import type { ModuleManifest, Right, SceneDefinition, VersionRecord } from '../traffic/schema.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
@@ -19,6 +20,8 @@ export interface Records {
   readonly rules: RulesRecord
   /** The key is the id of the scene. It is apart from the rules because its unit ids are in a blob. */
   readonly whitelist: WhitelistEntry
+  /** A cell that was lost of late. The key is `at pid`, by which it is known again when it is reported twice. */
+  readonly loss: LostCell
   /** The key is the id of the token. */
   readonly token: TokenRecord
 }

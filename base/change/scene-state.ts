@@ -6,7 +6,7 @@ import { hash } from 'node:crypto'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { checkRules } from '../traffic/check-rules.ts'
-import { routedVersions, usesOfVersion } from '../traffic/rules.ts'
+import { routedVersions, usesInstead, usesOfVersion } from '../traffic/rules.ts'
 import type { SceneDefinition, VersionRecord } from '../traffic/schema.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
 import type { RulesRecord } from './records.ts'
@@ -76,6 +76,7 @@ function tooMany(scene: SceneState): BerthError {
 export function usesOf({ baseline, rules, whitelist }: SceneState, version: string): string[] {
   return [
     ...(version === baseline ? ['the baseline'] : []),
+    ...usesInstead(rules, baseline, version),
     ...usesOfVersion(rules, version, whitelist?.byVersion[version] ?? 0),
     ...(version === rules.previousBaseline ? ['going back to it as the baseline'] : []),
   ]

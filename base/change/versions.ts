@@ -9,6 +9,7 @@ import { showShare } from '../traffic/ranges.ts'
 import { kindOf, type VersionKind } from '../traffic/rules.ts'
 import type { VersionRecord } from '../traffic/schema.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
+import { nextPrevious, requireTrusted } from './quarantine.ts'
 import { broughtOnline, type Next, requireOnline, type SceneState, usesOf, withRules } from './scene-state.ts'
 import { auditedUnits } from './whitelist-edit.ts'
 
@@ -39,6 +40,7 @@ export function viewVersions(scene: SceneState, versions: readonly VersionRecord
     uses: usesOf(scene, version.id),
     ...(rules.cutover?.version === version.id ? { share: rules.cutover.share } : {}),
     ...(rules.previousBaseline === version.id ? { previous: true as const } : {}),
+    ...(rules.quarantined?.[version.id] === undefined ? {} : { quarantine: rules.quarantined[version.id] }),
   }))
 }
 
@@ -59,15 +61,17 @@ export function promote(
 }
 
 /**
- * Makes a version the baseline; a rollback then goes back to the one that was the baseline before.
- * @throws VERSION_OFFLINE
+ * Makes a version the baseline; a rollback then goes back to the one that was the baseline before, or, if that is in quarantine, to the one
+ * before it.
+ * @throws VERSION_OFFLINE, VERSION_QUARANTINED
  */
 export function makeBaseline(before: SceneState, version: string): Next<PartOutcome> {
   requireOnline(before, version, 'make the baseline of')
+  requireTrusted(before, version)
   if (before.baseline === version) return partChange(before, before, version, 'set baseline')
   const { cutover, loadtest } = before.rules
   const rules = withRules(before.rules, {
-    previousBaseline: before.baseline ?? undefined,
+    previousBaseline: nextPrevious(before, version),
     cutover: cutover?.version === version ? undefined : cutover,
     loadtest: loadtest === version ? undefined : loadtest,
   })

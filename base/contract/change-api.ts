@@ -3,7 +3,7 @@
  * them. They are part of the format of a data folder.
  */
 import Type, { type Static } from 'typebox'
-import { Experiment, LayerId, SceneRules } from '../traffic/rules.ts'
+import { Evidence, Experiment, LayerId, SceneRules } from '../traffic/rules.ts'
 import { ModuleManifest, Params, Right, recordOf, SceneDefinition, VersionId, VersionRecord } from '../traffic/schema.ts'
 import { OptionalVersion } from './common-api.ts'
 import { Flip, NewExperiment } from './experiment-api.ts'
@@ -54,6 +54,8 @@ export const scenePayloads = {
   'roll back': nothing,
   'take version offline': version,
   'bring version online': version,
+  'quarantine version': Type.Object({ version: VersionId, why: Type.String(), evidence: Type.Array(Evidence) }),
+  'lift quarantine': version,
   'set load-test version': Type.Object({ version: OptionalVersion }),
   'edit whitelist': Type.Object({ add: Type.Optional(UnitsByVersion), remove: Type.Optional(Units) }),
   'replace whitelist': Type.Object({ version: Type.Optional(VersionId), units: UnitsByVersion }),
@@ -73,14 +75,34 @@ export const scenePayloads = {
   }),
 } as const
 
+const Suspect = Type.Object({
+  scene: Type.String(),
+  version: Type.String(),
+  runningMs: Type.Number({ description: 'since its code began to run' }),
+  isNamed: Type.Boolean({ description: 'whether the cell itself has named it as the cause' }),
+  stage: Type.Optional(Type.String()),
+  module: Type.Optional(Type.String()),
+})
+export const LostCell = Type.Object({
+  at: Type.String({ description: 'ISO 8601, UTC' }),
+  cell: Type.Integer(),
+  pid: Type.Integer(),
+  why: Type.String(),
+  endedItself: Type.Boolean({ description: 'false: it had to be killed, so that what ran then need not be the cause' }),
+  suspects: Type.Array(Suspect, { description: 'whose code ran then, those that are named first' }),
+})
+/** A cell that was lost to the code that it ran. */
+export type LostCell = Static<typeof LostCell>
+
 const token = Type.Object({ rights: Type.Array(Right), label: Type.String() })
 
-/** The payloads of changes that are not of a scene. The last three change nothing that is kept: they leave a row in the audit log. */
+/** The payloads of changes that are not of a scene. The last four change nothing that is served: they leave a row in the audit log. */
 export const basePayloads = {
   'publish module': Type.Object({ manifest: ModuleManifest }),
   'create token': token,
   'revoke token': token,
   'retire cell': Type.Object({ cell: Type.Integer() }),
+  'lose cell': LostCell,
   'take profile': Type.Object({
     scene: Type.String(),
     version: VersionId,

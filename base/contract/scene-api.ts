@@ -1,6 +1,6 @@
 /** Scenes: their definitions, and which versions have a part in answering. */
 import Type from 'typebox'
-import { type SceneDraft as Draft, SceneDefinition } from '../traffic/schema.ts'
+import { type SceneDraft as Draft, SceneDefinition, VersionId } from '../traffic/schema.ts'
 import { AppliedCells, CutoverShare, OptionalVersion } from './common-api.ts'
 import type { Plain, Shape } from './shape.ts'
 
@@ -12,6 +12,7 @@ export const SceneView = Type.Object({
   baseline: Type.Union(OptionalVersion.anyOf, { description: 'null until the first version is made the baseline' }),
   cutover: CutoverShare,
   loadtest: Type.Union(OptionalVersion.anyOf, { description: 'null: the baseline answers load tests' }),
+  quarantined: Type.Optional(Type.Array(VersionId, { description: 'versions in quarantine; not given when there are none' })),
   revision: Type.Integer({ description: 'for If-Match' }),
 })
 /** A scene as it is shown. */

@@ -1,5 +1,6 @@
 /** The state of the base. */
 import Type from 'typebox'
+import { VersionId } from '../traffic/schema.ts'
 import { closed } from './common-api.ts'
 import type { Shape } from './shape.ts'
 
@@ -45,6 +46,15 @@ const ServiceFault = Type.Object({
   cells: Type.Array(Type.Integer(), { description: 'ordinals of the cells that say so' }),
 })
 
+const QuarantinedVersion = Type.Object({
+  scene: Type.String(),
+  version: VersionId,
+  since: Type.String({ description: 'ISO 8601, UTC' }),
+  why: Type.String({ description: 'in words' }),
+})
+/** A version that gets no requests. */
+export type QuarantinedVersion = Shape<typeof QuarantinedVersion>
+
 export const BaseStatus = Type.Object({
   port: Type.Union([Type.Integer(), Type.Null()], { description: 'where scenes answer; null while the base starts' }),
   controlPort: Type.Integer(),
@@ -59,6 +69,7 @@ export const BaseStatus = Type.Object({
     description: 'what confines the processes that run modules from outside; empty until the supervisor has reported it',
   }),
   serviceFaults: Type.Array(ServiceFault, { description: 'what base services cannot offer as they should at present' }),
+  quarantined: Type.Array(QuarantinedVersion, { description: 'versions that kept killing their slots or cells and get no requests' }),
   cells: Type.Array(CellView),
 })
 export type BaseStatus = Shape<typeof BaseStatus>

@@ -1,5 +1,6 @@
 /** Versions of a scene: made, and given their part in answering. */
 import Type from 'typebox'
+import { Quarantine } from '../traffic/rules.ts'
 import { Lock, ModuleRef, VersionId, VersionRecord } from '../traffic/schema.ts'
 import {
   AppliedCells,
@@ -74,6 +75,7 @@ export const VersionView = Type.Object({
   uses: Type.Array(Type.String(), { description: 'what it is there for, in words' }),
   share: Type.Optional(Share),
   previous: Type.Optional(Type.Literal(true, { description: 'the previous baseline' })),
+  quarantine: Type.Optional(Quarantine),
 })
 /** A version as it is shown. */
 export type VersionView = Shape<typeof VersionView>
@@ -104,6 +106,16 @@ export const VersionChange = Type.Object({
 })
 /** What making a version did. */
 export type VersionChange = Shape<typeof VersionChange>
+
+/** Why a version gets no requests. */
+export type VersionQuarantine = Shape<typeof Quarantine>
+
+export const LiftedQuarantine = changed({
+  version: VersionId,
+  quarantine: Type.Union([Quarantine, Type.Null()], { description: 'that was lifted; null: it was in none' }),
+})
+/** What lifting a quarantine did. */
+export type LiftedQuarantine = Shape<typeof LiftedQuarantine>
 
 export const LoadtestChange = changed({ loadtest: OptionalVersion })
 export type LoadtestChange = Shape<typeof LoadtestChange>

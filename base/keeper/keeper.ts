@@ -23,6 +23,7 @@ import { startTrials, type Trials } from './cells/trials.ts'
 import { Vitals } from './cells/vitals.ts'
 import { addToken, BaseDriver } from './driver/base-driver.ts'
 import { GuessAudit } from './driver/guess-audit.ts'
+import { Judge } from './driver/judge.ts'
 import { SceneDriver } from './driver/scene-driver.ts'
 import { TablePublisher } from './driver/table-publisher.ts'
 import { createApi } from './http/server.ts'
@@ -64,9 +65,12 @@ function follow(starting: Promise<Keeper>, log: Logger): void {
         keeper.vitals.report(cells, port, memory, wall)
         keeper.cells.expect(cells)
       },
-      losses: ({ losses }) => {
-        log.warn({ losses }, 'cells were lost to the code that they ran')
-        sendToSupervisor({ type: 'lossesKept', upTo: losses.at(-1)?.no ?? 0 })
+      losses: ({ losses }, { judge }) => {
+        // What could not be kept is sent again with the next loss.
+        judge.lost(losses).then(
+          upTo => sendToSupervisor({ type: 'lossesKept', upTo }),
+          (error: unknown) => log.error({ err: error, losses }, 'lost cells could not be judged'),
+        )
       },
       stop: async (_, keeper) => {
         await keeper.stop()
@@ -97,6 +101,7 @@ function follow(starting: Promise<Keeper>, log: Logger): void {
 
 export interface Keeper {
   readonly vitals: Vitals
+  readonly judge: Judge
   readonly cells: CellConnections
   /** Lets requests finish (bounded), then closes everything. */
   stop(): Promise<void>
@@ -121,12 +126,14 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
   const guesses = new Guesses(address => audit.note(address, 'control'))
   const cells = await CellConnections.listen(keeperSocketPath(data), table, log, {
     onLogs: (cell, records) => logs.take(cell, records),
+    onKills: (cell, kills) => judge.killed(cell, kills),
     onStale: pid => send({ type: 'endStale', pid }),
     onGuesses: address => audit.note(address, 'scene'),
   })
   const tables = new TablePublisher(data, book, cells, log)
   const vitals = new Vitals(book, cells, guesses, () => tables.fault)
   const driver = new SceneDriver({ book, blobs, cells, tables, services: offeredServices(options) })
+  const judge = new Judge(book, driver, log)
   const baseDriver = new BaseDriver({ book, blobs, trials, tables, retire: cell => send({ type: 'retire', cell }) })
   // A failure to save is only logged, as after a commit: on a full disk it is better to have a keeper that shows this and serves tables
   // than none.
@@ -146,6 +153,7 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
   const tidying = setInterval(() => tidy(blobs, store, past, log), limits.keeper.unusedBlobMsMin).unref()
   return {
     vitals,
+    judge,
     cells,
     stop: async () => {
       clearInterval(tidying)

@@ -230,8 +230,8 @@ export class CellProcesses {
   }
 
   /** When no code ran, nothing speaks against any. */
-  #noteLoss({ cell, child }: Cell, why: string, suspects: readonly Suspect[]): void {
-    if (suspects.length > 0) this.#settings.onLoss({ cell, pid: child.pid, at: new Date().toISOString(), why, suspects })
+  #noteLoss({ cell, child }: Cell, why: string, suspects: readonly Suspect[], endedItself = false): void {
+    if (suspects.length > 0) this.#settings.onLoss({ cell, pid: child.pid, at: new Date().toISOString(), why, endedItself, suspects })
   }
 
   #replace(id: number, leaving: Leaving): void {
@@ -277,7 +277,7 @@ export class CellProcesses {
     // The fault of a lost cell was counted when it said that it is lost, and so was the loss.
     if (!expected && cell.leaving !== 'lost') this.#fault(cell, true)
     if (!this.#stopping && cell.leaving !== 'lost' && endedByCode(cell, signal)) {
-      this.#noteLoss(cell, cell.killedFor ?? how, running.map(unnamed))
+      this.#noteLoss(cell, cell.killedFor ?? how, running.map(unnamed), !cell.killed)
     }
     this.#act()
     onChange()

@@ -202,14 +202,18 @@ test('the keeper is sent each cell that was lost to its code, again after a rest
   }
   // Nothing speaks against the code of a cell that somebody has killed.
   const [aborted] = await lossesOnce(host, 1)
-  assert.deepEqual([aborted?.why, aborted?.suspects.map(({ scene, isNamed }) => [scene, isNamed])], ['signal SIGABRT', [['busy', false]]])
+  assert.deepEqual([aborted?.why, aborted?.endedItself], ['signal SIGABRT', true])
+  assert.deepEqual(
+    aborted?.suspects.map(({ scene, isNamed }) => [scene, isNamed]),
+    [['busy', false]],
+  )
   await host.cell('lose')
   const { cell, pid } = await host.line('cell is lost')
   await newKeeper(host)
   const [first, second] = await lossesOnce(host, 2)
   assert.deepEqual(first, aborted)
   const { suspects, at, ...lost } = second as CellLoss
-  assert.deepEqual(lost, { no: 2, cell, pid, why: 'the test says so' })
+  assert.deepEqual(lost, { no: 2, cell, pid, why: 'the test says so', endedItself: false })
   const [{ runningMs, ...suspect } = { runningMs: -1 }, ...others] = suspects
   assert.deepEqual([suspect, others], [{ scene: 'busy', version: 'v1', isNamed: true, stage: 'rank' }, []])
   assert.ok(runningMs >= 0 && Date.parse(at) > 0)

@@ -83,6 +83,11 @@ export interface CellLoss {
   readonly at: string
   /** In words, for example `signal SIGABRT` or `slot s/v3 cannot be stopped`. */
   readonly why: string
+  /**
+   * Whether the process ended by itself, so that code which ran then has done it. What runs in a cell that is killed, for its memory or because
+   * it is silent, need not be the cause.
+   */
+  readonly endedItself: boolean
   /** The versions whose code ran then, the longest running first. Only they may be the cause. */
   readonly suspects: readonly Suspect[]
 }
@@ -155,6 +160,17 @@ export interface LogRecord {
   readonly dropped?: number | undefined
 }
 
+/** Slots of a version that were killed in a cell since it last said so. */
+export interface SlotKills {
+  readonly scene: string
+  readonly version: string
+  readonly kills: number
+  /** Answers of the version in the cell since it last said so, or since the cell began. */
+  readonly answers: number
+  /** Why the last of them was killed. */
+  readonly why: string
+}
+
 export interface ProfileRequest {
   readonly scene: string
   readonly version: string
@@ -195,6 +211,8 @@ export type CellToKeeper =
   | { readonly type: 'serviceFaults'; readonly faults: readonly ServiceFault[] }
   /** From this address, more requests in a minute had a token that is not known than are allowed. Sent once for each such minute. */
   | { readonly type: 'tokenGuesses'; readonly address: string }
+  /** Slots that were killed, those too that were killed while they were loaded. Lost while the keeper is away. */
+  | { readonly type: 'kills'; readonly kills: readonly SlotKills[] }
   | { readonly type: 'prepared'; readonly request: number; readonly failure?: SceneFailure }
   | { readonly type: 'metrics'; readonly request: number; readonly metrics: readonly unknown[] }
   /** Answered with `logsKept`. Batches without that answer when the connection ends are sent again over the next connection. */

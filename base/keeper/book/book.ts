@@ -1,5 +1,5 @@
 /** What a base knows: its modules, scenes, versions and tokens, the changes that made them, and the table that cells get of them. */
-import type { AuditedChange, BaseFacts, BasePayloads, ChangeKind } from '../../change/change.ts'
+import type { AuditedChange, BaseFacts, BasePayloads, ChangeKind, LostCell } from '../../change/change.ts'
 import type { Records } from '../../change/records.ts'
 import type { KeptScene, SceneRecordKind } from '../../change/scene-state.ts'
 import { BerthError } from '../../kernel/errors.ts'
@@ -124,6 +124,25 @@ export class Book {
     result: KeyedCommit['result'] = () => ({}),
   ): void {
     this.#commit(writes, actor, { action: note.kind, ...note }, result)
+  }
+
+  /** The cells that were lost of late, the oldest first. */
+  losses(): LostCell[] {
+    return this.#store.list('loss').map(({ value }) => value)
+  }
+
+  /** Keeps a lost cell, unless it is kept already or nothing ran in it. Others that do not count beside it any more are forgotten. */
+  keepLoss(loss: LostCell): void {
+    const key = `${loss.at} ${loss.pid}`
+    if (loss.suspects.length === 0 || this.#store.get('loss', key) !== undefined) return
+    const { lossWindowMs, lossesKept } = limits.quarantine
+    const known = this.#store.list('loss')
+    // A clock that was set back leaves losses in the future.
+    const isFar = (at: string) => Math.abs(Date.parse(loss.at) - Date.parse(at)) > lossWindowMs
+    const gone = known.filter(({ value: { at } }, index) => isFar(at) || index < known.length - lossesKept)
+    const writes: Write<Records>[] = gone.map(({ key }) => ({ kind: 'loss', key, value: null }))
+    const change = { kind: 'lose cell', payload: loss, facts: {}, target: String(loss.cell), before: null, after: null } as const
+    this.commit([...writes, { kind: 'loss', key, value: loss }], { who: 'base', reason: loss.why }, change)
   }
 
   /** The request of the actor, if it was sent with its key before. */

@@ -5,6 +5,7 @@ import { type Published, parseReference, resolveLock } from '../../change/lock.t
 import { type Records, versionKey } from '../../change/records.ts'
 import { byOrdinal, type KeptScene, type Next, type SceneRecordKind, segmentSalt } from '../../change/scene-state.ts'
 import { cutoverOf } from '../../change/versions.ts'
+import type { QuarantinedVersion } from '../../contract/status-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import { nearest } from '../../kernel/nearest.ts'
 import type { BaseStore } from '../../store/base-store.ts'
@@ -18,6 +19,7 @@ export const sceneView = ({ definition, baseline, rules, revisions }: KeptScene)
   baseline,
   cutover: cutoverOf({ rules }),
   loadtest: rules.loadtest ?? null,
+  ...(rules.quarantined === undefined ? {} : { quarantined: Object.keys(rules.quarantined).sort(byOrdinal) }),
   revision: revisions.scene,
 })
 
@@ -40,6 +42,15 @@ export class SceneBook {
 
   list(): KeptScene[] {
     return this.ids().map(id => this.get(id))
+  }
+
+  /** Every version that is online and in quarantine. */
+  quarantined(): QuarantinedVersion[] {
+    return this.#store.list('rules').flatMap(({ key: scene, value: { quarantined = {} } }) =>
+      Object.entries(quarantined)
+        .filter(([version]) => this.#store.get('online', versionKey(scene, version)) !== undefined)
+        .map(([version, { since, why }]) => ({ scene, version, since, why })),
+    )
   }
 
   /** Undefined when the scene is not defined. */

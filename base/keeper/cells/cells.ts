@@ -16,6 +16,7 @@ import type {
   ProfileRequest,
   SceneFailure,
   ServiceFault,
+  SlotKills,
 } from '../../wire/messages.ts'
 import { CellSocket } from './cell-socket.ts'
 
@@ -79,6 +80,8 @@ export interface TakenProfile {
 export interface CellEvents {
   /** Takes what the modules of a cell have written. The cell forgets these lines once this returns. */
   onLogs?(cell: number, records: readonly LogRecord[]): void
+  /** Takes the kills of slots in a cell. */
+  onKills?(cell: number, kills: readonly SlotKills[]): void
   /** Called when a lost cell has not taken a table in time. It has to end before the table can be said to be in force. */
   onStale?(pid: number): void
   /** Called when more requests to the scene port had a token that is not known than an address may send. */
@@ -119,6 +122,7 @@ export class CellConnections {
         serviceFaults: ({ faults }, { member }) => member && this.#onServiceFaults(member, faults),
         logs: (message, { member }) => member && this.#onLogsOf(member, message),
         tokenGuesses: ({ address }) => this.#events.onGuesses?.(address),
+        kills: ({ kills }, { member }) => member && this.#events.onKills?.(member.cell, kills),
         prepared: settle,
         metrics: settle,
         slotFound: settle,

@@ -78,6 +78,16 @@ export class Vitals {
         this.inc(guesses.total)
       },
     })
+    new Gauge({
+      name: 'berth_version_quarantined',
+      help: 'Versions that are online and get no requests, because they kept killing their slots or cells: 1 for each',
+      labelNames: ['scene', 'version'],
+      registers,
+      collect() {
+        this.reset()
+        for (const { scene, version } of book.scenes.quarantined()) this.set({ scene, version }, 1)
+      },
+    })
     const revision = () => book.revision
     new Gauge({
       name: 'berth_store_revision',
@@ -116,6 +126,7 @@ export class Vitals {
       memory: this.#reported?.memory ?? null,
       wall: [...(this.#reported?.wall ?? [])],
       serviceFaults: this.#mergeServiceFaults(),
+      quarantined: this.#book.scenes.quarantined(),
       cells: this.#mergeCells(),
     }
   }

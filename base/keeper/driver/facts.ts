@@ -46,6 +46,8 @@ const finders: { readonly [K in WishKind]: Find<K> } = {
   'roll back': nothing,
   'take version offline': nothing,
   'bring version online': nothing,
+  'quarantine version': ({ book }) => ({ since: book.now().toISOString() }),
+  'lift quarantine': nothing,
   'set load-test version': nothing,
   'edit whitelist': ({ blobs }, before, { add = {}, remove = [] }) =>
     whitelistFacts(blobs, before, was => editWhitelist(was, unitsByVersion(add), unitsOf(remove))),

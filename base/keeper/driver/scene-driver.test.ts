@@ -53,6 +53,8 @@ const wishes: fc.Arbitrary<Wish>[] = [
   fc.constant(['roll back', {}] as const),
   version.map(given => ['take version offline', { version: given }] as const),
   version.map(given => ['bring version online', { version: given }] as const),
+  version.map(given => ['quarantine version', { version: given, why: 'it cost 2 cells', evidence: [] }] as const),
+  version.map(given => ['lift quarantine', { version: given }] as const),
   fc.option(version).map(given => ['set load-test version', { version: given }] as const),
   fc
     .record({ add: fc.dictionary(version, units, { maxKeys: 2 }), remove: units }, { requiredKeys: [] })
@@ -94,7 +96,15 @@ test('the changes of a scene, applied to nothing, make the scene: whatever was w
   })
   await fc.assert(replayed, { numRuns: 15 })
   // The property says nothing of a kind that was refused each time by chance. Then more is wished for.
-  const kinds = ['flip experiment', 'revert experiment', 'roll back', 'roll back params', 'retire layer', 'edit whitelist']
+  const kinds = [
+    'flip experiment',
+    'revert experiment',
+    'roll back',
+    'roll back params',
+    'retire layer',
+    'edit whitelist',
+    'lift quarantine',
+  ]
   const unseen = () => kinds.filter(kind => !seen.has(kind))
   for (let more = 0; more < 10 && unseen().length > 0; more++) await fc.assert(replayed, { numRuns: 5 })
   assert.deepEqual(unseen(), [], 'none of these was ever carried out')

@@ -18,6 +18,7 @@ import { nextScene } from '../../change/next-scene.ts'
 import type { Records } from '../../change/records.ts'
 import { type KeptScene, type Next, routedIn, type SceneState } from '../../change/scene-state.ts'
 import type { Expected, Write } from '../../store/store.ts'
+import { isQuarantined } from '../../traffic/rules.ts'
 import { type SlotPlan, slotPlan } from '../../traffic/table.ts'
 import type { Actor, Book, ScenePart } from '../book/book.ts'
 import { sceneWrites } from '../book/scene-book.ts'
@@ -37,6 +38,8 @@ export interface ChangeOptions {
   /** The revision that the part of the scene which the change is about must be at. */
   readonly expect?: Expected
   readonly dryRun?: boolean | undefined
+  /** Whether the result waits until the cells have the change in force. @default true */
+  readonly waits?: boolean
 }
 
 /** The result of a change. */
@@ -72,16 +75,19 @@ export class SceneDriver {
   }
 
   /**
-   * Carries out a change of a scene. With `dryRun` it is only worked out and checked. A rollback does not wait for changes of the scene that
-   * are under way: whichever is kept second is refused with REVISION_CONFLICT.
+   * Carries out a change of a scene. With `dryRun` it is only worked out and checked. A rollback and a quarantine do not wait for changes
+   * of the scene that are under way: whichever is kept second is refused with REVISION_CONFLICT.
    * @throws REVISION_CONFLICT, SCENE_NOT_FOUND; as `findFacts` and `nextScene`; SERVICE_NOT_OFFERED, NO_CELLS, UPGRADE_FAILED
    */
   apply<K extends WishKind>(change: SceneChangeOf<K>, options: ChangeOptions): Promise<Changed<K>> {
     const work = () => this.#apply(change, options)
-    return change.kind === 'roll back' ? work() : this.#turns.run(`scene ${change.scene}`, work)
+    return isUrgent(change.kind) ? work() : this.#turns.run(`scene ${change.scene}`, work)
   }
 
-  async #apply<K extends WishKind>(change: SceneChangeOf<K>, { actor, expect, dryRun = false }: ChangeOptions): Promise<Changed<K>> {
+  async #apply<K extends WishKind>(
+    change: SceneChangeOf<K>,
+    { actor, expect, dryRun = false, waits = true }: ChangeOptions,
+  ): Promise<Changed<K>> {
     const { book, tables } = this.#parts
     const { kind, scene, payload } = change
     const again = await this.#keptResult<K>(actor)
@@ -108,7 +114,8 @@ export class SceneDriver {
     }
     const after = await steps('commitMs', () => this.#commit(before, change, facts, next, writes, actor))
     // What the scene has become since then, by a rollback that waited for nobody, is not what this change came to.
-    return { outcome, changed: true, scene: after, cells: await steps('applyMs', () => tables.refresh()), timings: steps.timings }
+    const cells = await steps('applyMs', () => (waits ? tables.refresh() : tables.refreshSoon()))
+    return { outcome, changed: true, scene: after, cells, timings: steps.timings }
   }
 
   /** The result of the change when its request was carried out before and the answer was lost. */
@@ -152,7 +159,7 @@ export class SceneDriver {
     const recordOf = (version: string) => (version === created?.id ? created : book.scenes.version(scene.definition.id, version))
     const routed = before === undefined ? [] : [...routedIn(before)]
     const had = new Set(routed.map(version => slotPlan(before?.definition ?? scene.definition, recordOf(version)).key))
-    const records = [...new Set([...load, ...routedIn(scene)])].map(recordOf)
+    const records = [...new Set([...load, ...routedIn(scene)])].filter(version => !isQuarantined(scene.rules, version)).map(recordOf)
     const needed = records
       .map(record => slotPlan(scene.definition, record))
       .filter(({ key, version }) => load.includes(version) || !had.has(key))
@@ -160,6 +167,9 @@ export class SceneDriver {
     return needed
   }
 }
+
+/** What waits for no other change of the scene: a change under way may wait for the very version that has to go. */
+const isUrgent = (kind: SceneChangeKind): boolean => kind === 'roll back' || kind === 'quarantine version'
 
 /** A scene after a commit of this revision. */
 function keptAt(scene: SceneState, before: KeptScene | undefined, writes: readonly Write<Records>[], revision: number): KeptScene {
@@ -171,7 +181,11 @@ function keptAt(scene: SceneState, before: KeptScene | undefined, writes: readon
 /** Who names a version that there is none of hears that first, whatever else is wrong. @throws VERSION_NOT_FOUND */
 function requireNamedVersion(book: Book, { kind, scene, payload }: SceneChange): void {
   const named =
-    kind === 'promote version' || kind === 'take version offline' || kind === 'bring version online' || kind === 'set params'
+    kind === 'promote version' ||
+    kind === 'take version offline' ||
+    kind === 'bring version online' ||
+    kind === 'set params' ||
+    kind === 'lift quarantine'
       ? payload.version
       : null
   if (named !== null) book.scenes.version(scene, named)

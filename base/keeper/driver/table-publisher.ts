@@ -48,6 +48,12 @@ export class TablePublisher {
     return done
   }
 
+  /** Does as `refresh` does, and waits for nothing. @returns how many cells have the last table in force by now */
+  refreshSoon(): Applied {
+    this.refresh().catch((error: unknown) => this.#log.error({ err: error }, 'the scene table could not be published'))
+    return this.applied()
+  }
+
   /** Saves the table that the cells have been sent. When that fails, it is tried again after a while. */
   save(): Promise<void> {
     return this.#turns.run('table', () => this.#save(this.#cells.table))

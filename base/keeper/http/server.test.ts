@@ -261,7 +261,17 @@ const expectedRights: Readonly<Record<Right | 'anyone', readonly string[]>> = {
   pin: ['readLogs'],
   publish: [
     ...['putBlob', 'publishModule', 'putScene', 'takeProfile', 'createVersion', 'promoteVersion', 'rollBack', 'offlineVersion'],
-    ...['onlineVersion', 'setLoadtest', 'putWhitelist', 'editWhitelist', 'putParams', 'rollBackParams', 'createExperiment', 'createLayer'],
+    ...[
+      'onlineVersion',
+      'liftQuarantine',
+      'setLoadtest',
+      'putWhitelist',
+      'editWhitelist',
+      'putParams',
+      'rollBackParams',
+      'createExperiment',
+      'createLayer',
+    ],
     ...['retireLayer', 'startExperiment', 'stopExperiment', 'flipExperiment', 'revertExperiment'],
   ],
   admin: ['retireCell', 'listTokens', 'createToken', 'revokeToken'],

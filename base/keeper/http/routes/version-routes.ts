@@ -3,6 +3,7 @@ import Type from 'typebox'
 import { viewVersions } from '../../../change/versions.ts'
 import { IfMatch, Reasoned, SceneParams, VersionParams } from '../../../contract/common-api.ts'
 import {
+  LiftedQuarantine,
   LoadtestChange,
   LoadtestTarget,
   NewVersion,
@@ -91,6 +92,20 @@ export const versionRoutes = [
     run: async (request, { driver }) => {
       const { id, version } = request.params
       return partChange(await driver.apply({ kind: 'bring version online', scene: id, payload: { version } }, optionsOf(request)))
+    },
+  }),
+  route({
+    operation: 'liftQuarantine',
+    method: 'POST',
+    path: '/api/scenes/:id/versions/:version/lift',
+    right: 'publish',
+    about:
+      'Let a version in quarantine have requests again, once every cell has loaded it if rules name it; what it cost before counts no more',
+    takes: { params: VersionParams, headers: IfMatch, body: json(Reasoned) },
+    gives: { 200: LiftedQuarantine },
+    run: async (request, { driver }) => {
+      const { id, version } = request.params
+      return changed(await driver.apply({ kind: 'lift quarantine', scene: id, payload: { version } }, optionsOf(request)), {})
     },
   }),
   route({
