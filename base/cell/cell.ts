@@ -158,6 +158,7 @@ class Cell {
     const stays = ({ scene, key }: SlotPlan) => this.#table.current.scenes.get(scene)?.stays.has(key) ?? false
     this.#runtime.trim(stays)
     this.#keeper.reportServiceFaults()
+    this.#keeper.reportKills()
   }
 
   readonly onSupervisor = dispatcher<Exclude<ToCell, Start>>(

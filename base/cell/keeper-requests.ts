@@ -109,6 +109,12 @@ export class KeeperRequests {
     this.#send({ type: 'serviceFaults', faults })
   }
 
+  /** Says which slots were killed. To be called every now and then. */
+  reportKills(): void {
+    const kills = this.#parts.telemetry.takeKills()
+    if (kills.length > 0) this.#send({ type: 'kills', kills })
+  }
+
   /** Says that the cell is lost, now and to a keeper that comes later. */
   reportLost(): void {
     this.#isLost = true

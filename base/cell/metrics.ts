@@ -41,7 +41,9 @@ export interface CellGauges {
 interface VersionCounters {
   readonly scene: string
   readonly version: string
+  /** Good answers since the last collection, and those before it. */
   answers: number
+  collected: number
   readonly duration: { observe(seconds: number): void }
   readonly errors: Map<string, number>
   /** Codes that the registry has counted for the version. */
@@ -190,6 +192,12 @@ export class Metrics {
     else counters.errors.set(code, (counters.errors.get(code) ?? 0) + 1)
   }
 
+  /** Good answers of a version since the cell began, or since the version was forgotten. */
+  answersOf(scene: string, version: string): number {
+    const { answers = 0, collected = 0 } = this.#versions.get(`${scene}/${version}`) ?? {}
+    return answers + collected
+  }
+
   /** Counts the arms that a request was exposed to, however it ended. */
   countExposure({ plan, arm, layers }: Decision): void {
     if (arm !== undefined) this.#expose(plan.scene, arm)
@@ -283,7 +291,15 @@ export class Metrics {
     const key = `${scene}/${version}`
     let counters = this.#versions.get(key)
     if (counters === undefined) {
-      counters = { scene, version, answers: 0, duration: this.#durations.labels(scene, version), errors: new Map(), codes: new Set() }
+      counters = {
+        scene,
+        version,
+        answers: 0,
+        collected: 0,
+        duration: this.#durations.labels(scene, version),
+        errors: new Map(),
+        codes: new Set(),
+      }
       this.#versions.set(key, counters)
     }
     return counters
@@ -294,6 +310,7 @@ export class Metrics {
     for (const counters of this.#versions.values()) {
       const { scene, version } = counters
       if (counters.answers > 0) counters.errors.set('OK', counters.answers)
+      counters.collected += counters.answers
       counters.answers = 0
       for (const [code, count] of counters.errors) {
         this.#requests.inc({ scene, version, code }, count)

@@ -45,7 +45,7 @@ export class ModuleRuntime {
       servicesOf: plan => this.#services.named(lockedServices(plan.lock)),
       callService: (service, method, args, caller) => this.#services.call(service, method, args, caller),
       fetch: (plan, request, caller, signal) => this.#fetcher.fetch(plan, request, caller, signal),
-      explain: (error, plan) => moduleLog.explain(error, plan),
+      explain: (error, plan) => telemetry.explainLoad(error, plan),
       onLog: (plan, requestId, lines) => moduleLog.write(plan, requestId, lines),
       onKilled: (plan, reason, blame) => telemetry.onSlotKilled(plan, reason, blame),
       onRunning: (slot, running) => (running ? blackBox.begin(slot, slot.plan.scene, slot.plan.version) : blackBox.end(slot)),

@@ -6,7 +6,7 @@ import type { KillBlame } from '../slot/slot.ts'
 import type { BreakerState } from '../traffic/admission.ts'
 import { type CompiledTable, holds } from '../traffic/scene.ts'
 import type { SlotPlan } from '../traffic/table.ts'
-import type { SceneFailure } from '../wire/messages.ts'
+import type { SceneFailure, SlotKills } from '../wire/messages.ts'
 import type { Progress, SceneRequest } from './answer.ts'
 import type { Metrics } from './metrics.ts'
 import type { ModuleLog } from './module-log.ts'
@@ -16,6 +16,10 @@ export class Telemetry {
   readonly log: Logger
   readonly moduleLog: ModuleLog
   readonly metrics: Metrics
+  /** Kills of slots that have not been reported to the keeper, by version. */
+  readonly #kills = new Map<string, Omit<SlotKills, 'answers'>>()
+  /** What versions had answered when kills of their slots were last reported. */
+  readonly #answeredAtKill = new Map<string, { readonly scene: string; readonly version: string; readonly answered: number }>()
 
   constructor(log: Logger, moduleLog: ModuleLog, metrics: Metrics) {
     this.log = log
@@ -56,8 +60,38 @@ export class Telemetry {
       this.log.error({ service, method, err: error }, `service failed: ${messageOf(error)}`)
   }
 
-  onSlotKilled({ scene, version }: SlotPlan, reason: string, blame: KillBlame): void {
+  /** Resolves with why a version could not be loaded, in the words of its sources. */
+  explainLoad(error: ModuleError, plan: SlotPlan): Promise<ModuleError> {
+    if (error.code === 'MODULE_LOAD_KILLED') this.#noteKill(plan, error.message)
+    return this.moduleLog.explain(error, plan)
+  }
+
+  /** Notes a slot that was killed, or had to be killed while it was loaded. */
+  #noteKill({ scene, version }: SlotPlan, why: string): void {
+    const key = `${scene}/${version}`
+    const kills = (this.#kills.get(key)?.kills ?? 0) + 1
+    this.#kills.set(key, { scene, version, kills, why })
+  }
+
+  /** The slots that were killed since the last call, by version. */
+  takeKills(): SlotKills[] {
+    const taken = [...this.#kills].map(([key, killed]) => {
+      const { scene, version } = killed
+      const answered = this.metrics.answersOf(scene, version)
+      // What is counted begins at 0 again when the metrics have forgotten the version.
+      const answers = Math.max(0, answered - (this.#answeredAtKill.get(key)?.answered ?? 0))
+      this.#answeredAtKill.set(key, { scene, version, answered })
+      return { ...killed, answers }
+    })
+    this.#kills.clear()
+    return taken
+  }
+
+  onSlotKilled(plan: SlotPlan, reason: string, blame: KillBlame): void {
+    const { scene, version } = plan
     this.metrics.countKill(scene, version)
+    // What a caller has sent must not bring a version into quarantine.
+    if (blame !== 'caller') this.#noteKill(plan, reason)
     this.log.error({ scene, version, reason, blame }, 'slot killed')
     const code = blame === 'caller' ? 'BODY_TOO_LARGE' : 'MODULE_KILLED'
     this.moduleLog.note({ scene, version }, 'error', `The slot was killed: ${reason}`, code)
@@ -71,6 +105,8 @@ export class Telemetry {
 
   onTable({ scenes }: CompiledTable): void {
     this.metrics.retain((scene, version) => scenes.get(scene)?.versions.has(version) ?? false)
+    for (const [key, { scene, version }] of this.#answeredAtKill)
+      if (!scenes.get(scene)?.versions.has(version)) this.#answeredAtKill.delete(key)
   }
 
   /** @param isBaseline whether requests to the scene fail now that no rule sends elsewhere */
