@@ -154,6 +154,8 @@ const versionCalls = ({ get, post, write }: Control) => ({
   rollback: (scene: string, why: Reasoned) => post<versions.PartChange>(pathOf(scene, 'rollback'), why),
   setOnline: (scene: string, version: string, online: boolean, why: Reasoned) =>
     post<versions.PartChange>(pathOf(scene, 'versions', version, online ? 'online' : 'offline'), why),
+  liftQuarantine: (scene: string, version: string, why: Reasoned) =>
+    post<versions.LiftedQuarantine>(pathOf(scene, 'versions', version, 'lift'), why),
   /** @param version null when the baseline answers load tests */
   setLoadtest: (scene: string, version: string | null, why: Reasoned) =>
     write<versions.LoadtestChange>('PUT', pathOf(scene, 'loadtest'), { version, ...why }),

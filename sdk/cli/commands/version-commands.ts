@@ -63,6 +63,11 @@ export function versionCommands(sdk: Command): void {
       await promoteVersion(await context(options), id, which, options)
     })
 
+  partCommands(version)
+}
+
+/** What takes a part away from a version, or gives it back. */
+function partCommands(version: Command): void {
   command(version, 'rollback <scene>', 'End the cutover, or without one go back to the previous baseline; always possible, at once', [
     ['sdk version rollback fashion-men --reason "errors in checkout"'],
   ])
@@ -70,6 +75,15 @@ export function versionCommands(sdk: Command): void {
     .action(async (id: string, options: Reasoned & CommonOptions) => {
       const { rollBack } = await import('./version.ts')
       await rollBack(await context(options), id, options)
+    })
+
+  command(version, 'lift <scene> <version>', 'Let a version in quarantine have requests again: one that kept killing its slots or cells', [
+    ['sdk version lift fashion-men v4 --reason "the input that it looped on is refused now"'],
+  ])
+    .addOption(reason())
+    .action(async (id: string, which: string, options: Reasoned & CommonOptions) => {
+      const { liftQuarantine } = await import('./version.ts')
+      await liftQuarantine(await context(options), id, which, options)
     })
 
   command(version, 'loadtest <scene> [version]', 'Send load tests to a version, or without one back to the baseline', [

@@ -2,6 +2,7 @@
 
 import type { Reasoned } from '../../../base/contract/common-api.ts'
 import type { NewVersion, PartChange, Promotion, VersionChange, VersionView } from '../../../base/contract/version-api.ts'
+import { describeQuarantine, liftAdvice } from '../../../base/traffic/quarantine-words.ts'
 import { MOVED_OF, showShare } from '../../../base/traffic/ranges.ts'
 import { parseShare, parseUnits, parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
@@ -20,7 +21,7 @@ export async function listVersions({ client, out }: Context, scene: string, { al
     ['version', 'kind', 'share', 'modules', 'label', 'age', 'by', 'used by'],
     shown.map(version => [
       version.id,
-      version.online ? version.kind : 'offline',
+      describeKind(version),
       version.share == null ? '' : showShare(version.share),
       describeModules(version, baseline, locks),
       version.label ?? '',
@@ -29,9 +30,15 @@ export async function listVersions({ client, out }: Context, scene: string, { al
       version.uses.filter(use => use !== 'the baseline' && use !== 'the cutover').join(', '),
     ]),
   )
+  for (const { id, quarantine } of shown) {
+    if (quarantine !== undefined) out.warn(`${id} is ${describeQuarantine(quarantine)}; ${liftAdvice(scene, id)}`)
+  }
   const hidden = versions.length - shown.length
   if (hidden > 0) out.next(`${hidden} more ${hidden === 1 ? 'is' : 'are'} offline: sdk version list ${scene} --all`)
 }
+
+const describeKind = ({ online, kind, quarantine }: VersionView): string =>
+  `${online ? kind : 'offline'}${quarantine === undefined ? '' : ', in quarantine'}`
 
 /** The whole lock of the baseline. Of other versions, the modules that differ from the baseline's. */
 function describeModules({ id, lock }: VersionView, baseline: string | null, locks: ReadonlyMap<string, Lock>): string {
@@ -171,6 +178,14 @@ export async function setOnline(
   out.done(online ? 'online' : 'offline', ms, `${version} is ${online ? 'online: it answers requests that pin it' : 'offline'}`)
   for (const warning of change.warnings) out.warn(warning)
   if (!online) out.next(`Back again: sdk version online ${scene} ${version}`)
+}
+
+export async function liftQuarantine({ client, out }: Context, scene: string, version: string, { reason }: Reasoned): Promise<void> {
+  const [change, ms] = await timed(() => client.liftQuarantine(scene, parseVersion(version), { reason }))
+  out.result(change)
+  out.say(scene)
+  const outcome = change.quarantine === null ? 'was in no quarantine' : 'has requests again, and what it cost before counts no more'
+  out.done('lift', ms, `${version} ${outcome}, ${describeCells(change.cells)}`)
 }
 
 /** @param version undefined: the baseline answers load tests */
