@@ -47,7 +47,7 @@ export class ModuleRuntime {
       fetch: (plan, request, caller, signal) => this.#fetcher.fetch(plan, request, caller, signal),
       explain: (error, plan) => telemetry.explainLoad(error, plan),
       onLog: (plan, requestId, lines) => moduleLog.write(plan, requestId, lines),
-      onKilled: (plan, reason, blame) => telemetry.onSlotKilled(plan, reason, blame),
+      onKilled: (plan, reason, blame, where) => telemetry.onSlotKilled(plan, reason, blame, where),
       onRunning: (slot, running) => (running ? blackBox.begin(slot, slot.plan.scene, slot.plan.version) : blackBox.end(slot)),
       onLoading: (blank, { scene, version }, module) => {
         if (module === undefined) return blackBox.end(blank)

@@ -2,7 +2,7 @@
 import { type BerthError, messageOf } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/log.ts'
 import { ModuleError } from '../slot/module-error.ts'
-import type { KillBlame } from '../slot/slot.ts'
+import { inWords, type KillBlame, type Whereabouts } from '../slot/slot.ts'
 import type { BreakerState } from '../traffic/admission.ts'
 import { type CompiledTable, holds } from '../traffic/scene.ts'
 import type { SlotPlan } from '../traffic/table.ts'
@@ -87,14 +87,14 @@ export class Telemetry {
     return taken
   }
 
-  onSlotKilled(plan: SlotPlan, reason: string, blame: KillBlame): void {
+  onSlotKilled(plan: SlotPlan, reason: string, blame: KillBlame, where: Whereabouts): void {
     const { scene, version } = plan
     this.metrics.countKill(scene, version)
     // What a caller has sent must not bring a version into quarantine.
-    if (blame !== 'caller') this.#noteKill(plan, reason)
-    this.log.error({ scene, version, reason, blame }, 'slot killed')
+    if (blame !== 'caller') this.#noteKill(plan, `${reason}${inWords(where)}`)
+    this.log.error({ scene, version, reason, blame, ...where }, 'slot killed')
     const code = blame === 'caller' ? 'BODY_TOO_LARGE' : 'MODULE_KILLED'
-    this.moduleLog.note({ scene, version }, 'error', `The slot was killed: ${reason}`, code)
+    this.moduleLog.note({ scene, version }, 'error', `The slot was killed: ${reason}${inWords(where)}`, code)
   }
 
   onBreaker(scene: string, version: string, state: BreakerState): void {

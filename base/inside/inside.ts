@@ -4,6 +4,7 @@ import { settleCalls } from './calls/calls.ts'
 import { settleFetch } from './calls/fetch-calls.ts'
 import { defineGlobals } from './globals/globals.ts'
 import { fireTimer } from './globals/timers.ts'
+import { closeLeftover } from './open-request.ts'
 import type { Inside } from './protocol.ts'
 import { abandon, turn } from './stages/turn.ts'
 import { define, link } from './stages/version.ts'
@@ -11,4 +12,4 @@ import { define, link } from './stages/version.ts'
 harden()
 defineGlobals()
 
-export default { define, link, turn, abandon, settleCalls, settleFetch, fireTimer, probe: () => undefined } satisfies Inside
+export default { define, link, turn, abandon, settleCalls, settleFetch, fireTimer, probe: closeLeftover } satisfies Inside

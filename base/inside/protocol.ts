@@ -60,6 +60,14 @@ export const CURSOR = {
   running: 1,
   /** Number of the request whose body is being parsed, before any code of a module runs for it; else 0. */
   reading: 2,
+  /**
+   * Number of the step whose code was entered last, from 1 on: the modules of each stage, then the one that merges, then the one that stands
+   * in. Code that goes on after an `await` counts when a call or a timer woke it. 0 until there is one.
+   */
+  step: 3,
+  /** Milliseconds for which timers ran that answered requests have left behind, and since when one runs now by the monotonic clock of the cell, or 0. */
+  leftMs: 4,
+  leftSince: 5,
 } as const
 
 /** Places of the clock, memory that isolates read: the cell writes it before it enters one, and every few milliseconds. */

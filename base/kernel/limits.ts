@@ -194,6 +194,9 @@ export const limits = {
     unresponsiveMsMax: 50,
     /** Milliseconds of CPU that timers may use in one go while no request is in the slot. */
     idleCpuMsMax: 250,
+    /** Milliseconds of CPU that a slot may use outside of requests in each second, and how many it may save up. */
+    outsideCpuMsPerSecond: 100,
+    outsideCpuMsMax: 500,
     /** Milliseconds a killed slot may take to stop before its cell has to be replaced. */
     stopMsMax: 2000,
   },
@@ -414,6 +417,7 @@ assert(limits.slot.loadCpuMsMax > limits.module.loadCpuMsMax)
 assert(limits.module.trialCpuMsMax > limits.module.loadCpuMsMax)
 assert(limits.http.readerStallMsMax > limits.request.deadlineMsMax, 'an answer may have to wait behind another on its connection')
 assert(limits.http.connectionsMax >= 2 * limits.cell.placesMax, 'there must be idle connections to close when requests take all places')
+assert(limits.slot.outsideCpuMsMax > limits.slot.idleCpuMsMax, 'what may run in one go must be allowed to run at all')
 assert(limits.fetch.perCellMax >= 2 * limits.fetch.perSlotMax, 'the fetches of one slot must leave room for those of others')
 assert(limits.fetch.bytesPerCellMax > limits.fetch.requestBytesMax + limits.fetch.responseBytesMax, 'the largest fetch must fit')
 assert(limits.services.startMsMax > limits.features.startMsMax, 'big tables must not keep a cell from starting')

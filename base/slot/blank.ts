@@ -1,5 +1,6 @@
 /** Isolates before they serve: set up with the code that runs around the modules, and made ahead of need. */
 import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import ivm from 'isolated-vm'
 import { CURSOR, type Inside, type InsideLimits, LAZY_PARTS, type Post, type ServiceNames, type StagePlan } from '../inside/protocol.ts'
 import { limits } from '../kernel/limits.ts'
@@ -54,6 +55,8 @@ const insideLimits: InsideLimits = {
 /** Strings outside the heaps, shared by all isolates of the process. */
 const partTexts = LAZY_PARTS.map(part => new ivm.ExternalCopy(insideScript(part)))
 const CURSOR_BYTES = Object.keys(CURSOR).length * Float64Array.BYTES_PER_ELEMENT
+/** Milliseconds that it takes to free the isolate of a killed slot, with some to spare for a busy machine. */
+const FREED_MS = 1000
 const byReference = { result: { reference: true } } as const
 
 /** What a rehearsal changes about a blank. */
@@ -64,6 +67,23 @@ export interface Staging {
   readonly clock: SlotClock | undefined
   /** Called before any other code runs in the isolate, because the cell's own code takes hold of the built-ins as it finds them. */
   prepare(isolate: ivm.Isolate, context: ivm.Context): Promise<void>
+}
+
+/** When an isolate was last ended in the middle of its code, by `performance.now()`. */
+let killedAt = -Infinity
+
+/** To be called when an isolate is ended in the middle of its code: V8 frees it on another thread then. */
+export function noteKill(): void {
+  killedAt = performance.now()
+}
+
+/**
+ * Resolves when no isolate has been killed for a while. V8 makes none while it frees another: this thread would wait for it, for 200 ms when a
+ * slot has made many objects of `Intl`. So isolates that are not needed yet are made later. Nothing says when one has been freed.
+ */
+export async function untilFreed(): Promise<void> {
+  const waitMs = () => killedAt + FREED_MS - performance.now()
+  while (waitMs() > 0) await delay(waitMs())
 }
 
 /** Makes an isolate and sets it up: about 5 ms of CPU, most of it on this thread. */

@@ -62,7 +62,12 @@ export class Outside {
   startTimer(no: number, delayMs: number): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer)
-      this.#slot.enter(inside => inside.fireTimer.apply(undefined, [no]))
+      this.#slot.enter(inside => {
+        const fired = inside.fireTimer.apply(undefined, [no])
+        // It goes in right behind the timer, and so marks the moment when all that the timer has set off is over.
+        inside.probe.applyIgnored(undefined, [])
+        return fired
+      })
     }, delayMs)
     this.#timers.add(timer)
   }

@@ -1,5 +1,5 @@
 /** The slot buffer: blanks that are made ahead of need, since making one takes this thread for milliseconds. */
-import { type Blank, makeBlank, warmUp } from './blank.ts'
+import { type Blank, makeBlank, untilFreed, warmUp } from './blank.ts'
 import type { CodeCache } from './code-cache.ts'
 
 /** Blanks that wait to be specialised. They have the amount of memory that most scenes have. */
@@ -47,6 +47,7 @@ export class SlotBuffer {
   async #make(): Promise<Blank> {
     if (!this.#warmedUp) await warmUp(this.#codeCache)
     this.#warmedUp = true
+    await untilFreed()
     return makeBlank(this.#memoryMB, this.#codeCache)
   }
 

@@ -278,6 +278,54 @@ test('a loop that an answered request has left behind ends its slot, also under 
   assert.equal(await reason, 'stuck in code that no request is seen to run')
 })
 
+const burn = 'const burn = ms => { const end = performance.now() + ms; while (performance.now() < end); };'
+
+for (const [what, rank] of [
+  ['an interval', 'x => { if (x === 1) setInterval(() => burn(40), 1); return x }'],
+  ['an interval, while other requests wait', 'async x => { if (x === 1) setInterval(() => burn(40), 1); await sleep(20); return x }'],
+  [
+    'timers that set one another',
+    'async x => { const go = () => { burn(40); setTimeout(go, 1) }; if (x === 1) go(); await sleep(20); return x }',
+  ],
+  ['what goes on after its answer', 'x => { if (x === 1) (async () => { for (;;) { await sleep(1); burn(40) } })(); return x }'],
+] as const) {
+  test(`a slot is killed for ${what} that a request has left behind, and says so`, { timeout: 60_000 }, async t => {
+    const code = `(() => { ${burn} const sleep = ms => new Promise(done => setTimeout(done, ms)); return ${rank} })()`
+    const { slot, ask, killed, death } = await makeSlot(t, { rank: code })
+    assert.equal(await ask(call(1)), '1')
+    while (killed.length === 0) await Promise.race([death, ask(call(2)).catch(() => undefined)])
+    assert.match(killed[0] ?? '', /^its timers and promises used over 100 ms of CPU a second outside of requests/)
+    assert.deepEqual(slot.whereabouts(), { stage: 'rank', module: 'm-rank@1.0.0' })
+  })
+}
+
+test('requests that work in timers and after calls may use all the CPU that there is', { timeout: 60_000 }, async t => {
+  const rank = `(() => { ${burn} return async (x, ctx) => { await ctx.call('other', 1); burn(10); await new Promise(done => setTimeout(done, 1)); burn(10); return x } })()`
+  const { slot, ask, killed } = await makeSlot(t, { rank }, { callScene: () => Promise.resolve('1') })
+  while (Number(slot.cpuNs) / 1e6 < 1.5 * limits.slot.outsideCpuMsMax) await Promise.all([ask(call(1)), ask(call(2))])
+  assert.deepEqual(killed, [])
+})
+
+for (const [what, stages, stage] of [
+  ['a loop', { recall: 'x => x', rank: '() => { for (;;); }' }, 'rank'],
+  ['a loop after a call', { recall: 'async (x, ctx) => { await ctx.call("other", 1); for (;;); }', rank: 'x => x' }, 'recall'],
+  ['a loop in a timer', { recall: 'x => x', rank: 'x => new Promise(() => setTimeout(() => { for (;;); }, 1))' }, 'rank'],
+  ['a getter of the result', { recall: 'x => x', rank: '() => ({ get a() { for (;;); } })' }, 'rank'],
+] as const) {
+  test(`a slot that is killed for ${what} says in which stage of which module`, { timeout: 60_000 }, async t => {
+    const { slot, ask, killed } = await makeSlot(t, stages, { callScene: () => Promise.resolve('1') })
+    const answer = ask({ ...call(1, 300), cpuMs: 100 }).catch((error: BerthError) => error)
+    while (killed.length === 0) await new Promise(resolve => setImmediate(resolve))
+    const where = { stage, module: `m-${stage}@1.0.0` }
+    assert.deepEqual(slot.whereabouts(), where)
+    const error = await answer
+    assert.ok(error instanceof BerthError)
+    if (error.code !== 'MODULE_KILLED') return
+    assert.deepEqual(error.extra, where)
+    assert.match(error.message, new RegExp(`in stage "${stage}" of module "m-${stage}@1.0.0"$`))
+  })
+}
+
 test('time in which the machine does other things is no CPU of a request', {
   timeout: 60_000,
   skip: process.platform === 'win32' && 'it stops this process with signals',

@@ -4,14 +4,14 @@ import { ANSWER_STRIDE, AnswerKind, CURSOR, type LogLine, type Post } from '../i
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
-import type { Blank, Remotes } from './blank.ts'
+import { type Blank, noteKill, type Remotes } from './blank.ts'
 import { CpuClock } from './cpu-clock.ts'
 import { Inspector } from './inspector.ts'
 import { parseFailure } from './module-error.ts'
 import { Outside, type OutsideHost } from './outside.ts'
 import type { Pending, SlotAnswer, SlotCall } from './slot-call.ts'
 import type { SlotClock } from './slot-clock.ts'
-import { type SpecialiseParts, specialise } from './specialise.ts'
+import { type SpecialiseParts, specialise, stepsOf } from './specialise.ts'
 import { Watchdog, type WatchedSlot } from './watchdog.ts'
 
 /** A caller is to blame when the slot could not parse the body of a request. */
@@ -29,12 +29,8 @@ export interface SlotHost extends SpecialiseParts, OutsideHost {
   onLost(plan: SlotPlan, reason: string, where: Whereabouts): void
   /** Called when code of the slot begins to run, and when nothing of it runs any more. */
   onRunning(slot: Slot, running: boolean): void
-}
-
-export interface Whereabouts {
-  readonly stage?: string | undefined
-  /** `name@version`. */
-  readonly module?: string | undefined
+  /** Why the slot of a plan is to take no request at this moment, if there is a reason. When it is missing, there never is one. */
+  refusal?(plan: SlotPlan): string | undefined
 }
 
 /** Requests in one turn. This bounds how many arguments a call into the isolate has, and how many answers come out at once. */
@@ -42,6 +38,13 @@ const TURN_REQUESTS_MAX = 64
 const TURNS_IN_FLIGHT = 2
 /** Rejections that no module handled and that are logged in a second. The rest is dropped. */
 const UNHANDLED_PER_SECOND = 5
+
+/** Where in a version code runs. Either is missing when it is not known. */
+export interface Whereabouts {
+  readonly stage?: string | undefined
+  /** `name@version`. */
+  readonly module?: string | undefined
+}
 
 export class Slot {
   readonly plan: SlotPlan
@@ -67,8 +70,8 @@ export class Slot {
   /** Since when the oldest turn has had the isolate to itself. */
   #turnSince = 0
   readonly #cpu: CpuClock
-  /** CPU time of the isolate when the last turn was over. */
-  #cpuNs: bigint
+  /** For how many milliseconds the isolate had been held when the last turn was over. */
+  #heldMs: number
   readonly #watchdog: Watchdog
   #lastNo = 0
   #lastCallAt = performance.now()
@@ -92,12 +95,12 @@ export class Slot {
     this.#host = host
     this.#outside = new Outside({ plan, find: this.#find, begun: this.#begun, enter: this.#enter }, host)
     this.#cpu = new CpuClock(isolate)
-    this.#cpuNs = this.#cpu.readNs()
+    this.#heldMs = this.#cpu.heldMs
     this.#watchdog = new Watchdog(this.#watched(), this.#cpu)
     listener.onPost = this.#onPost
     // Modules may have posted something while they were loaded.
     for (const [kind, ...values] of earlyPosts.splice(0)) this.#onPost(kind, ...values)
-    listener.onLost = message => host.onLost(plan, `slot ${plan.key}: ${message}`, {})
+    listener.onLost = message => host.onLost(plan, `slot ${plan.key}: ${message}`, this.whereabouts())
   }
 
   /**
@@ -128,7 +131,7 @@ export class Slot {
 
   /** Nanoseconds of CPU that the isolate has used since it was made. After its end this does not change any more. */
   get cpuNs(): bigint {
-    return this.#cpu.readNs()
+    return BigInt(Math.round(this.#cpu.readMs() * 1e6))
   }
 
   /** Milliseconds of CPU that the requests which wait for the isolate's thread are expected to use. */
@@ -153,8 +156,11 @@ export class Slot {
    */
   call(call: SlotCall): Promise<SlotAnswer> {
     this.#lastCallAt = performance.now()
-    if (this.pending >= limits.slot.pendingMax) return Promise.reject(this.#overloaded())
+    if (this.pending >= limits.slot.pendingMax)
+      return Promise.reject(this.#overloaded(`${limits.slot.pendingMax} requests are in its slot already`))
     if (call.body.length > this.#bodyCharsMax) return Promise.reject(this.#bodyTooLarge(call))
+    const refusal = this.#host.refusal?.(this.plan)
+    if (refusal !== undefined) return Promise.reject(this.#overloaded(refusal))
     const calledAt = this.#lastCallAt
     return new Promise((resolve, reject) =>
       this.adopt({ call, resolve, reject, no: 0, calledAt, sentAt: calledAt, done: false, calledOut: false, alone: false }),
@@ -290,9 +296,9 @@ export class Slot {
   }
 
   #learnCost(requests: number): void {
-    const cpuNs = this.#cpu.readNs()
-    const costMs = Number(cpuNs - this.#cpuNs) / 1e6 / requests
-    this.#cpuNs = cpuNs
+    const { heldMs, share } = this.#cpu
+    const costMs = ((heldMs - this.#heldMs) * share) / requests
+    this.#heldMs = heldMs
     this.#costMs += (costMs - this.#costMs) / 8
     const now = performance.now()
     this.#paceMs += ((now - this.#turnSince) / requests - this.#paceMs) / 8
@@ -307,9 +313,16 @@ export class Slot {
       current: () => this.#current(),
       isRunning: () => this.#running > 0,
       settled: () => this.#settled,
+      pending: () => this.pending,
       waiting: () => this.#waiting.values(),
+      leftMs: () => this.#leftMs(),
       probe: () => this.#inside.probe.apply(undefined, []),
     }
+  }
+
+  #leftMs(): number {
+    const since = this.#cursor[CURSOR.leftSince] as number
+    return (this.#cursor[CURSOR.leftMs] as number) + (since === 0 ? 0 : Math.max(0, this.#clock.write() - since - 1))
   }
 
   /** Answers what is past its deadline, and kills the slot when the watchdog finds that it has to. To be called every `limits.slot.watchdogTickMs`. */
@@ -395,33 +408,57 @@ export class Slot {
     if (this.pending > 0) await new Promise<void>(resolve => (this.#drained = resolve))
   }
 
-  /** Frees the isolate. Idempotent. Drain the slot first, unless its requests may be lost. */
-  dispose(): void {
+  /**
+   * Frees the isolate. Idempotent. Drain the slot first, unless its requests may be lost.
+   * @param aside frees it on another thread, as a big heap takes tens of milliseconds. The process must not end at once then: it would crash
+   */
+  dispose(aside = false): void {
+    if (this.#dead) return
+    // Whichever thread uses an isolate last frees it.
+    if (aside && this.#alive()) this.#inside.probe.apply(undefined, []).catch(() => undefined)
     if (!this.#dead) this.#end()
   }
 
   #end(): void {
     this.#dead = true
     this.#outside.end()
-    // This is the last moment at which the CPU time can be read.
-    this.#cpu.readNs()
+    this.#cpu.end()
     this.#endIsolate()
     if (this.#running === 0) return
+    noteKill()
     // A loop inside one of V8's built-ins outlives the disposal of its isolate. Then the thread is lost, and only the end of the process gets it back.
-    const check = () => this.#running > 0 && this.#host.onLost(this.plan, `slot ${this.plan.key} cannot be stopped`, {})
+    const check = () => this.#running > 0 && this.#host.onLost(this.plan, `slot ${this.plan.key} cannot be stopped`, this.whereabouts())
     setTimeout(check, limits.slot.stopMsMax)
   }
 
   #endIsolate(): void {
     const inspector = this.#inspector
     if (inspector?.hasLostThread) {
-      this.#host.onLost(this.plan, `slot ${this.plan.key} ran out of memory while it was profiled, and its thread is lost`, {})
+      this.#host.onLost(
+        this.plan,
+        `slot ${this.plan.key} ran out of memory while it was profiled, and its thread is lost`,
+        this.whereabouts(),
+      )
     }
     const dispose = () => {
       if (!this.#isolate.isDisposed) this.#isolate.dispose()
     }
     if (inspector === undefined) dispose()
     else inspector.close().then(dispose)
+  }
+
+  /**
+   * The stage and the module that were entered last; after a kill, before it. While code runs, it is theirs, or was called by it. But after an
+   * `await` in one of several requests that wait, it may be that of another request.
+   */
+  whereabouts(): Whereabouts {
+    const steps = stepsOf(this.plan)
+    const step = steps[(this.#cursor[CURSOR.step] ?? 0) - 1]
+    if (step !== undefined) return step
+    const modules = new Set(steps.map(({ module }) => module))
+    const [module] = modules
+    // What a module does while it is loaded, or leaves behind then, is in no stage.
+    return modules.size === 1 && module !== undefined ? { module } : {}
   }
 
   // ── profiles ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -465,8 +502,9 @@ export class Slot {
   }
 
   #killedError(reason: string): BerthError {
-    const message = `The slot of scene "${this.plan.scene}" version "${this.plan.version}" was killed: ${reason}`
-    return new BerthError('MODULE_KILLED', message, { retryAfterSeconds: 1 })
+    const where = this.whereabouts()
+    const message = `The slot of scene "${this.plan.scene}" version "${this.plan.version}" was killed: ${reason}${inWords(where)}`
+    return new BerthError('MODULE_KILLED', message, { retryAfterSeconds: 1, extra: { ...where } })
   }
 
   get #bodyCharsMax(): number {
@@ -478,8 +516,8 @@ export class Slot {
     return new BerthError('BODY_TOO_LARGE', message)
   }
 
-  #overloaded(): BerthError {
-    const message = `Cannot serve scene "${this.plan.scene}": ${limits.slot.pendingMax} requests are in its slot already`
+  #overloaded(why: string): BerthError {
+    const message = `Cannot serve scene "${this.plan.scene}": ${why}`
     return new BerthError('SCENE_OVERLOADED', message, { retryAfterSeconds: 1 })
   }
 
@@ -534,11 +572,14 @@ export class Slot {
 
   #beginRunning(): void {
     this.#running++
+    this.#cpu.run()
     this.#host.onRunning(this, true)
   }
 
   #comeBack(): void {
-    if (--this.#running === 0) this.#host.onRunning(this, false)
+    if (--this.#running > 0) return
+    this.#cpu.rest()
+    this.#host.onRunning(this, false)
   }
 
   /** Runs code inside the isolate that no turn belongs to, such as a timer. */
@@ -555,6 +596,10 @@ export class Slot {
     )
   }
 }
+
+/** For example `, in stage "rank" of module "ctr@1.2.0"`. */
+export const inWords = ({ stage, module }: Whereabouts): string =>
+  module === undefined ? '' : `, in ${stage === undefined ? '' : `stage "${stage}" of `}module "${module}"`
 
 function splitNotes(text: string, queueMs: number): SlotAnswer {
   const at = text.indexOf('\n')

@@ -29,7 +29,7 @@ interface LoadFailure {
 
 /** What slots need of the cell around them. */
 export interface SlotsHost extends Omit<SlotHost, 'onKilled' | 'onLost' | 'codeCache'> {
-  onKilled(plan: SlotPlan, reason: string, blame: KillBlame): void
+  onKilled(plan: SlotPlan, reason: string, blame: KillBlame, where: Whereabouts): void
   /** Called once for each version that the process is lost to. It is not loaded any more. */
   onLost(plan: SlotPlan, reason: string, where: Whereabouts): void
   onBufferFailed(error: unknown): void
@@ -71,7 +71,8 @@ export class Slots {
       ...host,
       codeCache,
       onLost: (plan, reason, where) => this.#onLost(plan, () => host.onLost(plan, reason, where)),
-      onKilled: (slot, reason, survivors, blame) => this.#onKilled(slot, survivors, () => host.onKilled(slot.plan, reason, blame)),
+      onKilled: (slot, reason, survivors, blame) =>
+        this.#onKilled(slot, survivors, () => host.onKilled(slot.plan, reason, blame, slot.whereabouts())),
     }
     this.#watchdog = setInterval(() => this.#watch(), limits.slot.watchdogTickMs)
   }
@@ -228,7 +229,7 @@ export class Slots {
       async slot => {
         this.#leaving.add(slot)
         await slot.drain()
-        slot.dispose()
+        slot.dispose(!this.#closed)
         this.#leaving.delete(slot)
       },
       () => undefined, // The slot never loaded, and whoever asked for it has got the reason.

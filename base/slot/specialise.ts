@@ -7,7 +7,7 @@ import type { LockedModule, LockedStage } from '../traffic/schema.ts'
 import { type SlotPlan, stageModules } from '../traffic/table.ts'
 import type { Blank, Remotes } from './blank.ts'
 import type { CodeCache } from './code-cache.ts'
-import { LoadMeter, processCpuUs } from './load-meter.ts'
+import { CpuClock, processCpuMs } from './cpu-clock.ts'
 import { ModuleError } from './module-error.ts'
 
 export interface SpecialiseParts {
@@ -38,14 +38,17 @@ export async function specialise(blank: Blank, plan: SlotPlan, parts: Specialise
   const { isolate, listener } = blank
   const budget = new LoadBudget(plan)
   const killed = Promise.withResolvers<never>()
-  const meter = new LoadMeter(isolate, usedMs => {
-    const overrun = budget.charge(usedMs)
+  const clock = new CpuClock(isolate)
+  clock.run()
+  const fromMs = clock.readMs()
+  const looks = setInterval(() => {
+    const overrun = budget.charge(clock.readMs() - fromMs)
     if (overrun === undefined || isolate.isDisposed) return
-    meter.stop()
+    clearInterval(looks)
     killed.reject(overrun)
     isolate.dispose()
     watchEnd(loading, () => listener.onLost(`${overrun.message}, and cannot be stopped`, overrun.module))
-  })
+  }, limits.slot.watchdogTickMs)
   const loading = load(blank, plan, parts, budget)
   try {
     return await Promise.race([loading, killed.promise])
@@ -53,7 +56,8 @@ export async function specialise(blank: Blank, plan: SlotPlan, parts: Specialise
     if (!isolate.isDisposed) isolate.dispose()
     throw error instanceof ModuleError && parts.explain !== undefined ? await parts.explain(error, plan) : error
   } finally {
-    meter.stop()
+    clearInterval(looks)
+    clock.end()
   }
 }
 
@@ -102,10 +106,10 @@ class LoadBudget {
  */
 function watchEnd(loading: Promise<unknown>, onLost: () => void): void {
   const since = performance.now()
-  const sinceUs = processCpuUs()
+  const sinceMs = processCpuMs()
   const { stopMsMax, watchdogTickMs } = limits.slot
   const timer = setInterval(() => {
-    if (performance.now() - since < stopMsMax || processCpuUs() - sinceUs < (stopMsMax / 2) * 1000) return
+    if (performance.now() - since < stopMsMax || processCpuMs() - sinceMs < stopMsMax / 2) return
     clearInterval(timer)
     onLost()
   }, watchdogTickMs)
@@ -196,6 +200,14 @@ function modulesOf(plan: SlotPlan): Map<LockedModule, string[]> {
     }
   }
   return found
+}
+
+/** The steps of a plan in the order in which the code inside numbers them; see `CURSOR`. */
+export function stepsOf({ lock }: SlotPlan): { readonly stage: string; readonly module: string }[] {
+  return lock.flatMap(stage => {
+    const { modules, merge, fallbackModule } = stagePlan(stage)
+    return [...modules, merge, fallbackModule].flatMap(module => (module === undefined ? [] : { stage: stage.stage, module }))
+  })
 }
 
 function stagePlan({ stage, modules, parallel = false, merge, deadlineMs, onFailure = 'fail', fallback }: LockedStage): StagePlan {

@@ -5,11 +5,10 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { limits } from '../kernel/limits.ts'
-import type { CpuMark } from './cpu-clock.ts'
 import type { Pending } from './slot-call.ts'
 import { Watchdog } from './watchdog.ts'
 
-const { unresponsiveMsMax, idleCpuMsMax } = limits.slot
+const { unresponsiveMsMax, idleCpuMsMax, outsideCpuMsPerSecond, outsideCpuMsMax } = limits.slot
 
 function request(no: number, { cpuMs = 100, deadlineAt = 10_000, done = false } = {}): Pending {
   const call = { requestId: 'r', body: '1', unit: undefined, deadlineAt, cpuMs, params: '{}', chain: ['home'] }
@@ -25,6 +24,8 @@ function watch(t: TestContext) {
     current: undefined as Pending | undefined,
     running: true,
     settled: 0,
+    pending: 1,
+    leftMs: 0,
     waiting: [] as Pending[],
     probes: [] as (() => void)[],
   }
@@ -32,12 +33,13 @@ function watch(t: TestContext) {
     current: () => slot.current,
     isRunning: () => slot.running,
     settled: () => slot.settled,
+    pending: () => slot.pending,
+    leftMs: () => slot.leftMs,
     waiting: () => slot.waiting,
     probe: () => new Promise<void>(resolve => slot.probes.push(resolve)),
   }
   const cpu = {
-    mark: (): CpuMark => ({ isolateNs: BigInt(cpuMs), processUs: 0 }),
-    usedMs: ({ isolateNs }: CpuMark) => cpuMs - Number(isolateNs),
+    readMs: () => cpuMs,
   }
   const watchdog = new Watchdog(watched, cpu)
   /** Looks again after so many milliseconds, in which the isolate has used so many milliseconds of CPU. */
@@ -100,4 +102,41 @@ test('the shortest bound holds of those that a probe is sent with, and what was 
   watchdog.startAfresh()
   assert.equal(look(unresponsiveMsMax, 19), undefined)
   assert.equal(look(0, 1), 'stuck in code that no request is seen to run')
+})
+
+/** A slot with no request in it. */
+function watchIdle(t: TestContext) {
+  const watched = watch(t)
+  Object.assign(watched.slot, { running: false, pending: 0 })
+  for (let i = 0; i < 3; i++) assert.equal(watched.look(10), undefined)
+  return watched
+}
+
+test('what a slot uses while no request is in it is bounded over time, and work now and then is not', t => {
+  const { look } = watchIdle(t)
+  for (let minute = 0; minute < 100; minute++) assert.equal(look(60_000, outsideCpuMsMax), undefined)
+  assert.equal(look(1000, outsideCpuMsMax + outsideCpuMsPerSecond), undefined)
+  assert.match(look(10, outsideCpuMsPerSecond) ?? 'lives', /CPU a second outside of requests/)
+})
+
+test('what requests use is not charged to what they leave behind, nor is what is read of it late', t => {
+  const { slot, look } = watchIdle(t)
+  for (let i = 0; i < 100; i++) {
+    slot.settled++
+    assert.equal(look(10, 100), undefined)
+    assert.equal(look(10, 10), undefined)
+  }
+  slot.pending = 1
+  for (let i = 0; i < 100; i++) assert.equal(look(10, 10), undefined)
+})
+
+test('timers that answered requests have left behind are charged while others wait, by no more than the slot has used', t => {
+  const { slot, look } = watchIdle(t)
+  slot.pending = 1
+  for (let i = 0; i < 100; i++) {
+    slot.leftMs += 1000
+    assert.equal(look(10, 1), undefined)
+  }
+  slot.leftMs += outsideCpuMsMax + outsideCpuMsPerSecond
+  assert.match(look(10, 2 * outsideCpuMsMax) ?? 'lives', /outside of requests/)
 })

@@ -439,7 +439,15 @@ var CURSOR = {
   /** 1 while synchronous code of that request runs. */
   running: 1,
   /** Number of the request whose body is being parsed, before any code of a module runs for it; else 0. */
-  reading: 2
+  reading: 2,
+  /**
+   * Number of the step whose code was entered last, from 1 on: the modules of each stage, then the one that merges, then the one that stands
+   * in. Code that goes on after an `await` counts when a call or a timer woke it. 0 until there is one.
+   */
+  step: 3,
+  /** Milliseconds for which timers ran that answered requests have left behind, and since when one runs now by the monotonic clock of the cell, or 0. */
+  leftMs: 4,
+  leftSince: 5
 };
 var CLOCK = {
   /** Milliseconds by the monotonic clock of the cell at the last writing. */
@@ -478,6 +486,57 @@ var seed = randomSeed;
 var cursor = new Float64Array(cursorMemory);
 var clock = new Float64Array(clockMemory);
 var partText = (part) => partTexts[LAZY_PARTS.indexOf(part)];
+
+// base/inside/clock.ts
+var AHEAD_MS_MAX = 500;
+var { now: wallTime } = Date;
+function cellTime() {
+  const written = clock[CLOCK.monotonic];
+  const time = wallTime() - clock[CLOCK.wallMinusMonotonic];
+  if (time > written + AHEAD_MS_MAX) return written + AHEAD_MS_MAX;
+  return time < written - 1 ? written : time;
+}
+var latest = floor(cellTime());
+function monotonicTime() {
+  const time = cellTime();
+  if (time > latest) latest = floor(time);
+  return latest;
+}
+var startedAt = monotonicTime();
+var sinceStart = () => monotonicTime() - startedAt;
+var lastWrittenTime = () => clock[CLOCK.monotonic];
+
+// base/inside/open-request.ts
+var openRequests = /* @__PURE__ */ new Map();
+var running = { module: void 0, request: void 0 };
+var current;
+function causeNow() {
+  const { request } = running;
+  if (request === void 0 && current !== void 0) return current;
+  return { request: request?.no, latest: cursor[CURSOR.started], step: cursor[CURSOR.step] };
+}
+function runFor(cause, run) {
+  closeLeftover();
+  if (isLeftover(cause)) cursor[CURSOR.leftSince] = cellTime();
+  cursor[CURSOR.step] = cause.step;
+  current = cause;
+  try {
+    run();
+  } finally {
+    current = void 0;
+  }
+}
+function isLeftover({ request, latest: latest3 }) {
+  if (request !== void 0) return !openRequests.has(request);
+  const oldest = openRequests.keys().next().value;
+  return oldest === void 0 || oldest > latest3;
+}
+function closeLeftover() {
+  const since = cursor[CURSOR.leftSince];
+  if (since === 0) return;
+  cursor[CURSOR.leftMs] = cursor[CURSOR.leftMs] + max(0, cellTime() - since - 1);
+  cursor[CURSOR.leftSince] = 0;
+}
 
 // base/inside/calls/failures.ts
 var CODES_OF_REQUESTS = ["CALL_CYCLE", "CALL_TOO_DEEP", "DEADLINE_EXCEEDED"];
@@ -547,11 +606,13 @@ function flush() {
   for (let i = 0; i < values2.length; i += VALUES_POSTED_MAX) post("calls", ...values2.slice(i, i + VALUES_POSTED_MAX));
 }
 function settleCalls(...values2) {
+  closeLeftover();
   for (let i = 0; i < values2.length; i += SETTLED_STRIDE) settleCall(values2[i], values2[i + 1] === 1, values2[i + 2]);
 }
 function settleCall(callNo, answered, text) {
   const call = leave(callNo);
   if (call === void 0) return;
+  if (call.caller !== void 0) cursor[CURSOR.step] = call.caller.step;
   try {
     const value = parse(text);
     if (answered) call.resolve(value);
@@ -561,14 +622,10 @@ function settleCall(callNo, answered, text) {
   }
 }
 
-// base/inside/open-request.ts
-var openRequests = /* @__PURE__ */ new Map();
-var running = { module: void 0, request: void 0 };
-
 // base/inside/calls/fetch-calls.ts
 function send(owner, method, head, body) {
   const caller = owner ?? running.request;
-  const stands = caller ?? latest();
+  const stands = caller ?? latest2();
   if (caller !== void 0) admit(caller, "fetch");
   else admitWithoutCaller();
   if (stands === void 0) throw new Error("fetch: no request is under way; fetch in a stage");
@@ -584,33 +641,17 @@ function send(owner, method, head, body) {
   post("fetch", callNo, stands.no, caller === void 0 ? 0 : 1, method, head, ...body === void 0 ? [] : [body]);
   return { answer, abort: () => leave(callNo) !== void 0 && post("unfetch", callNo) };
 }
-function latest() {
+function latest2() {
   let found;
   for (const request of openRequests.values()) if (found === void 0 || request.deadlineAt > found.deadlineAt) found = request;
   return found;
 }
 function settleFetch(callNo, head, body) {
-  leave(callNo)?.resolve({ head, body });
+  closeLeftover();
+  const call = leave(callNo);
+  if (call?.caller !== void 0) cursor[CURSOR.step] = call.caller.step;
+  call?.resolve({ head, body });
 }
-
-// base/inside/clock.ts
-var AHEAD_MS_MAX = 500;
-var { now: wallTime } = Date;
-function cellTime() {
-  const written = clock[CLOCK.monotonic];
-  const time = wallTime() - clock[CLOCK.wallMinusMonotonic];
-  if (time > written + AHEAD_MS_MAX) return written + AHEAD_MS_MAX;
-  return time < written - 1 ? written : time;
-}
-var latest2 = floor(cellTime());
-function monotonicTime() {
-  const time = cellTime();
-  if (time > latest2) latest2 = floor(time);
-  return latest2;
-}
-var startedAt = monotonicTime();
-var sinceStart = () => monotonicTime() - startedAt;
-var lastWrittenTime = () => clock[CLOCK.monotonic];
 
 // base/inside/to-text.ts
 var UNPRINTABLE = "[unprintable]";
@@ -783,7 +824,7 @@ function openTimer(name, run, delayMs, values2, repeats) {
   const at = cellTime() + ms;
   wakeBy(name, at, ms);
   const no = ++lastTimer;
-  timers.set(no, { no, run: () => run(...values2), everyMs: repeats ? max(ms, 1) : void 0, at });
+  timers.set(no, { no, run: () => run(...values2), everyMs: repeats ? max(ms, 1) : void 0, cause: causeNow(), at });
   return no;
 }
 function wakeBy(name, at, delayMs) {
@@ -797,6 +838,7 @@ function closeTimer(no) {
   timers.delete(Number(no));
 }
 function fireTimer(no) {
+  closeLeftover();
   const wakeAt = wakeUps.get(no);
   if (wakeAt === void 0) return;
   wakeUps.delete(no);
@@ -820,7 +862,7 @@ function runTimer(timer, time) {
   if (timer.everyMs === void 0) timers.delete(timer.no);
   else timer.at = time + timer.everyMs;
   try {
-    timer.run();
+    runFor(timer.cause, timer.run);
   } catch (error) {
     report("A timer threw:", error);
   }
@@ -993,6 +1035,7 @@ var modules = /* @__PURE__ */ new Map();
 var scene = "";
 var version = "";
 var stages = [];
+var lastStep = 0;
 function define2(module, stages2, exports) {
   const mended = mendMembers();
   if (mended !== void 0) {
@@ -1020,10 +1063,16 @@ function link(sceneId, versionId, plans, services) {
   offer(services);
   scene = sceneId;
   version = versionId;
+  lastStep = 0;
   stages = plans.map((plan, i) => bindStage(plan, i === 0));
 }
 function bindStage({ modules: keys3, merge: merge2, fallbackModule, ...plan }, first) {
-  const bind = (module) => ({ stage: plan.stage, module, run: modules.get(module)?.[plan.stage] });
+  const bind = (module) => ({
+    no: ++lastStep,
+    stage: plan.stage,
+    module,
+    run: modules.get(module)?.[plan.stage]
+  });
   const optional = (module) => module === void 0 ? void 0 : bind(module);
   return { ...plan, first, steps: keys3.map(bind), merge: optional(merge2), fallbackStep: optional(fallbackModule) };
 }
@@ -1224,8 +1273,11 @@ function merge(request, ctx, stage, results) {
 function runStep(ctx, step, input) {
   const { run } = step;
   try {
+    const request = requestOf(ctx);
     running.module = step.module;
-    running.request = requestOf(ctx);
+    running.request = request;
+    request.step = step.no;
+    cursor[CURSOR.step] = step.no;
     const value = run(input, ctx);
     if (!isThenable(value)) return orFault(step, value);
     return new Promise((resolve) => resolve(value)).then(
@@ -1269,6 +1321,7 @@ function withinDeadline({ stage, deadlineMs }, result) {
 
 // base/inside/stages/turn.ts
 function turn(firstNo, ...values2) {
+  closeLeftover();
   const answers = [];
   for (let i = 0; i < values2.length; i += REQUEST_STRIDE) {
     const request = begin(firstNo + i / REQUEST_STRIDE, values2, i);
@@ -1303,7 +1356,8 @@ function begin(no, values2, i) {
     lines: void 0,
     degraded: void 0,
     tookMs: void 0,
-    calls: 0
+    calls: 0,
+    step: 0
   };
 }
 function startSafely(request) {
@@ -1334,6 +1388,7 @@ function start(request) {
   }
 }
 function abandon(no) {
+  closeLeftover();
   const request = openRequests.get(no);
   if (request === void 0) return;
   openRequests.delete(no);
@@ -1345,6 +1400,6 @@ function abandon(no) {
 // base/inside/inside.ts
 harden();
 defineGlobals();
-var inside_default = { define: define2, link, turn, abandon, settleCalls, settleFetch, fireTimer, probe: () => void 0 };
+var inside_default = { define: define2, link, turn, abandon, settleCalls, settleFetch, fireTimer, probe: closeLeftover };
 return inside_default;
 })

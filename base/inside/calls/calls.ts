@@ -1,6 +1,6 @@
 /** Calls of other scenes and of base services. */
 import { cursor, limits, post } from '../host.ts'
-import type { Request } from '../open-request.ts'
+import { closeLeftover, type Request } from '../open-request.ts'
 import { parse, stringify } from '../primordials.ts'
 import { CALL_STRIDE, CURSOR, SETTLED_STRIDE } from '../protocol.ts'
 import { callError, fetchError, type Refusal } from './failures.ts'
@@ -41,12 +41,14 @@ export function flush(): void {
 }
 
 export function settleCalls(...values: (string | number)[]): void {
+  closeLeftover()
   for (let i = 0; i < values.length; i += SETTLED_STRIDE) settleCall(values[i] as number, values[i + 1] === 1, values[i + 2] as string)
 }
 
 function settleCall(callNo: number, answered: boolean, text: string): void {
   const call = leave(callNo)
   if (call === undefined) return
+  if (call.caller !== undefined) cursor[CURSOR.step] = call.caller.step
   try {
     const value = parse(text) as Refusal
     if (answered) call.resolve(value as never)

@@ -1,6 +1,7 @@
 /** Requests to other hosts, on their way to the cell. */
-import { limits, post } from '../host.ts'
-import { openRequests, type Request, running } from '../open-request.ts'
+import { cursor, limits, post } from '../host.ts'
+import { closeLeftover, openRequests, type Request, running } from '../open-request.ts'
+import { CURSOR } from '../protocol.ts'
 import { fetchError } from './failures.ts'
 import { admit, admitWithoutCaller, enter, leave } from './open-calls.ts'
 
@@ -51,5 +52,8 @@ function latest(): Request | undefined {
 }
 
 export function settleFetch(callNo: number, head: string, body: string | ArrayBuffer): void {
-  leave(callNo)?.resolve({ head, body } as never)
+  closeLeftover()
+  const call = leave(callNo)
+  if (call?.caller !== undefined) cursor[CURSOR.step] = call.caller.step
+  call?.resolve({ head, body } as never)
 }

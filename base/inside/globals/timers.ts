@@ -4,6 +4,7 @@
  */
 import { cellTime } from '../clock.ts'
 import { limits, post } from '../host.ts'
+import { type Cause, causeNow, closeLeftover, runFor } from '../open-request.ts'
 import { max, min, trunc } from '../primordials.ts'
 import { report } from './console.ts'
 
@@ -11,6 +12,7 @@ interface Timer {
   readonly no: number
   readonly run: () => void
   readonly everyMs: number | undefined
+  readonly cause: Cause
   /** When it is due, by `cellTime`. */
   at: number
 }
@@ -36,7 +38,7 @@ export function openTimer(name: string, run: unknown, delayMs: unknown, values: 
   const at = cellTime() + ms
   wakeBy(name, at, ms)
   const no = ++lastTimer
-  timers.set(no, { no, run: () => run(...values), everyMs: repeats ? max(ms, 1) : undefined, at })
+  timers.set(no, { no, run: () => run(...values), everyMs: repeats ? max(ms, 1) : undefined, cause: causeNow(), at })
   return no
 }
 
@@ -55,6 +57,7 @@ export function closeTimer(no: unknown): void {
 
 /** Runs the timers that are due at this wake-up. Never throws. */
 export function fireTimer(no: number): void {
+  closeLeftover()
   const wakeAt = wakeUps.get(no)
   if (wakeAt === undefined) return
   wakeUps.delete(no)
@@ -82,7 +85,7 @@ function runTimer(timer: Timer, time: number): void {
   if (timer.everyMs === undefined) timers.delete(timer.no)
   else timer.at = time + timer.everyMs
   try {
-    timer.run()
+    runFor(timer.cause, timer.run)
   } catch (error) {
     report('A timer threw:', error)
   }

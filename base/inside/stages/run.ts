@@ -4,10 +4,11 @@
  */
 import { monotonicTime } from '../clock.ts'
 import { closeTimer, openTimer } from '../globals/timers.ts'
+import { cursor } from '../host.ts'
 import { keepLine, logLine } from '../log-lines.ts'
 import { type Request, running } from '../open-request.ts'
 import { parse } from '../primordials.ts'
-import type { Failure } from '../protocol.ts'
+import { CURSOR, type Failure } from '../protocol.ts'
 import { kindOf } from '../to-text.ts'
 import { settle } from './answers.ts'
 import { type Context, requestOf } from './context.ts'
@@ -99,8 +100,11 @@ function merge(request: Request, ctx: Context, stage: Stage, results: readonly u
 function runStep(ctx: Context, step: Step, input: unknown): unknown {
   const { run } = step
   try {
+    const request = requestOf(ctx)
     running.module = step.module
-    running.request = requestOf(ctx)
+    running.request = request
+    request.step = step.no
+    cursor[CURSOR.step] = step.no
     const value = run(input, ctx)
     if (!isThenable(value)) return orFault(step, value)
     // The engine calls whatever `then` the module's own promise has. In a new promise, what that throws becomes a rejection.

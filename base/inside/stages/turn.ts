@@ -5,7 +5,7 @@ import { forget } from '../calls/open-calls.ts'
 import { lastWrittenTime } from '../clock.ts'
 import { cursor, post } from '../host.ts'
 import { logText, postLines } from '../log-lines.ts'
-import { openRequests, type Request } from '../open-request.ts'
+import { closeLeftover, openRequests, type Request } from '../open-request.ts'
 import { parse } from '../primordials.ts'
 import { AnswerKind, CURSOR, demandShallow, type Failure, REQUEST_STRIDE } from '../protocol.ts'
 import { messageOf } from '../to-text.ts'
@@ -16,6 +16,7 @@ import { paramsOf } from './parsed-params.ts'
 import { runStages } from './run.ts'
 
 export function turn(firstNo: number, ...values: (string | number)[]): void {
+  closeLeftover()
   const answers: (string | number)[] = []
   for (let i = 0; i < values.length; i += REQUEST_STRIDE) {
     const request = begin(firstNo + i / REQUEST_STRIDE, values, i)
@@ -55,6 +56,7 @@ function begin(no: number, values: readonly (string | number)[], i: number): Req
     degraded: undefined,
     tookMs: undefined,
     calls: 0,
+    step: 0,
   }
 }
 
@@ -90,6 +92,7 @@ function start(request: Request): string | Failure | undefined {
 }
 
 export function abandon(no: number): void {
+  closeLeftover()
   const request = openRequests.get(no)
   if (request === undefined) return
   openRequests.delete(no)

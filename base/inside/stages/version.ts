@@ -7,6 +7,8 @@ import { kindOf } from '../to-text.ts'
 
 /** A module bound to a stage. */
 export interface Step {
+  /** See `CURSOR`. */
+  readonly no: number
   readonly stage: string
   readonly module: string
   readonly run: (input: unknown, ctx: unknown) => unknown
@@ -25,6 +27,7 @@ const modules = new Map<string, Readonly<Record<string, unknown>>>()
 export let scene = ''
 export let version = ''
 export let stages: readonly Stage[] = []
+let lastStep = 0
 
 export function define(module: string, stages: readonly string[], exports: unknown): Failure | undefined {
   const mended = mendMembers()
@@ -54,11 +57,17 @@ export function link(sceneId: string, versionId: string, plans: readonly StagePl
   offer(services)
   scene = sceneId
   version = versionId
+  lastStep = 0
   stages = plans.map((plan, i) => bindStage(plan, i === 0))
 }
 
 function bindStage({ modules: keys, merge, fallbackModule, ...plan }: StagePlan, first: boolean): Stage {
-  const bind = (module: string): Step => ({ stage: plan.stage, module, run: modules.get(module)?.[plan.stage] as Step['run'] })
+  const bind = (module: string): Step => ({
+    no: ++lastStep,
+    stage: plan.stage,
+    module,
+    run: modules.get(module)?.[plan.stage] as Step['run'],
+  })
   const optional = (module: string | undefined) => (module === undefined ? undefined : bind(module))
   return { ...plan, first, steps: keys.map(bind), merge: optional(merge), fallbackStep: optional(fallbackModule) }
 }
