@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { SceneDefinition } from '../base/traffic/schema.ts'
-import { callScene, launchBase, makeScene, type RunningBase, until } from './support/base.ts'
+import { callScene, launchBase, makeScene, type RunningBase, startBase, until } from './support/base.ts'
 import { startLoad } from './support/load.ts'
 
 const RPS = 50
@@ -149,6 +149,48 @@ test('a scene that has used up its cores is refused until it may use more, and o
   assert.equal((await ask(one, 'steady')).status, 200)
   assert.equal((await fetch(`${one.url}/healthz`)).status, 200)
   assert.equal((await until(200)).status, 200)
+})
+
+test('an interval that requests have left behind ends its slot, and the log says for what and where', { timeout: 60_000 }, async () => {
+  const burn = 'const end = performance.now() + 40; while (performance.now() < end);'
+  await makeScene(one.client, 'left', { rank: `x => { if (x === 1) setInterval(() => { ${burn} }, 1); return x }` }, traffic({}))
+  const seen = one.log.length
+  assert.equal((await ask(one, 'left')).status, 200)
+  const { reason, stage, module } = await one.logged(({ msg, scene }) => msg === 'slot killed' && scene === 'left', seen)
+  assert.match(String(reason), /CPU a second outside of requests/)
+  assert.deepEqual([stage, module], ['rank', 'm-left@1.0.0'])
+  assert.equal((await ask(one, 'left', 2)).status, 200)
+})
+
+test('a request that is killed for its CPU is answered with the stage and the module that used it', { timeout: 60_000 }, async () => {
+  await makeScene(one.client, 'loops', { recall: 'x => x', rank: 'x => { for (;;); }' }, traffic({ cpuMs: 50 }))
+  const response = await callScene(one, 'loops', 1)
+  const { code, stage, module, detail } = (await response.json()) as Record<string, string>
+  assert.deepEqual([response.status, code, stage, module], [503, 'MODULE_KILLED', 'rank', 'm-loops@1.0.0'])
+  assert.match(detail ?? '', /used more than 50 ms of CPU, in stage "rank" of module "m-loops@1.0.0"$/)
+})
+
+test('a module that takes all the memory of its cell costs its slot, not the cell with the request of a neighbour', {
+  timeout: 60_000,
+}, async t => {
+  const base = await startBase(t, { cells: 1, args: ['--cell-memory-mb', '256'] })
+  const { pid } = (await base.client.status()).cells[0] ?? {}
+  // Such objects have their memory outside of the heap, so no limit of the isolate covers it.
+  const grow = '() => { const all = []; for (;;) all.push(new Intl.DateTimeFormat("en", { timeZone: "Asia/Tokyo" })) }'
+  await makeScene(base.client, 'grow', { rank: grow }, traffic({ deadlineMs: 10_000, cpuMs: 10_000 }))
+  await makeScene(
+    base.client,
+    'calm',
+    { rank: 'x => new Promise(done => { console.log("begun"); setTimeout(done, 3000, x) })' },
+    traffic({}),
+  )
+  const calm = callScene(base, 'calm', 1)
+  await base.logged(line => line.msg === 'begun')
+  const killed = (await (await callScene(base, 'grow', 1)).json()) as Record<string, string>
+  assert.equal(killed.code, 'MODULE_KILLED')
+  assert.match(killed.detail ?? '', /its cell uses \d+ of 256 MB, and it had taken \d+ MB of them in one go, in stage "rank"/)
+  assert.equal(await (await calm).json(), 1)
+  assert.equal((await base.client.status()).cells[0]?.pid, pid)
 })
 
 test('limits that cannot be are refused with the place of the fault', async () => {

@@ -116,7 +116,9 @@ test('a killed cell is replaced while the other serves, and the crash is counted
 test('when a cell dies its black box names the slots that were running code', { timeout: 60_000 }, async () => {
   const base = single
   const traffic = { unit: { header: 'x-unit-id' }, deadlineMs: 9000, cpuMs: 9000, spec: { memoryMB: 64 } } as SceneDefinition['traffic']
-  await makeScene(base.client, 'guilty', { rank: 'x => { console.log("begun"); for (;;); }' }, { traffic })
+  // It runs for a while first, since where it runs is recorded only of what goes on for longer than a few looks.
+  const loop = 'x => { const begun = performance.now() + 200; while (performance.now() < begun); console.log("begun"); for (;;); }'
+  await makeScene(base.client, 'guilty', { rank: loop }, { traffic })
   await makeScene(base.client, 'innocent', { rank: 'x => x' })
   assert.equal((await callScene(base, 'innocent', 1)).status, 200)
   const broken = assert.rejects(callScene(base, 'guilty', 1))
@@ -126,8 +128,11 @@ test('when a cell dies its black box names the slots that were running code', { 
   process.kill(pid, 'SIGABRT')
   await broken
   const { suspects } = await base.logged(line => line.msg === 'cell ended' && line.pid === pid)
-  const [suspect, ...others] = suspects as { scene: string; version: string; runningMs: number }[]
-  assert.deepEqual([suspect?.scene, suspect?.version, others], ['guilty', 'v1', []])
+  const [suspect, ...others] = suspects as Record<string, string>[]
+  assert.deepEqual(
+    [suspect?.scene, suspect?.version, suspect?.stage, suspect?.module, others],
+    ['guilty', 'v1', 'rank', 'm-guilty@1.0.0', []],
+  )
   assert.deepEqual(
     readdirSync(base.data).filter(name => name.endsWith('.box')),
     [],
@@ -272,7 +277,8 @@ test('a module that nothing can stop costs one cell, which is replaced while the
   await makeScene(base.client, 'stuck', stuck, { traffic: { cpuMs: 50, spec: { memoryMB: 64 } } })
   const load = startLoad(`${base.url}/scenes/echo`, 4, true)
   assert.equal((await callScene(base, 'stuck', 1)).status, 503)
-  const { cell, pid } = await base.logged(line => line.msg === 'cell is lost', seen)
+  const { cell, pid, stage, module } = await base.logged(line => line.msg === 'cell is lost', seen)
+  assert.deepEqual([stage, module], ['rank', 'm-stuck@1.0.0'])
   await base.logged(line => line.msg === 'cell ready' && line.cell === cell && line.pid !== pid, seen)
   await base.logged(line => line.msg === 'cell ended' && line.pid === pid)
   const { refused, broken } = await load.stop()

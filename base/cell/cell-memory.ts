@@ -1,19 +1,61 @@
-/** How much memory a cell uses of what it may. */
+/**
+ * How much memory a cell uses of what it may, and which of its slots is to go before the supervisor ends the whole cell.
+ *
+ * The heap limit of an isolate bounds what it keeps. It does not bound what it takes for a moment: V8 lets a heap that is full grow by up to a
+ * gigabyte before it gives up, and one long string or array is half of that. Nobody can look into a heap while code runs in it, so what is
+ * looked at is the resident memory of the process: by how much it grows while a slot runs is what that slot may have taken.
+ */
+import type { SlotPlan } from '../traffic/table.ts'
 
-/** Part of its memory above which a cell lets idle slots go. The supervisor replaces a cell that uses more than all of it. */
-const SLOT_MEMORY_RATIO = 0.8
+/** Part of its memory above which a cell lets idle slots go, and gives no work to versions that have grown. The supervisor replaces a cell that uses more than all of it. */
+const SHORT_RATIO = 0.8
+/** Part of its memory above which a cell kills the slot that has grown most. */
+const KILL_RATIO = 0.9
+/** Part of its memory that a slot may take in one go though its own limit is higher. */
+const GROWTH_RATIO = 0.25
+/** Part of its memory that a version may take in one go beside others that do so. */
+const BESIDE_RATIO = 0.125
+/** Milliseconds until a killed slot should have given its memory back. Only then is another one killed. */
+const FREED_MS = 50
+/** Milliseconds for which a version that has grown beyond its limit counts as one that does. */
+const GROWN_MS = 30_000
+const MB = 2 ** 20
+
+/** What the memory watch needs of a slot. */
+export interface GrowingSlot {
+  readonly plan: Pick<SlotPlan, 'key' | 'memoryMB'>
+  kill(reason: string): void
+}
+
+export interface MemorySource {
+  /** Milliseconds of a monotonic clock. */
+  now(): number
+  /** Bytes of resident memory. */
+  rss(): number
+}
+
+const ofProcess: MemorySource = { now: () => performance.now(), rss: () => process.memoryUsage.rss() }
 
 export class CellMemory {
   readonly #bytesMax: number
+  readonly #source: MemorySource
+  /** Resident memory when it was read last; and at the last look, if slots ran then. */
   #rssBytes = 0
+  #lookedBytes: number | undefined
+  /** The slots that run code, each with the bytes by which the process has grown on its account since it began. */
+  readonly #running = new Map<GrowingSlot, number>()
+  /** Versions that have grown beyond their limit, by the key of their plan: when they did last, and by how many bytes then. */
+  readonly #grown = new Map<string, { readonly at: number; readonly bytes: number }>()
+  #killedAt = -Infinity
 
-  constructor(megabytesMax: number) {
-    this.#bytesMax = megabytesMax * 2 ** 20
+  constructor(megabytesMax: number, source = ofProcess) {
+    this.#bytesMax = megabytesMax * MB
+    this.#source = source
   }
 
   /** Whether idle slots should be let go. */
   get isShort(): boolean {
-    return this.#readRss() > this.#bytesMax * SLOT_MEMORY_RATIO
+    return this.#readRss() > this.#bytesMax * SHORT_RATIO
   }
 
   /** Bytes that the cell may use beside what it uses now. Negative when it uses more than it may. */
@@ -21,10 +63,88 @@ export class CellMemory {
     return this.#bytesMax - this.#readRss()
   }
 
+  /** To be called when code of a slot begins to run, and when nothing of it runs any more. */
+  onRunning(slot: GrowingSlot, running: boolean): void {
+    if (!running) this.#running.delete(slot)
+    else if (!this.#running.has(slot)) this.#running.set(slot, 0)
+  }
+
+  /**
+   * Looks at what runs, and kills a slot when that keeps the cell within its memory. To be called every `limits.slot.watchdogTickMs`; it costs
+   * about ten microseconds while slots run, and nothing otherwise.
+   */
+  look(): void {
+    const before = this.#lookedBytes
+    this.#lookedBytes = this.#running.size === 0 ? undefined : this.#readRss()
+    if (this.#lookedBytes === undefined) return
+    if (before !== undefined) this.#attribute((this.#lookedBytes - before) / this.#running.size)
+    if (this.#lookedBytes > this.#bytesMax * KILL_RATIO) this.#killLargest()
+  }
+
+  /**
+   * Why a version is to get no work now: it has grown beyond its limit of late, and memory is short or would be soon, since another that takes much
+   * is at work.
+   */
+  refusal({ key }: GrowingSlot['plan']): string | undefined {
+    const grown = this.#grown.get(key)
+    if (grown === undefined) return undefined
+    const took = `it has taken ${Math.round(grown.bytes / MB)} MB in one go of late`
+    if (this.#source.now() - grown.at > GROWN_MS) this.#grown.delete(key)
+    else if (this.#rssBytes > this.#bytesMax * SHORT_RATIO) return `its cell is short of memory, and ${took}`
+    else if (this.#isHeavy(key) && this.#runsHeavy(key)) return `another version that takes much memory is at work in its cell, and ${took}`
+    return undefined
+  }
+
+  /** Whether a version has taken so much in one go that others like it must not do so at the same time. */
+  #isHeavy(key: string): boolean {
+    return (this.#grown.get(key)?.bytes ?? 0) > this.#bytesMax * BESIDE_RATIO
+  }
+
+  #runsHeavy(but: string): boolean {
+    for (const { plan } of this.#running.keys()) if (plan.key !== but && this.#isHeavy(plan.key)) return true
+    return false
+  }
+
+  /** All that run may be the cause, so each gets an equal share. What shrinks is given back likewise. */
+  #attribute(share: number): void {
+    for (const [slot, bytes] of this.#running) this.#running.set(slot, Math.max(0, bytes + share))
+    const largest = this.#largest()
+    if (largest !== undefined) this.#grown.set(largest.plan.key, { at: this.#source.now(), bytes: this.#running.get(largest) ?? 0 })
+  }
+
+  /** The slot that has grown most since it began, if that is beyond its limit. */
+  #largest(): GrowingSlot | undefined {
+    let largest: GrowingSlot | undefined
+    let most = 0
+    for (const [slot, bytes] of this.#running) {
+      if (bytes <= Math.max(most, this.#growthMax(slot))) continue
+      largest = slot
+      most = bytes
+    }
+    return largest
+  }
+
+  #growthMax({ plan }: GrowingSlot): number {
+    return Math.min(plan.memoryMB * MB, this.#bytesMax * GROWTH_RATIO)
+  }
+
+  #killLargest(): void {
+    const now = this.#source.now()
+    if (now - this.#killedAt < FREED_MS) return
+    const largest = this.#largest()
+    if (largest === undefined) return
+    this.#killedAt = now
+    const grownMB = Math.round((this.#running.get(largest) ?? 0) / MB)
+    const [usedMB, maxMB] = [this.#rssBytes, this.#bytesMax].map(bytes => Math.round(bytes / MB))
+    largest.kill(`its cell uses ${usedMB} of ${maxMB} MB, and it had taken ${grownMB} MB of them in one go`)
+    // It may take a while to stop, and must not be chosen again.
+    this.#running.set(largest, 0)
+  }
+
   /** Bytes. To read them takes a file descriptor: when connections have taken all there are, this is what was read last. */
   #readRss(): number {
     try {
-      this.#rssBytes = process.memoryUsage.rss()
+      this.#rssBytes = this.#source.rss()
     } catch (error) {
       if (!/^E[MN]FILE$/.test((error as NodeJS.ErrnoException).code ?? '')) throw error
     }

@@ -4,6 +4,7 @@ import { BLACK_BOX_FD, BlackBox } from '../folder/black-box.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Options } from '../kernel/options.ts'
 import { Fetcher } from '../slot/fetcher.ts'
+import type { Slot } from '../slot/slot.ts'
 import { Slots, type SlotsHost } from '../slot/slots.ts'
 import { lockedServices, type SlotPlan } from '../traffic/table.ts'
 import type { ServiceFault } from '../wire/messages.ts'
@@ -20,6 +21,9 @@ export class ModuleRuntime {
   readonly #services: Services
   readonly #fetcher: Fetcher
   readonly #bundles: Bundles
+  readonly #looks: NodeJS.Timeout
+  /** The slots that run code. The value says whether a turn has begun since the last look. */
+  readonly #running = new Map<Slot, boolean>()
 
   /** @param host answers `ctx.call`, and is called once for each version that the process is lost to, and when a version could not be loaded */
   constructor(options: Options, telemetry: Telemetry, host: Pick<SlotsHost, 'callScene' | 'onLost' | 'onLoad'>) {
@@ -48,7 +52,17 @@ export class ModuleRuntime {
       explain: (error, plan) => telemetry.explainLoad(error, plan),
       onLog: (plan, requestId, lines) => moduleLog.write(plan, requestId, lines),
       onKilled: (plan, reason, blame, where) => telemetry.onSlotKilled(plan, reason, blame, where),
-      onRunning: (slot, running) => (running ? blackBox.begin(slot, slot.plan.scene, slot.plan.version) : blackBox.end(slot)),
+      onRunning: (slot, running) => {
+        this.memory.onRunning(slot, running)
+        if (running) {
+          this.#running.set(slot, true)
+          blackBox.begin(slot, slot.plan.scene, slot.plan.version)
+        } else {
+          this.#running.delete(slot)
+          blackBox.end(slot)
+        }
+      },
+      refusal: plan => this.memory.refusal(plan),
       onLoading: (blank, { scene, version }, module) => {
         if (module === undefined) return blackBox.end(blank)
         blackBox.begin(blank, scene, version)
@@ -59,6 +73,16 @@ export class ModuleRuntime {
     // One more than there are cores for this cell: that one is for versions that somebody waits for.
     const loads = Math.ceil(availableParallelism() / options.cells) + 1
     this.slots = new Slots(slotsHost, Math.min(loads, limits.cell.loadsMax))
+    this.#looks = setInterval(() => this.#look(blackBox), limits.slot.watchdogTickMs)
+  }
+
+  /** Looks after the memory of the cell, and records where code is that has not come back since the last look. */
+  #look(blackBox: BlackBox): void {
+    this.memory.look()
+    for (const [slot, hasBegun] of this.#running) {
+      if (hasBegun) this.#running.set(slot, false)
+      else blackBox.see(slot, slot.whereabouts())
+    }
   }
 
   /**
@@ -90,6 +114,7 @@ export class ModuleRuntime {
   /** Drains all slots, then stops the services. */
   async close(): Promise<void> {
     await this.slots.close()
+    clearInterval(this.#looks)
     this.#fetcher.close()
     await this.#services.stop()
   }
