@@ -116,7 +116,7 @@ export const limits = {
     codeCacheBytesMax: 64 * MB,
     /** Baselines that are loaded before the first request for them, and milliseconds that a starting cell waits for them. */
     slotsAheadMax: 64,
-    aheadMsMax: 10_000,
+    aheadMsMax: 3000,
     /** Milliseconds that a table waits for new baselines of scenes in use when the keeper could not have this cell load them before. */
     switchMsMax: 250,
     /** Versions that are loaded at once, however many cores there are for the cell. */
@@ -197,7 +197,7 @@ export const limits = {
     /** Milliseconds of CPU that a slot may use outside of requests in each second, and how many it may save up. */
     outsideCpuMsPerSecond: 100,
     outsideCpuMsMax: 500,
-    /** Milliseconds a killed slot may take to stop before its cell has to be replaced. */
+    /** Milliseconds a killed slot may take to stop before its cell has to be replaced, half of them in CPU of the cell. */
     stopMsMax: 2000,
   },
 
@@ -414,6 +414,10 @@ assert(
   'a cell must be able to start its services and load its versions before it counts as stuck',
 )
 assert(limits.slot.loadCpuMsMax > limits.module.loadCpuMsMax)
+assert(
+  limits.cell.aheadMsMax < limits.module.loadCpuMsMax + limits.slot.stopMsMax,
+  'a starting cell must be ready before a version that it loads can cost it, or no cell ever would be',
+)
 assert(limits.module.trialCpuMsMax > limits.module.loadCpuMsMax)
 assert(limits.http.readerStallMsMax > limits.request.deadlineMsMax, 'an answer may have to wait behind another on its connection')
 assert(limits.http.connectionsMax >= 2 * limits.cell.placesMax, 'there must be idle connections to close when requests take all places')

@@ -12,6 +12,7 @@ import { Outside, type OutsideHost } from './outside.ts'
 import type { Pending, SlotAnswer, SlotCall } from './slot-call.ts'
 import type { SlotClock } from './slot-clock.ts'
 import { type SpecialiseParts, specialise, stepsOf } from './specialise.ts'
+import { watchEnd } from './watch-end.ts'
 import { Watchdog, type WatchedSlot } from './watchdog.ts'
 
 /** A caller is to blame when the slot could not parse the body of a request. */
@@ -426,9 +427,10 @@ export class Slot {
     this.#endIsolate()
     if (this.#running === 0) return
     noteKill()
-    // A loop inside one of V8's built-ins outlives the disposal of its isolate. Then the thread is lost, and only the end of the process gets it back.
-    const check = () => this.#running > 0 && this.#host.onLost(this.plan, `slot ${this.plan.key} cannot be stopped`, this.whereabouts())
-    setTimeout(check, limits.slot.stopMsMax)
+    watchEnd(
+      () => this.#running === 0,
+      () => this.#host.onLost(this.plan, `slot ${this.plan.key} cannot be stopped`, this.whereabouts()),
+    )
   }
 
   #endIsolate(): void {

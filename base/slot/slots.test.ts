@@ -116,7 +116,8 @@ test('a version that somebody waits for is loaded before those that are loaded a
   const b = ask(slots, plan('b'), 1)
   await ask(slots, plan('c'), 1)
   await b
-  assert.deepEqual(read, ['stuck', 'b', 'c'])
+  // The first two are loaded at once.
+  assert.deepEqual([read.slice(0, 2).sort(), read.slice(2)], [['b', 'stuck'], ['c']])
   assert.deepEqual(await Promise.all(ahead), [false, true, true])
   file.resolve()
   await ask(slots, plan('stuck'), 1)

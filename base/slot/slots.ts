@@ -55,6 +55,9 @@ export class Slots {
   readonly #prepared = new Map<string, number>()
   /** Keys of plans that have taken a thread of this process for good. To load them again could take another one. */
   readonly #barred = new Set<string>()
+  /** Killed slots whose code may not have stopped yet, and plans of which a module is running its top level, by the keys of the plans. */
+  readonly #killed = new Map<string, Slot>()
+  readonly #loading = new Set<string>()
   readonly #draining = new Set<Promise<void>>()
   readonly #watchdog: NodeJS.Timeout
   #closed = false
@@ -71,6 +74,11 @@ export class Slots {
       ...host,
       codeCache,
       onLost: (plan, reason, where) => this.#onLost(plan, () => host.onLost(plan, reason, where)),
+      onLoading: (blank, plan, module) => {
+        if (module === undefined) this.#loading.delete(plan.key)
+        else this.#loading.add(plan.key)
+        host.onLoading?.(blank, plan, module)
+      },
       onKilled: (slot, reason, survivors, blame) =>
         this.#onKilled(slot, survivors, () => host.onKilled(slot.plan, reason, blame, slot.whereabouts())),
     }
@@ -145,6 +153,7 @@ export class Slots {
   /** Drains and disposes every slot whose plan is not in `plans` and that was not prepared of late. */
   retain(plans: ReadonlySet<string>): void {
     const now = performance.now()
+    for (const [key, slot] of this.#killed) if (!slot.isRunning) this.#killed.delete(key)
     for (const [key, until] of this.#prepared) if (plans.has(key) || now > until) this.#prepared.delete(key)
     const isLeft = (key: string) => !plans.has(key) && !this.#prepared.has(key)
     for (const key of this.#failures.keys()) if (isLeft(key)) this.#failures.delete(key)
@@ -186,17 +195,29 @@ export class Slots {
   }
 
   #queueLoad(plan: SlotPlan, isUrgent: boolean): Job<Slot> {
-    const load = () => {
+    const load = async () => {
+      if (this.#isStopping(plan)) await this.#stopped(plan)
       if (this.#closed) throw retiring()
+      if (this.#barred.has(plan.key)) throw barred()
       return this.#buffer.use(plan.memoryMB, blank => Slot.load(plan, blank, this.#host))
     }
-    const entry: Entry = { plan, slot: undefined, job: this.#queue.add(plan.scene, isUrgent, async () => load()) }
+    const entry: Entry = { plan, slot: undefined, job: this.#queue.add(plan.scene, isUrgent, load) }
     this.#entries.set(plan.key, entry)
     entry.job.done.then(
       slot => this.#onLoaded(entry, slot),
       (error: unknown) => this.#onLoadFailed(entry, error),
     )
     return entry.job
+  }
+
+  /** Whether code of the plan runs that has been killed, which may go on for ever. */
+  #isStopping({ key }: SlotPlan): boolean {
+    return this.#loading.has(key) || this.#killed.get(key)?.isRunning === true
+  }
+
+  /** Another load of the plan waits for the end of what was killed, since it could take another thread. */
+  async #stopped(plan: SlotPlan): Promise<void> {
+    while (this.#isStopping(plan) && !this.#barred.has(plan.key) && !this.#closed) await delay(limits.slot.watchdogTickMs)
   }
 
   #onLoaded(entry: Entry, slot: Slot): void {
@@ -281,6 +302,7 @@ export class Slots {
     const { plan } = slot
     const current = this.#entries.get(plan.key)?.slot === slot
     if (current) this.#entries.delete(plan.key)
+    if (slot.isRunning) this.#killed.set(plan.key, slot)
     this.#leaving.delete(slot)
     report()
     // A slot that was killed before it ever answered may be killed each time it is loaded. So it is loaded again only when a request needs it.

@@ -7,8 +7,9 @@ import type { LockedModule, LockedStage } from '../traffic/schema.ts'
 import { type SlotPlan, stageModules } from '../traffic/table.ts'
 import type { Blank, Remotes } from './blank.ts'
 import type { CodeCache } from './code-cache.ts'
-import { CpuClock, processCpuMs } from './cpu-clock.ts'
+import { CpuClock } from './cpu-clock.ts'
 import { ModuleError } from './module-error.ts'
+import { watchEnd } from './watch-end.ts'
 
 export interface SpecialiseParts {
   /** Text of a bundle. */
@@ -47,9 +48,15 @@ export async function specialise(blank: Blank, plan: SlotPlan, parts: Specialise
     clearInterval(looks)
     killed.reject(overrun)
     isolate.dispose()
-    watchEnd(loading, () => listener.onLost(`${overrun.message}, and cannot be stopped`, overrun.module))
+    watchEnd(
+      () => isOver,
+      () => listener.onLost(`${overrun.message}, and cannot be stopped`, overrun.module),
+    )
   }, limits.slot.watchdogTickMs)
-  const loading = load(blank, plan, parts, budget)
+  let isOver = false
+  const loading = load(blank, plan, parts, budget).finally(() => {
+    isOver = true
+  })
   try {
     return await Promise.race([loading, killed.promise])
   } catch (error) {
@@ -98,22 +105,6 @@ class LoadBudget {
     const { loadCpuMsMax } = limits.slot
     return usedMs > loadCpuMsMax ? over(`version "${version}" of scene "${scene}": it`, loadCpuMsMax) : undefined
   }
-}
-
-/**
- * Calls `onLost` when a load goes on after its isolate was disposed of. Loops inside V8's built-ins do, and then only the end of the process gets the thread
- * back. On a busy machine an isolate may take long to end because its thread gets no time, so the process must have used some CPU in between.
- */
-function watchEnd(loading: Promise<unknown>, onLost: () => void): void {
-  const since = performance.now()
-  const sinceMs = processCpuMs()
-  const { stopMsMax, watchdogTickMs } = limits.slot
-  const timer = setInterval(() => {
-    if (performance.now() - since < stopMsMax || processCpuMs() - sinceMs < stopMsMax / 2) return
-    clearInterval(timer)
-    onLost()
-  }, watchdogTickMs)
-  loading.catch(() => undefined).finally(() => clearInterval(timer))
 }
 
 async function load(blank: Blank, plan: SlotPlan, parts: SpecialiseParts, budget: LoadBudget): Promise<Remotes> {
