@@ -75,8 +75,8 @@ const datingFiles = [
   'sdk/cli/terminal/output.ts',
 ]
 
-/** Tests, and what only tests use. */
-const testFile = /\.test(-d)?\.ts$|\/fixtures\//
+/** Tests, what only tests use, and modules that are kept as text. */
+const testFile = /\.test(-d)?\.ts$|\/fixtures\/|^scripts\/hostile\/cases\//
 
 const folders = ['base', 'sdk', 'modules', 'scripts', 'test']
 const files = globSync(

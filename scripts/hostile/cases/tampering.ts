@@ -1,0 +1,98 @@
+/**
+ * Built-ins that a module changes while it serves. It may be refused, or have what it changed for itself, but its other requests, other modules and the
+ * base must not notice: the benign input is answered as before.
+ */
+import type { Case, Family } from '../case.ts'
+
+const tampers = (body: string, more: Partial<Case> = {}): Case => ({
+  stage: `() => { ${body}; return "done" }`,
+  sees: ['OK', 'MODULE_THREW'],
+  answer: 'done',
+  ...more,
+})
+const replaces = (path: string) => tampers(`${path} = () => "forged"`)
+
+export const tampering: Family = {
+  name: 'tampering',
+  limits: { deadlineMs: 5000, cpuMs: 1000, memoryMB: 64 },
+  cases: {
+    'tamper-json-stringify': replaces('JSON.stringify'),
+    'tamper-json-parse': replaces('JSON.parse'),
+    'tamper-json': tampers('globalThis.JSON = { stringify: () => "1", parse: () => ({ benign: false }) }'),
+    'tamper-json-defined': tampers('Object.defineProperty(JSON, "stringify", { value: () => "1" })'),
+    'tamper-promise': tampers('globalThis.Promise = class { then() {} static resolve() { return new this() } }'),
+    'tamper-promise-then': replaces('Promise.prototype.then'),
+    'tamper-promise-resolve': replaces('Promise.resolve'),
+    'tamper-promise-constructor': tampers('Object.defineProperty(Promise.prototype, "constructor", { get() { throw 1 } })'),
+    'tamper-promise-species': tampers('Object.defineProperty(Promise, Symbol.species, { get() { throw 1 } })'),
+    'tamper-array-push': replaces('Array.prototype.push'),
+    'tamper-array-map': replaces('Array.prototype.map'),
+    'tamper-array-index-setter': tampers('Object.defineProperty(Array.prototype, 0, { set() { throw 1 }, configurable: true })'),
+    'tamper-array-species': tampers('Object.defineProperty(Array, Symbol.species, { get() { throw 1 } })'),
+    'tamper-array-iterator': tampers('Array.prototype[Symbol.iterator] = () => { throw 1 }'),
+    'tamper-array-iterator-next': tampers('Object.getPrototypeOf([].values()).next = () => ({ done: true })'),
+    'tamper-array-constructor': tampers('Array.prototype.constructor = () => { throw 1 }'),
+    'tamper-array-to-json': tampers('Array.prototype.toJSON = () => "forged"'),
+    'tamper-map-get': replaces('Map.prototype.get'),
+    'tamper-weak-map-get': replaces('WeakMap.prototype.get'),
+    'tamper-map-iterator': tampers('Object.getPrototypeOf(new Map().values()).next = () => ({ done: true })'),
+    'tamper-generator': tampers('Object.getPrototypeOf(function* () {}).prototype.next = () => ({ done: true })'),
+    'tamper-function-call': replaces('Function.prototype.call'),
+    'tamper-function-apply': replaces('Function.prototype.apply'),
+    'tamper-function-bind': replaces('Function.prototype.bind'),
+    'tamper-has-instance': tampers('Object.defineProperty(Function.prototype, Symbol.hasInstance, { value: () => true })'),
+    'tamper-object-to-json': tampers('Object.prototype.toJSON = () => "forged"'),
+    'tamper-object-then': tampers('Object.prototype.then = done => done("forged")'),
+    'tamper-object-getter': tampers('Object.defineProperty(Object.prototype, "benign", { get: () => false })'),
+    'tamper-object-setters': tampers(
+      'for (const name of ["code", "done", "id", "lines", "no", "value", "get", "set"]) Object.defineProperty(Object.prototype, name, { set() { throw 1 } })',
+    ),
+    'tamper-object-prototype': tampers('Object.setPrototypeOf(Object.prototype, new Proxy({}, { get() { throw 1 } }))'),
+    'tamper-object-keys': replaces('Object.keys'),
+    'tamper-object-define': replaces('Object.defineProperty'),
+    'tamper-object-freeze': replaces('Object.freeze'),
+    'tamper-reflect': tampers('globalThis.Reflect = null; Object.freeze(globalThis)'),
+    'tamper-global-deleted': tampers('for (const name of Object.getOwnPropertyNames(globalThis)) delete globalThis[name]'),
+    'tamper-global-prototype': tampers('Object.setPrototypeOf(globalThis, new Proxy({}, { has: () => true, get() { throw 1 } }))'),
+    'tamper-global-defined': tampers('Object.defineProperty(globalThis, "undefined", { value: 1 })'),
+    'tamper-symbol-iterator': tampers('Object.defineProperty(Symbol, "iterator", { value: "forged" })'),
+    'tamper-string': replaces('String.prototype.split'),
+    'tamper-string-iterator': tampers('String.prototype[Symbol.iterator] = () => { throw 1 }'),
+    'tamper-regexp-exec': replaces('RegExp.prototype.exec'),
+    'tamper-number': replaces('Number.isFinite'),
+    'tamper-math': tampers('Math.min = Math.max = Math.floor = () => NaN'),
+    'tamper-typed-array': tampers('Float64Array.prototype.set = Uint8Array.prototype.fill = () => { throw 1 }'),
+    'tamper-error-limit': tampers('Error.stackTraceLimit = Infinity'),
+    'tamper-error-limit-getter': tampers('Object.defineProperty(Error, "stackTraceLimit", { get() { throw 1 } })'),
+    'tamper-error-limit-zero': { stage: '() => { Error.stackTraceLimit = -1; throw new Error("a") }', sees: ['MODULE_THREW'] },
+    'tamper-prepare-stack-trace': tampers('Error.prepareStackTrace = () => { throw 1 }'),
+    'tamper-prepare-stack-trace-lie': {
+      stage: '() => { Error.prepareStackTrace = () => ({}); throw new Error("a") }',
+      sees: ['MODULE_THREW'],
+    },
+    'tamper-error': tampers('globalThis.Error = function () { throw 1 }; Error.captureStackTrace = null'),
+    'tamper-date-now': tampers('Date.now = () => NaN'),
+    'tamper-date': tampers('globalThis.Date = null'),
+    'tamper-performance': tampers('performance.now = () => -1'),
+    'tamper-timers': tampers('globalThis.setTimeout = globalThis.clearTimeout = () => { throw 1 }'),
+    'tamper-microtask': tampers('globalThis.queueMicrotask = () => { throw 1 }'),
+    'tamper-console': tampers('console.log = console.error = () => { throw 1 }'),
+    'tamper-fetch-classes': tampers('Response.prototype.json = Headers.prototype.get = () => "forged"'),
+    'tamper-eval': tampers('globalThis.eval = globalThis.Function = () => { throw 1 }'),
+    'tamper-input': {
+      stage: '(x, ctx) => { x.n = "changed"; x.__proto__.polluted = true; return ctx.request.n }',
+      sees: ['OK', 'MODULE_THREW'],
+      answer: 0,
+    },
+    'tamper-context': {
+      stage: '(x, ctx) => { ctx.call = () => "forged"; Object.getPrototypeOf(ctx).call = () => "forged"; return typeof ctx.deadlineMs() }',
+      sees: ['OK', 'MODULE_THREW'],
+      answer: 'number',
+    },
+    'tamper-params': {
+      stage: '(x, ctx) => { ctx.params.polluted = true; return ctx.params.polluted ?? "clean" }',
+      sees: ['OK', 'MODULE_THREW'],
+      answer: 'clean',
+    },
+  },
+}

@@ -1,0 +1,180 @@
+/** Runs one case, and sees what its caller, its neighbours and the machine get of it. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
+import { isAlive, vitalsOf } from '../soak/processes.ts'
+import { BENIGN, type Code, inputOf, type NamedCase } from './case.ts'
+import { type Ground, type Published, TURNS_BAD_MS } from './ground.ts'
+import { type Answer, type Line, NEIGHBOUR, Probe, post, type Sample } from './lines.ts'
+import { cpuOfTree, settles, usedSince, watchMemory } from './vitals.ts'
+
+/** What the probe of a neighbour saw. */
+export interface Neighbour {
+  readonly answered: number
+  readonly failures: readonly string[]
+  readonly worstMs: number
+}
+
+export interface Observed {
+  /** How often each code was seen. */
+  readonly codes: Readonly<Partial<Record<Code, number>>>
+  /** What the first failure says. */
+  readonly detail: string
+  /** An answer that the case does not allow; undefined when there was none. */
+  readonly wrong: unknown
+  /** Milliseconds from the deadline to the last answer; negative before it. Undefined when the case has none. */
+  readonly lateMs: number | undefined
+  readonly same: Neighbour
+  readonly other: Neighbour
+  /** The longest time, in milliseconds, in which the scene did not answer its benign input; undefined when the case allows no answer. */
+  readonly gapMs: number | undefined
+  /** Cells that were replaced. */
+  readonly cellsLost: number
+  /** Whether the processes of the base have come to rest. */
+  readonly isIdle: boolean
+  /** Seconds of processor time that the base has used. */
+  readonly cpuSeconds: number
+  readonly memoryMB: { readonly before: number; readonly peak: number; readonly after: number }
+  /** Milliseconds that a change of the neighbour took meanwhile; undefined when none was made. */
+  readonly commitMs: number | undefined
+}
+
+const IDLE_MS_MAX = 20_000
+const MEMORY_MS_MAX = 10_000
+/** Milliseconds for which a case is watched after its answer: code that it has left behind may begin later. */
+const WATCHED_MS = 100
+/** The memory of a slot that is loaded anew, and of what V8 keeps for the next one. */
+const SLACK_MB = 96
+
+/** @throws Error when the base does not come back, or does not take a module that is sound so far */
+export async function runCase(ground: Ground, each: NamedCase): Promise<Observed> {
+  const pids = await ground.cells()
+  const lines = await ground.linesTo(pids)
+  const [first = 0, second = 0] = pids
+  const [probing, asking] = lines.get(first) as [Line, Line]
+  const [elsewhere] = lines.get(second) as [Line]
+  const root = ground.base.process.pid ?? 0
+  const [cpuBefore, before, seen] = [cpuOfTree(root), vitalsOf(first)?.rssMB ?? 0, ground.base.log.length]
+  const memory = watchMemory(first)
+  const [same, other] = [new Probe(probing), new Probe(elsewhere)]
+  try {
+    const acted = await act(ground, each, asking)
+    const { isIdle, gapMs } = await afterwards(root, each, asking)
+    await untilMemoryIsBack(first, before + each.limits.memoryMB + SLACK_MB)
+    const cellsLost = each.turnsBad ? cellsStarted(ground, seen) - 1 : cellsGone(ground, pids, seen)
+    const cpuSeconds = usedSince(cpuBefore, cpuOfTree(root)) / 1000
+    const neighbours = { same: neighbourOf(await same.stop()), other: neighbourOf(await other.stop()) }
+    return { ...acted, ...neighbours, gapMs, cellsLost, isIdle, cpuSeconds, memoryMB: { before, ...memory.stop() } }
+  } finally {
+    memory.stop()
+    await Promise.all([same.stop(), other.stop()])
+  }
+}
+
+/** Waits until the base has come to rest, and asks the scene of the case for what it answers as it should. */
+async function afterwards(root: number, each: NamedCase, line: Line): Promise<Pick<Observed, 'isIdle' | 'gapMs'>> {
+  const isAsked = !each.isLeftAlone && !each.turnsBad
+  let from = performance.now()
+  let benign = isAsked ? new Probe(line, each.name, () => BENIGN) : undefined
+  await delay(WATCHED_MS)
+  const isIdle = await settles(root, IDLE_MS_MAX)
+  if (each.isLeftAlone) {
+    from = performance.now()
+    benign = new Probe(line, each.name, () => BENIGN)
+    await delay(WATCHED_MS)
+  }
+  const samples = await benign?.stop()
+  return { isIdle, gapMs: samples && longestGap(samples, from) }
+}
+
+/** How many of the cells have ended or are about to: the supervisor says nothing of a cell that is well. */
+function cellsGone({ base }: Ground, pids: readonly number[], from: number): number {
+  const named = new Set(base.log.slice(from).flatMap(({ process, pid }) => (process === 'base' ? Number(pid) : [])))
+  return pids.filter(pid => named.has(pid)).length
+}
+
+/** How many cells have become ready since the log had so many lines. */
+const cellsStarted = ({ base }: Ground, from: number): number => base.log.slice(from).filter(({ msg }) => msg === 'cell ready').length
+
+type Acted = Pick<Observed, 'codes' | 'detail' | 'wrong' | 'lateMs' | 'commitMs'>
+
+async function act(ground: Ground, each: NamedCase, line: Line): Promise<Acted> {
+  if (each.isRefused) return ofPublishing(await ground.publishNext(each))
+  if (each.turnsBad) return turnBad(ground, each)
+  const answers: Answer[] = []
+  const { together = 1, inTurn = 1, name } = each
+  if (together > 1)
+    answers.push(...(await Promise.all(Array.from({ length: together }, (_, n) => post(ground.base.url, name, inputOf(n))))))
+  else for (let n = 0; n < inTurn; n++) answers.push(await line.post(name, inputOf(n)))
+  const late = Math.max(...answers.map(({ ms }) => ms)) - each.limits.deadlineMs
+  return { ...ofAnswers(each, answers), lateMs: late > 0 ? await lateInCell(ground, each, late) : late }
+}
+
+const ofPublishing = ({ code, detail }: Published): Acted => ({
+  ...{ codes: { [code]: 1 }, detail, wrong: undefined, lateMs: undefined, commitMs: undefined },
+})
+
+function ofAnswers({ answer }: NamedCase, answers: readonly Answer[]): Acted {
+  const codes: Partial<Record<Code, number>> = {}
+  for (const { code } of answers) codes[code] = (codes[code] ?? 0) + 1
+  const wrong = answer === undefined ? undefined : answers.find(({ code, body }) => code === 'OK' && !isDeepStrictEqual(body, answer))?.body
+  return { codes, detail: answers.find(({ code }) => code !== 'OK')?.detail ?? '', wrong, lateMs: undefined, commitMs: undefined }
+}
+
+/**
+ * How late an answer was by the clock of its cell, which does not count the time that a busy machine took to deliver it. The mean, where a case has
+ * several requests; `late` itself, when the cell cannot say.
+ */
+async function lateInCell({ base }: Ground, { name, limits }: NamedCase, late: number): Promise<number> {
+  const text = await base.client.metrics()
+  const total = (series: string) => {
+    const lines = text.matchAll(new RegExp(`^berth_request_duration_seconds_${series}\\{scene="${name}",.*\\} (.*)$`, 'gm'))
+    return [...lines].reduce((sum, [, value]) => sum + Number(value), 0)
+  }
+  const count = total('count')
+  return count === 0 ? late : Math.min(late, (total('sum') / count) * 1000 - limits.deadlineMs)
+}
+
+const ASKED_AFTER_TURNING_BAD = 10
+/** Milliseconds within which a new cell loads what it has to. */
+const LOADED_MS = 3000
+
+/** Publishes a module that turns bad, and then replaces a cell, so that it is loaded once more. */
+async function turnBad(ground: Ground, each: NamedCase): Promise<Acted> {
+  const { client, url } = ground.base
+  await ground.publish([each])
+  await delay(TURNS_BAD_MS)
+  await client.retireCell(1)
+  const from = performance.now()
+  await client.setParams(NEIGHBOUR, { params: { turned: each.name } })
+  const commitMs = performance.now() - from
+  await delay(LOADED_MS)
+  const answers = await Promise.all(Array.from({ length: ASKED_AFTER_TURNING_BAD }, (_, n) => post(url, each.name, inputOf(n))))
+  return { ...ofAnswers(each, answers), commitMs }
+}
+
+/** Waits until the process holds no more than that, has ended, or has had its time. */
+async function untilMemoryIsBack(pid: number, megabytesMax: number): Promise<void> {
+  const until = performance.now() + MEMORY_MS_MAX
+  while (performance.now() < until && isAlive(pid) && (vitalsOf(pid)?.rssMB ?? 0) > megabytesMax) await delay(100)
+}
+
+/** @returns whether the memory of a case has come back */
+export function isMemoryBack({ memoryMB: { before, after }, cellsLost }: Observed, limitMB: number): boolean {
+  return cellsLost > 0 || after <= before + limitMB + SLACK_MB
+}
+
+function neighbourOf(samples: readonly Sample[]): Neighbour {
+  const failures = samples.flatMap(({ failure }) => failure ?? [])
+  return { answered: samples.length - failures.length, failures, worstMs: Math.max(0, ...samples.map(({ ms }) => ms)) }
+}
+
+function longestGap(samples: readonly Sample[], from: number): number {
+  let [last, longest] = [from, 0]
+  for (const { at, failure } of samples) {
+    if (failure !== undefined) continue
+    longest = Math.max(longest, at - last)
+    last = at
+  }
+  // Without an answer at the end, the gap lasts until then.
+  return Math.max(longest, (samples.at(-1)?.at ?? from) - last)
+}
