@@ -1,7 +1,7 @@
 /** Publishing modules, defining scenes, making versions: what is refused, and that a refusal changes nothing. */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { ErrorCode } from '../base/kernel/errors.ts'
@@ -182,10 +182,10 @@ test('no token is in the log, the database or what the control API answers', { t
   const { token } = await base.client.createToken(['call'], 'canary')
   const shown = JSON.stringify([await base.client.tokens(), await base.client.audit(100), base.log])
   assert.doesNotMatch(shown, new RegExp(`${token}|${base.token}`))
-  const { readFileSync } = await import('node:fs')
-  for (const name of readdirSync(base.data).filter(file => file !== 'token' && !file.endsWith('.sock') && file !== 'blobs')) {
-    const bytes = readFileSync(join(base.data, name), 'latin1')
-    assert.ok(!bytes.includes(token) && !bytes.includes(base.token), name)
+  for (const file of readdirSync(base.data, { withFileTypes: true, recursive: true })) {
+    if (!file.isFile() || file.name === 'token') continue
+    const bytes = readFileSync(join(file.parentPath, file.name), 'latin1')
+    assert.ok(!bytes.includes(token) && !bytes.includes(base.token), file.name)
   }
 })
 

@@ -108,7 +108,7 @@ export const limits = {
     placesReserved: 8,
     /** Bytes of bodies and answers that wait in a cell, at most this part of its memory; and from which size on they are counted. */
     bytesMax: 256 * MB,
-    bytesMemoryShare: 0.25,
+    bytesMemoryShare: 1 / 8,
     bytesCountedFrom: 64 * KB,
     /** Isolates that are kept ready before it is known which version they will serve. */
     slotBufferSize: 2,
