@@ -24,6 +24,8 @@ export interface StartedProcess {
   readonly child: ChildProcess
   /** The process id of Node.js, as this process sees it; undefined when there never was one. */
   readonly pid: Promise<number | undefined>
+  /** Ends both at once. Nothing happens when they have ended. */
+  kill(): void
 }
 
 /** @throws what `spawn` throws */
@@ -41,7 +43,23 @@ export function spawnInBubblewrap(
   // That bubblewrap ended before it had read everything shows in its exit code.
   pipe?.on('error', () => undefined)
   pipe?.end(seccompFilter('module'))
-  return { child, pid: child.pid === undefined ? Promise.resolve(undefined) : findNode(child, child.pid) }
+  const { pid } = child
+  if (pid === undefined) return { child, pid: Promise.resolve(undefined), kill: () => undefined }
+  return { child, pid: findNode(child, pid), kill: () => killBoth(child, pid) }
+}
+
+/**
+ * The first process of the namespace ends with bubblewrap only once it has been set up: until then it waits for bubblewrap, for ever if need be. So it is
+ * killed too. Bubblewrap is stopped before, since it could otherwise make that process after nobody was found.
+ */
+function killBoth(child: ChildProcess, bubblewrap: number): void {
+  if (!child.kill('SIGSTOP')) return
+  const first = childOf(bubblewrap)
+  try {
+    if (first !== undefined) process.kill(first, 'SIGKILL')
+  } finally {
+    child.kill('SIGKILL')
+  }
 }
 
 // A terminal sends Ctrl-C to every process in it, and a service manager may send SIGTERM to every process of a service; but when Node.js ends is the

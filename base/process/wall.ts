@@ -65,7 +65,7 @@ export class Wall {
 /** Starts a process without bubblewrap. @throws what `spawn` throws */
 export function spawnPlain([file = '', ...args]: readonly string[], env: NodeJS.ProcessEnv, stdio: readonly unknown[]): StartedProcess {
   const child = spawn(file, args, { env, stdio: stdio as StdioOptions })
-  return { child, pid: Promise.resolve(child.pid) }
+  return { child, pid: Promise.resolve(child.pid), kill: () => child.kill('SIGKILL') }
 }
 
 /** Starts a process by `setpriv`, which becomes Node.js. @throws what `spawn` throws */

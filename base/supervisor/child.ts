@@ -60,7 +60,7 @@ export function startChild<In, Out>(
       return pid
     },
     send: message => void begun.then(() => send(message)),
-    kill: () => child.kill('SIGKILL'),
+    kill: () => started.kill(),
   }
 }
 

@@ -113,14 +113,17 @@ class Trial {
   /** Resolves when `#pid` is the process id of Node.js, which may have been started by another program. */
   readonly #found: Promise<void>
   #pid: number | undefined
+  /** Ends the process at once, whatever it does. */
+  readonly kill: () => void
   readonly #machine: Machine
   readonly #waiting = Promise.withResolvers<true>()
   readonly #verdict = Promise.withResolvers<Verdict>()
 
   constructor(command: RoleCommand, machine: Machine) {
     this.#machine = machine
-    const { child, pid } = spawnRole(command, ['ignore', 'inherit', 'inherit', 'ipc'])
+    const { child, pid, kill } = spawnRole(command, ['ignore', 'inherit', 'inherit', 'ipc'])
     this.#child = child
+    this.kill = kill
     this.#pid = child.pid
     // What the process starts gets the priority too.
     lowerPriority(child.pid)
@@ -160,10 +163,6 @@ class Trial {
     if (outcome instanceof Overrun) throw new BerthError('MODULE_LOAD_KILLED', `${action}: loading it ${outcome.why}`)
     if (typeof outcome === 'string') throw new BerthError('MODULE_LOAD_KILLED', `${action}: loading it ended its process (${outcome})`)
     if (outcome.type === 'failed') throw new TrialError(outcome.code, outcome.message, outcome.stack)
-  }
-
-  kill(): void {
-    this.#child.kill('SIGKILL')
   }
 
   /**
