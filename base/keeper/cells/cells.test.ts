@@ -8,7 +8,7 @@ import { createLog } from '../../kernel/log.ts'
 import { temporaryFolder } from '../../store/fixtures/folder.ts'
 import { emptyTable } from '../../traffic/table.ts'
 import { openLines } from '../../wire/lines.ts'
-import type { CellToKeeper, KeeperToCell, SceneFailure } from '../../wire/messages.ts'
+import type { CellStatus, CellToKeeper, KeeperToCell, SceneFailure } from '../../wire/messages.ts'
 import { connectCell } from '../fixtures/keeper.ts'
 import { CellConnections } from './cells.ts'
 
@@ -202,19 +202,34 @@ test('a lost cell is asked for nothing, and what it was asked before is waited f
   assert.deepEqual(lost.asked, ['table', 'prepare'])
 })
 
-test('a table is not in force before every cell that answers has connected to the keeper', async t => {
-  const { data, cells } = await listen(t)
-  const status = { cell: 1, rssMB: 1, connections: 0, startedAt: '', crashes: 0 }
-  cells.expect([
-    { ...status, pid: 1001, state: 'retiring' },
-    { ...status, pid: 1002, state: 'starting' },
-  ])
+/** Whether it is published at once, without waiting for anything from outside. */
+async function isPublishedAtOnce(cells: CellConnections, revision: number): Promise<boolean> {
   let isDone = false
-  const published = cells.publish({ ...emptyTable, revision: 1 }).finally(() => {
+  cells.publish({ ...emptyTable, revision }).finally(() => {
     isDone = true
   })
   await new Promise(resolve => setImmediate(resolve))
-  assert.equal(isDone, false)
-  connectCell(t, data)
-  assert.deepEqual(await published, { applied: 1, connected: 1 })
+  return isDone
+}
+
+test('a table is not in force before every cell that answers has connected to the keeper, unless it has left again as cells do that retire', async t => {
+  const { data, cells } = await listen(t)
+  const status = { rssMB: 1, connections: 0, startedAt: '', crashes: 0 }
+  const expect = (state: CellStatus['state']) =>
+    cells.expect([
+      { ...status, cell: 1, pid: 1001, state },
+      { ...status, cell: 2, pid: 1002, state: 'starting' },
+    ])
+  expect('retiring')
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  assert.equal(await isPublishedAtOnce(cells, 1), false)
+  const cell = connectCell(t, data)
+  await cell.ready
+  while (cells.connected[0]?.revision !== 1) await new Promise(resolve => setImmediate(resolve))
+  await cell.close()
+  while (cells.connected.length > 0) await new Promise(resolve => setImmediate(resolve))
+  assert.equal(await isPublishedAtOnce(cells, 2), true)
+  expect('ready')
+  assert.equal(await isPublishedAtOnce(cells, 3), false)
+  expect('retiring')
 })

@@ -100,8 +100,10 @@ export class CellConnections {
   readonly #dispatch: (message: CellToKeeper, connection: Connection) => void
   #socket: CellSocket | undefined
   #table: SceneTable
-  /** Processes of cells that answer requests, as the supervisor sees them. */
-  #answering: ReadonlySet<number> = new Set()
+  /** Cells that answer requests, as the supervisor sees them. */
+  #answering: readonly CellStatus[] = []
+  /** Processes that were connected and are not now. */
+  readonly #left = new Set<number>()
   /**
    * Request numbers start where no other keeper's do, because a cell may still answer a killed keeper's request, and keeps the profiles it
    * asked for.
@@ -165,7 +167,9 @@ export class CellConnections {
 
   /** Takes which cells there are, whether they are connected or not. */
   expect(cells: readonly CellStatus[]): void {
-    this.#answering = new Set(cells.filter(({ state }) => state !== 'starting').map(({ pid }) => pid))
+    this.#answering = cells.filter(({ state }) => state !== 'starting')
+    const known = new Set(cells.map(({ pid }) => pid))
+    for (const pid of this.#left) if (!known.has(pid)) this.#left.delete(pid)
     this.#changed()
   }
 
@@ -185,9 +189,10 @@ export class CellConnections {
     return { applied: members.filter(isApplied).length, connected: members.length }
   }
 
+  /** A retiring cell leaves when it answers nothing any more. What it still has to end, such as its services, nobody waits for. */
   #areAllConnected(): boolean {
     const connected = new Set([...this.#members].map(({ pid }) => pid))
-    return [...this.#answering].every(pid => connected.has(pid))
+    return this.#answering.every(({ pid, state }) => connected.has(pid) || (state === 'retiring' && this.#left.has(pid)))
   }
 
   #endStale(isApplied: (member: Member) => boolean): void {
@@ -275,6 +280,7 @@ export class CellConnections {
     const { lines } = connection
     connection.member = { cell, pid, revision, failures, serviceFaults: [], lines, isLost, isGone: false, open: new Map() }
     this.#members.add(connection.member)
+    this.#left.delete(pid)
     this.#log.info({ cell, pid, revision }, 'cell connected')
     lines.send({ type: 'table', table: this.#table })
     this.#changed()
@@ -321,6 +327,7 @@ export class CellConnections {
 
   #lose(member: Member, error: Error | undefined): void {
     this.#members.delete(member)
+    this.#left.add(member.pid)
     member.isGone = true
     this.#settleAll(member)
     this.#log.info({ cell: member.cell, pid: member.pid, ...(error === undefined ? {} : { err: error }) }, 'cell disconnected')
