@@ -49,7 +49,9 @@ export class Judge {
     }
   }
 
+  /** What a cell counts until it has the table with the quarantine is no new evidence, and would count after a lift. */
   async #takeKills(cell: number, { scene, version, why, ...counts }: SlotKills): Promise<void> {
+    if (!this.#mayBeQuarantined(scene, version)) return
     const key = versionKey(scene, version)
     const report = { at: this.#book.now().toISOString(), cell, why: cut(why), ...counts }
     const reports = recentReports([...(this.#kills.get(key) ?? []), report])
@@ -71,11 +73,15 @@ export class Judge {
     return undefined
   }
 
-  async #quarantine({ scene, version, why, evidence }: Verdict, attempt = 1): Promise<void> {
+  /** Whether there is such a version, and it is not in quarantine. */
+  #mayBeQuarantined(scene: string, version: string): boolean {
     const { scenes } = this.#book
     const rules = scenes.find(scene)?.rules
-    const isKnown = rules !== undefined && scenes.versions(scene).some(({ id }) => id === version)
-    if (!isKnown || isQuarantined(rules, version)) return
+    return rules !== undefined && !isQuarantined(rules, version) && scenes.versions(scene).some(({ id }) => id === version)
+  }
+
+  async #quarantine({ scene, version, why, evidence }: Verdict, attempt = 1): Promise<void> {
+    if (!this.#mayBeQuarantined(scene, version)) return
     const payload = { version, why, evidence: [...evidence] }
     try {
       await this.#driver.apply({ kind: 'quarantine version', scene, payload }, { actor: { ...base, reason: why }, waits: false })

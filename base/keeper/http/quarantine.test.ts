@@ -212,6 +212,21 @@ test('slots that keep being killed quarantine their version, and rare kills amon
   assert.deepEqual((await scene.ask('GET', '/api/scenes/home')).body.quarantined, ['v3'])
 })
 
+test('kills that cells report until they have the quarantine count no more after a lift', async t => {
+  const { keeper, ask, home } = await startPromoted(t)
+  const kills = (count: number) =>
+    keeper.judge.killed(1, [{ scene: 'home', version: 'v3', kills: count, answers: 0, why: 'over 50 ms of CPU' }])
+  kills(50)
+  const quarantined = async () => (await ask('GET', '/api/scenes/home')).body.quarantined
+  while ((await quarantined()) === undefined);
+  kills(49)
+  assert.equal((await home('POST', 'versions/v3/lift', {})).status, 200)
+  kills(1)
+  // Whatever follows from it is done before the next change of the scene.
+  await home('POST', 'versions/v2/promote', { share: 100 })
+  assert.equal(await quarantined(), undefined)
+})
+
 test('a loss of what is not there, or in which nothing ran, is no reason to keep asking', async t => {
   const { keeper, ask } = await startScene(t)
   const unknown = [1, 2].map(n => lossTo('v7', n))
