@@ -277,7 +277,8 @@ export class CellProcesses {
     // The fault of a lost cell was counted when it said that it is lost, and so was the loss.
     if (!expected && cell.leaving !== 'lost') this.#fault(cell, true)
     if (!this.#stopping && cell.leaving !== 'lost' && endedByCode(cell, signal)) {
-      this.#noteLoss(cell, cell.killedFor ?? how, running.map(unnamed), !cell.killed)
+      // A retiring cell ends its services and isolates too, so what ends it need not be the code that ran.
+      this.#noteLoss(cell, cell.killedFor ?? how, running.map(unnamed), !cell.killed && cell.state !== 'retiring')
     }
     this.#act()
     onChange()

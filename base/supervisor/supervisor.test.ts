@@ -222,6 +222,19 @@ test('the keeper is sent each cell that was lost to its code, again after a rest
   assert.deepEqual(await lossesOnce(host, 2), [second])
 })
 
+test('a cell that ends by a fault of its own while it retires is a loss, which proves nothing against the code that ran', async t => {
+  const host = await start(t)
+  const held = await fetch(`http://127.0.0.1:${host.options.port}/hold`)
+  const pid = Number(held.headers.get('x-pid'))
+  const cells = await host.keeper<CellStatus[]>('cells')
+  await host.keeper(`retire/${cells.find(cell => cell.pid === pid)?.cell}`)
+  await host.line('cell retiring')
+  process.kill(pid, 'SIGABRT')
+  const [loss] = await lossesOnce(host, 1)
+  assert.deepEqual([loss?.pid, loss?.why, loss?.endedItself], [pid, 'signal SIGABRT', false])
+  await assert.rejects(held.text())
+})
+
 test('a lost cell that has not taken a table in time is ended, and no other cell is', async t => {
   const host = await start(t)
   await host.cell('lose')

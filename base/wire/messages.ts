@@ -84,8 +84,8 @@ export interface CellLoss {
   /** In words, for example `signal SIGABRT` or `slot s/v3 cannot be stopped`. */
   readonly why: string
   /**
-   * Whether the process ended by itself, so that code which ran then has done it. What runs in a cell that is killed, for its memory or because
-   * it is silent, need not be the cause.
+   * Whether the process ended by itself while it served, so that code which ran then has done it. What runs in a cell that is killed, for its memory or
+   * because it is silent, or in one that retires, need not be the cause.
    */
   readonly endedItself: boolean
   /** The versions whose code ran then, the longest running first. Only they may be the cause. */
