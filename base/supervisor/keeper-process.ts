@@ -25,7 +25,9 @@ export interface KeeperProcessSettings {
   readonly onEndStale: (pid: number) => void
   /** Called when the keeper has kept the losses up to this number. */
   readonly onLossesKept: (upTo: number) => void
-  /** Called when the keeper is ready, for the first time or again. It knows nothing of the cells then. */
+  /** Called when the keeper is started, for the first time or again. It knows nothing of the cells then, and acknowledges changes once it is ready. */
+  readonly onStarted: () => void
+  /** Called when the keeper is ready, for the first time or again. */
   readonly onReady: () => void
 }
 
@@ -145,6 +147,7 @@ export class KeeperProcess {
       this.#killed = true
       child.kill()
     }, limits.process.readyMsMax)
+    this.#settings.onStarted()
   }
 
   #receive(message: FromKeeper): void {

@@ -104,10 +104,8 @@ class Supervisor {
       onRetire: cell => this.#cells.retire(cell),
       onEndStale: pid => this.#cells.endStale(pid),
       onLossesKept: upTo => this.#losses.kept(upTo),
-      onReady: () => {
-        this.#reportCells()
-        this.#keeper.sendLosses(this.#losses.pending)
-      },
+      onStarted: () => this.#reportCells(),
+      onReady: () => this.#keeper.sendLosses(this.#losses.pending),
     })
   }
 
