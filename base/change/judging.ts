@@ -33,7 +33,7 @@ const keyOf = ({ scene, version }: Suspect): string => versionKey(scene, version
 /**
  * Judges by lost cells. Only those within `limits.quarantine.lossWindowMs` of the last one count.
  * @param losses the oldest first
- * @param countsFrom losses up to this time, ISO 8601, count no more against the version, because its quarantine was lifted then
+ * @param countsFrom losses up to this time, ISO 8601, do not count against the version, because it was made then, or its quarantine was lifted
  */
 export function judgeLosses(
   losses: readonly LostCell[],

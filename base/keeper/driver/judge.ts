@@ -36,7 +36,7 @@ export class Judge {
   lost(losses: readonly CellLoss[]): Promise<number> {
     return this.#turns.run('losses', async () => {
       for (const loss of losses) this.#book.keepLoss(asKept(loss))
-      const verdicts = judgeLosses(this.#book.losses(), (scene, version) => this.#liftedAt(scene, version))
+      const verdicts = judgeLosses(this.#book.losses(), (scene, version) => this.#countsFrom(scene, version))
       await Promise.all(verdicts.map(verdict => this.#quarantine(verdict)))
       return losses.at(-1)?.no ?? 0
     })
@@ -61,6 +61,13 @@ export class Judge {
       this.#kills.delete(key)
       await this.#quarantine(verdict)
     }
+  }
+
+  /** Before a version was made, its id may have belonged to one that could not be loaded, so that it never came to be. */
+  #countsFrom(scene: string, version: string): string | undefined {
+    const { scenes } = this.#book
+    const made = scenes.find(scene) && scenes.versions(scene).find(({ id }) => id === version)
+    return this.#liftedAt(scene, version) ?? made?.createdAt
   }
 
   /** When the quarantine of the version was lifted last, as far back as losses count. */

@@ -5,8 +5,8 @@ import type { CellLoss, Suspect } from '../../wire/messages.ts'
 import { connectCell, startTestKeeper } from '../fixtures/keeper.ts'
 import { type Json, refused, type Scene, startScene } from '../fixtures/scene.ts'
 
-const began = Date.now() - 60_000
-const second = (n: number): string => new Date(began + n * 1000).toISOString()
+/** When all losses were: after the versions of the scene were made, and before anything that a test does then. */
+let lostAt = ''
 
 /** The n-th loss of a cell, to a version that the cell has named. */
 function lossTo(version: string, n: number, more: Partial<Suspect> = {}): CellLoss {
@@ -15,7 +15,7 @@ function lossTo(version: string, n: number, more: Partial<Suspect> = {}): CellLo
     no: n,
     cell: n,
     pid: 100 + n,
-    at: second(n),
+    at: lostAt,
     why: `slot home/${version}@128 cannot be stopped`,
     endedItself: false,
     suspects: [suspect],
@@ -26,6 +26,7 @@ function lossTo(version: string, n: number, more: Partial<Suspect> = {}): CellLo
 async function startPromoted(t: Parameters<typeof startScene>[0]): Promise<Scene> {
   const scene = await startScene(t, 4)
   for (const version of ['v2', 'v3']) await scene.home('POST', `versions/${version}/promote`, { to: 'baseline' })
+  lostAt = new Date().toISOString()
   return scene
 }
 
@@ -225,6 +226,20 @@ test('kills that cells report until they have the quarantine count no more after
   // Whatever follows from it is done before the next change of the scene.
   await home('POST', 'versions/v2/promote', { share: 100 })
   assert.equal(await quarantined(), undefined)
+})
+
+test('what a version has cost that never came to be is not held against the next one, which gets its id', async t => {
+  const scene = await startPromoted(t)
+  const { keeper, ask, home, cell } = scene
+  await scene.publish('rank-lr', '1.1.0')
+  const make = async () => (await home('POST', 'versions', { modules: ['rank-lr@1.1.0'], as: 'baseline' })).body
+  cell.onPrepare = () => ({ code: 'SLOT_UNAVAILABLE', message: 'code of it cannot be stopped' })
+  assert.equal((await make()).code, 'UPGRADE_FAILED')
+  await keeper.judge.lost([lossTo('v5', 1), lossTo('v5', 2)])
+  cell.onPrepare = () => 'load'
+  assert.equal(((await make()).version as Json).id, 'v5')
+  await keeper.judge.lost([lossTo('v9', 3)])
+  assert.equal((await ask('GET', '/api/scenes/home')).body.quarantined, undefined)
 })
 
 test('a loss of what is not there, or in which nothing ran, is no reason to keep asking', async t => {
