@@ -1,5 +1,6 @@
 /** Cells that are lost to code that nothing can stop: what they cost the others, who cannot know which version it will be. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { callScene, launchBase, makeScene, publishCode, type RunningBase } from './support/base.ts'
@@ -114,4 +115,18 @@ test('a lost cell refuses the version that cost it, answers the others until its
   }
   await ready
   assert.ok(refusals > 0)
+})
+
+test('a cell ends when it is asked to, though a thread of it cannot be stopped and nobody knows that yet', {
+  timeout: 60_000,
+}, async () => {
+  const seen = single.log.length
+  const killed = single.logged(({ msg }) => msg === 'slot killed', seen)
+  assert.equal((await callScene(single, 'stuck', '"bad"', { connection: 'close' })).status, 503)
+  await killed
+  const exited = once(single.process, 'exit')
+  single.process.kill('SIGTERM')
+  assert.deepEqual(await exited, [0, null])
+  const outlived = single.log.slice(seen).filter(({ msg }) => msg === 'cell killed')
+  assert.deepEqual(outlived, [])
 })

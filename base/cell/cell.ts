@@ -6,6 +6,7 @@ import { BerthError, toBerthError } from '../kernel/errors.ts'
 import { Guesses } from '../kernel/guesses.ts'
 import { limits } from '../kernel/limits.ts'
 import { createLog } from '../kernel/log.ts'
+import { endProcess, endWithParent } from '../slot/isolate-process.ts'
 import { IsolatedStacks } from '../slot/isolated-stacks.ts'
 import type { Whereabouts } from '../slot/slot.ts'
 import type { SlotPlan } from '../traffic/table.ts'
@@ -26,9 +27,7 @@ import { Whitelists } from './whitelists.ts'
 
 /** Becomes a cell: waits for the supervisor's `start`. */
 export function runCell(): void {
-  // A terminal's Ctrl-C reaches the whole process group, but when to end is the supervisor's decision.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
-  process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
+  endWithParent()
   process.once('message', (message: ToCell, handle) => {
     if (message.type !== 'start') throw new Error(`A cell starts with "start", not "${message.type}"`)
     const cell = new Cell(message)
@@ -150,7 +149,7 @@ class Cell {
   /** Logs what an operator has to mend, then ends the process. */
   #refuse({ code, message, cause }: BerthError): void {
     this.#telemetry.log.fatal({ code, err: cause }, message)
-    sendToSupervisor({ type: 'refused', code, message }, () => process.exit(1))
+    sendToSupervisor({ type: 'refused', code, message }, endProcess)
   }
 
   #beat(): void {
@@ -201,11 +200,11 @@ class Cell {
     this.#table.close()
     await this.#connections.close()
     await Promise.race([this.#feed.close(), delay(limits.log.closeMsMax)])
+    this.#keeper.reportKills()
     this.#keeper.close()
-    // A thread that cannot be stopped would keep the process from ending in any other way.
-    if (this.#isLost) process.kill(process.pid, 'SIGKILL')
-    await this.#runtime.close()
-    process.exit(0)
+    // What is lost has no orderly end, and an heir waits for its memory.
+    if (!this.#isLost) await this.#runtime.close()
+    endProcess()
   }
 }
 

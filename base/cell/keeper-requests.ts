@@ -109,8 +109,9 @@ export class KeeperRequests {
     this.#send({ type: 'serviceFaults', faults })
   }
 
-  /** Says which slots were killed. To be called every now and then. */
+  /** Says which slots were killed, once there is a keeper that reads it. To be called every now and then. */
   reportKills(): void {
+    if (!this.#link?.keepsUp) return
     const kills = this.#parts.telemetry.takeKills()
     if (kills.length > 0) this.#send({ type: 'kills', kills })
   }

@@ -289,7 +289,10 @@ export class CellProcesses {
     if (cell.killed || cell.leaving === 'lost' || signal === null || faultSignals.includes(signal))
       return running.length > 0 ? { suspects: running } : {}
     const bystanders = running.length > 0 ? { running } : {}
-    if (signal !== 'SIGKILL' || !this.#settings.memory.noteKill()) return { why: 'something outside of the base ended it', ...bystanders }
+    if (signal !== 'SIGKILL' || !this.#settings.memory.noteKill()) {
+      const endedItself = cell.state === 'retiring' && signal === 'SIGKILL'
+      return endedItself ? {} : { why: 'something outside of the base ended it', ...bystanders }
+    }
     const { rssMB } = cell
     const { cellMemoryMB } = this.#settings.options
     const over = rssMB > cellMemoryMB ? `. It was over the ${cellMemoryMB} MB that a cell may hold: look at what its scenes keep` : ''

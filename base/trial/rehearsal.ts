@@ -12,6 +12,7 @@ import { type Blank, makeBlank } from '../slot/blank.ts'
 import { CodeCache } from '../slot/code-cache.ts'
 import type { Incoming, Outgoing } from '../slot/fetcher.ts'
 import { insideScript } from '../slot/inside-script.ts'
+import { endProcess, endWithParent } from '../slot/isolate-process.ts'
 import { IsolatedStacks } from '../slot/isolated-stacks.ts'
 import { ModuleError } from '../slot/module-error.ts'
 import { Slot, type SlotHost } from '../slot/slot.ts'
@@ -35,8 +36,7 @@ import { Counter } from './function-counter.ts'
 
 /** Says `waiting`, takes one `open`, then runs what it is sent. Ends when the process that started it is gone. */
 export function runRehearsal(): void {
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
-  process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
+  endWithParent()
   process.once('message', (message: ToRehearsal) => {
     if (message.type !== 'open') throw new Error(`A rehearsal starts with "open", not "${message.type}"`)
     const rehearsal = new Rehearsal(message.plan)
@@ -186,7 +186,7 @@ class Rehearsal {
       onLog: (_, requestId, lines) => this.#log(requestId, lines),
       onKilled: (_, __, survivors) => this.#replace(survivors),
       // The tests see by themselves that the process has ended.
-      onLost: () => process.kill(process.pid, 'SIGKILL'),
+      onLost: endProcess,
       onRunning: () => undefined,
     }
   }

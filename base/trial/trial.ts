@@ -2,6 +2,7 @@
 import { toBerthError } from '../kernel/errors.ts'
 import { makeBlank } from '../slot/blank.ts'
 import { CodeCache } from '../slot/code-cache.ts'
+import { endProcess, endWithParent } from '../slot/isolate-process.ts'
 import { ModuleError } from '../slot/module-error.ts'
 import { specialise } from '../slot/specialise.ts'
 import { dispatcher } from '../wire/dispatch.ts'
@@ -13,8 +14,7 @@ const STACK_CHARS_MAX = 64 * 1024
 
 /** Says `waiting`, takes one `try`, answers `passed` or `failed`. The keeper ends the process. */
 export function runTrial(): void {
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
-  process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
+  endWithParent()
   const dispatch = dispatcher<TrialRequest>('a trial', { try: request => void tryBundle(request).then(sendToKeeper) }, sentence =>
     sendToKeeper({ type: 'failed', code: 'INTERNAL', message: sentence }),
   )
@@ -29,7 +29,7 @@ async function tryBundle({ name, stages, bundle }: TrialRequest): Promise<TrialR
   const codeCache = new CodeCache(0)
   try {
     const blank = await makeBlank(TRIAL_MEMORY_MB, codeCache)
-    blank.listener.onLost = () => process.kill(process.pid, 'SIGKILL')
+    blank.listener.onLost = endProcess
     await specialise(blank, plan, { readBundle: () => Promise.resolve(bundle), servicesOf: () => ({}), codeCache })
     return { type: 'passed' }
   } catch (error) {
