@@ -8,9 +8,12 @@ function makeProcess() {
   let [now, threadsMs] = [0, 0]
   const meter = new CpuMeter({ now: () => now, threadsMs: () => threadsMs })
   const isolates: { cpuTime: bigint }[] = []
-  const makeClock = (): CpuClock => {
+  const addIsolate = () => {
     const isolate = { cpuTime: 0n }
     isolates.push(isolate)
+    return isolate
+  }
+  const makeClock = (isolate = addIsolate()): CpuClock => {
     const clock = new CpuClock(isolate, meter)
     clock.run()
     return clock
@@ -20,7 +23,7 @@ function makeProcess() {
     threadsMs += usedMs
     for (const [i, isolate] of isolates.entries()) isolate.cpuTime += BigInt((heldMs[i] ?? 0) * 1e6)
   }
-  return { makeClock, pass }
+  return { addIsolate, makeClock, pass }
 }
 
 test('an isolate that has a processor to itself is charged for as long as it is held, and for no more', () => {
@@ -64,4 +67,23 @@ test('an isolate that was not called is charged nothing, and one that has ended 
     pass(10)
     assert.deepEqual([ended.readMs(), idle.readMs()], [10, 0])
   }
+})
+
+test('what an isolate uses after a clock of it has ended is charged to its next clock alone, also on a busy machine', () => {
+  const { addIsolate, makeClock, pass } = makeProcess()
+  const isolate = addIsolate()
+  const load = makeClock(isolate)
+  pass(5, 10)
+  load.readMs()
+  load.end()
+  const slot = makeClock(isolate)
+  const before = slot.readMs()
+  for (let i = 0; i < 10; i++) {
+    pass(5, 10)
+    slot.readMs()
+  }
+  // What the load has not been charged for yet, it may be charged for late.
+  const usedMs = slot.readMs() - before
+  assert.ok(usedMs > 45 && usedMs <= 50, `${usedMs}`)
+  assert.ok(load.readMs() <= 10)
 })

@@ -88,6 +88,7 @@ export class CpuClock {
   #claimMs = 0
   #unpaidMs = 0
   #runs = false
+  #hasEnded = false
   /** Whether the meter has it among its clocks. */
   #isKnown = false
 
@@ -112,9 +113,10 @@ export class CpuClock {
     this.#runs = false
   }
 
-  /** To be called before the isolate is disposed of: this is the last moment at which its time can be read. */
+  /** Charges nothing that the isolate uses from then on. To be called before the isolate is disposed of, since its time cannot be read afterwards. */
   end(): void {
     this.#seenMs = this.heldMs
+    this.#hasEnded = true
     this.#runs = false
   }
 
@@ -126,6 +128,7 @@ export class CpuClock {
 
   /** Milliseconds for which the isolate has been held, as of now. After its end this stays what was read last. */
   get heldMs(): number {
+    if (this.#hasEnded) return this.#seenMs
     try {
       this.#seenMs = Number(this.#isolate.cpuTime) / 1e6
     } catch {
