@@ -74,3 +74,17 @@ test('the failure of a job is for whoever waits for its end, and makes room like
   assert.deepEqual(started, ['a'])
   await assert.rejects(failing.done, /no/)
 })
+
+test('a job that waits for something else to end takes no lane meanwhile, and then has its turn', async () => {
+  const { queue, started, add, end } = start({ lanes: 1 })
+  const ended = Promise.withResolvers<void>()
+  const later = queue.add('x', true, async () => started.push('x'), ended.promise)
+  add('a')
+  add('b')
+  assert.deepEqual(started, ['a'])
+  ended.resolve()
+  await nextTurn()
+  await end('a')
+  await later.done
+  assert.deepEqual(started, ['a', 'x', 'b'])
+})

@@ -49,8 +49,11 @@ export class FairQueue {
     return this.#running.size
   }
 
-  /** @param work is called once it is its turn */
-  add<T>(owner: string, isUrgent: boolean, work: () => Promise<T>): Job<T> {
+  /**
+   * @param work is called once it is its turn
+   * @param after the job takes no turn before this has resolved, and holds up nobody meanwhile
+   */
+  add<T>(owner: string, isUrgent: boolean, work: () => Promise<T>, after?: Promise<void>): Job<T> {
     const done = Promise.withResolvers<T>()
     const awaited = Promise.withResolvers<void>()
     const entry: Entry = {
@@ -73,8 +76,12 @@ export class FairQueue {
     }
     // Whoever does not wait for the end of a job need not handle its failure.
     done.promise.then(() => awaited.resolve(), awaited.resolve)
-    this.#waiting.add(entry)
-    this.#startJobs()
+    const wait = () => {
+      this.#waiting.add(entry)
+      this.#startJobs()
+    }
+    if (after === undefined) wait()
+    else after.then(wait)
     return { done: done.promise, awaited: awaited.promise, hurry }
   }
 

@@ -196,12 +196,12 @@ export class Slots {
 
   #queueLoad(plan: SlotPlan, isUrgent: boolean): Job<Slot> {
     const load = async () => {
-      if (this.#isStopping(plan)) await this.#stopped(plan)
       if (this.#closed) throw retiring()
       if (this.#barred.has(plan.key)) throw barred()
       return this.#buffer.use(plan.memoryMB, blank => Slot.load(plan, blank, this.#host))
     }
-    const entry: Entry = { plan, slot: undefined, job: this.#queue.add(plan.scene, isUrgent, load) }
+    const stopped = this.#isStopping(plan) ? this.#stopped(plan) : undefined
+    const entry: Entry = { plan, slot: undefined, job: this.#queue.add(plan.scene, isUrgent, load, stopped) }
     this.#entries.set(plan.key, entry)
     entry.job.done.then(
       slot => this.#onLoaded(entry, slot),
