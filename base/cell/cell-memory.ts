@@ -109,7 +109,10 @@ export class CellMemory {
   #attribute(share: number): void {
     for (const [slot, bytes] of this.#running) this.#running.set(slot, Math.max(0, bytes + share))
     const largest = this.#largest()
-    if (largest !== undefined) this.#grown.set(largest.plan.key, { at: this.#source.now(), bytes: this.#running.get(largest) ?? 0 })
+    if (largest === undefined) return
+    const now = this.#source.now()
+    for (const [key, { at }] of this.#grown) if (now - at > GROWN_MS) this.#grown.delete(key)
+    this.#grown.set(largest.plan.key, { at: now, bytes: this.#running.get(largest) ?? 0 })
   }
 
   /** The slot that has grown most since it began, if that is beyond its limit. */
