@@ -1,7 +1,6 @@
 /** The lines and the errors of modules. They go into the log of the cell, and to the keeper for whoever reads the log of a scene. */
 import type { LogLine } from '../inside/protocol.ts'
 import type { BerthError, ErrorCode } from '../kernel/errors.ts'
-import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
 import type { Located, Stacks } from '../kernel/stacks.ts'
 import { ModuleError } from '../slot/module-error.ts'
@@ -11,18 +10,10 @@ import type { LogFeed } from './log-feed.ts'
 
 type Level = LogRecord['level']
 
-/** The levels that a module may log at. Its lines come out of the isolate as text, which it may have tampered with. */
-const levels: ReadonlySet<string> = new Set<Level>(['debug', 'info', 'warn', 'error'])
 /** Errors of one version that are logged in the log of the cell in a second. The rest is counted. */
 const ERROR_LINES_PER_SECOND = 5
 /** Versions and services whose errors are counted. When there are more, all are counted from nothing again. */
 const ERROR_KEYS_KEPT = 1000
-
-/** A line whose texts have a bounded length. */
-interface BoundedLine extends Pick<LogLine, 'level' | 'message' | 'stack' | 'dropped'> {
-  readonly module: string | undefined
-  readonly fields: string | undefined
-}
 
 export class ModuleLog {
   readonly #log: Logger
@@ -38,24 +29,20 @@ export class ModuleLog {
 
   /** Takes the lines that modules have written in a request, or outside of any. */
   write(plan: SlotPlan, requestId: string | undefined, lines: readonly LogLine[]): void {
-    // The isolate bounds how many there are, but what comes from it may come from a module that has broken the code around it.
-    for (const line of lines.slice(0, limits.slot.logLinesPerSecondMax)) this.#writeLine(plan, requestId, line)
+    for (const line of lines) this.#writeLine(plan, requestId, line)
   }
 
   #writeLine(plan: SlotPlan, requestId: string | undefined, line: LogLine): void {
     const at = new Date().toISOString()
-    const level: Level = levels.has(line.level) ? line.level : 'error'
-    // Whatever a module has made of its lines, from here on they are texts of bounded length.
-    const bounded = { ...line, level, module: cut(line.module), message: cut(line.message), fields: cut(line.fields) }
-    if (line.stack === undefined) this.#writeMapped(at, plan, requestId, bounded)
-    else void this.#locate(line.stack, plan).then(({ stack }) => this.#writeMapped(at, plan, requestId, { ...bounded, stack }))
+    if (line.stack === undefined) this.#writeMapped(at, plan, requestId, line)
+    else void this.#locate(line.stack, plan).then(({ stack }) => this.#writeMapped(at, plan, requestId, { ...line, stack }))
   }
 
   #writeMapped(
     at: string,
     plan: SlotPlan,
     requestId: string | undefined,
-    { level, module, message, fields, stack, dropped }: BoundedLine,
+    { level, module, message, fields, stack, dropped }: LogLine,
   ): void {
     const { scene, version } = plan
     const where = { scene, version, module, requestId, dropped }
@@ -132,8 +119,6 @@ export class ModuleLog {
 
 /** The member of a log line in which readers of logs look for a stack. */
 const asError = (message: string, stack: string | undefined) => (stack === undefined ? {} : { err: { type: 'Error', message, stack } })
-
-const cut = <T extends string | undefined>(text: T): T => (typeof text === 'string' ? text.slice(0, limits.log.lineCharsMax) : text) as T
 
 /** Fields as a module logged them. JSON that was cut off at the limit stays text. */
 function parsed(fields: string | undefined): unknown {

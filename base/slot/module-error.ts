@@ -19,7 +19,7 @@ export class ModuleError extends BerthError {
       ...(failure.module !== undefined && { module: failure.module }),
       ...(isCode(failure.uncaught) && { uncaught: uncaughtOf(failure.uncaught) }),
     }
-    super(failure.code in errorTable ? (failure.code as ErrorCode) : 'INTERNAL', failure.message, { extra, advice })
+    super(isCode(failure.code) ? failure.code : 'INTERNAL', failure.message, { extra, advice })
     this.module = failure.module
     this.stage = failure.stage
     this.rawStack = failure.stack

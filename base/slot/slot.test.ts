@@ -94,27 +94,32 @@ const withCode = (code: ErrorCode, message?: RegExp) => (error: unknown) => {
   return true
 }
 
-test('a post of a kind that there is none of is taken for no other: the slot is killed, and says so', async () => {
-  const blank = await makeBlank(64, new CodeCache(1e6))
-  const killed: string[] = []
-  const never = () => assert.fail('taken for another kind')
-  const plan: SlotPlan = { key: 'test/v1@64', scene: 'test', version: 'v1', memoryMB: 64, lock: [] }
-  await Slot.load(plan, blank, {
-    codeCache: new CodeCache(1e6),
-    readBundle: never,
-    servicesOf: () => ({}),
-    callService: never,
-    callScene: never,
-    fetch: never,
-    onLog: never,
-    onKilled: (_slot, reason) => killed.push(reason),
-    onRunning: () => undefined,
-    onLost: never,
+for (const [kind, value, reason] of [
+  ['gossip', '[]', 'a module has broken the code that runs it: it posts "gossip"'],
+  ['log', '[', 'a module has broken the code that runs it: it posts lines that are none'],
+] as const) {
+  test(`a post of the kind "${kind}" that no code of the base has made is taken for no other: the slot is killed, and says so`, async () => {
+    const blank = await makeBlank(64, new CodeCache(1e6))
+    const killed: string[] = []
+    const never = () => assert.fail('taken for something else')
+    const plan: SlotPlan = { key: 'test/v1@64', scene: 'test', version: 'v1', memoryMB: 64, lock: [] }
+    await Slot.load(plan, blank, {
+      codeCache: new CodeCache(1e6),
+      readBundle: never,
+      servicesOf: () => ({}),
+      callService: never,
+      callScene: never,
+      fetch: never,
+      onLog: never,
+      onKilled: (_slot, reason) => killed.push(reason),
+      onRunning: () => undefined,
+      onLost: never,
+    })
+    const post = blank.listener.onPost as (kind: string, ...values: (string | number)[]) => void
+    post(kind, 0, value)
+    assert.deepEqual(killed, [reason])
   })
-  const post = blank.listener.onPost as (kind: string, ...values: (string | number)[]) => void
-  post('gossip', 1, '[]')
-  assert.deepEqual(killed, ['a module has broken the code that runs it: it posts "gossip"'])
-})
+}
 
 test('stages run in order, each on what the one before returned', async t => {
   const { ask } = await makeSlot(t, {

@@ -6,6 +6,7 @@ import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { type Blank, noteKill, type Remotes } from './blank.ts'
 import { CpuClock } from './cpu-clock.ts'
+import { parseAnswer, parseLines } from './from-inside.ts'
 import { Inspector } from './inspector.ts'
 import { parseFailure } from './module-error.ts'
 import { Outside, type OutsideHost } from './outside.ts'
@@ -290,9 +291,8 @@ export class Slot {
     this.#settled++
     if (pending.done) return
     pending.done = true
-    const queueMs = pending.sentAt - pending.calledAt
-    if (kind === AnswerKind.ok) pending.resolve({ json: text, degraded: undefined, tookMs: undefined, queueMs })
-    else if (kind === AnswerKind.noted) pending.resolve(splitNotes(text, queueMs))
+    const answer = parseAnswer(kind, text, pending.sentAt - pending.calledAt, this.plan)
+    if (answer !== undefined) pending.resolve(answer)
     else pending.reject(parseFailure(text))
   }
 
@@ -545,12 +545,17 @@ export class Slot {
       case 'unfetch':
         return this.#outside.abortFetch(Number(values[0]))
       case 'log':
-        return this.#host.onLog(this.plan, this.#find(Number(values[0]))?.call.requestId, JSON.parse(String(values[1])) as LogLine[])
+        return this.#onLog(Number(values[0]), parseLines(values[1]))
       case 'broken':
         return this.kill('a module has changed a built-in for good')
       default:
         this.#onUnknownPost(kind)
     }
+  }
+
+  #onLog(requestNo: number, lines: LogLine[] | undefined): void {
+    if (lines === undefined) this.kill('a module has broken the code that runs it: it posts lines that are none')
+    else this.#host.onLog(this.plan, this.#find(requestNo)?.call.requestId, lines)
   }
 
   /** A kind that the compiler does not know of. It comes only when a module has broken the code that posts. */
@@ -602,9 +607,3 @@ export class Slot {
 /** For example `, in stage "rank" of module "ctr@1.2.0"`. */
 export const inWords = ({ stage, module }: Whereabouts): string =>
   module === undefined ? '' : `, in ${stage === undefined ? '' : `stage "${stage}" of `}module "${module}"`
-
-function splitNotes(text: string, queueMs: number): SlotAnswer {
-  const at = text.indexOf('\n')
-  const [degraded, tookMs] = text.slice(0, at).split(' ')
-  return { json: text.slice(at + 1), degraded: degraded || undefined, tookMs: tookMs || undefined, queueMs }
-}
