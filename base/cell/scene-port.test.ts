@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { plainAnswer } from '../../test/support/answers.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
@@ -21,8 +22,14 @@ const handlers: SceneHandlers = {
   shouldClose: () => false,
 }
 
+interface Opened {
+  readonly socket: Socket
+  readonly connections: Connections
+  received(): string
+}
+
 /** A connection to a scene port whose scenes answer as `more` says. */
-async function open(t: TestContext, more: Partial<SceneHandlers> = {}): Promise<{ socket: Socket; received(): string }> {
+async function open(t: TestContext, more: Partial<SceneHandlers> = {}): Promise<Opened> {
   const connections = new Connections(100)
   const server = createSceneServer(LIMIT, { ...handlers, ...more }, connections)
   connections.listen(server, 0, () => undefined)
@@ -39,7 +46,7 @@ async function open(t: TestContext, more: Partial<SceneHandlers> = {}): Promise<
   socket.on('data', (chunk: string) => {
     text += chunk
   })
-  return { socket, received: () => text }
+  return { socket, connections, received: () => text }
 }
 
 const head = (length: number, more = '') =>
@@ -112,6 +119,30 @@ test('a caller that does not read its answer loses its connection, and its place
   }, 500)
   t.after(() => clearInterval(clock))
   assert.deepEqual(await freed.promise, ['home', chars + 2])
+})
+
+test('a request whose caller has gone holds its place and its body until the cell has done with it', { timeout: 60_000 }, async t => {
+  const [begun, release, freed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  let exits = 0
+  const { socket, connections } = await open(t, {
+    serve: async () => {
+      begun.resolve()
+      await release.promise
+      return plainAnswer('1')
+    },
+    exit: () => {
+      exits++
+      freed.resolve()
+    },
+  })
+  socket.write(`${head(1)}1`)
+  await begun.promise
+  socket.destroy()
+  while (connections.count > 0) await nextTurn()
+  assert.equal(exits, 0)
+  release.resolve()
+  await freed.promise
+  assert.equal(exits, 1)
 })
 
 test('of more connections than there may be, those are closed that have been idle the longest, and none with a request', async t => {

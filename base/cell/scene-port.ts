@@ -178,6 +178,8 @@ class SceneExchange implements SceneRequest, Exchange {
   /** Since when a part of the answer has been waiting for the caller to read it. */
   #unreadSince = 0
   #ended = false
+  /** Whether the cell works for the request, and so keeps its body. It goes on with that when the caller has gone. */
+  #isServing = false
 
   constructor(req: IncomingMessage, res: ServerResponse, scene: string, port: Port) {
     this.#req = req
@@ -226,10 +228,22 @@ class SceneExchange implements SceneRequest, Exchange {
   end(): void {
     if (this.#ended) return
     this.#ended = true
-    const { connections, handlers, unread } = this.#port
+    const { connections, unread } = this.#port
     connections.end(this.#req.socket, this)
     unread.delete(this)
-    if (this.#name !== undefined) handlers.exit(this.#name, this.#bytes)
+    if (!this.#isServing) this.#exit()
+  }
+
+  /** Idempotent. */
+  #endServing(): void {
+    this.#isServing = false
+    if (this.#ended) this.#exit()
+  }
+
+  #exit(): void {
+    if (this.#name === undefined) return
+    this.#port.handlers.exit(this.#name, this.#bytes)
+    this.#name = undefined
   }
 
   #onBody(error: BerthError | undefined, body: string): void {
@@ -239,6 +253,7 @@ class SceneExchange implements SceneRequest, Exchange {
       return
     }
     this.body = body
+    this.#isServing = true
     this.#port.handlers
       .serve(this, this.#arrivedAt, this.#progress)
       .then(answer => this.#succeed(answer))
@@ -246,12 +261,13 @@ class SceneExchange implements SceneRequest, Exchange {
   }
 
   #succeed(answer: Answer): void {
+    this.#endServing()
     const ms = performance.now() - this.#arrivedAt
     const { json } = answer
     const bytes = Buffer.byteLength(json)
     // An answer that comes when its caller has gone is counted and no more.
     const isLarge = bytes > limits.http.pieceBytes && !this.#ended
-    if (isLarge) this.hold(bytes)
+    if (bytes > limits.cell.bytesCountedFrom) this.hold(bytes)
     writeHead(this.#res, this.requestId, answer, bytes, ms)
     // Node sets aside three bytes a character for UTF-8, and with more than 16 KiB of them it takes a slower path.
     const encoding = bytes === json.length ? 'latin1' : 'utf8'
@@ -292,6 +308,7 @@ class SceneExchange implements SceneRequest, Exchange {
   }
 
   #fail(thrown: unknown): void {
+    this.#endServing()
     if (thrown instanceof BerthError && thrown.blame === 'load') refusals.run(() => this.#answerFailure(thrown))
     else this.#answerFailure(thrown)
   }
