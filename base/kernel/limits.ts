@@ -408,19 +408,32 @@ assert(
 )
 assert(limits.process.lostMax >= 1, 'a lost cell must be able to serve until its heir does')
 assert(limits.keeper.lostAckMsMax < limits.keeper.tableAckMsMax)
+assert(limits.cell.switchMsMax < limits.keeper.lostAckMsMax, 'a cell must be able to switch before nobody waits for it any more')
+assert(limits.keeper.prepareMsMax > limits.slot.loadCpuMsMax, 'a load must come to its end before the keeper gives up')
 assert(limits.http.requestTimeoutMs > limits.http.headersTimeoutMs)
 assert(
   limits.process.readyMsMax > limits.services.startMsMax + limits.cell.aheadMsMax + limits.cell.keeperLookMsMax,
   'a cell must be able to start its services and load its versions before it counts as stuck',
 )
 assert(limits.slot.loadCpuMsMax > limits.module.loadCpuMsMax)
+assert(limits.slot.loadAgainMsMax > limits.slot.loadAgainMsMin)
+assert(limits.cell.loadTurnMs < limits.module.loadCpuMsMax, 'a load must give up its place before it is killed')
 assert(
   limits.cell.aheadMsMax < limits.module.loadCpuMsMax + limits.slot.stopMsMax,
   'a starting cell must be ready before a version that it loads can cost it, or no cell ever would be',
 )
 assert(limits.module.trialCpuMsMax > limits.module.loadCpuMsMax)
+assert(limits.module.trialIdleMsMax > limits.module.trialCpuMsMax, 'a trial on a busy machine is no idle one')
+assert(limits.sourceMap.keptCharsMax >= limits.module.sourceMapBytesMax, 'the largest source map must fit')
 assert(limits.http.readerStallMsMax > limits.request.deadlineMsMax, 'an answer may have to wait behind another on its connection')
 assert(limits.http.connectionsMax >= 2 * limits.cell.placesMax, 'there must be idle connections to close when requests take all places')
+assert(
+  (limits.memory.cellMBMin * MB * limits.cell.bytesMemoryShare) / 2 >= limits.request.resultBytesMax,
+  'a scene must be able to hold its largest answer in the smallest cell',
+)
+assert(limits.cell.bytesCountedFrom < limits.http.pieceBytes, 'what is sent in pieces must be counted')
+assert(limits.cell.placesReserved * 2 < limits.cell.placesMax, 'the reserve must leave places that are shared')
+assert(limits.calls.insideShare > 0 && limits.calls.insideShare < 1, 'both callers from outside and other scenes must find room')
 assert(limits.slot.outsideCpuMsMax > limits.slot.idleCpuMsMax, 'what may run in one go must be allowed to run at all')
 assert(limits.fetch.perCellMax >= 2 * limits.fetch.perSlotMax, 'the fetches of one slot must leave room for those of others')
 assert(limits.fetch.bytesPerCellMax > limits.fetch.requestBytesMax + limits.fetch.responseBytesMax, 'the largest fetch must fit')
@@ -429,5 +442,6 @@ assert(
   limits.scene.whitelistBytesMax >= limits.scene.whitelistUnitsMax * (limits.request.unitIdBytesMax + 16),
   'the longest whitelist must fit',
 )
+assert(limits.quarantine.lossesKept >= limits.process.lossesMax, 'what a supervisor kept for a keeper must fit')
 assert(limits.quarantine.evidenceMax >= limits.quarantine.lossesMax, 'each lost cell must be among the evidence')
 assert(limits.http.keepAliveMs > 60_000, 'load balancers must close idle connections before the base does')
