@@ -31,6 +31,8 @@ export interface Case {
   readonly isRefused?: boolean
   /** The module is sound when it is published, and bad when it is loaded later. */
   readonly turnsBad?: boolean
+  /** Before it turns bad, a sound version takes its place, so that it is the previous baseline. */
+  readonly isReplaced?: boolean
 }
 
 export interface CaseLimits {

@@ -56,6 +56,7 @@ const fine: Observed = {
   cpuSeconds: 0.5,
   memoryMB: { before: 100, peak: 300, after: 110 },
   commitMs: undefined,
+  cellsMost: undefined,
 }
 
 test('a row is wrong for each thing that is not as promised', () => {
@@ -66,6 +67,9 @@ test('a row is wrong for each thing that is not as promised', () => {
   assert.match(judge({ other: { ...fine.other, failures: ['BROKEN'] } }).join(), /a neighbour in the other cell lost 1 requests: BROKEN/)
   assert.match(judge({ cellsLost: 1 }).join(), /it cost 1 cells/)
   assert.deepEqual(judge({ cellsLost: 1 }, 'stuck-in-includes'), [])
+  assert.match(judge({ cellsLost: 3 }, 'later-stuck').join(), /it cost 3 cells/)
+  assert.match(judge({ cellsMost: 5 }, 'later-stuck').join(), /there were 5 cells at once/)
+  assert.match(judge({ codes: { OK: 1 } }, 'later-stuck').join(), /saw OK instead of VERSION_QUARANTINED/)
   assert.match(judge({ isIdle: false }).join(), /burns on/)
   assert.match(judge({ memoryMB: { before: 100, peak: 900, after: 900 } }).join(), /has 900 MB, after 100 before/)
   assert.match(judge({ lateMs: 106 }).join(), /106 ms after its deadline/)

@@ -7,6 +7,8 @@ const GAP_MS_MAX = 1000
 const COMMIT_MS_MAX = 1000
 /** Cells that a version which turns bad may cost before it is kept from loading. */
 const TURNED_BAD_CELLS_MAX = 2
+/** Cells that a base of two may have at once: each seat has one that leaves, and one that takes its place. */
+const CELLS_AT_ONCE_MAX = 4
 
 export interface Judging {
   /** Whether times are judged. A test does not, since its machine may be busy. */
@@ -26,6 +28,7 @@ export function faultsOf(each: NamedCase, seen: Observed, { isTimed }: Judging):
   }
   const lostMax = each.turnsBad ? TURNED_BAD_CELLS_MAX : 1
   if (seen.cellsLost > (each.mayCostCell ? lostMax : 0)) faults.push(`it cost ${seen.cellsLost} cells`)
+  if ((seen.cellsMost ?? 0) > CELLS_AT_ONCE_MAX) faults.push(`there were ${seen.cellsMost} cells at once`)
   if (!seen.isIdle) faults.push('it burns on')
   if (!isMemoryBack(seen, each.limits.memoryMB)) {
     const { before, after } = seen.memoryMB

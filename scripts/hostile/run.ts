@@ -34,8 +34,9 @@ export interface Observed {
   /** Seconds of processor time that the base has used. */
   readonly cpuSeconds: number
   readonly memoryMB: { readonly before: number; readonly peak: number; readonly after: number }
-  /** Milliseconds that a change of the neighbour took meanwhile; undefined when none was made. */
+  /** Milliseconds that the slowest change of the neighbour took meanwhile, and how many cells there were at most; undefined when none was made. */
   readonly commitMs: number | undefined
+  readonly cellsMost: number | undefined
 }
 
 const IDLE_MS_MAX = 20_000
@@ -60,7 +61,7 @@ export async function runCase(ground: Ground, each: NamedCase): Promise<Observed
     const acted = await act(ground, each, asking)
     const { isIdle, gapMs } = await afterwards(root, each, asking)
     await untilMemoryIsBack(first, before + each.limits.memoryMB + SLACK_MB)
-    const cellsLost = each.turnsBad ? cellsStarted(ground, seen) - 1 : cellsGone(ground, pids, seen)
+    const cellsLost = each.turnsBad ? cellsEnded(ground, seen) - 1 : cellsGone(ground, pids, seen)
     const cpuSeconds = usedSince(cpuBefore, cpuOfTree(root)) / 1000
     const neighbours = { same: neighbourOf(await same.stop()), other: neighbourOf(await other.stop()) }
     return { ...acted, ...neighbours, gapMs, cellsLost, isIdle, cpuSeconds, memoryMB: { before, ...memory.stop() } }
@@ -92,10 +93,11 @@ function cellsGone({ base }: Ground, pids: readonly number[], from: number): num
   return pids.filter(pid => named.has(pid)).length
 }
 
-/** How many cells have become ready since the log had so many lines. */
-const cellsStarted = ({ base }: Ground, from: number): number => base.log.slice(from).filter(({ msg }) => msg === 'cell ready').length
+/** How many cells have ended since the log had so many lines. */
+const cellsEnded = ({ base }: Ground, from: number): number => base.log.slice(from).filter(({ msg }) => msg === 'cell ended').length
 
-type Acted = Pick<Observed, 'codes' | 'detail' | 'wrong' | 'lateMs' | 'commitMs'>
+type Acted = Pick<Observed, 'codes' | 'detail' | 'wrong' | 'lateMs' | 'commitMs' | 'cellsMost'>
+const unmeasured = { lateMs: undefined, commitMs: undefined, cellsMost: undefined }
 
 async function act(ground: Ground, each: NamedCase, line: Line): Promise<Acted> {
   if (each.isRefused) return ofPublishing(await ground.publishNext(each))
@@ -110,14 +112,14 @@ async function act(ground: Ground, each: NamedCase, line: Line): Promise<Acted> 
 }
 
 const ofPublishing = ({ code, detail }: Published): Acted => ({
-  ...{ codes: { [code]: 1 }, detail, wrong: undefined, lateMs: undefined, commitMs: undefined },
+  ...{ codes: { [code]: 1 }, detail, wrong: undefined, ...unmeasured },
 })
 
 function ofAnswers({ answer }: NamedCase, answers: readonly Answer[]): Acted {
   const codes: Partial<Record<Code, number>> = {}
   for (const { code } of answers) codes[code] = (codes[code] ?? 0) + 1
   const wrong = answer === undefined ? undefined : answers.find(({ code, body }) => code === 'OK' && !isDeepStrictEqual(body, answer))?.body
-  return { codes, detail: answers.find(({ code }) => code !== 'OK')?.detail ?? '', wrong, lateMs: undefined, commitMs: undefined }
+  return { codes, detail: answers.find(({ code }) => code !== 'OK')?.detail ?? '', wrong, ...unmeasured }
 }
 
 /**
@@ -135,21 +137,50 @@ async function lateInCell({ base }: Ground, { name, limits }: NamedCase, late: n
 }
 
 const ASKED_AFTER_TURNING_BAD = 10
-/** Milliseconds within which a new cell loads what it has to. */
-const LOADED_MS = 3000
+const PAUSE_BETWEEN_CHANGES_MS = 250
 
-/** Publishes a module that turns bad, and then replaces a cell, so that it is loaded once more. */
+/**
+ * Publishes a module that turns bad, waits until it is, and replaces a cell, so that it is loaded once more. Changes another scene until the base has
+ * come to rest. Then it asks only the new cell: the other has the module as it was.
+ */
 async function turnBad(ground: Ground, each: NamedCase): Promise<Acted> {
-  const { client, url } = ground.base
+  const { base } = ground
   await ground.publish([each])
+  if (each.isReplaced) await ground.publishNext({ ...each, top: '' })
   await delay(TURNS_BAD_MS)
-  await client.retireCell(1)
-  const from = performance.now()
-  await client.setParams(NEIGHBOUR, { params: { turned: each.name } })
-  const commitMs = performance.now() - from
-  await delay(LOADED_MS)
-  const answers = await Promise.all(Array.from({ length: ASKED_AFTER_TURNING_BAD }, (_, n) => post(url, each.name, inputOf(n))))
-  return { ...ofAnswers(each, answers), commitMs }
+  const [before, seen] = [await ground.cells(), base.log.length]
+  await base.client.retireCell(1)
+  const isOver = base
+    .logged(({ msg }) => msg === 'cell ready' || msg === 'cell is lost', seen)
+    .then(() => settles(base.process.pid ?? 0, IDLE_MS_MAX))
+    .then(() => ground.cells())
+  const { commitMs, cellsMost } = await keepChanging(ground, isOver)
+  const pids = await isOver
+  const [line] = (await ground.linesTo(pids)).get(pids.find(pid => !before.includes(pid)) ?? 0) ?? []
+  if (line === undefined) throw new Error('No new cell has taken the place of the one that was retired')
+  const answers: Answer[] = []
+  for (let n = 0; n < ASKED_AFTER_TURNING_BAD; n++) answers.push(await line.post(each.name, inputOf(n)))
+  return { ...ofAnswers(each, answers), commitMs, cellsMost }
+}
+
+/** Changes the neighbour again and again. @returns how long the slowest change took, and how many cells there were at most */
+async function keepChanging(
+  { base: { client } }: Ground,
+  over: Promise<unknown>,
+): Promise<Required<Pick<Acted, 'commitMs' | 'cellsMost'>>> {
+  let [isOver, commitMs, cellsMost] = [false, 0, 0]
+  const end = () => {
+    isOver = true
+  }
+  over.then(end, end)
+  for (let n = 0; !isOver; n++) {
+    const from = performance.now()
+    await client.setParams(NEIGHBOUR, { params: { changed: n } })
+    commitMs = Math.max(commitMs, performance.now() - from)
+    cellsMost = Math.max(cellsMost, (await client.status()).cells.length)
+    await delay(PAUSE_BETWEEN_CHANGES_MS)
+  }
+  return { commitMs, cellsMost }
 }
 
 /** Waits until the process holds no more than that, has ended, or has had its time. */

@@ -35,7 +35,7 @@ export interface WorstReport {
   readonly faults: readonly string[]
 }
 
-interface Placed extends Sample {
+interface OwnedSample extends Sample {
   /** The cell that held the connection; undefined when it is not known. */
   readonly pid: number | undefined
 }
@@ -81,7 +81,7 @@ async function keepCalling(
 }
 
 /** Probes the neighbour on several connections while `work` goes on. */
-async function probed(base: RunningBase, work: () => Promise<void>): Promise<Placed[]> {
+async function probed(base: RunningBase, work: () => Promise<void>): Promise<OwnedSample[]> {
   const lines = Array.from({ length: PROBES }, () => new Line(base.url))
   const probes = lines.map(line => new Probe(line))
   const owners: { readonly at: number; readonly pids: readonly (number | undefined)[] }[] = []

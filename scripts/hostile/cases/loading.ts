@@ -2,14 +2,15 @@
 import { type Case, type Code, type Family, long } from '../case.ts'
 
 const refused = (top: string, ...sees: readonly Code[]): Case => ({ stage: 'x => x', top, sees, isRefused: true })
-/** When a baseline cannot be loaded any more, its scene is broken, and no other. */
+/** When a cell cannot load a baseline any more, its scene is broken in that cell, and no other scene is. */
 const turnsBad = (body: string, more: Partial<Case> = {}): Case => ({
   stage: 'x => x',
   top: `if (Date.now() > badAt) { ${body} }`,
   turnsBad: true,
-  sees: ['OK', 'SLOT_UNAVAILABLE', 'VERSION_QUARANTINED' as Code, 'DEADLINE_EXCEEDED', 'MODULE_KILLED'],
+  sees: ['SLOT_UNAVAILABLE'],
   ...more,
 })
+const stuck = 'Array.prototype.includes.call({ length: 2 ** 53 - 1 }, 1)'
 
 export const loading: Family = {
   name: 'loading',
@@ -17,7 +18,7 @@ export const loading: Family = {
   cases: {
     'load-loop': refused('for (;;);', 'MODULE_LOAD_KILLED'),
     'load-microtask-loop': refused('const again = () => Promise.resolve().then(again); again()', 'MODULE_LOAD_KILLED'),
-    'load-stuck': refused('Array.prototype.includes.call({ length: 2 ** 53 - 1 }, 1)', 'MODULE_LOAD_THREW', 'MODULE_LOAD_KILLED'),
+    'load-stuck': refused(stuck, 'MODULE_LOAD_THREW', 'MODULE_LOAD_KILLED'),
     'load-throw': refused('throw new Error("no table")', 'MODULE_LOAD_THREW'),
     'load-throw-undefined': refused('throw undefined', 'MODULE_LOAD_THREW'),
     'load-throw-looping': refused(
@@ -36,7 +37,11 @@ export const loading: Family = {
     'load-rejection': refused('Promise.reject(new Error("forgotten"))', 'MODULE_LOAD_THREW'),
     'later-loop': turnsBad('for (;;);'),
     'later-throw': turnsBad('throw new Error("later")'),
-    'later-memory': turnsBad('const all = []; for (;;) all.push([all.length])', { mayCostCell: true }),
-    'later-stuck': turnsBad('Array.prototype.includes.call({ length: 2 ** 53 - 1 }, 1)', { mayCostCell: true }),
+    'later-memory': turnsBad('const all = []; for (;;) all.push([all.length])', {
+      sees: ['SLOT_UNAVAILABLE', 'VERSION_QUARANTINED'],
+      mayCostCell: true,
+    }),
+    'later-stuck': turnsBad(stuck, { sees: ['VERSION_QUARANTINED'], mayCostCell: true }),
+    'later-stuck-as-previous': turnsBad(stuck, { sees: ['OK'], mayCostCell: true, isReplaced: true }),
   },
 }
