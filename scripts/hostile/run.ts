@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { isAlive, vitalsOf } from '../soak/processes.ts'
 import { BENIGN, type Code, inputOf, type NamedCase } from './case.ts'
 import { type Ground, type Published, TURNS_BAD_MS } from './ground.ts'
-import { type Answer, type Line, NEIGHBOUR, Probe, post, type Sample } from './lines.ts'
+import { type Answer, type Line, linesTo, NEIGHBOUR, Probe, post, type Sample } from './lines.ts'
 import { cpuOfTree, settles, usedSince, watchMemory } from './vitals.ts'
 
 /** What the probe of a neighbour saw. */
@@ -150,17 +150,27 @@ async function turnBad(ground: Ground, each: NamedCase): Promise<Acted> {
   await delay(TURNS_BAD_MS)
   const [before, seen] = [await ground.cells(), base.log.length]
   await base.client.retireCell(1)
-  const isOver = base
-    .logged(({ msg }) => msg === 'cell ready' || msg === 'cell is lost', seen)
-    .then(() => settles(base.process.pid ?? 0, IDLE_MS_MAX))
-    .then(() => ground.cells())
+  const isOver = base.logged(({ msg }) => msg === 'cell ready' || msg === 'cell is lost', seen).then(() => cellsAtRest(ground))
   const { commitMs, cellsMost } = await keepChanging(ground, isOver)
   const pids = await isOver
-  const [line] = (await ground.linesTo(pids)).get(pids.find(pid => !before.includes(pid)) ?? 0) ?? []
+  // The lines of the ground are those of the probes, which go on.
+  const lines = await linesTo(base.url, pids, 1)
+  const [line] = lines.get(pids.find(pid => !before.includes(pid)) ?? 0) ?? []
   if (line === undefined) throw new Error('No new cell has taken the place of the one that was retired')
   const answers: Answer[] = []
   for (let n = 0; n < ASKED_AFTER_TURNING_BAD; n++) answers.push(await line.post(each.name, inputOf(n)))
+  for (const opened of [...lines.values()].flat()) opened.close()
   return { ...ofAnswers(each, answers), commitMs, cellsMost }
+}
+
+/** Waits until the cells stay the same while nothing burns: a cell may be lost after it was ready, and its heir too. @returns their process ids */
+async function cellsAtRest(ground: Ground): Promise<readonly number[]> {
+  for (let before = await ground.cells(); ; ) {
+    await settles(ground.base.process.pid ?? 0, IDLE_MS_MAX)
+    const pids = await ground.cells()
+    if (isDeepStrictEqual(pids, before)) return pids
+    before = pids
+  }
 }
 
 /** Changes the neighbour again and again. @returns how long the slowest change took, and how many cells there were at most */
