@@ -132,6 +132,7 @@ test('a version that has cost two cells, as an arm or as the baseline, is quaran
   const sdk = sdkIn(data, again)
   ended(await sdk('version', 'list', 'home'), 0, /v1 .*in quarantine/, /v1 is in quarantine since .*killed \d+ times within 10 minutes/)
   ended(await sdk('version', 'lift', 'home', 'v1', '--reason', 'callers send no 14 any more'), 0, /v1 has requests again/)
+  ended(await sdk('version', 'lift', 'home', 'v1'), 0, /v1 was in no quarantine: nothing was changed/)
   assert.deepEqual((await call(again, 'home', 1)).version, 'v1')
   await publishStages(again.client, 'm-home', '1.3.0', { rank: 'x => x' })
   await again.client.createVersion('home', { modules: ['m-home@1.3.0'], as: 'baseline' })

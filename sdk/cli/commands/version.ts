@@ -184,8 +184,8 @@ export async function liftQuarantine({ client, out }: Context, scene: string, ve
   const [change, ms] = await timed(() => client.liftQuarantine(scene, parseVersion(version), { reason }))
   out.result(change)
   out.say(scene)
-  const outcome = change.quarantine === null ? 'was in no quarantine' : `has requests again, ${describeCells(change.cells)}`
-  out.done('lift', ms, `${version} ${outcome}; what it cost before counts no more`)
+  const outcome = `has requests again, and what it cost before counts no more, ${describeCells(change.cells)}`
+  out.done('lift', ms, `${version} ${change.quarantine === null ? 'was in no quarantine: nothing was changed' : outcome}`)
 }
 
 /** @param version undefined: the baseline answers load tests */
