@@ -23,7 +23,7 @@ export interface TableSettings extends Judging {
 
 /**
  * Runs each group of cases on a base of its own, so that no group finds what another has left. When a case leaves a base without cells, or burning,
- * those after it get a new one.
+ * or has a module that turns bad, those after it get a new one.
  */
 export async function makeTable(groups: Iterable<readonly NamedCase[]>, settings: TableSettings): Promise<Row[]> {
   const rows: Row[] = []
@@ -49,8 +49,8 @@ async function runOnOneBase(cases: readonly NamedCase[], settings: TableSettings
       const row = await rowOf(ground, each, settings)
       rows.push(row)
       settings.onRow(row)
-      // What still burns, or has left the base without cells, must not be seen in the rows after it.
-      if (!row.seen?.isIdle) break
+      // What still burns, has left the base without cells, or is bad for each new cell must not be seen in the rows after it.
+      if (!row.seen?.isIdle || each.turnsBad) break
     }
   } finally {
     orphans = await ground.close()
