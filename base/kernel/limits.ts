@@ -199,6 +199,8 @@ export const limits = {
     outsideCpuMsMax: 500,
     /** Milliseconds a killed slot may take to stop before its cell has to be replaced, half of them in CPU of the cell. */
     stopMsMax: 2000,
+    /** The part of those milliseconds for which its version is not loaded again, unless it has another killed slot that has not stopped. */
+    stopGraceMs: 300,
   },
 
   /** `ctx.call`, from one scene to another. */
@@ -416,6 +418,7 @@ assert(
   'a cell must be able to start its services and load its versions before it counts as stuck',
 )
 assert(limits.slot.loadCpuMsMax > limits.module.loadCpuMsMax)
+assert(limits.slot.stopGraceMs < limits.slot.stopMsMax)
 assert(limits.slot.loadAgainMsMax > limits.slot.loadAgainMsMin)
 assert(limits.cell.loadTurnMs < limits.module.loadCpuMsMax, 'a load must give up its place before it is killed')
 assert(

@@ -40,6 +40,12 @@ export interface SlotsHost extends Omit<SlotHost, 'onKilled' | 'onLost' | 'codeC
 /** Versions that are loaded at once when no number is given. */
 const LOADS = 2
 
+/** A slot that was killed while its code ran, and when that was, by `performance.now()`. */
+interface KilledSlot {
+  readonly slot: Slot
+  readonly at: number
+}
+
 export class Slots {
   readonly #host: SlotHost
   readonly #buffer: SlotBuffer
@@ -56,7 +62,7 @@ export class Slots {
   /** Keys of plans that have taken a thread of this process for good. To load them again could take another one. */
   readonly #barred = new Set<string>()
   /** Killed slots whose code may not have stopped yet, and plans of which a module is running its top level, by the keys of the plans. */
-  readonly #killed = new Map<string, Slot>()
+  readonly #killed = new Map<string, KilledSlot[]>()
   readonly #loading = new Set<string>()
   readonly #draining = new Set<Promise<void>>()
   readonly #watchdog: NodeJS.Timeout
@@ -153,7 +159,7 @@ export class Slots {
   /** Drains and disposes every slot whose plan is not in `plans` and that was not prepared of late. */
   retain(plans: ReadonlySet<string>): void {
     const now = performance.now()
-    for (const [key, slot] of this.#killed) if (!slot.isRunning) this.#killed.delete(key)
+    for (const [key, killed] of this.#killed) if (!killed.some(({ slot }) => slot.isRunning)) this.#killed.delete(key)
     for (const [key, until] of this.#prepared) if (plans.has(key) || now > until) this.#prepared.delete(key)
     const isLeft = (key: string) => !plans.has(key) && !this.#prepared.has(key)
     for (const key of this.#failures.keys()) if (isLeft(key)) this.#failures.delete(key)
@@ -210,12 +216,16 @@ export class Slots {
     return entry.job
   }
 
-  /** Whether code of the plan runs that has been killed, which may go on for ever. */
+  /**
+   * Whether another load of the plan has to wait for code of it that was killed, which may go on for ever and hold a thread. Requests do not wait
+   * long for the first thread, since their slot may well have been stuck for a rare input; what has taken two is not loaded meanwhile.
+   */
   #isStopping({ key }: SlotPlan): boolean {
-    return this.#loading.has(key) || this.#killed.get(key)?.isRunning === true
+    if (this.#loading.has(key)) return true
+    const stopping = (this.#killed.get(key) ?? []).filter(({ slot }) => slot.isRunning)
+    return stopping.length > 1 || stopping.some(({ at }) => performance.now() - at < limits.slot.stopGraceMs)
   }
 
-  /** Another load of the plan waits for the end of what was killed, since it could take another thread. */
   async #stopped(plan: SlotPlan): Promise<void> {
     while (this.#isStopping(plan) && !this.#barred.has(plan.key) && !this.#closed) await delay(limits.slot.watchdogTickMs)
   }
@@ -298,11 +308,17 @@ export class Slots {
     report()
   }
 
+  #noteKilled(slot: Slot): void {
+    const { key } = slot.plan
+    const running = (this.#killed.get(key) ?? []).filter(killed => killed.slot.isRunning)
+    this.#killed.set(key, [...running, { slot, at: performance.now() }])
+  }
+
   #onKilled(slot: Slot, survivors: readonly Pending[], report: () => void): void {
     const { plan } = slot
     const current = this.#entries.get(plan.key)?.slot === slot
     if (current) this.#entries.delete(plan.key)
-    if (slot.isRunning) this.#killed.set(plan.key, slot)
+    if (slot.isRunning) this.#noteKilled(slot)
     this.#leaving.delete(slot)
     report()
     // A slot that was killed before it ever answered may be killed each time it is loaded. So it is loaded again only when a request needs it.
