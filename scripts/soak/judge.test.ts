@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { judge } from './judge.ts'
-import { type Answer, type Ask, type Ending, type Entry, type Exchange, type Invariant, invariants } from './record.ts'
+import { type Answer, type Ask, type Ending, type Entry, type Exchange, type Invariant, invariants, OWN_END } from './record.ts'
 import { bucketOf, expectedOf, type Routing, unannounced } from './routing.ts'
 
 const units = Array.from({ length: 200 }, (_, no) => `unit-${no}`)
@@ -176,7 +176,7 @@ const wrong: Readonly<Record<Invariant, readonly (readonly [what: string, ...ent
   ],
   cells: [
     ['a cell ends that nobody killed', ended('itself', 'signal SIGSEGV', 'routed')],
-    ['a cell ends cleanly though nobody asked it to', ended('itself', 'exit code 0')],
+    ['a cell ends cleanly though nobody asked it to', ended('itself', OWN_END)],
     ['a cell crashes while it retires', ended('retired', 'signal SIGSEGV', 'routed')],
     ['a cell has to be killed for its memory', ended('outgrown', 'signal SIGKILL', 'routed')],
   ],
@@ -231,7 +231,7 @@ test('what a fault is documented to cost is no violation', () => {
   for (const because of ['itself', 'retired'] as const) {
     assert.deepEqual(found(exchange(480, { broken: 'ECONNRESET' }), ended(because, 'signal SIGKILL', 'hostile-loops')), [])
   }
-  for (const because of ['retired', 'outgrown'] as const) assert.deepEqual(found(ended(because, 'exit code 0')), [])
+  for (const because of ['retired', 'outgrown'] as const) assert.deepEqual(found(ended(because, OWN_END)), [])
 })
 
 test('a cell that ends under sound modules costs no connection, whatever it was about to do', () => {

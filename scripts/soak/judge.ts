@@ -13,6 +13,7 @@ import {
   type Gauge,
   type Invariant,
   invariants,
+  OWN_END,
   type Subject,
   type Trend,
   type Verdict,
@@ -351,7 +352,7 @@ export class Judge {
   /** A cell that a broken module ended may break any request that it had under way. When a cell ends by itself otherwise, no request may break. */
   #cellEnded({ at, pid, how, because, suspects }: Extract<Entry, { is: 'cell ended' }>): void {
     this.#ends[because]++
-    const isClean = how === 'exit code 0'
+    const isClean = how === OWN_END
     const isBroken = suspects.some(scene => scene.startsWith('hostile'))
     const excused = because === 'injected' || (because !== 'itself' && isClean) || isBroken
     this.#hold('cells', at, excused ? undefined : `cell ${pid} (${because}) ended with ${how}; suspects: ${suspects.join(', ') || 'none'}`)

@@ -1,6 +1,7 @@
 /** The processes of a base, as the system and the log of the base show them. Linux only. */
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import type { LogLine, RunningBase } from '../../test/support/base.ts'
+import { OWN_END } from './record.ts'
 
 export interface Vitals {
   readonly rssMB: number
@@ -77,11 +78,14 @@ interface LiveCell {
   readonly cell: number
   state: 'ready' | 'retiring'
   leaving: Leaving
+  /** Whether the supervisor has killed it. */
+  isKilled: boolean
   readonly brokenBy: string[]
 }
 
 export interface CellEnd {
   readonly pid: number
+  /** `OWN_END`, or as the supervisor has it. */
   readonly how: string
   /** Why it was retiring; undefined when it was not. `stop` means that the base ends. */
   readonly leaving: Leaving | undefined
@@ -133,12 +137,13 @@ export class Roster {
     const [pid, cell] = [Number(line.pid), Number(line.cell)]
     if (line.msg === 'keeper ready') this.#keeper = pid
     if (line.msg === 'keeper ready' || line.msg === 'cell ready') this.#all.add(pid)
-    if (line.msg === 'cell ready') this.#cells.set(pid, { cell, state: 'ready', leaving: 'stop', brokenBy: [] })
+    if (line.msg === 'cell ready') this.#cells.set(pid, { cell, state: 'ready', leaving: 'stop', isKilled: false, brokenBy: [] })
     const known = this.#cells.get(pid)
     if (line.msg === 'cell ended') this.#end(line, known)
     if (known === undefined) return
     if (line.msg === 'cell to be replaced') known.leaving = line.because as Leaving
     if (line.msg === 'cell retiring') known.state = 'retiring'
+    if (line.msg === 'cell killed') known.isKilled = true
     // Such a slot may be gone from the black box by the time its cell ends, so it is remembered here.
     if (line.msg === 'cell is lost') known.brokenBy.push(...(/^slot ([^/ ]+)/.exec(String(line.reason))?.slice(1) ?? []))
   }
@@ -148,6 +153,8 @@ export class Roster {
     const suspects = ((line.suspects ?? []) as readonly { readonly scene: string }[]).map(({ scene }) => scene)
     this.#cells.delete(pid)
     const leaving = known?.state === 'retiring' ? known.leaving : undefined
-    this.#onEnd({ pid, how: String(line.how), leaving, suspects: [...new Set([...suspects, ...(known?.brokenBy ?? [])])] })
+    // A cell ends itself by this signal, since an orderly end would wait for threads that cannot be stopped.
+    const how = leaving !== undefined && known?.isKilled === false && line.how === 'signal SIGKILL' ? OWN_END : String(line.how)
+    this.#onEnd({ pid, how, leaving, suspects: [...new Set([...suspects, ...(known?.brokenBy ?? [])])] })
   }
 }

@@ -58,6 +58,9 @@ export interface Exchange {
 /** What may make requests fail. An entry lists the ports of the connections that it hits. */
 export type Disturbance = 'killed cell' | 'paused cell' | 'overload' | 'keeper away' | 'retirement'
 
+/** How a cell ends that has done all that it had to do. */
+export const OWN_END = 'its own end'
+
 /**
  * Why a cell ended. `injected`: this run killed it. `retired`: this run asked for it. `outgrown`: the base replaced it because of its memory.
  * `itself`: any other reason.
