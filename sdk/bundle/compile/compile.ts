@@ -303,7 +303,14 @@ function explainFailure(sources: Sources, builtins: Builtins, messages: readonly
 async function explainExports(sources: Sources, builtins: Builtins): Promise<SdkError> {
   const { module, contents } = sources
   const { manifest, entry } = contents
-  const { metafile } = await build({ ...baseOptions(sources, builtins), entryPoints: [entry], format: 'esm', metafile: true })
+  const building = build({ ...baseOptions(sources, builtins), entryPoints: [entry], format: 'esm', metafile: true })
+  const result = await building.catch((error: unknown) => {
+    // The folder may have changed since, or gone.
+    if (isBuildFailure(error)) return explain(module, contents, error.errors)
+    throw error
+  })
+  if (result instanceof SdkError) return result
+  const { metafile } = result
   const exported = metafile.outputs['bundle.js']?.exports ?? []
   if (exported.length === 0) return exportsNothing(module, contents)
   const missing = manifest.stages.filter(stage => !exported.includes(stage)).join(', ')
