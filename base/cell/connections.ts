@@ -78,8 +78,8 @@ export class Connections {
   }
 
   /**
-   * Closes the connections that have been without a request the longest; first those that have never had one. When all have one, the new connection is closed. Otherwise somebody who keeps
-   * many connections open would leave none for others, and then no files.
+   * Closes the connections that have been without a request the longest, first those that have never had one. When all have a request, the
+   * new connection is closed. Otherwise somebody who keeps many connections open would leave none for others, and then no files.
    */
   #makeRoom(opened: Socket): void {
     const idle = [...this.#open].filter(([socket, { exchanges }]) => exchanges.size === 0 && socket !== opened)

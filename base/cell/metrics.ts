@@ -69,10 +69,16 @@ class RecentLabels<Labels extends object> {
     this.#drop = drop
   }
 
-  use(key: string, labels: Labels): void {
+  /** @returns the labels that are known by the key, or those that `make` gives */
+  use(key: string, make: () => Labels): Labels {
+    const labels = this.#labels.get(key) ?? make()
     this.#labels.delete(key)
     this.#labels.set(key, labels)
-    if (this.#labels.size <= this.#max) return
+    if (this.#labels.size > this.#max) this.#dropOldest()
+    return labels
+  }
+
+  #dropOldest(): void {
     const [oldest] = this.#labels
     if (oldest === undefined) return
     this.#labels.delete(oldest[0])
@@ -103,7 +109,6 @@ export class Metrics {
   readonly #exposed = new Map<AnyArm, { readonly scene: string; count: number }>()
   readonly #arms: RecentLabels<ArmLabels>
   readonly #hosts: RecentLabels<{ readonly host: string; readonly codes: Set<string> }>
-  readonly #hostCodes = new Map<string, Set<string>>()
   readonly #dropped: Counter
   /** Requests that got to no version, by code and by scene. */
   readonly #refused = new Map<string, Map<string, number>>()
@@ -177,7 +182,6 @@ export class Metrics {
   #dropHost(host: string, codes: ReadonlySet<string>): void {
     for (const code of codes) this.#fetches.remove({ host, code })
     this.#fetchDurations.remove({ host })
-    this.#hostCodes.delete(host)
     this.#dropped.inc()
   }
 
@@ -216,7 +220,7 @@ export class Metrics {
     for (const [{ experiment, phase, arm }, { scene, count }] of this.#exposed) {
       const labels = { scene, experiment, phase: String(phase), arm }
       this.#exposures.inc(labels, count)
-      this.#arms.use(`${scene} ${experiment} ${phase} ${arm}`, labels)
+      this.#arms.use(`${scene} ${experiment} ${phase} ${arm}`, () => labels)
     }
     this.#exposed.clear()
   }
@@ -254,9 +258,7 @@ export class Metrics {
    * @param code `OK` or an error code
    */
   countFetch(host: string, code: string, seconds: number): void {
-    const codes = this.#hostCodes.get(host) ?? new Set()
-    this.#hostCodes.set(host, codes.add(code))
-    this.#hosts.use(host, { host, codes })
+    this.#hosts.use(host, () => ({ host, codes: new Set() })).codes.add(code)
     this.#fetches.inc({ host, code })
     this.#fetchDurations.observe({ host }, seconds)
   }

@@ -45,7 +45,10 @@ interface SceneLoad {
   readonly breakers: Map<string, Breaker>
 }
 
-/** A slot is given no request whose expected wait is more than this part of the time that the request has left. It is a half since the estimate may be off by a factor of two. */
+/**
+ * A slot is given no request whose expected wait is more than this part of the time that the request has left. It is a half since the
+ * estimate may be off by a factor of two.
+ */
 const WAIT_SHARE = 0.5
 /** Calls from other scenes have to leave time for callers from outside. */
 const WAIT_SHARE_INSIDE = WAIT_SHARE / 2
