@@ -1,11 +1,12 @@
 /**
  * Publishes the modules and scenes of a folder (by default, of this repository) on a running base, and prints what to type next. Running it again
  * changes nothing, and what somebody has changed on the base stays as it is. A module or scene with a fault is reported and left out. When it was
- * started with a channel to its parent, it then brings every save online until the channel closes.
+ * started with a channel to its parent, and the base is for development, it then brings every save online until the channel closes.
  */
 import { readdir } from 'node:fs/promises'
 import { basename, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { SceneView } from '../base/contract/scene-api.ts'
 import { messageOf } from '../base/kernel/errors.ts'
 import { type Client, createClient, DEFAULT_BASE } from '../sdk/api/client.ts'
 import {
@@ -31,6 +32,8 @@ const fromHere = (path: string): string => relative(process.cwd(), join(root, pa
 const modulesFolder = fromHere('modules')
 const scenesFolder = fromHere('fixtures/scenes')
 const out = createOutput(false)
+/** Labels of the versions that are made here. */
+const labels = { first: 'first start', saved: 'saved' } as const
 const bundlers = new Map<string, Bundler>()
 /** The module that was last published or brought online, by its folder. */
 const online = new Map<string, WantedModule>()
@@ -40,7 +43,7 @@ const unfinished = new Set<string>()
 try {
   const client = createClient()
   await main(client)
-  if (process.channel) await watch(client)
+  if (process.channel && (await isForDevelopment(client))) await watch(client)
 } catch (error) {
   // The base goes on serving; only the examples are missing or not up to date.
   reportFailure(error)
@@ -57,6 +60,11 @@ async function main(client: Client): Promise<void> {
   const count = published.filter(created => created).length
   if (count > 0) out.say(`Published ${count} modules in ${Math.round(performance.now() - startedAt)} ms.`)
   await sayWhatIsLive(client)
+}
+
+/** A base that serves gets modules and scenes that it lacks, and nothing that answers already is replaced there. */
+async function isForDevelopment(client: Client): Promise<boolean> {
+  return (await client.status()).mode === 'development'
 }
 
 /**
@@ -91,8 +99,8 @@ function bundlerOf(folder: string): Bundler {
 }
 
 /**
- * Publishes a module under the version of its package.json, unless that version exists already. If it does and the code has changed while the base
- * was down, the new code is brought online as a save would be.
+ * Publishes a module under the version of its package.json, unless that version exists already. If it does and the code has changed while a base for
+ * development was down, the new code is brought online as a save would be, except in scenes whose baseline somebody has chosen by hand.
  * @returns whether the module is new on the base
  */
 async function publishModule(client: Client, folder: string): Promise<boolean> {
@@ -106,8 +114,18 @@ async function publishModule(client: Client, folder: string): Promise<boolean> {
   }
   const module = await storeDevelopment(client, bundle)
   online.set(folder, module)
-  if (!published.some(({ version }) => version === module.version)) await switchScenes(client, module)
+  const isNew = !published.some(({ version }) => version === module.version)
+  if (isNew && (await isForDevelopment(client))) await switchScenes(client, module, scene => isOwnBaseline(client, scene, module))
   return false
+}
+
+/** Whether the baseline of the scene was made here. Says so if it was not. */
+async function isOwnBaseline(client: Client, { definition: { id }, baseline }: SceneView, { name }: WantedModule): Promise<boolean> {
+  const label = (await client.versions(id)).find(version => version.id === baseline)?.label
+  const isOwn = label === labels.first || label === labels.saved
+  if (!isOwn)
+    out.warn(`${name} has changed, and ${id} stays with ${baseline}, which somebody made its baseline. A save of ${name} replaces it.`)
+  return isOwn
 }
 
 async function defineScene(client: Client, file: string): Promise<void> {
@@ -120,7 +138,7 @@ async function defineScene(client: Client, file: string): Promise<void> {
       `The scene ${id} of the base differs from ${file} and stays as it is. To apply the file: ${sdkLine(client, `scene apply ${file}`)}`,
     )
   }
-  if (scene.baseline === null) await client.createVersion(id, { as: 'baseline', label: 'first start' })
+  if (scene.baseline === null) await client.createVersion(id, { as: 'baseline', label: labels.first })
 }
 
 async function sayWhatIsLive(client: Client): Promise<void> {
@@ -204,11 +222,20 @@ async function finish(client: Client, folder: string): Promise<string[]> {
   return [`${module?.name} ${module?.version} is published${scenes.length === 0 ? '' : `, and ${scenes.join(', ')} answers`}`]
 }
 
-/** Makes the module part of the baseline of every scene that uses it. @returns `fashion-men (v2)` for each scene that was changed */
-async function switchScenes(client: Client, module: WantedModule): Promise<string[]> {
+/**
+ * Makes the module part of the baseline of every scene that uses it, and that `may` allows.
+ * @returns `fashion-men (v2)` for each scene that was changed
+ */
+async function switchScenes(
+  client: Client,
+  module: WantedModule,
+  may: (scene: SceneView) => Promise<boolean> = async () => true,
+): Promise<string[]> {
   const scenes = (await client.scenes()).filter(({ definition, baseline }) => baseline !== null && modulesOf(definition).has(module.name))
-  const changes = scenes.map(async ({ definition: { id } }) => {
-    const { switched, created, version } = await updateScene(client, id, [module], { as: 'baseline', label: 'saved' })
+  const changes = scenes.map(async scene => {
+    if (!(await may(scene))) return []
+    const { id } = scene.definition
+    const { switched, created, version } = await updateScene(client, id, [module], { as: 'baseline', label: labels.saved })
     // The new version answers already, so a failure to retire old versions is only a warning.
     if (created) {
       const warn = (error: unknown) => out.warn(`The versions of earlier saves of ${id} stay online: ${messageOf(error)}`)
@@ -222,7 +249,7 @@ async function switchScenes(client: Client, module: WantedModule): Promise<strin
 async function saveScene(client: Client, file: string): Promise<string[]> {
   const { scene, changes } = await applyScene(client, await readScene(file), { params: true })
   const { id } = scene.definition
-  if (scene.baseline === null) await client.createVersion(id, { as: 'baseline', label: 'saved' })
+  if (scene.baseline === null) await client.createVersion(id, { as: 'baseline', label: labels.saved })
   if (changes === 'new') return [`${id} is new`]
   return changes.length === 0 ? [] : [`${id}: ${changes.join(', ')}`]
 }

@@ -11,7 +11,7 @@ import type { Base } from '../base/supervisor/supervisor.ts'
 const examples = fileURLToPath(new URL('../fixtures/features', import.meta.url))
 const publisher = fileURLToPath(new URL('publish-examples.ts', import.meta.url))
 
-await runCli(['start', ...process.argv.slice(2)], async (base, options) => {
+await runCli(['start', '--mode', 'development', ...process.argv.slice(2)], async (base, options) => {
   await base.ready
   await installFeatures(featuresPath(options.data))
   publishExamples(base, options)

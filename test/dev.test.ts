@@ -11,14 +11,17 @@ import { after, before, type TestContext, test } from 'node:test'
 import { keeperSocketPath } from '../base/folder/paths.ts'
 import { createClient } from '../sdk/api/client.ts'
 import { callScene, launchBase, publishStages, type RunningBase, root, tempFolder } from './support/base.ts'
-import { sdkIn } from './support/cli.ts'
+import { ended, sdkIn } from './support/cli.ts'
 
+/** A base that serves. */
 let base: RunningBase
+/** A base for development. */
+let bench: RunningBase
 
 before(async () => {
-  base = await launchBase()
+  ;[base, bench] = await Promise.all([launchBase(), launchBase({ args: ['--mode', 'development'] })])
 })
-after(() => base.kill())
+after(() => Promise.all([base.kill(), bench.kill()]))
 
 type Files = Readonly<Record<string, string>>
 
@@ -93,7 +96,7 @@ async function startDev(
   return { process: child, folder, next, nextFailure, save: files => write(join(folder, name), files) }
 }
 
-const onBase = () => ({ BERTH_BASE: base.controlUrl, BERTH_TOKEN: base.token })
+const onBase = ({ controlUrl, token } = base) => ({ BERTH_BASE: controlUrl, BERTH_TOKEN: token })
 
 test('sdk dev answers each save with its code, and through a broken one with the last that was good', { timeout: 60_000 }, async t => {
   const { folder, next, nextFailure, save } = await startDev(t, 'saved', [], onBase())
@@ -167,7 +170,7 @@ test('sdk dev says that its folder is gone, and answers with what is there when 
   assert.deepEqual((await next('answer')).answer, { sum: 4 })
 })
 
-test('on a base that others use, sdk dev makes versions of its user and leaves the baseline alone', { timeout: 60_000 }, async t => {
+test('on a base that serves, sdk dev makes versions of its user and leaves the baseline alone', { timeout: 60_000 }, async t => {
   const { client } = base
   await publishStages(client, 'shared', '1.0.0', { rank: '() => "published"' })
   await publishStages(client, 'other', '1.0.0', { rerank: 'x => x' })
@@ -204,6 +207,34 @@ test('on a base that others use, sdk dev makes versions of its user and leaves t
   assert.deepEqual(await once(sdk, 'exit'), [0, null])
   const offline = (await client.versions('of-many')).filter(({ online }) => !online).map(({ id }) => id)
   assert.deepEqual(offline, ['v3', 'v4', 'v5'], 'of the saves that are over all but the last three, and nothing of others')
+})
+
+test('on a base for development each save is the baseline, also where the base is named, and --as dev keeps it', {
+  timeout: 60_000,
+}, async t => {
+  const { next, save } = await startDev(t, 'drafted', [], onBase(bench))
+  const first = await next('answer')
+  assert.equal((await bench.client.scene('dev-drafted')).baseline, first.version)
+  await save({ 'index.ts': adds(2) })
+  const second = await next('answer')
+  assert.equal((await bench.client.scene('dev-drafted')).baseline, second.version)
+  const apart = await startDev(t, 'drafted', ['--as', 'dev', '--scene', 'dev-drafted'], onBase(bench))
+  await apart.next('answer')
+  await apart.save({ 'index.ts': adds(3) })
+  assert.deepEqual((await apart.next('answer')).answer, { sum: 4 })
+  assert.equal((await bench.client.scene('dev-drafted')).baseline, second.version)
+})
+
+test('on a base that serves, saves replace the baseline only where somebody has agreed to that', { timeout: 60_000 }, async t => {
+  const folder = await tempFolder()
+  await write(folder, { 'ranker/package.json': packageJson('ranker'), 'ranker/index.ts': adds(1) })
+  const refused = await sdkIn(folder, base)('dev', 'ranker', '--as', 'baseline')
+  ended(refused, 2, /Cannot let each save replace a baseline of http:\S+, which serves, unless somebody agrees/, /Say --yes too/)
+  const { process: sdk, next } = await startDev(t, 'agreed', ['--as', 'baseline', '--yes'], onBase())
+  const { version } = await next('answer')
+  assert.equal((await base.client.scene('dev-agreed')).baseline, version)
+  sdk.kill('SIGINT')
+  await once(sdk, 'exit')
 })
 
 test('without a sample, sdk dev sends the last request of sdk invoke again', { timeout: 60_000 }, async t => {
@@ -281,7 +312,7 @@ interface Examples {
 /** Starts what `npm start` starts beside the base, for the modules and scenes of a folder. Resolves when it watches. */
 async function watchExamples(t: TestContext, folder: string): Promise<Examples> {
   // The process is started as npm start does it, not as a file of tests.
-  const env = { ...process.env, ...onBase(), NODE_TEST_CONTEXT: undefined }
+  const env = { ...process.env, ...onBase(bench), NODE_TEST_CONTEXT: undefined }
   const options: ForkOptions = {
     cwd: folder,
     env,
@@ -317,7 +348,7 @@ test('npm start brings every save of a module or scene file online, and leaves w
   const code = (text: string) => `export const rank = (x: unknown, ctx: { params: object }) => ["${text}", ctx.params]\n`
   const module = { 'modules/watched/package.json': packageJson('watched'), 'modules/watched/index.ts': code('first') }
   await write(folder, { ...module, 'fixtures/scenes/watched.json': scene({}) })
-  const ask = async () => (await callScene(base, 'watched', {})).json()
+  const ask = async () => (await callScene(bench, 'watched', {})).json()
   const { process: first, printed } = await watchExamples(t, folder)
   assert.deepEqual(await ask(), ['first', {}])
 
@@ -340,11 +371,19 @@ test('npm start brings every save of a module or scene file online, and leaves w
   first.disconnect()
   assert.deepEqual(await once(first, 'exit'), [0, null], 'it ends with the process that started it')
 
-  const { revision } = await base.client.status()
-  await watchExamples(t, folder)
-  assert.equal((await base.client.status()).revision, revision, 'a restart with the same files publishes nothing')
+  const { revision } = await bench.client.status()
+  const { process: second } = await watchExamples(t, folder)
+  assert.equal((await bench.client.status()).revision, revision, 'a restart with the same files publishes nothing')
   assert.deepEqual(await ask(), ['third', { k: 1 }])
-  assert.equal((await base.client.modules('watched')).length, 3)
+  assert.equal((await bench.client.modules('watched')).length, 3)
+  second.disconnect()
+  await once(second, 'exit')
+
+  const chosen = await bench.client.createVersion('watched', { as: 'baseline', label: 'chosen by hand' })
+  await write(folder, { 'modules/watched/index.ts': code('changed while npm start was down') })
+  const { printed: warned } = await watchExamples(t, folder)
+  await warned(new RegExp(`watched has changed, and watched stays with ${chosen.version.id}`))
+  assert.equal((await bench.client.scene('watched')).baseline, chosen.version.id)
 })
 
 test('a module that is broken when npm start begins keeps no other from answering, and joins once it is mended', {
@@ -362,8 +401,8 @@ test('a module that is broken when npm start begins keeps no other from answerin
   })
   const { printed } = await watchExamples(t, folder)
   await printed(/1 │ export const rank = \]/)
-  assert.equal(await (await callScene(base, 'sound-scene', {})).json(), 'sound')
+  assert.equal(await (await callScene(bench, 'sound-scene', {})).json(), 'sound')
   await write(folder, { 'modules/broken/index.ts': 'export const rank = () => "mended"' })
   await printed(/^broken 1\.0\.0 is published, and broken-scene answers, \d+ ms after saving$/)
-  assert.equal(await (await callScene(base, 'broken-scene', {})).json(), 'mended')
+  assert.equal(await (await callScene(bench, 'broken-scene', {})).json(), 'mended')
 })

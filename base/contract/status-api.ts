@@ -1,5 +1,6 @@
 /** The state of the base. */
 import Type from 'typebox'
+import { baseModes } from '../kernel/options.ts'
 import { VersionId } from '../traffic/schema.ts'
 import { closed } from './common-api.ts'
 import type { Shape } from './shape.ts'
@@ -56,6 +57,9 @@ const QuarantinedVersion = Type.Object({
 export type QuarantinedVersion = Shape<typeof QuarantinedVersion>
 
 export const BaseStatus = Type.Object({
+  mode: Type.Enum(baseModes, {
+    description: 'what the base is for: `serving`, or `development`, where each save of `sdk dev` becomes the baseline of its scene',
+  }),
   port: Type.Union([Type.Integer(), Type.Null()], { description: 'where scenes answer; null while the base starts' }),
   controlPort: Type.Integer(),
   revision: Type.Integer({ description: 'of the store' }),

@@ -131,7 +131,7 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
     onGuesses: address => audit.note(address, 'scene'),
   })
   const tables = new TablePublisher(data, book, cells, log)
-  const vitals = new Vitals(book, cells, guesses, () => tables.fault)
+  const vitals = new Vitals(options.mode, book, cells, guesses, () => tables.fault)
   const driver = new SceneDriver({ book, blobs, cells, tables, services: offeredServices(options) })
   const judge = new Judge(book, driver, log)
   const baseDriver = new BaseDriver({ book, blobs, trials, tables, retire: cell => send({ type: 'retire', cell }) })

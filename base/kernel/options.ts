@@ -20,12 +20,23 @@ const integer = (minimum: number, maximum: number, defaultValue: number, descrip
   Type.Integer({ minimum, maximum, default: defaultValue, description })
 const text = (defaultValue: string, description: string) => Type.String({ minLength: 1, default: defaultValue, description })
 
+/**
+ * What a base is for. One that is serving changes who answers only when somebody says so. On one for development, what is saved in an editor is what
+ * everybody gets.
+ */
+export const baseModes = ['serving', 'development'] as const
+export type BaseMode = (typeof baseModes)[number]
+
 export const OptionsSchema = Type.Object({
   port: integer(0, 65_535, 8080, 'port where scenes answer; 0 lets the system choose'),
   host: text('127.0.0.1', 'address where scenes answer'),
   controlPort: integer(0, 65_535, 8081, 'port of the control API, its pages and /metrics; 0 lets the system choose'),
   controlHost: text('127.0.0.1', 'address of the control API'),
   data: text('./.berth', 'data folder; made when it is missing'),
+  mode: Type.Enum(baseModes, {
+    default: 'serving',
+    description: 'what the base is for: serving callers, or development, where each save of "sdk dev" is what everybody gets',
+  }),
   cells: integer(1, CELLS_MAX, defaultsHere.cells, 'number of serving processes'),
   logLevel: Type.Enum(logLevels, { default: 'info', description: 'least level that is logged' }),
   bodyLimitBytes: integer(1024, 64 * 1024 ** 2, 1024 ** 2, 'bytes a request body on the scene port may have'),

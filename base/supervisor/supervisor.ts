@@ -206,8 +206,8 @@ class Supervisor {
 
   #announce(): void {
     this.#announced = true
-    const { port, host, controlHost, cells } = this.#options
-    this.#log.info({ port, host, controlPort: this.#controlPort, controlHost, cells }, 'base ready')
+    const { mode, port, host, controlHost, cells } = this.#options
+    this.#log.info({ mode, port, host, controlPort: this.#controlPort, controlHost, cells }, 'base ready')
     this.#ready.resolve()
   }
 

@@ -44,13 +44,17 @@ async function isThere(url: URL): Promise<boolean> {
 }
 
 async function startBase(): Promise<LocalBase> {
-  const child = spawn(process.execPath, [launcher, 'start', ...(process.env.BERTH_CELLS ? [] : ['--cells', '1'])], {
-    // The launcher ends the base when its channel to this process closes, however this process ends.
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    // The base is in a process group of its own, because Ctrl-C is for this process, which then ends the base.
-    detached: true,
-    windowsHide: true,
-  })
+  const child = spawn(
+    process.execPath,
+    [launcher, 'start', '--mode', 'development', ...(process.env.BERTH_CELLS ? [] : ['--cells', '1'])],
+    {
+      // The launcher ends the base when its channel to this process closes, however this process ends.
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      // The base is in a process group of its own, because Ctrl-C is for this process, which then ends the base.
+      detached: true,
+      windowsHide: true,
+    },
+  )
   const { ready, ended, last } = follow(child)
   const failed = ended.then((how): never => {
     throw new SdkError('BASE_NOT_STARTED', `Cannot go on: the base that was started here has ended (${how})`, {

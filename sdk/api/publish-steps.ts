@@ -97,18 +97,20 @@ export const SAVES_KEPT = 3
  * Takes versions of earlier saves offline, but for the newest few: a scene may have only so many online.
  * @param made the version of the last save; earlier ones have its label, and were made with the same token
  * @param kept a version to leave alone
+ * @returns the earlier versions that stay online, oldest first
  * @throws as every call to a base
  */
 export async function retireSaves(
   client: Client,
   { scene, id, label, createdBy }: VersionChange['version'],
   kept?: string | null,
-): Promise<void> {
+): Promise<string[]> {
   const idle = (await client.versions(scene)).filter(version => {
     const isEarlier = version.label === label && version.createdBy === createdBy && version.id !== id && version.id !== kept
     return isEarlier && version.online && version.kind === 'dev' && version.uses.length === 0
   })
   for (const version of idle.slice(0, -SAVES_KEPT)) await client.setOnline(scene, version.id, false, { reason: `${id} was saved since` })
+  return idle.slice(-SAVES_KEPT).map(version => version.id)
 }
 
 /** Names of the modules that a scene has in its group, including those that merge and stand in. */

@@ -79,12 +79,15 @@ const publishCommand = command(sdk, 'publish <folders...>', 'Bundle modules, pub
 for (const option of partOptions()) publishCommand.addOption(option)
 
 command(sdk, 'dev [folder]', 'Bring every save of a module to life, and show how the answer changes', [
-  ['sdk dev modules/rank-lr', 'on the base of this machine, started if there is none: each save is what its scene answers with'],
-  ['sdk dev modules/rank-lr --scene fashion-men --sample fixtures/requests/fashion-men.json'],
+  [
+    'sdk dev modules/rank-lr',
+    'on a base for development ("npm start", or one that is started for this if there is none) each save is the baseline of its scene',
+  ],
   [
     'sdk dev modules/rank-lr --base http://ranking.example:8081',
-    'on a base that others use too: each save is a version of your own, which answers only when pinned; all but your last few go offline again',
+    'on a base that serves, each save is a version that answers only whoever pins it; all but your last few go offline again',
   ],
+  ['sdk dev modules/rank-lr --scene fashion-men --sample fixtures/requests/fashion-men.json'],
 ])
   .option('--scene <id>', 'the scene to change (default: the first that has the module, else one for it alone, made on the way)')
   .option(
@@ -92,6 +95,13 @@ command(sdk, 'dev [folder]', 'Bring every save of a module to life, and show how
     'the request to send on each save (default: the first of samples/*.json, else fixtures/requests/SCENE.json, else the last of sdk invoke)',
   )
   .option('--unit <id>', 'the unit id of the request')
+  .addOption(
+    new Option('--as <part>', 'what each save becomes (default: baseline on a base for development, dev on one that serves)').choices([
+      'dev',
+      'baseline',
+    ]),
+  )
+  .option('--yes', 'do not ask before saves replace the baseline of a base that serves')
   .action(async (folder: string | undefined, options: DevOptions & CommonOptions) => {
     const { dev } = await import('./commands/dev.ts')
     await dev(folder ?? '.', options)

@@ -3,6 +3,7 @@ import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, R
 import type { BaseStatus } from '../../contract/status-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import type { Guesses } from '../../kernel/guesses.ts'
+import type { BaseMode } from '../../kernel/options.ts'
 import type { WallLayer } from '../../kernel/wall-plan.ts'
 import type { CellStatus, MemoryStatus, SceneFailure } from '../../wire/messages.ts'
 import type { Book } from '../book/book.ts'
@@ -11,6 +12,7 @@ import type { Cells } from './cells.ts'
 const CELL_STATES = ['starting', 'ready', 'retiring'] as const
 
 export class Vitals {
+  readonly #mode: BaseMode
   readonly #book: Book
   readonly #cells: Cells
   readonly #storageFault: () => string | null
@@ -28,7 +30,8 @@ export class Vitals {
   /** Where the control API answers; known once it listens. */
   controlPort = 0
 
-  constructor(book: Book, cells: Cells, guesses: Pick<Guesses, 'total'>, storageFault: () => string | null) {
+  constructor(mode: BaseMode, book: Book, cells: Cells, guesses: Pick<Guesses, 'total'>, storageFault: () => string | null) {
+    this.#mode = mode
     this.#book = book
     this.#cells = cells
     this.#storageFault = storageFault
@@ -117,6 +120,7 @@ export class Vitals {
 
   status(): BaseStatus {
     return {
+      mode: this.#mode,
       port: this.#reported?.port ?? null,
       controlPort: this.controlPort,
       revision: this.#book.revision,

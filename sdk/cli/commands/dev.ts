@@ -32,6 +32,7 @@ import { colorsFor } from '../terminal/colors.ts'
 import { failureDocument, failureText } from '../terminal/failure.ts'
 import { interruption } from '../terminal/interruption.ts'
 import { createOutput, describeTimings, type Output, timed } from '../terminal/output.ts'
+import { canAsk, cancelled, confirm } from '../terminal/questions.ts'
 import { diffAnswers, formatDelta } from '../views/answer-diff.ts'
 import { formatEntry } from './logs.ts'
 
@@ -39,15 +40,22 @@ export interface DevOptions {
   readonly scene?: string
   readonly sample?: string
   readonly unit?: string
+  /** What each save becomes. @default `baseline` on a base for development, else `dev` */
+  readonly as?: Part
+  /** Does not ask whether saves may replace the baseline of a base that serves. */
+  readonly yes?: boolean
 }
+
+/** `dev`: a version that only requests which pin it get. */
+type Part = 'dev' | 'baseline'
 
 /** How many lines of an answer, or of what changed in it, are shown. */
 const LINES_SHOWN = 60
 
 /**
- * Goes on until it is interrupted. Other people use a base that was named, so there each save becomes a version of the user's own, which
- * answers only when pinned. On the base of this machine each save becomes the baseline, and a base that was started for this command ends
- * with it. On either, all but the last few versions that the command has made go offline again.
+ * Goes on until it is interrupted. On a base that serves, each save becomes a version that answers only when pinned; on one for development it becomes
+ * the baseline. Which base was found, and how, makes no difference. A base that was started for this command ends with it. All but the last few
+ * versions that the command has made go offline again.
  */
 export async function dev(folder: string, options: DevOptions & CommonOptions): Promise<void> {
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
@@ -57,7 +65,7 @@ export async function dev(folder: string, options: DevOptions & CommonOptions): 
   const named = options.base ?? process.env.BERTH_BASE
   const base = named === undefined ? await findOrStartBase() : undefined
   const client = createClient({ base: named ?? base?.url, token: options.token })
-  const session = new Session(folder, client, base === undefined, options, out)
+  const session = new Session(folder, client, options, out)
   let watch: SaveWatch | undefined
   try {
     if (base?.started) out.say(`A base was started for this, and ends with it: ${base.url}`)
@@ -77,7 +85,7 @@ export async function dev(folder: string, options: DevOptions & CommonOptions): 
     await session.close()
     await base?.stop()
   }
-  if (!base?.started) for (const line of session.wayBack()) out.next(line)
+  if (!base?.started) for (const line of session.lastWords()) out.next(line)
 }
 
 interface Sample {
@@ -98,17 +106,19 @@ interface Live {
 class Session {
   readonly #folder: string
   readonly #client: Client
-  /** Whether the base is one that others use too. */
-  readonly #personal: boolean
   readonly #options: DevOptions & CommonOptions
   readonly #out: Output
   readonly #bundler: Bundler
+  /** What each save becomes. */
+  #as: Part = 'dev'
   #scene: string | undefined
   #before: string | null = null
   #url: string | undefined
   #live: Live | undefined
   /** The version that the last save made, until earlier ones are retired for it. */
   #made: VersionChange['version'] | undefined
+  /** Versions of earlier saves that stay online, oldest first. */
+  #kept: readonly string[] = []
   #sent: Sample | undefined
   #answer: unknown
   /** Whether the last save could not be run, or was answered with an error. */
@@ -116,24 +126,36 @@ class Session {
   #logs = new AbortController()
   #warnings: readonly string[] = []
 
-  constructor(folder: string, client: Client, personal: boolean, options: DevOptions & CommonOptions, out: Output) {
+  constructor(folder: string, client: Client, options: DevOptions & CommonOptions, out: Output) {
     this.#folder = folder
     this.#client = client
-    this.#personal = personal
     this.#options = options
     this.#out = out
     this.#bundler = openBundler(folder, { color: colorsFor(process.stderr).isColorSupported })
   }
 
   /**
-   * Finds out whether there is a base to work with, and whether the scene and the sample exist if they were named.
-   * @throws as every call to a base
+   * Finds out whether there is a base to work with and what it is for, and whether the scene and the sample exist if they were named.
+   * @throws as every call to a base; SdkError USAGE or CANCELLED when nobody agrees that saves replace the baseline of a base that serves
    */
   async open(): Promise<void> {
-    const { port } = await this.#client.status()
+    const { port, mode } = await this.#client.status()
+    this.#as = this.#options.as ?? (mode === 'development' ? 'baseline' : 'dev')
+    if (this.#as === 'baseline' && mode === 'serving') await this.#approve()
     if (port !== null) this.#url = Object.assign(new URL(this.#client.base), { port: String(port) }).href
     if (this.#options.scene !== undefined) await this.#client.scene(this.#options.scene)
     if (this.#options.sample !== undefined) await this.#sample()
+  }
+
+  async #approve(): Promise<void> {
+    const { yes, scene } = this.#options
+    if (yes) return
+    const where = `${this.#client.base.origin}, which serves`
+    if (!canAsk()) {
+      const hint = 'Say --yes too, or leave out --as: then each save is a version that answers only when pinned.'
+      throw usage(`Cannot let each save replace a baseline of ${where}, unless somebody agrees`, hint)
+    }
+    if (!(await confirm(`Let each save replace the baseline of ${scene ?? 'its scene'} at ${where}?`))) throw cancelled()
   }
 
   /**
@@ -176,9 +198,11 @@ class Session {
     const made = this.#made
     this.#made = undefined
     if (made === undefined) return
-    await retireSaves(this.#client, made, this.#before).catch((error: unknown) => {
+    try {
+      this.#kept = await retireSaves(this.#client, made, this.#before)
+    } catch (error) {
       this.#out.warn(`The versions of earlier saves stay online: ${messageOf(error)}`)
-    })
+    }
   }
 
   async close(): Promise<void> {
@@ -186,11 +210,18 @@ class Session {
     await this.#bundler.close()
   }
 
-  /** Says how to restore the scene, when it has another baseline now. */
-  wayBack(): string[] {
-    const [scene, before, live] = [this.#scene, this.#before, this.#live]
-    if (scene === undefined || live === undefined || this.#personal || before === null || before === live.version) return []
-    return [`${scene} goes on with ${live.version}. The way back: sdk version promote ${scene} ${before} --to baseline`]
+  /** Says what stays, and how to undo it. */
+  lastWords(): string[] {
+    const [scene, before, live] = [this.#scene, this.#before, this.#live?.version]
+    if (scene === undefined || live === undefined || before === live) return []
+    if (this.#as === 'dev') {
+      const online = [...new Set([...this.#kept, live])]
+      return [
+        `Online in ${scene} for whoever pins them: ${online.join(', ')} (sdk invoke ${scene} --version ${live}).`,
+        `To take them offline: sdk version offline ${scene} ${online.join(' ')}`,
+      ]
+    }
+    return before === null ? [] : [`${scene} goes on with ${live}. The way back: sdk version promote ${scene} ${before} --to baseline`]
   }
 
   async #run(bundle: Bundle, bundleMs: number, savedAt: number): Promise<void> {
@@ -215,7 +246,7 @@ class Session {
     const scene = this.#scene ?? (await this.#findScene(bundle))
     if (scene === ownScene(bundle)) await defineOwnScene(this.#client, bundle)
     const label = saveLabel(bundle)
-    const change = await updateScene(this.#client, scene, [module], this.#personal ? { label } : { label, as: 'baseline' })
+    const change = await updateScene(this.#client, scene, [module], { label, ...(this.#as === 'baseline' && { as: 'baseline' }) })
     if (change.created) this.#made = change.version
     await this.#follow(scene, change.version.id)
     return change.version.id
@@ -231,8 +262,8 @@ class Session {
     const others = having.flatMap(({ definition }) => (definition.id === id ? [] : [definition.id]))
     this.#before = chosen?.baseline ?? null
     this.#scene = id
-    const own = `versions of your own (label "${saveLabel(bundle)}"), which answer only when pinned; the last ${SAVES_KEPT + 1} stay online`
-    const how = this.#personal ? own : 'as its baseline'
+    const own = `each save a version that answers only whoever pins it; the last ${SAVES_KEPT + 1} stay online (label "${saveLabel(bundle)}")`
+    const how = this.#as === 'dev' ? own : 'as its baseline'
     this.#out.say(`${name} in ${id} of ${this.#client.base.origin}, ${how}`)
     if (others.length > 0) this.#out.next(`${name} is in ${others.join(', ')} too: choose with --scene`)
     return id
@@ -249,7 +280,7 @@ class Session {
   }
 
   #invoke({ body }: Sample): Promise<InvocationAnswer> {
-    const version = this.#personal ? this.#live?.version : undefined
+    const version = this.#as === 'dev' ? this.#live?.version : undefined
     return this.#client.invoke(this.#scene ?? '', { body, unit: this.#options.unit, version, url: this.#url })
   }
 
@@ -308,6 +339,8 @@ class Session {
     const lines = first ? JSON.stringify(answer.body, null, 2).split('\n') : delta === undefined ? [] : formatDelta(delta, color)
     for (const line of lines.slice(0, LINES_SHOWN)) this.#out.say(`    ${line}`)
     if (first) warnOfRounding(this.#out, sample.body)
+    if (first && this.#as === 'dev')
+      this.#out.next(`    Everybody else gets what they got before. Ask for yours: sdk invoke ${this.#scene} --version ${version}`)
     if (lines.length > LINES_SHOWN) this.#out.say(`    … and ${lines.length - LINES_SHOWN} more lines`)
   }
 
