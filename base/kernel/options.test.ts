@@ -34,6 +34,7 @@ test('without any source every option has its documented default', () => {
     controlPort: 8081,
     controlHost: '127.0.0.1',
     data: resolve('.berth'),
+    mode: 'serving',
     cells: 4,
     logLevel: 'info',
     bodyLimitBytes: 1_048_576,
