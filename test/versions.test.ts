@@ -90,16 +90,16 @@ test('a version goes through the cutover to the baseline and back at once, and n
   await makeVersions('busy', ['two', 'three'], { traffic: { unit: { pointer: '/a' } } })
   const load = startLoad(`${base.url}/scenes/busy`, 8, true, body => /"name":"(one|two)"/.test(body))
   const baseline = async () => (await ask('busy')).body.name
-  const cutover = await base.client.promote('busy', 'v2', { share: 10_000, reason: 'all of it' })
+  const cutover = await base.client.promote('busy', 'v2', { to: 'cutover', share: 10_000, reason: 'all of it' })
   assert.deepEqual([cutover.cells, cutover.cutover], [BOTH, { version: 'v2', share: 10_000 }])
   assert.deepEqual([(await ask('busy', 'u1')).because, await baseline()], ['cutover', 'one'])
-  const promoted = await base.client.promote('busy', 'v2', {})
+  const promoted = await base.client.promote('busy', 'v2', { to: 'baseline' })
   assert.deepEqual([promoted.kind, promoted.previousBaseline, await baseline()], ['baseline', 'v1', 'two'])
   for (const [expected, before] of [
     ['one', 'v2'],
     ['two', 'v1'],
   ] as const) {
-    const { previousBaseline, cells, timings } = await base.client.rollback('busy', { reason: 'slow' })
+    const { previousBaseline, cells, timings } = await base.client.rollback('busy', { from: before, reason: 'slow' })
     assert.deepEqual([previousBaseline, cells, await baseline()], [before, BOTH, expected])
     assert.ok(!('prepareMs' in timings), 'nothing is loaded for it')
   }
@@ -117,7 +117,7 @@ test('what is used stays online; what is not goes and is pinned no more, until i
   assert.equal((await ask('offline', undefined, pin)).body.name, 'three')
   await base.client.setOnline('offline', 'v3', false, { reason: 'old' })
   assert.equal((await ask('offline', undefined, pin)).status, 404)
-  await assert.rejects(base.client.promote('offline', 'v3', {}), withCode('VERSION_OFFLINE', /"v3"/))
+  await assert.rejects(base.client.promote('offline', 'v3', { to: 'cutover' }), withCode('VERSION_OFFLINE', /"v3"/))
   await base.client.setOnline('offline', 'v3', true, {})
   assert.equal((await ask('offline', undefined, pin)).body.name, 'three')
 })
@@ -143,7 +143,7 @@ test('a whitelist of 100,000 unit ids is live when it is answered, and stays so 
   await expectListed()
   const moved = await base.client.editWhitelist('listed', { add: { v2: ['unit-1'] }, reason: 'try' })
   assert.deepEqual([moved.moved, (await ask('listed', 'unit-1')).body.name], [{ v3: 1 }, 'two'])
-  const flip = await base.client.promote('listed', 'v2', { share: 100 })
+  const flip = await base.client.promote('listed', 'v2', { to: 'cutover', share: 100 })
   t.diagnostic(`a cutover beside it is live after ${JSON.stringify(flip.timings)}`)
   await expectListed()
   await assert.rejects(base.client.setWhitelist('listed', 'u1,v2\n\nu2,v3', {}), withCode('WHITELIST_INVALID', /line 2 is empty/))
@@ -300,7 +300,7 @@ test('after kill -9 of the keeper everything is there again, and goes on from th
   await client.editWhitelist('kept', { add: { v2: ['u1'] } })
   await client.createExperiment('kept', { id: 'exp-1', arms: [{ name: 'all', version: 'v3', share: 10_000 }] })
   await client.startExperiment('kept', 'exp-1', {})
-  await client.promote('kept', 'v2', { share: 50 })
+  await client.promote('kept', 'v2', { to: 'cutover', share: 50 })
   const state = async () => [
     await client.versions('kept'),
     await client.rules('kept'),
@@ -334,7 +334,7 @@ test('ids beyond 2^53 that differ by one are different units with buckets of the
   const named = accounts.map(account => name(`{"user":1,"account":${account}}`))
   assert.deepEqual(await Promise.all(named), ['three', 'one', 'three', 'one'])
 
-  await client.promote('exact', 'v2', { share: 10_000 })
+  await client.promote('exact', 'v2', { to: 'cutover', share: 10_000 })
   const bucket = async (body: string, headers = {}) => (await askAs(body, headers)).headers.get('x-scene-bucket')
   const neighbours = ['9007199254740994', '9007199254740995', '9007199254740996', '9007199254740997']
   const byNumber = await Promise.all(neighbours.map(id => bucket(`{"user":${id}}`)))

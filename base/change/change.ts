@@ -3,13 +3,13 @@
  * found out or made to carry it out. Payload and facts are all that a change needs besides the state before it, so changes can be stored,
  * read, applied again and sent to other bases. They are part of the format of a data folder.
  */
-import type { BasePayloads, LostCell, ParamsChange, PastFlip, ScenePayloads } from '../contract/change-api.ts'
+import type { BasePayloads, LostCell, ScenePayloads } from '../contract/change-api.ts'
 import type { ExperimentView } from '../contract/experiment-api.ts'
 import type { Experiment, Layer } from '../traffic/rules.ts'
 import type { Params, SceneDefinition } from '../traffic/schema.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
-import type { FlipOutcome } from './experiments.ts'
-import type { ParamsOutcome } from './parameters.ts'
+import type { FlipOutcome, RevertFacts } from './experiments.ts'
+import type { ParamsOutcome, ParamsRollbackOutcome, WayBack } from './parameters.ts'
 import type { QuarantineOutcome } from './quarantine.ts'
 import type { NewVersionOutcome, PartOutcome, VersionFacts } from './versions.ts'
 import { auditedEdit, auditedUnits, countUnits, type WhitelistCounts } from './whitelist-edit.ts'
@@ -44,13 +44,11 @@ export interface SceneFacts {
   readonly 'stop experiment': Nothing
   /** With `preview` the flip is only tried, and need not say that it lets a new phase begin. */
   readonly 'flip experiment': Salted & { readonly preview?: boolean }
-  /** The flip that is undone. */
-  readonly 'revert experiment': Salted & { readonly flip: PastFlip }
+  readonly 'revert experiment': RevertFacts
   readonly 'create layer': Salted
   readonly 'retire layer': Nothing
   readonly 'set params': Nothing
-  /** The change after which the parameters were as they are to be again; null when they were so before every change. */
-  readonly 'roll back params': { readonly target: ParamsChange | null }
+  readonly 'roll back params': WayBack
 }
 
 /** The whitelist afterwards, whose blob is written already, and how it differs from the one before. */
@@ -81,7 +79,7 @@ export interface SceneOutcomes {
   readonly 'create layer': { readonly layer: Layer }
   readonly 'retire layer': { readonly layer: Layer }
   readonly 'set params': ParamsOutcome
-  readonly 'roll back params': ParamsOutcome & { readonly to: ParamsChange | null }
+  readonly 'roll back params': ParamsRollbackOutcome
 }
 
 export type SceneChangeKind = keyof ScenePayloads

@@ -184,14 +184,15 @@ const mutable = (ranges: readonly Range[]): [number, number][] => ranges.map(([f
 const refuse = (id: string, why: string): BerthError => new BerthError('FLIP_REFUSED', `Cannot change experiment "${id}": ${why}`)
 
 /**
- * Starts or stops an experiment. A draft whose segments were taken meanwhile gets as many others, since nobody was in it yet.
+ * Starts or stops an experiment, unless that was done already. A draft whose segments were taken meanwhile gets as many others, since nobody was in it yet.
  * @throws EXPERIMENT_NOT_FOUND, FLIP_REFUSED, SEGMENTS_TAKEN
  */
 export function switchExperiment(before: SceneState, id: string, to: 'start' | 'stop'): Next<FlipOutcome> {
   const experiment = findExperiment(before.rules, id)
   const layer = layerOf(before.rules, id)
   if (to === 'start' && layer?.state === 'retired') throw refuse(id, `its layer "${layer.id}" is retired`)
-  const steps: FlipStep[] = [{ kind: to }]
+  const isDone = experiment.state === (to === 'start' ? 'running' : 'stopped')
+  const steps: FlipStep[] = isDone ? [] : [{ kind: to }]
   if (to === 'start' && experiment.state === 'draft') {
     const running = neighbours(before.rules, id, layer?.id).filter(({ state }) => state === 'running')
     const taken = running.some(other => common(other.segments, experiment.segments).length > 0)
@@ -209,26 +210,48 @@ export function flipExperiment(before: SceneState, id: string, request: Flip, sa
   const steps = stepsOf(before.rules, findExperiment(before.rules, id), request, salt)
   const next = flipped(before, planFlip(before.rules, id, steps), 'flip experiment')
   const { newPhase: reasons } = next.outcome
-  if (preview || reasons.length === 0 || request.newPhase === true) return next
+  if (preview || reasons.length === 0 || request.newPhase) return next
   const message = `Cannot change experiment "${id}": a new phase would begin, as ${reasons.join(', and ')}; say so with "newPhase": true`
   throw new BerthError('FLIP_REFUSED', message, { extra: { newPhase: reasons } })
 }
 
 function stepsOf(rules: SceneRules, experiment: Experiment, request: Flip, salt: string): FlipStep[] {
   const { drop = [], add = [], set = {}, segments, where, unit, arms = {} } = request
-  const given = Object.fromEntries(add.map(arm => [arm.name, arm.share ?? 0]))
-  const redesigns = add.length > 0 || Object.keys(set).length > 0 || where !== undefined || unit !== undefined || request.newPhase === true
+  if (Object.values(request).every(wish => wish === undefined || wish === false)) throw refuse(experiment.id, 'the request changes nothing')
+  const there = add.filter(arm => isThere(experiment, arm)).map(({ name }) => name)
+  const isOther = (name: string) => !there.includes(name)
+  const [dropped, added] = [drop.filter(isOther), add.filter(({ name }) => isOther(name))]
+  const meaning = { ...(where === undefined ? {} : { where: [...where] }), ...(unit === undefined ? {} : { unit }) }
+  const to = { ...meaning, arms: redesigned(experiment, dropped, added, set) } as Redesign
   const steps: FlipStep[] = []
-  if (redesigns) {
-    const meaning = { ...(where === undefined ? {} : { where: [...where] }), ...(unit === undefined ? {} : { unit }) }
-    const to = { ...meaning, arms: redesigned(experiment, drop, add, set) } as Redesign
-    steps.push({ kind: 'redesign', salt, to })
-  } else steps.push(...drop.map((arm): FlipStep => ({ kind: 'drop', arm })))
-  const shares = { ...given, ...arms }
+  if (beginsPhase(experiment, request.newPhase) || isRedesign(experiment, to)) steps.push({ kind: 'redesign', salt, to })
+  else steps.push(...dropped.map((arm): FlipStep => ({ kind: 'drop', arm })))
+  const given = add.flatMap(({ name, share = isOther(name) ? 0 : undefined }) => (share === undefined ? [] : [[name, share] as const]))
+  const shares = { ...Object.fromEntries(given), ...arms }
   if (Object.keys(shares).length > 0) steps.push({ kind: 'shares', shares })
   if (segments !== undefined) steps.push({ kind: 'segments', segments: resized(rules, experiment, segments) })
-  if (steps.length > 0) return steps
-  throw refuse(experiment.id, 'the request changes nothing')
+  return steps
+}
+
+/** Whether an arm that is to be added is there already, with the same meaning: then it keeps its buckets. */
+function isThere({ arms }: Experiment, { name, version, values }: AddedArm): boolean {
+  return arms.some(arm => arm.name === name && ('version' in arm ? arm.version === version : isDeepStrictEqual(arm.values, values)))
+}
+
+/**
+ * Whether a new phase is asked for by itself. One that has its number is asked for once, however often that is.
+ * @throws FLIP_REFUSED for a number that is not the next
+ */
+function beginsPhase({ id, phase, state }: Experiment, wanted: boolean | number = false): boolean {
+  if (typeof wanted === 'boolean' || state === 'draft') return wanted !== false
+  if (wanted === phase || wanted === phase + 1) return wanted > phase
+  throw refuse(id, `it is in phase ${phase}, so that phase ${wanted} cannot begin`)
+}
+
+/** Whether arms, units or conditions would mean something else. What is so already begins no new phase. */
+function isRedesign(experiment: Experiment, to: Redesign): boolean {
+  const after = { ...experiment, ...to, state: 'running' } as Experiment
+  return newPhase({ ...experiment, state: 'running' }, after).length > 0
 }
 
 /** The arms that stay, with what they mean from now on, and the new arms, which have no bucket yet. */
@@ -241,7 +264,7 @@ function redesigned(experiment: Experiment, drop: readonly string[], add: readon
   const both = drop.find(name => Object.hasOwn(set, name))
   if (both !== undefined) throw refuse(id, `arm "${both}" is to be dropped and to mean something else`)
   const stay = arms.filter(({ name }) => !drop.includes(name))
-  if (stay.length + add.length === 0) throw refuse(id, 'it would have no arm left: stop it instead')
+  if (stay.length + add.length === 0) throw refuse(id, 'it would lose its last arm: stop it instead')
   const kept = stay.map(arm =>
     Object.hasOwn(set, arm.name) ? shape({ name: arm.name, reserve: arm.reserve, share: arm.share, ...set[arm.name] }) : arm,
   )
@@ -299,11 +322,25 @@ function flipped(
  * Undoes what a flip changed, and nothing else. To undo a change of meaning is a change of meaning, too: a new phase begins, with the salt
  * of the phase that it goes back to. What was flipped in a draft has never run. If its meaning goes back after the start, that begins a new
  * phase like any other change of meaning.
- * @param salt is for a new phase that goes back to none
  * @throws EXPERIMENT_NOT_FOUND, SEGMENTS_TAKEN
  */
-export function revertExperiment(before: SceneState, id: string, flip: PastFlip, salt: string): Next<FlipOutcome> {
+export function revertExperiment(before: SceneState, id: string, { flip, salt, isDone }: RevertFacts): Next<FlipOutcome> {
   const now = findExperiment(before.rules, id)
+  const next = isDone ? flipped(before, planFlip(before.rules, id, []), 'revert experiment') : undo(before, now, flip, salt)
+  const { revision, at, who } = flip
+  return { ...next, outcome: { ...next.outcome, undoes: { revision, at, who } } }
+}
+
+/** What a revert has to know of the past. */
+export interface RevertFacts {
+  readonly flip: PastFlip
+  /** Whether the flip is undone already, so that nothing is left to do. */
+  readonly isDone?: true
+  /** For a new phase that goes back to none. */
+  readonly salt: string
+}
+
+function undo(before: SceneState, now: Experiment, flip: PastFlip, salt: string): Next<FlipOutcome> {
   const { before: earlier, after: later } = flip
   const undone = Object.entries(earlier).filter(([member, value]) => !isDeepStrictEqual(value, later[member as keyof Experiment]))
   const back = { ...now, ...Object.fromEntries(undone), state: now.state, phase: now.phase }

@@ -2,7 +2,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { ParamsChange, PastFlip } from '../contract/change-api.ts'
 import { BerthError } from '../kernel/errors.ts'
-import type { AuditedChange } from './change.ts'
+import type { AuditedChange, ChangeRow } from './change.ts'
+import type { WayBack } from './parameters.ts'
 
 type Rows = Iterable<AuditedChange>
 
@@ -33,29 +34,45 @@ function paramsIn(row: AuditedChange): ChangeOfParams | undefined {
 }
 
 /**
- * The change whose parameters a rollback publishes again. With a revision it is the change of that revision. Without one it is the change
- * before the last one that is not undone yet, so that the next rollback goes further back. Null when there was no change before.
+ * Where a rollback of parameters leads. With `to` it is the change of that revision. Otherwise it is the change before the last one that is not
+ * undone yet, so that the next rollback goes further back; with `from` only if that last one has this revision. When the change that `from` names
+ * is undone already, nothing is left to do.
+ * @param asked the revisions that the wish names
  * @throws NOTHING_TO_ROLL_BACK
  */
 export function paramsToGoBackTo(
   scene: string,
   version: string | null,
-  revision: number | undefined,
+  { from, to }: { readonly from?: number | undefined; readonly to?: number | undefined },
   history: Iterable<ParamsChange>,
-): ParamsChange | null {
+): WayBack {
   const changes = Iterator.from(history).filter(change => change.version === version)
   const whose = version === null ? `scene "${scene}"` : `version "${version}" of scene "${scene}"`
   const refuse = (why: string) => new BerthError('NOTHING_TO_ROLL_BACK', `Cannot roll back the params of ${whose}: ${why}`)
-  return revision === undefined ? beforeLast(changes, refuse) : changeAt(revision, changes, refuse)
+  if (to !== undefined) return { target: changeAt(to, changes, refuse) }
+  return from === undefined ? beforeLast(standing(changes), refuse) : before(from, changes.toArray(), refuse)
 }
 
 type Refuse = (why: string) => BerthError
 
-function beforeLast(changes: Iterable<ParamsChange>, refuse: Refuse): ParamsChange | null {
-  const [last, previous = null] = standing(changes).take(2)
+/** @param stand the changes that are not undone */
+function beforeLast(stand: Iterable<ParamsChange>, refuse: Refuse): WayBack {
+  const [last, previous = null] = Iterator.from(stand).take(2)
   if (last === undefined) throw refuse('no change of them is left to undo')
   if (last.initial) throw refuse('they are as the scene was defined')
-  return previous
+  return { target: previous, undoes: last }
+}
+
+function before(revision: number, changes: readonly ParamsChange[], refuse: Refuse): WayBack {
+  const undoes = changeAt(revision, changes, refuse)
+  const stand = [...standing(changes)]
+  const [last = null] = stand
+  if (last === undoes) return beforeLast(stand, refuse)
+  if (undoes.to !== undefined) throw refuse(`revision ${revision} is a rollback itself; name where to go instead`)
+  if (!stand.includes(undoes)) return { target: last, undoes, isDone: true }
+  throw refuse(
+    `the last change that is not undone is that of revision ${last?.revision}, and not that of ${revision}; name where to go instead`,
+  )
 }
 
 /** The changes that no rollback has undone. */
@@ -77,14 +94,31 @@ function changeAt(revision: number, changes: Iterable<ParamsChange>, refuse: Ref
   throw refuse(`they did not change at revision ${revision}; they did at ${others.slice(0, 10).join(', ') || 'none'}`)
 }
 
+/** A flip that is to be undone. */
+interface FlipToUndo {
+  readonly flip: PastFlip
+  /** Whether it is undone already, so that nothing is left to do. */
+  readonly isDone?: true
+}
+
 /**
- * The last flip of an experiment that was not undone yet.
- * @throws NOTHING_TO_ROLL_BACK when it was never flipped, or all flips are undone
+ * The last flip of an experiment that was not undone yet, or the one of a revision.
+ * @throws NOTHING_TO_ROLL_BACK when it was never flipped, or all flips are undone; for a revision at which it was not flipped, or when a later
+ * flip stands
  */
-export function flipToUndo(id: string, rows: Rows): PastFlip {
+export function flipToUndo(id: string, rows: Rows, revision?: number): FlipToUndo {
   const undone = new Set<number>()
-  for (const flip of flipsOf(id, rows, undone)) if (!undone.has(flip.revision)) return flip
-  throw new BerthError('NOTHING_TO_ROLL_BACK', `Cannot revert experiment "${id}": there is no flip of it that was not reverted`)
+  let last: PastFlip | undefined
+  for (const flip of flipsOf(id, rows, undone)) {
+    if (flip.revision === revision && undone.has(revision)) return { flip, isDone: true }
+    if (undone.has(flip.revision)) continue
+    last ??= flip
+    if (revision === undefined || last.revision === revision) return { flip: last }
+  }
+  const none =
+    last === undefined ? 'there is no flip of it that was not reverted' : `the last flip that stands is that of revision ${last.revision}`
+  const which = revision === undefined ? '' : `, and not that of ${revision}`
+  throw new BerthError('NOTHING_TO_ROLL_BACK', `Cannot revert experiment "${id}": ${none}${which}`)
 }
 
 /** Every flip of an experiment, newest first. A flip that was undone is in `undone` by the time that the flip itself comes. */
@@ -96,7 +130,29 @@ function* flipsOf(id: string, rows: Rows, undone: Set<number>): Generator<PastFl
     }
     if (row.kind === 'revert experiment' && row.payload.experiment === id) undone.add(row.facts.flip.revision)
     if (row.kind === 'flip experiment' && row.payload.experiment === id && row.before !== null) {
-      yield { revision: row.revision, before: row.before, after: row.after }
+      yield { revision: row.revision, before: row.before, after: row.after, at: row.at, who: row.who }
     }
   }
+}
+
+/**
+ * The newest change that gave a version its part, the baseline or the cutover, or took it away; undefined when none of the rows did.
+ * @param rows newest first
+ */
+export function lastPartChange(version: string, rows: Rows): ChangeRow | undefined {
+  for (const row of rows) {
+    if (row.kind !== 'promote version' && row.kind !== 'roll back' && row.kind !== 'create version') continue
+    if (partIn(row.before, version) !== partIn(row.after, version)) return row
+  }
+  return undefined
+}
+
+/** Of a version that was made and did not become the baseline, the row has what it was made as. */
+function partIn(state: unknown, version: string): 'baseline' | 'cutover' | undefined {
+  const { baseline, cutover, id, as } = Object(state) as {
+    [member: string]: unknown
+    readonly cutover?: { readonly version?: unknown } | null
+  }
+  if (baseline === version) return 'baseline'
+  return cutover?.version === version || (id === version && as === 'cutover') ? 'cutover' : undefined
 }

@@ -17,6 +17,11 @@ export interface LockRequest {
   readonly from: Lock | undefined
   /** Whether modules that are not named are resolved too. */
   readonly resolve: boolean
+  /**
+   * Whether a published version has been part of a baseline. When it is given, a range gives the newest such version, and the newest of all only
+   * when there is none: a scene without a baseline shall not be where code is tried first.
+   */
+  readonly isProven?: (module: ModuleRecord) => boolean
 }
 
 /** Every published version of the module with this name. */
@@ -66,6 +71,14 @@ function lockStage({ modules, merge, fallback, ...rest }: StageDefinition, lock:
   }
 }
 
+/** A sentence about the modules of a new scene's first version that no baseline has had yet; none when all of them have been in one. */
+export function warnUnproven(scene: string, lock: Lock, isProven: (module: LockedModule) => boolean): string[] {
+  const unproven = lockedModules(lock).filter(module => !isProven(module))
+  if (unproven.length === 0) return []
+  const names = unproven.map(({ name, version }) => `${name}@${version}`).join(', ')
+  return [`"${scene}" has the newest of its ranges, as no baseline has had any that fits yet: ${names}`]
+}
+
 /** @throws SERVICE_NOT_OFFERED when a module of the lock uses a base service that is not among `offered`. */
 export function checkServices(scene: string, lock: Lock, offered: readonly string[]): void {
   for (const { name, version, services = [] } of lockedModules(lock)) {
@@ -102,7 +115,10 @@ function lockModule(stage: string, { name, range }: ModuleReference, published: 
   const versions = publishedVersions(name, published)
   const wanted = request.named.get(name)
   const kept = wanted === undefined && !request.resolve ? keptModule(stage, name, range, versions, request.from) : undefined
-  const pick = kept ?? (wanted === undefined ? newest(versions, range) : pickNamed(name, wanted, range, versions))
+  const { isProven } = request
+  const best: Best = (...ranges) =>
+    (isProven === undefined ? undefined : newest(versions.filter(isProven), ...ranges)) ?? newest(versions, ...ranges)
+  const pick = kept ?? (wanted === undefined ? best(range) : pickNamed(name, wanted, range, versions, best))
   const { version, bundle, sourceMap, services, fetch } = requireStage(pick ?? refuseRange(name, [range], versions), stage)
   return {
     ...{ name, version, bundle },
@@ -123,9 +139,12 @@ function keptModule(stage: string, name: string, range: string, versions: readon
   return record?.stages.includes(stage) && fits(record.version, range) ? record : undefined
 }
 
-/** An exact version is taken as it is, even a prerelease. Of a range, the newest version that is in the scene's range as well is taken. */
-function pickNamed(name: string, wanted: string, range: string, versions: readonly ModuleRecord[]): ModuleRecord {
-  if (semver.valid(wanted) === null) return newest(versions, wanted, range) ?? refuseRange(name, [wanted, range], versions)
+/** The version to take of those that are in all of these ranges. */
+type Best = (...ranges: string[]) => ModuleRecord | undefined
+
+/** An exact version is taken as it is, even a prerelease. Of a range, the best version that is in the scene's range as well is taken. */
+function pickNamed(name: string, wanted: string, range: string, versions: readonly ModuleRecord[], best: Best): ModuleRecord {
+  if (semver.valid(wanted) === null) return best(wanted, range) ?? refuseRange(name, [wanted, range], versions)
   const exact = versions.find(({ version }) => version === wanted)
   if (exact === undefined) {
     throw new BerthError('MODULE_NOT_FOUND', `Cannot lock module "${name}" to ${wanted}: published are ${listVersions(versions)}`)

@@ -51,7 +51,7 @@ const steps: { readonly [K in SceneChangeKind]: Step<K> } = {
   }),
   'create version': ofScene(createVersion),
   'promote version': ofScene((before, { version, ...wanted }, { salt }) => promote(before, version, wanted, salt)),
-  'roll back': ofScene(rollBack),
+  'roll back': ofScene((before, { from }) => rollBack(before, from)),
   'take version offline': ofScene((before, { version }) => takeOffline(before, version)),
   'bring version online': ofScene((before, { version }) => bringOnline(before, version)),
   'quarantine version': ofScene(quarantineVersion),
@@ -77,11 +77,11 @@ const steps: { readonly [K in SceneChangeKind]: Step<K> } = {
   'flip experiment': ofScene((before, { experiment, flip }, { salt, preview = false }) =>
     flipExperiment(before, experiment, flip, salt, preview),
   ),
-  'revert experiment': ofScene((before, { experiment }, { flip, salt }) => revertExperiment(before, experiment, flip, salt)),
+  'revert experiment': ofScene((before, { experiment }, facts) => revertExperiment(before, experiment, facts)),
   'create layer': ofScene((before, { layer, keys }, { salt }) => createLayer(before, layer, keys, salt)),
   'retire layer': ofScene((before, { layer }) => retireLayer(before, layer)),
   'set params': ofScene((before, { version, params }) => setParams(before, version, params)),
-  'roll back params': ofScene((before, { version }, { target }) => rollBackParams(before, version, target)),
+  'roll back params': ofScene((before, { version }, facts) => rollBackParams(before, version, facts)),
 }
 
 const newScene = (definition: SceneState['definition'], segmentSalt: string): SceneState => ({

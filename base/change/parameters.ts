@@ -39,6 +39,22 @@ function withParams(before: SceneState, version: string | null, params: Params):
   return { ...before, rules: withRules(before.rules, { versionParams: Object.keys(next).length === 0 ? undefined : next }) }
 }
 
+/** Where a rollback of parameters leads. */
+export interface WayBack {
+  /** The change after which the parameters were as they are to be again; null when they were so before every change. */
+  readonly target: ParamsChange | null
+  /** The change that is undone. It is missing when the wish names where to go, and in rows of earlier releases. */
+  readonly undoes?: ParamsChange
+  /** Whether that change is undone already, so that nothing is left to do. */
+  readonly isDone?: true
+}
+
+/** What a rollback of parameters did. */
+export interface ParamsRollbackOutcome extends ParamsOutcome {
+  readonly to: ParamsChange | null
+  readonly undoes?: ParamsChange
+}
+
 /**
  * Publishes parameters again as they were after a change of them; with null, as they were before every change.
  * @throws PARAMS_INVALID
@@ -46,9 +62,10 @@ function withParams(before: SceneState, version: string | null, params: Params):
 export function rollBackParams(
   before: SceneState,
   version: string | null,
-  target: ParamsChange | null,
-): Next<ParamsOutcome & { readonly to: ParamsChange | null }> {
-  const next = setParams(before, version, target?.after ?? {}, 'roll back params')
+  { target, undoes, isDone }: WayBack,
+): Next<ParamsRollbackOutcome> {
+  const params = isDone ? paramsOf(before, version) : (target?.after ?? {})
+  const next = setParams(before, version, params, 'roll back params')
   const after = { version, params: next.outcome.after, to: target?.revision ?? 0 }
-  return { ...next, after, outcome: { ...next.outcome, to: target } }
+  return { ...next, after, outcome: { ...next.outcome, to: target, ...(undoes === undefined ? {} : { undoes }) } }
 }

@@ -5,7 +5,7 @@ import type { ModuleManifest, Right, SceneDefinition, VersionRecord } from '../t
 import type { WhitelistEntry } from '../traffic/table.ts'
 
 export interface Records {
-  /** The key is `name@version`. Written once. */
+  /** The key is `name@version`. Written when it is published, and once more when it first becomes part of a baseline. */
   readonly module: ModuleRecord
   /** The key is the id of the scene. */
   readonly scene: SceneRecord
@@ -31,6 +31,8 @@ export interface ModuleRecord extends ModuleManifest {
   readonly publishedAt: string
   /** Id of the token that published it. */
   readonly publishedBy: string
+  /** When a baseline of any scene first had it in its lock: ISO 8601, UTC. It is missing in records of earlier releases. */
+  readonly firstBaselineAt?: string
 }
 
 export interface SceneRecord {

@@ -4,9 +4,9 @@ import type { Applied } from '../contract/common-api.ts'
 import type { PartChange, VersionView } from '../contract/version-api.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { checkOffline } from '../traffic/check-rules.ts'
-import { cutoverMovement } from '../traffic/flip.ts'
+import { baselineMovement, cutoverMovement, type Movement } from '../traffic/flip.ts'
 import { showShare } from '../traffic/ranges.ts'
-import { kindOf, type VersionKind } from '../traffic/rules.ts'
+import { isQuarantined, kindOf, type VersionKind } from '../traffic/rules.ts'
 import type { VersionRecord } from '../traffic/schema.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
 import { nextPrevious, requireTrusted } from './quarantine.ts'
@@ -14,7 +14,7 @@ import { broughtOnline, type Next, requireOnline, type SceneState, usesOf, withR
 import { auditedUnits } from './whitelist-edit.ts'
 
 /** What a change of the part of a version did. */
-export type PartOutcome = Omit<PartChange, keyof Applied | 'baseline'>
+export type PartOutcome = Omit<PartChange, keyof Applied | 'baseline' | 'since'>
 
 /** What making a version did. */
 export interface NewVersionOutcome extends PartOutcome {
@@ -45,7 +45,8 @@ export function viewVersions(scene: SceneState, versions: readonly VersionRecord
 }
 
 /**
- * The next step of a version: from dev to the cutover, more of the cutover, from the cutover to the baseline.
+ * Gives a version the part that is wanted, unless it has it. Without a part, which only rows of earlier releases are, it is the next step:
+ * from dev to the cutover, more of the cutover, from the cutover to the baseline.
  * @throws VERSION_OFFLINE; PROMOTION_REFUSED when another version has the cutover, or for a cutover to the baseline
  */
 export function promote(
@@ -109,13 +110,19 @@ export interface VersionFacts {
   readonly salt: string
   /** The whitelist afterwards, when unit ids are sent to the version. */
   readonly whitelist?: WhitelistEntry
+  /** What whoever asked should know of how the modules were chosen. */
+  readonly warnings?: readonly string[]
 }
 
 /**
  * Brings a version online, maybe a new one, and gives it its part.
  * @throws PROMOTION_REFUSED
  */
-export function createVersion(before: SceneState, part: Part, { version, isNew, salt, whitelist }: VersionFacts): Next<NewVersionOutcome> {
+export function createVersion(
+  before: SceneState,
+  part: Part,
+  { version, isNew, salt, whitelist, warnings = [] }: VersionFacts,
+): Next<NewVersionOutcome> {
   const listed = { ...before, whitelist: whitelist ?? before.whitelist }
   const next = takePart(broughtOnline(listed, version.id), version.id, part, salt)
   const switched = next.scene.baseline !== before.baseline
@@ -127,7 +134,7 @@ export function createVersion(before: SceneState, part: Part, { version, isNew, 
     ...(isNew && switched ? { after: { ...stateOf(next.scene, version.id), created: version, ...units } } : {}),
     ...(isNew ? { created: version } : {}),
     ...(part.as === undefined ? {} : { load: [version.id] }),
-    outcome: { ...next.outcome, record: version, created: isNew, switched },
+    outcome: { ...next.outcome, record: version, created: isNew, switched, warnings: [...next.outcome.warnings, ...warnings] },
   }
 }
 
@@ -155,22 +162,41 @@ export function sendLoadTests(before: SceneState, version: string | null): Next<
 }
 
 /**
- * Ends the cutover when there is one. Else it goes back to the previous baseline, which stays loaded for this; the version that it leaves
- * then becomes the previous baseline.
- * @throws NOTHING_TO_ROLL_BACK
+ * Goes back from a version: its cutover ends, or the previous baseline, which stays loaded for this, takes its place. When the version has
+ * neither part, the way back has been gone already, and nothing changes: the same rollback twice is one.
+ * @param from undefined only in rows of earlier releases: the version of the cutover, and without one the baseline
+ * @throws NOTHING_TO_ROLL_BACK; VERSION_QUARANTINED for a previous baseline that is in quarantine
  */
-export function rollBack(before: SceneState): Next<PartOutcome> {
+export function rollBack(before: SceneState, from: string | undefined): Next<PartOutcome> {
+  const { cutover } = before.rules
+  const leaving = from ?? cutover?.version ?? before.baseline
+  if (cutover !== undefined && leaving === cutover.version) return endCutover(before, cutover.version)
+  if (leaving === null || leaving === before.baseline) return goBack(before)
+  return partChange(before, before, leaving, 'roll back')
+}
+
+function endCutover(before: SceneState, version: string): Next<PartOutcome> {
+  const { baseline, rules } = before
+  const isBad = baseline !== null && isQuarantined(rules, baseline)
+  const warnings = isBad
+    ? [`the baseline "${baseline}" is in quarantine: the previous baseline, if there is one, answers in its place`]
+    : []
+  return partChange(before, { ...before, rules: withRules(rules, { cutover: undefined }) }, baseline ?? version, 'roll back', warnings)
+}
+
+/** Makes the previous baseline the baseline again. The version that it leaves then is the previous one. */
+function goBack(before: SceneState): Next<PartOutcome> {
   const { definition, baseline, rules } = before
   const { cutover, previousBaseline } = rules
-  if (cutover !== undefined) {
-    return partChange(before, { ...before, rules: withRules(rules, { cutover: undefined }) }, baseline ?? cutover.version, 'roll back')
-  }
   if (previousBaseline === undefined || baseline === null) {
     const message = `Cannot roll back scene "${definition.id}": there is no cutover to end, and no previous baseline that is online`
     throw new BerthError('NOTHING_TO_ROLL_BACK', message)
   }
-  const changed = withRules(rules, { previousBaseline: baseline })
-  return partChange(before, { ...before, baseline: previousBaseline, rules: changed }, previousBaseline, 'roll back')
+  requireTrusted(before, previousBaseline)
+  const kept = cutover?.version === previousBaseline ? undefined : cutover
+  const warnings = kept === undefined ? [] : [`"${kept.version}" keeps its cutover of ${showShare(kept.share)}`]
+  const changed = withRules(rules, { previousBaseline: baseline, cutover: kept })
+  return partChange(before, { ...before, baseline: previousBaseline, rules: changed }, previousBaseline, 'roll back', warnings)
 }
 
 /** @throws VERSION_IN_USE */
@@ -199,7 +225,7 @@ function partChange(
   action: string,
   warnings: readonly string[] = [],
 ): Next<PartOutcome> {
-  const moves = before.baseline === scene.baseline && (before.rules.cutover ?? scene.rules.cutover) !== undefined
+  const moved = movementOf(before, scene)
   return {
     scene,
     action,
@@ -210,10 +236,21 @@ function partChange(
       kind: kindOf(version, scene.baseline, scene.rules),
       cutover: cutoverOf(scene),
       previousBaseline: scene.rules.previousBaseline ?? null,
-      ...(moves ? { moved: cutoverMovement(before.rules.cutover, scene.rules.cutover, scene.rules.experiments) } : {}),
+      ...(moved === undefined ? {} : { moved }),
       warnings,
     },
   }
+}
+
+/** How many units another version answers; undefined where there was no baseline, or there is no cutover that could be another. */
+function movementOf(before: SceneState, after: SceneState): Movement | undefined {
+  const [was, is] = [before.rules.cutover, after.rules.cutover]
+  const { experiments } = after.rules
+  if (before.baseline === after.baseline) {
+    return (was ?? is) === undefined ? undefined : cutoverMovement(was, is, experiments)
+  }
+  if (before.baseline === null || after.baseline === null) return undefined
+  return baselineMovement({ baseline: before.baseline, cutover: was }, { baseline: after.baseline, cutover: is }, experiments)
 }
 
 /** @throws REQUEST_INVALID when a share is given for anything but a cutover */

@@ -9,10 +9,9 @@ import { OptionalVersion } from './common-api.ts'
 import { Flip, NewExperiment } from './experiment-api.ts'
 import { ParamsHistoryEntry } from './params-api.ts'
 
-import { NewVersion, Promotion } from './version-api.ts'
+import { NewVersion, Promotion, Rollback } from './version-api.ts'
 import { WhitelistEntry } from './whitelist-api.ts'
 
-const nothing = Type.Object({}, { additionalProperties: false, description: 'no members: its kind says all' })
 const experiment = Type.Object({ experiment: Type.String() })
 const version = Type.Object({ version: VersionId })
 
@@ -24,7 +23,10 @@ export const ParamsChange = Type.Omit(ParamsHistoryEntry, ['whoLabel'])
 /** The parameters before and after a change of them, so that one can go back. */
 export type ParamsChange = Static<typeof ParamsChange>
 
-export const PastFlip = Type.Object({ revision: Type.Integer(), before: Experiment, after: Experiment })
+export const PastFlip = Type.Object({
+  ...{ revision: Type.Integer(), before: Experiment, after: Experiment },
+  ...{ at: Type.Optional(Type.String()), who: Type.Optional(Type.String()) },
+})
 /** A flip that was made: the experiment before and after it, and the revision at which it was made. */
 export type PastFlip = Static<typeof PastFlip>
 
@@ -49,9 +51,21 @@ const ImportedScene = Type.Object(
 export const scenePayloads = {
   'import scene': ImportedScene,
   'define scene': Type.Object({ definition: SceneDefinition }),
-  'create version': Type.Object({ ...Type.Omit(NewVersion, ['reason']).properties, whitelist: Type.Optional(Units) }),
-  'promote version': Type.Object({ version: VersionId, ...Type.Omit(Promotion, ['reason']).properties }),
-  'roll back': nothing,
+  'create version': Type.Object({ ...Type.Omit(NewVersion, ['dryRun', 'reason']).properties, whitelist: Type.Optional(Units) }),
+  'promote version': Type.Object({
+    version: VersionId,
+    to: Type.Optional(
+      Type.Union(Promotion.properties.to.anyOf, {
+        description: 'not given in rows of earlier releases: the next step, with a share to the cutover, from the cutover to the baseline',
+      }),
+    ),
+    share: Promotion.properties.share,
+  }),
+  'roll back': Type.Object({
+    from: Type.Optional(
+      Type.Union(Rollback.properties.from.anyOf, { description: 'not given in rows of earlier releases: the cutover, else the baseline' }),
+    ),
+  }),
   'take version offline': version,
   'bring version online': version,
   'quarantine version': Type.Object({ version: VersionId, why: Type.String(), evidence: Type.Array(Evidence) }),
@@ -63,7 +77,10 @@ export const scenePayloads = {
   'start experiment': experiment,
   'stop experiment': experiment,
   'flip experiment': Type.Object({ experiment: Type.String(), flip: Type.Omit(Flip, ['reason', 'dryRun']) }),
-  'revert experiment': experiment,
+  'revert experiment': Type.Object({
+    experiment: Type.String(),
+    flip: Type.Optional(Type.Integer({ description: 'the revision of the flip that is undone; the last one that stands if not given' })),
+  }),
   'create layer': Type.Object({ layer: LayerId, keys: Type.Array(Type.String()) }),
   'retire layer': Type.Object({ layer: Type.String() }),
   'set params': Type.Object({ version: OptionalVersion, params: Params }),
@@ -72,6 +89,7 @@ export const scenePayloads = {
     to: Type.Optional(
       Type.Integer({ description: 'the change after which they were so; what was before the last that stands if not given' }),
     ),
+    from: Type.Optional(Type.Integer({ description: 'the change that is undone: the last that stands' })),
   }),
 } as const
 

@@ -36,6 +36,12 @@ export const IdempotencyKey = Type.String({
 
 export const Reason = Type.Optional(Type.String({ maxLength: 1000, description: 'for the audit log' }))
 export const Reasoned = Type.Object({ reason: Reason }, closed)
+const DryRun = Type.Optional(Type.Boolean({ description: 'says what it would come to, and changes nothing' }))
+/** What a request has besides its wish when it may be tried first. */
+export const tried = { dryRun: DryRun, reason: Reason }
+export const Tried = Type.Object(tried, closed)
+/** Why a change is made, and whether it is only tried. */
+export type Tried = Shape<typeof Tried>
 /** Why the change is made, for the audit log. */
 export type Reasoned = Shape<typeof Reasoned>
 
@@ -79,6 +85,7 @@ export const AppliedCells = Type.Object(
 export type AppliedCells = Shape<typeof AppliedCells>
 
 const applied = {
+  changed: Type.Boolean({ description: 'false: everything was so already; of a dry run, whether anything would change' }),
   revision: Type.Integer({ description: 'afterwards, for If-Match; 0: there is nothing yet' }),
   cells: AppliedCells,
   timings: Timings,
@@ -91,3 +98,9 @@ export type Applied = Shape<typeof Applied>
 /** Who did something. */
 export const TokenId = Type.String({ description: 'id of the token, or base' })
 export const TokenLabel = Type.String({ description: 'label of that token, also when it was revoked since; the id where there is none' })
+export const ChangeNote = Type.Object({
+  ...{ revision: Type.Integer(), at: Type.String({ description: 'ISO 8601, UTC' }), who: TokenId, whoLabel: TokenLabel, reason: Reason },
+  action: Type.String({ description: 'what it came to: a verb and a noun, such as "set baseline"' }),
+})
+/** An earlier change: when it was made, by whom and why. */
+export type ChangeNote = Shape<typeof ChangeNote>

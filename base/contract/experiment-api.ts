@@ -2,7 +2,7 @@
 import Type from 'typebox'
 import { ArmName, BusinessExperiment, CodeExperiment, Condition, ExperimentId, Layer, LayerId } from '../traffic/rules.ts'
 import { Params, recordOf, VersionId } from '../traffic/schema.ts'
-import { changed, closed, MovementOf, Ranges, Reason, Share } from './common-api.ts'
+import { changed, closed, MovementOf, Ranges, Reason, Share, TokenId, TokenLabel, tried } from './common-api.ts'
 import type { Shape } from './shape.ts'
 
 // Requests
@@ -52,16 +52,30 @@ export const Flip = Type.Object(
     segments: amount('how much of the traffic'),
     where: Type.Optional(Where),
     unit: Type.Optional(Unit),
-    newPhase: Type.Optional(Type.Boolean({ description: 'lets a new phase begin; by itself, begins one' })),
-    dryRun: Type.Optional(Type.Boolean({ description: 'says what it would come to, and changes nothing' })),
-    reason: Reason,
+    newPhase: Type.Optional(
+      Type.Union([Type.Boolean(), Type.Integer({ minimum: 1 })], {
+        description: 'lets a new phase begin; by itself, begins one, or that of this number unless the experiment is in it already',
+      }),
+    ),
+    ...tried,
   },
   closed,
 )
 /** A change of an experiment. All parts are made together. */
 export type Flip = Shape<typeof Flip>
 
-export const Revert = Type.Object({ dryRun: Type.Optional(Type.Boolean()), reason: Reason }, closed)
+export const Revert = Type.Object(
+  {
+    flip: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description: 'the revision of the flip to undo, so that the same request undoes no other; the last one that stands if not given',
+      }),
+    ),
+    ...tried,
+  },
+  closed,
+)
 export type Revert = Shape<typeof Revert>
 
 export const NewLayer = Type.Object({ id: LayerId, keys: Layer.properties.keys, reason: Reason }, closed)
@@ -107,6 +121,15 @@ export const Flipped = changed({
   segments: Type.Object({ before: Ranges, after: Ranges }),
   moved: MovementOf,
   newPhase: Type.Array(Type.String(), { description: 'why a new phase begins; empty: none does' }),
+  undoes: Type.Optional(
+    Type.Object(
+      {
+        ...{ revision: Type.Integer(), at: Type.Optional(Type.String({ description: 'ISO 8601, UTC' })) },
+        ...{ who: Type.Optional(TokenId), whoLabel: Type.Optional(TokenLabel) },
+      },
+      { description: 'of a revert: the flip that it undoes' },
+    ),
+  ),
 })
 /** What a flip did, or would do. */
 export type Flipped = Shape<typeof Flipped>

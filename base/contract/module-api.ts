@@ -13,6 +13,9 @@ export const Module = Type.Object({
   publishedAt: Type.String({ description: 'ISO 8601, UTC' }),
   publishedBy: TokenId,
   publishedByLabel: TokenLabel,
+  firstBaselineAt: Type.Optional(
+    Type.String({ description: 'when a baseline of a scene first had it: ISO 8601, UTC; not given: none ever had' }),
+  ),
 })
 export type Module = Shape<typeof Module>
 

@@ -1,8 +1,10 @@
 /** Parameters of a scene and of its versions. */
 import Type from 'typebox'
+import type { Override as OverriddenParameter } from '../traffic/overrides.ts'
+import { ArmName, ExperimentId, LayerId } from '../traffic/rules.ts'
 import { Params, recordOf, VersionId } from '../traffic/schema.ts'
-import { changed, closed, OptionalVersion, Reason, TokenId, TokenLabel } from './common-api.ts'
-import type { Shape } from './shape.ts'
+import { changed, closed, OptionalVersion, Reason, TokenId, TokenLabel, tried } from './common-api.ts'
+import { type Shape, schemaOf } from './shape.ts'
 
 export const NewParams = Type.Object({ params: Params, version: Type.Optional(VersionId), reason: Reason }, closed)
 export type NewParams = Shape<typeof NewParams>
@@ -16,7 +18,13 @@ export const ParamsRollback = Type.Object(
         description: 'the revision of a change in the history; what was before the last that is not undone if not given',
       }),
     ),
-    reason: Reason,
+    from: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description: 'the revision of the change to undo, so that the same request undoes no other: the last that is not undone',
+      }),
+    ),
+    ...tried,
   },
   closed,
 )
@@ -27,9 +35,18 @@ export const HistoryQuery = Type.Object(
   closed,
 )
 
+export const Override = schemaOf<OverriddenParameter>()(
+  Type.Object({
+    ...{ parameter: Type.String(), layer: LayerId, experiment: ExperimentId, arms: Type.Array(ArmName) },
+    share: Type.Number({ description: 'of the units, 0 to 1' }),
+    isLimited: Type.Boolean({ description: 'only among units that fit conditions, or requests that certain versions answer' }),
+  }),
+)
+
 export const ParamsView = Type.Object({
   params: Params,
   versions: recordOf(VersionId, Params, { description: 'what versions set over them' }),
+  overrides: Type.Array(Override, { description: 'parameters that running experiments of layers set for some units, or for all' }),
   revision: Type.Integer(),
 })
 export type ParamsView = Shape<typeof ParamsView>
@@ -50,12 +67,15 @@ export type ParamsHistoryEntry = Shape<typeof ParamsHistoryEntry>
 
 export const ParamsChange = changed({
   ...beforeAndAfter,
-  warnings: Type.Array(Type.String(), { description: 'new parameters that no module has in its code' }),
+  warnings: Type.Array(Type.String(), {
+    description: 'new parameters that no module has in its code, and parameters that running experiments override',
+  }),
 })
 export type ParamsChange = Shape<typeof ParamsChange>
 
 export const ParamsRolledBack = changed({
   ...beforeAndAfter,
   to: Type.Union([ParamsHistoryEntry, Type.Null()], { description: 'the change after which they were so; null: before every change' }),
+  undoes: Type.Optional(Type.Object(ParamsHistoryEntry.properties, { description: 'the change that is undone; not given with "to"' })),
 })
 export type ParamsRolledBack = Shape<typeof ParamsRolledBack>

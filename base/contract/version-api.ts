@@ -4,15 +4,16 @@ import { Quarantine } from '../traffic/rules.ts'
 import { Lock, ModuleRef, VersionId, VersionRecord } from '../traffic/schema.ts'
 import {
   AppliedCells,
+  ChangeNote,
   CutoverShare,
   changed,
   closed,
   Movement,
   OptionalVersion,
-  Reason,
   Share,
   Timings,
   TokenLabel,
+  tried,
   VersionKind,
 } from './common-api.ts'
 import type { Shape } from './shape.ts'
@@ -42,7 +43,7 @@ export const NewVersion = Type.Object(
         description: 'unit ids to send to it, in the same commit; those on the whitelist already move',
       }),
     ),
-    reason: Reason,
+    ...tried,
   },
   closed,
 )
@@ -50,19 +51,33 @@ export type NewVersion = Shape<typeof NewVersion>
 
 export const Promotion = Type.Object(
   {
-    to: Type.Optional(
-      Type.Union([Type.Literal('cutover'), Type.Literal('baseline')], {
-        description: 'the next step if not given: to the cutover, with another share to that, from the cutover to the baseline',
+    to: Type.Union([Type.Literal('cutover'), Type.Literal('baseline')], {
+      description: 'the part that the version is to have; when it has it already, nothing changes',
+    }),
+    share: Type.Optional(
+      Type.Union([Share], {
+        description: 'of the units, for a cutover, in hundredths of a percent; the share that it has, or 1% if not given',
       }),
     ),
-    share: Type.Optional(Share),
-    reason: Reason,
+    ...tried,
   },
   closed,
 )
 export type Promotion = Shape<typeof Promotion>
 
-export const LoadtestTarget = Type.Object({ version: OptionalVersion, reason: Reason }, closed)
+export const Rollback = Type.Object(
+  {
+    from: Type.Union([VersionId], {
+      description:
+        'the version to go back from: its cutover ends, or the previous baseline takes its place; when it has neither part, nothing changes',
+    }),
+    ...tried,
+  },
+  closed,
+)
+export type Rollback = Shape<typeof Rollback>
+
+export const LoadtestTarget = Type.Object({ version: OptionalVersion, reason: tried.reason }, closed)
 
 // Answers
 
@@ -85,11 +100,14 @@ const parts = {
   cutover: CutoverShare,
   previousBaseline: Type.Union(OptionalVersion.anyOf, { description: 'what a rollback goes back to when there is no cutover' }),
   moved: Type.Optional(Movement),
-  warnings: Type.Array(Type.String(), { description: 'what is no longer possible' }),
+  warnings: Type.Array(Type.String(), { description: 'what else whoever asked for the change should know' }),
   baseline: Type.Union(OptionalVersion.anyOf, { description: 'of the scene, afterwards' }),
 }
 
-export const PartChange = changed({ version: VersionId, ...parts })
+const since = Type.Object(ChangeNote.properties, {
+  description: 'the change that gave the version its part or took it away; only in dry runs, and when nothing changed',
+})
+export const PartChange = changed({ version: VersionId, ...parts, since: Type.Optional(since) })
 /** What a change of the part of a version did: a promotion, a rollback, taking it offline or online. */
 export type PartChange = Shape<typeof PartChange>
 
@@ -99,6 +117,7 @@ export const VersionChange = Type.Object({
   switched: Type.Boolean({ description: 'whether this made it the baseline' }),
   version: named,
   lock: Lock,
+  changed: Type.Boolean({ description: 'false: everything was so already; of a dry run, whether anything would change' }),
   revision: Type.Integer({ description: 'of the scene, for If-Match' }),
   rulesRevision: Type.Integer({ description: 'of its rules, for If-Match' }),
   cells: AppliedCells,

@@ -235,7 +235,25 @@ export function cutoverMovement(
   after: Cutover | undefined,
   experiments: readonly CodeExperiment[] = [],
 ): Movement {
-  const { entering, leaving, switching, moved } = compare(cutoverAllocation(before), cutoverAllocation(after), before?.salt === after?.salt)
+  return outsideOf(experiments, compare(cutoverAllocation(before), cutoverAllocation(after), before?.salt === after?.salt))
+}
+
+/** Who answers where no other rule decides. */
+interface Answering {
+  readonly baseline: string
+  readonly cutover: Cutover | undefined
+}
+
+/**
+ * How many units another version answers when the baseline changes, and with it maybe the cutover. A cutover that stays keeps its salt.
+ * @param experiments the code experiments of the scene: a unit in an arm of one never reaches the cutover and the baseline
+ */
+export function baselineMovement(before: Answering, after: Answering, experiments: readonly CodeExperiment[]): Movement {
+  return outsideOf(experiments, compare(answeringAllocation(before), answeringAllocation(after), true))
+}
+
+/** The part of a movement that is of units in no arm. */
+function outsideOf(experiments: readonly CodeExperiment[], { entering, leaving, switching, moved }: Movement): Movement {
   const always = experiments.filter(({ unit, where }) => unit === 'unit' && where.length === 0).map(allocationOf)
   const taken = always.reduce((sum, allocation) => sum + sizeOf(allocation.segments) * enrolled(allocation), 0)
   const left = (count: number) => (count / BUCKETS ** 2) * (BUCKETS ** 2 - taken)
@@ -251,6 +269,13 @@ function cutoverAllocation(cutover: Cutover | undefined): Allocation {
   if (cutover === undefined) return { segments: [], salt: '', arms: [] }
   const { version, share, salt } = cutover
   return { segments: [WHOLE], salt, arms: [{ name: version, meaning: version, ranges: [[0, share]] }] }
+}
+
+function answeringAllocation({ baseline, cutover }: Answering): Allocation {
+  const share = cutover?.share ?? 0
+  const arm = (version: string, ranges: readonly Range[]) => ({ name: version, meaning: version, ranges })
+  const over = cutover === undefined ? [] : [arm(cutover.version, [[0, share]])]
+  return { segments: [WHOLE], salt: '', arms: [...over, arm(baseline, [[share, BUCKETS]])] }
 }
 
 /** Segments and buckets are hashed with different salts and so are independent: the size of a set of both is the product of the two sizes. */

@@ -156,12 +156,12 @@ export class Operator {
     )
   }
 
-  /** Rolls back, or promotes when there is nothing to go back to yet. */
+  /** Goes back from the cutover, and without one from the baseline, or promotes when there is nothing to go back to yet. */
   async #rollBack(random: Random, why: Reasoned): Promise<Written | undefined> {
     const { client } = this.#stage
-    const versions = await client.versions(ROUTED)
-    const possible = this.#routing.cutover !== undefined || versions.some(({ previous }) => previous === true)
-    return possible ? client.rollback(ROUTED, why) : this.#promote(random, why)
+    const { cutover, baseline } = this.#routing
+    const from = cutover?.version ?? ((await client.versions(ROUTED)).some(({ previous }) => previous === true) ? baseline : null)
+    return from === null ? this.#promote(random, why) : client.rollback(ROUTED, { from, ...why })
   }
 
   async #flip(random: Random, why: Reasoned): Promise<Written | undefined> {

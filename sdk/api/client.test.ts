@@ -122,11 +122,11 @@ async function breakingBase(t: TestContext): Promise<{ base: string; seen: Incom
 test('a write whose connection breaks before its answer is sent again with the same key', async t => {
   const { base, seen } = await breakingBase(t)
   const client = createClient({ base })
-  await client.rollback('home', { reason: 'slow' })
+  await client.rollback('home', { from: 'v2', reason: 'slow' })
   const [first, again] = seen.map(({ method, url, headers }) => [method, url, headers['idempotency-key']])
   assert.deepEqual(first, again)
   assert.match(String(first?.[2]), /^[\da-f-]{36}$/)
-  await client.rollback('home', { reason: 'slow' })
+  await client.rollback('home', { from: 'v2', reason: 'slow' })
   assert.equal(seen.length, 3)
   assert.notEqual(seen[2]?.headers['idempotency-key'], first?.[2], 'another write has another key')
 })
@@ -156,7 +156,7 @@ test('nothing is sent again after an answer, whatever it says', async t => {
     count++
     response.writeHead(500, { 'content-type': 'application/problem+json' }).end(JSON.stringify({ ...problem, status: 500 }))
   })
-  await thrown(createClient({ base }).rollback('home', {}))
+  await thrown(createClient({ base }).rollback('home', { from: 'v2' }))
   assert.equal(count, 1)
 })
 
@@ -167,7 +167,7 @@ test('a write of which a base whose disk failed does not know whether it is kept
     if (keys.push(headers['idempotency-key']) < 3) response.writeHead(500, { 'content-type': 'application/problem+json' }).end(failed)
     else response.end('{}')
   })
-  await createClient({ base }).rollback('home', {})
+  await createClient({ base }).rollback('home', { from: 'v2' })
   assert.equal(keys.length, 3)
   assert.equal(new Set(keys).size, 1)
 })
@@ -201,7 +201,7 @@ test('a rollback whose answer is lost on the way goes back once', async t => {
     lost = true
   })
   const token = readFileSync(tokenPath(scene.data), 'utf8').trim()
-  const { baseline } = await createClient({ base, token }).rollback('home', { reason: 'slow' })
+  const { baseline } = await createClient({ base, token }).rollback('home', { from: 'v2', reason: 'slow' })
   assert.equal(baseline, 'v1')
   const rows = (await scene.ask('GET', '/api/audit?scene=home')).read<{ action: string }[]>()
   assert.equal(rows.filter(({ action }) => action === 'roll back').length, 1)

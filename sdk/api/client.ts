@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { AuditEntry } from '../../base/contract/audit-api.ts'
-import type { Reasoned } from '../../base/contract/common-api.ts'
+import type { Reasoned, Tried } from '../../base/contract/common-api.ts'
 import type * as experiments from '../../base/contract/experiment-api.ts'
 import type { ExplainRequest, Explanation } from '../../base/contract/explain-api.ts'
 import type { Module, PublishedModule } from '../../base/contract/module-api.ts'
@@ -148,10 +148,11 @@ const sceneCalls = ({ ask, get }: Control) => ({
 
 const versionCalls = ({ get, post, write }: Control) => ({
   versions: (scene: string) => get<readonly versions.VersionView[]>(pathOf(scene, 'versions')),
-  createVersion: (scene: string, version: versions.NewVersion) => post<versions.VersionChange>(pathOf(scene, 'versions'), version),
-  promote: (scene: string, version: string, promotion: versions.Promotion) =>
-    post<versions.PartChange>(pathOf(scene, 'versions', version, 'promote'), promotion),
-  rollback: (scene: string, why: Reasoned) => post<versions.PartChange>(pathOf(scene, 'rollback'), why),
+  createVersion: (scene: string, version: versions.NewVersion, revision?: number) =>
+    post<versions.VersionChange>(pathOf(scene, 'versions'), version, revision),
+  promote: (scene: string, version: string, promotion: versions.Promotion, revision?: number) =>
+    post<versions.PartChange>(pathOf(scene, 'versions', version, 'promote'), promotion, revision),
+  rollback: (scene: string, rollback: versions.Rollback) => post<versions.PartChange>(pathOf(scene, 'rollback'), rollback),
   setOnline: (scene: string, version: string, online: boolean, why: Reasoned) =>
     post<versions.PartChange>(pathOf(scene, 'versions', version, online ? 'online' : 'offline'), why),
   liftQuarantine: (scene: string, version: string, why: Reasoned) =>
@@ -179,8 +180,9 @@ const experimentCalls = ({ get, post }: Control) => ({
   experiment: (scene: string, id: string) => get<experiments.ExperimentAt>(pathOf(scene, 'experiments', id)),
   createExperiment: (scene: string, experiment: experiments.NewExperiment) =>
     post<experiments.CreatedExperiment>(pathOf(scene, 'experiments'), experiment),
-  startExperiment: (scene: string, id: string, why: Reasoned) => post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'start'), why),
-  stopExperiment: (scene: string, id: string, why: Reasoned) => post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'stop'), why),
+  startExperiment: (scene: string, id: string, why: Tried, revision?: number) =>
+    post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'start'), why, revision),
+  stopExperiment: (scene: string, id: string, why: Tried) => post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'stop'), why),
   flip: (scene: string, id: string, flip: experiments.Flip, revision?: number) =>
     post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'flip'), flip, revision),
   revert: (scene: string, id: string, revert: experiments.Revert, revision?: number) =>

@@ -86,8 +86,15 @@ export function updateScene(
   wanted: readonly WantedModule[],
   options: Pick<NewVersion, 'as' | 'share' | 'whitelist' | 'label' | 'reason'>,
 ): Promise<VersionChange> {
-  const modules = wanted.map(({ name, version }) => `${name}@${version}`)
-  return client.createVersion(scene, { modules, reuse: true, ...options })
+  return client.createVersion(scene, updateOf(wanted, options))
+}
+
+/** What `updateScene` asks for. */
+export function updateOf(
+  wanted: readonly WantedModule[],
+  options: Pick<NewVersion, 'as' | 'share' | 'whitelist' | 'label' | 'reason'>,
+): NewVersion {
+  return { modules: wanted.map(({ name, version }) => `${name}@${version}`), reuse: true, ...options }
 }
 
 /** How many versions of earlier saves stay online besides those that something uses. */

@@ -58,7 +58,10 @@ command(sdk, 'test [folders...]', 'Run the tests of modules, with their stages i
 
 const publishCommand = command(sdk, 'publish <folders...>', 'Bundle modules, publish them, and bring them online in scenes', [
   ['sdk publish modules/rank-lr', 'publish the version that its package.json names'],
-  ['sdk publish modules/rank-lr --bump patch --scene fashion-men --as baseline', 'raise the version, publish it, live at once'],
+  [
+    'sdk publish modules/rank-lr --bump patch --scene fashion-men --as baseline',
+    'raise the version, publish it, and once that is agreed to it is live',
+  ],
   [
     'sdk publish modules/rank-lr --scene fashion-men --whitelist u1,u2 --label refactor',
     'a version for two units, and for whoever pins it',
@@ -71,6 +74,7 @@ const publishCommand = command(sdk, 'publish <folders...>', 'Bundle modules, pub
   .option('--label <text>', 'a note on the new versions')
   .option('--reason <text>', 'why, for the audit log')
   .option('--no-check', 'leave the types unchecked (they are where a tsconfig.json and TypeScript are)')
+  .option('--yes', 'do not ask whether units may move, with --as baseline or cutover')
   .option('--dry-run', 'bundle and check only; send nothing')
   .action(async (folders: string[], options: PublishOptions & CommonOptions) => {
     const { publish } = await import('./commands/publish.ts')

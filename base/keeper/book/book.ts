@@ -1,11 +1,13 @@
 /** What a base knows: its modules, scenes, versions and tokens, the changes that made them, and the table that cells get of them. */
-import type { AuditedChange, BaseFacts, BasePayloads, ChangeKind, LostCell } from '../../change/change.ts'
-import type { Records } from '../../change/records.ts'
+import type { AuditedChange, BaseFacts, BasePayloads, ChangeKind, LostCell, ScenePayloads } from '../../change/change.ts'
+import { warnUnproven } from '../../change/lock.ts'
+import { type ModuleRecord, moduleKey, type Records } from '../../change/records.ts'
 import type { KeptScene, SceneRecordKind } from '../../change/scene-state.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import { limits } from '../../kernel/limits.ts'
 import type { BaseStore } from '../../store/base-store.ts'
 import type { AuditNote, Expected, KeyedCommit, KeyedRequest, Write } from '../../store/store.ts'
+import type { LockedModule, VersionRecord } from '../../traffic/schema.ts'
 import { ModuleBook } from './module-book.ts'
 import { SceneBook } from './scene-book.ts'
 import { TableBuilder } from './table-builder.ts'
@@ -84,6 +86,25 @@ export class Book {
   *history(scene: string): Generator<AuditedChange> {
     const page = 100
     for (let rows = this.audit(page, undefined, scene); rows.length > 0; rows = this.audit(page, rows.at(-1)?.revision, scene)) yield* rows
+  }
+
+  /**
+   * The version that a request would make; it is not kept yet. Where a scene has no baseline, ranges give modules that have been part of one.
+   * @returns it, with what whoever asked should know of how its modules were chosen
+   * @throws VERSION_NOT_FOUND, and as `resolveLock`
+   */
+  draft(scene: KeptScene, wanted: ScenePayloads['create version'], made: Pick<VersionRecord, 'createdAt' | 'createdBy'>) {
+    // Records of earlier releases do not say what was part of a baseline, but scenes say what is.
+    const inBaselines = scene.baseline === null ? this.scenes.baselineModules() : new Set<string>()
+    const isProven = (module: ModuleRecord) =>
+      module.firstBaselineAt !== undefined || inBaselines.has(moduleKey(module.name, module.version))
+    const draft = this.scenes.draft(scene, wanted, name => this.modules.list(name), isProven, made)
+    const exact = new Set(wanted.modules)
+    const isFine = ({ name, version }: LockedModule) => exact.has(`${name}@${version}`) || isProven(this.modules.get(name, version))
+    return {
+      draft,
+      warnings: scene.baseline === null && wanted.from === undefined ? warnUnproven(scene.definition.id, draft.lock, isFine) : [],
+    }
   }
 
   /**
@@ -172,14 +193,13 @@ export class Book {
 
   #explained(error: BerthError, id: string, since: Expected): BerthError {
     const { changedBy, revision: current = 0 } = error.extra ?? {}
-    const message =
-      typeof changedBy === 'string' ? error.message.replace(`"${changedBy}"`, `"${this.names.inWords(changedBy)}"`) : error.message
+    const message = typeof changedBy === 'string' ? error.message.replace(`"${changedBy}"`, `"${this.names.of(changedBy)}"`) : error.message
     if (typeof since !== 'number') return new BerthError('REVISION_CONFLICT', message, { cause: error, extra: error.extra ?? {} })
     // That a data folder became one of changes has changed nothing.
     const rows = this.audit(limits.control.conflictRowsMax, undefined, id).filter(
       row => row.revision > since && row.kind !== 'import scene',
     )
-    const named = rows.slice(0, 3).map(({ who, action }) => `${action} by ${this.names.inWords(who)}`)
+    const named = rows.slice(0, 3).map(({ who, action }) => `${action} by ${this.names.of(who)}`)
     const all = rows.length > named.length ? [...named, `${rows.length - named.length} more`] : named
     const meanwhile = all.length === 0 ? '' : `; since then: ${all.join(', ')}`
     return new BerthError('REVISION_CONFLICT', `${message}${meanwhile}`, {

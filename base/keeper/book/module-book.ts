@@ -1,10 +1,12 @@
 /** The modules that are published. */
 import { isDeepStrictEqual } from 'node:util'
 import semver from 'semver'
-import { type ModuleRecord, moduleKey } from '../../change/records.ts'
+import { type ModuleRecord, moduleKey, type Records } from '../../change/records.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import type { BaseStore } from '../../store/base-store.ts'
-import type { ModuleManifest } from '../../traffic/schema.ts'
+import type { Write } from '../../store/store.ts'
+import type { Lock, ModuleManifest } from '../../traffic/schema.ts'
+import { lockedModules } from '../../traffic/table.ts'
 
 /** The properties in which modules of the same bundle may differ, and what messages call them. */
 const whatDiffers = { stages: 'stages', services: 'services', fetch: 'hosts' } as const
@@ -28,6 +30,17 @@ export class ModuleBook {
     const found = this.#store.get('module', moduleKey(name, version))
     if (found !== undefined) return found.value
     throw new BerthError('MODULE_NOT_FOUND', `Cannot find module "${moduleKey(name, version)}": it is not published`)
+  }
+
+  /** The writes that note in every module of a lock that a baseline has it, where that is not noted yet. @param at ISO 8601, UTC */
+  markBaseline(lock: Lock, at: string): Write<Records>[] {
+    const keys = new Set(lockedModules(lock).map(({ name, version }) => moduleKey(name, version)))
+    return [...keys].flatMap((key): Write<Records>[] => {
+      const value = this.#store.get('module', key)?.value
+      return value === undefined || value.firstBaselineAt !== undefined
+        ? []
+        : [{ kind: 'module', key, value: { ...value, firstBaselineAt: at } }]
+    })
   }
 
   /**

@@ -1,8 +1,8 @@
 /** The scenes of a base and their versions, as the store has them. */
 import { isDeepStrictEqual } from 'node:util'
 import type { ScenePayloads } from '../../change/change.ts'
-import { type Published, parseReference, resolveLock } from '../../change/lock.ts'
-import { type Records, versionKey } from '../../change/records.ts'
+import { type LockRequest, type Published, parseReference, resolveLock } from '../../change/lock.ts'
+import { moduleKey, type Records, versionKey } from '../../change/records.ts'
 import { byOrdinal, type KeptScene, type Next, type SceneRecordKind, segmentSalt } from '../../change/scene-state.ts'
 import { cutoverOf } from '../../change/versions.ts'
 import type { QuarantinedVersion } from '../../contract/status-api.ts'
@@ -12,6 +12,7 @@ import type { BaseStore } from '../../store/base-store.ts'
 import type { Write } from '../../store/store.ts'
 import { noRules } from '../../traffic/rules.ts'
 import type { Lock, VersionRecord } from '../../traffic/schema.ts'
+import { lockedModules } from '../../traffic/table.ts'
 
 /** A scene as it is shown. */
 export const sceneView = ({ definition, baseline, rules, revisions }: KeptScene) => ({
@@ -94,12 +95,14 @@ export class SceneBook {
 
   /**
    * The version that a request would make; it is not kept yet.
+   * @param isProven which modules a scene without a baseline prefers
    * @throws VERSION_NOT_FOUND, and as `resolveLock`
    */
   draft(
     { definition, baseline }: KeptScene,
     { modules = [], from = baseline ?? undefined, resolve = false, label }: ScenePayloads['create version'],
     published: Published,
+    isProven: NonNullable<LockRequest['isProven']>,
     made: Pick<VersionRecord, 'createdAt' | 'createdBy'>,
   ): VersionRecord {
     const scene = definition.id
@@ -108,11 +111,19 @@ export class SceneBook {
     return {
       id: `v${Number(this.versions(scene).at(-1)?.id.slice(1) ?? 0) + 1}`,
       scene,
-      lock: resolveLock(definition, published, { named, resolve, from: start }),
+      lock: resolveLock(definition, published, { named, resolve, from: start, ...(baseline === null && { isProven }) }),
       ...(from === undefined ? {} : { from }),
       ...(label === undefined ? {} : { label }),
       ...made,
     }
+  }
+
+  /** The modules of the versions that are the baseline of a scene, or were the one before, as `name@version`. */
+  baselineModules(): Set<string> {
+    const versions = this.list().flatMap(({ definition, baseline, rules: { previousBaseline } }) =>
+      [baseline, previousBaseline].flatMap(id => (id == null ? [] : this.version(definition.id, id))),
+    )
+    return new Set(versions.flatMap(({ lock }) => lockedModules(lock)).map(({ name, version }) => moduleKey(name, version)))
   }
 
   /** The newest version with exactly this lock. */

@@ -30,12 +30,6 @@ export class Names {
     return label
   }
 
-  /** The id of a token with its label, for a sentence: `t-3f9a (alice)`. */
-  inWords(id: string): string {
-    const label = this.of(id)
-    return label === id ? id : `${id} (${label})`
-  }
-
   /** The record with the label of the token whose id is in that member. */
   beside<Member extends string, R extends { readonly [M in Member]: string }>(record: R, member: Member): Labelled<R, Member> {
     return { ...record, [`${member}Label`]: this.of(record[member]) } as Labelled<R, Member>

@@ -60,16 +60,15 @@ const finders: { readonly [K in WishKind]: Find<K> } = {
   'start experiment': nothing,
   'stop experiment': nothing,
   'flip experiment': (_, __, ___, { dryRun }) => ({ ...salted(), ...(dryRun ? { preview: true } : {}) }),
-  'revert experiment': ({ book }, before, { experiment }, { scene }) => {
+  'revert experiment': ({ book }, before, { experiment, flip }, { scene }) => {
     findExperiment((before ?? book.scenes.get(scene)).rules, experiment)
-    return { ...salted(), flip: flipToUndo(experiment, book.history(scene)) }
+    return { ...salted(), ...flipToUndo(experiment, book.history(scene), flip) }
   },
   'create layer': salted,
   'retire layer': nothing,
   'set params': nothing,
-  'roll back params': ({ book }, _, { version, to }, { scene }) => ({
-    target: paramsToGoBackTo(scene, version, to, paramsHistory(book.history(scene))),
-  }),
+  'roll back params': ({ book }, _, { version, ...asked }, { scene }) =>
+    paramsToGoBackTo(scene, version, asked, paramsHistory(book.history(scene))),
 }
 
 /**
@@ -94,11 +93,11 @@ async function versionFacts(
   { scene, who }: Asking,
 ): Promise<SceneFacts['create version']> {
   const made = { createdAt: book.now().toISOString(), createdBy: who }
-  const draft = book.scenes.draft(before ?? book.scenes.get(scene), payload, name => book.modules.list(name), made)
+  const { draft, warnings } = book.draft(before ?? book.scenes.get(scene), payload, made)
   checkServices(scene, draft.lock, services)
   const kept = payload.reuse ? book.scenes.withLock(scene, draft.lock) : undefined
   const version = kept ?? draft
-  const facts = { version, isNew: kept === undefined, ...salted() }
+  const facts = { version, isNew: kept === undefined, ...salted(), ...(warnings.length > 0 && { warnings }) }
   const listed = unitsOf(payload.whitelist)
   if (listed.length === 0) return facts
   const { whitelist } = await whitelistFacts(blobs, before, was => editWhitelist(was, { [version.id]: listed }))

@@ -48,9 +48,9 @@ const wishes: fc.Arbitrary<Wish>[] = [
     .record({ as: fc.constantFrom('dev', 'cutover', 'baseline', 'loadtest'), whitelist: units, reuse: fc.boolean() }, { requiredKeys: [] })
     .map(given => ['create version', given] as const),
   fc
-    .record({ version, to: fc.constantFrom('cutover', 'baseline'), share }, { requiredKeys: ['version'] })
+    .record({ version, to: fc.constantFrom('cutover', 'cutover', 'baseline'), share }, { requiredKeys: ['version'] })
     .map(given => ['promote version', given] as const),
-  fc.constant(['roll back', {}] as const),
+  fc.record({ from: version }, { requiredKeys: [] }).map(given => ['roll back', given] as const),
   version.map(given => ['take version offline', { version: given }] as const),
   version.map(given => ['bring version online', { version: given }] as const),
   version.map(given => ['quarantine version', { version: given, why: 'it cost 2 cells', evidence: [] }] as const),
@@ -129,7 +129,7 @@ test('a request with a key is carried out once, also by a keeper that was starte
   const first = await startDriver(t, data)
   for (let made = 0; made < 3; made++) await first.addVersion({ as: 'baseline' })
   const actor = { who: 'ada', keyed: { key: 'k-1', digest: 'd' } }
-  const rollBack = { kind: 'roll back', scene: 'home', payload: {} } as const
+  const rollBack = { kind: 'roll back', scene: 'home', payload: { from: 'v3' } } as const
   const done = await first.driver.apply(rollBack, { actor })
   assert.equal(done.scene.baseline, 'v2')
   const again = await startDriver(t, data)
@@ -137,8 +137,9 @@ test('a request with a key is carried out once, also by a keeper that was starte
   const { outcome, changed, scene } = await again.driver.apply(rollBack, { actor })
   assert.deepEqual([outcome, changed, scene.baseline, scene.revisions], [done.outcome, true, 'v2', done.scene.revisions])
   assert.equal(again.book.scenes.get('home').baseline, 'v1', 'it went back a second time')
+  await again.change('promote version', { version: 'v3', to: 'baseline' })
   await again.driver.apply(rollBack, { actor: { who: 'bob', keyed: actor.keyed } })
-  assert.equal(again.book.scenes.get('home').baseline, 'v2', 'the keys of others are their own')
+  assert.equal(again.book.scenes.get('home').baseline, 'v1', 'the keys of others are their own')
 })
 
 test('a token that was made for a request whose answer was lost is named, and not made twice', async t => {
@@ -157,7 +158,7 @@ test('a definition that was checked against rules is not kept when these have ch
   const defining = driver.apply({ kind: 'define scene', scene: 'home', payload: { definition: definition({ topK: 1 }) } }, { actor: ada })
   const refused = assert.rejects(defining, { code: 'REVISION_CONFLICT', message: /roll back by ada/ })
   // A rollback waits for no other change.
-  await change('roll back', {})
+  await change('roll back', { from: book.scenes.get('home').baseline ?? '' })
   await refused
   assert.deepEqual(book.scenes.get('home').definition.params, {})
 })

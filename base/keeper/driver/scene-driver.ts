@@ -45,7 +45,7 @@ export interface ChangeOptions {
 /** The result of a change. */
 export interface Changed<K extends SceneChangeKind> {
   readonly outcome: SceneOutcomes[K]
-  /** False when everything was so already, and after a dry run. */
+  /** False when everything was so already; of a dry run, whether anything would change. */
   readonly changed: boolean
   /** The scene afterwards. */
   readonly scene: KeptScene
@@ -101,13 +101,13 @@ export class SceneDriver {
       return [found, nextScene(before, change, found)] as const
     })
     const { outcome } = next
-    const writes = dryRun ? [] : sceneWrites(before, next, book.now().toISOString())
+    const writes = this.#writes(before, next)
     if (!dryRun) await this.#prepare(kind, before, next, steps)
-    if (writes.length === 0) {
+    if (dryRun || writes.length === 0) {
       return {
         outcome,
-        changed: false,
-        scene: before ?? keptAt(next.scene, before, writes, 0),
+        changed: writes.length > 0,
+        scene: before ?? keptAt(next.scene, before, [], 0),
         cells: tables.applied(),
         timings: steps.timings,
       }
@@ -116,6 +116,16 @@ export class SceneDriver {
     // What the scene has become since then, by a rollback that waited for nobody, is not what this change came to.
     const cells = await steps('applyMs', () => (waits ? tables.refresh() : tables.refreshSoon()))
     return { outcome, changed: true, scene: after, cells, timings: steps.timings }
+  }
+
+  /** What a change writes: the scene, and that modules have become part of a baseline. */
+  #writes(before: KeptScene | undefined, next: Next<unknown>): Write<Records>[] {
+    const { book } = this.#parts
+    const at = book.now().toISOString()
+    const { definition, baseline } = next.scene
+    if (baseline === null || baseline === before?.baseline) return sceneWrites(before, next, at)
+    const { lock } = baseline === next.created?.id ? next.created : book.scenes.version(definition.id, baseline)
+    return [...sceneWrites(before, next, at), ...book.modules.markBaseline(lock, at)]
   }
 
   /** The result of the change when its request was carried out before and the answer was lost. */
@@ -180,6 +190,7 @@ function keptAt(scene: SceneState, before: KeptScene | undefined, writes: readon
 
 /** Who names a version that there is none of hears that first, whatever else is wrong. @throws VERSION_NOT_FOUND */
 function requireNamedVersion(book: Book, { kind, scene, payload }: SceneChange): void {
+  if (kind === 'roll back' && payload.from !== undefined) book.scenes.version(scene, payload.from)
   const named =
     kind === 'promote version' ||
     kind === 'take version offline' ||

@@ -31,12 +31,12 @@ async function startWithHistory(t: Parameters<typeof startScene>[0]): Promise<Sc
 
 test('a rollback that is sent twice with one key goes back once, and is answered with the same bytes', async t => {
   const scene = await startWithHistory(t)
-  const first = await scene.home('POST', 'rollback', { reason: 'slow' }, keyed('k-1'))
-  const again = await scene.home('POST', 'rollback', { reason: 'slow' }, keyed('k-1'))
+  const first = await scene.home('POST', 'rollback', { from: 'v3', reason: 'slow' }, keyed('k-1'))
+  const again = await scene.home('POST', 'rollback', { from: 'v3', reason: 'slow' }, keyed('k-1'))
   assert.deepEqual([first.status, first.body.baseline], [200, 'v2'])
   assert.deepEqual([again.status, again.text, again.headers.get('etag')], [200, first.text, first.headers.get('etag')])
   assert.equal(await baseline(scene), 'v2')
-  assert.equal((await scene.home('POST', 'rollback', { reason: 'slow' }, keyed('k-2'))).body.baseline, 'v3')
+  assert.equal((await scene.home('POST', 'rollback', { from: 'v2', reason: 'slow' }, keyed('k-2'))).body.baseline, 'v3')
 })
 
 test('a request that comes again while the first is under way waits for its answer, and nothing is done twice', async t => {
@@ -140,10 +140,10 @@ test('a request is the same by its bytes and by what it expects, not by what the
 
 test('a key that was sent with another request is refused, and says what to do', async t => {
   const scene = await startWithHistory(t)
-  await scene.home('POST', 'rollback', { reason: 'slow' }, keyed('k-1'))
+  await scene.home('POST', 'rollback', { from: 'v3', reason: 'slow' }, keyed('k-1'))
   const others = [
-    ['POST', 'rollback', { reason: 'another' }],
-    ['POST', 'versions/v1/promote', { reason: 'slow' }],
+    ['POST', 'rollback', { from: 'v3', reason: 'another' }],
+    ['POST', 'versions/v1/promote', { to: 'baseline', reason: 'slow' }],
     ['PUT', 'params', { params: {} }],
   ] as const
   for (const [method, path, payload] of others) {

@@ -106,7 +106,7 @@ test('a version in quarantine takes no part, whatever the part, and the refusal 
   await scene.keeper.judge.lost([lossTo('v4', 1), lossTo('v4', 2)])
   const words = /"v4".*in quarantine since .*cost 2 cells.*sdk version lift home v4/
   await refused(scene, ['POST', 'versions/v4/promote', { to: 'baseline' }], 'VERSION_QUARANTINED', words)
-  await refused(scene, ['POST', 'versions/v4/promote', { share: 0 }], 'VERSION_QUARANTINED', words)
+  await refused(scene, ['POST', 'versions/v4/promote', { to: 'cutover', share: 0 }], 'VERSION_QUARANTINED', words)
   await refused(scene, ['PUT', 'loadtest', { version: 'v4' }], 'VERSION_QUARANTINED', words)
   await refused(scene, ['PATCH', 'whitelist', { add: { v4: ['u1'] } }], 'VERSION_QUARANTINED', words)
   await refused(scene, ['POST', 'experiments/exp-1/start', {}], 'VERSION_QUARANTINED', words)
@@ -115,14 +115,14 @@ test('a version in quarantine takes no part, whatever the part, and the refusal 
 test('what already sends requests to a version may send fewer once it is in quarantine, and no more', async t => {
   const scene = await startPromoted(t)
   const { home } = scene
-  await home('POST', 'versions/v4/promote', { share: 500 })
+  await home('POST', 'versions/v4/promote', { to: 'cutover', share: 500 })
   await home('PATCH', 'whitelist', { add: { v4: ['u1', 'u2'] } })
   await scene.keeper.judge.lost([lossTo('v4', 1), lossTo('v4', 2)])
-  await refused(scene, ['POST', 'versions/v4/promote', { share: 501 }], 'VERSION_QUARANTINED', /v4/)
-  assert.equal((await home('POST', 'versions/v4/promote', { share: 100 })).status, 200)
+  await refused(scene, ['POST', 'versions/v4/promote', { to: 'cutover', share: 501 }], 'VERSION_QUARANTINED', /v4/)
+  assert.equal((await home('POST', 'versions/v4/promote', { to: 'cutover', share: 100 })).status, 200)
   assert.equal((await home('PATCH', 'whitelist', { remove: ['u1'] })).status, 200)
   await refused(scene, ['PATCH', 'whitelist', { add: { v4: ['u1'] } }], 'VERSION_QUARANTINED', /v4/)
-  assert.equal((await home('POST', 'rollback', {})).status, 200, 'the cutover can be ended')
+  assert.equal((await home('POST', 'rollback', { from: 'v4' })).status, 200, 'the cutover can be ended')
 })
 
 test('a bad baseline does not block the next one, and a rollback goes back to a version that may answer', async t => {
@@ -131,7 +131,7 @@ test('a bad baseline does not block the next one, and a rollback goes back to a 
   await scene.keeper.judge.lost([lossTo('v3', 1), lossTo('v3', 2)])
   const { body } = await home('POST', 'versions/v4/promote', { to: 'baseline' })
   assert.deepEqual([body.baseline, body.previousBaseline], ['v4', 'v2'])
-  assert.equal((await home('POST', 'rollback', {})).body.baseline, 'v2')
+  assert.equal((await home('POST', 'rollback', { from: 'v4' })).body.baseline, 'v2')
 })
 
 test('the version that answers in the place of a bad baseline cannot go offline', async t => {
@@ -146,8 +146,8 @@ test('a rollback from a version in quarantine is possible, and one to it is refu
   const scene = await startPromoted(t)
   const { home } = scene
   await scene.keeper.judge.lost([lossTo('v3', 1), lossTo('v3', 2)])
-  assert.equal((await home('POST', 'rollback', {})).body.baseline, 'v2')
-  await refused(scene, ['POST', 'rollback', {}], 'VERSION_QUARANTINED', /"v3".*sdk version lift home v3/)
+  assert.equal((await home('POST', 'rollback', { from: 'v3' })).body.baseline, 'v2')
+  await refused(scene, ['POST', 'rollback', { from: 'v2' }], 'VERSION_QUARANTINED', /"v3".*sdk version lift home v3/)
 })
 
 test('a change that waits for a version which is being loaded does not hold up its quarantine', async t => {
@@ -158,7 +158,7 @@ test('a change that waits for a version which is being loaded does not hold up i
     loading.resolve()
     return loaded.promise
   }
-  const promoting = scene.home('POST', 'versions/v4/promote', { share: 100 })
+  const promoting = scene.home('POST', 'versions/v4/promote', { to: 'cutover', share: 100 })
   await loading.promise
   await scene.keeper.judge.lost([lossTo('v4', 1), lossTo('v4', 2)])
   assert.deepEqual((await scene.ask('GET', '/api/scenes/home')).body.quarantined, ['v4'])
@@ -224,7 +224,7 @@ test('kills that cells report until they have the quarantine count no more after
   assert.equal((await home('POST', 'versions/v3/lift', {})).status, 200)
   kills(1)
   // Whatever follows from it is done before the next change of the scene.
-  await home('POST', 'versions/v2/promote', { share: 100 })
+  await home('POST', 'versions/v2/promote', { to: 'cutover', share: 100 })
   assert.equal(await quarantined(), undefined)
 })
 

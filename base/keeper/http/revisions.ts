@@ -41,9 +41,9 @@ export const tag = (revision: number): Readonly<Record<string, string>> => ({ et
  * @param revision of the record that it was about; @default that of the rules
  */
 export function changed<K extends SceneChangeKind, More extends object>(
-  { outcome, scene, cells, timings }: Changed<K>,
+  { outcome, changed: isChanged, scene, cells, timings }: Changed<K>,
   more: More,
   revision: number = scene.revisions.rules,
-): Answer<200, SceneOutcomes[K] & More & Pick<Changed<K>, 'cells' | 'timings'> & { readonly revision: number }> {
-  return ok({ ...outcome, ...more, revision, cells, timings }, tag(revision))
+): Answer<200, SceneOutcomes[K] & More & Pick<Changed<K>, 'changed' | 'cells' | 'timings'> & { readonly revision: number }> {
+  return ok({ ...outcome, ...more, changed: isChanged, revision, cells, timings }, tag(revision))
 }

@@ -23,15 +23,15 @@ test('a version goes from dev through the cutover to the baseline, loaded in eve
   const made = await scene.home('POST', 'versions', { as: 'dev', label: 'refactor' })
   assert.deepEqual([made.status, made.body.kind, made.body.rulesRevision], [201, 'dev', 0])
   assert.equal(scene.cell.plans.at(-1)?.version, 'v2')
-  const cutover = await scene.home('POST', 'versions/v2/promote', { reason: 'try' })
+  const cutover = await scene.home('POST', 'versions/v2/promote', { to: 'cutover', reason: 'try' })
   assert.deepEqual(cutover.body.cutover, { version: 'v2', share: 100 })
   assert.deepEqual(cutover.body.cells, { applied: 1, connected: 1 })
   const { salt } = scene.entry()?.rules?.cutover ?? {}
-  const ramped = await scene.home('POST', 'versions/v2/promote', { share: 2500 })
+  const ramped = await scene.home('POST', 'versions/v2/promote', { to: 'cutover', share: 2500 })
   assert.equal((ramped.body.moved as Json).moved, 0.24 * 10_000 ** 3)
   assert.deepEqual(scene.entry()?.rules?.cutover, { version: 'v2', share: 2500, salt }, 'ramping keeps the salt, so it moves nobody back')
   assert.deepEqual(await kinds(scene), ['v1 baseline', 'v2 cutover 2500'])
-  const promoted = await scene.home('POST', 'versions/v2/promote', {})
+  const promoted = await scene.home('POST', 'versions/v2/promote', { to: 'baseline' })
   assert.deepEqual([promoted.body.kind, promoted.body.baseline, promoted.body.previousBaseline], ['baseline', 'v2', 'v1'])
   assert.deepEqual(await kinds(scene), ['v1 dev previous', 'v2 baseline'])
   assert.deepEqual(Object.keys(scene.entry()?.rules ?? {}), ['segmentSalt', 'experiments', 'layers', 'previousBaseline'])
@@ -41,7 +41,7 @@ test('a version that a cell cannot load gets no part, whatever the part', async 
   const scene = await startScene(t, 2)
   scene.cell.onPrepare = () => ({ code: 'MODULE_LOAD_THREW', message: 'it threw' })
   const writes = [
-    ['POST', 'versions/v2/promote', {}],
+    ['POST', 'versions/v2/promote', { to: 'cutover' }],
     ['POST', 'versions/v2/promote', { to: 'baseline' }],
     ['PUT', 'loadtest', { version: 'v2' }],
     ['PUT', 'whitelist', { v2: ['u1'] }],
@@ -51,19 +51,75 @@ test('a version that a cell cannot load gets no part, whatever the part', async 
   for (const write of writes) await refused(scene, write, 'UPGRADE_FAILED', /it threw/)
 })
 
-test('rolling back ends the cutover, then goes back to the baseline before, and forth, and loads nothing for it', async t => {
+test('rolling back ends the cutover, or goes to the baseline before, or forth, and loads nothing for it', async t => {
   const scene = await startScene(t, 3)
-  await refused(scene, ['POST', 'rollback', {}], 'NOTHING_TO_ROLL_BACK', /no cutover to end, and no previous baseline/)
+  await refused(scene, ['POST', 'rollback', { from: 'v1' }], 'NOTHING_TO_ROLL_BACK', /no cutover to end, and no previous baseline/)
   await scene.home('POST', 'versions/v2/promote', { to: 'baseline' })
-  await scene.home('POST', 'versions/v3/promote', {})
+  await scene.home('POST', 'versions/v3/promote', { to: 'cutover' })
   scene.cell.onPrepare = () => ({ code: 'MODULE_LOAD_THREW', message: 'it threw' })
   const loaded = scene.cell.plans.length
-  assert.deepEqual((await scene.home('POST', 'rollback', { reason: 'slow' })).body.cutover, null)
+  assert.deepEqual((await scene.home('POST', 'rollback', { from: 'v3', reason: 'slow' })).body.cutover, null)
   assert.deepEqual(await kinds(scene), ['v1 dev previous', 'v2 baseline', 'v3 dev'])
-  assert.equal((await scene.home('POST', 'rollback', {})).body.baseline, 'v1')
+  assert.equal((await scene.home('POST', 'rollback', { from: 'v2' })).body.baseline, 'v1')
   assert.deepEqual(await kinds(scene), ['v1 baseline', 'v2 dev previous', 'v3 dev'])
-  assert.equal((await scene.home('POST', 'rollback', {})).body.baseline, 'v2')
+  assert.equal((await scene.home('POST', 'rollback', { from: 'v1' })).body.baseline, 'v2')
   assert.equal(scene.cell.plans.length, loaded)
+})
+
+test('a rollback from a version that was gone back from already changes nothing, and says who did it, when and why', async t => {
+  const scene = await startScene(t, 3)
+  await scene.home('POST', 'versions/v2/promote', { to: 'baseline' })
+  await scene.home('POST', 'versions/v3/promote', { to: 'cutover' })
+  for (const [from, reason] of [
+    ['v3', 'slow'],
+    ['v2', 'wrong'],
+  ]) {
+    const tried = await scene.home('POST', 'rollback', { from, dryRun: true })
+    const { body } = await scene.home('POST', 'rollback', { from, reason })
+    assert.deepEqual([tried.body.changed, tried.body.moved, body.changed], [true, body.moved, true])
+    const revision = await scene.revision()
+    const again = await scene.home('POST', 'rollback', { from, reason: 'once more' })
+    const { action, whoLabel, reason: why } = again.body.since as Json
+    assert.deepEqual([again.status, again.body.changed, again.body.baseline], [200, false, body.baseline])
+    assert.deepEqual([action, whoLabel, why], ['roll back', 'made at the first start', reason])
+    assert.equal(await scene.revision(), revision, 'no row is in the audit log')
+  }
+  await refused(scene, ['POST', 'rollback', { from: 'v9' }], 'VERSION_NOT_FOUND', /v9/)
+  await refused(scene, ['POST', 'rollback', {}], 'REQUEST_INVALID', /from/)
+})
+
+test('a rollback from the baseline leaves the cutover of a third version, and ends that of the one that comes back', async t => {
+  const scene = await startScene(t, 3)
+  await scene.home('POST', 'versions/v2/promote', { to: 'baseline' })
+  await scene.home('POST', 'versions/v3/promote', { to: 'cutover', share: 500 })
+  const { body } = await scene.home('POST', 'rollback', { from: 'v2' })
+  assert.deepEqual([body.baseline, body.cutover, body.warnings], ['v1', { version: 'v3', share: 500 }, ['"v3" keeps its cutover of 5%']])
+  assert.equal((body.moved as Json).switching, 0.95 * 10_000 ** 3)
+  await scene.home('POST', 'rollback', { from: 'v3' })
+  await scene.home('POST', 'versions/v2/promote', { to: 'cutover', share: 100 })
+  const back = await scene.home('POST', 'rollback', { from: 'v1' })
+  assert.deepEqual([back.body.baseline, back.body.cutover, back.body.warnings], ['v2', null, []])
+})
+
+test('a part that a version has already changes nothing, and a dry run says who would move', async t => {
+  const scene = await startScene(t, 2)
+  const promote = (payload: Json) => scene.home('POST', 'versions/v2/promote', payload)
+  await refused(scene, ['POST', 'versions/v2/promote', { share: 5 }], 'REQUEST_INVALID', /to/)
+  for (const wish of [{ to: 'cutover' }, { to: 'cutover', share: 2500 }, { to: 'cutover' }, { to: 'baseline' }]) {
+    const before = await kinds(scene)
+    const tried = await promote({ ...wish, dryRun: true })
+    assert.deepEqual(await kinds(scene), before, 'a dry run changes nothing')
+    const made = await promote(wish)
+    assert.deepEqual([tried.body.changed, tried.body.moved], [made.body.changed, made.body.moved])
+    const revision = await scene.revision()
+    const again = await promote(wish)
+    assert.deepEqual([again.status, again.body.changed, await scene.revision()], [200, false, revision])
+    assert.equal((again.body.since as Json).whoLabel, 'made at the first start')
+  }
+  const { moved } = (await promote({ to: 'baseline', dryRun: true })).body
+  assert.equal(moved, undefined)
+  const back = await scene.home('POST', 'versions/v1/promote', { to: 'baseline', dryRun: true })
+  assert.equal((back.body.moved as Json).moved, 10_000 ** 3, 'everybody would get another version')
 })
 
 test('a rollback waits for no change that is under way, and that change is refused then', async t => {
@@ -77,7 +133,7 @@ test('a rollback waits for no change that is under way, and that change is refus
   }
   const promoting = scene.home('POST', 'versions/v3/promote', { to: 'baseline' })
   await asked.promise
-  assert.equal((await scene.home('POST', 'rollback', { reason: 'now' })).body.baseline, 'v1')
+  assert.equal((await scene.home('POST', 'rollback', { from: 'v2', reason: 'now' })).body.baseline, 'v1')
   loaded.resolve('load')
   const { status, body } = await promoting
   assert.deepEqual([status, body.code], [409, 'REVISION_CONFLICT'])
@@ -90,12 +146,12 @@ test('a rollback waits for no change that is under way, and that change is refus
 
 test('a version cannot take a part that another has, or that it cannot have', async t => {
   const scene = await startScene(t, 4)
-  await scene.home('POST', 'versions/v2/promote', { share: 500 })
-  await refused(scene, ['POST', 'versions/v3/promote', {}], 'PROMOTION_REFUSED', /"v2" has the cutover, at 5%/)
+  await scene.home('POST', 'versions/v2/promote', { to: 'cutover', share: 500 })
+  await refused(scene, ['POST', 'versions/v3/promote', { to: 'cutover' }], 'PROMOTION_REFUSED', /"v2" has the cutover, at 5%/)
   await refused(scene, ['POST', 'versions', { as: 'cutover' }], 'PROMOTION_REFUSED', /"v2" has the cutover/)
   await refused(scene, ['POST', 'versions/v1/promote', { to: 'cutover' }], 'PROMOTION_REFUSED', /baseline already/)
-  await refused(scene, ['POST', 'versions/v9/promote', {}], 'VERSION_NOT_FOUND', /v9/)
-  await refused(scene, ['POST', 'versions/v2/promote', { share: 10_001 }], 'REQUEST_INVALID', /share/)
+  await refused(scene, ['POST', 'versions/v9/promote', { to: 'cutover' }], 'VERSION_NOT_FOUND', /v9/)
+  await refused(scene, ['POST', 'versions/v2/promote', { to: 'cutover', share: 10_001 }], 'REQUEST_INVALID', /share/)
   await refused(scene, ['POST', 'versions/v2/promote', { to: 'baseline', share: 100 }], 'REQUEST_INVALID', /share is for a cutover/)
   await refused(scene, ['POST', 'versions', { as: 'dev', share: 100 }], 'REQUEST_INVALID', /share is for a cutover/)
   await scene.home('POST', 'versions/v3/offline', {})
@@ -109,7 +165,7 @@ test('a version cannot take a part that another has, or that it cannot have', as
 
 test('what is used cannot go offline, and what is offline is in no table until it comes back', async t => {
   const scene = await startScene(t, 6)
-  await scene.home('POST', 'versions/v2/promote', {})
+  await scene.home('POST', 'versions/v2/promote', { to: 'cutover' })
   await scene.home('PUT', 'loadtest', { version: 'v3' })
   await scene.home('PUT', 'whitelist', { v4: ['u1', 'u2'] })
   await scene.home('POST', 'experiments', { id: 'exp-1', arms: [{ name: 'a', version: 'v5', share: 5000 }] })
@@ -132,7 +188,7 @@ test('what is used cannot go offline, and what is offline is in no table until i
   await scene.home('POST', 'versions/v2/promote', { to: 'baseline' })
   const gone = await scene.home('POST', 'versions/v1/offline', {})
   assert.match(String(gone.body.warnings), /"v1" was the previous baseline/)
-  await refused(scene, ['POST', 'rollback', {}], 'NOTHING_TO_ROLL_BACK', /no previous baseline/)
+  await refused(scene, ['POST', 'rollback', { from: 'v2' }], 'NOTHING_TO_ROLL_BACK', /no previous baseline/)
 })
 
 test('one version too many online is refused with the oldest that nobody uses', { timeout: 60_000 }, async t => {
@@ -176,7 +232,7 @@ test('a stale write is refused with what changed meanwhile', async t => {
       ['start experiment', 'go'],
     ],
   )
-  assert.match(String(stale.body.detail), /since then: flip experiment by t-/)
+  assert.match(String(stale.body.detail), /since then: flip experiment by made at the first start/)
   const fresh = await scene.home('POST', 'experiments/exp-1/flip', { arms: { a: 100 } }, { 'if-match': `"${flip.body.revision}"` })
   assert.equal(fresh.status, 200)
 })
@@ -272,7 +328,7 @@ test('parameters are published on their own, for the scene or a version, with a 
 
 test('everything is there again after a restart of the keeper', async t => {
   const scene = await startScene(t, 3)
-  await scene.home('POST', 'versions/v2/promote', { share: 10 })
+  await scene.home('POST', 'versions/v2/promote', { to: 'cutover', share: 10 })
   await scene.home('PUT', 'whitelist', { v3: ['u1'] })
   await scene.home('POST', 'experiments', { id: 'exp-1', arms: [{ name: 'all', version: 'v2', share: 9 }], segments: 10 })
   const before = scene.entry()

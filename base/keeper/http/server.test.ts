@@ -157,7 +157,7 @@ test('a write on an old revision is refused with the current one and who changed
   const stale = { 'if-match': `"${revision}"` }
   const faulty = await ask('PUT', '/api/scenes/home', { payload: { ...home, group: [] }, headers: stale })
   assert.equal(faulty.body.code, 'REVISION_CONFLICT', 'who was late hears that before what else is wrong')
-  const unknown = await ask('POST', '/api/scenes/home/versions/v9/promote', { payload: {}, headers: stale })
+  const unknown = await ask('POST', '/api/scenes/home/versions/v9/promote', { payload: { to: 'baseline' }, headers: stale })
   assert.equal(unknown.body.code, 'VERSION_NOT_FOUND')
   const exists = await ask('PUT', '/api/scenes/home', { payload: home, headers: { 'if-none-match': '*' } })
   assert.deepEqual([exists.status, exists.body.code], [409, 'REVISION_CONFLICT'])

@@ -28,6 +28,10 @@ export function command(parent: Command, usage: string, description: string, exa
 /** Why the change is made, for whoever reads the audit log later. */
 export const reason = (): Option => new Option('--reason <text>', 'why, for the audit log')
 
+/** For changes that move units. */
+export const yes = (): Option => new Option('--yes', 'do not ask')
+export const dryRun = (): Option => new Option('--dry-run', 'show what it would come to, and change nothing')
+
 /** An option that may be given several times. */
 export function repeatable(flags: string, description: string): Option {
   return new Option(flags, `${description}; may be repeated`).argParser((value: string, before: string[] | undefined) => [

@@ -3,7 +3,8 @@
 import { type Command, Option } from 'commander'
 import type { Reasoned } from '../../../base/contract/common-api.ts'
 import type { CommonOptions } from '../context.ts'
-import { command, context, group, reason, repeatable } from './command.ts'
+import { command, context, dryRun, group, reason, repeatable, yes } from './command.ts'
+import type { SwitchOptions } from './experiment.ts'
 import type { ExplainOptions } from './explain.ts'
 import type { FlipOptions } from './flip.ts'
 import type { CreateExperimentOptions } from './new-experiment.ts'
@@ -51,8 +52,10 @@ A file: { "segments": "40%", "where": ["country in CN,US"], "arms": [{ "name": "
     ['stop', 'Stop an experiment: its units go back to where they would be without it'],
   ] as const) {
     command(experiment, `${name} <scene> <id>`, description, [[`sdk experiment ${name} fashion-men exp-7 --reason "…"`]])
+      .addOption(name === 'start' ? yes() : yes().hideHelp())
+      .addOption(dryRun())
       .addOption(reason())
-      .action(async (scene: string, id: string, options: Reasoned & CommonOptions) => {
+      .action(async (scene: string, id: string, options: SwitchOptions & CommonOptions) => {
         const { switchExperiment } = await import('./experiment.ts')
         await switchExperiment(await context(options), scene, id, name, options)
       })
@@ -81,7 +84,8 @@ export function flipCommand(sdk: Command): void {
     ],
     ['sdk flip fashion-men exp-7 control=30% treatment=30% --yes --reason "guardrails hold"', 'without asking'],
     ['sdk flip fashion-men exp-7 --drop treatment', 'its units go back; nobody else moves'],
-    ['sdk flip fashion-men exp-7 --revert', 'undo the last flip'],
+    ['sdk flip fashion-men exp-7 --revert', 'undo the last flip: whose it was is shown first'],
+    ['sdk flip fashion-men exp-7 --revert 41 --yes', 'undo the flip of revision 41; typed again, it says that it is done'],
     ['sdk flip fashion-men exp-7 --set treatment=v5 --dry-run', 'another meaning begins a new phase: see what that would come to'],
   ])
     .addOption(repeatable('--drop <arm>', 'take an arm away'))
@@ -89,10 +93,10 @@ export function flipCommand(sdk: Command): void {
     .addOption(repeatable('--set <arm>', 'what an arm is from now on, such as treatment=v5; begins a new phase'))
     .addOption(where('; begins a new phase'))
     .option('--segments <percentage>', 'how much of the scene, or of its layer, takes part')
-    .option('--new-phase', 'begin a new phase: every unit is shuffled anew')
-    .option('--revert', 'undo the last flip instead')
-    .option('--yes', 'do not ask')
-    .option('--dry-run', 'show what it would come to, and change nothing')
+    .option('--new-phase [number]', 'begin a new phase, unless it is in the one of this number: every unit is shuffled anew')
+    .option('--revert [revision]', 'undo a flip instead: that of this revision, or after a question the last one')
+    .addOption(yes())
+    .addOption(dryRun())
     .addOption(reason())
     .addHelpText('after', ARMS_HELP)
     .action(async (scene: string, id: string, shares: string[], options: FlipOptions & CommonOptions) => {
@@ -179,16 +183,17 @@ export function paramsCommands(sdk: Command): void {
       await showHistory(await context(options), scene, options)
     })
 
-  command(params, 'rollback <scene>', 'Undo the last change of parameters, typed again the one before; or go back to a revision', [
-    ['sdk params rollback fashion-men --reason "clicks fell"', 'the last change that is not undone yet: no rollback is undone by another'],
-    ['sdk params rollback fashion-men --to 41', 'as they were after revision 41'],
+  command(params, 'rollback <scene> [revision]', 'Undo the last change of parameters, or go back to how they were after a revision', [
+    ['sdk params rollback fashion-men', 'shows the last change that is not undone yet, and asks'],
+    ['sdk params rollback fashion-men 41 --reason "clicks fell"', 'undoes that of revision 41; typed again, it says that it is done'],
+    ['sdk params rollback fashion-men --to 40', 'as they were after revision 40'],
   ])
-    .option('--to <revision>', 'a revision that "sdk params history" lists')
+    .option('--to <revision>', 'go back or forth to how they were after this revision instead')
     .addOption(ofVersion())
     .addOption(reason())
-    .action(async (scene: string, options: RollbackOptions & CommonOptions) => {
+    .action(async (scene: string, revision: string | undefined, options: RollbackOptions & CommonOptions) => {
       const { rollBackParams } = await import('./params.ts')
-      await rollBackParams(await context(options), scene, options)
+      await rollBackParams(await context(options), scene, revision, options)
     })
 }
 

@@ -6,6 +6,7 @@ import { BUCKETS } from '../../../base/traffic/hash.ts'
 import { showShare } from '../../../base/traffic/ranges.ts'
 import type { Client } from '../../api/client.ts'
 import type { Context } from '../context.ts'
+import { type AgreementOptions, agreeToMove } from '../terminal/agreement.ts'
 import { describeCells, timed } from '../terminal/output.ts'
 import {
   armHead,
@@ -18,16 +19,33 @@ import {
 } from '../views/experiment-view.ts'
 import { countExposures, type Exposures } from '../views/exposures.ts'
 
+export interface SwitchOptions extends Reasoned, AgreementOptions {
+  readonly dryRun?: boolean
+}
+
+/** Starts an experiment, after who moves was agreed to, or stops it. When that was done already, nothing is changed. */
 export async function switchExperiment(
   { client, out }: Context,
   scene: string,
   id: string,
   to: 'start' | 'stop',
-  { reason }: Reasoned,
+  { reason, dryRun = false, ...agreement }: SwitchOptions,
 ): Promise<void> {
-  const [change, ms] = await timed(() => client[to === 'start' ? 'startExperiment' : 'stopExperiment'](scene, id, { reason }))
-  out.result(change)
+  const send = to === 'start' ? client.startExperiment : client.stopExperiment
+  const planned = await send(scene, id, { dryRun: true })
   out.say(scene)
+  if (dryRun || !planned.changed) {
+    out.result(planned)
+    const line = describeExperiment(planned.experiment)
+    out.say(planned.changed ? `  ${line}\n  ${describeMovement(planned)}` : `  ${line}, already: nothing was changed`)
+    return dryRun ? out.next('Nothing was changed: this was a dry run.') : undefined
+  }
+  if (!agreement.yes && planned.moved.entering > 0) out.say(`  ${describeMovement(planned)}`)
+  await agreeToMove(client, planned.moved, { question: `Start ${id}?`, what: `whether ${id} may start` }, agreement)
+  // What was agreed to is what happens, or nothing. A stop is never held up by what others do.
+  const expected = to === 'stop' || agreement.yes ? undefined : planned.revision
+  const [change, ms] = await timed(() => send(scene, id, { reason }, expected))
+  out.result(change)
   out.done(to === 'start' ? 'started' : 'stopped', ms, `${describeExperiment(change.experiment)}, ${describeCells(change.cells)}`)
   out.table(armHead, armRows(change.experiment))
   out.say(`    ${describeMovement(change)}`)

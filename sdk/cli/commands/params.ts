@@ -1,13 +1,16 @@
 /** `sdk params`: the parameters of a scene and of its versions, published apart from code. */
 
 import type { Reasoned } from '../../../base/contract/common-api.ts'
-import type { ParamsChange, ParamsHistoryEntry, ParamsRolledBack, ParamsView } from '../../../base/contract/params-api.ts'
+import type { ParamsChange, ParamsHistoryEntry, ParamsRollback, ParamsRolledBack, ParamsView } from '../../../base/contract/params-api.ts'
+import { describeOverride } from '../../../base/traffic/overrides.ts'
 import type { Params } from '../../../base/traffic/schema.ts'
 import { SdkError } from '../../sdk-error.ts'
 import { parseParams, parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { readJson } from '../files/text.ts'
+import { requireQuestions } from '../terminal/agreement.ts'
 import { ageOf, describeCells, timed } from '../terminal/output.ts'
+import { cancelled, confirm } from '../terminal/questions.ts'
 import { differences } from './scene.ts'
 
 interface VersionOption {
@@ -26,6 +29,7 @@ export async function showParams({ client, out }: Context, scene: string, { vers
   const state = await client.params(scene)
   out.result(version === undefined ? state : { version, params: ofVersion(state, version), revision: state.revision })
   out.say(JSON.stringify(ofVersion(state, version), null, 2))
+  for (const override of state.overrides) out.warn(describeOverride(override))
   const others = Object.keys(state.versions)
   if (version !== undefined) return out.next(`${version} sets these over those of the scene: sdk params show ${scene}`)
   if (others.length > 0) out.next(`Set over these by ${others.join(', ')}: sdk params show ${scene} --version ${others[0]}`)
@@ -64,7 +68,7 @@ export async function setParams(
   const [change, ms] = await timed(() => client.setParams(scene, { params, version, reason }, state.revision))
   showChange({ out }, scene, change, ms)
   for (const warning of change.warnings) out.warn(`${scene}: ${warning}`)
-  out.next(`Back again: sdk params rollback ${scene}${version === undefined ? '' : ` --version ${version}`}`)
+  out.next(`Back again: sdk params rollback ${scene} ${change.revision}${version === undefined ? '' : ` --version ${version}`}`)
 }
 
 function withoutKeys(params: Params, keys: readonly string[]): Params {
@@ -142,27 +146,69 @@ function describeWhy(to: number | undefined, reason = ''): string {
 
 export interface RollbackOptions extends Reasoned, VersionOption {
   readonly to?: string
+  readonly json?: boolean | undefined
 }
 
-export async function rollBackParams({ client, out }: Context, scene: string, { to, version, reason }: RollbackOptions): Promise<void> {
-  if (to !== undefined && !/^[1-9]\d{0,14}$/.test(to)) {
-    throw usage(`Cannot go back to "${to}": it is no revision`, `"sdk params history ${scene}" lists the revisions.`)
-  }
-  const request = {
-    version: version === undefined ? undefined : parseVersion(version),
-    reason,
-    to: to === undefined ? undefined : Number(to),
-  }
-  const [was] = (await client.paramsHistory(scene)).filter(change => (change.version ?? undefined) === version)
-  const [change, ms] = await timed(() => client.rollbackParams(scene, request))
-  showChange({ out }, scene, change, ms, `${describePlace(change.to)}, `)
+/**
+ * Undoes a change of parameters, or goes to how they were after one. A second time nothing is left to do.
+ * @param revision of the change to undo; undefined, without `to`: the last that stands, after a question
+ */
+export async function rollBackParams(
+  context: Context,
+  scene: string,
+  revision: string | undefined,
+  { to, version, reason, json }: RollbackOptions,
+): Promise<void> {
+  if (revision !== undefined && to !== undefined) throw usage('Cannot undo a change and go to another', 'Give a revision, or --to.')
+  const of = { ...(version !== undefined && { version: parseVersion(version) }) }
   const line = `sdk params rollback ${scene}${version === undefined ? '' : ` --version ${version}`}`
-  const isFirst = change.to === null || change.to.initial === true
+  const where =
+    to === undefined
+      ? { from: revision === undefined ? await askUndone(context, scene, line, of, json) : parseRevision(scene, revision) }
+      : { to: parseRevision(scene, to) }
+  const { client, out } = context
+  const [was] = (await client.paramsHistory(scene)).filter(change => (change.version ?? undefined) === version)
+  const [change, ms] = await timed(() => client.rollbackParams(scene, { ...of, ...where, reason }))
+  if (!change.changed) {
+    out.result(change)
+    const done = change.undoes === undefined ? 'the params are so already' : `revision ${change.undoes.revision} is undone already`
+    return out.say(`${scene}: ${done}: nothing was changed`)
+  }
+  showChange(context, scene, change, ms, `${describePlace(change.to)}, `)
+  const isFirst = change.to === null || change.to.initial === true || change.undoes === undefined
   out.next(
-    [...(isFirst ? [] : [`Further back: ${line}`]), ...(was === undefined ? [] : [`Forth again: ${line} --to ${was.revision}`])].join(
-      '   ',
-    ),
+    [
+      ...(isFirst ? [] : [`Further back: ${line} ${change.to?.revision}`]),
+      ...(was === undefined ? [] : [`Forth again: ${line} --to ${was.revision}`]),
+    ].join('   '),
   )
+}
+
+/** @throws SdkError USAGE */
+function parseRevision(scene: string, text: string): number {
+  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text)
+  throw usage(`Cannot go back to "${text}": it is no revision`, `"sdk params history ${scene}" lists the revisions.`)
+}
+
+/**
+ * The revision of the last change that is not undone, once somebody has agreed that it is the one that is meant.
+ * @throws SdkError USAGE with the command that names it, when nobody can be asked
+ */
+async function askUndone(
+  { client, out }: Context,
+  scene: string,
+  line: string,
+  of: Pick<ParamsRollback, 'version'>,
+  json: boolean | undefined,
+): Promise<number> {
+  const { undoes } = await client.rollbackParams(scene, { ...of, dryRun: true })
+  if (undoes === undefined) throw new Error('a rollback of parameters undoes no change')
+  const { revision, whoLabel, at, before, after } = undoes
+  const which = `revision ${revision}, by ${whoLabel}, ${ageOf(at)} ago`
+  requireQuestions('which change to undo', `Name it, so that the same command undoes no other: ${line} ${revision} (${which})`, { json })
+  for (const difference of differences('', before, after)) out.say(`  ${difference}`)
+  if (!(await confirm(`Undo this change (${which})?`))) throw cancelled()
+  return revision
 }
 
 /** A past change in words: `as after revision 41, 3 min ago ("more room")`. */

@@ -5,24 +5,26 @@ import { readFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import raise from 'semver/functions/inc.js'
 import type { Timings } from '../../../base/contract/common-api.ts'
+import type { SceneView } from '../../../base/contract/scene-api.ts'
 import type { VersionChange } from '../../../base/contract/version-api.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
 import type { Client } from '../../api/client.ts'
-import { isSame, modulesOf, publishBundle, updateScene, uploadBundle } from '../../api/publish-steps.ts'
+import { isSame, modulesOf, publishBundle, updateOf, updateScene, uploadBundle } from '../../api/publish-steps.ts'
 import { type Bundle, type BundlePart, bundleModule } from '../../bundle/bundle.ts'
 import { locateModule, readPackage } from '../../bundle/manifest.ts'
 import { checkTypes } from '../../bundle/type-check.ts'
 import { RefusedError, SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
+import { type AgreementOptions, modeOf, requireQuestions } from '../terminal/agreement.ts'
 import { colorsFor } from '../terminal/colors.ts'
 import { whenInterrupted } from '../terminal/interruption.ts'
 import { describeTimings, formatBytes, type Output, timed } from '../terminal/output.ts'
-import { describePart, nextStep, type PartOptions, parsePart } from './version.ts'
+import { agreeToPart, describePart, nextStep, type PartOptions, parsePart } from './version.ts'
 
 export type Bump = 'patch' | 'minor' | 'major'
 
-export interface PublishOptions extends PartOptions {
+export interface PublishOptions extends PartOptions, AgreementOptions {
   readonly scene?: readonly string[]
   readonly bump?: Bump
   readonly label?: string
@@ -64,18 +66,20 @@ const PARTS_SHOWN = 5
  * Bundles and checks everything, and looks up every scene, before anything is sent. Then it sends the modules, then each scene with all of
  * them together.
  */
-export async function publish({ client, out }: Context, folders: readonly string[], options: PublishOptions): Promise<void> {
+export async function publish(context: Context, folders: readonly string[], options: PublishOptions): Promise<void> {
+  const { client, out } = context
   const part = partOf(options)
   const sceneIds = options.dryRun ? [] : (options.scene ?? [])
   const drafts: Draft[] = []
   for (const folder of folders) drafts.push(await draftOf(client, folder, options))
   checkNames(drafts)
-  await Promise.all(sceneIds.map(id => requireScene(client, id, folders)))
+  const baselines = await Promise.all(sceneIds.map(id => requireScene(client, id, folders)))
+  await requireAgreement(client, part, baselines, options)
   const send = options.dryRun ? pretend : (bundle: Bundle) => sendBundle(client, out, bundle)
   const modules: PublishedModule[] = []
   for (const draft of drafts) modules.push(await publishDraft(out, draft, options.dryRun === true, send))
   const scenes: OnlineScene[] = []
-  for (const id of sceneIds) scenes.push(await bringOnline(client, out, id, modules, part, options))
+  for (const id of sceneIds) scenes.push(await bringOnline(context, id, modules, part, options))
   for (const line of options.dryRun ? ['Nothing was sent: this was a dry run.'] : await nextLines(client, modules, scenes)) out.next(line)
   out.result({ modules, scenes })
 }
@@ -84,8 +88,8 @@ export async function publish({ client, out }: Context, folders: readonly string
  * Makes sure that the scene is defined.
  * @throws SdkError SCENE_NOT_FOUND with the way to define the scene, whose modules come first; RefusedError
  */
-async function requireScene(client: Client, id: string, folders: readonly string[]): Promise<void> {
-  await client.scene(id).catch(error => {
+async function requireScene(client: Client, id: string, folders: readonly string[]): Promise<SceneView> {
+  return client.scene(id).catch(error => {
     if (!(error instanceof RefusedError) || error.code !== 'SCENE_NOT_FOUND') throw error
     const file = `${id}.json`
     const lines = [`sdk publish ${folders.join(' ')}`, `sdk scene apply ${file}`]
@@ -94,6 +98,18 @@ async function requireScene(client: Client, id: string, folders: readonly string
       hint: `For a new scene: ${lines.join(' && ')}${make}. For the others: sdk scene list.`,
     })
   })
+}
+
+/**
+ * Checks, before anything is sent, that somebody can agree to the units that will move.
+ * @throws SdkError USAGE
+ */
+async function requireAgreement(client: Client, { as }: Part, scenes: readonly SceneView[], options: PublishOptions): Promise<void> {
+  const served = scenes.filter(({ baseline }) => baseline !== null)
+  if (options.yes || (as !== 'baseline' && as !== 'cutover') || served.length === 0) return
+  if ((await modeOf(client)) === 'development') return
+  const names = served.map(({ definition }) => definition.id).join(', ')
+  requireQuestions(`whether units of ${names} may move`, 'Add --yes to the command.', options)
 }
 
 interface Draft {
@@ -275,16 +291,17 @@ function partOf(options: PublishOptions): Part {
 }
 
 async function bringOnline(
-  client: Client,
-  out: Output,
+  context: Context,
   scene: string,
   modules: readonly PublishedModule[],
   part: Part,
-  { label, reason }: PublishOptions,
+  { label, reason, yes, json }: PublishOptions,
 ): Promise<OnlineScene> {
+  const { client, out } = context
   const options = { ...part, ...(label && { label }), ...(reason && { reason }) }
+  await agreeToPart(context, scene, updateOf(modules, options), { yes, json })
   const [change, ms] = await timed(() => updateScene(client, scene, modules, options))
-  const { version, lock: _, moved: __, baseline, ...rest } = change
+  const { version, lock: _, moved: __, changed: ___, baseline, ...rest } = change
   const online = { scene, version: version.id, ...rest, isBaseline: baseline === version.id, steps: { live: ms } }
   out.say(scene)
   out.done('live', ms, describeOnline(online, part))

@@ -3,8 +3,9 @@
 import { type Command, Option } from 'commander'
 import type { Reasoned } from '../../../base/contract/common-api.ts'
 import type { CommonOptions } from '../context.ts'
-import { command, context, group, reason, repeatable } from './command.ts'
-import type { CreateOptions, PromoteOptions } from './version.ts'
+import type { AgreementOptions } from '../terminal/agreement.ts'
+import { command, context, dryRun, group, reason, repeatable, yes } from './command.ts'
+import type { CreateOptions, PromoteOptions, RollbackOptions } from './version.ts'
 
 /** What a new version becomes. */
 export const partOptions = (): readonly Option[] => [
@@ -43,20 +44,24 @@ export function versionCommands(sdk: Command): void {
     .option('--from <version>', 'the version to start from (default: the baseline)')
     .option('--resolve', 'resolve every range of the scene again')
     .option('--label <text>', 'a note on the version')
+    .option('--another', 'make one more version, even when there is one with exactly these modules')
+    .addOption(yes())
     .addOption(reason())
-    .action(async (id: string, { json, base, token, ...options }: CreateOptions & CommonOptions) => {
+    .action(async (id: string, { json, base, token, yes, ...options }: CreateOptions & AgreementOptions & CommonOptions) => {
       const { createVersion } = await import('./version.ts')
-      await createVersion(await context({ json, base, token }), id, options)
+      await createVersion(await context({ json, base, token }), id, options, { yes, json })
     })
   for (const option of partOptions()) create.addOption(option)
 
-  command(version, 'promote <scene> <version>', 'Give a version its next part: dev → cutover → baseline', [
-    ['sdk version promote fashion-men v4 --share 5%', 'from dev to cutover; again with another share, more units and none that it had go'],
-    ['sdk version promote fashion-men v4', 'from cutover to baseline; the old baseline stays loaded for a rollback'],
-    ['sdk version promote fashion-men v3 --to baseline --reason "v4 is slow"', 'any version, at once'],
+  command(version, 'promote <scene> <version>', 'Give a version the cutover, another share of it, or the baseline', [
+    ['sdk version promote fashion-men v4 --to cutover --share 5%', 'again with another share, more units, and none that it had goes'],
+    ['sdk version promote fashion-men v4 --to baseline', 'for everybody; the old baseline stays loaded for a rollback'],
+    ['sdk version promote fashion-men v3 --to baseline --yes --reason "v4 is slow"', 'without asking'],
   ])
-    .addOption(new Option('--to <part>', 'skip steps').choices(['cutover', 'baseline']))
-    .option('--share <percentage>', 'of the units, as a cutover (default: 1%)')
+    .addOption(new Option('--to <part>', 'the part that it is to have').choices(['cutover', 'baseline']).makeOptionMandatory())
+    .option('--share <percentage>', 'of the units, with --to cutover (default: what it has, else 1%)')
+    .addOption(yes())
+    .addOption(dryRun())
     .addOption(reason())
     .action(async (id: string, which: string, options: PromoteOptions & CommonOptions) => {
       const { promoteVersion } = await import('./version.ts')
@@ -68,13 +73,16 @@ export function versionCommands(sdk: Command): void {
 
 /** What takes a part away from a version, or gives it back. */
 function partCommands(version: Command): void {
-  command(version, 'rollback <scene>', 'End the cutover, or without one go back to the previous baseline; always possible, at once', [
-    ['sdk version rollback fashion-men --reason "errors in checkout"'],
+  command(version, 'rollback <scene> [version]', 'Go back from a version: end its cutover, or return to the baseline before it; at once', [
+    ['sdk version rollback fashion-men v4 --reason "errors in checkout"', 'typed again, it says that it is done'],
+    ['sdk version rollback fashion-men', 'asks: from the cutover, and without one from the baseline'],
   ])
+    .addOption(dryRun())
+    .addOption(yes().hideHelp())
     .addOption(reason())
-    .action(async (id: string, options: Reasoned & CommonOptions) => {
+    .action(async (id: string, which: string | undefined, options: RollbackOptions & CommonOptions) => {
       const { rollBack } = await import('./version.ts')
-      await rollBack(await context(options), id, options)
+      await rollBack(await context(options), id, which, options)
     })
 
   command(version, 'lift <scene> <version>', 'Let a version in quarantine have requests again: one that kept killing its slots or cells', [

@@ -4,9 +4,13 @@ import type { Reasoned } from '../../../base/contract/common-api.ts'
 import type { NewVersion, PartChange, Promotion, VersionChange, VersionView } from '../../../base/contract/version-api.ts'
 import { describeQuarantine, liftAdvice } from '../../../base/traffic/quarantine-words.ts'
 import { MOVED_OF, showShare } from '../../../base/traffic/ranges.ts'
+import type { Client } from '../../api/client.ts'
+import { SdkError } from '../../sdk-error.ts'
 import { parseShare, parseUnits, parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
+import { type AgreementOptions, agreeToMove, requireQuestions } from '../terminal/agreement.ts'
 import { ageOf, describeCells, describeTimings, type Output, timed } from '../terminal/output.ts'
+import { cancelled, confirm } from '../terminal/questions.ts'
 import { exactPercent } from '../views/experiment-view.ts'
 
 type Lock = VersionView['lock']
@@ -77,25 +81,54 @@ export function parsePart({ as, share, whitelist }: PartOptions): Pick<NewVersio
 
 export interface CreateOptions extends Pick<NewVersion, 'from' | 'resolve' | 'label' | 'reason'>, PartOptions {
   readonly module?: readonly string[]
+  /** Whether to make one more version when there is one with exactly these modules. */
+  readonly another?: boolean
 }
 
+/** The same command twice makes one version: one that has exactly these modules is taken as it is. */
 export async function createVersion(
-  { client, out }: Context,
+  context: Context,
   scene: string,
-  { module: modules, as, share, whitelist, ...options }: CreateOptions,
+  { module: modules, as, share, whitelist, another = false, ...options }: CreateOptions,
+  agreement: AgreementOptions,
 ): Promise<void> {
+  const { out } = context
   if (options.from !== undefined) parseVersion(options.from)
   const part = parsePart({ ...(as && { as }), ...(share !== undefined && { share }), ...(whitelist && { whitelist }) })
-  const [made, ms] = await timed(() => client.createVersion(scene, { ...(modules && { modules }), ...part, ...options }))
+  const wanted = { ...(modules && { modules }), ...part, ...options, reuse: !another }
+  await agreeToPart(context, scene, wanted, agreement)
+  const [made, ms] = await timed(() => context.client.createVersion(scene, wanted))
   out.result(made)
   out.say(scene)
   showMade(out, made, ms, part.whitelist?.length ?? 0)
 }
 
+/**
+ * Resolves when the part that a version is to get is agreed to, as far as it moves units.
+ * @throws as `agreeToMove`, and as the base when it refuses the version
+ */
+export async function agreeToPart({ client, out }: Context, scene: string, wanted: NewVersion, options: AgreementOptions): Promise<void> {
+  const { as } = wanted
+  if (options.yes || (as !== 'baseline' && as !== 'cutover')) return
+  const planned = await client.createVersion(scene, { ...wanted, dryRun: true })
+  const moves = describePlan(planned, planned.version.id)
+  if (moves !== undefined) out.say(`${scene}: ${moves}`)
+  const question = as === 'baseline' ? `Make ${planned.version.id} the baseline of ${scene}?` : `Begin the cutover of ${scene}?`
+  await agreeToMove(client, planned.moved, { question, what: `whether units of "${scene}" may move` }, options)
+}
+
+/** Says what a part comes to: `v4 would be the baseline, 95% of the units move`; undefined when no unit moves. */
+function describePlan(planned: Pick<PartChange, 'kind' | 'cutover' | 'moved'>, version: string): string | undefined {
+  if (!planned.moved?.moved) return undefined
+  const part = planned.kind === 'baseline' ? 'be the baseline' : `take ${showShare(planned.cutover?.share ?? 0)} of the units`
+  return `${version} would ${part}${describeMoved(planned)}`
+}
+
 /** @param listed how many unit ids were sent to it */
 export function showMade(out: Output, made: VersionChange, ms: number, listed: number): void {
   const { id, scene } = made.version
-  out.done('version', ms, `${id} made${describePart(made, listed)} (${describeTimings(made.timings)})`)
+  const how = made.created ? 'made' : 'was there, with exactly these modules'
+  out.done('version', ms, `${id} ${how}${describePart(made, listed)} (${describeTimings(made.timings)})`)
   out.say(`    ${describeLock(made.lock)}`)
   for (const warning of made.warnings) out.warn(warning)
   out.next(nextStep(scene, id, made))
@@ -116,53 +149,122 @@ export function describePart({ kind, cutover, cells }: Pick<VersionChange, 'kind
 export function nextStep(scene: string, version: string, part: Pick<PartChange, 'kind' | 'cutover' | 'previousBaseline'>): string {
   const { kind, cutover, previousBaseline } = part
   const promote = `sdk version promote ${scene} ${version}`
-  const back = `   Back again: sdk version rollback ${scene}`
+  const back = `   Back again: sdk version rollback ${scene} ${version}`
   if (kind === 'baseline') return `Try it: sdk invoke ${scene}${previousBaseline === null ? '' : back}`
-  if (kind !== 'cutover') return `Try it: sdk invoke ${scene} --version ${version}   Give it traffic: ${promote} --share 1%`
+  if (kind !== 'cutover') return `Try it: sdk invoke ${scene} --version ${version}   Give it traffic: ${promote} --to cutover --share 1%`
   const next = shareSteps.find(step => step > (cutover?.share ?? 0))
-  return `${next === undefined ? `Make it the baseline: ${promote}` : `More of it: ${promote} --share ${showShare(next)}`}${back}`
+  return `${next === undefined ? `Make it the baseline: ${promote} --to baseline` : `More of it: ${promote} --to cutover --share ${showShare(next)}`}${back}`
 }
 
 /** The shares by which cutovers usually grow. */
 const shareSteps = [100, 500, 1000, 2500, 5000, 10_000] as const
 
-export interface PromoteOptions extends Reasoned {
-  readonly to?: Promotion['to']
+export interface PromoteOptions extends Reasoned, AgreementOptions {
+  readonly to: Promotion['to']
   readonly share?: string
+  readonly dryRun?: boolean
 }
 
+/** Gives a version a part, after what that comes to was agreed to. When the version has the part already, nothing is changed. */
 export async function promoteVersion(
   { client, out }: Context,
   scene: string,
   version: string,
-  { to, share, reason }: PromoteOptions,
+  { to, share, reason, dryRun = false, ...agreement }: PromoteOptions,
 ): Promise<void> {
   if (to === 'baseline' && share !== undefined)
     throw usage('Cannot take --share with --to baseline: the baseline has what is left', 'Leave one out.')
   const promotion = { to, share: share === undefined ? undefined : parseShare(share), reason }
-  const [change, ms] = await timed(() => client.promote(scene, parseVersion(version), promotion))
-  out.result(change)
+  const planned = await client.promote(scene, parseVersion(version), { ...promotion, dryRun: true })
   out.say(scene)
-  // A change that changes nothing is not applied, so it has no time for that step.
-  const already = change.timings.applyMs === undefined ? ' already' : ''
-  const part = change.kind === 'baseline' ? 'is the baseline' : `takes ${showShare(change.cutover?.share ?? 0)} of the units`
-  const outcome = `${version} ${part}${already}${describeMoved(change)}`
+  if (dryRun || !planned.changed) {
+    out.result(planned)
+    if (!planned.changed) out.say(`  ${version} ${describeNewPart(planned)} already${describeSince(planned)}: nothing was changed`)
+    else out.say(`  ${describePlan(planned, version) ?? `${version} would have another part, and no unit moves`}`)
+    return dryRun ? out.next('Nothing was changed: this was a dry run.') : undefined
+  }
+  await agreeToPromotion(client, out, scene, version, planned, agreement)
+  // What was agreed to is what happens, or nothing.
+  const [change, ms] = await timed(() => client.promote(scene, version, promotion, agreement.yes ? undefined : planned.revision))
+  out.result(change)
+  const outcome = `${version} ${describeNewPart(change)}${change.kind === 'cutover' ? describeMoved(change) : ''}`
   out.done('promote', ms, `${outcome}, ${describeCells(change.cells)} (${describeTimings(change.timings)})`)
   for (const warning of change.warnings) out.warn(warning)
   out.next(nextStep(scene, version, change))
 }
 
-const describeMoved = ({ moved }: PartChange): string => (moved?.moved ? `, ${exactPercent(moved.moved, MOVED_OF)} of the units move` : '')
+function agreeToPromotion(client: Client, out: Output, scene: string, version: string, planned: PartChange, options: AgreementOptions) {
+  const plan = describePlan(planned, version)
+  if (!options.yes && plan !== undefined) out.say(`  ${plan}`)
+  const question =
+    planned.kind === 'baseline'
+      ? `Make ${version} the baseline?`
+      : `Send ${showShare(planned.cutover?.share ?? 0)} of the units to ${version}?`
+  return agreeToMove(client, planned.moved, { question, what: `whether units of "${scene}" may move to ${version}` }, options)
+}
 
-export async function rollBack({ client, out }: Context, scene: string, { reason }: Reasoned): Promise<void> {
-  const [change, ms] = await timed(() => client.rollback(scene, { reason }))
+const describeNewPart = ({ kind, cutover }: PartChange): string =>
+  kind === 'baseline' ? 'is the baseline' : `takes ${showShare(cutover?.share ?? 0)} of the units`
+
+const describeMoved = ({ moved }: Pick<PartChange, 'moved'>): string =>
+  moved?.moved ? `, ${exactPercent(moved.moved, MOVED_OF)} of the units move` : ''
+
+/** An earlier change in words, such as ` (roll back, 3 min ago, by ada: "errors in checkout")`; empty when it is not known. */
+function describeSince({ since }: PartChange): string {
+  if (since === undefined) return ''
+  const why = since.reason === undefined ? '' : `: ${JSON.stringify(since.reason)}`
+  return ` (${since.action}, ${ageOf(since.at)} ago, by ${since.whoLabel}${why})`
+}
+
+export interface RollbackOptions extends Reasoned, AgreementOptions {
+  readonly dryRun?: boolean
+}
+
+/**
+ * Goes back from a version. A second time nothing is left to do, and no version comes back by it.
+ * @param version undefined: the one of the cutover, and without one the baseline, after a question
+ */
+export async function rollBack(
+  { client, out }: Context,
+  scene: string,
+  version: string | undefined,
+  { reason, dryRun = false, ...agreement }: RollbackOptions,
+): Promise<void> {
+  const from = version === undefined ? await askFrom(client, scene, { dryRun, ...agreement }) : parseVersion(version)
+  const [change, ms] = await timed(() => client.rollback(scene, { from, dryRun, reason }))
   out.result(change)
   out.say(scene)
-  const outcome = change.moved === undefined ? `${change.version} is the baseline again` : `the cutover is over${describeMoved(change)}`
-  out.done('rollback', ms, `${outcome}, ${describeCells(change.cells)}`)
+  if (!change.changed) return out.say(`  ${from} is neither the baseline nor in the cutover${describeSince(change)}: nothing was changed`)
+  if (dryRun) out.say(`  ${describeWayBack(from, change)}`)
+  else out.done('rollback', ms, `${describeWayBack(from, change)}, ${describeCells(change.cells)}`)
   for (const warning of change.warnings) out.warn(warning)
-  if (change.moved === undefined && change.previousBaseline !== null)
-    out.next(`Forth again: sdk version promote ${scene} ${change.previousBaseline} --to baseline`)
+  if (dryRun) return out.next('Nothing was changed: this was a dry run.')
+  if (!endsCutover(change)) out.next(`Forth again: sdk version promote ${scene} ${from} --to baseline`)
+}
+
+/** A rollback from a cutover makes units leave it, and one from a baseline sends them to another version. */
+const endsCutover = ({ moved }: PartChange): boolean => (moved?.leaving ?? 0) > 0
+
+const describeWayBack = (from: string, change: PartChange): string =>
+  endsCutover(change) ? `the cutover of ${from} is over${describeMoved(change)}` : `${change.version} is the baseline again`
+
+/** @throws SdkError USAGE with the command that names the version, when nobody can be asked */
+async function askFrom(client: Client, scene: string, { yes, json, dryRun }: RollbackOptions): Promise<string> {
+  const { baseline, cutover } = await client.scene(scene)
+  const from = cutover?.version ?? baseline
+  if (from === null) {
+    const message = `Cannot roll back scene "${scene}": it has no baseline yet`
+    throw new SdkError('NOTHING_TO_ROLL_BACK', message, { hint: `Make its first version: sdk version create ${scene} --as baseline` })
+  }
+  const planned = await client.rollback(scene, { from, dryRun: true })
+  if (dryRun) return from
+  const command = `sdk version rollback ${scene} ${from}`
+  if (yes) throw usage('Cannot roll back: nothing says from which version, and typed twice it would go back twice', `Type: ${command}`)
+  requireQuestions('from which version to go back', `Type: ${command}`, { json })
+  const part = endsCutover(planned) ? `End the cutover of ${from}` : `Go back from ${from}`
+  const to = endsCutover(planned) ? '' : ` to ${planned.version}`
+  if (!(await confirm(`${part}${describeSince(planned)}${to}?`))) throw cancelled()
+  return from
 }
 
 export async function setOnline(

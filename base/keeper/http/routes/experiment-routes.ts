@@ -1,6 +1,6 @@
 /** The routes about experiments and layers. */
 import { viewExperiment, viewExperiments } from '../../../change/experiments.ts'
-import { ExperimentParams, IfMatch, LayerParams, Reasoned, SceneParams } from '../../../contract/common-api.ts'
+import { ExperimentParams, IfMatch, LayerParams, Reasoned, SceneParams, Tried } from '../../../contract/common-api.ts'
 import {
   CreatedExperiment,
   ExperimentAt,
@@ -93,7 +93,7 @@ export const experimentRoutes = [
     path: '/api/scenes/:id/experiments/:experiment/start',
     right: 'publish',
     about: 'Start an experiment once every cell has loaded the versions of its arms',
-    takes: { params: ExperimentParams, headers: IfMatch, body: json(Reasoned) },
+    takes: { params: ExperimentParams, headers: IfMatch, body: json(Tried) },
     gives: { 200: Flipped },
     run: async (request, { driver }) => {
       const { id, experiment } = request.params
@@ -106,7 +106,7 @@ export const experimentRoutes = [
     path: '/api/scenes/:id/experiments/:experiment/stop',
     right: 'publish',
     about: 'Stop an experiment: its units are answered as without it',
-    takes: { params: ExperimentParams, headers: IfMatch, body: json(Reasoned) },
+    takes: { params: ExperimentParams, headers: IfMatch, body: json(Tried) },
     gives: { 200: Flipped },
     run: async (request, { driver }) => {
       const { id, experiment } = request.params
@@ -135,9 +135,12 @@ export const experimentRoutes = [
     about: 'Undo the last flip of an experiment that was not undone yet',
     takes: { params: ExperimentParams, headers: IfMatch, body: json(Revert) },
     gives: { 200: Flipped },
-    run: async (request, { driver }) => {
+    run: async (request, { driver, book }) => {
       const { id, experiment } = request.params
-      return changed(await driver.apply({ kind: 'revert experiment', scene: id, payload: { experiment } }, optionsOf(request)), {})
+      const payload = { experiment, ...(request.body.flip === undefined ? {} : { flip: request.body.flip }) }
+      const change = await driver.apply({ kind: 'revert experiment', scene: id, payload }, optionsOf(request))
+      const { undoes } = change.outcome
+      return changed(change, undoes?.who === undefined ? {} : { undoes: { ...undoes, whoLabel: book.names.of(undoes.who) } })
     },
   }),
 ]

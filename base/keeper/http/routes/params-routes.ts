@@ -11,6 +11,7 @@ import {
   ParamsRolledBack,
   ParamsView,
 } from '../../../contract/params-api.ts'
+import { overridesOf, warnOverridden } from '../../../traffic/overrides.ts'
 import { paramsRevision } from '../../book/scene-book.ts'
 import { warnUnread } from '../../book/unread-params.ts'
 import type { Changed } from '../../driver/scene-driver.ts'
@@ -31,7 +32,8 @@ export const paramsRoutes = [
       const scene = book.scenes.get(params.id)
       const { definition, rules } = scene
       const revision = paramsRevision(scene)
-      return ok({ params: definition.params, versions: rules.versionParams ?? {}, revision }, tag(revision))
+      const { versionParams = {} } = rules
+      return ok({ params: definition.params, versions: versionParams, overrides: overridesOf(rules), revision }, tag(revision))
     },
   }),
   route({
@@ -46,7 +48,9 @@ export const paramsRoutes = [
       const { params, version = null } = request.body
       const payload = { params, version }
       const change = await parts.driver.apply({ kind: 'set params', scene: request.params.id, payload }, optionsOf(request))
-      return changed(change, { warnings: await warningsOf(change, parts) }, paramsRevision(change.scene))
+      const { before, after } = change.outcome
+      const warnings = [...(await warningsOf(change, parts)), ...warnOverridden(change.scene.rules, before, after)]
+      return changed(change, { warnings }, paramsRevision(change.scene))
     },
   }),
   route({
@@ -74,11 +78,15 @@ export const paramsRoutes = [
     takes: { params: SceneParams, headers: IfMatch, body: json(ParamsRollback) },
     gives: { 200: ParamsRolledBack },
     run: async (request, { driver, book }) => {
-      const { version = null, to } = request.body
-      const payload = { version, ...(to === undefined ? {} : { to }) }
+      const { version = null, to, from } = request.body
+      const payload = { version, ...(to === undefined ? {} : { to }), ...(from === undefined ? {} : { from }) }
       const change = await driver.apply({ kind: 'roll back params', scene: request.params.id, payload }, optionsOf(request))
-      const target = change.outcome.to && book.names.beside(change.outcome.to, 'who')
-      return changed(change, { to: target }, paramsRevision(change.scene))
+      const { to: target, undoes } = change.outcome
+      const named = {
+        to: target && book.names.beside(target, 'who'),
+        ...(undoes === undefined ? {} : { undoes: book.names.beside(undoes, 'who') }),
+      }
+      return changed(change, named, paramsRevision(change.scene))
     },
   }),
 ]

@@ -1,7 +1,8 @@
 /** The routes about versions: making them, and the part that each has in answering. */
 import Type from 'typebox'
+import { lastPartChange } from '../../../change/history.ts'
 import { viewVersions } from '../../../change/versions.ts'
-import { IfMatch, Reasoned, SceneParams, VersionParams } from '../../../contract/common-api.ts'
+import { type ChangeNote, IfMatch, Reasoned, SceneParams, VersionParams } from '../../../contract/common-api.ts'
 import {
   LiftedQuarantine,
   LoadtestChange,
@@ -9,9 +10,11 @@ import {
   NewVersion,
   PartChange,
   Promotion,
+  Rollback,
   VersionChange,
   VersionView,
 } from '../../../contract/version-api.ts'
+import type { Book } from '../../book/book.ts'
 import type { Names } from '../../book/token-labels.ts'
 import type { Changed } from '../../driver/scene-driver.ts'
 import { changed, optionsOf, tag } from '../revisions.ts'
@@ -38,9 +41,9 @@ export const versionRoutes = [
     takes: { params: SceneParams, headers: IfMatch, body: json(NewVersion) },
     gives: { 200: VersionChange, 201: VersionChange },
     run: async (request, { driver, book }) => {
-      const { reason: _, ...payload } = request.body
+      const { reason: _, dryRun, ...payload } = request.body
       const change = await driver.apply({ kind: 'create version', scene: request.params.id, payload }, optionsOf(request))
-      return answer(change.outcome.created ? 201 : 200, versionChange(change, book.names), tag(change.scene.revisions.scene))
+      return answer(change.outcome.created && !dryRun ? 201 : 200, versionChange(change, book.names), tag(change.scene.revisions.scene))
     },
   }),
   route({
@@ -48,13 +51,14 @@ export const versionRoutes = [
     method: 'POST',
     path: '/api/scenes/:id/versions/:version/promote',
     right: 'publish',
-    about: 'The next step of a version, once every cell has loaded it: the cutover, more of the cutover, the baseline',
+    about: 'Give a version the cutover, another share of it, or the baseline, once every cell has loaded it',
     takes: { params: VersionParams, headers: IfMatch, body: json(Promotion) },
     gives: { 200: PartChange },
-    run: async (request, { driver }) => {
+    run: async (request, { driver, book }) => {
       const { id, version } = request.params
-      const { reason: _, ...wanted } = request.body
-      return partChange(await driver.apply({ kind: 'promote version', scene: id, payload: { version, ...wanted } }, optionsOf(request)))
+      const { reason: _, dryRun, ...wanted } = request.body
+      const change = await driver.apply({ kind: 'promote version', scene: id, payload: { version, ...wanted } }, optionsOf(request))
+      return partChange(change, dryRun || !change.changed ? sinceWhen(version, id, book) : {})
     },
   }),
   route({
@@ -62,11 +66,16 @@ export const versionRoutes = [
     method: 'POST',
     path: '/api/scenes/:id/rollback',
     right: 'publish',
-    about: 'End the cutover, or go back to the previous baseline, which every cell has loaded still; waits for no other change',
-    takes: { params: SceneParams, headers: IfMatch, body: json(Reasoned) },
+    about:
+      'Go back from a version: end its cutover, or make the previous baseline, which every cell has loaded still, the baseline; waits for no other change',
+    takes: { params: SceneParams, headers: IfMatch, body: json(Rollback) },
     gives: { 200: PartChange },
-    run: async (request, { driver }) =>
-      partChange(await driver.apply({ kind: 'roll back', scene: request.params.id, payload: {} }, optionsOf(request))),
+    run: async (request, { driver, book }) => {
+      const { id } = request.params
+      const { from, dryRun } = request.body
+      const change = await driver.apply({ kind: 'roll back', scene: id, payload: { from } }, optionsOf(request))
+      return partChange(change, dryRun || !change.changed ? sinceWhen(from, id, book) : {})
+    },
   }),
   route({
     operation: 'offlineVersion',
@@ -126,10 +135,24 @@ export const versionRoutes = [
 
 type PartKind = 'promote version' | 'roll back' | 'take version offline' | 'bring version online'
 
-const partChange = <K extends PartKind>(change: Changed<K>) => changed(change, { baseline: change.scene.baseline })
+const partChange = <K extends PartKind>(change: Changed<K>, since: { readonly since?: ChangeNote } = {}) =>
+  changed(change, { baseline: change.scene.baseline, ...since })
 
-function versionChange({ outcome, scene: { baseline, revisions }, cells, timings }: Changed<'create version'>, names: Names) {
+/** How many rows of the audit log are searched for the change that gave a version its part. */
+const ROWS_SEARCHED = 1000
+
+function sinceWhen(version: string, scene: string, book: Book): { readonly since?: ChangeNote } {
+  const row = lastPartChange(version, book.history(scene).take(ROWS_SEARCHED))
+  if (row === undefined) return {}
+  const { revision, at, who, reason, action } = row
+  return { since: book.names.beside({ revision, at, who, reason, action }, 'who') }
+}
+
+function versionChange(
+  { outcome, changed: isChanged, scene: { baseline, revisions }, cells, timings }: Changed<'create version'>,
+  names: Names,
+) {
   const { record, ...part } = outcome
   const of = { revision: revisions.scene, rulesRevision: revisions.rules }
-  return { ...part, version: names.beside(record, 'createdBy'), lock: record.lock, baseline, ...of, cells, timings }
+  return { ...part, version: names.beside(record, 'createdBy'), lock: record.lock, baseline, changed: isChanged, ...of, cells, timings }
 }

@@ -1,0 +1,53 @@
+/** Whoever makes a change that moves units agrees to what it comes to: at the terminal, or beforehand with `--yes`. */
+import type { BaseStatus } from '../../../base/contract/status-api.ts'
+import type { Client } from '../../api/client.ts'
+import { usage } from '../arguments.ts'
+import { canAsk, cancelled, confirm } from './questions.ts'
+
+/** What a command that may ask is given. */
+export interface AgreementOptions {
+  /** Whether everything is agreed to beforehand. */
+  readonly yes?: boolean | undefined
+  /** With `--json` nobody can be asked, because the output is one document. */
+  readonly json?: boolean | undefined
+}
+
+/** Units that would get another version, of which those that only leave do not count: to retire a version needs no agreement. */
+interface Moving {
+  readonly entering: number
+  readonly switching: number
+}
+
+/** What a base is there for. On one for development, nobody is moved but whoever works on it. */
+type Mode = 'development' | 'serving'
+
+/** Whether a change of a base has to be agreed to. */
+export const needsAgreement = (mode: Mode | undefined, moved: Moving | undefined): boolean =>
+  mode !== 'development' && moved !== undefined && moved.entering + moved.switching > 0
+
+/**
+ * Resolves when a change that moves units is agreed to, or needs no agreement.
+ * @param what it comes to, as the end of "Cannot ask whether …"
+ * @throws SdkError USAGE when nobody can be asked; CANCELLED when the answer is no
+ */
+export async function agreeToMove(
+  client: Client,
+  moved: Moving | undefined,
+  { question, what }: { readonly question: string; readonly what: string },
+  options: AgreementOptions,
+): Promise<void> {
+  if (options.yes || !needsAgreement('serving', moved) || !needsAgreement(await modeOf(client), moved)) return
+  requireQuestions(what, 'Add --yes to the command, or --dry-run to see what it would come to.', options)
+  if (!(await confirm(question))) throw cancelled()
+}
+
+export async function modeOf(client: Client): Promise<Mode | undefined> {
+  const { mode }: BaseStatus & { readonly mode?: Mode } = await client.status()
+  return mode
+}
+
+/** @throws SdkError USAGE when nobody can be asked, with the hint of what to type instead */
+export function requireQuestions(what: string, hint: string, { json }: AgreementOptions): void {
+  if (json) throw usage(`Cannot ask ${what}: --json prints one document`, hint)
+  if (!canAsk()) throw usage(`Cannot ask ${what}: there is no terminal`, hint)
+}
