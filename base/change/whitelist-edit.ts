@@ -17,8 +17,10 @@ export type WhitelistCounts = Omit<WhitelistChange, keyof Applied | 'whitelist'>
 export function editWhitelist(before: Whitelist, add: Whitelist, remove: readonly string[] = []): Whitelist {
   checkWhitelist(add)
   const versions = new Map(indexWhitelist(before))
-  for (const unit of remove) versions.delete(unit)
-  for (const [unit, version] of indexWhitelist(add)) versions.set(unit, version)
+  const added = indexWhitelist(add)
+  // A unit id that is added too stays where it is in the order, so that the same edit twice makes the same whitelist.
+  for (const unit of remove) if (!added.has(unit)) versions.delete(unit)
+  for (const [unit, version] of added) versions.set(unit, version)
   const after = byVersion(versions)
   // Neither the added ids nor those before have a fault, but together they may be too many.
   if (versions.size > limits.scene.whitelistUnitsMax) checkWhitelist(after)

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { ScenePayloads, WishKind } from '../../change/change.ts'
+import type { SceneChange, ScenePayloads, WishKind } from '../../change/change.ts'
 import { replay } from '../../change/next-scene.ts'
 import { temporaryFolder } from '../../store/fixtures/folder.ts'
 import type { Book } from '../book/book.ts'
@@ -21,7 +21,10 @@ type Wish = { [K in WishKind]: readonly [kind: K, payload: ScenePayloads[K]] }[W
 const version = fc.constantFrom('v1', 'v2', 'v3', 'v4')
 const share = fc.integer({ min: 0, max: 10_000 })
 const experiment = fc.constantFrom('exp-1', 'exp-1', 'exp-2')
-const params = fc.dictionary(fc.constantFrom('topK', 'weight', 'color'), fc.oneof(fc.integer(), fc.string(), fc.boolean()), { maxKeys: 3 })
+const params = fc.dictionary(fc.constantFrom('topK', 'weight', 'color'), fc.oneof(fc.integer(), fc.string(), fc.boolean()), {
+  maxKeys: 3,
+  noNullPrototype: true,
+})
 const units = fc.array(fc.constantFrom('u1', 'u2', '用户', 'u4'), { maxLength: 3 })
 
 const arm = (name: string) => fc.record({ name: fc.constant(name), version, share: fc.integer({ min: 0, max: 5000 }) })
@@ -73,6 +76,13 @@ const wishes: fc.Arbitrary<Wish>[] = [
     .map(given => ['roll back params', given] as const),
 ]
 
+/** A property says nothing of a kind that was refused each time by chance. Then more is wished for. */
+async function untilSeen(seen: ReadonlyMap<string, number>, kinds: readonly string[], property: fc.IAsyncProperty<unknown>): Promise<void> {
+  const unseen = () => kinds.filter(kind => !seen.has(kind))
+  for (let more = 0; more < 20 && unseen().length > 0; more++) await fc.assert(property, { numRuns: 3 })
+  assert.deepEqual(unseen(), [], 'none of these was ever carried out')
+}
+
 test('the changes of a scene, applied to nothing, make the scene: whatever was wished for, refused ones between', async () => {
   const seen = new Map<string, number>()
   const replayed = fc.asyncProperty(fc.array(fc.oneof(...wishes), { minLength: 20, maxLength: 50 }), async wished => {
@@ -95,7 +105,6 @@ test('the changes of a scene, applied to nothing, make the scene: whatever was w
     for (const after of afters.reverse()) await after()
   })
   await fc.assert(replayed, { numRuns: 15 })
-  // The property says nothing of a kind that was refused each time by chance. Then more is wished for.
   const kinds = [
     'flip experiment',
     'revert experiment',
@@ -105,9 +114,56 @@ test('the changes of a scene, applied to nothing, make the scene: whatever was w
     'edit whitelist',
     'lift quarantine',
   ]
-  const unseen = () => kinds.filter(kind => !seen.has(kind))
-  for (let more = 0; more < 10 && unseen().length > 0; more++) await fc.assert(replayed, { numRuns: 5 })
-  assert.deepEqual(unseen(), [], 'none of these was ever carried out')
+  await untilSeen(seen, kinds, replayed)
+})
+
+/** The same wish with what it has come to named in it, as the command line types it the first time. */
+function named({ kind, payload }: Exclude<SceneChange, { kind: 'import scene' }>, outcome: unknown): ScenePayloads[WishKind] {
+  const {
+    undoes,
+    experiment,
+    kind: part,
+  } = outcome as {
+    readonly [K in 'undoes' | 'experiment']?: { readonly revision?: number; readonly phase?: number }
+  } & { readonly kind?: string }
+  if (kind === 'create version') return { ...payload, reuse: true }
+  if (kind === 'promote version') return { ...payload, to: part === 'baseline' ? part : 'cutover' }
+  if (kind === 'revert experiment') return { ...payload, flip: undoes?.revision ?? 0 }
+  if (kind === 'roll back params' && payload.to === undefined) return { ...payload, from: undoes?.revision ?? 0 }
+  if (kind === 'flip experiment' && payload.flip.newPhase)
+    return { ...payload, flip: { ...payload.flip, newPhase: experiment?.phase ?? 0 } }
+  return payload
+}
+
+/** A second time, what makes something of a name or takes away something of a name is refused: it may be another that is meant. */
+const refusedTwice = ['EXPERIMENT_EXISTS', 'LAYER_KEY_TAKEN', 'RULES_INVALID', 'FLIP_REFUSED']
+
+test('whatever is wished for twice comes to what it comes to once, and leaves no second row', async () => {
+  const seen = new Map<string, number>()
+  const twice = fc.asyncProperty(fc.array(fc.oneof(...wishes), { minLength: 20, maxLength: 50 }), async wished => {
+    const afters: (() => unknown)[] = []
+    const { book, driver, change, addVersion } = await startDriver({ after: work => void afters.push(work) })
+    for (let made = 0; made < 2; made++) await addVersion({ as: 'baseline' })
+    await change('create layer', { layer: 'layer-1', keys: ['topK', 'weight', 'color'] })
+    await change('create experiment', { id: 'exp-1', segments: 5000, arms: [arm100('a', 'v1'), arm100('b', 'v2')] })
+    for (const topK of [1, 2, 3]) await change('set params', { version: null, params: { topK } })
+    for (const [kind, payload] of wished) {
+      if (kind === 'roll back' && payload.from === undefined) continue
+      const first = await driver.apply({ kind, scene: 'home', payload }, { actor: ada }).catch(error => assert.ok(isRefusal(error), error))
+      if (first === undefined) continue
+      const [once] = book.audit(1)
+      const again = named({ kind, scene: 'home', payload } as Parameters<typeof named>[0], first.outcome)
+      const second = await driver.apply({ kind, scene: 'home', payload: again }, { actor: ada }).catch(error => {
+        assert.ok(isRefusal(error) && refusedTwice.includes(error.code), error)
+      })
+      assert.ok(second === undefined || !second.changed, `${kind} ${JSON.stringify(payload)}`)
+      assert.deepEqual(book.audit(1), [once])
+      seen.set(kind, (seen.get(kind) ?? 0) + 1)
+    }
+    for (const after of afters.reverse()) await after()
+  })
+  await fc.assert(twice, { numRuns: 5 })
+  await untilSeen(seen, ['promote version', 'roll back', 'flip experiment', 'roll back params'], twice)
 })
 
 test('what a change wished for, and what was made for it, is in its row, with who, when and why', async t => {
