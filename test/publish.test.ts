@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import type { NewVersion } from '../base/contract/version-api.ts'
 import type { ErrorCode } from '../base/kernel/errors.ts'
 import type { SceneDefinition } from '../base/traffic/schema.ts'
 import { createClient } from '../sdk/api/client.ts'
@@ -102,6 +103,27 @@ test('a version keeps the lock it starts from and replaces only what is named', 
   await client.promote('locked', 'v1', { to: 'baseline', reason: 'back' })
   assert.deepEqual(await ask(), ['first 1.0', 'second 1.0'])
   assert.deepEqual((await client.versions('locked')).map(({ id }) => id).toSorted(), ['v1', 'v2', 'v3'])
+})
+
+test('a new scene takes the newest release that is or was in a baseline, and says so when there is none', async () => {
+  const { client } = base
+  const group = [{ stage: 'rank', modules: ['proven@^1'] }]
+  const firstOf = async (id: string, settings: NewVersion = {}) => {
+    await client.putScene({ id, group }, undefined)
+    const { lock, warnings } = await client.createVersion(id, settings)
+    return [lock[0]?.modules[0]?.version, warnings]
+  }
+  for (const version of ['1.0.0', '1.1.0']) await publishStages(client, 'proven', version, { rank: `() => "${version}"` })
+  const unproven = '"proven-1" has the newest of its ranges, as no baseline has had any that fits yet: proven@1.1.0'
+  assert.deepEqual(await firstOf('proven-1', { as: 'dev' }), ['1.1.0', [unproven]])
+  await client.createVersion('proven-1', { modules: ['proven@1.0.0'], as: 'baseline' })
+  assert.deepEqual(await firstOf('proven-2'), ['1.0.0', []])
+  const { version } = await client.createVersion('proven-1', { modules: ['proven@1.1.0'], as: 'baseline' })
+  await client.rollback('proven-1', { from: version.id })
+  await client.setOnline('proven-1', version.id, false, {})
+  assert.deepEqual(await firstOf('proven-3'), ['1.1.0', []], 'it was a baseline once')
+  const [first, second] = await client.modules('proven')
+  assert.ok((first?.firstBaselineAt ?? '') < (second?.firstBaselineAt ?? ''))
 })
 
 test('a version that the cells cannot load is refused and the running one serves on', { timeout: 60_000 }, async () => {

@@ -37,6 +37,16 @@ test('a range resolves to its newest release, never to a prerelease', () => {
   assert.deepEqual(show(resolveLock(scene('rank=a@^1'), modules, plain)), ['rank=a@1.10.0'])
 })
 
+test('where code must have proved itself, a range resolves to the newest release that a baseline has had, and without one to the newest', () => {
+  const modules = library('a@1.2.0', 'a@1.10.0', 'a@1.9.0', 'a@1.9.1-dev.1', 'a@2.0.0')
+  const resolved = (range: string, proven: readonly string[], named = {}) =>
+    show(resolveLock(scene(`rank=a@${range}`), modules, { ...naming(named), isProven: ({ version }) => proven.includes(version) }))
+  assert.deepEqual(resolved('^1', ['1.2.0', '1.9.0', '1.9.1-dev.1', '2.0.0']), ['rank=a@1.9.0'])
+  assert.deepEqual(resolved('^1', ['2.0.0']), ['rank=a@1.10.0'])
+  assert.deepEqual(resolved('^1', ['1.2.0', '1.9.0'], { a: '<1.9' }), ['rank=a@1.2.0'])
+  assert.deepEqual(resolved('^1', ['1.2.0'], { a: '1.9.1-dev.1' }), ['rank=a@1.9.1-dev.1'], 'what is named exactly is taken')
+})
+
 test('a lock holds the digests of what it chose, source maps included', () => {
   const records = library('a@1.0.0')('a').map(record => ({ ...record, sourceMap: 'map' }))
   assert.deepEqual(

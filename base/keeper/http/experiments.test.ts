@@ -83,6 +83,55 @@ test('a change of meaning says first that a new phase begins, and shuffles anew;
   assert.deepEqual(scene.entry()?.rules?.experiments[0], { ...was, phase: 5 })
 })
 
+test('a revert that names its flip undoes it once, says whose it was, and undoes no other', async t => {
+  const scene = await startScene(t, 2)
+  await scene.home('POST', 'experiments', { id: 'exp-1', arms: [arm('control', 'v1', 1000), arm('treatment', 'v2', 1000)] })
+  await scene.home('POST', 'experiments/exp-1/start', {})
+  const flip = async (share: number) => (await scene.home('POST', 'experiments/exp-1/flip', { arms: { treatment: share } })).body
+  const [first, second] = [await flip(2000), await flip(3000)]
+  const revert = (payload: Json) => scene.home('POST', 'experiments/exp-1/revert', payload)
+  const words = new RegExp(`last flip that stands is that of revision ${second.revision}, and not that of ${first.revision}`)
+  await refused(scene, ['POST', 'experiments/exp-1/revert', { flip: first.revision }], 'NOTHING_TO_ROLL_BACK', words)
+  const tried = await revert({ dryRun: true })
+  const { whoLabel, revision } = tried.body.undoes as Json
+  assert.deepEqual([whoLabel, revision, tried.body.changed], ['made at the first start', second.revision, true])
+  assert.equal((await revert({ flip: revision })).body.changed, true)
+  const kept = await scene.revision()
+  const again = await revert({ flip: revision })
+  assert.deepEqual([again.status, again.body.changed, (again.body.undoes as Json).revision], [200, false, revision])
+  assert.deepEqual([await scene.revision(), scene.entry()?.rules?.experiments[0]?.arms[1]?.share], [kept, 2000])
+  await refused(scene, ['POST', 'experiments/exp-1/revert', { flip: 1 }], 'NOTHING_TO_ROLL_BACK', /and not that of 1$/)
+})
+
+test('a start, a stop, a meaning or a phase that is there already changes nothing', async t => {
+  const scene = await startScene(t, 3)
+  await scene.home('POST', 'experiments', { id: 'exp-1', arms: [arm('control', 'v1', 1000), arm('treatment', 'v2', 1000)] })
+  const where = [{ attribute: 'country', op: 'equals', value: 'CN' }]
+  const wishes: [path: string, wish: Json, phase: number][] = [
+    ['start', {}, 1],
+    ['flip', { set: { treatment: { version: 'v3' } }, newPhase: 2 }, 2],
+    ['flip', { where, newPhase: 3 }, 3],
+    ['flip', { newPhase: 4 }, 4],
+    ['flip', { add: [arm('more', 'v2', 500)], newPhase: 5 }, 5],
+    ['flip', { segments: 4000, arms: { more: 600 } }, 5],
+    ['stop', {}, 5],
+  ]
+  for (const [path, wish, phase] of wishes) {
+    const made = await scene.home('POST', `experiments/exp-1/${path}`, wish)
+    assert.deepEqual([made.status, made.body.changed, (made.body.experiment as Json).phase], [200, true, phase], JSON.stringify(wish))
+    const revision = await scene.revision()
+    const again = await scene.home('POST', `experiments/exp-1/${path}`, wish)
+    assert.deepEqual([again.status, again.body.changed, again.body.newPhase], [200, false, []], JSON.stringify(wish))
+    assert.equal(await scene.revision(), revision)
+  }
+  await refused(
+    scene,
+    ['POST', 'experiments/exp-1/flip', { newPhase: 7 }],
+    'FLIP_REFUSED',
+    /it is in phase 5, so that phase 7 cannot begin/,
+  )
+})
+
 test('reverting undoes what the flip did and no more, and what was flipped in the draft opens a phase once it runs', async t => {
   const scene = await startScene(t, 3)
   const experiment = () => scene.entry()?.rules?.experiments[0]

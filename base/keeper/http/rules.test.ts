@@ -326,6 +326,33 @@ test('parameters are published on their own, for the scene or a version, with a 
   assert.equal(infinite.body.code, 'PARAMS_INVALID')
 })
 
+test('a rollback of parameters that names the change undoes it once, and what experiments override is said', async t => {
+  const scene = await startScene(t)
+  const set = async (topK: number) => (await scene.home('PUT', 'params', { params: { topK }, reason: `${topK}` })).body
+  const [first, second] = [await set(5), await set(6)]
+  const rollBack = (payload: Json) => scene.home('POST', 'params/rollback', payload)
+  const words = new RegExp(`not undone is that of revision ${second.revision}, and not that of ${first.revision}`)
+  await refused(scene, ['POST', 'params/rollback', { from: first.revision }], 'NOTHING_TO_ROLL_BACK', words)
+  const tried = await rollBack({ dryRun: true })
+  assert.deepEqual([(tried.body.undoes as Json).revision, tried.body.after], [second.revision, { topK: 5 }])
+  const undone = await rollBack({ from: second.revision })
+  assert.deepEqual([undone.body.changed, undone.body.after], [true, { topK: 5 }])
+  const revision = await scene.revision()
+  const again = await rollBack({ from: second.revision })
+  assert.deepEqual([again.status, again.body.changed, again.body.after, await scene.revision()], [200, false, { topK: 5 }, revision])
+  await refused(scene, ['POST', 'params/rollback', { from: undone.body.revision }], 'NOTHING_TO_ROLL_BACK', /is a rollback itself/)
+
+  await scene.home('POST', 'layers', { id: 'ui', keys: ['topK'] })
+  const arms = [{ name: 'more', values: { topK: 9 }, share: 10_000 }]
+  await scene.home('POST', 'experiments', { id: 'exp-1', layer: 'ui', arms })
+  await scene.home('POST', 'experiments/exp-1/start', {})
+  assert.deepEqual((await set(7)).warnings, [
+    'experiment "exp-1" of layer "ui" sets "topK" for all units, in its arm more, whatever it is set to here',
+  ])
+  const override = { parameter: 'topK', layer: 'ui', experiment: 'exp-1', arms: ['more'], share: 1, isLimited: false }
+  assert.deepEqual((await scene.home('GET', 'params')).body.overrides, [override])
+})
+
 test('everything is there again after a restart of the keeper', async t => {
   const scene = await startScene(t, 3)
   await scene.home('POST', 'versions/v2/promote', { to: 'cutover', share: 10 })

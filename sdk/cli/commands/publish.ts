@@ -16,7 +16,7 @@ import { checkTypes } from '../../bundle/type-check.ts'
 import { RefusedError, SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
-import { type AgreementOptions, modeOf, requireQuestions } from '../terminal/agreement.ts'
+import { type AgreementOptions, requireQuestions } from '../terminal/agreement.ts'
 import { colorsFor } from '../terminal/colors.ts'
 import { whenInterrupted } from '../terminal/interruption.ts'
 import { describeTimings, formatBytes, type Output, timed } from '../terminal/output.ts'
@@ -107,7 +107,7 @@ async function requireScene(client: Client, id: string, folders: readonly string
 async function requireAgreement(client: Client, { as }: Part, scenes: readonly SceneView[], options: PublishOptions): Promise<void> {
   const served = scenes.filter(({ baseline }) => baseline !== null)
   if (options.yes || (as !== 'baseline' && as !== 'cutover') || served.length === 0) return
-  if ((await modeOf(client)) === 'development') return
+  if ((await client.status()).mode === 'development') return
   const names = served.map(({ definition }) => definition.id).join(', ')
   requireQuestions(`whether units of ${names} may move`, 'Add --yes to the command.', options)
 }

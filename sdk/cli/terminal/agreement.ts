@@ -1,5 +1,5 @@
 /** Whoever makes a change that moves units agrees to what it comes to: at the terminal, or beforehand with `--yes`. */
-import type { BaseStatus } from '../../../base/contract/status-api.ts'
+import type { BaseMode } from '../../../base/kernel/options.ts'
 import type { Client } from '../../api/client.ts'
 import { usage } from '../arguments.ts'
 import { canAsk, cancelled, confirm } from './questions.ts'
@@ -18,12 +18,9 @@ interface Moving {
   readonly switching: number
 }
 
-/** What a base is there for. On one for development, nobody is moved but whoever works on it. */
-type Mode = 'development' | 'serving'
-
-/** Whether a change of a base has to be agreed to. */
-export const needsAgreement = (mode: Mode | undefined, moved: Moving | undefined): boolean =>
-  mode !== 'development' && moved !== undefined && moved.entering + moved.switching > 0
+/** Whether a change has to be agreed to. On a base for development, nobody is moved but whoever works on it. */
+export const needsAgreement = (mode: BaseMode, moved: Moving | undefined): boolean =>
+  mode === 'serving' && moved !== undefined && moved.entering + moved.switching > 0
 
 /**
  * Resolves when a change that moves units is agreed to, or needs no agreement.
@@ -36,14 +33,10 @@ export async function agreeToMove(
   { question, what }: { readonly question: string; readonly what: string },
   options: AgreementOptions,
 ): Promise<void> {
-  if (options.yes || !needsAgreement('serving', moved) || !needsAgreement(await modeOf(client), moved)) return
+  // Most changes need none on any base, so that the base is not asked what it is for.
+  if (options.yes || !needsAgreement('serving', moved) || !needsAgreement((await client.status()).mode, moved)) return
   requireQuestions(what, 'Add --yes to the command, or --dry-run to see what it would come to.', options)
   if (!(await confirm(question))) throw cancelled()
-}
-
-export async function modeOf(client: Client): Promise<Mode | undefined> {
-  const { mode }: BaseStatus & { readonly mode?: Mode } = await client.status()
-  return mode
 }
 
 /** @throws SdkError USAGE when nobody can be asked, with the hint of what to type instead */
