@@ -109,7 +109,7 @@ test('a module folder is live after two lines, a change of it after one', { time
   assert.deepEqual(await ask(values), { score: 12, greeting: 'good morning' })
 
   await write('greeting.txt', 'good evening\n')
-  const line = ['publish', 'everyday', '--bump', 'patch', '--scene', 'everyday', '--as', 'baseline']
+  const line = ['publish', 'everyday', '--bump', 'patch', '--scene', 'everyday', '--as', 'baseline', '--yes']
   ended(await sdk(...line), 0, /^everyday 1\.0\.1 \(was 1\.0\.0\)$/m, /v2 made, and it is the baseline/)
   assert.equal(version(), '1.0.1')
   assert.deepEqual(await ask(values), { score: 12, greeting: 'good evening' })
@@ -204,9 +204,14 @@ describe('side by side', { concurrency: 2 }, () => {
     const scores = async (...args: string[]) => ((await ask(values, ...args)) as { score: number }).score
     assert.deepEqual([await scores(), await scores('--version', 'v2')], [12, 22])
     const promote = (version: string, ...args: string[]) => sdk('version', 'promote', 'versions', version, '--to', 'baseline', ...args)
-    ended(await promote('v2', '--reason', 'trying it'), 0, /v2 is the baseline, live on 1 of 1 cells/, /sdk version rollback versions/)
+    ended(
+      await promote('v2', '--yes', '--reason', 'trying it'),
+      0,
+      /v2 is the baseline, live on 1 of 1 cells/,
+      /sdk version rollback versions/,
+    )
     assert.equal(await scores(), 22)
-    ended(await sdk('version', 'rollback', 'versions'), 0, /v1 is the baseline again, live on 1 of 1 cells/)
+    ended(await sdk('version', 'rollback', 'versions', 'v2'), 0, /v1 is the baseline again, live on 1 of 1 cells/)
     assert.equal(await scores(), 12)
     ended(await promote('v1'), 0, /v1 is the baseline already/)
     const isListed = [/^v1 +baseline +versions@1\.0\.0 /m, /^v2 +dev +as v1, but versions@1\.1\.0 +bolder .* going back to it/m]

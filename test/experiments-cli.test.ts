@@ -96,12 +96,12 @@ describe('side by side', { concurrency: 3 }, () => {
       /sdk experiment start story exp-1/,
     )
     ended(await sdk('experiment', 'create', 'story', 'exp-1', ...arms), 1, /EXPERIMENT_EXISTS/)
-    ended(
-      await sdk('experiment', 'start', 'story', 'exp-1', '--reason', 'try it'),
-      0,
-      /60% of all units of the scene move: 60% enter/,
-      /live on 2 of 2 cells/,
-    )
+    const start = ['experiment', 'start', 'story', 'exp-1'] as const
+    ended(await sdk(...start), 2, /Cannot ask whether exp-1 may start: there is no terminal\n.*--yes .*--dry-run/, /60% enter/)
+    ended(await sdk(...start, '--dry-run'), 0, /60% enter/, /Nothing was changed/)
+    assert.equal((await base.client.experiment('story', 'exp-1')).state, 'draft')
+    ended(await sdk(...start, '--yes', '--reason', 'try it'), 0, /60% of all units of the scene move: 60% enter/, /live on 2 of 2 cells/)
+    ended(await sdk(...start), 0, /exp-1: running, .* already: nothing was changed/)
 
     const [enrolled, outside] = await Promise.all([unitIn('story', [5000, 6000]), unitIn('story', [6000, 9000])])
     assert.deepEqual([await answerTo('story', enrolled), await answerTo('story', outside)], ['v2 experiment', 'v1 baseline'])
@@ -122,7 +122,21 @@ describe('side by side', { concurrency: 3 }, () => {
     assert.deepEqual([row?.action, row?.reason], ['flip experiment', 'all is well'])
 
     ended(await sdk('flip', 'story', 'exp-1', 'treatment=40%', '--yes'), 0, /Nothing to do: it is so already/)
-    ended(await sdk('flip', 'story', 'exp-1', '--revert', '--yes'), 0, /^treatment +v2 +40% +5000–9000 +10% +5000–6000$/m, /30% leave/)
+    const [, back = ''] = /Back again: sdk flip story exp-1 --revert (\d+)/.exec(flipped.stderr) ?? []
+    const named = new RegExp(
+      `Name it: sdk flip story exp-1 --revert ${back} --yes \\(revision ${back}, by made at the first start, \\d+ s ago`,
+    )
+    ended(await sdk('flip', 'story', 'exp-1', '--revert', '--yes'), 2, /typed twice, the command would undo two/, named)
+    ended(await sdk('flip', 'story', 'exp-1', '--revert'), 2, /there is no terminal/, named)
+    const revert = ['flip', 'story', 'exp-1', '--revert', back, '--yes'] as const
+    ended(
+      await sdk(...revert),
+      0,
+      /^undoes +the flip of revision \d+, by made at the first start, \d+ s ago$/m,
+      /^treatment +v2 +40% +5000–9000 +10% +5000–6000$/m,
+      /30% leave/,
+    )
+    ended(await sdk(...revert), 0, /Nothing to do: it is so already/)
     assert.deepEqual([await answerTo('story', enrolled), await answerTo('story', outside)], ['v2 experiment', 'v1 baseline'])
     ended(await sdk('version', 'offline', 'story', 'v2'), 1, /used by arm "treatment" of experiment "exp-1"/, /VERSION_IN_USE/)
 
@@ -130,6 +144,7 @@ describe('side by side', { concurrency: 3 }, () => {
     assert.match(status, /^arm +is +share +of all units +buckets +exposures\n/m)
     assert.match(status, /^treatment +v2 +10% +10% +5000–6000 +[1-9]\d*$/m)
     ended(await sdk('experiment', 'stop', 'story', 'exp-1'), 0, /60% leave/)
+    ended(await sdk('experiment', 'stop', 'story', 'exp-1'), 0, /stopped, .* already: nothing was changed/)
     assert.equal(await answerTo('story', enrolled), 'v1 baseline')
     ended(await sdk('version', 'offline', 'story', 'v2'), 0, /v2 is offline/)
     ended(await sdk('version', 'list', 'story'), 0, /^v1 +baseline/m, /1 more is offline: .*--all/)
@@ -148,7 +163,7 @@ describe('side by side', { concurrency: 3 }, () => {
       /^treatment +v2 /m,
       /No unit of the scene moves: it is not started/,
     )
-    ended(await sdk('experiment', 'start', 'asked', 'exp-1'), 0)
+    ended(await sdk('experiment', 'start', 'asked', 'exp-1', '--yes'), 0)
     const flip = ['flip', 'asked', 'exp-1'] as const
     ended(await sdk(...flip, 'treatment=20%'), 2, /there is no terminal\n.*Add --yes, or --dry-run/)
 
@@ -171,36 +186,82 @@ describe('side by side', { concurrency: 3 }, () => {
 
     const dry = ended(await sdk(...flip, '--set', 'treatment=v1', '--dry-run'), 0, /Nothing was changed/).stdout
     assert.match(dry, /^! Phase 2 of exp-1 begins: .*arm "treatment" means v1 from now on\.\n/, 'a new phase is said before all else')
+    const phase = ended(await sdk(...flip, '--set', 'treatment=v1', '--yes'), 0).stdout
+    assert.match(phase, /^! Phase 2 of exp-1 begins/)
+    ended(await sdk(...flip, '--set', 'treatment=v1', '--yes'), 0, /Nothing to do: it is so already/)
+    ended(await sdk(...flip, '--new-phase', '--yes'), 2, /typed twice, the command would begin two\n.*--new-phase 3/)
     const { experiment, moved } = JSON.parse(ended(await sdk(...flip, 'treatment=25%', '--yes', '--json'), 0).stdout)
-    assert.deepEqual([experiment.phase, experiment.inForce.treatment.share, moved.moved / moved.of], [1, 2500, 0.025])
+    assert.deepEqual([experiment.phase, experiment.inForce.treatment.share, moved.moved / moved.of], [2, 2500, 0.025])
   })
 
-  test('a version goes from dev to cutover to baseline, and back at once', { timeout: 120_000 }, async () => {
+  test('a version goes from dev to cutover to baseline, and back at once, and the same command twice is one wish', {
+    timeout: 120_000,
+  }, async () => {
     await sceneWith('parts', 2)
+    const rows = async () => (await base.client.audit(100, 'parts')).length
     ended(await sdk('version', 'rollback', 'parts'), 1, /NOTHING_TO_ROLL_BACK/)
-    ended(
-      await sdk('version', 'promote', 'parts', 'v2', '--share', '100%'),
-      0,
-      /v2 takes 100% of the units, 100% of the units move, live on 2 of 2 cells/,
-    )
-    assert.equal(await answerTo('parts', 'u1'), 'v2 cutover')
-    ended(await sdk('version', 'list', 'parts'), 0, /^v2 +cutover +100% +as v1, but m-parts@1\.1\.0 /m)
-    ended(
-      await sdk('version', 'rollback', 'parts', '--reason', 'slow'),
-      0,
-      /the cutover is over, 100% of the units move, live on 2 of 2 cells/,
-    )
+    ended(await sdk('version', 'promote', 'parts', 'v2'), 2, /'--to <part>' not specified/)
+    const promote = ['version', 'promote', 'parts', 'v2'] as const
+    const whole = [...promote, '--to', 'cutover', '--share', '100%'] as const
+    const refused = /Cannot ask whether units of "parts" may move to v2: there is no terminal\n.*--yes .*--dry-run/
+    ended(await sdk(...whole), 2, /v2 would take 100% of the units, 100% of the units move/, refused)
+    ended(await sdk(...whole, '--dry-run'), 0, /v2 would take 100% of the units/, /Nothing was changed: this was a dry run/)
     assert.equal(await answerTo('parts', 'u1'), 'v1 baseline')
-    ended(await sdk('version', 'promote', 'parts', 'v2', '--to', 'baseline'), 0, /v2 is the baseline, live on 2 of 2 cells/)
-    assert.equal(await answerTo('parts', 'u1'), 'v2 baseline')
+    ended(await sdk(...whole, '--yes'), 0, /v2 takes 100% of the units, 100% of the units move, live on 2 of 2 cells/)
+    assert.equal(await answerTo('parts', 'u1'), 'v2 cutover')
+    const once = await rows()
+    for (const again of [whole, [...promote, '--to', 'cutover']]) {
+      ended(await sdk(...again), 0, /v2 takes 100% of the units already \(ramp|cut over, \d+ s ago, by made at the first start\)/)
+    }
+    assert.equal(await rows(), once)
+    ended(await sdk('version', 'list', 'parts'), 0, /^v2 +cutover +100% +as v1, but m-parts@1\.1\.0 /m)
+    ended(await sdk(...promote, '--to', 'cutover', '--share', '50%'), 0, /v2 takes 50% .*50% of the units move/)
     ended(
       await sdk('version', 'rollback', 'parts'),
-      0,
-      /v1 is the baseline again/,
-      /Forth again: sdk version promote parts v2 --to baseline/,
+      2,
+      /from which version .*there is no terminal\n.*Type: sdk version rollback parts v2$/m,
     )
+    ended(
+      await sdk('version', 'rollback', 'parts', '--yes'),
+      2,
+      /typed twice it would go back twice\n.*Type: sdk version rollback parts v2$/m,
+    )
+    const back = ['version', 'rollback', 'parts', 'v2', '--reason', 'slow'] as const
+    ended(await sdk(...back), 0, /the cutover of v2 is over, 50% of the units move, live on 2 of 2 cells/)
     assert.equal(await answerTo('parts', 'u1'), 'v1 baseline')
-    ended(await sdk('version', 'promote', 'parts', 'v9'), 1, /it has v1, v2|not online/)
+    const done =
+      /v2 is neither the baseline nor in the cutover \(roll back, \d+ s ago, by made at the first start: "slow"\): nothing was changed/
+    ended(await sdk(...back), 0, done)
+    ended(await sdk(...promote, '--to', 'baseline', '--yes'), 0, /v2 is the baseline, live on 2 of 2 cells/)
+    ended(await sdk(...promote, '--to', 'baseline'), 0, /v2 is the baseline already \(set baseline, /)
+    assert.equal(await answerTo('parts', 'u1'), 'v2 baseline')
+    ended(await sdk(...back), 0, /v1 is the baseline again/, /Forth again: sdk version promote parts v2 --to baseline/)
+    ended(await sdk(...back), 0, done)
+    assert.equal(await answerTo('parts', 'u1'), 'v1 baseline')
+    ended(await sdk('version', 'promote', 'parts', 'v9', '--to', 'baseline'), 1, /it has v1, v2|not online/)
+  })
+
+  test('on a terminal a promotion and a rollback without a version say what they come to, and ask', {
+    timeout: 120_000,
+    skip: process.platform !== 'linux' && 'it needs the "script" of Linux',
+  }, async () => {
+    await sceneWith('agreed', 2)
+    const promote = ['version', 'promote', 'agreed', 'v2', '--to', 'baseline'] as const
+    for (const [typed, code, kind] of [
+      ['n\r', 1, 'dev'],
+      ['y\r', 0, 'baseline'],
+    ] as const) {
+      const asked = sdkOnTerminal(...promote)
+      await asked.shows('Make v2 the baseline?')
+      asked.type(typed)
+      ended(await asked.ended, code, /v2 would be the baseline, 100% of the units move/)
+      assert.equal((await base.client.versions('agreed'))[1]?.kind, kind)
+    }
+    const back = sdkOnTerminal('version', 'rollback', 'agreed')
+    await back.shows('Go back from v2 (set baseline, ')
+    await back.shows('to v1?')
+    back.type('y\r')
+    ended(await back.ended, 0, /v1 is the baseline again/)
   })
 
   test('a whitelist is read line by line, and one bad line changes nothing', { timeout: 120_000 }, async () => {
@@ -288,13 +349,21 @@ describe('side by side', { concurrency: 3 }, () => {
     ended(await sdk('params', 'history', 'tuned'), 0, /^\d+ .* the scene +\/topK: 3 → 5 +room$/m)
     const before = await base.client.params('tuned')
     ended(await sdk('params', 'set', 'tuned', 'topK=6'), 0)
-    ended(await sdk('params', 'rollback', 'tuned'), 0, /as after revision \d+, \d+ s ago \("room"\).*\n +\/topK: 6 → 5/)
-    ended(await sdk('params', 'rollback', 'tuned'), 0, /as after revision \d+, .* \(as it was defined\).*\n +\/topK: 5 → 3/)
+    const { revision } = await base.client.params('tuned')
+    const named = new RegExp(`sdk params rollback tuned ${revision} \\(revision ${revision}, by made at the first start, \\d+ s ago\\)`)
+    ended(await sdk('params', 'rollback', 'tuned'), 2, /which change to undo: there is no terminal/, named)
+    const undo = (undone: number, ...args: string[]) => sdk('params', 'rollback', 'tuned', String(undone), ...args)
+    ended(await undo(revision), 0, /as after revision \d+, \d+ s ago \("room"\).*\n +\/topK: 6 → 5/)
+    ended(await undo(revision), 0, new RegExp(`revision ${revision} is undone already: nothing was changed`))
+    assert.deepEqual(await paramsOf('tuned', 'u1'), { topK: 5, mode: 'fast' })
+    ended(await undo(before.revision), 0, /as after revision \d+, .* \(as it was defined\).*\n +\/topK: 5 → 3/)
     assert.deepEqual(await paramsOf('tuned', 'u1'), { topK: 3 })
     ended(await sdk('params', 'rollback', 'tuned'), 1, /they are as the scene was defined/)
     ended(await sdk('params', 'rollback', 'tuned', '--to', String(before.revision), '--reason', 'forth'), 0, /\/topK: 3 → 5/)
     ended(await sdk('params', 'history', 'tuned'), 0, new RegExp(` back to ${before.revision}: forth$`, 'm'))
-    ended(await sdk('params', 'rollback', 'tuned'), 0, /\/topK: 5 → 3/)
+    ended(await sdk('params', 'rollback', 'tuned', '--to', String(before.revision)), 0, /the params are so already/)
+    const defined = (await base.client.paramsHistory('tuned')).at(-1)?.revision
+    ended(await sdk('params', 'rollback', 'tuned', '--to', String(defined)), 0, /\/topK: 5 → 3/)
     assert.deepEqual(await paramsOf('tuned', 'u1'), { topK: 3 })
     assert.equal((await base.client.versions('tuned')).length, 1)
 
@@ -303,8 +372,11 @@ describe('side by side', { concurrency: 3 }, () => {
     const file = { segments: '100%', layer: 'ui', arms: [{ name: 'more', values: { topK: 9 }, share: '100%' }] }
     await writeFile(join(folder, 'exp.json'), JSON.stringify(file))
     ended(await sdk('experiment', 'create', 'tuned', 'exp-1', '--file', 'exp.json'), 0, /layer "ui"/)
-    ended(await sdk('experiment', 'start', 'tuned', 'exp-1'), 0)
+    ended(await sdk('experiment', 'start', 'tuned', 'exp-1', '--yes'), 0)
     assert.deepEqual(await paramsOf('tuned', 'u1'), { topK: 9 })
+    const overridden = /^! .*experiment "exp-1" of layer "ui" sets "topK" for all units, in its arm more, whatever it is set to here$/m
+    ended(await sdk('params', 'set', 'tuned', 'topK=4'), 0, overridden)
+    ended(await sdk('params', 'show', 'tuned'), 0, overridden)
     ended(await sdk('layer', 'retire', 'tuned', 'ui'), 1, /its experiments exp-1 run/, /LAYER_IN_USE/)
     ended(await sdk('experiment', 'list', 'tuned'), 0, /^exp-1 +running +1 +layer "ui" +100% +more \{"topK":9\} 100%$/m)
   })
@@ -331,7 +403,13 @@ describe('side by side', { concurrency: 3 }, () => {
       /v2 made, and it answers 2 listed unit ids, live on 2 of 2 cells/,
     )
     assert.deepEqual([await answerTo('shipped', 'u1'), await answerTo('shipped', 'u3')], ['v2 whitelist', 'v1 baseline'])
-    ended(await publish('--as', 'cutover', '--share', '100%'), 0, /v2 was there, and it takes 100% of the units, live on 2 of 2 cells/)
+    ended(await publish('--as', 'cutover', '--share', '100%'), 2, /whether units of shipped may move: there is no terminal\n.*--yes/)
+    assert.equal(await answerTo('shipped', 'u3'), 'v1 baseline')
+    ended(
+      await publish('--as', 'cutover', '--share', '100%', '--yes'),
+      0,
+      /v2 was there, and it takes 100% of the units, live on 2 of 2 cells/,
+    )
     assert.equal(await answerTo('shipped', 'u3'), 'v2 cutover')
     ended(await sdk('version', 'list', 'shipped'), 0, /^v2 +cutover +100% .* refactor .* 2 unit ids of the whitelist$/m)
   })
