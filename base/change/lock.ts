@@ -72,11 +72,11 @@ function lockStage({ modules, merge, fallback, ...rest }: StageDefinition, lock:
 }
 
 /** A sentence about the modules of a new scene's first version that no baseline has had yet; none when all of them have been in one. */
-export function warnUnproven(scene: string, lock: Lock, isProven: (module: LockedModule) => boolean): string[] {
+export function warnUnproven(lock: Lock, isProven: (module: LockedModule) => boolean): string[] {
   const unproven = lockedModules(lock).filter(module => !isProven(module))
   if (unproven.length === 0) return []
   const names = unproven.map(({ name, version }) => `${name}@${version}`).join(', ')
-  return [`"${scene}" has the newest of its ranges, as no baseline has had any that fits yet: ${names}`]
+  return [`no baseline has had ${names} before, nor another release that fits`]
 }
 
 /** @throws SERVICE_NOT_OFFERED when a module of the lock uses a base service that is not among `offered`. */

@@ -103,7 +103,7 @@ export class Book {
     const isFine = ({ name, version }: LockedModule) => exact.has(`${name}@${version}`) || isProven(this.modules.get(name, version))
     return {
       draft,
-      warnings: scene.baseline === null && wanted.from === undefined ? warnUnproven(scene.definition.id, draft.lock, isFine) : [],
+      warnings: scene.baseline === null && wanted.from === undefined ? warnUnproven(draft.lock, isFine) : [],
     }
   }
 

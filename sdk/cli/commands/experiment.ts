@@ -25,12 +25,13 @@ export interface SwitchOptions extends Reasoned, AgreementOptions {
 
 /** Starts an experiment, after who moves was agreed to, or stops it. When that was done already, nothing is changed. */
 export async function switchExperiment(
-  { client, out }: Context,
+  context: Context,
   scene: string,
   id: string,
   to: 'start' | 'stop',
   { reason, dryRun = false, ...agreement }: SwitchOptions,
 ): Promise<void> {
+  const { client, out } = context
   const send = to === 'start' ? client.startExperiment : client.stopExperiment
   const planned = await send(scene, id, { dryRun: true })
   out.say(scene)
@@ -40,8 +41,8 @@ export async function switchExperiment(
     out.say(planned.changed ? `  ${line}\n  ${describeMovement(planned)}` : `  ${line}, already: nothing was changed`)
     return dryRun ? out.next('Nothing was changed: this was a dry run.') : undefined
   }
-  if (!agreement.yes && planned.moved.entering > 0) out.say(`  ${describeMovement(planned)}`)
-  await agreeToMove(client, planned.moved, { question: `Start ${id}?`, what: `whether ${id} may start` }, agreement)
+  const asked = { plan: describeMovement(planned), question: `Start ${id}?`, what: `whether ${id} may start` }
+  await agreeToMove(context, planned.moved, asked, agreement)
   // What was agreed to is what happens, or nothing. A stop is never held up by what others do.
   const expected = to === 'stop' || agreement.yes ? undefined : planned.revision
   const [change, ms] = await timed(() => send(scene, id, { reason }, expected))

@@ -107,19 +107,17 @@ export async function createVersion(
  * Resolves when the part that a version is to get is agreed to, as far as it moves units.
  * @throws as `agreeToMove`, and as the base when it refuses the version
  */
-export async function agreeToPart({ client, out }: Context, scene: string, wanted: NewVersion, options: AgreementOptions): Promise<void> {
+export async function agreeToPart(context: Context, scene: string, wanted: NewVersion, options: AgreementOptions): Promise<void> {
   const { as } = wanted
   if (options.yes || (as !== 'baseline' && as !== 'cutover')) return
-  const planned = await client.createVersion(scene, { ...wanted, dryRun: true })
-  const moves = describePlan(planned, planned.version.id)
-  if (moves !== undefined) out.say(`${scene}: ${moves}`)
+  const planned = await context.client.createVersion(scene, { ...wanted, dryRun: true })
+  const plan = `${scene}: ${describePlan(planned, planned.version.id)}`
   const question = as === 'baseline' ? `Make ${planned.version.id} the baseline of ${scene}?` : `Begin the cutover of ${scene}?`
-  await agreeToMove(client, planned.moved, { question, what: `whether units of "${scene}" may move` }, options)
+  await agreeToMove(context, planned.moved, { plan, question, what: `whether units of "${scene}" may move` }, options)
 }
 
-/** Says what a part comes to: `v4 would be the baseline, 95% of the units move`; undefined when no unit moves. */
-function describePlan(planned: Pick<PartChange, 'kind' | 'cutover' | 'moved'>, version: string): string | undefined {
-  if (!planned.moved?.moved) return undefined
+/** Says what a part comes to: `v4 would be the baseline, 95% of the units move`. */
+function describePlan(planned: Pick<PartChange, 'kind' | 'cutover' | 'moved'>, version: string): string {
   const part = planned.kind === 'baseline' ? 'be the baseline' : `take ${showShare(planned.cutover?.share ?? 0)} of the units`
   return `${version} would ${part}${describeMoved(planned)}`
 }
@@ -167,23 +165,24 @@ export interface PromoteOptions extends Reasoned, AgreementOptions {
 
 /** Gives a version a part, after what that comes to was agreed to. When the version has the part already, nothing is changed. */
 export async function promoteVersion(
-  { client, out }: Context,
+  context: Context,
   scene: string,
   version: string,
   { to, share, reason, dryRun = false, ...agreement }: PromoteOptions,
 ): Promise<void> {
   if (to === 'baseline' && share !== undefined)
     throw usage('Cannot take --share with --to baseline: the baseline has what is left', 'Leave one out.')
+  const { client, out } = context
   const promotion = { to, share: share === undefined ? undefined : parseShare(share), reason }
   const planned = await client.promote(scene, parseVersion(version), { ...promotion, dryRun: true })
   out.say(scene)
   if (dryRun || !planned.changed) {
     out.result(planned)
     if (!planned.changed) out.say(`  ${version} ${describeNewPart(planned)} already${describeSince(planned)}: nothing was changed`)
-    else out.say(`  ${describePlan(planned, version) ?? `${version} would have another part, and no unit moves`}`)
+    else out.say(`  ${describePlan(planned, version)}`)
     return dryRun ? out.next('Nothing was changed: this was a dry run.') : undefined
   }
-  await agreeToPromotion(client, out, scene, version, planned, agreement)
+  await agreeToPromotion(context, scene, version, planned, agreement)
   // What was agreed to is what happens, or nothing.
   const [change, ms] = await timed(() => client.promote(scene, version, promotion, agreement.yes ? undefined : planned.revision))
   out.result(change)
@@ -193,14 +192,13 @@ export async function promoteVersion(
   out.next(nextStep(scene, version, change))
 }
 
-function agreeToPromotion(client: Client, out: Output, scene: string, version: string, planned: PartChange, options: AgreementOptions) {
+function agreeToPromotion(context: Context, scene: string, version: string, planned: PartChange, options: AgreementOptions) {
   const plan = describePlan(planned, version)
-  if (!options.yes && plan !== undefined) out.say(`  ${plan}`)
   const question =
     planned.kind === 'baseline'
       ? `Make ${version} the baseline?`
       : `Send ${showShare(planned.cutover?.share ?? 0)} of the units to ${version}?`
-  return agreeToMove(client, planned.moved, { question, what: `whether units of "${scene}" may move to ${version}` }, options)
+  return agreeToMove(context, planned.moved, { plan, question, what: `whether units of "${scene}" may move to ${version}` }, options)
 }
 
 const describeNewPart = ({ kind, cutover }: PartChange): string =>

@@ -1,7 +1,7 @@
 /** Whoever makes a change that moves units agrees to what it comes to: at the terminal, or beforehand with `--yes`. */
 import type { BaseMode } from '../../../base/kernel/options.ts'
-import type { Client } from '../../api/client.ts'
 import { usage } from '../arguments.ts'
+import type { Context } from '../context.ts'
 import { canAsk, cancelled, confirm } from './questions.ts'
 
 /** What a command that may ask is given. */
@@ -22,19 +22,27 @@ interface Moving {
 export const needsAgreement = (mode: BaseMode, moved: Moving | undefined): boolean =>
   mode === 'serving' && moved !== undefined && moved.entering + moved.switching > 0
 
+interface Asked {
+  /** What the change comes to, a line that is shown before the question. */
+  readonly plan: string
+  readonly question: string
+  /** The same as the end of "Cannot ask whether …". */
+  readonly what: string
+}
+
 /**
  * Resolves when a change that moves units is agreed to, or needs no agreement.
- * @param what it comes to, as the end of "Cannot ask whether …"
  * @throws SdkError USAGE when nobody can be asked; CANCELLED when the answer is no
  */
 export async function agreeToMove(
-  client: Client,
+  { client, out }: Context,
   moved: Moving | undefined,
-  { question, what }: { readonly question: string; readonly what: string },
+  { plan, question, what }: Asked,
   options: AgreementOptions,
 ): Promise<void> {
   // Most changes need none on any base, so that the base is not asked what it is for.
   if (options.yes || !needsAgreement('serving', moved) || !needsAgreement((await client.status()).mode, moved)) return
+  out.say(`  ${plan}`)
   requireQuestions(what, 'Add --yes to the command, or --dry-run to see what it would come to.', options)
   if (!(await confirm(question))) throw cancelled()
 }
