@@ -100,12 +100,16 @@ function checkRounding(json: string, whole: string): void {
   }
 }
 
-/** @throws SdkError USAGE for what is not written like `v4` */
+/**
+ * Reads a whole number from 1.
+ * @throws SdkError USAGE
+ */
 export function parseNumber(text: string, what: string): number {
   if (/^[1-9]\d{0,14}$/.test(text)) return Number(text)
   throw usage(`Cannot take "${text}" as ${what}: it is no number`, 'Write a whole number after the option, and everything else before it.')
 }
 
+/** @throws SdkError USAGE for what is not written like `v4` */
 export function parseVersion(text: string): string {
   if (VERSION.test(text)) return text
   const hint = /^[1-9]\d{0,8}$/.test(text) ? `Write v${text}.` : '"sdk version list" lists the versions of a scene.'

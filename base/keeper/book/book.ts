@@ -25,6 +25,7 @@ export interface Actor {
 
 /** A commit, as it is logged. */
 export interface Commit extends Actor {
+  readonly whoLabel: string
   readonly action: string
   readonly target: string
   readonly revision: number
@@ -177,7 +178,7 @@ export class Book {
 
   #commit(writes: readonly Write<Records>[], { who, reason, keyed }: Actor, note: Note, result: KeyedCommit['result']): number {
     const revision = this.#store.commit(writes, { who, reason, ...note }, keyed && { ...keyed, result })
-    this.#onCommit({ who, reason, action: note.action, target: note.target, revision })
+    this.#onCommit({ who, whoLabel: this.names.of(who), reason, action: note.action, target: note.target, revision })
     return revision
   }
 

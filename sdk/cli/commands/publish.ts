@@ -62,9 +62,11 @@ interface OnlineScene
 const BIG_BYTES = 256 * 1024
 const PARTS_SHOWN = 5
 
+const DECLINED = 'The modules are published, and no scene was changed'
+
 /**
- * Bundles and checks everything, and looks up every scene, before anything is sent. Then it sends the modules, then each scene with all of
- * them together.
+ * Bundles and checks everything, and looks up every scene, before anything is sent. Then it sends the modules, then, once somebody has agreed to
+ * all units that move, each scene with all of them together.
  */
 export async function publish(context: Context, folders: readonly string[], options: PublishOptions): Promise<void> {
   const { client, out } = context
@@ -78,8 +80,9 @@ export async function publish(context: Context, folders: readonly string[], opti
   const send = options.dryRun ? pretend : (bundle: Bundle) => sendBundle(client, out, bundle)
   const modules: PublishedModule[] = []
   for (const draft of drafts) modules.push(await publishDraft(out, draft, options.dryRun === true, send))
+  for (const id of sceneIds) await agreeToPart(context, id, updateOf(modules, part), options, DECLINED)
   const scenes: OnlineScene[] = []
-  for (const id of sceneIds) scenes.push(await bringOnline(context, id, modules, part, options))
+  for (const id of sceneIds) scenes.push(await bringOnline(client, out, id, modules, part, options))
   for (const line of options.dryRun ? ['Nothing was sent: this was a dry run.'] : await nextLines(client, modules, scenes)) out.next(line)
   out.result({ modules, scenes })
 }
@@ -291,15 +294,14 @@ function partOf(options: PublishOptions): Part {
 }
 
 async function bringOnline(
-  context: Context,
+  client: Client,
+  out: Output,
   scene: string,
   modules: readonly PublishedModule[],
   part: Part,
-  { label, reason, yes, json }: PublishOptions,
+  { label, reason }: PublishOptions,
 ): Promise<OnlineScene> {
-  const { client, out } = context
   const options = { ...part, ...(label && { label }), ...(reason && { reason }) }
-  await agreeToPart(context, scene, updateOf(modules, options), { yes, json })
   const [change, ms] = await timed(() => updateScene(client, scene, modules, options))
   const { version, lock: _, moved: __, changed: ___, baseline, ...rest } = change
   const online = { scene, version: version.id, ...rest, isBaseline: baseline === version.id, steps: { live: ms } }

@@ -105,15 +105,23 @@ export async function createVersion(
 
 /**
  * Resolves when the part that a version is to get is agreed to, as far as it moves units.
+ * @param declined what is so when it is not
  * @throws as `agreeToMove`, and as the base when it refuses the version
  */
-export async function agreeToPart(context: Context, scene: string, wanted: NewVersion, options: AgreementOptions): Promise<void> {
+export async function agreeToPart(
+  context: Context,
+  scene: string,
+  wanted: NewVersion,
+  options: AgreementOptions,
+  declined?: string,
+): Promise<void> {
   const { as } = wanted
   if (options.yes || (as !== 'baseline' && as !== 'cutover')) return
   const planned = await context.client.createVersion(scene, { ...wanted, dryRun: true })
   const plan = `${scene}: ${describePlan(planned, planned.version.id)}`
   const question = as === 'baseline' ? `Make ${planned.version.id} the baseline of ${scene}?` : `Begin the cutover of ${scene}?`
-  await agreeToMove(context, planned.moved, { plan, question, what: `whether units of "${scene}" may move` }, options)
+  const asked = { plan, question, what: `whether units of "${scene}" may move`, ...(declined !== undefined && { declined }) }
+  await agreeToMove(context, planned.moved, asked, options)
 }
 
 /** Says what a part comes to: `v4 would be the baseline, 95% of the units move`. */
@@ -275,7 +283,9 @@ export async function setOnline(
   const [change, ms] = await timed(() => client.setOnline(scene, parseVersion(version), online, { reason }))
   out.result(change)
   out.say(scene)
-  out.done(online ? 'online' : 'offline', ms, `${version} is ${online ? 'online: it answers requests that pin it' : 'offline'}`)
+  const state = online ? 'online: it answers requests that pin it' : 'offline'
+  if (!change.changed) return out.say(`  ${version} is ${state}, already: nothing was changed`)
+  out.done(online ? 'online' : 'offline', ms, `${version} is ${state}`)
   for (const warning of change.warnings) out.warn(warning)
   if (!online) out.next(`Back again: sdk version online ${scene} ${version}`)
 }

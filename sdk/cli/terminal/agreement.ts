@@ -28,6 +28,8 @@ interface Asked {
   readonly question: string
   /** The same as the end of "Cannot ask whether …". */
   readonly what: string
+  /** What is so when the answer is no. @default nothing was changed */
+  readonly declined?: string
 }
 
 /**
@@ -37,14 +39,14 @@ interface Asked {
 export async function agreeToMove(
   { client, out }: Context,
   moved: Moving | undefined,
-  { plan, question, what }: Asked,
+  { plan, question, what, declined }: Asked,
   options: AgreementOptions,
 ): Promise<void> {
   // Most changes need none on any base, so that the base is not asked what it is for.
   if (options.yes || !needsAgreement('serving', moved) || !needsAgreement((await client.status()).mode, moved)) return
   out.say(`  ${plan}`)
   requireQuestions(what, 'Add --yes to the command, or --dry-run to see what it would come to.', options)
-  if (!(await confirm(question))) throw cancelled()
+  if (!(await confirm(question))) throw cancelled(declined)
 }
 
 /** @throws SdkError USAGE when nobody can be asked, with the hint of what to type instead */

@@ -23,7 +23,8 @@ export async function ask(question: string): Promise<string | undefined> {
   return text.trim() || undefined
 }
 
-export const cancelled = (): SdkError => new SdkError('CANCELLED', 'Nothing was changed', { hint: 'It was not confirmed.' })
+export const cancelled = (message = 'Nothing was changed'): SdkError =>
+  new SdkError('CANCELLED', message, { hint: 'It was not confirmed.' })
 
 async function answered<T>(answer: Promise<T>): Promise<T> {
   try {
