@@ -217,6 +217,7 @@ describe('side by side', { concurrency: 3 }, () => {
       /from which version .*there is no terminal\n.*Type: sdk version rollback parts v2$/m,
     )
     const back = ['version', 'rollback', 'parts', 'v2', '--reason', 'slow'] as const
+    ended(await sdk(...back, '--dry-run'), 0, /the cutover of v2 would be over, 50% of the units move\n+.*Nothing was changed/)
     ended(await sdk(...back), 0, /the cutover of v2 is over, 50% of the units move, live on 2 of 2 cells/)
     assert.equal(await answerTo('parts', 'u1'), 'v1 baseline')
     const done =

@@ -241,8 +241,8 @@ export async function rollBack(
   out.result(change)
   out.say(scene)
   if (!change.changed) return out.say(`  ${from} is neither the baseline nor in the cutover${describeSince(change)}: nothing was changed`)
-  if (dryRun) out.say(`  ${describeWayBack(from, change)}`)
-  else out.done('rollback', ms, `${describeWayBack(from, change)}, ${describeCells(change.cells)}`)
+  if (dryRun) out.say(`  ${describeWayBack(from, change, 'would be')}`)
+  else out.done('rollback', ms, `${describeWayBack(from, change, 'is')}, ${describeCells(change.cells)}`)
   for (const warning of change.warnings) out.warn(warning)
   if (dryRun) return out.next('Nothing was changed: this was a dry run.')
   if (!endsCutover(change)) out.next(`Forth again: sdk version promote ${scene} ${from} --to baseline`)
@@ -251,8 +251,8 @@ export async function rollBack(
 /** A rollback from a cutover makes units leave it, and one from a baseline sends them to another version. */
 const endsCutover = ({ moved }: PartChange): boolean => (moved?.leaving ?? 0) > 0
 
-const describeWayBack = (from: string, change: PartChange): string =>
-  endsCutover(change) ? `the cutover of ${from} is over${describeMoved(change)}` : `${change.version} is the baseline again`
+const describeWayBack = (from: string, change: PartChange, is: 'is' | 'would be'): string =>
+  endsCutover(change) ? `the cutover of ${from} ${is} over${describeMoved(change)}` : `${change.version} ${is} the baseline again`
 
 /** @throws SdkError USAGE with the command that names the version, when nobody can be asked */
 async function askFrom(client: Client, scene: string, { yes, json, dryRun }: RollbackOptions): Promise<string> {
