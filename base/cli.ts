@@ -1,11 +1,12 @@
 /** The command line of a base: `base start`, `base status`, `base backup`. */
-import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { Command, CommanderError, Option } from 'commander'
 import manifest from '../package.json' with { type: 'json' }
-import { tokenPath } from './folder/paths.ts'
+import { type Clues, type FoundBase, findBase, findDataFolder } from './folder/find-base.ts'
 import { renderColumns } from './kernel/columns.ts'
+import { CONFIG_FILE } from './kernel/config-file.ts'
 import { BerthError, type ErrorCode, errorTable, messageOf } from './kernel/errors.ts'
-import { CONFIG_FILE, loadOptions, type OptionName, type Options, optionRows } from './kernel/options.ts'
+import { loadOptions, type OptionName, type Options, optionRows } from './kernel/options.ts'
 import { type Base, startBase } from './supervisor/supervisor.ts'
 
 /** @param onStart is called in `base start` when the keeper is ready and the cells are starting. What it throws ends the base. */
@@ -64,19 +65,11 @@ function program(onStart: OnStart): Command {
   const status = base.command('status').description('print the state of a running base').option('--json', 'print one JSON document')
   withOptions(status, ['controlPort', 'controlHost', 'data'])
     .addHelpText('after', statusHelp)
-    .action(async (flags: Flags) => {
-      const options = optionsFrom(flags)
-      const isNamed = flags.controlPort !== undefined || flags.controlHost !== undefined
-      await printStatus(
-        isNamed ? controlUrl(options) : (namedBase(process.env.BERTH_BASE) ?? controlUrl(options)),
-        options.data,
-        flags.json === true,
-      )
-    })
+    .action(async (flags: Flags) => printStatus(await findBase(cluesFrom(flags)), flags.json === true))
   const backup = base.command('backup').description('copy the data folder, also while its base runs').argument('<target>', 'folder to make')
   withOptions(backup, ['data']).action(async (target: string, flags: Flags) => {
     const store = await import('./store/backup.ts')
-    const copy = await store.backup(optionsFrom(flags).data, target)
+    const copy = await store.backup(findDataFolder({ ...cluesFrom(flags), project: undefined }), target)
     process.stdout.write(`backed up revision ${copy.revision} with ${copy.blobs} blobs and ${copy.tables} tables to ${copy.target}\n`)
     process.stdout.write(`start a base on it: base start --data ${copy.target}\n`)
   })
@@ -99,7 +92,8 @@ Examples:
   base start --config /etc/berth/base.json    where it says { "cells": 4, "data": "/var/lib/berth" }`
 
 const statusHelp = `
-Without --control-port and --control-host it asks the base that BERTH_BASE names, as sdk does. The token is that of BERTH_TOKEN, else of the data folder.
+It finds the base as sdk does: --control-host and --control-port, else BERTH_BASE, --data or BERTH_DATA, ${CONFIG_FILE} here or in a folder above, .berth
+here or above, port 8081. The token is that of BERTH_TOKEN, else of the data folder of that base.
 
 Examples:
   base status
@@ -125,13 +119,37 @@ function optionsFrom(flags: Flags): Options {
   return loadOptions(given, process.env, process.cwd(), text('config'))
 }
 
-async function printStatus(url: string, data: string, json: boolean): Promise<void> {
-  const get = reader(url, process.env.BERTH_TOKEN ?? readToken(data))
+const project = fileURLToPath(new URL('..', import.meta.url))
+
+/** What says which base is meant. Every option is checked on the way, so that one which is misspelt does not lead to another base. */
+function cluesFrom(flags: Flags): Clues {
+  optionsFrom(flags)
+  if (process.env.BERTH_BASE !== undefined) checkUrl(process.env.BERTH_BASE)
+  const text = (name: string) => (typeof flags[name] === 'string' ? flags[name] : undefined)
+  const [controlHost, controlPort, data, config] = ['controlHost', 'controlPort', 'data', 'config'].map(text)
+  return { controlHost, controlPort, data, config, env: process.env, cwd: process.cwd(), project }
+}
+
+function checkUrl(text: string): void {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url?.protocol === 'http:' || url?.protocol === 'https:') return
+  throw new BerthError('OPTION_INVALID', `Cannot use BERTH_BASE ${JSON.stringify(text)}: must be an http URL`)
+}
+
+async function printStatus({ url: base, found, token, tried }: FoundBase, json: boolean): Promise<void> {
+  if (!found) {
+    const places = tried.map(line => `\n  ${line}`).join('')
+    throw new CommandError(
+      `Cannot find a base. It was looked for in this order:${places}`,
+      'Start it with "base start", or name its folder with --data.',
+    )
+  }
+  const get = reader(new URL(base).origin, token)
   const state = (await get('/api/status')) as Json
   const scenes = ((await get('/api/scenes')) as readonly SceneReply[]).map(describeScene)
   const shown = scenes.map(scene => ({ ...scene, cutover: scene.cutover && `${scene.cutover.version} ${scene.cutover.share / 100}%` }))
   process.stdout.write(
-    json ? `${JSON.stringify({ ...state, scenes }, null, 2)}\n` : renderStatus({ ...listFailures(state), scenes: shown }),
+    json ? `${JSON.stringify({ base, ...state, scenes }, null, 2)}\n` : renderStatus({ base, ...listFailures(state), scenes: shown }),
   )
 }
 
@@ -156,36 +174,13 @@ function describeScene({ definition: { id, access, group }, baseline, cutover, l
   return { scene: id, baseline, cutover, loadtest, revision, access, modules }
 }
 
-function namedBase(text: string | undefined): string | undefined {
-  if (text === undefined) return undefined
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url?.protocol === 'http:' || url?.protocol === 'https:') return url.origin
-  throw new BerthError('OPTION_INVALID', `Cannot use BERTH_BASE ${JSON.stringify(text)}: must be an http URL`)
-}
-
-function controlUrl({ controlHost, controlPort }: Options): string {
-  const host = { '0.0.0.0': '127.0.0.1', '::': '::1' }[controlHost] ?? controlHost
-  return `http://${host.includes(':') ? `[${host}]` : host}:${controlPort}`
-}
-
-function readToken(data: string): string {
-  try {
-    return readFileSync(tokenPath(data), 'utf8').trim()
-  } catch (error) {
-    throw new CommandError(
-      `Cannot read a token: ${messageOf(error)}`,
-      'Set BERTH_TOKEN, or name the data folder of the base with --data.',
-      error,
-    )
-  }
-}
-
 type Json = Readonly<Record<string, unknown>>
 
 /** Reads paths of the control API. */
-function reader(url: string, token: string): (path: string) => Promise<unknown> {
+function reader(url: string, token: string | undefined): (path: string) => Promise<unknown> {
   return async path => {
-    const request = { headers: { authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(STATUS_TIMEOUT_MS) }
+    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
+    const request = { headers, signal: AbortSignal.timeout(STATUS_TIMEOUT_MS) }
     const response = await fetch(`${url}${path}`, request).catch((error: Error) => {
       const fix = 'Start it with "base start", or name where it answers with --control-port and --control-host.'
       throw new CommandError(`Cannot reach a base at ${url}: ${messageOf(error.cause ?? error)}`, fix, error)

@@ -7,8 +7,10 @@ import { readdir } from 'node:fs/promises'
 import { basename, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { SceneView } from '../base/contract/scene-api.ts'
+import { DEFAULT_URL } from '../base/folder/find-base.ts'
 import { messageOf } from '../base/kernel/errors.ts'
-import { type Client, createClient, DEFAULT_BASE } from '../sdk/api/client.ts'
+import { type Client, createClient } from '../sdk/api/client.ts'
+import { findBaseHere } from '../sdk/api/local-base.ts'
 import {
   modulesOf,
   publishBundle,
@@ -41,7 +43,8 @@ const online = new Map<string, WantedModule>()
 const unfinished = new Set<string>()
 
 try {
-  const client = createClient()
+  const { url, token } = await findBaseHere()
+  const client = createClient({ base: url, token })
   await main(client)
   if (process.channel && (await isForDevelopment(client))) await watch(client)
 } catch (error) {
@@ -160,11 +163,11 @@ The control API, with a page to try it:
   ${new URL('/docs', client.base).href}`)
 }
 
-/** A command to type, with the options that the sdk needs to find this base if it is not at the default address. */
+/** A command to type, with the options that the sdk needs to find this base from any folder if it is not at the default address. */
 function sdkLine({ base }: Client, args: string): string {
   const data = process.env.BERTH_DATA
   const elsewhere = data !== undefined && resolve(data) !== resolve('.berth')
-  const option = base.origin === new URL(DEFAULT_BASE).origin ? '' : ` --base ${base.origin}`
+  const option = base.origin === DEFAULT_URL ? '' : ` --base ${base.origin}`
   return `${elsewhere ? `BERTH_DATA=${data} ` : ''}npx sdk ${args}${option}`
 }
 

@@ -4,6 +4,7 @@ import { copyFile, mkdir, readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { runCli } from '../base/cli.ts'
+import { urlOf } from '../base/folder/base-address.ts'
 import { featuresPath } from '../base/folder/paths.ts'
 import type { Options } from '../base/kernel/options.ts'
 import type { Base } from '../base/supervisor/supervisor.ts'
@@ -37,16 +38,11 @@ function publishExamples({ controlPort }: Base, { controlHost, data }: Options):
   // The token of this base is in its data folder; one in the environment may be for another base.
   const { BERTH_TOKEN: _, ...env } = process.env
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', publisher], {
-    env: { ...env, BERTH_BASE: controlUrl(controlHost, controlPort), BERTH_DATA: data },
+    env: { ...env, BERTH_BASE: urlOf(controlHost, controlPort), BERTH_DATA: data },
     // Its output goes to standard error, because standard output is for the log of the base: JSON lines, unless it is a terminal.
     stdio: ['ignore', 2, 2, 'ipc'],
   })
   child.unref()
   child.channel?.unref()
   child.on('error', error => process.stderr.write(`Cannot publish the example modules: ${error.message}\n`))
-}
-
-function controlUrl(host: string, port: number): string {
-  const reachable = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host
-  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
 }

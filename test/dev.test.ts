@@ -3,15 +3,17 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, type ForkOptions, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, rename, rm, watch, writeFile } from 'node:fs/promises'
+import { cp, mkdir, rename, rm, symlink, watch, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { hostname, userInfo } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, before, type TestContext, test } from 'node:test'
-import { keeperSocketPath } from '../base/folder/paths.ts'
+import { addressPath, keeperSocketPath } from '../base/folder/paths.ts'
 import { createClient } from '../sdk/api/client.ts'
 import { callScene, launchBase, publishStages, type RunningBase, root, tempFolder } from './support/base.ts'
-import { ended, sdkIn } from './support/cli.ts'
+import { baseIn, ended, sdkAlone, sdkIn } from './support/cli.ts'
 
 /** A base that serves. */
 let base: RunningBase
@@ -267,6 +269,7 @@ test('without a base sdk dev starts one, answers as its baseline, and takes it a
   sdk.kill('SIGINT')
   assert.deepEqual(await once(sdk, 'exit'), [0, null])
   assert.ok(!existsSync(keeperSocketPath(data)), 'the base has ended in order')
+  assert.ok(!existsSync(addressPath(data)), 'and is not to be found any more')
 })
 
 test('a base that sdk dev started ends with it, however that ended', { timeout: 60_000 }, async t => {
@@ -301,6 +304,64 @@ test('what sdk dev is to watch and to send must be there', { timeout: 60_000 }, 
   const sampleless = await sdk('dev', 'here', '--sample', 'gone.json')
   assert.equal(sampleless.code, 1)
   assert.match(sampleless.stderr, /Cannot read "gone\.json"/)
+})
+
+/** A folder whose `.berth` is the data folder of this base. */
+async function folderOf({ data }: RunningBase): Promise<string> {
+  const folder = await tempFolder()
+  await symlink(data, join(folder, '.berth'))
+  await mkdir(join(folder, 'modules/deep'), { recursive: true })
+  return folder
+}
+
+/** Where `base status` finds a base. */
+async function statusIn(cwd: string, ...args: readonly string[]): Promise<string> {
+  const { base, mode } = JSON.parse(ended(await baseIn(cwd)('status', '--json', ...args), 0).stdout)
+  return `${base} ${mode}`
+}
+
+test('commands reach the base of their folder and its token, without a flag, also where two bases run', { timeout: 60_000 }, async () => {
+  const [serving, developing, configured] = [await folderOf(base), await folderOf(bench), await tempFolder()]
+  await write(configured, { 'berth.config.json': JSON.stringify({ data: bench.data }), 'modules/deep/note': '' })
+  const found = [statusIn(serving), statusIn(join(developing, 'modules/deep')), statusIn(join(configured, 'modules/deep'))]
+  assert.deepEqual(await Promise.all(found), [
+    `${base.controlUrl} serving`,
+    `${bench.controlUrl} development`,
+    `${bench.controlUrl} development`,
+  ])
+  // Only the first token of a base may do this.
+  for (const folder of [serving, join(developing, 'modules/deep')]) ended(await sdkAlone(folder)('token', 'list'), 0)
+  const named = await sdkAlone(serving, { BERTH_BASE: bench.controlUrl })('token', 'list')
+  ended(named, 1, /UNAUTHENTICATED: Give a token of this base with --token or BERTH_TOKEN/)
+  ended(await sdkAlone(serving, { BERTH_BASE: base.controlUrl })('token', 'list'), 0)
+})
+
+test('no token of this machine goes to a base that is not its own, and a file that a killed base has left deceives nobody', {
+  timeout: 60_000,
+}, async t => {
+  const seen: (string | undefined)[] = []
+  const other = createServer((request, response) => {
+    seen.push(request.headers.authorization)
+    response.writeHead(200, { 'content-type': 'application/json' }).end('[]')
+  }).listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  t.after(() => other.close())
+  const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`
+  ended(await sdkAlone(await folderOf(base), { BERTH_BASE: url })('scene', 'list'), 0)
+
+  const stale = await tempFolder()
+  const files = ['token', 'base.json'].map(name => cp(join(base.data, name), join(stale, name)))
+  await Promise.all(files)
+  const address = JSON.parse(readFileSync(addressPath(base.data), 'utf8'))
+  await writeFile(addressPath(stale), JSON.stringify({ ...address, control: url }))
+  const { stderr } = ended(await sdkAlone(stale, { BERTH_DATA: stale })('scene', 'list'), 3)
+  assert.match(stderr, /Cannot find a base\. It was looked for in this order:\n\n {2}--base, BERTH_BASE: not given\n {2}BERTH_DATA /)
+  assert.match(
+    stderr,
+    new RegExp(`its base \\(process ${address.pid}, ${url}\\) was killed or is being started again: something else answers`),
+  )
+  assert.ok(seen.length > 0)
+  assert.deepEqual([...new Set(seen)], [undefined])
 })
 
 interface Examples {

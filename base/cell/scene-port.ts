@@ -5,6 +5,7 @@ import { answerClientError } from '../kernel/client-error.ts'
 import { BerthError, toBerthError, toProblem } from '../kernel/errors.ts'
 import { hasOneHost, isRequestId } from '../kernel/headers.ts'
 import { limits } from '../kernel/limits.ts'
+import { linkList, page, pageHeaders, problemPage, wantsPage } from '../kernel/page.ts'
 import { describeFault } from '../kernel/text-file.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import type { SceneFailure } from '../wire/messages.ts'
@@ -122,6 +123,7 @@ function route(req: IncomingMessage, res: ServerResponse, port: Port): void {
   else if (path === '/healthz') onProbe(req, res, () => [])
   else if (path === '/readyz') onProbe(req, res, port.handlers.checkReady)
   else if (path === '/openapi.json') onDocument(req, res)
+  else if (path === '/') onRoot(req, res)
   else answerError(res, new BerthError('ROUTE_NOT_FOUND', `Cannot find ${path.slice(0, 128)}`))
 }
 
@@ -135,6 +137,17 @@ function onProbe(req: IncomingMessage, res: ServerResponse, check: () => readonl
     if (req.method !== 'GET' && req.method !== 'HEAD') throw wrongMethod(res, req.method, 'GET, HEAD')
     const failures = check()
     answerJson(res, 200, 'application/json', JSON.stringify({ status: 'ok', ...(failures.length > 0 && { failures }) }))
+  } catch (error) {
+    answerError(res, toBerthError(error))
+  }
+}
+
+async function onRoot(req: IncomingMessage, res: ServerResponse): Promise<void> {
+  try {
+    if (req.method !== 'GET' && req.method !== 'HEAD') throw wrongMethod(res, req.method, 'GET, HEAD')
+    const { sceneRoot } = await import('../contract/root-api.ts')
+    if (wantsPage(req.headers.accept)) answerPage(res, 200, page('Berth', `<p>This is ${sceneRoot.is}.</p>${linkList(sceneRoot.links)}`))
+    else answerJson(res, 200, 'application/json', JSON.stringify(sceneRoot))
   } catch (error) {
     answerError(res, toBerthError(error))
   }
@@ -494,10 +507,17 @@ function noTime(plan: SlotPlan): string {
 function answerError(res: ServerResponse, error: BerthError, members: Readonly<Record<string, unknown>> = {}): void {
   if (error.retryAfterSeconds !== undefined) res.setHeader('retry-after', error.retryAfterSeconds)
   if (error.status === 401) res.setHeader('www-authenticate', 'Bearer')
-  answerJson(res, error.status, 'application/problem+json', JSON.stringify(toProblem(error, members)))
+  const problem = toProblem(error, members)
+  if (wantsPage(res.req.headers.accept)) answerPage(res, error.status, problemPage(problem))
+  else answerJson(res, error.status, 'application/problem+json', JSON.stringify(problem))
 }
 
 function answerJson(res: ServerResponse, status: number, type: string, json: string): void {
   res.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(json) })
   res.end(json)
+}
+
+function answerPage(res: ServerResponse, status: number, html: string): void {
+  res.writeHead(status, { ...pageHeaders, 'content-length': Buffer.byteLength(html) })
+  res.end(html)
 }

@@ -27,6 +27,7 @@ export const Problem = Type.Object(
     blame: BlameName,
     fix: Type.String({ description: 'what whoever is to blame does next' }),
     requestId: Type.String(),
+    help: Text('path on the control port that says what to do about each code'),
     // Only problems with some codes have the following members.
     revision: Type.Optional(Type.Union([Type.Integer(), Type.Null()], { description: 'REVISION_CONFLICT: which it is by now' })),
     changedBy: Type.Optional(TokenId),

@@ -5,6 +5,7 @@ import { limits } from '../kernel/limits.ts'
 import { SceneId, VersionId } from '../traffic/schema.ts'
 import { because } from './explain-api.ts'
 import { Problem } from './problem-api.ts'
+import { SceneRoot } from './root-api.ts'
 import { Health, Readiness } from './status-api.ts'
 
 /** Every way in which a request to a scene is refused, in the order of the data path. */
@@ -187,6 +188,7 @@ export const scenePortDocument = () => ({
         },
       },
     },
+    '/': probe('root', 'What this is, and where to look; a page for browsers', ['METHOD_NOT_ALLOWED'], SceneRoot),
     '/healthz': probe('healthz', 'Whether the cell is up', ['METHOD_NOT_ALLOWED']),
     '/readyz': readyz,
     '/openapi.json': {

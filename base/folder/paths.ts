@@ -16,6 +16,8 @@ export const featuresPath = (data: string): string => join(data, 'features')
 export const logsPath = (data: string): string => join(data, 'logs')
 /** The token that is made at the first start; only its owner may read the file. */
 export const tokenPath = (data: string): string => join(data, 'token')
+/** Where the base that runs on the folder can be reached. */
+export const addressPath = (data: string): string => join(data, 'base.json')
 /** The supervisor holds this database in an exclusive transaction for as long as it lives. */
 export const lockPath = (data: string): string => join(data, 'lock.db')
 

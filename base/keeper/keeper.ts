@@ -61,8 +61,8 @@ function follow(starting: Promise<Keeper>, log: Logger): void {
   const dispatch = dispatcher<Exclude<ToKeeper, Start>, [Keeper]>(
     'the keeper',
     {
-      cells: ({ cells, port, memory, wall }, keeper) => {
-        keeper.vitals.report(cells, port, memory, wall)
+      cells: ({ base, cells, port, memory, wall }, keeper) => {
+        keeper.vitals.report(cells, port, memory, wall, base)
         keeper.cells.expect(cells)
       },
       losses: ({ losses }, { judge }) => {

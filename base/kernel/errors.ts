@@ -16,7 +16,12 @@ interface ErrorRow {
 
 const table = {
   // Calling a scene
-  ROUTE_NOT_FOUND: { status: 404, blame: 'caller', title: 'No such route', fix: 'Call POST /scenes/:id, or GET /healthz or /readyz.' },
+  ROUTE_NOT_FOUND: {
+    status: 404,
+    blame: 'caller',
+    title: 'No such route',
+    fix: 'GET / says what is there: POST /scenes/:id on the scene port, the routes of /docs on the control port.',
+  },
   METHOD_NOT_ALLOWED: { status: 405, blame: 'caller', title: 'Wrong method', fix: 'Use the method that the Allow header names.' },
   SCENE_NOT_FOUND: {
     status: 404,

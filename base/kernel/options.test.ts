@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { CONFIG_FILE } from './config-file.ts'
 import { BerthError, type ErrorCode } from './errors.ts'
-import { CONFIG_FILE, loadOptions, type OptionSources, optionRows, resolveOptions } from './options.ts'
+import { loadOptions, type OptionSources, optionRows, resolveOptions } from './options.ts'
 
 const machine = { memoryMB: 16_384, memoryFile: undefined, cores: 4 }
 const resolved = (sources: Partial<OptionSources>) => resolveOptions({ flags: {}, env: {}, machine, ...sources })

@@ -4,13 +4,12 @@ import { dirname, resolve } from 'node:path'
 import Type, { type Static, type TNumberOptions, type TSchema } from 'typebox'
 import { Value } from 'typebox/value'
 import { compileCheck } from './check.ts'
-import { BerthError, messageOf } from './errors.ts'
-import { parseUnrounded } from './exact-json.ts'
+import { CONFIG_FILE, CONFIG_VARIABLE, type ConfigFile, type ConfigMembers, parseConfig, readConfig } from './config-file.ts'
+import { BerthError } from './errors.ts'
 import { logLevels } from './log.ts'
 import { type Machine, thisMachine } from './machine.ts'
 import { CELLS_MAX, completeCells } from './memory-plan.ts'
 import { nearest } from './nearest.ts'
-import { readTextFileSync, unreadable } from './text-file.ts'
 import { wallModes } from './wall-plan.ts'
 
 const defaultsHere = completeCells(thisMachine, {})
@@ -116,8 +115,6 @@ export const optionRows: readonly OptionRow[] = (Object.keys(OptionsSchema.prope
   }
 })
 
-export const CONFIG_FILE = 'berth.config.json'
-const CONFIG_VARIABLE = 'BERTH_CONFIG'
 /** Environment variables of the same prefix that the sdk reads. */
 const sdkVariables: readonly string[] = ['BERTH_TOKEN', 'BERTH_BASE', 'BERTH_DEBUG']
 
@@ -129,12 +126,6 @@ export interface OptionSources {
   readonly file?: ConfigFile | undefined
   /** What the defaults follow from. @default this machine */
   readonly machine?: Pick<Machine, 'memoryMB' | 'memoryFile' | 'cores'>
-}
-
-export interface ConfigFile {
-  /** Absolute path. */
-  readonly path: string
-  readonly text: string
 }
 
 /**
@@ -166,16 +157,6 @@ export function loadOptions(flags: OptionSources['flags'], env: OptionSources['e
   const named = config ?? env[CONFIG_VARIABLE]
   const path = resolve(cwd, named ?? CONFIG_FILE)
   return resolveOptions({ flags, env, file: readConfig(path, named !== undefined) })
-}
-
-function readConfig(path: string, required: boolean): ConfigFile | undefined {
-  try {
-    return { path, text: readTextFileSync(path) }
-  } catch (error) {
-    const { reason, message, hint } = unreadable(error)
-    if (!required && reason === 'missing') return undefined
-    throw new BerthError('CONFIG_UNREADABLE', `Cannot read the config file "${path}": ${message}. ${hint}`, { cause: error })
-  }
 }
 
 interface Given {
@@ -253,20 +234,6 @@ function isNetwork(network: string): boolean {
   const [address = '', bits] = network.split('/')
   const family = isIP(address)
   return family !== 0 && Number(bits ?? 0) <= (family === 4 ? 32 : 128)
-}
-
-type ConfigMembers = Readonly<Record<string, unknown>>
-
-function parseConfig(file: ConfigFile): ConfigMembers {
-  const refusal = (why: string, cause?: unknown) => new BerthError('CONFIG_UNREADABLE', `Cannot use "${file.path}": ${why}`, { cause })
-  let value: unknown
-  try {
-    value = parseUnrounded(file.text)
-  } catch (error) {
-    throw refusal(messageOf(error), error)
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw refusal('it is not one JSON object')
-  return value as ConfigMembers
 }
 
 /** Flags and variables are strings. One that does not look like an integer stays a string, and fails the check if an integer is needed. */

@@ -13,6 +13,8 @@ import { MEMORY_ADVICE, type MemoryWatch } from './memory-watch.ts'
 import { afterFault } from './plan.ts'
 
 export interface KeeperProcessSettings {
+  /** The id of this run of the base. */
+  readonly base: string
   /** The options of the base, with the real port. */
   readonly options: Options
   readonly entry: string | undefined
@@ -96,8 +98,8 @@ export class KeeperProcess {
   }
 
   sendCells(cells: readonly CellStatus[]): void {
-    const { memory, options, wall } = this.#settings
-    this.#child?.send({ type: 'cells', cells, port: options.port, memory: memory.status, wall: wall.plan.layers })
+    const { base, memory, options, wall } = this.#settings
+    this.#child?.send({ type: 'cells', base, cells, port: options.port, memory: memory.status, wall: wall.plan.layers })
   }
 
   /** Sends what the keeper has not kept. Call it with every loss, and whenever the keeper is ready. */

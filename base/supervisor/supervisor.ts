@@ -1,5 +1,7 @@
 /** The small process that must not fail. It owns the listening handle, and starts, watches and replaces the other processes; it does nothing else. */
+import { randomUUID } from 'node:crypto'
 import { constants } from 'node:os'
+import { removeAddress, urlOf, writeAddress } from '../folder/base-address.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { createLog, type Logger } from '../kernel/log.ts'
@@ -63,6 +65,8 @@ const wallMissing = (missing: WallPlan['layers']): BerthError =>
 const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 
 class Supervisor {
+  /** The id of this run of the base. */
+  readonly #id = randomUUID()
   readonly #options: Options
   readonly #handle: ListenHandle
   readonly #lock: FolderLock
@@ -101,6 +105,7 @@ class Supervisor {
     })
     this.#keeper = new KeeperProcess({
       ...shared,
+      base: this.#id,
       onRetire: cell => this.#cells.retire(cell),
       onEndStale: pid => this.#cells.endStale(pid),
       onLossesKept: upTo => this.#losses.kept(upTo),
@@ -126,8 +131,22 @@ class Supervisor {
       this.#handle.close()
       throw error
     }
-    if (!this.#stopped) this.#startTicking()
+    if (!this.#stopped) {
+      this.#publishAddress()
+      this.#startTicking()
+    }
     return { port: this.#options.port, controlPort: this.#controlPort, ready: this.#ready.promise, stop: () => this.stop() }
+  }
+
+  /** Lets commands find the base by its folder. Without the file the base serves as well, and commands need to be told its URL. */
+  #publishAddress(): void {
+    const { data, host, port, controlHost, mode } = this.#options
+    const [scenes, control] = [urlOf(host, port), urlOf(controlHost, this.#controlPort)]
+    try {
+      writeAddress(data, { id: this.#id, control, scenes, pid: process.pid, mode, startedAt: new Date().toISOString() })
+    } catch (error) {
+      this.#log.warn({ err: error }, 'commands cannot find this base by its data folder: the file with its address could not be written')
+    }
   }
 
   #describeWall(): void {
@@ -169,6 +188,7 @@ class Supervisor {
     await this.#keeper.stop()
     clearTimeout(deadline)
     clearInterval(this.#ticks)
+    removeAddress(this.#options.data)
     this.#lock.release()
     this.#log.info('base stopped')
   }
@@ -186,6 +206,7 @@ class Supervisor {
     if (!this.#stopped) return void this.stop().then(() => process.exit(0))
     this.#log.warn({ signal }, 'base exits at once')
     this.#killAll()
+    removeAddress(this.#options.data)
     process.exit(128 + constants.signals[signal])
   }
 

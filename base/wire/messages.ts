@@ -40,6 +40,8 @@ export type ToKeeper =
   | Start
   | {
       readonly type: 'cells'
+      /** The id of this run of the base. */
+      readonly base: string
       readonly cells: readonly CellStatus[]
       readonly port: number
       readonly memory: MemoryStatus

@@ -59,7 +59,7 @@ test('a problem document becomes an error that keeps every member of it', async 
 
 test('what takes a request and never answers it is not waited for without end', async t => {
   const base = new URL(await fakeBase(t, () => {}))
-  const error = await thrown(caller(base, undefined, 20)(base, { method: 'GET' }))
+  const error = await thrown(caller(base, undefined, { answerMsMax: 20 })(base, { method: 'GET' }))
   assert(error instanceof SdkError)
   assert.deepEqual([error.code, error.exit], ['BASE_UNREACHABLE', 3])
   assert.match(error.message, /takes connections there and sends no answer/)

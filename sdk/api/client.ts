@@ -1,7 +1,4 @@
 /** A typed client of a base: its control API, and its scenes. The types are those of the contract. */
-import { readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { AuditEntry } from '../../base/contract/audit-api.ts'
 import type { Reasoned, Tried } from '../../base/contract/common-api.ts'
 import type * as experiments from '../../base/contract/experiment-api.ts'
@@ -13,31 +10,18 @@ import type { BaseStatus } from '../../base/contract/status-api.ts'
 import type { CreatedToken, RevokedToken, TokenView } from '../../base/contract/token-api.ts'
 import type * as versions from '../../base/contract/version-api.ts'
 import type { RulesView, WhitelistChange, WhitelistEdit } from '../../base/contract/whitelist-api.ts'
-import { tokenPath } from '../../base/folder/paths.ts'
 import { parseKeepingNumbers } from '../../base/kernel/exact-json.ts'
 import type { ModuleManifest, Right } from '../../base/traffic/schema.ts'
 import { exitCodes, RefusedError, SdkError } from '../sdk-error.ts'
 import { authorization, type Call, caller, type OpenRequest, openAt, type Request } from './requests.ts'
 
-export const DEFAULT_BASE = 'http://127.0.0.1:8081'
-
-/**
- * Where the base of this machine answers. The base gets its port from the same variable.
- * @throws SdkError USAGE when the variable holds no port
- */
-export function localBase(): URL {
-  const { BERTH_CONTROL_PORT: port } = process.env
-  return parseBase(port ? `http://127.0.0.1:${port}` : DEFAULT_BASE)
-}
-
 export interface ClientOptions {
-  /** URL of the control API. @default the environment variable BERTH_BASE, else port BERTH_CONTROL_PORT of this machine, else 8081 */
-  readonly base?: string | undefined
-  /**
-   * @default the environment variable BERTH_TOKEN, else the content of the file `token` in the data folder. That folder is BERTH_DATA, else
-   * `./.berth`, else, for a base on this machine, `.berth` of this project, where `npm start` puts it
-   */
+  /** URL of the control API. */
+  readonly base: string | URL
+  /** Requests go without one when it is missing, and the base says which right is needed. */
   readonly token?: string | undefined
+  /** Where a base was looked for in vain, in order, for the error when none answers here either. */
+  readonly tried?: readonly string[] | undefined
 }
 
 export interface Invocation {
@@ -70,11 +54,9 @@ export type Client = ReturnType<typeof createClient>
  * base answers; and SdkError ANSWER_UNEXPECTED when what answers is no base.
  * @throws SdkError USAGE when `base` is no URL
  */
-export function createClient(options: ClientOptions = {}) {
-  const named = options.base ?? process.env.BERTH_BASE
-  const base = named === undefined ? localBase() : parseBase(named)
-  const token = options.token ?? process.env.BERTH_TOKEN ?? savedToken(base)
-  const call = caller(base, token)
+export function createClient({ base: named, token, tried }: ClientOptions) {
+  const base = parseBase(String(named))
+  const call = caller(base, token, { tried })
   const control = controlOf(base, call)
   const calls = baseCalls(control)
   const scenePort = async (url?: string) => ({
@@ -229,27 +211,9 @@ function parseBase(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url?.protocol === 'http:' || url?.protocol === 'https:') return url
   throw new SdkError('USAGE', `Cannot use "${text}" as the URL of a base: it is no http URL`, {
-    hint: `Write it like ${DEFAULT_BASE}.`,
+    hint: 'Write it like http://127.0.0.1:8081.',
     exit: exitCodes.usage,
   })
-}
-
-const project = fileURLToPath(new URL('../..', import.meta.url))
-const loopback: readonly string[] = ['127.0.0.1', 'localhost', '[::1]']
-
-/** The token that the first start of a base left in its data folder, when that can be read here. */
-function savedToken(base: URL): string | undefined {
-  const folders = [process.env.BERTH_DATA ?? '.berth']
-  // A module that "sdk init" has linked to this project uses the base of this project. Its token must not be sent to another machine.
-  if (process.env.BERTH_DATA === undefined && loopback.includes(base.hostname)) folders.push(join(project, '.berth'))
-  for (const folder of folders) {
-    try {
-      return readFileSync(tokenPath(resolve(folder)), 'utf8').trim()
-    } catch {
-      // This is not the machine of the base, or not its user. Requests go without a token, and the base says which right is missing.
-    }
-  }
-  return undefined
 }
 
 async function sceneUrl(base: URL, status: () => Promise<BaseStatus>): Promise<URL> {

@@ -1,15 +1,29 @@
-/** The base on this machine that `sdk dev` works against: the one that runs, else one of its own. */
+/** The base that a command is for: the one that is found, or for `sdk dev` else one of its own. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { messageOf } from '../../base/kernel/errors.ts'
-import { SdkError } from '../sdk-error.ts'
-import { localBase } from './client.ts'
+import { type Clues, type FoundBase, findBase, findConfig } from '../../base/folder/find-base.ts'
+import { parseConfig } from '../../base/kernel/config-file.ts'
+import { BerthError, errorTable, messageOf } from '../../base/kernel/errors.ts'
+import { exitCodes, SdkError } from '../sdk-error.ts'
 
-export interface LocalBase {
-  /** URL of its control API. */
-  readonly url: string
+const project = fileURLToPath(new URL('../..', import.meta.url))
+
+const here = () => ({ env: process.env, cwd: process.cwd(), project })
+
+/**
+ * Finds the base that a command means which is run here.
+ * @throws SdkError USAGE when a variable or the config file says something that cannot be used
+ */
+export async function findBaseHere(flags: Pick<Clues, 'url' | 'token'> = {}): Promise<FoundBase> {
+  return findBase({ ...flags, ...here() }).catch((error: unknown) => {
+    if (!(error instanceof BerthError)) throw error
+    throw new SdkError('USAGE', error.message, { hint: errorTable[error.code].fix, exit: exitCodes.usage, cause: error })
+  })
+}
+
+export interface LocalBase extends Pick<FoundBase, 'url' | 'token'> {
   /** Whether it was started here. */
   readonly started: boolean
   /** Rejects when a base that was started here ends by itself; never resolves. */
@@ -20,41 +34,39 @@ export interface LocalBase {
 
 const launcher = fileURLToPath(new URL('../../bin/base.cjs', import.meta.url))
 const LINES_KEPT = 20
-/** Milliseconds within which whatever listens there has to answer. */
-const LOOK_MS_MAX = 5000
 const never = new Promise<never>(() => {})
 
 /**
- * Looks whether a base of this machine listens at its port (`BERTH_CONTROL_PORT`, else 8081). When none is there, it starts one, with the
- * options that the environment has for it.
+ * Finds the base as every command does. When there is none, and no URL names one, it starts one for development, with the options that the environment
+ * and the config file have for it.
  * @throws SdkError BASE_NOT_STARTED with what the base printed
  */
-export async function findOrStartBase(): Promise<LocalBase> {
-  const url = localBase()
-  if (url.port !== '0' && (await isThere(url))) return { url: url.href, started: false, ended: never, stop: async () => undefined }
-  return startBase()
+export async function findOrStartBase(flags: Pick<Clues, 'url' | 'token'>): Promise<LocalBase> {
+  const { url, token, found } = await findBaseHere(flags)
+  return found ? { url, token, started: false, ended: never, stop: async () => undefined } : startBase(flags)
 }
 
-async function isThere(url: URL): Promise<boolean> {
-  return fetch(new URL('/healthz', url), { signal: AbortSignal.timeout(LOOK_MS_MAX) }).then(
-    () => true,
-    // Nothing listens there. If something does and is no base, the first call to it says so.
-    () => false,
-  )
+/** What is said of a base for development, unless the environment or the config file says something else. */
+function startArguments(): string[] {
+  const file = findConfig(here())
+  const config = file === undefined ? {} : parseConfig(file)
+  const isGiven = (name: string, variable: string) => process.env[variable] !== undefined || config[name] !== undefined
+  return [
+    'start',
+    ...(file === undefined ? [] : ['--config', file.path]),
+    ...(isGiven('mode', 'BERTH_MODE') ? [] : ['--mode', 'development']),
+    ...(isGiven('cells', 'BERTH_CELLS') ? [] : ['--cells', '1']),
+  ]
 }
 
-async function startBase(): Promise<LocalBase> {
-  const child = spawn(
-    process.execPath,
-    [launcher, 'start', '--mode', 'development', ...(process.env.BERTH_CELLS ? [] : ['--cells', '1'])],
-    {
-      // The launcher ends the base when its channel to this process closes, however this process ends.
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      // The base is in a process group of its own, because Ctrl-C is for this process, which then ends the base.
-      detached: true,
-      windowsHide: true,
-    },
-  )
+async function startBase(flags: Pick<Clues, 'url' | 'token'>): Promise<LocalBase> {
+  const child = spawn(process.execPath, [launcher, ...startArguments()], {
+    // The launcher ends the base when its channel to this process closes, however this process ends.
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    // The base is in a process group of its own, because Ctrl-C is for this process, which then ends the base.
+    detached: true,
+    windowsHide: true,
+  })
   const { ready, ended, last } = follow(child)
   const failed = ended.then((how): never => {
     throw new SdkError('BASE_NOT_STARTED', `Cannot go on: the base that was started here has ended (${how})`, {
@@ -63,23 +75,20 @@ async function startBase(): Promise<LocalBase> {
     })
   })
   failed.catch(() => undefined)
-  const { controlPort } = await Promise.race([ready, failed])
-  return {
-    url: `http://127.0.0.1:${controlPort}`,
-    started: true,
-    ended: failed,
-    stop: async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return
-      // The event "close" may not come any more once the channel is closed from this side.
-      const exited = once(child, 'exit')
-      if (child.connected) child.disconnect()
-      await exited
-    },
+  await Promise.race([ready, failed])
+  const stop = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    // The event "close" may not come any more once the channel is closed from this side.
+    const exited = once(child, 'exit')
+    if (child.connected) child.disconnect()
+    await exited
   }
+  const { url, token } = await findBaseHere(flags)
+  return { url, token, started: true, ended: failed, stop }
 }
 
 interface Following {
-  readonly ready: Promise<{ readonly controlPort: number }>
+  readonly ready: Promise<void>
   /** Resolves with how the base ended. */
   readonly ended: Promise<string>
   /** The last lines that it printed. */
@@ -87,15 +96,14 @@ interface Following {
 }
 
 function follow(child: ChildProcess): Following {
-  const ready = Promise.withResolvers<{ controlPort: number }>()
+  const ready = Promise.withResolvers<void>()
   const last: string[] = []
   for (const stream of [child.stdout, child.stderr]) {
     if (stream === null) continue
     createInterface({ input: stream }).on('line', line => {
       last.push(line)
       if (last.length > LINES_KEPT) last.shift()
-      const entry = parse(line)
-      if (entry.msg === 'base ready' && entry.controlPort !== undefined) ready.resolve({ controlPort: entry.controlPort })
+      if (parse(line).msg === 'base ready') ready.resolve()
     })
   }
   const ended = new Promise<string>(resolve => {
@@ -106,7 +114,7 @@ function follow(child: ChildProcess): Following {
 }
 
 /** A line of the log as an object; empty for text that is no line of the log. */
-function parse(line: string): { readonly msg?: string; readonly controlPort?: number } {
+function parse(line: string): { readonly msg?: string } {
   try {
     return line.startsWith('{') ? JSON.parse(line) : {}
   } catch {

@@ -47,8 +47,15 @@ const PAUSES_MS = [100, 300, 700, 1500, 2500] as const
 
 export type Call = (url: URL, request: Request) => Promise<Answer>
 
+interface CallerOptions {
+  /** @default ANSWER_MS_MAX */
+  readonly answerMsMax?: number
+  /** Where a base was looked for in vain, for the error when none answers. */
+  readonly tried?: readonly string[] | undefined
+}
+
 /** @returns a function that resolves with an answer that is 2xx or expected, and throws for any other or when none comes in time */
-export function caller(base: URL, token: string | undefined, answerMsMax = ANSWER_MS_MAX): Call {
+export function caller(base: URL, token: string | undefined, { answerMsMax = ANSWER_MS_MAX, tried }: CallerOptions = {}): Call {
   let wasThere = false
   return async (url, { method, body, headers = {}, expected = [], isText = false, repeat = defaultRepeat(method) }) => {
     const sent = sendable({
@@ -70,7 +77,7 @@ export function caller(base: URL, token: string | undefined, answerMsMax = ANSWE
     // Only the key lets a base whose disk has failed say, once it is started again, whether the write is kept.
     const isLost = ([response, text]: Exchange) => repeat === 'keyed' && response.status === 500 && codeIn(text) === 'STORE_FAILED'
     const [response, text] = await persist(attempt, isLost, pauses, wasThere).catch(error => {
-      throw unreachable(url, base, error)
+      throw unreachable(url, base, error, tried)
     })
     wasThere = true
     const answer = { status: response.status, headers: response.headers, text, body: isText ? undefined : parse(text) }
@@ -156,10 +163,11 @@ function sendable(headers: Readonly<Record<string, string>>): Headers {
   return checked
 }
 
-function unreachable(url: URL, base: URL, error: unknown): SdkError {
+function unreachable(url: URL, base: URL, error: unknown, tried?: readonly string[]): SdkError {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
   const late = error instanceof Error && error.name === 'TimeoutError'
   const why = late ? 'something takes connections there and sends no answer' : messageOf(cause) || 'the connection failed'
+  if (tried !== undefined && tried.length > 0 && url.origin === base.origin) return notFound(tried, error)
   return new SdkError('BASE_UNREACHABLE', `No base answers at ${url.origin}: ${why}`, {
     hint: late
       ? 'See what it is, and if it is a base what its log says; what was asked of it may still be done.'
@@ -168,6 +176,15 @@ function unreachable(url: URL, base: URL, error: unknown): SdkError {
         : 'Name where its scenes answer with --url.',
     exit: exitCodes.unreachable,
     cause: error,
+  })
+}
+
+function notFound(tried: readonly string[], cause: unknown): SdkError {
+  return new SdkError('BASE_UNREACHABLE', 'Cannot find a base. It was looked for in this order:', {
+    details: tried.map(line => `  ${line}`).join('\n'),
+    hint: 'Start one with "npm start" or "base start", or name it with --base.',
+    exit: exitCodes.unreachable,
+    cause,
   })
 }
 

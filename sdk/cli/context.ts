@@ -1,5 +1,6 @@
 /** What every command of the command line is given. */
 import { type Client, createClient } from '../api/client.ts'
+import { findBaseHere } from '../api/local-base.ts'
 import { createOutput, type Output } from './terminal/output.ts'
 
 /** The options that every command takes. */
@@ -14,6 +15,8 @@ export interface Context {
   readonly client: Client
 }
 
-export function createContext({ json = false, base, token }: CommonOptions): Context {
-  return { out: createOutput(json), client: createClient({ base, token }) }
+export async function createContext({ json = false, base, token }: CommonOptions): Promise<Context> {
+  const { url, found, tried, token: theirs } = await findBaseHere({ url: base, token })
+  const client = createClient({ base: url, token: theirs, ...(!found && { tried }) })
+  return { out: createOutput(json, client.base), client }
 }

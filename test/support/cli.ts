@@ -25,6 +25,11 @@ export function sdkIn(cwd: string, { controlUrl, token }: Pick<RunningBase, 'con
   return (...args) => run('bin/sdk.cjs', args, cwd, { BERTH_BASE: controlUrl, BERTH_TOKEN: token })
 }
 
+/** Runs `npx sdk` in `cwd`, where it has to find the base itself. */
+export function sdkAlone(cwd: string, env: Readonly<Record<string, string>> = {}): Run {
+  return (...args) => run('bin/sdk.cjs', args, cwd, env)
+}
+
 /** Runs `npx base` in `cwd`. */
 export function baseIn(cwd: string, env: Readonly<Record<string, string>> = {}): Run {
   return (...args) => run('bin/base.cjs', args, cwd, env)

@@ -1,5 +1,7 @@
 /** The state of the base: what the supervisor and the cells themselves say of the cells, and the counts of the keeper. */
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry as MetricsRegistry } from 'prom-client'
+import manifest from '../../../package.json' with { type: 'json' }
+import { type ControlRoot, controlLinks } from '../../contract/root-api.ts'
 import type { BaseStatus } from '../../contract/status-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import type { Guesses } from '../../kernel/guesses.ts'
@@ -25,6 +27,7 @@ export class Vitals {
         readonly port: number
         readonly memory: MemoryStatus | null
         readonly wall: readonly WallLayer[]
+        readonly base: string | null
       }
     | undefined
   /** Where the control API answers; known once it listens. */
@@ -103,8 +106,14 @@ export class Vitals {
   }
 
   /** Takes a report of the supervisor. */
-  report(cells: readonly CellStatus[], port: number, memory: MemoryStatus | null = null, wall: readonly WallLayer[] = []): void {
-    this.#reported = { cells, port, memory, wall }
+  report(
+    cells: readonly CellStatus[],
+    port: number,
+    memory: MemoryStatus | null = null,
+    wall: readonly WallLayer[] = [],
+    base: string | null = null,
+  ): void {
+    this.#reported = { cells, port, memory, wall, base }
   }
 
   observe(method: string, route: string, status: number, seconds: number): void {
@@ -116,6 +125,13 @@ export class Vitals {
     const known = (this.#reported?.cells ?? []).map(status => status.cell)
     if (known.includes(cell)) return
     throw new BerthError('CELL_NOT_FOUND', `Cannot find cell ${cell}: the base has ${known.join(', ') || 'none'}`)
+  }
+
+  /** What anybody may know of the base. */
+  root(): ControlRoot {
+    const { version } = manifest
+    const is = 'the control API of a base'
+    return { name: 'berth', is, version, mode: this.#mode, id: this.#reported?.base ?? null, links: controlLinks }
   }
 
   status(): BaseStatus {

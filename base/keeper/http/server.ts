@@ -6,6 +6,7 @@ import { BerthError, type ErrorCode, messageOf, toBerthError, toProblem } from '
 import { isRequestId } from '../../kernel/headers.ts'
 import { limits } from '../../kernel/limits.ts'
 import type { Logger } from '../../kernel/log.ts'
+import { pageHeaders, problemPage, wantsPage } from '../../kernel/page.ts'
 import { Explainer } from '../book/explainer.ts'
 import type { Token } from '../book/token-book.ts'
 import { compilePart } from './body.ts'
@@ -30,7 +31,7 @@ export async function createApi(parts: ApiParts): Promise<FastifyInstance> {
   app.setSerializerCompiler(() => value => JSON.stringify(value))
   app.setErrorHandler((error, request, reply) => answerError(parts, error, request, reply))
   app.setNotFoundHandler(request => {
-    throw new BerthError('ROUTE_NOT_FOUND', `Cannot ${request.method} ${request.url.slice(0, 128)}: /docs lists the routes`)
+    throw new BerthError('ROUTE_NOT_FOUND', `Cannot ${request.method} ${request.url.slice(0, 128)}: there is no such route`)
   })
   app.decorateRequest('token', undefined)
   app.decorateRequest('bodyDigest', '')
@@ -112,8 +113,10 @@ function sendProblem(
 ): void {
   if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds)
   if (error.status === 401) reply.header('www-authenticate', 'Bearer')
-  reply.code(error.status).type('application/problem+json')
-  reply.serializer(JSON.stringify).send(complete(toProblem(error, { requestId: request.id })))
+  const problem = toProblem(error, { requestId: request.id, help: `/errors#${error.code}` })
+  reply.code(error.status)
+  if (wantsPage(request.headers.accept)) reply.headers(pageHeaders).send(problemPage(problem))
+  else reply.type('application/problem+json').serializer(JSON.stringify).send(complete(problem))
 }
 
 const frameworkCodes: Readonly<Record<string, ErrorCode>> = {

@@ -62,13 +62,12 @@ export async function dev(folder: string, options: DevOptions & CommonOptions): 
     throw usage(`Cannot watch "${folder}": there is no such folder`, 'Name the folder of a module; "sdk init" makes one.')
   const ended = interruption()
   const out = createOutput(options.json === true)
-  const named = options.base ?? process.env.BERTH_BASE
-  const base = named === undefined ? await findOrStartBase() : undefined
-  const client = createClient({ base: named ?? base?.url, token: options.token })
+  const base = await findOrStartBase({ url: options.base, token: options.token })
+  const client = createClient({ base: base.url, token: base.token })
   const session = new Session(folder, client, options, out)
   let watch: SaveWatch | undefined
   try {
-    if (base?.started) out.say(`A base was started for this, and ends with it: ${base.url}`)
+    if (base.started) out.say(`A base was started for this, and ends with it: ${base.url}`)
     await session.open()
     const roots = [resolve(folder), ...(options.sample === undefined ? [] : [resolve(options.sample)])]
     watch = await watchSaves({
@@ -79,13 +78,13 @@ export async function dev(folder: string, options: DevOptions & CommonOptions): 
     })
     await watch.saved(folder)
     out.next(`Watching ${relative(process.cwd(), resolve(folder)) || 'this folder'}. Ctrl-C ends.`)
-    await Promise.race([ended, base?.ended ?? ended])
+    await Promise.race([ended, base.ended])
   } finally {
     await watch?.close()
     await session.close()
-    await base?.stop()
+    await base.stop()
   }
-  if (!base?.started) for (const line of session.lastWords()) out.next(line)
+  if (!base.started) for (const line of session.lastWords()) out.next(line)
 }
 
 interface Sample {

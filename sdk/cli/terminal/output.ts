@@ -17,7 +17,8 @@ export interface Output {
   result(value: unknown): void
 }
 
-export function createOutput(json: boolean): Output {
+/** @param base of the one document: in it, an object says which base it is about */
+export function createOutput(json: boolean, base?: URL): Output {
   const colors = colorsFor(process.stdout)
   const say = (line: string) => {
     if (!json) process.stdout.write(`${line}\n`)
@@ -35,7 +36,10 @@ export function createOutput(json: boolean): Output {
       process.stderr.write(`${colorsFor(process.stderr).yellow('!')} ${text}\n`)
     },
     result: value => {
-      if (json) process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
+      if (!json) return
+      const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+      const document = base !== undefined && isObject ? { base: base.origin, ...value } : value
+      process.stdout.write(`${JSON.stringify(document, null, 2)}\n`)
     },
   }
 }

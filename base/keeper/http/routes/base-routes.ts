@@ -1,11 +1,58 @@
 /** The routes about the base as a whole, for probes, scrapers and operators. */
 import Type from 'typebox'
 import { AuditEntry, AuditQuery } from '../../../contract/audit-api.ts'
+import { ControlRoot } from '../../../contract/root-api.ts'
 import { BaseStatus, CellParams, Health, Readiness, RetiringCell } from '../../../contract/status-api.ts'
+import { type ErrorCode, errorTable } from '../../../kernel/errors.ts'
+import { escapeHtml, linkList, page, pageHeaders, wantsPage } from '../../../kernel/page.ts'
 import { actorOf } from '../revisions.ts'
 import { answer, ok, route } from '../route.ts'
 
 const healthy = { status: 'ok' } as const
+
+const ErrorRows = Type.Array(
+  Type.Object({ code: Type.String(), status: Type.Integer(), blame: Type.String(), title: Type.String(), fix: Type.String() }),
+)
+
+const errorRows = () => (Object.keys(errorTable) as ErrorCode[]).map(code => ({ code, ...errorTable[code] }))
+
+function errorsPage(): string {
+  const rows = errorRows().map(
+    ({ code, status, title, fix }) =>
+      `<tr id="${code}"><td><code>${code}</code><td>${status}<td>${escapeHtml(title)}<td>${escapeHtml(fix)}</tr>`,
+  )
+  return page(
+    'Error codes',
+    `<p><a href="/">what is here</a></p><table><tr><th>code<th>status<th>meaning<th>what to do</tr>${rows.join('')}</table>`,
+  )
+}
+
+export const rootRoutes = [
+  route({
+    operation: 'root',
+    method: 'GET',
+    path: '/',
+    right: 'anyone',
+    about: 'What this is, and where to look; a page for browsers',
+    takes: {},
+    gives: { 200: { description: 'what this is', contents: { 'application/json': ControlRoot, 'text/html': Type.String() } } },
+    run: ({ accept }, { vitals }) => {
+      const root = vitals.root()
+      if (!wantsPage(accept)) return ok(root)
+      return ok(page(`Berth ${root.version}`, `<p>This is ${root.is} (${root.mode}).</p>${linkList(root.links)}`), pageHeaders)
+    },
+  }),
+  route({
+    operation: 'listErrors',
+    method: 'GET',
+    path: '/errors',
+    right: 'anyone',
+    about: 'Every error code, who has to change something, and what; a page for browsers',
+    takes: {},
+    gives: { 200: { description: 'the error codes', contents: { 'application/json': ErrorRows, 'text/html': Type.String() } } },
+    run: ({ accept }) => (wantsPage(accept) ? ok(errorsPage(), pageHeaders) : ok(errorRows())),
+  }),
+]
 
 export const probeRoutes = [
   route({

@@ -1,6 +1,6 @@
 /** All routes of the control API, by the tag that they have in its OpenAPI document. */
 import type { Route } from '../route.ts'
-import { baseRoutes, probeRoutes } from './base-routes.ts'
+import { baseRoutes, probeRoutes, rootRoutes } from './base-routes.ts'
 import { blobRoutes } from './blob-routes.ts'
 import { experimentRoutes } from './experiment-routes.ts'
 import { logRoutes } from './log-routes.ts'
@@ -13,6 +13,7 @@ import { versionRoutes } from './version-routes.ts'
 import { whitelistRoutes } from './whitelist-routes.ts'
 
 export const routes: Readonly<Record<string, readonly Route[]>> = {
+  about: rootRoutes,
   probes: probeRoutes,
   blobs: blobRoutes,
   modules: moduleRoutes,
