@@ -241,7 +241,7 @@ describe('side by side', { concurrency: 2 }, () => {
       if (args[0] !== 'invoke') assert.equal(stderr, '')
       return JSON.parse(stdout)
     }
-    const [modules, versionsOf, scenes, scene, versions, answer, tokens] = await Promise.all([
+    const [modules, versionsOf, scenes, { base: url, ...scene }, versions, answer, tokens] = await Promise.all([
       json('modules'),
       json('modules', 'readable'),
       json('scene', 'list'),
@@ -258,6 +258,7 @@ describe('side by side', { concurrency: 2 }, () => {
       scenes.find(({ definition }: { definition: { id: string } }) => definition.id === 'readable'),
       scene,
     )
+    assert.equal(url, base.controlUrl, 'a document that is an object says which base it is about')
     assert.deepEqual([scene.definition.group[0].modules, scene.baseline, typeof scene.revision], [['readable@^1'], 'v1', 'number'])
     assert.deepEqual([versions.scene, versions.baseline, versions.versions[0].lock[0].modules[0].bundle], ['readable', 'v1', bundle])
     assert.deepEqual([answer.status, answer.version, answer.because, answer.body.score], [200, 'v1', 'baseline', 12])

@@ -158,6 +158,41 @@ test('unknown scenes, versions and routes are 404, each with its code', async ()
   await assertProblem(await fetch(`${base.url}/other`), 404, 'ROUTE_NOT_FOUND')
 })
 
+const asPage = { headers: { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' } }
+
+test('GET / of either port says what it is, and every way that it names leads somewhere', async () => {
+  for (const url of [base.url, base.controlUrl]) {
+    const response = await fetch(url)
+    assert.equal(response.headers.get('content-type')?.split(';')[0], 'application/json')
+    const { name, links } = (await response.json()) as { readonly name: string; readonly links: Record<string, string> }
+    assert.equal(name, 'berth')
+    const page = await fetch(url, asPage)
+    assert.match(page.headers.get('content-type') ?? '', /^text\/html/)
+    const html = await page.text()
+    assert.ok(!html.includes('<script'))
+    for (const path of Object.keys(links)) {
+      assert.ok(html.includes(`href="${path}"`), path)
+      assert.equal((await fetch(`${url}${path}`)).status, 200, path)
+    }
+    assert.equal(await (await fetch(url, { method: 'HEAD' })).text(), '')
+    const refused = await fetch(url, { method: 'DELETE' })
+    assert.equal(refused.headers.get('allow'), 'GET, HEAD')
+    await assertProblem(refused, 405, 'METHOD_NOT_ALLOWED')
+  }
+  const [scenes, control] = await Promise.all(
+    [base.url, base.controlUrl].map(async url => Object.keys(Object(await (await fetch(url)).json()))),
+  )
+  assert.deepEqual(scenes, ['name', 'is', 'links'], 'who calls scenes sees no more')
+  assert.deepEqual(control, ['name', 'is', 'version', 'mode', 'id', 'links'])
+})
+
+test('an error that a browser shows has a way on, also to what its code means', async () => {
+  const missing = await (await fetch(`${base.controlUrl}/nowhere`, asPage)).text()
+  assert.match(missing, /Cannot GET \/nowhere: there is no such route[\s\S]*<a href="\/errors#ROUTE_NOT_FOUND">[\s\S]*<a href="\/">/)
+  assert.match(await (await fetch(`${base.controlUrl}/errors`, asPage)).text(), /<tr id="ROUTE_NOT_FOUND">/)
+  assert.match(await (await fetch(`${base.url}/scenes/echo`, asPage)).text(), /Cannot GET here: allowed is POST[\s\S]*<a href="\/">/)
+})
+
 test('another method is 405 and says what is allowed', async () => {
   const response = await fetch(`${base.url}/scenes/echo`)
   assert.equal(response.headers.get('allow'), 'POST')
@@ -301,7 +336,7 @@ test('the scene port describes itself in OpenAPI', async () => {
   const answer = await fetch(`${base.url}/openapi.json`)
   assert.deepEqual([answer.status, answer.headers.get('content-type')], [200, 'application/json'])
   const { paths } = (await answer.json()) as { paths: Record<string, { post?: { responses: object } }> }
-  assert.deepEqual(Object.keys(paths), ['/scenes/{id}', '/healthz', '/readyz', '/openapi.json'])
+  assert.deepEqual(Object.keys(paths), ['/scenes/{id}', '/', '/healthz', '/readyz', '/openapi.json'])
   assert.equal((await fetch(`${base.url}/openapi.json`, { method: 'POST' })).status, 405)
 })
 

@@ -19,6 +19,9 @@ import { partOptions, versionCommands, whitelistCommands } from './commands/vers
 import type { CommonOptions } from './context.ts'
 import { failureDocument, failureText } from './terminal/failure.ts'
 
+const FINDING =
+  'The base is the one of --base, else BERTH_BASE, BERTH_DATA or BERTH_CONTROL_PORT, berth.config.json or .berth here or in a folder above, "npm start", port 8081.'
+
 const sdk = new Command('sdk')
   .description('Write, publish and run algorithm modules on a Berth base.')
   .version(manifest.version)
@@ -26,7 +29,7 @@ const sdk = new Command('sdk')
   .enablePositionalOptions()
   .exitOverride()
   .configureOutput({ outputError: () => {} })
-  .addHelpText('after', `\n${EXIT_CODES}\nHelp on a command: sdk publish --help`)
+  .addHelpText('after', `\n${FINDING}\n${EXIT_CODES}\nHelp on a command: sdk publish --help`)
 
 command(sdk, 'init [folder]', 'Make a module with a test, or a scene; asks what is not said', [
   ['sdk init', 'asks two questions'],

@@ -252,7 +252,7 @@ test('a keeper starts on a backup taken while another runs, with the same scenes
 
 /** The operations of all routes, by the right that they ask for. */
 const expectedRights: Readonly<Record<Right | 'anyone', readonly string[]>> = {
-  anyone: ['healthz', 'readyz', 'metrics'],
+  anyone: ['root', 'listErrors', 'healthz', 'readyz', 'metrics'],
   call: [],
   read: [
     ...['headBlob', 'listModules', 'getModule', 'listScenes', 'getScene', 'explain', 'listVersions', 'getRules', 'getWhitelist'],

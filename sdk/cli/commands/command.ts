@@ -20,8 +20,8 @@ export function command(parent: Command, usage: string, description: string, exa
     .command(usage)
     .description(description)
     .option('--json', 'print one JSON document on standard output, and nothing else')
-    .option('--base <url>', 'control URL of the base (default: BERTH_BASE, else port BERTH_CONTROL_PORT or 8081 of this machine)')
-    .option('--token <token>', 'token to send (default: BERTH_TOKEN, else that of BERTH_DATA, ./.berth, or "npm start")')
+    .option('--base <url>', 'control URL of the base (default: BERTH_BASE, else the base of this folder, see "sdk --help")')
+    .option('--token <token>', 'token to send (default: BERTH_TOKEN, else the one in the data folder of that base)')
     .addHelpText('after', `\nExamples:\n${lines.join('\n')}\n\n${EXIT_CODES}`)
 }
 

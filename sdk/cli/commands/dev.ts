@@ -375,13 +375,21 @@ function userName(): string {
 /** The scene that is made for a module that is in no other. */
 const ownScene = ({ manifest: { name } }: Bundle): string => `dev-${name}`
 
-/** Defines a scene that has the stages of the module, one after the other, unless there is one. */
+/**
+ * Defines a scene that has the stages of the module, one after the other, unless there is one.
+ * @throws SdkError USAGE when somebody has made a scene of this name for something else
+ */
 async function defineOwnScene(client: Client, bundle: Bundle): Promise<void> {
   const { name, stages } = bundle.manifest
   const id = ownScene(bundle)
+  const description = `${name} alone, made by sdk dev`
   const group = stages.map(stage => ({ stage, modules: [`${name}@*`] }))
   const there = (await client.scenes()).find(({ definition }) => definition.id === id)
   if (there?.definition.group.map(({ stage }) => stage).join() === stages.join()) return
-  const draft: SceneDraft = { id, description: `${name} alone, made by sdk dev`, group }
+  if (there !== undefined && there.definition.description !== description) {
+    const message = `Cannot bring "${name}" online in "${id}": that scene was made for something else, and has other stages`
+    throw usage(message, 'Name the scene to work in with --scene.')
+  }
+  const draft: SceneDraft = { id, description, group }
   await client.putScene(draft, there?.revision)
 }
