@@ -61,6 +61,7 @@ const entries = [
 const datingFiles = [
   'base/cell/log-feed.ts',
   'base/cell/module-log.ts',
+  'base/folder/base-address.ts',
   'base/inside/clock.ts',
   'base/keeper/book/book.ts',
   'base/keeper/keeper.ts',

@@ -125,12 +125,16 @@ const probe = (operationId: string, summary: string, codes: readonly ErrorCode[]
   },
 })
 
-const readyz = probe(
-  'readyz',
-  'Whether the cell can answer for a scene, and which scenes it cannot answer for',
-  ['METHOD_NOT_ALLOWED', 'BASE_NOT_READY', 'BASE_DRAINING'],
-  Readiness,
-)
+const probes = {
+  '/': probe('root', 'What this is, and where to look; a page for browsers', ['METHOD_NOT_ALLOWED'], SceneRoot),
+  '/healthz': probe('healthz', 'Whether the cell is up', ['METHOD_NOT_ALLOWED']),
+  '/readyz': probe(
+    'readyz',
+    'Whether the cell can answer for a scene, and which scenes it cannot answer for',
+    ['METHOD_NOT_ALLOWED', 'BASE_NOT_READY', 'BASE_DRAINING'],
+    Readiness,
+  ),
+}
 
 /** The members of a problem document that a caller of a scene may see. */
 const problemMembers = [
@@ -188,9 +192,7 @@ export const scenePortDocument = () => ({
         },
       },
     },
-    '/': probe('root', 'What this is, and where to look; a page for browsers', ['METHOD_NOT_ALLOWED'], SceneRoot),
-    '/healthz': probe('healthz', 'Whether the cell is up', ['METHOD_NOT_ALLOWED']),
-    '/readyz': readyz,
+    ...probes,
     '/openapi.json': {
       get: {
         ...{ operationId: 'openapi', summary: 'This document', tags: ['probes'], security: [] },

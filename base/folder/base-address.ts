@@ -23,11 +23,11 @@ export function urlOf(host: string, port: number): string {
 }
 
 /** Writes the file whole or not at all. It is readable by the owner only, as the token beside it. @throws as the file system */
-export function writeAddress(data: string, address: BaseAddress): void {
+export function writeAddress(data: string, address: Omit<BaseAddress, 'startedAt'>): void {
   const path = addressPath(data)
   const unfinished = `${path}.${address.pid}`
   try {
-    writeFileSync(unfinished, `${JSON.stringify(address, null, 2)}\n`, { mode: 0o600 })
+    writeFileSync(unfinished, `${JSON.stringify({ ...address, startedAt: new Date().toISOString() }, null, 2)}\n`, { mode: 0o600 })
     renameSync(unfinished, path)
   } catch (error) {
     rmSync(unfinished, { force: true })

@@ -143,7 +143,7 @@ class Supervisor {
     const { data, host, port, controlHost, mode } = this.#options
     const [scenes, control] = [urlOf(host, port), urlOf(controlHost, this.#controlPort)]
     try {
-      writeAddress(data, { id: this.#id, control, scenes, pid: process.pid, mode, startedAt: new Date().toISOString() })
+      writeAddress(data, { id: this.#id, control, scenes, pid: process.pid, mode })
     } catch (error) {
       this.#log.warn({ err: error }, 'commands cannot find this base by its data folder: the file with its address could not be written')
     }

@@ -58,23 +58,7 @@ export class Vitals {
         for (const state of CELL_STATES) this.set({ state }, reported().filter(cell => cell.state === state).length)
       },
     })
-    const memory = () => this.#reported?.memory ?? null
-    new Gauge({
-      name: 'berth_memory_limit_bytes',
-      help: 'Memory that all processes of the base may use together',
-      registers,
-      collect() {
-        this.set((memory()?.limitMB ?? 0) * 2 ** 20)
-      },
-    })
-    new Gauge({
-      name: 'berth_kernel_kills',
-      help: 'Cells and keepers that the kernel has killed for want of memory since the base started',
-      registers,
-      collect() {
-        this.set(memory()?.kernelKills ?? 0)
-      },
-    })
+    this.#measureMemory()
     new Counter({
       name: 'berth_token_guesses_total',
       help: 'Requests whose token was not known',
@@ -101,6 +85,26 @@ export class Vitals {
       registers,
       collect() {
         this.set(revision())
+      },
+    })
+  }
+
+  #measureMemory(): void {
+    const memory = () => this.#reported?.memory ?? null
+    new Gauge({
+      name: 'berth_memory_limit_bytes',
+      help: 'Memory that all processes of the base may use together',
+      registers: [this.#metrics],
+      collect() {
+        this.set((memory()?.limitMB ?? 0) * 2 ** 20)
+      },
+    })
+    new Gauge({
+      name: 'berth_kernel_kills',
+      help: 'Cells and keepers that the kernel has killed for want of memory since the base started',
+      registers: [this.#metrics],
+      collect() {
+        this.set(memory()?.kernelKills ?? 0)
       },
     })
   }
