@@ -61,7 +61,7 @@ test('a start that fails exits 1 with the failure and what to do', t => {
 test('the status of a base that does not run exits 1 and names where it was looked for', t => {
   const data = mkdtempSync(join(tmpdir(), 'berth-cli-data-'))
   t.after(() => rmSync(data, { recursive: true }))
-  const where = /^berth: Cannot find a base\. It was looked for in this order:\n[\s\S]*--data .*: no base runs on it\nwhat to do: Start it/
+  const where = /^berth: Cannot find a base\. It was looked for in this order:\n[\s\S]*--data, .*: no base runs on it\nwhat to do: Start it/
   assert.match(base(t, 'status', '--data', data).err, where)
   writeFileSync(join(data, 'token'), 'secret')
   const { code, err } = base(t, 'status', '--data', data, '--control-port', '1')

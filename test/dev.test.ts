@@ -9,7 +9,9 @@ import type { AddressInfo } from 'node:net'
 import { hostname, userInfo } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
 import { after, before, type TestContext, test } from 'node:test'
+import { stripVTControlCharacters } from 'node:util'
 import { addressPath, keeperSocketPath } from '../base/folder/paths.ts'
 import { createClient } from '../sdk/api/client.ts'
 import { callScene, launchBase, publishStages, type RunningBase, root, tempFolder } from './support/base.ts'
@@ -190,7 +192,9 @@ test('on a base that serves, sdk dev makes versions of its user and leaves the b
   }
   for (const by of ['other', 'same', 'same', 'same', 'same', 'same'] as const) await makers[by].createVersion('of-many', { label })
   await client.createVersion('of-many', { label: 'by hand' })
-  const { process: sdk, next, save } = await startDev(t, 'shared', ['--scene', 'of-many'], onBase())
+  // The base is found by its folder, as one that is named: neither says what it is for.
+  const here = { BERTH_BASE: undefined, BERTH_TOKEN: undefined, BERTH_DATA: base.data }
+  const { process: sdk, next, save } = await startDev(t, 'shared', ['--scene', 'of-many'], here)
   await next('answer')
   await save({ 'index.ts': 'export const rank = (x, ctx) => { ctx.log.info("ranking"); return "mine" }' })
   const { answer, version } = await next('answer')
@@ -227,11 +231,35 @@ test('on a base for development each save is the baseline, also where the base i
   assert.equal((await bench.client.scene('dev-drafted')).baseline, second.version)
 })
 
+/** Waits until a terminal shows a text. @returns a function that waits for the next */
+async function showing(stream: Readable, text: string): Promise<(text: string) => Promise<void>> {
+  let shown = ''
+  const chunks = stream[Symbol.asyncIterator]()
+  const shows = async (wanted: string) => {
+    while (!stripVTControlCharacters(shown).includes(wanted)) {
+      const { value, done } = await chunks.next()
+      assert.ok(done !== true, `It ended without "${wanted}":\n${shown}`)
+      shown += value
+    }
+  }
+  await shows(text)
+  return shows
+}
+
 test('on a base that serves, saves replace the baseline only where somebody has agreed to that', { timeout: 60_000 }, async t => {
   const folder = await tempFolder()
   await write(folder, { 'ranker/package.json': packageJson('ranker'), 'ranker/index.ts': adds(1) })
   const refused = await sdkIn(folder, base)('dev', 'ranker', '--as', 'baseline')
   ended(refused, 2, /Cannot let each save replace a baseline of http:\S+, which serves, unless somebody agrees/, /Say --yes too/)
+  if (process.platform === 'linux') {
+    const line = `'${process.execPath}' '${join(root, 'bin/sdk.cjs')}' dev ranker --as baseline`
+    const terminal = spawn('script', ['-qfec', line, '/dev/null'], { cwd: folder, env: { ...process.env, ...onBase() } })
+    const exited = once(terminal, 'exit')
+    const shown = await showing(terminal.stdout, '(y/N)')
+    terminal.stdin.write('n\n')
+    await shown('Nothing was changed')
+    assert.deepEqual(await exited, [1, null])
+  }
   const { process: sdk, next } = await startDev(t, 'agreed', ['--as', 'baseline', '--yes'], onBase())
   const { version } = await next('answer')
   assert.equal((await base.client.scene('dev-agreed')).baseline, version)
@@ -355,7 +383,7 @@ test('no token of this machine goes to a base that is not its own, and a file th
   const address = JSON.parse(readFileSync(addressPath(base.data), 'utf8'))
   await writeFile(addressPath(stale), JSON.stringify({ ...address, control: url }))
   const { stderr } = ended(await sdkAlone(stale, { BERTH_DATA: stale })('scene', 'list'), 3)
-  assert.match(stderr, /Cannot find a base\. It was looked for in this order:\n\n {2}--base, BERTH_BASE: not given\n {2}BERTH_DATA /)
+  assert.match(stderr, /Cannot find a base\. It was looked for in this order:\n\n {2}--base, BERTH_BASE: not given\n {2}BERTH_DATA, /)
   assert.match(
     stderr,
     new RegExp(`its base \\(process ${address.pid}, ${url}\\) was killed or is being started again: something else answers`),

@@ -87,12 +87,13 @@ export function findDataFolder(clues: Clues): string {
 function* stepsOf(clues: Clues, location: Location): Generator<Step> {
   const { env, controlHost, controlPort } = clues
   if (clues.url !== undefined) return yield { by: '--base', url: clues.url, isNamed: true }
-  if (controlHost !== undefined || controlPort !== undefined) return yield { by: '--control-port', url: location.url ?? '', isNamed: true }
+  const isGiven = controlHost !== undefined || controlPort !== undefined
+  if (isGiven && location.url !== undefined) return yield { ...location.url, isNamed: true }
   if (env.BERTH_BASE !== undefined) return yield { by: 'BERTH_BASE', url: env.BERTH_BASE, isNamed: true }
   yield { by: '--base, BERTH_BASE: not given', none: true }
-  if (location.data !== undefined) yield { by: `${location.by} ${location.data}`, data: location.data }
-  if (location.url !== undefined) yield { by: `${location.by} ${location.url}`, url: location.url }
-  if (location.by !== undefined) return
+  if (location.data !== undefined) yield location.data
+  if (location.url !== undefined) yield location.url
+  if (location.data !== undefined || location.url !== undefined) return
   yield { by: `BERTH_DATA, BERTH_CONTROL_PORT, ${CONFIG_FILE} here or in a folder above: none says where`, none: true }
   const folders = foldersOf(clues, location)
   if (folders.length === 0) yield { by: `${DATA_FOLDER} here or in a folder above: none`, none: true }
@@ -104,15 +105,16 @@ function* stepsOf(clues: Clues, location: Location): Generator<Step> {
 
 /** What variables and the config file say of where a base is. */
 interface Location {
-  readonly data: string | undefined
-  readonly url: string | undefined
-  /** Who says so; undefined when nobody does. */
-  readonly by: string | undefined
+  readonly data: (Step & { readonly data: string }) | undefined
+  readonly url: (Step & { readonly url: string }) | undefined
 }
 
 interface Given {
   readonly value: unknown
+  /** The flag, the variable, or the member of which file. */
   readonly by: string
+  /** What a relative path starts from. */
+  readonly folder: string
 }
 
 function locationOf(clues: Clues): Location {
@@ -120,9 +122,11 @@ function locationOf(clues: Clues): Location {
   const file = findConfig(clues)
   const members: ConfigMembers = file === undefined ? {} : parseConfig(file)
   const given = (flag: string | undefined, name: string, variable: string): Given | undefined => {
-    if (flag !== undefined) return { value: flag, by: `--${variable.slice('BERTH_'.length).toLowerCase().replace('_', '-')}` }
-    if (env[variable] !== undefined) return { value: env[variable], by: variable }
-    return file === undefined || members[name] === undefined ? undefined : { value: members[name], by: file.path }
+    const flagName = `--${variable.slice('BERTH_'.length).toLowerCase().replace('_', '-')}`
+    if (flag !== undefined) return { value: flag, by: flagName, folder: cwd }
+    if (env[variable] !== undefined) return { value: env[variable], by: variable, folder: cwd }
+    if (file === undefined || members[name] === undefined) return undefined
+    return { value: members[name], by: `${name} of "${file.path}"`, folder: dirname(file.path) }
   }
   const data = given(clues.data, 'data', 'BERTH_DATA')
   const host = given(clues.controlHost, 'controlHost', 'BERTH_CONTROL_HOST')
@@ -130,10 +134,11 @@ function locationOf(clues: Clues): Location {
   const number = port === undefined ? DEFAULT_PORT : portOf(port)
   // With 0 the system has chosen the port, which only the data folder says.
   const isKnown = (host !== undefined || port !== undefined) && number !== 0
+  const path = data && resolve(data.folder, textOf(data))
+  const url = isKnown ? urlOf(host === undefined ? DEFAULT_HOST : textOf(host), number) : undefined
   return {
-    data: data && resolve(data.by === file?.path ? dirname(data.by) : cwd, textOf(data)),
-    url: isKnown ? urlOf(host === undefined ? DEFAULT_HOST : textOf(host), number) : undefined,
-    by: data?.by ?? (isKnown ? (port ?? host)?.by : undefined),
+    data: path === undefined ? undefined : { by: `${data?.by}, ${path}`, data: path },
+    url: url === undefined ? undefined : { by: `${(port ?? host)?.by}, ${url}`, url },
   }
 }
 
@@ -147,20 +152,20 @@ export function findConfig({ config, env, cwd }: Pick<Clues, 'config' | 'env' | 
 
 function textOf({ value, by }: Given): string {
   if (typeof value === 'string' && value !== '') return value
-  throw new BerthError('OPTION_INVALID', `Cannot use ${JSON.stringify(value)} of ${by}: must be a text that is not empty`)
+  throw new BerthError('OPTION_INVALID', `Cannot use ${by}, ${JSON.stringify(value)}: must be a text that is not empty`)
 }
 
 function portOf({ value, by }: Given): number {
   const port = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value
   if (typeof port === 'number' && Number.isInteger(port) && port >= 0 && port <= 65_535) return port
-  throw new BerthError('OPTION_INVALID', `Cannot use ${by} ${JSON.stringify(value)}: must be an integer from 0 to 65535`)
+  throw new BerthError('OPTION_INVALID', `Cannot use ${by}, ${JSON.stringify(value)}: must be an integer from 0 to 65535`)
 }
 
 // Data folders
 
 /** Data folders whose base may be meant, in order. */
 function foldersOf({ cwd, project }: Clues, { data }: Location): string[] {
-  if (data !== undefined) return [data]
+  if (data !== undefined) return [data.data]
   const own = project === undefined ? [] : [join(project, DATA_FOLDER)].filter(isOwn)
   return [...new Set([...upwards(cwd, DATA_FOLDER), ...own])]
 }

@@ -355,7 +355,7 @@ class Session {
 
   /** Prints with `--json` a document on a line of its own, else the line for people, if there is one. */
   #show(document: object, line?: string): void {
-    if (this.#options.json === true) process.stdout.write(`${JSON.stringify(document)}\n`)
+    if (this.#options.json === true) process.stdout.write(`${JSON.stringify({ base: this.#client.base.origin, ...document })}\n`)
     else if (line !== undefined) this.#out.say(line)
   }
 }
