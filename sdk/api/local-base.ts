@@ -83,8 +83,13 @@ async function startBase(flags: Pick<Clues, 'url' | 'token'>): Promise<LocalBase
     if (child.connected) child.disconnect()
     await exited
   }
-  const { url, token } = await findBaseHere(flags)
-  return { url, token, started: true, ended: failed, stop }
+  const { url, token, found, tried } = await findBaseHere(flags)
+  if (found) return { url, token, started: true, ended: failed, stop }
+  await stop()
+  throw new SdkError('BASE_NOT_STARTED', 'Cannot go on: the base that was started here cannot be found', {
+    hint: 'Start one with "base start", and name it with --base.',
+    details: tried.join('\n'),
+  })
 }
 
 interface Following {
