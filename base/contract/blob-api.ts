@@ -1,4 +1,4 @@
-/** Bytes under their sha256: bundles and source maps. */
+/** Bytes under their sha256: bundles, source maps and the files of feature tables. */
 import Type from 'typebox'
 import { Digest } from '../traffic/schema.ts'
 import { closed } from './common-api.ts'

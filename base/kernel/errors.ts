@@ -89,7 +89,13 @@ const table = {
     status: 400,
     blame: 'caller',
     title: 'The unit id is no string, and no number that is exact',
-    fix: 'Send a string or a number where the scene takes its unit from; a number beyond 2^53 as digits alone, or as a string.',
+    fix: "Send a string or a number where the scene takes its unit from; a number beyond 2^53 as digits alone, or as a string; in a header UTF-8, or UTF-8'' and the id percent-encoded.",
+  },
+  HEADER_INVALID: {
+    status: 400,
+    blame: 'caller',
+    title: 'A header that the scene reads is not UTF-8',
+    fix: 'Send the text as UTF-8, or as UTF-8\'\' and the text percent-encoded; see "Header values" in docs/modules.md.',
   },
   SCENE_OVERLOADED: {
     status: 503,
@@ -196,14 +202,14 @@ const table = {
   FEATURES_NOT_FOUND: {
     status: 500,
     blame: 'base',
-    title: 'No such feature table',
-    fix: 'Put its file into the folder "features" of the data folder; see "Feature tables" in docs/operating.md.',
+    title: 'A module asks for a feature table that is not there',
+    fix: 'Upload it with "sdk features put FILE", or mend its name in the module.',
   },
   FEATURES_BROKEN: {
     status: 500,
     blame: 'base',
     title: 'The file of the feature table cannot be read',
-    fix: 'Mend the line that the message names, and put the file in place of the broken one.',
+    fix: 'Mend the line that the message names, and put the file in place of the broken one; upload again what was uploaded.',
   },
   FETCH_FORBIDDEN: {
     status: 500,
@@ -263,6 +269,18 @@ const table = {
   RESULT_TOO_DEEP: { status: 500, blame: 'module', title: 'The answer is nested too deeply for JSON', fix: 'Return a flatter structure.' },
 
   // Publishing modules
+  FEATURES_INVALID: {
+    status: 422,
+    blame: 'caller',
+    title: 'The file is no feature table',
+    fix: 'Mend the line that the message names; "Feature tables" in docs/operating.md says what a file may look like.',
+  },
+  TABLE_NOT_FOUND: {
+    status: 404,
+    blame: 'caller',
+    title: 'No such feature table, or no such version of it',
+    fix: 'List the tables with "sdk features list", and the versions of one with "sdk features history TABLE".',
+  },
   BLOB_DIGEST_MISMATCH: {
     status: 400,
     blame: 'caller',

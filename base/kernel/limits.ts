@@ -244,6 +244,16 @@ export const limits = {
     bytesMax: 256 * MB,
     /** Rows of a table. */
     rowsMax: 4_000_000,
+    /** Columns of a table that are known by name. */
+    columnsMax: 200,
+    /** Tables that are uploaded, and versions that the base keeps of each, the one in force among them. */
+    uploadedMax: 200,
+    versionsMax: 5,
+    /** Milliseconds a cell may take to read an uploaded table, and keeps it while it is not yet in force. */
+    prepareMsMax: 100_000,
+    preparedMsMax: 120_000,
+    /** Rows that one request to the control API may ask for. */
+    shownMax: 100,
     /** Keys of one `getMany`. */
     keysMax: 10_000,
     /** Milliseconds between two searches for changed tables. */
@@ -345,6 +355,8 @@ export const limits = {
     /** Bytes of a JSON body, and how deep it may be nested. */
     bodyBytesMax: MB,
     bodyDepthMax: 64,
+    /** Milliseconds within which a whole request has to arrive: the largest feature table at two megabits a second. */
+    requestTimeoutMs: 600_000,
     /** Least milliseconds for which the answer to a request with an `Idempotency-Key` is kept. */
     keptAnswerMsMin: 24 * 60 * 60 * 1000,
     /** Audit rows that a conflict lists of the changes made in the meantime. */
@@ -414,8 +426,9 @@ assert(limits.cell.switchMsMax < limits.keeper.lostAckMsMax, 'a cell must be abl
 assert(limits.keeper.prepareMsMax > limits.slot.loadCpuMsMax, 'a load must come to its end before the keeper gives up')
 assert(limits.http.requestTimeoutMs > limits.http.headersTimeoutMs)
 assert(
-  limits.process.readyMsMax > limits.services.startMsMax + limits.cell.aheadMsMax + limits.cell.keeperLookMsMax,
-  'a cell must be able to start its services and load its versions before it counts as stuck',
+  limits.process.readyMsMax >
+    limits.services.startMsMax + Math.max(limits.cell.aheadMsMax, limits.features.startMsMax) + limits.cell.keeperLookMsMax,
+  'a cell must be able to start its services and load its tables and versions before it counts as stuck',
 )
 assert(limits.slot.loadCpuMsMax > limits.module.loadCpuMsMax)
 assert(limits.slot.stopGraceMs < limits.slot.stopMsMax)

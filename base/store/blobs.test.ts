@@ -92,3 +92,29 @@ test('what nothing refers to goes at the second look, unless somebody has put or
   assert.equal(await look(), 2)
   assert.deepEqual(await there(), [true, false, false, false])
 })
+
+async function* inParts(...parts: (string | Error)[]): AsyncGenerator<Buffer> {
+  for (const part of parts) {
+    if (part instanceof Error) throw part
+    yield Buffer.from(part)
+  }
+}
+
+test('bytes that come in parts are kept as a whole, or not at all', async t => {
+  const data = temporaryFolder(t)
+  const blobs = new Blobs(data)
+  for (const [parts, bytesMax, error] of [
+    [['a bun', 'dled'], 100, { code: 'BLOB_DIGEST_MISMATCH' }],
+    [['a bun', 'dle'], 7, { code: 'BODY_TOO_LARGE', message: /more than 7 bytes/ }],
+    [['a bun', new Error('the caller has gone')], 100, { message: 'the caller has gone' }],
+  ] as const) {
+    await assert.rejects(blobs.putParts(digest, inParts(...parts), bytesMax), error)
+    assert.equal(await blobs.has(digest), false)
+    assert.deepEqual(readdirSync(join(blobsPath(data), 'unfinished')), [])
+  }
+  assert.equal(await blobs.putParts(digest, inParts('a bun', 'dle'), 8), 8)
+  assert.deepEqual(await blobs.read(digest), bytes)
+  writeFileSync(blobPath(data, digest), 'damaged')
+  await blobs.putParts(digest, inParts('a bundle'), 8)
+  assert.deepEqual(await blobs.read(digest), bytes)
+})

@@ -1,10 +1,11 @@
 /** Stores content-addressed files: each is written once, is named by the sha256 of its bytes, and never changes. */
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { existsSync, rmSync } from 'node:fs'
 import { readdir, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { blobPath, digestOf, readBlob } from '../folder/blob-files.ts'
 import { blobsPath } from '../folder/paths.ts'
+import { BerthError } from '../kernel/errors.ts'
 import { guardedAsync } from './faults.ts'
 import { makeFolder, writeWhole } from './files.ts'
 
@@ -29,14 +30,42 @@ export class Blobs {
   async put(bytes: Uint8Array): Promise<string> {
     const digest = await digestOf(bytes)
     this.#unused.delete(digest)
-    if (await this.#isWhole(digest)) return digest
+    if (!(await this.#isWhole(digest))) await this.#write(digest, bytes)
+    return digest
+  }
+
+  /**
+   * Stores bytes that come in parts, of which only one is in memory at a time, otherwise as `put` does.
+   * @param digest that the bytes must have
+   * @returns how many bytes there are
+   * @throws BLOB_DIGEST_MISMATCH; BODY_TOO_LARGE when there are more than `bytesMax`; what `parts` throws; nothing is stored then
+   */
+  async putParts(digest: string, parts: AsyncIterable<Uint8Array>, bytesMax: number): Promise<number> {
+    this.#unused.delete(digest)
+    const action = `Cannot keep blob ${digest}`
+    let bytes = 0
+    async function* checked() {
+      const hash = createHash('sha256')
+      for await (const part of parts) {
+        bytes += part.length
+        if (bytes > bytesMax) throw new BerthError('BODY_TOO_LARGE', `${action}: it has more than ${bytesMax} bytes`)
+        hash.update(part)
+        yield part
+      }
+      const actual = hash.digest('hex')
+      if (actual !== digest) throw new BerthError('BLOB_DIGEST_MISMATCH', `${action}: the bytes have the digest ${actual}`)
+    }
+    await this.#write(digest, checked())
+    return bytes
+  }
+
+  #write(digest: string, content: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
     const path = blobPath(this.#data, digest)
-    await guardedAsync(`keep blob "${digest}"`, async () => {
+    return guardedAsync(`keep blob "${digest}"`, async () => {
       await makeFolder(this.#unfinished)
       await makeFolder(dirname(path))
-      await writeWhole(path, bytes, { temporary: join(this.#unfinished, randomUUID()) })
+      await writeWhole(path, content, { temporary: join(this.#unfinished, randomUUID()) })
     })
-    return digest
   }
 
   /** @throws BLOB_NOT_FOUND, or DATA_DAMAGED (naming the file) when the bytes have changed on disk */

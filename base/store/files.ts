@@ -11,8 +11,15 @@ export interface WriteOptions {
   readonly mode?: number
 }
 
-/** Puts `content` at `path` in one durable step: the file is written beside it, synced and renamed, and then the folder is synced. */
-export async function writeWhole(path: string, content: string | Uint8Array, options: WriteOptions = {}): Promise<void> {
+/**
+ * Puts `content` at `path` in one durable step: the file is written beside it, synced and renamed, and then the folder is synced. Content that comes
+ * in parts and throws leaves nothing behind.
+ */
+export async function writeWhole(
+  path: string,
+  content: string | Uint8Array | AsyncIterable<Uint8Array>,
+  options: WriteOptions = {},
+): Promise<void> {
   const temporary = options.temporary ?? `${path}.${randomUUID()}.part`
   try {
     const file = await open(temporary, 'wx', options.mode ?? 0o600)

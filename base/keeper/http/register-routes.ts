@@ -1,5 +1,6 @@
 /** Registers rows with fastify: who may ask, how bodies are read, what is checked and documented, and how answers are sent. */
 import { hash } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { Actor } from '../book/book.ts'
 import type { Token } from '../book/token-book.ts'
@@ -10,6 +11,7 @@ import { describeRoute } from './openapi.ts'
 import { type BodyType, isWrite, type Route, type RouteParts, type RouteRequest } from './route.ts'
 
 const KEY = 'idempotency-key'
+const BYTES = 'application/octet-stream'
 
 /** @param routes by the tag that they have in the OpenAPI document */
 export async function registerRoutes(
@@ -22,20 +24,27 @@ export async function registerRoutes(
   // Parsers apply to all routes of a scope.
   for (const [types, sameTypes] of Map.groupBy(rows, ({ types }) => types.join())) {
     await app.register(async scope => {
-      for (const type of types.split(',') as BodyType[])
-        scope.addContentTypeParser(type, { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
-          if (request.headers[KEY] !== undefined) request.setDecorator('bodyDigest', hash('sha256', body, 'hex'))
-          return parsers[type](body)
-        })
+      for (const type of types.split(',') as BodyType[]) addParser(scope, type)
       for (const { options } of sameTypes) scope.route(options)
     })
   }
 }
 
-const parsers: Readonly<Record<BodyType, (body: Buffer) => unknown>> = {
+const parsers: Readonly<Record<Exclude<BodyType, typeof BYTES>, (body: Buffer) => unknown>> = {
   'application/json': parseStrictJson,
   'text/plain': parseText,
-  'application/octet-stream': body => body,
+}
+
+function addParser(scope: FastifyInstance, type: BodyType): void {
+  if (type === BYTES) {
+    // Bytes may be many, so a route gets them as a stream, and limits them itself.
+    scope.addContentTypeParser(type, async (_: FastifyRequest, body: IncomingMessage) => body)
+    return
+  }
+  scope.addContentTypeParser(type, { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
+    if (request.headers[KEY] !== undefined) request.setDecorator('bodyDigest', hash('sha256', body, 'hex'))
+    return parsers[type](body)
+  })
 }
 
 function optionsOf(row: Route, tag: string, parts: RouteParts, idempotency: Idempotency) {

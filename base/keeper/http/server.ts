@@ -54,7 +54,7 @@ function createServer(): FastifyInstance {
     // Requests that still come on open connections are answered until the drain is over.
     return503OnClosing: false,
     bodyLimit: limits.control.bodyBytesMax,
-    requestTimeout: limits.http.requestTimeoutMs,
+    requestTimeout: limits.control.requestTimeoutMs,
     keepAliveTimeout: limits.http.keepAliveMs,
     http: { headersTimeout: limits.http.headersTimeoutMs, maxHeaderSize: limits.request.headerBytesMax, joinDuplicateHeaders: true },
     requestIdHeader: false,

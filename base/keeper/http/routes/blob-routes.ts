@@ -1,7 +1,7 @@
-/** The routes about bytes: bundles and source maps. */
+/** The routes about bytes: bundles, source maps and the files of feature tables. */
+import { Readable } from 'node:stream'
 import Type from 'typebox'
 import { Blob, BlobParams } from '../../../contract/blob-api.ts'
-import { digestOf } from '../../../folder/blob-files.ts'
 import { BerthError } from '../../../kernel/errors.ts'
 import { limits } from '../../../kernel/limits.ts'
 import { answer, ok, route } from '../route.ts'
@@ -20,18 +20,19 @@ export const blobRoutes = [
         types: ['application/octet-stream'],
         schema: Type.String({ description: 'the bytes' }),
         checked: false,
-        bytesMax: limits.module.sourceMapBytesMax,
+        bytesMax: limits.features.tableBytesMax,
       },
     },
     gives: { 200: Blob, 201: Blob },
     run: async ({ params: { digest }, body }, { blobs }) => {
-      const action = `Cannot keep blob ${digest}`
-      if (!Buffer.isBuffer(body)) throw new BerthError('CONTENT_TYPE_UNSUPPORTED', `${action}: send it as application/octet-stream`)
-      const actual = await digestOf(body)
-      if (actual !== digest) throw new BerthError('BLOB_DIGEST_MISMATCH', `${action}: the bytes have the digest ${actual}`)
+      if (!(body instanceof Readable)) {
+        throw new BerthError('CONTENT_TYPE_UNSUPPORTED', `Cannot keep blob ${digest}: send it as application/octet-stream`)
+      }
       const known = await blobs.has(digest)
-      await blobs.put(body)
-      return answer(known ? 200 : 201, { digest, bytes: body.length })
+      // A refusal does not end the connection, over which the answer has to go.
+      const parts = body.iterator({ destroyOnReturn: false })
+      const bytes = await blobs.putParts(digest, parts, limits.features.tableBytesMax)
+      return answer(known ? 200 : 201, { digest, bytes })
     },
   }),
   route({
