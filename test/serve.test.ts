@@ -1,18 +1,24 @@
 /** The scene port, as its callers meet it. One base for the whole file: nothing here may hurt it. */
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import fc from 'fast-check'
 import { idOfNumber } from '../base/kernel/exact-json.ts'
 import { numbers } from '../base/kernel/fixtures/json-numbers.ts'
-import { callScene, launchBase, makeScene, publishStages, type RunningBase } from './support/base.ts'
+import { callScene, launchBase, makeScene, publishStages, type RunningBase, root } from './support/base.ts'
 
 let base: RunningBase
 
 const BODY_LIMIT = 64 * 1024
+const NODE_CALLER = `
+const headers = { 'content-type': 'application/json', 'x-unit-id': "UTF-8''" + encodeURIComponent('\u7528\u623742') }
+fetch(process.argv[1], { method: 'POST', headers, body: '{}' }).then(answer => answer.text()).then(console.log)`
 
 before(async () => {
   base = await launchBase({ args: ['--body-limit-bytes', String(BODY_LIMIT)] })
@@ -31,6 +37,7 @@ before(async () => {
       traffic: { unit: { header: 'x-user', pointer: '/user/id~1x' }, spec: { memoryMB: 64 } },
     },
   )
+  await makeScene(client, 'by-city', { rank: '(x, ctx) => ctx.unit ?? null' }, { attributes: { city: { header: 'x-city' } } })
   const hostile = { rank: '(x, ctx) => (0, eval)("(" + x + ")")(ctx)' }
   await makeScene(client, 'hostile', hostile, { traffic: { spec: { memoryMB: 256 } } })
   // The slots are killed for their CPU long before the deadline, however many share the processor.
@@ -142,6 +149,65 @@ test('a unit id in a header that is not UTF-8 is refused with its place, because
   const replaced = { 'x-user': Buffer.from('\ufffd').toString('latin1') }
   assert.equal(await (await callScene(base, 'by-pointer', {}, replaced)).json(), '\ufffd')
 })
+
+/** Sends these bytes as the value of a header. @returns the answer, or the code of the problem and its detail */
+async function answerTo(scene: string, header: string, value: Buffer): Promise<unknown> {
+  const socket = connect(Number(new URL(base.url).port), '127.0.0.1')
+  const head = [`POST /scenes/${scene} HTTP/1.1`, 'host: a', 'connection: close', 'content-type: application/json', 'content-length: 2']
+  socket.write(Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n${header}: `), value, Buffer.from('\r\n\r\n{}')]))
+  const received = Buffer.concat(await socket.toArray()).toString('utf8')
+  const body = JSON.parse(received.slice(received.indexOf('\r\n\r\n')))
+  return received.startsWith('HTTP/1.1 200') ? body : [body.code, body.detail]
+}
+
+test('whatever a client sends for a unit id beyond ASCII, it is read exactly or refused with the header', async () => {
+  const unit = '用户42'
+  for (const [value, read] of [
+    // curl, and Python that is given bytes.
+    [Buffer.from(unit), unit],
+    // What a client writes that sends ASCII alone.
+    [Buffer.from(`UTF-8''${encodeURIComponent(unit)}`), unit],
+    [Buffer.from("utf-8'zh'%e7%94%a842"), '用42'],
+    [Buffer.from("UTF-8''UTF-8''a"), "UTF-8''a"],
+    // What looks much like that and is not.
+    [Buffer.from("UTF-8'a%20b"), "UTF-8'a%20b"],
+    [Buffer.from('a%20b'), 'a%20b'],
+    // Node.js that is given UTF-8 as Latin-1 and encodes it again, as Java does: other text, and valid.
+    [Buffer.from(Buffer.from(unit).toString('latin1')), Buffer.from(unit).toString('latin1')],
+  ] as const)
+    assert.equal(await answerTo('by-city', 'x-unit-id', value), read)
+  const refused = async (header: string, value: Buffer) => JSON.stringify(await answerTo('by-city', header, value))
+  // Python, Node.js and browsers send café so.
+  const latin = Buffer.from('café', 'latin1')
+  assert.match(await refused('x-unit-id', latin), /^\["UNIT_INVALID","Cannot use the header \\"x-unit-id\\".*byte 0xe9 is not UTF-8/)
+  assert.match(await refused('x-city', latin), /^\["HEADER_INVALID","Cannot read the header \\"x-city\\": line 1, byte offset 3: byte 0xe9/)
+  for (const wrong of ['%', '%zz', '%e7%94', '%ff']) {
+    assert.match(await refused('x-unit-id', Buffer.from(`UTF-8''${wrong}`)), /^\["UNIT_INVALID",.*is no UTF-8 that is percent-encoded/)
+    assert.match(await refused('x-city', Buffer.from(`UTF-8''${wrong}`)), /^\["HEADER_INVALID",/)
+  }
+})
+
+const callers = join(root, 'test/fixtures/callers')
+for (const [what, program, ...args] of [
+  ['Python', 'python3', join(callers, 'caller.py')],
+  ['Perl', 'perl', join(callers, 'caller.pl')],
+  ['Java', 'java', '-XX:TieredStopAtLevel=1', join(callers, 'Caller.java')],
+  ['curl', 'curl', '-s', '-H', 'content-type: application/json', '-H', 'x-unit-id: 用户42', '-d', '{}'],
+  ['Node.js', process.execPath, '-e', NODE_CALLER],
+] as const) {
+  test(`a client in ${what} calls a scene as a unit id beyond ASCII`, { concurrency: true }, async t => {
+    const run = await promisify(execFile)(program, [...args, `${base.url}/scenes/by-city`]).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error
+      return undefined
+    })
+    if (run === undefined) return t.skip(`there is no ${program} on this machine`)
+    const answers = run.stdout
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line))
+    assert.deepEqual(new Set(answers), new Set(['用户42']))
+  })
+}
 
 test('a unit id over 256 bytes, or one that is no string or number, is refused', async () => {
   await assertProblem(await callScene(base, 'echo', 1, { 'x-unit-id': 'x'.repeat(257) }), 400, 'UNIT_TOO_LONG', /257 bytes/)

@@ -5,22 +5,20 @@
  *   scene table ── 404 SCENE_NOT_FOUND · 503 BASE_NOT_READY
  *   caller allowed? ── 401 UNAUTHENTICATED · 429 RATE_LIMITED · 403 FORBIDDEN, also for a `ctx.call`
  *   admission ── 503 SCENE_OVERLOADED · 429 RATE_LIMITED
- *   unit ── 400 UNIT_TOO_LONG · UNIT_INVALID · BODY_MALFORMED
+ *   unit ── 400 UNIT_TOO_LONG · UNIT_INVALID · HEADER_INVALID · BODY_MALFORMED
  *   decide ── 404 VERSION_NOT_FOUND · SCENE_WITHOUT_BASELINE · 503 VERSION_QUARANTINED
  *   breaker ── 503 BREAKER_OPEN
  *   slot ── 503 SLOT_UNAVAILABLE · SCENE_OVERLOADED · MODULE_KILLED · 504 DEADLINE_EXCEEDED · 500 MODULE_THREW · RESULT_… · 400 BODY_MALFORMED ·
  *     413 BODY_TOO_LARGE
  *   answer
  */
-import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { demandShallow } from '../inside/protocol.ts'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { idAt } from '../kernel/exact-json.ts'
 import type { Guesses } from '../kernel/guesses.ts'
-import { bearerToken, type Trace } from '../kernel/headers.ts'
+import { bearerToken, headerText, type Trace } from '../kernel/headers.ts'
 import { limits } from '../kernel/limits.ts'
-import { describeFault } from '../kernel/text-file.ts'
 import type { Slot } from '../slot/slot.ts'
 import type { SlotAnswer, SlotCall } from '../slot/slot-call.ts'
 import { type Slots, unavailable } from '../slot/slots.ts'
@@ -108,6 +106,7 @@ async function answer(table: CompiledTable, serving: Serving, facts: RequestFact
   const permit = serving.admission.admit(scene, caller && { from: caller.chain.at(-1) ?? '', bytes: countedBytes(request.body) })
   try {
     facts.unit = caller === undefined ? readUnit(scene, facts) : caller.unit
+    checkAttributes(scene, facts)
     const decision = decide(scene, facts)
     progress.decision = decision
     permit.pass(decision)
@@ -244,21 +243,24 @@ function readUnit(scene: Scene, facts: RequestFacts): string | undefined {
   throw new BerthError('UNIT_TOO_LONG', `Cannot use the unit id: it has ${bytes} bytes, the limit is ${limits.request.unitIdBytesMax}`)
 }
 
-/** Node reads header bytes as Latin-1; unit ids and attributes are UTF-8. */
-function fromHeader(value: string): string {
-  for (let i = 0; i < value.length; i++) if (value.charCodeAt(i) > 127) return Buffer.from(value, 'latin1').toString('utf8')
-  return value
-}
-
-/** @throws UNIT_INVALID when it is not UTF-8: to replace what cannot be decoded could make one unit of two */
+/** @throws UNIT_INVALID */
 function unitInHeader({ unitHeader }: Scene, { request }: RequestFacts): string | undefined {
   const value = request.header(unitHeader)
   if (value === undefined) return undefined
-  const unit = fromHeader(value)
-  if (unit === value || !unit.includes('\ufffd')) return unit
-  const bytes = Buffer.from(value, 'latin1')
-  if (isUtf8(bytes)) return unit
-  throw new BerthError('UNIT_INVALID', `Cannot use the header "${unitHeader}" as a unit id: ${describeFault(bytes)}`)
+  try {
+    return headerText(value)
+  } catch (error) {
+    throw new BerthError('UNIT_INVALID', `Cannot use the header "${unitHeader}" as a unit id: ${messageOf(error)}`)
+  }
+}
+
+/**
+ * Checks the headers that hold attributes, whether a rule asks for them at present or not: otherwise the start of an experiment would refuse callers
+ * who have been answered so far.
+ * @throws HEADER_INVALID
+ */
+function checkAttributes({ attributeHeaders }: Scene, facts: RequestFacts): void {
+  for (const header of attributeHeaders) facts.header(header)
 }
 
 const noHeader = (): undefined => undefined
@@ -289,9 +291,14 @@ class RequestFacts implements DecisionInput {
     return readAttribute(attribute, this)
   }
 
+  /** @throws HEADER_INVALID */
   header(name: string): string | undefined {
     const value = this.request.header(name)
-    return value === undefined ? undefined : fromHeader(value)
+    try {
+      return value === undefined ? undefined : headerText(value)
+    } catch (error) {
+      throw new BerthError('HEADER_INVALID', `Cannot read the header "${name}": ${messageOf(error)}`)
+    }
   }
 
   get text(): string | undefined {

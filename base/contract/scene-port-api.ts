@@ -16,6 +16,7 @@ const refusals = [
     'BODY_MALFORMED',
     'UNIT_TOO_LONG',
     'UNIT_INVALID',
+    'HEADER_INVALID',
     'VERSION_NOT_FOUND',
     'SCENE_WITHOUT_BASELINE',
     'VERSION_QUARANTINED',
@@ -62,7 +63,7 @@ const parameters = [
   { name: 'id', in: 'path', required: true, description: 'id of the scene', schema: SceneId, example: 'fashion-men' },
   parameter(
     'x-unit-id',
-    `who the request is for, at most ${limits.request.unitIdBytesMax} bytes; a scene may name another header or a JSON pointer into the body`,
+    `who the request is for, at most ${limits.request.unitIdBytesMax} bytes of UTF-8, or UTF-8'' and the id percent-encoded; a scene may name another header or a JSON pointer into the body`,
     text(limits.request.unitIdBytesMax),
     { example: 'u1' },
   ),

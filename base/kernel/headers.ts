@@ -1,6 +1,8 @@
 /** Reads request headers by rules that the scene port and the control port share. */
+import { isUtf8 } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
 import { limits } from './limits.ts'
+import { describeFault } from './text-file.ts'
 
 const BEARER = /^Bearer +([\w.~+/-]+=*)$/i
 const REQUEST_ID = /^[\w.:-]+$/
@@ -45,4 +47,33 @@ export function traceHeaders({ parent, state }: Trace): Readonly<Record<string, 
   const known = Number.parseInt(flags, 16) & 0b11
   const traceparent = `00-${traceId}-${randomBytes(8).toString('hex')}-0${known}`
   return state === undefined || state.length > limits.request.traceStateCharsMax ? { traceparent } : { traceparent, tracestate: state }
+}
+
+/** The start of a value that is percent-encoded, as RFC 8187 writes parameters of headers: a character set, and a language, which is ignored. */
+const EXTENDED = /^utf-8'[a-z0-9-]*'/i
+const QUOTE = 39
+
+/**
+ * The text that a header holds. It is UTF-8, of which Node reads each byte as a character of Latin-1. Clients that send only ASCII write `UTF-8''` and
+ * after it the text, percent-encoded.
+ * @throws Error saying what is wrong with the value: what cannot be decoded is never replaced, which could make one unit of two
+ */
+export function headerText(value: string): string {
+  if (value.charCodeAt(5) === QUOTE && EXTENDED.test(value)) return percentDecoded(value.replace(EXTENDED, ''))
+  for (let i = 0; i < value.length; i++) if (value.charCodeAt(i) > 127) return utf8(value)
+  return value
+}
+
+function percentDecoded(value: string): string {
+  try {
+    return decodeURIComponent(value)
+  } catch {
+    throw new Error(`after UTF-8'', "${value.slice(0, 100)}" is no UTF-8 that is percent-encoded`)
+  }
+}
+
+function utf8(value: string): string {
+  const bytes = Buffer.from(value, 'latin1')
+  if (isUtf8(bytes)) return bytes.toString('utf8')
+  throw new Error(describeFault(bytes))
 }

@@ -38,6 +38,8 @@ export interface Scene {
   readonly versions: ReadonlyMap<string, SlotPlan>
   /** Keys of the slot plans of all versions that rules use, and of the previous baseline. Their slots are kept even when they are idle. */
   readonly stays: ReadonlySet<string>
+  /** The headers that hold attributes. */
+  readonly attributeHeaders: readonly string[]
   /** Attributes by name. */
   readonly attributes: ReadonlyMap<string, Attribute>
 }
@@ -94,6 +96,7 @@ function compileScene(entry: SceneEntry, revision: number | undefined, whitelist
     unitHeader: unit.header,
     unitPath: unit.pointer === undefined ? undefined : pointerPath(unit.pointer),
     attributes,
+    attributeHeaders: [...attributes.values()].flatMap(({ header }) => header ?? []),
     routing,
     baseline: routing.baseline?.quarantine?.isRefused ? undefined : routing.baseline?.plan,
     versions: new Map(routing.routes.entries().flatMap(([id, { plan, quarantine }]) => (quarantine === undefined ? [[id, plan]] : []))),

@@ -357,8 +357,9 @@ function checkDeadline(ms: number | undefined): void {
   throw new TypeError(`Cannot use ${ms} as deadlineMs: it must be above 0 and at most ${DEADLINE_MS_MAX}`)
 }
 
-/** Encodes a text as UTF-8 for a header: `fetch` sends each character as one byte. */
+/** Encodes a text as UTF-8 for a header: `fetch` sends each character as one byte. What a base would decode is percent-encoded. */
 function asHeader(text: string): string {
+  if (/^utf-8'/i.test(text)) return `UTF-8''${encodeURIComponent(text)}`
   return Array.from(new TextEncoder().encode(text), byte => String.fromCharCode(byte)).join('')
 }
 
