@@ -25,6 +25,7 @@ async function start(t: TestContext, ...more: readonly ServiceEntry[]): Promise<
     log: () => undefined,
     count: (_service, method, code) => counted.push(`${method} ${code}`),
     onFailed: (_service, _method, error) => failed.push(error),
+    onTables: () => undefined,
   })
   await services.start([probe, ...more])
   t.after(() => services.stop())

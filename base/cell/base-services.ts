@@ -12,7 +12,7 @@ import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { FEATURES, type ServiceEntry } from '../kernel/options.ts'
 import { type BatchedCall, Json, type Method, type RunningService, type Service, type ServiceEnv } from '../services/contract.ts'
-import { features } from '../services/features.ts'
+import { FeatureTables, startFeatures } from '../services/features.ts'
 import type { SlotCall } from '../slot/slot-call.ts'
 import { FairPool } from '../traffic/admission.ts'
 import type { ServiceFault } from '../wire/messages.ts'
@@ -26,6 +26,8 @@ export interface ServicesHost {
   count(service: string, method: string, code: string, seconds: number): void
   /** Called when a service throws something other than a `BerthError`. */
   onFailed(service: string, method: string, error: unknown): void
+  /** Called when the state of some feature table has changed. */
+  onTables(): void
 }
 
 /** What a service may know of the request that calls it. */
@@ -50,6 +52,7 @@ interface HostedService {
 }
 
 export class Services {
+  readonly tables: FeatureTables
   readonly #host: ServicesHost
   readonly #hosted = new Map<string, HostedService>()
   /** Calls that are under way. */
@@ -60,6 +63,7 @@ export class Services {
 
   constructor(host: ServicesHost) {
     this.#host = host
+    this.tables = new FeatureTables(host.data, this.#logOf(FEATURES), () => host.onTables())
   }
 
   /**
@@ -68,7 +72,8 @@ export class Services {
    */
   async start(entries: readonly ServiceEntry[]): Promise<void> {
     const starting = entries.map(async ({ name, file, options }) => this.#start(name, () => loadService(file, this.#host.data), options))
-    const started = await Promise.all([this.#start(FEATURES, () => Promise.resolve(features), {}), ...starting])
+    const startsFeatures = async (): Promise<Service> => () => startFeatures(this.tables)
+    const started = await Promise.all([this.#start(FEATURES, startsFeatures, {}), ...starting])
     for (const service of started) this.#hosted.set(service.name, service)
     this.#watchdog = setInterval(() => this.#expire(performance.now()), limits.slot.watchdogTickMs)
   }
@@ -143,13 +148,16 @@ export class Services {
   }
 
   async #start(name: string, load: () => Promise<Service>, options: Readonly<Record<string, unknown>>): Promise<HostedService> {
-    const log: ServiceEnv['log'] = (...line) => this.#host.log(name, ...line)
     try {
-      const starting = load().then(service => service(options, { data: this.#host.data, log }))
+      const starting = load().then(service => service(options, { data: this.#host.data, log: this.#logOf(name) }))
       return hostedService(name, await within(limits.services.startMsMax, starting))
     } catch (error) {
       throw new BerthError('SERVICE_START_FAILED', `Cannot start service "${name}": ${messageOf(error)}`, { cause: error })
     }
+  }
+
+  #logOf(name: string): ServiceEnv['log'] {
+    return (...line) => this.#host.log(name, ...line)
   }
 
   // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -61,11 +61,13 @@ class Cell {
       callScene: (scene, input, caller) => serveCall(this.#table.current, serving, scene, input, caller),
       onLost: (plan, reason, where) => this.#onLost(plan, reason, where),
       onLoad: (plan, error) => this.#onLoad(plan, error),
+      onTables: () => this.#keeper.reportFeatures(),
     })
     const { slots } = this.#runtime
     this.#table = new TableInForce({
       log,
       slots,
+      features: this.#runtime.tables,
       whitelists: new Whitelists(readBlobOf, (scene, err) =>
         log.error({ scene, err }, 'a whitelist cannot be read: its scene stays as it was'),
       ),

@@ -1,7 +1,8 @@
 /** What a cell has to do with the keeper: it follows the keeper's tables, does what the keeper asks, and says how that went. */
 import { readSavedTable } from '../folder/saved-table.ts'
-import { messageOf, toBerthError } from '../kernel/errors.ts'
+import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
+import type { TableSource } from '../kernel/table-facts.ts'
 import type { Slot } from '../slot/slot.ts'
 import { emptyTable, type SceneTable, type SlotPlan } from '../traffic/table.ts'
 import { dispatcher } from '../wire/dispatch.ts'
@@ -27,7 +28,7 @@ export interface KeeperRequestsParts {
 }
 
 const NO_FAULTS = '[]'
-/** Milliseconds between a change of the baselines that cannot answer and the report of it. */
+/** Milliseconds between a change of the baselines that cannot answer and the report of it, and between two reports of the feature tables. */
 const REPORT_AFTER_MS = 50
 
 export class KeeperRequests {
@@ -39,6 +40,8 @@ export class KeeperRequests {
   #faultsSent = NO_FAULTS
   #isLost = false
   #reporting: NodeJS.Timeout | undefined
+  #reportingFeatures: NodeJS.Timeout | undefined
+  #featuresReportedAt = Number.NEGATIVE_INFINITY
   #onTable: () => void = () => undefined
 
   constructor(parts: KeeperRequestsParts) {
@@ -54,6 +57,8 @@ export class KeeperRequests {
       {
         table: ({ table }) => this.#take(table),
         prepare: ({ request, plan }) => this.#prepare(request, plan),
+        prepareFeatures: ({ request, table }) => this.#prepareFeatures(request, table),
+        readFeatures: ({ request, table, keys }) => this.#readFeatures(request, table, keys),
         collectMetrics: ({ request }) => this.#collectMetrics(request),
         logsKept: ({ batch }) => feed.kept(batch),
         findSlot: ({ request, scene, version }) => this.#findSlot(request, scene, version),
@@ -100,6 +105,16 @@ export class KeeperRequests {
     }, REPORT_AFTER_MS).unref()
   }
 
+  /** Says which feature tables there are: at once, but for many changes in a row only every now and then. */
+  reportFeatures(): void {
+    const waitMs = Math.max(0, this.#featuresReportedAt + REPORT_AFTER_MS - performance.now())
+    this.#reportingFeatures ??= setTimeout(() => {
+      this.#reportingFeatures = undefined
+      this.#featuresReportedAt = performance.now()
+      this.#send({ type: 'features', tables: this.#parts.runtime.tables.states() })
+    }, waitMs).unref()
+  }
+
   /** Says what services cannot offer, when that has changed. To be called every now and then. */
   reportServiceFaults(): void {
     const faults = this.#parts.runtime.serviceFaults().slice(0, limits.services.faultsMax)
@@ -139,6 +154,7 @@ export class KeeperRequests {
     const { cell, pid, feed, table } = this.#parts
     feed.sendAgain()
     this.#faultsSent = NO_FAULTS
+    this.reportFeatures()
     const { current, failures } = table
     return { type: 'hello', cell, pid, revision: current.revision, failures, ...(this.#isLost && { isLost: true }) }
   }
@@ -168,6 +184,23 @@ export class KeeperRequests {
       this.#send({ type: 'prepared', request })
     } catch (error) {
       this.#send({ type: 'prepared', request, failure: loadFailure(plan, error) })
+    }
+  }
+
+  async #prepareFeatures(request: number, table: TableSource): Promise<void> {
+    try {
+      this.#send({ type: 'featuresPrepared', request, facts: await this.#parts.runtime.tables.prepare(table) })
+    } catch (error) {
+      const code = error instanceof BerthError ? error.code : 'FEATURES_INVALID'
+      this.#send({ type: 'featuresPrepared', request, failure: { code, message: messageOf(error) } })
+    }
+  }
+
+  async #readFeatures(request: number, table: string, keys: readonly string[] | undefined): Promise<void> {
+    try {
+      this.#send({ type: 'featureRows', request, json: await this.#parts.runtime.tables.rowsOf(table, keys) })
+    } catch (error) {
+      this.#send({ type: 'featureRows', request, failure: codeAndMessage(error) })
     }
   }
 

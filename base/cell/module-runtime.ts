@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { BLACK_BOX_FD, BlackBox } from '../folder/black-box.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Options } from '../kernel/options.ts'
+import type { FeatureTables } from '../services/features.ts'
 import { Fetcher } from '../slot/fetcher.ts'
 import type { Slot } from '../slot/slot.ts'
 import { Slots, type SlotsHost } from '../slot/slots.ts'
@@ -12,6 +13,11 @@ import { Services } from './base-services.ts'
 import { Bundles } from './bundles.ts'
 import { CellMemory } from './cell-memory.ts'
 import type { Telemetry } from './telemetry.ts'
+
+interface RuntimeHost extends Pick<SlotsHost, 'callScene' | 'onLost' | 'onLoad'> {
+  /** Called when the state of some feature table has changed. */
+  onTables(): void
+}
 
 export class ModuleRuntime {
   readonly slots: Slots
@@ -26,7 +32,7 @@ export class ModuleRuntime {
   readonly #running = new Map<Slot, boolean>()
 
   /** @param host answers `ctx.call`, and is called once for each version that the process is lost to, and when a version could not be loaded */
-  constructor(options: Options, telemetry: Telemetry, host: Pick<SlotsHost, 'callScene' | 'onLost' | 'onLoad'>) {
+  constructor(options: Options, telemetry: Telemetry, host: RuntimeHost) {
     const { log, metrics, moduleLog } = telemetry
     this.#options = options
     this.#telemetry = telemetry
@@ -37,6 +43,7 @@ export class ModuleRuntime {
       log: (service, level, message, fields) => log[level]({ ...fields, service }, message),
       count: (service, method, code, seconds) => metrics.countService(service, method, code, seconds),
       onFailed: (service, method, error) => telemetry.onServiceFailed(service, method, error),
+      onTables: () => host.onTables(),
     })
     this.#fetcher = new Fetcher({
       privateNetworks: options.fetchPrivate,
@@ -91,6 +98,11 @@ export class ModuleRuntime {
    */
   async start(): Promise<void> {
     await this.#services.start(this.#options.services)
+  }
+
+  /** The feature tables. */
+  get tables(): FeatureTables {
+    return this.#services.tables
   }
 
   /** What the base services cannot offer at present. */

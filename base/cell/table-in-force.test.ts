@@ -44,6 +44,7 @@ function start(t: TestContext, files: Readonly<Record<string, Promise<void>>>) {
   const table = new TableInForce({
     log: createLog('test', 'silent'),
     slots,
+    features: { take: () => undefined, settled: Promise.resolve() },
     whitelists: new Whitelists(
       () => Promise.reject(new Error('none')),
       () => undefined,

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
+import type { FeatureTables } from '../services/features.ts'
 import type { Slots } from '../slot/slots.ts'
 import { type CompiledTable, compileTable } from '../traffic/scene.ts'
 import { emptyTable, type SceneTable, type SlotPlan } from '../traffic/table.ts'
@@ -18,6 +19,7 @@ export const NO_TABLE = 'Cannot serve any scene: the cell has no scene table yet
 export interface TableParts {
   readonly log: Logger
   readonly slots: Slots
+  readonly features: Pick<FeatureTables, 'take' | 'settled'>
   readonly whitelists: Whitelists
   /** Called when a table has come into force. */
   onTaken(table: CompiledTable): void
@@ -64,9 +66,14 @@ export class TableInForce {
     return this.#taking
   }
 
-  /** Resolves when what is loaded ahead of requests is loaded, cannot be loaded, or takes long to load; at the latest after `msMax` milliseconds. */
+  /**
+   * Resolves when what is loaded ahead of requests is loaded, cannot be loaded, or takes long to load: versions at the latest after `msMax`
+   * milliseconds, uploaded feature tables after `limits.features.startMsMax`.
+   */
   async loadedAhead(msMax: number): Promise<void> {
-    await Promise.race([this.#ahead, delay(msMax, undefined, { ref: false })])
+    const { features } = this.#parts
+    const tables = Promise.race([features.settled, delay(limits.features.startMsMax, undefined, { ref: false })])
+    await Promise.all([Promise.race([this.#ahead, delay(msMax, undefined, { ref: false })]), tables])
   }
 
   /**
@@ -120,6 +127,7 @@ export class TableInForce {
     const { hot = [], others = [] } = this.#baselinesByUse(compiled)
     await this.#loadHot(hot)
     this.#current = compiled
+    this.#parts.features.take(table.features ?? [])
     const online = [...compiled.scenes.values()].flatMap(scene => [...scene.versions.values()])
     slots.retain(new Set(online.map(plan => plan.key)))
     onTaken(compiled)

@@ -5,6 +5,7 @@
  */
 import type { BasePayloads, LostCell, ScenePayloads } from '../contract/change-api.ts'
 import type { ExperimentView } from '../contract/experiment-api.ts'
+import type { TableFacts } from '../kernel/table-facts.ts'
 import type { Experiment, Layer } from '../traffic/rules.ts'
 import type { Params, SceneDefinition } from '../traffic/schema.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
@@ -98,6 +99,10 @@ export type SceneChange = { [K in SceneChangeKind]: SceneChangeOf<K> }[SceneChan
 
 export interface BaseFacts {
   readonly 'publish module': Nothing
+  /** What the cells have found in the file. */
+  readonly 'put feature table': TableFacts
+  readonly 'roll back feature table': Nothing
+  readonly 'delete feature table': Nothing
   /** The sha256 of the token, hex. The token itself is kept nowhere. */
   readonly 'create token': { readonly hash: string }
   readonly 'revoke token': Nothing
@@ -129,7 +134,7 @@ export interface RowHead {
   readonly at: string
   /** Id of the token that asked for the change, or `base`. */
   readonly who: string
-  /** What it was done to: the id of a scene, token or cell, or `name@version` of a module. */
+  /** What it was done to: the id of a scene, token or cell, `name@version` of a module, or the name of a feature table. */
   readonly target: string
   /** What happened, as a verb and a noun for people. */
   readonly action: string

@@ -1,5 +1,6 @@
 /** What a base keeps: the kinds of entries in its store, and their keys. They are part of the format of a data folder. */
 import type { LostCell } from '../contract/change-api.ts'
+import type { TableVersion } from '../contract/feature-api.ts'
 import type { SceneRules } from '../traffic/rules.ts'
 import type { ModuleManifest, Right, SceneDefinition, VersionRecord } from '../traffic/schema.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
@@ -22,6 +23,8 @@ export interface Records {
   readonly whitelist: WhitelistEntry
   /** A cell that was lost of late. The key is `at pid`, by which it is known again when it is reported twice. */
   readonly loss: LostCell
+  /** The key is the name of the table; there is an entry while a table of this name is uploaded. */
+  readonly features: FeaturesRecord
   /** The key is the id of the token. */
   readonly token: TokenRecord
 }
@@ -48,6 +51,17 @@ export interface OnlineRecord {
 
 /** Rules that have passed `checkRules`. */
 export type RulesRecord = Omit<SceneRules, 'whitelist'>
+
+/** An uploaded feature table. The files are blobs. */
+export interface FeaturesRecord {
+  /** Digest of the version in force, which is among `versions`. */
+  readonly inForce: string
+  /** When it came into force (ISO 8601, UTC), and the id of the token that did that. */
+  readonly since: string
+  readonly by: string
+  /** What can be gone back to, in the order in which it was last in force, the newest first. Only after a rollback is that not the one in force. */
+  readonly versions: readonly TableVersion[]
+}
 
 export interface TokenRecord {
   /** sha256 of the token, hex. */

@@ -20,7 +20,7 @@ export const AuditEntry = Type.Object({
   whoLabel: TokenLabel,
   change: Type.Union([Change, Type.Null()], { description: 'null: the row was written before changes were kept as values' }),
   action: Type.String({ description: 'what it came to: a verb and a noun, such as "set baseline"' }),
-  target: Type.String({ description: 'what it was done to: a scene, a token, a cell or a module' }),
+  target: Type.String({ description: 'what it was done to: a scene, a token, a cell, a module or a feature table' }),
   reason: Reason,
   key: Type.Optional(Type.String({ description: 'the Idempotency-Key of its request' })),
   before: Type.Unknown({ description: 'any JSON: how that was; null for nothing' }),

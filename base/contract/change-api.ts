@@ -4,9 +4,10 @@
  */
 import Type, { type Static } from 'typebox'
 import { Evidence, Experiment, LayerId, SceneRules } from '../traffic/rules.ts'
-import { ModuleManifest, Params, Right, recordOf, SceneDefinition, VersionId, VersionRecord } from '../traffic/schema.ts'
+import { Digest, ModuleManifest, Params, Right, recordOf, SceneDefinition, VersionId, VersionRecord } from '../traffic/schema.ts'
 import { OptionalVersion } from './common-api.ts'
 import { Flip, NewExperiment } from './experiment-api.ts'
+import { TableFormat } from './feature-api.ts'
 import { ParamsHistoryEntry } from './params-api.ts'
 
 import { NewVersion, Promotion, Rollback } from './version-api.ts'
@@ -117,6 +118,9 @@ const token = Type.Object({ rights: Type.Array(Right), label: Type.String() })
 /** The payloads of changes that are not of a scene. The last four change nothing that is served: they leave a row in the audit log. */
 export const basePayloads = {
   'publish module': Type.Object({ manifest: ModuleManifest }),
+  'put feature table': Type.Object({ table: Type.String(), digest: Digest, format: TableFormat }),
+  'roll back feature table': Type.Object({ table: Type.String(), digest: Digest }),
+  'delete feature table': Type.Object({ table: Type.String() }),
   'create token': token,
   'revoke token': token,
   'retire cell': Type.Object({ cell: Type.Integer() }),

@@ -3,6 +3,7 @@ import Type from 'typebox'
 import { baseModes } from '../kernel/options.ts'
 import { VersionId } from '../traffic/schema.ts'
 import { closed } from './common-api.ts'
+import { FeatureTable } from './feature-api.ts'
 import type { Shape } from './shape.ts'
 
 export const CellParams = Type.Object({ cell: Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'ordinal of a cell' }) }, closed)
@@ -73,6 +74,9 @@ export const BaseStatus = Type.Object({
     description: 'what confines the processes that run modules from outside; empty until the supervisor has reported it',
   }),
   serviceFaults: Type.Array(ServiceFault, { description: 'what base services cannot offer as they should at present' }),
+  features: Type.Array(Type.Pick(FeatureTable, ['name', 'source', 'rows', 'bytes', 'version', 'since', 'byLabel', 'note']), {
+    description: 'the feature tables',
+  }),
   quarantined: Type.Array(QuarantinedVersion, { description: 'versions that kept killing their slots or cells and get no requests' }),
   cells: Type.Array(CellView),
 })

@@ -22,6 +22,7 @@ import { CellConnections } from './cells/cells.ts'
 import { startTrials, type Trials } from './cells/trials.ts'
 import { Vitals } from './cells/vitals.ts'
 import { addToken, BaseDriver } from './driver/base-driver.ts'
+import { FeatureDriver } from './driver/feature-driver.ts'
 import { GuessAudit } from './driver/guess-audit.ts'
 import { Judge } from './driver/judge.ts'
 import { SceneDriver } from './driver/scene-driver.ts'
@@ -134,6 +135,7 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
   const vitals = new Vitals(options.mode, book, cells, guesses, () => tables.fault)
   const driver = new SceneDriver({ book, blobs, cells, tables, services: offeredServices(options) })
   const judge = new Judge(book, driver, log)
+  const featureDriver = new FeatureDriver({ book, blobs, cells, tables })
   const baseDriver = new BaseDriver({ book, blobs, trials, tables, retire: cell => send({ type: 'retire', cell }) })
   // A failure to save is only logged, as after a commit: on a full disk it is better to have a keeper that shows this and serves tables
   // than none.
@@ -144,7 +146,20 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
   }
   // Whether there is room is seen by saving the table, which is tried until there is.
   const onStoreFull = () => void tables.save()
-  const app = await createApi({ book, driver, baseDriver, blobs, vitals, logs, cells, guesses, log, onStoreFailed, onStoreFull })
+  const app = await createApi({
+    book,
+    driver,
+    baseDriver,
+    featureDriver,
+    blobs,
+    vitals,
+    logs,
+    cells,
+    guesses,
+    log,
+    onStoreFailed,
+    onStoreFull,
+  })
   vitals.controlPort = await listen(app, options)
   log.info({ controlPort: vitals.controlPort, revision: book.revision }, 'control API listens')
   const past = new Past(limits.control.keptAnswerMsMin)

@@ -4,8 +4,8 @@ import fc from 'fast-check'
 
 import { idOfNumber } from '../kernel/exact-json.ts'
 import { exactValue, numbers } from '../kernel/fixtures/json-numbers.ts'
-
-import { readTable, TableError, type TableFormat } from './feature-table.ts'
+import type { TableFormat } from '../kernel/table-facts.ts'
+import { readTable, TableError } from './feature-table.ts'
 
 const ROWS = 50_000
 const files = {

@@ -11,15 +11,16 @@ import { CsvPlaces, csvFault, csvForm, type Delimiter, delimiterOf, recordsBefor
 import { messageOf } from '../kernel/errors.ts'
 import { idAt } from '../kernel/exact-json.ts'
 import { limits } from '../kernel/limits.ts'
+import type { TableFormat } from '../kernel/table-facts.ts'
 import { bomLength, TextDecoding, TextError } from '../kernel/text-file.ts'
-
-export type TableFormat = 'ndjson' | 'csv' | 'tsv'
 
 export interface FeatureTable {
   /** sha256 of the file, hex. */
   readonly version: string
   /** Rows as JSON text, by key. */
   readonly rows: ReadonlyMap<string, string>
+  /** Members that some row has, in the order in which they were met: at most `limits.features.columnsMax`. */
+  readonly columns: readonly string[]
   /** Bytes of the file. */
   readonly bytes: number
 }
@@ -35,11 +36,22 @@ export class TableError extends Error {
   }
 }
 
+/**
+ * @param beside bytes of the files of all other tables
+ * @throws Error when a file of so many bytes is too large, for itself or with the others
+ */
+export function checkBytes(bytes: number, beside: number): void {
+  const { tableBytesMax, bytesMax } = limits.features
+  if (bytes > tableBytesMax) throw new Error(`it has ${bytes} bytes, the limit is ${tableBytesMax}`)
+  const sum = bytes + beside
+  if (sum > bytesMax) throw new Error(`all tables would have ${sum} bytes, the limit is ${bytesMax}`)
+}
+
 /** @throws TableError for the first line with a fault */
 export async function readTable(bytes: Buffer, format: TableFormat): Promise<FeatureTable> {
   if (!isUtf8(bytes) || bytes.includes(0)) await refuseBytes(bytes)
-  const rows = await (format === 'ndjson' ? readNdjson(bytes) : readCsv(bytes, format))
-  return { version: await digestOf(bytes), rows, bytes: bytes.length }
+  const { byKey, columns } = await (format === 'ndjson' ? readNdjson(bytes) : readCsv(bytes, format))
+  return { version: await digestOf(bytes), rows: byKey, columns: [...columns], bytes: bytes.length }
 }
 
 /** Looks for the fault in slices, since to count the lines before it takes long. @throws TableError */
@@ -75,6 +87,13 @@ class Turn {
 
 class Rows {
   readonly byKey = new Map<string, string>()
+  readonly columns = new Set<string>()
+
+  /** Notes which members a row has. Of rows that are maps from ids, not all members are columns. */
+  note(row: object): void {
+    if (this.columns.size >= limits.features.columnsMax) return
+    for (const name in row) this.columns.add(name)
+  }
 
   /** @returns what is wrong with the row, if it cannot be added */
   add(key: string, text: string): string | undefined {
@@ -89,7 +108,7 @@ class Rows {
 /** The clock is read only once for this many lines. */
 const LINES_PER_CHECK = 64
 
-async function readNdjson(bytes: Buffer): Promise<ReadonlyMap<string, string>> {
+async function readNdjson(bytes: Buffer): Promise<Rows> {
   const rows = new Rows()
   const turn = new Turn()
   let line = 0
@@ -101,27 +120,34 @@ async function readNdjson(bytes: Buffer): Promise<ReadonlyMap<string, string>> {
     start = end + 1
     if (line % LINES_PER_CHECK === 0) await turn.yieldIfDue()
   }
-  return rows.byKey
+  return rows
 }
 
 function addLine(rows: Rows, line: number, bytes: Buffer): void {
   const text = bytes.toString('utf8').trim()
-  const fault = text === '' ? undefined : rows.add(keyOf(line, text), text)
+  if (text === '') return
+  const row = parseRow(line, text)
+  const fault = rows.add(keyOf(line, text, row), text)
   if (fault !== undefined) throw new TableError(line, fault)
+  rows.note(row)
 }
 
-function parseLine(line: number, text: string): unknown {
+interface Row {
+  readonly key?: unknown
+}
+
+function parseRow(line: number, text: string): Row {
+  let row: unknown
   try {
-    return JSON.parse(text)
+    row = JSON.parse(text)
   } catch (error) {
     throw new TableError(line, `it is not JSON: ${messageOf(error)}`)
   }
+  if (typeof row !== 'object' || row === null || Array.isArray(row)) throw new TableError(line, 'it is not an object')
+  return row
 }
 
-function keyOf(line: number, text: string): string {
-  const row = parseLine(line, text)
-  if (typeof row !== 'object' || row === null || Array.isArray(row)) throw new TableError(line, 'it is not an object')
-  const key = (row as { readonly key?: unknown }).key
+function keyOf(line: number, text: string, { key }: Row): string {
   if (typeof key === 'string') return key
   if (typeof key !== 'number') throw new TableError(line, 'its member "key" is not a string or number')
   try {
@@ -135,7 +161,7 @@ interface CsvRow {
   readonly record: readonly string[]
 }
 
-async function readCsv(bytes: Buffer, format: 'csv' | 'tsv'): Promise<ReadonlyMap<string, string>> {
+async function readCsv(bytes: Buffer, format: 'csv' | 'tsv'): Promise<Rows> {
   const text = bytes.subarray(bomLength(bytes))
   const delimiter = delimiterFor(text, format)
   const rows = new Rows()
@@ -159,7 +185,8 @@ async function readCsv(bytes: Buffer, format: 'csv' | 'tsv'): Promise<ReadonlyMa
     const { line, message } = csvFault(error as Error, places)
     throw new TableError(line, message)
   }
-  return rows.byKey
+  for (const name of header.slice(0, limits.features.columnsMax)) rows.columns.add(name)
+  return rows
 }
 
 /** The header is expected in the first bytes; a longer one is read as separated by commas. */

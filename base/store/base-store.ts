@@ -23,7 +23,8 @@ export function openBaseStore(data: string, now?: () => Date): BaseStore {
 export function referencedBlobs(store: BaseStore): Set<string> {
   const modules = store.list('module').flatMap(({ value }) => [value.bundle, value.sourceMap ?? value.bundle])
   const whitelists = store.list('whitelist').map(({ value }) => value.digest)
-  return new Set([...modules, ...whitelists])
+  const tables = store.list('features').flatMap(({ value }) => value.versions.map(({ digest }) => digest))
+  return new Set([...modules, ...whitelists, ...tables])
 }
 
 // Upgrading from format 1. Its audit log describes changes only in words, and this is the only code that still reads them.

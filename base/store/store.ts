@@ -87,7 +87,7 @@ export interface AuditNote {
   readonly kind: string
   readonly payload: unknown
   readonly facts: unknown
-  /** What was changed: the id of a scene, token or cell, or `name@version` of a module. */
+  /** What was changed: the id of a scene, token or cell, `name@version` of a module, or the name of a feature table. */
   readonly target: string
   /** What happened, for people: verb and noun, such as `set baseline`. */
   readonly action: string

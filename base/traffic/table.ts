@@ -2,6 +2,7 @@
  * The scene table: everything that a cell needs to serve. It never changes; it is numbered by the revision of the store from which it was built.
  * A cell switches to a new table by a single assignment, and a request uses the table that it began with until its end.
  */
+import type { TableSource } from '../kernel/table-facts.ts'
 import type { SceneRules } from './rules.ts'
 import type { Lock, LockedModule, LockedStage, Right, SceneDefinition } from './schema.ts'
 
@@ -13,6 +14,8 @@ export interface SceneTable {
   readonly revision: number
   readonly scenes: readonly SceneEntry[]
   readonly tokens: readonly TokenEntry[]
+  /** The feature tables that were uploaded. Absent in tables that an older base has saved. */
+  readonly features?: readonly TableSource[]
 }
 
 /** One scene in a table. */

@@ -1,6 +1,7 @@
 /** Every message between the processes of a base. */
 import type { ErrorCode } from '../kernel/errors.ts'
 import type { Options } from '../kernel/options.ts'
+import type { TableFacts, TableSource, TableState } from '../kernel/table-facts.ts'
 import type { WallLayer, WallPlan } from '../kernel/wall-plan.ts'
 import type { SceneTable, SlotPlan } from '../traffic/table.ts'
 
@@ -211,6 +212,12 @@ export type CellToKeeper =
   | { readonly type: 'applied'; readonly revision: number; readonly failures: readonly SceneFailure[] }
   /** What services cannot offer, at most `limits.services.faultsMax`. Sent when it has changed; a new connection begins with none. */
   | { readonly type: 'serviceFaults'; readonly faults: readonly ServiceFault[] }
+  /** Every feature table of the cell. Sent when that has changed, and on each new connection. */
+  | { readonly type: 'features'; readonly tables: readonly TableState[] }
+  /** The table is read and waits for a scene table that names it, or cannot be used. */
+  | { readonly type: 'featuresPrepared'; readonly request: number; readonly facts?: TableFacts; readonly failure?: Refusal }
+  /** JSON of an object with the version of the table and the rows. */
+  | { readonly type: 'featureRows'; readonly request: number; readonly json?: string; readonly failure?: Refusal }
   /** From this address, more requests in a minute had a token that is not known than are allowed. Sent once for each such minute. */
   | { readonly type: 'tokenGuesses'; readonly address: string }
   /** Slots that were killed, those too that were killed while they were loaded. Lost while the keeper is away. */
@@ -230,6 +237,10 @@ export type KeeperToCell =
   | { readonly type: 'table'; readonly table: SceneTable }
   /** Load this slot beside those that run, and keep it until a table routes to it. */
   | { readonly type: 'prepare'; readonly request: number; readonly plan: SlotPlan }
+  /** Read this feature table beside the one in force, and keep it for a scene table that names it. */
+  | { readonly type: 'prepareFeatures'; readonly request: number; readonly table: TableSource }
+  /** Asks for rows of a feature table: those of the keys, or without keys the first ones. */
+  | { readonly type: 'readFeatures'; readonly request: number; readonly table: string; readonly keys?: readonly string[] }
   | { readonly type: 'collectMetrics'; readonly request: number }
   | { readonly type: 'logsKept'; readonly batch: number }
   | { readonly type: 'findSlot'; readonly request: number; readonly scene: string; readonly version: string }

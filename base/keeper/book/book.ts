@@ -1,4 +1,4 @@
-/** What a base knows: its modules, scenes, versions and tokens, the changes that made them, and the table that cells get of them. */
+/** What a base knows: its modules, scenes, versions, feature tables and tokens, the changes that made them, and the table that cells get of them. */
 import type { AuditedChange, BaseFacts, BasePayloads, ChangeKind, LostCell, ScenePayloads } from '../../change/change.ts'
 import { warnUnproven } from '../../change/lock.ts'
 import { type ModuleRecord, moduleKey, type Records } from '../../change/records.ts'
@@ -8,6 +8,7 @@ import { limits } from '../../kernel/limits.ts'
 import type { BaseStore } from '../../store/base-store.ts'
 import type { AuditNote, Expected, KeyedCommit, KeyedRequest, Write } from '../../store/store.ts'
 import type { LockedModule, VersionRecord } from '../../traffic/schema.ts'
+import { FeatureBook } from './feature-book.ts'
 import { ModuleBook } from './module-book.ts'
 import { SceneBook } from './scene-book.ts'
 import { TableBuilder } from './table-builder.ts'
@@ -49,6 +50,7 @@ export interface BaseNote<K extends keyof BasePayloads> {
 }
 
 export class Book {
+  readonly features: FeatureBook
   readonly modules: ModuleBook
   readonly scenes: SceneBook
   readonly tokens: TokenBook
@@ -63,6 +65,7 @@ export class Book {
     this.#store = store
     this.#onCommit = onCommit
     this.now = now
+    this.features = new FeatureBook(store)
     this.modules = new ModuleBook(store)
     this.scenes = new SceneBook(store)
     this.tokens = new TokenBook(store)

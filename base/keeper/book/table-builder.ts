@@ -1,7 +1,9 @@
 /** The table for the cells, built anew only where something has changed. */
 
-import { type Records, versionKey } from '../../change/records.ts'
+import { versionInForce } from '../../change/feature-versions.ts'
+import { type FeaturesRecord, type Records, versionKey } from '../../change/records.ts'
 import type { KeptScene } from '../../change/scene-state.ts'
+import type { TableSource } from '../../kernel/table-facts.ts'
 import type { BaseStore } from '../../store/base-store.ts'
 import { rulesInForce } from '../../traffic/rules.ts'
 import { type SceneEntry, type SceneTable, TABLE_FORMAT } from '../../traffic/table.ts'
@@ -30,6 +32,7 @@ export class TableBuilder {
       format: TABLE_FORMAT,
       revision: this.#built,
       scenes: [...this.#entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry),
+      features: this.#store.list('features').map(({ key, value }) => ({ name: key, ...sourceOf(value) })),
       tokens: this.#store.list('token').map(({ key, value: { hash, rights } }) => ({ id: key, hash, rights })),
     }
   }
@@ -55,6 +58,11 @@ export class TableBuilder {
       ...(whitelist === undefined || whitelist.units === 0 ? {} : { whitelist }),
     }
   }
+}
+
+function sourceOf(table: FeaturesRecord): Omit<TableSource, 'name'> {
+  const { digest, format } = versionInForce(table)
+  return { digest, format }
 }
 
 function sceneOf(kind: keyof Records, key: string): string | undefined {

@@ -145,7 +145,7 @@ test('a keeper that was started again knows at once which baselines cannot answe
     const lines = openLines<KeeperToCell, CellToKeeper>(socket, resolve, () => undefined)
     lines.send({ type: 'hello', cell: 1, pid: 1, revision: 0, failures })
   })
-  assert.deepEqual(cells.connected, [{ cell: 1, pid: 1, revision: 0, failures, serviceFaults: [] }])
+  assert.deepEqual(cells.connected, [{ cell: 1, pid: 1, revision: 0, failures, serviceFaults: [], tables: [] }])
 })
 
 /** A cell that is connected, takes no tables and answers nothing. */

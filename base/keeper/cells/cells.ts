@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { BerthError } from '../../kernel/errors.ts'
 import { limits } from '../../kernel/limits.ts'
 import type { Logger } from '../../kernel/log.ts'
+import type { TableFacts, TableSource, TableState } from '../../kernel/table-facts.ts'
 import type { SceneTable, SlotPlan } from '../../traffic/table.ts'
 import { dispatcher } from '../../wire/dispatch.ts'
 import { type Lines, openLines } from '../../wire/lines.ts'
@@ -28,6 +29,8 @@ export interface ConnectedCell {
   readonly revision: number
   readonly failures: readonly SceneFailure[]
   readonly serviceFaults: readonly ServiceFault[]
+  /** Its feature tables. */
+  readonly tables: readonly TableState[]
 }
 
 export interface Applied {
@@ -45,6 +48,7 @@ interface Member extends ConnectedCell {
   revision: number
   failures: readonly SceneFailure[]
   serviceFaults: readonly ServiceFault[]
+  tables: readonly TableState[]
   readonly lines: Lines<KeeperToCell>
   /** Whether it is about to be replaced, because code that it runs cannot be stopped. Nothing waits for it, but it may still answer requests. */
   isLost: boolean
@@ -123,9 +127,12 @@ export class CellConnections {
         lost: (_, { member }) => member && this.#onLost(member),
         serviceFaults: ({ faults }, { member }) => member && this.#onServiceFaults(member, faults),
         logs: (message, { member }) => member && this.#onLogsOf(member, message),
+        features: ({ tables }, { member }) => member && this.#onFeatures(member, tables),
         tokenGuesses: ({ address }) => this.#events.onGuesses?.(address),
         kills: ({ kills }, { member }) => member && this.#events.onKills?.(member.cell, kills),
         prepared: settle,
+        featuresPrepared: settle,
+        featureRows: settle,
         metrics: settle,
         slotFound: settle,
         profiled: settle,
@@ -153,7 +160,9 @@ export class CellConnections {
   }
 
   get connected(): ConnectedCell[] {
-    return [...this.#members].map(({ cell, pid, revision, failures, serviceFaults }) => ({ cell, pid, revision, failures, serviceFaults }))
+    return [...this.#members].map(({ cell, pid, revision, failures, serviceFaults, tables }) => {
+      return { cell, pid, revision, failures, serviceFaults, tables }
+    })
   }
 
   #connect(socket: Socket): void {
@@ -219,10 +228,59 @@ export class CellConnections {
     throw upgradeFailed(action, { code: 'SLOT_UNAVAILABLE', message: 'every cell ended or fell silent while it loaded the version' })
   }
 
-  /** Waits for a cell, so that what comes right after a start does not fail. @throws NO_CELLS after `cellAwaitMsMax` */
-  async awaitCell(): Promise<void> {
+  /**
+   * Waits for a cell, so that what comes right after a start does not fail.
+   * @param action what it is needed for, for the error
+   * @throws NO_CELLS after `cellAwaitMsMax`
+   */
+  async awaitCell(action = 'Cannot load the version'): Promise<void> {
     if (await this.#until(() => this.#askable.length > 0, limits.keeper.cellAwaitMsMax)) return
-    throw new BerthError('NO_CELLS', 'Cannot load the version: no cell is connected', { retryAfterSeconds: 5 })
+    throw new BerthError('NO_CELLS', `${action}: no cell is connected`, { retryAfterSeconds: 5 })
+  }
+
+  /**
+   * Has every cell read a feature table beside the one in force.
+   * @throws NO_CELLS; FEATURES_INVALID saying what is wrong with it, with the line; DATA_DAMAGED
+   */
+  async prepareFeatures(table: TableSource): Promise<TableFacts> {
+    const action = `Cannot use the file as feature table "${table.name}"`
+    await this.awaitCell(action)
+    const answers = await Promise.all(this.#ask(request => ({ type: 'prepareFeatures', request, table }), limits.features.prepareMsMax))
+    const prepared = answers.flatMap(answer => (answer?.type === 'featuresPrepared' ? answer : []))
+    const failure = prepared.find(({ failure }) => failure !== undefined)?.failure
+    if (failure !== undefined) throw new BerthError(failure.code, `${action}: ${failure.message}`)
+    const facts = prepared.find(({ facts }) => facts !== undefined)?.facts
+    if (facts !== undefined) return facts
+    throw new BerthError('NO_CELLS', `${action}: every cell ended or fell silent while it read it`, { retryAfterSeconds: 5 })
+  }
+
+  /**
+   * Waits until every cell that is not lost has this version of a feature table in force, at most `tableAckMsMax`.
+   * @param version undefined when there is to be no uploaded one
+   */
+  async awaitFeatures(name: string, version: string | undefined): Promise<Applied> {
+    const isApplied = ({ tables }: Member) => uploadedVersion(tables, name) === version
+    await this.#until(() => this.#askable.every(isApplied), limits.keeper.tableAckMsMax)
+    const members = [...this.#members]
+    return { applied: members.filter(isApplied).length, connected: members.length }
+  }
+
+  /**
+   * Rows of a feature table, as some cell has it: JSON of an object with its version and the rows.
+   * @param keys undefined for the first rows
+   * @throws NO_CELLS; as the service `features`
+   */
+  async readFeatures(table: string, keys: readonly string[] | undefined): Promise<string> {
+    const action = `Cannot show rows of feature table "${table}"`
+    await this.awaitCell(action)
+    const [member] = this.#askable
+    const request = ++this.#requests
+    const message = { type: 'readFeatures', request, table, ...(keys === undefined ? {} : { keys }) } as const
+    const answer = member && (await askOne(member, request, message, limits.keeper.tableAckMsMax))
+    if (answer?.type === 'featureRows' && answer.json !== undefined) return answer.json
+    const failure = answer?.type === 'featureRows' ? answer.failure : undefined
+    if (failure !== undefined) throw new BerthError(failure.code, failure.message)
+    throw new BerthError('NO_CELLS', `${action}: its cell has ended, or does not answer`, { retryAfterSeconds: 1 })
   }
 
   /** What `getMetricsAsJSON()` gives in each cell that answers within `metricsMsMax`. */
@@ -278,7 +336,7 @@ export class CellConnections {
 
   #welcome({ cell, pid, revision, failures, isLost = false }: Extract<CellToKeeper, { type: 'hello' }>, connection: Connection): void {
     const { lines } = connection
-    connection.member = { cell, pid, revision, failures, serviceFaults: [], lines, isLost, isGone: false, open: new Map() }
+    connection.member = { cell, pid, revision, failures, serviceFaults: [], tables: [], lines, isLost, isGone: false, open: new Map() }
     this.#members.add(connection.member)
     this.#left.delete(pid)
     this.#log.info({ cell, pid, revision }, 'cell connected')
@@ -308,6 +366,11 @@ export class CellConnections {
 
   #onServiceFaults(member: Member, faults: readonly ServiceFault[]): void {
     member.serviceFaults = faults
+    this.#changed()
+  }
+
+  #onFeatures(member: Member, tables: readonly TableState[]): void {
+    member.tables = tables
     this.#changed()
   }
 
@@ -378,6 +441,9 @@ function askOne(member: Member, request: number, message: KeeperToCell, msMax: n
     member.lines.send(message)
   })
 }
+
+const uploadedVersion = (tables: readonly TableState[], name: string): string | undefined =>
+  tables.find(table => table.name === name && table.file === null)?.version ?? undefined
 
 const profileFailed = (why: string): BerthError => new BerthError('PROFILE_FAILED', `Cannot profile the slot: ${why}`)
 

@@ -10,6 +10,7 @@ import type { WallLayer } from '../../kernel/wall-plan.ts'
 import type { CellStatus, MemoryStatus, SceneFailure } from '../../wire/messages.ts'
 import type { Book } from '../book/book.ts'
 import type { Cells } from './cells.ts'
+import { featureTables } from './feature-views.ts'
 
 const CELL_STATES = ['starting', 'ready', 'retiring'] as const
 
@@ -150,6 +151,9 @@ export class Vitals {
       memory: this.#reported?.memory ?? null,
       wall: [...(this.#reported?.wall ?? [])],
       serviceFaults: this.#mergeServiceFaults(),
+      features: featureTables(this.#book, this.#cells).map(({ name, source, rows, bytes, version, since, byLabel, note }) => {
+        return { name, source, rows, bytes, version, since, byLabel, note }
+      }),
       quarantined: this.#book.scenes.quarantined(),
       cells: this.#mergeCells(),
     }

@@ -12,6 +12,7 @@ import type { Token } from '../book/token-book.ts'
 import type { Cells } from '../cells/cells.ts'
 import type { Vitals } from '../cells/vitals.ts'
 import type { BaseDriver } from '../driver/base-driver.ts'
+import type { FeatureDriver } from '../driver/feature-driver.ts'
 import type { SceneDriver } from '../driver/scene-driver.ts'
 import type { Logs } from '../logs/logs.ts'
 
@@ -20,6 +21,7 @@ export interface RouteParts {
   readonly book: Book
   readonly driver: SceneDriver
   readonly baseDriver: BaseDriver
+  readonly featureDriver: FeatureDriver
   readonly explainer: Explainer
   readonly blobs: Blobs
   readonly vitals: Vitals
@@ -38,7 +40,7 @@ export interface Body<S extends TSchema = TSchema, Checked extends boolean = boo
    * body as it came.
    */
   readonly checked: Checked
-  /** @default limits.control.bodyBytesMax */
+  /** For bytes, which a route gets as a stream, only for readers. @default limits.control.bodyBytesMax */
   readonly bytesMax?: number
 }
 export type BodyType = 'application/json' | 'text/plain' | 'application/octet-stream'

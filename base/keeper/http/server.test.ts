@@ -257,6 +257,7 @@ const expectedRights: Readonly<Record<Right | 'anyone', readonly string[]>> = {
   read: [
     ...['headBlob', 'listModules', 'getModule', 'listScenes', 'getScene', 'explain', 'listVersions', 'getRules', 'getWhitelist'],
     ...['getParams', 'listParams', 'listExperiments', 'getExperiment', 'listAudit', 'getStatus'],
+    ...['listFeatureTables', 'getFeatureTable', 'readFeatureRows'],
   ],
   pin: ['readLogs'],
   publish: [
@@ -272,6 +273,7 @@ const expectedRights: Readonly<Record<Right | 'anyone', readonly string[]>> = {
       'createExperiment',
       'createLayer',
     ],
+    ...['putFeatureTable', 'rollBackFeatureTable', 'deleteFeatureTable'],
     ...['retireLayer', 'startExperiment', 'stopExperiment', 'flipExperiment', 'revertExperiment'],
   ],
   admin: ['retireCell', 'listTokens', 'createToken', 'revokeToken'],

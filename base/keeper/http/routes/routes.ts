@@ -3,6 +3,7 @@ import type { Route } from '../route.ts'
 import { baseRoutes, probeRoutes, rootRoutes } from './base-routes.ts'
 import { blobRoutes } from './blob-routes.ts'
 import { experimentRoutes } from './experiment-routes.ts'
+import { featureRoutes } from './feature-routes.ts'
 import { logRoutes } from './log-routes.ts'
 import { moduleRoutes } from './module-routes.ts'
 import { paramsRoutes } from './params-routes.ts'
@@ -17,6 +18,7 @@ export const routes: Readonly<Record<string, readonly Route[]>> = {
   probes: probeRoutes,
   blobs: blobRoutes,
   modules: moduleRoutes,
+  features: featureRoutes,
   scenes: [...sceneRoutes, ...logRoutes, ...profileRoutes],
   versions: versionRoutes,
   whitelist: whitelistRoutes,
