@@ -3,6 +3,7 @@ import type { AuditEntry } from '../../base/contract/audit-api.ts'
 import type { Reasoned, Tried } from '../../base/contract/common-api.ts'
 import type * as experiments from '../../base/contract/experiment-api.ts'
 import type { ExplainRequest, Explanation } from '../../base/contract/explain-api.ts'
+import type * as features from '../../base/contract/feature-api.ts'
 import type { Module, PublishedModule } from '../../base/contract/module-api.ts'
 import type * as params from '../../base/contract/params-api.ts'
 import type { DefinedScene, SceneDraft, SceneView } from '../../base/contract/scene-api.ts'
@@ -11,6 +12,7 @@ import type { CreatedToken, RevokedToken, TokenView } from '../../base/contract/
 import type * as versions from '../../base/contract/version-api.ts'
 import type { RulesView, WhitelistChange, WhitelistEdit } from '../../base/contract/whitelist-api.ts'
 import { parseKeepingNumbers } from '../../base/kernel/exact-json.ts'
+import { limits } from '../../base/kernel/limits.ts'
 import type { ModuleManifest, Right } from '../../base/traffic/schema.ts'
 import { exitCodes, RefusedError, SdkError } from '../sdk-error.ts'
 import { authorization, type Call, caller, type OpenRequest, openAt, type Request } from './requests.ts'
@@ -79,6 +81,7 @@ export function createClient({ base: named, token, tried }: ClientOptions) {
     },
     ...calls,
     ...moduleCalls(control),
+    ...featureCalls(control),
     ...sceneCalls(control),
     ...versionCalls(control),
     ...whitelistCalls(control),
@@ -108,12 +111,29 @@ function controlOf(base: URL, call: Call) {
 const moduleCalls = ({ ask, get, post }: Control) => ({
   /** False also when the token lacks the right: an answer to HEAD cannot say what is wrong, but the answer to the upload does. */
   hasBlob: async (digest: string) => (await ask(`/api/blobs/${digest}`, { method: 'HEAD', expected: [401, 403, 404] })).status === 200,
-  putBlob: async (digest: string, bytes: string): Promise<void> => {
+  putBlob: async (digest: string, bytes: string | Blob): Promise<void> => {
     const headers = { 'content-type': 'application/octet-stream' }
-    await ask(`/api/blobs/${digest}`, { method: 'PUT', body: bytes, headers, repeat: 'freely' })
+    await ask(`/api/blobs/${digest}`, { method: 'PUT', body: bytes, headers, repeat: 'freely', msMax: limits.control.requestTimeoutMs })
   },
   publishModule: (manifest: ModuleManifest) => post<PublishedModule>('/api/modules', { manifest }),
   modules: (name?: string) => get<readonly Module[]>(`/api/modules${queryOf({ name })}`),
+})
+
+const featureCalls = ({ ask, get, post, write }: Control) => ({
+  featureTables: () => get<readonly features.FeatureTable[]>('/api/features'),
+  featureTable: (name: string) => get<features.FeatureTable>(featuresUrl(name)),
+  /** @param keys undefined for the first rows. In the answer, numbers beyond 2^53 are as `parseKeepingNumbers` makes them. */
+  featureRows: async (name: string, keys: readonly string[] | undefined) => {
+    const body = JSON.stringify(keys === undefined ? {} : { keys })
+    const { text } = await ask(featuresUrl(name, 'rows'), { method: 'POST', body, repeat: 'freely', isText: true })
+    return parseKeepingNumbers(text) as features.TableRows
+  },
+  /** @param revision that of the table that was read; 0 when there was none that was uploaded */
+  putFeatureTable: (name: string, table: features.NewTable, revision?: number) =>
+    write<features.TableChange>('PUT', featuresUrl(name), table, revision),
+  rollBackFeatureTable: (name: string, rollback: features.TableRollback, revision?: number) =>
+    post<features.TableChange>(featuresUrl(name, 'rollback'), rollback, revision),
+  deleteFeatureTable: (name: string, revision?: number) => write<features.DeletedTable>('DELETE', featuresUrl(name), undefined, revision),
 })
 
 const sceneCalls = ({ ask, get }: Control) => ({
@@ -202,6 +222,9 @@ const baseCalls = ({ get, post, text, write }: Control) => ({
 
 const pathOf = (scene: string, ...rest: readonly string[]): string => ['/api/scenes', ...[scene, ...rest].map(encodeURIComponent)].join('/')
 
+const featuresUrl = (name: string, ...rest: readonly string[]): string =>
+  ['/api/features', ...[name, ...rest].map(encodeURIComponent)].join('/')
+
 function queryOf(members: Readonly<Record<string, string | undefined>>): string {
   const given = Object.entries(members).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))
   return given.length === 0 ? '' : `?${new URLSearchParams(given)}`
@@ -240,7 +263,7 @@ async function invokeAt(call: Call, url: URL, { body, unit, version, headers }: 
     headers: {
       ...(unit === undefined ? {} : { 'x-unit-id': asHeader(unit) }),
       ...(version === undefined ? {} : { 'x-scene-version': version }),
-      ...headers,
+      ...Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name, asHeader(value)])),
     },
   })
   return {
@@ -253,7 +276,8 @@ async function invokeAt(call: Call, url: URL, { body, unit, version, headers }: 
   }
 }
 
-/** A text as UTF-8 for a header, because `fetch` takes each character of a header for one byte. */
+/** A text as UTF-8 for a header, because `fetch` takes each character of a header for one byte. What a base would decode is encoded. */
 function asHeader(text: string): string {
+  if (/^utf-8'/i.test(text)) return `UTF-8''${encodeURIComponent(text)}`
   return Buffer.from(text).toString('latin1')
 }

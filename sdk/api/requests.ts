@@ -23,8 +23,11 @@ interface Answer {
 
 export interface Request {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-  readonly body?: string
+  /** A file is read while it is sent, and again when it is sent again. */
+  readonly body?: string | Blob
   readonly headers?: Readonly<Record<string, string>>
+  /** Milliseconds for the whole answer. @default those of `caller` */
+  readonly msMax?: number
   /** Statuses that are answers too, besides 2xx. */
   readonly expected?: readonly number[]
   /** Whether the answer is not JSON. */
@@ -57,7 +60,10 @@ interface CallerOptions {
 /** @returns a function that resolves with an answer that is 2xx or expected, and throws for any other or when none comes in time */
 export function caller(base: URL, token: string | undefined, { answerMsMax = ANSWER_MS_MAX, tried }: CallerOptions = {}): Call {
   let wasThere = false
-  return async (url, { method, body, headers = {}, expected = [], isText = false, repeat = defaultRepeat(method) }) => {
+  return async (
+    url,
+    { method, body, headers = {}, expected = [], isText = false, repeat = defaultRepeat(method), msMax = answerMsMax },
+  ) => {
     const sent = sendable({
       ...authorization(token),
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
@@ -69,7 +75,7 @@ export function caller(base: URL, token: string | undefined, { answerMsMax = ANS
         method,
         headers: sent,
         ...(body === undefined ? {} : { body }),
-        signal: AbortSignal.timeout(answerMsMax),
+        signal: AbortSignal.timeout(msMax),
       })
       return [response, await response.text()] as const
     }

@@ -6,6 +6,7 @@ import { exitCodes, SdkError } from '../sdk-error.ts'
 import { command, context, EXIT_CODES, group } from './commands/command.ts'
 import type { DevOptions } from './commands/dev.ts'
 import { experimentCommands, explainCommand, flipCommand, layerCommands, paramsCommands } from './commands/experiment-commands.ts'
+import { featureCommands } from './commands/feature-commands.ts'
 import type { InitOptions } from './commands/init.ts'
 import type { InvokeOptions } from './commands/invoke.ts'
 import type { LogsOptions } from './commands/logs.ts'
@@ -160,6 +161,7 @@ experimentCommands(sdk)
 flipCommand(sdk)
 layerCommands(sdk)
 paramsCommands(sdk)
+featureCommands(sdk)
 explainCommand(sdk)
 
 command(
