@@ -4,9 +4,8 @@ import { createHash } from 'node:crypto'
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { backup } from '../base/store/backup.ts'
 import type { Client } from '../sdk/api/client.ts'
-import { callScene, launchBase, makeScene, type RunningBase, startBase, tempFolder } from './support/base.ts'
+import { callScene, launchBase, makeScene, type RunningBase, tempFolder, until } from './support/base.ts'
 import { ended, type Run, sdkIn } from './support/cli.ts'
 
 let base: RunningBase
@@ -26,14 +25,13 @@ before(async () => {
 after(() => base.kill())
 
 /** Asks often enough, each time over a new connection, that both cells answer. */
-async function answersOf(on: RunningBase, table: string, ...keys: string[]): Promise<unknown[]> {
-  const ask = async () => (await callScene(on, 'reads', { table, keys }, { connection: 'close' })).json()
+async function answersOf(table: string, ...keys: string[]): Promise<unknown[]> {
+  const ask = async () => (await callScene(base, 'reads', { table, keys }, { connection: 'close' })).json()
   return Promise.all(Array.from({ length: 12 }, ask))
 }
 
-async function assertEveryCell(table: string, expected: readonly unknown[], on: RunningBase = base): Promise<void> {
-  const keys = ['a', 'b']
-  for (const answer of await answersOf(on, table, ...keys)) assert.deepEqual(answer, expected)
+async function assertEveryCell(table: string, expected: readonly unknown[]): Promise<void> {
+  for (const answer of await answersOf(table, 'a', 'b')) assert.deepEqual(answer, expected)
 }
 
 const rowsOf = (price: number, ...keys: string[]) => keys.map(key => ({ key, price }))
@@ -83,6 +81,7 @@ test('every cell answers from an uploaded table when the command ends, and from 
   await assertEveryCell('items', rowsOf(1, 'a', 'b'))
   ended(await sdk('features', 'rollback', 'items'), 0, /Nothing to do: items is at version/)
   await assertEveryCell('items', rowsOf(1, 'a', 'b'))
+  ended(await sdk('features', 'history', 'items'), 0, /^[0-9a-f]{12} +2 .*\n[0-9a-f]{12} +● +2 /m)
   ended(await sdk('features', 'show', 'items', 'b', 'nobody'), 0, /^\{"key":"b","price":1\}\nnull$/m)
   const rows = (await base.client.audit(3)).map(({ action, target, reason }) => [action, target, reason])
   assert.deepEqual(rows, [
@@ -190,12 +189,11 @@ test('a keeper that is killed during an upload has done all of it or nothing, an
   assert.equal((await base.client.featureTable('killed')).versions.length, 2)
 })
 
-test('a copy of the data folder has the uploaded tables, and a base on it answers from them without an upload', async t => {
-  await put(base.client, 'copied', ndjson(rowsOf(7, 'a', 'b')))
-  const target = join(await tempFolder(), 'copy')
-  await backup(base.data, target)
-  const copy = await startBase(t, { data: target })
-  await assertEveryCell('copied', rowsOf(7, 'a', 'b'), copy)
-  const { cells, source } = await copy.client.featureTable('copied')
-  assert.deepEqual([cells, source], [{ applied: 1, connected: 1 }, 'uploaded'])
+test('a cell that starts answers from the uploaded tables as soon as it answers', async () => {
+  await put(base.client, 'found', ndjson(rowsOf(7, 'a', 'b')))
+  const from = base.log.length
+  await base.client.retireCell(1)
+  await base.logged(({ msg, cell }) => msg === 'cell ready' && cell === 1, from)
+  await assertEveryCell('found', rowsOf(7, 'a', 'b'))
+  await until(async () => (await base.client.featureTable('found')).cells.applied >= 2)
 })

@@ -55,6 +55,22 @@ test('a backup of a base that does not run holds its entries, the blobs they ref
   assert.deepEqual(readdirSync(dirname(target)), ['copy'])
 })
 
+test('a backup holds every version of an uploaded feature table, so that a base on it can go back too', async t => {
+  const { data } = await makeData(t)
+  const digests = await Promise.all(['{"key":"a"}', '{"key":"b"}'].map(text => new Blobs(data).put(Buffer.from(text))))
+  const versions = digests.map(digest => {
+    return { digest, format: 'ndjson' as const, rows: 1, bytes: 11, columns: ['key'], at: '2026-06-01T00:00:00Z', by: 'ada' }
+  })
+  const value = { inForce: digests[1] ?? '', since: '2026-06-01T00:00:00Z', by: 'ada', versions }
+  const store = openStore<Records>(data)
+  const change = { who: 'ada', kind: 'put feature table', action: 'put feature table', target: 'items', payload: {}, facts: {} }
+  store.commit([{ kind: 'features', key: 'items', value }], { ...change, before: null, after: null })
+  store.close()
+  const target = join(temporaryFolder(t), 'copy')
+  assert.equal((await backup(data, target)).tables, 3)
+  for (const digest of digests) await readBlob(target, digest)
+})
+
 test('a backup into an empty folder fills it', async t => {
   const { data } = await makeData(t)
   const target = temporaryFolder(t)

@@ -16,7 +16,7 @@ export interface BackupReport {
   /** Revision of the last commit in the copy. */
   readonly revision: number
   readonly blobs: number
-  /** How many feature tables were copied. Modules read them, so a base on the copy needs them. */
+  /** How many feature tables were copied, uploaded ones and files. Modules read them, so a base on the copy needs them. */
   readonly tables: number
 }
 
@@ -69,7 +69,8 @@ async function copyData(data: string, target: string): Promise<Omit<BackupReport
     const to = new Blobs(target)
     for (const digest of digests) await to.put(await from.read(digest))
     if (existsSync(tokenPath(data))) await copyFile(tokenPath(data), tokenPath(target))
-    return { revision: store.revision, blobs: digests.size, tables: await copyTables(featuresPath(data), featuresPath(target)) }
+    const files = await copyTables(featuresPath(data), featuresPath(target))
+    return { revision: store.revision, blobs: digests.size, tables: store.list('features').length + files }
   } finally {
     store.close()
   }
