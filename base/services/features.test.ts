@@ -12,6 +12,8 @@ interface Started {
   /** @returns the uploaded table of one row, whose blob is there or not */
   upload(name: string, row: object, isThere?: boolean): Promise<{ name: string; format: 'ndjson'; digest: string }>
   keep(digest: string, text: string): void
+  /** Puts a file of one row into the folder. */
+  putByHand(name: string, row: object): void
   rowOf(name: string): Promise<unknown>
 }
 
@@ -32,6 +34,10 @@ function start(t: TestContext): Started {
     tables,
     changes: () => count,
     keep,
+    putByHand: (name, row) => {
+      mkdirSync(join(data, 'features'), { recursive: true })
+      writeFileSync(join(data, 'features', `${name}.ndjson`), JSON.stringify({ key: 'a', ...row }))
+    },
     upload: async (name, row, isThere = true) => {
       const text = JSON.stringify({ key: 'a', ...row })
       const digest = await digestOf(Buffer.from(text))
@@ -68,6 +74,22 @@ test('a table that is not read yet is waited for where there is none before, and
   )
   await tables.settled
   assert.deepEqual(await rowOf('items'), { key: 'a', n: 2 })
+})
+
+test('a file answers while the table that is uploaded over it is read, but not in a process that starts', async t => {
+  const running = start(t)
+  running.putByHand('items', { n: 1 })
+  assert.deepEqual(await running.rowOf('items'), { key: 'a', n: 1 })
+  running.tables.take([])
+  running.tables.take([await running.upload('items', { n: 2 })])
+  assert.deepEqual(await running.rowOf('items'), { key: 'a', n: 1 })
+  await running.tables.settled
+  assert.deepEqual(await running.rowOf('items'), { key: 'a', n: 2 })
+  const starting = start(t)
+  starting.putByHand('items', { n: 1 })
+  await starting.tables.look()
+  starting.tables.take([await starting.upload('items', { n: 2 })])
+  assert.deepEqual(await starting.rowOf('items'), { key: 'a', n: 2 })
 })
 
 test('an uploaded table whose blob is gone says so, keeps the rows before, and is mended by uploading it again', async t => {

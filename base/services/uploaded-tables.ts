@@ -35,6 +35,7 @@ export class UploadedTables {
   /** A table that is read and not yet in force. There is one at most, because the keeper changes one table at a time. */
   #prepared: { readonly source: TableSource; readonly table: FeatureTable; readonly ends: NodeJS.Timeout } | undefined
   #reading: Promise<void> = Promise.resolve()
+  #hasTaken = false
 
   constructor(data: string, log: ServiceEnv['log'], beside: Beside) {
     this.#data = data
@@ -73,12 +74,14 @@ export class UploadedTables {
 
   /**
    * Takes the tables that a scene table names. Those that are read already are in force when this returns. The others are read one after the other, and
-   * until then the tables before them answer.
+   * until then the tables before them answer. With the first scene table nothing was in force before: a file of the same name in the folder has not
+   * been what answers, perhaps for long.
    */
   take(sources: readonly TableSource[]): void {
     const named = new Set(sources.map(({ name }) => name))
     for (const name of this.#known.keys()) if (!named.has(name)) this.#forget(name)
     for (const source of sources) this.#takeOne(source)
+    this.#hasTaken = true
   }
 
   #takeOne(source: TableSource): void {
@@ -90,7 +93,8 @@ export class UploadedTables {
       this.#settle({ source, table: prepared, fault: undefined })
       return
     }
-    this.#set({ source, table: this.#beside.inForce(source.name), fault: BEING_READ })
+    const table = this.#hasTaken ? this.#beside.inForce(source.name) : undefined
+    this.#set({ source, table, fault: BEING_READ })
     this.#reading = this.#reading.then(() => this.#readNamed(source))
   }
 

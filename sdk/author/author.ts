@@ -25,7 +25,7 @@ export interface Services {
   readonly features: Features
 }
 
-/** Read-only tables with a key, from files that whoever runs the base provides. One call sees one state of its table. */
+/** Read-only tables with a key, uploaded with `sdk features put` or put into the folder of the base. One call sees one state of its table. */
 export interface Features {
   /** The row with this key, including its member `key`; null when the table has none. */
   get<Row = unknown>(table: string, key: string | number): Promise<Row | null>
