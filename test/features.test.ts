@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { blobPath } from '../base/folder/blob-files.ts'
 import type { Client } from '../sdk/api/client.ts'
 import { callScene, launchBase, makeScene, type RunningBase, tempFolder, until } from './support/base.ts'
 import { ended, type Run, sdkIn } from './support/cli.ts'
@@ -105,6 +106,15 @@ test('a file with a fault is refused with its line, and changes nothing', async 
   ended(await sdk('features', 'put', 'twice.csv', '--table', 'kept', '--yes'), 1, /line 3: the key "a" is there already/)
   await assertEveryCell('kept', rowsOf(1, 'a', 'b'))
   assert.equal((await base.client.featureTable('kept')).versions.length, 1)
+})
+
+test('bytes that are damaged on the disk of the base are sent again', async () => {
+  const text = ndjson(rowsOf(9, 'a', 'b'))
+  await put(base.client, 'whole', text)
+  await writeFile(blobPath(base.data, digestOf(text)), 'damaged')
+  await save('mended.ndjson', text)
+  ended(await sdk('features', 'put', 'mended.ndjson'), 0, /nothing: the base has these bytes/, /live on 2 of 2 cells/)
+  await assertEveryCell('mended', rowsOf(9, 'a', 'b'))
 })
 
 test('a table that loses rows or columns needs a yes, and says which', async () => {

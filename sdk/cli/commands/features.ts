@@ -8,7 +8,7 @@ import { limits } from '../../../base/kernel/limits.ts'
 import { TABLE_NAME, tableOfFile, WHAT_IS_A_TABLE } from '../../../base/kernel/table-facts.ts'
 import { readParts } from '../../../base/kernel/text-file.ts'
 import type { Client } from '../../api/client.ts'
-import { SdkError } from '../../sdk-error.ts'
+import { RefusedError, SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { fileError } from '../files/text.ts'
@@ -30,7 +30,7 @@ export async function putTable({ client, out }: Context, file: string, options: 
   const [wasThere, uploadMs] = await timed(() => upload(client, file, digest))
   out.done('upload', uploadMs, wasThere ? 'nothing: the base has these bytes' : formatBytes(bytes))
   const table: NewTable = { digest, format, ...(options.reason === undefined ? {} : { reason: options.reason }) }
-  const [planned, checkMs] = await timed(() => client.putFeatureTable(name, { ...table, dryRun: true }))
+  const [planned, checkMs] = await timed(() => check(client, name, table, file))
   out.done('check', checkMs, `${describeFacts(planned.after)}${describeBefore(planned)}`)
   for (const concern of planned.concerns) out.warn(`The new table ${concern}`)
   if (options.dryRun) {
@@ -46,6 +46,18 @@ export async function putTable({ client, out }: Context, file: string, options: 
   out.result(change)
   out.done('live', ms, `version ${short(digest)}, ${describeTable(change)}`)
   out.next(planned.before === null ? `Look at it: sdk features show ${name}` : `Back again: sdk features rollback ${name}`)
+}
+
+/** Has the cells check the file. Where the bytes that the base had are damaged on its disk, they are sent again. */
+async function check(client: Client, name: string, table: NewTable, file: string): Promise<TableChange> {
+  const ask = () => client.putFeatureTable(name, { ...table, dryRun: true })
+  try {
+    return await ask()
+  } catch (error) {
+    if (!(error instanceof RefusedError) || error.code !== 'DATA_DAMAGED') throw error
+    await client.putBlob(table.digest, await openAsBlob(file))
+    return ask()
+  }
 }
 
 function isInForce({ table: before }: TableChange, { digest, format }: NewTable): boolean {
