@@ -33,6 +33,7 @@ export async function buildInside(): Promise<Map<string, string>> {
 
 function partScript(part: LazyPart): Promise<string> {
   if (part === 'url') return urlScript()
+  if (part === 'schema') return schemaScript()
   if (part === 'encodings' || part === 'multibyte') return decodersScript(`base/inside/lazy/${part}.ts`)
   return bundleOf(`base/inside/lazy/${part}.ts`).then(text => scriptOf(text))
 }
@@ -61,6 +62,12 @@ export function scriptOf(bundle: string, wrap = (body: string) => body): string 
   const found = /export\s*\{\s*(\S+) as default\s*\};?\s*$/.exec(bundle)
   if (found === null) throw new Error('Cannot make a script: the entry must have a default export and no other')
   return `'use strict';((...given) => {${wrap(`\n${bundle.slice(0, found.index)}return ${found[1]};\n`)}})\n`
+}
+
+/** What checks values against JSON schemas. */
+async function schemaScript(): Promise<string> {
+  const text = await bundle({ entryPoints: ['base/inside/lazy/schema.ts'], minify: true })
+  return holding('typebox (MIT, Haydn Paterson)') + scriptOf(text)
 }
 
 /** URL and URLSearchParams of core-js. They do what browsers do; the isolate has none of its own. */

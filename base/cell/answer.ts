@@ -103,6 +103,7 @@ async function answer(table: CompiledTable, serving: Serving, facts: RequestFact
   if (caller === undefined) progress.token = authorise(table, serving.guesses, scene, facts)
   else demandCaller(scene, caller)
   const { token } = progress
+  let isHurried = false
   const permit = serving.admission.admit(scene, caller && { from: caller.chain.at(-1) ?? '', bytes: countedBytes(request.body) })
   try {
     facts.unit = caller === undefined ? readUnit(scene, facts) : caller.unit
@@ -111,6 +112,7 @@ async function answer(table: CompiledTable, serving: Serving, facts: RequestFact
     progress.decision = decision
     permit.pass(decision)
     const deadlineAt = arrivedAt + scene.deadlineMs
+    isHurried = caller !== undefined && caller.deadlineAt < deadlineAt
     const call: SlotCall = {
       requestId: request.requestId,
       body: request.body,
@@ -129,7 +131,9 @@ async function answer(table: CompiledTable, serving: Serving, facts: RequestFact
     permit.leave(undefined)
     return { json, degraded, tookMs, queueMs, decision, decideMs }
   } catch (error) {
-    permit.leave(toBerthError(error))
+    const failure = toBerthError(error)
+    // That a caller had less time left than the scene allows says nothing about the version.
+    permit.leave(failure, isHurried && failure.code === 'DEADLINE_EXCEEDED')
     throw error
   }
 }

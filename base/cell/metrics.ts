@@ -98,6 +98,7 @@ export class Metrics {
   readonly #requests: Counter<'scene' | 'version' | 'code'>
   readonly #durations: Histogram<'scene' | 'version'>
   readonly #kills: Counter<'scene' | 'version'>
+  readonly #misfits: Counter<'scene' | 'version'>
   readonly #serviceCalls: Counter<'service' | 'method' | 'code'>
   readonly #serviceDurations: Histogram<'service' | 'method'>
   readonly #fetches: Counter<'host' | 'code'>
@@ -139,6 +140,12 @@ export class Metrics {
       collect: () => this.#flushExposures(),
     })
     this.#kills = new Counter({ name: 'berth_slot_kills_total', help: 'Slots killed', labelNames: ['scene', 'version'], registers })
+    this.#misfits = new Counter({
+      name: 'berth_answers_unfit_total',
+      help: 'Answers that did not fit the schema of their scene, of those that were checked',
+      labelNames: ['scene', 'version'],
+      registers,
+    })
     this.#serviceCalls = new Counter({
       name: 'berth_service_calls_total',
       help: 'Calls of base services by outcome: code is OK or an error code',
@@ -238,6 +245,11 @@ export class Metrics {
     this.#kills.inc({ scene, version })
   }
 
+  countMisfit(scene: string, version: string): void {
+    this.#counters(scene, version)
+    this.#misfits.inc({ scene, version })
+  }
+
   /** When too many versions are known, forgets those that are not online any more, the longest known first. */
   retain(isOnline: (scene: string, version: string) => boolean): void {
     if (this.#versions.size <= VERSIONS_KEPT) return
@@ -248,6 +260,7 @@ export class Metrics {
       this.#dropped.inc()
       this.#durations.remove({ scene, version })
       this.#kills.remove({ scene, version })
+      this.#misfits.remove({ scene, version })
       for (const code of codes) this.#requests.remove({ scene, version, code })
     }
   }

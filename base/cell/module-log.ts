@@ -94,6 +94,14 @@ export class ModuleLog {
     if (this.#feed.admits(scene, version, level)) this.#feed.push({ at: new Date().toISOString(), level, scene, version, code, message })
   }
 
+  /** Writes that a request was refused for which its caller is to blame. */
+  noteRefusal({ scene, version }: SlotPlan, { code, message, extra, module, stage }: ModuleError, requestId: string): void {
+    if (!this.#feed.admits(scene, version, 'info')) return
+    const reason = typeof extra?.reason === 'string' ? `${extra.reason}: ` : ''
+    const text = `Request refused: ${reason}${message}`
+    this.#feed.push({ at: new Date().toISOString(), level: 'info', scene, version, module, stage, requestId, code, message: text })
+  }
+
   /** The error of a module that cannot be loaded, with its place in the source. */
   explain(error: ModuleError, plan: SlotPlan): Promise<ModuleError> {
     return error.inSources(this.#stacks, plan)

@@ -59,6 +59,7 @@ export class ModuleRuntime {
       explain: (error, plan) => telemetry.explainLoad(error, plan),
       onLog: (plan, requestId, lines) => moduleLog.write(plan, requestId, lines),
       onKilled: (plan, reason, blame, where) => telemetry.onSlotKilled(plan, reason, blame, where),
+      onMisfit: (plan, text) => telemetry.onMisfit(plan, text),
       onRunning: (slot, running) => {
         this.memory.onRunning(slot, running)
         if (running) {

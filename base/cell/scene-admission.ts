@@ -320,14 +320,17 @@ export class Permit {
     this.#reachedSlot = true
   }
 
-  /** Frees its place. Call it once, with the error of the request if it failed. */
-  leave(error: BerthError | undefined): void {
+  /**
+   * Frees its place. Call it once, with the error of the request if it failed.
+   * @param isNeutral whether the version had no part in that error
+   */
+  leave(error: BerthError | undefined, isNeutral = false): void {
     this.#release()
     const breaker = this.#breaker
     const rules = this.#scene.limits.breaker
     if (breaker === undefined || rules === undefined) return
     // A request that never got to a slot says nothing about the version.
-    const outcome = this.#reachedSlot ? outcomeOf(error) : 'neither'
+    const outcome = this.#reachedSlot && !isNeutral ? outcomeOf(error) : 'neither'
     this.#watch(breaker, () => breaker.leave(this.#epoch, outcome, rules, this.#now()))
   }
 

@@ -1,5 +1,6 @@
 /** What happens in a cell, counted for Prometheus and logged for operators and engineers. */
 import { type BerthError, messageOf } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
 import { ModuleError } from '../slot/module-error.ts'
 import { inWords, type KillBlame, type Whereabouts } from '../slot/slot.ts'
@@ -20,6 +21,11 @@ export class Telemetry {
   readonly #kills = new Map<string, Omit<SlotKills, 'answers'>>()
   /** What versions had answered when kills of their slots were last reported. */
   readonly #answeredAtKill = new Map<string, { readonly scene: string; readonly version: string; readonly answered: number }>()
+
+  /** Versions whose answers did not fit the schema of their scene, by the keys of their plans, each with its plan. */
+  readonly #misfits = new Map<string, SlotPlan>()
+  /** Requests in this second whose callers were to blame, by the keys of plans. */
+  readonly #refusals = new Map<string, { second: number; count: number }>()
 
   constructor(log: Logger, moduleLog: ModuleLog, metrics: Metrics) {
     this.log = log
@@ -46,6 +52,7 @@ export class Telemetry {
     if (error.code === 'INTERNAL') this.log.error({ ...where, err: error.cause }, 'a defect of Berth')
     // The engineer of a module wants to know where it needed what the base could not do. That a breaker is open was logged when it opened.
     const isOfModule = error.blame === 'module' || (error.blame === 'base' && error instanceof ModuleError)
+    if (plan !== undefined && error.blame === 'caller' && error instanceof ModuleError) this.#noteRefusal(plan, error, request.requestId)
     if (plan === undefined || !isOfModule || error.code === 'BREAKER_OPEN') return {}
     const isShown = token !== undefined && holds(token, 'pin')
     const failed = this.moduleLog.fail(plan, error, request.requestId, isShown)
@@ -53,6 +60,25 @@ export class Telemetry {
     // Whoever may not see the stack does not wait until it has been read.
     failed.catch((err: unknown) => this.log.error({ ...where, err }, 'an error of a module could not be logged'))
     return {}
+  }
+
+  /** The engineer of a module may want to see what is refused. Many callers may send what is, so few lines say so. */
+  #noteRefusal(plan: SlotPlan, error: ModuleError, requestId: string): void {
+    const second = Math.floor(performance.now() / 1000)
+    const { count } = this.#refusals.get(plan.key) ?? { count: 0 }
+    const before = this.#refusals.get(plan.key)?.second === second ? count : 0
+    this.#refusals.set(plan.key, { second, count: before + 1 })
+    if (before < limits.request.refusalLinesPerSecondMax) this.moduleLog.noteRefusal(plan, error, requestId)
+  }
+
+  /** Counts an answer that did not fit the schema of its scene. The first of a version is logged. */
+  onMisfit(plan: SlotPlan, text: string): void {
+    const { scene, version } = plan
+    this.metrics.countMisfit(scene, version)
+    if (this.#misfits.has(plan.key)) return
+    this.#misfits.set(plan.key, plan)
+    this.log.warn({ scene, version }, text)
+    this.moduleLog.note(plan, 'warn', `${text}. Callers get such answers; no other one of this version is logged`, 'RESULT_UNFIT')
   }
 
   onServiceFailed(service: string, method: string, error: unknown): void {
@@ -93,8 +119,9 @@ export class Telemetry {
     // What a caller has sent must not bring a version into quarantine.
     if (blame !== 'caller') this.#noteKill(plan, `${reason}${inWords(where)}`)
     this.log.error({ scene, version, reason, blame, ...where }, 'slot killed')
+    const place = blame === 'caller' ? ', while a body was read or checked against the schema of the scene' : inWords(where)
     const code = blame === 'caller' ? 'BODY_TOO_LARGE' : 'MODULE_KILLED'
-    this.moduleLog.note({ scene, version }, 'error', `The slot was killed: ${reason}${inWords(where)}`, code)
+    this.moduleLog.note({ scene, version }, 'error', `The slot was killed: ${reason}${place}`, code)
   }
 
   onBreaker(scene: string, version: string, state: BreakerState): void {
@@ -104,6 +131,10 @@ export class Telemetry {
   }
 
   onTable({ scenes }: CompiledTable): void {
+    const isOnline = (key: string, { scene, version }: Pick<SlotPlan, 'scene' | 'version'>) =>
+      scenes.get(scene)?.versions.get(version)?.key === key
+    for (const [key, plan] of this.#misfits) if (!isOnline(key, plan)) this.#misfits.delete(key)
+    this.#refusals.clear()
     this.metrics.retain((scene, version) => scenes.get(scene)?.versions.has(version) ?? false)
     for (const [key, { scene, version }] of this.#answeredAtKill)
       if (!scenes.get(scene)?.versions.has(version)) this.#answeredAtKill.delete(key)

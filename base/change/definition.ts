@@ -1,6 +1,7 @@
 /** Checks definitions of scenes before they become changes. Pure: given the same published modules it finds the same faults. */
 import { compileCheck } from '../kernel/check.ts'
 import { BerthError } from '../kernel/errors.ts'
+import { faultInSchema } from '../traffic/json-schema.ts'
 import { SceneDefinition } from '../traffic/schema.ts'
 import { checkGroup, type Published } from './lock.ts'
 import { isJson } from './parameters.ts'
@@ -25,7 +26,11 @@ export function checkDefinition(id: string, candidate: unknown, published: Publi
   if (definition.callers !== undefined && definition.access !== 'token') {
     throw refuse('it lists "callers", but its access is not "token", so that everybody may call it')
   }
-  if (!isJson(definition)) throw refuse('its params hold what JSON cannot, such as 1e999')
+  for (const [name, schema] of Object.entries(definition.schemas ?? {})) {
+    const fault = faultInSchema(schema)
+    if (fault !== undefined) throw refuse(`its schema of the ${name} (schemas.${name}) cannot be used: ${fault}`)
+  }
+  if (!isJson(definition)) throw refuse('it holds what JSON cannot, such as 1e999')
   checkGroup(definition, published)
   return definition
 }

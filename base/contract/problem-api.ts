@@ -64,6 +64,13 @@ export const Problem = Type.Object(
     token: Text('ANSWER_LOST: id of the token that was made'),
     key: Text('LAYER_KEY_TAKEN: the parameter; REVISION_CONFLICT: the key of the record'),
     layers: Names('LAYER_KEY_TAKEN: the layers that both want it'),
+    reason: Text('REQUEST_REJECTED: the code that the module gave, a name in capitals'),
+    details: Type.Optional(Type.Unknown({ description: 'REQUEST_REJECTED: what the module gave with it, any JSON' })),
+    faults: Type.Optional(
+      Type.Array(Type.Object({ pointer: Type.String(), expected: Type.String() }), {
+        description: 'REQUEST_INVALID: JSON pointers into the body, empty for the body itself, and what was expected there',
+      }),
+    ),
     scene: Text('where it happened'),
     version: Text('where it happened, or which version it is about'),
     stage: Text('where it happened, or which stage is missing'),

@@ -14,6 +14,8 @@ const refusals = [
   ...['BASE_DRAINING', 'BASE_NOT_READY', 'SCENE_NOT_FOUND', 'UNAUTHENTICATED', 'FORBIDDEN', 'SCENE_OVERLOADED', 'RATE_LIMITED'],
   ...[
     'BODY_MALFORMED',
+    'REQUEST_INVALID',
+    'REQUEST_REJECTED',
     'UNIT_TOO_LONG',
     'UNIT_INVALID',
     'HEADER_INVALID',
@@ -150,6 +152,9 @@ const problemMembers = [
   'version',
   'stage',
   'module',
+  'reason',
+  'details',
+  'faults',
   'stack',
   'frame',
   'failures',

@@ -13,6 +13,10 @@ export interface InsideLimits {
   readonly logLinesPerSecond: number
   readonly logLineChars: number
   readonly paramsKept: number
+  readonly rejectionChars: number
+  readonly misfits: number
+  readonly answersCheckedFirst: number
+  readonly answerCheckMs: number
 }
 
 /**
@@ -25,9 +29,10 @@ export interface InsideLimits {
  *   asks; head is JSON of `{ url, redirect, headers }`: `redirect` is `follow`, `error` or `manual`, headers are pairs; the cell answers with `settleFetch`, or `settleCalls` when it fails
  * - `unfetch, callNo`: nobody waits for that fetch any more
  * - `timer, timerNo, delayMs`: the cell calls `fireTimer` after that
+ * - `misfit, text`: an answer did not fit the schema of the scene; the text says where, and which stage made it
  * - `broken`: a module has changed something that cannot be put back, so only a new isolate helps
  */
-export type Post = (kind: 'answers' | 'log' | 'calls' | 'fetch' | 'unfetch' | 'timer' | 'broken', ...values: Posted[]) => void
+export type Post = (kind: 'answers' | 'log' | 'calls' | 'fetch' | 'unfetch' | 'timer' | 'misfit' | 'broken', ...values: Posted[]) => void
 
 /** Bytes are copied on the way. All values but the body of a `fetch` are texts and numbers. */
 export type Posted = string | number | ArrayBuffer
@@ -65,6 +70,8 @@ export const CURSOR = {
    * in. Code that goes on after an `await` counts when a call or a timer woke it. 0 until there is one.
    */
   step: 3,
+  /** 1 while the body of the request that was started last is checked against the schema, before any code of a module runs for it. */
+  checking: 6,
   /** Milliseconds for which timers ran that answered requests have left behind, and since when one runs now by the monotonic clock of the cell, or 0. */
   leftMs: 4,
   leftSince: 5,
@@ -79,7 +86,7 @@ export const CLOCK = {
 } as const
 
 /** Parts of the code inside that an isolate compiles when a module first uses what they define. Each is a script of its own. */
-export const LAZY_PARTS = ['clone', 'encodings', 'events', 'fetch', 'multibyte', 'random', 'text', 'url'] as const
+export const LAZY_PARTS = ['clone', 'encodings', 'events', 'fetch', 'multibyte', 'random', 'schema', 'text', 'url'] as const
 export type LazyPart = (typeof LAZY_PARTS)[number]
 
 /** The arguments with which a cell calls the function that is the code inside; the texts are those of `LAZY_PARTS`, in that order. */
@@ -119,6 +126,14 @@ export interface StagePlan {
   readonly fallbackValue: string | undefined
 }
 
+/** The schemas of the request and of the answer, as JSON; empty where the scene has none. */
+export interface SchemaTexts {
+  readonly request: string
+  readonly answer: string
+  /** Whether every answer is checked, and one that does not fit is a failure. Else some are, and the cell hears of those that do not fit. */
+  readonly strict: boolean
+}
+
 /** Why there is no answer. `code` is a row of the error table. */
 export interface Failure {
   readonly code: string
@@ -128,7 +143,21 @@ export interface Failure {
   readonly stage?: string
   readonly module?: string
   readonly stack?: string
+  /** Of a request that a stage has rejected: the code that the module gave, and JSON of the details. */
+  readonly reason?: string
+  readonly details?: string
+  /** Where the body, or the answer, does not fit the schema of the scene. */
+  readonly faults?: readonly Misfit[]
 }
+
+/** A place in a value that does not fit a schema: a JSON pointer, empty for the value itself, and what was expected there. */
+export interface Misfit {
+  readonly pointer: string
+  readonly expected: string
+}
+
+/** The codes that modules may give to `ctx.reject`. */
+export const REJECTION_REASON = /^[A-Z][A-Z0-9_]{0,63}$/
 
 export interface Inside {
   /**
@@ -136,8 +165,8 @@ export interface Inside {
    * all is well.
    */
   define(module: string, stages: readonly string[], exports: unknown): Failure | undefined
-  /** Makes this the slot of a version, whose requests run these stages in order and may use these services. */
-  link(scene: string, version: string, stages: readonly StagePlan[], services: ServiceNames): void
+  /** Makes this the slot of a version, whose requests fit a schema, run these stages in order and may use these services. */
+  link(scene: string, version: string, stages: readonly StagePlan[], services: ServiceNames, schemas: SchemaTexts): void
   /**
    * Runs requests, numbered from `firstNo`, `REQUEST_STRIDE` values each: id, body, unit (empty: none), deadline, params, bucket (-1: none).
    * Posts one `answers` for them all; those that went async are answered when they settle. Body and params are JSON, not parsed yet; the

@@ -59,6 +59,12 @@ const table = {
     title: 'The body is not JSON',
     fix: 'Send one JSON value, UTF-8 encoded, nested at most 32,768 levels deep; the message says where the text stops being that.',
   },
+  REQUEST_REJECTED: {
+    status: 422,
+    blame: 'caller',
+    title: 'The module has rejected the request',
+    fix: 'Change the request as the detail says. "reason" is the code of the module, which a program can tell apart; "details" is what it gives with it.',
+  },
   BODY_TOO_LARGE: {
     status: 413,
     blame: 'caller',
@@ -266,6 +272,12 @@ const table = {
     fix: 'Return plain data without references back to a parent.',
   },
   RESULT_TOO_LARGE: { status: 500, blame: 'module', title: 'The answer is over the limit', fix: 'Return fewer items or fields.' },
+  RESULT_UNFIT: {
+    status: 500,
+    blame: 'module',
+    title: 'The answer does not fit the schema of the scene',
+    fix: 'Mend the stage that the message names, or "schemas.answer" of the scene. A base sends such an answer all the same, and logs it; only tests fail.',
+  },
   RESULT_TOO_DEEP: { status: 500, blame: 'module', title: 'The answer is nested too deeply for JSON', fix: 'Return a flatter structure.' },
 
   // Publishing modules
@@ -521,7 +533,7 @@ const table = {
     status: 400,
     blame: 'caller',
     title: 'The request does not fit the schema',
-    fix: 'Mend the fields that the message names; the API page under /docs shows the schema.',
+    fix: 'Mend the fields that the message names. The schema of a scene is under "schemas.request" of its definition, and of the control API on the page /docs.',
   },
   LOGS_OVERLOADED: {
     status: 503,

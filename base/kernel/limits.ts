@@ -22,6 +22,22 @@ export const limits = {
     deadlineMsMax: 10_000,
     /** Bytes of the answer. */
     resultBytesMax: 8 * MB,
+    /** Characters of the details, as JSON, with which a stage may reject a request. */
+    rejectionCharsMax: 8 * KB,
+    /** Places that are named where a body does not fit the schema of its scene. */
+    misfitsMax: 8,
+    /** Lines about requests that their callers are to blame for, which a version may have in the log in a second. */
+    refusalLinesPerSecondMax: 5,
+  },
+
+  /** The schemas that a scene may declare. */
+  schemas: {
+    /** Characters of one of them as JSON, and schemas within one another. */
+    charsMax: 64 * KB,
+    depthMax: 32,
+    /** Answers of a slot that are checked first, and milliseconds after which another one is. */
+    answersCheckedFirst: 10,
+    answerCheckMs: 1000,
   },
 
   /** Connections to both HTTP ports. */

@@ -2,7 +2,16 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import ivm from 'isolated-vm'
-import { CURSOR, type Inside, type InsideLimits, LAZY_PARTS, type Post, type ServiceNames, type StagePlan } from '../inside/protocol.ts'
+import {
+  CURSOR,
+  type Inside,
+  type InsideLimits,
+  LAZY_PARTS,
+  type Post,
+  type SchemaTexts,
+  type ServiceNames,
+  type StagePlan,
+} from '../inside/protocol.ts'
 import { limits } from '../kernel/limits.ts'
 import { DEFAULT_MEMORY_MB } from '../traffic/names.ts'
 import type { CodeCache } from './code-cache.ts'
@@ -51,6 +60,10 @@ const insideLimits: InsideLimits = {
   logLinesPerSecond: limits.slot.logLinesPerSecondMax,
   logLineChars: limits.log.lineCharsMax,
   paramsKept: limits.slot.paramsKept,
+  rejectionChars: limits.request.rejectionCharsMax,
+  misfits: limits.request.misfitsMax,
+  answersCheckedFirst: limits.schemas.answersCheckedFirst,
+  answerCheckMs: limits.schemas.answerCheckMs,
 }
 /** Strings outside the heaps, shared by all isolates of the process. */
 const partTexts = LAZY_PARTS.map(part => new ivm.ExternalCopy(insideScript(part)))
@@ -159,8 +172,9 @@ export async function warmUp(codeCache: CodeCache): Promise<void> {
   try {
     const exports = await context.eval('({ stage: async value => value })', { reference: true })
     await inside.define.apply(undefined, ['warm-up', new ivm.ExternalCopy(['stage']).copyInto(), exports.derefInto()])
-    const [stages, services] = [[warmUpPlan], {}].map(value => new ivm.ExternalCopy(value).copyInto())
-    await inside.link.apply(undefined, ['warm-up', 'v1', stages as ivm.Copy<StagePlan[]>, services as ivm.Copy<ServiceNames>])
+    const values = [[warmUpPlan], {}, { request: '', answer: '', strict: false }].map(value => new ivm.ExternalCopy(value).copyInto())
+    const [stages, services, schemas] = values as [ivm.Copy<StagePlan[]>, ivm.Copy<ServiceNames>, ivm.Copy<SchemaTexts>]
+    await inside.link.apply(undefined, ['warm-up', 'v1', stages, services, schemas])
     await inside.turn.apply(undefined, [1, 'warm-up', '{}', '', clock.write() + limits.request.deadlineMsMax, '{}', -1])
     await codeCache.keepWarm(isolate, insideText, INSIDE)
   } finally {

@@ -1,5 +1,6 @@
-import type { Failure } from '../inside/protocol.ts'
+import { type Failure, type Misfit, REJECTION_REASON } from '../inside/protocol.ts'
 import { BerthError, type Blame, type ErrorCode, errorTable } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
 import { adviceFor, explainLoad, type Stacks } from '../kernel/stacks.ts'
 import { lockedModules, type SlotPlan } from '../traffic/table.ts'
 
@@ -18,6 +19,9 @@ export class ModuleError extends BerthError {
       ...(failure.stage !== undefined && { stage: failure.stage }),
       ...(failure.module !== undefined && { module: failure.module }),
       ...(isCode(failure.uncaught) && { uncaught: uncaughtOf(failure.uncaught) }),
+      ...(failure.reason !== undefined && { reason: failure.reason }),
+      ...(failure.details !== undefined && { details: JSON.parse(failure.details) as unknown }),
+      ...(failure.faults !== undefined && { faults: failure.faults }),
     }
     super(isCode(failure.code) ? failure.code : 'INTERNAL', failure.message, { extra, advice })
     this.module = failure.module
@@ -33,10 +37,10 @@ export class ModuleError extends BerthError {
   }
 }
 
-/** What has to be mended for the call to succeed, and by whom. The module is to blame for not having caught its error. */
+/** What has to be mended for the call to succeed, and by whom. The module is to blame for not having caught its error, and it is the caller of what it calls. */
 function uncaughtOf(code: ErrorCode): { readonly code: ErrorCode; readonly blame: Blame; readonly fix: string } {
   const { blame, fix } = errorTable[code]
-  return { code, blame, fix }
+  return { code, blame: blame === 'caller' ? 'module' : blame, fix }
 }
 
 /**
@@ -45,7 +49,8 @@ function uncaughtOf(code: ErrorCode): { readonly code: ErrorCode; readonly blame
 export function parseFailure(text: string): ModuleError {
   try {
     const { code, message, ...rest } = JSON.parse(text) as Readonly<Record<string, unknown>>
-    if (isErrorCode(code) && typeof message === 'string') return failureOf({ code, message: cut(message), ...where(rest) })
+    if (isErrorCode(code) && typeof message === 'string')
+      return failureOf({ code, message: cut(message), ...where(rest), ...refusal(code, rest) })
   } catch {
     // Only a module can have made it unreadable: the error below says so.
   }
@@ -59,9 +64,12 @@ function failureOf(failure: Failure): ModuleError {
   return new ModuleError(isOfBase ? { ...rest, code: uncaught } : failure)
 }
 
-/** Whether a module may fail with this code. It may with codes that blame the module, or the JSON that it was sent. */
+/** The codes with which a request fails inside a slot, and which blame its caller. */
+const CODES_OF_CALLERS: ReadonlySet<unknown> = new Set<ErrorCode>(['BODY_MALFORMED', 'REQUEST_INVALID', 'REQUEST_REJECTED'])
+
+/** Whether a module may fail with this code. It may with codes that blame the module, or what it was sent. */
 function isErrorCode(code: unknown): code is ErrorCode {
-  return isCode(code) && (code === 'BODY_MALFORMED' || errorTable[code].blame === 'module')
+  return isCode(code) && (CODES_OF_CALLERS.has(code) || errorTable[code].blame === 'module')
 }
 
 const isCode = (code: unknown): code is ErrorCode => typeof code === 'string' && Object.hasOwn(errorTable, code)
@@ -75,4 +83,21 @@ function where({ uncaught, stage, module, stack }: Readonly<Record<string, unkno
     ...(typeof module === 'string' && { module: cut(module) }),
     ...(typeof stack === 'string' && { stack: cut(stack) }),
   }
+}
+
+/** What a caller may see of why the request was refused. @throws when it is not as the code inside makes it */
+function refusal(
+  code: ErrorCode,
+  { reason, details, faults }: Readonly<Record<string, unknown>>,
+): Pick<Failure, 'reason' | 'details' | 'faults'> {
+  if (code === 'REQUEST_REJECTED') {
+    if (typeof reason !== 'string' || !REJECTION_REASON.test(reason)) throw new TypeError('a rejection without a reason')
+    return typeof details === 'string' && details.length <= limits.request.rejectionCharsMax ? { reason, details } : { reason }
+  }
+  return Array.isArray(faults) ? { faults: faults.slice(0, limits.request.misfitsMax).map(toMisfit) } : {}
+}
+
+function toMisfit(value: unknown): Misfit {
+  const { pointer, expected }: Readonly<Record<keyof Misfit, unknown>> = Object(value)
+  return { pointer: cut(String(pointer)), expected: cut(String(expected)) }
 }

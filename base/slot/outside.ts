@@ -86,7 +86,7 @@ export class Outside {
     const asked = service === '' ? this.#callScene(caller, method, input) : this.#callService(caller, service, method, input)
     asked.then(
       answer => this.#settleCall(callNo, 1, answer),
-      (error: BerthError) => this.#settleCall(callNo, 0, JSON.stringify({ code: error.code, message: error.message })),
+      (error: BerthError) => this.#settleCall(callNo, 0, refusalOf(error)),
     )
   }
 
@@ -160,6 +160,12 @@ export class Outside {
       this.#slot.enter(inside => inside.settleCalls.apply(undefined, values.slice(i, i + SETTLED_TOGETHER)))
     }
   }
+}
+
+/** JSON of what a module gets to know of a call that failed. */
+function refusalOf({ code, message, extra }: BerthError): string {
+  const { reason, details, faults } = extra ?? {}
+  return JSON.stringify({ code, message, reason, details, faults })
 }
 
 /** Bytes that go into the isolate without being copied. */

@@ -16,12 +16,14 @@ import { type SpecialiseParts, specialise, stepsOf } from './specialise.ts'
 import { watchEnd } from './watch-end.ts'
 import { Watchdog, type WatchedSlot } from './watchdog.ts'
 
-/** A caller is to blame when the slot could not parse the body of a request. */
+/** A caller is to blame when the slot could not parse the body of a request, or could not check it against the schema of the scene. */
 export type KillBlame = 'module' | 'caller'
 
 /** What a slot needs of the cell around it. */
 export interface SlotHost extends SpecialiseParts, OutsideHost {
   onLog(plan: SlotPlan, requestId: string | undefined, lines: readonly LogLine[]): void
+  /** Called when an answer did not fit the schema of the scene, and where: of those that were checked. */
+  onMisfit?(plan: SlotPlan, text: string): void
   /** Called when the slot has been killed, and who is to blame. `survivors` are its requests that may run again, in the order they came. */
   onKilled(slot: Slot, reason: string, survivors: readonly Pending[], blame: KillBlame): void
   /**
@@ -377,14 +379,20 @@ export class Slot {
     return pending !== undefined && pending.call.body.length > limits.slot.bodySuspectChars ? pending : undefined
   }
 
+  /** The request whose body is being checked against the schema of the scene. */
+  #checking(): Pending | undefined {
+    return this.#cursor[CURSOR.checking] === 1 ? this.#current() : undefined
+  }
+
   /**
-   * Ends the isolate at once. The request whose body is being parsed is answered BODY_TOO_LARGE. The request whose code runs at that moment is answered MODULE_KILLED. Requests that had not begun run again in
+   * Ends the isolate at once. The request whose body is being parsed is answered BODY_TOO_LARGE, and one whose body is being checked REQUEST_INVALID. The request whose code runs at that moment is answered MODULE_KILLED. Requests that had not begun run again in
    * the next slot. Requests that had begun, and had no effect outside, run again once, each alone, since any of them may be the cause. All
    * others are answered MODULE_KILLED.
    */
   kill(reason: string): void {
     if (this.#dead) return
     const reading = this.#reading()
+    const checking = this.#checking()
     const running = reading ?? this.#current()
     const started = this.#cursor[CURSOR.started] ?? 0
     this.#end()
@@ -394,14 +402,14 @@ export class Slot {
       const begun = pending.no > 0 && pending.no <= started
       if (pending === running || (begun && (pending.alone || pending.calledOut))) {
         pending.done = true
-        pending.reject(pending === reading ? this.#bodyTooLarge(reading.call) : this.#killedError(reason))
+        pending.reject(this.#errorOfKilled(pending, reason, reading, checking))
       } else survivors.push(Object.assign(pending, { no: 0, alone: begun || pending.alone }))
     }
     this.#queue = []
     this.#turns.length = 0
     this.#waiting.clear()
     this.#drained?.()
-    this.#host.onKilled(this, reason, survivors, reading === undefined ? 'module' : 'caller')
+    this.#host.onKilled(this, reason, survivors, reading === undefined && checking === undefined ? 'module' : 'caller')
   }
 
   /** Resolves when no request is left; deadlines bound how long that takes. Give the slot no new ones. */
@@ -503,6 +511,17 @@ export class Slot {
     return (await this.#isolate.getHeapStatistics()).used_heap_size
   }
 
+  #errorOfKilled(pending: Pending, reason: string, reading: Pending | undefined, checking: Pending | undefined): BerthError {
+    if (pending === reading) return this.#bodyTooLarge(reading.call)
+    return pending === checking ? this.#uncheckable(reason) : this.#killedError(reason)
+  }
+
+  #uncheckable(reason: string): BerthError {
+    const message = `Cannot check the body against the schema of scene "${this.plan.scene}": ${reason}`
+    const advice = 'Send a smaller body, or have whoever owns the scene mend what takes so long in "schemas.request", such as a pattern.'
+    return new BerthError('REQUEST_INVALID', message, { advice })
+  }
+
   #killedError(reason: string): BerthError {
     const where = this.whereabouts()
     const message = `The slot of scene "${this.plan.scene}" version "${this.plan.version}" was killed: ${reason}${inWords(where)}`
@@ -546,6 +565,8 @@ export class Slot {
         return this.#outside.abortFetch(Number(values[0]))
       case 'log':
         return this.#onLog(Number(values[0]), parseLines(values[1]))
+      case 'misfit':
+        return this.#host.onMisfit?.(this.plan, String(values[0]).slice(0, limits.log.lineCharsMax))
       case 'broken':
         return this.kill('a module has changed a built-in for good')
       default:

@@ -1,6 +1,6 @@
 /** How a blank becomes the slot of a version: its modules are loaded and bound to the stages of the scene. */
 import ivm from 'isolated-vm'
-import type { Failure, ServiceNames, StagePlan } from '../inside/protocol.ts'
+import type { Failure, SchemaTexts, ServiceNames, StagePlan } from '../inside/protocol.ts'
 import { messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { LockedModule, LockedStage } from '../traffic/schema.ts'
@@ -126,11 +126,24 @@ async function load(blank: Blank, plan: SlotPlan, parts: SpecialiseParts, budget
   return inside
 }
 
-/** Gives an isolate whose modules are defined its stages. It may be given others only while no request is under way. */
-export async function link(inside: Remotes, plan: SlotPlan, offered: ServiceNames): Promise<void> {
-  const [stages, services] = [plan.lock.map(stagePlan), offered].map(value => new ivm.ExternalCopy(value).copyInto())
-  await inside.link.apply(undefined, [plan.scene, plan.version, stages as ivm.Copy<StagePlan[]>, services as ivm.Copy<ServiceNames>])
+/**
+ * Gives an isolate whose modules are defined its stages. It may be given others only while no request is under way.
+ * @param strict whether an answer that does not fit the schema of the scene is a failure
+ */
+export async function link(inside: Remotes, plan: SlotPlan, offered: ServiceNames, strict = false): Promise<void> {
+  const { request, answer } = plan.schemas ?? {}
+  const texts: SchemaTexts = { request: textOf(request), answer: textOf(answer), strict }
+  const [stages, services, schemas] = [plan.lock.map(stagePlan), offered, texts].map(value => new ivm.ExternalCopy(value).copyInto())
+  await inside.link.apply(undefined, [
+    plan.scene,
+    plan.version,
+    stages as ivm.Copy<StagePlan[]>,
+    services as ivm.Copy<ServiceNames>,
+    schemas as ivm.Copy<SchemaTexts>,
+  ])
 }
+
+const textOf = (schema: unknown): string => (schema === undefined ? '' : JSON.stringify(schema))
 
 async function compile({ isolate }: Blank, text: string, module: LockedModule, codeCache: CodeCache): Promise<ivm.Script> {
   try {

@@ -264,6 +264,23 @@ const AttributeDefinition = Type.Union(
 export const Params = Type.Record(Type.String(), Json)
 export type Params = Static<typeof Params>
 
+const JsonSchema = Type.Record(Type.String(), Json, {
+  description: 'a JSON Schema of 2020-12, or rather of the part of it that docs/modules.md names',
+})
+
+const SceneSchemas = Type.Object(
+  {
+    request: Type.Optional(JsonSchema),
+    answer: Type.Optional(JsonSchema),
+  },
+  {
+    ...closed,
+    description:
+      'request: a body that does not fit is refused with 400 before any stage runs; answer: checked in tests, and now and then in a base',
+  },
+)
+export type SceneSchemas = Static<typeof SceneSchemas>
+
 export const SceneDefinition = Type.Object(
   {
     id: SceneId,
@@ -271,6 +288,7 @@ export const SceneDefinition = Type.Object(
     group: Type.Array(StageDefinition, { minItems: 1, maxItems: 32, description: 'the stages, in order' }),
     traffic: Traffic,
     params: Type.Record(Type.String(), Json, { default: {}, description: 'what stages see as ctx.params' }),
+    schemas: Type.Optional(SceneSchemas),
     attributes: Type.Optional(
       recordOf(AttributeName, AttributeDefinition, { maxProperties: 64, description: 'what experiments may be targeted on' }),
     ),

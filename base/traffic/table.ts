@@ -2,9 +2,10 @@
  * The scene table: everything that a cell needs to serve. It never changes; it is numbered by the revision of the store from which it was built.
  * A cell switches to a new table by a single assignment, and a request uses the table that it began with until its end.
  */
+import { createHash } from 'node:crypto'
 import type { TableSource } from '../kernel/table-facts.ts'
 import type { SceneRules } from './rules.ts'
-import type { Lock, LockedModule, LockedStage, Right, SceneDefinition } from './schema.ts'
+import type { Lock, LockedModule, LockedStage, Right, SceneDefinition, SceneSchemas } from './schema.ts'
 
 export const TABLE_FORMAT = 1
 
@@ -60,11 +61,18 @@ export interface SlotPlan {
   readonly version: string
   readonly memoryMB: number
   readonly lock: Lock
+  /** What requests and answers of the scene have to fit. */
+  readonly schemas?: SceneSchemas
 }
 
+const digestOf = (schemas: SceneSchemas): string => createHash('sha256').update(JSON.stringify(schemas)).digest('hex').slice(0, 16)
+
 export function slotPlan(definition: SceneDefinition, version: VersionEntry): SlotPlan {
-  const { memoryMB } = definition.traffic.spec
-  return { key: `${definition.id}/${version.id}@${memoryMB}`, scene: definition.id, version: version.id, memoryMB, lock: version.lock }
+  const { id, schemas, traffic } = definition
+  const { memoryMB } = traffic.spec
+  const key = `${id}/${version.id}@${memoryMB}`
+  const plan = { key, scene: id, version: version.id, memoryMB, lock: version.lock }
+  return schemas === undefined ? plan : { ...plan, key: `${key}#${digestOf(schemas)}`, schemas }
 }
 
 /** Every module of a stage: those that run, in order, then the module that merges, then the fallback module. */

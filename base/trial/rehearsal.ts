@@ -19,7 +19,8 @@ import { Slot, type SlotHost } from '../slot/slot.ts'
 import type { Pending } from '../slot/slot-call.ts'
 import { SlotClock } from '../slot/slot-clock.ts'
 import { link } from '../slot/specialise.ts'
-import type { Lock, LockedModule } from '../traffic/schema.ts'
+import { faultInSchema } from '../traffic/json-schema.ts'
+import type { Lock, LockedModule, SceneSchemas } from '../traffic/schema.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { dispatcher } from '../wire/dispatch.ts'
 import {
@@ -112,7 +113,10 @@ class Rehearsal {
     {
       run: message => this.#settle(message.no, () => this.#run(message)),
       answer: ({ call, json }) => this.#take(call)?.resolve(json),
-      refuse: ({ call, code, message }) => this.#take(call)?.reject(new BerthError(isErrorCode(code) ? code : 'SERVICE_FAILED', message)),
+      refuse: ({ call, code, message, reason, details }) => {
+        const extra = { reason, details }
+        this.#take(call)?.reject(new BerthError(isErrorCode(code) ? code : 'SERVICE_FAILED', message, { extra }))
+      },
       tick: ({ no, ms }) => this.#settle(no, () => this.#tick(ms)),
       seed: ({ seed }) => {
         this.#shared[FAKES.random] = seed
@@ -135,7 +139,11 @@ class Rehearsal {
   // ── the slot ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async #open(): Promise<StagedSlot> {
-    const { seed, coverage, memoryMB, name, version } = this.#plan
+    const { seed, coverage, memoryMB, name, version, schemas } = this.#plan
+    for (const [part, schema] of Object.entries(schemas)) {
+      const fault = faultInSchema(schema)
+      if (fault !== undefined) throw new BerthError('SCENE_INVALID', `Cannot use the schema of the ${part}: ${fault}`)
+    }
     const codeCache = new CodeCache(0)
     let fakes: ivm.Reference<Fakes> | undefined
     let counter: Counter | undefined
@@ -243,8 +251,19 @@ class Rehearsal {
     if (staged.aim === aim) return
     await staged.slot.drain()
     const stages = aim.split(' ').map(name => this.#lock.find(({ stage }) => stage === name) ?? { stage: name, modules: [inputModule] })
-    await link(staged.blank.inside, { ...staged.slot.plan, lock: stages }, this.#plan.services)
+    const schemas = this.#schemasOf(aim.split(' '))
+    await link(staged.blank.inside, { ...staged.slot.plan, lock: stages, schemas }, this.#plan.services, true)
     staged.aim = aim
+  }
+
+  #schemasOf(names: readonly string[]): SceneSchemas {
+    const { stages, schemas } = this.#plan
+    const { request, answer } = schemas
+    const takesRequest = names.length > 1 || names[0] === stages[0]
+    return {
+      ...(takesRequest && request !== undefined && { request }),
+      ...(names.at(-1) === stages.at(-1) && answer !== undefined && { answer }),
+    }
   }
 
   #ask(service: string, method: string, input: string): Promise<string> {
@@ -300,9 +319,10 @@ class Rehearsal {
   async #failureOf(error: unknown): Promise<RehearsalFailure> {
     const { code, message } = toBerthError(error)
     if (!(error instanceof ModuleError)) return { code, message }
-    const { stage, rawStack, advice } = error
+    const { stage, rawStack, advice, extra } = error
+    const { reason, details, faults } = extra ?? {}
     const { stack, frame }: Partial<Located> = rawStack === undefined ? {} : await this.#stacks.locate(rawStack, this.#modules)
-    const known = Object.entries({ stage, stack, frame, advice }).filter(([, value]) => value !== undefined)
+    const known = Object.entries({ stage, reason, details, faults, stack, frame, advice }).filter(([, value]) => value !== undefined)
     return { code, message, ...Object.fromEntries(known) }
   }
 

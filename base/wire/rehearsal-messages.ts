@@ -1,5 +1,6 @@
 /** Every message between the tests of a module and the process that rehearses it in a slot, over IPC. */
 import type { ErrorCode } from '../kernel/errors.ts'
+import type { SceneSchemas } from '../traffic/schema.ts'
 
 /** A module to rehearse, and what is faked about the slot around it. */
 export interface RehearsalPlan {
@@ -19,6 +20,8 @@ export interface RehearsalPlan {
   readonly now: number | undefined
   /** Seed of the random numbers in the slot, a 32-bit whole number; undefined for true randomness. */
   readonly seed: number | undefined
+  /** What the request has to fit that the first stage gets, or that is given beside the input of another; and the answer of the last stage. */
+  readonly schemas: SceneSchemas
   /** Whether to count what code of the module runs. */
   readonly coverage: boolean
 }
@@ -41,7 +44,14 @@ export type ToRehearsal =
   | ({ readonly type: 'run'; readonly no: number } & RehearsalRun)
   /** The answer of a fake, as JSON. */
   | { readonly type: 'answer'; readonly call: number; readonly json: string }
-  | { readonly type: 'refuse'; readonly call: number; readonly code: string | undefined; readonly message: string }
+  | {
+      readonly type: 'refuse'
+      readonly call: number
+      readonly code: string | undefined
+      readonly message: string
+      readonly reason?: unknown
+      readonly details?: unknown
+    }
   /** Moves the clock, running the timers on the way; answered with `done`. */
   | { readonly type: 'tick'; readonly no: number; readonly ms: number }
   | { readonly type: 'seed'; readonly seed: number }
@@ -81,6 +91,11 @@ export interface RehearsalFailure {
   readonly code: ErrorCode
   readonly message: string
   readonly stage?: string
+  /** Of a request that was rejected: the code and the details that the stage gave. */
+  readonly reason?: string
+  readonly details?: unknown
+  /** Where the request, or the answer, does not fit its schema. */
+  readonly faults?: readonly { readonly pointer: string; readonly expected: string }[]
   /** Mapped to the sources, `name/index.ts:3:9`. */
   readonly stack?: string
   /** The place in the source that threw, with the lines around it. */

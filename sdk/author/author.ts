@@ -70,11 +70,20 @@ export interface Context<Params, Name extends keyof Services, Request> {
   /** Parameters of the scene, deeply frozen. */
   readonly params: Frozen<Params>
   readonly log: StageLog
+  /**
+   * Ends the request with the status 422 and blames its caller, whatever `onFailure` says: use it for what the caller can mend. The caller gets `code` as
+   * `reason`, the message and the details, which are JSON of at most 8,192 characters. It works by throwing an error, so code that catches the error goes on.
+   * Write `return ctx.reject(…)`: the compiler knows then that the stage ends there.
+   * @param code a name in capitals, such as `ITEMS_EMPTY`
+   */
+  reject(code: string, message: string, details?: unknown): never
   /** Milliseconds until the deadline, when the request is answered 504; negative afterwards. */
   deadlineMs(): number
   /**
    * Calls another scene of the same base, in the same process. The call has what is left of the deadline of this request.
-   * @throws an Error with `code` (such as `SCENE_NOT_FOUND`, `CALL_CYCLE`, `DEADLINE_EXCEEDED`) when that scene fails
+   * @throws an Error with `code` (such as `SCENE_NOT_FOUND`, `CALL_CYCLE`, `DEADLINE_EXCEEDED`) when that scene fails. When that scene refuses the input, the
+   * code is `REQUEST_REJECTED`, with the `reason` and the `details` that its stage gave, or `REQUEST_INVALID`, with the `faults`. A stage that lets such an
+   * error through is to blame for it, and not its own caller
    */
   call<Output = unknown>(scene: string, input: unknown): Promise<Output>
   /**

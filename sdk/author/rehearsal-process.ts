@@ -151,8 +151,10 @@ export class Rehearsal {
     try {
       this.#send({ type: 'answer', call, json: await work() })
     } catch (error) {
-      const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
-      this.#send({ type: 'refuse', call, code, message: error instanceof Error ? error.message : String(error) })
+      // A fake scene rejects a request by an error as the stage sees it: with the code REQUEST_REJECTED, a reason and details.
+      const { code, reason, details }: { code?: unknown; reason?: unknown; details?: unknown } = Object(error)
+      const message = error instanceof Error ? error.message : String(error)
+      this.#send({ type: 'refuse', call, code: typeof code === 'string' ? code : undefined, message, reason, details })
     }
   }
 

@@ -63,6 +63,11 @@ export interface SlotOptions<Module = Untyped> {
   readonly now?: number | string | Date
   /** Makes `Math.random` and `crypto` repeatable; a whole number. */
   readonly seed?: number
+  /**
+   * The `schemas` of a scene file. The request is checked that the first stage of the module gets, or that a run gives as `request`, and the answer of its
+   * last stage: leave out what other modules of the scene take or make.
+   */
+  readonly schemas?: RehearsalPlan['schemas']
   /** Milliseconds a run may take. @default 1000, the default of a scene */
   readonly deadlineMs?: number
   /** Milliseconds of CPU a run may use in one go. @default a quarter of the deadline */
@@ -125,14 +130,27 @@ export class StageError extends Error {
   /** The code that a base would answer with, such as `MODULE_THREW`, `MODULE_KILLED` or `DEADLINE_EXCEEDED`; see docs/errors.md. */
   readonly code: ErrorCode
   readonly stage: string | undefined
+  /** With `REQUEST_REJECTED`: the code and the details that the stage gave to `ctx.reject`. */
+  readonly reason: string | undefined
+  readonly details: unknown
+  /** With `REQUEST_INVALID` and `RESULT_UNFIT`: JSON pointers, and what the schema expects there. */
+  readonly faults: readonly { readonly pointer: string; readonly expected: string }[] | undefined
   readonly logs: readonly LogLine[]
 
-  constructor({ code, message, stage, stack, frame, advice }: RehearsalFailure, logs: readonly LogLine[], sources: string, at: Error) {
+  constructor(
+    { code, message, stage, reason, details, faults, stack, frame, advice }: RehearsalFailure,
+    logs: readonly LogLine[],
+    sources: string,
+    at: Error,
+  ) {
     super(message)
     // The error keeps the name of the module's error.
     this.name = /^([A-Z]\w*Error)\b/.exec(stack ?? '')?.[1] ?? 'StageError'
     this.code = code
     this.stage = stage
+    this.reason = reason
+    this.details = details
+    this.faults = faults
     this.logs = logs
     const inSources = (line: string) => line.replace(/(^\s+at (?:.* \()?)[a-z][a-z0-9-]*\/(?=[^()]*:\d+:\d+\)?$)/, `$1${sources}`)
     const frames = (text = '') => (text.split('(<isolated-vm boundary>)')[0] ?? '').split('\n').filter(isFrame)
@@ -339,6 +357,7 @@ function planOf({ manifest, code, sourceMap }: Bundle, options: SlotOptions, fak
     sceneVersion: options.version ?? 'v1',
     services: Object.fromEntries(Object.entries(fakes).map(([service, methods]) => [service, Object.keys(methods)])),
     memoryMB: options.memoryMB ?? MEMORY_MB,
+    schemas: options.schemas ?? {},
     now: options.now === undefined ? undefined : timeOf(options.now),
     seed: options.seed === undefined ? undefined : seedOf(options.seed),
     coverage: process.env[COVERAGE_FOLDER] !== undefined,

@@ -99,7 +99,19 @@ export type Blame = 'caller' | 'module' | 'base' | 'load'
  * A code of the base, which never changes, or one of the client. `DEADLINE_EXCEEDED` may come from both; it has no `status` when it is the client
  * that gave up.
  */
-export type SceneErrorCode = 'CONNECTION_FAILED' | 'DEADLINE_EXCEEDED' | 'ANSWER_UNEXPECTED' | (string & {})
+export type SceneErrorCode =
+  | 'CONNECTION_FAILED'
+  | 'DEADLINE_EXCEEDED'
+  | 'ANSWER_UNEXPECTED'
+  | 'REQUEST_INVALID'
+  | 'REQUEST_REJECTED'
+  | (string & {})
+
+/** A place in the input that does not fit the schema of the scene: a JSON pointer, empty for the input itself, and what was expected there. */
+export interface RequestFault {
+  readonly pointer: string
+  readonly expected: string
+}
 
 export interface SceneErrorDetails {
   readonly scene: string
@@ -109,6 +121,9 @@ export interface SceneErrorDetails {
   readonly blame?: Blame | undefined
   readonly version?: string | undefined
   readonly retryAfterSeconds?: number | undefined
+  readonly reason?: string | undefined
+  readonly details?: unknown
+  readonly faults?: readonly RequestFault[] | undefined
   readonly problem?: Readonly<Record<string, unknown>> | undefined
   readonly cause?: unknown
 }
@@ -127,6 +142,11 @@ export class SceneError extends Error {
   /** The version that should have answered, if that had been decided. */
   readonly version: string | undefined
   readonly retryAfterSeconds: number | undefined
+  /** With `REQUEST_REJECTED`: the code of the module that has rejected the input, a name in capitals, and what it gave with it. */
+  readonly reason: string | undefined
+  readonly details: unknown
+  /** With `REQUEST_INVALID`: where the input does not fit the schema of the scene. */
+  readonly faults: readonly RequestFault[]
   /** The whole problem document (RFC 9457) of the base. */
   readonly problem: Readonly<Record<string, unknown>> | undefined
 
@@ -141,6 +161,9 @@ export class SceneError extends Error {
     this.blame = details.blame
     this.version = details.version
     this.retryAfterSeconds = details.retryAfterSeconds
+    this.reason = details.reason
+    this.details = details.details
+    this.faults = details.faults ?? []
     this.problem = details.problem
   }
 }
@@ -282,6 +305,9 @@ function refusalOf(call: Call, response: Response, text: string, attempts: numbe
     blame: problem.blame,
     version: problem.version,
     retryAfterSeconds,
+    reason: problem.reason,
+    details: problem.details,
+    faults: problem.faults,
     problem: { ...problem },
   })
   const mayRetry = (status === 429 || status === 503) && retryAfterSeconds !== undefined
@@ -382,6 +408,9 @@ interface Problem {
   readonly detail: string
   readonly blame?: Blame
   readonly version?: string
+  readonly reason?: string
+  readonly details?: unknown
+  readonly faults?: readonly RequestFault[]
 }
 
 function isProblem(value: unknown): value is Problem {

@@ -445,6 +445,8 @@ var CURSOR = {
    * in. Code that goes on after an `await` counts when a call or a timer woke it. 0 until there is one.
    */
   step: 3,
+  /** 1 while the body of the request that was started last is checked against the schema, before any code of a module runs for it. */
+  checking: 6,
   /** Milliseconds for which timers ran that answered requests have left behind, and since when one runs now by the monotonic clock of the cell, or 0. */
   leftMs: 4,
   leftSince: 5
@@ -455,7 +457,8 @@ var CLOCK = {
   /** Milliseconds since the epoch by the wall clock at that time, less `monotonic`. */
   wallMinusMonotonic: 1
 };
-var LAZY_PARTS = ["clone", "encodings", "events", "fetch", "multibyte", "random", "text", "url"];
+var LAZY_PARTS = ["clone", "encodings", "events", "fetch", "multibyte", "random", "schema", "text", "url"];
+var REJECTION_REASON = /^[A-Z][A-Z0-9_]{0,63}$/;
 var DEPTH_MAX = 32768;
 var [QUOTE, BACKSLASH, OPENING, CLOSING, UPPER] = [34, 92, 123, 125, 32];
 function demandShallow(json) {
@@ -541,7 +544,7 @@ function closeLeftover() {
 // base/inside/calls/failures.ts
 var CODES_OF_REQUESTS = ["CALL_CYCLE", "CALL_TOO_DEEP", "DEADLINE_EXCEEDED"];
 var codes = /* @__PURE__ */ new WeakMap();
-var callError = ({ code, message }) => known(new Error(message), code);
+var callError = ({ code, message, ...more }) => assign(known(new Error(message), code), more);
 var fetchError = ({ code, message }) => known(new TypeError(message), code);
 function known(error, code) {
   codes.set(error, code);
@@ -588,14 +591,14 @@ var METHOD_CHARS_MAX = 128;
 var callbox = [];
 function ask(caller, service, method, input) {
   const what = service === "" ? "ctx.call" : `ctx.services.${service}.${method}`;
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve, reject2) => {
     admit(caller, what);
     const json = stringify(input);
     if (json === void 0) throw new TypeError(`${what}: the input must be data that JSON can hold`);
     if (json.length > limits.callChars)
       throw new RangeError(`${what}: the input has ${json.length} characters of JSON, over ${limits.callChars}`);
     if (method.length > METHOD_CHARS_MAX) throw new RangeError(`${what.slice(0, 140)}: the name is too long`);
-    const no = enter({ caller, resolve, reject, kind: "call" });
+    const no = enter({ caller, resolve, reject: reject2, kind: "call" });
     callbox.push(no, caller.no, service, method, json);
     if (callbox.length === CALL_STRIDE && cursor[CURSOR.running] !== 1) Promise.resolve().then(flush);
   });
@@ -635,8 +638,8 @@ function send(owner, method, head, body) {
     throw fetchError({ code: "FETCH_TOO_LARGE", message });
   }
   let callNo = 0;
-  const answer = new Promise((resolve, reject) => {
-    callNo = enter({ caller, resolve, reject, kind: "fetch" });
+  const answer = new Promise((resolve, reject2) => {
+    callNo = enter({ caller, resolve, reject: reject2, kind: "fetch" });
   });
   post("fetch", callNo, stands.no, caller === void 0 ? 0 : 1, method, head, ...body === void 0 ? [] : [body]);
   return { answer, abort: () => leave(callNo) !== void 0 && post("unfetch", callNo) };
@@ -881,6 +884,7 @@ var globalsOf = {
   fetch: ["Headers", "Request", "Response"],
   multibyte: [],
   random: ["crypto"],
+  schema: [],
   text: ["TextDecoder", "TextEncoder", "atob", "btoa"],
   url: ["URL", "URLSearchParams"]
 };
@@ -917,6 +921,9 @@ function protectDeep(value) {
   if (prototype !== void 0) protect(prototype);
   protect(value);
   protectDeep(getPrototypeOf(value));
+}
+function compileSchema(json) {
+  return load("schema").compileSchema(json);
 }
 function fetchFor(owner, input, init) {
   return load("fetch").fetchFor(owner, input, init);
@@ -1030,6 +1037,78 @@ function deepFreeze(root) {
   return root;
 }
 
+// base/inside/stages/rejection.ts
+var rejections = /* @__PURE__ */ new WeakMap();
+function reject(request, reason, message, details) {
+  if (typeof reason !== "string" || !REJECTION_REASON.test(reason)) {
+    const got = typeof reason === "string" ? `"${reason.slice(0, 80)}"` : kindOf(reason);
+    throw new TypeError(`ctx.reject: the code must be a name in capitals such as ITEMS_EMPTY, of at most 64 characters, got ${got}`);
+  }
+  const text = messageOf(message);
+  const error = assign(new Error(text), { name: "RequestRejected", code: reason, details });
+  rejections.set(error, { reason, message: text, ...asJson(request, details) });
+  throw error;
+}
+function asJson(request, details) {
+  if (details === void 0) return {};
+  try {
+    const json = stringify(details);
+    if (json === void 0) throw new TypeError(`JSON cannot hold ${kindOf(details)}`);
+    if (json.length <= limits.rejectionChars) return { details: json };
+    throw new RangeError(`they have ${json.length} characters of JSON, over ${limits.rejectionChars}`);
+  } catch (error) {
+    const line = logLine("warn", running.module, `ctx.reject: the details were left out: ${messageOf(error)}`);
+    if (line !== void 0) keepLine(request, line);
+    return {};
+  }
+}
+var rejectionOf = (thrown) => typeof thrown === "object" && thrown !== null ? rejections.get(thrown) : void 0;
+
+// base/inside/stages/schemas.ts
+var compiled = /* @__PURE__ */ new Map();
+var requestSchema;
+var answerSchema;
+var isStrict = false;
+var checksLeft = limits.answersCheckedFirst;
+var nextCheckAt = 0;
+function useSchemas({ request, answer, strict }) {
+  isStrict = strict;
+  requestSchema = compiledOnce(request);
+  answerSchema = compiledOnce(answer);
+}
+function compiledOnce(json) {
+  if (json === "") return void 0;
+  const known3 = compiled.get(json) ?? compileSchema(json);
+  compiled.set(json, known3);
+  return known3;
+}
+function bodyFailure(schema, body) {
+  const faults = misfits(schema, body);
+  return faults && { code: "REQUEST_INVALID", message: `The body does not fit the schema of the scene: ${inWords(faults)}`, faults };
+}
+function misfits(schema, value) {
+  try {
+    return schema.fits(value) ? void 0 : schema.misfits(value, limits.misfits);
+  } catch (error) {
+    return [{ pointer: "", expected: `must not be nested so deeply: ${messageOf(error)}` }];
+  }
+}
+var inWords = (faults) => faults.map(({ pointer, expected }) => `${pointer === "" ? "it" : pointer} ${expected}`).join("; ");
+var CHECK_PAUSE_FACTOR = 100;
+function checkAnswer(schema, json, where) {
+  const beganAt = monotonicTime();
+  if (!isStrict && checksLeft === 0 && beganAt < nextCheckAt) return void 0;
+  if (checksLeft > 0) checksLeft--;
+  const faults = misfits(schema, parse(json));
+  const endedAt = monotonicTime();
+  nextCheckAt = endedAt + max(limits.answerCheckMs, CHECK_PAUSE_FACTOR * (endedAt - beganAt));
+  if (faults === void 0) return void 0;
+  const message = `The answer of stage "${where.stage}" of module "${where.module}" does not fit the schema of the scene: ${inWords(faults)}`;
+  if (isStrict) return { code: "RESULT_UNFIT", message, ...where, faults };
+  post("misfit", message.slice(0, limits.logLineChars));
+  return void 0;
+}
+
 // base/inside/stages/version.ts
 var modules = /* @__PURE__ */ new Map();
 var scene = "";
@@ -1058,9 +1137,10 @@ function define2(module, stages2, exports) {
   modules.set(module, found);
   return void 0;
 }
-function link(sceneId, versionId, plans, services) {
+function link(sceneId, versionId, plans, services, schemas) {
   closeGlobals();
   offer(services);
+  useSchemas(schemas);
   scene = sceneId;
   version = versionId;
   lastStep = 0;
@@ -1126,6 +1206,9 @@ var Context = class {
   call(callee, input) {
     return ask(this.#request, "", String(callee), input);
   }
+  reject(reason, message, details) {
+    return reject(this.#request, reason, message, details);
+  }
   get services() {
     this.#services ??= servicesFor(this.#request);
     return this.#services;
@@ -1144,8 +1227,14 @@ var Fault = class {
   constructor(failure) {
     this.failure = failure;
   }
+  /** Whether a stage has refused the request. That is no failure of the stage, so nothing stands in for it. */
+  get isRejection() {
+    return this.failure.code === "REQUEST_REJECTED";
+  }
 };
 function threw({ stage, module }, error) {
+  const rejection = rejectionOf(error);
+  if (rejection !== void 0) return new Fault({ code: "REQUEST_REJECTED", ...rejection, stage, module });
   return new Fault({ ...codesOf(error), message: messageOf(error), stage, module, ...stackOf(error) });
 }
 function orFault(step, value) {
@@ -1216,7 +1305,13 @@ function runStages(request, ctx, index, input) {
     if (value instanceof Fault) return value.failure;
     beganAt = markTime(request, i, beganAt);
   }
-  return toJson(value);
+  return answerOf(value);
+}
+function answerOf(value) {
+  const answer = toJson(value);
+  if (answerSchema === void 0 || typeof answer !== "string") return answer;
+  const { stage, steps } = stages[stages.length - 1];
+  return checkAnswer(answerSchema, answer, { stage, module: steps[steps.length - 1].module }) ?? answer;
 }
 function markTime(request, index, beganAt) {
   const endedAt = monotonicTime();
@@ -1261,6 +1356,8 @@ function runParallel(request, ctx, stage, input) {
 }
 function merge(request, ctx, stage, results) {
   const faults = results.filter((result) => result instanceof Fault);
+  const rejection = faults.find((fault) => fault.isRejection);
+  if (rejection !== void 0) return rejection;
   const fine = results.filter((result) => !(result instanceof Fault));
   if (faults.length > 0 && (stage.onFailure !== "skip" || fine.length === 0)) return faults[0];
   for (const { failure } of faults) markDegraded(request, stage, failure);
@@ -1295,7 +1392,7 @@ function isThenable(value) {
   return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }
 function orInstead(request, ctx, stage, input, result) {
-  if (!(result instanceof Fault) || stage.onFailure === "fail") return result;
+  if (!(result instanceof Fault) || stage.onFailure === "fail" || result.isRejection) return result;
   markDegraded(request, stage, result.failure);
   if (stage.onFailure === "skip") return stage.first ? [] : input;
   return stage.fallbackStep === void 0 ? parse(stage.fallbackValue) : runStep(ctx, stage.fallbackStep, input);
@@ -1308,14 +1405,14 @@ function markDegraded(request, { stage, onFailure }, { message, module, stack })
 }
 function withinDeadline({ stage, deadlineMs }, result) {
   if (deadlineMs === void 0) return result;
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve, reject2) => {
     const message = `Stage "${stage}" had no result after ${deadlineMs} ms`;
     const onLate = () => resolve(new Fault({ code: "DEADLINE_EXCEEDED", message, stage }));
     const timer = openTimer("setTimeout", onLate, deadlineMs, [], false);
     result.then((value) => {
       closeTimer(timer);
       resolve(value);
-    }, reject);
+    }, reject2);
   });
 }
 
@@ -1382,9 +1479,18 @@ function start(request) {
   cursor[CURSOR.started] = request.no;
   cursor[CURSOR.running] = 1;
   try {
-    return runStages(request, new Context(request), 0, input);
+    const failure = requestSchema === void 0 ? void 0 : checkBody(requestSchema, input);
+    return failure ?? runStages(request, new Context(request), 0, input);
   } finally {
     cursor[CURSOR.running] = 0;
+  }
+}
+function checkBody(schema, body) {
+  cursor[CURSOR.checking] = 1;
+  try {
+    return bodyFailure(schema, body);
+  } finally {
+    cursor[CURSOR.checking] = 0;
   }
 }
 function abandon(no) {

@@ -5,6 +5,10 @@ import { assign } from '../primordials.ts'
 export interface Refusal {
   readonly code: string
   readonly message: string
+  /** Of a request that the called scene has refused: what `ctx.reject` was given there, or where the input does not fit the schema. */
+  readonly reason?: string
+  readonly details?: unknown
+  readonly faults?: unknown
 }
 
 /** Codes about the whole request: how scenes call each other, and the deadline, which is not a matter of the module that lets the error through. */
@@ -12,7 +16,7 @@ const CODES_OF_REQUESTS = ['CALL_CYCLE', 'CALL_TOO_DEEP', 'DEADLINE_EXCEEDED']
 /** The codes of these errors, by identity: a module can change the property `code`, and can give its own errors one. */
 const codes = new WeakMap<object, string>()
 
-export const callError = ({ code, message }: Refusal): Error => known(new Error(message), code)
+export const callError = ({ code, message, ...more }: Refusal): Error => assign(known(new Error(message), code), more)
 
 /** The Fetch standard has a `TypeError` for requests that fail, whatever the reason is. */
 export const fetchError = ({ code, message }: Refusal): Error => known(new TypeError(message), code)

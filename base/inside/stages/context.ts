@@ -7,6 +7,7 @@ import { fetchFor } from '../globals/lazy.ts'
 import { logFor } from '../log-lines.ts'
 import type { Request } from '../open-request.ts'
 import { deleteProperty, freeze, parse } from '../primordials.ts'
+import { reject } from './rejection.ts'
 import { scene, version } from './version.ts'
 
 /** Gives only the code here the request behind a context: a module cannot get at it. */
@@ -71,6 +72,10 @@ export class Context {
 
   call(callee: unknown, input: unknown): Promise<unknown> {
     return ask(this.#request, '', String(callee), input)
+  }
+
+  reject(reason: unknown, message: unknown, details?: unknown): never {
+    return reject(this.#request, reason, message, details)
   }
 
   get services(): unknown {

@@ -2,6 +2,7 @@
 import { codesOf } from '../calls/failures.ts'
 import type { Failure } from '../protocol.ts'
 import { kindOf, messageOf, stackOf } from '../to-text.ts'
+import { rejectionOf } from './rejection.ts'
 import type { Step } from './version.ts'
 
 /** A failure on its way through a group; no module can make one. */
@@ -10,9 +11,16 @@ export class Fault {
   constructor(failure: Failure) {
     this.failure = failure
   }
+
+  /** Whether a stage has refused the request. That is no failure of the stage, so nothing stands in for it. */
+  get isRejection(): boolean {
+    return this.failure.code === 'REQUEST_REJECTED'
+  }
 }
 
 export function threw({ stage, module }: Step, error: unknown): Fault {
+  const rejection = rejectionOf(error)
+  if (rejection !== undefined) return new Fault({ code: 'REQUEST_REJECTED', ...rejection, stage, module })
   return new Fault({ ...codesOf(error), message: messageOf(error), stage, module, ...stackOf(error) })
 }
 

@@ -14,6 +14,7 @@ import { settle } from './answers.ts'
 import { type Context, requestOf } from './context.ts'
 import { brokenBy, Fault, orFault, threw } from './fault.ts'
 import { toJson } from './json.ts'
+import { answerSchema, checkAnswer } from './schemas.ts'
 import { type Stage, type Step, stages } from './version.ts'
 
 /** Runs the stages from `index` on. Returns undefined when one went async; `settle` gets the answer later. */
@@ -32,7 +33,14 @@ export function runStages(request: Request, ctx: Context, index: number, input: 
     if (value instanceof Fault) return value.failure
     beganAt = markTime(request, i, beganAt)
   }
-  return toJson(value)
+  return answerOf(value)
+}
+
+function answerOf(value: unknown): string | Failure {
+  const answer = toJson(value)
+  if (answerSchema === undefined || typeof answer !== 'string') return answer
+  const { stage, steps } = stages[stages.length - 1] as Stage
+  return checkAnswer(answerSchema, answer, { stage, module: (steps[steps.length - 1] as Step).module }) ?? answer
 }
 
 /** Returns the time at which the stage ended, which is when the next one begins. */
@@ -84,9 +92,11 @@ function runParallel(request: Request, ctx: Context, stage: Stage, input: unknow
   return Promise.all(bounded).then(settled => merge(request, ctx, stage, settled))
 }
 
-/** Makes one result of those of a parallel stage. With `skip`, modules that failed are left out, unless all did. */
+/** Makes one result of those of a parallel stage. With `skip`, modules that failed are left out, unless all did. One that rejects the request ends it. */
 function merge(request: Request, ctx: Context, stage: Stage, results: readonly unknown[]): unknown {
   const faults = results.filter(result => result instanceof Fault)
+  const rejection = faults.find(fault => fault.isRejection)
+  if (rejection !== undefined) return rejection
   const fine = results.filter(result => !(result instanceof Fault))
   if (faults.length > 0 && (stage.onFailure !== 'skip' || fine.length === 0)) return faults[0]
   for (const { failure } of faults) markDegraded(request, stage, failure)
@@ -126,7 +136,7 @@ function isThenable(value: unknown): boolean {
 
 /** The result of a stage, or what the scene goes on with when the stage failed. */
 function orInstead(request: Request, ctx: Context, stage: Stage, input: unknown, result: unknown): unknown {
-  if (!(result instanceof Fault) || stage.onFailure === 'fail') return result
+  if (!(result instanceof Fault) || stage.onFailure === 'fail' || result.isRejection) return result
   markDegraded(request, stage, result.failure)
   if (stage.onFailure === 'skip') return stage.first ? [] : input
   return stage.fallbackStep === undefined ? parse(stage.fallbackValue as string) : runStep(ctx, stage.fallbackStep, input)

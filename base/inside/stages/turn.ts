@@ -4,6 +4,7 @@ import { flush } from '../calls/calls.ts'
 import { forget } from '../calls/open-calls.ts'
 import { lastWrittenTime } from '../clock.ts'
 import { cursor, post } from '../host.ts'
+import type { SchemaCheck } from '../lazy/schema.ts'
 import { logText, postLines } from '../log-lines.ts'
 import { closeLeftover, openRequests, type Request } from '../open-request.ts'
 import { parse } from '../primordials.ts'
@@ -14,6 +15,7 @@ import { Context } from './context.ts'
 import { brokenBy } from './fault.ts'
 import { paramsOf } from './parsed-params.ts'
 import { runStages } from './run.ts'
+import { bodyFailure, requestSchema } from './schemas.ts'
 
 export function turn(firstNo: number, ...values: (string | number)[]): void {
   closeLeftover()
@@ -85,9 +87,20 @@ function start(request: Request): string | Failure | undefined {
   cursor[CURSOR.started] = request.no
   cursor[CURSOR.running] = 1
   try {
-    return runStages(request, new Context(request), 0, input)
+    const failure = requestSchema === undefined ? undefined : checkBody(requestSchema, input)
+    return failure ?? runStages(request, new Context(request), 0, input)
   } finally {
     cursor[CURSOR.running] = 0
+  }
+}
+
+/** The cell kills a slot whose check takes too long, and knows then that no module is to blame. */
+function checkBody(schema: SchemaCheck, body: unknown): Failure | undefined {
+  cursor[CURSOR.checking] = 1
+  try {
+    return bodyFailure(schema, body)
+  } finally {
+    cursor[CURSOR.checking] = 0
   }
 }
 

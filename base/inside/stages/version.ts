@@ -2,8 +2,9 @@
 import { closeGlobals, mendMembers } from '../built-ins/open.ts'
 import { offer } from '../calls/services.ts'
 import { keys } from '../primordials.ts'
-import type { Failure, ServiceNames, StagePlan } from '../protocol.ts'
+import type { Failure, SchemaTexts, ServiceNames, StagePlan } from '../protocol.ts'
 import { kindOf } from '../to-text.ts'
+import { useSchemas } from './schemas.ts'
 
 /** A module bound to a stage. */
 export interface Step {
@@ -52,9 +53,10 @@ export function define(module: string, stages: readonly string[], exports: unkno
   return undefined
 }
 
-export function link(sceneId: string, versionId: string, plans: readonly StagePlan[], services: ServiceNames): void {
+export function link(sceneId: string, versionId: string, plans: readonly StagePlan[], services: ServiceNames, schemas: SchemaTexts): void {
   closeGlobals()
   offer(services)
+  useSchemas(schemas)
   scene = sceneId
   version = versionId
   lastStep = 0
