@@ -26,6 +26,7 @@ export type SdkCode =
   | 'SDK_DEFECT'
   | 'TARGET_EXISTS'
   | 'TESTS_NOT_FOUND'
+  | 'TYPES_STALE'
   | 'TYPES_WRONG'
   | 'USAGE'
 

@@ -118,7 +118,7 @@ export class Telemetry {
     this.metrics.countKill(scene, version)
     // What a caller has sent must not bring a version into quarantine.
     if (blame !== 'caller') this.#noteKill(plan, `${reason}${inWords(where)}`)
-    this.log.error({ scene, version, reason, blame, ...where }, 'slot killed')
+    this.log.error({ scene, version, reason, blame, ...(blame !== 'caller' && where) }, 'slot killed')
     const place = blame === 'caller' ? ', while a body was read or checked against the schema of the scene' : inWords(where)
     const code = blame === 'caller' ? 'BODY_TOO_LARGE' : 'MODULE_KILLED'
     this.moduleLog.note({ scene, version }, 'error', `The slot was killed: ${reason}${place}`, code)

@@ -32,9 +32,8 @@ export const limits = {
 
   /** The schemas that a scene may declare. */
   schemas: {
-    /** Characters of one of them as JSON, and schemas within one another. */
+    /** Characters of one of them as JSON. */
     charsMax: 64 * KB,
-    depthMax: 32,
     /** Answers of a slot that are checked first, and milliseconds after which another one is. */
     answersCheckedFirst: 10,
     answerCheckMs: 1000,

@@ -69,25 +69,12 @@ const keywords: ReadonlyMap<string, Kind> = new Map(
 /** Keywords whose schemas are for the very value that their own schema is for. */
 const IN_PLACE = ['allOf', 'anyOf', 'oneOf', 'not', 'if', 'then', 'else', 'dependentSchemas']
 
-/** What is wrong with a schema of a scene, with a JSON pointer into it; undefined when nothing is. */
+/** What is wrong with a schema of a scene, with a JSON pointer into it; undefined when nothing is. Whoever has read it has bounded how deeply it is nested. */
 export function faultInSchema(root: unknown): string | undefined {
   if (!isObject(root)) return 'it must be an object'
-  // The depth is bounded before anything recurses without a bound.
-  const deep = depthFault(root, 0)
-  if (deep !== undefined) return deep
   const { length } = JSON.stringify(root)
   if (length > limits.schemas.charsMax) return `it has ${length} characters as JSON, the limit is ${limits.schemas.charsMax}`
   return faultIn(root, '', root) ?? circleFault(root)
-}
-
-function depthFault(value: unknown, depth: number): string | undefined {
-  if (depth > 2 * limits.schemas.depthMax) return `it has more than ${limits.schemas.depthMax} schemas within one another`
-  if (typeof value !== 'object' || value === null) return undefined
-  for (const member of Object.values(value)) {
-    const fault = depthFault(member, depth + 1)
-    if (fault !== undefined) return fault
-  }
-  return undefined
 }
 
 function faultIn(node: unknown, pointer: string, root: Readonly<Record<string, unknown>>): string | undefined {

@@ -16,6 +16,7 @@ import type { ReplayOptions } from './commands/replay.ts'
 import type { ApplyOptions } from './commands/scene.ts'
 import type { TestOptions } from './commands/test.ts'
 import type { CreateTokenOptions } from './commands/token.ts'
+import type { TypesOptions } from './commands/types.ts'
 import { partOptions, versionCommands, whitelistCommands } from './commands/version-commands.ts'
 import type { CommonOptions } from './context.ts'
 import { failureDocument, failureText } from './terminal/failure.ts'
@@ -154,6 +155,18 @@ command(scene, 'copy <id> <new-id>', 'Define a scene like another, with the same
   const { copyScene } = await import('./commands/scene.ts')
   await copyScene(await context(options), id, newId)
 })
+
+command(sdk, 'types [files...]', 'Write the TypeScript types of what scenes take and answer, from their schemas', [
+  ['sdk types scenes/*.json --out scenes.d.ts', 'of scene files, for createClient<Scenes> and for the stages of modules'],
+  ['sdk types --out scenes.d.ts', 'of the scenes of the base'],
+  ['sdk types scenes/*.json --out scenes.d.ts --check', 'exit 1 when the file is not up to date'],
+])
+  .option('--out <file>', 'the file to write (default: standard output)')
+  .option('--check', 'write nothing; fail when the file is not up to date')
+  .action(async (files: string[], options: TypesOptions & CommonOptions) => {
+    const { types } = await import('./commands/types.ts')
+    await types(files, options, () => context(options))
+  })
 
 versionCommands(sdk)
 whitelistCommands(sdk)
