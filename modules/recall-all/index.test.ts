@@ -44,7 +44,7 @@ const badBodies: readonly [body: unknown, message: string][] = [
 
 test('a body that does not fit is refused with what was expected where and what came', async () => {
   for (const [body, message] of badBodies) {
-    await assert.rejects(recallIds(body), { name: 'TypeError', message: `Cannot recall items: ${message}` })
+    await assert.rejects(recallIds(body), { code: 'REQUEST_REJECTED', reason: 'BODY_UNFIT', message: `Cannot recall items: ${message}` })
   }
 })
 

@@ -1,5 +1,5 @@
 /** Recalls every item of the campaign as a candidate, since the catalogue is small enough to be ranked whole. */
-import type { Stage } from '#sdk/author'
+import type { Stage, StageContext } from '#sdk/author'
 import items from './items.json' with { type: 'json' }
 
 /** A candidate is only an id. The features of the item are in the feature tables of the base, where the ranking stage reads them. */
@@ -30,14 +30,19 @@ const CLICKS_MAX = 1_000_000
 const candidateOf = (itemId: number): Candidate => Object.freeze({ itemId })
 const catalogue = new Map(Object.entries(items).map(([campaign, ids]) => [campaign, ids.map(candidateOf)]))
 
+interface Uses {
+  params: Params
+}
+type Context = StageContext<Uses>
+
 /**
- * @throws TypeError that names the part of the body that does not fit
+ * Rejects a body with BODY_UNFIT and the part of it that does not fit.
  * @throws Error for a campaign without items
  */
-export const recall: Stage<unknown, Candidate[], { params: Params }> = (input, { params }) => {
-  const { exclude = [] } = checkBody(input)
+export const recall: Stage<unknown, Candidate[], Uses> = (input, ctx) => {
+  const { exclude = [] } = checkBody(input, ctx)
   const excluded = new Set(exclude)
-  return itemsOf(params.campaign).filter(item => !excluded.has(item.itemId))
+  return itemsOf(ctx.params.campaign).filter(item => !excluded.has(item.itemId))
 }
 
 /** All items of a campaign, frozen. */
@@ -47,25 +52,26 @@ export function itemsOf(campaign: string): readonly Candidate[] {
   throw new Error(`Cannot recall items: params.campaign must be one of ${[...catalogue.keys()].join(', ')}, got ${show(campaign)}`)
 }
 
-function checkBody(input: unknown): Body {
-  if (!isRecord(input)) refuse('the body must be an object such as {"user": {"features": [...]}}', input)
+function checkBody(input: unknown, ctx: Context): Body {
+  if (!isRecord(input)) refuse(ctx, 'the body must be an object such as {"user": {"features": [...]}}', input)
   const { user, exclude } = input
-  if (user !== undefined) checkUser(user)
-  if (exclude !== undefined && !(Array.isArray(exclude) && exclude.every(isItemId))) refuse('exclude must be a list of item ids', exclude)
+  if (user !== undefined) checkUser(user, ctx)
+  if (exclude !== undefined && !(Array.isArray(exclude) && exclude.every(isItemId)))
+    refuse(ctx, 'exclude must be a list of item ids', exclude)
   return input
 }
 
-function checkUser(user: unknown): void {
-  if (!isRecord(user)) refuse('user must be an object', user)
+function checkUser(user: unknown, ctx: Context): void {
+  if (!isRecord(user)) refuse(ctx, 'user must be an object', user)
   const { features, affinity } = user
   const fourStrings = Array.isArray(features) && features.length === 4 && features.every(value => typeof value === 'string')
-  if (features !== undefined && !fourStrings) refuse('user.features must be a list of 4 strings', features)
+  if (features !== undefined && !fourStrings) refuse(ctx, 'user.features must be a list of 4 strings', features)
   if (affinity === undefined) return
-  if (!isRecord(affinity)) refuse('user.affinity must be an object of past clicks by item id', affinity)
+  if (!isRecord(affinity)) refuse(ctx, 'user.affinity must be an object of past clicks by item id', affinity)
   for (const [itemId, clicks] of Object.entries(affinity)) {
-    if (!/^\d+$/.test(itemId)) refuse('user.affinity must have item ids as its keys', itemId)
+    if (!/^\d+$/.test(itemId)) refuse(ctx, 'user.affinity must have item ids as its keys', itemId)
     const possible = typeof clicks === 'number' && clicks >= 0 && clicks <= CLICKS_MAX
-    if (!possible) refuse(`user.affinity["${itemId}"] must be a number of clicks from 0 to ${CLICKS_MAX}`, clicks)
+    if (!possible) refuse(ctx, `user.affinity["${itemId}"] must be a number of clicks from 0 to ${CLICKS_MAX}`, clicks)
   }
 }
 
@@ -74,8 +80,8 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 
 const isItemId = (value: unknown): boolean => Number.isInteger(value) && Number(value) >= 0
 
-function refuse(expected: string, got: unknown): never {
-  throw new TypeError(`Cannot recall items: ${expected}, got ${show(got)}`)
+function refuse(ctx: Context, expected: string, got: unknown): never {
+  return ctx.reject('BODY_UNFIT', `Cannot recall items: ${expected}, got ${show(got)}`)
 }
 
 function show(value: unknown): string {
