@@ -1,6 +1,7 @@
 /** What a caller does wrong is told to the caller, and costs the version, its breaker and other callers nothing. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { createClient } from '../sdk/caller/index.ts'
 import { callScene, launchBase, makeScene, publishStages, type RunningBase, until } from './support/base.ts'
 
 let base: RunningBase
@@ -42,6 +43,24 @@ test('a stage that rejects a request ends it with 422, and the caller gets the c
     blame: 'caller',
     ...{ scene: 'rejects', version: 'v1', stage: 'rank', module: 'm-rejects@1.0.0', requestId: 'mine' },
   })
+})
+
+test('the client for callers says with which code a module has rejected the input, or where it does not fit, and does not try again', async () => {
+  await makeScene(
+    base.client,
+    'typed',
+    { rank: takesItems },
+    { schemas: { request: { ...list, properties: { items: { type: 'array' } } } } },
+  )
+  const { call } = createClient({ url: base.url })
+  await assert.rejects(call('typed', { items: [] }), {
+    code: 'REQUEST_REJECTED',
+    reason: 'ITEMS_EMPTY',
+    details: { at: '/items' },
+    attempts: 1,
+  })
+  const faults = [{ pointer: '', expected: 'must have "items"' }]
+  await assert.rejects(call('typed', {}), { code: 'REQUEST_INVALID', blame: 'caller', faults, attempts: 1 })
 })
 
 test('a rejection ends the request wherever it is thrown, whatever onFailure says, and a module that catches it has not rejected', async () => {
