@@ -33,7 +33,7 @@ export async function buildInside(): Promise<Map<string, string>> {
 
 function partScript(part: LazyPart): Promise<string> {
   if (part === 'url') return urlScript()
-  if (part === 'schema') return schemaScript()
+  if (part === 'schema-check') return schemaScript()
   if (part === 'encodings' || part === 'multibyte') return decodersScript(`base/inside/lazy/${part}.ts`)
   return bundleOf(`base/inside/lazy/${part}.ts`).then(text => scriptOf(text))
 }
@@ -66,7 +66,7 @@ export function scriptOf(bundle: string, wrap = (body: string) => body): string 
 
 /** What checks values against JSON schemas. */
 async function schemaScript(): Promise<string> {
-  const text = await bundle({ entryPoints: ['base/inside/lazy/schema.ts'], minify: true })
+  const text = await bundle({ entryPoints: ['base/inside/lazy/schema-check.ts'], minify: true })
   return holding('typebox (MIT, Haydn Paterson)') + scriptOf(text)
 }
 

@@ -140,12 +140,7 @@ export class Metrics {
       collect: () => this.#flushExposures(),
     })
     this.#kills = new Counter({ name: 'berth_slot_kills_total', help: 'Slots killed', labelNames: ['scene', 'version'], registers })
-    this.#misfits = new Counter({
-      name: 'berth_answers_unfit_total',
-      help: 'Answers that did not fit the schema of their scene, of those that were checked',
-      labelNames: ['scene', 'version'],
-      registers,
-    })
+    this.#misfits = misfitCounter(registers)
     this.#serviceCalls = new Counter({
       name: 'berth_service_calls_total',
       help: 'Calls of base services by outcome: code is OK or an error code',
@@ -339,6 +334,14 @@ export class Metrics {
     this.#refused.clear()
   }
 }
+
+const misfitCounter = (registers: Registry[]): Counter<'scene' | 'version'> =>
+  new Counter({
+    name: 'berth_answers_unfit_total',
+    help: 'Answers that did not fit the schema of their scene, of those that were checked',
+    labelNames: ['scene', 'version'],
+    registers,
+  })
 
 /** A cell may not read `/proc`, where prom-client looks for some of its default metrics and would report 0. Node.js itself knows one of them. */
 function collectProcessMetrics(registry: Registry): void {

@@ -86,7 +86,7 @@ export const CLOCK = {
 } as const
 
 /** Parts of the code inside that an isolate compiles when a module first uses what they define. Each is a script of its own. */
-export const LAZY_PARTS = ['clone', 'encodings', 'events', 'fetch', 'multibyte', 'random', 'schema', 'text', 'url'] as const
+export const LAZY_PARTS = ['clone', 'encodings', 'events', 'fetch', 'multibyte', 'random', 'schema-check', 'text', 'url'] as const
 export type LazyPart = (typeof LAZY_PARTS)[number]
 
 /** The arguments with which a cell calls the function that is the code inside; the texts are those of `LAZY_PARTS`, in that order. */

@@ -24,6 +24,8 @@ for (const [schema, fault] of [
   [{ properties: [] }, '/properties must be an object of schemas'],
   [{ patternProperties: { '[': true } }, '/patternProperties is no regular expression: '],
   [{ format: 'colour' }, '/format must be one of date, date-time, '],
+  [{ required: ['id', 'toString'] }, '/required has the name "toString", which every object of JavaScript has'],
+  [{ properties: { a: { properties: { valueOf: true } } } }, '/properties/a/properties has the name "valueOf"'],
   [{ $id: 'a' }, '/$id is a keyword that is not supported'],
   [{ unevaluatedProperties: false }, '/unevaluatedProperties is a keyword that is not supported'],
   [{ items: { $defs: {} } }, '/items/$defs must be at the top of the schema'],

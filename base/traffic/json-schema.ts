@@ -98,9 +98,19 @@ function keywordFault(keyword: string, value: unknown, place: string, root: Read
   if ((keyword === '$defs' || keyword === '$schema') && place !== `/${keyword}`) return `${place} must be at the top of the schema`
   if (keyword === '$ref' && definitionOf(root, String(value)) === undefined)
     return `${place} refers to ${JSON.stringify(value)}, which is not there`
+  const inherited = namesIn(keyword, value).find(name => name in {})
+  if (inherited !== undefined) return `${place} has the name "${inherited}", which every object of JavaScript has: choose another`
   const patterns = keyword === 'pattern' ? [String(value)] : keyword === 'patternProperties' ? Object.keys(Object(value)) : []
   const broken = patterns.map(patternFault).find(fault => fault !== undefined)
   return broken === undefined ? undefined : `${place} is no regular expression: ${broken}`
+}
+
+/** The names of members that a keyword looks for. */
+function namesIn(keyword: string, value: unknown): string[] {
+  if (keyword === 'required') return value as string[]
+  if (keyword === 'dependentRequired')
+    return Object.entries(value as Record<string, string[]>).flatMap(([name, others]) => [name, ...others])
+  return keyword === 'properties' || keyword === 'dependentSchemas' ? Object.keys(Object(value)) : []
 }
 
 /** The schemas in the value of a keyword, each with its place. */

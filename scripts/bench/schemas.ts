@@ -5,7 +5,7 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
-import part from '../../base/inside/lazy/schema.ts'
+import { Compile } from 'typebox/schema'
 import { launchBase } from '../../test/support/base.ts'
 import { closedLoop, type Run } from './load.ts'
 import { median } from './median.ts'
@@ -91,9 +91,9 @@ try {
   console.log(table.toString())
   const ratio = (column: (typeof columns)[number]) => (medianOf('checked', column) / medianOf('bare', column)).toFixed(2)
   console.log(`With schemas / bare: throughput ${ratio('requestsPerSecond')}, CPU per request ${ratio('cpuPerRequestUs')}`)
-  const check = part.compileSchema(JSON.stringify(request))
+  const check = Compile(request)
   const parsed = JSON.parse(body) as unknown
-  const [parseUs, checkUs] = [microsOf(() => JSON.parse(body)), microsOf(() => check.fits(parsed))]
+  const [parseUs, checkUs] = [microsOf(() => JSON.parse(body)), microsOf(() => check.Check(parsed))]
   console.log(`In the thread of the cell: parsing the body again ${parseUs.toFixed(1)} µs, checking it ${checkUs.toFixed(1)} µs`)
 } finally {
   await base.kill()

@@ -457,7 +457,7 @@ var CLOCK = {
   /** Milliseconds since the epoch by the wall clock at that time, less `monotonic`. */
   wallMinusMonotonic: 1
 };
-var LAZY_PARTS = ["clone", "encodings", "events", "fetch", "multibyte", "random", "schema", "text", "url"];
+var LAZY_PARTS = ["clone", "encodings", "events", "fetch", "multibyte", "random", "schema-check", "text", "url"];
 var REJECTION_REASON = /^[A-Z][A-Z0-9_]{0,63}$/;
 var DEPTH_MAX = 32768;
 var [QUOTE, BACKSLASH, OPENING, CLOSING, UPPER] = [34, 92, 123, 125, 32];
@@ -884,7 +884,7 @@ var globalsOf = {
   fetch: ["Headers", "Request", "Response"],
   multibyte: [],
   random: ["crypto"],
-  schema: [],
+  "schema-check": [],
   text: ["TextDecoder", "TextEncoder", "atob", "btoa"],
   url: ["URL", "URLSearchParams"]
 };
@@ -923,7 +923,7 @@ function protectDeep(value) {
   protectDeep(getPrototypeOf(value));
 }
 function compileSchema(json) {
-  return load("schema").compileSchema(json);
+  return load("schema-check").compileSchema(json);
 }
 function fetchFor(owner, input, init) {
   return load("fetch").fetchFor(owner, input, init);

@@ -4,7 +4,7 @@ import { makeFast, protect } from '../built-ins/protect.ts'
 import { send } from '../calls/fetch-calls.ts'
 import { sinceStart } from '../clock.ts'
 import { partText, seed } from '../host.ts'
-import type { SchemaCheck } from '../lazy/schema.ts'
+import type { SchemaCheck } from '../lazy/schema-check.ts'
 import type { PartTools } from '../lazy/tools.ts'
 import { entries, freeze, getPrototypeOf, isExtensible, values } from '../primordials.ts'
 import type { LazyPart } from '../protocol.ts'
@@ -18,7 +18,7 @@ const globalsOf: Readonly<Record<LazyPart, readonly string[]>> = {
   fetch: ['Headers', 'Request', 'Response'],
   multibyte: [],
   random: ['crypto'],
-  schema: [],
+  'schema-check': [],
   text: ['TextDecoder', 'TextEncoder', 'atob', 'btoa'],
   url: ['URL', 'URLSearchParams'],
 }
@@ -67,7 +67,7 @@ function protectDeep(value: unknown): void {
 
 /** @param json of a schema that `traffic/json-schema.ts` has checked */
 export function compileSchema(json: string): SchemaCheck {
-  return (load('schema').compileSchema as typeof compileSchema)(json)
+  return (load('schema-check').compileSchema as typeof compileSchema)(json)
 }
 
 /** @param owner the request that fetches; undefined for the global `fetch`, which cannot say */

@@ -2,7 +2,7 @@
 import { monotonicTime } from '../clock.ts'
 import { compileSchema } from '../globals/lazy.ts'
 import { limits, post } from '../host.ts'
-import type { SchemaCheck } from '../lazy/schema.ts'
+import type { SchemaCheck } from '../lazy/schema-check.ts'
 import { max, parse } from '../primordials.ts'
 import type { Failure, Misfit, SchemaTexts } from '../protocol.ts'
 import { messageOf } from '../to-text.ts'

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { faultInSchema } from '../../traffic/json-schema.ts'
-import part from './schema.ts'
+import part from './schema-check.ts'
 
 function misfits(schema: object, value: unknown, most = 8): [pointer: string, expected: string][] {
   assert.equal(faultInSchema(schema), undefined)
@@ -55,22 +55,9 @@ for (const [schema, value, ...expected] of [
   })
 }
 
-test('names of the language are names like any other, and text of a schema is never code', () => {
-  const names = [
-    '__proto__',
-    'constructor',
-    'toString',
-    `'`,
-    '"',
-    '`',
-    '\\',
-    '\u2028',
-    ')];throw 1//',
-    '*/throw 1/*',
-    '$' + '{(()=>{throw 1})()}',
-  ]
-  const object = (valueOf: (name: string) => unknown): object =>
-    JSON.parse(`{${names.map(name => `${JSON.stringify(name)}:${JSON.stringify(valueOf(name))}`).join(',')}}`)
+test('text of a schema is never code', () => {
+  const names = [`'`, '"', '`', '\\', '\u2028', ')];throw 1//', '*/throw 1/*', `$\{(()=>{throw 1})()}`, 'value', 'External', 'Guard']
+  const object = (member: (name: string) => unknown): object => Object.fromEntries(names.map(name => [name, member(name)]))
   const schema = { properties: object(name => ({ enum: [name, { [name]: name }], description: name })), required: names }
   assert.deepEqual(
     misfits(
@@ -87,7 +74,17 @@ test('names of the language are names like any other, and text of a schema is ne
     ).length,
     names.length,
   )
-  assert.deepEqual(misfits(schema, {}, 1), [['', 'must have "__proto__"']])
+  assert.deepEqual(misfits(schema, {}, 1), [['', `must have "'"`]])
+})
+
+test('members of a body that have names of the language are members like any other', () => {
+  const names = ['__proto__', 'constructor', 'toString', 'hasOwnProperty']
+  const body = JSON.parse(`{${names.map(name => `"${name}":1`).join()}}`)
+  assert.deepEqual(misfits({ additionalProperties: { type: 'number' }, minProperties: 4 }, body), [])
+  assert.deepEqual(
+    misfits({ additionalProperties: false }, body).map(([pointer]) => pointer),
+    names.map(name => `/${name}`),
+  )
 })
 
 test('of any value that does not fit, a place that is in it is named, and no more places than asked for', () => {
