@@ -69,7 +69,9 @@ export class RefusedError extends SdkError {
 
   constructor(problem: Problem) {
     const hint = hints[problem.code] ?? problem.fix
-    const details = [...framed(problem), ...uncaughtIn(problem), ...changesIn(problem), ...placeOf(problem)].join('\n')
+    const details = [...framed(problem), ...uncaughtIn(problem), ...rejectionIn(problem), ...changesIn(problem), ...placeOf(problem)].join(
+      '\n',
+    )
     super(problem.code, problem.detail, {
       ...(hint === undefined ? {} : { hint }),
       ...(details === '' ? {} : { details }),
@@ -84,15 +86,20 @@ function uncaughtIn({ uncaught }: Problem): string[] {
   return uncaught === undefined ? [] : [`The module did not catch ${uncaught.code}: ${uncaught.fix}`]
 }
 
+/** With which code and details a stage has rejected the request. */
+function rejectionIn({ reason, details }: Problem): string[] {
+  return reason === undefined ? [] : [`${reason}${details === undefined ? '' : ` ${JSON.stringify(details)}`}`]
+}
+
 /** The lines that threw, then the stack. */
 const framed = ({ frame, stack }: Problem): string[] => [
   ...(frame === undefined ? [] : [frame, '']),
   ...(stack === undefined ? [] : [stack]),
 ]
 
-/** What finds a failure in the log: `scene home, version v1, module ranker@1.0.0, request 1f-3`. An error that the caller is to blame for is in no log. */
+/** What finds a failure in the log: `scene home, version v1, module ranker@1.0.0, request 1f-3`. An error that the caller is to blame for is in no log, unless a stage says so. */
 function placeOf(problem: Problem): string[] {
-  if (problem.blame === 'caller') return []
+  if (problem.blame === 'caller' && problem.reason === undefined) return []
   const members = (['scene', 'version', 'stage', 'module'] as const).filter(name => problem[name] !== undefined)
   const request = problem.requestId === undefined ? [] : [`request ${problem.requestId}`]
   const place = [...members.map(name => `${name} ${problem[name]}`), ...request]

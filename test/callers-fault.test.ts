@@ -141,9 +141,9 @@ test('a body that does not fit the schema of its scene is refused with the place
   ])
   assert.match(body.detail ?? '', /does not fit the schema of the scene: \/items\/0\/id must have at most 8 characters; /)
   for (const [wrong, expected] of [
-    ['null', 'must be object'],
-    ['[]', 'must be object'],
-    ['7', 'must be object'],
+    ['null', 'must be an object'],
+    ['[]', 'must be an object'],
+    ['7', 'must be an object'],
     ['{}', 'must have "items"'],
   ]) {
     const refused = await ask('fits', wrong)
@@ -243,7 +243,7 @@ test('a body that is nested deeper than its schema can be followed is refused, a
   assert.deepEqual([status, body.code], [400, 'REQUEST_INVALID'])
   assert.match(body.detail ?? '', /must not be nested so deeply/)
   assert.equal((await ask('tree', '[[],[[]]]')).status, 200)
-  assert.deepEqual((await ask('tree', '[[],[[1]]]')).body.faults, [{ pointer: '/1/0/0', expected: 'must be array' }])
+  assert.deepEqual((await ask('tree', '[[],[[1]]]')).body.faults, [{ pointer: '/1/0/0', expected: 'must be an array' }])
 })
 
 test('a schema that changes holds from the answer of the base on, for the version that is there', async () => {
@@ -267,6 +267,6 @@ test('an answer that does not fit the schema is sent all the same, counted, and 
   const told = base.log.filter(({ msg }) => msg.includes('does not fit the schema of the scene'))
   assert.deepEqual(
     told.map(({ msg, scene, version }) => [msg, scene, version]),
-    [['The answer of stage "rank" of module "m-unfit@1.0.0" does not fit the schema of the scene: /0/id must be string', 'unfit', 'v1']],
+    [['The answer of stage "rank" of module "m-unfit@1.0.0" does not fit the schema of the scene: /0/id must be a string', 'unfit', 'v1']],
   )
 })

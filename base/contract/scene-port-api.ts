@@ -178,7 +178,10 @@ export const scenePortDocument = () => ({
           description: 'UTF-8, not compressed, and no larger than the base allows (--body-limit-bytes)',
           content: {
             'application/json': {
-              schema: { description: 'any JSON: what the first stage of the scene is given' },
+              schema: {
+                description:
+                  'any JSON that fits `schemas.request` of the scene, if it has that: GET /api/scenes/{id} of the control port shows it',
+              },
               examples: { 'fashion-men': { summary: 'a visitor of the men’s campaign', value: example.request } },
             },
           },
@@ -189,7 +192,10 @@ export const scenePortDocument = () => ({
             headers: answerHeaders,
             content: {
               'application/json': {
-                schema: { description: 'any JSON: what the last stage of the scene returned' },
+                schema: {
+                  description:
+                    'any JSON: what the last stage of the scene returned; `schemas.answer` of the scene describes it, if it has that',
+                },
                 examples: { 'fashion-men': { summary: 'three items', value: example.answer } },
               },
             },

@@ -30,7 +30,7 @@ test('a rejection is told with its code and its details', async () => {
 })
 
 test('a request that does not fit the schema of the scene fails the run, of the stage that takes requests', async () => {
-  const refused = { code: 'REQUEST_INVALID', faults: [{ pointer: '/1', expected: 'must be number' }] }
+  const refused = { code: 'REQUEST_INVALID', faults: [{ pointer: '/1', expected: 'must be a number' }] }
   await assert.rejects(slot.run('recall', [1, 'x']), refused)
   await assert.rejects(slot.run('rank', [1], { request: [1, 'x'] }), refused)
   assert.deepEqual((await slot.run('recall', [1])).output, [1])
@@ -40,7 +40,7 @@ test('every answer that does not fit the schema of the scene fails the run, of t
   for (let i = 0; i < 20; i++) {
     await assert.rejects(slot.run('rank', ['x']), (error: unknown) => {
       assert.ok(error instanceof StageError)
-      assert.deepEqual([error.code, error.stage, error.faults], ['RESULT_UNFIT', 'rank', [{ pointer: '/0', expected: 'must be number' }]])
+      assert.deepEqual([error.code, error.stage, error.faults], ['RESULT_UNFIT', 'rank', [{ pointer: '/0', expected: 'must be a number' }]])
       return true
     })
   }

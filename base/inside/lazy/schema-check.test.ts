@@ -14,14 +14,14 @@ function misfits(schema: object, value: unknown, most = 8): [pointer: string, ex
 const item = { type: 'object', properties: { id: { type: ['string', 'null'] }, tags: { uniqueItems: true } }, required: ['id', 'kind'] }
 
 for (const [schema, value, ...expected] of [
-  [{ type: 'object' }, null, ['', 'must be object']],
+  [{ type: 'object' }, null, ['', 'must be an object']],
   [
     { items: item },
     [
       { id: 'a', kind: 1 },
       { id: 7, tags: [1, 1] },
     ],
-    ['/1/id', 'must be string or null'],
+    ['/1/id', 'must be a string or null'],
     ['/1/tags', 'must not have the same item twice'],
     ['/1', 'must have "kind"'],
   ],
@@ -30,7 +30,7 @@ for (const [schema, value, ...expected] of [
   [
     { patternProperties: { '^n': { type: 'number' } }, additionalProperties: false },
     { n1: 'x', m: 1 },
-    ['/n1', 'must be number'],
+    ['/n1', 'must be a number'],
     ['/m', 'must not be there'],
   ],
   [

@@ -26,12 +26,13 @@ const FOLLOWED = ['$ref', 'allOf', 'properties', 'patternProperties', 'additiona
 const BESIDE: Readonly<Record<string, readonly string[]>> = { contains: ['minContains', 'maxContains'], if: ['then', 'else'] }
 
 const count = (value: unknown, noun: string): string => `${value} ${noun}${value === 1 ? '' : 's'}`
+const withArticle = (type: unknown): string => (type === 'null' ? 'null' : `${/^[aio]/.test(String(type)) ? 'an' : 'a'} ${type}`)
 const shown = (value: unknown): string => JSON.stringify(value).slice(0, TEXT_CHARS_MAX)
 const oneOf = (value: unknown): string => (Array.isArray(value) ? value.map(shown).join(', ').slice(0, TEXT_CHARS_MAX) : shown(value))
 
 /** What a keyword expects, in words. */
 const words: Readonly<Record<string, (value: unknown) => string>> = {
-  type: value => `must be ${Array.isArray(value) ? value.join(' or ') : value}`,
+  type: value => `must be ${[value].flat().map(withArticle).join(' or ')}`,
   enum: value => `must be one of ${oneOf(value)}`,
   const: value => `must be ${shown(value)}`,
   minimum: value => `must be at least ${value}`,
