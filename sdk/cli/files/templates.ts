@@ -66,6 +66,7 @@ const sample = [
 function entry(stages: readonly string[]): string {
   const exports = stages.map(
     stage => `export const ${stage}: Stage<readonly Candidate[], Candidate[], { params: Params }> = (candidates, ctx) => {
+  if (!Array.isArray(candidates)) return ctx.reject('NOT_A_LIST', 'The candidates must be a list')
   const best = bestOf(candidates, ctx.params)
   ctx.log.debug('${stage}', { candidates: candidates.length, best: best.length })
   return best
