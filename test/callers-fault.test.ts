@@ -1,8 +1,13 @@
 /** What a caller does wrong is told to the caller, and costs the version, its breaker and other callers nothing. */
 import assert from 'node:assert/strict'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { publishBundle, uploadBundle } from '../sdk/api/publish-steps.ts'
+import { bundleModule } from '../sdk/bundle/bundle.ts'
 import { createClient } from '../sdk/caller/index.ts'
-import { callScene, launchBase, makeScene, publishStages, type RunningBase, until } from './support/base.ts'
+import { callScene, launchBase, makeScene, publishStages, type RunningBase, tempFolder, until } from './support/base.ts'
+import { sdkIn } from './support/cli.ts'
 
 let base: RunningBase
 
@@ -177,6 +182,23 @@ test('requests that callers get wrong open no breaker, count as what they are, a
     })
     assert.ok(refusals.length < 100 && refusals.every(({ level }) => level === 'info'), JSON.stringify(refusals))
   }
+})
+
+test('no number of wrong requests keeps a scene with the module that init makes from answering others', async () => {
+  const folder = join(await tempFolder(), 'shop-rank')
+  const { code, stderr } = await sdkIn(tmpdir(), base)('init', folder, '--yes')
+  assert.equal(code, 0, stderr)
+  const bundle = await bundleModule(folder)
+  await uploadBundle(base.client, bundle)
+  await publishBundle(base.client, bundle)
+  await base.client.putScene(
+    { id: 'shop', group: [{ stage: 'rank', modules: ['shop-rank@^1'] }], traffic: { deadlineMs: 10_000 } },
+    undefined,
+  )
+  await base.client.createVersion('shop', { as: 'baseline' })
+  const wrong = await Promise.all(Array.from({ length: 300 }, () => ask('shop', { items: [] })))
+  assert.deepEqual(new Set(wrong.map(({ status }) => status)), new Set([422]))
+  assert.deepEqual(await ask('shop', [{ id: 'a', score: 1 }]), { status: 200, body: [{ id: 'a', score: 1 }] as never })
 })
 
 test('a caller that has little time left for a call opens no breaker of the scene that it calls', async () => {
