@@ -65,10 +65,10 @@ export class Telemetry {
   /** The engineer of a module may want to see what is refused. Many callers may send what is, so few lines say so. */
   #noteRefusal(plan: SlotPlan, error: ModuleError, requestId: string): void {
     const second = Math.floor(performance.now() / 1000)
-    const { count } = this.#refusals.get(plan.key) ?? { count: 0 }
-    const before = this.#refusals.get(plan.key)?.second === second ? count : 0
-    this.#refusals.set(plan.key, { second, count: before + 1 })
-    if (before < limits.request.refusalLinesPerSecondMax) this.moduleLog.noteRefusal(plan, error, requestId)
+    const known = this.#refusals.get(plan.key)
+    const count = known?.second === second ? known.count + 1 : 1
+    this.#refusals.set(plan.key, { second, count })
+    if (count <= limits.request.refusalLinesPerSecondMax) this.moduleLog.noteRefusal(plan, error, requestId)
   }
 
   /** Counts an answer that did not fit the schema of its scene. The first of a version is logged. */
@@ -120,7 +120,7 @@ export class Telemetry {
     if (blame !== 'caller') this.#noteKill(plan, `${reason}${inWords(where)}`)
     this.log.error({ scene, version, reason, blame, ...(blame !== 'caller' && where) }, 'slot killed')
     const place = blame === 'caller' ? ', while a body was read or checked against the schema of the scene' : inWords(where)
-    const code = blame === 'caller' ? 'BODY_TOO_LARGE' : 'MODULE_KILLED'
+    const code = blame === 'caller' ? undefined : 'MODULE_KILLED'
     this.moduleLog.note({ scene, version }, 'error', `The slot was killed: ${reason}${place}`, code)
   }
 

@@ -60,3 +60,11 @@ export const helped: Stage<unknown, unknown, Tuned> = (_, ctx) => cheapest(ctx)
 export const unhelped: Stage = (_, ctx) => cheapest(ctx)
 
 export const functionsStay: Frozen<{ run: (x: number) => number }> = { run: x => x }
+
+/** What stands behind a rejection has the type of what is left. */
+export const rejecting: Stage<readonly Candidate[] | null, number> = (candidates, ctx) => {
+  if (candidates === null) return ctx.reject('NO_LIST', 'There must be a list', { pointer: '' })
+  // @ts-expect-error the message is missing
+  if (candidates.length > 9) return ctx.reject('TOO_MANY')
+  return candidates.length
+}
