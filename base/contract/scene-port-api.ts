@@ -160,6 +160,13 @@ const problemMembers = [
   'failures',
 ] as const
 
+const anyRequest = {
+  description: 'any JSON that fits `schemas.request` of the scene, if it has that: GET /api/scenes/{id} of the control port shows it',
+}
+const anyAnswer = {
+  description: 'any JSON: what the last stage of the scene returned; `schemas.answer` of the scene describes it, if it has that',
+}
+
 /** The document, as JSON. */
 export const scenePortDocument = () => ({
   openapi: '3.1.0',
@@ -178,10 +185,7 @@ export const scenePortDocument = () => ({
           description: 'UTF-8, not compressed, and no larger than the base allows (--body-limit-bytes)',
           content: {
             'application/json': {
-              schema: {
-                description:
-                  'any JSON that fits `schemas.request` of the scene, if it has that: GET /api/scenes/{id} of the control port shows it',
-              },
+              schema: anyRequest,
               examples: { 'fashion-men': { summary: 'a visitor of the men’s campaign', value: example.request } },
             },
           },
@@ -192,10 +196,7 @@ export const scenePortDocument = () => ({
             headers: answerHeaders,
             content: {
               'application/json': {
-                schema: {
-                  description:
-                    'any JSON: what the last stage of the scene returned; `schemas.answer` of the scene describes it, if it has that',
-                },
+                schema: anyAnswer,
                 examples: { 'fashion-men': { summary: 'three items', value: example.answer } },
               },
             },
