@@ -61,8 +61,8 @@ test('docs/packages.md says what came of each of at least a hundred packages', a
 // ── where an error comes from ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Writes a module with these files and publishes it. */
-async function publish(name: string, files: Readonly<Record<string, string>>): Promise<void> {
-  const manifest = { name, version: '1.0.0', main: 'index.ts', type: 'module', berth: { stages: ['rank'] } }
+async function publish(name: string, files: Readonly<Record<string, string>>, stages = ['rank']): Promise<void> {
+  const manifest = { name, version: '1.0.0', main: 'index.ts', type: 'module', berth: { stages } }
   for (const [path, text] of Object.entries({ 'package.json': JSON.stringify(manifest), ...files })) {
     await mkdir(dirname(join(folder, name, path)), { recursive: true })
     await writeFile(join(folder, name, path), text)
@@ -150,4 +150,28 @@ test('what throws only beside another module is refused with its line when a ver
   await base.client.putScene({ id: 'beside', group }, undefined)
   const { problem } = await refusal(base.client.createVersion('beside', { as: 'baseline' }))
   assert.match(JSON.stringify(problem), /Cannot load module \\"minds@1\.0\.0\\": it threw: there is a mark \(index\.ts:1:33\)/)
+  assert.match(problem.frame ?? '', /^index\.ts:1:33\n> 1 \| if \("mark" in globalThis\) throw new Error/)
+  assert.deepEqual(problem.at, { file: 'index.ts', line: 1, column: 33 })
+})
+
+test('an endless loop in a later stage is answered with its stage and module, and from the second time on with its line', async () => {
+  await publish('fetches', { 'index.ts': 'export const recall = async (x: number) => {\n  await null\n  return [x]\n}\n' }, ['recall'])
+  await publish('spins', {
+    'index.ts': 'interface Row { a: number }\nexport const rank = (rows: Row[]) => {\n  for (;;) rows.reverse()\n}\n',
+  })
+  const group = ['recall', 'rank'].map(stage => ({ stage, modules: [stage === 'rank' ? 'spins@^1' : 'fetches@^1'] }))
+  await base.client.putScene({ id: 'spins', group, traffic: { unit: { header: 'x-unit-id' }, deadlineMs: 2000, cpuMs: 50 } }, undefined)
+  await base.client.createVersion('spins', { as: 'baseline' })
+  const seen = base.log.length
+  const call = async () => (await refusal(base.client.invoke('spins', { body: '1' }))).problem
+  const [first, second] = [await call(), await call()]
+  for (const { code, stage, module } of [first, second]) {
+    assert.deepEqual([code, stage, module], ['MODULE_KILLED', 'rank', 'spins@1.0.0'])
+  }
+  assert.match(first.detail, /over the limit traffic\.cpuMs of scene "spins": a request used more than 50 ms of CPU, in stage "rank"/)
+  assert.match(second.frame ?? '', /^index\.ts:3:\d+\n[\s\S]*> 3 \| {3}for \(;;\) rows\.reverse\(\)/)
+  const killed = await base.logged(({ msg, scene, frame }) => msg === 'slot killed' && scene === 'spins' && frame !== undefined, seen)
+  assert.equal(killed.frame, second.frame)
+  const caller = (await (await callScene(base, 'spins', 1)).json()) as Readonly<Record<string, unknown>>
+  assert.deepEqual([caller.code, caller.frame, caller.stack, caller.at], ['MODULE_KILLED', undefined, undefined, undefined])
 })

@@ -43,7 +43,7 @@ function startCell(t: TestContext, scenes: readonly SceneEntry[], loadMs = 0) {
     fetch: () => Promise.reject(new BerthError('FETCH_FORBIDDEN', 'none here')),
     callScene: (scene, input, caller) => serveCall(table, serving, scene, input, caller),
     onLog: () => undefined,
-    onKilled: (_, reason) => assert.fail(reason),
+    onKilled: (_, { reason }) => assert.fail(reason),
     onRunning: () => undefined,
     onLost: (_, reason) => assert.fail(reason),
     onBufferFailed: error => assert.fail(String(error)),
@@ -88,6 +88,12 @@ test('the time that a request waited for its slot to be loaded is part of the ti
   const { queueMs } = await answer('cold')
   // By another clock, a timer may fire a millisecond early.
   assert.ok(queueMs >= 99, `${queueMs} ms`)
+})
+
+test('a request that runs past its deadline in a slot that was loaded for it is not said to have waited for the slot', async t => {
+  const cold = entry('cold', { v1: '() => new Promise(() => undefined)' })
+  const { answer } = startCell(t, [{ ...cold, definition: { ...cold.definition, traffic: { ...traffic, deadlineMs: 200 } } }])
+  await assert.rejects(answer('cold'), { code: 'DEADLINE_EXCEEDED', message: 'No answer from scene "cold" before its deadline' })
 })
 
 test('of a number that a module may have rounded, a call makes no attribute, since that would be of another id', async t => {

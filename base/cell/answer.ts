@@ -119,6 +119,7 @@ async function answer(table: CompiledTable, serving: Serving, facts: RequestFact
       unit: facts.unit,
       deadlineAt: caller === undefined ? deadlineAt : Math.min(caller.deadlineAt, deadlineAt),
       cpuMs: scene.cpuMs,
+      deadlineMs: scene.deadlineMs,
       params: decision.params,
       bucket: decision.bucket,
       chain: calls ?? scene.chain,
@@ -181,19 +182,19 @@ function runInSlot(slots: Slots, permit: Permit, scene: Scene, { plan }: Decisio
     const answer = await into(loaded)
     return { ...answer, queueMs: answer.queueMs + loadMs }
   }
-  const load = slots.ensure(plan).then(afterLoad, (error: unknown) => {
+  const load = slots.ensure(plan).catch((error: unknown) => {
     throw unavailable(plan, error)
   })
-  return withDeadline(load, call.deadlineAt, scene.id)
+  return withDeadline(load, call.deadlineAt, scene.id).then(afterLoad)
 }
 
 /** Bounds the wait for a slot that is being loaded. Once a request is in a slot, the slot keeps its deadline. */
-function withDeadline(answer: Promise<SlotAnswer>, deadlineAt: number, scene: string): Promise<SlotAnswer> {
+function withDeadline(slot: Promise<Slot>, deadlineAt: number, scene: string): Promise<Slot> {
   return new Promise((resolve, reject) => {
     const late = () =>
       reject(new BerthError('DEADLINE_EXCEEDED', `No answer from scene "${scene}" before its deadline: its version was still loading`))
     const timer = setTimeout(late, Math.max(0, deadlineAt - performance.now()))
-    answer.then(resolve, reject).finally(() => clearTimeout(timer))
+    slot.then(resolve, reject).finally(() => clearTimeout(timer))
   })
 }
 

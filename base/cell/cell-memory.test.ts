@@ -10,7 +10,7 @@ function makeCell() {
   let [now, rssMB] = [0, 200]
   const memory = new CellMemory(1000, { now: () => now, rss: () => rssMB * MB })
   const killed: string[] = []
-  const makeSlot = (key: string, memoryMB = 64): GrowingSlot => ({ plan: { key, memoryMB }, kill: () => killed.push(key) })
+  const makeSlot = (key: string, memoryMB = 64): GrowingSlot => ({ plan: { key, memoryMB }, killForMemory: () => killed.push(key) })
   const run = (...slots: GrowingSlot[]) => {
     for (const slot of slots) memory.onRunning(slot, true)
   }

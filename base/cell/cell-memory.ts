@@ -24,7 +24,7 @@ const MB = 2 ** 20
 /** What the memory watch needs of a slot. */
 export interface GrowingSlot {
   readonly plan: Pick<SlotPlan, 'key' | 'memoryMB'>
-  kill(reason: string): void
+  killForMemory(reason: string): void
 }
 
 export interface MemorySource {
@@ -139,7 +139,7 @@ export class CellMemory {
     this.#killedAt = now
     const grownMB = Math.round((this.#running.get(largest) ?? 0) / MB)
     const [usedMB, maxMB] = [this.#rssBytes, this.#bytesMax].map(bytes => Math.round(bytes / MB))
-    largest.kill(`its cell uses ${usedMB} of ${maxMB} MB, and it had taken ${grownMB} MB of them in one go`)
+    largest.killForMemory(`its cell uses ${usedMB} of ${maxMB} MB, and it had taken ${grownMB} MB of them in one go`)
     // It may take a while to stop, and must not be chosen again.
     this.#running.set(largest, 0)
   }

@@ -190,7 +190,7 @@ class Cell {
     const scene = this.#table.current.scenes.get(plan.scene)
     if (scene?.versions.get(plan.version)?.key !== plan.key) return
     const isBaseline = scene.baseline?.key === plan.key
-    if (error !== undefined) this.#telemetry.onLoadFailed(loadFailure(plan, error), isBaseline)
+    if (error !== undefined) this.#telemetry.onLoadFailed(loadFailure(plan, error), error, isBaseline)
     if (error !== undefined) this.#table.onLoadFailed(plan)
     if (isBaseline) this.#keeper.reportFailures()
   }

@@ -3,6 +3,7 @@ import { readSavedTable } from '../folder/saved-table.ts'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { TableSource } from '../kernel/table-facts.ts'
+import { ModuleError } from '../slot/module-error.ts'
 import type { Slot } from '../slot/slot.ts'
 import { emptyTable, type SceneTable, type SlotPlan } from '../traffic/table.ts'
 import { dispatcher } from '../wire/dispatch.ts'
@@ -183,7 +184,8 @@ export class KeeperRequests {
       await this.#parts.runtime.slots.prepare(plan)
       this.#send({ type: 'prepared', request })
     } catch (error) {
-      this.#send({ type: 'prepared', request, failure: loadFailure(plan, error) })
+      const located = error instanceof ModuleError ? error.located : {}
+      this.#send({ type: 'prepared', request, failure: { ...loadFailure(plan, error), ...located } })
     }
   }
 

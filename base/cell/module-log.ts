@@ -1,9 +1,11 @@
 /** The lines and the errors of modules. They go into the log of the cell, and to the keeper for whoever reads the log of a scene. */
 import type { LogLine } from '../inside/protocol.ts'
-import type { BerthError, ErrorCode } from '../kernel/errors.ts'
+import type { BerthError } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/log.ts'
 import type { Located, Stacks } from '../kernel/stacks.ts'
-import { ModuleError } from '../slot/module-error.ts'
+import type { Sight } from '../slot/lookout.ts'
+import { ModuleError, type Seen } from '../slot/module-error.ts'
+import { SlotKilled, seenAt, type Whereabouts } from '../slot/slot.ts'
 import { lockedModules, type SlotPlan } from '../traffic/table.ts'
 import type { LogRecord } from '../wire/messages.ts'
 import type { LogFeed } from './log-feed.ts'
@@ -14,6 +16,14 @@ type Level = LogRecord['level']
 const ERROR_LINES_PER_SECOND = 5
 /** Versions and services whose errors are counted. When there are more, all are counted from nothing again. */
 const ERROR_KEYS_KEPT = 1000
+
+/** Where the code of a slot was when it was killed, in the words of its sources, or why that is not known. */
+export interface SeenKill extends Partial<Located> {
+  readonly where: Whereabouts
+  readonly unseen?: string
+}
+
+type NotedBeside = Partial<Pick<LogRecord, 'code' | 'module' | 'stage' | 'stack' | 'frame'>>
 
 export class ModuleLog {
   readonly #log: Logger
@@ -56,14 +66,14 @@ export class ModuleLog {
    * @param isShown whether the caller sees what is returned
    * @returns what its engineer sees of it
    */
-  async fail(plan: SlotPlan, error: BerthError, requestId: string, isShown: boolean): Promise<Partial<Located>> {
+  async fail(plan: SlotPlan, error: BerthError, requestId: string, isShown: boolean): Promise<Seen> {
     const at = new Date().toISOString()
     const { scene, version } = plan
-    const { module, stage, rawStack } = error instanceof ModuleError ? error : { module: undefined, stage: undefined, rawStack: undefined }
+    const { module, stage }: Whereabouts = error instanceof ModuleError ? error : error instanceof SlotKilled ? error.where : {}
     const isLogged = error instanceof ModuleError && this.mayLogError(plan.key)
     const isFed = this.#feed.admits(scene, version, 'error')
-    const isRead = rawStack !== undefined && (isLogged || isFed || isShown)
-    const { stack, frame }: Partial<Located> = isRead ? await this.#locate(rawStack, plan) : {}
+    const rawStack = isLogged || isFed || isShown ? await rawStackOf(error) : undefined
+    const { stack, frame, at: place }: Partial<Located> = rawStack === undefined ? {} : await this.#locate(rawStack, plan)
     if (isLogged) {
       this.#log.error(
         { code: error.code, scene, version, requestId, module, stage, frame, ...asError(error.message, stack) },
@@ -85,13 +95,20 @@ export class ModuleLog {
         frame,
       })
     }
-    return { ...(stack !== undefined && { stack }), ...(frame !== undefined && { frame }) }
+    return stack === undefined ? {} : { stack, frame, at: place }
   }
 
   /** Writes what happened to a version into the log of its scene. The caller writes it into the log of the cell. */
-  note(plan: Pick<SlotPlan, 'scene' | 'version'>, level: Level, message: string, code?: ErrorCode): void {
+  note(plan: Pick<SlotPlan, 'scene' | 'version'>, level: Level, message: string, more: NotedBeside = {}): void {
     const { scene, version } = plan
-    if (this.#feed.admits(scene, version, level)) this.#feed.push({ at: new Date().toISOString(), level, scene, version, code, message })
+    if (this.#feed.admits(scene, version, level)) this.#feed.push({ ...more, at: new Date().toISOString(), level, scene, version, message })
+  }
+
+  /** Reads what a look at a slot that was killed has found. */
+  async locateKill(plan: SlotPlan, sight: Promise<Sight>, known: Whereabouts): Promise<SeenKill> {
+    const seen = await sight
+    if ('unseen' in seen) return { where: known, ...seen }
+    return { where: seenAt(plan, seen.stack, known), ...(await this.#locate(seen.stack, plan)) }
   }
 
   /** Writes that a request was refused for which its caller is to blame. */
@@ -123,6 +140,13 @@ export class ModuleLog {
     this.#errorLines.set(key, { second, count: 1 })
     return true
   }
+}
+
+/** The stack of an error as V8 made it. It is that of the look at the slot, when a kill is the reason. */
+async function rawStackOf(error: BerthError): Promise<string | undefined> {
+  if (error instanceof ModuleError) return error.rawStack
+  const sight = error instanceof SlotKilled ? await error.sight : undefined
+  return sight !== undefined && 'stack' in sight ? `${error.message}\n${sight.stack}` : undefined
 }
 
 /** The member of a log line in which readers of logs look for a stack. */

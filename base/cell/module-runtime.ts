@@ -58,7 +58,7 @@ export class ModuleRuntime {
       fetch: (plan, request, caller, signal) => this.#fetcher.fetch(plan, request, caller, signal),
       explain: (error, plan) => telemetry.explainLoad(error, plan),
       onLog: (plan, requestId, lines) => moduleLog.write(plan, requestId, lines),
-      onKilled: (plan, reason, blame, where) => telemetry.onSlotKilled(plan, reason, blame, where),
+      onKilled: (plan, kill) => telemetry.onSlotKilled(plan, kill),
       onMisfit: (plan, text) => telemetry.onMisfit(plan, text),
       onRunning: (slot, running) => {
         this.memory.onRunning(slot, running)

@@ -35,7 +35,7 @@ function start(t: TestContext, files: Readonly<Record<string, Promise<void>>>) {
     fetch: () => Promise.reject(new BerthError('FETCH_FORBIDDEN', 'none here')),
     callScene: () => Promise.resolve('1'),
     onLog: () => undefined,
-    onKilled: (_, reason) => assert.fail(reason),
+    onKilled: (_, { reason }) => assert.fail(reason),
     onRunning: () => undefined,
     onLost: (_, reason) => assert.fail(reason),
     onBufferFailed: error => assert.fail(String(error)),

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { createLog } from '../kernel/log.ts'
 import type { Stacks } from '../kernel/stacks.ts'
 import { ModuleError } from '../slot/module-error.ts'
+import type { Kill } from '../slot/slot.ts'
 import { compileTable } from '../traffic/scene.ts'
 import { emptyTable } from '../traffic/table.ts'
 import { LogFeed } from './log-feed.ts'
@@ -29,6 +30,8 @@ function startTelemetry(): Telemetry {
   return new Telemetry(log, moduleLog, new Metrics(1, nothing))
 }
 
+const overCpu: Kill = { reason: 'over its CPU', blame: 'module', isForMemory: false, where: {}, sight: undefined }
+
 test('kills are reported once, with what their version has answered since the last report or the start of the cell', async () => {
   const telemetry = startTelemetry()
   const { metrics } = telemetry
@@ -39,19 +42,19 @@ test('kills are reported once, with what their version has answered since the la
   }
   assert.deepEqual(telemetry.takeKills(), [])
   answer(3)
-  telemetry.onSlotKilled(plan, 'over its CPU', 'module', {})
-  telemetry.onSlotKilled(plan, 'over its CPU', 'module', {})
-  telemetry.onSlotKilled(plan, 'a caller sent too much', 'caller', {})
+  telemetry.onSlotKilled(plan, overCpu)
+  telemetry.onSlotKilled(plan, overCpu)
+  telemetry.onSlotKilled(plan, { ...overCpu, reason: 'a caller sent too much', blame: 'caller' })
   assert.deepEqual(telemetry.takeKills(), report(2, 3))
   assert.deepEqual(telemetry.takeKills(), [])
   answer(2)
   // What was collected meanwhile counts all the same.
   await metrics.collect()
   answer(1)
-  telemetry.onSlotKilled(plan, 'over its CPU', 'module', {})
+  telemetry.onSlotKilled(plan, overCpu)
   assert.deepEqual(telemetry.takeKills(), report(1, 3))
   telemetry.onTable(compileTable(emptyTable))
-  telemetry.onSlotKilled(plan, 'over its CPU', 'module', {})
+  telemetry.onSlotKilled(plan, overCpu)
   assert.deepEqual(telemetry.takeKills(), report(1, 6))
 })
 

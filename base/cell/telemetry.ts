@@ -2,15 +2,15 @@
 import { type BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
-import { ModuleError } from '../slot/module-error.ts'
-import { inWords, type KillBlame, type Whereabouts } from '../slot/slot.ts'
+import { ModuleError, type Seen } from '../slot/module-error.ts'
+import { inWords, type Kill } from '../slot/slot.ts'
 import type { BreakerState } from '../traffic/admission.ts'
 import { type CompiledTable, holds } from '../traffic/scene.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import type { SceneFailure, SlotKills } from '../wire/messages.ts'
 import type { Progress, SceneRequest } from './answer.ts'
 import type { Metrics } from './metrics.ts'
-import type { ModuleLog } from './module-log.ts'
+import type { ModuleLog, SeenKill } from './module-log.ts'
 
 export class Telemetry {
   /** The log of the cell. */
@@ -51,10 +51,11 @@ export class Telemetry {
     const where = { code: error.code, scene: plan?.scene, version: plan?.version, requestId: request.requestId }
     if (error.code === 'INTERNAL') this.log.error({ ...where, err: error.cause }, 'a defect of Berth')
     // The engineer of a module wants to know where it needed what the base could not do. That a breaker is open was logged when it opened.
+    const isShown = token !== undefined && holds(token, 'pin')
+    if (isShown && error.cause instanceof ModuleError) return { ...error.cause.located }
     const isOfModule = error.blame === 'module' || (error.blame === 'base' && error instanceof ModuleError)
     if (plan !== undefined && error.blame === 'caller' && error instanceof ModuleError) this.#noteRefusal(plan, error, request.requestId)
     if (plan === undefined || !isOfModule || error.code === 'BREAKER_OPEN') return {}
-    const isShown = token !== undefined && holds(token, 'pin')
     const failed = this.moduleLog.fail(plan, error, request.requestId, isShown)
     if (isShown) return { ...(await failed) }
     // Whoever may not see the stack does not wait until it has been read.
@@ -78,7 +79,7 @@ export class Telemetry {
     if (this.#misfits.has(plan.key)) return
     this.#misfits.set(plan.key, plan)
     this.log.warn({ scene, version }, text)
-    this.moduleLog.note(plan, 'warn', `${text}. Callers get such answers; no other one of this version is logged`, 'RESULT_UNFIT')
+    this.moduleLog.note(plan, 'warn', `${text}. Callers get such answers; no other one of this version is logged`, { code: 'RESULT_UNFIT' })
   }
 
   onServiceFailed(service: string, method: string, error: unknown): void {
@@ -113,15 +114,31 @@ export class Telemetry {
     return taken
   }
 
-  onSlotKilled(plan: SlotPlan, reason: string, blame: KillBlame, where: Whereabouts): void {
+  /** Counts a kill at once, and logs it as soon as it is known where the code was. */
+  onSlotKilled(plan: SlotPlan, kill: Kill): void {
     const { scene, version } = plan
     this.metrics.countKill(scene, version)
+    if (kill.sight === undefined) this.#logKill(plan, kill, {})
+    else {
+      this.moduleLog.locateKill(plan, kill.sight, kill.where).then(
+        seen => this.#logKill(plan, kill, seen),
+        (err: unknown) => this.log.error({ scene, version, err }, 'it could not be found out where the code of a killed slot was'),
+      )
+    }
+  }
+
+  #logKill(plan: SlotPlan, { reason, blame, where: known }: Kill, { where = known, place, unseen, stack, frame }: Partial<SeenKill>): void {
+    const { scene, version } = plan
+    const line = place !== undefined ? ` (${place})` : unseen !== undefined ? ` (the line is not known: ${unseen})` : ''
+    const why = `${reason}${inWords(where)}${line}`
     // What a caller has sent must not bring a version into quarantine.
-    if (blame !== 'caller') this.#noteKill(plan, `${reason}${inWords(where)}`)
-    this.log.error({ scene, version, reason, blame, ...(blame !== 'caller' && where) }, 'slot killed')
-    const place = blame === 'caller' ? ', while a body was read or checked against the schema of the scene' : inWords(where)
-    const code = blame === 'caller' ? undefined : 'MODULE_KILLED'
-    this.moduleLog.note({ scene, version }, 'error', `The slot was killed: ${reason}${place}`, code)
+    if (blame !== 'caller') this.#noteKill(plan, why)
+    this.log.error({ scene, version, reason, blame, ...(blame !== 'caller' && where), place, unseen, frame }, 'slot killed')
+    if (blame === 'caller') {
+      const text = `The slot was killed: ${reason}, while a body was read or checked against the schema of the scene`
+      this.moduleLog.note({ scene, version }, 'error', text, {})
+    } else
+      this.moduleLog.note({ scene, version }, 'error', `The slot was killed: ${why}`, { code: 'MODULE_KILLED', ...where, stack, frame })
   }
 
   onBreaker(scene: string, version: string, state: BreakerState): void {
@@ -141,9 +158,10 @@ export class Telemetry {
   }
 
   /** @param isBaseline whether requests to the scene fail now that no rule sends elsewhere */
-  onLoadFailed(failure: SceneFailure, isBaseline: boolean): void {
+  onLoadFailed(failure: SceneFailure, error: unknown, isBaseline: boolean): void {
+    const { stack, frame }: Seen = error instanceof ModuleError ? error.located : {}
     const what = isBaseline ? 'baseline cannot answer' : 'version cannot be loaded'
-    this.log.error(failure, what)
-    this.moduleLog.note(failure, 'error', `The ${what}: ${failure.message}`, failure.code)
+    this.log.error({ ...failure, frame }, what)
+    this.moduleLog.note(failure, 'error', `The ${what}: ${failure.message}`, { code: failure.code, stack, frame })
   }
 }

@@ -90,6 +90,12 @@ export const Problem = Type.Object(
     ),
     stack: Text('of an error that a module threw, mapped to its source; for tokens with the right "pin", and for who publishes the module'),
     frame: Text('the place in the source that threw, with its npm package and the lines around it; for whom there is a stack'),
+    at: Type.Optional(
+      Type.Object(
+        { file: Type.String(), line: Type.Integer(), column: Type.Integer() },
+        { description: 'the same place for programs, counted from 1; for whom there is a stack' },
+      ),
+    ),
   },
   { description: 'RFC 9457' },
 )

@@ -157,6 +157,7 @@ const problemMembers = [
   'faults',
   'stack',
   'frame',
+  'at',
   'failures',
 ] as const
 

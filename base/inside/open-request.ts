@@ -34,10 +34,27 @@ interface Running {
   module: string | undefined
   /** The request that the stage runs for. */
   request: Request | undefined
+  /** Whether a turn starts a request. When that is done, the turn posts the calls that were made. */
+  inTurn: boolean
 }
 
 /** This is set while synchronous code of a stage runs. After an `await`, it is not known which request code belongs to. */
-export const running: Running = { module: undefined, request: undefined }
+export const running: Running = { module: undefined, request: undefined, inTurn: false }
+
+/**
+ * Tells the cell that code of a request begins to run, unless code around it has done so.
+ * @returns whether to call `endRun` afterwards
+ */
+export function beginRun({ no }: Request): boolean {
+  if (cursor[CURSOR.running] !== 0) return false
+  cursor[CURSOR.run] = (cursor[CURSOR.run] as number) + 1
+  cursor[CURSOR.running] = no
+  return true
+}
+
+export function endRun(): void {
+  cursor[CURSOR.running] = 0
+}
 
 /** For whom code runs that no turn has begun, such as a timer. */
 export interface Cause {

@@ -61,7 +61,10 @@ export type ServiceNames = Readonly<Record<string, readonly string[]>>
 export const CURSOR = {
   /** Number of the request that was started last; numbers only grow. */
   started: 0,
-  /** 1 while synchronous code of that request runs. */
+  /**
+   * Number of the request whose code runs, from when a stage is called until it returns or comes to its first `await`, and while its answer is made; else 0.
+   * After an `await`, nothing says which request code belongs to.
+   */
   running: 1,
   /** Number of the request whose body is being parsed, before any code of a module runs for it; else 0. */
   reading: 2,
@@ -75,6 +78,8 @@ export const CURSOR = {
   /** Milliseconds for which timers ran that answered requests have left behind, and since when one runs now by the monotonic clock of the cell, or 0. */
   leftMs: 4,
   leftSince: 5,
+  /** How often `running` has been set: two readings with the same number saw the same run. */
+  run: 6,
 } as const
 
 /** Places of the clock, memory that isolates read: the cell writes it before it enters one, and every few milliseconds. */

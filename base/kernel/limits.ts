@@ -207,6 +207,10 @@ export const limits = {
     watchdogTickMs: 10,
     /** Milliseconds a slot may leave a probe unanswered, once a request in it has passed its deadline, before it is killed. */
     unresponsiveMsMax: 50,
+    /** Milliseconds for which a look at the code of a slot that is about to be killed may put the kill off; up to five times as many on a busy machine. */
+    lookMsMax: 50,
+    /** Milliseconds for which the slots of a version are ready to be looked at, from when one was killed for what its code did. */
+    lookoutMs: 600_000,
     /** Milliseconds of CPU that timers may use in one go while no request is in the slot. */
     idleCpuMsMax: 250,
     /** Milliseconds of CPU that a slot may use outside of requests in each second, and how many it may save up. */

@@ -29,6 +29,13 @@ export interface ModuleWithMap extends MappedModule {
   readonly sourceMap: string
 }
 
+/** A place in a source of a module. Lines and columns count from 1. */
+export interface SourceAt {
+  readonly file: string
+  readonly line: number
+  readonly column: number
+}
+
 /** What the stack of an error says. */
 export interface Located {
   /** The stack with every frame of a module replaced by its place in the source, and the frames of the slot itself left out; cut off at 64 KB. */
@@ -38,6 +45,8 @@ export interface Located {
    * package b@2.0.0, which index.ts imports`. Undefined when no frame is in a source.
    */
   readonly place?: string
+  /** The same place for programs. */
+  readonly at?: SourceAt
   /** The npm package that it was thrown in, `b@2.0.0`; undefined when that was the module itself. */
   readonly package?: string
   /** The place, and the lines around it with a mark under the column. Undefined when the source map does not have the source. */
@@ -177,16 +186,18 @@ function lineInSource(line: string, place: Place | 'nowhere' | undefined): strin
 
 const at = ({ source, line, column }: SourcePlace): string => `${source.slice(-NAME_CHARS_MAX)}:${line}:${column + 1}`
 
-function describePlace(place: Place): Pick<Located, 'package'> & { readonly place: string } {
+const sourceAt = ({ source, line, column }: SourcePlace): SourceAt => ({ file: source.slice(-NAME_CHARS_MAX), line, column: column + 1 })
+
+function describePlace(place: Place): Pick<Located, 'package'> & { readonly place: string; readonly at: SourceAt } {
   const folder = packageFolderOf(place.source)
-  if (folder === undefined) return { place: at(place) }
+  if (folder === undefined) return { place: at(place), at: sourceAt(place) }
   const known: Readonly<Record<keyof BundledPackage, unknown>> = Object(place.map.packages[folder])
   const [version, importedBy, through] = [known.version, known.importedBy, known.through].map(shortText)
   const name = `${nameIn(folder).slice(0, NAME_CHARS_MAX)}${version === undefined ? '' : `@${version}`}`
   const way = importedBy === undefined ? '' : `, which ${importedBy} imports${through === undefined ? '' : ` through ${through}`}`
   // How the folder of packages is reached from the module says nothing to a reader.
-  const shown = at({ ...place, source: place.source.slice(folder.lastIndexOf('node_modules/')) })
-  return { place: `${shown} of the npm package ${name}${way}`, package: name }
+  const shown = { ...place, source: place.source.slice(folder.lastIndexOf('node_modules/')) }
+  return { place: `${at(shown)} of the npm package ${name}${way}`, at: sourceAt(shown), package: name }
 }
 
 const shortText = (value: unknown): string | undefined => (typeof value === 'string' ? value.slice(0, NAME_CHARS_MAX) : undefined)

@@ -108,7 +108,7 @@ export async function makeBlank(memoryMB: number, codeCache: CodeCache, staging?
   const inspector = true
   const isolate = new ivm.Isolate({ memoryLimit: memoryMB, inspector, onCatastrophicError: message => listener.onLost(message) })
   try {
-    const context = await isolate.createContext()
+    const context = await isolate.createContext({ inspector })
     await staging?.prepare(isolate, context)
     const script = await codeCache.compile(isolate, insideText, INSIDE)
     const setUp = (await script.run(context, { reference: true })) as ivm.Reference<SetUp>

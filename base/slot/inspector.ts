@@ -6,6 +6,9 @@ import { BerthError } from '../kernel/errors.ts'
 /** Milliseconds that an isolate gets to end a session: this many, and in addition so many times what the last command took. */
 const END_MS_MIN = 50
 const END_FACTOR = 20
+/** Milliseconds between two commands to an isolate that has not ended a session yet, and how many there are. */
+const NUDGE_MS = 20
+const NUDGES_MAX = 100
 
 export class Inspector {
   readonly #isolate: ivm.Isolate
@@ -14,6 +17,8 @@ export class Inspector {
   readonly #onNotification: (text: string) => void
   readonly #replies = new Map<number, { resolve: (text: string) => void; reject: (error: BerthError) => void }>()
   #last = 0
+  /** When the last command was sent, by `performance.now()`. */
+  #askedAt = 0
   #closing: Promise<void> | undefined
   #isOver = false
 
@@ -51,6 +56,11 @@ export class Inspector {
     return this.#closing
   }
 
+  /** Sends a command whose answer is of no interest, also while the session is being closed. */
+  wake(method: string): void {
+    if (!this.#isOver) this.#post(method).catch(() => undefined)
+  }
+
   get isOpen(): boolean {
     return !this.#isOver
   }
@@ -63,10 +73,12 @@ export class Inspector {
   }
 
   async #close(): Promise<void> {
-    const askedAt = performance.now()
     // Commands are obeyed in order, even while code runs: when this one is answered, all before it are, and no sampler looks at the isolate any more.
-    await this.#post('Profiler.disable').catch(() => undefined)
-    const tookMs = performance.now() - askedAt
+    const nudge = this.#nudge()
+    do await this.#post('Profiler.disable').catch(() => undefined)
+    while (this.#replies.size > 0 && !this.#isolate.isDisposed)
+    clearInterval(nudge)
+    const tookMs = performance.now() - this.#askedAt
     for (const { reject } of this.#replies.values()) reject(ended('finish'))
     // An isolate that is stuck in its end must not be called, because this thread would be stuck in the call, too.
     if (this.#isolate.isDisposed) return
@@ -79,9 +91,20 @@ export class Inspector {
     late.abort()
   }
 
+  /** A thread that the debugger is about to pause may not notice what it is sent at that moment, but it notices what it is sent after that. */
+  #nudge(): NodeJS.Timeout {
+    let left = NUDGES_MAX
+    const timer = setInterval(() => {
+      if (left-- === 0) clearInterval(timer)
+      else this.wake('Profiler.disable')
+    }, NUDGE_MS)
+    return timer
+  }
+
   #post(method: string, params: object = {}): Promise<string> {
     if (this.#isolate.isDisposed) return Promise.reject(ended(method))
     const id = ++this.#last
+    this.#askedAt = performance.now()
     return new Promise((resolve, reject) => {
       this.#replies.set(id, { resolve, reject })
       this.#session.dispatchProtocolMessage(JSON.stringify({ id, method, params }))

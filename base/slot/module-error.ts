@@ -1,11 +1,14 @@
 import { type Failure, type Misfit, REJECTION_REASON } from '../inside/protocol.ts'
 import { BerthError, type Blame, type ErrorCode, errorTable } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
-import { adviceFor, explainLoad, type Stacks } from '../kernel/stacks.ts'
+import { adviceFor, explainLoad, type Located, type Stacks } from '../kernel/stacks.ts'
 import { lockedModules, type SlotPlan } from '../traffic/table.ts'
 
 /** Characters of each text of a failure that are kept. */
 const TEXT_CHARS_MAX = 8192
+
+/** What somebody who may see the sources of a module is shown of a stack. */
+export type Seen = { readonly [Key in 'stack' | 'frame' | 'at']?: Located[Key] | undefined }
 
 /** Why a module gave no answer, with what only its engineer should see. */
 export class ModuleError extends BerthError {
@@ -14,7 +17,10 @@ export class ModuleError extends BerthError {
   readonly rawStack: string | undefined
   readonly #failure: Failure
 
-  constructor(failure: Failure, advice = adviceFor(failure.message)) {
+  /** The place in the sources that threw, once it has been read. */
+  readonly located: Seen
+
+  constructor(failure: Failure, advice = adviceFor(failure.message), located: Seen = {}) {
     const extra = {
       ...(failure.stage !== undefined && { stage: failure.stage }),
       ...(failure.module !== undefined && { module: failure.module }),
@@ -27,13 +33,20 @@ export class ModuleError extends BerthError {
     this.module = failure.module
     this.stage = failure.stage
     this.rawStack = failure.stack
+    this.located = located
     this.#failure = failure
+  }
+
+  /** This error, with the stack of the code that it is about. */
+  at(stack: string): ModuleError {
+    return new ModuleError({ ...this.#failure, stack: `${this.message}\n${stack}` })
   }
 
   /** This error, whose message is one of loading, with the place in the sources that threw. */
   async inSources(stacks: Stacks, { lock }: Pick<SlotPlan, 'lock'>): Promise<ModuleError> {
-    const { message, advice } = await explainLoad(stacks, { message: this.message, stack: this.rawStack }, lockedModules(lock))
-    return new ModuleError({ ...this.#failure, message }, advice)
+    const explained = await explainLoad(stacks, { message: this.message, stack: this.rawStack }, lockedModules(lock))
+    const { message, advice, stack, frame, at } = explained
+    return new ModuleError({ ...this.#failure, message }, advice, stack === undefined ? {} : { stack, frame, at })
   }
 }
 

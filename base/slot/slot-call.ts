@@ -12,6 +12,8 @@ export interface SlotCall {
   readonly deadlineAt: number
   /** Milliseconds of CPU that the request may use in one go before its slot is killed. */
   readonly cpuMs: number
+  /** Milliseconds in which the scene wants its requests answered, to say what `cpuMs` is a part of. */
+  readonly deadlineMs?: number
   /** JSON of the parameters. */
   readonly params: string
   /** The bucket that the request had in the experiment or the cutover that decided on the version. */

@@ -8,6 +8,7 @@ import { type Blank, noteKill, type Remotes } from './blank.ts'
 import { CpuClock } from './cpu-clock.ts'
 import { parseAnswer, parseLines } from './from-inside.ts'
 import { Inspector } from './inspector.ts'
+import { Lookout, type Sight } from './lookout.ts'
 import { parseFailure } from './module-error.ts'
 import { Outside, type OutsideHost } from './outside.ts'
 import type { Pending, SlotAnswer, SlotCall } from './slot-call.ts'
@@ -19,13 +20,23 @@ import { Watchdog, type WatchedSlot } from './watchdog.ts'
 /** A caller is to blame when the slot could not parse the body of a request, or could not check it against the schema of the scene. */
 export type KillBlame = 'module' | 'caller'
 
+/** How and why a slot was killed. */
+export interface Kill {
+  readonly reason: string
+  readonly blame: KillBlame
+  readonly isForMemory: boolean
+  readonly where: Whereabouts
+  /** Where exactly its code was; undefined when none ran or the slot had no lookout. Settles within `limits.slot.lookMsMax`. */
+  readonly sight: Promise<Sight> | undefined
+}
+
 /** What a slot needs of the cell around it. */
 export interface SlotHost extends SpecialiseParts, OutsideHost {
   onLog(plan: SlotPlan, requestId: string | undefined, lines: readonly LogLine[]): void
   /** Called when an answer did not fit the schema of the scene, and where: of those that were checked. */
   onMisfit?(plan: SlotPlan, text: string): void
-  /** Called when the slot has been killed, and who is to blame. `survivors` are its requests that may run again, in the order they came. */
-  onKilled(slot: Slot, reason: string, survivors: readonly Pending[], blame: KillBlame): void
+  /** Called when the slot has been killed. `survivors` are its requests that may run again, in the order they came. */
+  onKilled(slot: Slot, kill: Kill, survivors: readonly Pending[]): void
   /**
    * Called when the process is lost to code of this version: V8 is in a state that only the end of the process mends. May be called more than once.
    * `where` says where the code is, as far as that is known.
@@ -35,6 +46,8 @@ export interface SlotHost extends SpecialiseParts, OutsideHost {
   onRunning(slot: Slot, running: boolean): void
   /** Why the slot of a plan is to take no request at this moment, if there is a reason. When it is missing, there never is one. */
   refusal?(plan: SlotPlan): string | undefined
+  /** Until when, by `performance.now()`, a slot of a plan is to have a lookout; it gets none when that is over. When it is missing, none does. */
+  lookoutUntil?(plan: SlotPlan): number
 }
 
 /** Requests in one turn. This bounds how many arguments a call into the isolate has, and how many answers come out at once. */
@@ -87,6 +100,8 @@ export class Slot {
   /** While the slot is held no turn is sent, and what runs is on no request's account. */
   #held = false
   #inspector: Inspector | undefined
+  #lookout: Lookout | undefined
+  #lookoutUntil = 0
   readonly #unhandled = { second: 0, count: 0 }
 
   private constructor(plan: SlotPlan, { isolate, context, cursor, clock, listener, earlyPosts }: Blank, inside: Remotes, host: SlotHost) {
@@ -113,7 +128,14 @@ export class Slot {
    */
   static async load(plan: SlotPlan, blank: Blank, host: SlotHost): Promise<Slot> {
     blank.listener.onLost = (message, module) => host.onLost(plan, `slot ${plan.key}: ${message}`, { module })
-    return new Slot(plan, blank, await specialise(blank, plan, host), host)
+    const until = host.lookoutUntil?.(plan) ?? 0
+    if (until <= performance.now()) return new Slot(plan, blank, await specialise(blank, plan, host), host)
+    const lookout = await Lookout.open(blank)
+    const slot = new Slot(plan, blank, await specialise(blank, plan, host, lookout), host)
+    lookout.onOutOfMemory = () => slot.killForMemory(overMemory(plan))
+    slot.#lookout = lookout
+    slot.#lookoutUntil = until
+    return slot
   }
 
   /** Whether the slot has answered any request. */
@@ -175,7 +197,7 @@ export class Slot {
   adopt(pending: Pending): void {
     if (this.#dead) {
       pending.done = true
-      pending.reject(this.#killedError('before it began'))
+      pending.reject(this.#killedError({ reason: 'before it began', where: this.whereabouts(), sight: undefined }))
       return
     }
     this.#queue.push(pending)
@@ -267,7 +289,7 @@ export class Slot {
 
   /** Whether the isolate is there to be called. If it has ended by itself, out of memory, the slot is killed here. */
   #alive(): boolean {
-    if (!this.#dead && this.#isolate.isDisposed) this.kill(`over its memory limit of ${this.plan.memoryMB} MB`)
+    if (!this.#dead && this.#isolate.isDisposed) this.killForMemory(overMemory(this.plan))
     return !this.#dead
   }
 
@@ -314,6 +336,7 @@ export class Slot {
   #watched(): WatchedSlot {
     return {
       current: () => this.#current(),
+      run: () => this.#cursor[CURSOR.run] as number,
       isRunning: () => this.#running > 0,
       settled: () => this.#settled,
       pending: () => this.pending,
@@ -334,6 +357,7 @@ export class Slot {
     this.#expireAll(now)
     if (this.#held) return
     this.#pump()
+    if (this.#lookout !== undefined && now > this.#lookoutUntil) this.#leaveLookout(this.#lookout)
     const reason = this.#watchdog.look(now)
     if (reason !== undefined) this.kill(reason)
     else if (this.#drained !== undefined && this.pending === 0) this.#drained()
@@ -362,11 +386,10 @@ export class Slot {
     return true
   }
 
-  /** The request whose synchronous code runs now, by the cursor. */
+  /** The request whose code runs now, by the cursor. */
   #current(): Pending | undefined {
-    if (this.#cursor[CURSOR.running] !== 1) return undefined
-    const no = this.#cursor[CURSOR.started]
-    return this.#turns[0]?.find(pending => pending.no === no)
+    const no = this.#cursor[CURSOR.running] as number
+    return no === 0 ? undefined : this.#find(no)
   }
 
   /**
@@ -385,31 +408,44 @@ export class Slot {
   }
 
   /**
-   * Ends the isolate at once. The request whose body is being parsed is answered BODY_TOO_LARGE, and one whose body is being checked REQUEST_INVALID. The request whose code runs at that moment is answered MODULE_KILLED. Requests that had not begun run again in
-   * the next slot. Requests that had begun, and had no effect outside, run again once, each alone, since any of them may be the cause. All
-   * others are answered MODULE_KILLED.
+   * Ends the isolate, after a look at its code if the slot has a lookout. The request whose body is being parsed is answered BODY_TOO_LARGE, and one whose body
+   * is being checked REQUEST_INVALID. The request whose code runs at that moment is answered MODULE_KILLED. Requests that had not begun run again in the next
+   * slot. Requests that had begun, and had no effect outside, run again once, each alone, since any of them may be the cause. All others are answered
+   * MODULE_KILLED.
    */
   kill(reason: string): void {
+    this.#kill(reason, false)
+  }
+
+  /** As `kill`, for memory that the slot takes. */
+  killForMemory(reason: string): void {
+    this.#kill(reason, true)
+  }
+
+  #kill(reason: string, isForMemory: boolean): void {
     if (this.#dead) return
     const reading = this.#reading()
     const checking = this.#checking()
     const running = reading ?? this.#current()
     const started = this.#cursor[CURSOR.started] ?? 0
-    this.#end()
+    const sight = this.#running === 0 ? undefined : this.#lookout?.look()
+    const blame = reading === undefined && checking === undefined ? 'module' : 'caller'
+    const kill: Kill = { reason, blame, isForMemory, where: this.whereabouts(), sight }
+    this.#end(sight)
     const survivors: Pending[] = []
     for (const pending of [...this.#waiting.values(), ...this.#turns.flat(), ...this.#queue]) {
       if (pending.done) continue
       const begun = pending.no > 0 && pending.no <= started
       if (pending === running || (begun && (pending.alone || pending.calledOut))) {
         pending.done = true
-        pending.reject(this.#errorOfKilled(pending, reason, reading, checking))
+        pending.reject(this.#errorOfKilled(pending, kill, reading, checking))
       } else survivors.push(Object.assign(pending, { no: 0, alone: begun || pending.alone }))
     }
     this.#queue = []
     this.#turns.length = 0
     this.#waiting.clear()
     this.#drained?.()
-    this.#host.onKilled(this, reason, survivors, reading === undefined && checking === undefined ? 'module' : 'caller')
+    this.#host.onKilled(this, kill, survivors)
   }
 
   /** Resolves when no request is left; deadlines bound how long that takes. Give the slot no new ones. */
@@ -428,11 +464,12 @@ export class Slot {
     if (!this.#dead) this.#end()
   }
 
-  #end(): void {
+  /** @param sight what is to be known before the isolate ends */
+  #end(sight?: Promise<Sight>): void {
     this.#dead = true
     this.#outside.end()
     this.#cpu.end()
-    this.#endIsolate()
+    this.#endIsolate(sight)
     if (this.#running === 0) return
     noteKill()
     watchEnd(
@@ -441,20 +478,31 @@ export class Slot {
     )
   }
 
-  #endIsolate(): void {
-    const inspector = this.#inspector
-    if (inspector?.hasLostThread) {
-      this.#host.onLost(
-        this.plan,
-        `slot ${this.plan.key} ran out of memory while it was profiled, and its thread is lost`,
-        this.whereabouts(),
-      )
+  #endIsolate(sight: Promise<Sight> | undefined): void {
+    const [inspector, lookout] = [this.#inspector, this.#lookout]
+    if (inspector?.hasLostThread || lookout?.hasLostThread) {
+      const reason = `slot ${this.plan.key} ran out of memory while it was profiled or watched, and its thread is lost`
+      this.#host.onLost(this.plan, reason, this.whereabouts())
     }
     const dispose = () => {
       if (!this.#isolate.isDisposed) this.#isolate.dispose()
     }
-    if (inspector === undefined) dispose()
-    else inspector.close().then(dispose)
+    const endInspector = () => {
+      if (inspector === undefined) dispose()
+      else void inspector.close().then(dispose)
+    }
+    if (lookout === undefined) endInspector()
+    else
+      void Promise.resolve(sight)
+        .then(() => lookout.close())
+        .then(endInspector)
+  }
+
+  #leaveLookout(lookout: Lookout): void {
+    this.#lookoutUntil = Infinity
+    void lookout.close().then(() => {
+      if (!this.#dead) this.#lookout = undefined
+    })
   }
 
   /**
@@ -511,9 +559,9 @@ export class Slot {
     return (await this.#isolate.getHeapStatistics()).used_heap_size
   }
 
-  #errorOfKilled(pending: Pending, reason: string, reading: Pending | undefined, checking: Pending | undefined): BerthError {
+  #errorOfKilled(pending: Pending, kill: Kill, reading: Pending | undefined, checking: Pending | undefined): BerthError {
     if (pending === reading) return this.#bodyTooLarge(reading.call)
-    return pending === checking ? this.#uncheckable(reason) : this.#killedError(reason)
+    return pending === checking ? this.#uncheckable(kill.reason) : this.#killedError(kill)
   }
 
   #uncheckable(reason: string): BerthError {
@@ -522,10 +570,9 @@ export class Slot {
     return new BerthError('REQUEST_INVALID', message, { advice })
   }
 
-  #killedError(reason: string): BerthError {
-    const where = this.whereabouts()
+  #killedError({ reason, where, sight }: Pick<Kill, 'reason' | 'where' | 'sight'>): SlotKilled {
     const message = `The slot of scene "${this.plan.scene}" version "${this.plan.version}" was killed: ${reason}${inWords(where)}`
-    return new BerthError('MODULE_KILLED', message, { retryAfterSeconds: 1, extra: { ...where } })
+    return new SlotKilled(message, where, sight)
   }
 
   get #bodyCharsMax(): number {
@@ -623,6 +670,31 @@ export class Slot {
       },
     )
   }
+}
+
+const overMemory = ({ memoryMB }: SlotPlan): string => `over its memory limit of ${memoryMB} MB`
+
+/** The error of a request whose slot was killed. */
+export class SlotKilled extends BerthError {
+  readonly where: Whereabouts
+  /** Where exactly its code was; see `Kill`. */
+  readonly sight: Promise<Sight> | undefined
+
+  constructor(message: string, where: Whereabouts, sight: Promise<Sight> | undefined) {
+    super('MODULE_KILLED', message, { retryAfterSeconds: 1, extra: { ...where } })
+    this.where = where
+    this.sight = sight
+  }
+}
+
+/** The module that a look has seen running, with its stage when it has only one; what is known otherwise, when the stack shows no module. */
+export function seenAt(plan: SlotPlan, stack: string, otherwise: Whereabouts): Whereabouts {
+  const steps = stepsOf(plan)
+  const seen = /berth:\/\/\/([^/\s]+@[^/\s]+)\.js:/.exec(stack)?.[1]
+  if (seen === undefined || seen === otherwise.module) return otherwise
+  const stages = new Set(steps.flatMap(({ stage, module }) => (module === seen ? [stage] : [])))
+  const [stage] = stages
+  return { module: seen, ...(stages.size === 1 && { stage }) }
 }
 
 /** For example `, in stage "rank" of module "ctr@1.2.0"`. */

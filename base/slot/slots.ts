@@ -9,7 +9,7 @@ import { limits } from '../kernel/limits.ts'
 import { DEFAULT_MEMORY_MB } from '../traffic/names.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { CodeCache } from './code-cache.ts'
-import { type KillBlame, Slot, type SlotHost, type Whereabouts } from './slot.ts'
+import { type Kill, Slot, type SlotHost, type Whereabouts } from './slot.ts'
 import { SlotBuffer } from './slot-buffer.ts'
 import type { Pending } from './slot-call.ts'
 
@@ -29,7 +29,7 @@ interface LoadFailure {
 
 /** What slots need of the cell around them. */
 export interface SlotsHost extends Omit<SlotHost, 'onKilled' | 'onLost' | 'codeCache'> {
-  onKilled(plan: SlotPlan, reason: string, blame: KillBlame, where: Whereabouts): void
+  onKilled(plan: SlotPlan, kill: Kill): void
   /** Called once for each version that the process is lost to. It is not loaded any more. */
   onLost(plan: SlotPlan, reason: string, where: Whereabouts): void
   onBufferFailed(error: unknown): void
@@ -64,6 +64,11 @@ export class Slots {
   /** Killed slots whose code may not have stopped yet, and plans of which a module is running its top level, by the keys of the plans. */
   readonly #killed = new Map<string, KilledSlot[]>()
   readonly #loading = new Set<string>()
+  /**
+   * When a slot of a plan was last killed for what its code did, by the key of the plan. Its next slots have a lookout, so that another kill can say the line.
+   * A kill for memory is no reason for one, because an isolate with a lookout may lose its thread when it runs out of memory.
+   */
+  readonly #offenders = new Map<string, number>()
   readonly #draining = new Set<Promise<void>>()
   readonly #watchdog: NodeJS.Timeout
   #closed = false
@@ -85,8 +90,8 @@ export class Slots {
         else this.#loading.add(plan.key)
         host.onLoading?.(blank, plan, module)
       },
-      onKilled: (slot, reason, survivors, blame) =>
-        this.#onKilled(slot, survivors, () => host.onKilled(slot.plan, reason, blame, slot.whereabouts())),
+      onKilled: (slot, kill, survivors) => this.#onKilled(slot, kill, survivors, () => host.onKilled(slot.plan, kill)),
+      lookoutUntil: ({ key }) => (this.#offenders.get(key) ?? -Infinity) + limits.slot.lookoutMs,
     }
     this.#watchdog = setInterval(() => this.#watch(), limits.slot.watchdogTickMs)
   }
@@ -163,6 +168,7 @@ export class Slots {
     for (const [key, until] of this.#prepared) if (plans.has(key) || now > until) this.#prepared.delete(key)
     const isLeft = (key: string) => !plans.has(key) && !this.#prepared.has(key)
     for (const key of this.#failures.keys()) if (isLeft(key)) this.#failures.delete(key)
+    for (const key of this.#offenders.keys()) if (isLeft(key)) this.#offenders.delete(key)
     for (const [key, entry] of this.#entries) if (isLeft(key)) this.#release(entry)
   }
 
@@ -314,8 +320,9 @@ export class Slots {
     this.#killed.set(key, [...running, { slot, at: performance.now() }])
   }
 
-  #onKilled(slot: Slot, survivors: readonly Pending[], report: () => void): void {
+  #onKilled(slot: Slot, { blame, isForMemory }: Kill, survivors: readonly Pending[], report: () => void): void {
     const { plan } = slot
+    if (blame === 'module' && !isForMemory) this.#offenders.set(plan.key, performance.now())
     const current = this.#entries.get(plan.key)?.slot === slot
     if (current) this.#entries.delete(plan.key)
     if (slot.isRunning) this.#noteKilled(slot)

@@ -8,6 +8,7 @@ import { type SlotPlan, stageModules } from '../traffic/table.ts'
 import type { Blank, Remotes } from './blank.ts'
 import type { CodeCache } from './code-cache.ts'
 import { CpuClock } from './cpu-clock.ts'
+import type { Lookout } from './lookout.ts'
 import { ModuleError } from './module-error.ts'
 import { watchEnd } from './watch-end.ts'
 
@@ -35,10 +36,23 @@ const moduleKey = (module: LockedModule): string => `${module.name}@${module.ver
  * wait without using CPU, and a file that cannot be read harms nobody but those who wait for it.
  * @throws ModuleError saying which module cannot be loaded and why; the isolate is gone then.
  */
-export async function specialise(blank: Blank, plan: SlotPlan, parts: SpecialiseParts): Promise<Remotes> {
+export async function specialise(blank: Blank, plan: SlotPlan, parts: SpecialiseParts, lookout?: Lookout): Promise<Remotes> {
   const { isolate, listener } = blank
   const budget = new LoadBudget(plan)
+  const dispose = () => {
+    if (!isolate.isDisposed) isolate.dispose()
+  }
+  const end = () => {
+    if (lookout === undefined) dispose()
+    else void lookout.close().then(dispose)
+  }
   const killed = Promise.withResolvers<never>()
+  const kill = async (why: ModuleError) => {
+    const error = await withStack(why, lookout)
+    killed.reject(error)
+    end()
+  }
+  if (lookout !== undefined) lookout.onOutOfMemory = () => void kill(budget.overMemory(blank.memoryMB))
   const clock = new CpuClock(isolate)
   clock.run()
   const fromMs = clock.readMs()
@@ -46,8 +60,7 @@ export async function specialise(blank: Blank, plan: SlotPlan, parts: Specialise
     const overrun = budget.charge(clock.readMs() - fromMs)
     if (overrun === undefined || isolate.isDisposed) return
     clearInterval(looks)
-    killed.reject(overrun)
-    isolate.dispose()
+    void kill(overrun)
     watchEnd(
       () => isOver,
       () => listener.onLost(`${overrun.message}, and cannot be stopped`, overrun.module),
@@ -60,12 +73,18 @@ export async function specialise(blank: Blank, plan: SlotPlan, parts: Specialise
   try {
     return await Promise.race([loading, killed.promise])
   } catch (error) {
-    if (!isolate.isDisposed) isolate.dispose()
+    end()
     throw error instanceof ModuleError && parts.explain !== undefined ? await parts.explain(error, plan) : error
   } finally {
     clearInterval(looks)
     clock.end()
   }
+}
+
+/** The error with the stack of the code that runs, if there is a lookout that sees it. */
+async function withStack(error: ModuleError, lookout: Lookout | undefined): Promise<ModuleError> {
+  const sight = await lookout?.look()
+  return sight !== undefined && 'stack' in sight ? error.at(sight.stack) : error
 }
 
 /** What a load may still use, and what it is charged for. */
@@ -85,6 +104,10 @@ class LoadBudget {
 
   end(): void {
     this.#running = undefined
+  }
+
+  overMemory(memoryMB: number): ModuleError {
+    return overMemory(this.#running?.module ?? '', memoryMB)
   }
 
   /**
@@ -176,13 +199,15 @@ async function runModule(
 
 /** @param memoryMB the limit that the isolate was over, when it is gone */
 function loadFailure(module: string, error: unknown, memoryMB: number | undefined): ModuleError {
-  const action = `Cannot load module "${module}"`
-  if (memoryMB !== undefined) {
-    const message = `${action}: its top level was over its memory limit of ${memoryMB} MB`
-    return new ModuleError({ code: 'MODULE_LOAD_KILLED', message, module })
-  }
+  if (memoryMB !== undefined) return overMemory(module, memoryMB)
   const stack = error instanceof Error && error.stack !== undefined ? { stack: error.stack } : {}
-  return new ModuleError({ code: 'MODULE_LOAD_THREW', message: `${action}: it threw: ${messageOf(error)}`, module, ...stack })
+  const message = `Cannot load module "${module}": it threw: ${messageOf(error)}`
+  return new ModuleError({ code: 'MODULE_LOAD_THREW', message, module, ...stack })
+}
+
+function overMemory(module: string, memoryMB: number): ModuleError {
+  const message = `Cannot load module "${module}": its top level was over its memory limit of ${memoryMB} MB`
+  return new ModuleError({ code: 'MODULE_LOAD_KILLED', message, module })
 }
 
 function compileFailure(module: string, message: string): ModuleError {

@@ -1,17 +1,19 @@
 /**
  * Watches the code of a slot and says when it has to be killed. Three things can go wrong. A request that is seen running uses too much CPU.
- * Code that no request is seen to run, after an `await` or in a timer, keeps the isolate's thread: this is found by a probe, a call that the
+ * Code of which nobody knows the request, after an `await` or in a timer, keeps the isolate's thread: this is found by a probe, a call that the
  * isolate answers as soon as its thread is free. Or what answered requests have left behind, an interval for example, uses too much over time.
  */
 import { limits } from '../kernel/limits.ts'
 import { TokenBucket } from '../traffic/admission.ts'
 import type { CpuClock } from './cpu-clock.ts'
-import type { Pending } from './slot-call.ts'
+import type { Pending, SlotCall } from './slot-call.ts'
 
 /** What the watchdog reads of its slot. */
 export interface WatchedSlot {
-  /** The request whose synchronous code runs now. */
+  /** The request whose code runs now, as far as that is known and it has no answer of the slot yet. */
   current(): Pending | undefined
+  /** Which run of a request it is that runs now, or was the last; see `CURSOR.run`. */
+  run(): number
   /** Whether the isolate has been called and has not come back. */
   isRunning(): boolean
   /** Requests that have been answered. */
@@ -26,9 +28,9 @@ export interface WatchedSlot {
   probe(): Promise<unknown>
 }
 
-/** A request that was seen running, and the CPU of the slot when it was seen first. */
+/** A run of a request, and the CPU of the slot when it was seen first. */
 interface Seen {
-  readonly no: number
+  readonly run: number
   readonly cpuMs: number
 }
 
@@ -103,14 +105,15 @@ export class Watchdog {
 
   #lookAtRequest(now: number): string | undefined {
     const current = this.#slot.current()
-    if (current === undefined || this.#seen?.no !== current.no) {
-      this.#seen = current && { no: current.no, cpuMs: this.#cpu.readMs() }
+    const run = this.#slot.run()
+    if (current === undefined || this.#seen?.run !== run) {
+      this.#seen = current && { run, cpuMs: this.#cpu.readMs() }
       return undefined
     }
     const { cpuMs, deadlineAt } = current.call
     const { unresponsiveMsMax } = limits.slot
     const usedMs = this.#cpu.readMs() - this.#seen.cpuMs
-    if (usedMs > cpuMs) return `a request used more than ${cpuMs} ms of CPU`
+    if (usedMs > cpuMs) return overCpu(current.call)
     const isStuck = current.done && now > deadlineAt + unresponsiveMsMax && usedMs > unresponsiveMsMax / 2
     return isStuck ? 'stuck past the deadline of a request' : undefined
   }
@@ -148,7 +151,9 @@ export class Watchdog {
       return undefined
     }
     const isStuck = now - probe.since >= limits.slot.unresponsiveMsMax && this.#cpu.readMs() - probe.cpuMs >= probe.cpuMsMax
-    return isStuck ? 'stuck in code that no request is seen to run' : undefined
+    if (!isStuck) return undefined
+    const usedMs = Math.round(this.#cpu.readMs() - probe.cpuMs)
+    return `code after an "await", in a promise reaction or in a timer used ${usedMs} ms of CPU without coming to an end`
   }
 
   /** Milliseconds of CPU that a waiting request may use when it goes on. */
@@ -157,4 +162,10 @@ export class Watchdog {
     for (const { call } of this.#slot.waiting()) most = Math.max(most, call.cpuMs)
     return most
   }
+}
+
+/** Names the limit, so that whoever reads it knows what to change. */
+function overCpu({ cpuMs, deadlineMs, chain }: SlotCall): string {
+  const part = deadlineMs !== undefined && cpuMs === deadlineMs / 4 ? `, a quarter of its deadline of ${deadlineMs} ms` : ''
+  return `over the limit traffic.cpuMs of scene "${chain.at(-1)}"${part}: a request used more than ${cpuMs} ms of CPU`
 }

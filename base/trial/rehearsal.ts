@@ -15,7 +15,7 @@ import { insideScript } from '../slot/inside-script.ts'
 import { endProcess, endWithParent } from '../slot/isolate-process.ts'
 import { IsolatedStacks } from '../slot/isolated-stacks.ts'
 import { ModuleError } from '../slot/module-error.ts'
-import { Slot, type SlotHost } from '../slot/slot.ts'
+import { Slot, type SlotHost, SlotKilled } from '../slot/slot.ts'
 import type { Pending } from '../slot/slot-call.ts'
 import { SlotClock } from '../slot/slot-clock.ts'
 import { link } from '../slot/specialise.ts'
@@ -193,6 +193,8 @@ class Rehearsal {
       fetch: (_, request, __, signal) => this.#fetch(request, signal),
       onLog: (_, requestId, lines) => this.#log(requestId, lines),
       onKilled: (_, __, survivors) => this.#replace(survivors),
+      // The process is for this module alone, and ends with it.
+      lookoutUntil: () => Infinity,
       // The tests see by themselves that the process has ended.
       onLost: endProcess,
       onRunning: () => undefined,
@@ -236,15 +238,16 @@ class Rehearsal {
   }
 
   /** The answer is a member of what this returns: the next request waits for this, and must not wait for the answer. */
-  async #enter({ requestId, stage, body, input, unit, params, deadlineMs, cpuMs }: RehearsalRun) {
+  async #enter({ requestId, stage, body, input, unit, params, deadlineMs, cpuMs, cpuScene }: RehearsalRun) {
     const staged = await this.#staged
     await this.#aim(staged, input === undefined ? stage : `input ${stage}`)
     if (input !== undefined) {
       const putInput = await staged.fakes.get('putInput', { reference: true })
       await putInput.apply(undefined, [requestId, input])
     }
-    const chain = [this.#plan.scene]
-    return { answer: staged.slot.call({ requestId, body, unit, params, deadlineAt: performance.now() + deadlineMs, cpuMs, chain }) }
+    const chain = [cpuScene ?? this.#plan.scene]
+    const deadlineAt = performance.now() + deadlineMs
+    return { answer: staged.slot.call({ requestId, body, unit, params, deadlineAt, deadlineMs, cpuMs, chain }) }
   }
 
   async #aim(staged: StagedSlot, aim: string): Promise<void> {
@@ -318,12 +321,23 @@ class Rehearsal {
 
   async #failureOf(error: unknown): Promise<RehearsalFailure> {
     const { code, message } = toBerthError(error)
+    if (error instanceof SlotKilled) return { code, message, ...(await this.#seenOf(error)) }
     if (!(error instanceof ModuleError)) return { code, message }
     const { stage, rawStack, advice, extra } = error
     const { reason, details, faults } = extra ?? {}
     const { stack, frame }: Partial<Located> = rawStack === undefined ? {} : await this.#stacks.locate(rawStack, this.#modules)
     const known = Object.entries({ stage, reason, details, faults, stack, frame, advice }).filter(([, value]) => value !== undefined)
     return { code, message, ...Object.fromEntries(known) }
+  }
+
+  /** Where the code was when the slot was killed. */
+  async #seenOf({ message, sight, where }: SlotKilled): Promise<Omit<RehearsalFailure, 'code' | 'message'>> {
+    const stage = where.stage === undefined ? {} : { stage: where.stage }
+    const seen = await sight
+    if (seen === undefined) return stage
+    if ('unseen' in seen) return { ...stage, advice: `The line is not known: ${seen.unseen}.` }
+    const { stack, frame } = await this.#stacks.locate(`${message}\n${seen.stack}`, this.#modules)
+    return { ...stage, stack, ...(frame !== undefined && { frame }) }
   }
 
   // ── fakes ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,6 +3,7 @@ import { toBerthError } from '../kernel/errors.ts'
 import { makeBlank } from '../slot/blank.ts'
 import { CodeCache } from '../slot/code-cache.ts'
 import { endProcess, endWithParent } from '../slot/isolate-process.ts'
+import { Lookout } from '../slot/lookout.ts'
 import { ModuleError } from '../slot/module-error.ts'
 import { specialise } from '../slot/specialise.ts'
 import { dispatcher } from '../wire/dispatch.ts'
@@ -30,7 +31,8 @@ async function tryBundle({ name, stages, bundle }: TrialRequest): Promise<TrialR
   try {
     const blank = await makeBlank(TRIAL_MEMORY_MB, codeCache)
     blank.listener.onLost = endProcess
-    await specialise(blank, plan, { readBundle: () => Promise.resolve(bundle), servicesOf: () => ({}), codeCache })
+    const lookout = await Lookout.open(blank)
+    await specialise(blank, plan, { readBundle: () => Promise.resolve(bundle), servicesOf: () => ({}), codeCache }, lookout)
     return { type: 'passed' }
   } catch (error) {
     const { code, message } = toBerthError(error)

@@ -1,6 +1,7 @@
 /** Every message between the processes of a base. */
 import type { ErrorCode } from '../kernel/errors.ts'
 import type { Options } from '../kernel/options.ts'
+import type { SourceAt } from '../kernel/stacks.ts'
 import type { TableFacts, TableSource, TableState } from '../kernel/table-facts.ts'
 import type { WallLayer, WallPlan } from '../kernel/wall-plan.ts'
 import type { SceneTable, SlotPlan } from '../traffic/table.ts'
@@ -133,6 +134,13 @@ export interface SceneFailure {
   readonly message: string
 }
 
+/** Why a version could not be loaded, with what whoever may see its sources is shown of the stack. */
+export interface LoadFailure extends SceneFailure {
+  readonly stack?: string | undefined
+  readonly frame?: string | undefined
+  readonly at?: SourceAt | undefined
+}
+
 /** What a base service cannot offer as it should at present, by its own account: of `features`, the name of a broken table. */
 export interface ServiceFault {
   readonly service: string
@@ -222,7 +230,7 @@ export type CellToKeeper =
   | { readonly type: 'tokenGuesses'; readonly address: string }
   /** Slots that were killed, those too that were killed while they were loaded. Lost while the keeper is away. */
   | { readonly type: 'kills'; readonly kills: readonly SlotKills[] }
-  | { readonly type: 'prepared'; readonly request: number; readonly failure?: SceneFailure }
+  | { readonly type: 'prepared'; readonly request: number; readonly failure?: LoadFailure }
   | { readonly type: 'metrics'; readonly request: number; readonly metrics: readonly unknown[] }
   /** Answered with `logsKept`. Batches without that answer when the connection ends are sent again over the next connection. */
   | { readonly type: 'logs'; readonly batch: number; readonly records: readonly LogRecord[] }

@@ -37,6 +37,8 @@ export interface RehearsalRun {
   readonly params: string
   readonly deadlineMs: number
   readonly cpuMs: number
+  /** The scene that sets the limit of CPU; undefined when the test does, or nobody. */
+  readonly cpuScene: string | undefined
 }
 
 export type ToRehearsal =

@@ -52,7 +52,7 @@ function makeSlots(bundleOf: (digest: string) => string): Slots {
     fetch: () => Promise.reject(new Error('none')),
     callScene: () => Promise.reject(new Error('none')),
     onLog: () => undefined,
-    onKilled: (plan, reason) => console.error(plan.scene, reason),
+    onKilled: (plan, { reason }) => console.error(plan.scene, reason),
     onRunning: () => undefined,
     onLost: (_, reason) => {
       throw new Error(reason)

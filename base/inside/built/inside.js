@@ -436,7 +436,10 @@ var SETTLED_STRIDE = 3;
 var CURSOR = {
   /** Number of the request that was started last; numbers only grow. */
   started: 0,
-  /** 1 while synchronous code of that request runs. */
+  /**
+   * Number of the request whose code runs, from when a stage is called until it returns or comes to its first `await`, and while its answer is made; else 0.
+   * After an `await`, nothing says which request code belongs to.
+   */
   running: 1,
   /** Number of the request whose body is being parsed, before any code of a module runs for it; else 0. */
   reading: 2,
@@ -449,7 +452,9 @@ var CURSOR = {
   checking: 6,
   /** Milliseconds for which timers ran that answered requests have left behind, and since when one runs now by the monotonic clock of the cell, or 0. */
   leftMs: 4,
-  leftSince: 5
+  leftSince: 5,
+  /** How often `running` has been set: two readings with the same number saw the same run. */
+  run: 6
 };
 var CLOCK = {
   /** Milliseconds by the monotonic clock of the cell at the last writing. */
@@ -511,7 +516,16 @@ var lastWrittenTime = () => clock[CLOCK.monotonic];
 
 // base/inside/open-request.ts
 var openRequests = /* @__PURE__ */ new Map();
-var running = { module: void 0, request: void 0 };
+var running = { module: void 0, request: void 0, inTurn: false };
+function beginRun({ no }) {
+  if (cursor[CURSOR.running] !== 0) return false;
+  cursor[CURSOR.run] = cursor[CURSOR.run] + 1;
+  cursor[CURSOR.running] = no;
+  return true;
+}
+function endRun() {
+  cursor[CURSOR.running] = 0;
+}
 var current;
 function causeNow() {
   const { request } = running;
@@ -600,7 +614,7 @@ function ask(caller, service, method, input) {
     if (method.length > METHOD_CHARS_MAX) throw new RangeError(`${what.slice(0, 140)}: the name is too long`);
     const no = enter({ caller, resolve, reject: reject2, kind: "call" });
     callbox.push(no, caller.no, service, method, json);
-    if (callbox.length === CALL_STRIDE && cursor[CURSOR.running] !== 1) Promise.resolve().then(flush);
+    if (callbox.length === CALL_STRIDE && !running.inTurn) Promise.resolve().then(flush);
   });
 }
 function flush() {
@@ -1324,11 +1338,15 @@ function markTime(request, index, beganAt) {
 function continueAfter(request, ctx, index, beganAt, result) {
   if (request.done) return;
   markTime(request, index, beganAt);
+  beginRun(request);
+  cursor[CURSOR.step] = request.step;
   try {
     const answer = result instanceof Fault ? result.failure : runStages(request, ctx, index + 1, result);
     if (answer !== void 0) settle(request, answer);
   } catch (error) {
     settle(request, brokenBy(error));
+  } finally {
+    endRun();
   }
 }
 function runStage(request, ctx, stage, input) {
@@ -1369,8 +1387,10 @@ function merge(request, ctx, stage, results) {
 }
 function runStep(ctx, step, input) {
   const { run } = step;
+  let begins = false;
   try {
     const request = requestOf(ctx);
+    begins = beginRun(request);
     running.module = step.module;
     running.request = request;
     request.step = step.no;
@@ -1386,6 +1406,7 @@ function runStep(ctx, step, input) {
   } finally {
     running.module = void 0;
     running.request = void 0;
+    if (begins) endRun();
   }
 }
 function isThenable(value) {
@@ -1477,12 +1498,14 @@ function start(request) {
     cursor[CURSOR.reading] = 0;
   }
   cursor[CURSOR.started] = request.no;
-  cursor[CURSOR.running] = 1;
+  running.inTurn = true;
+  beginRun(request);
   try {
     const failure = requestSchema === void 0 ? void 0 : checkBody(requestSchema, input);
     return failure ?? runStages(request, new Context(request), 0, input);
   } finally {
-    cursor[CURSOR.running] = 0;
+    endRun();
+    running.inTurn = false;
   }
 }
 function checkBody(schema, body) {

@@ -689,15 +689,16 @@ function lineInSource(line, place) {
   return line.replace(FRAME, () => `${place.module}/${at(place)}`);
 }
 var at = ({ source, line, column }) => `${source.slice(-NAME_CHARS_MAX)}:${line}:${column + 1}`;
+var sourceAt = ({ source, line, column }) => ({ file: source.slice(-NAME_CHARS_MAX), line, column: column + 1 });
 function describePlace(place) {
   const folder = packageFolderOf(place.source);
-  if (folder === void 0) return { place: at(place) };
+  if (folder === void 0) return { place: at(place), at: sourceAt(place) };
   const known = Object(place.map.packages[folder]);
   const [version, importedBy, through] = [known.version, known.importedBy, known.through].map(shortText);
   const name = `${nameIn(folder).slice(0, NAME_CHARS_MAX)}${version === void 0 ? "" : `@${version}`}`;
   const way = importedBy === void 0 ? "" : `, which ${importedBy} imports${through === void 0 ? "" : ` through ${through}`}`;
-  const shown = at({ ...place, source: place.source.slice(folder.lastIndexOf("node_modules/")) });
-  return { place: `${shown} of the npm package ${name}${way}`, package: name };
+  const shown = { ...place, source: place.source.slice(folder.lastIndexOf("node_modules/")) };
+  return { place: `${at(shown)} of the npm package ${name}${way}`, at: sourceAt(shown), package: name };
 }
 var shortText = (value) => typeof value === "string" ? value.slice(0, NAME_CHARS_MAX) : void 0;
 var isGenerated = (source) => /^berth[.-](stages|common|link)/.test(source);

@@ -1,6 +1,6 @@
 /** Calls of other scenes and of base services. */
 import { cursor, limits, post } from '../host.ts'
-import { closeLeftover, type Request } from '../open-request.ts'
+import { closeLeftover, type Request, running } from '../open-request.ts'
 import { parse, stringify } from '../primordials.ts'
 import { CALL_STRIDE, CURSOR, SETTLED_STRIDE } from '../protocol.ts'
 import { callError, fetchError, type Refusal } from './failures.ts'
@@ -29,7 +29,7 @@ export function ask(caller: Request, service: string, method: string, input: unk
     const no = enter({ caller, resolve, reject, kind: 'call' })
     callbox.push(no, caller.no, service, method, json)
     // The end of a turn flushes. Outside of a turn, the first call of a synchronous run schedules a flush for all of them.
-    if (callbox.length === CALL_STRIDE && cursor[CURSOR.running] !== 1) Promise.resolve().then(flush)
+    if (callbox.length === CALL_STRIDE && !running.inTurn) Promise.resolve().then(flush)
   })
 }
 

@@ -6,7 +6,7 @@ import { monotonicTime } from '../clock.ts'
 import { closeTimer, openTimer } from '../globals/timers.ts'
 import { cursor } from '../host.ts'
 import { keepLine, logLine } from '../log-lines.ts'
-import { type Request, running } from '../open-request.ts'
+import { beginRun, endRun, type Request, running } from '../open-request.ts'
 import { parse } from '../primordials.ts'
 import { CURSOR, type Failure } from '../protocol.ts'
 import { kindOf } from '../to-text.ts'
@@ -57,11 +57,15 @@ function continueAfter(request: Request, ctx: Context, index: number, beganAt: n
   // The caller has gone, so the remaining stages would waste the slot's time.
   if (request.done) return
   markTime(request, index, beganAt)
+  beginRun(request)
+  cursor[CURSOR.step] = request.step
   try {
     const answer = result instanceof Fault ? result.failure : runStages(request, ctx, index + 1, result)
     if (answer !== undefined) settle(request, answer)
   } catch (error) {
     settle(request, brokenBy(error))
+  } finally {
+    endRun()
   }
 }
 
@@ -109,8 +113,10 @@ function merge(request: Request, ctx: Context, stage: Stage, results: readonly u
 
 function runStep(ctx: Context, step: Step, input: unknown): unknown {
   const { run } = step
+  let begins = false
   try {
     const request = requestOf(ctx)
+    begins = beginRun(request)
     running.module = step.module
     running.request = request
     request.step = step.no
@@ -127,6 +133,7 @@ function runStep(ctx: Context, step: Step, input: unknown): unknown {
   } finally {
     running.module = undefined
     running.request = undefined
+    if (begins) endRun()
   }
 }
 

@@ -6,7 +6,7 @@ import { lastWrittenTime } from '../clock.ts'
 import { cursor, post } from '../host.ts'
 import type { SchemaCheck } from '../lazy/schema-check.ts'
 import { logText, postLines } from '../log-lines.ts'
-import { closeLeftover, openRequests, type Request } from '../open-request.ts'
+import { beginRun, closeLeftover, endRun, openRequests, type Request, running } from '../open-request.ts'
 import { parse } from '../primordials.ts'
 import { AnswerKind, CURSOR, demandShallow, type Failure, REQUEST_STRIDE } from '../protocol.ts'
 import { messageOf } from '../to-text.ts'
@@ -85,12 +85,14 @@ function start(request: Request): string | Failure | undefined {
     cursor[CURSOR.reading] = 0
   }
   cursor[CURSOR.started] = request.no
-  cursor[CURSOR.running] = 1
+  running.inTurn = true
+  beginRun(request)
   try {
     const failure = requestSchema === undefined ? undefined : checkBody(requestSchema, input)
     return failure ?? runStages(request, new Context(request), 0, input)
   } finally {
-    cursor[CURSOR.running] = 0
+    endRun()
+    running.inTurn = false
   }
 }
 

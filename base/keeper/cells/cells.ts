@@ -12,6 +12,7 @@ import type {
   CellStatus,
   CellToKeeper,
   KeeperToCell,
+  LoadFailure,
   LogRecord,
   ProfileFacts,
   ProfileRequest,
@@ -447,6 +448,7 @@ const uploadedVersion = (tables: readonly TableState[], name: string): string | 
 
 const profileFailed = (why: string): BerthError => new BerthError('PROFILE_FAILED', `Cannot profile the slot: ${why}`)
 
-function upgradeFailed(action: string, { code, message }: Pick<SceneFailure, 'code' | 'message'>): BerthError {
-  return new BerthError('UPGRADE_FAILED', `${action}: ${message} (${code})`, { extra: { cause: { code, message } } })
+function upgradeFailed(action: string, failure: Omit<LoadFailure, 'scene' | 'version'>): BerthError {
+  const { code, message, stack, frame, at } = failure
+  return new BerthError('UPGRADE_FAILED', `${action}: ${message} (${code})`, { extra: { cause: { code, message }, stack, frame, at } })
 }

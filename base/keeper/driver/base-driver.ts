@@ -67,8 +67,8 @@ export class BaseDriver {
     if (!(error instanceof TrialError) || error.rawStack === undefined) throw error
     const stacks = new SourceMapThread(digest => this.#parts.blobs.read(digest))
     const { code, rawStack } = error
-    const { message, stack, frame, advice } = await explainLoad(stacks, { message: error.message, stack: rawStack }, [module])
-    throw new BerthError(code, message, { cause: error, extra: { stack, frame }, advice })
+    const { message, stack, frame, at, advice } = await explainLoad(stacks, { message: error.message, stack: rawStack }, [module])
+    throw new BerthError(code, message, { cause: error, extra: { stack, frame, at }, advice })
   }
 
   #keepModule(key: string, manifest: ModuleManifest, actor: Actor): ModuleRecord {
