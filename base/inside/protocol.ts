@@ -73,13 +73,13 @@ export const CURSOR = {
    * in. Code that goes on after an `await` counts when a call or a timer woke it. 0 until there is one.
    */
   step: 3,
-  /** 1 while the body of the request that was started last is checked against the schema, before any code of a module runs for it. */
-  checking: 6,
   /** Milliseconds for which timers ran that answered requests have left behind, and since when one runs now by the monotonic clock of the cell, or 0. */
   leftMs: 4,
   leftSince: 5,
   /** How often `running` has been set: two readings with the same number saw the same run. */
   run: 6,
+  /** 1 while the body of the request that was started last is checked against the schema, before any code of a module runs for it. */
+  checking: 7,
 } as const
 
 /** Places of the clock, memory that isolates read: the cell writes it before it enters one, and every few milliseconds. */

@@ -300,6 +300,27 @@ test('a module that throws while it is loaded fails with its line and that of th
   )
 })
 
+test('a run has the lowest CPU limit of the scenes of its project, and says which scene set it and in which line the CPU went', async () => {
+  const scene = (id: string, traffic: object, modules = ['slow@^1']) => JSON.stringify({ id, group: [{ stage: 'rank', modules }], traffic })
+  const folder = await folderWith({
+    'scenes/home.json': scene('home', { deadlineMs: 1500 }),
+    'scenes/long.json': scene('long', { deadlineMs: 9000, cpuMs: 50 }),
+    'scenes/other.json': scene('other', { deadlineMs: 1 }, ['other@^1']),
+    'scenes/plain.json': JSON.stringify({ id: 'plain', group: [{ stage: 'rank', modules: ['slow@^1'] }] }),
+    'scenes/broken.json': '{',
+    'modules/slow/package.json': packageJson({ stages: ['rank'] }, 'slow'),
+    'modules/slow/index.ts': 'export const rank = () => {\n  for (;;);\n}\n',
+    'modules/slow/index.test.ts': `import { test } from 'node:test'
+import { openSlot } from '#sdk/testing'
+const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname)
+test('loops', () => slot.run('rank', 1))
+`,
+  })
+  const { stdout } = await sdkTest(folder)
+  assert.match(stdout, /over the limit traffic\.cpuMs of scene "long": a request used more than 50 ms of CPU/)
+  assert.match(stdout, /at rank \(modules\/slow\/index\.ts:2:3\)[\s\S]*> 2 \| {3}for \(;;\);/)
+})
+
 const usages: readonly (readonly [promise: string, files: Readonly<Record<string, string>>, args: readonly string[], says: RegExp])[] = [
   [
     'a module without tests is refused with how to write one',

@@ -11,15 +11,16 @@
  * })
  */
 import { writeFile } from 'node:fs/promises'
-import { join, relative } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { after } from 'node:test'
 import type { ErrorCode } from '../../base/kernel/errors.ts'
-import type { RehearsalFailure, RehearsalLine, RehearsalPlan } from '../../base/wire/rehearsal-messages.ts'
+import type { RehearsalFailure, RehearsalLine, RehearsalPlan, RehearsalRun } from '../../base/wire/rehearsal-messages.ts'
 import { type Bundle, bundleModule } from '../bundle/bundle.ts'
 import { SdkError } from '../sdk-error.ts'
 import type { Context, Services, StageContext } from './author.ts'
 import { answerFetch, type Fake, type Fakes, type FetchFake, fakesOf, withCode } from './fakes.ts'
 import { COVERAGE_FOLDER, type Counted, Rehearsal, RehearsalError } from './rehearsal-process.ts'
+import { type CpuLimit, sceneCpuLimit } from './scene-cpu.ts'
 
 export { type Fake, featuresOf } from './fakes.ts'
 
@@ -68,9 +69,9 @@ export interface SlotOptions<Module = Untyped> {
    * last stage: leave out what other modules of the scene take or make.
    */
   readonly schemas?: RehearsalPlan['schemas']
-  /** Milliseconds a run may take. @default 1000, the default of a scene */
+  /** Milliseconds a run may take, by the clock of the machine. @default 1000, the default of a scene */
   readonly deadlineMs?: number
-  /** Milliseconds of CPU a run may use in one go. @default a quarter of the deadline */
+  /** Milliseconds of CPU a run may use in one go. @default the lowest limit of the scenes that have the module, in `scenes` or `fixtures/scenes` above it; else a quarter of the deadline */
   readonly cpuMs?: number
   /** @default 128 */
   readonly memoryMB?: number
@@ -170,7 +171,8 @@ export async function openSlot<Module = Untyped>(folder: string, options: SlotOp
   const at = new Error()
   Error.captureStackTrace(at, openSlot)
   const bundle = await bundled(folder, at)
-  const slot = new Rehearsed(folder, bundle, options as SlotOptions, at)
+  const cpuLimit = await sceneCpuLimit(resolve(folder), bundle.manifest.name, DEADLINE_MS)
+  const slot = new Rehearsed(folder, bundle, options as SlotOptions, cpuLimit, at)
   after(() => slot.close())
   await slot.open()
   return slot as TestSlot<Module>
@@ -205,6 +207,7 @@ class Rehearsed implements TestSlot {
   readonly #folder: string
   readonly #bundle: Bundle
   readonly #options: SlotOptions
+  readonly #cpuLimit: CpuLimit | undefined
   readonly #fakes: Fakes
   readonly #plan: RehearsalPlan
   readonly #openedAt: Error
@@ -213,7 +216,8 @@ class Rehearsed implements TestSlot {
   /** The log lines of the runs under way, by request id. */
   readonly #lines = new Map<string, LogLine[]>()
 
-  constructor(folder: string, bundle: Bundle, options: SlotOptions, openedAt: Error) {
+  constructor(folder: string, bundle: Bundle, options: SlotOptions, cpuLimit: CpuLimit | undefined, openedAt: Error) {
+    this.#cpuLimit = cpuLimit
     this.#openedAt = openedAt
     this.#folder = folder
     this.#bundle = bundle
@@ -236,7 +240,8 @@ class Rehearsed implements TestSlot {
     this.#lines.set(requestId, logs)
     try {
       const rehearsal = await this.#process()
-      const json = await rehearsal.run({ stage, requestId, unit: options.unit, ...this.#bounds(options), ...this.#texts(input, options) })
+      const bounds = this.#bounds(options)
+      const json = await rehearsal.run({ stage, requestId, unit: options.unit, ...bounds, ...this.#texts(input, options) })
       return { output: JSON.parse(json), logs }
     } catch (error) {
       if (error instanceof RehearsalError) throw new StageError(error.failure, logs, this.#sources, at)
@@ -272,8 +277,12 @@ class Rehearsed implements TestSlot {
     return path === '' ? '' : `${path}/`
   }
 
-  #bounds({ deadlineMs = this.#options.deadlineMs ?? DEADLINE_MS }: RunOptions): { deadlineMs: number; cpuMs: number } {
-    return { deadlineMs, cpuMs: this.#options.cpuMs ?? deadlineMs / 4 }
+  #bounds({ deadlineMs }: RunOptions): Pick<RehearsalRun, 'deadlineMs' | 'cpuMs' | 'cpuScene'> {
+    const givenMs = deadlineMs ?? this.#options.deadlineMs
+    // A deadline that the test sets takes the place of those of the scenes, and so does the CPU that follows from it.
+    const limit = this.#options.cpuMs === undefined && givenMs === undefined ? this.#cpuLimit : undefined
+    const ms = givenMs ?? DEADLINE_MS
+    return { deadlineMs: ms, cpuMs: limit?.ms ?? this.#options.cpuMs ?? ms / 4, cpuScene: limit?.scene }
   }
 
   #texts(input: unknown, { request, params }: RunOptions): { body: string; input: string | undefined; params: string } {
