@@ -126,9 +126,13 @@ test('sdk dev answers each save with its code, and through a broken one with the
   const thrown = (await nextFailure('MODULE_THREW')).error
   assert.match(thrown?.stack ?? '', /too far[\s\S]*index\.ts:2:9/)
 
+  await save({ 'index.ts': 'export const rank = (x: { n: number }) => ({ sum: [x.n / 0] })' })
+  const lost = (await nextFailure('DATA_LOST')).error
+  assert.match(lost?.detail ?? '', /The answer of stage "rank" loses data as JSON: "\/sum\/0" is Infinity, which became null/)
+
   await save({ 'index.ts': adds(1) })
   const back = await next('answer')
-  assert.deepEqual([back.version, back.delta], [first.version, { sum: [3, 2] }], 'code that was there before makes no new version')
+  assert.deepEqual([back.version, back.delta], [first.version, { sum: [[null], 2] }], 'code that was there before makes no new version')
   await save({ 'samples/one.json': '{ "n": 5 }' })
   const resampled = await next('answer')
   assert.deepEqual([resampled.version, resampled.answer], [first.version, { sum: 6 }])

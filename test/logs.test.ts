@@ -155,6 +155,42 @@ test('an error of a module is logged with its code, stage and the stack of its T
   )
 })
 
+test('what an answer loses as JSON is warned of once for a version, whichever cells answer, with stage and path', async () => {
+  await makeScene(base.client, 'loses', {
+    rank: '(x, ctx) => { ctx.log.info("ranked"); return { rows: Promise.resolve([]), items: [{ score: 1 }, { score: x.n / 0 }], unit: ctx.unit } }',
+  })
+  // The kernel spreads connections, so new ones are opened until both cells have answered.
+  const cells = (entries: LogEntry[]) => new Set(entries.map(({ cell }) => cell)).size
+  for (let sent = 1; ; sent++) {
+    const answer = await callScene(base, 'loses', { n: 1 }, { connection: 'close' })
+    assert.deepEqual(await answer.json(), { rows: {}, items: [{ score: 1 }, { score: null }] })
+    if (
+      cells(await readUntil(base, 'loses', 'limit=1000', entries => entries.filter(({ level }) => level === 'info').length === sent)) === 2
+    )
+      break
+  }
+  const warnings = await read(base, 'loses', 'level=warn')
+  assert.deepEqual(
+    warnings.map(({ code, module, message }) => [code, module, message.replace(/^.*JSON: /, '')]),
+    [
+      ['DATA_LOST', 'm-loses@1.0.0', '"/rows" is a Promise, which became {}: await it'],
+      ['DATA_LOST', 'm-loses@1.0.0', '"/items/1/score" is Infinity, which became null: check how it is computed, or use null'],
+      ['DATA_LOST', 'm-loses@1.0.0', '"/unit" is undefined and was left out: leave it out, or use null'],
+    ],
+  )
+  assert.match(warnings[0]?.message ?? '', /^The answer of stage "rank" loses data as JSON/)
+})
+
+test('what the input of a call loses as JSON is warned of too', async () => {
+  await makeScene(base.client, 'passes', { rank: 'async (x, ctx) => ctx.call("loses", { n: x.n, seen: new Set([1]) })' })
+  await callScene(base, 'passes', { n: 1 })
+  const [warning] = await readUntil(base, 'passes', 'level=warn', entries => entries.length > 0)
+  assert.match(
+    warning?.message ?? '',
+    /^The input of ctx\.call loses data as JSON: "\/seen" is a Set, which became \{\}: use \[\.\.\.set\]$/,
+  )
+})
+
 test('a flood is cut down to the rate of a version, says how much was dropped, and hides no error', async t => {
   await makeScene(base.client, 'flood', {
     rank: '(x, ctx) => { for (let i = 0; i < 150; i++) ctx.log.info("line " + i); ctx.log.error("after all"); return 1 }',

@@ -1,7 +1,9 @@
 /** The lines and the errors of modules. They go into the log of the cell, and to the keeper for whoever reads the log of a scene. */
 import type { LogLine } from '../inside/protocol.ts'
-import type { BerthError } from '../kernel/errors.ts'
+import { type BerthError, type ErrorCode, isErrorCode } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
+import { Once } from '../kernel/once.ts'
 import type { Located, Stacks } from '../kernel/stacks.ts'
 import type { Sight } from '../slot/lookout.ts'
 import { ModuleError, type Seen } from '../slot/module-error.ts'
@@ -29,6 +31,7 @@ export class ModuleLog {
   readonly #log: Logger
   readonly #stacks: Stacks
   readonly #feed: LogFeed
+  readonly #once = new Once(limits.log.onceMax)
   readonly #errorLines = new Map<string, { second: number; count: number }>()
 
   constructor(log: Logger, stacks: Stacks, feed: LogFeed) {
@@ -39,7 +42,9 @@ export class ModuleLog {
 
   /** Takes the lines that modules have written in a request, or outside of any. */
   write(plan: SlotPlan, requestId: string | undefined, lines: readonly LogLine[]): void {
-    for (const line of lines) this.#writeLine(plan, requestId, line)
+    for (const line of lines) {
+      if (line.once === undefined || this.#once.isFirst(`${plan.key} ${line.once}`)) this.#writeLine(plan, requestId, line)
+    }
   }
 
   #writeLine(plan: SlotPlan, requestId: string | undefined, line: LogLine): void {
@@ -52,13 +57,14 @@ export class ModuleLog {
     at: string,
     plan: SlotPlan,
     requestId: string | undefined,
-    { level, module, message, fields, stack, dropped }: LogLine,
+    { level, module, message, fields, stack, code, once, dropped }: LogLine,
   ): void {
     const { scene, version } = plan
     const where = { scene, version, module, requestId, dropped }
-    this.#log[level]({ ...where, fields: parsed(fields), ...asError(message, stack) }, message)
+    const known = isErrorCode(code) ? { code } : {}
+    this.#log[level]({ ...where, ...known, fields: parsed(fields), ...asError(message, stack) }, message)
     if (this.#feed.admits(scene, version, level))
-      this.#feed.push({ at, level, scene, version, module, requestId, message, fields, stack, dropped })
+      this.#feed.push({ at, level, scene, version, module, requestId, message, fields, stack, ...known, once, dropped })
   }
 
   /**

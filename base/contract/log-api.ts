@@ -34,7 +34,7 @@ export const LogEntry = Type.Object({
   module: Type.Optional(Type.String({ description: 'name@version' })),
   stage: Type.Optional(Type.String()),
   requestId: Type.Optional(Type.String()),
-  code: Type.Optional(Type.String({ description: 'of an error' })),
+  code: Type.Optional(Type.String({ description: 'of an error, or of a fault that is warned of' })),
   fields: Type.Optional(Type.Unknown({ description: 'any JSON: what the module gave besides the message' })),
   stack: Type.Optional(Type.String({ description: 'mapped to the source' })),
   frame: Type.Optional(Type.String({ description: 'the place in the source that threw, with the lines around it' })),

@@ -17,6 +17,8 @@ export interface InsideLimits {
   readonly misfits: number
   readonly answersCheckedFirst: number
   readonly answerCheckMs: number
+  /** Whether every value is looked at, and a request fails when anything is found, as in the tests of a module. @default false */
+  readonly findingsFail?: boolean
 }
 
 /**
@@ -111,6 +113,10 @@ export interface LogLine {
   /** JSON of the fields, when there were any. */
   readonly fields?: string
   readonly stack?: string
+  /** A row of the error table. */
+  readonly code?: string
+  /** Lines of a version with the same text here say the same; only the first is kept. */
+  readonly once?: string
   /** Number of lines that were dropped just before this one because the slot wrote too many. */
   readonly dropped?: number
 }

@@ -278,6 +278,12 @@ const table = {
     title: 'The answer does not fit the schema of the scene',
     fix: 'Mend the stage that the message names, or "schemas.answer" of the scene. A base sends such an answer all the same, and logs it; only tests fail.',
   },
+  DATA_LOST: {
+    status: 500,
+    blame: 'module',
+    title: 'A value silently loses something as JSON',
+    fix: 'Return what JSON can hold; the message names the place, what it was and what to do. A base answers all the same, and warns in the log of the scene; the tests of a module fail.',
+  },
   RESULT_TOO_DEEP: { status: 500, blame: 'module', title: 'The answer is nested too deeply for JSON', fix: 'Return a flatter structure.' },
 
   // Publishing modules
@@ -674,6 +680,8 @@ export type ErrorCode = keyof typeof table
 
 /** Every code with its HTTP status, who is to blame, a title and what to do. */
 export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = table
+
+export const isErrorCode = (code: unknown): code is ErrorCode => typeof code === 'string' && Object.hasOwn(errorTable, code)
 
 export interface BerthErrorOptions {
   readonly cause?: unknown

@@ -304,6 +304,8 @@ export const limits = {
     /** Lines that a version may send from one cell in a second, and errors in addition; the rest is dropped and counted. */
     linesPerSecondMax: 100,
     errorsPerSecondMax: 20,
+    /** Warnings that a cell and the keeper remember, in order to write each only once for a version. When there are more, all are forgotten. */
+    onceMax: 10_000,
     /** Bytes of lines that wait in a cell for the keeper, milliseconds between two batches, and bytes of one batch. */
     queueBytesMax: MB,
     batchMs: 100,

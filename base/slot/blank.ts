@@ -78,6 +78,8 @@ export interface Staging {
   readonly seed: string | undefined
   /** A clock in the place of that of the machine. */
   readonly clock: SlotClock | undefined
+  /** Whether a request fails when a closer look finds a fault in what leaves the slot. @default false */
+  readonly findingsFail?: boolean
   /** Called before any other code runs in the isolate, because the cell's own code takes hold of the built-ins as it finds them. */
   prepare(isolate: ivm.Isolate, context: ivm.Context): Promise<void>
 }
@@ -115,7 +117,7 @@ export async function makeBlank(memoryMB: number, codeCache: CodeCache, staging?
     const cursor = new Float64Array(new SharedArrayBuffer(CURSOR_BYTES))
     const clock = staging?.clock ?? machineClock()
     clock.write()
-    const given = givenTo(listener, cursor, clock, staging?.seed)
+    const given = givenTo(listener, cursor, clock, staging)
     const inside = remotesOf((await setUp.apply(undefined, given, byReference)) as ivm.Reference<Inside>)
     return { isolate, context, inside, cursor, clock, memoryMB, listener, earlyPosts }
   } catch (error) {
@@ -129,11 +131,11 @@ function givenTo(
   listener: BlankListener,
   cursor: Float64Array,
   clock: SlotClock,
-  seed = randomBytes(32).toString('hex'),
+  { seed = randomBytes(32).toString('hex'), findingsFail = false }: Partial<Staging> = {},
 ): ivm.Transferable[] {
   const post = new ivm.Callback<Post>((kind, ...values) => listener.onPost(kind, ...values), { ignored: true })
   const [cursorMemory, clockMemory] = [cursor.buffer, clock.memory].map(memory => new ivm.ExternalCopy(memory).copyInto())
-  const bounds = new ivm.ExternalCopy(insideLimits).copyInto()
+  const bounds = new ivm.ExternalCopy({ ...insideLimits, findingsFail }).copyInto()
   return [post, cursorMemory, clockMemory, bounds, seed, ...partTexts.map(text => text.copyInto())]
 }
 

@@ -41,13 +41,15 @@ export function parseLines(json: unknown): LogLine[] | undefined {
 const { lineCharsMax } = limits.log
 
 function toLine(value: unknown): LogLine {
-  const { level, module, message, fields, stack, dropped }: Readonly<Record<keyof LogLine, unknown>> = Object(value)
+  const { level, module, message, fields, stack, code, once, dropped }: Readonly<Record<keyof LogLine, unknown>> = Object(value)
   return {
     level: levels.has(level) ? (level as LogLine['level']) : 'error',
     module: typeof module === 'string' ? module.slice(0, lineCharsMax) : undefined,
     message: typeof message === 'string' ? message.slice(0, lineCharsMax) : '',
     ...(typeof fields === 'string' && { fields: fields.slice(0, lineCharsMax) }),
     ...(typeof stack === 'string' && { stack: stack.slice(0, lineCharsMax) }),
+    ...(typeof code === 'string' && { code: code.slice(0, lineCharsMax) }),
+    ...(typeof once === 'string' && { once: once.slice(0, lineCharsMax) }),
     ...(Number.isSafeInteger(dropped) && { dropped: Number(dropped) }),
   }
 }

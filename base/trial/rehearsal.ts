@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import ivm from 'isolated-vm'
 import { FAKES, type Fakes, type GivenToFakes, type LogLine, type Post } from '../inside/protocol.ts'
-import { BerthError, type ErrorCode, errorTable, toBerthError } from '../kernel/errors.ts'
+import { BerthError, isErrorCode, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Located, Stacks } from '../kernel/stacks.ts'
 import { type Blank, makeBlank } from '../slot/blank.ts'
@@ -149,6 +149,7 @@ class Rehearsal {
     let counter: Counter | undefined
     const made = await makeBlank(memoryMB, codeCache, {
       clock: this.#clock,
+      findingsFail: true,
       seed: seed === undefined ? undefined : createHash('sha256').update(String(seed)).digest('hex'),
       prepare: async (isolate, context) => {
         fakes = await this.#installFakes(isolate, context)
@@ -402,5 +403,3 @@ const toFakeBody = (body: string | ArrayBuffer): FakeBody =>
 
 const fromFakeBody = (body: FakeBody): string | ArrayBuffer =>
   'text' in body ? body.text : Uint8Array.from(Buffer.from(body.base64, 'base64')).buffer
-
-const isErrorCode = (code: string | undefined): code is ErrorCode => code !== undefined && Object.hasOwn(errorTable, code)

@@ -167,6 +167,8 @@ export interface LogRecord {
   readonly stack?: string | undefined
   /** The place in the source that threw, with the lines around it. */
   readonly frame?: string | undefined
+  /** Lines of a version with the same text here say the same, whichever cell they come from; only the first is kept. */
+  readonly once?: string | undefined
   /** Lines of the version that were dropped before this one. */
   readonly dropped?: number | undefined
 }

@@ -114,6 +114,11 @@ export const fetched = async (url: string) => {
   const answer = await fetch(url, { method: 'POST', body: 'x' })
   return [answer.status, await answer.text()]
 }
+
+export const lossy = (items: readonly Item[], ctx: any) => {
+  if (items.length === 0) return ctx.call('other', { seen: new Map() })
+  return { rows: items.map(item => ({ ...item, score: Promise.resolve(1) })) }
+}
 `
 
 const indexTest = `import assert from 'node:assert/strict'
@@ -160,8 +165,10 @@ test('chance', async () => {
 test('hardened', async () => assert.equal((await run('frozen')).output, 'undefined'))
 test('fetch', async () => assert.deepEqual((await slot.run('fetched', 'https://api.example.com/x')).output, [201, 'POSTx']))
 test('forbidden host', () => assert.rejects(slot.run('fetched', 'https://example.com/x'), /picker does not declare it; add it to berth\\.fetch/))
-test('unknown stage', () => assert.rejects(slot.run('rnk' as never, [] as never), /the stages of picker are rank, other, idle, crash, fetched/))
+test('unknown stage', () => assert.rejects(slot.run('rnk' as never, [] as never), /the stages of picker are rank, other, idle, crash, fetched, lossy/))
 test('throws', () => slot.run('rank', [], { params: { topK: 0 } }))
+test('loses data in its answer', () => slot.run('lossy', [{ id: 1 }]))
+test('loses data in a call', () => slot.run('lossy', []))
 `
 
 const killTest = `import assert from 'node:assert/strict'
@@ -179,7 +186,7 @@ test('has no fake for a table', () => slot.run('rank', [], { params: { how: 'ser
 
 const picker = folderWith({
   'package.json': packageJson({
-    stages: ['rank', 'other', 'idle', 'crash', 'fetched'],
+    stages: ['rank', 'other', 'idle', 'crash', 'fetched', 'lossy'],
     services: ['features'],
     fetch: ['api.example.com'],
   }),
@@ -224,6 +231,20 @@ test('a stage that throws fails its test with the line of the source', async () 
   assert.match(error ?? '', /^RangeError \[MODULE_THREW\]: topK is 0\n\s+at rank \(index\.ts:9:11\)\n[\s\S]*index\.test\.ts:46:/)
 })
 
+test('an answer that JSON does not hold fails its test with stage, path and what to do', async () => {
+  const { outcome, error } = await outcomeOf('loses data in its answer')
+  assert.equal(outcome, 'failed')
+  assert.match(
+    error ?? '',
+    /\[DATA_LOST\]: The answer of stage "lossy" loses data as JSON: "\/rows\/0\/score" is a Promise, which became \{\}: await it/,
+  )
+})
+
+test('an input of a call that JSON does not hold fails its test with the line of the source', async () => {
+  const { error } = await outcomeOf('loses data in a call')
+  assert.match(error ?? '', /TypeError .*The input of ctx\.call loses data as JSON: "\/seen" is a Map.*[\s\S]*\n\s+at lossy \(index\.ts:46:38\)/)
+})
+
 test('a stage in an endless loop is killed at its limit of CPU, and the test says so', async () => {
   const { outcome, error } = await outcomeOf('loops')
   assert.equal(outcome, 'failed')
@@ -238,7 +259,7 @@ test('what has no fake fails with the line to write', async () => {
 test('a failed test ends the command with exit code 1', async () => {
   const { code } = await ended
   const { passed, failed } = await report
-  assert.deepEqual([code, passed, failed], [1, passing.length, 4])
+  assert.deepEqual([code, passed, failed], [1, passing.length, 6])
 })
 
 test('coverage counts each line as often as it was run, and leaves out lines without code', async () => {

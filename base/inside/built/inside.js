@@ -555,121 +555,6 @@ function closeLeftover() {
   cursor[CURSOR.leftSince] = 0;
 }
 
-// base/inside/calls/failures.ts
-var CODES_OF_REQUESTS = ["CALL_CYCLE", "CALL_TOO_DEEP", "DEADLINE_EXCEEDED"];
-var codes = /* @__PURE__ */ new WeakMap();
-var callError = ({ code, message, ...more }) => assign(known(new Error(message), code), more);
-var fetchError = ({ code, message }) => known(new TypeError(message), code);
-function known(error, code) {
-  codes.set(error, code);
-  return assign(error, { code });
-}
-function codesOf(thrown) {
-  const code = typeof thrown === "object" && thrown !== null ? codes.get(thrown) : void 0;
-  if (code === void 0) return { code: "MODULE_THREW" };
-  return CODES_OF_REQUESTS.includes(code) ? { code } : { code: "MODULE_THREW", uncaught: code };
-}
-
-// base/inside/calls/open-calls.ts
-var openCalls = /* @__PURE__ */ new Map();
-var lastCall = 0;
-var withoutCaller = 0;
-function admit(caller, what) {
-  if (caller.done) throw new Error(`${what}: the request has been answered already`);
-  if (caller.calls >= limits.requestCalls) throw new RangeError(`${what}: ${limits.requestCalls} calls are open in this request already`);
-}
-function admitWithoutCaller() {
-  if (withoutCaller >= limits.requestCalls) throw new RangeError(`fetch: ${limits.requestCalls} are under way already`);
-}
-function enter(call) {
-  if (call.caller === void 0) withoutCaller++;
-  else call.caller.calls++;
-  openCalls.set(++lastCall, call);
-  return lastCall;
-}
-function leave(callNo) {
-  const call = openCalls.get(callNo);
-  if (call === void 0) return void 0;
-  openCalls.delete(callNo);
-  if (call.caller === void 0) withoutCaller--;
-  else call.caller.calls--;
-  return call;
-}
-function forget(caller) {
-  for (const [callNo, call] of openCalls) if (call.caller === caller) leave(callNo);
-}
-
-// base/inside/calls/calls.ts
-var VALUES_POSTED_MAX = 500 * CALL_STRIDE;
-var METHOD_CHARS_MAX = 128;
-var callbox = [];
-function ask(caller, service, method, input) {
-  const what = service === "" ? "ctx.call" : `ctx.services.${service}.${method}`;
-  return new Promise((resolve, reject2) => {
-    admit(caller, what);
-    const json = stringify(input);
-    if (json === void 0) throw new TypeError(`${what}: the input must be data that JSON can hold`);
-    if (json.length > limits.callChars)
-      throw new RangeError(`${what}: the input has ${json.length} characters of JSON, over ${limits.callChars}`);
-    if (method.length > METHOD_CHARS_MAX) throw new RangeError(`${what.slice(0, 140)}: the name is too long`);
-    const no = enter({ caller, resolve, reject: reject2, kind: "call" });
-    callbox.push(no, caller.no, service, method, json);
-    if (callbox.length === CALL_STRIDE && !running.inTurn) Promise.resolve().then(flush);
-  });
-}
-function flush() {
-  const values2 = callbox;
-  callbox = [];
-  for (let i = 0; i < values2.length; i += VALUES_POSTED_MAX) post("calls", ...values2.slice(i, i + VALUES_POSTED_MAX));
-}
-function settleCalls(...values2) {
-  closeLeftover();
-  for (let i = 0; i < values2.length; i += SETTLED_STRIDE) settleCall(values2[i], values2[i + 1] === 1, values2[i + 2]);
-}
-function settleCall(callNo, answered, text) {
-  const call = leave(callNo);
-  if (call === void 0) return;
-  if (call.caller !== void 0) cursor[CURSOR.step] = call.caller.step;
-  try {
-    const value = parse(text);
-    if (answered) call.resolve(value);
-    else call.reject(call.kind === "fetch" ? fetchError(value) : callError(value));
-  } catch (error) {
-    call.reject(error);
-  }
-}
-
-// base/inside/calls/fetch-calls.ts
-function send(owner, method, head, body) {
-  const caller = owner ?? running.request;
-  const stands = caller ?? latest2();
-  if (caller !== void 0) admit(caller, "fetch");
-  else admitWithoutCaller();
-  if (stands === void 0) throw new Error("fetch: no request is under way; fetch in a stage");
-  const size = body === void 0 ? 0 : typeof body === "string" ? body.length : body.byteLength;
-  if (head.length + size > limits.fetchBytes) {
-    const message = `Cannot fetch: the request has ${head.length + size} bytes, the limit is ${limits.fetchBytes}`;
-    throw fetchError({ code: "FETCH_TOO_LARGE", message });
-  }
-  let callNo = 0;
-  const answer = new Promise((resolve, reject2) => {
-    callNo = enter({ caller, resolve, reject: reject2, kind: "fetch" });
-  });
-  post("fetch", callNo, stands.no, caller === void 0 ? 0 : 1, method, head, ...body === void 0 ? [] : [body]);
-  return { answer, abort: () => leave(callNo) !== void 0 && post("unfetch", callNo) };
-}
-function latest2() {
-  let found;
-  for (const request of openRequests.values()) if (found === void 0 || request.deadlineAt > found.deadlineAt) found = request;
-  return found;
-}
-function settleFetch(callNo, head, body) {
-  closeLeftover();
-  const call = leave(callNo);
-  if (call?.caller !== void 0) cursor[CURSOR.step] = call.caller.step;
-  call?.resolve({ head, body });
-}
-
 // base/inside/to-text.ts
 var UNPRINTABLE = "[unprintable]";
 function textOf(value) {
@@ -751,6 +636,237 @@ function logText(level, text) {
 }
 function postLines(requestNo, lines) {
   post("log", requestNo, stringify(lines));
+}
+
+// base/inside/losses.ts
+var DEPTH_MAX2 = 64;
+function lossesIn(root, valuesMax) {
+  const found = [];
+  const path = [];
+  let left = valuesMax;
+  const enter2 = (key, value) => {
+    path.push(key);
+    visit(value, typeof key === "number");
+    path.pop();
+  };
+  const visit = (value, inList) => {
+    if (--left < 0) return;
+    const text = lossOf(value, inList);
+    if (text !== void 0) {
+      const key = `${pointer(path, (step) => typeof step === "number" ? "*" : step)} ${text}`;
+      if (!found.some((loss) => loss.key === key)) found.push({ path: pointer(path, String), text, key });
+    } else if (typeof value === "object" && value !== null && path.length < DEPTH_MAX2 && !hasToJson(value)) {
+      if (Array.isArray(value)) for (let i = 0; i < value.length && left > 0; i++) enter2(i, value[i]);
+      else for (const key of keys(value)) if (left > 0) enter2(key, value[key]);
+    }
+  };
+  visit(root, false);
+  return found;
+}
+function pointer(path, shown2) {
+  return path.map((key) => `/${shown2(key).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
+}
+function lossOf(value, inList) {
+  switch (typeof value) {
+    case "number":
+      return Number.isFinite(value) ? void 0 : `is ${value}, which became null: check how it is computed, or use null`;
+    case "undefined":
+      return inList ? "is undefined, which became null: filter it out, or use null" : "is undefined and was left out: leave it out, or use null";
+    case "function":
+    case "symbol":
+      return `is a ${typeof value}, which ${inList ? "became null" : "was left out"}: return data`;
+    default:
+      return typeof value === "object" && value !== null ? lossOfObject(value) : void 0;
+  }
+}
+var instead = {
+  Promise: "await it",
+  Map: "use Object.fromEntries(map) or [...map]",
+  Set: "use [...set]",
+  RegExp: "use its source"
+};
+function lossOfObject(value) {
+  if (value instanceof Date)
+    return Number.isNaN(value.getTime()) ? "is an invalid date, which became null: check what it is made from" : void 0;
+  if (Array.isArray(value) || hasToJson(value)) return void 0;
+  const name = classOf(value);
+  if (ArrayBuffer.isView(value)) return `is a ${name}, which became an object, not a list: use Array.from(array)`;
+  if (value instanceof Error) return `is an error (${name}), which lost its message: use error.message`;
+  return isHollow(value) ? `is a ${name}, which became {}: ${instead[name] ?? "return a plain object"}` : void 0;
+}
+function isHollow(value) {
+  const prototype = getPrototypeOf(value);
+  if (prototype === null || prototype === Object.prototype || keys(value).length > 0) return false;
+  const isBoxed = value instanceof Number || value instanceof String || value instanceof Boolean;
+  return !isBoxed && ownKeys(prototype).length > 1;
+}
+var hasToJson = (value) => "toJSON" in value && typeof value.toJSON === "function";
+function classOf(value) {
+  const { constructor: maker } = value;
+  return typeof maker === "function" && maker.name !== "" ? maker.name : "object of a class";
+}
+
+// base/inside/looks.ts
+var LOOKED_AT_FIRST = 16;
+var LOOKED_AT_EVERY = 1024;
+var INNER_VALUES_MAX = 1e4;
+var FINDINGS_MAX = 16;
+var looks = [lookForLosses];
+function lookForLosses(what, value) {
+  return lossesIn(value, INNER_VALUES_MAX).map(({ path, text, key }) => {
+    const where = path === "" ? "it" : `"${path}"`;
+    return { code: "DATA_LOST", message: `${what} loses data as JSON: ${where} ${text}`, key: `${what} ${key}` };
+  });
+}
+var Sampler = class {
+  #untilNext = 1;
+  #looked = 0;
+  next() {
+    if (--this.#untilNext > 0) return false;
+    this.#untilNext = limits.findingsFail || ++this.#looked < LOOKED_AT_FIRST ? 1 : LOOKED_AT_EVERY;
+    return true;
+  }
+};
+var logged = /* @__PURE__ */ new Set();
+function lookAt(request, module, what, value) {
+  const findings = findingsOf(what, value);
+  if (limits.findingsFail) return findings[0];
+  for (const { code, message, key } of findings) {
+    if (logged.has(key) || logged.size >= FINDINGS_MAX) continue;
+    const line = logLine("warn", module, message);
+    if (line === void 0) continue;
+    logged.add(key);
+    keepLine(request, { ...line, code, once: key });
+  }
+  return void 0;
+}
+function findingsOf(what, value) {
+  try {
+    return looks.flatMap((look) => look(what, value));
+  } catch {
+    return [];
+  }
+}
+
+// base/inside/calls/failures.ts
+var CODES_OF_REQUESTS = ["CALL_CYCLE", "CALL_TOO_DEEP", "DEADLINE_EXCEEDED"];
+var codes = /* @__PURE__ */ new WeakMap();
+var callError = ({ code, message, ...more }) => assign(known(new Error(message), code), more);
+var fetchError = ({ code, message }) => known(new TypeError(message), code);
+function known(error, code) {
+  codes.set(error, code);
+  return assign(error, { code });
+}
+function codesOf(thrown) {
+  const code = typeof thrown === "object" && thrown !== null ? codes.get(thrown) : void 0;
+  if (code === void 0) return { code: "MODULE_THREW" };
+  return CODES_OF_REQUESTS.includes(code) ? { code } : { code: "MODULE_THREW", uncaught: code };
+}
+
+// base/inside/calls/open-calls.ts
+var openCalls = /* @__PURE__ */ new Map();
+var lastCall = 0;
+var withoutCaller = 0;
+function admit(caller, what) {
+  if (caller.done) throw new Error(`${what}: the request has been answered already`);
+  if (caller.calls >= limits.requestCalls) throw new RangeError(`${what}: ${limits.requestCalls} calls are open in this request already`);
+}
+function admitWithoutCaller() {
+  if (withoutCaller >= limits.requestCalls) throw new RangeError(`fetch: ${limits.requestCalls} are under way already`);
+}
+function enter(call) {
+  if (call.caller === void 0) withoutCaller++;
+  else call.caller.calls++;
+  openCalls.set(++lastCall, call);
+  return lastCall;
+}
+function leave(callNo) {
+  const call = openCalls.get(callNo);
+  if (call === void 0) return void 0;
+  openCalls.delete(callNo);
+  if (call.caller === void 0) withoutCaller--;
+  else call.caller.calls--;
+  return call;
+}
+function forget(caller) {
+  for (const [callNo, call] of openCalls) if (call.caller === caller) leave(callNo);
+}
+
+// base/inside/calls/calls.ts
+var VALUES_POSTED_MAX = 500 * CALL_STRIDE;
+var METHOD_CHARS_MAX = 128;
+var sampler = new Sampler();
+var callbox = [];
+function ask(caller, service, method, input) {
+  const what = service === "" ? "ctx.call" : `ctx.services.${service}.${method}`;
+  return new Promise((resolve, reject2) => {
+    admit(caller, what);
+    const json = stringify(input);
+    if (json === void 0) throw new TypeError(`${what}: the input must be data that JSON can hold`);
+    if (json.length > limits.callChars)
+      throw new RangeError(`${what}: the input has ${json.length} characters of JSON, over ${limits.callChars}`);
+    if (method.length > METHOD_CHARS_MAX) throw new RangeError(`${what.slice(0, 140)}: the name is too long`);
+    if (sampler.next()) demandData(caller, what, input);
+    const no = enter({ caller, resolve, reject: reject2, kind: "call" });
+    callbox.push(no, caller.no, service, method, json);
+    if (callbox.length === CALL_STRIDE && !running.inTurn) Promise.resolve().then(flush);
+  });
+}
+function demandData(caller, what, input) {
+  const finding = lookAt(caller, running.module, `The input of ${what}`, input);
+  if (finding !== void 0) throw new TypeError(finding.message);
+}
+function flush() {
+  const values2 = callbox;
+  callbox = [];
+  for (let i = 0; i < values2.length; i += VALUES_POSTED_MAX) post("calls", ...values2.slice(i, i + VALUES_POSTED_MAX));
+}
+function settleCalls(...values2) {
+  closeLeftover();
+  for (let i = 0; i < values2.length; i += SETTLED_STRIDE) settleCall(values2[i], values2[i + 1] === 1, values2[i + 2]);
+}
+function settleCall(callNo, answered, text) {
+  const call = leave(callNo);
+  if (call === void 0) return;
+  if (call.caller !== void 0) cursor[CURSOR.step] = call.caller.step;
+  try {
+    const value = parse(text);
+    if (answered) call.resolve(value);
+    else call.reject(call.kind === "fetch" ? fetchError(value) : callError(value));
+  } catch (error) {
+    call.reject(error);
+  }
+}
+
+// base/inside/calls/fetch-calls.ts
+function send(owner, method, head, body) {
+  const caller = owner ?? running.request;
+  const stands = caller ?? latest2();
+  if (caller !== void 0) admit(caller, "fetch");
+  else admitWithoutCaller();
+  if (stands === void 0) throw new Error("fetch: no request is under way; fetch in a stage");
+  const size = body === void 0 ? 0 : typeof body === "string" ? body.length : body.byteLength;
+  if (head.length + size > limits.fetchBytes) {
+    const message = `Cannot fetch: the request has ${head.length + size} bytes, the limit is ${limits.fetchBytes}`;
+    throw fetchError({ code: "FETCH_TOO_LARGE", message });
+  }
+  let callNo = 0;
+  const answer = new Promise((resolve, reject2) => {
+    callNo = enter({ caller, resolve, reject: reject2, kind: "fetch" });
+  });
+  post("fetch", callNo, stands.no, caller === void 0 ? 0 : 1, method, head, ...body === void 0 ? [] : [body]);
+  return { answer, abort: () => leave(callNo) !== void 0 && post("unfetch", callNo) };
+}
+function latest2() {
+  let found;
+  for (const request of openRequests.values()) if (found === void 0 || request.deadlineAt > found.deadlineAt) found = request;
+  return found;
+}
+function settleFetch(callNo, head, body) {
+  closeLeftover();
+  const call = leave(callNo);
+  if (call?.caller !== void 0) cursor[CURSOR.step] = call.caller.step;
+  call?.resolve({ head, body });
 }
 
 // base/inside/globals/console.ts
@@ -1107,7 +1223,7 @@ function misfits(schema, value) {
     return [{ pointer: "", expected: `must not be nested so deeply: ${messageOf(error)}` }];
   }
 }
-var inWords = (faults) => faults.map(({ pointer, expected }) => `${pointer === "" ? "it" : pointer} ${expected}`).join("; ");
+var inWords = (faults) => faults.map(({ pointer: pointer2, expected }) => `${pointer2 === "" ? "it" : pointer2} ${expected}`).join("; ");
 var CHECK_PAUSE_FACTOR = 100;
 function checkAnswer(schema, json, where) {
   const beganAt = monotonicTime();
@@ -1277,19 +1393,30 @@ function paramsOf(json) {
 }
 
 // base/inside/stages/json.ts
-function toJson(value) {
-  const { stage, steps } = stages[stages.length - 1];
-  const where = { stage, module: steps[steps.length - 1].module };
+var sampler2 = new Sampler();
+function toJson(request, value) {
   let json;
   try {
     json = stringify(value);
   } catch (error) {
-    return unserialisable(error, where);
+    return unserialisable(error, lastStep2());
   }
-  if (json === void 0) return { code: "RESULT_UNDEFINED", message: "The answer turns into undefined as JSON", ...where };
-  if (json.length <= limits.resultChars) return json;
-  const message = `The answer has ${json.length} characters of JSON, over the limit of ${limits.resultChars}`;
-  return { code: "RESULT_TOO_LARGE", message, ...where };
+  if (json === void 0) return { code: "RESULT_UNDEFINED", message: "The answer turns into undefined as JSON", ...lastStep2() };
+  if (json.length > limits.resultChars) {
+    const message = `The answer has ${json.length} characters of JSON, over the limit of ${limits.resultChars}`;
+    return { code: "RESULT_TOO_LARGE", message, ...lastStep2() };
+  }
+  return (sampler2.next() ? findingIn(request, value) : void 0) ?? json;
+}
+function findingIn(request, value) {
+  const where = lastStep2();
+  const finding = lookAt(request, where.module, `The answer of stage "${where.stage}"`, value);
+  return finding && { code: finding.code, message: finding.message, ...where };
+}
+function lastStep2() {
+  const { stage, steps, merge: merge2, parallel } = stages[stages.length - 1];
+  const step = merge2 ?? (parallel && steps.length > 1 ? void 0 : steps[steps.length - 1]);
+  return step === void 0 ? { stage } : { stage, module: step.module };
 }
 function unserialisable(error, where) {
   const message = messageOf(error);
@@ -1319,10 +1446,10 @@ function runStages(request, ctx, index, input) {
     if (value instanceof Fault) return value.failure;
     beganAt = markTime(request, i, beganAt);
   }
-  return answerOf(value);
+  return answerOf(request, value);
 }
-function answerOf(value) {
-  const answer = toJson(value);
+function answerOf(request, value) {
+  const answer = toJson(request, value);
   if (answerSchema === void 0 || typeof answer !== "string") return answer;
   const { stage, steps } = stages[stages.length - 1];
   return checkAnswer(answerSchema, answer, { stage, module: steps[steps.length - 1].module }) ?? answer;

@@ -1,5 +1,6 @@
 /** Calls of other scenes and of base services. */
 import { cursor, limits, post } from '../host.ts'
+import { lookAt, Sampler } from '../looks.ts'
 import { closeLeftover, type Request, running } from '../open-request.ts'
 import { parse, stringify } from '../primordials.ts'
 import { CALL_STRIDE, CURSOR, SETTLED_STRIDE } from '../protocol.ts'
@@ -9,6 +10,9 @@ import { admit, enter, leave } from './open-calls.ts'
 /** Values of the calls that are posted together: V8 bounds how many arguments a call can have. */
 const VALUES_POSTED_MAX = 500 * CALL_STRIDE
 const METHOD_CHARS_MAX = 128
+
+/** The inputs that get a closer look. */
+const sampler = new Sampler()
 
 /** Calls that have not been posted yet. */
 let callbox: (string | number)[] = []
@@ -26,11 +30,18 @@ export function ask(caller: Request, service: string, method: string, input: unk
     if (json.length > limits.callChars)
       throw new RangeError(`${what}: the input has ${json.length} characters of JSON, over ${limits.callChars}`)
     if (method.length > METHOD_CHARS_MAX) throw new RangeError(`${what.slice(0, 140)}: the name is too long`)
+    if (sampler.next()) demandData(caller, what, input)
     const no = enter({ caller, resolve, reject, kind: 'call' })
     callbox.push(no, caller.no, service, method, json)
     // The end of a turn flushes. Outside of a turn, the first call of a synchronous run schedules a flush for all of them.
     if (callbox.length === CALL_STRIDE && !running.inTurn) Promise.resolve().then(flush)
   })
+}
+
+/** @throws TypeError when the input loses data as JSON, in the tests of a module */
+function demandData(caller: Request, what: string, input: unknown): void {
+  const finding = lookAt(caller, running.module, `The input of ${what}`, input)
+  if (finding !== undefined) throw new TypeError(finding.message)
 }
 
 /** Posts the calls that have been made so far. */

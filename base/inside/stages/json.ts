@@ -1,29 +1,52 @@
 /** The answer of a group as JSON. */
 import { limits } from '../host.ts'
+import { lookAt, Sampler } from '../looks.ts'
+import type { Request } from '../open-request.ts'
 import { stringify } from '../primordials.ts'
 import type { Failure } from '../protocol.ts'
 import { messageOf, nameOf, stackOf } from '../to-text.ts'
-import { type Stage, type Step, stages } from './version.ts'
+import { type Stage, stages } from './version.ts'
+
+/** The answers that get a closer look. */
+const sampler = new Sampler()
 
 /** Returns a failure when the value cannot become JSON, or becomes too much of it. */
-export function toJson(value: unknown): string | Failure {
-  const { stage, steps } = stages[stages.length - 1] as Stage
-  const where = { stage, module: (steps[steps.length - 1] as Step).module }
+export function toJson(request: Request, value: unknown): string | Failure {
   let json: string | undefined
   try {
     json = stringify(value)
   } catch (error) {
-    return unserialisable(error, where)
+    return unserialisable(error, lastStep())
   }
   // The value is an object whose toJSON returns undefined.
-  if (json === undefined) return { code: 'RESULT_UNDEFINED', message: 'The answer turns into undefined as JSON', ...where }
-  if (json.length <= limits.resultChars) return json
-  const message = `The answer has ${json.length} characters of JSON, over the limit of ${limits.resultChars}`
-  return { code: 'RESULT_TOO_LARGE', message, ...where }
+  if (json === undefined) return { code: 'RESULT_UNDEFINED', message: 'The answer turns into undefined as JSON', ...lastStep() }
+  if (json.length > limits.resultChars) {
+    const message = `The answer has ${json.length} characters of JSON, over the limit of ${limits.resultChars}`
+    return { code: 'RESULT_TOO_LARGE', message, ...lastStep() }
+  }
+  return (sampler.next() ? findingIn(request, value) : undefined) ?? json
+}
+
+function findingIn(request: Request, value: unknown): Failure | undefined {
+  const where = lastStep()
+  const finding = lookAt(request, where.module, `The answer of stage "${where.stage}"`, value)
+  return finding && { code: finding.code, message: finding.message, ...where }
+}
+
+interface Place {
+  readonly stage: string
+  readonly module?: string
+}
+
+/** The step that the answer is from. The modules of a parallel stage whose lists are joined have made it together. */
+function lastStep(): Place {
+  const { stage, steps, merge, parallel } = stages[stages.length - 1] as Stage
+  const step = merge ?? (parallel && steps.length > 1 ? undefined : steps[steps.length - 1])
+  return step === undefined ? { stage } : { stage, module: step.module }
 }
 
 /** What was wrong with the value, by the error that V8, or a `toJSON` of the module, has thrown. */
-function unserialisable(error: unknown, where: { stage: string; module: string }): Failure {
+function unserialisable(error: unknown, where: Place): Failure {
   const message = messageOf(error)
   const name = nameOf(error)
   if (name === 'RangeError') {

@@ -33,11 +33,11 @@ export function runStages(request: Request, ctx: Context, index: number, input: 
     if (value instanceof Fault) return value.failure
     beganAt = markTime(request, i, beganAt)
   }
-  return answerOf(value)
+  return answerOf(request, value)
 }
 
-function answerOf(value: unknown): string | Failure {
-  const answer = toJson(value)
+function answerOf(request: Request, value: unknown): string | Failure {
+  const answer = toJson(request, value)
   if (answerSchema === undefined || typeof answer !== 'string') return answer
   const { stage, steps } = stages[stages.length - 1] as Stage
   return checkAnswer(answerSchema, answer, { stage, module: (steps[steps.length - 1] as Step).module }) ?? answer

@@ -1,5 +1,7 @@
 /** The logs of the versions. Lines that the cells send are numbered, kept, and passed on to those who follow. */
 import type { LogEntry } from '../../contract/log-api.ts'
+import { limits } from '../../kernel/limits.ts'
+import { Once } from '../../kernel/once.ts'
 import type { LogRecord } from '../../wire/messages.ts'
 import type { LogFiles } from './log-files.ts'
 
@@ -38,6 +40,7 @@ export class Logs {
   readonly #files: LogFiles
   readonly #isVersion: (scene: string, version: string) => boolean
   readonly #followers = new Map<string, Set<Follower>>()
+  readonly #once = new Once(limits.log.onceMax)
   /** The number of the last line. The clock may have been set back since. */
   #seq: number
 
@@ -59,8 +62,9 @@ export class Logs {
   take(cell: number, records: readonly LogRecord[]): void {
     const entries: LogEntry[] = []
     const byVersion = new Map<string, { scene: string; version: string; lines: string[]; last: number }>()
-    for (const record of records) {
+    for (const { once, ...record } of records) {
       const { scene, version } = record
+      if (once !== undefined && !this.#once.isFirst(`${scene}/${version} ${once}`)) continue
       if (!this.#files.has(scene, version) && !this.#isVersion(scene, version)) continue
       const { entry, line } = bounded({ seq: this.#nextSeq(), cell, ...record, ...(record.fields && { fields: parsed(record.fields) }) })
       const lines = byVersion.get(`${scene}/${version}`) ?? { scene, version, lines: [], last: 0 }

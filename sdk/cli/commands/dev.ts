@@ -51,6 +51,8 @@ type Part = 'dev' | 'baseline'
 
 /** How many lines of an answer, or of what changed in it, are shown. */
 const LINES_SHOWN = 60
+/** How many lines that a version logged before are read, to find what was warned of. */
+const LINES_READ = 100
 
 /**
  * Goes on until it is interrupted. On a base that serves, each save becomes a version that answers only when pinned; on one for development it becomes
@@ -298,7 +300,7 @@ class Session {
   }
 
   async #readLog(scene: string, version: string, signal: AbortSignal, onLive: () => void): Promise<void> {
-    const path = `/api/scenes/${encodeURIComponent(scene)}/logs?version=${version}&limit=1`
+    const path = `/api/scenes/${encodeURIComponent(scene)}/logs?version=${version}&limit=${LINES_READ}`
     const response = await this.#client.open(path, { headers: { accept: 'text/event-stream' }, signal })
     let isLive = false
     for await (const { event, data } of readEvents(response)) {
@@ -306,10 +308,13 @@ class Session {
         isLive = true
         onLive()
       }
-      // Lines logged before belong to answers before, and an error is shown with its answer.
-      if (!isLive || event !== undefined) continue
+      if (event !== undefined) continue
       const entry = JSON.parse(data) as LogEntry
-      if (entry.code === undefined) this.#show({ event: 'log', ...entry }, formatEntry(entry))
+      // A version is warned of once, so the warning may be of an earlier save of the same code.
+      if (entry.code === 'DATA_LOST')
+        this.#fail(new SdkError(entry.code, entry.message, { hint: 'The answer is there, but not all of it.' }))
+      // Other lines logged before belong to answers before, and an error is shown with its answer.
+      else if (isLive && entry.code === undefined) this.#show({ event: 'log', ...entry }, formatEntry(entry))
     }
   }
 
@@ -343,10 +348,14 @@ class Session {
     if (lines.length > LINES_SHOWN) this.#out.say(`    … and ${lines.length - LINES_SHOWN} more lines`)
   }
 
-  #showFailure(error: SdkError): void {
+  #fail(error: SdkError): void {
     this.#failed = true
     this.#show({ event: 'failed', error: failureDocument(error), live: this.#live?.version ?? null })
     process.stderr.write(`${failureText(error)}\n`)
+  }
+
+  #showFailure(error: SdkError): void {
+    this.#fail(error)
     const answered = error instanceof RefusedError && error.problem.version === this.#live?.version
     const isThere = error.code !== 'BASE_UNREACHABLE'
     if (this.#live !== undefined && !answered && isThere)
