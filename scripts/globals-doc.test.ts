@@ -4,7 +4,10 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { frozenAdviceFor, missingGlobalIn, missingGlobals } from '../base/kernel/missing-globals.ts'
+import { locateModule, readPackage } from '../sdk/bundle/manifest.ts'
+import { checkTypes } from '../sdk/bundle/type-check.ts'
 import { startGuest } from '../test/support/isolate.ts'
+import { moduleFolder } from '../test/support/module-folder.ts'
 
 const page = readFileSync(join(import.meta.dirname, '../docs/globals.md'), 'utf8')
 
@@ -48,4 +51,22 @@ test('an error that names a missing global, or a frozen built-in, gets advice, a
   assert(frozenAdviceFor('Cannot add property last, object is not extensible'))
   assert(frozenAdviceFor("Cannot assign to read only property 'Promise' of object '#<Object>'"))
   assert.equal(frozenAdviceFor('Cannot read properties of undefined'), undefined)
+})
+
+test('the types of a module have every global of the page, and none that is missing', async t => {
+  const [present, missing] = [[...rowsUnder('Present').keys()], Object.keys(missingGlobals)]
+  const compilerOptions = {
+    strict: true,
+    target: 'esnext',
+    module: 'nodenext',
+    types: ['node'],
+    typeRoots: [join(import.meta.dirname, '../node_modules/@types')],
+  }
+  const folder = await moduleFolder(t, {
+    'tsconfig.json': JSON.stringify({ compilerOptions }),
+    'index.ts': `export const rank = () => [\n${present.join(',\n')},\n${missing.join(',\n')}]\n`,
+  })
+  const contents = await readPackage(await locateModule(folder, false))
+  const first = new RegExp(`index\\.ts:${present.length + 2}:1: .*a slot has no such global.* \\(and ${missing.length - 1} more\\)$`)
+  await assert.rejects(checkTypes(folder, contents), { code: 'TYPES_WRONG', message: first })
 })

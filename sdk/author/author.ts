@@ -35,12 +35,20 @@ export interface Features {
   version(table: string): Promise<string>
 }
 
+/** What package.json says about a module. It has members only while the types of the module are checked, which adds them. */
+export interface Manifest {
+  readonly name?: string
+}
+
+/** Services that a module may use. While its types are checked, these are the ones that it lists under `berth.services` in package.json. */
+type ServiceName = Manifest extends { readonly services: infer Name } ? Name & keyof Services : keyof Services
+
 /** What a stage uses of the scene and the base around it. What it does not declare, the compiler does not let it use. */
 export interface Uses {
   /** The params that it reads. A scene may set any value, so check what a wrong value would break. */
   readonly params?: object
   /** Names of base services, as under `berth.services` in package.json: `'features' | 'geo'`. */
-  readonly services?: keyof Services
+  readonly services?: ServiceName
   /** The caller's input, for a stage that is not the first. */
   readonly request?: unknown
 }

@@ -242,7 +242,10 @@ test('an answer that JSON does not hold fails its test with stage, path and what
 
 test('an input of a call that JSON does not hold fails its test with the line of the source', async () => {
   const { error } = await outcomeOf('loses data in a call')
-  assert.match(error ?? '', /TypeError .*The input of ctx\.call loses data as JSON: "\/seen" is a Map.*[\s\S]*\n\s+at lossy \(index\.ts:46:38\)/)
+  assert.match(
+    error ?? '',
+    /TypeError .*The input of ctx\.call loses data as JSON: "\/seen" is a Map.*[\s\S]*\n\s+at lossy \(index\.ts:46:38\)/,
+  )
 })
 
 test('a stage in an endless loop is killed at its limit of CPU, and the test says so', async () => {

@@ -54,9 +54,13 @@ export async function withoutStrictMode({ path, compilerOptions: { strict, alway
  * @param config path of the other one
  * @returns the path of the file; that of the same contents is always the same
  */
-export async function writeTypeScriptConfig(config: string, contents: object): Promise<string> {
-  const text = JSON.stringify(contents)
-  const name = `.cache/berth/tsconfig-${createHash('sha256').update(text).digest('hex').slice(0, 16)}.json`
+export function writeTypeScriptConfig(config: string, contents: object): Promise<string> {
+  return writeBeside(config, 'tsconfig', 'json', JSON.stringify(contents))
+}
+
+/** Writes a file for the compiler of TypeScript, where `writeTypeScriptConfig` would write one. @returns its path */
+export async function writeBeside(config: string, prefix: string, ending: string, text: string): Promise<string> {
+  const name = `.cache/berth/${prefix}-${createHash('sha256').update(text).digest('hex').slice(0, 16)}.${ending}`
   const packages = upwards(dirname(config), 'node_modules')
   const temporary = join(tmpdir(), name)
   if (packages === undefined) return writeOnce(temporary, text)

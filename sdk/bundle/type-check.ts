@@ -7,8 +7,11 @@ import { text } from 'node:stream/consumers'
 import { pathToFileURL } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
 import { messageOf } from '../../base/kernel/errors.ts'
+import { missingGlobals } from '../../base/kernel/missing-globals.ts'
 import { SdkError } from '../sdk-error.ts'
-import { adviseExtending, nearestTypeScriptConfig, readTypeScriptConfig, upwards, writeTypeScriptConfig } from './tsconfig.ts'
+import type { Package } from './manifest.ts'
+import { declarationsOf, languageParts, slotGlobals, slotTypeRoot } from './slot-types.ts'
+import { adviseExtending, nearestTypeScriptConfig, readTypeScriptConfig, writeBeside, writeTypeScriptConfig } from './tsconfig.ts'
 
 export interface TypeCheckOptions {
   /** Colours code frames for a terminal. @default false */
@@ -18,28 +21,33 @@ export interface TypeCheckOptions {
 }
 
 /**
- * Checks an entry file and everything it imports, with the options of the nearest tsconfig.json. Options that change what code does count only as they
- * count for the bundle: when the tsconfig.json is in the folder of the module. It starts a process for 30 to 300 ms.
- * @param entry path of the file
+ * Checks the entry file of a module and everything it imports against the globals of a slot and the services that package.json lists, with the options of
+ * the nearest tsconfig.json. Options that change what code does count only as they count for the bundle: when the tsconfig.json is in the folder of the
+ * module. It starts a process for 30 to 300 ms.
+ * @param folder of the module
  * @returns `types`, or the reason why nothing was checked: the file is not TypeScript, or there is no tsconfig.json, or TypeScript is not installed
  * @throws SdkError TYPES_WRONG with the code frame of every error
  */
-export async function checkTypes(entry: string, { color = false, signal }: TypeCheckOptions = {}): Promise<string> {
-  const file = resolve(entry)
+export async function checkTypes(folder: string, contents: Package, { color = false, signal }: TypeCheckOptions = {}): Promise<string> {
+  const file = resolve(folder, contents.entry)
   if (!/^\.[cm]?tsx?$/.test(extname(file))) return 'no types: it is not TypeScript'
   const config = nearestTypeScriptConfig(dirname(file))
   if (config === undefined) return 'no types: there is no tsconfig.json'
   const compiler = await findCompiler(file)
   if (compiler === undefined) return 'no types: TypeScript is not installed'
-  const folder = dirname(upwards(dirname(file), 'package.json') ?? file)
-  const isOwn = !relative(folder, config).startsWith('..')
-  const project = await projectFor(file, config, isOwn ? {} : asBundled)
-  const { code, output } = await run([...compiler, '--project', project, '--noEmit', '--incremental', 'false', '--pretty'], signal)
+  const isOwn = !relative(resolve(folder), config).startsWith('..')
+  const declarations = declarationsOf(contents, resolve(folder), authorFor(file))
+  const project = await projectFor(file, config, declarations, { ...(isOwn ? {} : asBundled), lib: languageParts(compiler.libraries) })
+  const { command } = compiler
+  const { code, output } = await run([...command, '--project', project, '--noEmit', '--incremental', 'false', '--pretty'], signal)
   if (code === 0) return 'types'
-  if (code === null) throw notFinished(compiler.join(' '))
-  const advice = isOwn ? undefined : await adviseOptions(folder, config)
-  throw typesWrong(file, output, color, advice)
+  if (code === null) throw notFinished(command.join(' '))
+  const advice = isOwn ? undefined : await adviseOptions(resolve(folder), config)
+  throw typesWrong(file, output, color, contents, advice)
 }
+
+/** The file with the types that a module is written against, which the module may have from another copy of this project. */
+const authorFor = (file: string): string => resolveFrom(file, '#sdk/author') ?? resolve(import.meta.dirname, '../author/author.ts')
 
 /** What the bundler compiles with when a module has no tsconfig.json of its own. */
 const asBundled = { experimentalDecorators: false, emitDecoratorMetadata: false, useDefineForClassFields: true }
@@ -56,7 +64,10 @@ async function adviseOptions(folder: string, config: string): Promise<string | u
 /** How many errors are shown. The first is what to mend; more hide it. */
 const ERRORS_SHOWN = 3
 
-function typesWrong(file: string, output: string, color: boolean, advice?: string): SdkError {
+function typesWrong(file: string, colored: string, color: boolean, contents: Package, advice?: string): SdkError {
+  const output = colored.replace(NO_SUCH_NAME, (text, name: string) =>
+    Object.hasOwn(missingGlobals, name) ? `Cannot find name '${name}': a slot has no such global.` : text,
+  )
   const plain = stripVTControlCharacters(output)
   const locations = [...plain.matchAll(/^(\S.*?:\d+:\d+) - error (.*)$/gm)]
   const [, location = '', what = 'the compiler says why below'] = locations[0] ?? []
@@ -71,9 +82,24 @@ function typesWrong(file: string, output: string, color: boolean, advice?: strin
   const details = narrow(lines, color ? output.split('\n') : lines)
   if (locations.length > ERRORS_SHOWN) details.push('', restOf(locations.map(([, at = '']) => at)))
   return new SdkError('TYPES_WRONG', `Cannot publish "${shown}": ${location === '' ? '' : `${location}: `}${what}${more}`, {
-    hint: advice ?? 'Mend the types, or publish with --no-check.',
+    hint: adviceFor(plain, contents) ?? advice ?? 'Mend the types, or publish with --no-check.',
     details: details.join('\n'),
   })
+}
+
+/** What TypeScript says of a name that it does not find, with its advice to install types, which helps nobody here. */
+const NO_SUCH_NAME = /Cannot find name '([\w$]+)'\.(?: Do you need to .*)?/g
+const UNLISTED_SERVICES = /does not satisfy the constraint 'Uses'\.\s+Types of property 'services' are incompatible\.\s+Type '([^']*)'/
+
+/** What to do about the first error, when it is one that code for a slot has and other code has not. */
+function adviceFor(plain: string, { manifest: { services = [] } }: Package): string | undefined {
+  const [, name = ''] = /Cannot find name '([\w$]+)': a slot/.exec(plain) ?? []
+  if (Object.hasOwn(missingGlobals, name)) return missingGlobals[name]
+  const used = [...(UNLISTED_SERVICES.exec(plain)?.[1] ?? '').matchAll(/"([^"]*)"/g)].map(([, service = '']) => service)
+  const missing = used.filter(service => !services.includes(service))
+  if (missing.length === 0) return undefined
+  const line = `"services": ${JSON.stringify([...services, ...missing]).replaceAll(',', ', ')}`
+  return `package.json does not list the service ${missing.map(service => `"${service}"`).join(', ')} under "berth": write ${line} there.`
 }
 
 function restOf(places: readonly string[]): string {
@@ -97,8 +123,14 @@ function narrow(plain: readonly string[], shown: readonly string[]): string[] {
   return cut
 }
 
-/** The command line of the compiler that is nearest to the file, else of the one that is installed with the sdk. */
-async function findCompiler(file: string): Promise<string[] | undefined> {
+interface TypeScriptCompiler {
+  readonly command: readonly string[]
+  /** The folder with its declarations of the language. */
+  readonly libraries: string
+}
+
+/** The compiler that is nearest to the file, else the one that is installed with the sdk. */
+async function findCompiler(file: string): Promise<TypeScriptCompiler | undefined> {
   for (const from of [file, import.meta.filename]) {
     const found = resolveFrom(from, 'typescript/package.json')
     if (found !== undefined) return compilerIn(dirname(found))
@@ -115,19 +147,23 @@ function resolveFrom(file: string, specifier: string): string | undefined {
   }
 }
 
-/** The command of a compiler. From version 7 on it is a native program, which starts faster directly than through Node.js. */
-async function compilerIn(folder: string): Promise<string[]> {
+/** The compiler in a folder. From version 7 on it is a native program, which starts faster directly than through Node.js. */
+async function compilerIn(folder: string): Promise<TypeScriptCompiler> {
   const locator = join(folder, 'lib/getExePath.js')
-  if (!existsSync(locator)) return [process.execPath, join(folder, 'bin/tsc')]
+  if (!existsSync(locator)) return { command: [process.execPath, join(folder, 'bin/tsc')], libraries: join(folder, 'lib') }
   const { default: executable } = (await import(pathToFileURL(locator).href)) as { default: () => string }
-  return [executable()]
+  return { command: [executable()], libraries: dirname(executable()) }
 }
 
-/** A configuration that extends that of the project but includes only the one file. */
-function projectFor(file: string, config: string, options: object): Promise<string> {
-  // Only the module's own files matter here. Checking the declarations of the language and of packages takes longer than everything else.
-  const compilerOptions = { ...options, skipLibCheck: true }
-  return writeTypeScriptConfig(config, { extends: config, compilerOptions, files: [file], include: [], references: [] })
+/** A configuration that extends that of the project but includes only the one file, and what a slot and package.json give it. */
+async function projectFor(file: string, config: string, declarations: string, options: object): Promise<string> {
+  const { typeRoots = [] } = (await readTypeScriptConfig(config)).compilerOptions
+  const roots = (typeRoots as string[]).map(root => resolve(dirname(config), root))
+  // Only the module's own files matter here. Checking the declarations of the language and of packages takes longer than everything else, and they
+  // may name types of Node.js or of browsers, which are not there.
+  const compilerOptions = { ...options, typeRoots: [slotTypeRoot, ...roots], skipLibCheck: true }
+  const files = [file, slotGlobals, await writeBeside(config, 'module', 'd.ts', declarations)]
+  return writeTypeScriptConfig(config, { extends: config, compilerOptions, files, include: [], references: [] })
 }
 
 async function run([command = '', ...args]: readonly string[], signal?: AbortSignal): Promise<{ code: number | null; output: string }> {

@@ -165,8 +165,8 @@ const bundled = (folder: string): Promise<Bundle> => bundleModule(folder, { colo
 /** Bundles and checks types at the same time. When a module does not bundle, faults in its types are not reported. */
 async function bundleAndCheck(folder: string, { check = true }: PublishOptions, onBundle: (made: Bundle) => void) {
   const unwanted = new AbortController()
-  const { entry } = await readPackage(await locateModule(folder, inColor()))
-  const types = () => checkTypes(join(folder, entry), { color: inColor(), signal: unwanted.signal })
+  const contents = await readPackage(await locateModule(folder, inColor()))
+  const types = () => checkTypes(folder, contents, { color: inColor(), signal: unwanted.signal })
   const checking = timed(check ? types : async () => 'no types: --no-check')
   checking.catch(() => undefined)
   try {
