@@ -147,6 +147,15 @@ test('sdk dev answers each save with its code, and through a broken one with the
   assert.deepEqual((await next('answer')).answer, { sum: 7 }, 'a file outside the folder that it is made of counts too')
 })
 
+test('sdk dev shows what is wrong with the types of a save after its answer', { timeout: 60_000 }, async t => {
+  const { next, nextFailure, save } = await startDev(t, 'mistyped', [], onBase())
+  await next('answer')
+  const compilerOptions = { strict: true, target: 'esnext', module: 'nodenext', types: [] }
+  await save({ 'tsconfig.json': JSON.stringify({ compilerOptions }), 'index.ts': adds(2).replace('+ 2', '+ (x.n > 5 ? process.pid : 2)') })
+  assert.deepEqual((await next('answer')).answer, { sum: 3 })
+  assert.match((await nextFailure('TYPES_WRONG')).error?.detail ?? '', /index\.ts:1:68: .*'process': a slot has no such global/)
+})
+
 test('sdk dev says that its folder is gone, and answers with what is there when it is back', { timeout: 60_000 }, async t => {
   const { folder, next, save } = await startDev(t, 'switched', [], onBase())
   assert.deepEqual((await next('answer')).answer, { sum: 2 })

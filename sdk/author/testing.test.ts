@@ -311,6 +311,25 @@ test('a module that does not compile fails with its code frame', async () => {
   assert.match(stdout, /✖ the file did not run[\s\S]*Cannot bundle ".": index\.ts:3:1: Unexpected "}"[\s\S]*3 │ }/)
 })
 
+test('wrong types fail the command beside the tests, which run all the same', async () => {
+  const compilerOptions = { strict: true, target: 'esnext', module: 'nodenext', types: ['node'] }
+  const folder = await folderWith({
+    'package.json': packageJson({ stages: ['rank'] }, 'mistyped'),
+    'tsconfig.json': JSON.stringify({ compilerOptions }),
+    'index.ts': `export const rank = (n: number): string => (n > 5 ? process.env.HOME : 'small')\n`,
+    'index.test.ts': `import { test } from 'node:test'
+import { openSlot } from '#sdk/testing'
+const slot = await openSlot(import.meta.dirname)
+test('small', () => slot.run('rank', 1))
+`,
+  })
+  const { code, stdout, stderr } = await sdkTest(folder, '--json')
+  const { passed, failed, types } = JSON.parse(stdout) as Report & { types: { code: string; detail: string }[] }
+  assert.deepEqual([code, passed, failed, types.map(({ code }) => code)], [1, 1, 0, ['TYPES_WRONG']])
+  assert.match(types[0]?.detail ?? '', /index\.ts:1:\d+: .*'process': a slot has no such global/)
+  assert.match(stderr, /process\.env\.HOME/)
+})
+
 test('a module that throws while it is loaded fails with its line and that of the test', async () => {
   const folder = await folderWith({
     'package.json': packageJson({ stages: ['rank'] }, 'broken'),

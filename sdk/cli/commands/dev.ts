@@ -21,6 +21,8 @@ import {
 } from '../../api/publish-steps.ts'
 import { readEvents } from '../../api/server-sent-events.ts'
 import { type Bundle, type Bundler, openBundler } from '../../bundle/bundle.ts'
+import { locateModule, readPackage } from '../../bundle/manifest.ts'
+import { checkTypes } from '../../bundle/type-check.ts'
 import { RefusedError, SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
 import type { CommonOptions } from '../context.ts'
@@ -125,6 +127,8 @@ class Session {
   /** Whether the last save could not be run, or was answered with an error. */
   #failed = false
   #logs = new AbortController()
+  /** Ends the check of the types of the last save. */
+  #types = new AbortController()
   #warnings: readonly string[] = []
 
   constructor(folder: string, client: Client, options: DevOptions & CommonOptions, out: Output) {
@@ -166,11 +170,13 @@ class Session {
    */
   async save(savedAt: number): Promise<string[]> {
     let outside: string[] = []
+    this.#types.abort()
     try {
       const [bundle, bundleMs] = await timed(() => this.#bundler.bundle())
       outside = bundle.inputs.filter(input => input.startsWith('..') || isAbsolute(input)).map(input => resolve(this.#folder, input))
       this.#warn(bundle.warnings)
       await this.#run(bundle, bundleMs, savedAt)
+      void this.#checkTypes()
     } catch (error) {
       if (!(error instanceof SdkError)) throw error
       this.#showFailure(error)
@@ -195,6 +201,18 @@ class Session {
     this.#warnings = warnings
   }
 
+  /** Shows what is wrong with the types, after the answer: that does not keep code from running, but from being published. */
+  async #checkTypes(): Promise<void> {
+    this.#types = new AbortController()
+    const { signal } = this.#types
+    const color = colorsFor(process.stderr).isColorSupported
+    try {
+      await checkTypes(this.#folder, await readPackage(await locateModule(this.#folder, color)), { color, signal })
+    } catch (error) {
+      if (!signal.aborted && error instanceof SdkError) this.#fail(error)
+    }
+  }
+
   async #retireSaves(): Promise<void> {
     const made = this.#made
     this.#made = undefined
@@ -208,6 +226,7 @@ class Session {
 
   async close(): Promise<void> {
     this.#logs.abort()
+    this.#types.abort()
     await this.#bundler.close()
   }
 

@@ -7,10 +7,12 @@ import { run } from 'node:test'
 import { messageOf } from '../../../base/kernel/errors.ts'
 import { COVERAGE_FOLDER, type Counted } from '../../author/rehearsal-process.ts'
 import { locateModule, type Package, readPackage } from '../../bundle/manifest.ts'
+import { checkTypes } from '../../bundle/type-check.ts'
 import { exitCodes, SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
 import { describeRoot, watchSaves } from '../files/watch.ts'
-import { failureText } from '../terminal/failure.ts'
+import { colorsFor } from '../terminal/colors.ts'
+import { failureDocument, failureText } from '../terminal/failure.ts'
 import { whenInterrupted } from '../terminal/interruption.ts'
 import { createOutput, type Output } from '../terminal/output.ts'
 import { coverageOf, type FileCoverage, ranges } from '../views/coverage.ts'
@@ -28,6 +30,7 @@ type RunOptions = Pick<TestOptions, 'coverage'> & { readonly only: readonly RegE
 
 interface ModuleUnderTest {
   readonly name: string
+  readonly contents: Package
   /** Absolute. */
   readonly folder: string
   readonly files: readonly string[]
@@ -45,7 +48,7 @@ export async function test(folders: readonly string[], { json = false, ...option
     await runAgain(out, modules, runOptions)
     return
   }
-  const { report, coverage } = await runTests(out, modules, runOptions)
+  const { report, wrongTypes, coverage } = await runTests(out, modules, runOptions)
   if (options.only !== undefined && report.tests.length === 0) {
     const hint = 'Without --only all are run, and shown by name.'
     throw new SdkError('TESTS_NOT_FOUND', `Cannot test: no test is named like ${options.only.join(' or ')}`, {
@@ -53,8 +56,9 @@ export async function test(folders: readonly string[], { json = false, ...option
       exit: exitCodes.usage,
     })
   }
-  out.result({ ...report, ...(coverage && { coverage: coverage.map(asDocument) }) })
-  if (report.failed > 0) process.exitCode = exitCodes.refused
+  const refused = wrongTypes.length === 0 ? {} : { types: wrongTypes.map(failureDocument) }
+  out.result({ ...report, ...refused, ...(coverage && { coverage: coverage.map(asDocument) }) })
+  if (report.failed + wrongTypes.length > 0) process.exitCode = exitCodes.refused
 }
 
 // What to run
@@ -98,9 +102,9 @@ async function findModule(path: string): Promise<ModuleUnderTest> {
     const hint = 'Name the folder of a module.'
     throw usage(`Cannot test "${path}": there is no such folder`, hint)
   }
-  const { manifest }: Package = await readPackage(place)
+  const contents = await readPackage(place)
   const files = globSync('**/*.test.{ts,mts,js,mjs}', { cwd: place.folder, exclude: name => name === 'node_modules' })
-  return { name: manifest.name, folder: place.folder, files: files.sort().map(file => join(place.folder, file)) }
+  return { name: contents.manifest.name, contents, folder: place.folder, files: files.sort().map(file => join(place.folder, file)) }
 }
 
 const shown = (path: string): string => relative(process.cwd(), path) || '.'
@@ -109,19 +113,34 @@ const shown = (path: string): string => relative(process.cwd(), path) || '.'
 
 interface Outcome {
   readonly report: TestReport
+  readonly wrongTypes: readonly SdkError[]
   readonly coverage: readonly FileCoverage[] | undefined
 }
 
 async function runTests(out: Output, modules: readonly ModuleUnderTest[], { coverage = false, only }: RunOptions): Promise<Outcome> {
   const folder = coverage ? await mkdtemp(join(tmpdir(), 'berth-coverage-')) : undefined
+  const checking = Promise.all(modules.map(wrongTypesOf))
   try {
     const report = await runFiles(out, modules, folder, only)
-    if (folder === undefined) return { report, coverage: undefined }
+    const wrongTypes = (await checking).flatMap(error => error ?? [])
+    for (const error of wrongTypes) process.stderr.write(`${failureText(error)}\n`)
+    if (folder === undefined) return { report, wrongTypes, coverage: undefined }
     const files = coverageOf(await readCounts(folder))
     sayCoverage(out, files)
-    return { report, coverage: files }
+    return { report, wrongTypes, coverage: files }
   } finally {
     if (folder !== undefined) await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** What is wrong with the types of a module. The tests run meanwhile, since they run code whatever its types are. */
+async function wrongTypesOf({ folder, contents }: ModuleUnderTest): Promise<SdkError | undefined> {
+  try {
+    await checkTypes(folder, contents, { color: colorsFor(process.stderr).isColorSupported })
+    return undefined
+  } catch (error) {
+    if (error instanceof SdkError) return error
+    throw error
   }
 }
 
