@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
 import { messageOf } from '../../base/kernel/errors.ts'
 import { missingGlobals } from '../../base/kernel/missing-globals.ts'
+import { adviceFor } from '../../base/kernel/stacks.ts'
 import { SdkError } from '../sdk-error.ts'
 import type { Package } from './manifest.ts'
 import { declarationsOf, languageParts, slotGlobals, slotTypeRoot } from './slot-types.ts'
@@ -82,7 +83,7 @@ function typesWrong(file: string, colored: string, color: boolean, contents: Pac
   const details = narrow(lines, color ? output.split('\n') : lines)
   if (locations.length > ERRORS_SHOWN) details.push('', restOf(locations.map(([, at = '']) => at)))
   return new SdkError('TYPES_WRONG', `Cannot publish "${shown}": ${location === '' ? '' : `${location}: `}${what}${more}`, {
-    hint: adviceFor(plain, contents) ?? advice ?? 'Mend the types, or publish with --no-check.',
+    hint: adviceForSlot(plain.slice(0, locations[1]?.index), contents) ?? advice ?? 'Mend the types, or publish with --no-check.',
     details: details.join('\n'),
   })
 }
@@ -91,11 +92,11 @@ function typesWrong(file: string, colored: string, color: boolean, contents: Pac
 const NO_SUCH_NAME = /Cannot find name '([\w$]+)'\.(?: Do you need to .*)?/g
 const UNLISTED_SERVICES = /does not satisfy the constraint 'Uses'\.\s+Types of property 'services' are incompatible\.\s+Type '([^']*)'/
 
-/** What to do about the first error, when it is one that code for a slot has and other code has not. */
-function adviceFor(plain: string, { manifest: { services = [] } }: Package): string | undefined {
-  const [, name = ''] = /Cannot find name '([\w$]+)': a slot/.exec(plain) ?? []
-  if (Object.hasOwn(missingGlobals, name)) return missingGlobals[name]
-  const used = [...(UNLISTED_SERVICES.exec(plain)?.[1] ?? '').matchAll(/"([^"]*)"/g)].map(([, service = '']) => service)
+/** What to do about an error, when it is one that code for a slot has and other code has not. */
+function adviceForSlot(error: string, { manifest: { services = [] } }: Package): string | undefined {
+  const name = /Cannot find name '([\w$]+)': a slot/.exec(error)?.[1]
+  if (name !== undefined) return adviceFor(`${name} is not defined`)
+  const used = [...(UNLISTED_SERVICES.exec(error)?.[1] ?? '').matchAll(/"([^"]*)"/g)].map(([, service = '']) => service)
   const missing = used.filter(service => !services.includes(service))
   if (missing.length === 0) return undefined
   const line = `"services": ${JSON.stringify([...services, ...missing]).replaceAll(',', ', ')}`

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { readScene } from './commands/scene.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -41,7 +42,7 @@ async function emptyFolder(t: TestContext): Promise<string> {
 async function assertSound(project: string, path: string): Promise<void> {
   const [tested, checked, published] = await Promise.all([
     sdk(project, 'test', path),
-    run(project, tsc, ['--noEmit', '--project', project]),
+    run(project, tsc, ['--build', project]),
     sdk(project, 'publish', path, '--dry-run'),
   ])
   assert.equal(tested.code, 0, tested.stdout + tested.stderr)
@@ -52,7 +53,18 @@ async function assertSound(project: string, path: string): Promise<void> {
 
 test('a module outside this repository passes its test, the compiler and publish as it is, with nothing installed', async t => {
   const cwd = await emptyFolder(t)
-  const { code, stdout, stderr } = await sdk(cwd, 'init', '--module', 'shop-feed', '--stages', 'recall', 'rank')
+  const { code, stdout, stderr } = await sdk(
+    cwd,
+    'init',
+    '--module',
+    'shop-feed',
+    '--stages',
+    'recall',
+    'filter',
+    'rank',
+    'rerank',
+    'explain',
+  )
   assert.equal(code, 0, stderr)
   assert.match(stderr, /^Now: cd shop-feed && npx sdk test$/m)
   assert.match(stdout, /^ {2}index\.test\.ts$/m)
@@ -62,12 +74,36 @@ test('a module outside this repository passes its test, the compiler and publish
   assert.equal(misnamed.code, 2)
   assert.match(misnamed.stderr, /no test is named like no such test\n.*TESTS_NOT_FOUND/)
   await assertSound(folder, '.')
+  const source = await readFile(join(folder, 'index.ts'), 'utf8')
+  const bodies = [...source.matchAll(/^export const (\w+): Stage<(.*?), .*? = (?:.*=> (candidates)$|.*\n {2}const \w+ = (\w+))/gm)]
+  assert.deepEqual(
+    bodies.map(([, stage, input, passed, maker]) => [stage, input, maker ?? passed]),
+    [
+      ['recall', 'Request', 'itemsFor'],
+      ['filter', 'readonly Candidate[]', 'allowedOf'],
+      ['rank', 'readonly Candidate[]', 'bestOf'],
+      ['rerank', 'readonly Candidate[]', 'spreadOf'],
+      ['explain', 'readonly Candidate[]', 'candidates'],
+    ],
+  )
   // The command that "sdk init" prints as the next one works in a shell.
-  assert(existsSync(join(folder, 'node_modules/berth/sdk/author/author.ts')))
+  assert(existsSync(join(folder, 'node_modules/berth/author.ts')))
   assert.equal(process.platform === 'win32' || existsSync(join(folder, 'node_modules/.bin/sdk')), true)
 })
 
-test('the types of such a module know the services it adds, and refuse what it does not declare', async t => {
+test('in a module outside this repository, npm says nothing of what Berth is made of', async t => {
+  const cwd = await emptyFolder(t)
+  await sdk(cwd, 'init', 'quiet', '--yes')
+  const folder = join(cwd, 'quiet')
+  const { stdout, stderr } = await promisify(execFile)('npm', ['install', '--offline', '--no-audit', '--no-fund'], {
+    cwd: folder,
+    shell: process.platform === 'win32',
+  })
+  assert.deepEqual([stderr, stdout.trim().split('\n').length], ['', 1], stdout)
+  assert.equal((await sdk(folder, 'test', '--only', 'a scene says')).code, 0)
+})
+
+test('the types of such a module know the services it adds and the globals of slots, and refuse what it does not declare', async t => {
   const cwd = await emptyFolder(t)
   await sdk(cwd, 'init', 'typed', '--yes')
   const folder = join(cwd, 'typed')
@@ -106,7 +142,15 @@ await slot.run('rnk', { address: 'a' })
 await slot.run('rank', { address: 'a' }, { params: { fallback: 1 } })
 `,
   )
-  const { code, stdout } = await run(folder, tsc, ['--noEmit', '--project', folder])
+  await writeFile(
+    join(folder, 'globals.ts'),
+    `export const timer: number = setTimeout(() => console.log(navigator.userAgent), 1)
+// @ts-expect-error a slot has no such global, though its tests do
+export const home = process.env.HOME
+`,
+  )
+  await writeFile(join(folder, 'node.test.ts'), `export const home: string | undefined = process.env.HOME\n`)
+  const { code, stdout } = await run(folder, tsc, ['--build', folder])
   assert.equal(code, 0, stdout)
 })
 
@@ -143,6 +187,24 @@ test('a scene names the modules here that have its stages, and passes the check 
       ['rank', ['shop-rank@^1.0.0']],
     ],
   )
+})
+
+test('a scene takes its stages from the modules that are here, in the order of a request, and says what it took', async t => {
+  const cwd = await emptyFolder(t)
+  for (const [name, stage] of [
+    ['a-rank', 'rank'],
+    ['b-rank', 'rank'],
+    ['c-recall', 'recall'],
+  ] as const) {
+    await mkdir(join(cwd, 'modules', name), { recursive: true })
+    await writeFile(join(cwd, 'modules', name, 'package.json'), JSON.stringify({ name, version: '2.1.0', berth: { stages: [stage] } }))
+  }
+  const all = await sdk(cwd, 'init', '--scene', 'shop-home')
+  assert.equal(all.stdout, 'shop-home.json\n  recall: c-recall@^2.1.0\n  rank: a-rank@^2.1.0  (also in b-rank)\n')
+  assert.match(all.stderr, /^Now: npx sdk publish modules\/c-recall modules\/a-rank && npx sdk scene apply shop-home\.json$/m)
+  const own = await sdk(join(cwd, 'modules/c-recall'), 'init', '--scene', 'one')
+  assert.equal(own.stdout, 'one.json\n  recall: c-recall@^2.1.0\n')
+  assert.match(own.stderr, /^Now: npx sdk publish \. && npx sdk scene apply one\.json$/m)
 })
 
 test('what is there is not written over: the file in the way is named', async t => {

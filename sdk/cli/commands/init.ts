@@ -8,6 +8,7 @@ import { makeFolderSync } from '../../../base/kernel/folders.ts'
 import { readTextFile } from '../../../base/kernel/text-file.ts'
 import { manifestLimits, patterns } from '../../../base/traffic/names.ts'
 import { exitCodes, SdkError } from '../../sdk-error.ts'
+import { kindOf, kindsInOrder } from '../files/stage-bodies.ts'
 import { moduleFiles } from '../files/templates.ts'
 import { createOutput, type Output } from '../terminal/output.ts'
 
@@ -27,16 +28,18 @@ interface Wish {
   readonly name: string
 }
 
-const DEFAULT_STAGES = ['rank']
-const root = fileURLToPath(new URL('../../..', import.meta.url)).replace(/[\\/]$/, '')
+const DEFAULT_STAGES: readonly string[] = ['rank']
+/** The package that modules depend on, and the folder of this project. */
+const authorPackage = fileURLToPath(new URL('../../author', import.meta.url))
+const root = dirname(dirname(authorPackage))
 
 /** Asks what the options do not say, on a terminal. */
 export async function init(folder: string | undefined, { json = false, ...options }: InitOptions): Promise<void> {
   const out = createOutput(json)
-  const stages = options.stages ?? DEFAULT_STAGES
-  checkStages(stages)
+  const { stages } = options
+  if (stages !== undefined) checkStages(stages)
   const wish = await wishOf(folder, options)
-  if (wish.kind === 'module') await makeModule(out, wish.name, folder, stages)
+  if (wish.kind === 'module') await makeModule(out, wish.name, folder, stages ?? DEFAULT_STAGES)
   else await makeScene(out, wish.name, folder ?? '.', stages)
 }
 
@@ -186,55 +189,113 @@ function unwritable(path: string): (cause: unknown) => never {
 async function linkBerth(folder: string): Promise<void> {
   const packages = join(folder, 'node_modules')
   makeFolder(join(packages, '.bin'))
-  await symlink(root, join(packages, 'berth'), 'junction')
+  await symlink(authorPackage, join(packages, 'berth'), 'junction')
   // Windows cannot start a script through a link, so the user has to run "npm install" there.
   if (process.platform !== 'win32') await symlink(join('..', 'berth', 'bin', 'sdk.cjs'), join(packages, '.bin', 'sdk'))
 }
 
 // A scene
 
-async function makeScene(out: Output, id: string, folder: string, stages: readonly string[]): Promise<void> {
+/** @param wanted names of its stages; undefined for those of the modules that are here */
+async function makeScene(out: Output, id: string, folder: string, wanted: readonly string[] | undefined): Promise<void> {
   const { sceneSchema } = await import('./schema.ts')
   const path = join(folder, `${id}.json`)
   const schemaPath = join(folder, 'scene.schema.json')
-  const bound = await Promise.all(stages.map(async stage => ({ stage, ...(await moduleFor(stage)) })))
-  const group = bound.map(({ stage, module }) => ({ stage, modules: [module] }))
+  const here = await modulesHere()
+  const stages = wanted ?? (here.length === 0 ? DEFAULT_STAGES : stagesOf(here))
+  const published = stages.every(stage => here.some(module => module.stages.includes(stage))) ? [] : await modulesPublished()
+  const bound = stages.map(stage => bind(stage, here, published))
+  const group = bound.map(({ stage, module }) => ({ stage, modules: [`${module.name}@^${module.version}`] }))
   const definition = { $schema: './scene.schema.json', id, description: '', group, traffic: { deadlineMs: 200 }, params: {} }
   if (!(await writeNew(path, json(definition)))) throw exists(id, path, IS_THERE)
   // All scenes of the folder share one schema file.
   await writeNew(schemaPath, json(sceneSchema()))
-  const folders = [...new Set(bound.map(({ folder }) => folder))]
-  const areHere = !folders.includes(undefined)
-  const next = `${areHere ? `npx sdk publish ${folders.join(' ')} && ` : ''}npx sdk scene apply ${path}`
   out.say(path)
-  for (const { stage, modules } of group) out.say(`  ${stage}: ${modules.join(', ')}`)
-  out.next(`Now: ${areHere ? '' : 'publish the modules it names, then '}${next}`)
+  for (const { stage, module, note } of bound) out.say(`  ${stage}: ${module.name}@^${module.version}${note}`)
+  const missing = bound.filter(({ module }) => module.from === 'nowhere').map(({ module }) => module.name)
+  const folders = [...new Set(bound.flatMap(({ module }) => module.folder ?? []))]
+  const steps = [...(folders.length === 0 ? [] : [`npx sdk publish ${folders.join(' ')}`]), `npx sdk scene apply ${path}`]
+  const next = steps.join(' && ')
+  out.next(`Now: ${missing.length === 0 ? '' : `make and publish ${missing.join(', ')}, then `}${next}`)
   out.result({ kind: 'scene', name: id, files: [path, schemaPath], next })
 }
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
 
-/** A module here that has the stage, else a name that a module with this stage might have. */
-async function moduleFor(stage: string): Promise<{ readonly module: string; readonly folder?: string }> {
-  for (const path of globSync(['package.json', '*/package.json', 'modules/*/package.json']).sort()) {
-    const { name, version, berth } = await packageAt(path)
-    if (name !== undefined && version !== undefined && berth?.stages?.includes(stage))
-      return { module: `${name}@^${version}`, folder: posix(dirname(path)) }
+/** A module that a scene may name. */
+interface Offered {
+  readonly name: string
+  readonly version: string
+  readonly stages: readonly string[]
+  readonly from: 'here' | 'base' | 'nowhere'
+  /** Where its code is, when it is here. */
+  readonly folder?: string
+}
+
+interface Bound {
+  readonly stage: string
+  readonly module: Offered
+  /** What a reader should know of the choice. */
+  readonly note: string
+}
+
+/** The module for a stage: one that is here, else one that is published, else a name that such a module might have. */
+function bind(stage: string, here: readonly Offered[], published: readonly Offered[]): Bound {
+  const having = (modules: readonly Offered[]) => modules.filter(({ stages }) => stages.includes(stage))
+  const [module, ...others] = [...having(here), ...having(published)]
+  if (module === undefined) {
+    const name = stage.replaceAll(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)
+    const note = `  (no module here has this stage: npx sdk init --module ${name} --stages ${stage})`
+    return { stage, module: { name, version: '1.0.0', stages: [stage], from: 'nowhere' }, note }
   }
-  return { module: `${stage.replaceAll(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}@^1.0.0` }
+  const alternatives = others.filter(({ from, name }) => from === module.from && name !== module.name).map(({ name }) => name)
+  const where = module.from === 'base' ? ['published'] : []
+  const notes = [...where, ...(alternatives.length === 0 ? [] : [`also in ${alternatives.join(', ')}`])]
+  return { stage, module, note: notes.length === 0 ? '' : `  (${notes.join('; ')})` }
 }
 
-interface PackageJson {
-  readonly name?: string
-  readonly version?: string
-  readonly berth?: { readonly stages?: readonly string[] }
+/** The stages of the modules, in the order of a request as far as their names say it. The stages of one module stay in its order. */
+function stagesOf(modules: readonly Offered[]): string[] {
+  const stages = [...new Set(modules.flatMap(module => module.stages))]
+  if (modules.length === 1) return stages
+  return stages.toSorted((a, b) => kindsInOrder.indexOf(kindOf(a)) - kindsInOrder.indexOf(kindOf(b)))
 }
 
-/** Returns nothing when the file is not JSON: other commands say what is wrong with it. */
-async function packageAt(path: string): Promise<PackageJson> {
+/** The module in this folder, else those in folders of it. */
+async function modulesHere(): Promise<Offered[]> {
+  for (const patterns of [['package.json'], ['*/package.json', 'modules/*/package.json']]) {
+    const found = await Promise.all(globSync(patterns).sort().map(moduleAt))
+    const modules = found.filter(module => module !== undefined)
+    if (modules.length > 0) return modules
+  }
+  return []
+}
+
+/** The newest version of each module that the base of this machine has; none when no base answers. */
+async function modulesPublished(): Promise<Offered[]> {
+  const [{ createClient }, { default: rcompare }] = await Promise.all([
+    import('../../api/client.ts'),
+    import('semver/functions/rcompare.js'),
+  ])
   try {
-    return (JSON.parse(await readTextFile(path)) as PackageJson | null) ?? {}
+    const released = (await createClient({}).modules()).filter(({ version }) => !version.includes('-'))
+    const newest = released.toSorted((a, b) => a.name.localeCompare(b.name) || rcompare(a.version, b.version))
+    return newest
+      .filter(({ name }, i) => name !== newest[i - 1]?.name)
+      .map(({ name, version, stages }): Offered => ({ name, version, stages, from: 'base' }))
+  } catch (error) {
+    if (error instanceof SdkError) return []
+    throw error
+  }
+}
+
+/** Undefined when there is no module: other commands say what is wrong with its package.json. */
+async function moduleAt(path: string): Promise<Offered | undefined> {
+  try {
+    const { name, version, berth } = Object(JSON.parse(await readTextFile(path)))
+    const isModule = typeof name === 'string' && typeof version === 'string' && Array.isArray(berth?.stages) && berth.stages.length > 0
+    return isModule ? { name, version, stages: berth.stages, from: 'here', folder: posix(dirname(path)) } : undefined
   } catch {
-    return {}
+    return undefined
   }
 }

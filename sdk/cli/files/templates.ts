@@ -1,49 +1,74 @@
 /** The files of a module to start from. */
+import { items, type Kind, kindOf, kindsInOrder, starters } from './stage-bodies.ts'
 
 export type File = readonly [path: string, text: string]
+
+/** What the stages of a module need together. */
+interface Plan {
+  readonly stages: readonly { readonly name: string; readonly kind: Kind }[]
+  /** Each kind of the stages once. */
+  readonly kinds: readonly Exclude<Kind, 'other'>[]
+  /** Whether the body of a request asks for candidates; else it has them. */
+  readonly asks: boolean
+  readonly hasCategories: boolean
+}
 
 /**
  * @param berth path from the module to this project, with `/`; undefined for a module of this repository, which has all it needs around it
  */
 export function moduleFiles(name: string, stages: readonly string[], berth: string | undefined): File[] {
+  const plan = planOf(stages)
   const own: File[] = [
-    ['package.json', json(manifest(name, stages, berth))],
-    ['index.ts', entry(stages)],
-    ['index.test.ts', test(stages)],
-    ['samples/request.json', json(sample)],
+    ['package.json', json(manifest(name, plan, berth))],
+    ['index.ts', entry(plan)],
+    ['index.test.ts', test(plan)],
+    ...(plan.kinds.includes('recall') ? [['items.json', json(items)] as const] : []),
+    ['samples/request.json', json(plan.asks ? { category: 'shoes' } : candidatesOf(plan))],
   ]
   if (berth === undefined) return own
-  return [...own, ['tsconfig.json', json(tsconfig)], ['.gitignore', 'node_modules/\n']]
+  return [
+    ...own,
+    ['tsconfig.json', json(tsconfig)],
+    ['tsconfig.module.json', json(tsconfigOfModule)],
+    ['tsconfig.test.json', json(tsconfigOfTests(berth))],
+    ['.gitignore', 'node_modules/\n'],
+  ]
+}
+
+function planOf(names: readonly string[]): Plan {
+  const stages = names.map(name => ({ name, kind: kindOf(name) }))
+  const kinds = kindsInOrder.flatMap(kind => (kind !== 'other' && stages.some(stage => stage.kind === kind) ? kind : []))
+  const hasCategories = kinds.includes('recall') || kinds.includes('diversify')
+  return { stages, kinds, asks: stages[0]?.kind === 'recall', hasCategories }
 }
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
 
-function manifest(name: string, stages: readonly string[], berth: string | undefined): object {
+function manifest(name: string, { stages, kinds }: Plan, berth: string | undefined): object {
+  const description = kinds.length === 0 ? 'Candidates as they come' : kinds.map(kind => starters[kind].description).join('; ')
   const own = {
     name,
     version: '1.0.0',
     private: true,
     type: 'module',
     main: 'index.ts',
-    berth: { stages, description: 'Candidates by score, the best first' },
+    berth: { stages: stages.map(stage => stage.name), description },
   }
   if (berth === undefined) return own
   return {
     ...own,
     imports: { '#sdk/*': 'berth/sdk/*.ts' },
     scripts: { test: 'sdk test', dev: 'sdk dev' },
-    devDependencies: { berth: `file:${berth}` },
+    devDependencies: { berth: `file:${berth}/sdk/author` },
   }
 }
 
-/** `berth` is a link, so what it has installed is found behind it. */
+/** Editors find in it which of the two others is for a file: code of the module knows the globals of slots, its tests those of Node.js. */
 const tsconfig = {
   compilerOptions: {
     target: 'esnext',
     lib: ['esnext'],
     module: 'nodenext',
-    types: ['node'],
-    typeRoots: ['node_modules/@types', 'node_modules/berth/node_modules/@types'],
     noEmit: true,
     strict: true,
     noUncheckedIndexedAccess: true,
@@ -54,75 +79,97 @@ const tsconfig = {
     resolveJsonModule: true,
     skipLibCheck: true,
   },
-  include: ['.'],
+  files: [],
+  references: [{ path: './tsconfig.module.json' }, { path: './tsconfig.test.json' }],
 }
 
-const sample = [
-  { id: 'blue-shirt', score: 0.2 },
-  { id: 'red-shoe', score: 0.9 },
-  { id: 'green-hat', score: 0.5 },
-]
+const infoFile = (name: string): string => `node_modules/.cache/berth/${name}.tsbuildinfo`
 
-function entry(stages: readonly string[]): string {
-  const exports = stages.map(
-    stage => `export const ${stage}: Stage<readonly Candidate[], Candidate[], { params: Params }> = (candidates, ctx) => {
-  if (!Array.isArray(candidates)) return ctx.reject('NOT_A_LIST', 'The candidates must be a list')
-  const best = bestOf(candidates, ctx.params)
-  ctx.log.debug('${stage}', { candidates: candidates.length, best: best.length })
-  return best
-}
-`,
-  )
-  return `import type { Stage } from '#sdk/author'
-
-export interface Candidate {
-  readonly id: string
-  readonly score: number
+const tsconfigOfModule = {
+  extends: './tsconfig.json',
+  compilerOptions: { types: [], tsBuildInfoFile: infoFile('module') },
+  files: ['node_modules/berth/slot/globals.d.ts'],
+  include: ['**/*.ts'],
+  exclude: ['node_modules', '**/*.test.ts'],
 }
 
-/** What a scene may set. */
-export interface Params {
-  /** How many candidates come back. @default 2 */
-  readonly topK?: number
+/** The types of Node.js are those that Berth has installed, unless the module has its own. */
+const tsconfigOfTests = (berth: string): object => ({
+  extends: './tsconfig.json',
+  compilerOptions: {
+    types: ['node'],
+    typeRoots: ['node_modules/@types', `${berth}/node_modules/@types`],
+    tsBuildInfoFile: infoFile('test'),
+  },
+  include: ['**/*.test.ts'],
+  exclude: ['node_modules'],
+})
+
+function candidatesOf({ hasCategories }: Plan): object[] {
+  return hasCategories ? items : items.slice(0, 3).map(({ id, score }) => ({ id, score }))
 }
 
-${exports.join('\n')}
-function bestOf(candidates: readonly Candidate[], { topK = 2 }: Params): Candidate[] {
-  if (!(Number.isInteger(topK) && topK >= 1)) throw new RangeError(\`params.topK must be a whole number from 1, got \${topK}\`)
-  return candidates.toSorted((a, b) => b.score - a.score).slice(0, topK)
+// The code
+
+function entry(plan: Plan): string {
+  const { stages, kinds, hasCategories } = plan
+  const parts = [
+    `import type { Stage } from '#sdk/author'\n${kinds.includes('recall') ? "import items from './items.json' with { type: 'json' }\n" : ''}`,
+    kinds.includes('recall')
+      ? members('/** What a caller sends. */\n', 'Request', ['/** @default all */\n  readonly category?: string'])
+      : '',
+    members('', 'Candidate', ['readonly id: string', 'readonly score: number', ...(hasCategories ? ['readonly category?: string'] : [])]),
+    kinds.length === 0
+      ? ''
+      : members(
+          '/** What a scene may set. */\n',
+          'Params',
+          kinds.map(kind => starters[kind].param),
+        ),
+    ...stages.map(({ name, kind }) => exported(name, kind)),
+    ...kinds.map(kind => starters[kind].code),
+  ]
+  return parts.filter(part => part !== '').join('\n')
+}
+
+const members = (comment: string, name: string, lines: readonly string[]): string =>
+  `${comment}export interface ${name} {\n${lines.map(line => `  ${line}\n`).join('')}}\n`
+
+function exported(stage: string, kind: Kind): string {
+  if (kind === 'other') return `export const ${stage}: Stage<readonly Candidate[], readonly Candidate[]> = candidates => candidates\n`
+  const { result, maker } = starters[kind]
+  const [input, type] = kind === 'recall' ? ['request', 'Request'] : ['candidates', 'readonly Candidate[]']
+  const counted = kind === 'recall' ? '' : 'candidates: candidates.length, '
+  return `export const ${stage}: Stage<${type}, Candidate[], { params: Params }> = (${input}, ctx) => {
+${kind === 'recall' ? '' : "  if (!Array.isArray(candidates)) return ctx.reject('NOT_A_LIST', 'The candidates must be a list')\n"}  const ${result} = ${maker}(${input}, ctx.params)
+  ctx.log.debug('${stage}', { ${counted}${result}: ${result}.length })
+  return ${result}
 }
 `
 }
 
-function test(stages: readonly string[]): string {
-  const [stage = ''] = stages
+// The tests
+
+function test(plan: Plan): string {
+  const { stages, asks } = plan
+  const input = asks ? 'candidates' : 'request'
+  const needsCandidates = asks && stages.some(({ kind }) => kind !== 'recall')
   return `import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openSlot } from '#sdk/testing'
-import request from './samples/request.json' with { type: 'json' }
+${needsCandidates ? "import candidates from './items.json' with { type: 'json' }\n" : ''}import request from './samples/request.json' with { type: 'json' }
 
 const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname)
 const idsOf = (candidates: readonly { readonly id: string }[]) => candidates.map(({ id }) => id)
-${stages
-  .map(
-    stage => `
-test('${stage}: the best come back, the highest score first', async () => {
-  const { output } = await slot.run('${stage}', request)
-  assert.deepEqual(idsOf(output), ['red-shoe', 'green-hat'])
-})
-`,
-  )
-  .join('')}
-test('a scene says how many come back', async () => {
-  const { output } = await slot.run('${stage}', request, { params: { topK: 1 } })
-  assert.deepEqual(idsOf(output), ['red-shoe'])
-})
+${stages.map(({ name, kind }) => testOf(name, kind, kind === 'recall' ? (asks ? 'request' : "{ category: 'shoes' }") : input)).join('')}`
+}
 
-test('a topK that is no number of candidates is refused by name', async () => {
-  await assert.rejects(slot.run('${stage}', request, { params: { topK: 0 } }), {
-    name: 'RangeError',
-    message: 'params.topK must be a whole number from 1, got 0',
-  })
+function testOf(stage: string, kind: Kind, input: string): string {
+  if (kind !== 'other') return starters[kind].test(stage, input)
+  return `
+test('${stage}: candidates come back as they are', async () => {
+  const { output } = await slot.run('${stage}', ${input})
+  assert.deepEqual(output, ${input})
 })
 `
 }
