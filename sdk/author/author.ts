@@ -27,7 +27,7 @@ export interface Services {
 
 /** Read-only tables with a key, uploaded with `sdk features put` or put into the folder of the base. One call sees one state of its table. */
 export interface Features {
-  /** The row with this key, including its member `key`; null when the table has none. */
+  /** The row with this key, with all members of its line, so also `key` (of a CSV file, its first column); null when the table has none. */
   get<Row = unknown>(table: string, key: string | number): Promise<Row | null>
   /** One row for each key, in the order of the keys, null where the table has none. At most 10,000 keys. */
   getMany<Row = unknown>(table: string, keys: readonly (string | number)[]): Promise<(Row | null)[]>

@@ -16,17 +16,21 @@ export type FetchFake = (request: Request) => Response | Promise<Response>
 /** The fakes of all services, by service and method. */
 export type Fakes = Readonly<Record<string, Readonly<Record<string, (...args: unknown[]) => unknown>>>>
 
-/** A fake of the service `features` whose tables have these rows, by table and key. */
+/**
+ * A fake of the service `features` whose tables have these rows, by table and key. Each row has its key as the member `key`, as in a table of a base.
+ * @throws TypeError for a row that no table of a base could have
+ */
 export function featuresOf(tables: Readonly<Record<string, Readonly<Record<string, unknown>>>>): Fake<Services['features']> {
+  const rowsByTable = new Map(Object.entries(tables).map(([table, rows]) => [table, withKeys(table, rows)]))
   const rowsOf = (table: string) => {
-    const rows = tables[table]
+    const rows = rowsByTable.get(table)
     if (rows === undefined) throw withCode('FEATURES_NOT_FOUND', `There is no feature table "${table}" in this test`)
     return rows
   }
   const rowOf = (table: string, key: string | number) => {
     if (typeof key === 'number' && mayBeRounded(key))
       throw withCode('SERVICE_INPUT_INVALID', `Cannot look up a feature row: ${roundedKey(key)}`)
-    return rowsOf(table)[key] ?? null
+    return rowsOf(table).get(String(key)) ?? null
   }
   return {
     get: rowOf,
@@ -36,6 +40,21 @@ export function featuresOf(tables: Readonly<Record<string, Readonly<Record<strin
       return 'test'
     },
   }
+}
+
+function withKeys(table: string, rows: Readonly<Record<string, unknown>>): ReadonlyMap<string, object> {
+  return new Map(Object.entries(rows).map(([key, row]) => [key, rowWithKey(table, key, row)]))
+}
+
+/** A row that has a member `key` keeps it: in a table of a base it may be a number. */
+function rowWithKey(table: string, key: string, row: unknown): object {
+  const refuse = (why: string) => new TypeError(`Cannot fake the row "${key}" of feature table "${table}": ${why}`)
+  if (key === '') throw refuse('its key is empty')
+  if (typeof row !== 'object' || row === null || Array.isArray(row)) throw refuse('it is not an object')
+  if (!('key' in row)) return { key, ...row }
+  if (typeof row.key === 'number' && mayBeRounded(row.key)) throw refuse(roundedKey(row.key))
+  if ((typeof row.key === 'string' || typeof row.key === 'number') && String(row.key) === key) return row
+  throw refuse(`its member "key" is ${JSON.stringify(row.key)}`)
 }
 
 /** One fake for each service that the module declares, and no others, because a base gives a module exactly those. */

@@ -142,7 +142,7 @@ test('ranks', async () => {
 })
 test('another stage', async () => assert.deepEqual((await slot.run('other', [{ id: 1 }])).output, ['small']))
 test('call', async () => assert.deepEqual((await run('call')).output, { got: [{ id: 1 }] }))
-test('service', async () => assert.deepEqual((await run('service')).output, [{ price: 1 }, null]))
+test('service', async () => assert.deepEqual((await run('service')).output, [{ key: 'a', price: 1 }, null]))
 test('request', async () => {
   const { output } = await run('request', { request: { user: 1 }, unit: 'u1' })
   assert.deepEqual(output, { items: [{ id: 1 }], request: { user: 1 }, unit: 'u1', scene: 'test' })
