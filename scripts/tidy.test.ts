@@ -49,6 +49,8 @@ const entries = [
   // Becomes part of bundles.
   /^sdk\/bundle\/compile\/stand-in\.ts$/,
   /^sdk\/(cli\/sdk|author\/author|author\/test-hook|caller\/index)\.ts$/,
+  // Declarations that the compiler of TypeScript is given when it checks a module.
+  /^sdk\/author\/slot\/.*\.d\.ts$/,
   /^scripts\//,
   /^modules\/[^/]+\/index\.ts$/,
   /fixtures\//,

@@ -126,6 +126,20 @@ test('a module folder is live after two lines, a change of it after one', { time
   assert.deepEqual([version(), (await base.client.status()).revision], ['1.0.1', revision])
 })
 
+test('a scene of sdk init names what the base has, for a stage that no module here has', async () => {
+  const folder = await tempFolder()
+  await publishStages(base.client, 'spread-fairly', '1.0.0', { spread: 'x => x' })
+  const { stdout } = ended(
+    await sdkIn(folder, base)('init', '--scene', 'fair', '--stages', 'spread', 'explain'),
+    0,
+    /Now: make and publish explain, then npx sdk scene apply fair\.json/,
+  )
+  assert.match(
+    stdout,
+    /^ {2}spread: spread-fairly@\^1\.0\.0 {2}\(published\)\n {2}explain: explain@\^1\.0\.0 {2}\(no module here has this stage: /m,
+  )
+})
+
 test('other bytes under a published version are refused, and package.json is as it was', { timeout: 120_000 }, async () => {
   const { sdk, write, ask, version } = await liveProject('immutable')
   await write('weights.json', '{ "bias": 20 }')

@@ -4,7 +4,7 @@
  */
 import { limits } from './host.ts'
 import { keepLine, logLine } from './log-lines.ts'
-import { lossesIn } from './losses.ts'
+import { lossesIn } from './json-losses.ts'
 import type { Request } from './open-request.ts'
 
 /** Values of a kind that are looked at when a slot is new, and after those one in how many. */

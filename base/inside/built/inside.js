@@ -638,7 +638,7 @@ function postLines(requestNo, lines) {
   post("log", requestNo, stringify(lines));
 }
 
-// base/inside/losses.ts
+// base/inside/json-losses.ts
 var DEPTH_MAX2 = 64;
 function lossesIn(root, valuesMax) {
   const found = [];

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { lossesIn } from './losses.ts'
+import { lossesIn } from './json-losses.ts'
 
 class Ranking {
   #score = 1
