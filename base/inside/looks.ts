@@ -3,8 +3,8 @@
  * logged once per kind of place; in the tests of a module it is an error instead, and every value is looked at.
  */
 import { limits } from './host.ts'
-import { keepLine, logLine } from './log-lines.ts'
 import { lossesIn } from './json-losses.ts'
+import { keepLine, logLine } from './log-lines.ts'
 import type { Request } from './open-request.ts'
 
 /** Values of a kind that are looked at when a slot is new, and after those one in how many. */

@@ -495,6 +495,74 @@ var cursor = new Float64Array(cursorMemory);
 var clock = new Float64Array(clockMemory);
 var partText = (part) => partTexts[LAZY_PARTS.indexOf(part)];
 
+// base/inside/json-losses.ts
+var DEPTH_MAX2 = 64;
+function lossesIn(root, valuesMax) {
+  const found = [];
+  const path = [];
+  let left = valuesMax;
+  const enter2 = (key, value) => {
+    path.push(key);
+    visit(value, typeof key === "number");
+    path.pop();
+  };
+  const visit = (value, inList) => {
+    if (--left < 0) return;
+    const text = lossOf(value, inList);
+    if (text !== void 0) {
+      const key = `${pointer(path, (step) => typeof step === "number" ? "*" : step)} ${text}`;
+      if (!found.some((loss) => loss.key === key)) found.push({ path: pointer(path, String), text, key });
+    } else if (typeof value === "object" && value !== null && path.length < DEPTH_MAX2 && !hasToJson(value)) {
+      if (Array.isArray(value)) for (let i = 0; i < value.length && left > 0; i++) enter2(i, value[i]);
+      else for (const key of keys(value)) if (left > 0) enter2(key, value[key]);
+    }
+  };
+  visit(root, false);
+  return found;
+}
+function pointer(path, shown2) {
+  return path.map((key) => `/${shown2(key).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
+}
+function lossOf(value, inList) {
+  switch (typeof value) {
+    case "number":
+      return Number.isFinite(value) ? void 0 : `is ${value}, which became null: check how it is computed, or use null`;
+    case "undefined":
+      return inList ? "is undefined, which became null: filter it out, or use null" : "is undefined and was left out: leave it out, or use null";
+    case "function":
+    case "symbol":
+      return `is a ${typeof value}, which ${inList ? "became null" : "was left out"}: return data`;
+    default:
+      return typeof value === "object" && value !== null ? lossOfObject(value) : void 0;
+  }
+}
+var instead = {
+  Promise: "await it",
+  Map: "use Object.fromEntries(map) or [...map]",
+  Set: "use [...set]",
+  RegExp: "use its source"
+};
+function lossOfObject(value) {
+  if (value instanceof Date)
+    return Number.isNaN(value.getTime()) ? "is an invalid date, which became null: check what it is made from" : void 0;
+  if (Array.isArray(value) || hasToJson(value)) return void 0;
+  const name = classOf(value);
+  if (ArrayBuffer.isView(value)) return `is a ${name}, which became an object, not a list: use Array.from(array)`;
+  if (value instanceof Error) return `is an error (${name}), which lost its message: use error.message`;
+  return isHollow(value) ? `is a ${name}, which became {}: ${instead[name] ?? "return a plain object"}` : void 0;
+}
+function isHollow(value) {
+  const prototype = getPrototypeOf(value);
+  if (prototype === null || prototype === Object.prototype || keys(value).length > 0) return false;
+  const isBoxed = value instanceof Number || value instanceof String || value instanceof Boolean;
+  return !isBoxed && ownKeys(prototype).length > 1;
+}
+var hasToJson = (value) => "toJSON" in value && typeof value.toJSON === "function";
+function classOf(value) {
+  const { constructor: maker } = value;
+  return typeof maker === "function" && maker.name !== "" ? maker.name : "object of a class";
+}
+
 // base/inside/clock.ts
 var AHEAD_MS_MAX = 500;
 var { now: wallTime } = Date;
@@ -636,74 +704,6 @@ function logText(level, text) {
 }
 function postLines(requestNo, lines) {
   post("log", requestNo, stringify(lines));
-}
-
-// base/inside/json-losses.ts
-var DEPTH_MAX2 = 64;
-function lossesIn(root, valuesMax) {
-  const found = [];
-  const path = [];
-  let left = valuesMax;
-  const enter2 = (key, value) => {
-    path.push(key);
-    visit(value, typeof key === "number");
-    path.pop();
-  };
-  const visit = (value, inList) => {
-    if (--left < 0) return;
-    const text = lossOf(value, inList);
-    if (text !== void 0) {
-      const key = `${pointer(path, (step) => typeof step === "number" ? "*" : step)} ${text}`;
-      if (!found.some((loss) => loss.key === key)) found.push({ path: pointer(path, String), text, key });
-    } else if (typeof value === "object" && value !== null && path.length < DEPTH_MAX2 && !hasToJson(value)) {
-      if (Array.isArray(value)) for (let i = 0; i < value.length && left > 0; i++) enter2(i, value[i]);
-      else for (const key of keys(value)) if (left > 0) enter2(key, value[key]);
-    }
-  };
-  visit(root, false);
-  return found;
-}
-function pointer(path, shown2) {
-  return path.map((key) => `/${shown2(key).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
-}
-function lossOf(value, inList) {
-  switch (typeof value) {
-    case "number":
-      return Number.isFinite(value) ? void 0 : `is ${value}, which became null: check how it is computed, or use null`;
-    case "undefined":
-      return inList ? "is undefined, which became null: filter it out, or use null" : "is undefined and was left out: leave it out, or use null";
-    case "function":
-    case "symbol":
-      return `is a ${typeof value}, which ${inList ? "became null" : "was left out"}: return data`;
-    default:
-      return typeof value === "object" && value !== null ? lossOfObject(value) : void 0;
-  }
-}
-var instead = {
-  Promise: "await it",
-  Map: "use Object.fromEntries(map) or [...map]",
-  Set: "use [...set]",
-  RegExp: "use its source"
-};
-function lossOfObject(value) {
-  if (value instanceof Date)
-    return Number.isNaN(value.getTime()) ? "is an invalid date, which became null: check what it is made from" : void 0;
-  if (Array.isArray(value) || hasToJson(value)) return void 0;
-  const name = classOf(value);
-  if (ArrayBuffer.isView(value)) return `is a ${name}, which became an object, not a list: use Array.from(array)`;
-  if (value instanceof Error) return `is an error (${name}), which lost its message: use error.message`;
-  return isHollow(value) ? `is a ${name}, which became {}: ${instead[name] ?? "return a plain object"}` : void 0;
-}
-function isHollow(value) {
-  const prototype = getPrototypeOf(value);
-  if (prototype === null || prototype === Object.prototype || keys(value).length > 0) return false;
-  const isBoxed = value instanceof Number || value instanceof String || value instanceof Boolean;
-  return !isBoxed && ownKeys(prototype).length > 1;
-}
-var hasToJson = (value) => "toJSON" in value && typeof value.toJSON === "function";
-function classOf(value) {
-  const { constructor: maker } = value;
-  return typeof maker === "function" && maker.name !== "" ? maker.name : "object of a class";
 }
 
 // base/inside/looks.ts
