@@ -271,14 +271,12 @@ async function modulesHere(): Promise<Offered[]> {
   return []
 }
 
-/** The newest version of each module that the base of this machine has; none when no base answers. */
+/** The newest version of each module that the base of this folder has; none when no base is found or answers. */
 async function modulesPublished(): Promise<Offered[]> {
-  const [{ createClient }, { default: rcompare }] = await Promise.all([
-    import('../../api/client.ts'),
-    import('semver/functions/rcompare.js'),
-  ])
+  const [{ createContext }, { default: rcompare }] = await Promise.all([import('../context.ts'), import('semver/functions/rcompare.js')])
   try {
-    const released = (await createClient({}).modules()).filter(({ version }) => !version.includes('-'))
+    const { client } = await createContext({})
+    const released = (await client.modules()).filter(({ version }) => !version.includes('-'))
     const newest = released.toSorted((a, b) => a.name.localeCompare(b.name) || rcompare(a.version, b.version))
     return newest
       .filter(({ name }, i) => name !== newest[i - 1]?.name)
