@@ -1,6 +1,6 @@
 /** The lines and the errors of modules. They go into the log of the cell, and to the keeper for whoever reads the log of a scene. */
 import type { LogLine } from '../inside/protocol.ts'
-import { type BerthError, type ErrorCode, isErrorCode } from '../kernel/errors.ts'
+import { type BerthError, isErrorCode } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
 import { Once } from '../kernel/once.ts'
