@@ -154,6 +154,22 @@ test('a commit that finds no room says so, changes nothing, and the next one wor
   assert.equal(store.commit([big], note), 2)
 })
 
+test('room that was freed is given back to the disk, a piece at a time', t => {
+  const db = openDatabase(temporaryFolder(t))
+  const store = storeOn<Kinds>(db)
+  t.after(() => store.close())
+  store.commit([{ kind: 'text', key: 'big', value: 'x'.repeat(10_000_000) }], note)
+  const full = store.size()
+  store.commit([{ kind: 'text', key: 'big', value: null }], note)
+  assert.ok(store.size().freeBytes >= 9_000_000 && store.size().bytes === full.bytes)
+  store.giveBack()
+  const { bytes, freeBytes } = store.size()
+  assert.ok(freeBytes > 0 && bytes < full.bytes / 2, 'one piece, so that nobody waits for all of it')
+  store.giveBack()
+  assert.ok(store.size().freeBytes < 100_000)
+  assert.equal(store.revision, 2)
+})
+
 test('every commit is logged ahead and synced before it returns', t => {
   const db = openDatabase(makeData(t))
   t.after(() => db.close())

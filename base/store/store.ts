@@ -47,6 +47,12 @@ export interface Store<Kinds> {
   /** Forgets the requests with keys that came before a time. @returns how many it forgot */
   forgetKeyed(before: Date): number
 
+  /** Bytes on the disk, and how many of them hold nothing: they are filled before the store grows. */
+  size(): { readonly bytes: number; readonly freeBytes: number }
+
+  /** Gives some of the bytes that hold nothing back to the disk, so few that nobody waits for it. A store of a Berth that did not do so keeps them. */
+  giveBack(): void
+
   /** Closes the store. Idempotent. */
   close(): void
 }
