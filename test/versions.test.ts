@@ -1,9 +1,11 @@
 /** Many versions of a scene are online at once, through a real base of two cells: which one answers whom, and how that changes. */
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { ErrorCode } from '../base/kernel/errors.ts'
 import { RefusedError } from '../sdk/sdk-error.ts'
-import { callScene, launchBase, makeScene, publishStages, type RunningBase } from './support/base.ts'
+import { callScene, launchBase, makeScene, publishStages, type RunningBase, until } from './support/base.ts'
 import { startLoad } from './support/load.ts'
 
 let base: RunningBase
@@ -120,6 +122,26 @@ test('what is used stays online; what is not goes and is pinned no more, until i
   await assert.rejects(base.client.promote('offline', 'v3', { to: 'cutover' }), withCode('VERSION_OFFLINE', /"v3"/))
   await base.client.setOnline('offline', 'v3', true, {})
   assert.equal((await ask('offline', undefined, pin)).body.name, 'three')
+})
+
+test('a deleted scene is answered 404 by every cell from the acknowledgement on, its neighbour goes on, and its logs and metrics go', async () => {
+  await makeVersions('doorway', [])
+  await makeScene(base.client, 'mistake', { rank: '(_, ctx) => { ctx.log.info("hello"); return 1 }' })
+  const load = startLoad(`${base.url}/scenes/doorway`, 4, true)
+  const called = await Promise.all(Array.from({ length: 8 }, () => callScene(base, 'mistake', {}, { connection: 'close' })))
+  assert.deepEqual(new Set(called.map(({ status }) => status)), new Set([200]))
+  const logs = join(base.data, 'logs', 'mistake')
+  await until(() => existsSync(logs))
+  assert.match(await base.client.metrics(), /scene="mistake"/)
+  await assert.rejects(base.client.deleteScene('mistake', {}), withCode('SCENE_IN_USE', /whoever called it \d+ s ago/))
+  const { cells, deleted, versions } = await base.client.deleteScene('mistake', { evenIfCalled: true })
+  assert.deepEqual([cells, deleted, versions], [BOTH, true, 1])
+  const after = await Promise.all(Array.from({ length: 16 }, () => callScene(base, 'mistake', {}, { connection: 'close' })))
+  assert.deepEqual(new Set(after.map(({ status }) => status)), new Set([404]))
+  assert.equal(existsSync(logs), false)
+  assert.doesNotMatch(await base.client.metrics(), /scene="mistake"/)
+  const outcome = await load.stop()
+  assert.deepEqual([outcome.refused, outcome.broken, outcome.answered > 0], [[], [], true])
 })
 
 test('a whitelist of 100,000 unit ids is live when it is answered, and stays so through other changes', { timeout: 60_000 }, async t => {

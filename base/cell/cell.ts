@@ -107,6 +107,7 @@ class Cell {
       revision: () => this.#table.current.revision,
       breakers: () => this.#admission.breakers(),
       serviceFaults: () => this.#runtime.serviceFaults(),
+      hasScene: scene => this.#table.current.scenes.has(scene),
       tokenGuesses: () => this.#guesses.total,
     })
   }

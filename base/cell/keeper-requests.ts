@@ -63,6 +63,7 @@ export class KeeperRequests {
         collectMetrics: ({ request }) => this.#collectMetrics(request),
         logsKept: ({ batch }) => feed.kept(batch),
         findSlot: ({ request, scene, version }) => this.#findSlot(request, scene, version),
+        findCalls: ({ request, scene }) => this.#findCalls(request, scene),
         profile: ({ request, profile }) => this.#profile(request, profile),
         fetchProfile: ({ request, profile }) => this.#fetchProfile(request, profile),
         endProfile: ({ profile }) => this.#profiler.end(profile),
@@ -213,6 +214,16 @@ export class KeeperRequests {
   #findSlot(request: number, scene: string, version: string): void {
     const slot = this.#slotOf(scene, version)
     this.#send({ type: 'slotFound', request, cpuMs: slot && Number(slot.cpuNs) / 1e6 })
+  }
+
+  #findCalls(request: number, scene: string): void {
+    const now = performance.now()
+    const calledMsAgo: Record<string, number> = {}
+    for (const version of this.#parts.table.current.scenes.get(scene)?.versions.keys() ?? []) {
+      const slot = this.#slotOf(scene, version)
+      if (slot?.hasAnswered || (slot !== undefined && slot.pending > 0)) calledMsAgo[version] = now - slot.lastCallAt
+    }
+    this.#send({ type: 'callsFound', request, calledMsAgo })
   }
 
   async #profile(request: number, profile: ProfileRequest): Promise<void> {

@@ -12,6 +12,7 @@ function startMetrics(): Metrics {
     revision: none,
     breakers: () => [],
     serviceFaults: () => [],
+    hasScene: () => true,
     tokenGuesses: none,
   })
 }

@@ -33,6 +33,8 @@ export interface CellGauges {
   revision(): number
   breakers(): Iterable<{ readonly scene: string; readonly version: string; readonly state: BreakerState }>
   serviceFaults(): readonly ServiceFault[]
+  /** Whether there is such a scene, so that its series are shown. */
+  hasScene(scene: string): boolean
   /** Requests whose token was not known, since the cell started. */
   tokenGuesses(): number
 }
@@ -95,6 +97,7 @@ interface ArmLabels {
 
 export class Metrics {
   readonly #registry = new Registry()
+  readonly #hasScene: CellGauges['hasScene']
   readonly #requests: Counter<'scene' | 'version' | 'code'>
   readonly #durations: Histogram<'scene' | 'version'>
   readonly #kills: Counter<'scene' | 'version'>
@@ -115,6 +118,7 @@ export class Metrics {
   readonly #refused = new Map<string, Map<string, number>>()
 
   constructor(cell: number, gauges: CellGauges) {
+    this.#hasScene = gauges.hasScene
     const registers = [this.#registry]
     this.#registry.setDefaultLabels({ cell: String(cell) })
     collectProcessMetrics(this.#registry)
@@ -293,8 +297,11 @@ export class Metrics {
     }
   }
 
-  collect(): Promise<MetricObjectWithValues<MetricValue<string>>[]> {
-    return this.#registry.getMetricsAsJSON()
+  /** Series of scenes that were deleted are left out. Their counts are among the first that are forgotten when there are too many. */
+  async collect(): Promise<MetricObjectWithValues<MetricValue<string>>[]> {
+    const metrics = await this.#registry.getMetricsAsJSON()
+    const isShown = ({ labels: { scene } }: MetricValue<string>) => !scene || this.#hasScene(String(scene))
+    return metrics.map(metric => ({ ...metric, values: metric.values.filter(isShown) }))
   }
 
   #counters(scene: string, version: string): VersionCounters {

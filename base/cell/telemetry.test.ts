@@ -18,6 +18,7 @@ const nothing = {
   revision: () => 0,
   breakers: () => [],
   serviceFaults: () => [],
+  hasScene: () => true,
   tokenGuesses: () => 0,
 }
 

@@ -9,10 +9,11 @@ import type { TableFacts } from '../kernel/table-facts.ts'
 import type { Experiment, Layer } from '../traffic/rules.ts'
 import type { Params, SceneDefinition } from '../traffic/schema.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
+import type { DeletedOutcomes, DeletionFacts } from './deletion.ts'
 import type { FlipOutcome, RevertFacts } from './experiments.ts'
 import type { ParamsOutcome, ParamsRollbackOutcome, WayBack } from './parameters.ts'
 import type { QuarantineOutcome } from './quarantine.ts'
-import type { NewVersionOutcome, PartOutcome, VersionFacts } from './versions.ts'
+import type { NewVersionOutcome, OfflineOutcome, PartOutcome, Retiring, VersionFacts } from './versions.ts'
 import { auditedEdit, auditedUnits, countUnits, type WhitelistCounts } from './whitelist-edit.ts'
 
 export type { BasePayloads, LostCell, ScenePayloads }
@@ -25,7 +26,7 @@ interface Salted {
 }
 
 /** What had to be found out or made before the change could be worked out, by the kind of the change of a scene. */
-export interface SceneFacts {
+export interface SceneFacts extends DeletionFacts {
   readonly 'import scene': Nothing
   /** The salt is for the segments of the scene's experiments, when the scene is new. */
   readonly 'define scene': Salted
@@ -33,7 +34,8 @@ export interface SceneFacts {
   readonly 'promote version': Salted
   readonly 'roll back': Nothing
   readonly 'take version offline': Nothing
-  readonly 'bring version online': Nothing
+  readonly 'take versions offline': Nothing
+  readonly 'bring version online': Retiring
   /** When it began: ISO 8601, UTC. */
   readonly 'quarantine version': { readonly since: string }
   readonly 'lift quarantine': Nothing
@@ -59,13 +61,14 @@ export interface WhitelistFacts {
 }
 
 /** The answer to the actor who wished for the change, by its kind. */
-export interface SceneOutcomes {
+export interface SceneOutcomes extends DeletedOutcomes {
   readonly 'import scene': Nothing
   readonly 'define scene': { readonly created: boolean }
   readonly 'create version': NewVersionOutcome
   readonly 'promote version': PartOutcome
   readonly 'roll back': PartOutcome
   readonly 'take version offline': PartOutcome
+  readonly 'take versions offline': OfflineOutcome
   readonly 'bring version online': PartOutcome
   readonly 'quarantine version': QuarantineOutcome
   readonly 'lift quarantine': QuarantineOutcome
@@ -103,6 +106,7 @@ export interface BaseFacts {
   readonly 'put feature table': TableFacts
   readonly 'roll back feature table': Nothing
   readonly 'delete feature table': Nothing
+  readonly 'delete modules': Nothing
   /** The sha256 of the token, hex. The token itself is kept nowhere. */
   readonly 'create token': { readonly hash: string }
   readonly 'revoke token': Nothing

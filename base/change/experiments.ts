@@ -4,6 +4,7 @@ import type { PastFlip, ScenePayloads } from '../contract/change-api.ts'
 import type { Applied } from '../contract/common-api.ts'
 import type { ArmView, ExperimentView, Flipped } from '../contract/experiment-api.ts'
 import { BerthError } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
 import {
   type FlipStep,
   findExperiment,
@@ -91,6 +92,7 @@ export function createExperiment(before: SceneState, request: NewExperiment, sal
       `Cannot make experiment "${id}": the scene has one of that id already, and results are kept by it`,
     )
   }
+  requireRoom(before, neighbours(rules, id, layer), 'experiment', limits.scene.experimentsMax)
   const common = {
     ...{ id, phase: 1, salt, unit, state: 'draft' as const, where: [...where] },
     ...(description === undefined ? {} : { description }),
@@ -113,6 +115,23 @@ export function createExperiment(before: SceneState, request: NewExperiment, sal
     after: experiment,
     outcome: { experiment: view(experiment, layerOf(next, id)) },
   }
+}
+
+/** @throws SCENE_FULL, naming those that may be deleted */
+function requireRoom(
+  { definition }: SceneState,
+  there: readonly { readonly id: string; readonly state: string }[],
+  what: 'experiment' | 'layer',
+  max: number,
+): void {
+  if (there.length < max) return
+  const done = there.filter(({ state }) => state === 'stopped' || state === 'retired').map(({ id }) => id)
+  const names = done.slice(0, 3).join(', ')
+  const advice =
+    done.length === 0
+      ? 'all of them are in use'
+      : `${done.length} of them are done, such as ${names}: "sdk ${what} delete ${definition.id} ${done[0]}"`
+  throw new BerthError('SCENE_FULL', `Cannot make one more ${what} in scene "${definition.id}": it has ${max}, and ${advice}`)
 }
 
 function addCode(rules: RulesRecord, experiment: CodeExperiment, versions: readonly string[] | undefined): RulesRecord {
@@ -355,6 +374,7 @@ function undo(before: SceneState, now: Experiment, flip: PastFlip, salt: string)
 
 /** @throws RULES_INVALID, LAYER_KEY_TAKEN when it is checked */
 export function createLayer(before: SceneState, id: string, keys: readonly string[], salt: string): Next<{ readonly layer: Layer }> {
+  requireRoom(before, before.rules.layers, 'layer', limits.scene.layersMax)
   const layer: Layer = { id, state: 'live', salt, keys: [...keys], experiments: [] }
   const rules = withRules(before.rules, { layers: [...before.rules.layers, layer] })
   return { scene: { ...before, rules }, action: 'create layer', before: null, after: { id, keys }, outcome: { layer } }

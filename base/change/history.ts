@@ -128,6 +128,8 @@ function* flipsOf(id: string, rows: Rows, undone: Set<number>): Generator<PastFl
       yield* row.payload.flips.filter(({ after }) => after.id === id)
       return
     }
+    // Before that there may have been another experiment of this id: a draft that was deleted.
+    if (row.kind === 'create experiment' && row.payload.id === id) return
     if (row.kind === 'revert experiment' && row.payload.experiment === id) undone.add(row.facts.flip.revision)
     if (row.kind === 'flip experiment' && row.payload.experiment === id && row.before !== null) {
       yield { revision: row.revision, before: row.before, after: row.after, at: row.at, who: row.who }

@@ -12,11 +12,12 @@ import type {
   SceneOutcomes,
   ScenePayloads,
 } from './change.ts'
+import { deleteExperiment, deleteLayer, deleteScene, deleteVersions } from './deletion.ts'
 import { createExperiment, createLayer, flipExperiment, retireLayer, revertExperiment, switchExperiment } from './experiments.ts'
 import { rollBackParams, setParams } from './parameters.ts'
 import { checkQuarantine, liftQuarantine, quarantineVersion } from './quarantine.ts'
 import { checkScene, type Next, type SceneState } from './scene-state.ts'
-import { bringOnline, createVersion, promote, rollBack, sendLoadTests, takeOffline } from './versions.ts'
+import { bringOnline, createVersion, promote, rollBack, sendLoadTests, takeAllOffline, takeOffline } from './versions.ts'
 import { auditedEdit } from './whitelist-edit.ts'
 
 type Step<K extends SceneChangeKind> = (
@@ -53,7 +54,8 @@ const steps: { readonly [K in SceneChangeKind]: Step<K> } = {
   'promote version': ofScene((before, { version, ...wanted }, { salt }) => promote(before, version, wanted, salt)),
   'roll back': ofScene((before, { from }) => rollBack(before, from)),
   'take version offline': ofScene((before, { version }) => takeOffline(before, version)),
-  'bring version online': ofScene((before, { version }) => bringOnline(before, version)),
+  'take versions offline': ofScene((before, { versions }) => takeAllOffline(before, versions)),
+  'bring version online': ofScene((before, { version }, facts) => bringOnline(before, version, facts)),
   'quarantine version': ofScene(quarantineVersion),
   'lift quarantine': ofScene((before, { version }) => liftQuarantine(before, version)),
   'set load-test version': ofScene((before, { version }) => sendLoadTests(before, version)),
@@ -82,6 +84,10 @@ const steps: { readonly [K in SceneChangeKind]: Step<K> } = {
   'retire layer': ofScene((before, { layer }) => retireLayer(before, layer)),
   'set params': ofScene((before, { version, params }) => setParams(before, version, params)),
   'roll back params': ofScene((before, { version }, facts) => rollBackParams(before, version, facts)),
+  'delete versions': ofScene((before, _, facts) => deleteVersions(before, facts)),
+  'delete experiment': ofScene(deleteExperiment),
+  'delete layer': ofScene(deleteLayer),
+  'delete scene': ofScene((before, _, facts) => deleteScene(before, facts)),
 }
 
 const newScene = (definition: SceneState['definition'], segmentSalt: string): SceneState => ({
@@ -104,6 +110,7 @@ export function nextScene<K extends SceneChangeKind>(
 ): Next<SceneOutcomes[K]> {
   const step: Step<K> = steps[kind]
   const next = step(before, payload, facts, scene)
+  if (next.deletes?.scene) return next
   const after = checkScene(before, next.scene)
   checkQuarantine(before, after)
   return { ...next, scene: after }
@@ -133,6 +140,8 @@ const isSceneChange = (row: AuditedChange): row is SceneChangeRow => row.kind !=
 
 function replayRow<K extends SceneChangeKind>({ scene, versions }: ReplayedScene, row: ChangeRowOf<K>): ReplayedScene {
   const { kind, target, payload, facts } = row
-  const next = nextScene(scene, { kind, scene: target, payload }, facts)
-  return { scene: next.scene, versions: next.created === undefined ? versions : [...versions, next.created] }
+  const { scene: after, created, deletes } = nextScene(scene, { kind, scene: target, payload }, facts)
+  if (deletes?.scene) return { scene: undefined, versions: [] }
+  const kept = versions.filter(({ id }) => !deletes?.versions?.includes(id))
+  return { scene: after, versions: created === undefined ? kept : [...kept, created] }
 }

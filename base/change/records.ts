@@ -27,6 +27,8 @@ export interface Records {
   readonly features: FeaturesRecord
   /** The key is the id of the token. */
   readonly token: TokenRecord
+  /** What was deleted; see `deletedKey`. Neither a version of a module nor a number of a version of a scene ever comes to mean something else. */
+  readonly deleted: DeletedRecord
 }
 
 export interface ModuleRecord extends ModuleManifest {
@@ -71,6 +73,20 @@ export interface TokenRecord {
   readonly createdAt: string
   readonly createdBy: string
 }
+
+export interface DeletedRecord {
+  /** ISO 8601, UTC. */
+  readonly at: string
+  /** Of a version of a module: what it was, and is when it is published again. */
+  readonly manifest?: ModuleManifest
+  /** Of a scene, also while it is there: the highest number that one of its versions has had. */
+  readonly lastVersion?: number
+  /** Of an experiment or a layer: whether the scene may have another with its id. */
+  readonly isFree?: boolean
+}
+
+/** The key of what was deleted: `module rank@1.0.0`, `versions home`, `experiment home/exp-7`, `layer home/ui`. */
+export const deletedKey = (what: 'module' | 'versions' | 'experiment' | 'layer', name: string): string => `${what} ${name}`
 
 export const moduleKey = (name: string, version: string): string => `${name}@${version}`
 export const versionKey = (scene: string, version: string): string => `${scene}/${version}`

@@ -45,8 +45,20 @@ export interface Next<Outcome> {
   readonly outcome: Outcome
   /** A version that is kept with the change. */
   readonly created?: VersionRecord
+  /** What is deleted with the change, besides what `scene` lacks. */
+  readonly deletes?: Deletes
   /** Versions that every cell must have loaded first, besides those that the rules begin to send requests to. */
   readonly load?: readonly string[]
+}
+
+export interface Deletes {
+  /** Whether everything of the scene goes; `scene` is then as it was before. */
+  readonly scene?: true
+  /** Ids of versions, and the highest number that one has had. */
+  readonly versions?: readonly string[]
+  readonly lastVersion?: number
+  /** What is remembered as deleted; only a free name may be given to something else. */
+  readonly names?: readonly { readonly what: 'experiment' | 'layer'; readonly id: string; readonly isFree: boolean }[]
 }
 
 /**
@@ -67,10 +79,17 @@ function tooMany(scene: SceneState): BerthError {
   const { definition, online } = scene
   const unused = online.slice(0, -1).filter(version => usesOf(scene, version).length === 0)
   const names = unused.slice(0, 5).join(', ')
-  const hint = names === '' ? 'every one of them is in use' : `the oldest that nobody uses: ${names}`
+  const hint = names === '' ? `each is used, such as ${usedInWords(scene)}` : `those that no rule uses were called a moment ago: ${names}`
   const message = `Cannot bring one more version of scene "${definition.id}" online: ${limits.scene.onlineVersionsMax} are, ${hint}`
   return new BerthError('VERSIONS_TOO_MANY', message, { extra: { unused: unused.slice(0, 5) } })
 }
+
+/** The first few versions that are online, each with the first of its uses. */
+const usedInWords = (scene: SceneState): string =>
+  scene.online
+    .slice(0, 3)
+    .map(version => `"${version}" by ${usesOf(scene, version)[0]}`)
+    .join(', ')
 
 /** Everything that a version is used for, in words. */
 export function usesOf({ baseline, rules, whitelist }: SceneState, version: string): string[] {

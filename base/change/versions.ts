@@ -9,12 +9,20 @@ import { showShare } from '../traffic/ranges.ts'
 import { isQuarantined, kindOf, type VersionKind } from '../traffic/rules.ts'
 import type { VersionRecord } from '../traffic/schema.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
+import { holdersOf } from './deletion.ts'
 import { nextPrevious, requireTrusted } from './quarantine.ts'
 import { broughtOnline, type Next, requireOnline, type SceneState, usesOf, withRules } from './scene-state.ts'
 import { auditedUnits } from './whitelist-edit.ts'
 
 /** What a change of the part of a version did. */
 export type PartOutcome = Omit<PartChange, keyof Applied | 'baseline' | 'since'>
+
+/** What taking several versions offline did. */
+export interface OfflineOutcome {
+  /** Those that were online. */
+  readonly versions: readonly string[]
+  readonly warnings: readonly string[]
+}
 
 /** What making a version did. */
 export interface NewVersionOutcome extends PartOutcome {
@@ -23,6 +31,8 @@ export interface NewVersionOutcome extends PartOutcome {
   readonly created: boolean
   /** Whether this made it the baseline. */
   readonly switched: boolean
+  /** Versions that went offline, so that there is room for this one. */
+  readonly retired: readonly string[]
 }
 
 type Part = Pick<ScenePayloads['create version'], 'as' | 'share' | 'whitelist'>
@@ -40,6 +50,7 @@ export function viewVersions(scene: SceneState, versions: readonly VersionRecord
     uses: usesOf(scene, version.id),
     ...(rules.cutover?.version === version.id ? { share: rules.cutover.share } : {}),
     ...(rules.previousBaseline === version.id ? { previous: true as const } : {}),
+    ...(online.includes(version.id) || holdersOf(scene, version.id).length > 0 ? {} : { deletable: true as const }),
     ...(rules.quarantined?.[version.id] === undefined ? {} : { quarantine: rules.quarantined[version.id] }),
   }))
 }
@@ -101,8 +112,14 @@ function cutOver(before: SceneState, version: string, share: number | undefined,
   return partChange(before, { ...before, rules: changed }, version, cutover === undefined ? 'cut over' : 'ramp cutover')
 }
 
+/** What makes room for a version that comes online. */
+export interface Retiring {
+  /** Versions that nothing uses, which go offline. Rows from before there was such a rule have none. */
+  readonly retired?: readonly string[]
+}
+
 /** What is known of a version that is made, besides the part that was asked for. */
-export interface VersionFacts {
+export interface VersionFacts extends Retiring {
   readonly version: VersionRecord
   /** False when a version with exactly this lock was there and is taken instead. */
   readonly isNew: boolean
@@ -121,9 +138,9 @@ export interface VersionFacts {
 export function createVersion(
   before: SceneState,
   part: Part,
-  { version, isNew, salt, whitelist, warnings = [] }: VersionFacts,
+  { version, isNew, salt, whitelist, retired = [], warnings = [] }: VersionFacts,
 ): Next<NewVersionOutcome> {
-  const listed = { ...before, whitelist: whitelist ?? before.whitelist }
+  const listed = { ...takeAllOffline(before, retired).scene, whitelist: whitelist ?? before.whitelist }
   const next = takePart(broughtOnline(listed, version.id), version.id, part, salt)
   const switched = next.scene.baseline !== before.baseline
   const { as, share } = part
@@ -134,7 +151,14 @@ export function createVersion(
     ...(isNew && switched ? { after: { ...stateOf(next.scene, version.id), created: version, ...units } } : {}),
     ...(isNew ? { created: version } : {}),
     ...(part.as === undefined ? {} : { load: [version.id] }),
-    outcome: { ...next.outcome, record: version, created: isNew, switched, warnings: [...next.outcome.warnings, ...warnings] },
+    outcome: {
+      ...next.outcome,
+      record: version,
+      created: isNew,
+      switched,
+      retired,
+      warnings: [...warnOfRetired(before, retired), ...next.outcome.warnings, ...warnings],
+    },
   }
 }
 
@@ -213,9 +237,35 @@ export function takeOffline(before: SceneState, version: string): Next<PartOutco
   return partChange(before, after, version, 'take version offline', warnings)
 }
 
+/**
+ * Takes several versions offline, or none of them when one is used.
+ * @throws VERSION_IN_USE
+ */
+export function takeAllOffline(before: SceneState, versions: readonly string[]): Next<OfflineOutcome> {
+  const taken = [...new Set(versions)].filter(version => before.online.includes(version))
+  let scene = before
+  const warnings: string[] = []
+  for (const version of taken) {
+    const next = takeOffline(scene, version)
+    scene = next.scene
+    warnings.push(...next.outcome.warnings)
+  }
+  const outcome = { versions: taken, warnings }
+  return { scene, action: 'take versions offline', before: { online: before.online }, after: { online: scene.online }, outcome }
+}
+
+function warnOfRetired({ definition: { id } }: SceneState, retired: readonly string[]): string[] {
+  if (retired.length === 0) return []
+  const back = retired.map(version => `sdk version online ${id} ${version}`).join(', ')
+  return [
+    `${retired.join(', ')} went offline to make room, because nothing used ${retired.length === 1 ? 'it' : 'them'}. Back again: ${back}`,
+  ]
+}
+
 /** Brings a version back online, as dev. */
-export function bringOnline(before: SceneState, version: string): Next<PartOutcome> {
-  return { ...partChange(before, broughtOnline(before, version), version, 'bring version online'), load: [version] }
+export function bringOnline(before: SceneState, version: string, { retired = [] }: Retiring): Next<PartOutcome> {
+  const after = broughtOnline(takeAllOffline(before, retired).scene, version)
+  return { ...partChange(before, after, version, 'bring version online', warnOfRetired(before, retired)), load: [version] }
 }
 
 function partChange(

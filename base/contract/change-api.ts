@@ -4,7 +4,7 @@
  */
 import Type, { type Static } from 'typebox'
 import { Evidence, Experiment, LayerId, SceneRules } from '../traffic/rules.ts'
-import { Digest, ModuleManifest, Params, Right, recordOf, SceneDefinition, VersionId, VersionRecord } from '../traffic/schema.ts'
+import { Digest, ModuleManifest, ModuleRef, Params, Right, recordOf, SceneDefinition, VersionId, VersionRecord } from '../traffic/schema.ts'
 import { OptionalVersion } from './common-api.ts'
 import { Flip, NewExperiment } from './experiment-api.ts'
 import { TableFormat } from './feature-api.ts'
@@ -15,6 +15,7 @@ import { WhitelistEntry } from './whitelist-api.ts'
 
 const experiment = Type.Object({ experiment: Type.String() })
 const version = Type.Object({ version: VersionId })
+const versions = Type.Object({ versions: Type.Array(VersionId) })
 
 /** Unit ids; the audit log keeps of many only how many there were. */
 const Units = Type.Union([Type.Array(Type.String()), Type.Integer()], { description: 'unit ids, or how many there were' })
@@ -68,6 +69,7 @@ export const scenePayloads = {
     ),
   }),
   'take version offline': version,
+  'take versions offline': versions,
   'bring version online': version,
   'quarantine version': Type.Object({ version: VersionId, why: Type.String(), evidence: Type.Array(Evidence) }),
   'lift quarantine': version,
@@ -91,6 +93,12 @@ export const scenePayloads = {
       Type.Integer({ description: 'the change after which they were so; what was before the last that stands if not given' }),
     ),
     from: Type.Optional(Type.Integer({ description: 'the change that is undone: the last that stands' })),
+  }),
+  'delete versions': versions,
+  'delete experiment': experiment,
+  'delete layer': Type.Object({ layer: Type.String() }),
+  'delete scene': Type.Object({
+    evenIfCalled: Type.Optional(Type.Boolean({ description: 'whether it may have answered requests a moment ago' })),
   }),
 } as const
 
@@ -121,6 +129,7 @@ export const basePayloads = {
   'put feature table': Type.Object({ table: Type.String(), digest: Digest, format: TableFormat }),
   'roll back feature table': Type.Object({ table: Type.String(), digest: Digest }),
   'delete feature table': Type.Object({ table: Type.String() }),
+  'delete modules': Type.Object({ modules: Type.Array(ModuleRef, { description: 'each as name@version' }) }),
   'create token': token,
   'revoke token': token,
   'retire cell': Type.Object({ cell: Type.Integer() }),

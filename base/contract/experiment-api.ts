@@ -78,6 +78,9 @@ export const Revert = Type.Object(
 )
 export type Revert = Shape<typeof Revert>
 
+export const Deletion = Type.Object(tried, closed)
+export type Deletion = Shape<typeof Deletion>
+
 export const NewLayer = Type.Object({ id: LayerId, keys: Layer.properties.keys, reason: Reason }, closed)
 export type NewLayer = Shape<typeof NewLayer>
 
@@ -136,3 +139,11 @@ export type Flipped = Shape<typeof Flipped>
 
 export const LayerChange = changed({ layer: Layer })
 export type LayerChange = Shape<typeof LayerChange>
+
+const Deleted = Type.Boolean({ description: 'false: it had been deleted before' })
+
+export const DeletedExperiment = changed({ experiment: Type.String(), deleted: Deleted })
+export type DeletedExperiment = Shape<typeof DeletedExperiment>
+
+export const DeletedLayer = changed({ layer: Type.String(), deleted: Deleted })
+export type DeletedLayer = Shape<typeof DeletedLayer>

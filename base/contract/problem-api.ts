@@ -50,7 +50,7 @@ export const Problem = Type.Object(
       Type.Object({ connected: Type.Integer(), current: Type.Integer() }, { description: 'BASE_NOT_READY: how many have the table' }),
     ),
     newPhase: Names('FLIP_REFUSED: why a new phase would begin'),
-    uses: Names('VERSION_IN_USE and VERSION_OFFLINE: what names the version'),
+    uses: Names('VERSION_IN_USE, SCENE_IN_USE, MODULE_IN_USE and VERSION_OFFLINE: what names it'),
     online: Names('VERSION_OFFLINE: the versions that are online'),
     unused: Names('VERSIONS_TOO_MANY: versions that nothing uses'),
     running: Names('LAYER_IN_USE: its experiments that run'),

@@ -48,6 +48,24 @@ const ServiceFault = Type.Object({
   cells: Type.Array(Type.Integer(), { description: 'ordinals of the cells that say so' }),
 })
 
+const megabytes = (description: string) => Type.Number({ description: `MB: ${description}` })
+const DiskView = Type.Object(
+  {
+    freeMB: megabytes('that the base may still write'),
+    bundlesMB: megabytes('code of published modules'),
+    sourceMapsMB: megabytes('source maps of published modules'),
+    whitelistsMB: megabytes('whitelists of scenes'),
+    unusedBlobsMB: megabytes('uploads to which nothing refers, which are removed after some minutes'),
+    storeMB: megabytes('the database; nearly all of it is the audit log'),
+    storeFreeMB: megabytes('of the database, what holds nothing'),
+    logsMB: megabytes('what modules have logged'),
+    featureTablesMB: megabytes('feature tables'),
+    otherMB: megabytes('other files of the data folder, such as the saved scene table'),
+  },
+  { description: 'what takes the disk, as of a minute ago at most' },
+)
+const ModuleSize = Type.Object({ module: Type.String(), versions: Type.Integer(), MB: megabytes('bundles and source maps') })
+
 const QuarantinedVersion = Type.Object({
   scene: Type.String(),
   version: VersionId,
@@ -70,6 +88,8 @@ export const BaseStatus = Type.Object({
     description: 'what keeps the data folder from being written; null when nothing does',
   }),
   memory: Type.Union([MemoryView, Type.Null()], { description: 'null until the supervisor has reported it' }),
+  disk: Type.Union([DiskView, Type.Null()], { description: 'null while it cannot be looked at' }),
+  largestModules: Type.Array(ModuleSize, { description: 'those whose versions together take most of the disk' }),
   wall: Type.Array(WallLayerView, {
     description: 'what confines the processes that run modules from outside; empty until the supervisor has reported it',
   }),

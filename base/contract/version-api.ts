@@ -77,6 +77,13 @@ export const Rollback = Type.Object(
 )
 export type Rollback = Shape<typeof Rollback>
 
+export const VersionsToTidy = Type.Object(
+  { versions: Type.Array(VersionId, { minItems: 1, maxItems: 1000, description: 'all of them or none' }), ...tried },
+  closed,
+)
+/** Versions to take offline, or to delete. */
+export type VersionsToTidy = Shape<typeof VersionsToTidy>
+
 export const LoadtestTarget = Type.Object({ version: OptionalVersion, reason: tried.reason }, closed)
 
 // Answers
@@ -90,6 +97,7 @@ export const VersionView = Type.Object({
   uses: Type.Array(Type.String(), { description: 'what it is there for, in words' }),
   share: Type.Optional(Share),
   previous: Type.Optional(Type.Literal(true, { description: 'the previous baseline' })),
+  deletable: Type.Optional(Type.Literal(true, { description: 'it is offline, and nothing may come to use it again' })),
   quarantine: Type.Optional(Quarantine),
 })
 /** A version as it is shown. */
@@ -116,6 +124,7 @@ export const VersionChange = Type.Object({
   created: Type.Boolean({ description: 'false: it was there already' }),
   switched: Type.Boolean({ description: 'whether this made it the baseline' }),
   version: named,
+  retired: Type.Array(VersionId, { description: 'versions that nothing used, which went offline to make room' }),
   lock: Lock,
   changed: Type.Boolean({ description: 'false: everything was so already; of a dry run, whether anything would change' }),
   revision: Type.Integer({ description: 'of the scene, for If-Match' }),
@@ -125,6 +134,19 @@ export const VersionChange = Type.Object({
 })
 /** What making a version did. */
 export type VersionChange = Shape<typeof VersionChange>
+
+export const OfflineVersions = changed({
+  versions: Type.Array(VersionId, { description: 'those that went offline' }),
+  warnings: Type.Array(Type.String(), { description: 'what is no longer possible' }),
+})
+/** What taking versions offline did. */
+export type OfflineVersions = Shape<typeof OfflineVersions>
+
+export const DeletedVersions = changed({
+  versions: Type.Array(VersionId, { description: 'those that were deleted; those that had been deleted before are not among them' }),
+})
+/** What deleting versions did. */
+export type DeletedVersions = Shape<typeof DeletedVersions>
 
 /** Why a version gets no requests. */
 export type VersionQuarantine = Shape<typeof Quarantine>

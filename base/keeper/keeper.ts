@@ -21,6 +21,7 @@ import { newSecret } from './book/token-book.ts'
 import { CellConnections } from './cells/cells.ts'
 import { startTrials, type Trials } from './cells/trials.ts'
 import { Vitals } from './cells/vitals.ts'
+import { DiskUse } from './disk-use.ts'
 import { addToken, BaseDriver } from './driver/base-driver.ts'
 import { FeatureDriver } from './driver/feature-driver.ts'
 import { GuessAudit } from './driver/guess-audit.ts'
@@ -117,12 +118,17 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
   const store = openBaseStore(data)
   await requireWhole(data, store, log)
   const blobs = new Blobs(data)
-  const book = new Book(store, undefined, ({ action, target, ...by }) => log.info(by, `${action} ${target}`))
+  const book = new Book(store, undefined, ({ action, target, kind, ...by }) => {
+    log.info(by, `${action} ${target}`)
+    if (kind === 'delete scene' || kind === 'delete versions') logs.removeDeleted()
+  })
   await blobs.sweep()
   await ensureAdminToken(data, book, log)
   const table = book.tables.build()
   const logFiles = new LogFiles(logsPath(data), numberOf, error => log.error({ err: error }, 'the logs of modules cannot be kept'))
-  const logs = new Logs(logFiles, (scene, version) => book.scenes.versions(scene).some(({ id }) => id === version))
+  const logs = new Logs(logFiles, (scene, version) => book.scenes.hasVersion(scene, version))
+  // A keeper that was killed may not have come to it.
+  logs.removeDeleted()
   const audit = new GuessAudit(book, log)
   const guesses = new Guesses(address => audit.note(address, 'control'))
   const cells = await CellConnections.listen(keeperSocketPath(data), table, log, {
@@ -132,7 +138,8 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
     onGuesses: address => audit.note(address, 'scene'),
   })
   const tables = new TablePublisher(data, book, cells, log)
-  const vitals = new Vitals(options.mode, book, cells, guesses, () => tables.fault)
+  const disk = new DiskUse(data, store, () => logFiles.bytes)
+  const vitals = new Vitals(options.mode, book, cells, guesses, disk, () => tables.fault)
   const driver = new SceneDriver({ book, blobs, cells, tables, services: offeredServices(options) })
   const judge = new Judge(book, driver, log)
   const featureDriver = new FeatureDriver({ book, blobs, cells, tables })
@@ -233,6 +240,7 @@ async function tidy(blobs: Blobs, store: BaseStore, past: Past, log: Logger): Pr
   try {
     const forgotten = store.forgetKeyed(past.date(performance.now(), Date.now()))
     const removed = await blobs.removeUnused(() => referencedBlobs(store))
+    store.giveBack()
     if (removed + forgotten > 0) log.info({ removed, forgotten }, 'blobs that nothing refers to and old answers were removed')
   } catch (error) {
     log.error({ err: error }, 'blobs that nothing refers to and old answers could not be removed')

@@ -491,6 +491,30 @@ const table = {
     title: 'The version is used by a rule',
     fix: 'Take it out of what the message names first.',
   },
+  SCENE_IN_USE: {
+    status: 409,
+    blame: 'caller',
+    title: 'The scene is used, and cannot be deleted',
+    fix: 'End what the message names first.',
+  },
+  SCENE_FULL: {
+    status: 409,
+    blame: 'caller',
+    title: 'The scene has as many experiments or layers as it may',
+    fix: 'Delete stopped experiments with "sdk experiment delete", and retired layers with "sdk layer delete".',
+  },
+  MODULE_IN_USE: {
+    status: 409,
+    blame: 'caller',
+    title: 'The version of the module is in versions of scenes, and cannot be deleted',
+    fix: 'Delete the versions that the message names first with "sdk version delete", or leave those modules out with --unused.',
+  },
+  EXPERIMENT_RUNS: {
+    status: 409,
+    blame: 'caller',
+    title: 'The experiment runs, and cannot be deleted',
+    fix: 'Stop it first with "sdk experiment stop".',
+  },
   FLIP_REFUSED: {
     status: 409,
     blame: 'caller',
@@ -501,7 +525,7 @@ const table = {
     status: 409,
     blame: 'caller',
     title: 'The scene has as many versions online as it may',
-    fix: 'Take versions offline that nobody uses with "sdk version offline"; the message names the oldest.',
+    fix: 'Take a version out of what uses it, then take it offline with "sdk version offline".',
   },
   PROMOTION_REFUSED: {
     status: 409,
@@ -524,8 +548,8 @@ const table = {
   LAYER_IN_USE: {
     status: 409,
     blame: 'caller',
-    title: 'The layer has running experiments',
-    fix: 'Stop the experiments that the message names first.',
+    title: 'The layer is live, or has running experiments',
+    fix: 'Stop the experiments that the message names first; retire a layer before it is deleted.',
   },
   PARAMS_INVALID: {
     status: 422,

@@ -71,6 +71,11 @@ export const limits = {
     priority: 50,
     /** Versions that are online at once. */
     onlineVersionsMax: 100,
+    /** Code experiments, and experiments of each layer, with those that are stopped; and layers, with those that are retired. */
+    experimentsMax: 2000,
+    layersMax: 64,
+    /** Milliseconds after a call in which neither the scene nor a version of it counts as unused. */
+    calledMsMax: 300_000,
     /** Unit ids on the whitelist. */
     whitelistUnitsMax: 100_000,
     /** Bytes of an uploaded whitelist. */
@@ -367,6 +372,9 @@ export const limits = {
     metricsMsMax: 1000,
     /** Least milliseconds that an unreferenced blob is kept: it may be an upload before its publish, or an old whitelist that a backup copies. */
     unusedBlobMsMin: 600_000,
+    /** Milliseconds between two looks at what takes the disk, and milliseconds after which nobody waits for one any more. */
+    diskLookMsMin: 60_000,
+    diskLookMsMax: 250,
     /** Milliseconds a stopping keeper gives its requests to finish. */
     drainMsMax: 5000,
   },

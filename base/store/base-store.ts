@@ -19,7 +19,7 @@ export function openBaseStore(data: string, now?: () => Date): BaseStore {
   return openStore<Records>(data, { ...(now === undefined ? {} : { now }), upgrade: importScenes })
 }
 
-/** The digests of every blob to which a store refers. Versions lock only published modules, which are never deleted, so modules name all of theirs. */
+/** The digests of every blob to which a store refers. No module can be deleted that a version has in its lock, so modules name all of theirs. */
 export function referencedBlobs(store: BaseStore): Set<string> {
   const modules = store.list('module').flatMap(({ value }) => [value.bundle, value.sourceMap ?? value.bundle])
   const whitelists = store.list('whitelist').map(({ value }) => value.digest)

@@ -3,6 +3,7 @@
  * and of the definition of the scene. `check-rules.ts` checks them, and `decide.ts` applies them.
  */
 import Type, { type Static } from 'typebox'
+import { limits } from '../kernel/limits.ts'
 import { BUCKETS } from './hash.ts'
 import { type Range, takeFirst } from './ranges.ts'
 import { AttributeName, Params, recordOf, VersionId } from './schema.ts'
@@ -26,9 +27,6 @@ const Ranges = Type.Array(Type.Tuple([Bucket, Bucket]), {
   description: 'half-open ranges of buckets, [from, to), within 0 to 10000',
 })
 const Share = Type.Integer({ minimum: 0, maximum: BUCKETS, description: 'buckets: hundredths of a percent' })
-
-/** Includes all stopped experiments, because their ids stay taken. */
-const EXPERIMENTS_MAX = 2000
 
 const Scalar = Type.Union([Type.String({ maxLength: 256 }), Type.Number(), Type.Boolean()])
 
@@ -116,7 +114,7 @@ export const Layer = Type.Object(
       uniqueItems: true,
       description: 'the parameters that its experiments may set, by their top-level name',
     }),
-    experiments: Type.Array(BusinessExperiment, { maxItems: EXPERIMENTS_MAX }),
+    experiments: Type.Array(BusinessExperiment, { maxItems: limits.scene.experimentsMax }),
   },
   closed,
 )
@@ -164,9 +162,9 @@ export const SceneRules = Type.Object(
     loadtest: Type.Optional(VersionId),
     whitelist: Type.Optional(Whitelist),
     segmentSalt: Salt,
-    experiments: Type.Array(CodeExperiment, { maxItems: EXPERIMENTS_MAX }),
+    experiments: Type.Array(CodeExperiment, { maxItems: limits.scene.experimentsMax }),
     cutover: Type.Optional(Cutover),
-    layers: Type.Array(Layer, { maxItems: 64 }),
+    layers: Type.Array(Layer, { maxItems: limits.scene.layersMax }),
     quarantined: Type.Optional(recordOf(VersionId, Quarantine, { description: 'by version: why it gets no requests' })),
     versionParams: Type.Optional(recordOf(VersionId, Params, { description: "by version: over the scene's own, under those of layers" })),
   },

@@ -238,6 +238,8 @@ export type CellToKeeper =
   | { readonly type: 'logs'; readonly batch: number; readonly records: readonly LogRecord[] }
   /** Milliseconds of CPU that the slot has used since it was made; undefined when none is loaded. */
   | { readonly type: 'slotFound'; readonly request: number; readonly cpuMs?: number | undefined }
+  /** Milliseconds since each version of the scene was called last; those that have no slot, or whose slot has answered nothing, are left out. */
+  | { readonly type: 'callsFound'; readonly request: number; readonly calledMsAgo: Readonly<Record<string, number>> }
   /** The profile has been taken and can be fetched, or cannot be taken. */
   | { readonly type: 'profiled'; readonly request: number; readonly facts?: ProfileFacts; readonly failure?: Refusal }
   /** The next piece of the lines of JSON that V8 wrote. After the last piece there is no `text`. */
@@ -254,6 +256,7 @@ export type KeeperToCell =
   | { readonly type: 'collectMetrics'; readonly request: number }
   | { readonly type: 'logsKept'; readonly batch: number }
   | { readonly type: 'findSlot'; readonly request: number; readonly scene: string; readonly version: string }
+  | { readonly type: 'findCalls'; readonly request: number; readonly scene: string }
   | { readonly type: 'profile'; readonly request: number; readonly profile: ProfileRequest }
   /** Asks for the next piece of a profile. `profile` is the number of the request that it was taken for. */
   | { readonly type: 'fetchProfile'; readonly request: number; readonly profile: number }

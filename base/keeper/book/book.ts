@@ -9,6 +9,7 @@ import type { BaseStore } from '../../store/base-store.ts'
 import type { AuditNote, Expected, KeyedCommit, KeyedRequest, Write } from '../../store/store.ts'
 import type { LockedModule, VersionRecord } from '../../traffic/schema.ts'
 import { FeatureBook } from './feature-book.ts'
+import { lockedModules } from '../../traffic/table.ts'
 import { ModuleBook } from './module-book.ts'
 import { SceneBook } from './scene-book.ts'
 import { TableBuilder } from './table-builder.ts'
@@ -27,6 +28,7 @@ export interface Actor {
 /** A commit, as it is logged. */
 export interface Commit extends Actor {
   readonly whoLabel: string
+  readonly kind: ChangeKind
   readonly action: string
   readonly target: string
   readonly revision: number
@@ -70,7 +72,7 @@ export class Book {
     this.scenes = new SceneBook(store)
     this.tokens = new TokenBook(store)
     this.names = new Names(this.tokens, id => this.audit(10, undefined, id))
-    this.tables = new TableBuilder(store, id => this.scenes.get(id))
+    this.tables = new TableBuilder(store, id => this.scenes.find(id))
   }
 
   get revision(): number {
@@ -86,10 +88,15 @@ export class Book {
     return this.#store.audit(limit, before, target) as AuditedChange[]
   }
 
-  /** Every row about a scene, newest first, read as they are asked for. */
+  /** Every row about a scene, newest first, read as they are asked for; not those about an earlier scene of this id, which was deleted. */
   *history(scene: string): Generator<AuditedChange> {
     const page = 100
-    for (let rows = this.audit(page, undefined, scene); rows.length > 0; rows = this.audit(page, rows.at(-1)?.revision, scene)) yield* rows
+    for (let rows = this.audit(page, undefined, scene); rows.length > 0; rows = this.audit(page, rows.at(-1)?.revision, scene)) {
+      for (const row of rows) {
+        if (row.kind === 'delete scene') return
+        yield row
+      }
+    }
   }
 
   /**
@@ -135,10 +142,20 @@ export class Book {
   ): number {
     const since = before === undefined ? undefined : Math.max(...Object.values(before.revisions))
     return this.#withChanges(note.target, since, () => {
-      // A definition is checked against the rules, so they must be as they were, too.
-      if (note.kind === 'define scene' && before !== undefined) this.#store.expect('rules', note.target, before.revisions.rules || 'absent')
+      // A definition is checked against the rules, and so is what is deleted: they must be as they were, too.
+      const needsRules = note.kind === 'define scene' || note.kind === 'delete versions'
+      if (needsRules && before !== undefined) this.#store.expect('rules', note.target, before.revisions.rules || 'absent')
+      this.#requireModules(writes)
       return this.#commit(writes, actor, note, result)
     })
+  }
+
+  /** While cells load a new version, nothing that it names is its own yet, so a module of it may be deleted. @throws MODULE_NOT_FOUND */
+  #requireModules(writes: readonly Write<Records>[]): void {
+    for (const write of writes) {
+      if (write.kind !== 'version' || write.value === null) continue
+      for (const { name, version } of lockedModules(write.value.lock)) this.modules.get(name, version)
+    }
   }
 
   /** Keeps a change that is not of a scene. @throws REVISION_CONFLICT */
@@ -181,7 +198,7 @@ export class Book {
 
   #commit(writes: readonly Write<Records>[], { who, reason, keyed }: Actor, note: Note, result: KeyedCommit['result']): number {
     const revision = this.#store.commit(writes, { who, reason, ...note }, keyed && { ...keyed, result })
-    this.#onCommit({ who, whoLabel: this.names.of(who), reason, action: note.action, target: note.target, revision })
+    this.#onCommit({ who, whoLabel: this.names.of(who), reason, kind: note.kind, action: note.action, target: note.target, revision })
     return revision
   }
 

@@ -26,7 +26,7 @@ export class Explainer {
     id: string,
     { unit, pin, loadtest = false, requestId = randomUUID(), attributes = {} }: ExplainRequest,
   ): Promise<Explanation> {
-    const scene = await this.#compile(this.#book.tables.entry(this.#book.scenes.get(id).definition.id))
+    const scene = await this.#compile(this.#book.tables.entry(this.#book.scenes.get(id)))
     const unknown = Object.keys(attributes).find(name => !scene.attributes.has(name))
     if (unknown !== undefined) {
       const known = [...scene.attributes.keys()].join(', ') || 'none'

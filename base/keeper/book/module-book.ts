@@ -1,7 +1,7 @@
 /** The modules that are published. */
 import { isDeepStrictEqual } from 'node:util'
 import semver from 'semver'
-import { type ModuleRecord, moduleKey, type Records } from '../../change/records.ts'
+import { deletedKey, type ModuleRecord, moduleKey, type Records } from '../../change/records.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import type { BaseStore } from '../../store/base-store.ts'
 import type { Write } from '../../store/store.ts'
@@ -44,28 +44,42 @@ export class ModuleBook {
   }
 
   /**
-   * The record of this version when it is published already with these bytes.
-   * @throws MODULE_EXISTS when it is published with other bytes; REQUEST_INVALID when the version is not a valid one
+   * The record of this version when it is published already with these bytes. One that was deleted may be published again as what it was.
+   * @throws MODULE_EXISTS when it is, or was, published with other bytes; REQUEST_INVALID when the version is not a valid one
    */
   publishedAlready(manifest: ModuleManifest): ModuleRecord | undefined {
-    const { name, version, bundle } = manifest
+    const { name, version } = manifest
     if (semver.valid(version) === null) {
       throw new BerthError('REQUEST_INVALID', `Cannot publish module "${name}": "${version}" is no semantic version`)
     }
     const record = this.#store.get('module', moduleKey(name, version))?.value
-    if (record === undefined) return undefined
-    const action = `Cannot publish module "${moduleKey(name, version)}"`
-    const extra = { published: record.bundle, offered: bundle }
-    if (record.bundle !== bundle) {
-      throw new BerthError(
-        'MODULE_EXISTS',
-        `${action}: it is published with the bundle ${record.bundle.slice(0, 12)}…, this one is ${bundle.slice(0, 12)}…`,
-        { extra },
-      )
-    }
-    const differs = fieldsThatCount.find(field => !isDeepStrictEqual(new Set(record[field]), new Set(manifest[field])))
-    if (differs === undefined) return record
-    const had = record[differs]?.join(', ') || 'none'
-    throw new BerthError('MODULE_EXISTS', `${action}: it is published with the ${whatDiffers[differs]} ${had}`, { extra })
+    const deleted = this.deleted(name, version)
+    if (record !== undefined) requireSame(manifest, record, 'it is')
+    else if (deleted !== undefined) requireSame(manifest, deleted, 'it was deleted, and had been')
+    return record
   }
+
+  /** Whether a version of the module was ever deleted. */
+  anyDeleted(name: string): boolean {
+    return this.#store.list('deleted', deletedKey('module', `${name}@`)).length > 0
+  }
+
+  /** What a version was that was deleted, also when it was published again since; undefined when it never was. */
+  deleted(name: string, version: string): ModuleManifest | undefined {
+    return this.#store.get('deleted', deletedKey('module', moduleKey(name, version)))?.value.manifest
+  }
+}
+
+/** What is published under a version never changes. @throws MODULE_EXISTS */
+function requireSame(offered: ModuleManifest, published: ModuleManifest, since: string): void {
+  const action = `Cannot publish module "${moduleKey(offered.name, offered.version)}": ${since} published with`
+  const extra = { published: published.bundle, offered: offered.bundle }
+  if (published.bundle !== offered.bundle) {
+    const digests = `the bundle ${published.bundle.slice(0, 12)}…, this one is ${offered.bundle.slice(0, 12)}…`
+    throw new BerthError('MODULE_EXISTS', `${action} ${digests}`, { extra })
+  }
+  const differs = fieldsThatCount.find(field => !isDeepStrictEqual(new Set(published[field]), new Set(offered[field])))
+  if (differs === undefined) return
+  const had = published[differs]?.join(', ') || 'none'
+  throw new BerthError('MODULE_EXISTS', `${action} the ${whatDiffers[differs]} ${had}`, { extra })
 }

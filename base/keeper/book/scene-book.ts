@@ -2,8 +2,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { ScenePayloads } from '../../change/change.ts'
 import { type LockRequest, type Published, parseReference, resolveLock } from '../../change/lock.ts'
-import { moduleKey, type Records, versionKey } from '../../change/records.ts'
-import { byOrdinal, type KeptScene, type Next, type SceneRecordKind, segmentSalt } from '../../change/scene-state.ts'
+import { type DeletedRecord, deletedKey, moduleKey, type Records, versionKey } from '../../change/records.ts'
+import { byOrdinal, type Deletes, type KeptScene, type Next, type SceneRecordKind, segmentSalt } from '../../change/scene-state.ts'
 import { cutoverOf } from '../../change/versions.ts'
 import type { QuarantinedVersion } from '../../contract/status-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
@@ -75,7 +75,8 @@ export class SceneBook {
     if (found !== undefined) return found
     const meant = nearest(id, this.ids())
     const hint = meant === undefined ? '' : `; did you mean "${meant}"?`
-    throw new BerthError('SCENE_NOT_FOUND', `Cannot find scene "${id}": it is not defined${hint}`)
+    const why = this.deleted('versions', id) === undefined ? 'it is not defined' : 'it was deleted'
+    throw new BerthError('SCENE_NOT_FOUND', `Cannot find scene "${id}": ${why}${hint}`)
   }
 
   /** Versions of a scene, oldest first. */
@@ -89,7 +90,8 @@ export class SceneBook {
     const found = this.#store.get('version', versionKey(this.get(scene).definition.id, id))
     if (found !== undefined) return found.value
     const known = this.versions(scene).map(version => version.id)
-    const hint = known.length === 0 ? 'the scene has none yet' : `it has ${known.slice(-10).join(', ')}`
+    const there = known.length === 0 ? 'the scene has none yet' : `it has ${known.slice(-10).join(', ')}`
+    const hint = this.wasVersion(scene, id) ? `it was deleted; ${there}` : there
     throw new BerthError('VERSION_NOT_FOUND', `Cannot find version "${id}" of scene "${scene}": ${hint}`)
   }
 
@@ -109,7 +111,7 @@ export class SceneBook {
     const named = new Map(modules.map(parseReference).map(({ name, range }) => [name, range]))
     const start = from === undefined ? undefined : this.version(scene, from).lock
     return {
-      id: `v${Number(this.versions(scene).at(-1)?.id.slice(1) ?? 0) + 1}`,
+      id: `v${this.lastVersion(scene) + 1}`,
       scene,
       lock: resolveLock(definition, published, { named, resolve, from: start, ...(baseline === null && { isProven }) }),
       ...(from === undefined ? {} : { from }),
@@ -124,6 +126,31 @@ export class SceneBook {
       [baseline, previousBaseline].flatMap(id => (id == null ? [] : this.version(definition.id, id))),
     )
     return new Set(versions.flatMap(({ lock }) => lockedModules(lock)).map(({ name, version }) => moduleKey(name, version)))
+  }
+
+  /** The highest number that a version of the scene, or of an earlier scene of this id, has had; 0 before the first. */
+  lastVersion(scene: string): number {
+    const newest = Number(this.versions(scene).at(-1)?.id.slice(1) ?? 0)
+    return Math.max(newest, this.deleted('versions', scene)?.lastVersion ?? 0)
+  }
+
+  /** Whether there was such a version, and it was deleted. */
+  wasVersion(scene: string, id: string): boolean {
+    return !this.hasVersion(scene, id) && Number(id.slice(1)) <= this.lastVersion(scene)
+  }
+
+  hasVersion(scene: string, id: string): boolean {
+    return this.#store.get('version', versionKey(scene, id)) !== undefined
+  }
+
+  /** Whether there was a scene of this id, and it was deleted. */
+  wasDeleted(id: string): boolean {
+    return this.find(id) === undefined && this.deleted('versions', id) !== undefined
+  }
+
+  /** What is known of something that was deleted from a scene. @param name `scene/id`; the id of the scene for its versions */
+  deleted(what: 'versions' | 'experiment' | 'layer', name: string): DeletedRecord | undefined {
+    return this.#store.get('deleted', deletedKey(what, name))?.value
   }
 
   /** The newest version with exactly this lock. */
@@ -141,7 +168,8 @@ export class SceneBook {
 }
 
 /** The writes of a change; each record must still be as it was. Empty when everything was so already. */
-export function sceneWrites(before: KeptScene | undefined, { scene, created }: Next<unknown>, at: string): Write<Records>[] {
+export function sceneWrites(before: KeptScene | undefined, { scene, created, deletes }: Next<unknown>, at: string): Write<Records>[] {
+  if (deletes?.scene && before !== undefined) return [...sceneDeletion(before), ...deletionWrites(scene.definition.id, deletes, at)]
   const { definition, baseline, rules, whitelist, online } = scene
   const key = definition.id
   const writes: Write<Records>[] = []
@@ -163,5 +191,26 @@ export function sceneWrites(before: KeptScene | undefined, { scene, created }: N
     writes.push({ kind: 'online', key: versionKey(key, version), value: null })
   }
   if (created !== undefined) writes.push({ kind: 'version', key: versionKey(key, created.id), value: created, expect: 'absent' })
-  return writes
+  return deletes === undefined ? writes : [...writes, ...deletionWrites(key, deletes, at)]
+}
+
+/** What a scene is kept in, but for its versions. */
+function sceneDeletion({ definition: { id }, online, revisions }: KeptScene): Write<Records>[] {
+  const kinds = (['scene', 'rules', 'whitelist'] as const).filter(kind => revisions[kind] > 0)
+  return [
+    ...kinds.map(kind => ({ kind, key: id, value: null, expect: revisions[kind] })),
+    ...online.map(version => ({ kind: 'online' as const, key: versionKey(id, version), value: null })),
+  ]
+}
+
+/** The versions that go, and what is remembered of them and of all else that goes. */
+function deletionWrites(scene: string, { versions = [], lastVersion, names = [], ...rest }: Deletes, at: string): Write<Records>[] {
+  const remember = (key: string, value: Omit<DeletedRecord, 'at'>) => ({ kind: 'deleted' as const, key, value: { at, ...value } })
+  const numbers =
+    lastVersion !== undefined && (versions.length > 0 || rest.scene) ? [remember(deletedKey('versions', scene), { lastVersion })] : []
+  return [
+    ...versions.map(version => ({ kind: 'version' as const, key: versionKey(scene, version), value: null })),
+    ...numbers,
+    ...names.map(({ what, id, isFree }) => remember(deletedKey(what, `${scene}/${id}`), { isFree })),
+  ]
 }

@@ -10,20 +10,20 @@ import { type SceneEntry, type SceneTable, TABLE_FORMAT } from '../../traffic/ta
 
 export class TableBuilder {
   readonly #store: BaseStore
-  readonly #keptScene: (scene: string) => KeptScene
+  readonly #findScene: (scene: string) => KeptScene | undefined
   /** Entries by scene, as of the store's revision `#built`. */
   readonly #entries = new Map<string, SceneEntry>()
   #built = 0
 
-  constructor(store: BaseStore, keptScene: (scene: string) => KeptScene) {
+  constructor(store: BaseStore, findScene: (scene: string) => KeptScene | undefined) {
     this.#store = store
-    this.#keptScene = keptScene
+    this.#findScene = findScene
   }
 
-  /** What cells know of a scene, which must be defined. */
-  entry(scene: string): SceneEntry {
+  /** What cells know of a scene. */
+  entry(scene: KeptScene): SceneEntry {
     this.#update()
-    return this.#entries.get(scene) ?? this.#make(scene, 0)
+    return this.#entries.get(scene.definition.id) ?? this.#make(scene, 0)
   }
 
   build(): SceneTable {
@@ -44,13 +44,16 @@ export class TableBuilder {
       const scene = sceneOf(kind, key)
       if (scene !== undefined) changed.set(scene, revision)
     }
-    for (const [scene, revision] of changed) this.#entries.set(scene, this.#make(scene, revision))
+    for (const [scene, revision] of changed) {
+      const kept = this.#findScene(scene)
+      if (kept === undefined) this.#entries.delete(scene)
+      else this.#entries.set(scene, this.#make(kept, revision))
+    }
     this.#built = this.#store.revision
   }
 
-  #make(scene: string, revision: number): SceneEntry {
-    const { definition, baseline, whitelist, online, rules, revisions } = this.#keptScene(scene)
-    const versions = online.flatMap(version => this.#store.get('version', versionKey(scene, version))?.value ?? [])
+  #make({ definition, baseline, whitelist, online, rules, revisions }: KeptScene, revision: number): SceneEntry {
+    const versions = online.flatMap(version => this.#store.get('version', versionKey(definition.id, version))?.value ?? [])
     return {
       ...{ revision, definition, baseline },
       versions: versions.map(({ id, lock }) => ({ id, lock })),

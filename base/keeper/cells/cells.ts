@@ -136,6 +136,7 @@ export class CellConnections {
         featureRows: settle,
         metrics: settle,
         slotFound: settle,
+        callsFound: settle,
         profiled: settle,
         profilePiece: settle,
       },
@@ -299,6 +300,20 @@ export class CellConnections {
       if (member === undefined || answer?.type !== 'slotFound' || answer.cpuMs === undefined) return []
       return { cell: member.cell, pid: member.pid, cpuMs: answer.cpuMs }
     })
+  }
+
+  /**
+   * Milliseconds since each version of a scene was called last, as far as the cells that answer within `metricsMsMax` know: a version is known
+   * for as long as a slot of it is loaded.
+   */
+  async lastCalls(scene: string): Promise<Map<string, number>> {
+    const answers = await Promise.all(this.#ask(request => ({ type: 'findCalls', request, scene }), limits.keeper.metricsMsMax))
+    const latest = new Map<string, number>()
+    for (const answer of answers) {
+      if (answer?.type !== 'callsFound') continue
+      for (const [version, ms] of Object.entries(answer.calledMsAgo)) latest.set(version, Math.min(ms, latest.get(version) ?? ms))
+    }
+    return latest
   }
 
   /**

@@ -9,6 +9,7 @@ import type { BaseMode } from '../../kernel/options.ts'
 import type { WallLayer } from '../../kernel/wall-plan.ts'
 import type { CellStatus, MemoryStatus, SceneFailure } from '../../wire/messages.ts'
 import type { Book } from '../book/book.ts'
+import type { DiskUse, DiskUsed } from '../disk-use.ts'
 import type { Cells } from './cells.ts'
 import { featureTables } from './feature-views.ts'
 
@@ -19,6 +20,7 @@ export class Vitals {
   readonly #book: Book
   readonly #cells: Cells
   readonly #storageFault: () => string | null
+  readonly #disk: DiskUse
   readonly #metrics = new MetricsRegistry()
   readonly #durations: Histogram<'method' | 'route' | 'status'>
   /** The last report of the supervisor. */
@@ -34,11 +36,13 @@ export class Vitals {
   /** Where the control API answers; known once it listens. */
   controlPort = 0
 
-  constructor(mode: BaseMode, book: Book, cells: Cells, guesses: Pick<Guesses, 'total'>, storageFault: () => string | null) {
+  constructor(mode: BaseMode, book: Book, cells: Cells, guesses: Pick<Guesses, 'total'>, disk: DiskUse, storageFault: () => string | null) {
     this.#mode = mode
     this.#book = book
     this.#cells = cells
     this.#storageFault = storageFault
+    this.#disk = disk
+    addDiskGauges(disk, this.#metrics)
     const registers = [this.#metrics]
     this.#metrics.setDefaultLabels({ process: 'keeper' })
     collectDefaultMetrics({ register: this.#metrics })
@@ -69,25 +73,7 @@ export class Vitals {
         this.inc(guesses.total)
       },
     })
-    new Gauge({
-      name: 'berth_version_quarantined',
-      help: 'Versions that are online and get no requests, because they kept killing their slots or cells: 1 for each',
-      labelNames: ['scene', 'version'],
-      registers,
-      collect() {
-        this.reset()
-        for (const { scene, version } of book.scenes.quarantined()) this.set({ scene, version }, 1)
-      },
-    })
-    const revision = () => book.revision
-    new Gauge({
-      name: 'berth_store_revision',
-      help: 'Commits of the store',
-      registers,
-      collect() {
-        this.set(revision())
-      },
-    })
+    addBookGauges(book, this.#metrics)
   }
 
   #measureMemory(): void {
@@ -139,7 +125,8 @@ export class Vitals {
     return { name: 'berth', is, version, mode: this.#mode, id: this.#reported?.base ?? null, links: controlLinks }
   }
 
-  status(): BaseStatus {
+  async status(): Promise<BaseStatus> {
+    const disk = await this.#disk.look()
     return {
       mode: this.#mode,
       port: this.#reported?.port ?? null,
@@ -149,6 +136,8 @@ export class Vitals {
       keeper: { pid: process.pid, uptimeSeconds: Math.round(process.uptime()) },
       storageFault: this.#storageFault(),
       memory: this.#reported?.memory ?? null,
+      disk: disk && diskView(disk),
+      largestModules: (disk?.largest ?? []).map(({ bytes, ...rest }) => ({ ...rest, MB: asMB(bytes) })),
       wall: [...(this.#reported?.wall ?? [])],
       serviceFaults: this.#mergeServiceFaults(),
       features: featureTables(this.#book, this.#cells).map(({ name, source, rows, bytes, version, since, byLabel, note }) => {
@@ -207,6 +196,65 @@ export class Vitals {
       }
     })
   }
+}
+
+const asMB = (bytes: number): number => Math.round((bytes / 2 ** 20) * 100) / 100
+
+const diskView = ({ bytes, freeBytes, storeFreeBytes }: DiskUsed): NonNullable<BaseStatus['disk']> => ({
+  freeMB: asMB(freeBytes),
+  bundlesMB: asMB(bytes.bundles),
+  sourceMapsMB: asMB(bytes.sourceMaps),
+  whitelistsMB: asMB(bytes.whitelists),
+  unusedBlobsMB: asMB(bytes.unusedBlobs),
+  storeMB: asMB(bytes.store),
+  storeFreeMB: asMB(storeFreeBytes),
+  logsMB: asMB(bytes.logs),
+  featureTablesMB: asMB(bytes.featureTables),
+  otherMB: asMB(bytes.other),
+})
+
+function addBookGauges(book: Book, registry: MetricsRegistry): void {
+  const registers = [registry]
+  new Gauge({
+    name: 'berth_version_quarantined',
+    help: 'Versions that are online and get no requests, because they kept killing their slots or cells: 1 for each',
+    labelNames: ['scene', 'version'],
+    registers,
+    collect() {
+      this.reset()
+      for (const { scene, version } of book.scenes.quarantined()) this.set({ scene, version }, 1)
+    },
+  })
+  new Gauge({
+    name: 'berth_store_revision',
+    help: 'Commits of the store',
+    registers,
+    collect() {
+      this.set(book.revision)
+    },
+  })
+}
+
+function addDiskGauges(disk: DiskUse, registry: MetricsRegistry): void {
+  const registers = [registry]
+  new Gauge({
+    name: 'berth_disk_used_bytes',
+    help: 'Bytes of the data folder by kind, as of a minute ago at most',
+    labelNames: ['kind'],
+    registers,
+    async collect() {
+      for (const [kind, bytes] of Object.entries((await disk.look())?.bytes ?? {})) this.set({ kind }, bytes)
+    },
+  })
+  new Gauge({
+    name: 'berth_disk_free_bytes',
+    help: 'Bytes that the base may still write to the disk of its data folder',
+    registers,
+    async collect() {
+      const used = await disk.look()
+      if (used !== null) this.set(used.freeBytes)
+    },
+  })
 }
 
 const describeFailures = (failures: readonly SceneFailure[]): string =>

@@ -1,18 +1,21 @@
 /** Carries out the changes that are not of a scene: of modules and tokens, and what is asked of cells and leaves a row in the audit log. */
 import { isUtf8 } from 'node:buffer'
-import { type ModuleRecord, moduleKey } from '../../change/records.ts'
+import { deletedKey, type ModuleRecord, moduleKey, type Records } from '../../change/records.ts'
+import type { DeletedModules, ModulesToDelete } from '../../contract/module-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import { limits } from '../../kernel/limits.ts'
 import { checkSourceMap, SourceMapFault } from '../../kernel/source-map.ts'
 import { explainLoad } from '../../kernel/stacks.ts'
 import { describeFault } from '../../kernel/text-file.ts'
 import type { Blobs } from '../../store/blobs.ts'
+import type { Write } from '../../store/store.ts'
 import type { ModuleManifest, Right } from '../../traffic/schema.ts'
 import type { Actor, Book } from '../book/book.ts'
 import { hashOf, newSecret, newTokenId, type Token } from '../book/token-book.ts'
 import type { Applied } from '../cells/cells.ts'
 import { TrialError, type Trials } from '../cells/trials.ts'
 import { SourceMapThread } from '../source-map-thread.ts'
+import { modulesToDelete } from './modules-to-delete.ts'
 import { stopwatch, type Timings } from './stopwatch.ts'
 import type { TablePublisher } from './table-publisher.ts'
 import { Turns } from './turns.ts'
@@ -60,6 +63,33 @@ export class BaseDriver {
       const module = await steps('commitMs', () => this.#keepModule(name, manifest, actor))
       return { created: true, module, timings: steps.timings }
     })
+  }
+
+  /**
+   * Deletes versions of a module that no version of a scene has in its lock. Nothing comes between the look and the commit.
+   * @returns those that were deleted, which with `dryRun` are those that would be
+   * @throws MODULE_NOT_FOUND, MODULE_IN_USE
+   */
+  async deleteModules(name: string, wanted: ModulesToDelete, actor: Actor): Promise<DeletedModules> {
+    const { book } = this.#parts
+    const kept = book.keyed(actor)?.result as DeletedModules | undefined
+    if (kept !== undefined) return kept
+    const modules = modulesToDelete(book, name, wanted)
+    const deleted = { versions: modules.map(({ version }) => version) }
+    if (wanted.dryRun || modules.length === 0) return deleted
+    const at = book.now().toISOString()
+    const writes = modules.flatMap((module): Write<Records>[] => {
+      const key = moduleKey(name, module.version)
+      const { publishedAt: _, publishedBy: __, ...manifest } = module
+      return [
+        { kind: 'module', key, value: null },
+        { kind: 'deleted', key: deletedKey('module', key), value: { at, manifest } },
+      ]
+    })
+    const payload = { modules: modules.map(({ version }) => moduleKey(name, version)) }
+    const target = payload.modules.length === 1 ? (payload.modules[0] ?? name) : name
+    book.commit(writes, actor, { kind: 'delete modules', payload, facts: {}, target, before: { modules }, after: null }, () => deleted)
+    return deleted
   }
 
   /** @throws the error, in the words of the sources of the module when the trial has a stack for it */

@@ -3,19 +3,25 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { SceneFacts, ScenePayloads, WhitelistFacts, WishKind } from '../../change/change.ts'
+import { summaryOf } from '../../change/deletion.ts'
 import { flipToUndo, paramsHistory, paramsToGoBackTo } from '../../change/history.ts'
 import { checkServices } from '../../change/lock.ts'
-import { type KeptScene, segmentSalt } from '../../change/scene-state.ts'
+import { type KeptScene, segmentSalt, usesOf } from '../../change/scene-state.ts'
+import type { Retiring } from '../../change/versions.ts'
 import { countChanges, editWhitelist, replaceVersion, whitelistEntry } from '../../change/whitelist-edit.ts'
+import { BerthError } from '../../kernel/errors.ts'
+import { limits } from '../../kernel/limits.ts'
 import type { Blobs } from '../../store/blobs.ts'
 import { findExperiment } from '../../traffic/flip.ts'
-import type { Whitelist } from '../../traffic/rules.ts'
+import { allExperiments, type Whitelist } from '../../traffic/rules.ts'
 import type { Book } from '../book/book.ts'
 import { readWhitelist } from '../book/whitelist-blob.ts'
+import type { Cells } from '../cells/cells.ts'
 
 export interface FactSources {
   readonly book: Book
   readonly blobs: Blobs
+  readonly cells: Cells
   /** Names of the base services that cells offer. */
   readonly services: readonly string[]
 }
@@ -45,7 +51,11 @@ const finders: { readonly [K in WishKind]: Find<K> } = {
   'promote version': salted,
   'roll back': nothing,
   'take version offline': nothing,
-  'bring version online': nothing,
+  'take versions offline': ({ book }, _, { versions }, { scene }) => {
+    for (const version of versions) book.scenes.version(scene, version)
+    return {}
+  },
+  'bring version online': ({ cells }, before, { version }) => retiring(cells, before, version),
   'quarantine version': ({ book }) => ({ since: book.now().toISOString() }),
   'lift quarantine': nothing,
   'set load-test version': nothing,
@@ -56,7 +66,12 @@ const finders: { readonly [K in WishKind]: Find<K> } = {
     const next = (was: Whitelist) => (version === undefined ? editWhitelist({}, given) : replaceVersion(was, version, given[version] ?? []))
     return whitelistFacts(blobs, before, next)
   },
-  'create experiment': salted,
+  'create experiment': ({ book }, _, { id }, { scene }) => {
+    const deleted = book.scenes.deleted('experiment', `${scene}/${id}`)
+    if (deleted === undefined || deleted.isFree) return salted()
+    const why = `the scene had one of that id until ${deleted.at}, and results are kept by it`
+    throw new BerthError('EXPERIMENT_EXISTS', `Cannot make experiment "${id}": ${why}`)
+  },
   'start experiment': nothing,
   'stop experiment': nothing,
   'flip experiment': (_, __, ___, { dryRun }) => ({ ...salted(), ...(dryRun ? { preview: true } : {}) }),
@@ -69,6 +84,32 @@ const finders: { readonly [K in WishKind]: Find<K> } = {
   'set params': nothing,
   'roll back params': ({ book }, _, { version, ...asked }, { scene }) =>
     paramsToGoBackTo(scene, version, asked, paramsHistory(book.history(scene))),
+  'delete versions': ({ book }, _, { versions }, { scene }) => {
+    const lastVersion = book.scenes.lastVersion(scene)
+    const there = [...new Set(versions)]
+      .filter(id => !book.scenes.wasVersion(scene, id))
+      .map(id => summaryOf(book.scenes.version(scene, id)))
+    return { versions: there, lastVersion }
+  },
+  'delete experiment': ({ book }, before, { experiment }, { scene }) => {
+    const isThere = before !== undefined && allExperiments(before.rules).some(({ experiment: { id } }) => id === experiment)
+    return { isGone: !isThere && book.scenes.deleted('experiment', `${scene}/${experiment}`) !== undefined }
+  },
+  'delete layer': ({ book }, before, { layer }, { scene }) => {
+    const isThere = before?.rules.layers.some(({ id }) => id === layer) === true
+    return { isGone: !isThere && book.scenes.deleted('layer', `${scene}/${layer}`) !== undefined }
+  },
+  'delete scene': async ({ book, cells }, _, { evenIfCalled = false }, { scene }) => {
+    const calledMsAgo = evenIfCalled ? undefined : Math.min(...(await cells.lastCalls(scene)).values())
+    const isCalled = calledMsAgo !== undefined && calledMsAgo < limits.scene.calledMsMax
+    const listing = book.scenes.list().filter(({ definition: { id, callers } }) => id !== scene && callers?.includes(scene))
+    return {
+      versions: book.scenes.versions(scene).map(summaryOf),
+      lastVersion: book.scenes.lastVersion(scene),
+      listedBy: listing.map(({ definition: { id } }) => id),
+      ...(isCalled ? { calledSecondsAgo: Math.round(calledMsAgo / 1000) } : {}),
+    }
+  },
 }
 
 /**
@@ -87,7 +128,7 @@ export async function findFacts<K extends WishKind>(
 }
 
 async function versionFacts(
-  { book, blobs, services }: FactSources,
+  { book, blobs, services, cells }: FactSources,
   before: KeptScene | undefined,
   payload: ScenePayloads['create version'],
   { scene, who }: Asking,
@@ -97,11 +138,26 @@ async function versionFacts(
   checkServices(scene, draft.lock, services)
   const kept = payload.reuse ? book.scenes.withLock(scene, draft.lock) : undefined
   const version = kept ?? draft
-  const facts = { version, isNew: kept === undefined, ...salted(), ...(warnings.length > 0 && { warnings }) }
+  const room = await retiring(cells, before, version.id)
+  const facts = { version, isNew: kept === undefined, ...salted(), ...room, ...(warnings.length > 0 && { warnings }) }
   const listed = unitsOf(payload.whitelist)
   if (listed.length === 0) return facts
   const { whitelist } = await whitelistFacts(blobs, before, was => editWhitelist(was, { [version.id]: listed }))
   return { ...facts, whitelist }
+}
+
+/**
+ * The versions that go offline so that there is room for one more: the oldest that no rule uses and nobody has called of late, as many as are
+ * needed. None when there are not enough.
+ */
+async function retiring(cells: Cells, before: KeptScene | undefined, version: string): Promise<Retiring> {
+  const online = before?.online ?? []
+  const missing = online.length + 1 - limits.scene.onlineVersionsMax
+  if (before === undefined || missing <= 0 || online.includes(version)) return {}
+  const lastCalls = await cells.lastCalls(before.definition.id)
+  const isCalled = (id: string) => (lastCalls.get(id) ?? Number.POSITIVE_INFINITY) < limits.scene.calledMsMax
+  const idle = online.filter(id => usesOf(before, id).length === 0 && !isCalled(id))
+  return idle.length < missing ? {} : { retired: idle.slice(0, missing) }
 }
 
 /** The blob is written at once, where nothing refers to it yet. @throws WHITELIST_INVALID */

@@ -7,8 +7,9 @@ import fc from 'fast-check'
 import type { SceneChange, ScenePayloads, WishKind } from '../../change/change.ts'
 import { replay } from '../../change/next-scene.ts'
 import { temporaryFolder } from '../../store/fixtures/folder.ts'
+import { lockedModules } from '../../traffic/table.ts'
 import type { Book } from '../book/book.ts'
-import { ada, definition, isRefusal, startDriver } from '../fixtures/driver.ts'
+import { ada, definition, isRefusal, startDriver, type TestDriver } from '../fixtures/driver.ts'
 
 /** The scene "home" as its changes make it of nothing, and as it is kept. */
 function madeAndKept(book: Book): [unknown, unknown] {
@@ -19,6 +20,7 @@ function madeAndKept(book: Book): [unknown, unknown] {
 type Wish = { [K in WishKind]: readonly [kind: K, payload: ScenePayloads[K]] }[WishKind]
 
 const version = fc.constantFrom('v1', 'v2', 'v3', 'v4')
+const versions = fc.array(version, { minLength: 1, maxLength: 2 })
 const share = fc.integer({ min: 0, max: 10_000 })
 const experiment = fc.constantFrom('exp-1', 'exp-1', 'exp-2')
 const params = fc.dictionary(fc.constantFrom('topK', 'weight', 'color'), fc.oneof(fc.integer(), fc.string(), fc.boolean()), {
@@ -55,6 +57,8 @@ const wishes: fc.Arbitrary<Wish>[] = [
     .map(given => ['promote version', given] as const),
   fc.record({ from: version }, { requiredKeys: [] }).map(given => ['roll back', given] as const),
   version.map(given => ['take version offline', { version: given }] as const),
+  versions.map(given => ['take versions offline', { versions: given }] as const),
+  versions.map(given => ['delete versions', { versions: given }] as const),
   version.map(given => ['bring version online', { version: given }] as const),
   version.map(given => ['quarantine version', { version: given, why: 'it cost 2 cells', evidence: [] }] as const),
   version.map(given => ['lift quarantine', { version: given }] as const),
@@ -70,6 +74,8 @@ const wishes: fc.Arbitrary<Wish>[] = [
   experiment.map(given => ['revert experiment', { experiment: given }] as const),
   fc.constant(['create layer', { layer: 'layer-2', keys: ['size'] }] as const),
   fc.constant(['retire layer', { layer: 'layer-2' }] as const),
+  fc.constant(['delete layer', { layer: 'layer-2' }] as const),
+  experiment.map(given => ['delete experiment', { experiment: given }] as const),
   fc.record({ version: fc.constantFrom(null, null, 'v1'), params }).map(given => ['set params', given] as const),
   fc
     .record({ version: fc.constantFrom(null, null, 'v1'), to: fc.integer({ min: 1, max: 60 }) }, { requiredKeys: ['version'] })
@@ -89,7 +95,8 @@ test('the changes of a scene, applied to nothing, make the scene: whatever was w
     const afters: (() => unknown)[] = []
     const { book, driver, change, addVersion } = await startDriver({ after: work => void afters.push(work) })
     await addVersion({ as: 'baseline' })
-    await addVersion()
+    for (let made = 0; made < 2; made++) await addVersion()
+    await change('take version offline', { version: 'v3' })
     await change('create layer', { layer: 'layer-1', keys: ['topK', 'weight', 'color'] })
     const arms = [arm100('a', 'v1'), arm100('b', 'v2')]
     await change('create experiment', { id: 'exp-1', segments: 5000, arms })
@@ -113,6 +120,9 @@ test('the changes of a scene, applied to nothing, make the scene: whatever was w
     'retire layer',
     'edit whitelist',
     'lift quarantine',
+    'take versions offline',
+    'delete versions',
+    'delete experiment',
   ]
   await untilSeen(seen, kinds, replayed)
 })
@@ -164,6 +174,74 @@ test('whatever is wished for twice comes to what it comes to once, and leaves no
   })
   await fc.assert(twice, { numRuns: 5 })
   await untilSeen(seen, ['promote version', 'roll back', 'flip experiment', 'roll back params'], twice)
+})
+
+test('whatever is made, promoted and deleted, all that a table names is there, and no name comes to mean something else', async () => {
+  type Step = (test: TestDriver, nth: number) => Promise<unknown>
+  const steps = fc.oneof(
+    fc.constantFrom('1.0.0', '1.1.0', '1.2.0').map(
+      (published): Step =>
+        async ({ book, publish }, nth) => {
+          const bundle = String(nth % 2).repeat(64)
+          book.modules.publishedAlready({ name: 'rank', version: published, stages: ['rank'], bundle })
+          publish('rank', published, ['rank'], bundle)
+        },
+    ),
+    fc.constantFrom('1.0.0', '1.1.0', '1.2.0').map(
+      (named): Step =>
+        ({ change }) =>
+          change('create version', { modules: [`rank@${named}`], as: 'baseline' }),
+    ),
+    versions.map(
+      (given): Step =>
+        ({ change }) =>
+          change('take versions offline', { versions: given }),
+    ),
+    versions.map(
+      (given): Step =>
+        ({ change }) =>
+          change('delete versions', { versions: given }),
+    ),
+    fc.boolean().map(
+      (unused): Step =>
+        ({ baseDriver }) =>
+          baseDriver.deleteModules('rank', { unused }, ada),
+    ),
+    fc.constant<Step>(({ change }) => change('delete scene', {})),
+    fc.constant<Step>(({ change }) => change('define scene', { definition: definition({}) })),
+  )
+  const meant = fc.asyncProperty(fc.array(steps, { minLength: 10, maxLength: 60 }), async all => {
+    const afters: (() => unknown)[] = []
+    const started = await startDriver({ after: work => void afters.push(work) })
+    const { book } = started
+    const meanings = new Map<string, string>()
+    for (const [nth, step] of all.entries()) {
+      await step(started, nth).catch(error => assert.ok(isRefusal(error), error))
+      const locks = book.tables.build().scenes.flatMap(scene => scene.versions.map(({ id, lock }) => [`home/${id}`, lock] as const))
+      for (const { name, version: locked } of locks.flatMap(([, lock]) => lockedModules(lock))) book.modules.get(name, locked)
+      const names = book.modules.list().map(({ version: published, bundle }) => [`rank@${published}`, bundle] as const)
+      const at =
+        book.scenes.find('home') === undefined ? [] : book.scenes.versions('home').map(({ id, lock }) => [`home/${id}`, lock] as const)
+      for (const [name, meaning] of [...names, ...at]) {
+        assert.equal(meanings.get(name) ?? JSON.stringify(meaning), JSON.stringify(meaning), name)
+        meanings.set(name, JSON.stringify(meaning))
+      }
+    }
+    const [made, kept] = book.scenes.find('home') === undefined ? [] : madeAndKept(book)
+    assert.deepEqual(made, kept)
+    assert.deepEqual(replay(book.audit(1000, undefined, 'home').reverse()), made ?? { scene: undefined, versions: [] })
+    for (const after of afters.reverse()) await after()
+  })
+  await fc.assert(meant, { numRuns: 15 })
+})
+
+test('a module that is deleted while cells load a version of it keeps that version from being made', async t => {
+  const { book, baseDriver, publish, addVersion, cells } = await startDriver(t)
+  publish('rank', '1.1.0')
+  await addVersion({ modules: ['rank@1.0.0'], as: 'baseline' })
+  cells.onPrepare = () => baseDriver.deleteModules('rank', { versions: ['1.1.0'] }, ada)
+  await assert.rejects(addVersion({ modules: ['rank@1.1.0'], as: 'baseline' }), { code: 'MODULE_NOT_FOUND', message: /rank@1\.1\.0/ })
+  assert.equal(book.scenes.get('home').baseline, 'v1')
 })
 
 test('what a change wished for, and what was made for it, is in its row, with who, when and why', async t => {

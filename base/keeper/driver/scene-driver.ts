@@ -22,14 +22,13 @@ import { isQuarantined } from '../../traffic/rules.ts'
 import { type SlotPlan, slotPlan } from '../../traffic/table.ts'
 import type { Actor, Book, ScenePart } from '../book/book.ts'
 import { sceneWrites } from '../book/scene-book.ts'
-import type { Applied, Cells } from '../cells/cells.ts'
+import type { Applied } from '../cells/cells.ts'
 import { type FactSources, findFacts } from './facts.ts'
 import { type Stopwatch, stopwatch, type Timings } from './stopwatch.ts'
 import type { TablePublisher } from './table-publisher.ts'
 import { Turns } from './turns.ts'
 
 export interface SceneDriverParts extends FactSources {
-  readonly cells: Cells
   readonly tables: TablePublisher
 }
 
@@ -59,6 +58,7 @@ type KeptResult<K extends SceneChangeKind> = Pick<Changed<K>, 'outcome' | 'scene
 /** The part of a scene whose revision a change may expect, for changes where this is not the rules. */
 const partOf: { readonly [K in SceneChangeKind]?: ScenePart } = {
   'define scene': 'scene',
+  'delete scene': 'scene',
   'create version': 'scene',
   'edit whitelist': 'whitelist',
   'replace whitelist': 'whitelist',
@@ -196,6 +196,7 @@ function requireNamedVersion(book: Book, { kind, scene, payload }: SceneChange):
     kind === 'take version offline' ||
     kind === 'bring version online' ||
     kind === 'set params' ||
+    kind === 'roll back params' ||
     kind === 'lift quarantine'
       ? payload.version
       : null

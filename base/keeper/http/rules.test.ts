@@ -191,13 +191,32 @@ test('what is used cannot go offline, and what is offline is in no table until i
   await refused(scene, ['POST', 'rollback', { from: 'v2' }], 'NOTHING_TO_ROLL_BACK', /no previous baseline/)
 })
 
-test('one version too many online is refused with the oldest that nobody uses', { timeout: 60_000 }, async t => {
+test('one version too many takes the oldest offline that nothing uses and nobody calls, and says how it comes back', {
+  timeout: 60_000,
+}, async t => {
   const scene = await startScene(t, limits.scene.onlineVersionsMax)
   await scene.home('PUT', 'whitelist', { v2: ['u1'] })
-  const problem = await refused(scene, ['POST', 'versions', {}], 'VERSIONS_TOO_MANY', /the oldest that nobody uses: v3, v4/)
-  assert.deepEqual(problem.unused, ['v3', 'v4', 'v5', 'v6', 'v7'])
-  await scene.home('POST', 'versions/v3/offline', {})
-  assert.equal((await scene.home('POST', 'versions', {})).status, 201)
+  scene.cell.calledMsAgo = { v3: 1000 }
+  const made = await scene.home('POST', 'versions', {})
+  assert.deepEqual([made.status, made.body.retired], [201, ['v4']])
+  assert.match(
+    String(made.body.warnings),
+    /^v4 went offline to make room, because nothing used it\. Back again: sdk version online home v4$/,
+  )
+  const online = () => scene.entry()?.versions.map(({ id }) => id) ?? []
+  assert.deepEqual([online().length, online().slice(0, 4)], [limits.scene.onlineVersionsMax, ['v1', 'v2', 'v3', 'v5']])
+  const back = await scene.home('POST', 'versions/v4/online', {})
+  assert.match(String(back.body.warnings), /^v5 went offline to make room/)
+  const [, ...others] = online()
+  await scene.home('PUT', 'whitelist', Object.fromEntries(others.filter(id => id !== 'v3').map(id => [id, [`u of ${id}`]])))
+  await refused(scene, ['POST', 'versions', {}], 'VERSIONS_TOO_MANY', /those that no rule uses were called a moment ago: v3$/)
+  await scene.home('PATCH', 'whitelist', { add: { v3: ['u3'] } })
+  await refused(
+    scene,
+    ['POST', 'versions', {}],
+    'VERSIONS_TOO_MANY',
+    /each is used, such as "v1" by the baseline, "v2" by 1 unit id of the whitelist/,
+  )
 })
 
 test('who publishes dev versions conflicts neither with each other nor with who changes the rules', async t => {

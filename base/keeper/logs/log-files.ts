@@ -79,6 +79,20 @@ export class LogFiles {
     return this.#entries.has(`${scene}/${version}`)
   }
 
+  /** Removes the logs of versions that there are no more, and the folders of scenes that have none left. */
+  retain(isVersion: (scene: string, version: string) => boolean): void {
+    const gone = [...this.#entries.values()].filter(({ scene, version }) => !isVersion(scene, version))
+    for (const entry of gone) this.#try(() => this.#drop(entry))
+    for (const scene of new Set(gone.map(entry => entry.scene))) {
+      if (this.versions(scene).length === 0) this.#try(() => rmSync(join(this.#root, scene), { recursive: true, force: true }))
+    }
+  }
+
+  /** Bytes of all logs. */
+  get bytes(): number {
+    return this.#total
+  }
+
   /** Versions of a scene that have a log. The one written last comes first. */
   versions(scene: string): string[] {
     const entries = [...this.#entries.values()].filter(entry => entry.scene === scene)
@@ -146,11 +160,14 @@ export class LogFiles {
     let oldest: Entry | undefined
     for (const entry of this.#entries.values()) if (oldest === undefined || entry.last < oldest.last) oldest = entry
     if (oldest === undefined) return false
-    const { scene, version } = oldest
-    this.#entries.delete(`${scene}/${version}`)
-    this.#total -= oldest.bytes + oldest.olderBytes
-    for (const ending of [OLDER_ENDING, ENDING]) rmSync(this.#path(scene, version, ending), { force: true })
+    this.#drop(oldest)
     return true
+  }
+
+  #drop({ scene, version, bytes, olderBytes }: Entry): void {
+    this.#entries.delete(`${scene}/${version}`)
+    this.#total -= bytes + olderBytes
+    for (const ending of [OLDER_ENDING, ENDING]) rmSync(this.#path(scene, version, ending), { force: true })
   }
 
   #scan(): void {

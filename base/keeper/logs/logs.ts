@@ -113,6 +113,11 @@ export class Logs {
     }
   }
 
+  /** Removes what is kept of versions that were deleted. */
+  removeDeleted(): void {
+    this.#files.retain(this.#isVersion)
+  }
+
   /** Ends every follower. */
   close(): void {
     for (const follower of [...this.#followers.values()].flatMap(all => [...all])) follower.onEnd()

@@ -109,10 +109,10 @@ export const baseRoutes = [
     method: 'GET',
     path: '/api/status',
     right: 'read',
-    about: 'Ports, revisions and cells of the base',
+    about: 'Ports, revisions and cells of the base, and what takes the disk',
     takes: {},
     gives: { 200: BaseStatus },
-    run: (_, { vitals }) => ok(vitals.status()),
+    run: async (_, { vitals }) => ok(await vitals.status()),
   }),
   route({
     operation: 'retireCell',

@@ -3,6 +3,9 @@ import { viewExperiment, viewExperiments } from '../../../change/experiments.ts'
 import { ExperimentParams, IfMatch, LayerParams, Reasoned, SceneParams, Tried } from '../../../contract/common-api.ts'
 import {
   CreatedExperiment,
+  DeletedExperiment,
+  DeletedLayer,
+  Deletion,
   ExperimentAt,
   Experiments,
   Flip,
@@ -141,6 +144,32 @@ export const experimentRoutes = [
       const change = await driver.apply({ kind: 'revert experiment', scene: id, payload }, optionsOf(request))
       const { undoes } = change.outcome
       return changed(change, undoes?.who === undefined ? {} : { undoes: { ...undoes, whoLabel: book.names.of(undoes.who) } })
+    },
+  }),
+  route({
+    operation: 'deleteExperiment',
+    method: 'POST',
+    path: '/api/scenes/:id/experiments/:experiment/delete',
+    right: 'publish',
+    about: 'Delete an experiment that does not run; its id stays taken if it ever has, since exposures are counted by it',
+    takes: { params: ExperimentParams, headers: IfMatch, body: json(Deletion) },
+    gives: { 200: DeletedExperiment },
+    run: async (request, { driver }) => {
+      const { id, experiment } = request.params
+      return changed(await driver.apply({ kind: 'delete experiment', scene: id, payload: { experiment } }, optionsOf(request)), {})
+    },
+  }),
+  route({
+    operation: 'deleteLayer',
+    method: 'POST',
+    path: '/api/scenes/:id/layers/:layer/delete',
+    right: 'publish',
+    about: 'Delete a retired layer with its experiments',
+    takes: { params: LayerParams, headers: IfMatch, body: json(Deletion) },
+    gives: { 200: DeletedLayer },
+    run: async (request, { driver }) => {
+      const { id, layer } = request.params
+      return changed(await driver.apply({ kind: 'delete layer', scene: id, payload: { layer } }, optionsOf(request)), {})
     },
   }),
 ]

@@ -1,6 +1,15 @@
 /** The routes about modules. */
 import Type from 'typebox'
-import { Module, ModuleParams, ModulesQuery, NewModule, PublishedModule } from '../../../contract/module-api.ts'
+import {
+  DeletedModules,
+  Module,
+  ModuleNameParams,
+  ModuleParams,
+  ModulesQuery,
+  ModulesToDelete,
+  NewModule,
+  PublishedModule,
+} from '../../../contract/module-api.ts'
 import { actorOf } from '../revisions.ts'
 import { answer, json, ok, route } from '../route.ts'
 
@@ -37,5 +46,17 @@ export const moduleRoutes = [
     takes: { params: ModuleParams },
     gives: { 200: Module },
     run: ({ params: { name, version } }, { book }) => ok(book.names.beside(book.modules.get(name, version), 'publishedBy')),
+  }),
+  route({
+    operation: 'deleteModules',
+    method: 'POST',
+    path: '/api/modules/:name/delete',
+    right: 'publish',
+    about:
+      'Delete versions of a module that no version of a scene has in its lock; what was deleted may be published again, with the same bytes',
+    takes: { params: ModuleNameParams, body: json(ModulesToDelete) },
+    gives: { 200: DeletedModules },
+    run: async (request, { baseDriver }) =>
+      ok(await baseDriver.deleteModules(request.params.name, request.body, actorOf(request, request.body.reason))),
   }),
 ]

@@ -1,12 +1,12 @@
 /** The routes about scenes as a whole: defining them, and why they answer as they do. */
 import Type from 'typebox'
 import { checkDefinition } from '../../../change/definition.ts'
-import { IfMatchOrNone, SceneParams } from '../../../contract/common-api.ts'
+import { IfMatch, IfMatchOrNone, SceneParams } from '../../../contract/common-api.ts'
 import { ExplainRequest, Explanation } from '../../../contract/explain-api.ts'
-import { DefinedScene, SceneView } from '../../../contract/scene-api.ts'
+import { DefinedScene, DeletedScene, SceneDeletion, SceneView } from '../../../contract/scene-api.ts'
 import { SceneDefinition } from '../../../traffic/schema.ts'
 import { sceneView } from '../../book/scene-book.ts'
-import { actorOf, expectedBy, tag } from '../revisions.ts'
+import { actorOf, changed, expectedBy, optionsOf, tag } from '../revisions.ts'
 import { answer, json, ok, route } from '../route.ts'
 
 export const sceneRoutes = [
@@ -55,6 +55,22 @@ export const sceneRoutes = [
     },
   }),
   route({
+    operation: 'deleteScene',
+    method: 'POST',
+    path: '/api/scenes/:id/delete',
+    right: 'publish',
+    about: 'Delete a scene that nobody uses, with its versions, rules, whitelist and logs; the audit log keeps what it was',
+    takes: { params: SceneParams, headers: IfMatch, body: json(SceneDeletion) },
+    gives: { 200: DeletedScene },
+    run: async (request, { book, cells, driver }) => {
+      const { id: scene } = request.params
+      const { evenIfCalled } = request.body
+      if (book.keyed(actorOf(request)) === undefined && book.scenes.wasDeleted(scene)) return ok(goneScene(scene, cells.connected.length))
+      const payload = evenIfCalled === undefined ? {} : { evenIfCalled }
+      return changed(await driver.apply({ kind: 'delete scene', scene, payload }, optionsOf(request)), {})
+    },
+  }),
+  route({
     operation: 'explain',
     method: 'POST',
     path: '/api/scenes/:id/explain',
@@ -66,3 +82,9 @@ export const sceneRoutes = [
     run: async ({ params, body }, { explainer }) => ok(await explainer.explain(params.id, body)),
   }),
 ]
+
+/** The answer when a scene is deleted that had been deleted before. */
+const goneScene = (scene: string, connected: number) => ({
+  ...{ scene, deleted: false, versions: 0, online: 0, experiments: 0, layers: 0, units: 0 },
+  ...{ changed: false, revision: 0, cells: { applied: connected, connected }, timings: {} },
+})

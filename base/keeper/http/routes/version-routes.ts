@@ -4,14 +4,17 @@ import { lastPartChange } from '../../../change/history.ts'
 import { viewVersions } from '../../../change/versions.ts'
 import { type ChangeNote, IfMatch, Reasoned, SceneParams, VersionParams } from '../../../contract/common-api.ts'
 import {
+  DeletedVersions,
   LiftedQuarantine,
   LoadtestChange,
   LoadtestTarget,
   NewVersion,
+  OfflineVersions,
   PartChange,
   Promotion,
   Rollback,
   VersionChange,
+  VersionsToTidy,
   VersionView,
 } from '../../../contract/version-api.ts'
 import type { Book } from '../../book/book.ts'
@@ -88,6 +91,33 @@ export const versionRoutes = [
     run: async (request, { driver }) => {
       const { id, version } = request.params
       return partChange(await driver.apply({ kind: 'take version offline', scene: id, payload: { version } }, optionsOf(request)))
+    },
+  }),
+  route({
+    operation: 'offlineVersions',
+    method: 'POST',
+    path: '/api/scenes/:id/versions/offline',
+    right: 'publish',
+    about: 'Take several versions offline that nothing uses, all or none',
+    takes: { params: SceneParams, headers: IfMatch, body: json(VersionsToTidy) },
+    gives: { 200: OfflineVersions },
+    run: async (request, { driver }) => {
+      const payload = { versions: request.body.versions }
+      return changed(await driver.apply({ kind: 'take versions offline', scene: request.params.id, payload }, optionsOf(request)), {})
+    },
+  }),
+  route({
+    operation: 'deleteVersions',
+    method: 'POST',
+    path: '/api/scenes/:id/versions/delete',
+    right: 'publish',
+    about:
+      'Delete versions that are offline and that nothing uses or may come to use again, all or none; their numbers are not given again',
+    takes: { params: SceneParams, headers: IfMatch, body: json(VersionsToTidy) },
+    gives: { 200: DeletedVersions },
+    run: async (request, { driver }) => {
+      const payload = { versions: request.body.versions }
+      return changed(await driver.apply({ kind: 'delete versions', scene: request.params.id, payload }, optionsOf(request)), {})
     },
   }),
   route({
