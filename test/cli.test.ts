@@ -234,6 +234,30 @@ describe('side by side', { concurrency: 2 }, () => {
     ended(await sdk('invoke', 'versions', '--data', '{}', '--version', 'v9'), 1, /VERSION_NOT_FOUND: .*sdk version list/)
   })
 
+  test('what is not needed any more is deleted by command, once it is confirmed and nothing uses it', { timeout: 120_000 }, async () => {
+    const { sdk } = await liveProject('tidy')
+    const { client } = base
+    await publishStages(client, 'tidy', '1.1.0', { rank: 'x => x' })
+    for (const label of ['one', 'two']) await client.createVersion('tidy', { modules: ['tidy@1.1.0'], label })
+    const [none, planned, listed, kept] = await Promise.all([
+      sdk('version', 'offline', 'tidy'),
+      sdk('version', 'offline', 'tidy', '--unused', '--dry-run'),
+      sdk('version', 'list', 'tidy'),
+      sdk('version', 'offline', 'tidy', '--unused', '--older-than', '1d'),
+    ])
+    ended(none, 2, /nothing is named/, /--unused/)
+    ended(planned, 0, /v2, v3 would go offline/, /dry run/)
+    ended(listed, 0, /^v2 +dev .* unused/m)
+    ended(kept, 0, /Nothing to do/)
+    ended(await sdk('version', 'offline', 'tidy', '--unused'), 0, /v2, v3 are offline/, /sdk version online tidy v2/)
+    ended(await sdk('modules', 'delete', 'tidy@1.1.0', '--yes'), 1, /MODULE_IN_USE/, /it is used by tidy\/v2, tidy\/v3$/m)
+    ended(await sdk('version', 'delete', 'tidy', '--unused', '--yes', '--reason', 'done'), 0, /deleted .* tidy: v2, v3/)
+    ended(await sdk('modules', 'delete', 'tidy', '--unused', '--yes'), 0, /deleted .* tidy@1\.1\.0$/m)
+    ended(await sdk('scene', 'delete', 'tidy'), 2, /there is no terminal/, /--yes/)
+    ended(await sdk('scene', 'delete', 'tidy', '--yes'), 0, /tidy: 1 version \(1 online\), 0 experiments/)
+    ended(await sdk('scene', 'delete', 'tidy', '--yes'), 0, /Nothing to do: scene "tidy" is gone already/)
+  })
+
   const terminal = { skip: process.platform !== 'linux' && 'it needs the "script" of Linux', timeout: 120_000 }
   test('on a terminal sdk invoke without a body sends the last request again, and before the first a sample', terminal, async () => {
     await makeScene(base.client, 'again', { echo: 'body => body' })

@@ -4,9 +4,9 @@ import type { Reasoned, Tried } from '../../base/contract/common-api.ts'
 import type * as experiments from '../../base/contract/experiment-api.ts'
 import type { ExplainRequest, Explanation } from '../../base/contract/explain-api.ts'
 import type * as features from '../../base/contract/feature-api.ts'
-import type { Module, PublishedModule } from '../../base/contract/module-api.ts'
+import type { DeletedModules, Module, ModulesToDelete, PublishedModule } from '../../base/contract/module-api.ts'
 import type * as params from '../../base/contract/params-api.ts'
-import type { DefinedScene, SceneDraft, SceneView } from '../../base/contract/scene-api.ts'
+import type { DefinedScene, DeletedScene, SceneDeletion, SceneDraft, SceneView } from '../../base/contract/scene-api.ts'
 import type { BaseStatus } from '../../base/contract/status-api.ts'
 import type { CreatedToken, RevokedToken, TokenView } from '../../base/contract/token-api.ts'
 import type * as versions from '../../base/contract/version-api.ts'
@@ -116,6 +116,7 @@ const moduleCalls = ({ ask, get, post }: Control) => ({
     await ask(`/api/blobs/${digest}`, { method: 'PUT', body: bytes, headers, repeat: 'freely', msMax: limits.control.requestTimeoutMs })
   },
   publishModule: (manifest: ModuleManifest) => post<PublishedModule>('/api/modules', { manifest }),
+  deleteModules: (name: string, wanted: ModulesToDelete) => post<DeletedModules>(`/api/modules/${encodeURIComponent(name)}/delete`, wanted),
   modules: (name?: string) => get<readonly Module[]>(`/api/modules${queryOf({ name })}`),
 })
 
@@ -136,7 +137,7 @@ const featureCalls = ({ ask, get, post, write }: Control) => ({
   deleteFeatureTable: (name: string, revision?: number) => write<features.DeletedTable>('DELETE', featuresUrl(name), undefined, revision),
 })
 
-const sceneCalls = ({ ask, get }: Control) => ({
+const sceneCalls = ({ ask, get, post }: Control) => ({
   scenes: () => get<readonly SceneView[]>('/api/scenes'),
   scene: (id: string) => get<SceneView>(pathOf(id)),
   /** @param revision the revision that `scene` gave; undefined for a new scene */
@@ -144,6 +145,8 @@ const sceneCalls = ({ ask, get }: Control) => ({
     const headers = revision === undefined ? { 'if-none-match': '*' } : { 'if-match': `"${revision}"` }
     return (await ask(pathOf(definition.id), { method: 'PUT', headers, body: JSON.stringify(definition) })).body as DefinedScene
   },
+  /** With `dryRun`, says what would go. */
+  deleteScene: (id: string, deletion: SceneDeletion) => post<DeletedScene>(pathOf(id, 'delete'), deletion),
   explain: async (scene: string, request: ExplainRequest) =>
     (await ask(pathOf(scene, 'explain'), { method: 'POST', body: JSON.stringify(request), repeat: 'freely' })).body as Explanation,
 })
@@ -157,6 +160,10 @@ const versionCalls = ({ get, post, write }: Control) => ({
   rollback: (scene: string, rollback: versions.Rollback) => post<versions.PartChange>(pathOf(scene, 'rollback'), rollback),
   setOnline: (scene: string, version: string, online: boolean, why: Reasoned) =>
     post<versions.PartChange>(pathOf(scene, 'versions', version, online ? 'online' : 'offline'), why),
+  takeOffline: (scene: string, wanted: versions.VersionsToTidy) =>
+    post<versions.OfflineVersions>(pathOf(scene, 'versions', 'offline'), wanted),
+  deleteVersions: (scene: string, wanted: versions.VersionsToTidy) =>
+    post<versions.DeletedVersions>(pathOf(scene, 'versions', 'delete'), wanted),
   liftQuarantine: (scene: string, version: string, why: Reasoned) =>
     post<versions.LiftedQuarantine>(pathOf(scene, 'versions', version, 'lift'), why),
   /** @param version null when the baseline answers load tests */
@@ -189,6 +196,10 @@ const experimentCalls = ({ get, post }: Control) => ({
     post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'flip'), flip, revision),
   revert: (scene: string, id: string, revert: experiments.Revert, revision?: number) =>
     post<experiments.Flipped>(pathOf(scene, 'experiments', id, 'revert'), revert, revision),
+  deleteExperiment: (scene: string, id: string, deletion: experiments.Deletion) =>
+    post<experiments.DeletedExperiment>(pathOf(scene, 'experiments', id, 'delete'), deletion),
+  deleteLayer: (scene: string, id: string, deletion: experiments.Deletion) =>
+    post<experiments.DeletedLayer>(pathOf(scene, 'layers', id, 'delete'), deletion),
   createLayer: (scene: string, layer: experiments.NewLayer) => post<experiments.LayerChange>(pathOf(scene, 'layers'), layer),
   retireLayer: (scene: string, id: string, why: Reasoned) => post<experiments.LayerChange>(pathOf(scene, 'layers', id, 'retire'), why),
 })

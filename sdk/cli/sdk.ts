@@ -15,6 +15,7 @@ import type { PublishOptions } from './commands/publish.ts'
 import type { ReplayOptions } from './commands/replay.ts'
 import type { ApplyOptions } from './commands/scene.ts'
 import type { TestOptions } from './commands/test.ts'
+import { tidyCommands } from './commands/tidy-commands.ts'
 import type { CreateTokenOptions } from './commands/token.ts'
 import type { TypesOptions } from './commands/types.ts'
 import { partOptions, versionCommands, whitelistCommands } from './commands/version-commands.ts'
@@ -176,6 +177,7 @@ layerCommands(sdk)
 paramsCommands(sdk)
 featureCommands(sdk)
 explainCommand(sdk)
+tidyCommands(sdk)
 
 command(
   sdk,

@@ -103,17 +103,12 @@ function partCommands(version: Command): void {
       await setLoadtest(await context(options), id, which, options)
     })
 
-  for (const [name, description] of [
-    ['offline', 'Take a version that nothing uses out of every cell; it is kept'],
-    ['online', 'Bring a version that is offline back'],
-  ] as const) {
-    command(version, `${name} <scene> <version>`, description, [[`sdk version ${name} fashion-men v2`]])
-      .addOption(reason())
-      .action(async (id: string, which: string, options: Reasoned & CommonOptions) => {
-        const { setOnline } = await import('./version.ts')
-        await setOnline(await context(options), id, which, name === 'online', options)
-      })
-  }
+  command(version, 'online <scene> <version>', 'Bring a version that is offline back', [['sdk version online fashion-men v2']])
+    .addOption(reason())
+    .action(async (id: string, which: string, options: Reasoned & CommonOptions) => {
+      const { bringOnline } = await import('./version.ts')
+      await bringOnline(await context(options), id, which, options)
+    })
 }
 
 export function whitelistCommands(sdk: Command): void {

@@ -31,7 +31,7 @@ export async function listVersions({ client, out }: Context, scene: string, { al
       version.label ?? '',
       ageOf(version.createdAt),
       version.createdByLabel,
-      version.uses.filter(use => use !== 'the baseline' && use !== 'the cutover').join(', '),
+      describeUses(version),
     ]),
   )
   for (const { id, quarantine } of shown) {
@@ -40,6 +40,13 @@ export async function listVersions({ client, out }: Context, scene: string, { al
   const hidden = versions.length - shown.length
   if (hidden > 0) out.next(`${hidden} more ${hidden === 1 ? 'is' : 'are'} offline: sdk version list ${scene} --all`)
 }
+
+/** Whether nothing uses the version: it may go offline, or once it is offline, be deleted. */
+export const isUnused = ({ online, uses, deletable }: VersionView): boolean => (online ? uses.length === 0 : deletable === true)
+
+/** What the columns beside it do not say. */
+const describeUses = (version: VersionView): string =>
+  isUnused(version) ? 'unused' : version.uses.filter(use => use !== 'the baseline' && use !== 'the cutover').join(', ')
 
 const describeKind = ({ online, kind, quarantine }: VersionView): string =>
   `${online ? kind : 'offline'}${quarantine === undefined ? '' : ', in quarantine'}`
@@ -273,21 +280,13 @@ async function askFrom(client: Client, scene: string, { yes, json, dryRun }: Rol
   return from
 }
 
-export async function setOnline(
-  { client, out }: Context,
-  scene: string,
-  version: string,
-  online: boolean,
-  { reason }: Reasoned,
-): Promise<void> {
-  const [change, ms] = await timed(() => client.setOnline(scene, parseVersion(version), online, { reason }))
+export async function bringOnline({ client, out }: Context, scene: string, version: string, { reason }: Reasoned): Promise<void> {
+  const [change, ms] = await timed(() => client.setOnline(scene, parseVersion(version), true, { reason }))
   out.result(change)
   out.say(scene)
-  const state = online ? 'online: it answers requests that pin it' : 'offline'
-  if (!change.changed) return out.say(`  ${version} is ${state}, already: nothing was changed`)
-  out.done(online ? 'online' : 'offline', ms, `${version} is ${state}`)
+  if (!change.changed) return out.say(`  ${version} is online already: nothing was changed`)
+  out.done('online', ms, `${version} is online: it answers requests that pin it`)
   for (const warning of change.warnings) out.warn(warning)
-  if (!online) out.next(`Back again: sdk version online ${scene} ${version}`)
 }
 
 export async function liftQuarantine({ client, out }: Context, scene: string, version: string, { reason }: Reasoned): Promise<void> {

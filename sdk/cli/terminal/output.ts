@@ -78,6 +78,9 @@ export function ageOf(at: string, now = Date.now()): string {
   return `${Math.floor(ms / size)} ${unit}`
 }
 
+/** The time so many milliseconds ago: ISO 8601. */
+export const timeAgo = (ms: number): string => new Date(Date.now() - ms).toISOString()
+
 /** Cells in words: `live on 2 of 2 cells`. */
 export function describeCells({ applied, connected }: AppliedCells): string {
   return `live on ${applied} of ${connected} cells`
