@@ -6,6 +6,7 @@ const { spawn } = require('node:child_process')
 const { constants } = require('node:os')
 const path = require('node:path')
 const { isatty } = require('node:tty')
+const { whenNpmEnds } = require('./parent.cjs')
 
 const root = path.join(__dirname, '..')
 const packages = {
@@ -33,6 +34,9 @@ function fail(message) {
   process.exit(1)
 }
 
+// The signals that a killed launcher would have passed on would never come.
+const endsWithLauncher = ['--require', path.join(__dirname, 'with-parent.cjs')]
+
 /** What a process needs that may load isolated-vm. */
 const hostFlags = ['--no-node-snapshot', '--disable-warning=ExperimentalWarning']
 
@@ -43,16 +47,18 @@ const fromTerminal = process.platform === 'win32' ? ['SIGINT'] : ['SIGINT', 'SIG
 /**
  * Runs `entry` (a path inside the project) with `args`, and passes signals on to it. This process ends as the child ends: with its exit code, or by
  * the signal that ended it. Where that signal cannot end this process, as when it is process 1 of a container, the exit code is 128 and the number of
- * the signal, which is what a shell makes of such an end.
+ * the signal, which is what a shell makes of such an end. The child does not outlive this process, and neither outlives the npm that has started it.
  */
 function launch(entry, args, flags = hostFlags, env = process.env) {
-  const child = spawn(runtime(), [...flags, path.resolve(root, entry), ...args], { stdio: 'inherit', env })
+  const child = spawn(runtime(), [...endsWithLauncher, ...flags, path.resolve(root, entry), ...args], { stdio: 'inherit', env })
   // A terminal sends Ctrl-C to the whole process group, so the child has it already; forwarding would deliver it twice.
   const atTerminal = [0, 1, 2].some(fd => isatty(fd))
   for (const signal of fromTerminal) process.on(signal, () => atTerminal || child.kill(signal))
   for (const signal of passedOn) process.on(signal, () => child.kill(signal))
   // Started with a channel, it is for as long as who started it is there.
   if (process.channel) process.on('disconnect', () => child.kill())
+  // npm passes signals on to the shell that it starts commands with, and the shell ends without passing them on.
+  whenNpmEnds(() => child.kill('SIGTERM'))
   child.on('error', error => fail(`Cannot start ${runtime()}: ${error.message}`))
   child.on('exit', (code, signal) => {
     process.removeAllListeners('disconnect')

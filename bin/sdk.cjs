@@ -4,6 +4,7 @@
 const nodeModule = require('node:module')
 const path = require('node:path')
 const { launch, runtime } = require('./launch.cjs')
+const { whenNpmEnds } = require('./parent.cjs')
 
 // The sdk keeps its compiled code: half the time of `sdk --help`.
 const cache = process.env.NODE_COMPILE_CACHE || path.join(__dirname, '..', 'node_modules', '.cache', 'berth')
@@ -11,6 +12,7 @@ const cache = process.env.NODE_COMPILE_CACHE || path.join(__dirname, '..', 'node
 if (process.execPath === runtime()) {
   // One process less to start.
   nodeModule.enableCompileCache(cache)
+  whenNpmEnds(() => process.kill(process.pid, 'SIGTERM'))
   import('../sdk/cli/sdk.ts')
 } else {
   // It holds no isolates, so it may start from Node's snapshot.

@@ -18,23 +18,38 @@ function canBeProcess1(): boolean {
   return process.platform === 'linux' && spawnSync(asProcess1[0] ?? '', [...asProcess1.slice(1), 'true']).status === 0
 }
 
+/** A shell that stays beside its command, as the one of npm does where it cannot make way for it. Both write to what the shell got. */
+const inShell = ['sh', '-c', '"$@"; true', 'sh']
+/** A process that starts a command and waits for it, as npm does. */
+const waiting = `const [command, ...args] = process.argv.slice(1)
+require('node:child_process').spawn(command, args, { stdio: 'inherit' })`
+const asNpm = [process.execPath, '-e', waiting]
+/** For a child that ends by signals only, and by its environment was started by npm. */
+const staying = { args: ['stay'], env: { ...process.env, npm_lifecycle_event: 'start' } }
+
+interface LaunchSettings {
+  readonly args?: readonly string[]
+  readonly env?: NodeJS.ProcessEnv
+}
+
 interface Launched {
   readonly process: ChildProcess
   readonly pid: number
   readonly next: () => Promise<string | undefined>
 }
 
-async function launch(t: TestContext, before: readonly string[]): Promise<Launched> {
-  const [command = '', ...args] = [...before, process.execPath, ...launcher]
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'ignore'] })
+async function launch(t: TestContext, before: readonly string[], { args: more, env }: LaunchSettings = {}): Promise<Launched> {
+  const [command = '', ...args] = [...before, process.execPath, ...launcher, ...(more ?? [])]
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'ignore'], env })
   t.after(() => child.kill('SIGKILL'))
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const next = async () => (await lines.next()).value
   assert.equal(await next(), 'ready')
-  // `unshare` has one child, the launcher.
-  const pid = before.length === 0 ? child.pid : Number(execFileSync('ps', ['-o', 'pid=', '--ppid', String(child.pid)]))
-  return { process: child, pid: pid ?? 0, next }
+  return { process: child, pid: before === asProcess1 ? childOf(child.pid) : (child.pid ?? 0), next }
 }
+
+/** The only child of a process. */
+const childOf = (pid: number | undefined): number => Number(execFileSync('ps', ['-o', 'pid=', '--ppid', String(pid)]))
 
 const endings = ['SIGKILL', 'SIGTERM', 'SIGABRT'] as const
 
@@ -72,4 +87,30 @@ describe('the launcher', { skip: process.platform === 'win32' && 'there are no s
       assert.deepEqual(await once(launched, 'exit'), [0, null])
     })
   }
+
+  for (const [whose, before, signal] of [
+    ['itself is killed', [], 'SIGKILL'],
+    ['npm sends SIGTERM to its shell only', inShell, 'SIGTERM'],
+    ['npm is killed and its shell stays', [...asNpm, ...inShell], 'SIGKILL'],
+    ['npm is killed that has no shell in between', asNpm, 'SIGKILL'],
+  ] as const) {
+    test(`has its child end when ${whose}`, async t => {
+      const { process: launched, next } = await launch(t, before, staying)
+      launched.kill(signal)
+      assert.equal(await next(), 'got SIGTERM')
+      assert.equal(await next(), undefined)
+    })
+  }
+
+  test('goes on without npm when it was started to stand by itself', {
+    skip: process.platform !== 'linux' && 'there is no setsid',
+  }, async t => {
+    const [daemon, other] = [await launch(t, [...asNpm, 'setsid'], staying), await launch(t, asNpm, staying)]
+    const pid = childOf(daemon.pid)
+    t.after(() => process.kill(pid, 'SIGTERM'))
+    for (const launched of [daemon, other]) launched.process.kill('SIGKILL')
+    assert.equal(await other.next(), 'got SIGTERM')
+    process.kill(pid, 'SIGUSR1')
+    assert.equal(await daemon.next(), 'got SIGUSR1')
+  })
 })

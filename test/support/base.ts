@@ -59,7 +59,9 @@ export interface BaseSettings {
 export async function launchBase({ data, cells = 1, args = [], script, env = process.env }: BaseSettings = {}): Promise<RunningBase> {
   const folder = data ?? (await mkdtemp(join(tmpdir(), 'berth-test-')))
   const flags = ['--port', '0', '--control-port', '0', '--data', folder, '--cells', String(cells), ...args]
-  const command = script === undefined ? [...nodeFlags, join(root, 'base/main.ts'), 'start'] : [join(root, 'bin/launch.cjs'), script]
+  // A test that is killed leaves no base behind.
+  const start = ['--require', join(root, 'bin/with-parent.cjs'), ...nodeFlags, join(root, 'base/main.ts'), 'start']
+  const command = script === undefined ? start : [join(root, 'bin/launch.cjs'), script]
   const child = spawn(process.execPath, [...command, ...flags], {
     // There is no config file in this folder.
     cwd: tmpdir(),
