@@ -9,16 +9,16 @@ import { BerthError, type ErrorCode, errorTable, messageOf } from './kernel/erro
 import { loadOptions, type OptionName, type Options, optionRows } from './kernel/options.ts'
 import { type Base, startBase } from './supervisor/supervisor.ts'
 
-/** @param onStart is called in `base start` when the keeper is ready and the cells are starting. What it throws ends the base. */
-export type OnStart = (base: Base, options: Options) => Promise<void> | void
+/** Gives a base that `base start` has started its first scenes, before it says that it is ready. What it throws ends the base. */
+export type SetUp = (base: Base, options: Options) => Promise<void>
 
 const exitCodes = { failed: 1, usage: 2 } as const
 const STATUS_TIMEOUT_MS = 5000
 
 /** Runs one command. `start` goes on until a signal ends the process; a failure exits 1, a mistake in the usage 2, both with a line on standard error. */
-export async function runCli(args: readonly string[], onStart: OnStart = () => undefined): Promise<void> {
+export async function runCli(args: readonly string[], setUp?: SetUp): Promise<void> {
   try {
-    await program(onStart).parseAsync(args, { from: 'user' })
+    await program(setUp).parseAsync(args, { from: 'user' })
   } catch (error) {
     process.exit(report(error))
   }
@@ -49,7 +49,7 @@ function report(error: unknown): number {
 
 const codeOf = (error: unknown): ErrorCode => (error instanceof BerthError ? error.code : 'INTERNAL')
 
-function program(onStart: OnStart): Command {
+function program(setUp: SetUp | undefined): Command {
   const base = new Command('base')
     .description('A base hosts algorithm modules and serves their scenes.')
     .version(manifest.version)
@@ -59,8 +59,8 @@ function program(onStart: OnStart): Command {
   const start = base.command('start').description('start a base and serve until a signal stops it').addHelpText('after', startExamples)
   withOptions(start).action(async (flags: Flags) => {
     const options = optionsFrom(flags)
-    const base = await startBase(options)
-    await Promise.all([base.ready, onStart(base, options)])
+    const base = await startBase(options, { setUp: setUp && (base => setUp(base, options)) })
+    await base.ready
   })
   const status = base.command('status').description('print the state of a running base').option('--json', 'print one JSON document')
   withOptions(status, ['controlPort', 'controlHost', 'data'])

@@ -61,6 +61,7 @@ async function main(client: Client): Promise<void> {
   const files = (await readdir(scenesFolder)).filter(name => name.endsWith('.json')).sort()
   for (const file of files) await attempt(client, join(scenesFolder, file), defineScene)
   const count = published.filter(created => created).length
+  process.send?.('published')
   if (count > 0) out.say(`Published ${count} modules in ${Math.round(performance.now() - startedAt)} ms.`)
   await sayWhatIsLive(client)
 }

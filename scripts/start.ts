@@ -13,9 +13,8 @@ const examples = fileURLToPath(new URL('../fixtures/features', import.meta.url))
 const publisher = fileURLToPath(new URL('publish-examples.ts', import.meta.url))
 
 await runCli(['start', '--mode', 'development', ...process.argv.slice(2)], async (base, options) => {
-  await base.ready
   await installFeatures(featuresPath(options.data))
-  publishExamples(base, options)
+  await publishExamples(base, options)
 })
 
 /** Copies the example feature tables into the data folder. A table that is there already belongs to the operator, and is not replaced. */
@@ -33,8 +32,9 @@ async function installFeatures(folder: string): Promise<void> {
 /**
  * Publishes the examples in a separate process, so that the supervisor stays small and the base goes on serving whatever goes wrong there. That
  * process watches for saves as long as its channel to this one is open.
+ * @returns when what can be published is published: an example with a fault is reported and left out
  */
-function publishExamples({ controlPort }: Base, { controlHost, data }: Options): void {
+async function publishExamples({ controlPort }: Base, { controlHost, data }: Options): Promise<void> {
   // The token of this base is in its data folder; one in the environment may be for another base.
   const { BERTH_TOKEN: _, ...env } = process.env
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', publisher], {
@@ -44,5 +44,14 @@ function publishExamples({ controlPort }: Base, { controlHost, data }: Options):
   })
   child.unref()
   child.channel?.unref()
-  child.on('error', error => process.stderr.write(`Cannot publish the example modules: ${error.message}\n`))
+  const over = new Promise<string>(resolve => {
+    child.once('error', error => resolve(error.message))
+    child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
+  })
+  void over.then(how => {
+    process.stderr.write(
+      `Saves are not brought online any more: the process that publishes them has ended (${how}). Start again with npm start.\n`,
+    )
+  })
+  await Promise.race([over, new Promise(published => child.once('message', published))])
 }

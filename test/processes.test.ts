@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -20,6 +20,7 @@ import {
   tempFolder,
   until,
 } from './support/base.ts'
+import { baseIn } from './support/cli.ts'
 import { startLoad } from './support/load.ts'
 
 /** A base with two cells and one with one; each test has scenes of its own, and leaves every process ready. The last test of each ends it. */
@@ -283,6 +284,48 @@ test('a module that nothing can stop costs one cell, which is replaced while the
   await base.logged(line => line.msg === 'cell ended' && line.pid === pid)
   const { refused, broken } = await load.stop()
   assert.deepEqual({ refused, broken }, { refused: [], broken: [] })
+})
+
+/** A copy of the code of a base, as in a working tree that somebody updates. */
+async function copyCode(): Promise<string> {
+  const project = await tempFolder()
+  cpSync(join(root, 'base'), join(project, 'base'), { recursive: true })
+  cpSync(join(root, 'bin'), join(project, 'bin'), { recursive: true })
+  cpSync(join(root, 'package.json'), join(project, 'package.json'))
+  symlinkSync(join(root, 'node_modules'), join(project, 'node_modules'))
+  return project
+}
+
+test('a cell that cannot start on changed code is named with its reason, and the base is ready while another serves', {
+  timeout: 60_000,
+}, async t => {
+  const project = await copyCode()
+  const base = await startBase(t, { cells: 2, project })
+  await makeScene(base.client, 'mine', { rank: 'x => x' })
+  const file = join(project, 'base/cell/answer.ts')
+  const code = readFileSync(file, 'utf8')
+  const readiness = async () => {
+    const answer = await fetch(`${base.controlUrl}/readyz`)
+    return { status: answer.status, text: await answer.text() }
+  }
+
+  writeFileSync(file, `<<<<<<< HEAD\n${code}`)
+  process.kill(await cellPid(base, 2), 'SIGKILL')
+  await base.logged(({ msg }) => msg.startsWith('its code has changed on disk'))
+  await until(async () => (await readiness()).text.includes('"cell 2"'))
+  const { status, text } = await readiness()
+  assert.equal(status, 200)
+  assert.match(text, /"process":"base","problem":"its code has changed on disk since it started/)
+  assert.match(text, /"process":"cell 2","problem":"it ended before it was ready, \d+ times in a row: .*answer\.ts/)
+  const shown = await baseIn(project, { BERTH_BASE: base.controlUrl, BERTH_TOKEN: base.token })('status')
+  assert.match(shown.stdout, /^troubles\n.*\nbase +its code has changed.*\ncell 2 +it ended before it was ready/m)
+  assert.equal((await callScene(base, 'mine', 1)).status, 200)
+
+  process.kill(await cellPid(base, 1), 'SIGKILL')
+  await until(async () => (await readiness()).status === 503)
+  assert.match((await readiness()).text, /none has table.*cell 2: it ended before it was ready/)
+  writeFileSync(file, code)
+  await until(async () => (await readiness()).text === '{"status":"ok"}')
 })
 
 test('a second SIGTERM ends the base at once, and nothing of it is left', { timeout: 60_000 }, async t => {

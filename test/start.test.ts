@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { keeperSocketPath } from '../base/folder/paths.ts'
 import { callScene, type RunningBase, root, startBase, tempFolder } from './support/base.ts'
 
@@ -12,10 +14,32 @@ const fixture = (path: string) => readFileSync(join(root, 'fixtures', path), 'ut
 const scenes = readdirSync(join(root, 'fixtures/scenes')).flatMap(name => (name.endsWith('.json') ? [name.slice(0, -5)] : []))
 
 /** Runs `npm start` and waits until it has printed everything. */
-async function start(t: TestContext, data: string): Promise<RunningBase> {
-  const base = await startBase(t, { script: 'scripts/start.ts', data })
+async function start(t: TestContext, data: string, args: readonly string[] = []): Promise<RunningBase> {
+  const base = await startBase(t, { script: 'scripts/start.ts', data, args })
   await base.printed(/\/docs$/)
   return base
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** Asks a base that starts for its readiness and then for a scene, again and again until it is ready. @returns the answers to both */
+async function untilReady(port: number): Promise<{ readonly ready: Response; readonly scene: Response }[]> {
+  const url = `http://127.0.0.1:${port}`
+  const answers = []
+  for (;;) {
+    const ready = await fetch(`${url}/readyz`).catch(() => undefined)
+    const scene = await callScene({ url }, 'fashion-men', fixture('requests/fashion-men.json')).catch(() => undefined)
+    if (ready && scene) answers.push({ ready, scene })
+    if (ready?.status === 200) return answers
+    await delay(20)
+  }
 }
 
 interface RankedItem {
@@ -49,7 +73,18 @@ async function terminate(base: RunningBase): Promise<number | null> {
 
 test('npm start serves the example scenes, and started again changes nothing', { timeout: 120_000 }, async t => {
   const data = await tempFolder()
-  const first = await start(t, data)
+  const port = await freePort()
+  const [first, answers] = await Promise.all([start(t, data, ['--port', String(port)]), untilReady(port)])
+
+  await t.test('it is ready once its scenes answer, and until then asks callers to wait for them', () => {
+    const last = answers.pop()
+    assert.deepEqual([last?.ready.status, last?.scene.status], [200, 200])
+    assert.ok(answers.length > 0)
+    for (const { ready, scene } of answers) {
+      assert.equal(ready.status, 503)
+      assert.ok(scene.status === 200 || (scene.status === 503 && scene.headers.get('retry-after') === '1'), String(scene.status))
+    }
+  })
 
   await t.test('it says which scenes are live, how to call one and how to publish a change', () => {
     const said = first.output.join('\n')

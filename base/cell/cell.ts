@@ -47,10 +47,12 @@ class Cell {
   readonly #server: Server
   readonly #keeper: KeeperRequests
   readonly #guesses = new Guesses(address => this.#keeper.reportGuesses(address))
+  #isSettingUp: boolean
   #isRetiring = false
   #isLost = false
 
-  constructor({ options, cell: ordinal, pid }: Start) {
+  constructor({ options, cell: ordinal, pid, isSettingUp }: Start) {
+    this.#isSettingUp = isSettingUp
     const { data } = options
     const log = createLog(`cell-${ordinal}`, options.logLevel)
     const readBlobOf = (digest: string) => readBlob(data, digest)
@@ -123,11 +125,15 @@ class Cell {
       },
       exit: (name, bytes) => this.#admission.exit(name, bytes),
       hold: (name, bytes) => this.#admission.hold(name, bytes),
-      serve: (request, arrivedAt, progress) => serve(table.current, serving, request, arrivedAt, progress),
+      serve: (request, arrivedAt, progress) => {
+        if (this.#isSettingUp && !table.current.scenes.get(request.scene)?.baseline) return Promise.reject(settingUp())
+        return serve(table.current, serving, request, arrivedAt, progress)
+      },
       logFailure: (error, request, progress) => telemetry.logFailure(error, request, progress),
       count: (progress, code, seconds) => telemetry.countRequest(progress, code, seconds),
       checkReady: () => {
         if (this.#isRetiring) throw new BerthError('BASE_DRAINING', 'Cannot take new requests: the cell is retiring')
+        if (this.#isSettingUp) throw settingUp()
         return table.checkReady()
       },
       shouldClose: () => this.#connections.shouldClose(),
@@ -171,6 +177,9 @@ class Cell {
         this.#admission.share(cells)
       },
       retire: () => this.#retire(),
+      setUp: () => {
+        this.#isSettingUp = false
+      },
     },
     sentence => this.#telemetry.log.error(sentence),
   )
@@ -210,6 +219,9 @@ class Cell {
     endProcess()
   }
 }
+
+const settingUp = (): BerthError =>
+  new BerthError('BASE_NOT_READY', 'Cannot serve yet: the first scenes of the base are being published', { retryAfterSeconds: 1 })
 
 /** At most half of the files that the process may open are connections to the scene port. The rest is for fetches, services and blobs. */
 function connectionsMax(): number {

@@ -75,6 +75,11 @@ const QuarantinedVersion = Type.Object({
 /** A version that gets no requests. */
 export type QuarantinedVersion = Shape<typeof QuarantinedVersion>
 
+const Trouble = Type.Object({
+  process: Type.String({ description: 'such as `cell 2`, `keeper`, or `base` for all of them' }),
+  problem: Type.String({ description: 'in words' }),
+})
+
 export const BaseStatus = Type.Object({
   mode: Type.Enum(baseModes, {
     description: 'what the base is for: `serving`, or `development`, where each save of `sdk dev` becomes the baseline of its scene',
@@ -93,6 +98,7 @@ export const BaseStatus = Type.Object({
   wall: Type.Array(WallLayerView, {
     description: 'what confines the processes that run modules from outside; empty until the supervisor has reported it',
   }),
+  troubles: Type.Array(Trouble, { description: 'what keeps processes of the base from running as they should' }),
   serviceFaults: Type.Array(ServiceFault, { description: 'what base services cannot offer as they should at present' }),
   features: Type.Array(Type.Pick(FeatureTable, ['name', 'source', 'rows', 'bytes', 'version', 'since', 'byLabel', 'note']), {
     description: 'the feature tables',
@@ -110,5 +116,6 @@ export const Health = Type.Object({ status: Type.Literal('ok') })
 export const Readiness = Type.Object({
   status: Type.Literal('ok'),
   failures: Type.Optional(Type.Array(CellFailure, { description: 'scenes that cannot answer, while others can' })),
+  troubles: Type.Optional(Type.Array(Trouble, { description: 'what keeps processes of the base from running as they should' })),
 })
 export type Readiness = Shape<typeof Readiness>

@@ -35,7 +35,7 @@ async function spawnKeeper(t: TestContext, data: string, controlPort = 0) {
     services: [],
     fetchPrivate: [],
   } as const
-  child.send({ type: 'start', options, cell: 0, pid: child.pid, wall: { mode: 'off', layers: [] } })
+  child.send({ type: 'start', options, cell: 0, pid: child.pid, wall: { mode: 'off', layers: [] }, isSettingUp: false })
   const [first] = (await once(child, 'message')) as [FromKeeper]
   return { child, first, exit: async () => (await ended)[0] as number | null }
 }

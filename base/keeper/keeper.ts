@@ -63,9 +63,9 @@ function follow(starting: Promise<Keeper>, log: Logger): void {
   const dispatch = dispatcher<Exclude<ToKeeper, Start>, [Keeper]>(
     'the keeper',
     {
-      cells: ({ base, cells, port, memory, wall }, keeper) => {
-        keeper.vitals.report(cells, port, memory, wall, base)
-        keeper.cells.expect(cells)
+      cells: (report, keeper) => {
+        keeper.vitals.report(report)
+        keeper.cells.expect(report.cells)
       },
       losses: ({ losses }, { judge }) => {
         // What could not be kept is sent again with the next loss.

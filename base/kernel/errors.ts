@@ -136,8 +136,8 @@ const table = {
   BASE_NOT_READY: {
     status: 503,
     blame: 'base',
-    title: 'There is no scene table yet, or no scene can answer',
-    fix: 'Wait for the keeper when there is no table yet. Otherwise the body lists the scenes, each with its reason.',
+    title: 'There is no scene table yet, the first scenes are being published, or no scene can answer',
+    fix: 'Wait when there is no table yet or scenes are being published. Otherwise the body lists the scenes, each with its reason.',
   },
   DEADLINE_EXCEEDED: {
     status: 504,

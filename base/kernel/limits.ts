@@ -424,6 +424,8 @@ export const limits = {
     restartForgivenAfterMs: 30_000,
     /** The longest such pause, in milliseconds, after a cell was lost, and while no cell serves. */
     heirMsMax: 500,
+    /** Starts in a row that end before the cell is ready, until the pauses are no longer shortened where no cell serves. */
+    vainStartsMax: 5,
     /**
      * Lost cells of the base that go on answering until others can: of more, the one that has been lost for longest is killed. One cell of a
      * seat at most, and one of the base where memory is short.

@@ -9,7 +9,7 @@ import type { Options } from '../kernel/options.ts'
 import { roleCommand } from '../process/roles.ts'
 import type { Wall } from '../process/wall.ts'
 import { dispatcher } from '../wire/dispatch.ts'
-import type { CellLoss, CellStatus, FromCell, Suspect, ToCell } from '../wire/messages.ts'
+import type { CellLoss, CellStatus, FromCell, Suspect, ToCell, Trouble } from '../wire/messages.ts'
 import { type Child, type ChildEvents, residentMB, startChild } from './child.ts'
 import type { ListenHandle } from './handle.ts'
 import { MEMORY_ADVICE, type MemoryWatch } from './memory-watch.ts'
@@ -24,6 +24,10 @@ export interface CellProcessesSettings {
   readonly memory: MemoryWatch
   /** Confines the cells. */
   readonly wall: Wall
+  /** Whether the base is still given its first scenes. */
+  readonly isSettingUp: boolean
+  /** Called before each start of a process. */
+  readonly onStart: () => void
   /** Called after every change of a cell's state. */
   readonly onChange: () => void
   /** Called when a cell cannot start, for a reason that an operator has to mend. The cell ends, and is started again like one that crashed. */
@@ -40,9 +44,15 @@ type Cell = { -readonly [Field in keyof CellView]: CellView[Field] } & {
   readonly blackBox: number | undefined
   /** What it was killed for, when that is what it has done itself. */
   killedFor: string | undefined
+  /** Why it cannot start, in its own words. */
+  refusal: string | undefined
 }
 type Lost = Extract<FromCell, { type: 'lost' }>
-type SeatRecord = Seat & { readonly crashes: number }
+type SeatRecord = Seat & {
+  readonly crashes: number
+  /** How the last start that was in vain ended. */
+  readonly vainBecause: string
+}
 
 /** Starts no cell before the first `tick`. Call `tick` every `limits.process.heartbeatMs`. */
 export class CellProcesses {
@@ -54,19 +64,24 @@ export class CellProcesses {
     {
       ready: (_, cell) => this.#ready(cell),
       heartbeat: ({ connections, inFlight }, cell) => Object.assign(cell, { connections, inFlight }),
-      refused: ({ code, message }) => this.#settings.onRefused(new BerthError(code, message)),
+      refused: ({ code, message }, cell) => {
+        cell.refusal = message
+        this.#settings.onRefused(new BerthError(code, message))
+      },
       lost: (message, cell) => this.#lost(cell, message),
     },
     sentence => this.#settings.log.error(sentence),
   )
   #stopping = false
+  #isSettingUp: boolean
   #lastId = 0
   #lastTickAt = now()
 
   constructor(settings: CellProcessesSettings) {
     this.#settings = settings
+    this.#isSettingUp = settings.isSettingUp
     for (let cell = 1; cell <= settings.options.cells; cell++)
-      this.#seats.set(cell, { cell, failures: 0, notBefore: 0, faultAt: 0, crashes: 0 })
+      this.#seats.set(cell, { cell, failures: 0, notBefore: 0, faultAt: 0, crashes: 0, vainStarts: 0, vainBecause: '' })
   }
 
   get allReady(): boolean {
@@ -83,6 +98,21 @@ export class CellProcesses {
       const crashes = this.#seats.get(cell)?.crashes ?? 0
       return { cell, pid: child.pid, state, rssMB, connections, startedAt: startedWhen.toISOString(), crashes }
     })
+  }
+
+  /** The cells that end before they are ready, again and again. */
+  get troubles(): Trouble[] {
+    const failing = [...this.#seats.values()].filter(({ vainStarts }) => vainStarts >= VAIN_STARTS_MIN)
+    return failing.map(({ cell, vainStarts, vainBecause }) => ({
+      process: `cell ${cell}`,
+      problem: `it ended before it was ready, ${vainStarts} times in a row: ${vainBecause}`,
+    }))
+  }
+
+  /** The base has its first scenes. */
+  setUp(): void {
+    this.#isSettingUp = false
+    for (const { child } of this.#cells.values()) child.send({ type: 'setUp' })
   }
 
   /** Reads how much memory the cells use, sends them their share, and takes the steps that are due. */
@@ -175,7 +205,8 @@ export class CellProcesses {
       onMessage: message => this.#receive(id, message),
       onEnd: (how, signal) => this.#ended(id, how, signal),
     }
-    const start = { type: 'start', options, cell: ordinal, wall: wall.plan } as const
+    this.#settings.onStart()
+    const start = { type: 'start', options, cell: ordinal, wall: wall.plan, isSettingUp: this.#isSettingUp } as const
     const child = startChild<FromCell, ToCell>(command, start, handle, events, blackBox ?? 'ignore')
     const times = { startedAt: now(), beatAt: now(), lostAt: 0, retiringAt: 0 }
     const fresh = {
@@ -183,6 +214,7 @@ export class CellProcesses {
       leaving: undefined,
       killed: false,
       killedFor: undefined,
+      refusal: undefined,
       connections: 0,
       inFlight: 0,
       rssMB: 0,
@@ -210,6 +242,7 @@ export class CellProcesses {
 
   #ready(cell: Cell): void {
     cell.state = 'ready'
+    this.#noteStart(cell, undefined)
     this.#settings.log.info({ cell: cell.cell, pid: cell.child.pid, ms: Math.round(now() - cell.startedAt) }, 'cell ready')
     // Until the cells know of each other, they enforce more than their shares of the limits. So they are sent their shares at once.
     this.#share()
@@ -274,6 +307,7 @@ export class CellProcesses {
     const expected = cell.state === 'retiring' || this.#stopping
     const what = { cell: cell.cell, pid: cell.child.pid, state: cell.state, how, ...this.#explain(cell, signal, running) }
     log[expected ? 'info' : 'warn'](what, 'cell ended')
+    if (!expected && cell.state === 'starting') this.#noteStart(cell, cell.refusal ?? how)
     // The fault of a lost cell was counted when it said that it is lost, and so was the loss.
     if (!expected && cell.leaving !== 'lost') this.#fault(cell, true)
     if (!this.#stopping && cell.leaving !== 'lost' && endedByCode(cell, signal)) {
@@ -282,6 +316,12 @@ export class CellProcesses {
     }
     this.#act()
     onChange()
+  }
+
+  /** @param failure why it was in vain; undefined when the cell is ready */
+  #noteStart({ cell }: Cell, failure: string | undefined): void {
+    const seat = this.#seats.get(cell)
+    if (seat) this.#seats.set(cell, { ...seat, vainStarts: failure === undefined ? 0 : seat.vainStarts + 1, vainBecause: failure ?? '' })
   }
 
   /** The code that was running is suspect only when the cell ended by itself, as lost cells do, or had to be killed by this process. */
@@ -311,6 +351,9 @@ export class CellProcesses {
     setTimeout(() => this.#act(), Math.ceil(changed.notBefore - now()) + 1).unref()
   }
 }
+
+/** A single start may fail by chance. */
+const VAIN_STARTS_MIN = 2
 
 /** Signals that a process gets for what its own code does. */
 const faultSignals: readonly NodeJS.Signals[] = ['SIGABRT', 'SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGSYS']

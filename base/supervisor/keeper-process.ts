@@ -7,7 +7,7 @@ import type { Options } from '../kernel/options.ts'
 import { roleCommand } from '../process/roles.ts'
 import type { Wall } from '../process/wall.ts'
 import { dispatcher } from '../wire/dispatch.ts'
-import type { CellLoss, CellStatus, FromKeeper, ToKeeper } from '../wire/messages.ts'
+import type { CellLoss, FromKeeper, ToKeeper } from '../wire/messages.ts'
 import { type Child, startChild } from './child.ts'
 import { MEMORY_ADVICE, type MemoryWatch } from './memory-watch.ts'
 import { afterFault } from './plan.ts'
@@ -27,11 +27,16 @@ export interface KeeperProcessSettings {
   readonly onEndStale: (pid: number) => void
   /** Called when the keeper has kept the losses up to this number. */
   readonly onLossesKept: (upTo: number) => void
+  /** Called before each start of the process. */
+  readonly onStart: () => void
   /** Called when the keeper is started, for the first time or again. It knows nothing of the cells then, and acknowledges changes once it is ready. */
   readonly onStarted: () => void
   /** Called when the keeper is ready, for the first time or again. */
   readonly onReady: () => void
 }
+
+/** What the supervisor itself has to say to the keeper. */
+export type SupervisorReport = Pick<Extract<ToKeeper, { type: 'cells' }>, 'cells' | 'isSettingUp' | 'troubles'>
 
 export class KeeperProcess {
   readonly #settings: KeeperProcessSettings
@@ -56,7 +61,7 @@ export class KeeperProcess {
    * chose it.
    */
   #controlPort: number | undefined
-  #seat = { cell: 0, failures: 0, notBefore: 0, faultAt: 0 }
+  #seat = { cell: 0, failures: 0, notBefore: 0, faultAt: 0, vainStarts: 0 }
   #startedAt = 0
   /** When the last message of the keeper came, by `performance.now()`. */
   #beatAt = 0
@@ -97,9 +102,9 @@ export class KeeperProcess {
     this.#child.kill()
   }
 
-  sendCells(cells: readonly CellStatus[]): void {
+  sendReport(report: SupervisorReport): void {
     const { base, memory, options, wall } = this.#settings
-    this.#child?.send({ type: 'cells', base, cells, port: options.port, memory: memory.status, wall: wall.plan.layers })
+    this.#child?.send({ type: 'cells', base, ...report, port: options.port, memory: memory.status, wall: wall.plan.layers })
   }
 
   /** Sends what the keeper has not kept. Call it with every loss, and whenever the keeper is ready. */
@@ -130,13 +135,14 @@ export class KeeperProcess {
   #spawn(): void {
     const { entry, log, wall } = this.#settings
     const options = { ...this.#settings.options, controlPort: this.#controlPort ?? this.#settings.options.controlPort }
+    this.#settings.onStart()
     this.#startedAt = performance.now()
     this.#beatAt = this.#startedAt
     this.#isBeating = false
     this.#killed = false
     const child = startChild<FromKeeper, ToKeeper>(
       roleCommand('keeper', options.data, { entry, isThrifty: isThrifty(options) }),
-      { type: 'start', options, cell: 0, wall: wall.plan },
+      { type: 'start', options, cell: 0, wall: wall.plan, isSettingUp: false },
       undefined,
       {
         onMessage: message => this.#receive(message),

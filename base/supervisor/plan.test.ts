@@ -11,7 +11,7 @@ function cell(view: Partial<CellView> = {}): CellView {
   return { id: 1, cell: 1, state: 'ready', startedAt: NOW - 60_000, beatAt: NOW - 100, ...fresh, ...view }
 }
 
-const seat = (view: Partial<Seat> = {}): Seat => ({ cell: 1, failures: 0, notBefore: 0, faultAt: 0, ...view })
+const seat = (view: Partial<Seat> = {}): Seat => ({ cell: 1, failures: 0, notBefore: 0, faultAt: 0, vainStarts: 0, ...view })
 
 function steps(cells: CellView[], rest: Partial<Situation> = {}): string[] {
   return plan({ seats: [seat()], cells, cellMemoryMB: 1000, isThrifty: false, stopping: false, ...rest }, NOW).map(step =>
@@ -53,6 +53,13 @@ test('a starting cell needs no heartbeat, a ready one is killed without', () => 
 
 test('a killed cell keeps its seat until it is gone, and is not killed twice', () => {
   assert.deepEqual(steps([cell({ beatAt: 0, killed: true })]), [])
+})
+
+test('a cell that ends before it is ready, start after start, is not started without pause although none serves', () => {
+  const { heirMsMax, vainStartsMax } = limits.process
+  const failing = { notBefore: NOW + 9000, faultAt: NOW - heirMsMax }
+  assert.equal(steps([], { seats: [seat({ ...failing, vainStarts: vainStartsMax })] }).length, 1)
+  assert.deepEqual(steps([], { seats: [seat({ ...failing, vainStarts: vainStartsMax + 1 })] }), [])
 })
 
 test('a leaving cell serves until its replacement is ready, then retires', () => {

@@ -40,6 +40,8 @@ export interface Seat {
   readonly notBefore: number
   /** When the last of these faults was; 0 before. */
   readonly faultAt: number
+  /** Starts in a row that ended before the cell was ready. */
+  readonly vainStarts: number
 }
 
 export interface Situation {
@@ -160,10 +162,15 @@ function seatSteps(seat: Seat, situation: Situation, rest: readonly CellView[], 
   return [...lost.map(retireStep), ...(isDue ? [{ do: 'start', cell: seat.cell } as const] : [])]
 }
 
-/** When the seat may have its next start. The pauses after crashes must not leave a base where nothing serves. */
+/**
+ * When the seat may have its next start. The pauses after crashes must not leave a base where nothing serves. But a cell
+ * that ends before it is ready, start after start, as when its code cannot be loaded, is not mended by one more.
+ */
 function startAt(seat: Seat, { cells }: Situation): number {
   const isAlone = !cells.some(cell => !cell.killed && (serves(cell) || cell.state === 'starting'))
-  return isAlone ? Math.min(seat.notBefore, seat.faultAt + limits.process.heirMsMax) : seat.notBefore
+  return isAlone && seat.vainStarts <= limits.process.vainStartsMax
+    ? Math.min(seat.notBefore, seat.faultAt + limits.process.heirMsMax)
+    : seat.notBefore
 }
 
 /** Whether a start leaves the lost cells at their number, also those that have been killed and have not ended yet. */

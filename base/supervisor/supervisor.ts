@@ -11,7 +11,9 @@ import type { Options } from '../kernel/options.ts'
 import type { WallPlan } from '../kernel/wall-plan.ts'
 import { planWallHere } from '../process/roles.ts'
 import { Wall } from '../process/wall.ts'
+import type { Trouble } from '../wire/messages.ts'
 import { CellProcesses } from './cell-processes.ts'
+import { Code } from './code.ts'
 import { type FolderLock, lockFolder, makeShownFolders } from './folder.ts'
 import { bindHandle, type ListenHandle, probePort } from './handle.ts'
 import { KeeperProcess } from './keeper-process.ts'
@@ -23,22 +25,34 @@ export interface Base {
   readonly port: number
   readonly controlPort: number
   /**
-   * Resolves when every cell is ready for the first time; stays pending when the base stops before.
-   * @throws {BerthError} `SERVICE_START_FAILED` when a cell cannot start before that, for a reason that an operator has to mend. The base has stopped then.
+   * Resolves when every cell is ready for the first time and the base is set up; stays pending when the base stops before.
+   * @throws {BerthError} `SERVICE_START_FAILED` when a cell cannot start before that, for a reason that an operator has to mend, and `INTERNAL` when its
+   * code cannot be loaded. The base has stopped then, as it has when `setUp` throws.
    */
   readonly ready: Promise<void>
   /** Drains and ends all other processes within `limits.process.shutdownMsMax`. Idempotent. */
   stop(): Promise<void>
 }
 
+export interface StartSettings {
+  /**
+   * Gives the base its first scenes. It is called when every cell is ready; until it has settled, the base does not say that it is ready, and a scene
+   * that is not there is answered `BASE_NOT_READY`.
+   */
+  readonly setUp?: ((base: Base) => Promise<void>) | undefined
+  /** Another file than `base/main.ts` to start the other processes with. */
+  readonly entry?: string
+  /** For tests. */
+  readonly machine?: Machine | undefined
+}
+
 /**
  * Makes this process the supervisor of a base. A first SIGTERM, SIGINT or SIGHUP stops the base and exits 0, a second exits at once with 128 + its number.
- * @param entry another file than `base/main.ts` to start the other processes with.
- * @param machine for tests
  * @returns when the keeper is ready and the cells are starting.
  * @throws {BerthError} what an operator has to mend (`MEMORY_TOO_SMALL`, `WALL_MISSING`, `DATA_LOCKED`, `DATA_UNWRITABLE`, `STORE_FULL`, `PORT_TAKEN`, `PORT_DENIED`, what the keeper refuses); nothing is left running.
  */
-export async function startBase(options: Options, entry?: string, machine: Machine = thisMachine): Promise<Base> {
+export async function startBase(options: Options, settings: StartSettings = {}): Promise<Base> {
+  const { machine = thisMachine } = settings
   const verdict = judgeMemory(options, machine)
   if (verdict.is === 'refused') throw new BerthError('MEMORY_TOO_SMALL', verdict.message)
   const planning = planWallHere(options.wall)
@@ -51,7 +65,7 @@ export async function startBase(options: Options, entry?: string, machine: Machi
     const missing = plan.layers.filter(({ state }) => state === 'off')
     if (plan.mode === 'require' && missing.length > 0) throw wallMissing(missing)
     const { handle, port } = await bindHandle('--port', options.port, options.host)
-    const supervisor = new Supervisor({ ...options, port }, handle, lock, entry, machine, plan)
+    const supervisor = new Supervisor({ ...options, port }, handle, lock, { ...settings, machine }, plan)
     return await supervisor.start(verdict.is === 'tight' ? verdict.message : undefined)
   } catch (error) {
     lock.release()
@@ -61,6 +75,12 @@ export async function startBase(options: Options, entry?: string, machine: Machi
 
 const wallMissing = (missing: WallPlan['layers']): BerthError =>
   new BerthError('WALL_MISSING', `Cannot confine modules: ${missing.map(({ layer, detail }) => `${layer}: ${detail}`).join('; ')}`)
+
+const codeChanged: Trouble = {
+  process: 'base',
+  problem:
+    'its code has changed on disk since it started: processes that are started from now on may not work with those that run. Restart the base',
+}
 
 const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 
@@ -76,26 +96,34 @@ class Supervisor {
   readonly #memory: MemoryWatch
   readonly #losses = new Losses()
   readonly #wall: Wall
+  readonly #code = new Code()
+  readonly #setUp: StartSettings['setUp']
   readonly #ready = Promise.withResolvers<void>()
   readonly #empty = Promise.withResolvers<void>()
   #controlPort = 0
-  #announced = false
+  /** Whether every cell has been ready. */
+  #isComplete = false
+  #isSettingUp: boolean
   #reportDue = false
   #ticks: NodeJS.Timeout | undefined
   #stopped: Promise<void> | undefined
   #signalAt = Number.NEGATIVE_INFINITY
 
-  constructor(options: Options, handle: ListenHandle, lock: FolderLock, entry: string | undefined, machine: Machine, plan: WallPlan) {
+  constructor(options: Options, handle: ListenHandle, lock: FolderLock, settings: StartSettings & { machine: Machine }, plan: WallPlan) {
+    const { entry, machine, setUp } = settings
+    this.#setUp = setUp
+    this.#isSettingUp = setUp !== undefined
     this.#options = options
     this.#handle = handle
     this.#lock = lock
     this.#log = createLog('base', options.logLevel)
     this.#memory = new MemoryWatch(options, machine)
     this.#wall = new Wall(plan, why => this.#log.error(why))
-    const shared = { options, entry, log: this.#log, memory: this.#memory, wall: this.#wall }
+    const shared = { options, entry, log: this.#log, memory: this.#memory, wall: this.#wall, onStart: () => this.#lookAtCode() }
     this.#cells = new CellProcesses({
       ...shared,
       handle,
+      isSettingUp: this.#isSettingUp,
       onChange: () => this.#onCellsChange(),
       onRefused: error => this.#onRefused(error),
       onLoss: loss => {
@@ -135,6 +163,10 @@ class Supervisor {
       this.#publishAddress()
       this.#startTicking()
     }
+    return this.#base
+  }
+
+  get #base(): Base {
     return { port: this.#options.port, controlPort: this.#controlPort, ready: this.#ready.promise, stop: () => this.stop() }
   }
 
@@ -212,21 +244,38 @@ class Supervisor {
 
   #onCellsChange(): void {
     if (this.#cells.empty && this.#stopped) this.#empty.resolve()
-    if (this.#cells.allReady && !this.#announced) this.#announce()
+    if (this.#cells.allReady && !this.#isComplete) void this.#complete()
     if (this.#reportDue) return
     // Changes seldom come alone: those of this turn of the event loop are reported together.
     this.#reportDue = true
     setImmediate(() => this.#reportCells())
   }
 
-  /** A base that has been ready goes on with the cells it has, and starts the cell that refused again. One that has not been ready stops. */
+  /** A base that has been complete goes on with the cells it has, and starts the cell that refused again. One that has not been stops. */
   #onRefused(error: BerthError): void {
-    if (this.#announced) this.#log.error({ code: error.code }, error.message)
-    else void this.stop().then(() => this.#ready.reject(error))
+    if (this.#isComplete) this.#log.error({ code: error.code }, error.message)
+    else this.#fail(error)
+  }
+
+  #fail(error: unknown): void {
+    void this.stop().then(() => this.#ready.reject(error))
+  }
+
+  async #complete(): Promise<void> {
+    this.#isComplete = true
+    try {
+      await this.#setUp?.(this.#base)
+    } catch (error) {
+      this.#fail(error)
+      return
+    }
+    this.#isSettingUp = false
+    this.#cells.setUp()
+    this.#reportCells()
+    if (!this.#stopped) this.#announce()
   }
 
   #announce(): void {
-    this.#announced = true
     const { mode, port, host, controlHost, cells } = this.#options
     this.#log.info({ mode, port, host, controlPort: this.#controlPort, controlHost, cells }, 'base ready')
     this.#ready.resolve()
@@ -234,6 +283,12 @@ class Supervisor {
 
   #reportCells(): void {
     this.#reportDue = false
-    this.#keeper.sendCells(this.#cells.statuses)
+    const troubles = [...(this.#code.hasChanged ? [codeChanged] : []), ...this.#cells.troubles]
+    this.#keeper.sendReport({ cells: this.#cells.statuses, isSettingUp: this.#isSettingUp, troubles })
+  }
+
+  #lookAtCode(): void {
+    if (this.#code.look())
+      this.#log.warn(this.#code.hasChanged ? codeChanged.problem : 'the code of this base is again what it was at its start')
   }
 }

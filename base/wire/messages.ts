@@ -18,6 +18,8 @@ export interface Start {
   readonly pid: number
   /** What can confine the trials of the keeper. */
   readonly wall: WallPlan
+  /** Whether the base is still given its first scenes. Then a scene that is not there may be about to come. `setUp` says when that is over. */
+  readonly isSettingUp: boolean
 }
 
 export type ToCell =
@@ -26,6 +28,8 @@ export type ToCell =
   | { readonly type: 'share'; readonly cells: number; readonly others: number }
   /** Stop listening, answer every request that still comes with `Connection: close`, and exit 0 when the connections are closed or the time is over. */
   | { readonly type: 'retire' }
+  /** The base has its first scenes. */
+  | { readonly type: 'setUp' }
 
 export type FromCell =
   | { readonly type: 'ready' }
@@ -48,6 +52,8 @@ export type ToKeeper =
       readonly port: number
       readonly memory: MemoryStatus
       readonly wall: readonly WallLayer[]
+      readonly isSettingUp: boolean
+      readonly troubles: readonly Trouble[]
     }
   /** Every cell that was lost to the code that it ran and that the keeper has not yet acknowledged, the oldest first. Answered with `lossesKept`. */
   | { readonly type: 'losses'; readonly losses: readonly CellLoss[] }
@@ -74,6 +80,14 @@ export interface CellStatus {
   readonly startedAt: string
   /** How often this cell was replaced after a crash or kill since the base started. */
   readonly crashes: number
+}
+
+/** What keeps a process of the base from running as it should, and needs an operator when it lasts. */
+export interface Trouble {
+  /** `cell 2`, `keeper` or `base`. */
+  readonly process: string
+  /** In words, with what to do where that is known. */
+  readonly problem: string
 }
 
 /** A cell that was lost to the code that it ran: it ended by itself, had to be killed, or said that it cannot go on. */

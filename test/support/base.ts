@@ -53,14 +53,17 @@ export interface BaseSettings {
   readonly script?: string
   /** @default the environment of this process */
   readonly env?: NodeJS.ProcessEnv
+  /** The folder of another copy of the project. */
+  readonly project?: string
 }
 
 /** Starts a base and waits until it is ready and every cell has connected to the keeper. If the base ends before that, rejects with its output. */
-export async function launchBase({ data, cells = 1, args = [], script, env = process.env }: BaseSettings = {}): Promise<RunningBase> {
+export async function launchBase(settings: BaseSettings = {}): Promise<RunningBase> {
+  const { data, cells = 1, args = [], script, env = process.env, project = root } = settings
   const folder = data ?? (await mkdtemp(join(tmpdir(), 'berth-test-')))
   const flags = ['--port', '0', '--control-port', '0', '--data', folder, '--cells', String(cells), ...args]
   // A test that is killed leaves no base behind.
-  const start = ['--require', join(root, 'bin/with-parent.cjs'), ...nodeFlags, join(root, 'base/main.ts'), 'start']
+  const start = ['--require', join(root, 'bin/with-parent.cjs'), ...nodeFlags, join(project, 'base/main.ts'), 'start']
   const command = script === undefined ? start : [join(root, 'bin/launch.cjs'), script]
   const child = spawn(process.execPath, [...command, ...flags], {
     // There is no config file in this folder.

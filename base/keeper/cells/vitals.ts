@@ -2,18 +2,19 @@
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry as MetricsRegistry } from 'prom-client'
 import manifest from '../../../package.json' with { type: 'json' }
 import { type ControlRoot, controlLinks } from '../../contract/root-api.ts'
-import type { BaseStatus } from '../../contract/status-api.ts'
+import type { BaseStatus, Readiness } from '../../contract/status-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import type { Guesses } from '../../kernel/guesses.ts'
 import type { BaseMode } from '../../kernel/options.ts'
-import type { WallLayer } from '../../kernel/wall-plan.ts'
-import type { CellStatus, MemoryStatus, SceneFailure } from '../../wire/messages.ts'
+import type { SceneFailure, ToKeeper } from '../../wire/messages.ts'
 import type { Book } from '../book/book.ts'
 import type { DiskUse, DiskUsed } from '../disk-use.ts'
 import type { Cells } from './cells.ts'
 import { featureTables } from './feature-views.ts'
 
 const CELL_STATES = ['starting', 'ready', 'retiring'] as const
+
+type Report = Extract<ToKeeper, { type: 'cells' }>
 
 export class Vitals {
   readonly #mode: BaseMode
@@ -24,15 +25,7 @@ export class Vitals {
   readonly #metrics = new MetricsRegistry()
   readonly #durations: Histogram<'method' | 'route' | 'status'>
   /** The last report of the supervisor. */
-  #reported:
-    | {
-        readonly cells: readonly CellStatus[]
-        readonly port: number
-        readonly memory: MemoryStatus | null
-        readonly wall: readonly WallLayer[]
-        readonly base: string | null
-      }
-    | undefined
+  #reported: (Pick<Report, 'cells' | 'port'> & Partial<Report>) | undefined
   /** Where the control API answers; known once it listens. */
   controlPort = 0
 
@@ -97,14 +90,8 @@ export class Vitals {
   }
 
   /** Takes a report of the supervisor. */
-  report(
-    cells: readonly CellStatus[],
-    port: number,
-    memory: MemoryStatus | null = null,
-    wall: readonly WallLayer[] = [],
-    base: string | null = null,
-  ): void {
-    this.#reported = { cells, port, memory, wall, base }
+  report(report: Pick<Report, 'cells' | 'port'> & Partial<Report>): void {
+    this.#reported = report
   }
 
   observe(method: string, route: string, status: number, seconds: number): void {
@@ -139,6 +126,7 @@ export class Vitals {
       disk: disk && diskView(disk),
       largestModules: (disk?.largest ?? []).map(({ bytes, ...rest }) => ({ ...rest, MB: asMB(bytes) })),
       wall: [...(this.#reported?.wall ?? [])],
+      troubles: [...(this.#reported?.troubles ?? [])],
       serviceFaults: this.#mergeServiceFaults(),
       features: featureTables(this.#book, this.#cells).map(({ name, source, rows, bytes, version, since, byLabel, note }) => {
         return { name, source, rows, bytes, version, since, byLabel, note }
@@ -149,17 +137,26 @@ export class Vitals {
   }
 
   /**
-   * @returns the scenes that cannot answer in some cell, each once
-   * @throws BASE_NOT_READY unless a cell has the current table in force and can answer for a scene
+   * @returns what is amiss in spite of that: the scenes that cannot answer in some cell, each once, and processes that cannot run as they should
+   * @throws BASE_NOT_READY unless a cell has the current table in force and can answer for a scene, and while the base is being set up
    */
-  checkReady(): SceneFailure[] {
+  checkReady(): Readiness {
+    if (this.#reported?.isSettingUp)
+      throw new BerthError('BASE_NOT_READY', 'Cannot answer for every scene yet: the first ones are being published')
+    const { troubles = [] } = this.#reported ?? {}
+    const failures = this.#findFailures()
+    return { status: 'ok', ...(failures.length > 0 && { failures }), ...(troubles.length > 0 && { troubles: [...troubles] }) }
+  }
+
+  #findFailures(): SceneFailure[] {
     const { connected, table } = this.#cells
     const current = connected.filter(({ revision }) => revision >= table.revision)
     const failures = firstOfEach(current.flatMap(cell => cell.failures))
     const scenes = table.scenes.filter(({ baseline }) => baseline !== null).length
     if (current.some(cell => cell.failures.length === 0 || cell.failures.length < scenes)) return failures
     const none = `of ${connected.length} connected cells none has table ${table.revision} in force`
-    const why = current.length > 0 ? describeFailures(failures) : none
+    const problems = (this.#reported?.troubles ?? []).map(({ process, problem }) => `${process}: ${problem}`)
+    const why = current.length > 0 ? describeFailures(failures) : [none, ...problems].join('; ')
     const extra = { failures, cells: { connected: connected.length, current: current.length } }
     throw new BerthError('BASE_NOT_READY', `Cannot answer for any scene: ${why}`, { extra })
   }

@@ -119,11 +119,11 @@ test('a write that names the revision it was made for does not conflict with its
 test('a cell that was replaced for a request whose answer was lost is not replaced again', async t => {
   const base = await startTestKeeper(t)
   loseAnswers(base.data)
-  base.keeper.vitals.report([cellStatus(1), cellStatus(2)], 8080)
+  base.keeper.vitals.report({ cells: [cellStatus(1), cellStatus(2)], port: 8080 })
   const retire = () => base.ask('POST', '/api/cells/2/retire', { headers: keyed('k-1') })
   assert.equal((await retire()).status, 202)
   // It has gone, and its replacement is not there yet.
-  base.keeper.vitals.report([cellStatus(1)], 8080)
+  base.keeper.vitals.report({ cells: [cellStatus(1)], port: 8080 })
   assert.equal((await retire()).status, 202)
   assert.deepEqual(base.sent, [{ type: 'retire', cell: 2 }])
 })

@@ -414,13 +414,13 @@ test('every write is in the audit log with who, what, before, after and why', as
 test('the status joins what the supervisor and the cells report', async t => {
   const { ask, keeper, cell, sent } = await startWithBaseline(t)
   const status = { rssMB: 90, connections: 4, startedAt: '2026-01-01T00:00:00.000Z', crashes: 1 }
-  keeper.vitals.report(
-    [
+  keeper.vitals.report({
+    cells: [
       { cell: 1, pid: 1001, state: 'ready', ...status },
       { cell: 2, pid: 1002, state: 'starting', ...status },
     ],
-    8080,
-  )
+    port: 8080,
+  })
   const { body } = await ask('GET', '/api/status')
   assert.equal(body.port, 8080)
   assert.equal(body.controlPort, keeper.vitals.controlPort)
