@@ -1,6 +1,5 @@
 /** The entry of every process of a base. It runs the command line, or the role for which the supervisor started the process. */
 import { enableCompileCache, flushCompileCache } from 'node:module'
-import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import type { FromCell, FromKeeper } from './wire/messages.ts'
 
@@ -35,7 +34,8 @@ async function codeOf<T>(role: 'cell' | 'keeper', loading: Promise<T>): Promise<
  * and may write no file.
  */
 async function keptCompiled<T>(load: () => Promise<T>): Promise<T> {
-  enableCompileCache(process.env.NODE_COMPILE_CACHE ?? fileURLToPath(new URL('../node_modules/.cache/berth', import.meta.url)))
+  const { cacheFolder } = await import('./process/code-snapshot.ts')
+  enableCompileCache(cacheFolder)
   const loaded = await load()
   // The cache is written now, since a process that is killed never gets to write it at its end.
   flushCompileCache()

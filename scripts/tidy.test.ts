@@ -26,7 +26,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   'base/trial': ['base/kernel', 'base/inside', 'base/traffic', 'base/wire', 'base/slot'],
   'base/keeper': ['base/kernel', 'base/traffic', 'base/contract', 'base/change', 'base/wire', 'base/folder', 'base/process', 'base/store'],
   'base/supervisor': ['base/kernel', 'base/wire', 'base/folder', 'base/process'],
-  'base/main.ts': ['base/kernel', 'base/process', 'base/cli.ts', 'base/cell', 'base/trial', 'base/keeper', 'base/supervisor'],
+  'base/main.ts': ['base/kernel', 'base/wire', 'base/process', 'base/cli.ts', 'base/cell', 'base/trial', 'base/keeper', 'base/supervisor'],
   'base/cli.ts': ['base/kernel', 'base/wire', 'base/folder', 'base/store', 'base/supervisor'],
   'sdk/sdk-error.ts': ['base/kernel', 'base/contract'],
   'sdk/bundle': ['base/kernel', 'base/traffic', 'sdk/sdk-error.ts'],

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { blobsPath, featuresPath, keeperSocketPath, tablePath } from '../folder/paths.ts'
 import type { WallMode, WallPlan } from '../kernel/wall-plan.ts'
 import type { Needs, StartedProcess } from './bubblewrap.ts'
+import { codeSnapshot, SNAPSHOT_VARIABLE } from './code-snapshot.ts'
 import { planWall, spawnPlain, type Wall } from './wall.ts'
 
 export type Role = 'keeper' | 'cell' | 'trial' | 'rehearsal'
@@ -18,6 +19,7 @@ export interface RoleCommand {
 }
 
 const mainEntry = fileURLToPath(new URL('../main.ts', import.meta.url))
+const hook = fileURLToPath(new URL('from-snapshot.cjs', import.meta.url))
 const root = dirname(dirname(mainEntry))
 
 export interface RoleSettings {
@@ -41,8 +43,11 @@ export interface RoleSettings {
  */
 export function roleCommand(role: Role, data: string, settings: RoleSettings = {}): RoleCommand {
   const { entry = mainEntry, services = [], wall, isThrifty = false } = settings
-  const flags = ['--no-node-snapshot', '--disable-warning=ExperimentalWarning', ...(isThrifty ? thriftyFlags : [])]
-  const env = { ...scrubbedEnvironment(process.env), ...(isThrifty && thriftyEnvironment) }
+  const snapshot = codeSnapshot()
+  const load = snapshot === undefined ? [] : ['--require', hook]
+  const flags = [...load, '--no-node-snapshot', '--disable-warning=ExperimentalWarning', ...(isThrifty ? thriftyFlags : [])]
+  const named = snapshot === undefined ? {} : { [SNAPSHOT_VARIABLE]: snapshot }
+  const env = { ...scrubbedEnvironment(process.env), ...(isThrifty && thriftyEnvironment), ...named }
   if (role === 'keeper') return { args: [...flags, entry, role], env }
   const needs = needsOf(role, data, entry, services)
   return { args: [...flags, ...isolateFlags, ...permissionFlags(needs), entry, role], env, ...(wall && { wall: { wall, needs } }) }
@@ -67,7 +72,8 @@ const isolateFlags = ['--no-turboshaft-loop-unrolling']
 function needsOf(role: Role, data: string, entry: string, services: readonly string[]): Needs {
   const named = join(root, 'node_modules')
   const packages = [named, ...(existsSync(named) && realpathSync(named) !== named ? [realpathSync(named)] : [])]
-  const code = [join(root, 'package.json'), dirname(mainEntry), dirname(entry), ...packages]
+  const snapshot = codeSnapshot()
+  const code = [join(root, 'package.json'), dirname(mainEntry), dirname(entry), ...packages, ...(snapshot === undefined ? [] : [snapshot])]
   if (role !== 'cell') return { reads: unique(code), packages, network: false }
   const socket = dirname(keeperSocketPath(data))
   const isInside = dirname(socket) === data

@@ -26,8 +26,6 @@ export interface CellProcessesSettings {
   readonly wall: Wall
   /** Whether the base is still given its first scenes. */
   readonly isSettingUp: boolean
-  /** Called before each start of a process. */
-  readonly onStart: () => void
   /** Called after every change of a cell's state. */
   readonly onChange: () => void
   /** Called when a cell cannot start, for a reason that an operator has to mend. The cell ends, and is started again like one that crashed. */
@@ -205,7 +203,6 @@ export class CellProcesses {
       onMessage: message => this.#receive(id, message),
       onEnd: (how, signal) => this.#ended(id, how, signal),
     }
-    this.#settings.onStart()
     const start = { type: 'start', options, cell: ordinal, wall: wall.plan, isSettingUp: this.#isSettingUp } as const
     const child = startChild<FromCell, ToCell>(command, start, handle, events, blackBox ?? 'ignore')
     const times = { startedAt: now(), beatAt: now(), lostAt: 0, retiringAt: 0 }

@@ -27,8 +27,6 @@ export interface KeeperProcessSettings {
   readonly onEndStale: (pid: number) => void
   /** Called when the keeper has kept the losses up to this number. */
   readonly onLossesKept: (upTo: number) => void
-  /** Called before each start of the process. */
-  readonly onStart: () => void
   /** Called when the keeper is started, for the first time or again. It knows nothing of the cells then, and acknowledges changes once it is ready. */
   readonly onStarted: () => void
   /** Called when the keeper is ready, for the first time or again. */
@@ -135,7 +133,6 @@ export class KeeperProcess {
   #spawn(): void {
     const { entry, log, wall } = this.#settings
     const options = { ...this.#settings.options, controlPort: this.#controlPort ?? this.#settings.options.controlPort }
-    this.#settings.onStart()
     this.#startedAt = performance.now()
     this.#beatAt = this.#startedAt
     this.#isBeating = false

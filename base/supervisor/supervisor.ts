@@ -11,9 +11,7 @@ import type { Options } from '../kernel/options.ts'
 import type { WallPlan } from '../kernel/wall-plan.ts'
 import { planWallHere } from '../process/roles.ts'
 import { Wall } from '../process/wall.ts'
-import type { Trouble } from '../wire/messages.ts'
 import { CellProcesses } from './cell-processes.ts'
-import { Code } from './code.ts'
 import { type FolderLock, lockFolder, makeShownFolders } from './folder.ts'
 import { bindHandle, type ListenHandle, probePort } from './handle.ts'
 import { KeeperProcess } from './keeper-process.ts'
@@ -76,12 +74,6 @@ export async function startBase(options: Options, settings: StartSettings = {}):
 const wallMissing = (missing: WallPlan['layers']): BerthError =>
   new BerthError('WALL_MISSING', `Cannot confine modules: ${missing.map(({ layer, detail }) => `${layer}: ${detail}`).join('; ')}`)
 
-const codeChanged: Trouble = {
-  process: 'base',
-  problem:
-    'its code has changed on disk since it started: processes that are started from now on may not work with those that run. Restart the base',
-}
-
 const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 
 class Supervisor {
@@ -96,7 +88,6 @@ class Supervisor {
   readonly #memory: MemoryWatch
   readonly #losses = new Losses()
   readonly #wall: Wall
-  readonly #code = new Code()
   readonly #setUp: StartSettings['setUp']
   readonly #ready = Promise.withResolvers<void>()
   readonly #empty = Promise.withResolvers<void>()
@@ -119,7 +110,7 @@ class Supervisor {
     this.#log = createLog('base', options.logLevel)
     this.#memory = new MemoryWatch(options, machine)
     this.#wall = new Wall(plan, why => this.#log.error(why))
-    const shared = { options, entry, log: this.#log, memory: this.#memory, wall: this.#wall, onStart: () => this.#lookAtCode() }
+    const shared = { options, entry, log: this.#log, memory: this.#memory, wall: this.#wall }
     this.#cells = new CellProcesses({
       ...shared,
       handle,
@@ -283,12 +274,7 @@ class Supervisor {
 
   #reportCells(): void {
     this.#reportDue = false
-    const troubles = [...(this.#code.hasChanged ? [codeChanged] : []), ...this.#cells.troubles]
-    this.#keeper.sendReport({ cells: this.#cells.statuses, isSettingUp: this.#isSettingUp, troubles })
-  }
-
-  #lookAtCode(): void {
-    if (this.#code.look())
-      this.#log.warn(this.#code.hasChanged ? codeChanged.problem : 'the code of this base is again what it was at its start')
+    const { statuses, troubles } = this.#cells
+    this.#keeper.sendReport({ cells: statuses, isSettingUp: this.#isSettingUp, troubles })
   }
 }
