@@ -10,8 +10,8 @@ export interface Outcome {
   broken: string[]
 }
 
-/** Milliseconds between two requests of a client. Without a pause, the load would take the processor from the processes under test. */
-const PAUSE_MS = 3
+/** Milliseconds between two requests of a client. With a shorter pause, the load would take the processor from the processes under test. */
+const PAUSE_MS = 10
 /** The load gives up after so many broken requests. */
 const BROKEN_MAX = 1000
 

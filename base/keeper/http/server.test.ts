@@ -435,7 +435,7 @@ test('the status joins what the supervisor and the cells report', async t => {
 })
 
 test('the keeper is ready while a cell has the current table and can answer for a scene, and names those that it cannot', async t => {
-  const { ask, cell } = await startWithBaseline(t)
+  const { ask, cell, keeper } = await startWithBaseline(t)
   const failure = (scene: string) => ({ scene, version: 'v1', code: 'MODULE_LOAD_THREW', message: 'it threw' }) as const
   // The next change is answered once the keeper has read what the cell says with its table.
   const change = () => ask('POST', '/api/tokens', { payload: { rights: ['call'], label: 'x' } })
@@ -443,6 +443,10 @@ test('the keeper is ready while a cell has the current table and can answer for 
   await ask('POST', '/api/scenes/other/versions', { payload: { as: 'baseline' } })
   const whole = await ask('GET', '/readyz')
   assert.deepEqual([whole.status, whole.body], [200, { status: 'ok' }])
+  const troubles = [{ process: 'cell 2', problem: 'it ended before it was ready' }]
+  keeper.vitals.report({ cells: [], port: 8080, troubles })
+  assert.deepEqual((await ask('GET', '/readyz')).body, { status: 'ok', troubles })
+  keeper.vitals.report({ cells: [], port: 8080 })
   cell.failures = [failure('home')]
   await change()
   const partly = await ask('GET', '/readyz')
