@@ -3,18 +3,14 @@ import { enableCompileCache, flushCompileCache } from 'node:module'
 import { inspect } from 'node:util'
 import type { FromCell, FromKeeper } from './wire/messages.ts'
 
+const loadKeeper = () => import('./keeper/keeper.ts')
+
 // Each role loads only its own code: the supervisor stays small, and a cell never loads the store.
 const [, , role, ...rest] = process.argv
 if (role === 'cell') (await codeOf(role, import('./cell/cell.ts'))).runCell()
 else if (role === 'trial') (await import('./trial/trial.ts')).runTrial()
 else if (role === 'rehearsal') (await import('./trial/rehearsal.ts')).runRehearsal()
-else if (role === 'keeper')
-  (
-    await codeOf(
-      role,
-      keptCompiled(() => import('./keeper/keeper.ts')),
-    )
-  ).runKeeper()
+else if (role === 'keeper') (await codeOf(role, keptCompiled(loadKeeper))).runKeeper()
 else await (await keptCompiled(() => import('./cli.ts'))).runCli(role === undefined ? [] : [role, ...rest])
 
 /** Says why the code cannot be loaded to the supervisor, which says it to operators. Half of the files may be new, as while a working tree is updated. */
@@ -24,7 +20,7 @@ async function codeOf<T>(role: 'cell' | 'keeper', loading: Promise<T>): Promise<
   } catch (error) {
     const message = `Cannot load the code of the ${role}: ${inspect(error).split('\n    at ', 1)[0]}`
     const refused: FromCell & FromKeeper = { type: 'refused', code: 'INTERNAL', message }
-    await new Promise(sent => process.send?.(refused, undefined, undefined, sent))
+    if (process.connected) await new Promise(sent => process.send?.(refused, undefined, undefined, sent))
     throw error
   }
 }

@@ -49,6 +49,8 @@ async function publishExamples({ controlPort }: Base, { controlHost, data }: Opt
     child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
   })
   void over.then(how => {
+    // These reach the whole group from a terminal, and the base stops as well.
+    if (how === 'SIGINT' || how === 'SIGHUP') return
     process.stderr.write(
       `Saves are not brought online any more: the process that publishes them has ended (${how}). Start again with npm start.\n`,
     )

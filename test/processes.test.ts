@@ -313,7 +313,7 @@ test('a cell starts from the code that its base started with; where it cannot st
   await isBack
   await until(isReady(200, /^{"status":"ok"}$/))
   // Without the copy that the base has made of its code, what is on disk has to do.
-  for (const name of readdirSync(cache)) if (name.startsWith('code-')) rmSync(join(cache, name))
+  for (const name of readdirSync(cache)) if (name.startsWith('code-')) rmSync(join(cache, name), { recursive: true })
   process.kill(await cellPid(base, 1), 'SIGKILL')
   const why = 'it ended before it was ready, \\d+ times in a row: Cannot load the code of the cell: .*answer\\.ts'
   await until(isReady(503, new RegExp(`cell 1: ${why}`)))

@@ -22,7 +22,7 @@ const SNAPSHOTS_KEPT = 10
 let found: { readonly path: string | undefined } | undefined
 
 /**
- * The file with the snapshot that this process was started from, or else with one of what is on disk at the first call. Undefined where none can be
+ * The folder with the snapshot that this process was started from, or else with one of what is on disk at the first call. Undefined where none can be
  * written: then processes read the code from disk.
  */
 export function codeSnapshot(): string | undefined {
@@ -33,9 +33,9 @@ export function codeSnapshot(): string | undefined {
 function takeSnapshot(): string | undefined {
   try {
     const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(isCode)
-    const sources = names.sort().map(name => [name.replaceAll('\\', '/'), readFileSync(join(folder, name), 'utf8')] as const)
+    const sources = names.sort().map(name => [name, readFileSync(join(folder, name), 'utf8')] as const)
     const digest = createHash('sha256').update(process.version).update(JSON.stringify(sources)).digest('hex')
-    const path = join(cacheFolder, `code-${digest.slice(0, 32)}.json`)
+    const path = join(cacheFolder, `code-${digest.slice(0, 32)}`)
     if (!existsSync(path)) write(path, sources)
     return path
   } catch {
@@ -47,18 +47,20 @@ function takeSnapshot(): string | undefined {
 const isCode = (name: string): boolean => /(?<!\.test)\.ts$/.test(name) && !/\bfixtures\b/.test(name)
 
 function write(path: string, sources: readonly (readonly [name: string, source: string])[]): void {
-  const stripped = sources.map(([name, source]) => [name, stripTypeScriptTypes(source)])
-  mkdirSync(cacheFolder, { recursive: true })
-  // Another base may be writing it too.
+  // Another base may be writing the same.
   const draft = `${path}.${process.pid}`
-  writeFileSync(draft, JSON.stringify(Object.fromEntries(stripped)))
-  renameSync(draft, path)
-  for (const old of snapshotsByAge().slice(0, -SNAPSHOTS_KEPT)) rmSync(old, { force: true })
+  for (const [name, source] of sources) {
+    mkdirSync(dirname(join(draft, name)), { recursive: true })
+    writeFileSync(join(draft, name), stripTypeScriptTypes(source))
+  }
+  if (existsSync(path)) rmSync(draft, { recursive: true })
+  else renameSync(draft, path)
+  for (const old of snapshotsByAge().slice(0, -SNAPSHOTS_KEPT)) rmSync(old, { recursive: true, force: true })
 }
 
 /** The oldest first. */
 function snapshotsByAge(): string[] {
-  const paths = readdirSync(cacheFolder).flatMap(name => (/^code-\w+\.json$/.test(name) ? [join(cacheFolder, name)] : []))
+  const paths = readdirSync(cacheFolder).flatMap(name => (/^code-\w+$/.test(name) ? [join(cacheFolder, name)] : []))
   const ages = new Map(paths.map(path => [path, statSync(path).mtimeMs]))
   return paths.sort((a, b) => (ages.get(a) ?? 0) - (ages.get(b) ?? 0))
 }

@@ -9,20 +9,18 @@ const { pathToFileURL } = require('node:url')
 
 const base = pathToFileURL(path.join(__dirname, '..', path.sep)).href
 
-/** The code by the path in `base`; undefined when the file is gone, as after a new installation. Then the code on disk has to do. */
-function readSnapshot() {
+registerHooks({
+  load(url, context, next) {
+    const source = url.startsWith(base) ? read(url.slice(base.length)) : undefined
+    return source === undefined ? next(url, context) : { format: 'module', source, shortCircuit: true }
+  },
+})
+
+/** Undefined for a file that the snapshot does not have, or has no longer. Then the one on disk has to do. */
+function read(file) {
   try {
-    return new Map(Object.entries(JSON.parse(readFileSync(process.env.BERTH_CODE_SNAPSHOT, 'utf8'))))
+    return readFileSync(path.join(process.env.BERTH_CODE_SNAPSHOT, decodeURIComponent(file)), 'utf8')
   } catch {
     return undefined
   }
 }
-
-const snapshot = readSnapshot()
-if (snapshot !== undefined)
-  registerHooks({
-    load(url, context, next) {
-      const source = url.startsWith(base) ? snapshot.get(url.slice(base.length)) : undefined
-      return source === undefined ? next(url, context) : { format: 'module', source, shortCircuit: true }
-    },
-  })
