@@ -23,7 +23,13 @@ export class Vitals {
   readonly #storageFault: () => string | null
   readonly #disk: DiskUse
   readonly #metrics = new MetricsRegistry()
-  readonly #durations: Histogram<'method' | 'route' | 'status'>
+  readonly #durations = new Histogram({
+    name: 'berth_control_request_duration_seconds',
+    help: 'Requests of the control API',
+    labelNames: ['method', 'route', 'status'],
+    buckets: [0.005, 0.02, 0.1, 0.5, 2, 10],
+    registers: [this.#metrics],
+  })
   /** The last report of the supervisor. */
   #reported: (Pick<Report, 'cells' | 'port'> & Partial<Report>) | undefined
   /** Where the control API answers; known once it listens. */
@@ -39,13 +45,6 @@ export class Vitals {
     const registers = [this.#metrics]
     this.#metrics.setDefaultLabels({ process: 'keeper' })
     collectDefaultMetrics({ register: this.#metrics })
-    this.#durations = new Histogram({
-      name: 'berth_control_request_duration_seconds',
-      help: 'Requests of the control API',
-      labelNames: ['method', 'route', 'status'],
-      buckets: [0.005, 0.02, 0.1, 0.5, 2, 10],
-      registers,
-    })
     const reported = () => this.#reported?.cells ?? []
     new Gauge({
       name: 'berth_cells',
