@@ -45,7 +45,7 @@ test('the bench of slots loads, fills and empties a process', { timeout: 120_000
 test('the overload bench answers, refuses and probes, and compares what is left with the peak', { timeout: 120_000 }, async () => {
   // The load is so many times the peak that it is too much even when a busy machine let the peak be a fraction of what the cell can do. At
   // the peak there are so few connections that their requests meet their deadline there.
-  const args = ['--seconds', '0.5', '--rounds', '1', '--work', '1000000', '--factor', '20', '--connections', '4']
+  const args = ['--seconds', '1', '--rounds', '1', '--work', '1000000', '--factor', '20', '--connections', '4']
   const { stdout } = await bench('scripts/bench/overload.ts', ...args)
   for (const count of [/^peak: (\d+) req\/s on 4 connections/m, /^goodput: (\d+) req\/s/m, /^refused: (\d+), p50/m]) {
     assert.ok(Number(count.exec(stdout)?.[1]) > 0, stdout)
