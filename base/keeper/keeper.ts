@@ -125,10 +125,7 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
   await blobs.sweep()
   await ensureAdminToken(data, book, log)
   const table = book.tables.build()
-  const logFiles = new LogFiles(logsPath(data), numberOf, error => log.error({ err: error }, 'the logs of modules cannot be kept'))
-  const logs = new Logs(logFiles, (scene, version) => book.scenes.hasVersion(scene, version))
-  // A keeper that was killed may not have come to it.
-  logs.removeDeleted()
+  const { logs, logFiles } = openLogs(data, book, log)
   const audit = new GuessAudit(book, log)
   const guesses = new Guesses(address => audit.note(address, 'control'))
   const cells = await CellConnections.listen(keeperSocketPath(data), table, log, {
@@ -147,10 +144,7 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
   // A failure to save is only logged, as after a commit: on a full disk it is better to have a keeper that shows this and serves tables
   // than none.
   await tables.save()
-  const onStoreFailed = (error: BerthError) => {
-    log.fatal({ err: error }, 'the disk failed: the keeper ends, so that it reads what was kept when it is started again')
-    setImmediate(() => process.exit(1))
-  }
+  const onStoreFailed = (error: BerthError) => endForDisk(error, log)
   // Whether there is room is seen by saving the table, which is tried until there is.
   const onStoreFull = () => void tables.save()
   const app = await createApi({
@@ -190,6 +184,14 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
   }
 }
 
+function openLogs(data: string, book: Book, log: Logger): { readonly logs: Logs; readonly logFiles: LogFiles } {
+  const logFiles = new LogFiles(logsPath(data), numberOf, error => log.error({ err: error }, 'the logs of modules cannot be kept'))
+  const logs = new Logs(logFiles, (scene, version) => book.scenes.hasVersion(scene, version))
+  // A keeper that was killed may not have come to it.
+  logs.removeDeleted()
+  return { logs, logFiles }
+}
+
 /**
  * Makes a token that may do everything when there is none, because otherwise nobody could let anybody in. That happens at the first start,
  * and at the start after the last such token was revoked.
@@ -203,6 +205,11 @@ async function ensureAdminToken(data: string, book: Book, log: Logger): Promise<
   })
   addToken(book, secret, ['admin'], 'made at the first start', { who: 'base' })
   log.info({ file: tokenPath(data) }, 'admin token made')
+}
+
+function endForDisk(error: BerthError, log: Logger): void {
+  log.fatal({ err: error }, 'the disk failed: the keeper ends, so that it reads what was kept when it is started again')
+  setImmediate(() => process.exit(1))
 }
 
 /** The store was opened without room, and is for this process alone. Opened again, it can be backed up while the base runs. */
