@@ -440,7 +440,8 @@ async function watchExamples(t: TestContext, folder: string): Promise<Examples> 
     return printed(matches)
   }
   const ended = once(child, 'exit').then(([code]) => assert.fail(`It ended with ${code}:\n${lines.join('\n')}`))
-  assert.deepEqual(await Promise.race([once(child, 'message'), ended]), ['watching', undefined])
+  const watches = new Promise<void>(resolve => child.on('message', message => message === 'watching' && resolve()))
+  await Promise.race([watches, ended])
   return { process: child, printed }
 }
 

@@ -11,7 +11,8 @@ const stack = 'Error: x\n    at f (berth:///m@1.0.0.js:1:13)'
 
 test('a thread reads stacks and profiles by source maps', async () => {
   const thread = threadOf('UAEI')
-  assert.deepEqual(await thread.locate(stack, modules), { stack: 'Error: x\n    at f (m/score.ts:3:5)', place: 'score.ts:3:5' })
+  const at = { file: 'score.ts', line: 3, column: 5 }
+  assert.deepEqual(await thread.locate(stack, modules), { stack: 'Error: x\n    at f (m/score.ts:3:5)', place: 'score.ts:3:5', at })
   const { nodes } = JSON.parse(await thread.mapProfile(profile, modules))
   assert.equal(nodes[0].callFrame.url, 'berth:///m@1.0.0/score.ts')
 })

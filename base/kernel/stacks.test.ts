@@ -16,6 +16,7 @@ test('a place without its source has no code frame', async () => {
   assert.deepEqual(await stacksOf(mapOf('index.ts')).locate(stack, modules), {
     stack: 'Error: no table\n    at load (m/index.ts:1:1)',
     place: 'index.ts:1:1',
+    at: { file: 'index.ts', line: 1, column: 1 },
   })
 })
 

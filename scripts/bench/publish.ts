@@ -117,7 +117,7 @@ async function publishes(folder: string, base: RunningBase): Promise<Steps[]> {
   for (let round = 1; round <= rounds; round++) {
     await writeBig(folder, round)
     const startedAt = performance.now()
-    const printed = await run(folder, base, 'publish', 'big', '--bump', 'patch', '--scene', 'big', '--as', 'baseline', '--json')
+    const printed = await run(folder, base, 'publish', 'big', '--bump', 'patch', '--scene', 'big', '--as', 'baseline', '--yes', '--json')
     const ended = performance.now() - startedAt
     await askEveryCell(base, round)
     const total = performance.now() - startedAt
