@@ -21,14 +21,8 @@ export const nodeFlags = ['--no-node-snapshot', '--disable-warning=ExperimentalW
 
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string; readonly process: string }
 
-export interface RunningBase {
-  readonly process: ChildProcess
-  readonly data: string
-  /** URL of the scene port. */
-  readonly url: string
-  readonly controlUrl: string
-  readonly token: string
-  readonly client: Client
+/** What a base prints. */
+export interface BaseLog {
   /** Every log line so far, of all processes. */
   readonly log: readonly LogLine[]
   /**
@@ -40,6 +34,16 @@ export interface RunningBase {
   readonly output: readonly string[]
   /** The first matching line of `output`, which may have been printed already or may come later. Rejects when the base ends first. */
   printed(matches: RegExp): Promise<string>
+}
+
+export interface RunningBase extends BaseLog {
+  readonly process: ChildProcess
+  readonly data: string
+  /** URL of the scene port. */
+  readonly url: string
+  readonly controlUrl: string
+  readonly token: string
+  readonly client: Client
   /** Ends every process of the base at once, and removes its data folder if that was made for it. Idempotent. */
   kill(): Promise<void>
 }
@@ -122,7 +126,8 @@ export async function until(holds: () => boolean | Promise<boolean>): Promise<vo
   while (!(await holds())) await delay(20)
 }
 
-function readLog(child: ChildProcess): Pick<RunningBase, 'log' | 'logged' | 'output' | 'printed'> {
+/** Reads what a base prints from its start on. */
+export function readLog(child: ChildProcess): BaseLog {
   const log = new Lines<LogLine>()
   const output = new Lines<string>()
   const take = (text: string) => {
