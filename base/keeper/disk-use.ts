@@ -4,9 +4,9 @@ import { basename, join } from 'node:path'
 import type { ModuleRecord } from '../change/records.ts'
 import { blobsPath, databasePath, featuresPath } from '../folder/paths.ts'
 import { limits } from '../kernel/limits.ts'
-import type { BaseStore } from '../store/base-store.ts'
+import { type BaseStore, kindsOfBlobs } from '../store/base-store.ts'
 
-const kinds = ['bundles', 'sourceMaps', 'whitelists', 'unusedBlobs', 'store', 'logs', 'featureTables', 'other'] as const
+const kinds = ['bundles', 'sourceMaps', 'whitelists', 'featureTables', 'unusedBlobs', 'store', 'logs', 'other'] as const
 export type DiskKind = (typeof kinds)[number]
 
 export interface DiskUsed {
@@ -65,13 +65,13 @@ export class DiskUse {
 
   async #measure(): Promise<DiskUsed> {
     const modules = this.#store.list('module').map(({ value }) => value)
-    const kindOf = kindsOfBlobs(modules, this.#store)
+    const kindOf = kindsOfBlobs(this.#store)
     const sizes = await sizesBelow(blobsPath(this.#data))
     const bytes = { ...(Object.fromEntries(kinds.map(kind => [kind, 0])) as Record<DiskKind, number>) }
     for (const [name, size] of sizes) bytes[kindOf.get(name) ?? 'unusedBlobs'] += size
     const { bytes: store, freeBytes: storeFreeBytes } = this.#store.size()
-    const tables = await sizesBelow(featuresPath(this.#data))
-    Object.assign(bytes, { store, logs: this.#logBytes(), featureTables: sum(tables), other: await this.#otherBytes() })
+    bytes.featureTables += sum(await sizesBelow(featuresPath(this.#data)))
+    Object.assign(bytes, { store, logs: this.#logBytes(), other: await this.#otherBytes() })
     const { bavail, bsize } = await statfs(this.#data)
     return { bytes, storeFreeBytes, freeBytes: bavail * bsize, largest: largestOf(modules, new Map(sizes)) }
   }
@@ -85,15 +85,6 @@ export class DiskUse {
 }
 
 const sum = (sizes: readonly (readonly [string, number])[]): number => sizes.reduce((total, [, size]) => total + size, 0)
-
-/** What each blob is that something refers to, by its digest. */
-function kindsOfBlobs(modules: readonly ModuleRecord[], store: BaseStore): Map<string, DiskKind> {
-  return new Map<string, DiskKind>([
-    ...store.list('whitelist').map(({ value }) => [value.digest, 'whitelists'] as const),
-    ...modules.flatMap(({ sourceMap }) => (sourceMap === undefined ? [] : [[sourceMap, 'sourceMaps'] as const])),
-    ...modules.map(({ bundle }) => [bundle, 'bundles'] as const),
-  ])
-}
 
 function largestOf(modules: readonly ModuleRecord[], sizes: ReadonlyMap<string, number>): DiskUsed['largest'] {
   const all = [...Map.groupBy(modules, ({ name }) => name)].map(([module, versions]) => {

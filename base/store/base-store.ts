@@ -19,13 +19,24 @@ export function openBaseStore(data: string, now?: () => Date): BaseStore {
   return openStore<Records>(data, { ...(now === undefined ? {} : { now }), upgrade: importScenes })
 }
 
-/** The digests of every blob to which a store refers. No module can be deleted that a version has in its lock, so modules name all of theirs. */
-export function referencedBlobs(store: BaseStore): Set<string> {
-  const modules = store.list('module').flatMap(({ value }) => [value.bundle, value.sourceMap ?? value.bundle])
-  const whitelists = store.list('whitelist').map(({ value }) => value.digest)
-  const tables = store.list('features').flatMap(({ value }) => value.versions.map(({ digest }) => digest))
-  return new Set([...modules, ...whitelists, ...tables])
+export type BlobKind = 'bundles' | 'sourceMaps' | 'whitelists' | 'featureTables'
+
+/**
+ * Every blob to which a store refers, by its digest, with what it is. No module can be deleted that a version has in its lock, so modules name all of
+ * theirs.
+ */
+export function kindsOfBlobs(store: BaseStore): Map<string, BlobKind> {
+  const modules = store.list('module').map(({ value }) => value)
+  return new Map<string, BlobKind>([
+    ...store.list('features').flatMap(({ value }) => value.versions.map(({ digest }) => [digest, 'featureTables'] as const)),
+    ...store.list('whitelist').map(({ value }) => [value.digest, 'whitelists'] as const),
+    ...modules.flatMap(({ sourceMap }) => (sourceMap === undefined ? [] : [[sourceMap, 'sourceMaps'] as const])),
+    ...modules.map(({ bundle }) => [bundle, 'bundles'] as const),
+  ])
 }
+
+/** The digests of every blob to which a store refers. */
+export const referencedBlobs = (store: BaseStore): Set<string> => new Set(kindsOfBlobs(store).keys())
 
 // Upgrading from format 1. Its audit log describes changes only in words, and this is the only code that still reads them.
 

@@ -209,3 +209,18 @@ test('the status says what takes the disk, by kind and by module, and so do the 
   assert.match(metrics.text, /berth_disk_used_bytes\{kind="bundles",process="keeper"\} 13/)
   assert.match(metrics.text, /berth_disk_free_bytes\{process="keeper"\} \d+/)
 })
+
+test('of uploaded feature tables every version that is kept counts among feature tables, and not as an upload that nobody uses', async t => {
+  const data = temporaryFolder(t)
+  const digest = await new Blobs(data).put(Buffer.alloc(2 ** 20))
+  const store = openBaseStore(data)
+  const by = { at: new Date().toISOString(), by: 'base' }
+  const version = { digest, format: 'ndjson' as const, rows: 1, bytes: 2 ** 20, columns: [], ...by }
+  const value = { inForce: digest, since: by.at, by: by.by, versions: [version] }
+  const note = { who: 'base', kind: 'put feature table', action: 'put feature table', target: 'items', payload: {}, facts: {} }
+  store.commit([{ kind: 'features', key: 'items', value, expect: 'absent' }], { ...note, before: null, after: null })
+  store.close()
+  const { ask } = await startTestKeeper(t, data)
+  const { disk } = (await ask('GET', '/api/status')).read<{ disk: Record<string, number> }>()
+  assert.deepEqual([disk.featureTablesMB, disk.unusedBlobsMB], [1, 0])
+})
