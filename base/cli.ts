@@ -65,7 +65,7 @@ function program(setUp: SetUp | undefined): Command {
   const status = base.command('status').description('print the state of a running base').option('--json', 'print one JSON document')
   withOptions(status, ['controlPort', 'controlHost', 'data'])
     .addHelpText('after', statusHelp)
-    .action(async (flags: Flags) => printStatus(await findBase(cluesFrom(flags)), flags.json === true))
+    .action(async (flags: Flags) => printStatus(await findBase(cluesForStatus(flags)), flags.json === true))
   const backup = base.command('backup').description('copy the data folder, also while its base runs').argument('<target>', 'folder to make')
   withOptions(backup, ['data']).action(async (target: string, flags: Flags) => {
     const store = await import('./store/backup.ts')
@@ -124,7 +124,17 @@ const project = fileURLToPath(new URL('..', import.meta.url))
 /** What says which base is meant. Every option is checked on the way, so that one which is misspelt does not lead to another base. */
 function cluesFrom(flags: Flags): Clues {
   optionsFrom(flags)
-  if (process.env.BERTH_BASE !== undefined) checkUrl(process.env.BERTH_BASE)
+  return cluesOf(flags)
+}
+
+/** The same for a command that a base answers. Where its URL and its token are given no option counts, and so no fault of a config file. */
+function cluesForStatus(flags: Flags): Clues {
+  const { BERTH_BASE: url, BERTH_TOKEN: token } = process.env
+  if (url !== undefined) checkUrl(url)
+  return url !== undefined && token !== undefined ? cluesOf(flags) : cluesFrom(flags)
+}
+
+function cluesOf(flags: Flags): Clues {
   const text = (name: string) => (typeof flags[name] === 'string' ? flags[name] : undefined)
   const [controlHost, controlPort, data, config] = ['controlHost', 'controlPort', 'data', 'config'].map(text)
   return { controlHost, controlPort, data, config, env: process.env, cwd: process.cwd(), project }

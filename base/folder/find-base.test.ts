@@ -127,6 +127,13 @@ test('an option that says where the base is must be usable', async t => {
   await assert.rejects(find(folder), { code: 'CONFIG_UNREADABLE' })
 })
 
+test("a config file with a fault is in nobody's way who says which base is meant, and with which token", async t => {
+  const folder = temporaryFolder(t)
+  writeFileSync(join(folder, 'berth.config.json'), '{')
+  assert.equal((await find(folder, { url: nobody, token: 'given' })).url, nobody)
+  assert.equal((await find(folder, { env: { BERTH_BASE: nobody, BERTH_TOKEN: 'given' } })).url, nobody)
+})
+
 test('the address of a base on all interfaces is that of this machine', () => {
   assert.equal(urlOf('0.0.0.0', 1), 'http://127.0.0.1:1')
   assert.equal(urlOf('::', 1), 'http://[::1]:1')

@@ -55,8 +55,11 @@ type Step = { readonly by: string } & (
  * @throws {BerthError} `OPTION_INVALID`, `CONFIG_UNREADABLE`
  */
 export async function findBase(clues: Clues): Promise<FoundBase> {
-  const location = locationOf(clues)
   const given = clues.token ?? clues.env.BERTH_TOKEN
+  const named = namedUrl(clues)
+  // The config file is not even read: it is for another base, and may have a fault.
+  if (named !== undefined && given !== undefined) return { url: named, found: true, token: given, tried: [] }
+  const location = locationOf(clues)
   const tried: string[] = []
   let last = DEFAULT_URL
   for (const step of stepsOf(clues, location)) {
@@ -77,6 +80,10 @@ export async function findBase(clues: Clues): Promise<FoundBase> {
   }
   return { url: last, found: false, token: given, tried }
 }
+
+/** The URL that somebody has named as a whole, where no flag goes before it. */
+const namedUrl = ({ url, controlHost, controlPort, env }: Clues): string | undefined =>
+  url ?? (controlHost === undefined && controlPort === undefined ? env.BERTH_BASE : undefined)
 
 /** The data folder that a command means which needs no base that runs. @throws as `findBase` */
 export function findDataFolder(clues: Clues): string {
