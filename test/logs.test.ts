@@ -255,6 +255,24 @@ test('an unknown scene or version is refused, by name', async () => {
   assert.equal(limit.code, 2)
 })
 
+test('who follows the log of a scene that is deleted is told so, and follows no more', async t => {
+  await makeScene(base.client, 'passing', { rank: '(x, ctx) => { ctx.log.info("hello"); return x }' })
+  const following = await follow(t, base, 'passing')
+  const child = spawn(process.execPath, [join(root, 'bin/sdk.cjs'), 'logs', 'passing', '--follow'], {
+    env: { ...process.env, BERTH_BASE: base.controlUrl, BERTH_TOKEN: base.token },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  t.after(() => child.kill('SIGKILL'))
+  const shown = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const said = createInterface({ input: child.stderr })[Symbol.asyncIterator]()
+  await callScene(base, 'passing', 1)
+  assert.match((await shown.next()).value ?? '', /hello/)
+  await base.client.deleteScene('passing', { evenIfCalled: true })
+  await following.ended
+  assert.match((await said.next()).value ?? '', /Scene passing was deleted/)
+  assert.deepEqual(await once(child, 'exit'), [0, null])
+})
+
 test('lines outlive kill -9 of the keeper and a restart of the base, and "sdk logs --follow" lives through both', {
   timeout: 120_000,
 }, async t => {

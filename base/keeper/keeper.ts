@@ -186,7 +186,10 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
 
 function openLogs(data: string, book: Book, log: Logger): { readonly logs: Logs; readonly logFiles: LogFiles } {
   const logFiles = new LogFiles(logsPath(data), numberOf, error => log.error({ err: error }, 'the logs of modules cannot be kept'))
-  const logs = new Logs(logFiles, (scene, version) => book.scenes.hasVersion(scene, version))
+  const logs = new Logs(logFiles, {
+    hasScene: scene => book.scenes.find(scene) !== undefined,
+    hasVersion: (scene, version) => book.scenes.hasVersion(scene, version),
+  })
   // A keeper that was killed may not have come to it.
   logs.removeDeleted()
   return { logs, logFiles }

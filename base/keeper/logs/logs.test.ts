@@ -17,7 +17,7 @@ async function makeFolder(t: TestContext): Promise<string> {
 
 function open(root: string, bounds?: LogFilesLimits): Logs {
   const fail = (error: unknown) => assert.fail(String(error))
-  return new Logs(new LogFiles(root, numberOf, fail, bounds), (_, version) => /^v\d+$/.test(version))
+  return new Logs(new LogFiles(root, numberOf, fail, bounds), { hasScene: () => true, hasVersion: (_, version) => /^v\d+$/.test(version) })
 }
 
 const record = (message: string, more: Partial<LogRecord> = {}): LogRecord => ({

@@ -24,7 +24,16 @@ export interface LogQuery extends LogFilter {
 interface Follower {
   readonly filter: LogFilter
   readonly onEntry: (entry: LogEntry) => void
-  readonly onEnd: () => void
+  readonly onEnd: (why: FollowEnd) => void
+}
+
+/** Why there will be no more lines: what was followed is deleted, or the keeper ends. */
+export type FollowEnd = 'deleted' | 'closing'
+
+/** What there is to have a log. */
+export interface Logged {
+  hasScene(scene: string): boolean
+  hasVersion(scene: string, version: string): boolean
 }
 
 /**
@@ -38,17 +47,17 @@ const MESSAGE_CHARS = 1000
 
 export class Logs {
   readonly #files: LogFiles
-  readonly #isVersion: (scene: string, version: string) => boolean
+  readonly #logged: Logged
   readonly #followers = new Map<string, Set<Follower>>()
   readonly #once = new Once(limits.log.onceMax)
   /** The number of the last line. The clock may have been set back since. */
   #seq: number
 
-  /** @param isVersion whether there is such a version; lines of others are not kept */
-  constructor(files: LogFiles, isVersion: (scene: string, version: string) => boolean) {
+  /** @param logged what there is; lines of other versions are not kept */
+  constructor(files: LogFiles, logged: Logged) {
     this.#files = files
     this.#seq = files.last
-    this.#isVersion = isVersion
+    this.#logged = logged
   }
 
   /** How many followers there are. */
@@ -65,7 +74,7 @@ export class Logs {
     for (const { once, ...record } of records) {
       const { scene, version } = record
       if (once !== undefined && !this.#once.isFirst(`${scene}/${version} ${once}`)) continue
-      if (!this.#files.has(scene, version) && !this.#isVersion(scene, version)) continue
+      if (!this.#files.has(scene, version) && !this.#logged.hasVersion(scene, version)) continue
       const { entry, line } = bounded({ seq: this.#nextSeq(), cell, ...record, ...(record.fields && { fields: parsed(record.fields) }) })
       const lines = byVersion.get(`${scene}/${version}`) ?? { scene, version, lines: [], last: 0 }
       lines.lines.push(line)
@@ -100,10 +109,10 @@ export class Logs {
 
   /**
    * Calls back for every line from now on that passes.
-   * @param onEnd is called when there will be no more
+   * @param onEnd is called when there will be no more, because what is followed was deleted or the keeper ends
    * @returns a function that stops the calls
    */
-  follow(scene: string, filter: LogFilter, onEntry: (entry: LogEntry) => void, onEnd: () => void): () => void {
+  follow(scene: string, filter: LogFilter, onEntry: Follower['onEntry'], onEnd: Follower['onEnd']): () => void {
     const follower = { filter, onEntry, onEnd }
     const followers = this.#followers.get(scene) ?? new Set()
     this.#followers.set(scene, followers.add(follower))
@@ -113,14 +122,19 @@ export class Logs {
     }
   }
 
-  /** Removes what is kept of versions that were deleted. */
+  /** Removes what is kept of versions that were deleted, and ends those who follow a scene or a version that was. */
   removeDeleted(): void {
-    this.#files.retain(this.#isVersion)
+    const { hasScene, hasVersion } = this.#logged
+    this.#files.retain(hasVersion)
+    for (const [scene, followers] of [...this.#followers]) {
+      const isThere = ({ filter: { version } }: Follower) => (version === undefined ? hasScene(scene) : hasVersion(scene, version))
+      for (const follower of [...followers]) if (!isThere(follower)) follower.onEnd('deleted')
+    }
   }
 
   /** Ends every follower. */
   close(): void {
-    for (const follower of [...this.#followers.values()].flatMap(all => [...all])) follower.onEnd()
+    for (const follower of [...this.#followers.values()].flatMap(all => [...all])) follower.onEnd('closing')
   }
 
   #nextSeq(): number {

@@ -23,14 +23,15 @@ type Show = (entry: LogEntry) => Promise<void>
 /** Milliseconds between two tries to reach a base that went away. */
 const AGAIN_MS = 500
 
-/** Prints a line for each entry. With `follow` it goes on until it is interrupted, across restarts of the base. */
+/** Prints a line for each entry. With `follow` it goes on until it is interrupted or the scene is deleted, across restarts of the base. */
 export async function showLogs({ client, out }: Context, scene: string, options: LogsOptions): Promise<void> {
   const path = `/api/scenes/${encodeURIComponent(scene)}/logs?${queryOf(options)}`
   const show: Show = async entry => {
     // A slow reader slows the base down, which then leaves lines out and says how many, instead of filling this process.
     if (!process.stdout.write(`${options.json ? JSON.stringify(entry) : formatEntry(entry)}\n`)) await once(process.stdout, 'drain')
   }
-  if (options.follow) return follow(client, path, out, show)
+  const what = options.version === undefined ? `Scene ${scene}` : `Version ${options.version} of scene ${scene}`
+  if (options.follow) return follow(client, path, what, out, show)
   const entries = (await (await client.open(path, {})).json()) as LogEntry[]
   for (const entry of entries) await show(entry)
   if (entries.length === 0) out.next(`Nothing is logged that fits. What comes: sdk logs ${scene} --follow`)
@@ -44,7 +45,8 @@ function queryOf({ version, level, module, limit }: LogsOptions): URLSearchParam
   return new URLSearchParams(given)
 }
 
-async function follow(client: Client, path: string, out: Context['out'], show: Show): Promise<void> {
+/** @param what is followed, for people */
+async function follow(client: Client, path: string, what: string, out: Context['out'], show: Show): Promise<void> {
   const interrupted = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort())
   const { signal } = interrupted
@@ -63,6 +65,7 @@ async function follow(client: Client, path: string, out: Context['out'], show: S
           out.warn(`${(JSON.parse(data) as { dropped: number }).dropped} lines were left out: this terminal is too slow`)
         // The base has sent all earlier lines: when the connection breaks from here on, it is opened again, even if no line has come yet.
         else if (event === 'live') lastId ??= '0'
+        else if (event === 'deleted') return out.warn(`${what} was deleted, and its log with it: there is nothing more to follow`)
       }
     } catch (error) {
       if (signal.aborted) return

@@ -10,7 +10,8 @@ import { EventStream } from '../event-stream.ts'
 import { ok, route } from '../route.ts'
 
 const gives = {
-  description: 'the last lines; or as events those, then an event `live`, then what comes',
+  description:
+    'the last lines; or as events those, then an event `live`, then what comes, and an event `deleted` when the scene or version is',
   contents: { 'application/json': Type.Array(LogEntry), 'text/event-stream': Type.String({ description: 'each event a line as JSON' }) },
 }
 
@@ -61,7 +62,10 @@ function followLogs(logs: Logs, scene: string, query: LogQuery, mayGoOn: () => b
     else if (early.length < limits.log.readMax) early.push(entry)
     else stream.skip()
   }
-  const unfollow = logs.follow(scene, query, onEntry, () => stream.end())
+  const unfollow = logs.follow(scene, query, onEntry, why => {
+    if (why === 'deleted') stream.send({}, { event: 'deleted' })
+    stream.end()
+  })
   const replay = async () => {
     let last = 0
     for (const entry of await logs.read(scene, query)) {
