@@ -7,6 +7,13 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'BODY_TIMEOUT',
 }
 
+/** Milliseconds for which a peer that was answered may leave its end of the connection open. */
+const LINGER_MS = 2000
+
+/** What Node reports when a request has not arrived in time. */
+export const lateRequest = (): Error & { code: string } =>
+  Object.assign(new Error('it did not arrive in time'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' })
+
 /**
  * A handler for the event `clientError` of an HTTP server. It writes a problem document straight to the socket, because there is no response
  * object for a request that could not be parsed.
@@ -25,4 +32,6 @@ export function answerClientError(thrown: Error & { code?: string }, socket: Soc
     'connection: close',
   ]
   socket.end(`${head.join('\r\n')}\r\n\r\n${json}`)
+  // At once it would take the answer from a peer that still sends; never, and a peer that does not close would keep the socket.
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }

@@ -43,7 +43,7 @@ export const limits = {
   http: {
     /** Milliseconds an idle keep-alive connection is kept: longer than the 60 s common in load balancers, so that they close it first. */
     keepAliveMs: 72_000,
-    /** Milliseconds within which the headers, and the whole request, have to arrive. */
+    /** Milliseconds within which the headers, and the whole request, have to arrive; uploads to the control API have `control.uploadTimeoutMs`. */
     headersTimeoutMs: 10_000,
     requestTimeoutMs: 30_000,
     /**
@@ -384,8 +384,8 @@ export const limits = {
     /** Bytes of a JSON body, and how deep it may be nested. */
     bodyBytesMax: MB,
     bodyDepthMax: 64,
-    /** Milliseconds within which a whole request has to arrive: the largest feature table at two megabits a second. */
-    requestTimeoutMs: 600_000,
+    /** Milliseconds within which a whole upload of bytes has to arrive: the largest feature table at two megabits a second. */
+    uploadTimeoutMs: 600_000,
     /** Least milliseconds for which the answer to a request with an `Idempotency-Key` is kept. */
     keptAnswerMsMin: 24 * 60 * 60 * 1000,
     /** Audit rows that a conflict lists of the changes made in the meantime. */

@@ -113,7 +113,7 @@ const moduleCalls = ({ ask, get, post }: Control) => ({
   hasBlob: async (digest: string) => (await ask(`/api/blobs/${digest}`, { method: 'HEAD', expected: [401, 403, 404] })).status === 200,
   putBlob: async (digest: string, bytes: string | Blob): Promise<void> => {
     const headers = { 'content-type': 'application/octet-stream' }
-    await ask(`/api/blobs/${digest}`, { method: 'PUT', body: bytes, headers, repeat: 'freely', msMax: limits.control.requestTimeoutMs })
+    await ask(`/api/blobs/${digest}`, { method: 'PUT', body: bytes, headers, repeat: 'freely', msMax: limits.control.uploadTimeoutMs })
   },
   publishModule: (manifest: ModuleManifest) => post<PublishedModule>('/api/modules', { manifest }),
   deleteModules: (name: string, wanted: ModulesToDelete) => post<DeletedModules>(`/api/modules/${encodeURIComponent(name)}/delete`, wanted),

@@ -1,10 +1,12 @@
 /** Requests that no client of ours sends: parameters that are nearly what they should be, and paths that lead out. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { digestOf } from '../../folder/blob-files.ts'
+import { tokenPath } from '../../folder/paths.ts'
 import { limits } from '../../kernel/limits.ts'
 import { createLog } from '../../kernel/log.ts'
 import { GuessAudit } from '../driver/guess-audit.ts'
@@ -216,4 +218,28 @@ test('a module whose source map is made to grow is refused, with what is wrong w
   const { status, body } = await ask('POST', '/api/modules', { payload: { manifest } })
   assert.deepEqual([status, body.code], [422, 'SOURCE_MAP_INVALID'])
   assert.equal(body.detail, 'Cannot publish module "rank-lr": of its source map, it maps over 1000000 places')
+})
+
+test('a body that does not arrive in time is cut off, and only an upload of bytes may take longer', async t => {
+  const { keeper, data } = await startTestKeeper(t)
+  const bytes = 'ab'
+  const digest = await digestOf(Buffer.from(bytes))
+  const authorization = `authorization: Bearer ${readFileSync(tokenPath(data), 'utf8').trim()}`
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  /** Sends all but the last byte of a request. The base says that it has the head. */
+  const begin = async (head: string, type: string) => {
+    const socket = connect(keeper.vitals.controlPort, '127.0.0.1').setEncoding('utf8')
+    t.after(() => socket.destroy())
+    socket.write(
+      `${head} HTTP/1.1\r\nhost: a\r\n${authorization}\r\ncontent-type: ${type}\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\na`,
+    )
+    assert.match(String(await once(socket, 'data')), /^HTTP\/1\.1 100 /)
+    return socket
+  }
+  const slow = await begin('PUT /api/scenes/home', 'application/json')
+  const upload = await begin(`PUT /api/blobs/${digest}`, 'application/octet-stream')
+  t.mock.timers.tick(limits.http.requestTimeoutMs)
+  assert.match(String(await once(slow, 'data')), /^HTTP\/1\.1 408 BODY_TIMEOUT[\s\S]*did not arrive in time/)
+  upload.write('b')
+  assert.match(String(await once(upload, 'data')), /^HTTP\/1\.1 201 /)
 })

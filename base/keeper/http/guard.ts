@@ -8,7 +8,7 @@ import type { Token } from '../book/token-book.ts'
 import type { RouteParts } from './route.ts'
 
 /** Checks the head of every request, before its token and its body are looked at. @throws REQUEST_MALFORMED, CONTENT_TYPE_UNSUPPORTED */
-export async function checkHead(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+export function checkHead(request: FastifyRequest, reply: FastifyReply): void {
   reply.header('x-request-id', request.id)
   if (!hasOneHost(request.headers.host)) {
     throw new BerthError('REQUEST_MALFORMED', 'Cannot tell for which host the request is: it has more than one Host header')

@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { Actor } from '../book/book.ts'
 import type { Token } from '../book/token-book.ts'
+import { MAY_BE_SLOW } from './arrival.ts'
 import { compileAllButBody, compilePart, parseStrictJson, parseText } from './body.ts'
 import { authorize } from './guard.ts'
 import { digestOf, Idempotency, type KeyedWrite } from './idempotency.ts'
@@ -57,6 +58,7 @@ function optionsOf(row: Route, tag: string, parts: RouteParts, idempotency: Idem
     config: { swagger: { exposeHeadRoute: method === 'HEAD' } },
     onRequest: async request => {
       if (right !== 'anyone') request.setDecorator('token', authorize(request, parts, right))
+      if (types.includes(BYTES)) request.setDecorator(MAY_BE_SLOW, true)
     },
     handler: async (request, reply) => {
       const run = async (keyed?: Actor['keyed']) => row.run(requestOf(request, reply, keyed), parts)

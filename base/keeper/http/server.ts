@@ -9,6 +9,7 @@ import type { Logger } from '../../kernel/log.ts'
 import { pageHeaders, problemPage, wantsPage } from '../../kernel/page.ts'
 import { Explainer } from '../book/explainer.ts'
 import type { Token } from '../book/token-book.ts'
+import { boundArrival, MAY_BE_SLOW } from './arrival.ts'
 import { compilePart } from './body.ts'
 import { checkHead } from './guard.ts'
 import { describeRoutes } from './openapi.ts'
@@ -35,7 +36,11 @@ export async function createApi(parts: ApiParts): Promise<FastifyInstance> {
   })
   app.decorateRequest('token', undefined)
   app.decorateRequest('bodyDigest', '')
-  app.addHook('onRequest', checkHead)
+  app.decorateRequest(MAY_BE_SLOW, false)
+  app.addHook('onRequest', async (request, reply) => {
+    boundArrival(request, reply)
+    checkHead(request, reply)
+  })
   app.addHook('onResponse', async (request, reply) => {
     parts.vitals.observe(request.method, request.routeOptions.url ?? 'none', reply.statusCode, reply.elapsedTime / 1000)
     logWrite(parts.log, request, reply)
@@ -54,7 +59,7 @@ function createServer(): FastifyInstance {
     // Requests that still come on open connections are answered until the drain is over.
     return503OnClosing: false,
     bodyLimit: limits.control.bodyBytesMax,
-    requestTimeout: limits.control.requestTimeoutMs,
+    requestTimeout: limits.control.uploadTimeoutMs,
     keepAliveTimeout: limits.http.keepAliveMs,
     http: { headersTimeout: limits.http.headersTimeoutMs, maxHeaderSize: limits.request.headerBytesMax, joinDuplicateHeaders: true },
     requestIdHeader: false,
