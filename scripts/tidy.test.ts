@@ -68,6 +68,7 @@ const datingFiles = [
   'base/keeper/book/book.ts',
   'base/keeper/keeper.ts',
   'base/keeper/logs/logs.ts',
+  'base/process/code-snapshot.ts',
   'base/slot/slot-clock.ts',
   'base/store/base-store.ts',
   'base/store/sqlite.ts',

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -306,12 +306,15 @@ test('a cell starts from the code that its base started with; where it cannot st
     return answer.status === status && says.test(await answer.text())
   }
 
+  const built = join(project, 'base/inside/built')
   writeFileSync(file, `<<<<<<< HEAD\n${code}`)
+  renameSync(built, `${built}.away`)
   const pid = await cellPid(base, 1)
   const isBack = replaced(base, 1, pid)
   process.kill(pid, 'SIGKILL')
   await isBack
   await until(isReady(200, /^{"status":"ok"}$/))
+  renameSync(`${built}.away`, built)
   // Without the copy that the base has made of its code, what is on disk has to do.
   for (const name of readdirSync(cache)) if (name.startsWith('code-')) rmSync(join(cache, name), { recursive: true })
   process.kill(await cellPid(base, 1), 'SIGKILL')

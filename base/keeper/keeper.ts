@@ -8,6 +8,7 @@ import { limits } from '../kernel/limits.ts'
 import { createLog, type Logger } from '../kernel/log.ts'
 import { isThrifty } from '../kernel/memory-plan.ts'
 import { type Options, offeredServices } from '../kernel/options.ts'
+import { holdSnapshot } from '../process/code-snapshot.ts'
 import { roleCommand } from '../process/roles.ts'
 import { Wall } from '../process/wall.ts'
 import { type BaseStore, openBaseStore, referencedBlobs } from '../store/base-store.ts'
@@ -244,9 +245,10 @@ async function requireWhole(data: string, { revision }: BaseStore, log: Logger):
 
 /**
  * Removes blobs that nothing refers to, since each edit of a whitelist writes another one, and answers to requests with keys that are over
- * a day old. Otherwise they would fill the disk.
+ * a day old. Otherwise they would fill the disk. The snapshot of the code must stay for as long as the base runs.
  */
 async function tidy(blobs: Blobs, store: BaseStore, past: Past, log: Logger): Promise<void> {
+  holdSnapshot()
   try {
     const forgotten = store.forgetKeyed(past.date(performance.now(), Date.now()))
     const removed = await blobs.removeUnused(() => referencedBlobs(store))

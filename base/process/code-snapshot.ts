@@ -3,7 +3,7 @@
  * old and new code, and a process need not strip the types again, which is a third of what its start costs.
  */
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -16,8 +16,9 @@ export const cacheFolder = process.env.NODE_COMPILE_CACHE ?? join(dirname(folder
 /** Names the snapshot to a process of a base, which loads `from-snapshot.cjs` before anything else. */
 export const SNAPSHOT_VARIABLE = 'BERTH_CODE_SNAPSHOT'
 
-/** A base whose snapshot has been removed for newer ones starts its processes from the code on disk. */
+/** Of the snapshots that no base has said it uses for `UNUSED_MS`, only the newest are kept. */
 const SNAPSHOTS_KEPT = 10
+const UNUSED_MS = 3_600_000
 
 let found: { readonly path: string | undefined } | undefined
 
@@ -26,17 +27,30 @@ let found: { readonly path: string | undefined } | undefined
  * written: then processes read the code from disk.
  */
 export function codeSnapshot(): string | undefined {
-  found ??= { path: process.env[SNAPSHOT_VARIABLE] ?? takeSnapshot() }
+  if (found === undefined) {
+    found = { path: process.env[SNAPSHOT_VARIABLE] ?? takeSnapshot() }
+    holdSnapshot()
+  }
   return found.path
+}
+
+/** Says that the snapshot is still used. A base that says it less than once in `UNUSED_MS` may lose the snapshot, and reads the code from disk. */
+export function holdSnapshot(): void {
+  if (found?.path === undefined) return
+  try {
+    utimesSync(found.path, new Date(), new Date())
+  } catch {
+    // It is gone, or belongs to another user, whose base has made it.
+  }
 }
 
 function takeSnapshot(): string | undefined {
   try {
     const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(isCode)
     const sources = names.sort().map(name => [name, readFileSync(join(folder, name), 'utf8')] as const)
-    const digest = createHash('sha256').update(process.version).update(JSON.stringify(sources)).digest('hex')
+    const digest = digestOf([process.version, ...sources.flat()])
     const path = join(cacheFolder, `code-${digest.slice(0, 32)}`)
-    if (!existsSync(path)) write(path, sources)
+    if (!isWhole(path, names)) write(path, sources)
     return path
   } catch {
     // The folder cannot be written, or a file was removed just now.
@@ -44,23 +58,48 @@ function takeSnapshot(): string | undefined {
   }
 }
 
-const isCode = (name: string): boolean => /(?<!\.test)\.ts$/.test(name) && !/\bfixtures\b/.test(name)
+/** The code, and the scripts that isolates run, which are built from it. */
+const isCode = (name: string): boolean => /(?<!\.test)\.ts$|^inside\Wbuilt\W.*\.js$/.test(name) && !/\bfixtures\b/.test(name)
 
-function write(path: string, sources: readonly (readonly [name: string, source: string])[]): void {
-  // Another base may be writing the same.
-  const draft = `${path}.${process.pid}`
-  for (const [name, source] of sources) {
-    mkdirSync(dirname(join(draft, name)), { recursive: true })
-    writeFileSync(join(draft, name), stripTypeScriptTypes(source))
+const digestOf = (texts: readonly string[]): string => createHash('sha256').update(JSON.stringify(texts)).digest('hex')
+
+/** In a snapshot, the digest of its files. */
+const DIGEST_FILE = 'digest'
+
+/** Whether the snapshot is there, as it was written: a power cut may have left files of it empty. One of another user is not trusted. */
+function isWhole(path: string, names: readonly string[]): boolean {
+  const owner = statSync(path, { throwIfNoEntry: false })?.uid
+  if (owner === undefined || (owner !== 0 && owner !== process.getuid?.())) return false
+  try {
+    return readFileSync(join(path, DIGEST_FILE), 'utf8') === digestOf(names.map(name => readFileSync(join(path, name), 'utf8')))
+  } catch {
+    return false
   }
-  if (existsSync(path)) rmSync(draft, { recursive: true })
-  else renameSync(draft, path)
-  for (const old of snapshotsByAge().slice(0, -SNAPSHOTS_KEPT)) rmSync(old, { recursive: true, force: true })
 }
 
-/** The oldest first. */
-function snapshotsByAge(): string[] {
-  const paths = readdirSync(cacheFolder).flatMap(name => (/^code-\w+$/.test(name) ? [join(cacheFolder, name)] : []))
-  const ages = new Map(paths.map(path => [path, statSync(path).mtimeMs]))
-  return paths.sort((a, b) => (ages.get(a) ?? 0) - (ages.get(b) ?? 0))
+function write(path: string, sources: readonly (readonly [name: string, source: string])[]): void {
+  const files = sources.map(([name, source]) => [name, name.endsWith('.ts') ? stripTypeScriptTypes(source) : source] as const)
+  const names = files.map(([name]) => name)
+  const draft = `${path}.${process.pid}`
+  try {
+    for (const [name, text] of [...files, [DIGEST_FILE, digestOf(files.map(([, text]) => text))] as const]) {
+      mkdirSync(dirname(join(draft, name)), { recursive: true })
+      writeFileSync(join(draft, name), text)
+    }
+    // Another base may have written the same meanwhile, and uses it.
+    if (isWhole(path, names)) return
+    rmSync(path, { recursive: true, force: true })
+    renameSync(draft, path)
+  } finally {
+    rmSync(draft, { recursive: true, force: true })
+  }
+  removeUnused()
+}
+
+/** Removes old snapshots, and what is left of those that a process was killed over. */
+function removeUnused(): void {
+  const entries = readdirSync(cacheFolder).filter(name => /^code-\w+(\.\d+)?$/.test(name))
+  const byAge = entries.map(name => ({ name, usedAt: statSync(join(cacheFolder, name)).mtimeMs })).sort((a, b) => a.usedAt - b.usedAt)
+  for (const { name, usedAt } of byAge.slice(0, -SNAPSHOTS_KEPT))
+    if (Date.now() - usedAt > UNUSED_MS) rmSync(join(cacheFolder, name), { recursive: true, force: true })
 }

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, readdirSync, readFileSync, truncateSync, utimesSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { temporaryFolder } from '../store/fixtures/folder.ts'
+
+let count = 0
+
+/** The snapshot that a process which starts now takes or finds. */
+async function snapshotIn(cache: string): Promise<string> {
+  process.env.NODE_COMPILE_CACHE = cache
+  const { codeSnapshot } = (await import(`./code-snapshot.ts?${count++}`)) as typeof import('./code-snapshot.ts')
+  return codeSnapshot() ?? assert.fail('no snapshot could be written')
+}
+
+test('a snapshot is written once, has what isolates run too, and is written anew when a power cut has left it damaged', async t => {
+  const cache = temporaryFolder(t)
+  const path = await snapshotIn(cache)
+  const files = [join(path, 'cell/cell.ts'), join(path, 'inside/built/inside.js')] as const
+  const texts = files.map(file => readFileSync(file, 'utf8'))
+  assert.match(texts[0] ?? '', /export function runCell\(\) +\{/)
+  for (const file of files) {
+    truncateSync(file)
+    assert.equal(await snapshotIn(cache), path)
+  }
+  assert.deepEqual(
+    files.map(file => readFileSync(file, 'utf8')),
+    texts,
+  )
+  assert.equal(readdirSync(cache).length, 1)
+})
+
+test('old snapshots go and so does what is left of unfinished ones, except what a base has said it uses of late', async t => {
+  const cache = temporaryFolder(t)
+  const old = Array.from({ length: 12 }, (_, i) => `code-${String(i).padStart(2, '0')}`)
+  for (const name of ['code-aa.123', 'code-used', ...old]) {
+    mkdirSync(join(cache, name))
+    if (name !== 'code-used') utimesSync(join(cache, name), 1, old.indexOf(name) + 2)
+  }
+  const path = await snapshotIn(cache)
+  assert.deepEqual(
+    readdirSync(cache).map(name => join(cache, name)),
+    [...old.slice(-8), 'code-used']
+      .map(name => join(cache, name))
+      .concat(path)
+      .sort(),
+  )
+})
