@@ -76,6 +76,24 @@ test('the backup of a folder without a base exits 1', t => {
   assert.match(err, /^berth: Cannot back up /)
 })
 
+test('the status shows what is wrong before what serves and what it costs, and leaves out what is not there', () => {
+  const text = renderStatus({
+    ...{ storageFault: null, disk: { freeMB: 7, storeMB: 1 }, wall: [{ layer: 'namespaces' }], memory: null },
+    ...{
+      features: [{ name: 'items', version: 'ab'.repeat(32) }],
+      cells: [{ cell: 1 }],
+      troubles: [{ process: 'cell 1' }],
+      later: [{ a: 1 }],
+    },
+    port: 8080,
+  })
+  const heads = text.split('\n\n').map(section => section.split('\n')[0])
+  const expected = [/^port +8080$/, /^troubles$/, /^cells$/, /^features$/, /^disk freeMB +7$/, /^wall$/, /^later$/]
+  assert.equal(heads.length, expected.length, text)
+  for (const [i, pattern] of expected.entries()) assert.match(heads[i] ?? '', pattern)
+  assert.match(text, /^items +abababababab$/m)
+})
+
 test('the status shows plain members, and each list as a table with all its columns', () => {
   const text = renderStatus({
     port: 8080,

@@ -211,17 +211,33 @@ function refusal(url: string, status: number, { code, detail = status, fix = 'Re
   return new CommandError(`Cannot read the status of ${url}: ${detail}`, String(advice[String(code)] ?? fix))
 }
 
-/** One table of the plain members, then one for each list. Members that the base adds later show without a change here. */
+/** Where members come that are shown apart: first what is wrong, then what serves, then what it costs. Lists that the base adds later come last. */
+const order = [
+  ...['troubles', 'cannot answer', 'serviceFaults', 'quarantined', 'cells', 'scenes', 'features'],
+  ...['disk', 'largestModules', 'memory', 'wall'],
+]
+
+/** One table of the plain members, then one for each list. What is null, and lists that are empty, are left out. */
 export function renderStatus(status: Json): string {
-  const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
-  const isList = (value: unknown): value is readonly Json[] => Array.isArray(value) && value.every(isObject)
-  const members = Object.entries(status)
-  const flat = members.flatMap(([name, value]) =>
-    isObject(value) ? Object.entries(value).map(([inner, part]) => [`${name} ${inner}`, part] as const) : [[name, value] as const],
-  )
-  const plain = flat.filter(([, value]) => !isList(value)).map(([name, value]) => [name, cellText(value)])
-  const lists = members.flatMap(([name, value]) => (isList(value) && value.length > 0 ? [`\n${name}\n${renderList(value)}`] : []))
-  return `${[renderColumns([], plain), ...lists].join('\n')}\n`
+  const isApart = ([name, value]: readonly [string, unknown]) => isList(value) || order.includes(name)
+  const [apart = [], plain = []] = [true, false].map(is => Object.entries(status).filter(member => isApart(member) === is))
+  const place = ([name]: readonly [string, unknown]) => (order.includes(name) ? order.indexOf(name) : order.length)
+  const sections = apart.sort((a, b) => place(a) - place(b)).map(([name, value]) => renderMember(name, value))
+  return `${[renderColumns([], plain.flatMap(flat)), ...sections.filter(text => text !== '')].join('\n\n')}\n`
+}
+
+const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isList = (value: unknown): value is readonly Json[] => Array.isArray(value) && value.every(isObject)
+
+function renderMember(name: string, value: unknown): string {
+  if (isList(value)) return value.length === 0 ? '' : `${name}\n${renderList(value)}`
+  return renderColumns([], flat([name, value]))
+}
+
+/** The rows of a member, which is plain or an object of plain ones. */
+function flat([name, value]: readonly [string, unknown]): string[][] {
+  if (value === null) return []
+  return isObject(value) ? Object.entries(value).flatMap(([inner, part]) => flat([`${name} ${inner}`, part])) : [[name, cellText(value)]]
 }
 
 function renderList(items: readonly Json[]): string {
@@ -234,5 +250,8 @@ function renderList(items: readonly Json[]): string {
 
 function cellText(value: unknown): string {
   if (value === undefined || value === null || (Array.isArray(value) && value.length === 0)) return '–'
+  if (typeof value === 'string' && DIGEST.test(value)) return value.slice(0, 12)
   return typeof value === 'object' ? JSON.stringify(value) : String(value)
 }
+
+const DIGEST = /^[0-9a-f]{64}$/
