@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -132,6 +132,17 @@ test("a config file with a fault is in nobody's way who says which base is meant
   writeFileSync(join(folder, 'berth.config.json'), '{')
   assert.equal((await find(folder, { url: nobody, token: 'given' })).url, nobody)
   assert.equal((await find(folder, { env: { BERTH_BASE: nobody, BERTH_TOKEN: 'given' } })).url, nobody)
+})
+
+test('root passes over what another user has put into a folder, and takes what belongs to the owner of the folder', {
+  skip: process.getuid?.() !== 0 && 'only root can give files to others',
+}, async t => {
+  const folder = temporaryFolder(t)
+  const data = runningOn(join(folder, '.berth'), 'here', await answering(t, 'here'))
+  chownSync(data, 12_345, 12_345)
+  assert.notEqual((await find(folder)).token, 'token of here')
+  chownSync(folder, 12_345, 12_345)
+  assert.equal((await find(folder)).token, 'token of here')
 })
 
 test('the address of a base on all interfaces is that of this machine', () => {

@@ -183,11 +183,14 @@ function upwards(folder: string, name: string): string[] {
   return [join(folder, name), ...(above === folder ? [] : upwards(above, name))].filter(isOwn)
 }
 
-/** Whether it is there and belongs to this user. In a folder such as /tmp somebody else may have put it, to be sent what is meant for another base. */
+/**
+ * Whether it is there and belongs to this user, or for root to whoever has the folder around it. In a folder such as /tmp somebody else may have put
+ * it, to be sent what is meant for another base.
+ */
 function isOwn(path: string): boolean {
   const uid = process.getuid?.() ?? 0
   const owner = statSync(path, { throwIfNoEntry: false })?.uid
-  return owner !== undefined && (uid === 0 || owner === uid)
+  return owner !== undefined && (owner === uid || (uid === 0 && owner === statSync(dirname(path)).uid))
 }
 
 /** @returns the URL where the base of the folder answers, or why there is none */

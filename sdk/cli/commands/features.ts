@@ -156,7 +156,7 @@ export async function showHistory({ client, out }: Context, name: string): Promi
     ['version', 'in force', 'rows', 'size', 'uploaded', 'by', 'columns'],
     table.versions.map(({ digest, rows, bytes, at, byLabel, columns }) => [
       ...[short(digest), digest === table.version ? '●' : '', rows.toLocaleString('en'), formatBytes(bytes)],
-      ...[`${ageOf(at)} ago`, byLabel, describeColumns(columns)],
+      ...[`${ageOf(at)} ago`, byLabel, namesOf(columns)],
     ]),
   )
 }
@@ -224,10 +224,11 @@ function describeFacts({ rows, bytes, columns }: Pick<FeatureTable, 'rows' | 'by
 
 const COLUMNS_SHOWN = 12
 
-function describeColumns(columns: readonly string[]): string {
-  if (columns.length === 0) return 'no columns'
+const describeColumns = (columns: readonly string[]): string => (columns.length === 0 ? 'no columns' : `columns ${namesOf(columns)}`)
+
+function namesOf(columns: readonly string[]): string {
   const more = columns.length > COLUMNS_SHOWN ? ` and ${columns.length - COLUMNS_SHOWN} more` : ''
-  return `columns ${columns.slice(0, COLUMNS_SHOWN).join(', ')}${more}`
+  return columns.slice(0, COLUMNS_SHOWN).join(', ') + more
 }
 
 const describeBefore = ({ before }: TableChange): string =>
