@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, readdirSync, readFileSync, truncateSync, utimesSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { temporaryFolder } from '../store/fixtures/folder.ts'
@@ -7,15 +7,22 @@ import { temporaryFolder } from '../store/fixtures/folder.ts'
 let count = 0
 
 /** The snapshot that a process which starts now takes or finds. */
-async function snapshotIn(cache: string): Promise<string> {
+async function snapshotIn(cache: string): Promise<string | undefined> {
   process.env.NODE_COMPILE_CACHE = cache
   const { codeSnapshot } = (await import(`./code-snapshot.ts?${count++}`)) as typeof import('./code-snapshot.ts')
-  return codeSnapshot() ?? assert.fail('no snapshot could be written')
+  return codeSnapshot()
 }
+
+test('where no snapshot can be written there is none, and nothing of it is left', async t => {
+  const cache = temporaryFolder(t)
+  writeFileSync(join(cache, 'file'), '')
+  assert.equal(await snapshotIn(join(cache, 'file/below')), undefined)
+  assert.deepEqual(readdirSync(cache), ['file'])
+})
 
 test('a snapshot is written once, has what isolates run too, and is written anew when a power cut has left it damaged', async t => {
   const cache = temporaryFolder(t)
-  const path = await snapshotIn(cache)
+  const path = (await snapshotIn(cache)) ?? assert.fail('no snapshot could be written')
   const files = [join(path, 'cell/cell.ts'), join(path, 'inside/built/inside.js')] as const
   const texts = files.map(file => readFileSync(file, 'utf8'))
   assert.match(texts[0] ?? '', /export function runCell\(\) +\{/)
@@ -37,7 +44,7 @@ test('old snapshots go and so does what is left of unfinished ones, except what 
     mkdirSync(join(cache, name))
     if (name !== 'code-used') utimesSync(join(cache, name), 1, old.indexOf(name) + 2)
   }
-  const path = await snapshotIn(cache)
+  const path = (await snapshotIn(cache)) ?? assert.fail('no snapshot could be written')
   assert.deepEqual(
     readdirSync(cache).map(name => join(cache, name)),
     [...old.slice(-8), 'code-used']

@@ -9,6 +9,7 @@ import { type Machine, thisMachine } from '../kernel/machine.ts'
 import { judgeMemory } from '../kernel/memory-plan.ts'
 import type { Options } from '../kernel/options.ts'
 import type { WallPlan } from '../kernel/wall-plan.ts'
+import { cacheFolder, codeSnapshot } from '../process/code-snapshot.ts'
 import { planWallHere } from '../process/roles.ts'
 import { Wall } from '../process/wall.ts'
 import { CellProcesses } from './cell-processes.ts'
@@ -139,6 +140,11 @@ class Supervisor {
     const { cells, cellMemoryMB } = this.#options
     this.#log.info({ limitMB, limitFile, neededMB, cores, cells, cellMemoryMB }, 'base has found its memory and processors')
     if (concern !== undefined) this.#log.warn(concern)
+    if (codeSnapshot() === undefined)
+      this.#log.warn(
+        { folder: cacheFolder },
+        'the code cannot be copied: processes of the base read it from disk, so restart it after each update',
+      )
     this.#describeWall()
     for (const signal of signals) process.on(signal, () => this.#onSignal(signal))
     // Nobody has to wait for this promise: without this handler its rejection would end the process.
