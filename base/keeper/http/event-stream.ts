@@ -28,7 +28,8 @@ export class EventStream {
   }
 
   /**
-   * Sends an event, unless the stream has ended. When the reader lags, the event is dropped, and before the next one that is sent an event `dropped` says how many were.
+   * Sends an event, unless the stream has ended. When the reader lags, the event is dropped, and before the next one that is sent an event `dropped`
+   * says how many were.
    */
   send(data: unknown, { id, event }: { readonly id?: number; readonly event?: string } = {}): void {
     if (this.body.writableEnded) return

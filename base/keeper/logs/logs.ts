@@ -32,8 +32,8 @@ export type FollowEnd = 'deleted' | 'closing'
 
 /** What there is to have a log. */
 export interface Logged {
-  hasScene(scene: string): boolean
-  hasVersion(scene: string, version: string): boolean
+  readonly hasScene: (scene: string) => boolean
+  readonly hasVersion: (scene: string, version: string) => boolean
 }
 
 /**
