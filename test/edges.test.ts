@@ -166,6 +166,8 @@ test('whatever the path of a scene request is made of, it is answered as the fau
   await fc.assert(
     fc.asyncProperty(target, fc.constantFrom('GET', 'POST'), async (path, method) => {
       const { status, code: named } = await send(path, method)
+      // Where nothing but a query follows the root, it is no scene that is asked for.
+      if (method === 'GET' && status === 200 && /^(http:\/\/[^/?]*)?\/?(\?.*)?$/s.test(path)) return
       assert(status >= 400 && status < 500 && typeof named === 'string', `${method} ${path}: ${status} ${named}`)
     }),
     { numRuns: 150 },
