@@ -54,8 +54,6 @@ const bounds: InsideLimits = {
   paramsKept: 10,
   rejectionChars: 8192,
   misfits: 8,
-  answersCheckedFirst: 10,
-  answerCheckMs: 1000,
 }
 // The code inside takes hold of the clock, and of what the cell gives it, when it is loaded.
 const native = Date.now

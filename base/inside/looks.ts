@@ -1,15 +1,19 @@
 /**
- * A closer look at some of the values that leave a slot, for faults that nothing else reports. All others cost one subtraction. What is found is
+ * A closer look at some of the values that leave a slot, for faults that nothing else reports. All others cost two comparisons. What is found is
  * logged once per kind of place; in the tests of a module it is an error instead, and every value is looked at.
  */
+import { lastWrittenTime, monotonicTime } from './clock.ts'
 import { limits } from './host.ts'
 import { lossesIn } from './json-losses.ts'
 import { keepLine, logLine } from './log-lines.ts'
 import type { Request } from './open-request.ts'
+import { max } from './primordials.ts'
 
-/** Values of a kind that are looked at when a slot is new, and after those one in how many. */
+/** Values of a kind that are looked at when a slot is new, and milliseconds that pass after each look before another value is looked at. */
 const LOOKED_AT_FIRST = 16
-const LOOKED_AT_EVERY = 1024
+const PAUSE_MS = 1000
+/** How many times as long as a look took the pause after it is at least: so looks take a hundredth of the slot's time at most. */
+const PAUSE_FACTOR = 100
 /** Values within a value that one look takes in. */
 const INNER_VALUES_MAX = 10_000
 /** Findings that a slot warns of. */
@@ -35,15 +39,21 @@ function lookForLosses(what: string, value: unknown): Finding[] {
   })
 }
 
-/** Chooses which values of a kind are looked at: the first of a slot, then one in so many. */
+/** Chooses which values of a kind are looked at: the first of a slot, then one whenever it is time. In the tests of a module all are. */
 export class Sampler {
-  #untilNext = 1
-  #looked = 0
+  #firstLeft = LOOKED_AT_FIRST
+  #nextAt = 0
 
-  next(): boolean {
-    if (--this.#untilNext > 0) return false
-    this.#untilNext = limits.findingsFail || ++this.#looked < LOOKED_AT_FIRST ? 1 : LOOKED_AT_EVERY
-    return true
+  /** Whether a value is to be looked at. If so, call `noteLook` afterwards. */
+  isDue(): boolean {
+    return this.#firstLeft > 0 || lastWrittenTime() >= this.#nextAt || limits.findingsFail === true
+  }
+
+  /** @param beganAt when the look began, by `monotonicTime()` */
+  noteLook(beganAt: number): void {
+    if (this.#firstLeft > 0) this.#firstLeft--
+    const endedAt = monotonicTime()
+    this.#nextAt = endedAt + max(PAUSE_MS, PAUSE_FACTOR * (endedAt - beganAt))
   }
 }
 
@@ -54,14 +64,19 @@ const logged = new Set<string>()
 export function lookAt(request: Request, module: string | undefined, what: string, value: unknown): Finding | undefined {
   const findings = findingsOf(what, value)
   if (limits.findingsFail) return findings[0]
-  for (const { code, message, key } of findings) {
-    if (logged.has(key) || logged.size >= FINDINGS_MAX) continue
-    const line = logLine('warn', module, message)
-    if (line === undefined) continue
-    logged.add(key)
-    keepLine(request, { ...line, code, once: key })
-  }
+  // The module may have broken the iteration of arrays until the turn is over, so there is no `for … of`.
+  findings.forEach(finding => {
+    warnOnce(request, module, finding)
+  })
   return undefined
+}
+
+function warnOnce(request: Request, module: string | undefined, { code, message, key }: Finding): void {
+  if (logged.has(key) || logged.size >= FINDINGS_MAX) return
+  const line = logLine('warn', module, message)
+  if (line === undefined) return
+  logged.add(key)
+  keepLine(request, { ...line, code, once: key })
 }
 
 function findingsOf(what: string, value: unknown): Finding[] {

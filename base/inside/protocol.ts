@@ -15,8 +15,6 @@ export interface InsideLimits {
   readonly paramsKept: number
   readonly rejectionChars: number
   readonly misfits: number
-  readonly answersCheckedFirst: number
-  readonly answerCheckMs: number
   /** Whether every value is looked at, and a request fails when anything is found, as in the tests of a module. @default false */
   readonly findingsFail?: boolean
 }
@@ -141,8 +139,6 @@ export interface StagePlan {
 export interface SchemaTexts {
   readonly request: string
   readonly answer: string
-  /** Whether every answer is checked, and one that does not fit is a failure. Else some are, and the cell hears of those that do not fit. */
-  readonly strict: boolean
 }
 
 /** Why there is no answer. `code` is a row of the error table. */

@@ -34,9 +34,6 @@ export const limits = {
   schemas: {
     /** Characters of one of them as JSON. */
     charsMax: 64 * KB,
-    /** Answers of a slot that are checked first, and milliseconds after which another one is. */
-    answersCheckedFirst: 10,
-    answerCheckMs: 1000,
   },
 
   /** Connections to both HTTP ports. */

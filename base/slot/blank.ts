@@ -62,8 +62,6 @@ const insideLimits: InsideLimits = {
   paramsKept: limits.slot.paramsKept,
   rejectionChars: limits.request.rejectionCharsMax,
   misfits: limits.request.misfitsMax,
-  answersCheckedFirst: limits.schemas.answersCheckedFirst,
-  answerCheckMs: limits.schemas.answerCheckMs,
 }
 /** Strings outside the heaps, shared by all isolates of the process. */
 const partTexts = LAZY_PARTS.map(part => new ivm.ExternalCopy(insideScript(part)))
@@ -174,7 +172,7 @@ export async function warmUp(codeCache: CodeCache): Promise<void> {
   try {
     const exports = await context.eval('({ stage: async value => value })', { reference: true })
     await inside.define.apply(undefined, ['warm-up', new ivm.ExternalCopy(['stage']).copyInto(), exports.derefInto()])
-    const values = [[warmUpPlan], {}, { request: '', answer: '', strict: false }].map(value => new ivm.ExternalCopy(value).copyInto())
+    const values = [[warmUpPlan], {}, { request: '', answer: '' }].map(value => new ivm.ExternalCopy(value).copyInto())
     const [stages, services, schemas] = values as [ivm.Copy<StagePlan[]>, ivm.Copy<ServiceNames>, ivm.Copy<SchemaTexts>]
     await inside.link.apply(undefined, ['warm-up', 'v1', stages, services, schemas])
     await inside.turn.apply(undefined, [1, 'warm-up', '{}', '', clock.write() + limits.request.deadlineMsMax, '{}', -1])

@@ -149,13 +149,10 @@ async function load(blank: Blank, plan: SlotPlan, parts: SpecialiseParts, budget
   return inside
 }
 
-/**
- * Gives an isolate whose modules are defined its stages. It may be given others only while no request is under way.
- * @param strict whether an answer that does not fit the schema of the scene is a failure
- */
-export async function link(inside: Remotes, plan: SlotPlan, offered: ServiceNames, strict = false): Promise<void> {
+/** Gives an isolate whose modules are defined its stages. It may be given others only while no request is under way. */
+export async function link(inside: Remotes, plan: SlotPlan, offered: ServiceNames): Promise<void> {
   const { request, answer } = plan.schemas ?? {}
-  const texts: SchemaTexts = { request: textOf(request), answer: textOf(answer), strict }
+  const texts: SchemaTexts = { request: textOf(request), answer: textOf(answer) }
   const [stages, services, schemas] = [plan.lock.map(stagePlan), offered, texts].map(value => new ivm.ExternalCopy(value).copyInto())
   await inside.link.apply(undefined, [
     plan.scene,

@@ -256,7 +256,7 @@ class Rehearsal {
     await staged.slot.drain()
     const stages = aim.split(' ').map(name => this.#lock.find(({ stage }) => stage === name) ?? { stage: name, modules: [inputModule] })
     const schemas = this.#schemasOf(aim.split(' '))
-    await link(staged.blank.inside, { ...staged.slot.plan, lock: stages, schemas }, this.#plan.services, true)
+    await link(staged.blank.inside, { ...staged.slot.plan, lock: stages, schemas }, this.#plan.services)
     staged.aim = aim
   }
 

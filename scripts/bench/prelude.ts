@@ -38,8 +38,6 @@ const limits: InsideLimits = {
   paramsKept: 100,
   rejectionChars: 8192,
   misfits: 8,
-  answersCheckedFirst: 10,
-  answerCheckMs: 1000,
 }
 const partTexts = LAZY_PARTS.map(part => new ivm.ExternalCopy(insideScript(part)))
 const cached = warmCache()

@@ -36,8 +36,6 @@ const guestLimits: InsideLimits = {
   paramsKept: 10,
   rejectionChars: 8192,
   misfits: 8,
-  answersCheckedFirst: 10,
-  answerCheckMs: 1000,
 }
 const script = bundleOf('test/support/guest-inside.ts').then(bundle => scriptOf(bundle))
 const stage = { stage: 'wait', modules: ['guest'], parallel: false, onFailure: 'fail' } as const
@@ -114,7 +112,7 @@ async function startWaiting(context: ivm.Context, inside: ivm.Reference<GuestIns
   const link = await inside.get('link', { reference: true })
   const turn = await inside.get('turn', { reference: true })
   await define.apply(undefined, ['guest', copyOf(['wait']), exports.derefInto()])
-  await link.apply(undefined, ['guest', 'v1', copyOf([plan]), copyOf({}), copyOf({ request: '', answer: '', strict: false })])
+  await link.apply(undefined, ['guest', 'v1', copyOf([plan]), copyOf({}), copyOf({ request: '', answer: '' })])
   await turn.apply(undefined, [1, 'request', '{}', '', performance.now() + 1e9, '{}', -1])
 }
 

@@ -495,6 +495,25 @@ var cursor = new Float64Array(cursorMemory);
 var clock = new Float64Array(clockMemory);
 var partText = (part) => partTexts[LAZY_PARTS.indexOf(part)];
 
+// base/inside/clock.ts
+var AHEAD_MS_MAX = 500;
+var { now: wallTime } = Date;
+function cellTime() {
+  const written = clock[CLOCK.monotonic];
+  const time = wallTime() - clock[CLOCK.wallMinusMonotonic];
+  if (time > written + AHEAD_MS_MAX) return written + AHEAD_MS_MAX;
+  return time < written - 1 ? written : time;
+}
+var latest = floor(cellTime());
+function monotonicTime() {
+  const time = cellTime();
+  if (time > latest) latest = floor(time);
+  return latest;
+}
+var startedAt = monotonicTime();
+var sinceStart = () => monotonicTime() - startedAt;
+var lastWrittenTime = () => clock[CLOCK.monotonic];
+
 // base/inside/json-losses.ts
 var DEPTH_MAX2 = 64;
 function lossesIn(root, valuesMax) {
@@ -562,25 +581,6 @@ function classOf(value) {
   const { constructor: maker } = value;
   return typeof maker === "function" && maker.name !== "" ? maker.name : "object of a class";
 }
-
-// base/inside/clock.ts
-var AHEAD_MS_MAX = 500;
-var { now: wallTime } = Date;
-function cellTime() {
-  const written = clock[CLOCK.monotonic];
-  const time = wallTime() - clock[CLOCK.wallMinusMonotonic];
-  if (time > written + AHEAD_MS_MAX) return written + AHEAD_MS_MAX;
-  return time < written - 1 ? written : time;
-}
-var latest = floor(cellTime());
-function monotonicTime() {
-  const time = cellTime();
-  if (time > latest) latest = floor(time);
-  return latest;
-}
-var startedAt = monotonicTime();
-var sinceStart = () => monotonicTime() - startedAt;
-var lastWrittenTime = () => clock[CLOCK.monotonic];
 
 // base/inside/open-request.ts
 var openRequests = /* @__PURE__ */ new Map();
@@ -708,7 +708,8 @@ function postLines(requestNo, lines) {
 
 // base/inside/looks.ts
 var LOOKED_AT_FIRST = 16;
-var LOOKED_AT_EVERY = 1024;
+var PAUSE_MS = 1e3;
+var PAUSE_FACTOR = 100;
 var INNER_VALUES_MAX = 1e4;
 var FINDINGS_MAX = 16;
 var looks = [lookForLosses];
@@ -719,26 +720,34 @@ function lookForLosses(what, value) {
   });
 }
 var Sampler = class {
-  #untilNext = 1;
-  #looked = 0;
-  next() {
-    if (--this.#untilNext > 0) return false;
-    this.#untilNext = limits.findingsFail || ++this.#looked < LOOKED_AT_FIRST ? 1 : LOOKED_AT_EVERY;
-    return true;
+  #firstLeft = LOOKED_AT_FIRST;
+  #nextAt = 0;
+  /** Whether a value is to be looked at. If so, call `noteLook` afterwards. */
+  isDue() {
+    return this.#firstLeft > 0 || lastWrittenTime() >= this.#nextAt || limits.findingsFail === true;
+  }
+  /** @param beganAt when the look began, by `monotonicTime()` */
+  noteLook(beganAt) {
+    if (this.#firstLeft > 0) this.#firstLeft--;
+    const endedAt = monotonicTime();
+    this.#nextAt = endedAt + max(PAUSE_MS, PAUSE_FACTOR * (endedAt - beganAt));
   }
 };
 var logged = /* @__PURE__ */ new Set();
 function lookAt(request, module, what, value) {
   const findings = findingsOf(what, value);
   if (limits.findingsFail) return findings[0];
-  for (const { code, message, key } of findings) {
-    if (logged.has(key) || logged.size >= FINDINGS_MAX) continue;
-    const line = logLine("warn", module, message);
-    if (line === void 0) continue;
-    logged.add(key);
-    keepLine(request, { ...line, code, once: key });
-  }
+  findings.forEach((finding) => {
+    warnOnce(request, module, finding);
+  });
   return void 0;
+}
+function warnOnce(request, module, { code, message, key }) {
+  if (logged.has(key) || logged.size >= FINDINGS_MAX) return;
+  const line = logLine("warn", module, message);
+  if (line === void 0) return;
+  logged.add(key);
+  keepLine(request, { ...line, code, once: key });
 }
 function findingsOf(what, value) {
   try {
@@ -806,14 +815,16 @@ function ask(caller, service, method, input) {
     if (json.length > limits.callChars)
       throw new RangeError(`${what}: the input has ${json.length} characters of JSON, over ${limits.callChars}`);
     if (method.length > METHOD_CHARS_MAX) throw new RangeError(`${what.slice(0, 140)}: the name is too long`);
-    if (sampler.next()) demandData(caller, what, input);
+    if (sampler.isDue()) demandData(caller, what, input);
     const no = enter({ caller, resolve, reject: reject2, kind: "call" });
     callbox.push(no, caller.no, service, method, json);
     if (callbox.length === CALL_STRIDE && !running.inTurn) Promise.resolve().then(flush);
   });
 }
 function demandData(caller, what, input) {
+  const beganAt = monotonicTime();
   const finding = lookAt(caller, running.module, `The input of ${what}`, input);
+  sampler.noteLook(beganAt);
   if (finding !== void 0) throw new TypeError(finding.message);
 }
 function flush() {
@@ -1198,11 +1209,7 @@ var rejectionOf = (thrown) => typeof thrown === "object" && thrown !== null ? re
 var compiled = /* @__PURE__ */ new Map();
 var requestSchema;
 var answerSchema;
-var isStrict = false;
-var checksLeft = limits.answersCheckedFirst;
-var nextCheckAt = 0;
-function useSchemas({ request, answer, strict }) {
-  isStrict = strict;
+function useSchemas({ request, answer }) {
   requestSchema = compiledOnce(request);
   answerSchema = compiledOnce(answer);
 }
@@ -1220,21 +1227,17 @@ function misfits(schema, value) {
   try {
     return schema.fits(value) ? void 0 : schema.misfits(value, limits.misfits);
   } catch (error) {
-    return [{ pointer: "", expected: `must not be nested so deeply: ${messageOf(error)}` }];
+    const isTooDeep = nameOf2(error) === "RangeError";
+    return [{ pointer: "", expected: isTooDeep ? `must not be nested so deeply: ${messageOf(error)}` : "must fit the schema" }];
   }
 }
 var inWords = (faults) => faults.map(({ pointer: pointer2, expected }) => `${pointer2 === "" ? "it" : pointer2} ${expected}`).join("; ");
-var CHECK_PAUSE_FACTOR = 100;
 function checkAnswer(schema, json, where) {
-  const beganAt = monotonicTime();
-  if (!isStrict && checksLeft === 0 && beganAt < nextCheckAt) return void 0;
-  if (checksLeft > 0) checksLeft--;
   const faults = misfits(schema, parse(json));
-  const endedAt = monotonicTime();
-  nextCheckAt = endedAt + max(limits.answerCheckMs, CHECK_PAUSE_FACTOR * (endedAt - beganAt));
   if (faults === void 0) return void 0;
-  const message = `The answer of stage "${where.stage}" of module "${where.module}" does not fit the schema of the scene: ${inWords(faults)}`;
-  if (isStrict) return { code: "RESULT_UNFIT", message, ...where, faults };
+  const maker = `stage "${where.stage}"${where.module === void 0 ? "" : ` of module "${where.module}"`}`;
+  const message = `The answer of ${maker} does not fit the schema of the scene: ${inWords(faults)}`;
+  if (limits.findingsFail) return { code: "RESULT_UNFIT", message, ...where, faults };
   post("misfit", message.slice(0, limits.logLineChars));
   return void 0;
 }
@@ -1406,12 +1409,15 @@ function toJson(request, value) {
     const message = `The answer has ${json.length} characters of JSON, over the limit of ${limits.resultChars}`;
     return { code: "RESULT_TOO_LARGE", message, ...lastStep2() };
   }
-  return (sampler2.next() ? findingIn(request, value) : void 0) ?? json;
+  return (sampler2.isDue() ? lookAtAnswer(request, value, json) : void 0) ?? json;
 }
-function findingIn(request, value) {
+function lookAtAnswer(request, value, json) {
+  const beganAt = monotonicTime();
   const where = lastStep2();
   const finding = lookAt(request, where.module, `The answer of stage "${where.stage}"`, value);
-  return finding && { code: finding.code, message: finding.message, ...where };
+  const misfit = answerSchema === void 0 ? void 0 : checkAnswer(answerSchema, json, where);
+  sampler2.noteLook(beganAt);
+  return finding === void 0 ? misfit : { code: finding.code, message: finding.message, ...where };
 }
 function lastStep2() {
   const { stage, steps, merge: merge2, parallel } = stages[stages.length - 1];
@@ -1446,13 +1452,7 @@ function runStages(request, ctx, index, input) {
     if (value instanceof Fault) return value.failure;
     beganAt = markTime(request, i, beganAt);
   }
-  return answerOf(request, value);
-}
-function answerOf(request, value) {
-  const answer = toJson(request, value);
-  if (answerSchema === void 0 || typeof answer !== "string") return answer;
-  const { stage, steps } = stages[stages.length - 1];
-  return checkAnswer(answerSchema, answer, { stage, module: steps[steps.length - 1].module }) ?? answer;
+  return toJson(request, value);
 }
 function markTime(request, index, beganAt) {
   const endedAt = monotonicTime();

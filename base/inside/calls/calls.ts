@@ -1,4 +1,5 @@
 /** Calls of other scenes and of base services. */
+import { monotonicTime } from '../clock.ts'
 import { cursor, limits, post } from '../host.ts'
 import { lookAt, Sampler } from '../looks.ts'
 import { closeLeftover, type Request, running } from '../open-request.ts'
@@ -30,7 +31,7 @@ export function ask(caller: Request, service: string, method: string, input: unk
     if (json.length > limits.callChars)
       throw new RangeError(`${what}: the input has ${json.length} characters of JSON, over ${limits.callChars}`)
     if (method.length > METHOD_CHARS_MAX) throw new RangeError(`${what.slice(0, 140)}: the name is too long`)
-    if (sampler.next()) demandData(caller, what, input)
+    if (sampler.isDue()) demandData(caller, what, input)
     const no = enter({ caller, resolve, reject, kind: 'call' })
     callbox.push(no, caller.no, service, method, json)
     // The end of a turn flushes. Outside of a turn, the first call of a synchronous run schedules a flush for all of them.
@@ -40,7 +41,9 @@ export function ask(caller: Request, service: string, method: string, input: unk
 
 /** @throws TypeError when the input loses data as JSON, in the tests of a module */
 function demandData(caller: Request, what: string, input: unknown): void {
+  const beganAt = monotonicTime()
   const finding = lookAt(caller, running.module, `The input of ${what}`, input)
+  sampler.noteLook(beganAt)
   if (finding !== undefined) throw new TypeError(finding.message)
 }
 

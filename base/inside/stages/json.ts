@@ -1,16 +1,18 @@
 /** The answer of a group as JSON. */
+import { monotonicTime } from '../clock.ts'
 import { limits } from '../host.ts'
 import { lookAt, Sampler } from '../looks.ts'
 import type { Request } from '../open-request.ts'
 import { stringify } from '../primordials.ts'
 import type { Failure } from '../protocol.ts'
 import { messageOf, nameOf, stackOf } from '../to-text.ts'
+import { answerSchema, checkAnswer, type Place } from './schemas.ts'
 import { type Stage, stages } from './version.ts'
 
 /** The answers that get a closer look. */
 const sampler = new Sampler()
 
-/** Returns a failure when the value cannot become JSON, or becomes too much of it. */
+/** Returns a failure when the value cannot become JSON, or becomes too much of it; in the tests of a module, also when a closer look finds a fault. */
 export function toJson(request: Request, value: unknown): string | Failure {
   let json: string | undefined
   try {
@@ -24,18 +26,16 @@ export function toJson(request: Request, value: unknown): string | Failure {
     const message = `The answer has ${json.length} characters of JSON, over the limit of ${limits.resultChars}`
     return { code: 'RESULT_TOO_LARGE', message, ...lastStep() }
   }
-  return (sampler.next() ? findingIn(request, value) : undefined) ?? json
+  return (sampler.isDue() ? lookAtAnswer(request, value, json) : undefined) ?? json
 }
 
-function findingIn(request: Request, value: unknown): Failure | undefined {
+function lookAtAnswer(request: Request, value: unknown, json: string): Failure | undefined {
+  const beganAt = monotonicTime()
   const where = lastStep()
   const finding = lookAt(request, where.module, `The answer of stage "${where.stage}"`, value)
-  return finding && { code: finding.code, message: finding.message, ...where }
-}
-
-interface Place {
-  readonly stage: string
-  readonly module?: string
+  const misfit = answerSchema === undefined ? undefined : checkAnswer(answerSchema, json, where)
+  sampler.noteLook(beganAt)
+  return finding === undefined ? misfit : { code: finding.code, message: finding.message, ...where }
 }
 
 /** The step that the answer is from. The modules of a parallel stage whose lists are joined have made it together. */

@@ -1,11 +1,17 @@
 /** The schemas of the scene, compiled once for the slot. */
-import { monotonicTime } from '../clock.ts'
 import { compileSchema } from '../globals/lazy.ts'
 import { limits, post } from '../host.ts'
 import type { SchemaCheck } from '../lazy/schema-check.ts'
-import { max, parse } from '../primordials.ts'
+import { parse } from '../primordials.ts'
 import type { Failure, Misfit, SchemaTexts } from '../protocol.ts'
-import { messageOf } from '../to-text.ts'
+import { messageOf, nameOf } from '../to-text.ts'
+
+/** Where a value was made. */
+export interface Place {
+  readonly stage: string
+  /** Undefined when several modules have made it together. */
+  readonly module?: string
+}
 
 const compiled = new Map<string, SchemaCheck>()
 
@@ -13,14 +19,7 @@ const compiled = new Map<string, SchemaCheck>()
 export let requestSchema: SchemaCheck | undefined
 export let answerSchema: SchemaCheck | undefined
 
-/** Whether every answer is checked, and one that does not fit is a failure. */
-let isStrict = false
-/** Answers that are checked one after the other; after them, one is checked when it is time. */
-let checksLeft = limits.answersCheckedFirst
-let nextCheckAt = 0
-
-export function useSchemas({ request, answer, strict }: SchemaTexts): void {
-  isStrict = strict
+export function useSchemas({ request, answer }: SchemaTexts): void {
   requestSchema = compiledOnce(request)
   answerSchema = compiledOnce(answer)
 }
@@ -43,8 +42,9 @@ export function misfits(schema: SchemaCheck, value: unknown): Misfit[] | undefin
   try {
     return schema.fits(value) ? undefined : schema.misfits(value, limits.misfits)
   } catch (error) {
-    // The schema refers to itself, and the value is nested deeper than the stack.
-    return [{ pointer: '', expected: `must not be nested so deeply: ${messageOf(error)}` }]
+    // The schema refers to itself, and the value is nested deeper than the stack; or a module has broken what finds the places until the turn is over.
+    const isTooDeep = nameOf(error) === 'RangeError'
+    return [{ pointer: '', expected: isTooDeep ? `must not be nested so deeply: ${messageOf(error)}` : 'must fit the schema' }]
   }
 }
 
@@ -52,28 +52,13 @@ export function misfits(schema: SchemaCheck, value: unknown): Misfit[] | undefin
 export const inWords = (faults: readonly Misfit[]): string =>
   faults.map(({ pointer, expected }) => `${pointer === '' ? 'it' : pointer} ${expected}`).join('; ')
 
-/** After a check, no answer is checked for so many times as long as the check took. */
-const CHECK_PAUSE_FACTOR = 100
-
-/**
- * Checks some of the answers: it costs the slot a hundredth of its time at most. An answer that does not fit is sent all the same, since that is not the
- * caller's loss; in tests it is a failure.
- * @param where the stage and the module that have made it
- */
-export function checkAnswer(
-  schema: SchemaCheck,
-  json: string,
-  where: { readonly stage: string; readonly module: string },
-): Failure | undefined {
-  const beganAt = monotonicTime()
-  if (!isStrict && checksLeft === 0 && beganAt < nextCheckAt) return undefined
-  if (checksLeft > 0) checksLeft--
+/** Checks an answer. One that does not fit is sent all the same, since it may be of use to the caller; in the tests of a module it is a failure. */
+export function checkAnswer(schema: SchemaCheck, json: string, where: Place): Failure | undefined {
   const faults = misfits(schema, parse(json))
-  const endedAt = monotonicTime()
-  nextCheckAt = endedAt + max(limits.answerCheckMs, CHECK_PAUSE_FACTOR * (endedAt - beganAt))
   if (faults === undefined) return undefined
-  const message = `The answer of stage "${where.stage}" of module "${where.module}" does not fit the schema of the scene: ${inWords(faults)}`
-  if (isStrict) return { code: 'RESULT_UNFIT', message, ...where, faults }
+  const maker = `stage "${where.stage}"${where.module === undefined ? '' : ` of module "${where.module}"`}`
+  const message = `The answer of ${maker} does not fit the schema of the scene: ${inWords(faults)}`
+  if (limits.findingsFail) return { code: 'RESULT_UNFIT', message, ...where, faults }
   post('misfit', message.slice(0, limits.logLineChars))
   return undefined
 }
