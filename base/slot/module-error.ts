@@ -1,5 +1,5 @@
 import { type Failure, type Misfit, REJECTION_REASON } from '../inside/protocol.ts'
-import { BerthError, type Blame, type ErrorCode, errorTable } from '../kernel/errors.ts'
+import { BerthError, type Blame, type ErrorCode, errorTable, isErrorCode } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { adviceFor, explainLoad, type Located, type Stacks } from '../kernel/stacks.ts'
 import { lockedModules, type SlotPlan } from '../traffic/table.ts'
@@ -24,12 +24,12 @@ export class ModuleError extends BerthError {
     const extra = {
       ...(failure.stage !== undefined && { stage: failure.stage }),
       ...(failure.module !== undefined && { module: failure.module }),
-      ...(isCode(failure.uncaught) && { uncaught: uncaughtOf(failure.uncaught) }),
+      ...(isErrorCode(failure.uncaught) && { uncaught: uncaughtOf(failure.uncaught) }),
       ...(failure.reason !== undefined && { reason: failure.reason }),
       ...(failure.details !== undefined && { details: JSON.parse(failure.details) as unknown }),
       ...(failure.faults !== undefined && { faults: failure.faults }),
     }
-    super(isCode(failure.code) ? failure.code : 'INTERNAL', failure.message, { extra, advice })
+    super(isErrorCode(failure.code) ? failure.code : 'INTERNAL', failure.message, { extra, advice })
     this.module = failure.module
     this.stage = failure.stage
     this.rawStack = failure.stack
@@ -62,7 +62,7 @@ function uncaughtOf(code: ErrorCode): { readonly code: ErrorCode; readonly blame
 export function parseFailure(text: string): ModuleError {
   try {
     const { code, message, ...rest } = JSON.parse(text) as Readonly<Record<string, unknown>>
-    if (isErrorCode(code) && typeof message === 'string')
+    if (isCodeOfSlots(code) && typeof message === 'string')
       return failureOf({ code, message: cut(message), ...where(rest), ...refusal(code, rest) })
   } catch {
     // Only a module can have made it unreadable: the error below says so.
@@ -73,19 +73,17 @@ export function parseFailure(text: string): ModuleError {
 /** What the base could not do for a module is not the failure of the module that lets the error through: no change of it would mend the cause. */
 function failureOf(failure: Failure): ModuleError {
   const { uncaught, ...rest } = failure
-  const isOfBase = isCode(uncaught) && errorTable[uncaught].blame === 'base'
+  const isOfBase = isErrorCode(uncaught) && errorTable[uncaught].blame === 'base'
   return new ModuleError(isOfBase ? { ...rest, code: uncaught } : failure)
 }
 
 /** The codes with which a request fails inside a slot, and which blame its caller. */
 const CODES_OF_CALLERS: ReadonlySet<unknown> = new Set<ErrorCode>(['BODY_MALFORMED', 'REQUEST_INVALID', 'REQUEST_REJECTED'])
 
-/** Whether a module may fail with this code. It may with codes that blame the module, or what it was sent. */
-function isErrorCode(code: unknown): code is ErrorCode {
-  return isCode(code) && (CODES_OF_CALLERS.has(code) || errorTable[code].blame === 'module')
+/** Whether a request may fail with this code inside a slot: the codes are those that blame the module, or what it was sent. */
+function isCodeOfSlots(code: unknown): code is ErrorCode {
+  return isErrorCode(code) && (CODES_OF_CALLERS.has(code) || errorTable[code].blame === 'module')
 }
-
-const isCode = (code: unknown): code is ErrorCode => typeof code === 'string' && Object.hasOwn(errorTable, code)
 
 const cut = (text: string): string => text.slice(0, TEXT_CHARS_MAX)
 
