@@ -377,6 +377,25 @@ test('commands reach the base of their folder and its token, without a flag, als
   ended(await sdkAlone(serving, { BERTH_BASE: base.controlUrl })('token', 'list'), 0)
 })
 
+test('on a base for development the first kill of a version names its line', { timeout: 60_000 }, async () => {
+  const sdk = sdkIn(await tempFolder(), bench)
+  const folder = join(await tempFolder(), 'spins')
+  const code = 'interface Row { a: number }\nexport const rank = (rows: Row[]) => {\n  for (;;) rows.reverse()\n}\n'
+  await write(folder, { 'package.json': packageJson('spins'), 'index.ts': code })
+  ended(await sdk('publish', folder), 0)
+  const group = [{ stage: 'rank', modules: ['spins@^1'] }]
+  await bench.client.putScene({ id: 'spins', group, traffic: { unit: { header: 'x-unit-id' }, deadlineMs: 2000, cpuMs: 50 } }, undefined)
+  await bench.client.createVersion('spins', { as: 'baseline' })
+  ended(
+    await sdk('invoke', 'spins', '--data', '[]'),
+    1,
+    /in stage "rank" of module "spins@1\.0\.0"/,
+    /index\.ts:3:\d+\n[\s\S]*> 3 \| {3}for \(;;\)/,
+  )
+  const { frame } = await bench.logged(({ msg, scene }) => msg === 'slot killed' && scene === 'spins')
+  assert.match(`${frame}`, /> 3 \| {3}for \(;;\) rows\.reverse\(\)/)
+})
+
 test('no token of this machine goes to a base that is not its own, and a file that a killed base has left deceives nobody', {
   timeout: 60_000,
 }, async t => {

@@ -71,6 +71,8 @@ export class ModuleRuntime {
         }
       },
       refusal: plan => this.memory.refusal(plan),
+      // Who develops wants the line of the first kill. On a base that serves, it would make every `await` of every version dearer.
+      lookoutUntil: () => (options.mode === 'development' ? Infinity : 0),
       onLoading: (blank, { scene, version }, module) => {
         if (module === undefined) return blackBox.end(blank)
         blackBox.begin(blank, scene, version)

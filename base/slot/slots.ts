@@ -91,7 +91,7 @@ export class Slots {
         host.onLoading?.(blank, plan, module)
       },
       onKilled: (slot, kill, survivors) => this.#onKilled(slot, kill, survivors, () => host.onKilled(slot.plan, kill)),
-      lookoutUntil: ({ key }) => (this.#offenders.get(key) ?? -Infinity) + limits.slot.lookoutMs,
+      lookoutUntil: plan => Math.max(host.lookoutUntil?.(plan) ?? 0, (this.#offenders.get(plan.key) ?? -Infinity) + limits.slot.lookoutMs),
     }
     this.#watchdog = setInterval(() => this.#watch(), limits.slot.watchdogTickMs)
   }
