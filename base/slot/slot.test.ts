@@ -501,6 +501,16 @@ test('an allocating loop that V8 optimises is ended too', { timeout: 60_000 }, a
   await slot.drain()
 })
 
+test('a request whose code still runs at its deadline is answered with the stage and the module', { timeout: 60_000 }, async t => {
+  const { slot, ask } = await makeSlot(t, { rank: '() => { for (;;); }' })
+  const request = { ...call(1) }
+  const late = withCode('DEADLINE_EXCEEDED', /its code was still running, in stage "rank" of module "m-rank@1\.0\.0"$/)
+  const answer = assert.rejects(ask(request), late)
+  while (slot.whereabouts().stage === undefined) await new Promise(resolve => setImmediate(resolve))
+  request.deadlineAt = 0
+  await answer
+})
+
 test('a promise that never settles is answered at its deadline and the slot serves on', async t => {
   const { ask, killed } = await makeSlot(t, { rank: 'x => x === 1 ? new Promise(() => {}) : x' })
   await assert.rejects(ask(call(1, 50)), withCode('DEADLINE_EXCEEDED'))

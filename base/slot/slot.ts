@@ -380,9 +380,12 @@ export class Slot {
     if (pending.done) return true
     const { deadlineAt, chain } = pending.call
     if (now < deadlineAt) return false
+    // Where a request is that waits is not known.
+    const where = pending === this.#current() ? this.whereabouts() : undefined
     pending.done = true
-    const extra = chain.length > 1 ? { chain } : {}
-    pending.reject(new BerthError('DEADLINE_EXCEEDED', `No answer from scene "${this.plan.scene}" before its deadline`, { extra }))
+    const extra = { ...(chain.length > 1 && { chain }), ...where }
+    const still = where === undefined ? '' : `: its code was still running${inWords(where)}`
+    pending.reject(new BerthError('DEADLINE_EXCEEDED', `No answer from scene "${this.plan.scene}" before its deadline${still}`, { extra }))
     return true
   }
 
