@@ -126,6 +126,8 @@ class Session {
   #answer: unknown
   /** Whether the last save could not be run, or was answered with an error. */
   #failed = false
+  /** Whether the last save was not answered before its deadline. */
+  #isLate = false
   #logs = new AbortController()
   /** Ends the check of the types of the last save. */
   #types = new AbortController()
@@ -170,17 +172,20 @@ class Session {
    */
   async save(savedAt: number): Promise<string[]> {
     let outside: string[] = []
+    let isBundled = false
     this.#types.abort()
     try {
       const [bundle, bundleMs] = await timed(() => this.#bundler.bundle())
       outside = bundle.inputs.filter(input => input.startsWith('..') || isAbsolute(input)).map(input => resolve(this.#folder, input))
       this.#warn(bundle.warnings)
+      isBundled = true
       await this.#run(bundle, bundleMs, savedAt)
-      void this.#checkTypes()
     } catch (error) {
       if (!(error instanceof SdkError)) throw error
       this.#showFailure(error)
     }
+    // Wrong types are often why code fails.
+    if (isBundled) void this.#checkTypes()
     await this.#retireSaves()
     return outside
   }
@@ -332,8 +337,9 @@ class Session {
       // A version is warned of once, so the warning may be of an earlier save of the same code.
       if (entry.code === 'DATA_LOST')
         this.#fail(new SdkError(entry.code, entry.message, { hint: 'The answer is there, but not all of it.' }))
-      // Other lines logged before belong to answers before, and an error is shown with its answer.
-      else if (isLive && entry.code === undefined) this.#show({ event: 'log', ...entry }, formatEntry(entry))
+      // Other lines logged before belong to answers before, and an error is shown with its answer. Only an answer that was late knows nothing of the kill.
+      else if (isLive && (entry.code === undefined || (entry.code === 'MODULE_KILLED' && this.#isLate)))
+        this.#show({ event: 'log', ...entry }, formatEntry(entry))
     }
   }
 
@@ -369,6 +375,7 @@ class Session {
 
   #fail(error: SdkError): void {
     this.#failed = true
+    this.#isLate = error.code === 'DEADLINE_EXCEEDED'
     this.#show({ event: 'failed', error: failureDocument(error), live: this.#live?.version ?? null })
     process.stderr.write(`${failureText(error)}\n`)
   }

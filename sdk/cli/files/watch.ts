@@ -52,7 +52,10 @@ const GATHER_MS = 10
 /** Milliseconds between two looks whether the watched folders are still the same. */
 const LOOK_MS = 250
 
-/** Watches folders and files, but not `node_modules` and names that begin with a dot. Saves are dealt with one at a time. */
+/**
+ * Watches folders and files, but not `node_modules`, names that begin with a dot, and logs: the output of this very command may be in one. Saves are dealt
+ * with one at a time.
+ */
 export async function watchSaves(settings: SaveWatchSettings): Promise<SaveWatch> {
   const watching = new Watch(settings)
   await watching.open()
@@ -211,5 +214,5 @@ function isHidden(roots: readonly string[], path: string): boolean {
   if (root === undefined || roots.includes(path)) return false
   return relative(root, path)
     .split(sep)
-    .some(part => part === 'node_modules' || part.startsWith('.'))
+    .some(part => part === 'node_modules' || part.startsWith('.') || part.endsWith('.log'))
 }
