@@ -4,13 +4,14 @@
  * - the memory that a slot adds when it is loaded, and after 100 rankings
  * - many different scenes in one process, and a busy scene among them compared with the same scene alone
  * - memory, handles and threads while slots are loaded and disposed again and again
+ * - what a lookout costs a slot, and how long a look at code that loops takes
  */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
 import type { SlotCall } from '../../base/slot/slot-call.ts'
-import { Slots } from '../../base/slot/slots.ts'
+import { Slots, type SlotsHost } from '../../base/slot/slots.ts'
 import type { SlotPlan } from '../../base/traffic/table.ts'
 import { bundleModule } from '../../sdk/bundle/bundle.ts'
 import { root } from '../../test/support/base.ts'
@@ -28,7 +29,7 @@ const [scenes, cycles, rounds] = [Number(values.scenes), Number(values.cycles), 
 const MB = 2 ** 20
 
 const rank50 = (await bundleModule(join(root, 'scripts/bench/rank50'))).code
-const body = JSON.stringify(sampleInput())
+const sampleBody = JSON.stringify(sampleInput())
 
 /** A bundle of about so many KB with the stage of rank50. The rest are functions of half a KB each, and the first request calls every one. */
 function padded(kilobytes: number): string {
@@ -44,7 +45,7 @@ function padded(kilobytes: number): string {
 }
 
 /** @param bundleOf the text of a bundle by its digest */
-function makeSlots(bundleOf: (digest: string) => string): Slots {
+function makeSlots(bundleOf: (digest: string) => string, host: Partial<SlotsHost> = {}): Slots {
   return new Slots({
     readBundle: async digest => bundleOf(digest),
     servicesOf: () => ({}),
@@ -58,6 +59,7 @@ function makeSlots(bundleOf: (digest: string) => string): Slots {
       throw new Error(reason)
     },
     onBufferFailed: error => console.error(error),
+    ...host,
   })
 }
 
@@ -67,7 +69,15 @@ function plan(scene: string, bundle = 'rank50'): SlotPlan {
 }
 
 function call(scene: string): SlotCall {
-  return { requestId: 'r', body, unit: 'u', deadlineAt: performance.now() + 60_000, cpuMs: 60_000, params: '{}', chain: [scene] }
+  return {
+    requestId: 'r',
+    body: sampleBody,
+    unit: 'u',
+    deadlineAt: performance.now() + 60_000,
+    cpuMs: 60_000,
+    params: '{}',
+    chain: [scene],
+  }
 }
 
 const rss = () => process.memoryUsage.rss() / MB
@@ -152,9 +162,85 @@ async function churn(): Promise<void> {
   await slots.close()
 }
 
+/** Ends its request only after as many `await`s as the body says. */
+const awaits = '(() => ({ rank: async n => { for (let i = 0; i < n; i++) await null; return n } }))()'
+/** Loops until its slot is killed. */
+const loops = '(() => ({ rank: () => { for (;;); } }))()'
+const AWAITS = 200
+/** Requests under way at the same time. */
+const BATCH = 32
+const watched: Partial<SlotsHost> = { lookoutUntil: () => Infinity }
+
+async function lookouts(): Promise<void> {
+  const [opened, plain] = [await costOfLoads(watched), await costOfLoads({})]
+  table.push(['a slot with a lookout: CPU of a load more than without', (opened.cpuMs - plain.cpuMs).toFixed(2), '', 'ms'])
+  table.push(['… memory more than without', ((opened.mb - plain.mb) * 1024).toFixed(0), '', 'KB'])
+  for (const [label, bundle, body] of [
+    ['a ranking', rank50, sampleBody],
+    [`a request with ${AWAITS} awaits`, awaits, String(AWAITS)],
+  ] as const) {
+    const [on, off] = [await cpuOfRequest(watched, bundle, body), await cpuOfRequest({}, bundle, body)]
+    table.push([`CPU of ${label}, with and without a lookout`, `${on.toFixed(0)} / ${off.toFixed(0)}`, '', 'µs'])
+  }
+  const looks: number[] = []
+  for (let i = 0; i < rounds; i++) looks.push(await timeOfLook())
+  looks.sort((a, b) => a - b)
+  table.push(['a look at code that loops', median(looks).toFixed(1), (looks[Math.floor(looks.length * 0.95)] ?? 0).toFixed(1), 'ms'])
+}
+
+const cpuMs = () => {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
+}
+
+/** What one of up to a hundred slots costs when it is loaded. */
+async function costOfLoads(host: Partial<SlotsHost>): Promise<{ cpuMs: number; mb: number }> {
+  const slots = makeSlots(() => rank50, host)
+  await slots.ensure(plan('first'))
+  await settle()
+  const before = { cpuMs: cpuMs(), mb: rss() }
+  const loads = Math.min(100, scenes)
+  for (let i = 0; i < loads; i++) await slots.ensure(plan(`s${i}`))
+  const cost = { cpuMs: (cpuMs() - before.cpuMs) / loads, mb: (rss() - before.mb) / loads }
+  await slots.close()
+  return cost
+}
+
+/** Microseconds of CPU, all threads of this process together. */
+async function cpuOfRequest(host: Partial<SlotsHost>, bundle: string, body: string): Promise<number> {
+  const slots = makeSlots(() => bundle, host)
+  const slot = await slots.ensure(plan('s'))
+  const run = async (batches: number) => {
+    for (let i = 0; i < batches; i++) await Promise.all(Array.from({ length: BATCH }, () => slot.call({ ...call('s'), body })))
+  }
+  const batches = Math.ceil(cycles / 10)
+  await run(Math.ceil(batches / 10))
+  const before = cpuMs()
+  await run(batches)
+  const perRequest = ((cpuMs() - before) * 1000) / (batches * BATCH)
+  await slots.close()
+  return perRequest
+}
+
+/** Milliseconds from the kill of a slot whose code loops until the look at it has said the line. */
+async function timeOfLook(): Promise<number> {
+  const looked = Promise.withResolvers<number>()
+  const onKilled: SlotsHost['onKilled'] = (_, { sight }) => {
+    const killedAt = performance.now()
+    sight?.then(seen => looked.resolve('stack' in seen ? performance.now() - killedAt : Number.NaN))
+  }
+  const slots = makeSlots(() => loops, { ...watched, onKilled })
+  const slot = await slots.ensure(plan('loops'))
+  slot.call({ ...call('loops'), cpuMs: 5 }).catch(() => undefined)
+  const took = await looked.promise
+  await slots.close()
+  return took
+}
+
 const large = padded(500)
 await firstAnswers(`specialise and first answer, ${Math.round(large.length / 1024)} KB bundle, each of its 1,000 functions called`, large)
 await firstAnswers('first answer of an idle scene, small bundle', rank50)
 await density()
 await churn()
+await lookouts()
 console.log(table.toString())
