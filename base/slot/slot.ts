@@ -3,6 +3,7 @@ import type ivm from 'isolated-vm'
 import { ANSWER_STRIDE, AnswerKind, CURSOR, type LogLine, type Post } from '../inside/protocol.ts'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
+import type { Lock } from '../traffic/schema.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { type Blank, noteKill, type Remotes } from './blank.ts'
 import { CpuClock } from './cpu-clock.ts'
@@ -13,7 +14,7 @@ import { parseFailure } from './module-error.ts'
 import { Outside, type OutsideHost } from './outside.ts'
 import type { Pending, SlotAnswer, SlotCall } from './slot-call.ts'
 import type { SlotClock } from './slot-clock.ts'
-import { type SpecialiseParts, specialise, stepsOf } from './specialise.ts'
+import { link, type SpecialiseParts, specialise, stepsOf } from './specialise.ts'
 import { watchEnd } from './watch-end.ts'
 import { Watchdog, type WatchedSlot } from './watchdog.ts'
 
@@ -65,6 +66,8 @@ export interface Whereabouts {
 
 export class Slot {
   readonly plan: SlotPlan
+  /** The stages that requests run. */
+  #lock: Lock
   readonly #isolate: ivm.Isolate
   readonly #context: ivm.Context
   readonly #cursor: Float64Array
@@ -106,6 +109,7 @@ export class Slot {
 
   private constructor(plan: SlotPlan, { isolate, context, cursor, clock, listener, earlyPosts }: Blank, inside: Remotes, host: SlotHost) {
     this.plan = plan
+    this.#lock = plan.lock
     this.#isolate = isolate
     this.#context = context
     this.#cursor = cursor
@@ -204,6 +208,13 @@ export class Slot {
     // The queue is not sent at once, so that other requests that arrive in this turn of the event loop go in with it. To wake the isolate's
     // thread costs as much as to pass the text of five requests.
     if (this.#queue.length === 1) setImmediate(this.#pumpLater)
+  }
+
+  /** Has requests run other stages of the modules that the slot has, as a rehearsal does. Drain the slot first. */
+  async runStages({ lock, schemas }: Pick<SlotPlan, 'lock' | 'schemas'>): Promise<void> {
+    const plan = { ...this.plan, lock, ...(schemas !== undefined && { schemas }) }
+    await link(this.#inside, plan, this.#host.servicesOf(plan))
+    this.#lock = lock
   }
 
   // ── turns ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -513,7 +524,7 @@ export class Slot {
    * `await` in one of several requests that wait, it may be that of another request.
    */
   whereabouts(): Whereabouts {
-    const steps = stepsOf(this.plan)
+    const steps = stepsOf({ lock: this.#lock })
     const step = steps[(this.#cursor[CURSOR.step] ?? 0) - 1]
     if (step !== undefined) return step
     const modules = new Set(steps.map(({ module }) => module))

@@ -229,7 +229,7 @@ function modulesOf(plan: SlotPlan): Map<LockedModule, string[]> {
 }
 
 /** The steps of a plan in the order in which the code inside numbers them; see `CURSOR`. */
-export function stepsOf({ lock }: SlotPlan): { readonly stage: string; readonly module: string }[] {
+export function stepsOf({ lock }: Pick<SlotPlan, 'lock'>): { readonly stage: string; readonly module: string }[] {
   return lock.flatMap(stage => {
     const { modules, merge, fallbackModule } = stagePlan(stage)
     return [...modules, merge, fallbackModule].flatMap(module => (module === undefined ? [] : { stage: stage.stage, module }))

@@ -18,7 +18,6 @@ import { ModuleError } from '../slot/module-error.ts'
 import { Slot, type SlotHost, SlotKilled } from '../slot/slot.ts'
 import type { Pending } from '../slot/slot-call.ts'
 import { SlotClock } from '../slot/slot-clock.ts'
-import { link } from '../slot/specialise.ts'
 import { faultInSchema } from '../traffic/json-schema.ts'
 import type { Lock, LockedModule, SceneSchemas } from '../traffic/schema.ts'
 import type { SlotPlan } from '../traffic/table.ts'
@@ -256,7 +255,7 @@ class Rehearsal {
     await staged.slot.drain()
     const stages = aim.split(' ').map(name => this.#lock.find(({ stage }) => stage === name) ?? { stage: name, modules: [inputModule] })
     const schemas = this.#schemasOf(aim.split(' '))
-    await link(staged.blank.inside, { ...staged.slot.plan, lock: stages, schemas }, this.#plan.services)
+    await staged.slot.runStages({ lock: stages, schemas })
     staged.aim = aim
   }
 

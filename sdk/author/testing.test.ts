@@ -178,7 +178,7 @@ import { openSlot } from '#sdk/testing'
 const slot = await openSlot(import.meta.dirname, { cpuMs: 50 })
 test('loops', () => slot.run('rank', [], { params: { how: 'loop' } }))
 test('goes on in the next slot', async () => assert.deepEqual((await slot.run('rank', [{ id: 5 }])).output, [{ id: 5 }]))
-test('crashes', () => assert.rejects(slot.run('crash', []), { code: 'MODULE_KILLED' }))
+test('crashes', () => assert.rejects(slot.run('crash', []), { code: 'MODULE_KILLED', message: /in stage "crash" of/ }))
 test('goes on in the next process', async () => assert.deepEqual((await slot.run('rank', [{ id: 5 }])).output, [{ id: 5 }]))
 test('has no fake for a scene', () => slot.run('rank', [], { params: { how: 'call' } }))
 test('has no fake for a table', () => slot.run('rank', [], { params: { how: 'service' } }))
