@@ -294,3 +294,15 @@ test('an answer that does not fit the schema is sent all the same, counted, and 
     [['The answer of stage "rank" of module "m-unfit@1.0.0" does not fit the schema of the scene: /0/id must be a string', 'unfit', 'v1']],
   )
 })
+
+test('of a stage whose results a module merges, that module is named when the answer does not fit', async () => {
+  await publishStages(base.client, 'm-one', '1.0.0', { rank: 'x => [1]' })
+  await publishStages(base.client, 'm-merges', '1.0.0', { rank: 'lists => lists.length' })
+  const stage = { stage: 'rank', modules: ['m-one@^1', 'm-one@^1.0'], parallel: true, merge: 'm-merges@^1' } as const
+  const settings = { traffic: { deadlineMs: 10_000 }, schemas: { answer: { type: 'array' } } }
+  await base.client.putScene({ id: 'merged', group: [{ ...stage, modules: [...stage.modules] }], ...settings }, undefined)
+  await base.client.createVersion('merged', { as: 'baseline' })
+  assert.equal((await ask('merged', {})).status, 200)
+  const { msg } = await base.logged(line => line.scene === 'merged' && line.msg.includes('does not fit'))
+  assert.match(msg, /^The answer of stage "rank" of module "m-merges@1\.0\.0" does not fit/)
+})

@@ -48,6 +48,8 @@ interface DevEvent {
   readonly answer?: unknown
   readonly delta?: unknown
   readonly message?: string
+  readonly code?: string
+  readonly frame?: string
   readonly live?: string | null
   readonly error?: { readonly code: string; readonly detail: string; readonly details?: string; readonly stack?: string }
 }
@@ -147,13 +149,30 @@ test('sdk dev answers each save with its code, and through a broken one with the
   assert.deepEqual((await next('answer')).answer, { sum: 7 }, 'a file outside the folder that it is made of counts too')
 })
 
-test('sdk dev shows what is wrong with the types of a save after its answer', { timeout: 60_000 }, async t => {
+test('sdk dev shows what is wrong with the types of a save after its answer, or after its failure', { timeout: 60_000 }, async t => {
   const { next, nextFailure, save } = await startDev(t, 'mistyped', [], onBase())
   await next('answer')
   const compilerOptions = { strict: true, target: 'esnext', module: 'nodenext', types: [] }
   await save({ 'tsconfig.json': JSON.stringify({ compilerOptions }), 'index.ts': adds(2).replace('+ 2', '+ (x.n > 5 ? process.pid : 2)') })
   assert.deepEqual((await next('answer')).answer, { sum: 3 })
   assert.match((await nextFailure('TYPES_WRONG')).error?.detail ?? '', /index\.ts:1:68: .*'process': a slot has no such global/)
+  await save({ 'index.ts': 'export const rank = (x: { n: number }) => x.m\n' })
+  await nextFailure('RESULT_UNDEFINED')
+  assert.match((await nextFailure('TYPES_WRONG')).error?.detail ?? '', /index\.ts:1:45: .*Property 'm' does not exist/)
+})
+
+test('sdk dev shows the line of a loop also when its answer is only late', { timeout: 60_000 }, async t => {
+  await publishStages(bench.client, 'slow', '1.0.0', { rank: 'x => x' })
+  const traffic = { unit: { header: 'x-unit-id' }, deadlineMs: 200, cpuMs: 10_000 }
+  await bench.client.putScene({ id: 'slow', group: [{ stage: 'rank', modules: ['slow@^1'] }], traffic }, undefined)
+  await bench.client.createVersion('slow', { as: 'baseline' })
+  const { next, nextFailure, save } = await startDev(t, 'slow', ['--scene', 'slow'], onBase(bench))
+  await next('answer')
+  await save({ 'index.ts': 'export const rank = (x: { n: number }) => {\n  for (;;) x.n++\n}\n' })
+  assert.match((await nextFailure('DEADLINE_EXCEEDED')).error?.detail ?? '', /its code was still running, in stage "rank" of module "slow@/)
+  const { code, frame } = await next('log')
+  assert.equal(code, 'MODULE_KILLED')
+  assert.match(frame ?? '', /> 2 \| {3}for \(;;\) x\.n\+\+/)
 })
 
 test('sdk dev says that its folder is gone, and answers with what is there when it is back', { timeout: 60_000 }, async t => {

@@ -39,6 +39,28 @@ test('what is saved beside a file that is gone is nobody’s, and the file is se
   assert.deepEqual([...asked], [file])
 })
 
+test('what is written to a log is no save', { timeout: 60_000 }, async t => {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), 'berth-watch-')))
+  t.after(() => rm(folder, { recursive: true }))
+  const events = new EventEmitter()
+  const asked = new Set<string>()
+  const subjectOf = (path: string) => {
+    asked.add(path)
+    return path
+  }
+  const onSave = async (path: string) => {
+    events.emit('save', await readFile(path, 'utf8'))
+    return []
+  }
+  const watch = await watchSaves({ roots: [folder], subjectOf, onSave, onRoot: event => assert.fail(event.type) })
+  t.after(() => watch.close())
+  const saved = savedAs(events, '1')
+  await writeFile(join(folder, 'dev.log'), 'output')
+  await writeFile(join(folder, 'index.ts'), '1')
+  await saved
+  assert.deepEqual([...asked], [join(folder, 'index.ts')])
+})
+
 test('a watched folder is watched on however it was replaced', { timeout: 60_000 }, async t => {
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'berth-watch-')))
   t.after(() => rm(folder, { recursive: true }))
