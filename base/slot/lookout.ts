@@ -29,6 +29,8 @@ interface Paused {
 /** Characters of what V8 says when it pauses that are read. It says some hundred of each frame of the stack. */
 const PAUSED_CHARS_MAX = 1024 * 1024
 const FRAMES_MAX = 50
+/** Scripts whose names are kept: those of the modules come first, and a module may make any number by "eval". */
+const SCRIPTS_MAX = 1000
 /** How often code is paused again that was paused where no function ran. */
 const TRIES_MAX = 10
 /** How many times as long a look may take on a busy machine. */
@@ -98,6 +100,7 @@ export class Lookout {
 
   #onNotification(text: string): void {
     if (text.startsWith('{"method":"Debugger.scriptParsed"')) {
+      if (this.#scripts.size >= SCRIPTS_MAX) return
       const { scriptId, url } = (JSON.parse(text) as { readonly params: { readonly scriptId: string; readonly url: string } }).params
       this.#scripts.set(scriptId, url)
     } else if (text.startsWith('{"method":"Debugger.paused"')) this.#onPaused(text)
