@@ -82,7 +82,7 @@ function typesWrong(file: string, colored: string, color: boolean, contents: Pac
   // Line by line, the output with colours is the plain one.
   const details = narrow(lines, color ? output.split('\n') : lines)
   if (locations.length > ERRORS_SHOWN) details.push('', restOf(locations.map(([, at = '']) => at)))
-  return new SdkError('TYPES_WRONG', `Cannot publish "${shown}": ${location === '' ? '' : `${location}: `}${what}${more}`, {
+  return new SdkError('TYPES_WRONG', `Wrong types in "${shown}": ${location === '' ? '' : `${location}: `}${what}${more}`, {
     hint: adviceForSlot(plain.slice(0, locations[1]?.index), contents) ?? advice ?? 'Mend the types, or publish with --no-check.',
     details: details.join('\n'),
   })
