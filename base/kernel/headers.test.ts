@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { headerText } from './headers.ts'
+import { headerOf, headerText } from './headers.ts'
 
 /** As Node gives the bytes of a header. */
 const received = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1')
@@ -10,6 +10,16 @@ test('every text is read back from its UTF-8, and from its percent-encoding', ()
   const property = fc.property(fc.string({ unit: 'grapheme' }), text => {
     if (!/^utf-8'/i.test(text)) assert.equal(headerText(received(Buffer.from(text))), text)
     assert.equal(headerText(`UTF-8''${encodeURIComponent(text)}`), text)
+  })
+  fc.assert(property)
+})
+
+test('every text without control characters comes as it is through a header, which HTTP trims', () => {
+  const property = fc.property(fc.oneof(fc.string({ unit: 'grapheme' }), fc.constantFrom(' u1', 'u1\t', 'u1\n', "utf-8''u1")), text => {
+    fc.pre(!/\p{Cc}/u.test(text.trim()))
+    const value = headerOf(text)
+    assert.doesNotMatch(value, /[^\x20-\x7e\x80-\xff]/)
+    assert.equal(headerText(value.replaceAll(/^[ \t]+|[ \t]+$/g, '')), text)
   })
   fc.assert(property)
 })

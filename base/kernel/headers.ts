@@ -1,4 +1,4 @@
-/** Reads request headers by rules that the scene port and the control port share. */
+/** Reads request headers by rules that the scene port and the control port share, and writes what they read. */
 import { isUtf8 } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
 import { limits } from './limits.ts'
@@ -62,6 +62,14 @@ export function headerText(value: string): string {
   if (value.charCodeAt(5) === QUOTE && EXTENDED.test(value)) return percentDecoded(value.replace(EXTENDED, ''))
   for (let i = 0; i < value.length; i++) if (value.charCodeAt(i) > 127) return utf8(value)
   return value
+}
+
+/** Blanks at the ends, which HTTP takes away, and what would be read as percent-encoded. */
+const NOT_AS_IT_IS = /^utf-8'|^\s|\s$/i
+
+/** The value of a header that `headerText` reads as this text. As `fetch` wants it, each character is one byte. Control characters, which no header may hold, stay. */
+export function headerOf(text: string): string {
+  return NOT_AS_IT_IS.test(text) ? `UTF-8''${encodeURIComponent(text.toWellFormed())}` : Buffer.from(text).toString('latin1')
 }
 
 function percentDecoded(value: string): string {

@@ -12,6 +12,7 @@ import type { CreatedToken, RevokedToken, TokenView } from '../../base/contract/
 import type * as versions from '../../base/contract/version-api.ts'
 import type { RulesView, WhitelistChange, WhitelistEdit } from '../../base/contract/whitelist-api.ts'
 import { parseKeepingNumbers } from '../../base/kernel/exact-json.ts'
+import { headerOf } from '../../base/kernel/headers.ts'
 import { limits } from '../../base/kernel/limits.ts'
 import type { ModuleManifest, Right } from '../../base/traffic/schema.ts'
 import { exitCodes, RefusedError, SdkError } from '../sdk-error.ts'
@@ -272,9 +273,9 @@ async function invokeAt(call: Call, url: URL, { body, unit, version, headers }: 
     body,
     repeat: 'never',
     headers: {
-      ...(unit === undefined ? {} : { 'x-unit-id': asHeader(unit) }),
+      ...(unit === undefined ? {} : { 'x-unit-id': headerOf(unit) }),
       ...(version === undefined ? {} : { 'x-scene-version': version }),
-      ...Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name, asHeader(value)])),
+      ...Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name, headerOf(value)])),
     },
   })
   return {
@@ -285,10 +286,4 @@ async function invokeAt(call: Call, url: URL, { body, unit, version, headers }: 
     durationMs: performance.now() - startedAt,
     body: answer.text === '' ? undefined : parseKeepingNumbers(answer.text),
   }
-}
-
-/** A text as UTF-8 for a header, because `fetch` takes each character of a header for one byte. What a base would decode is encoded. */
-function asHeader(text: string): string {
-  if (/^utf-8'/i.test(text)) return `UTF-8''${encodeURIComponent(text)}`
-  return Buffer.from(text).toString('latin1')
 }

@@ -233,6 +233,19 @@ test('a call sends its unit in UTF-8, its version, the token, and headers that g
   )
 })
 
+test('a unit that HTTP would change on its way is percent-encoded, so that no two units become one', async t => {
+  const units = [' u1', 'u1\t', 'u1\n', "utf-8''u1"]
+  const { client, requests } = await peer(
+    t,
+    units.map(() => answer),
+  )
+  for (const unit of units) await client.call('home', {}, { unit })
+  assert.deepEqual(
+    requests.map(({ headers }) => headers['x-unit-id']),
+    units.map(unit => `UTF-8''${encodeURIComponent(unit)}`),
+  )
+})
+
 test('a base behind a gateway is called under the path of the gateway', async t => {
   const { url, requests } = await peer(t, [answer])
   await createClient({ url: `${url}/berth` }).call('home', {})

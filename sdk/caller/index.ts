@@ -383,9 +383,12 @@ function checkDeadline(ms: number | undefined): void {
   throw new TypeError(`Cannot use ${ms} as deadlineMs: it must be above 0 and at most ${DEADLINE_MS_MAX}`)
 }
 
-/** Encodes a text as UTF-8 for a header: `fetch` sends each character as one byte. What a base would decode is percent-encoded. */
+/** Blanks at the ends, which HTTP takes away, and what a base would read as percent-encoded. */
+const NOT_AS_IT_IS = /^utf-8'|^\s|\s$/i
+
+/** Encodes a text for a header: in UTF-8, of which `fetch` sends each character as one byte, or percent-encoded. */
 function asHeader(text: string): string {
-  if (/^utf-8'/i.test(text)) return `UTF-8''${encodeURIComponent(text)}`
+  if (NOT_AS_IT_IS.test(text)) return `UTF-8''${encodeURIComponent(text)}`
   return Array.from(new TextEncoder().encode(text), byte => String.fromCharCode(byte)).join('')
 }
 

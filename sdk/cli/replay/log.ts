@@ -13,6 +13,7 @@ import { CsvError, parse } from 'csv-parse'
 import { CsvPlaces, csvFault, csvForm, recordsBefore } from '../../../base/kernel/csv.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
 import { idAt, sourceAt } from '../../../base/kernel/exact-json.ts'
+import { headerOf } from '../../../base/kernel/headers.ts'
 import { limits } from '../../../base/kernel/limits.ts'
 import { readParts, TextDecoding } from '../../../base/kernel/text-file.ts'
 import { exitCodes, SdkError } from '../../sdk-error.ts'
@@ -139,7 +140,10 @@ function parseLine(file: string, line: number, text: string, given: string | und
     scene: given ?? String(scene),
     // The text of the line, because a number in it may be one that JavaScript would round.
     body: sourceAt(text, ['body']) ?? refuse('it has no "body"'),
-    headers: { ...headersOf(headers, refuse), ...(id === undefined ? {} : headersOf({ 'x-unit-id': id }, refuse)) },
+    headers: {
+      ...headersOf(headers, refuse),
+      ...(id === undefined ? {} : headersOf({ 'x-unit-id': headerOf(id) }, refuse, value => value)),
+    },
     shown: shown === undefined ? undefined : shownOf(text, shown, refuse),
   }
 }
@@ -158,13 +162,16 @@ function idOf(text: string, path: readonly string[], found: unknown, what: strin
 
 type Refuse = (what: string) => never
 
-function headersOf(given: unknown, refuse: Refuse): Record<string, string> {
+const utf8Bytes = (text: string): string => Buffer.from(text).toString('latin1')
+
+/** @param write makes a value of a header of a text; those of a log are as they were sent */
+function headersOf(given: unknown, refuse: Refuse, write = utf8Bytes): Record<string, string> {
   if (!isRecord(given)) return refuse(`"headers" must be an object, got ${excerpt(JSON.stringify(given))}`)
   const headers: Record<string, string> = {}
   for (const [name, value] of Object.entries(given)) {
     if (NOT_REPLAYED.has(name.toLowerCase())) continue
     if (typeof value !== 'string') return refuse(`header "${name}" must be a string, got ${excerpt(JSON.stringify(value))}`)
-    const bytes = Buffer.from(value).toString('latin1')
+    const bytes = write(value)
     try {
       validateHeaderName(name)
       validateHeaderValue(name, bytes)
