@@ -132,7 +132,10 @@ test('whoever uploads over a table that has changed since is refused, and nothin
   const { table } = await put(base.client, 'shared', ndjson(rowsOf(1, 'a', 'b')))
   const revision = table?.revision ?? assert.fail('no table')
   await put(base.client, 'shared', ndjson(rowsOf(2, 'a', 'b')), revision)
-  await assert.rejects(put(base.client, 'shared', ndjson(rowsOf(3, 'a', 'b')), revision), { code: 'REVISION_CONFLICT' })
+  await assert.rejects(put(base.client, 'shared', ndjson(rowsOf(3, 'a', 'b')), revision), {
+    code: 'REVISION_CONFLICT',
+    message: /but "the first token" changed it/,
+  })
   await assert.rejects(put(base.client, 'shared', ndjson(rowsOf(3, 'a', 'b')), 0), { code: 'REVISION_CONFLICT' })
   await assertEveryCell('shared', rowsOf(2, 'a', 'b'))
 })

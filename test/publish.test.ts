@@ -186,7 +186,7 @@ test('every write is in the audit log: who, what, before, after and why', async 
   assert.match(JSON.stringify(last?.after), /v2/)
   assert.ok(last?.who)
   const { whoLabel } = await base.logged(({ msg }) => msg === 'set baseline audited')
-  assert.deepEqual([last.whoLabel, whoLabel], ['made at the first start', 'made at the first start'], 'people read a name')
+  assert.deepEqual([last.whoLabel, whoLabel], ['the first token', 'the first token'], 'people read a name')
   assert.ok(Math.abs(Date.parse(last?.at ?? '') - Date.now()) < 60_000)
 })
 

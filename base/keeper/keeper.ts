@@ -207,7 +207,7 @@ async function ensureAdminToken(data: string, book: Book, log: Logger): Promise<
   await writeWhole(tokenPath(data), `${secret}\n`).catch((error: unknown) => {
     throw storeFault('write the first token', error)
   })
-  addToken(book, secret, ['admin'], 'made at the first start', { who: 'base' })
+  addToken(book, secret, ['admin'], 'the first token', { who: 'base' })
   log.info({ file: tokenPath(data) }, 'admin token made')
 }
 

@@ -213,9 +213,8 @@ export class Book {
   }
 
   #explained(error: BerthError, id: string, since: Expected): BerthError {
-    const { changedBy, revision: current = 0 } = error.extra ?? {}
-    const message = typeof changedBy === 'string' ? error.message.replace(`"${changedBy}"`, `"${this.names.of(changedBy)}"`) : error.message
-    if (typeof since !== 'number') return new BerthError('REVISION_CONFLICT', message, { cause: error, extra: error.extra ?? {} })
+    if (typeof since !== 'number') return error
+    const { revision: current = 0 } = error.extra ?? {}
     // That a data folder became one of changes has changed nothing.
     const rows = this.audit(limits.control.conflictRowsMax, undefined, id).filter(
       row => row.revision > since && row.kind !== 'import scene',
@@ -223,7 +222,7 @@ export class Book {
     const named = rows.slice(0, 3).map(({ who, action }) => `${action} by ${this.names.of(who)}`)
     const all = rows.length > named.length ? [...named, `${rows.length - named.length} more`] : named
     const meanwhile = all.length === 0 ? '' : `; since then: ${all.join(', ')}`
-    return new BerthError('REVISION_CONFLICT', `${message}${meanwhile}`, {
+    return new BerthError('REVISION_CONFLICT', `${error.message}${meanwhile}`, {
       cause: error,
       extra: { ...error.extra, current, changes: rows },
     })

@@ -40,12 +40,14 @@ export class Names {
     return { ...this.beside(row, 'who'), change: kind === null ? null : ({ kind, payload } as Change) }
   }
 
-  /** The members of a problem document, with labels beside the ids of those who changed what a conflict is about. */
-  inProblem(members: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  /** The members of a problem document, with the labels of those who changed what a conflict is about: beside their ids, and in the words. */
+  inProblem<Members extends { readonly detail: string }>(members: Members): Members {
     const { changedBy, changes } = members as { readonly changedBy?: string; readonly changes?: readonly AuditedChange[] }
     return {
       ...members,
-      ...(changedBy === undefined ? {} : { changedByLabel: this.of(changedBy) }),
+      ...(changedBy === undefined
+        ? {}
+        : { changedByLabel: this.of(changedBy), detail: members.detail.replace(`"${changedBy}"`, `"${this.of(changedBy)}"`) }),
       ...(changes === undefined ? {} : { changes: changes.map(row => this.audited(row)) }),
     }
   }

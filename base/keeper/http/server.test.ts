@@ -349,7 +349,7 @@ test('whoever did something is named by the label of the token beside its id, al
   const headers = { authorization: `Bearer ${made.token}` }
   await ask('PUT', '/api/scenes/home/params', { payload: { params: { topK: 3 } }, headers })
   await ask('POST', '/api/scenes/home/versions', { payload: {}, headers })
-  assert.equal(made.createdByLabel, 'made at the first start')
+  assert.equal(made.createdByLabel, 'the first token')
   for (const revoked of [false, true]) {
     if (revoked) await ask('DELETE', `/api/tokens/${made.id}`)
     const [audit] = (await ask('GET', '/api/audit?scene=home')).body as Record<string, unknown>[]

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteOptions } from 'fastify'
 import { answerClientError } from '../../kernel/client-error.ts'
-import { BerthError, type ErrorCode, messageOf, toBerthError, toProblem } from '../../kernel/errors.ts'
+import { BerthError, type ErrorCode, messageOf, type Problem, toBerthError, toProblem } from '../../kernel/errors.ts'
 import { isRequestId } from '../../kernel/headers.ts'
 import { limits } from '../../kernel/limits.ts'
 import type { Logger } from '../../kernel/log.ts'
@@ -114,14 +114,14 @@ function sendProblem(
   error: BerthError,
   request: FastifyRequest,
   reply: FastifyReply,
-  complete: (members: Readonly<Record<string, unknown>>) => object = members => members,
+  complete: (members: Problem) => Problem = members => members,
 ): void {
   if (error.retryAfterSeconds !== undefined) reply.header('retry-after', error.retryAfterSeconds)
   if (error.status === 401) reply.header('www-authenticate', 'Bearer')
-  const problem = toProblem(error, { requestId: request.id, help: `/errors#${error.code}` })
+  const problem = complete(toProblem(error, { requestId: request.id, help: `/errors#${error.code}` }))
   reply.code(error.status)
   if (wantsPage(request.headers.accept)) reply.headers(pageHeaders).send(problemPage(problem))
-  else reply.type('application/problem+json').serializer(JSON.stringify).send(complete(problem))
+  else reply.type('application/problem+json').serializer(JSON.stringify).send(problem)
 }
 
 const frameworkCodes: Readonly<Record<string, ErrorCode>> = {
