@@ -282,7 +282,12 @@ test('on a base that serves, saves replace the baseline only where somebody has 
   const folder = await tempFolder()
   await write(folder, { 'ranker/package.json': packageJson('ranker'), 'ranker/index.ts': adds(1) })
   const refused = await sdkIn(folder, base)('dev', 'ranker', '--as', 'baseline')
-  ended(refused, 2, /Cannot let each save replace a baseline of http:\S+, which serves, unless somebody agrees/, /Say --yes too/)
+  ended(
+    refused,
+    2,
+    /Cannot ask whether each save may replace the baseline of its scene at http:\S+, which serves: there is no terminal/,
+    /Add --yes/,
+  )
   if (process.platform === 'linux') {
     const line = `'${process.execPath}' '${join(root, 'bin/sdk.cjs')}' dev ranker --as baseline`
     const terminal = spawn('script', ['-qfec', line, '/dev/null'], { cwd: folder, env: { ...process.env, ...onBase() } })

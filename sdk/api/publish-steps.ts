@@ -79,14 +79,16 @@ export type WantedModule = Pick<LockedModule, 'name' | 'version'>
 /**
  * Makes sure that the scene has a version that runs `wanted` and is otherwise like its baseline, and that this version has the part that
  * `options` ask for.
+ * @param revision that the scene must be at, if any
  */
 export function updateScene(
   client: Client,
   scene: string,
   wanted: readonly WantedModule[],
   options: Pick<NewVersion, 'as' | 'share' | 'whitelist' | 'label' | 'reason'>,
+  revision?: number,
 ): Promise<VersionChange> {
-  return client.createVersion(scene, updateOf(wanted, options))
+  return client.createVersion(scene, updateOf(wanted, options), revision)
 }
 
 /** What `updateScene` asks for. */

@@ -28,7 +28,7 @@ export function command(parent: Command, usage: string, description: string, exa
 /** Why the change is made, for whoever reads the audit log later. */
 export const reason = (): Option => new Option('--reason <text>', 'why, for the audit log')
 
-/** For changes that move units. */
+/** For changes that are shown before they are made. */
 export const yes = (): Option => new Option('--yes', 'do not ask')
 export const dryRun = (): Option => new Option('--dry-run', 'show what it would come to, and change nothing')
 

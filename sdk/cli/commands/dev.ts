@@ -30,11 +30,11 @@ import { lastRequest } from '../files/last-request.ts'
 import { firstSample, warnOfRounding } from '../files/sample.ts'
 import { readText } from '../files/text.ts'
 import { describeRoot, type RootEvent, type SaveWatch, watchSaves } from '../files/watch.ts'
+import { agree } from '../terminal/agreement.ts'
 import { colorsFor } from '../terminal/colors.ts'
 import { failureDocument, failureText } from '../terminal/failure.ts'
 import { interruption } from '../terminal/interruption.ts'
 import { createOutput, describeTimings, type Output, timed } from '../terminal/output.ts'
-import { canAsk, cancelled, confirm } from '../terminal/questions.ts'
 import { diffAnswers, formatDelta } from '../views/answer-diff.ts'
 import { formatEntry } from './logs.ts'
 
@@ -155,14 +155,10 @@ class Session {
   }
 
   async #approve(): Promise<void> {
-    const { yes, scene } = this.#options
-    if (yes) return
     const where = `${this.#client.base.origin}, which serves`
-    if (!canAsk()) {
-      const hint = 'Say --yes too, or leave out --as: then each save is a version that answers only when pinned.'
-      throw usage(`Cannot let each save replace a baseline of ${where}, unless somebody agrees`, hint)
-    }
-    if (!(await confirm(`Let each save replace the baseline of ${scene ?? 'its scene'} at ${where}?`))) throw cancelled()
+    const whose = `the baseline of ${this.#options.scene ?? 'its scene'} at ${where}`
+    const hint = 'Add --yes, or leave out --as: then each save is a version that answers only when pinned.'
+    await agree({ question: `Let each save replace ${whose}?`, what: `whether each save may replace ${whose}`, hint }, this.#options)
   }
 
   /**

@@ -1,8 +1,9 @@
 /** `sdk features`. */
 import type { Command } from 'commander'
 import type { CommonOptions } from '../context.ts'
+import type { AgreementOptions } from '../terminal/agreement.ts'
 import { command, context, group, reason } from './command.ts'
-import type { DeleteOptions, PutOptions, RollbackOptions } from './features.ts'
+import type { PutOptions, RollbackOptions } from './features.ts'
 
 export function featureCommands(sdk: Command): void {
   const features = group(sdk, 'features', 'Upload, show and roll back the tables that modules read features from')
@@ -58,7 +59,7 @@ export function featureCommands(sdk: Command): void {
     ['sdk features delete items', 'asks first; modules that read it are then answered FEATURES_NOT_FOUND'],
   ])
     .option('--yes', 'ask nothing')
-    .action(async (table: string, options: DeleteOptions & CommonOptions) => {
+    .action(async (table: string, options: AgreementOptions & CommonOptions) => {
       const { deleteTable } = await import('./features.ts')
       await deleteTable(await context(options), table, options)
     })

@@ -12,14 +12,12 @@ import { RefusedError, SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { fileError } from '../files/text.ts'
+import { type AgreementOptions, agree } from '../terminal/agreement.ts'
 import { ageOf, describeCells, formatBytes, type Output, timed } from '../terminal/output.ts'
-import { canAsk, cancelled, confirm } from '../terminal/questions.ts'
 
-export interface PutOptions extends Reasoned {
+export interface PutOptions extends Reasoned, AgreementOptions {
   readonly table?: string
-  readonly yes?: boolean
   readonly dryRun?: boolean
-  readonly json?: boolean | undefined
 }
 
 /** A file with a fault changes nothing. So does one that may not be meant, unless that is confirmed. */
@@ -41,7 +39,10 @@ export async function putTable({ client, out }: Context, file: string, options: 
     out.result(planned)
     return out.say(`Nothing to do: ${name} is at this version already, ${describeTable(planned)}`)
   }
-  if (planned.concerns.length > 0 && !options.yes) await approve(`Bring it into force as ${name}?`, options)
+  if (planned.concerns.length > 0) {
+    const what = `whether it is to come into force as "${name}"`
+    await agree({ question: `Bring it into force as ${name}?`, what, hint: 'Add --yes if it is meant.' }, options)
+  }
   const [change, ms] = await timed(() => client.putFeatureTable(name, table, planned.table?.revision ?? 0))
   out.result(change)
   out.done('live', ms, `version ${short(digest)}, ${describeTable(change)}`)
@@ -100,15 +101,6 @@ async function upload(client: Client, file: string, digest: string): Promise<boo
   if (await client.hasBlob(digest)) return true
   await client.putBlob(digest, await openAsBlob(file))
   return false
-}
-
-/** @throws SdkError USAGE when nobody can be asked; CANCELLED when the answer is no */
-async function approve(question: string, { json }: { readonly json?: boolean | undefined }): Promise<void> {
-  if (json || !canAsk()) {
-    const why = json ? '--json prints one document' : 'there is no terminal'
-    throw usage(`Cannot ask "${question}": ${why}`, 'Add --yes if it is meant.')
-  }
-  if (!(await confirm(question))) throw cancelled()
 }
 
 export async function listTables({ client, out }: Context): Promise<void> {
@@ -194,12 +186,7 @@ function versionOf({ name, versions }: FeatureTable, text: string): TableVersion
   })
 }
 
-export interface DeleteOptions {
-  readonly yes?: boolean
-  readonly json?: boolean | undefined
-}
-
-export async function deleteTable({ client, out }: Context, name: string, options: DeleteOptions): Promise<void> {
+export async function deleteTable({ client, out }: Context, name: string, options: AgreementOptions): Promise<void> {
   const { source, revision, rows, versions } = await client.featureTable(name)
   if (source === 'folder') {
     throw new SdkError(
@@ -211,7 +198,8 @@ export async function deleteTable({ client, out }: Context, name: string, option
     )
   }
   const what = `${name} with ${rows.toLocaleString('en')} rows and ${versions.length} versions`
-  if (!options.yes) await approve(`Delete ${what}? Modules that read it are then answered FEATURES_NOT_FOUND`, options)
+  const question = `Delete ${what}? Modules that read it are then answered FEATURES_NOT_FOUND`
+  await agree({ question, what: `whether to delete ${name}`, hint: 'Add --yes if it is meant.' }, options)
   const [deleted, ms] = await timed(() => client.deleteFeatureTable(name, revision))
   out.result(deleted)
   out.done('deleted', ms, `${what}, gone from ${deleted.cells.applied} of ${deleted.cells.connected} cells`)

@@ -5,10 +5,10 @@ import type { Flip, Flipped } from '../../../base/contract/experiment-api.ts'
 import type { Client } from '../../api/client.ts'
 import { parseArms, parseCondition, parseMeanings, parseNumber, parseShare, parseShares, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
-import { type AgreementOptions, requireQuestions } from '../terminal/agreement.ts'
+import { type AgreementOptions, agree, requireQuestions } from '../terminal/agreement.ts'
 import { colorsFor } from '../terminal/colors.ts'
 import { ageOf, describeCells, timed } from '../terminal/output.ts'
-import { ask, cancelled, confirm } from '../terminal/questions.ts'
+import { ask } from '../terminal/questions.ts'
 import { describeExperiment, describeMovement, describeSegments, describeWhere, flipHead, flipRows } from '../views/experiment-view.ts'
 
 export interface FlipOptions extends Reasoned, AgreementOptions {
@@ -131,6 +131,6 @@ function describeUndone({ revision, at, whoLabel }: NonNullable<Flipped['undoes'
 async function approve({ newPhase, experiment, undoes }: Flipped, { reason }: FlipOptions): Promise<string | undefined> {
   const change = undoes === undefined ? `Change ${experiment.id}?` : `Undo this flip of ${experiment.id}?`
   const question = newPhase.length > 0 ? `Begin phase ${experiment.phase} of ${experiment.id}?` : change
-  if (!(await confirm(question))) throw cancelled()
+  await agree({ question, what: `whether to change "${experiment.id}"`, hint: ADD_YES }, {})
   return reason ?? ask('Why? It goes into the audit log:')
 }

@@ -8,9 +8,8 @@ import { SdkError } from '../../sdk-error.ts'
 import { parseParams, parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { readJson } from '../files/text.ts'
-import { requireQuestions } from '../terminal/agreement.ts'
+import { agree } from '../terminal/agreement.ts'
 import { ageOf, describeCells, timed } from '../terminal/output.ts'
-import { cancelled, confirm } from '../terminal/questions.ts'
 import { differences } from './scene.ts'
 
 interface VersionOption {
@@ -205,9 +204,9 @@ async function askUndone(
   if (undoes === undefined) throw new Error('a rollback of parameters undoes no change')
   const { revision, whoLabel, at, before, after } = undoes
   const which = `revision ${revision}, by ${whoLabel}, ${ageOf(at)} ago`
-  requireQuestions('which change to undo', `Name it, so that the same command undoes no other: ${line} ${revision} (${which})`, { json })
   for (const difference of differences('', before, after)) out.say(`  ${difference}`)
-  if (!(await confirm(`Undo this change (${which})?`))) throw cancelled()
+  const hint = `Name it, so that the same command undoes no other: ${line} ${revision} (${which})`
+  await agree({ question: `Undo this change (${which})?`, what: 'which change to undo', hint }, { json })
   return revision
 }
 

@@ -76,13 +76,14 @@ export async function publish(context: Context, folders: readonly string[], opti
   for (const folder of folders) drafts.push(await draftOf(client, folder, options))
   checkNames(drafts)
   const baselines = await Promise.all(sceneIds.map(id => requireScene(client, id, folders)))
-  await requireAgreement(client, part, baselines, options)
+  await requireAgreement(client, part, baselines, drafts, options)
   const send = options.dryRun ? pretend : (bundle: Bundle) => sendBundle(client, out, bundle)
   const modules: PublishedModule[] = []
   for (const draft of drafts) modules.push(await publishDraft(out, draft, options.dryRun === true, send))
-  for (const id of sceneIds) await agreeToPart(context, id, updateOf(modules, part), options, DECLINED)
+  const agreed = new Map<string, number | undefined>()
+  for (const id of sceneIds) agreed.set(id, await agreeToPart(context, id, updateOf(modules, part), options, DECLINED))
   const scenes: OnlineScene[] = []
-  for (const id of sceneIds) scenes.push(await bringOnline(client, out, id, modules, part, options))
+  for (const id of sceneIds) scenes.push(await bringOnline(context, { id, revision: agreed.get(id) }, modules, part, options))
   for (const line of options.dryRun ? ['Nothing was sent: this was a dry run.'] : await nextLines(client, modules, scenes)) out.next(line)
   out.result({ modules, scenes })
 }
@@ -104,14 +105,23 @@ async function requireScene(client: Client, id: string, folders: readonly string
 }
 
 /**
- * Checks, before anything is sent, that somebody can agree to the units that will move.
+ * Checks that somebody can agree to the units that will move, before any module is sent that would be left without its scene. When all modules
+ * are published already, nothing is left like that, and each scene says itself whether units would move.
  * @throws SdkError USAGE
  */
-async function requireAgreement(client: Client, { as }: Part, scenes: readonly SceneView[], options: PublishOptions): Promise<void> {
+async function requireAgreement(
+  client: Client,
+  { as }: Part,
+  scenes: readonly SceneView[],
+  drafts: readonly Draft[],
+  options: PublishOptions,
+): Promise<void> {
   const served = scenes.filter(({ baseline }) => baseline !== null)
   if (options.yes || (as !== 'baseline' && as !== 'cutover') || served.length === 0) return
   if ((await client.status()).mode === 'development') return
-  const names = served.map(({ definition }) => definition.id).join(', ')
+  const published = await Promise.all(drafts.map(({ bundle }) => isPublished(client, bundle)))
+  if (published.every(isThere => isThere)) return
+  const names = served.map(({ definition }) => `"${definition.id}"`).join(', ')
   requireQuestions(`whether units of ${names} may move`, 'Add --yes to the command.', options)
 }
 
@@ -294,15 +304,14 @@ function partOf(options: PublishOptions): Part {
 }
 
 async function bringOnline(
-  client: Client,
-  out: Output,
-  scene: string,
+  { client, out }: Context,
+  { id: scene, revision }: { readonly id: string; readonly revision: number | undefined },
   modules: readonly PublishedModule[],
   part: Part,
   { label, reason }: PublishOptions,
 ): Promise<OnlineScene> {
   const options = { ...part, ...(label && { label }), ...(reason && { reason }) }
-  const [change, ms] = await timed(() => updateScene(client, scene, modules, options))
+  const [change, ms] = await timed(() => updateScene(client, scene, modules, options, revision))
   const { version, lock: _, moved: __, changed: ___, baseline, ...rest } = change
   const online = { scene, version: version.id, ...rest, isBaseline: baseline === version.id, steps: { live: ms } }
   out.say(scene)

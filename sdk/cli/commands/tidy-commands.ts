@@ -1,14 +1,12 @@
 /** The commands that take what is not needed any more offline, or delete it. */
 import { type Command, Option } from 'commander'
 import type { CommonOptions } from '../context.ts'
-import { command, context, reason } from './command.ts'
+import { command, context, dryRun, reason, yes } from './command.ts'
 import type { TidyOptions, UnusedOptions } from './tidy.ts'
 
 const ASKS = `
 It shows what goes, and asks. The audit log keeps what was deleted.`
 
-const yes = (): Option => new Option('--yes', 'do not ask')
-const dryRun = (): Option => new Option('--dry-run', 'show what would go, and change nothing')
 const olderThan = (): Option => new Option('--older-than <age>', 'with --unused: only what is older, such as 7d, 12h or 30min')
 
 /** Adds them to the groups that are there. */

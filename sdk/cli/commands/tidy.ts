@@ -2,14 +2,12 @@
 import type { Reasoned } from '../../../base/contract/common-api.ts'
 import { parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
+import { type AgreementOptions, agree } from '../terminal/agreement.ts'
 import { timeAgo, timed } from '../terminal/output.ts'
-import { canAsk, cancelled, confirm } from '../terminal/questions.ts'
 import { isUnused } from './version.ts'
 
-export interface TidyOptions extends Reasoned {
+export interface TidyOptions extends Reasoned, AgreementOptions {
   readonly dryRun?: boolean
-  readonly yes?: boolean
-  readonly json?: boolean | undefined
 }
 
 export interface UnusedOptions extends TidyOptions {
@@ -95,12 +93,12 @@ interface Deletion<Outcome> {
 }
 
 /** Shows what would go, asks, and deletes it. What was deleted before is done already. */
-async function remove<Outcome>({ out }: Context, deletion: Deletion<Outcome>, { yes, dryRun, json, reason }: TidyOptions): Promise<void> {
+async function remove<Outcome>(
+  { out }: Context,
+  deletion: Deletion<Outcome>,
+  { dryRun, reason, ...agreement }: TidyOptions,
+): Promise<void> {
   const { what, send, describe, nothing = `${what} is gone already` } = deletion
-  if (!yes && !dryRun && (json || !canAsk())) {
-    const why = json ? '--json prints one document' : 'there is no terminal'
-    throw usage(`Cannot ask whether to delete ${what}: ${why}`, 'Add --yes, or --dry-run to see what would go.')
-  }
   const planned = await send({ dryRun: true })
   const goes = describe(planned)
   if (goes === undefined || dryRun) {
@@ -109,10 +107,9 @@ async function remove<Outcome>({ out }: Context, deletion: Deletion<Outcome>, { 
     out.say(`${goes} would go`)
     return out.next(DRY_RUN)
   }
-  if (!yes) {
-    out.say(`${goes} would go; this cannot be undone`)
-    if (!(await confirm(`Delete ${what}?`))) throw cancelled()
-  }
+  if (!agreement.yes) out.say(`${goes} would go; this cannot be undone`)
+  const hint = 'Add --yes, or --dry-run to see what would go.'
+  await agree({ question: `Delete ${what}?`, what: `whether to delete ${what}`, hint }, agreement)
   const [done, ms] = await timed(() => send({ ...(reason && { reason }) }))
   out.result(done)
   out.done('deleted', ms, goes)

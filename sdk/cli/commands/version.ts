@@ -8,9 +8,8 @@ import type { Client } from '../../api/client.ts'
 import { SdkError } from '../../sdk-error.ts'
 import { parseShare, parseUnits, parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
-import { type AgreementOptions, agreeToMove, requireQuestions } from '../terminal/agreement.ts'
+import { type AgreementOptions, agree, agreeToMove } from '../terminal/agreement.ts'
 import { ageOf, describeCells, describeTimings, type Output, timed } from '../terminal/output.ts'
-import { cancelled, confirm } from '../terminal/questions.ts'
 import { exactPercent } from '../views/experiment-view.ts'
 
 type Lock = VersionView['lock']
@@ -103,8 +102,8 @@ export async function createVersion(
   if (options.from !== undefined) parseVersion(options.from)
   const part = parsePart({ ...(as && { as }), ...(share !== undefined && { share }), ...(whitelist && { whitelist }) })
   const wanted = { ...(modules && { modules }), ...part, ...options, reuse: !another }
-  await agreeToPart(context, scene, wanted, agreement)
-  const [made, ms] = await timed(() => context.client.createVersion(scene, wanted))
+  const agreed = await agreeToPart(context, scene, wanted, agreement)
+  const [made, ms] = await timed(() => context.client.createVersion(scene, wanted, agreed))
   out.result(made)
   out.say(scene)
   showMade(out, made, ms, part.whitelist?.length ?? 0)
@@ -113,6 +112,7 @@ export async function createVersion(
 /**
  * Resolves when the part that a version is to get is agreed to, as far as it moves units.
  * @param declined what is so when it is not
+ * @returns the revision of the scene that somebody has agreed to change; undefined when nobody was asked
  * @throws as `agreeToMove`, and as the base when it refuses the version
  */
 export async function agreeToPart(
@@ -121,14 +121,14 @@ export async function agreeToPart(
   wanted: NewVersion,
   options: AgreementOptions,
   declined?: string,
-): Promise<void> {
+): Promise<number | undefined> {
   const { as } = wanted
-  if (options.yes || (as !== 'baseline' && as !== 'cutover')) return
+  if (options.yes || (as !== 'baseline' && as !== 'cutover')) return undefined
   const planned = await context.client.createVersion(scene, { ...wanted, dryRun: true })
   const plan = `${scene}: ${describePlan(planned, planned.version.id)}`
   const question = as === 'baseline' ? `Make ${planned.version.id} the baseline of ${scene}?` : `Begin the cutover of ${scene}?`
   const asked = { plan, question, what: `whether units of "${scene}" may move`, ...(declined !== undefined && { declined }) }
-  await agreeToMove(context, planned.moved, asked, options)
+  return (await agreeToMove(context, planned.moved, asked, options)) ? planned.revision : undefined
 }
 
 /** Says what a part comes to: `v4 would be the baseline, 95% of the units move`. */
@@ -197,9 +197,9 @@ export async function promoteVersion(
     else out.say(`  ${describePlan(planned, version)}`)
     return dryRun ? out.next('Nothing was changed: this was a dry run.') : undefined
   }
-  await agreeToPromotion(context, scene, version, planned, agreement)
+  const asked = await agreeToPromotion(context, scene, version, planned, agreement)
   // What was agreed to is what happens, or nothing.
-  const [change, ms] = await timed(() => client.promote(scene, version, promotion, agreement.yes ? undefined : planned.revision))
+  const [change, ms] = await timed(() => client.promote(scene, version, promotion, asked ? planned.revision : undefined))
   out.result(change)
   const outcome = `${version} ${describeNewPart(change)}${change.kind === 'cutover' ? describeMoved(change) : ''}`
   out.done('promote', ms, `${outcome}, ${describeCells(change.cells)} (${describeTimings(change.timings)})`)
@@ -273,10 +273,10 @@ async function askFrom(client: Client, scene: string, { yes, json, dryRun }: Rol
   if (dryRun) return from
   const command = `sdk version rollback ${scene} ${from}`
   if (yes) throw usage('Cannot roll back: nothing says from which version, and typed twice it would go back twice', `Type: ${command}`)
-  requireQuestions('from which version to go back', `Type: ${command}`, { json })
   const part = endsCutover(planned) ? `End the cutover of ${from}` : `Go back from ${from}`
   const to = endsCutover(planned) ? '' : ` to ${planned.version}`
-  if (!(await confirm(`${part}${describeSince(planned)}${to}?`))) throw cancelled()
+  const question = `${part}${describeSince(planned)}${to}?`
+  await agree({ question, what: 'from which version to go back', hint: `Type: ${command}` }, { json })
   return from
 }
 
@@ -307,5 +307,6 @@ export async function setLoadtest(
   const [change, ms] = await timed(() => client.setLoadtest(scene, version === undefined ? null : parseVersion(version), { reason }))
   out.result(change)
   out.say(scene)
+  if (!change.changed) return out.say(`  ${change.loadtest ?? 'the baseline'} answers load tests already: nothing was changed`)
   out.done('loadtest', ms, `${change.loadtest ?? 'the baseline'} answers load tests, ${describeCells(change.cells)}`)
 }

@@ -1,4 +1,4 @@
-/** Whoever makes a change that moves units agrees to what it comes to: at the terminal, or beforehand with `--yes`. */
+/** Somebody agrees to what a command would do before it does it: at the terminal, or beforehand with `--yes`. */
 import type { BaseMode } from '../../../base/kernel/options.ts'
 import { usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
@@ -23,30 +23,46 @@ export const needsAgreement = (mode: BaseMode, moved: Moving | undefined): boole
   mode === 'serving' && moved !== undefined && moved.entering + moved.switching > 0
 
 interface Asked {
-  /** What the change comes to, a line that is shown before the question. */
-  readonly plan: string
   readonly question: string
-  /** The same as the end of "Cannot ask whether …". */
+  /** The same as the end of "Cannot ask …". */
   readonly what: string
+  /** What to type where nobody can be asked. */
+  readonly hint: string
   /** What is so when the answer is no. @default nothing was changed */
   readonly declined?: string
 }
 
+interface AskedToMove extends Omit<Asked, 'hint'> {
+  /** What the change comes to, a line that is shown before the question. */
+  readonly plan: string
+}
+
+/**
+ * Resolves when somebody agrees, at once with `--yes`.
+ * @throws SdkError USAGE when nobody can be asked; CANCELLED when the answer is no
+ */
+export async function agree({ question, what, hint, declined }: Asked, options: AgreementOptions): Promise<void> {
+  if (options.yes) return
+  requireQuestions(what, hint, options)
+  if (!(await confirm(question))) throw cancelled(declined)
+}
+
 /**
  * Resolves when a change that moves units is agreed to, or needs no agreement.
- * @throws SdkError USAGE when nobody can be asked; CANCELLED when the answer is no
+ * @returns whether somebody was asked
+ * @throws as `agree`
  */
 export async function agreeToMove(
   { client, out }: Context,
   moved: Moving | undefined,
-  { plan, question, what, declined }: Asked,
+  { plan, ...asked }: AskedToMove,
   options: AgreementOptions,
-): Promise<void> {
+): Promise<boolean> {
   // Most changes need none on any base, so that the base is not asked what it is for.
-  if (options.yes || !needsAgreement('serving', moved) || !needsAgreement((await client.status()).mode, moved)) return
+  if (options.yes || !needsAgreement('serving', moved) || !needsAgreement((await client.status()).mode, moved)) return false
   out.say(`  ${plan}`)
-  requireQuestions(what, 'Add --yes to the command, or --dry-run to see what it would come to.', options)
-  if (!(await confirm(question))) throw cancelled(declined)
+  await agree({ ...asked, hint: 'Add --yes to the command, or --dry-run to see what it would come to.' }, options)
+  return true
 }
 
 /** @throws SdkError USAGE when nobody can be asked, with the hint of what to type instead */
