@@ -95,7 +95,8 @@ describe('side by side', { concurrency: 3 }, () => {
       /exp-1: draft, phase 1, 100% of the units/,
       /sdk experiment start story exp-1/,
     )
-    ended(await sdk('experiment', 'create', 'story', 'exp-1', ...arms), 1, /EXPERIMENT_EXISTS/)
+    ended(await sdk('experiment', 'create', 'story', 'exp-1', ...arms), 0, /exp-1: draft, .* already: nothing was changed/)
+    ended(await sdk('experiment', 'create', 'story', 'exp-1', ...arms, '--segments', '50%'), 1, /EXPERIMENT_EXISTS/)
     const start = ['experiment', 'start', 'story', 'exp-1'] as const
     ended(await sdk(...start), 2, /Cannot ask whether exp-1 may start: there is no terminal\n.*--yes .*--dry-run/, /60% enter/)
     assert.equal((await base.client.experiment('story', 'exp-1')).state, 'draft')
@@ -122,15 +123,13 @@ describe('side by side', { concurrency: 3 }, () => {
 
     ended(await sdk('flip', 'story', 'exp-1', 'treatment=40%', '--yes'), 0, /Nothing to do: it is so already/)
     const [, back = ''] = /Back again: sdk flip story exp-1 --revert (\d+)/.exec(flipped.stderr) ?? []
-    const named = new RegExp(
-      `Name it: sdk flip story exp-1 --revert ${back} --yes \\(revision ${back}, by made at the first start, \\d+ s ago`,
-    )
+    const named = new RegExp(`Name it: sdk flip story exp-1 --revert ${back} --yes \\(revision ${back}, by the first token, \\d+ s ago`)
     ended(await sdk('flip', 'story', 'exp-1', '--revert', '--yes'), 2, /typed twice, the command would undo two/, named)
     const revert = ['flip', 'story', 'exp-1', '--revert', back, '--yes'] as const
     ended(
       await sdk(...revert),
       0,
-      /^undoes +the flip of revision \d+, by made at the first start, \d+ s ago$/m,
+      /^undoes +the flip of revision \d+, by the first token, \d+ s ago$/m,
       /^treatment +v2 +40% +5000–9000 +10% +5000–6000$/m,
       /30% leave/,
     )
@@ -207,7 +206,7 @@ describe('side by side', { concurrency: 3 }, () => {
     ended(await sdk(...whole, '--yes'), 0, /v2 takes 100% of the units, 100% of the units move, live on 2 of 2 cells/)
     assert.equal(await answerTo('parts', 'u1'), 'v2 cutover')
     const once = await rows()
-    ended(await sdk(...whole), 0, /v2 takes 100% of the units already \(cut over, \d+ s ago, by made at the first start\)/)
+    ended(await sdk(...whole), 0, /v2 takes 100% of the units already \(cut over, \d+ s ago, by the first token\)/)
     assert.equal(await rows(), once)
     ended(await sdk('version', 'list', 'parts'), 0, /^v2 +cutover +100% +as v1, but m-parts@1\.1\.0 /m)
     ended(await sdk(...promote, '--to', 'cutover', '--share', '50%'), 0, /v2 takes 50% .*50% of the units move/)
@@ -220,8 +219,7 @@ describe('side by side', { concurrency: 3 }, () => {
     ended(await sdk(...back, '--dry-run'), 0, /the cutover of v2 would be over, 50% of the units move\n+.*Nothing was changed/)
     ended(await sdk(...back), 0, /the cutover of v2 is over, 50% of the units move, live on 2 of 2 cells/)
     assert.equal(await answerTo('parts', 'u1'), 'v1 baseline')
-    const done =
-      /v2 is neither the baseline nor in the cutover \(roll back, \d+ s ago, by made at the first start: "slow"\): nothing was changed/
+    const done = /v2 is neither the baseline nor in the cutover \(roll back, \d+ s ago, by the first token: "slow"\): nothing was changed/
     ended(await sdk(...back), 0, done)
     ended(await sdk(...promote, '--to', 'baseline', '--yes'), 0, /v2 is the baseline, live on 2 of 2 cells/)
     assert.equal(await answerTo('parts', 'u1'), 'v2 baseline')
@@ -340,7 +338,7 @@ describe('side by side', { concurrency: 3 }, () => {
     const before = await base.client.params('tuned')
     ended(await sdk('params', 'set', 'tuned', 'topK=6'), 0)
     const { revision } = await base.client.params('tuned')
-    const named = new RegExp(`sdk params rollback tuned ${revision} \\(revision ${revision}, by made at the first start, \\d+ s ago\\)`)
+    const named = new RegExp(`sdk params rollback tuned ${revision} \\(revision ${revision}, by the first token, \\d+ s ago\\)`)
     ended(await sdk('params', 'rollback', 'tuned'), 2, /which change to undo: there is no terminal/, named)
     const undo = (undone: number, ...args: string[]) => sdk('params', 'rollback', 'tuned', String(undone), ...args)
     ended(await undo(revision), 0, /as after revision \d+, \d+ s ago \("room"\).*\n +\/topK: 6 → 5/)
@@ -356,7 +354,8 @@ describe('side by side', { concurrency: 3 }, () => {
     assert.deepEqual(await paramsOf('tuned', 'u1'), { topK: 3 })
     assert.equal((await base.client.versions('tuned')).length, 1)
 
-    ended(await sdk('layer', 'create', 'tuned', 'ui', '--key', 'topK'), 0, /ui owns topK/)
+    ended(await sdk('layer', 'create', 'tuned', 'ui', '--key', 'topK'), 0, /ui owns topK, live/)
+    ended(await sdk('layer', 'create', 'tuned', 'ui', '--key', 'topK'), 0, /ui owns topK already: nothing was changed/)
     ended(await sdk('layer', 'create', 'tuned', 'other', '--key', 'topK'), 1, /layer "ui" owns it/, /LAYER_KEY_TAKEN/)
     const file = { segments: '100%', layer: 'ui', arms: [{ name: 'more', values: { topK: 9 }, share: '100%' }] }
     await writeFile(join(folder, 'exp.json'), JSON.stringify(file))
@@ -392,7 +391,7 @@ describe('side by side', { concurrency: 3 }, () => {
       /v2 made, and it answers 2 listed unit ids, live on 2 of 2 cells/,
     )
     assert.deepEqual([await answerTo('shipped', 'u1'), await answerTo('shipped', 'u3')], ['v2 whitelist', 'v1 baseline'])
-    ended(await publish('--as', 'cutover', '--share', '100%'), 2, /whether units of shipped may move: there is no terminal\n.*--yes/)
+    ended(await publish('--as', 'cutover', '--share', '100%'), 2, /whether units of "shipped" may move: there is no terminal\n.*--yes/)
     assert.equal(await answerTo('shipped', 'u3'), 'v1 baseline')
     ended(
       await publish('--as', 'cutover', '--share', '100%', '--yes'),
@@ -400,6 +399,7 @@ describe('side by side', { concurrency: 3 }, () => {
       /v2 was there, and it takes 100% of the units, live on 2 of 2 cells/,
     )
     assert.equal(await answerTo('shipped', 'u3'), 'v2 cutover')
+    ended(await publish('--as', 'cutover', '--share', '100%'), 0, /v2 was there, and it takes 100% of the units/)
     ended(await sdk('version', 'list', 'shipped'), 0, /^v2 +cutover +100% .* refactor .* 2 unit ids of the whitelist$/m)
   })
 })

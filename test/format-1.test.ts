@@ -72,20 +72,22 @@ test('what was changed before the folder became one of changes can be undone aft
   const base = await startOnYesterday(t)
   const params = async () => (await ask<{ readonly params: Json }>(base, 'GET', '/api/scenes/home/params')).params
   assert.deepEqual(await params(), { topK: 5, weight: 1 })
-  await ask(base, 'POST', '/api/scenes/home/params/rollback', {})
+  const undoLast = async <T>(path: string, name: 'from' | 'flip'): Promise<T> => {
+    const { undoes } = await ask<{ readonly undoes: { readonly revision: number } }>(base, 'POST', path, { dryRun: true })
+    return ask(base, 'POST', path, { [name]: undoes.revision })
+  }
+  await undoLast('/api/scenes/home/params/rollback', 'from')
   assert.deepEqual(await params(), { topK: 4, weight: 1 })
   await ask(base, 'PUT', '/api/scenes/home/params', { params: { topK: 9 } })
-  await ask(base, 'POST', '/api/scenes/home/params/rollback', {})
+  await undoLast('/api/scenes/home/params/rollback', 'from')
   assert.deepEqual(await params(), { topK: 4, weight: 1 })
   await ask(base, 'POST', '/api/scenes/home/params/rollback', { to: 11 })
   assert.deepEqual(await params(), { topK: 5, weight: 1 })
   const shares: unknown[] = []
   for (let undone = 0; undone < 2; undone++) {
-    const flip = await ask<{ readonly after: { readonly treatment: { readonly share: number } } }>(
-      base,
-      'POST',
+    const flip = await undoLast<{ readonly after: { readonly treatment: { readonly share: number } } }>(
       '/api/scenes/home/experiments/exp-1/revert',
-      {},
+      'flip',
     )
     shares.push(flip.after.treatment.share)
   }

@@ -203,7 +203,7 @@ test('an experiment ramps without moving anybody back, moves the share it announ
   const sigma = Math.sqrt((share * (1 - share)) / asked.length)
   assert.ok(Math.abs(moves.length / asked.length - share) < 5 * sigma, `${moves.length} of ${asked.length} units moved`)
   await assert.rejects(client.flip('tested', 'exp-7', request, revision), withCode('REVISION_CONFLICT', /flip experiment/))
-  await client.revert('tested', 'exp-7', { reason: 'worse' })
+  await client.revert('tested', 'exp-7', { flip: flipped.revision, reason: 'worse' })
   assert.deepEqual(await answers('tested', asked), started)
   const explained = await client.explain('tested', { unit: 'unit-1' })
   assert.equal(explained.version, { one: 'v1', two: 'v2', three: 'v3' }[started.get('unit-1') ?? ''])
@@ -309,7 +309,8 @@ test('parameters change live in the slots that are loaded, for the scene, a vers
       { topK: 3, color: 'red' },
     ],
   )
-  await client.rollbackParams('tuned-live', { reason: 'back' })
+  const { undoes } = await client.rollbackParams('tuned-live', { dryRun: true })
+  await client.rollbackParams('tuned-live', { from: undoes?.revision, reason: 'back' })
   await client.stopExperiment('tuned-live', 'blue', {})
   await client.setParams('tuned-live', { params: {}, version: 'v1' })
   assert.deepEqual(await params('u1'), { topK: 1, color: 'red' })

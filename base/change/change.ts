@@ -10,7 +10,7 @@ import type { Experiment, Layer } from '../traffic/rules.ts'
 import type { Params, SceneDefinition } from '../traffic/schema.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
 import type { DeletedOutcomes, DeletionFacts } from './deletion.ts'
-import type { FlipOutcome, RevertFacts } from './experiments.ts'
+import type { FlipFacts, FlipOutcome, RevertFacts } from './experiments.ts'
 import type { ParamsOutcome, ParamsRollbackOutcome, WayBack } from './parameters.ts'
 import type { QuarantineOutcome } from './quarantine.ts'
 import type { NewVersionOutcome, OfflineOutcome, PartOutcome, Retiring, VersionFacts } from './versions.ts'
@@ -45,8 +45,7 @@ export interface SceneFacts extends DeletionFacts {
   readonly 'create experiment': Salted
   readonly 'start experiment': Nothing
   readonly 'stop experiment': Nothing
-  /** With `preview` the flip is only tried, and need not say that it lets a new phase begin. */
-  readonly 'flip experiment': Salted & { readonly preview?: boolean }
+  readonly 'flip experiment': FlipFacts
   readonly 'revert experiment': RevertFacts
   readonly 'create layer': Salted
   readonly 'retire layer': Nothing

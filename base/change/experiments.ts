@@ -80,18 +80,14 @@ function requireLayer(rules: SceneRules, id: string): Layer {
 // Making an experiment
 
 /**
- * A new experiment, a draft: nobody is in it until it is started.
- * @throws EXPERIMENT_INVALID, EXPERIMENT_EXISTS, LAYER_NOT_FOUND, SEGMENTS_TAKEN; `checkRules` finds the rest
+ * A new experiment, a draft: nobody is in it until it is started. When it is there exactly as it is asked for, in whatever state, nothing changes.
+ * @throws EXPERIMENT_INVALID, EXPERIMENT_EXISTS for another one of this id, LAYER_NOT_FOUND, SEGMENTS_TAKEN; `checkRules` finds the rest
  */
 export function createExperiment(before: SceneState, request: NewExperiment, salt: string): Next<{ readonly experiment: ExperimentView }> {
   const { rules } = before
   const { id, description, layer, unit = 'unit', segments = BUCKETS, where = [], versions } = request
-  if (allExperiments(rules).some(({ experiment }) => experiment.id === id)) {
-    throw new BerthError(
-      'EXPERIMENT_EXISTS',
-      `Cannot make experiment "${id}": the scene has one of that id already, and results are kept by it`,
-    )
-  }
+  const there = allExperiments(rules).find(({ experiment }) => experiment.id === id)
+  if (there !== undefined) return { ...unchanged(before, 'create experiment'), outcome: { experiment: asWanted(there, request) } }
   requireRoom(before, neighbours(rules, id, layer), 'experiment', limits.scene.experimentsMax)
   const common = {
     ...{ id, phase: 1, salt, unit, state: 'draft' as const, where: [...where] },
@@ -116,6 +112,23 @@ export function createExperiment(before: SceneState, request: NewExperiment, sal
     outcome: { experiment: view(experiment, layerOf(next, id)) },
   }
 }
+
+/** The experiment that is there. @throws EXPERIMENT_EXISTS unless it is as it would be made, or was only started or stopped since */
+function asWanted({ experiment, layer }: ReturnType<typeof allExperiments>[number], wanted: NewExperiment): ExperimentView {
+  const { id, description, segments = BUCKETS, unit = 'unit', where = [], versions } = wanted
+  const arms = layOutArms(id, wanted.arms).map(arm => (wanted.layer === undefined ? versionArm(id, arm) : valuesArm(id, arm)))
+  const hasSegments =
+    typeof segments === 'number' ? sizeOf(experiment.segments) === segments : isDeepStrictEqual(experiment.segments, segments)
+  const meant = [wanted.layer, 1, description, unit, where, versions, arms]
+  const only = 'versions' in experiment ? experiment.versions : undefined
+  const is = [layer?.id, experiment.phase, experiment.description, experiment.unit, experiment.where, only, experiment.arms]
+  if (hasSegments && isDeepStrictEqual(is, meant)) return view(experiment, layer)
+  const message = `Cannot make experiment "${id}": the scene has another one of that id, and results are kept by it`
+  throw new BerthError('EXPERIMENT_EXISTS', message)
+}
+
+/** What is asked for is so already. */
+const unchanged = (scene: SceneState, action: string) => ({ scene, action, before: null, after: null })
 
 /** @throws SCENE_FULL, naming those that may be deleted */
 function requireRoom(
@@ -220,13 +233,24 @@ export function switchExperiment(before: SceneState, id: string, to: 'start' | '
   return flipped(before, planFlip(before.rules, id, steps), `${to} experiment`)
 }
 
-/**
- * @param salt is for a new phase
- * @param preview whether the flip is only tried; then it need not say that it lets a new phase begin
- * @throws EXPERIMENT_NOT_FOUND, FLIP_REFUSED, EXPERIMENT_INVALID, SEGMENTS_TAKEN
- */
-export function flipExperiment(before: SceneState, id: string, request: Flip, salt: string, preview: boolean): Next<FlipOutcome> {
-  const steps = stepsOf(before.rules, findExperiment(before.rules, id), request, salt)
+/** What a flip has to know besides the scene. */
+export interface FlipFacts {
+  /** For a new phase. */
+  readonly salt: string
+  /** Whether the flip is only tried; then it need not say that it lets a new phase begin. */
+  readonly preview?: boolean
+  /** Arms to drop that an earlier flip has dropped: that is done already. Rows of earlier releases have none. */
+  readonly dropped?: readonly string[]
+}
+
+/** @throws EXPERIMENT_NOT_FOUND, FLIP_REFUSED, EXPERIMENT_INVALID, SEGMENTS_TAKEN */
+export function flipExperiment(
+  before: SceneState,
+  { experiment: id, flip: request }: ScenePayloads['flip experiment'],
+  { salt, preview = false, dropped = [] }: FlipFacts,
+): Next<FlipOutcome> {
+  const wanted = request.drop === undefined ? request : { ...request, drop: request.drop.filter(arm => !dropped.includes(arm)) }
+  const steps = stepsOf(before.rules, findExperiment(before.rules, id), wanted, salt)
   const next = flipped(before, planFlip(before.rules, id, steps), 'flip experiment')
   const { newPhase: reasons } = next.outcome
   if (preview || reasons.length === 0 || request.newPhase) return next
@@ -372,8 +396,19 @@ function undo(before: SceneState, now: Experiment, flip: PastFlip, salt: string)
 
 // Layers
 
-/** @throws RULES_INVALID, LAYER_KEY_TAKEN when it is checked */
+/**
+ * A new layer. When it is there with exactly these parameters, nothing changes.
+ * @throws RULES_INVALID for another one of this id; SCENE_FULL; LAYER_KEY_TAKEN when it is checked
+ */
 export function createLayer(before: SceneState, id: string, keys: readonly string[], salt: string): Next<{ readonly layer: Layer }> {
+  const there = before.rules.layers.find(each => each.id === id)
+  if (there?.state === 'live' && isDeepStrictEqual(new Set(there.keys), new Set(keys))) {
+    return { ...unchanged(before, 'create layer'), outcome: { layer: there } }
+  }
+  if (there !== undefined) {
+    const owns = there.state === 'live' ? 'owns' : 'is retired and owned'
+    throw new BerthError('RULES_INVALID', `Cannot make layer "${id}": the scene has one of that id, which ${owns} ${there.keys.join(', ')}`)
+  }
   requireRoom(before, before.rules.layers, 'layer', limits.scene.layersMax)
   const layer: Layer = { id, state: 'live', salt, keys: [...keys], experiments: [] }
   const rules = withRules(before.rules, { layers: [...before.rules.layers, layer] })

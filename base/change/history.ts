@@ -137,6 +137,16 @@ function* flipsOf(id: string, rows: Rows, undone: Set<number>): Generator<PastFl
   }
 }
 
+/** Those of these arms that a flip of the experiment has dropped. */
+export function droppedBefore(id: string, arms: readonly string[], rows: Rows): string[] {
+  if (arms.length === 0) return []
+  const has = ({ arms }: PastFlip['before'], name: string) => arms.some(arm => arm.name === name)
+  const dropped = Iterator.from(flipsOf(id, rows, new Set())).flatMap(({ before, after }) =>
+    arms.filter(arm => has(before, arm) && !has(after, arm)),
+  )
+  return [...new Set(dropped)]
+}
+
 /**
  * The newest change that gave a version its part, the baseline or the cutover, or took it away; undefined when none of the rows did.
  * @param rows newest first

@@ -76,9 +76,7 @@ const steps: { readonly [K in SceneChangeKind]: Step<K> } = {
   'create experiment': ofScene((before, wanted, { salt }) => createExperiment(before, wanted, salt)),
   'start experiment': ofScene((before, { experiment }) => switchExperiment(before, experiment, 'start')),
   'stop experiment': ofScene((before, { experiment }) => switchExperiment(before, experiment, 'stop')),
-  'flip experiment': ofScene((before, { experiment, flip }, { salt, preview = false }) =>
-    flipExperiment(before, experiment, flip, salt, preview),
-  ),
+  'flip experiment': ofScene(flipExperiment),
   'revert experiment': ofScene((before, { experiment }, facts) => revertExperiment(before, experiment, facts)),
   'create layer': ofScene((before, { layer, keys }, { salt }) => createLayer(before, layer, keys, salt)),
   'retire layer': ofScene((before, { layer }) => retireLayer(before, layer)),

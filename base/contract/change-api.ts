@@ -82,17 +82,21 @@ export const scenePayloads = {
   'flip experiment': Type.Object({ experiment: Type.String(), flip: Type.Omit(Flip, ['reason', 'dryRun']) }),
   'revert experiment': Type.Object({
     experiment: Type.String(),
-    flip: Type.Optional(Type.Integer({ description: 'the revision of the flip that is undone; the last one that stands if not given' })),
+    flip: Type.Optional(
+      Type.Integer({
+        description: 'the revision of the flip that is undone; not given in rows of earlier releases: the last one that stands',
+      }),
+    ),
   }),
   'create layer': Type.Object({ layer: LayerId, keys: Type.Array(Type.String()) }),
   'retire layer': Type.Object({ layer: Type.String() }),
   'set params': Type.Object({ version: OptionalVersion, params: Params }),
   'roll back params': Type.Object({
     version: OptionalVersion,
-    to: Type.Optional(
-      Type.Integer({ description: 'the change after which they were so; what was before the last that stands if not given' }),
+    to: Type.Optional(Type.Integer({ description: 'the change after which they were so' })),
+    from: Type.Optional(
+      Type.Integer({ description: 'the change that is undone; neither is given in rows of earlier releases: the last that stands' }),
     ),
-    from: Type.Optional(Type.Integer({ description: 'the change that is undone: the last that stands' })),
   }),
   'delete versions': versions,
   'delete experiment': experiment,

@@ -69,7 +69,8 @@ export const Revert = Type.Object(
     flip: Type.Optional(
       Type.Integer({
         minimum: 1,
-        description: 'the revision of the flip to undo, so that the same request undoes no other; the last one that stands if not given',
+        description:
+          'the revision of the flip to undo, so that the same request undoes no other; only a dry run may leave it out, and says which was the last',
       }),
     ),
     ...tried,

@@ -15,13 +15,14 @@ export const ParamsRollback = Type.Object(
     to: Type.Optional(
       Type.Integer({
         minimum: 1,
-        description: 'the revision of a change in the history; what was before the last that is not undone if not given',
+        description: 'the revision of the change in the history after which the parameters were as they are to be',
       }),
     ),
     from: Type.Optional(
       Type.Integer({
         minimum: 1,
-        description: 'the revision of the change to undo, so that the same request undoes no other: the last that is not undone',
+        description:
+          'the revision of the change to undo, the last that is not undone; only a dry run may name neither, and says which that is',
       }),
     ),
     ...tried,

@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import type { SceneFacts, ScenePayloads, WhitelistFacts, WishKind } from '../../change/change.ts'
 import { summaryOf } from '../../change/deletion.ts'
-import { flipToUndo, paramsHistory, paramsToGoBackTo } from '../../change/history.ts'
+import { droppedBefore, flipToUndo, paramsHistory, paramsToGoBackTo } from '../../change/history.ts'
 import { checkServices } from '../../change/lock.ts'
 import { type KeptScene, segmentSalt, usesOf } from '../../change/scene-state.ts'
 import type { Retiring } from '../../change/versions.ts'
@@ -74,7 +74,12 @@ const finders: { readonly [K in WishKind]: Find<K> } = {
   },
   'start experiment': nothing,
   'stop experiment': nothing,
-  'flip experiment': (_, __, ___, { dryRun }) => ({ ...salted(), ...(dryRun ? { preview: true } : {}) }),
+  'flip experiment': ({ book }, before, { experiment, flip: { drop = [] } }, { scene, dryRun }) => {
+    const { arms } = findExperiment((before ?? book.scenes.get(scene)).rules, experiment)
+    const missing = drop.filter(name => !arms.some(arm => arm.name === name))
+    const dropped = droppedBefore(experiment, missing, book.history(scene))
+    return { ...salted(), ...(dryRun ? { preview: true } : {}), ...(dropped.length === 0 ? {} : { dropped }) }
+  },
   'revert experiment': ({ book }, before, { experiment, flip }, { scene }) => {
     findExperiment((before ?? book.scenes.get(scene)).rules, experiment)
     return { ...salted(), ...flipToUndo(experiment, book.history(scene), flip) }

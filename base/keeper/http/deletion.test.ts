@@ -112,7 +112,7 @@ test('an experiment that ran leaves its id taken, a draft does not, and a retire
   assert.equal((await home('POST', 'experiments/exp-1/delete', {})).body.deleted, true)
   assert.equal((await home('POST', 'experiments/exp-1/delete', {})).body.deleted, false)
   assert.equal((await home('POST', 'experiments', experiment)).status, 201)
-  await refused(scene, ['POST', 'experiments/exp-1/revert', {}], 'NOTHING_TO_ROLL_BACK', /no flip of it/)
+  await refused(scene, ['POST', 'experiments/exp-1/revert', { dryRun: true }], 'NOTHING_TO_ROLL_BACK', /no flip of it/)
   await home('POST', 'experiments/exp-1/start', {})
   await refused(scene, ['POST', 'experiments/exp-1/delete', {}], 'EXPERIMENT_RUNS', /it runs/)
   await home('POST', 'experiments/exp-1/stop', {})

@@ -2,10 +2,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ErrorCode } from '../../kernel/errors.ts'
-import { type Json, refused, startScene } from '../fixtures/scene.ts'
+import { type Json, refused, type Scene, startScene } from '../fixtures/scene.ts'
 
 const arm = (name: string, version: string, share = 5000) => ({ name, version, share })
 const halves = [arm('control', 'v1'), arm('treatment', 'v2')]
+
+/** Undoes the last flip that stands, by the name that a dry run says. */
+async function revertLast(scene: Scene) {
+  const { undoes } = (await scene.home('POST', 'experiments/exp-1/revert', { dryRun: true })).body
+  return scene.home('POST', 'experiments/exp-1/revert', { flip: (undoes as Json).revision, reason: 'back' })
+}
 
 test('an experiment is a draft, runs, is flipped with the ranges and the exact share that moves, and stops', async t => {
   const scene = await startScene(t, 3)
@@ -58,10 +64,15 @@ test('reverting goes back flip by flip to exactly what was, and then says that t
     states.push(await rules())
   }
   for (const state of states.slice(0, -1).reverse()) {
-    assert.equal((await scene.home('POST', 'experiments/exp-1/revert', { reason: 'back' })).status, 200)
+    assert.equal((await revertLast(scene)).status, 200)
     assert.deepEqual({ ...(await rules()), revision: 0 }, { ...state, revision: 0 })
   }
-  await refused(scene, ['POST', 'experiments/exp-1/revert', {}], 'NOTHING_TO_ROLL_BACK', /no flip of it that was not reverted/)
+  await refused(
+    scene,
+    ['POST', 'experiments/exp-1/revert', { dryRun: true }],
+    'NOTHING_TO_ROLL_BACK',
+    /no flip of it that was not reverted/,
+  )
 })
 
 test('a change of meaning says first that a new phase begins, and shuffles anew; undone it is one again', async t => {
@@ -78,8 +89,8 @@ test('a change of meaning says first that a new phase begins, and shuffles anew;
   assert.equal(is?.phase, 2)
   assert.notEqual(is?.salt, was?.salt)
   await scene.home('POST', 'experiments/exp-1/flip', { add: [arm('third', 'v3', 0)], newPhase: true })
-  await scene.home('POST', 'experiments/exp-1/revert', {})
-  await scene.home('POST', 'experiments/exp-1/revert', {})
+  await revertLast(scene)
+  await revertLast(scene)
   assert.deepEqual(scene.entry()?.rules?.experiments[0], { ...was, phase: 5 })
 })
 
@@ -92,15 +103,59 @@ test('a revert that names its flip undoes it once, says whose it was, and undoes
   const revert = (payload: Json) => scene.home('POST', 'experiments/exp-1/revert', payload)
   const words = new RegExp(`last flip that stands is that of revision ${second.revision}, and not that of ${first.revision}`)
   await refused(scene, ['POST', 'experiments/exp-1/revert', { flip: first.revision }], 'NOTHING_TO_ROLL_BACK', words)
+  await refused(
+    scene,
+    ['POST', 'experiments/exp-1/revert', {}],
+    'REQUEST_INVALID',
+    /\/flip is missing, the revision of the flip to undo; a dry run/,
+  )
   const tried = await revert({ dryRun: true })
   const { whoLabel, revision } = tried.body.undoes as Json
-  assert.deepEqual([whoLabel, revision, tried.body.changed], ['made at the first start', second.revision, true])
+  assert.deepEqual([whoLabel, revision, tried.body.changed], ['the first token', second.revision, true])
   assert.equal((await revert({ flip: revision })).body.changed, true)
   const kept = await scene.revision()
   const again = await revert({ flip: revision })
   assert.deepEqual([again.status, again.body.changed, (again.body.undoes as Json).revision], [200, false, revision])
   assert.deepEqual([await scene.revision(), scene.entry()?.rules?.experiments[0]?.arms[1]?.share], [kept, 2000])
   await refused(scene, ['POST', 'experiments/exp-1/revert', { flip: 1 }], 'NOTHING_TO_ROLL_BACK', /and not that of 1$/)
+})
+
+test('an experiment and a layer that are made again exactly as they are stay as they are, and others of their id are refused', async t => {
+  const scene = await startScene(t, 3)
+  const code = { id: 'exp-1', segments: 4000, where: [{ attribute: 'country', op: 'in', value: ['CN'] }], arms: halves }
+  const values = [{ name: 'a', values: { color: 'red', size: 1 }, share: 100 }]
+  const business = { id: 'exp-2', layer: 'ui', versions: ['v1'], description: 'colours', arms: values }
+  const wishes: [path: string, wish: Json, ...others: Json[]][] = [
+    ['layers', { id: 'ui', keys: ['color', 'size'] }, { keys: ['color'] }],
+    ['experiments', code, { segments: 3000 }, { where: [] }, { unit: 'request' }, { arms: [arm('control', 'v1'), arm('treatment', 'v3')] }],
+    ['experiments', business, { versions: ['v2'] }, { description: 'others' }, { arms: [{ ...values[0], share: 200 }] }],
+  ]
+  for (const [path, wish, ...others] of wishes) {
+    assert.equal((await scene.home('POST', path, wish)).status, 201)
+    if (wish === code) await scene.home('POST', 'experiments/exp-1/start', {})
+    const revision = await scene.revision()
+    const again = await scene.home('POST', path, wish)
+    assert.deepEqual([again.status, again.body.changed, await scene.revision()], [200, false, revision])
+    for (const other of others) {
+      const refusal = await scene.home('POST', path, { ...wish, ...other })
+      assert.ok(['EXPERIMENT_EXISTS', 'RULES_INVALID'].includes(String(refusal.body.code)), JSON.stringify([other, refusal.body]))
+    }
+  }
+  await scene.home('POST', 'experiments/exp-1/flip', { arms: { control: 100 } })
+  await refused(scene, ['POST', 'experiments', code], 'EXPERIMENT_EXISTS', /another one of that id/)
+  await refused(scene, ['POST', 'layers', { id: 'ui', keys: ['size'] }], 'RULES_INVALID', /has one of that id, which owns color, size$/)
+})
+
+test('an arm that a flip has dropped is dropped already, and one that never was is refused', async t => {
+  const scene = await startScene(t, 3)
+  await scene.home('POST', 'experiments', { id: 'exp-1', arms: halves })
+  await scene.home('POST', 'experiments/exp-1/start', {})
+  const drop = (...arms: string[]) => scene.home('POST', 'experiments/exp-1/flip', { drop: arms })
+  assert.equal((await drop('treatment')).body.changed, true)
+  assert.equal((await drop('treatment')).body.changed, false)
+  await refused(scene, ['POST', 'experiments/exp-1/flip', { drop: ['treatmnet'] }], 'FLIP_REFUSED', /no arm "treatmnet"/)
+  await revertLast(scene)
+  assert.equal((await drop('treatment')).body.changed, true, 'it was there again')
 })
 
 test('a start, a stop, a meaning or a phase that is there already changes nothing', async t => {
@@ -143,10 +198,10 @@ test('reverting undoes what the flip did and no more, and what was flipped in th
   await scene.home('POST', 'experiments/exp-1/start', {})
   const started = experiment()
   assert.deepEqual(started?.segments, [[1000, 7000]])
-  const shares = await scene.home('POST', 'experiments/exp-1/revert', {})
+  const shares = await revertLast(scene)
   assert.deepEqual([shares.status, shares.body.newPhase], [200, []])
   assert.deepEqual(experiment(), { ...started, arms: started?.arms.map(arm => ({ ...arm, share: 5000 })) }, 'the segments stay')
-  const meaning = await scene.home('POST', 'experiments/exp-1/revert', {})
+  const meaning = await revertLast(scene)
   assert.match((meaning.body.newPhase as string[]).join(), /salt changes.*conditions change/)
   assert.deepEqual([experiment()?.phase, experiment()?.where, experiment()?.state], [2, [], 'running'])
   assert.notEqual(experiment()?.salt, started?.salt)
@@ -172,7 +227,7 @@ test('an arm may take the place of the only one, also by its name, and one that 
 
 test('every fault of an experiment has its own error and changes nothing', async t => {
   const scene = await startScene(t, 3)
-  await refused(scene, ['POST', 'experiments/none/revert', {}], 'EXPERIMENT_NOT_FOUND', /"none"/)
+  await refused(scene, ['POST', 'experiments/none/revert', { dryRun: true }], 'EXPERIMENT_NOT_FOUND', /"none"/)
   await scene.home('POST', 'experiments', { id: 'exp-1', arms: halves, segments: 6000 })
   await scene.home('POST', 'experiments/exp-1/start', {})
   await scene.home('POST', 'layers', { id: 'ui', keys: ['color'] })

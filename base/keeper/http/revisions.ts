@@ -1,5 +1,6 @@
 /** What routes that read or change a scene have in common: the revision that was read, who asks and why, and the answer to a change. */
 import type { SceneChangeKind, SceneOutcomes } from '../../change/change.ts'
+import { BerthError } from '../../kernel/errors.ts'
 import type { Actor } from '../book/book.ts'
 import type { Changed, ChangeOptions } from '../driver/scene-driver.ts'
 import { type Answer, ok, type RouteRequest } from './route.ts'
@@ -31,6 +32,10 @@ export function optionsOf(request: ChangeRequest): ChangeOptions {
   const { reason, dryRun } = request.body
   return { actor: actorOf(request, reason), expect: expectedBy(request), dryRun }
 }
+
+/** The error of a request that would undo another change each time that it is sent, because it does not name the one that it means. */
+export const unnamed = (action: string, pointer: string, what: string): BerthError =>
+  new BerthError('REQUEST_INVALID', `Cannot ${action}: ${pointer} is missing, ${what}; a dry run says which change is the last`)
 
 /** Headers with a revision as the ETag. */
 export const tag = (revision: number): Readonly<Record<string, string>> => ({ etag: `"${revision}"` })

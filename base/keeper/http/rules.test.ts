@@ -81,7 +81,7 @@ test('a rollback from a version that was gone back from already changes nothing,
     const again = await scene.home('POST', 'rollback', { from, reason: 'once more' })
     const { action, whoLabel, reason: why } = again.body.since as Json
     assert.deepEqual([again.status, again.body.changed, again.body.baseline], [200, false, body.baseline])
-    assert.deepEqual([action, whoLabel, why], ['roll back', 'made at the first start', reason])
+    assert.deepEqual([action, whoLabel, why], ['roll back', 'the first token', reason])
     assert.equal(await scene.revision(), revision, 'no row is in the audit log')
   }
   await refused(scene, ['POST', 'rollback', { from: 'v9' }], 'VERSION_NOT_FOUND', /v9/)
@@ -114,7 +114,7 @@ test('a part that a version has already changes nothing, and a dry run says who 
     const revision = await scene.revision()
     const again = await promote(wish)
     assert.deepEqual([again.status, again.body.changed, await scene.revision()], [200, false, revision])
-    assert.equal((again.body.since as Json).whoLabel, 'made at the first start')
+    assert.equal((again.body.since as Json).whoLabel, 'the first token')
   }
   const { moved } = (await promote({ to: 'baseline', dryRun: true })).body
   assert.equal(moved, undefined)
@@ -251,7 +251,7 @@ test('a stale write is refused with what changed meanwhile', async t => {
       ['start experiment', 'go'],
     ],
   )
-  assert.match(String(stale.body.detail), /since then: flip experiment by made at the first start/)
+  assert.match(String(stale.body.detail), /since then: flip experiment by the first token/)
   const fresh = await scene.home('POST', 'experiments/exp-1/flip', { arms: { a: 100 } }, { 'if-match': `"${flip.body.revision}"` })
   assert.equal(fresh.status, 200)
 })
@@ -317,10 +317,10 @@ test('parameters are published on their own, for the scene or a version, with a 
   assert.deepEqual([first.status, first.body.before, first.body.after], [200, { topK: 3 }, { topK: 5 }])
   const stale = await scene.home('PUT', 'params', { params: {} }, { 'if-match': `"${revision}"` })
   assert.deepEqual([stale.status, stale.body.code], [409, 'REVISION_CONFLICT'])
-  await scene.home('PUT', 'params', { params: { topK: 9 }, version: 'v2' })
+  const ofV2 = await scene.home('PUT', 'params', { params: { topK: 9 }, version: 'v2' })
   assert.deepEqual((await scene.home('POST', 'explain', { pin: 'v2' })).body.params, { topK: 9 })
   assert.deepEqual([scene.entry()?.definition.params, scene.entry()?.rules?.versionParams], [{ topK: 5 }, { v2: { topK: 9 } }])
-  assert.equal((await scene.home('POST', 'params/rollback', { reason: 'back' })).status, 200)
+  assert.equal((await scene.home('POST', 'params/rollback', { from: first.body.revision, reason: 'back' })).status, 200)
   const history = (await scene.home('GET', 'params/history')).read<Json[]>()
   assert.deepEqual(
     history.map(({ version, before, after, reason }) => [version, before, after, reason]),
@@ -331,15 +331,21 @@ test('parameters are published on their own, for the scene or a version, with a 
       [null, {}, { topK: 3 }, undefined],
     ],
   )
-  await refused(scene, ['POST', 'params/rollback', {}], 'NOTHING_TO_ROLL_BACK', /they are as the scene was defined/)
+  await refused(scene, ['POST', 'params/rollback', { dryRun: true }], 'NOTHING_TO_ROLL_BACK', /they are as the scene was defined/)
   await scene.home('POST', 'params/rollback', { to: first.body.revision })
   assert.deepEqual((await read()).params, { topK: 5 })
-  const undone = await scene.home('POST', 'params/rollback', { version: 'v2' })
+  const undone = await scene.home('POST', 'params/rollback', { version: 'v2', from: ofV2.body.revision })
   assert.deepEqual([undone.body.to, undone.body.after, (await read()).versions], [null, {}, {}], 'each version has changes of its own')
-  await refused(scene, ['POST', 'params/rollback', { version: 'v2' }], 'NOTHING_TO_ROLL_BACK', /"v2".*no change of them is left to undo/)
+  const none = /"v2".*no change of them is left to undo/
+  await refused(scene, ['POST', 'params/rollback', { version: 'v2', dryRun: true }], 'NOTHING_TO_ROLL_BACK', none)
   assert.equal(scene.cell.plans.length, loaded, 'no code is loaded for parameters')
   await refused(scene, ['POST', 'params/rollback', { to: 1 }], 'NOTHING_TO_ROLL_BACK', /did not change at revision 1; they did at/)
-  await refused(scene, ['POST', 'params/rollback', { version: 'v1' }], 'NOTHING_TO_ROLL_BACK', /version "v1".*no change of them/)
+  await refused(
+    scene,
+    ['POST', 'params/rollback', { version: 'v1', dryRun: true }],
+    'NOTHING_TO_ROLL_BACK',
+    /version "v1".*no change of them/,
+  )
   await refused(scene, ['PUT', 'params', { params: { a: 1 }, version: 'v9' }], 'VERSION_NOT_FOUND', /v9/)
   const infinite = await scene.home('PUT', 'params', '{"params":{"topK":1e999}}', { 'content-type': 'application/json' })
   assert.equal(infinite.body.code, 'PARAMS_INVALID')
@@ -352,6 +358,12 @@ test('a rollback of parameters that names the change undoes it once, and what ex
   const rollBack = (payload: Json) => scene.home('POST', 'params/rollback', payload)
   const words = new RegExp(`not undone is that of revision ${second.revision}, and not that of ${first.revision}`)
   await refused(scene, ['POST', 'params/rollback', { from: first.revision }], 'NOTHING_TO_ROLL_BACK', words)
+  await refused(
+    scene,
+    ['POST', 'params/rollback', {}],
+    'REQUEST_INVALID',
+    /\/from is missing, the revision of the change to undo; a dry run/,
+  )
   const tried = await rollBack({ dryRun: true })
   assert.deepEqual([(tried.body.undoes as Json).revision, tried.body.after], [second.revision, { topK: 5 }])
   const undone = await rollBack({ from: second.revision })

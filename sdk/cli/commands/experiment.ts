@@ -42,10 +42,9 @@ export async function switchExperiment(
     return dryRun ? out.next('Nothing was changed: this was a dry run.') : undefined
   }
   const asked = { plan: describeMovement(planned), question: `Start ${id}?`, what: `whether ${id} may start` }
-  await agreeToMove(context, planned.moved, asked, agreement)
-  // What was agreed to is what happens, or nothing. A stop is never held up by what others do.
-  const expected = to === 'stop' || agreement.yes ? undefined : planned.revision
-  const [change, ms] = await timed(() => send(scene, id, { reason }, expected))
+  const wasAsked = await agreeToMove(context, planned.moved, asked, agreement)
+  // What was agreed to is what happens, or nothing. Nobody is asked about a stop, so others never hold it up.
+  const [change, ms] = await timed(() => send(scene, id, { reason }, wasAsked ? planned.revision : undefined))
   out.result(change)
   out.done(to === 'start' ? 'started' : 'stopped', ms, `${describeExperiment(change.experiment)}, ${describeCells(change.cells)}`)
   out.table(armHead, armRows(change.experiment))
@@ -120,6 +119,7 @@ export async function createLayer(
   const [made, ms] = await timed(() => client.createLayer(scene, { id, keys, reason }))
   out.result(made)
   out.say(scene)
+  if (!made.changed) return out.say(`  ${id} owns ${keys.join(', ')} already: nothing was changed`)
   out.done('layer', ms, `${id} owns ${keys.join(', ')}, ${describeCells(made.cells)}`)
   out.next(`Put an experiment in it: sdk experiment create ${scene} exp-1 --layer ${id} --arm a='{"${keys[0]}":…}':50%`)
 }
@@ -143,5 +143,6 @@ export async function retireLayer({ client, out }: Context, scene: string, id: s
   const [change, ms] = await timed(() => client.retireLayer(scene, id, { reason }))
   out.result(change)
   out.say(scene)
+  if (!change.changed) return out.say(`  ${id} is retired already: nothing was changed`)
   out.done('retired', ms, `${id}: other layers may own its parameters, ${describeCells(change.cells)}`)
 }

@@ -38,9 +38,10 @@ export async function createExperiment(
   const [made, ms] = await timed(() => client.createExperiment(scene, { ...experiment, reason }))
   out.result(made)
   out.say(scene)
-  out.done('created', ms, describeExperiment(made.experiment))
+  if (made.changed) out.done('created', ms, describeExperiment(made.experiment))
+  else out.say(`  ${describeExperiment(made.experiment)}, already: nothing was changed`)
   out.table(armHead, armRows(made.experiment))
-  out.next(`Nobody is in it yet. Start it: sdk experiment start ${scene} ${id}`)
+  if (made.experiment.state === 'draft') out.next(`Nobody is in it yet. Start it: sdk experiment start ${scene} ${id}`)
 }
 
 type Typed = Omit<CreateExperimentOptions, 'file' | 'reason'>

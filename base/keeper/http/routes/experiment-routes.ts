@@ -15,7 +15,7 @@ import {
   NewLayer,
   Revert,
 } from '../../../contract/experiment-api.ts'
-import { changed, optionsOf, tag } from '../revisions.ts'
+import { changed, optionsOf, tag, unnamed } from '../revisions.ts'
 import { json, ok, route } from '../route.ts'
 
 export const experimentRoutes = [
@@ -56,11 +56,11 @@ export const experimentRoutes = [
     right: 'publish',
     about: 'Make an experiment, a draft until it is started; with a layer it sets parameters, else it chooses versions',
     takes: { params: SceneParams, headers: IfMatch, body: json(NewExperiment) },
-    gives: { 201: CreatedExperiment },
+    gives: { 200: CreatedExperiment, 201: CreatedExperiment },
     run: async (request, { driver }) => {
       const { reason: _, ...payload } = request.body
       const change = await driver.apply({ kind: 'create experiment', scene: request.params.id, payload }, optionsOf(request))
-      return { ...changed(change, {}), status: 201 as const }
+      return { ...changed(change, {}), status: change.changed ? (201 as const) : (200 as const) }
     },
   }),
   route({
@@ -70,11 +70,11 @@ export const experimentRoutes = [
     right: 'publish',
     about: 'Make a layer, which owns parameters that no other live layer owns',
     takes: { params: SceneParams, headers: IfMatch, body: json(NewLayer) },
-    gives: { 201: LayerChange },
+    gives: { 200: LayerChange, 201: LayerChange },
     run: async (request, { driver }) => {
       const { id: layer, keys } = request.body
       const change = await driver.apply({ kind: 'create layer', scene: request.params.id, payload: { layer, keys } }, optionsOf(request))
-      return { ...changed(change, {}), status: 201 as const }
+      return { ...changed(change, {}), status: change.changed ? (201 as const) : (200 as const) }
     },
   }),
   route({
@@ -135,12 +135,14 @@ export const experimentRoutes = [
     method: 'POST',
     path: '/api/scenes/:id/experiments/:experiment/revert',
     right: 'publish',
-    about: 'Undo the last flip of an experiment that was not undone yet',
+    about: 'Undo a flip of an experiment; a dry run that names none is of the last one that is not undone yet',
     takes: { params: ExperimentParams, headers: IfMatch, body: json(Revert) },
     gives: { 200: Flipped },
     run: async (request, { driver, book }) => {
       const { id, experiment } = request.params
-      const payload = { experiment, ...(request.body.flip === undefined ? {} : { flip: request.body.flip }) }
+      const { flip, dryRun } = request.body
+      if (flip === undefined && !dryRun) throw unnamed(`revert experiment "${experiment}"`, '/flip', 'the revision of the flip to undo')
+      const payload = { experiment, ...(flip === undefined ? {} : { flip }) }
       const change = await driver.apply({ kind: 'revert experiment', scene: id, payload }, optionsOf(request))
       const { undoes } = change.outcome
       return changed(change, undoes?.who === undefined ? {} : { undoes: { ...undoes, whoLabel: book.names.of(undoes.who) } })

@@ -15,7 +15,7 @@ import { overridesOf, warnOverridden } from '../../../traffic/overrides.ts'
 import { paramsRevision } from '../../book/scene-book.ts'
 import { warnUnread } from '../../book/unread-params.ts'
 import type { Changed } from '../../driver/scene-driver.ts'
-import { changed, optionsOf, tag } from '../revisions.ts'
+import { changed, optionsOf, tag, unnamed } from '../revisions.ts'
 import { json, ok, type RouteParts, route } from '../route.ts'
 
 export const paramsRoutes = [
@@ -74,11 +74,15 @@ export const paramsRoutes = [
     method: 'POST',
     path: '/api/scenes/:id/params/rollback',
     right: 'publish',
-    about: 'Publish parameters again as they were before the last change that is not undone, or after the one of a revision',
+    about:
+      'Publish parameters again as they were before a change, or after one; a dry run that names none is of the last one that is not undone',
     takes: { params: SceneParams, headers: IfMatch, body: json(ParamsRollback) },
     gives: { 200: ParamsRolledBack },
     run: async (request, { driver, book }) => {
-      const { version = null, to, from } = request.body
+      const { version = null, to, from, dryRun } = request.body
+      if (to === undefined && from === undefined && !dryRun) {
+        throw unnamed(`roll back the params of scene "${request.params.id}"`, '/from', 'the revision of the change to undo')
+      }
       const payload = { version, ...(to === undefined ? {} : { to }), ...(from === undefined ? {} : { from }) }
       const change = await driver.apply({ kind: 'roll back params', scene: request.params.id, payload }, optionsOf(request))
       const { to: target, undoes } = change.outcome
