@@ -87,9 +87,9 @@ export class SceneBook {
 
   /** @throws VERSION_NOT_FOUND, SCENE_NOT_FOUND */
   version(scene: string, id: string): VersionRecord {
-    const found = this.#store.get('version', versionKey(this.get(scene).definition.id, id))
+    const found = this.#store.get('version', versionKey(scene, id))
     if (found !== undefined) return found.value
-    const known = this.versions(scene).map(version => version.id)
+    const known = this.versions(this.get(scene).definition.id).map(version => version.id)
     const there = known.length === 0 ? 'the scene has none yet' : `it has ${known.slice(-10).join(', ')}`
     const hint = this.wasVersion(scene, id) ? `it was deleted; ${there}` : there
     throw new BerthError('VERSION_NOT_FOUND', `Cannot find version "${id}" of scene "${scene}": ${hint}`)

@@ -92,7 +92,7 @@ const finders: { readonly [K in WishKind]: Find<K> } = {
   'delete versions': ({ book }, _, { versions }, { scene }) => {
     const lastVersion = book.scenes.lastVersion(scene)
     const there = [...new Set(versions)]
-      .filter(id => !book.scenes.wasVersion(scene, id))
+      .filter(id => book.scenes.hasVersion(scene, id) || Number(id.slice(1)) > lastVersion)
       .map(id => summaryOf(book.scenes.version(scene, id)))
     return { versions: there, lastVersion }
   },
