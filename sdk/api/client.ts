@@ -16,14 +16,14 @@ import { headerOf } from '../../base/kernel/headers.ts'
 import { limits } from '../../base/kernel/limits.ts'
 import type { ModuleManifest, Right } from '../../base/traffic/schema.ts'
 import { exitCodes, RefusedError, SdkError } from '../sdk-error.ts'
-import { authorization, type Call, caller, type OpenRequest, openAt, type Request } from './requests.ts'
+import { authorization, type Call, caller, demandFound, type OpenRequest, openAt, type Request } from './requests.ts'
 
 export interface ClientOptions {
   /** URL of the control API. */
   readonly base: string | URL
   /** Requests go without one when it is missing, and the base says which right is needed. */
   readonly token?: string | undefined
-  /** Where a base was looked for in vain, in order, for the error when none answers here either. */
+  /** Where a base was looked for in vain, in order. Then every request to `base` fails with this list. */
   readonly tried?: readonly string[] | undefined
 }
 
@@ -69,7 +69,11 @@ export function createClient({ base: named, token, tried }: ClientOptions) {
     /** URL of the control API. */
     base,
     /** Sends the control API a request whose answer is long or does not end, and resolves when the answer begins. */
-    open: (path: string, request: OpenRequest): Promise<Response> => openAt(new URL(path, base), token, request),
+    open: async (path: string, request: OpenRequest): Promise<Response> => {
+      const url = new URL(path, base)
+      demandFound(url, base, tried)
+      return openAt(url, token, request)
+    },
     /**
      * The URL where the scenes answer, and the headers that say who calls, for callers that send requests in their own way.
      * @param url of the scene port, when it is known

@@ -53,7 +53,7 @@ export type Call = (url: URL, request: Request) => Promise<Answer>
 interface CallerOptions {
   /** @default ANSWER_MS_MAX */
   readonly answerMsMax?: number
-  /** Where a base was looked for in vain, for the error when none answers. */
+  /** Where a base was looked for in vain: nothing is asked then of whatever answers at `base`. */
   readonly tried?: readonly string[] | undefined
 }
 
@@ -64,6 +64,7 @@ export function caller(base: URL, token: string | undefined, { answerMsMax = ANS
     url,
     { method, body, headers = {}, expected = [], isText = false, repeat = defaultRepeat(method), msMax = answerMsMax },
   ) => {
+    demandFound(url, base, tried)
     const sent = sendable({
       ...authorization(token),
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
@@ -83,7 +84,7 @@ export function caller(base: URL, token: string | undefined, { answerMsMax = ANS
     // Only the key lets a base whose disk has failed say, once it is started again, whether the write is kept.
     const isLost = ([response, text]: Exchange) => repeat === 'keyed' && response.status === 500 && codeIn(text) === 'STORE_FAILED'
     const [response, text] = await persist(attempt, isLost, pauses, wasThere).catch(error => {
-      throw unreachable(url, base, error, tried)
+      throw unreachable(url, base, error)
     })
     wasThere = true
     const answer = { status: response.status, headers: response.headers, text, body: isText ? undefined : parse(text) }
@@ -169,11 +170,10 @@ function sendable(headers: Readonly<Record<string, string>>): Headers {
   return checked
 }
 
-function unreachable(url: URL, base: URL, error: unknown, tried?: readonly string[]): SdkError {
+function unreachable(url: URL, base: URL, error: unknown): SdkError {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
   const late = error instanceof Error && error.name === 'TimeoutError'
   const why = late ? 'something takes connections there and sends no answer' : messageOf(cause) || 'the connection failed'
-  if (tried !== undefined && tried.length > 0 && url.origin === base.origin) return notFound(tried, error)
   return new SdkError('BASE_UNREACHABLE', `No base answers at ${url.origin}: ${why}`, {
     hint: late
       ? 'See what it is, and if it is a base what its log says; what was asked of it may still be done.'
@@ -185,12 +185,16 @@ function unreachable(url: URL, base: URL, error: unknown, tried?: readonly strin
   })
 }
 
-function notFound(tried: readonly string[], cause: unknown): SdkError {
-  return new SdkError('BASE_UNREACHABLE', 'Cannot find a base. It was looked for in this order:', {
+/**
+ * When the base that was meant was looked for in vain, whatever answers at the default address is another one.
+ * @throws SdkError BASE_UNREACHABLE when a base was looked for in vain
+ */
+export function demandFound(url: URL, base: URL, tried: readonly string[] = []): void {
+  if (tried.length === 0 || url.origin !== base.origin) return
+  throw new SdkError('BASE_UNREACHABLE', 'Cannot find a base. It was looked for in this order:', {
     details: tried.map(line => `  ${line}`).join('\n'),
     hint: 'Start one with "npm start" or "base start", or name it with --base.',
     exit: exitCodes.unreachable,
-    cause,
   })
 }
 
