@@ -93,13 +93,16 @@ class Terminal {
   }
 
   /** Resolves with what matches, and forgets that and everything printed before it. */
-  async shown(pattern: RegExp): Promise<RegExpExecArray> {
+  async shown(pattern: RegExp): Promise<void> {
+    const { index, 0: text } = await this.printed(pattern)
+    this.#text = this.#text.slice(index + text.length)
+  }
+
+  /** Resolves with what matches. Nothing is forgotten: what comes by another stream may have been printed before or after it. */
+  async printed(pattern: RegExp): Promise<RegExpExecArray> {
     for (;;) {
       const found = pattern.exec(this.#text)
-      if (found !== null) {
-        this.#text = this.#text.slice(found.index + found[0].length)
-        return found
-      }
+      if (found !== null) return found
       assert.ok(!this.#ended, `it ended without ${pattern}:\n${this.#text}`)
       await once(this.#child, 'printed')
     }
@@ -212,7 +215,7 @@ class Reader {
       : { ...this.#env, BERTH_CONTROL_PORT: this.#here('8081') }
     this.#terminal = new Terminal(this.#t, text.trim(), await this.#cwd(), env)
     if (!isBase) return
-    const [, ready = ''] = await this.#terminal.shown(/^(\{.*"msg":"base ready"\})\n/m)
+    const [, ready = ''] = await this.#terminal.printed(/^(\{.*"msg":"base ready"\})\n/m)
     const { port, controlPort } = JSON.parse(ready) as { port: number; controlPort: number }
     this.#ports = [
       ['8080', String(port)],
@@ -264,7 +267,7 @@ test('every line of the tutorial does what the tutorial says', unix, async t => 
 
 test('npx finds sdk in a clone, and in a module that was made outside it', unix, async () => {
   const { folder } = await clone()
-  const npx = async (cwd: string, ...args: string[]) => (await promisify(execFile)('npx', ['--no', 'sdk', ...args], { cwd })).stdout
+  const npx = async (cwd: string, ...args: string[]) => (await promisify(execFile)('npx', ['--no', '--', 'sdk', ...args], { cwd })).stdout
   await npx(folder, 'init', '../shop-rank', '--yes')
   assert.match(await npx(join(folder, '../shop-rank'), '--version'), /^\d+\.\d+\.\d+\n$/)
 })
