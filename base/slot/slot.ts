@@ -9,6 +9,7 @@ import { type Blank, noteKill, type Remotes } from './blank.ts'
 import { CpuClock } from './cpu-clock.ts'
 import { parseAnswer, parseLines } from './from-inside.ts'
 import { Inspector } from './inspector.ts'
+import { bodyTooLarge, inWords, type Kill, overMemory, SlotKilled, uncheckable, type Whereabouts } from './kill.ts'
 import { Lookout, type Sight } from './lookout.ts'
 import { parseFailure } from './module-error.ts'
 import { Outside, type OutsideHost } from './outside.ts'
@@ -17,19 +18,6 @@ import type { SlotClock } from './slot-clock.ts'
 import { link, type SpecialiseParts, specialise, stepsOf } from './specialise.ts'
 import { watchEnd } from './watch-end.ts'
 import { Watchdog, type WatchedSlot } from './watchdog.ts'
-
-/** A caller is to blame when the slot could not parse the body of a request, or could not check it against the schema of the scene. */
-export type KillBlame = 'module' | 'caller'
-
-/** How and why a slot was killed. */
-export interface Kill {
-  readonly reason: string
-  readonly blame: KillBlame
-  readonly isForMemory: boolean
-  readonly where: Whereabouts
-  /** Where exactly its code was; undefined when none ran or the slot had no lookout. Settles within `limits.slot.lookMsMax`. */
-  readonly sight: Promise<Sight> | undefined
-}
 
 /** What a slot needs of the cell around it. */
 export interface SlotHost extends SpecialiseParts, OutsideHost {
@@ -56,13 +44,6 @@ const TURN_REQUESTS_MAX = 64
 const TURNS_IN_FLIGHT = 2
 /** Rejections that no module handled and that are logged in a second. The rest is dropped. */
 const UNHANDLED_PER_SECOND = 5
-
-/** Where in a version code runs. Either is missing when it is not known. */
-export interface Whereabouts {
-  readonly stage?: string | undefined
-  /** `name@version`. */
-  readonly module?: string | undefined
-}
 
 export class Slot {
   readonly plan: SlotPlan
@@ -188,7 +169,7 @@ export class Slot {
     this.#lastCallAt = performance.now()
     if (this.pending >= limits.slot.pendingMax)
       return Promise.reject(this.#overloaded(`${limits.slot.pendingMax} requests are in its slot already`))
-    if (call.body.length > this.#bodyCharsMax) return Promise.reject(this.#bodyTooLarge(call))
+    if (call.body.length > this.#bodyCharsMax) return Promise.reject(bodyTooLarge(this.plan, call.body.length))
     const refusal = this.#host.refusal?.(this.plan)
     if (refusal !== undefined) return Promise.reject(this.#overloaded(refusal))
     const calledAt = this.#lastCallAt
@@ -201,7 +182,7 @@ export class Slot {
   adopt(pending: Pending): void {
     if (this.#dead) {
       pending.done = true
-      pending.reject(this.#killedError({ reason: 'before it began', where: this.whereabouts(), sight: undefined }))
+      pending.reject(new SlotKilled(this.plan, { reason: 'before it began', where: this.whereabouts(), sight: undefined }))
       return
     }
     this.#queue.push(pending)
@@ -574,28 +555,12 @@ export class Slot {
   }
 
   #errorOfKilled(pending: Pending, kill: Kill, reading: Pending | undefined, checking: Pending | undefined): BerthError {
-    if (pending === reading) return this.#bodyTooLarge(reading.call)
-    return pending === checking ? this.#uncheckable(kill.reason) : this.#killedError(kill)
-  }
-
-  #uncheckable(reason: string): BerthError {
-    const message = `Cannot check the body against the schema of scene "${this.plan.scene}": ${reason}`
-    const advice = 'Send a smaller body, or have whoever owns the scene mend what takes so long in "schemas.request", such as a pattern.'
-    return new BerthError('REQUEST_INVALID', message, { advice })
-  }
-
-  #killedError({ reason, where, sight }: Pick<Kill, 'reason' | 'where' | 'sight'>): SlotKilled {
-    const message = `The slot of scene "${this.plan.scene}" version "${this.plan.version}" was killed: ${reason}${inWords(where)}`
-    return new SlotKilled(message, where, sight)
+    if (pending === reading) return bodyTooLarge(this.plan, reading.call.body.length)
+    return pending === checking ? uncheckable(this.plan, kill.reason) : new SlotKilled(this.plan, kill)
   }
 
   get #bodyCharsMax(): number {
     return this.plan.memoryMB * 1024 ** 2 * limits.slot.bodyMemoryShare
-  }
-
-  #bodyTooLarge({ body }: SlotCall): BerthError {
-    const message = `Cannot read the body: its ${body.length} characters are more than a slot of scene "${this.plan.scene}" can take`
-    return new BerthError('BODY_TOO_LARGE', message)
   }
 
   #overloaded(why: string): BerthError {
@@ -685,32 +650,3 @@ export class Slot {
     )
   }
 }
-
-const overMemory = ({ memoryMB }: SlotPlan): string => `over its memory limit of ${memoryMB} MB`
-
-/** The error of a request whose slot was killed. */
-export class SlotKilled extends BerthError {
-  readonly where: Whereabouts
-  /** Where exactly its code was; see `Kill`. */
-  readonly sight: Promise<Sight> | undefined
-
-  constructor(message: string, where: Whereabouts, sight: Promise<Sight> | undefined) {
-    super('MODULE_KILLED', message, { retryAfterSeconds: 1, extra: { ...where } })
-    this.where = where
-    this.sight = sight
-  }
-}
-
-/** The module that a look has seen running, with its stage when it has only one; what is known otherwise, when the stack shows no module. */
-export function seenAt(plan: SlotPlan, stack: string, otherwise: Whereabouts): Whereabouts {
-  const steps = stepsOf(plan)
-  const seen = /berth:\/\/\/([^/\s]+@[^/\s]+)\.js:/.exec(stack)?.[1]
-  if (seen === undefined || seen === otherwise.module) return otherwise
-  const stages = new Set(steps.flatMap(({ stage, module }) => (module === seen ? [stage] : [])))
-  const [stage] = stages
-  return { module: seen, ...(stages.size === 1 && { stage }) }
-}
-
-/** For example `, in stage "rank" of module "ctr@1.2.0"`. */
-export const inWords = ({ stage, module }: Whereabouts): string =>
-  module === undefined ? '' : `, in ${stage === undefined ? '' : `stage "${stage}" of `}module "${module}"`
