@@ -99,7 +99,9 @@ function write(path: string, sources: readonly (readonly [name: string, source: 
 /** Removes old snapshots, and what is left of those that a process was killed over. */
 function removeUnused(): void {
   const entries = readdirSync(cacheFolder).filter(name => /^code-\w+(\.\d+)?$/.test(name))
-  const byAge = entries.map(name => ({ name, usedAt: statSync(join(cacheFolder, name)).mtimeMs })).sort((a, b) => a.usedAt - b.usedAt)
+  const byAge = entries
+    .map(name => ({ name, usedAt: statSync(join(cacheFolder, name), { throwIfNoEntry: false })?.mtimeMs ?? 0 }))
+    .sort((a, b) => a.usedAt - b.usedAt)
   for (const { name, usedAt } of byAge.slice(0, -SNAPSHOTS_KEPT))
     if (Date.now() - usedAt > UNUSED_MS) rmSync(join(cacheFolder, name), { recursive: true, force: true })
 }
