@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Decision } from '../traffic/decide.ts'
 import { Metrics } from './metrics.ts'
 
 function startMetrics(): Metrics {
@@ -22,7 +21,7 @@ test('whatever hosts modules list and phases experiments come to, the series of 
   for (let i = 0; i < 1500; i++) metrics.countFetch(`https://h${i}.example.com`, i % 2 === 0 ? 'OK' : 'FETCH_FAILED', 0.001)
   for (let phase = 0; phase < 10_500; phase++) {
     const arm = { experiment: 'exp-1', phase, arm: 'a' }
-    metrics.countExposure({ plan: { scene: 'home' }, arm, layers: [] } as unknown as Decision)
+    metrics.countExposure({ plan: { scene: 'home' }, arm, layers: [] })
   }
   const valuesOf = async (name: string) => (await metrics.collect()).find(metric => metric.name === name)?.values ?? []
   assert.equal((await valuesOf('berth_exposures_total')).length, 10_000)

@@ -1,7 +1,8 @@
 /** What a cell counts. The keeper collects it from every cell and serves it to Prometheus; the label `cell` keeps their series apart. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type MetricObjectWithValues, type MetricValue, Registry } from 'prom-client'
 import type { BreakerState } from '../traffic/admission.ts'
-import type { AnyArm, Decision } from '../traffic/decide.ts'
+import type { AnyArm } from '../traffic/decide.ts'
+import type { SlotPlan } from '../traffic/table.ts'
 import type { ServiceFault } from '../wire/messages.ts'
 
 /** Values of the gauge for the states of a breaker. */
@@ -95,6 +96,15 @@ interface ArmLabels {
   readonly arm: string
 }
 
+type ExposedArm = Pick<AnyArm, 'experiment' | 'phase' | 'arm'>
+
+/** What is read of a decision. */
+interface Exposure {
+  readonly plan: Pick<SlotPlan, 'scene'>
+  readonly arm: ExposedArm | undefined
+  readonly layers: readonly ExposedArm[]
+}
+
 export class Metrics {
   readonly #registry = new Registry()
   readonly #hasScene: CellGauges['hasScene']
@@ -110,7 +120,7 @@ export class Metrics {
   readonly #versions = new Map<string, VersionCounters>()
   readonly #exposures: Counter<'scene' | 'experiment' | 'phase' | 'arm'>
   /** Requests that an arm had a part in, since they were last moved to the registry. */
-  readonly #exposed = new Map<AnyArm, { readonly scene: string; count: number }>()
+  readonly #exposed = new Map<ExposedArm, { readonly scene: string; count: number }>()
   readonly #arms: RecentLabels<ArmLabels>
   readonly #hosts: RecentLabels<{ readonly host: string; readonly codes: Set<string> }>
   readonly #dropped: Counter
@@ -209,14 +219,14 @@ export class Metrics {
   }
 
   /** Counts the arms that a request was exposed to, however it ended. */
-  countExposure({ plan, arm, layers }: Decision): void {
+  countExposure({ plan, arm, layers }: Exposure): void {
     if (arm !== undefined) this.#expose(plan.scene, arm)
     for (const layerArm of layers) this.#expose(plan.scene, layerArm)
     // Each table brings arms of its own, and perhaps nobody ever collects the counts.
     if (this.#exposed.size > ARMS_KEPT) this.#flushExposures()
   }
 
-  #expose(scene: string, arm: AnyArm): void {
+  #expose(scene: string, arm: ExposedArm): void {
     const known = this.#exposed.get(arm)
     if (known === undefined) this.#exposed.set(arm, { scene, count: 1 })
     else known.count++
