@@ -1,12 +1,12 @@
 /** The command line of a base: `base start`, `base status`, `base backup`. */
 import { fileURLToPath } from 'node:url'
 import { Command, CommanderError, Option } from 'commander'
-import manifest from '../package.json' with { type: 'json' }
 import { type Clues, type FoundBase, findBase, findDataFolder } from './folder/find-base.ts'
 import { renderColumns } from './kernel/columns.ts'
 import { CONFIG_FILE } from './kernel/config-file.ts'
 import { BerthError, type ErrorCode, errorTable, messageOf } from './kernel/errors.ts'
 import { loadOptions, type OptionName, type Options, optionRows } from './kernel/options.ts'
+import manifest from './package.json' with { type: 'json' }
 import { type Base, startBase } from './supervisor/supervisor.ts'
 
 /** Gives a base that `base start` has started its first scenes, before it says that it is ready. What it throws ends the base. */

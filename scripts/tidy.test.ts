@@ -99,10 +99,20 @@ function importsOf(file: string): string[] {
   const source = readFileSync(join(root, file), 'utf8')
   for (const { moduleRequest } of module.dynamicImports) specifiers.push(source.slice(moduleRequest.start + 1, moduleRequest.end - 1))
   return [...new Set(specifiers)].flatMap(specifier => {
-    if (specifier.startsWith('#sdk/')) return [`sdk/author/${specifier.slice('#sdk/'.length)}.ts`]
+    if (specifier.startsWith('@berth/')) return entryOf(specifier)
     if (!specifier.startsWith('.') || specifier.endsWith('/package.json')) return []
     return [relative(root, resolve(root, dirname(file), specifier)).replaceAll('\\', '/')]
   })
+}
+
+/** The files that the three packages of this project offer. */
+function entryOf(specifier: string): string[] {
+  const offered: Readonly<Record<string, string>> = {
+    '@berth/sdk': 'sdk/author/author.ts',
+    '@berth/sdk/testing': 'sdk/author/testing.ts',
+    '@berth/client': 'sdk/caller/index.ts',
+  }
+  return offered[specifier] === undefined ? [] : [offered[specifier]]
 }
 
 function layerOf(file: string): string | undefined {

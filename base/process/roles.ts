@@ -73,7 +73,7 @@ function needsOf(role: Role, data: string, entry: string, services: readonly str
   const named = join(root, 'node_modules')
   const packages = [named, ...(existsSync(named) && realpathSync(named) !== named ? [realpathSync(named)] : [])]
   const snapshot = codeSnapshot()
-  const code = [join(root, 'package.json'), dirname(mainEntry), dirname(entry), ...packages, ...(snapshot === undefined ? [] : [snapshot])]
+  const code = [dirname(mainEntry), dirname(entry), ...packages, ...(snapshot === undefined ? [] : [snapshot])]
   if (role !== 'cell') return { reads: unique(code), packages, network: false }
   const socket = dirname(keeperSocketPath(data))
   const isInside = dirname(socket) === data

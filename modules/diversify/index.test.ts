@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { openSlot } from '#sdk/testing'
+import { openSlot } from '@berth/sdk/testing'
 import type { Params, Scored } from './index.ts'
 
 const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname)

@@ -6,7 +6,7 @@
  *
  * Relevance is the score, scaled to 0…1 over the candidates. Similarity is the share of hashed features that are equal.
  */
-import type { Stage } from '#sdk/author'
+import type { Stage } from '@berth/sdk'
 
 export interface Scored {
   readonly itemId: number

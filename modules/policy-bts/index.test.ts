@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { openSlot } from '#sdk/testing'
+import { openSlot } from '@berth/sdk/testing'
 import { sampleBeta, sampleGamma } from './beta.ts'
 import counts from './counts.json' with { type: 'json' }
 

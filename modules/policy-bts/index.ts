@@ -2,7 +2,7 @@
  * Bernoulli Thompson sampling: each item gets a click rate drawn from its posterior, and the highest draw comes first. Items that were rarely shown
  * have wide posteriors, and so get their chance. `npm run train` writes the counts, which do not change until the module is published again.
  */
-import type { Stage } from '#sdk/author'
+import type { Stage } from '@berth/sdk'
 import { sampleBeta } from './beta.ts'
 import counts from './counts.json' with { type: 'json' }
 

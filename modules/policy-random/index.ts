@@ -1,5 +1,5 @@
 /** A policy that shows items in random order. Its log is unbiased, so that other policies can be measured on it. */
-import type { Stage } from '#sdk/author'
+import type { Stage } from '@berth/sdk'
 
 /** `score` is equal for all candidates, so that the next stage has no preference either. */
 export interface Drawn {

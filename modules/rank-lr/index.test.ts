@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { featuresOf, openSlot } from '#sdk/testing'
+import { featuresOf, openSlot } from '@berth/sdk/testing'
 import { type Item, itemFeatures, scorer, sigmoid, userFeatures } from './features.ts'
 import type { Request } from './index.ts'
 import weights from './weights.json' with { type: 'json' }

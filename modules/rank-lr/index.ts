@@ -2,7 +2,7 @@
  * Ranks by the click probability that an L2-regularised logistic regression predicts. `npm run train` writes the weights and prints how good they
  * are. The features of items and users are in the feature tables `items-CAMPAIGN` and `users-CAMPAIGN` of the base.
  */
-import type { Services, Stage } from '#sdk/author'
+import type { Services, Stage } from '@berth/sdk'
 import { type Item, itemFeatures, type Scorer, scorer, sigmoid, type User, userFeatures } from './features.ts'
 import weights from './weights.json' with { type: 'json' }
 

@@ -1,5 +1,5 @@
 /** Recalls every item of the campaign as a candidate, since the catalogue is small enough to be ranked whole. */
-import type { Stage, StageContext } from '#sdk/author'
+import type { Stage, StageContext } from '@berth/sdk'
 import items from './items.json' with { type: 'json' }
 
 /** A candidate is only an id. The features of the item are in the feature tables of the base, where the ranking stage reads them. */

@@ -16,7 +16,7 @@ const allTests = ['test', 'scripts', 'sdk', 'base', 'fixtures', 'modules'].map(f
 
 /** Flags of Node.js for a process that runs a file of tests. */
 export const testFlags = [
-  // With it the tests of modules find `#sdk/testing`, as under `sdk test`.
+  // With it the tests of modules find `@berth/sdk/testing`, as under `sdk test`.
   `--import=${new URL('../../sdk/author/test-hook.ts', import.meta.url).href}`,
   // With it, a test that hangs shows what it was waiting for.
   `--import=${new URL('../../test/support/late.ts', import.meta.url).href}`,

@@ -2,7 +2,7 @@
  * The types that modules are written against. This file has types only, so nothing of it is in a bundle.
  *
  * @example
- * import type { Stage } from '#sdk/author'
+ * import type { Stage } from '@berth/sdk'
  * type Uses = { params: { topK: number }; services: 'features' }
  * export const rank: Stage<Candidate[], Ranked[], Uses> = async (candidates, ctx) => …
  */
@@ -19,7 +19,7 @@ export interface StageLog {
 
 /**
  * The services that modules may list under `berth.services`. Every base has `features`. Declare other services of your base in a file of the module:
- * `declare module '#sdk/author' { interface Services { readonly geo: { lookup(address: string): Promise<Place> } } }`
+ * `declare module '@berth/sdk' { interface Services { readonly geo: { lookup(address: string): Promise<Place> } } }`
  */
 export interface Services {
   readonly features: Features

@@ -123,7 +123,7 @@ export const lossy = (items: readonly Item[], ctx: any) => {
 
 const indexTest = `import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { featuresOf, openSlot } from '#sdk/testing'
+import { featuresOf, openSlot } from '@berth/sdk/testing'
 
 const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname, {
   now: '2026-01-01',
@@ -173,7 +173,7 @@ test('loses data in a call', () => slot.run('lossy', []))
 
 const killTest = `import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { openSlot } from '#sdk/testing'
+import { openSlot } from '@berth/sdk/testing'
 
 const slot = await openSlot(import.meta.dirname, { cpuMs: 50 })
 test('loops', () => slot.run('rank', [], { params: { how: 'loop' } }))
@@ -318,7 +318,7 @@ test('wrong types fail the command beside the tests, which run all the same', as
     'tsconfig.json': JSON.stringify({ compilerOptions }),
     'index.ts': `export const rank = (n: number): string => (n > 5 ? process.env.HOME : 'small')\n`,
     'index.test.ts': `import { test } from 'node:test'
-import { openSlot } from '#sdk/testing'
+import { openSlot } from '@berth/sdk/testing'
 const slot = await openSlot(import.meta.dirname)
 test('small', () => slot.run('rank', 1))
 `,
@@ -354,7 +354,7 @@ test('a run has the lowest CPU limit of the scenes of its project, and says whic
     'modules/slow/package.json': packageJson({ stages: ['rank'] }, 'slow'),
     'modules/slow/index.ts': 'export const rank = () => {\n  for (;;);\n}\n',
     'modules/slow/index.test.ts': `import { test } from 'node:test'
-import { openSlot } from '#sdk/testing'
+import { openSlot } from '@berth/sdk/testing'
 const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname)
 test('loops', () => slot.run('rank', 1))
 `,

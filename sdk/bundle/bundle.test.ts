@@ -101,11 +101,11 @@ test('npm dependencies become part of the bundle, in the build that they offer f
   assert.equal(run(made).rank?.(3), 2)
 })
 
-test('types from #sdk/author vanish, with or without "type"', async t => {
+test('types from @berth/sdk vanish, with or without "type"', async t => {
   const made = await bundle(t, {
     'index.ts': `
-      import type { Stage } from '#sdk/author'
-      import { StageContext } from '#sdk/author'
+      import type { Stage } from '@berth/sdk'
+      import { StageContext } from '@berth/sdk'
       export const rank: Stage<number, number> = (x, ctx: StageContext) => x`,
   })
   assert.equal(run(made).rank?.(7), 7)

@@ -54,7 +54,7 @@ const shopTypes = {
   'tsconfig.json': config({
     types: ['node'],
     typeRoots: [join(root, 'node_modules/@types')],
-    paths: { '#sdk/author': [join(root, 'sdk/author/author.ts')] },
+    paths: { '@berth/sdk': [join(root, 'sdk/author/author.ts')] },
   }),
 }
 
@@ -62,8 +62,8 @@ test('a service that a stage uses and package.json does not list is refused, wit
   const { message, hint } = await wrong(t, {
     ...shopTypes,
     'package.json': packageWith({ services: ['geo'] }),
-    'services.ts': `export {}\ndeclare module '#sdk/author' {\n  interface Services { readonly geo: { find(): Promise<string> } }\n}\n`,
-    'index.ts': `import type { Stage } from '#sdk/author'
+    'services.ts': `export {}\ndeclare module '@berth/sdk' {\n  interface Services { readonly geo: { find(): Promise<string> } }\n}\n`,
+    'index.ts': `import type { Stage } from '@berth/sdk'
 import './services.ts'
 export const near: Stage<string, string, { services: 'geo' }> = (_, ctx) => ctx.services.geo.find()
 export const rank: Stage<string[], string[], { services: 'features' | 'geo' }> = async (ids, ctx) => {

@@ -48,7 +48,7 @@ export async function checkTypes(folder: string, contents: Package, { color = fa
 }
 
 /** The file with the types that a module is written against, which the module may have from another copy of this project. */
-const authorFor = (file: string): string => resolveFrom(file, '#sdk/author') ?? resolve(import.meta.dirname, '../author/author.ts')
+const authorFor = (file: string): string => resolveFrom(file, '@berth/sdk') ?? resolve(import.meta.dirname, '../author/author.ts')
 
 /** What the bundler compiles with when a module has no tsconfig.json of its own. */
 const asBundled = { experimentalDecorators: false, emitDecoratorMetadata: false, useDefineForClassFields: true }

@@ -89,7 +89,7 @@ test('a module outside this repository passes its test, the compiler and publish
     ],
   )
   // The command that "sdk init" prints as the next one works in a shell.
-  assert(existsSync(join(folder, 'node_modules/berth/author.ts')))
+  assert(existsSync(join(folder, 'node_modules/@berth/sdk/author/author.ts')))
   assert.equal(process.platform === 'win32' || existsSync(join(folder, 'node_modules/.bin/sdk')), true)
 })
 
@@ -111,9 +111,9 @@ test('the types of such a module know the services it adds and the globals of sl
   const folder = join(cwd, 'typed')
   await writeFile(
     join(folder, 'index.ts'),
-    `import type { Stage } from '#sdk/author'
+    `import type { Stage } from '@berth/sdk'
 
-declare module '#sdk/author' {
+declare module '@berth/sdk' {
   interface Services {
     readonly geo: { lookup(address: string): Promise<{ country: string }> }
   }
@@ -130,7 +130,7 @@ export const rank: Stage<{ address: string }, string, { params: { fallback: stri
   )
   await writeFile(
     join(folder, 'index.test.ts'),
-    `import { openSlot } from '#sdk/testing'
+    `import { openSlot } from '@berth/sdk/testing'
 
 const geo = { lookup: () => ({ country: 'is' }) }
 const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname, { params: { fallback: 'x' }, services: { geo } })
@@ -158,7 +158,7 @@ export const home = process.env.HOME
 
 test('a module in a project that knows the types, as this repository does, is its sources and nothing else', async t => {
   const project = await emptyFolder(t)
-  const paths = Object.fromEntries(['author', 'testing'].map(name => [`#sdk/${name}`, [join(root, `sdk/author/${name}.ts`)]]))
+  const paths = { '@berth/sdk': [join(root, 'sdk/author/author.ts')], '@berth/sdk/testing': [join(root, 'sdk/author/testing.ts')] }
   const compilerOptions = { paths, typeRoots: [join(root, 'node_modules/@types')] }
   await writeFile(
     join(project, 'tsconfig.json'),

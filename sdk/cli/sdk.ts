@@ -1,7 +1,7 @@
 /** `sdk`: the command line. The code of a command is loaded when that command runs. */
 import { inspect } from 'node:util'
 import { Command, CommanderError, Option } from 'commander'
-import manifest from '../../package.json' with { type: 'json' }
+import manifest from '../package.json' with { type: 'json' }
 import { exitCodes, SdkError } from '../sdk-error.ts'
 import { command, context, EXIT_CODES, group } from './commands/command.ts'
 import type { DevOptions } from './commands/dev.ts'

@@ -1,11 +1,11 @@
 /** The state of the base: what the supervisor and the cells themselves say of the cells, and the counts of the keeper. */
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry as MetricsRegistry } from 'prom-client'
-import manifest from '../../../package.json' with { type: 'json' }
 import { type ControlRoot, controlLinks } from '../../contract/root-api.ts'
 import type { BaseStatus, Readiness } from '../../contract/status-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import type { Guesses } from '../../kernel/guesses.ts'
 import type { BaseMode } from '../../kernel/options.ts'
+import manifest from '../../package.json' with { type: 'json' }
 import type { SceneFailure, ToKeeper } from '../../wire/messages.ts'
 import type { Book } from '../book/book.ts'
 import type { DiskUse, DiskUsed } from '../disk-use.ts'

@@ -1,4 +1,4 @@
-import type { Stage } from '#sdk/author'
+import type { Stage } from '@berth/sdk'
 import type { Input } from '../rank50/index.ts'
 
 /** Ten rows of a feature table, which the stage reads with one call. */

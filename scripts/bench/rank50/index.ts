@@ -1,5 +1,5 @@
 /** The handler of the bench. All peers run the same function. */
-import type { Stage } from '#sdk/author'
+import type { Stage } from '@berth/sdk'
 
 export interface Candidate {
   readonly id: string

@@ -26,7 +26,8 @@ export async function explainMissing(module: ModuleFolder, contents: Package, pa
   const text = `${dependency === undefined ? '' : `the dependency "${dependency}" imports what is not there: `}cannot find "${path}"`
   const folder = resolve(module.folder, dirname(file))
   if (path.startsWith('.') || path.startsWith('/')) return { text, hint: adviseFile(path, folder) }
-  if (path.startsWith('#')) return { text, hint: adviseSubpath(path) }
+  if (path.startsWith('#')) return { text, hint: `Say in "imports" in the package.json of the module where "${path}" is.` }
+  if (packageOf(path) === '@berth/sdk') return { text, hint: `Only types come from "${path}": write "import type".` }
   const ownAdvice =
     dependency === undefined ? ((await adviseTypeScriptPath(module, path)) ?? adviseOwnFile(module, path, folder)) : undefined
   return { text, hint: ownAdvice ?? advisePackage(module, contents, path, folder) }
@@ -43,12 +44,6 @@ function adviseFile(path: string, folder: string): string {
     nearest(written, there)
   if (meant === undefined) return `Check the path, extension included: there is no such file in ${shown(dirname(target))}.`
   return `Write "${path.slice(0, path.length - written.length)}${meant}": the name has to be that of the file, with its extension, in upper and lower case.`
-}
-
-function adviseSubpath(path: string): string {
-  return path.startsWith('#sdk/')
-    ? `Only types come from "${path}": write "import type".`
-    : `Say in "imports" in the package.json of the module where "${path}" is.`
 }
 
 /** For a path that `paths` of a tsconfig.json give a meaning. */

@@ -30,8 +30,8 @@ interface Wish {
 
 const DEFAULT_STAGES: readonly string[] = ['rank']
 /** The package that modules depend on, and the folder of this project. */
-const authorPackage = fileURLToPath(new URL('../../author', import.meta.url))
-const root = dirname(dirname(authorPackage))
+const authorPackage = fileURLToPath(new URL('../..', import.meta.url))
+const root = dirname(authorPackage)
 
 /** Asks what the options do not say, on a terminal. */
 export async function init(folder: string | undefined, { json = false, ...options }: InitOptions): Promise<void> {
@@ -123,7 +123,7 @@ async function makeModule(out: Output, name: string, given: string | undefined, 
 /** Whether the project around a folder says where the types are, as this repository does. */
 async function isProvided(folder: string): Promise<boolean> {
   const path = join(folder, 'tsconfig.json')
-  if (existsSync(path)) return (await readFile(path, 'utf8')).includes('"#sdk/author"')
+  if (existsSync(path)) return (await readFile(path, 'utf8')).includes('"@berth/sdk"')
   return dirname(folder) !== folder && isProvided(dirname(folder))
 }
 
@@ -188,10 +188,10 @@ function unwritable(path: string): (cause: unknown) => never {
  */
 async function linkBerth(folder: string): Promise<void> {
   const packages = join(folder, 'node_modules')
-  makeFolder(join(packages, '.bin'))
-  await symlink(authorPackage, join(packages, 'berth'), 'junction')
+  for (const made of ['.bin', '@berth']) makeFolder(join(packages, made))
+  await symlink(authorPackage, join(packages, '@berth/sdk'), 'junction')
   // Windows cannot start a script through a link, so the user has to run "npm install" there.
-  if (process.platform !== 'win32') await symlink(join('..', 'berth', 'bin', 'sdk.cjs'), join(packages, '.bin', 'sdk'))
+  if (process.platform !== 'win32') await symlink(join('..', '@berth', 'sdk', 'bin', 'sdk.cjs'), join(packages, '.bin', 'sdk'))
 }
 
 // A scene

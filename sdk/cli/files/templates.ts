@@ -57,9 +57,8 @@ function manifest(name: string, { stages, kinds }: Plan, berth: string | undefin
   if (berth === undefined) return own
   return {
     ...own,
-    imports: { '#sdk/*': 'berth/sdk/*.ts' },
     scripts: { test: 'sdk test', dev: 'sdk dev' },
-    devDependencies: { berth: `file:${berth}/sdk/author` },
+    devDependencies: { '@berth/sdk': `file:${berth}/sdk` },
   }
 }
 
@@ -88,7 +87,7 @@ const infoFile = (name: string): string => `node_modules/.cache/berth/${name}.ts
 const tsconfigOfModule = {
   extends: './tsconfig.json',
   compilerOptions: { types: [], tsBuildInfoFile: infoFile('module') },
-  files: ['node_modules/berth/slot/globals.d.ts'],
+  files: ['node_modules/@berth/sdk/author/slot/globals.d.ts'],
   include: ['**/*.ts'],
   exclude: ['node_modules', '**/*.test.ts'],
 }
@@ -114,7 +113,7 @@ function candidatesOf({ hasCategories }: Plan): object[] {
 function entry(plan: Plan): string {
   const { stages, kinds, hasCategories } = plan
   const parts = [
-    `import type { Stage } from '#sdk/author'\n${kinds.includes('recall') ? "import items from './items.json' with { type: 'json' }\n" : ''}`,
+    `import type { Stage } from '@berth/sdk'\n${kinds.includes('recall') ? "import items from './items.json' with { type: 'json' }\n" : ''}`,
     kinds.includes('recall')
       ? members('/** What a caller sends. */\n', 'Request', ['/** @default all */\n  readonly category?: string'])
       : '',
@@ -156,7 +155,7 @@ function test(plan: Plan): string {
   const needsCandidates = asks && stages.some(({ kind }) => kind !== 'recall')
   return `import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { openSlot } from '#sdk/testing'
+import { openSlot } from '@berth/sdk/testing'
 ${needsCandidates ? "import candidates from './items.json' with { type: 'json' }\n" : ''}import request from './samples/request.json' with { type: 'json' }
 
 const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname)

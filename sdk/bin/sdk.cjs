@@ -1,4 +1,4 @@
 #!/usr/bin/env node
 'use strict'
 
-require('../../../bin/sdk.cjs')
+require('../../bin/sdk.cjs')
