@@ -5,21 +5,11 @@ import { mayBeRounded, roundedKey } from '../../base/kernel/exact-json.ts'
 import type { FakeRequest, FakeResponse } from '../../base/wire/rehearsal-messages.ts'
 import type { Bundle } from '../bundle/bundle.ts'
 import type { Services } from './author.ts'
-
-/** A fake of a base service, with a function for each method; a method without one fails. Arguments and results pass as JSON, as on a base. */
-export type Fake<Service> = {
-  readonly [Method in keyof Service]?: Service[Method] extends (...args: infer Args) => unknown ? (...args: Args) => unknown : never
-}
-
-export type FetchFake = (request: Request) => Response | Promise<Response>
+import type { Fake, FetchFake } from './testing-api.ts'
 
 /** The fakes of all services, by service and method. */
 export type Fakes = Readonly<Record<string, Readonly<Record<string, (...args: unknown[]) => unknown>>>>
 
-/**
- * A fake of the service `features` whose tables have these rows, by table and key. Each row has its key as the member `key`, as in a table of a base.
- * @throws TypeError for a row that no table of a base could have
- */
 export function featuresOf(tables: Readonly<Record<string, Readonly<Record<string, unknown>>>>): Fake<Services['features']> {
   const rowsByTable = new Map(Object.entries(tables).map(([table, rows]) => [table, withKeys(table, rows)]))
   const rowsOf = (table: string) => {
