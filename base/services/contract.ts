@@ -11,8 +11,6 @@
  *   }
  * })
  */
-import type { Static, TSchema } from 'typebox'
-
 /** Starts the service in one cell. When it throws or rejects, the cell does not start. */
 export type Service = (options: ServiceOptions, env: ServiceEnv) => RunningService | Promise<RunningService>
 
@@ -38,7 +36,7 @@ export interface RunningService {
 /** A method has exactly one of `handler` and `batch`. Arguments are checked against `input` before either is called. */
 export interface Method {
   /** JSON Schema of the list of arguments, for example a TypeBox tuple. */
-  readonly input: TSchema
+  readonly input: object
   handler?(args: unknown, call: ServiceCall): unknown
   batch?(calls: readonly BatchedCall<unknown>[]): readonly unknown[] | Promise<readonly unknown[]>
 }
@@ -58,6 +56,34 @@ export interface BatchedCall<Args> extends ServiceCall {
   readonly args: Args
 }
 
+/**
+ * The values that fit a JSON Schema, as far as its type says which: of a literal schema, or of one that is made with TypeBox. What it leaves open is
+ * `unknown`. The library itself is not imported, because then its types would have to be installed wherever this file is read.
+ */
+export type Fitting<Schema> = Schema extends { readonly const: infer Value }
+  ? Value
+  : Schema extends { readonly enum: readonly (infer Value)[] } | { readonly anyOf: readonly { readonly const: infer Value }[] }
+    ? Value
+    : Schema extends { readonly anyOf: readonly (infer Part)[] }
+      ? Fitting<Part>
+      : Schema extends { readonly type: keyof Scalars }
+        ? Scalars[Schema['type']]
+        : Schema extends { readonly type: 'array'; readonly items: infer Items }
+          ? Items extends readonly unknown[]
+            ? { -readonly [Index in keyof Items]: Fitting<Items[Index]> }
+            : Fitting<Items>[]
+          : Schema extends { readonly type: 'object'; readonly properties: infer Members; readonly required?: readonly (infer Name)[] }
+            ? { [Key in keyof Members & Name]: Fitting<Members[Key]> } & { [Key in Exclude<keyof Members, Name>]?: Fitting<Members[Key]> }
+            : unknown
+
+interface Scalars {
+  string: string
+  number: number
+  integer: number
+  boolean: boolean
+  null: null
+}
+
 /** Returns its argument. It only gives the function its types. */
 export const defineService = (service: Service): Service => service
 
@@ -65,7 +91,7 @@ export const defineService = (service: Service): Service => service
  * A method whose handler runs once for every call of a module.
  * @param handler returns data that JSON can hold, where `undefined` counts as null. When it throws, the module gets `SERVICE_FAILED` with the message.
  */
-export function method<Input extends TSchema>(input: Input, handler: (args: Static<Input>, call: ServiceCall) => unknown): Method {
+export function method<const Input extends object>(input: Input, handler: (args: Fitting<Input>, call: ServiceCall) => unknown): Method {
   return { input, handler }
 }
 
@@ -73,18 +99,29 @@ export function method<Input extends TSchema>(input: Input, handler: (args: Stat
  * A method that runs once for all calls that the slots of a cell make in one turn of the event loop.
  * @param batch returns one result for each call, in the same order. An `Error` among the results fails only its own call.
  */
-export function batched<Input extends TSchema>(
+export function batched<const Input extends object>(
   input: Input,
-  batch: (calls: readonly BatchedCall<Static<Input>>[]) => readonly unknown[] | Promise<readonly unknown[]>,
+  batch: (calls: readonly BatchedCall<Fitting<Input>>[]) => readonly unknown[] | Promise<readonly unknown[]>,
 ): Method {
   return { input, batch }
 }
+
+const JSON_TEXT = Symbol.for('berth.json')
 
 /** A result that is JSON text already: it is passed to the module unchanged and unchecked. */
 export class Json {
   readonly text: string
 
+  /** A service may have imported another copy of this file than its base, and what it makes is known all the same. */
+  static [Symbol.hasInstance](value: unknown): value is Json {
+    return typeof value === 'object' && value !== null && JSON_TEXT in value
+  }
+
   constructor(text: string) {
     this.text = text
+  }
+
+  get [JSON_TEXT](): true {
+    return true
   }
 }
