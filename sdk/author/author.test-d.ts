@@ -1,5 +1,5 @@
 /** What the types of author.ts accept and what they refuse. The compiler checks this file; it is never run. */
-import type { Frozen, Stage, StageContext } from './author.ts'
+import type { Frozen, Stage, StageContext } from '@berth/sdk'
 
 interface Candidate {
   readonly id: number

@@ -12,8 +12,8 @@
  */
 // This file is what the compiler reads in the place of testing.ts, which implements it: it imports nothing of the bundler and the base, so that to check a
 // small module is to check a few files.
+import type { Context, Json, Services, StageContext } from '@berth/sdk'
 import type { ErrorCode } from '../../base/kernel/errors.ts'
-import type { Context, Json, Services, StageContext } from './author.ts'
 
 /** A fake of a base service, with a function for each method; a method without one fails. Arguments and results pass as JSON, as on a base. */
 export type Fake<Service> = {

@@ -1,11 +1,6 @@
 /** What the types of testing.ts accept and what they refuse. The compiler checks this file; it is never run. */
-import type { Stage } from './author.ts'
-import * as testing from './testing.ts'
-import type * as Offered from './testing-api.ts'
-
-/** What is offered is implemented, with the same types. */
-const offered: typeof Offered = testing
-const { featuresOf, openSlot } = offered
+import type { Stage } from '@berth/sdk'
+import { featuresOf, openSlot } from '@berth/sdk/testing'
 
 interface Candidate {
   readonly id: number

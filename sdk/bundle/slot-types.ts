@@ -3,13 +3,41 @@
  * Node.js or of browsers that are installed where the module is do not count, because code that uses them would fail at a request.
  */
 import { existsSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { createRequire } from 'node:module'
+import { dirname, join, resolve } from 'node:path'
 import type { Package } from './manifest.ts'
 
-const slotFolder = resolve(import.meta.dirname, '../author/slot')
-export const slotGlobals = join(slotFolder, 'globals.d.ts')
-/** Where the compiler looks first for packages that types refer to. What is here stands for a package of the same name. */
-export const slotTypeRoot = join(slotFolder, 'types')
+/**
+ * The file with the types of an entry of `@berth/sdk`, as its package.json says: a source in a clone, a declaration in the package.
+ * @param from a file; the package is looked for from there
+ * @param entry such as `.` or `./globals`
+ * @returns undefined when the package is not installed there
+ */
+export function sdkTypes(from: string, entry: string): string | undefined {
+  try {
+    const manifest = createRequire(from).resolve('@berth/sdk/package.json')
+    const { exports } = JSON.parse(readFileSync(manifest, 'utf8')) as { exports: Record<string, string | { types: string }> }
+    const target = exports[entry]
+    return target === undefined ? undefined : join(dirname(manifest), typeof target === 'string' ? target : target.types)
+  } catch {
+    // It is not installed there, and the caller looks elsewhere.
+    return undefined
+  }
+}
+
+/** The declarations that a slot has in the place of others. */
+export interface SlotTypes {
+  /** The file with its globals. */
+  readonly globals: string
+  /** Where the compiler looks first for packages that types refer to. What is here stands for a package of the same name. */
+  readonly typeRoot: string
+}
+
+export function slotTypes(): SlotTypes {
+  const globals = sdkTypes(import.meta.filename, './globals')
+  if (globals === undefined) throw new Error('Cannot check types: the package of the sdk lacks the globals of slots')
+  return { globals, typeRoot: join(dirname(globals), 'types') }
+}
 
 /** Parts of the language that a slot does not have; see docs/globals.md. */
 const MISSING_PART = /sharedmemory|temporal|es2024\.arraybuffer/

@@ -11,7 +11,7 @@ import { missingGlobals } from '../../base/kernel/missing-globals.ts'
 import { adviceFor } from '../../base/kernel/stacks.ts'
 import { SdkError } from '../sdk-error.ts'
 import type { Package } from './manifest.ts'
-import { declarationsOf, languageParts, slotGlobals, slotTypeRoot } from './slot-types.ts'
+import { declarationsOf, languageParts, sdkTypes, slotTypes } from './slot-types.ts'
 import { adviseExtending, nearestTypeScriptConfig, readTypeScriptConfig, writeBeside, writeTypeScriptConfig } from './tsconfig.ts'
 
 export interface TypeCheckOptions {
@@ -48,7 +48,7 @@ export async function checkTypes(folder: string, contents: Package, { color = fa
 }
 
 /** The file with the types that a module is written against, which the module may have from another copy of this project. */
-const authorFor = (file: string): string => resolveFrom(file, '@berth/sdk') ?? resolve(import.meta.dirname, '../author/author.ts')
+const authorFor = (file: string): string => sdkTypes(file, '.') ?? sdkTypes(import.meta.filename, '.') ?? '@berth/sdk'
 
 /** What the bundler compiles with when a module has no tsconfig.json of its own. */
 const asBundled = { experimentalDecorators: false, emitDecoratorMetadata: false, useDefineForClassFields: true }
@@ -149,7 +149,7 @@ function resolveFrom(file: string, specifier: string): string | undefined {
 }
 
 /** The compiler in a folder. From version 7 on it is a native program, which starts faster directly than through Node.js. */
-async function compilerIn(folder: string): Promise<TypeScriptCompiler> {
+export async function compilerIn(folder: string): Promise<TypeScriptCompiler> {
   const locator = join(folder, 'lib/getExePath.js')
   if (!existsSync(locator)) return { command: [process.execPath, join(folder, 'bin/tsc')], libraries: join(folder, 'lib') }
   const { default: executable } = (await import(pathToFileURL(locator).href)) as { default: () => string }
@@ -162,8 +162,9 @@ async function projectFor(file: string, config: string, declarations: string, op
   const roots = (typeRoots as string[]).map(root => resolve(dirname(config), root))
   // Only the module's own files matter here. Checking the declarations of the language and of packages takes longer than everything else, and they
   // may name types of Node.js or of browsers, which are not there.
-  const compilerOptions = { ...options, typeRoots: [slotTypeRoot, ...roots], skipLibCheck: true }
-  const files = [file, slotGlobals, await writeBeside(config, 'module', 'd.ts', declarations)]
+  const { globals, typeRoot } = slotTypes()
+  const compilerOptions = { ...options, typeRoots: [typeRoot, ...roots], skipLibCheck: true }
+  const files = [file, globals, await writeBeside(config, 'module', 'd.ts', declarations)]
   return writeTypeScriptConfig(config, { extends: config, compilerOptions, files, include: [], references: [] })
 }
 
