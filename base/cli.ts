@@ -1,10 +1,10 @@
 /** The command line of a base: `base start`, `base status`, `base backup`. */
-import { fileURLToPath } from 'node:url'
 import { Command, CommanderError, Option } from 'commander'
 import { type Clues, type FoundBase, findBase, findDataFolder } from './folder/find-base.ts'
 import { renderColumns } from './kernel/columns.ts'
 import { CONFIG_FILE } from './kernel/config-file.ts'
 import { BerthError, type ErrorCode, errorTable, messageOf } from './kernel/errors.ts'
+import { clone } from './kernel/installation.ts'
 import { loadOptions, type OptionName, type Options, optionRows } from './kernel/options.ts'
 import manifest from './package.json' with { type: 'json' }
 import { type Base, startBase } from './supervisor/supervisor.ts'
@@ -119,8 +119,6 @@ function optionsFrom(flags: Flags): Options {
   return loadOptions(given, process.env, process.cwd(), text('config'))
 }
 
-const project = fileURLToPath(new URL('..', import.meta.url))
-
 /** What says which base is meant. Every option is checked on the way, so that one which is misspelt does not lead to another base. */
 function cluesFrom(flags: Flags): Clues {
   optionsFrom(flags)
@@ -137,7 +135,7 @@ function cluesForStatus(flags: Flags): Clues {
 function cluesOf(flags: Flags): Clues {
   const text = (name: string) => (typeof flags[name] === 'string' ? flags[name] : undefined)
   const [controlHost, controlPort, data, config] = ['controlHost', 'controlPort', 'data', 'config'].map(text)
-  return { controlHost, controlPort, data, config, env: process.env, cwd: process.cwd(), project }
+  return { controlHost, controlPort, data, config, env: process.env, cwd: process.cwd(), project: clone }
 }
 
 function checkUrl(text: string): void {

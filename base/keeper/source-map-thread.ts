@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import type { CpuProfile } from '../contract/profile-api.ts'
 import { BerthError, messageOf } from '../kernel/errors.ts'
+import { sourceMapWorkerPath } from '../kernel/installation.ts'
 import { limits } from '../kernel/limits.ts'
 import { type Located, type MappedModule, modulesIn, type Stacks, unread } from '../kernel/stacks.ts'
 
@@ -19,8 +20,6 @@ export type SourceMapTask =
       readonly profile: string
       readonly modules: readonly MappedModule[]
     }
-
-const threadFile = new URL('./source-map-worker.ts', import.meta.url)
 
 export class SourceMapThread implements Stacks {
   readonly #readBlob: (digest: string) => Promise<Buffer>
@@ -64,7 +63,7 @@ export class SourceMapThread implements Stacks {
 /** Each task has a thread, which ends with it: they are few, and none of them is waited for by a caller of a scene. */
 async function run(task: SourceMapTask, msMax: number): Promise<string> {
   const resourceLimits = { maxOldGenerationSizeMb: limits.sourceMap.threadMemoryMB }
-  const worker = new Worker(threadFile, { workerData: task, resourceLimits, env: {} })
+  const worker = new Worker(sourceMapWorkerPath, { workerData: task, resourceLimits, env: {} })
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const timer = setTimeout(() => reject(new Error(`it took over ${msMax} ms`)), msMax)
   worker.once('message', resolve)

@@ -6,12 +6,10 @@ import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-
-const folder = dirname(dirname(fileURLToPath(import.meta.url)))
+import { clone, codeFolder, launcher } from '../kernel/installation.ts'
 
 /** Where processes keep what was compiled, for later starts. */
-export const cacheFolder = process.env.NODE_COMPILE_CACHE ?? join(dirname(folder), 'node_modules/.cache/berth')
+export const cacheFolder = launcher().cacheFolder()
 
 /** Names the snapshot to a process of a base, which loads `from-snapshot.cjs` before anything else. */
 export const SNAPSHOT_VARIABLE = 'BERTH_CODE_SNAPSHOT'
@@ -46,8 +44,8 @@ export function holdSnapshot(): void {
 
 function takeSnapshot(): string | undefined {
   try {
-    const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(isCode)
-    const sources = names.sort().map(name => [name, readFileSync(join(folder, name), 'utf8')] as const)
+    const names = readdirSync(codeFolder, { recursive: true, encoding: 'utf8' }).filter(isCode)
+    const sources = names.sort().map(name => [name, readFileSync(join(codeFolder, name), 'utf8')] as const)
     const digest = digestOf([process.version, ...sources.flat()])
     const path = join(cacheFolder, `code-${digest.slice(0, 32)}`)
     if (!isWhole(path, names)) write(path, sources)
@@ -58,8 +56,9 @@ function takeSnapshot(): string | undefined {
   }
 }
 
-/** The code, and the scripts that isolates run, which are built from it. */
-const isCode = (name: string): boolean => /(?<!\.test)\.ts$|^inside\Wbuilt\W.*\.js$/.test(name) && !/\bfixtures\b/.test(name)
+/** The code, and the scripts that isolates run, which are built from it. A package has nothing else. */
+const isCode = (name: string): boolean =>
+  clone === undefined ? name.endsWith('.js') : /(?<!\.test)\.ts$|^inside\Wbuilt\W.*\.js$/.test(name) && !/\bfixtures\b/.test(name)
 
 const digestOf = (texts: readonly string[]): string => createHash('sha256').update(JSON.stringify(texts)).digest('hex')
 

@@ -1,8 +1,8 @@
 /** How the processes of a base are started: with the permissions and the environment that they need, and nothing else. */
 import { existsSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { blobsPath, featuresPath, keeperSocketPath, tablePath } from '../folder/paths.ts'
+import { clone, codeFolder, mainPath, release } from '../kernel/installation.ts'
 import type { WallMode, WallPlan } from '../kernel/wall-plan.ts'
 import type { Needs, StartedProcess } from './bubblewrap.ts'
 import { codeSnapshot, SNAPSHOT_VARIABLE } from './code-snapshot.ts'
@@ -18,9 +18,7 @@ export interface RoleCommand {
   readonly wall?: { readonly wall: Wall; readonly needs: Needs } | undefined
 }
 
-const mainEntry = fileURLToPath(new URL('../main.ts', import.meta.url))
-const hook = fileURLToPath(new URL('from-snapshot.cjs', import.meta.url))
-const root = dirname(dirname(mainEntry))
+const hook = join(codeFolder, 'process/from-snapshot.cjs')
 
 export interface RoleSettings {
   /** The file to start instead of `base/main.ts`. */
@@ -42,7 +40,7 @@ export interface RoleSettings {
  * @param data absolute path of the data folder
  */
 export function roleCommand(role: Role, data: string, settings: RoleSettings = {}): RoleCommand {
-  const { entry = mainEntry, services = [], wall, isThrifty = false } = settings
+  const { entry = mainPath, services = [], wall, isThrifty = false } = settings
   const snapshot = codeSnapshot()
   const load = snapshot === undefined ? [] : ['--require', hook]
   const flags = [...load, '--no-node-snapshot', '--disable-warning=ExperimentalWarning', ...(isThrifty ? thriftyFlags : [])]
@@ -60,7 +58,7 @@ export function spawnRole({ args, env, wall }: RoleCommand, stdio: readonly unkn
 }
 
 /** Finds out what can confine the processes of a base that run module code. */
-export const planWallHere = (mode: WallMode): Promise<WallPlan> => planWall(mode, needsOf('trial', '', mainEntry, []))
+export const planWallHere = (mode: WallMode): Promise<WallPlan> => planWall(mode, needsOf('trial', '', mainPath, []))
 
 // V8 would let the young objects of the process and of each of its isolates grow to 16 MB and more, and glibc would keep memory for each thread.
 const thriftyFlags = ['--max-semi-space-size=1']
@@ -70,10 +68,10 @@ const thriftyEnvironment = { MALLOC_ARENA_MAX: '2' }
 const isolateFlags = ['--no-turboshaft-loop-unrolling']
 
 function needsOf(role: Role, data: string, entry: string, services: readonly string[]): Needs {
-  const named = join(root, 'node_modules')
-  const packages = [named, ...(existsSync(named) && realpathSync(named) !== named ? [realpathSync(named)] : [])]
+  const packages = clone === undefined ? [] : unique(withTarget(join(clone, 'node_modules')))
   const snapshot = codeSnapshot()
-  const code = [dirname(mainEntry), dirname(entry), ...packages, ...(snapshot === undefined ? [] : [snapshot])]
+  const program = clone === undefined ? [release, ...nativePackages()] : [codeFolder, ...packages]
+  const code = [...program, dirname(entry), ...(snapshot === undefined ? [] : [snapshot])]
   if (role !== 'cell') return { reads: unique(code), packages, network: false }
   const socket = dirname(keeperSocketPath(data))
   const isInside = dirname(socket) === data
@@ -81,6 +79,9 @@ function needsOf(role: Role, data: string, entry: string, services: readonly str
   const reads = unique([...code, ...services.flatMap(serviceReads), ...(isInside ? [] : [socket])])
   return { reads, packages, data: { folder: data, reads: state }, network: true }
 }
+
+/** The path, and where it leads when it is a link. */
+const withTarget = (path: string): readonly string[] => (existsSync(path) ? [path, realpathSync(path)] : [path])
 
 const unique = (paths: readonly string[]): readonly string[] => [...new Set(paths)]
 
@@ -96,6 +97,25 @@ function permissionFlags({ reads, data, network }: Needs): string[] {
     // The wildcard is needed for a folder that does not exist yet: Node would take its path for that of a file.
     ...all.flatMap(path => [`--allow-fs-read=${path}`, ...(existsSync(path) ? [] : [`--allow-fs-read=${join(path, '*')}`])]),
   ]
+}
+
+/**
+ * The packages with native code that the compiled base loads, and what those load. Where packages are links, as pnpm makes them, the folder of links
+ * belongs to it, since from there Node finds the next.
+ */
+function nativePackages(): string[] {
+  const found: string[] = []
+  let from = release
+  for (const name of ['isolated-vm', 'node-gyp-build']) {
+    const path = foldersUpFrom(from)
+      .map(above => join(above, 'node_modules', name))
+      .find(path => existsSync(path))
+    // Loading it fails with the true reason.
+    if (path === undefined) break
+    from = realpathSync(path)
+    found.push(from, ...(from === path ? [] : [dirname(path)]))
+  }
+  return found
 }
 
 /** What a service may read: its folder with everything in it, and the packages that Node finds from there. */

@@ -2,15 +2,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { type Clues, type FoundBase, findBase, findConfig } from '../../base/folder/find-base.ts'
 import { parseConfig } from '../../base/kernel/config-file.ts'
 import { BerthError, errorTable, messageOf } from '../../base/kernel/errors.ts'
+import { clone, launcherPath } from '../../base/kernel/installation.ts'
 import { exitCodes, SdkError } from '../sdk-error.ts'
 
-const project = fileURLToPath(new URL('../..', import.meta.url))
-
-const here = () => ({ env: process.env, cwd: process.cwd(), project })
+const here = () => ({ env: process.env, cwd: process.cwd(), project: clone })
 
 /**
  * Finds the base that a command means which is run here.
@@ -32,7 +30,6 @@ export interface LocalBase extends Pick<FoundBase, 'url' | 'token'> {
   stop(): Promise<void>
 }
 
-const launcher = fileURLToPath(new URL('../../bin/base.cjs', import.meta.url))
 const LINES_KEPT = 20
 const never = new Promise<never>(() => {})
 
@@ -60,7 +57,7 @@ function startArguments(): string[] {
 }
 
 async function startBase(flags: Pick<Clues, 'url' | 'token'>): Promise<LocalBase> {
-  const child = spawn(process.execPath, [launcher, ...startArguments()], {
+  const child = spawn(process.execPath, [launcherPath, ...startArguments()], {
     // The launcher ends the base when its channel to this process closes, however this process ends.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     // The base is in a process group of its own, because Ctrl-C is for this process, which then ends the base.

@@ -1,6 +1,6 @@
 /** Starts the process that runs a module for its tests, and talks to it. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createRequire } from 'node:module'
+import { launcher } from '../../base/kernel/installation.ts'
 import { limits } from '../../base/kernel/limits.ts'
 import { roleCommand } from '../../base/process/roles.ts'
 import { dispatcher } from '../../base/wire/dispatch.ts'
@@ -16,9 +16,6 @@ import {
   type RehearsalRun,
   type ToRehearsal,
 } from '../../base/wire/rehearsal-messages.ts'
-
-/** Tests may be run by any Node.js, but the slot needs the one that comes with the project. */
-const { runtime } = createRequire(import.meta.url)('../../bin/launch.cjs') as { runtime(): string }
 
 /** Environment variable that names a folder. Each slot writes a JSON file to it with the counts of the functions that were run. */
 export const COVERAGE_FOLDER = 'BERTH_COVERAGE'
@@ -59,8 +56,8 @@ export class Rehearsal {
   /** Starts the process. While nobody waits for it, it does not keep this process running. */
   constructor(host: RehearsalHost) {
     const { args, env } = roleCommand('rehearsal', '')
-    // Standard output belongs to the test runner.
-    this.#child = spawn(runtime(), args, { env, stdio: ['ignore', 2, 2, 'ipc'] })
+    // Tests may be run by any Node.js, but the slot needs the one that comes with the base. Standard output belongs to the test runner.
+    this.#child = spawn(launcher().runtime(), args, { env, stdio: ['ignore', 2, 2, 'ipc'] })
     const dispatch = dispatcher<FromRehearsal>(
       'the tests',
       {

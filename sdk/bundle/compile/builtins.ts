@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { builtinModules, isBuiltin } from 'node:module'
 import { resolve } from 'node:path'
 import type { Message, Metafile, OnLoadResult, OnResolveArgs, OnResolveResult, Plugin, PluginBuild } from 'esbuild'
+import { standInPath } from '../../sdk-files.ts'
 import { missingImport } from '../explain/missing-import.ts'
 import { bareName, dependencyOf, MISSING, packageOf, STAND_IN } from '../inputs.ts'
 import { notFound } from './script.ts'
@@ -134,7 +135,7 @@ async function resolveMissing(
 }
 
 async function loadStandIn(path: string): Promise<OnLoadResult> {
-  if (path === FACTORY) return { contents: await readFile(new URL('./stand-in.ts', import.meta.url), 'utf8'), loader: 'ts' }
+  if (path === FACTORY) return { contents: await readFile(standInPath, 'utf8'), loader: 'ts' }
   const [name = '', who = ''] = partsOf(path)
   const given = [name, who, adviceFor(name, who)].map(text => JSON.stringify(text))
   return { contents: `module.exports = require(${JSON.stringify(FACTORY)}).standInFor(${given.join(', ')})`, loader: 'js' }

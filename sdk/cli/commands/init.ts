@@ -2,12 +2,12 @@
 import { existsSync, globSync } from 'node:fs'
 import { readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { messageOf } from '../../../base/kernel/errors.ts'
 import { makeFolderSync } from '../../../base/kernel/folders.ts'
 import { readTextFile } from '../../../base/kernel/text-file.ts'
 import { manifestLimits, patterns } from '../../../base/traffic/names.ts'
 import { exitCodes, SdkError } from '../../sdk-error.ts'
+import { sdkFolder } from '../../sdk-files.ts'
 import { kindOf, kindsInOrder } from '../files/stage-bodies.ts'
 import { moduleFiles } from '../files/templates.ts'
 import { createOutput, type Output } from '../terminal/output.ts'
@@ -29,9 +29,7 @@ interface Wish {
 }
 
 const DEFAULT_STAGES: readonly string[] = ['rank']
-/** The package that modules depend on, and the folder of this project. */
-const authorPackage = fileURLToPath(new URL('../..', import.meta.url))
-const root = dirname(authorPackage)
+const root = dirname(sdkFolder)
 
 /** Asks what the options do not say, on a terminal. */
 export async function init(folder: string | undefined, { json = false, ...options }: InitOptions): Promise<void> {
@@ -189,7 +187,7 @@ function unwritable(path: string): (cause: unknown) => never {
 async function linkBerth(folder: string): Promise<void> {
   const packages = join(folder, 'node_modules')
   for (const made of ['.bin', '@berth']) makeFolder(join(packages, made))
-  await symlink(authorPackage, join(packages, '@berth/sdk'), 'junction')
+  await symlink(sdkFolder, join(packages, '@berth/sdk'), 'junction')
   // Windows cannot start a script through a link, so the user has to run "npm install" there.
   if (process.platform !== 'win32') await symlink(join('..', '@berth', 'sdk', 'bin', 'sdk.cjs'), join(packages, '.bin', 'sdk'))
 }

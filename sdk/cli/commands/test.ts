@@ -4,11 +4,13 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative, resolve, sep } from 'node:path'
 import { run } from 'node:test'
+import { pathToFileURL } from 'node:url'
 import { messageOf } from '../../../base/kernel/errors.ts'
 import { COVERAGE_FOLDER, type Counted } from '../../author/rehearsal-process.ts'
 import { locateModule, type Package, readPackage } from '../../bundle/manifest.ts'
 import { checkTypes } from '../../bundle/type-check.ts'
 import { exitCodes, SdkError } from '../../sdk-error.ts'
+import { testHookPath } from '../../sdk-files.ts'
 import { usage } from '../arguments.ts'
 import { describeRoot, watchSaves } from '../files/watch.ts'
 import { colorsFor } from '../terminal/colors.ts'
@@ -144,7 +146,7 @@ async function wrongTypesOf({ folder, contents }: ModuleUnderTest): Promise<SdkE
   }
 }
 
-const hook = new URL('../../author/test-hook.ts', import.meta.url).href
+const hook = pathToFileURL(testHookPath).href
 
 async function runFiles(
   out: Output,

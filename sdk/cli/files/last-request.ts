@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { launcher } from '../../../base/kernel/installation.ts'
 
 /** A folder for files that the sdk can do without. */
-const folder = fileURLToPath(new URL('../../../node_modules/.cache/berth/requests', import.meta.url))
+const folder = join(launcher().cacheFolder(), 'requests')
 
 /** Only this user can read the file. When nothing can be written, nothing is remembered. */
 export async function rememberRequest(base: URL, scene: string, body: string): Promise<void> {
