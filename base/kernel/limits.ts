@@ -436,6 +436,9 @@ export const limits = {
     shutdownMsMax: 20_000,
     /** Milliseconds within which two signals count as one: a terminal, npm and the launcher may each deliver the same one. */
     signalDebounceMs: 200,
+    /** Milliseconds that notifying the service manager may take, and before it is tried again after a failure. */
+    notifyMsMax: 10_000,
+    notifyAgainMs: 10_000,
   },
 } as const
 

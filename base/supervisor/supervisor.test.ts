@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -36,8 +37,16 @@ function newFolder(t: TestContext): string {
   return join(path, 'data')
 }
 
-/** @param machineRoot of the files that say what the machine has */
-function launch(t: TestContext, overrides: Partial<Options> = {}, machineRoot?: string): Omit<Host, 'cell' | 'keeper'> {
+/**
+ * @param machineRoot of the files that say what the machine has
+ * @param env more variables of the environment
+ */
+function launch(
+  t: TestContext,
+  overrides: Partial<Options> = {},
+  machineRoot?: string,
+  env: NodeJS.ProcessEnv = {},
+): Omit<Host, 'cell' | 'keeper'> {
   const options = { ...resolveOptions({ flags: {}, env: {} }), port: 0, controlPort: 0, cells: 2, data: newFolder(t), ...overrides }
   const args = [
     ...process.execArgv.filter(flag => flag.startsWith('--no-') || flag.startsWith('--disable-')),
@@ -45,7 +54,10 @@ function launch(t: TestContext, overrides: Partial<Options> = {}, machineRoot?: 
     JSON.stringify(options),
     ...(machineRoot === undefined ? [] : [machineRoot]),
   ]
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, SECRET: 'of the caller' } })
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, SECRET: 'of the caller', ...env },
+  })
   const ended = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
   t.after(() => child.kill('SIGKILL') && ended)
   const seen: Line[] = []
@@ -357,4 +369,62 @@ test('a base that cannot fit its memory is refused with the sum before anything 
     `${message}`,
     /^Cannot run in 512 MB \(\/sys\/fs\/cgroup\/memory\.max\): .* \+ 4 cells of up to 500 MB, with room to replace and to kill them, 2260 = 2500 MB\. What fits are/,
   )
+})
+
+/** What a program in the place of `systemd-notify` sends: it posts its arguments to the URL in `NOTIFY_SOCKET`. */
+const notifier = `#!${process.execPath}
+fetch(process.env.NOTIFY_SOCKET, { method: 'POST', body: process.argv.slice(2).join('\\n') })`
+
+/** A service manager that notes what it is sent, each time with what `whenSent` gives. */
+async function startServiceManager<T>(t: TestContext, whenSent: (assignments: readonly string[]) => Promise<T>) {
+  const folder = dirname(newFolder(t))
+  writeFileSync(join(folder, 'systemd-notify'), notifier, { mode: 0o755 })
+  const sent: { readonly assignments: readonly string[]; readonly seen: T }[] = []
+  const server = createServer(async (request, response) => {
+    const assignments = (await text(request)).split('\n')
+    sent.push({ assignments, seen: await whenSent(assignments) })
+    server.emit('sent')
+    response.end()
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.after(() => server.close())
+  const find = (assignment: string | RegExp) =>
+    sent.find(({ assignments }) => assignments.some(text => (typeof assignment === 'string' ? text === assignment : assignment.test(text))))
+  const hears = async (assignment: string | RegExp) => {
+    while (find(assignment) === undefined) await once(server, 'sent', { signal: AbortSignal.timeout(60_000) })
+    return find(assignment)
+  }
+  const { port } = server.address() as AddressInfo
+  return { hears, env: { NOTIFY_SOCKET: `http://127.0.0.1:${port}`, PATH: folder, WATCHDOG_USEC: '1000' } }
+}
+
+test('the service manager hears that the base is ready when it answers, and signs of life, and that it stops', {
+  skip: process.platform === 'win32' && 'there is no such service manager',
+}, async t => {
+  const data = newFolder(t)
+  const answers = async () => {
+    const { scenes } = JSON.parse(readFileSync(join(data, 'base.json'), 'utf8')) as { readonly scenes: string }
+    return (await fetch(`${scenes}/who`)).status
+  }
+  const manager = await startServiceManager(t, async said => (said.includes('READY=1') ? answers() : undefined))
+  const host = launch(t, { data }, undefined, manager.env)
+  const { port } = await host.line('base ready')
+  assert.equal((await manager.hears('READY=1'))?.seen, 200)
+  await manager.hears(`STATUS=serving on http://127.0.0.1:${port}: 2 of 2 cells ready`)
+  await manager.hears('WATCHDOG=1')
+  // The end of the base is put off, so that what it says on the way is sent.
+  await fetch(`http://127.0.0.1:${port}/hold`)
+  host.signal('SIGTERM')
+  const stopping = await manager.hears('STOPPING=1')
+  assert.ok(stopping?.assignments.includes('STATUS=stopping'))
+})
+
+test('a base that cannot notify the service manager says so once, and serves', async t => {
+  const env = { PATH: dirname(newFolder(t)), NOTIFY_SOCKET: '/run/nowhere' }
+  const host = launch(t, {}, undefined, env)
+  await host.line('base ready')
+  const warned = await host.line(
+    'the service manager is not notified, and may take the base for one that does not start: systemd-notify is not installed; install it (it comes with systemd), or use Type=exec',
+  )
+  assert.equal(warned.level, 40)
 })

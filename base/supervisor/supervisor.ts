@@ -18,6 +18,7 @@ import { bindHandle, type ListenHandle, probePort } from './handle.ts'
 import { KeeperProcess } from './keeper-process.ts'
 import { Losses } from './losses.ts'
 import { MemoryWatch } from './memory-watch.ts'
+import { ServiceManager } from './service-manager.ts'
 
 export interface Base {
   /** Where scenes answer, also when the system chose it. */
@@ -89,6 +90,7 @@ class Supervisor {
   readonly #memory: MemoryWatch
   readonly #losses = new Losses()
   readonly #wall: Wall
+  readonly #service: ServiceManager
   readonly #setUp: StartSettings['setUp']
   readonly #ready = Promise.withResolvers<void>()
   readonly #empty = Promise.withResolvers<void>()
@@ -110,6 +112,7 @@ class Supervisor {
     this.#lock = lock
     this.#log = createLog('base', options.logLevel)
     this.#memory = new MemoryWatch(options, machine)
+    this.#service = new ServiceManager(process.env, this.#log)
     this.#wall = new Wall(plan, why => this.#log.error(why))
     const shared = { options, entry, log: this.#log, memory: this.#memory, wall: this.#wall }
     this.#cells = new CellProcesses({
@@ -136,6 +139,7 @@ class Supervisor {
 
   /** @param concern what an operator should know about the memory */
   async start(concern: string | undefined): Promise<Base> {
+    this.#service.status('starting')
     const { limitMB, limitFile, neededMB, cores } = this.#memory.status
     const { cells, cellMemoryMB } = this.#options
     this.#log.info({ limitMB, limitFile, neededMB, cores, cells, cellMemoryMB }, 'base has found its memory and processors')
@@ -198,6 +202,8 @@ class Supervisor {
       this.#memory.tick()
       this.#keeper.tick()
       void this.#cells.tick().then(() => this.#reportCells())
+      if (!this.#stopped) this.#service.status(this.#describe())
+      this.#service.tick()
     }
     tick()
     this.#ticks = setInterval(tick, limits.process.heartbeatMs)
@@ -206,6 +212,8 @@ class Supervisor {
   /** The keeper ends last, so that what modules logged until their end still arrives. */
   async #drain(): Promise<void> {
     this.#log.info('base stopping')
+    this.#service.stopping()
+    this.#service.status('stopping')
     const deadline = setTimeout(() => {
       this.#log.warn(`base kills what is left after ${limits.process.shutdownMsMax} ms`)
       this.#killAll()
@@ -275,7 +283,18 @@ class Supervisor {
   #announce(): void {
     const { mode, port, host, controlHost, cells } = this.#options
     this.#log.info({ mode, port, host, controlPort: this.#controlPort, controlHost, cells }, 'base ready')
+    this.#service.ready()
+    this.#service.status(this.#describe())
     this.#ready.resolve()
+  }
+
+  /** What it does, in a line for the service manager. */
+  #describe(): string {
+    const { statuses, troubles } = this.#cells
+    const { host, port, cells } = this.#options
+    const ready = `${new Set(statuses.filter(({ state }) => state === 'ready').map(({ cell }) => cell)).size} of ${cells} cells ready`
+    const wrong = troubles.map(({ process, problem }) => `; ${process}: ${problem}`).join('')
+    return this.#isComplete && !this.#isSettingUp ? `serving on ${urlOf(host, port)}: ${ready}${wrong}` : `starting: ${ready}${wrong}`
   }
 
   #reportCells(): void {
