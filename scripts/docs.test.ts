@@ -6,22 +6,12 @@ import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { anchorsOf } from './anchors.ts'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 const readme = read('README.md')
 const pages = globSync(['README.md', 'docs/**/*.md', 'sdk/**/README.md', 'fixtures/**/README.md'], { cwd: root })
-
-/** The anchors that GitHub makes of headings. */
-function anchorsOf(markdown: string): string[] {
-  const headings = [...markdown.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => heading)
-  return headings.map(heading =>
-    heading
-      .toLowerCase()
-      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
-      .replaceAll(' ', '-'),
-  )
-}
 
 test('every link of a page leads to a file of the project, and to a heading in it', () => {
   const dead: string[] = []

@@ -56,6 +56,8 @@ test('a baseline that cannot be loaded any more fails its own scene, and holds u
     status.cells.map(({ failures }) => failures.map(({ scene }) => scene)),
     [['bad']],
   )
+  const faults = /^berth_baseline_faults\{scene="bad",version="v1",code="MODULE_LOAD_KILLED",process="keeper"\} 1$/m
+  assert.match(await base.client.metrics(), faults)
 })
 
 test('modules whose top level nothing can stop hold up no module of another publisher', async () => {

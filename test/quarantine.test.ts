@@ -1,7 +1,12 @@
 /** A version that keeps killing its cells or its slots gets no more requests. Those who ran beside it, and its scene, answer on. */
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { unanswered } from '../scripts/monitoring/exposition.ts'
+import { allQueries } from '../scripts/monitoring/queries.ts'
 import { callScene, makeScene, publishStages, type RunningBase, startBase, tempFolder, until } from './support/base.ts'
 import { ended, sdkIn } from './support/cli.ts'
 import { startLoad } from './support/load.ts'
@@ -81,10 +86,32 @@ async function costBothCells(base: RunningBase, version: string, headers: Record
 
 const traffic = { cpuMs: 20, unit: { header: 'x-unit-id' }, spec: { memoryMB: 64 } }
 
+/** Brings about what the base has not had yet: an exposure, an answer that does not fit its schema, a call of a broken feature table, a fetch. */
+async function haveTheRest(base: RunningBase): Promise<void> {
+  const { client } = base
+  const host = 'http://127.0.0.1:9'
+  const code = `(() => ({ rank: async (x, ctx) => {
+    await ctx.services.features.get('broken', 'a').catch(() => 0)
+    await ctx.fetch('${host}').catch(() => 0)
+    return x
+  } }))()`
+  const bundle = createHash('sha256').update(code).digest('hex')
+  await client.putBlob(bundle, code)
+  await client.publishModule({ name: 'm-outside', version: '1.0.0', stages: ['rank'], services: ['features'], fetch: [host], bundle })
+  const group = [{ stage: 'rank', modules: ['m-outside@^1'] }]
+  await client.putScene({ id: 'outside', group, schemas: { answer: { type: 'string' } }, traffic }, undefined)
+  await client.createVersion('outside', { as: 'baseline' })
+  await client.createExperiment('outside', { id: 'exp-1', segments: 10_000, arms: [{ name: 'all', version: 'v1', share: 10_000 }] })
+  await client.startExperiment('outside', 'exp-1', {})
+  assert.equal((await callScene(base, 'outside', 1, { 'x-unit-id': 'u1' })).status, 200)
+}
+
 test('a version that has cost two cells, as an arm or as the baseline, is quarantined; its neighbours are not, and its scene answers', {
   timeout: 120_000,
 }, async t => {
   const data = await tempFolder()
+  mkdirSync(join(data, 'features'))
+  writeFileSync(join(data, 'features/broken.csv'), 'id,price\na\n')
   const base = await startBase(t, { cells: 2, data })
   const { client } = base
   await makeScene(client, 'echo', { rank: 'x => x' })
@@ -127,6 +154,14 @@ test('a version that has cost two cells, as an arm or as the baseline, is quaran
     return replies.some(({ body }) => body.code === 'VERSION_QUARANTINED')
   })
   assert.match((await call(base, 'home', 1)).body.detail ?? '', /no other version left.*"v3"/)
+
+  await t.test(
+    'each query of the alerts and of the dashboard finds its metrics, labels and values on a base that has had it all',
+    async () => {
+      await haveTheRest(base)
+      assert.deepEqual(unanswered(allQueries(), await client.metrics()), [])
+    },
+  )
 
   await base.kill()
   const again = await startBase(t, { cells: 2, data })

@@ -137,7 +137,7 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
   })
   const tables = new TablePublisher(data, book, cells, log)
   const disk = new DiskUse(data, store, () => logFiles.bytes)
-  const vitals = new Vitals(options.mode, book, cells, guesses, disk, () => tables.fault)
+  const vitals = new Vitals(options, book, cells, guesses, disk, () => tables.fault)
   const driver = new SceneDriver({ book, blobs, cells, tables, services: offeredServices(options) })
   const judge = new Judge(book, driver, log)
   const featureDriver = new FeatureDriver({ book, blobs, cells, tables })

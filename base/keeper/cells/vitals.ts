@@ -4,7 +4,7 @@ import { type ControlRoot, controlLinks } from '../../contract/root-api.ts'
 import type { BaseStatus, Readiness } from '../../contract/status-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import type { Guesses } from '../../kernel/guesses.ts'
-import type { BaseMode } from '../../kernel/options.ts'
+import type { Options } from '../../kernel/options.ts'
 import manifest from '../../package.json' with { type: 'json' }
 import type { SceneFailure, ToKeeper } from '../../wire/messages.ts'
 import type { Book } from '../book/book.ts'
@@ -15,9 +15,10 @@ import { featureTables } from './feature-views.ts'
 const CELL_STATES = ['starting', 'ready', 'retiring'] as const
 
 type Report = Extract<ToKeeper, { type: 'cells' }>
+type VitalOptions = Pick<Options, 'mode' | 'cells' | 'cellMemoryMB'>
 
 export class Vitals {
-  readonly #mode: BaseMode
+  readonly #options: VitalOptions
   readonly #book: Book
   readonly #cells: Cells
   readonly #storageFault: () => string | null
@@ -32,11 +33,20 @@ export class Vitals {
   })
   /** The last report of the supervisor. */
   #reported: (Pick<Report, 'cells' | 'port'> & Partial<Report>) | undefined
+  /** How often each cell was replaced after a crash or kill; one that has not started again yet is in no report. */
+  readonly #crashes = new Map<number, number>()
   /** Where the control API answers; known once it listens. */
   controlPort = 0
 
-  constructor(mode: BaseMode, book: Book, cells: Cells, guesses: Pick<Guesses, 'total'>, disk: DiskUse, storageFault: () => string | null) {
-    this.#mode = mode
+  constructor(
+    options: VitalOptions,
+    book: Book,
+    cells: Cells,
+    guesses: Pick<Guesses, 'total'>,
+    disk: DiskUse,
+    storageFault: () => string | null,
+  ) {
+    this.#options = options
     this.#book = book
     this.#cells = cells
     this.#storageFault = storageFault
@@ -45,16 +55,14 @@ export class Vitals {
     const registers = [this.#metrics]
     this.#metrics.setDefaultLabels({ process: 'keeper' })
     collectDefaultMetrics({ register: this.#metrics })
-    const reported = () => this.#reported?.cells ?? []
     new Gauge({
-      name: 'berth_cells',
-      help: 'Cells by state, as the supervisor sees them',
-      labelNames: ['state'],
+      name: 'berth_build_info',
+      help: 'The version and the mode of the base: always 1',
+      labelNames: ['version', 'mode'],
       registers,
-      collect() {
-        for (const state of CELL_STATES) this.set({ state }, reported().filter(cell => cell.state === state).length)
-      },
-    })
+    }).set({ version: manifest.version, mode: options.mode }, 1)
+    this.#measureCells()
+    this.#measureFaults()
     this.#measureMemory()
     new Counter({
       name: 'berth_token_guesses_total',
@@ -68,29 +76,87 @@ export class Vitals {
     addBookGauges(book, this.#metrics)
   }
 
+  #gauge(name: string, help: string, read: () => number): void {
+    const registers = [this.#metrics]
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read())
+      },
+    })
+  }
+
+  #measureCells(): void {
+    const registers = [this.#metrics]
+    const reported = () => this.#reported?.cells ?? []
+    const crashes = this.#crashes
+    new Gauge({
+      name: 'berth_cells',
+      help: 'Cells by state, as the supervisor sees them',
+      labelNames: ['state'],
+      registers,
+      collect() {
+        for (const state of CELL_STATES) this.set({ state }, reported().filter(cell => cell.state === state).length)
+      },
+    })
+    this.#gauge('berth_cells_configured', 'Cells that the base should have', () => this.#options.cells)
+    new Counter({
+      name: 'berth_cell_crashes_total',
+      help: 'How often each cell was replaced after a crash or kill',
+      labelNames: ['cell'],
+      registers,
+      collect() {
+        this.reset()
+        for (const [cell, count] of crashes) this.inc({ cell }, count)
+      },
+    })
+    this.#gauge('berth_table_revision', 'Revision of the scene table in force', () => this.#cells.table.revision)
+  }
+
+  /** What `status` says in words, as numbers that alerts can watch. */
+  #measureFaults(): void {
+    this.#gauge('berth_storage_fault', 'Whether something keeps the data folder from being written: 1, else 0', () =>
+      this.#storageFault() === null ? 0 : 1,
+    )
+    this.#gauge('berth_troubles', 'Processes of the base that cannot run as they should', () => this.#reported?.troubles?.length ?? 0)
+    const connected = () => this.#cells.connected
+    new Gauge({
+      name: 'berth_baseline_faults',
+      help: 'Cells in which the baseline of a scene cannot answer; a scene that answers everywhere has no series',
+      labelNames: ['scene', 'version', 'code'],
+      registers: [this.#metrics],
+      collect() {
+        this.reset()
+        for (const { scene, version, code } of connected().flatMap(cell => cell.failures)) this.inc({ scene, version, code })
+      },
+    })
+  }
+
   #measureMemory(): void {
     const memory = () => this.#reported?.memory ?? null
-    new Gauge({
-      name: 'berth_memory_limit_bytes',
-      help: 'Memory that all processes of the base may use together',
-      registers: [this.#metrics],
-      collect() {
-        this.set((memory()?.limitMB ?? 0) * 2 ** 20)
-      },
-    })
-    new Gauge({
-      name: 'berth_kernel_kills',
-      help: 'Cells and keepers that the kernel has killed for want of memory since the base started',
-      registers: [this.#metrics],
-      collect() {
-        this.set(memory()?.kernelKills ?? 0)
-      },
-    })
+    this.#gauge(
+      'berth_memory_limit_bytes',
+      'Memory that all processes of the base may use together',
+      () => (memory()?.limitMB ?? 0) * 2 ** 20,
+    )
+    this.#gauge(
+      'berth_cell_memory_limit_bytes',
+      'Resident memory above which a cell is replaced',
+      () => this.#options.cellMemoryMB * 2 ** 20,
+    )
+    this.#gauge(
+      'berth_kernel_kills',
+      'Cells and keepers that the kernel has killed for want of memory since the base started',
+      () => memory()?.kernelKills ?? 0,
+    )
   }
 
   /** Takes a report of the supervisor. */
   report(report: Pick<Report, 'cells' | 'port'> & Partial<Report>): void {
     this.#reported = report
+    for (const { cell, crashes } of report.cells) this.#crashes.set(cell, crashes)
   }
 
   observe(method: string, route: string, status: number, seconds: number): void {
@@ -108,13 +174,13 @@ export class Vitals {
   root(): ControlRoot {
     const { version } = manifest
     const is = 'the control API of a base'
-    return { name: 'berth', is, version, mode: this.#mode, id: this.#reported?.base ?? null, links: controlLinks }
+    return { name: 'berth', is, version, mode: this.#options.mode, id: this.#reported?.base ?? null, links: controlLinks }
   }
 
   async status(): Promise<BaseStatus> {
     const disk = await this.#disk.look()
     return {
-      mode: this.#mode,
+      mode: this.#options.mode,
       port: this.#reported?.port ?? null,
       controlPort: this.controlPort,
       revision: this.#book.revision,
