@@ -57,7 +57,7 @@ interface ShownQuery {
 }
 
 /** The queries of panels and of variables. The interval that Grafana puts in is replaced by one. */
-function dashboardQueries(): ShownQuery[] {
+export function dashboardQueries(): ShownQuery[] {
   const { panels = [], templating } = berthDashboard()
   const ofPanels = panels.flatMap(panel => {
     if (!('targets' in panel)) return []
