@@ -102,17 +102,24 @@ const imports = new Map(files.map(file => [file, importsOf(file)]))
 
 /** Project files that `file` imports, types included. */
 function importsOf(file: string): string[] {
+  return specifiersIn(file).flatMap(specifier => {
+    if (specifier.startsWith('@berth/')) return entryOf(specifier)
+    if (!specifier.startsWith('.') || specifier.endsWith('/package.json')) return []
+    return [relative(root, resolve(root, dirname(file), specifier)).replaceAll('\\', '/')]
+  })
+}
+
+/** What `file` imports, types included, as it says. */
+function specifiersIn(file: string): string[] {
   const { module } = parseSync(file, readFileSync(join(root, file), 'utf8'))
   const specifiers = module.staticImports.map(found => found.moduleRequest.value)
   for (const { entries } of module.staticExports)
     for (const { moduleRequest } of entries) if (moduleRequest) specifiers.push(moduleRequest.value)
   const source = readFileSync(join(root, file), 'utf8')
-  for (const { moduleRequest } of module.dynamicImports) specifiers.push(source.slice(moduleRequest.start + 1, moduleRequest.end - 1))
-  return [...new Set(specifiers)].flatMap(specifier => {
-    if (specifier.startsWith('@berth/')) return entryOf(specifier)
-    if (!specifier.startsWith('.') || specifier.endsWith('/package.json')) return []
-    return [relative(root, resolve(root, dirname(file), specifier)).replaceAll('\\', '/')]
-  })
+  // Some are computed.
+  const dynamic = module.dynamicImports.map(({ moduleRequest }) => source.slice(moduleRequest.start, moduleRequest.end))
+  for (const written of dynamic) if (written.startsWith("'")) specifiers.push(written.slice(1, -1))
+  return [...new Set(specifiers)]
 }
 
 /** The files that the three packages of this project offer. */
@@ -252,6 +259,25 @@ test('every file is imported or is an entry', () => {
     files.filter(file => !imported.has(file) && !entries.some(entry => entry.test(file))),
     [],
   )
+})
+
+test('a package of this project depends on what its sources import, and on nothing else', () => {
+  for (const folder of ['base', 'sdk']) {
+    const own = files.filter(file => file.startsWith(`${folder}/`) && !file.startsWith('sdk/caller/') && !testFile.test(file))
+    // The scripts of isolates are built, and no source imports them.
+    const sources = own.filter(file => !file.startsWith('base/inside/'))
+    const imported = new Set(
+      sources.flatMap(file => specifiersIn(file)).flatMap(specifier => /^(?:@[^/]+\/)?[a-z][^/:]*(?=\/|$)/.exec(specifier)?.[0] ?? []),
+    )
+    const { name, dependencies } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'))
+    const other = [...imported].filter(found => found !== name)
+    // Found by path: the compiler of TypeScript, and the base that a module is tried on.
+    assert.deepEqual(
+      [...new Set([...other, ...(folder === 'sdk' ? ['typescript', '@berth/base'] : [])])].sort(),
+      Object.keys(dependencies).sort(),
+      folder,
+    )
+  }
 })
 
 test('the lock file has the packages of every platform, or "npm ci" refuses it', () => {

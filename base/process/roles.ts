@@ -70,7 +70,8 @@ const isolateFlags = ['--no-turboshaft-loop-unrolling']
 function needsOf(role: Role, data: string, entry: string, services: readonly string[]): Needs {
   const packages = clone === undefined ? [] : unique(withTarget(join(clone, 'node_modules')))
   const snapshot = codeSnapshot()
-  const program = clone === undefined ? [release, ...nativePackages()] : [codeFolder, ...packages]
+  // A package has everything in it, native code too.
+  const program = clone === undefined ? [release] : [codeFolder, ...packages]
   const code = [...program, dirname(entry), ...(snapshot === undefined ? [] : [snapshot])]
   if (role !== 'cell') return { reads: unique(code), packages, network: false }
   const socket = dirname(keeperSocketPath(data))
@@ -97,25 +98,6 @@ function permissionFlags({ reads, data, network }: Needs): string[] {
     // The wildcard is needed for a folder that does not exist yet: Node would take its path for that of a file.
     ...all.flatMap(path => [`--allow-fs-read=${path}`, ...(existsSync(path) ? [] : [`--allow-fs-read=${join(path, '*')}`])]),
   ]
-}
-
-/**
- * The packages with native code that the compiled base loads, and what those load. Where packages are links, as pnpm makes them, the folder of links
- * belongs to it, since from there Node finds the next.
- */
-function nativePackages(): string[] {
-  const found: string[] = []
-  let from = release
-  for (const name of ['isolated-vm', 'node-gyp-build']) {
-    const path = foldersUpFrom(from)
-      .map(above => join(above, 'node_modules', name))
-      .find(path => existsSync(path))
-    // Loading it fails with the true reason.
-    if (path === undefined) break
-    from = realpathSync(path)
-    found.push(from, ...(from === path ? [] : [dirname(path)]))
-  }
-  return found
 }
 
 /** What a service may read: its folder with everything in it, and the packages that Node finds from there. */

@@ -1,7 +1,7 @@
 /** Compiles the three packages. Third-party code becomes part of what is compiled; who made it comes out, so that its licences can be collected. */
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import { type BuildOptions, build, type Metafile, type Plugin, transform } from 'esbuild'
+import { dirname, join, relative } from 'node:path'
+import { type BuildOptions, build, type Metafile, type OutputFile, type Plugin, transform } from 'esbuild'
 
 export const root = join(import.meta.dirname, '../..')
 
@@ -16,6 +16,9 @@ const require = berthRequire(import.meta.url), __filename = import.meta.filename
 
 const forNode: BuildOptions = {
   absWorkingDir: root,
+  // Source maps say where the sources are from here. So they are the same wherever the package is written to.
+  outdir: join(root, 'lib'),
+  write: false,
   bundle: true,
   splitting: true,
   format: 'esm',
@@ -55,24 +58,26 @@ export async function compile(name: PackageName, folder: string): Promise<Readon
 }
 
 async function compileBase(folder: string): Promise<Metafile> {
-  const { metafile } = await build({
+  const { metafile, outputFiles } = await build({
     ...forNode,
-    outdir: join(folder, 'lib'),
     entryPoints: [
       { in: 'base/main.ts', out: 'main' },
       { in: 'base/services/contract.ts', out: 'services' },
       { in: 'base/keeper/source-map-worker.ts', out: 'keeper/source-map-worker' },
     ],
     alias: { 'isolated-vm': join(root, 'scripts/packages/isolated-vm.ts') },
+    // The package "debug" does without it where it is not installed.
+    external: ['supports-color'],
     plugins: [swaggerPaths],
   })
+  await writeOutput(outputFiles, folder)
   await copyBin(folder, ['base.cjs', 'launch.cjs', 'parent.cjs', 'start-sdk.cjs', 'with-parent.cjs'])
   await copy('base/process/from-snapshot.cjs', join(folder, 'lib/process/from-snapshot.cjs'))
-  for (const file of await readdir(join(root, 'base/inside/built'))) await copy(`base/inside/built/${file}`, join(folder, 'lib/inside/built', file))
+  for (const file of await readdir(join(root, 'base/inside/built')))
+    await copy(`base/inside/built/${file}`, join(folder, 'lib/inside/built', file))
   for (const file of swaggerFiles) await copy(`node_modules/@fastify/swagger-ui/static/${file}`, join(folder, 'static', file))
   for (const [platform, addon] of Object.entries(addons))
     await copy(`node_modules/isolated-vm/prebuilds/${platform}/isolated-vm.${addon}.node`, join(folder, 'native', `${platform}.node`))
-  await dropForeignSources(folder)
   return metafile as Metafile
 }
 
@@ -90,21 +95,33 @@ const swaggerPaths: Plugin = {
 }
 
 async function compileSdk(folder: string): Promise<Metafile> {
-  const { metafile } = await build({
+  const { metafile, outputFiles } = await build({
     ...forNode,
-    outdir: join(folder, 'lib'),
     entryPoints: [
       { in: 'sdk/cli/sdk.ts', out: 'sdk' },
       { in: 'sdk/author/testing.ts', out: 'testing' },
       { in: 'sdk/author/test-hook.ts', out: 'test-hook' },
     ],
+    plugins: [carriedEsbuild],
   })
+  await writeOutput(outputFiles, folder)
+  // It runs only from a file of this name, and is CommonJS.
+  await copy('node_modules/esbuild/lib/main.js', join(folder, 'esbuild/lib/main.js'))
+  await writeFile(join(folder, 'esbuild/package.json'), '{ "type": "commonjs" }\n')
   await mkdir(join(folder, 'bin'), { recursive: true })
   await writeFile(join(folder, 'bin/sdk.cjs'), sdkBin, { mode: 0o755 })
   const standIn = await transform(await readFile(join(root, 'sdk/bundle/compile/stand-in.ts'), 'utf8'), { loader: 'ts', target: TARGET })
   await writeFile(join(folder, 'lib/stand-in.js'), standIn.code)
-  await dropForeignSources(folder)
   return metafile as Metafile
+}
+
+/**
+ * The sdk carries the JavaScript of esbuild as it is, and its package.json says where. The package esbuild itself has an install script, which package
+ * managers refuse to run unless they are asked to.
+ */
+const carriedEsbuild: Plugin = {
+  name: 'carried-esbuild',
+  setup: ({ onResolve }) => onResolve({ filter: /^esbuild$/ }, () => ({ path: '#esbuild', external: true })),
 }
 
 const sdkBin = `#!/usr/bin/env node
@@ -117,10 +134,11 @@ require('@berth/base/start-sdk').startSdk(path.join(__dirname, '..', 'lib', 'sdk
 
 /** Fails when the client uses anything that browsers lack, as its types do, which are made without those of Node.js. */
 async function compileClient(folder: string): Promise<Metafile> {
-  const { metafile } = await build({
+  const { metafile, outputFiles } = await build({
     absWorkingDir: root,
     entryPoints: ['sdk/caller/index.ts'],
-    outfile: join(folder, 'lib/index.js'),
+    outfile: join(root, 'lib/index.js'),
+    write: false,
     bundle: true,
     format: 'esm',
     platform: 'browser',
@@ -129,7 +147,7 @@ async function compileClient(folder: string): Promise<Metafile> {
     metafile: true,
     logLevel: 'warning',
   })
-  await copy('sdk/caller/README.md', join(folder, 'README.md'))
+  await writeOutput(outputFiles, folder)
   return metafile as Metafile
 }
 
@@ -143,15 +161,19 @@ async function copy(from: string, to: string): Promise<void> {
   await copyFile(join(root, from), to)
 }
 
-/** Source maps keep the text of this project only: that of other packages is most of them, and nobody reads it there. */
-async function dropForeignSources(folder: string): Promise<void> {
-  const files = (await readdir(join(folder, 'lib'), { recursive: true })).filter(file => file.endsWith('.js.map'))
-  for (const file of files) {
-    const path = join(folder, 'lib', file)
-    const map = JSON.parse(await readFile(path, 'utf8')) as { sources: string[]; sourcesContent: (string | null)[] }
-    map.sourcesContent = map.sourcesContent.map((text, i) => (map.sources[i]?.includes('node_modules/') ? null : text))
-    await writeFile(path, JSON.stringify(map))
+async function writeOutput(files: readonly OutputFile[] | undefined, folder: string): Promise<void> {
+  for (const { path, contents } of files ?? []) {
+    const target = join(folder, relative(root, path))
+    await mkdir(dirname(target), { recursive: true })
+    await writeFile(target, path.endsWith('.map') ? ownSources(contents) : contents)
   }
+}
+
+/** A source map keeps the text of this project only: that of other packages is most of it, and nobody reads it there. */
+function ownSources(contents: Uint8Array): string {
+  const map = JSON.parse(new TextDecoder().decode(contents)) as { sources: string[]; sourcesContent: (string | null)[] }
+  map.sourcesContent = map.sourcesContent.map((text, i) => (map.sources[i]?.includes('node_modules/') ? null : text))
+  return JSON.stringify(map)
 }
 
 function bytesOf({ outputs }: Metafile): Map<string, number> {

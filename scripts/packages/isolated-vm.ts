@@ -3,6 +3,8 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { release } from '../../base/kernel/installation.ts'
 
-const { ivm } = createRequire(import.meta.url)(join(release, 'native', `${process.platform}-${process.arch}.node`)) as { readonly ivm: unknown }
+const { ivm } = createRequire(import.meta.url)(join(release, 'native', `${process.platform}-${process.arch}.node`)) as {
+  readonly ivm: unknown
+}
 
 export default ivm

@@ -18,7 +18,7 @@ const holders: Readonly<Record<string, string>> = {
 /** Code that a package has beside what is compiled: in the scripts that isolates run, in the addons, and on the page of the control API. */
 const beside: Readonly<Record<PackageName, readonly string[]>> = {
   base: ['@exodus/bytes', '@fastify/swagger-ui', '@jridgewell/resolve-uri', '@jridgewell/sourcemap-codec', 'core-js-pure', 'isolated-vm'],
-  sdk: [],
+  sdk: ['esbuild'],
   client: [],
 }
 

@@ -50,6 +50,7 @@ export function manifestOf(name: PackageName, repository: string | undefined): o
   return {
     ...own,
     exports: { './package.json': './package.json', ...offers[name] },
+    ...(name === 'sdk' && { imports: { '#esbuild': './esbuild/lib/main.js' } }),
     ...(repository !== undefined && { repository: { type: 'git', url: repository } }),
     publishConfig: { access: 'public', provenance: true },
     ...(Object.keys(kept).length > 0 && { dependencies: kept }),
@@ -57,10 +58,7 @@ export function manifestOf(name: PackageName, repository: string | undefined): o
   }
 }
 
-/**
- * The programs of esbuild, one for each platform that the sdk runs on. Its JavaScript is compiled into the sdk: the package itself has an install
- * script, which package managers refuse to run unless they are asked to.
- */
+/** The programs of esbuild, one for each platform that the sdk runs on. Its JavaScript is part of the sdk. */
 function compilersOf(): Record<string, string> {
   const { optionalDependencies = {} } = JSON.parse(readFileSync(join(root, 'node_modules/esbuild/package.json'), 'utf8')) as Manifest
   const platforms = ['darwin-arm64', 'linux-arm64', 'linux-x64', 'win32-x64']

@@ -1,6 +1,6 @@
 /** Makes the packages `@berth/base`, `@berth/sdk` and `@berth/client`, each as a folder and as the tarball that npm makes of it. */
 import { execFile } from 'node:child_process'
-import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { compile, type PackageName, root } from './compile.ts'
@@ -8,8 +8,6 @@ import { writeDeclarations } from './declarations.ts'
 import { licencesOf } from './licences.ts'
 import { manifestOf, sourceFolders, sourceManifest } from './manifests.ts'
 import { PROVENANCE_FILE, provenanceOf } from './provenance.ts'
-
-export const packageNames: readonly PackageName[] = ['base', 'sdk', 'client']
 
 export interface BuiltPackage {
   /** With its scope. */
@@ -33,9 +31,9 @@ export type BuiltPackages = Readonly<Record<PackageName, BuiltPackage>>
 export async function buildPackages(folder: string, repository?: string): Promise<BuiltPackages> {
   await rm(folder, { recursive: true, force: true })
   const npm = (await run(folder, 'npm', ['--version'])).trim()
-  const [base, sdk, client] = await Promise.all(packageNames.map(name => buildPackage(name, join(folder, name), npm, repository)))
-  if (base === undefined || sdk === undefined || client === undefined) throw new Error('unreachable')
-  await run(folder, 'npm', ['pack', '--ignore-scripts', '--pack-destination', folder, ...[base, sdk, client].map(made => made.folder)])
+  const made = (name: PackageName) => buildPackage(name, join(folder, name), npm, repository)
+  const [base, sdk, client] = await Promise.all([made('base'), made('sdk'), made('client')])
+  await run(folder, 'npm', ['pack', '--ignore-scripts', '--pack-destination', folder, ...[base, sdk, client].map(({ folder }) => folder)])
   return { base, sdk, client }
 }
 
