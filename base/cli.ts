@@ -6,6 +6,7 @@ import { CONFIG_FILE } from './kernel/config-file.ts'
 import { BerthError, type ErrorCode, errorTable, messageOf } from './kernel/errors.ts'
 import { clone } from './kernel/installation.ts'
 import { loadOptions, type OptionName, type Options, optionRows } from './kernel/options.ts'
+import { asTyped } from './kernel/typed-commands.ts'
 import manifest from './package.json' with { type: 'json' }
 import { type Base, startBase } from './supervisor/supervisor.ts'
 
@@ -41,7 +42,10 @@ function report(error: unknown): number {
   const known = error instanceof CommandError || error instanceof BerthError
   const what = !known && error instanceof Error ? error.stack : messageOf(error)
   process.stderr.write(
-    `berth: ${what}\nwhat to do: ${error instanceof CommandError ? error.fix : `${errorTable[codeOf(error)].fix} (${codeOf(error)})`}\n`,
+    asTyped(
+      `berth: ${what}\nwhat to do: ${error instanceof CommandError ? error.fix : `${errorTable[codeOf(error)].fix} (${codeOf(error)})`}\n`,
+      'base',
+    ),
   )
   const usage: readonly ErrorCode[] = ['OPTION_UNKNOWN', 'OPTION_INVALID', 'CONFIG_UNREADABLE']
   return usage.includes(codeOf(error)) ? exitCodes.usage : exitCodes.failed
@@ -55,8 +59,11 @@ function program(setUp: SetUp | undefined): Command {
     .version(manifest.version)
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'berth: ')) })
-    .addHelpText('after', generalExamples)
-  const start = base.command('start').description('start a base and serve until a signal stops it').addHelpText('after', startExamples)
+    .addHelpText('after', () => asTyped(generalExamples, 'base'))
+  const start = base
+    .command('start')
+    .description('start a base and serve until a signal stops it')
+    .addHelpText('after', () => asTyped(startExamples, 'base'))
   withOptions(start).action(async (flags: Flags) => {
     const options = optionsFrom(flags)
     const base = await startBase(options, { setUp: setUp && (base => setUp(base, options)) })
@@ -64,14 +71,14 @@ function program(setUp: SetUp | undefined): Command {
   })
   const status = base.command('status').description('print the state of a running base').option('--json', 'print one JSON document')
   withOptions(status, ['controlPort', 'controlHost', 'data'])
-    .addHelpText('after', statusHelp)
+    .addHelpText('after', () => asTyped(statusHelp, 'base'))
     .action(async (flags: Flags) => printStatus(await findBase(cluesForStatus(flags)), flags.json === true))
   const backup = base.command('backup').description('copy the data folder, also while its base runs').argument('<target>', 'folder to make')
   withOptions(backup, ['data']).action(async (target: string, flags: Flags) => {
     const store = await import('./store/backup.ts')
     const copy = await store.backup(findDataFolder({ ...cluesFrom(flags), project: undefined }), target)
     process.stdout.write(`backed up revision ${copy.revision} with ${copy.blobs} blobs and ${copy.tables} tables to ${copy.target}\n`)
-    process.stdout.write(`start a base on it: base start --data ${copy.target}\n`)
+    process.stdout.write(asTyped(`start a base on it: base start --data ${copy.target}\n`, 'base'))
   })
   return base
 }

@@ -25,8 +25,11 @@ export const testFlags = [
 /** Milliseconds for a test that names no other time: one that hangs fails. */
 export const TEST_TIMEOUT_MS = 120_000
 
+// Messages name commands as whoever has started the program types them. In tests that does not depend on who has started the tests.
+const { npm_config_user_agent: _, ...environment } = process.env
+
 /** Each file of tests is a process that compiles much the same code. */
-export const testEnvironment = { NODE_COMPILE_CACHE: join(root, 'node_modules', '.cache', 'berth'), ...process.env }
+export const testEnvironment = { NODE_COMPILE_CACHE: join(root, 'node_modules', '.cache', 'berth'), ...environment }
 
 /** Files at a time. Most tests wait for processes more than they compute: two files leave a part of two processors idle. */
 export const CONCURRENCY = availableParallelism() + 1

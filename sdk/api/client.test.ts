@@ -75,7 +75,7 @@ test('no base at the URL is an error that says how to start one', async () => {
   assert(error instanceof SdkError)
   assert.equal(error.code, 'BASE_UNREACHABLE')
   assert(error.message.startsWith(`No base answers at ${base}`))
-  assert.match(error.hint ?? '', /npm start/)
+  assert.match(error.hint ?? '', /base start/)
   assert.equal(error.exit, 3)
 })
 

@@ -178,7 +178,7 @@ function unreachable(url: URL, base: URL, error: unknown): SdkError {
     hint: late
       ? 'See what it is, and if it is a base what its log says; what was asked of it may still be done.'
       : url.origin === base.origin
-        ? 'Start one with "npm start", or name it with --base.'
+        ? 'Start one with "base start --mode development", or name it with --base.'
         : 'Name where its scenes answer with --url.',
     exit: exitCodes.unreachable,
     cause: error,
@@ -193,7 +193,7 @@ export function demandFound(url: URL, base: URL, tried: readonly string[] = []):
   if (tried.length === 0 || url.origin !== base.origin) return
   throw new SdkError('BASE_UNREACHABLE', 'Cannot find a base. It was looked for in this order:', {
     details: tried.map(line => `  ${line}`).join('\n'),
-    hint: 'Start one with "npm start" or "base start", or name it with --base.',
+    hint: 'Start one with "base start --mode development", or name it with --base.',
     exit: exitCodes.unreachable,
   })
 }

@@ -125,7 +125,7 @@ test('without a base every command that needs one ends with 3 and says how to st
     const { code, stderr } = await sdk(...args)
     assert.equal(code, 3)
     assert.match(stderr, /No base answers at http:\/\/127\.0\.0\.1:1/)
-    assert.match(stderr, /npm start/)
+    assert.match(stderr, /base start/)
   }
 })
 

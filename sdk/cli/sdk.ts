@@ -1,6 +1,7 @@
 /** `sdk`: the command line. The code of a command is loaded when that command runs. */
 import { inspect } from 'node:util'
 import { Command, CommanderError, Option } from 'commander'
+import { asTyped } from '../../base/kernel/typed-commands.ts'
 import manifest from '../package.json' with { type: 'json' }
 import { exitCodes, SdkError } from '../sdk-error.ts'
 import { command, context, EXIT_CODES, group } from './commands/command.ts'
@@ -32,7 +33,7 @@ const sdk = new Command('sdk')
   .enablePositionalOptions()
   .exitOverride()
   .configureOutput({ outputError: () => {} })
-  .addHelpText('after', `\n${FINDING}\n${EXIT_CODES}\nHelp on a command: sdk publish --help`)
+  .addHelpText('after', () => asTyped(`\n${FINDING}\n${EXIT_CODES}\nHelp on a command: sdk publish --help`, 'sdk'))
 
 command(sdk, 'init [folder]', 'Make a module with a test, or a scene; asks what is not said', [
   ['sdk init', 'asks two questions'],

@@ -1,5 +1,6 @@
 /** How commands are declared: what they are called, what they take, and examples of them. */
 import { type Command, Option } from 'commander'
+import { asTyped } from '../../../base/kernel/typed-commands.ts'
 import type { CommonOptions, Context } from '../context.ts'
 
 export const EXIT_CODES =
@@ -11,7 +12,9 @@ export function group(parent: Command, name: string, description: string): Comma
   return parent
     .command(name)
     .description(description)
-    .addHelpText('after', ({ command }) => `\n${EXIT_CODES}\nHelp with examples: sdk ${name} ${command.commands[0]?.name()} --help`)
+    .addHelpText('after', ({ command }) =>
+      asTyped(`\n${EXIT_CODES}\nHelp with examples: sdk ${name} ${command.commands[0]?.name()} --help`, 'sdk'),
+    )
 }
 
 export function command(parent: Command, usage: string, description: string, examples: readonly Example[]): Command {
@@ -22,7 +25,7 @@ export function command(parent: Command, usage: string, description: string, exa
     .option('--json', 'print one JSON document on standard output, and nothing else')
     .option('--base <url>', 'control URL of the base (default: BERTH_BASE, else the base of this folder, see "sdk --help")')
     .option('--token <token>', 'token to send (default: BERTH_TOKEN, else the one in the data folder of that base)')
-    .addHelpText('after', `\nExamples:\n${lines.join('\n')}\n\n${EXIT_CODES}`)
+    .addHelpText('after', () => asTyped(`\nExamples:\n${lines.join('\n')}\n\n${EXIT_CODES}`, 'sdk'))
 }
 
 /** Why the change is made, for whoever reads the audit log later. */

@@ -1,8 +1,5 @@
-/**
- * How a failure is shown: to people as lines, to machines as the document of `--json`. This file imports nothing but colours, so that
- * failing is quick.
- */
-
+/** How a failure is shown: to people as lines, to machines as the document of `--json`. This file imports little, so that failing is quick. */
+import { asTyped } from '../../../base/kernel/typed-commands.ts'
 import { RefusedError, type SdkError } from '../../sdk-error.ts'
 import { colorsFor } from './colors.ts'
 
@@ -11,7 +8,7 @@ export function failureText({ message, code, hint, details }: SdkError): string 
   const colors = colorsFor(process.stderr)
   const lines = [`${colors.red('✖')} ${message}`]
   if (details !== undefined) lines.push('', details, '')
-  lines.push(`  ${colors.dim(code)}${hint === undefined ? '' : `: ${hint}`}`)
+  lines.push(`  ${colors.dim(code)}${hint === undefined ? '' : `: ${asTyped(hint, 'sdk')}`}`)
   return lines.join('\n')
 }
 

@@ -1,12 +1,13 @@
 /** What a command prints: readable lines for people, or one JSON document for machines. */
 import type { AppliedCells, Timings } from '../../../base/contract/common-api.ts'
 import { renderColumns } from '../../../base/kernel/columns.ts'
+import { asTyped } from '../../../base/kernel/typed-commands.ts'
 import { colorsFor } from './colors.ts'
 
 export interface Output {
   /** A line for people. */
   say(line: string): void
-  /** Says what to do next, to people. It is on standard error, so that what a command found can be piped. */
+  /** Says what to do next, to people, with commands as they are typed here. It is on standard error, so that what a command found can be piped. */
   next(line: string): void
   table(head: readonly string[], rows: readonly (readonly string[])[]): void
   /** Reports a finished step: its name, the milliseconds it took and what came of it. */
@@ -26,14 +27,14 @@ export function createOutput(json: boolean, base?: URL): Output {
   return {
     say,
     next: line => {
-      if (!json) process.stderr.write(`${colorsFor(process.stderr).dim(line)}\n`)
+      if (!json) process.stderr.write(`${colorsFor(process.stderr).dim(asTyped(line, 'sdk'))}\n`)
     },
     table: (head, rows) => say(renderColumns(head.map(colors.bold), rows)),
     done: (step, ms, outcome) => {
       say(`  ${colors.green('✔')} ${step.padEnd(8)} ${`${Math.round(ms)} ms`.padStart(7)}  ${outcome}`)
     },
     warn: text => {
-      process.stderr.write(`${colorsFor(process.stderr).yellow('!')} ${text}\n`)
+      process.stderr.write(`${colorsFor(process.stderr).yellow('!')} ${asTyped(text, 'sdk')}\n`)
     },
     result: value => {
       if (!json) return
