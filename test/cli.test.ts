@@ -132,7 +132,7 @@ test('a scene of sdk init names what the base has, for a stage that no module he
   const { stdout } = ended(
     await sdkIn(folder, base)('init', '--scene', 'fair', '--stages', 'spread', 'explain'),
     0,
-    /Now: make and publish explain, then npx sdk scene apply fair\.json/,
+    /Now: make and publish explain, then sdk scene apply fair\.json/,
   )
   assert.match(
     stdout,

@@ -58,7 +58,8 @@ const verbs: Readonly<Record<Program, string>> = {
   sdk: '--help|init|test|dev|publish|modules|scene|schema|types|invoke|explain|version|whitelist|experiment|flip|layer|params|features|logs|profile|replay|token',
   base: '--help|start|status|backup|upgrade',
 }
-const named = new RegExp(`(?<![\\w@/.-])(?:npx )?(?:(sdk)(?= (?:${verbs.sdk})\\b)|(base)(?= (?:${verbs.base})\\b))`, 'g')
+// What says already how it is run stays as it is.
+const named = new RegExp(`(?<![\\w@/.-]|npx |exec |yarn )(?:(sdk)(?= (?:${verbs.sdk})\\b)|(base)(?= (?:${verbs.base})\\b))`, 'g')
 
 /** The text with each command of this project as it is typed here. */
 export function asTyped(text: string, started: Program, place: Place = here()): string {

@@ -203,10 +203,10 @@ test('a scene takes its stages from the modules that are here, in the order of a
   }
   const all = await sdk(cwd, 'init', '--scene', 'shop-home')
   assert.equal(all.stdout, 'shop-home.json\n  recall: c-recall@^2.1.0\n  rank: a-rank@^2.1.0  (also in b-rank)\n')
-  assert.match(all.stderr, /^Now: npx sdk publish modules\/c-recall modules\/a-rank && npx sdk scene apply shop-home\.json$/m)
+  assert.match(all.stderr, /^Now: sdk publish modules\/c-recall modules\/a-rank && sdk scene apply shop-home\.json$/m)
   const own = await sdk(join(cwd, 'modules/c-recall'), 'init', '--scene', 'one')
   assert.equal(own.stdout, 'one.json\n  recall: c-recall@^2.1.0\n')
-  assert.match(own.stderr, /^Now: npx sdk publish \. && npx sdk scene apply one\.json$/m)
+  assert.match(own.stderr, /^Now: sdk publish \. && sdk scene apply one\.json$/m)
 })
 
 test('what is there is not written over: the file in the way is named', async t => {

@@ -45,10 +45,12 @@ export async function startRegistry(tarballs: readonly string[], other: string):
   const answer = ({ method, url = '/', headers }: IncomingMessage, response: ServerResponse): void => {
     const path = decodeURIComponent(new URL(url, 'http://registry').pathname).slice(1)
     // npm asks about known faults of everything that it installs. Here, nobody knows of any.
-    if (path.startsWith('-/npm/v1/security/')) return send(response, 200, '{}')
+    const isQuestion = path.startsWith('-/npm/v1/security/')
     const versions = packages.get(path)
     const file = path.startsWith(SCOPE) ? files.get(basename(path)) : undefined
-    if (method !== 'GET' && method !== 'HEAD') {
+    if (isQuestion) {
+      send(response, 200, '{}')
+    } else if (method !== 'GET' && method !== 'HEAD') {
       refused.push(`${method} ${path}`)
       send(response, 405, '{"error":"this registry is for reading"}')
     } else if (versions !== undefined) {

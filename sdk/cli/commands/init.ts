@@ -4,12 +4,14 @@ import { readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promise
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { messageOf } from '../../../base/kernel/errors.ts'
 import { makeFolderSync } from '../../../base/kernel/folders.ts'
+import { clone } from '../../../base/kernel/installation.ts'
 import { readTextFile } from '../../../base/kernel/text-file.ts'
+import { asTyped, managerOf, type Place } from '../../../base/kernel/typed-commands.ts'
 import { manifestLimits, patterns } from '../../../base/traffic/names.ts'
+import manifest from '../../package.json' with { type: 'json' }
 import { exitCodes, SdkError } from '../../sdk-error.ts'
-import { sdkFolder } from '../../sdk-files.ts'
 import { kindOf, kindsInOrder } from '../files/stage-bodies.ts'
-import { moduleFiles } from '../files/templates.ts'
+import { type File, moduleFiles, pnpmWorkspace, type Tools } from '../files/templates.ts'
 import { createOutput, type Output } from '../terminal/output.ts'
 
 export interface InitOptions {
@@ -29,7 +31,12 @@ interface Wish {
 }
 
 const DEFAULT_STAGES: readonly string[] = ['rank']
-const root = dirname(sdkFolder)
+/** What modules are written and tested with. The compiler is the one with which `sdk publish` checks, so that it is installed once. */
+const tools: Tools = {
+  '@berth/sdk': `^${manifest.version}`,
+  '@types/node': `^${process.versions.node.split('.', 1)[0]}.0.0`,
+  typescript: manifest.dependencies.typescript,
+}
 
 /** Asks what the options do not say, on a terminal. */
 export async function init(folder: string | undefined, { json = false, ...options }: InitOptions): Promise<void> {
@@ -105,17 +112,43 @@ function usage(why: string, hint: string): SdkError {
 
 async function makeModule(out: Output, name: string, given: string | undefined, stages: readonly string[]): Promise<void> {
   const folder = await realFolder(given ?? (existsSync('modules') ? join('modules', name) : name))
-  await demandEmpty(name, folder)
-  const isInside = await isProvided(dirname(folder))
-  const files = moduleFiles(name, stages, isInside ? undefined : posix(relative(folder, root)))
-  for (const [path, text] of files) if (!(await writeNew(join(folder, path), text))) throw exists(name, join(folder, path), IS_THERE)
-  if (!isInside) await linkBerth(folder).catch(unwritable(join(folder, 'node_modules')))
+  const kept = await demandEmpty(name, folder)
+  const place: Place = { cwd: folder, env: process.env }
+  const needsTools = !(await isProvided(dirname(folder)))
+  const files = needsTools ? [...moduleFiles(name, stages, tools), ...settingsFor(place)] : moduleFiles(name, stages, undefined)
+  const made = files.filter(([path]) => !kept.includes(path))
+  for (const [path, text] of made) if (!(await writeNew(join(folder, path), text))) throw exists(name, join(folder, path), IS_THERE)
+  if (needsTools && clone !== undefined) await linkTools(folder, clone).catch(unwritable(join(folder, 'node_modules')))
   const shown = relative(process.cwd(), folder) || '.'
   out.say(`${shown}${sep}`)
-  for (const [path] of files) out.say(`  ${path}`)
-  const next = isInside || shown === '.' ? `npx sdk test ${shown === '.' ? '' : shown}`.trim() : `cd ${shown} && npx sdk test`
+  for (const [path] of made) out.say(`  ${path}`)
+  if (kept.includes('.gitignore')) out.warn('.gitignore was there: see that node_modules/ and .berth/ are in it')
+  if (needsTools && clone !== undefined)
+    out.next(`Its node_modules are links into this clone. Whoever has no clone installs @berth/sdk ${tools['@berth/sdk']} from a registry.`)
+  const next = nextSteps(shown, place, needsTools).join(' && ')
   out.next(`Now: ${next}`)
-  out.result({ kind: 'module', name, folder: shown, files: files.map(([path]) => path), next })
+  out.result({ kind: 'module', name, folder: shown, files: made.map(([path]) => path), next })
+}
+
+/** What is typed next, in the folder in which this command runs. */
+function nextSteps(shown: string, place: Place, needsTools: boolean): string[] {
+  const { install, run } = managerOf(place)
+  if (!needsTools) return [`${run} sdk test ${shown === '.' ? '' : shown}`.trim()]
+  const isInstalled = Object.keys(tools).every(name => nearest(place.cwd, join('node_modules', name)) !== undefined)
+  return [...(shown === '.' ? [] : [`cd ${shown}`]), ...(isInstalled ? [] : [install]), `${run} sdk test`]
+}
+
+/** The nearest file or folder of that name in `folder` or a folder above it. */
+function nearest(folder: string, name: string): string | undefined {
+  const path = join(folder, name)
+  if (existsSync(path)) return path
+  return dirname(folder) === folder ? undefined : nearest(dirname(folder), name)
+}
+
+/** Files that only the package manager needs which has started this command. */
+function settingsFor(place: Place): File[] {
+  const needed = managerOf(place).install === 'pnpm install' && nearest(place.cwd, pnpmWorkspace[0]) === undefined
+  return needed ? [pnpmWorkspace] : []
 }
 
 /** Whether the project around a folder says where the types are, as this repository does. */
@@ -133,13 +166,19 @@ async function realFolder(path: string): Promise<string> {
 
 const posix = (path: string): string => path.replaceAll('\\', '/')
 
-async function demandEmpty(name: string, folder: string): Promise<void> {
+/** What a new repository has before its first line of code. */
+const ofRepository =
+  /^(\.git|\.gitattributes|\.gitignore|\.github|\.gitlab-ci\.yml|\.editorconfig|\.npmrc|readme(\..*)?|licen[cs]e(\..*)?)$/i
+
+/** @returns what is in the folder and stays as it is */
+async function demandEmpty(name: string, folder: string): Promise<string[]> {
   const found = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return []
     throw exists(name, folder, error.code === 'ENOTDIR' ? 'it is a file' : messageOf(error))
   })
-  const [first] = found.filter(entry => entry !== '.git')
+  const [first] = found.filter(entry => !ofRepository.test(entry))
   if (first !== undefined) throw exists(name, folder, `it is not empty: "${first}" is in it`)
+  return found
 }
 
 function exists(name: string, path: string, why: string): SdkError {
@@ -181,13 +220,16 @@ function unwritable(path: string): (cause: unknown) => never {
 }
 
 /**
- * Links what "npm install" of the dependency in package.json would install. Then types and `npx sdk` are there at once, and without a
- * network.
+ * Links what "npm install" would install. So a module that is made from a clone has its types and `npx sdk` at once, without a network, and runs the
+ * code of the clone.
  */
-async function linkBerth(folder: string): Promise<void> {
+async function linkTools(folder: string, clone: string): Promise<void> {
   const packages = join(folder, 'node_modules')
-  for (const made of ['.bin', '@berth']) makeFolder(join(packages, made))
-  await symlink(sdkFolder, join(packages, '@berth/sdk'), 'junction')
+  for (const name of Object.keys(tools)) {
+    makeFolder(dirname(join(packages, name)))
+    await symlink(await realpath(join(clone, 'node_modules', name)), join(packages, name), 'junction')
+  }
+  makeFolder(join(packages, '.bin'))
   // Windows cannot start a script through a link, so the user has to run "npm install" there.
   if (process.platform !== 'win32') await symlink(join('..', '@berth', 'sdk', 'bin', 'sdk.cjs'), join(packages, '.bin', 'sdk'))
 }
@@ -212,8 +254,8 @@ async function makeScene(out: Output, id: string, folder: string, wanted: readon
   for (const { stage, module, note } of bound) out.say(`  ${stage}: ${module.name}@^${module.version}${note}`)
   const missing = bound.filter(({ module }) => module.from === 'nowhere').map(({ module }) => module.name)
   const folders = [...new Set(bound.flatMap(({ module }) => module.folder ?? []))]
-  const steps = [...(folders.length === 0 ? [] : [`npx sdk publish ${folders.join(' ')}`]), `npx sdk scene apply ${path}`]
-  const next = steps.join(' && ')
+  const steps = [...(folders.length === 0 ? [] : [`sdk publish ${folders.join(' ')}`]), `sdk scene apply ${path}`]
+  const next = asTyped(steps.join(' && '), 'sdk')
   out.next(`Now: ${missing.length === 0 ? '' : `make and publish ${missing.join(', ')}, then `}${next}`)
   out.result({ kind: 'scene', name: id, files: [path, schemaPath], next })
 }
@@ -243,7 +285,7 @@ function bind(stage: string, here: readonly Offered[], published: readonly Offer
   const [module, ...others] = [...having(here), ...having(published)]
   if (module === undefined) {
     const name = stage.replaceAll(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)
-    const note = `  (no module here has this stage: npx sdk init --module ${name} --stages ${stage})`
+    const note = asTyped(`  (no module here has this stage: sdk init --module ${name} --stages ${stage})`, 'sdk')
     return { stage, module: { name, version: '1.0.0', stages: [stage], from: 'nowhere' }, note }
   }
   const alternatives = others.filter(({ from, name }) => from === module.from && name !== module.name).map(({ name }) => name)

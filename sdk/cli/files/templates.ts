@@ -3,6 +3,9 @@ import { items, type Kind, kindOf, kindsInOrder, starters } from './stage-bodies
 
 export type File = readonly [path: string, text: string]
 
+/** Packages below @berth/sdk with a script that npm would run when it installs them, and that they do not need. */
+const builders = ['esbuild']
+
 /** What the stages of a module need together. */
 interface Plan {
   readonly stages: readonly { readonly name: string; readonly kind: Kind }[]
@@ -13,27 +16,34 @@ interface Plan {
   readonly hasCategories: boolean
 }
 
-/**
- * @param berth path from the module to this project, with `/`; undefined for a module of this repository, which has all it needs around it
- */
-export function moduleFiles(name: string, stages: readonly string[], berth: string | undefined): File[] {
+/** The packages that a module is written and tested with, and their versions. */
+export type Tools = Readonly<Record<string, string>>
+
+/** @param tools undefined for a module of a project that has all it needs around it */
+export function moduleFiles(name: string, stages: readonly string[], tools: Tools | undefined): File[] {
   const plan = planOf(stages)
   const own: File[] = [
-    ['package.json', json(manifest(name, plan, berth))],
+    ['package.json', json(manifest(name, plan, tools))],
     ['index.ts', entry(plan)],
     ['index.test.ts', test(plan)],
     ...(plan.kinds.includes('recall') ? [['items.json', json(items)] as const] : []),
     ['samples/request.json', json(plan.asks ? { category: 'shoes' } : candidatesOf(plan))],
   ]
-  if (berth === undefined) return own
+  if (tools === undefined) return own
   return [
     ...own,
     ['tsconfig.json', json(tsconfig)],
     ['tsconfig.module.json', json(tsconfigOfModule)],
-    ['tsconfig.test.json', json(tsconfigOfTests(berth))],
-    ['.gitignore', 'node_modules/\n'],
+    ['tsconfig.test.json', json(tsconfigOfTests)],
+    ['.gitignore', 'node_modules/\n.berth/\n'],
   ]
 }
+
+/**
+ * What pnpm has to be told before it installs: it asks what to do about packages that build something when they are installed, and until somebody
+ * answers, every install fails. What these build, they have in their package already.
+ */
+export const pnpmWorkspace: File = ['pnpm-workspace.yaml', `allowBuilds:\n${builders.map(name => `  ${name}: false\n`).join('')}`]
 
 function planOf(names: readonly string[]): Plan {
   const stages = names.map(name => ({ name, kind: kindOf(name) }))
@@ -44,7 +54,7 @@ function planOf(names: readonly string[]): Plan {
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
 
-function manifest(name: string, { stages, kinds }: Plan, berth: string | undefined): object {
+function manifest(name: string, { stages, kinds }: Plan, tools: Tools | undefined): object {
   const description = kinds.length === 0 ? 'Candidates as they come' : kinds.map(kind => starters[kind].description).join('; ')
   const own = {
     name,
@@ -54,11 +64,13 @@ function manifest(name: string, { stages, kinds }: Plan, berth: string | undefin
     main: 'index.ts',
     berth: { stages: stages.map(stage => stage.name), description },
   }
-  if (berth === undefined) return own
+  if (tools === undefined) return own
   return {
     ...own,
     scripts: { test: 'sdk test', dev: 'sdk dev' },
-    devDependencies: { '@berth/sdk': `file:${berth}/sdk` },
+    devDependencies: tools,
+    // With it, npm does not warn at each install that nobody has decided about these scripts.
+    allowScripts: Object.fromEntries(builders.map(name => [name, false])),
   }
 }
 
@@ -86,23 +98,17 @@ const infoFile = (name: string): string => `node_modules/.cache/berth/${name}.ts
 
 const tsconfigOfModule = {
   extends: './tsconfig.json',
-  compilerOptions: { types: [], tsBuildInfoFile: infoFile('module') },
-  files: ['node_modules/@berth/sdk/author/slot/globals.d.ts'],
+  compilerOptions: { types: ['@berth/sdk/slot'], tsBuildInfoFile: infoFile('module') },
   include: ['**/*.ts'],
   exclude: ['node_modules', '**/*.test.ts'],
 }
 
-/** The types of Node.js are those that Berth has installed, unless the module has its own. */
-const tsconfigOfTests = (berth: string): object => ({
+const tsconfigOfTests = {
   extends: './tsconfig.json',
-  compilerOptions: {
-    types: ['node'],
-    typeRoots: ['node_modules/@types', `${berth}/node_modules/@types`],
-    tsBuildInfoFile: infoFile('test'),
-  },
+  compilerOptions: { types: ['node'], tsBuildInfoFile: infoFile('test') },
   include: ['**/*.test.ts'],
   exclude: ['node_modules'],
-})
+}
 
 function candidatesOf({ hasCategories }: Plan): object[] {
   return hasCategories ? items : items.slice(0, 3).map(({ id, score }) => ({ id, score }))
