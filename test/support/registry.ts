@@ -87,7 +87,7 @@ export async function startRegistry(tarballs: readonly string[], other: string):
 }
 
 function send(response: ServerResponse, status: number, body: string | Buffer, type = 'application/json'): void {
-  response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) }).end(body)
+  response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body), 'cache-control': 'no-store' }).end(body)
 }
 
 /** What a registry says of a package: its versions, each with where its file is and what the file must be. */

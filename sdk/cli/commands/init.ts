@@ -11,7 +11,7 @@ import { manifestLimits, patterns } from '../../../base/traffic/names.ts'
 import manifest from '../../package.json' with { type: 'json' }
 import { exitCodes, SdkError } from '../../sdk-error.ts'
 import { kindOf, kindsInOrder } from '../files/stage-bodies.ts'
-import { type File, moduleFiles, pnpmWorkspace, type Tools } from '../files/templates.ts'
+import { moduleFiles, type Tools } from '../files/templates.ts'
 import { createOutput, type Output } from '../terminal/output.ts'
 
 export interface InitOptions {
@@ -115,7 +115,7 @@ async function makeModule(out: Output, name: string, given: string | undefined, 
   const kept = await demandEmpty(name, folder)
   const place: Place = { cwd: folder, env: process.env }
   const needsTools = !(await isProvided(dirname(folder)))
-  const files = needsTools ? [...moduleFiles(name, stages, tools), ...settingsFor(place)] : moduleFiles(name, stages, undefined)
+  const files = moduleFiles(name, stages, needsTools ? tools : undefined)
   const made = files.filter(([path]) => !kept.includes(path))
   for (const [path, text] of made) if (!(await writeNew(join(folder, path), text))) throw exists(name, join(folder, path), IS_THERE)
   if (needsTools && clone !== undefined) await linkTools(folder, clone).catch(unwritable(join(folder, 'node_modules')))
@@ -143,12 +143,6 @@ function nearest(folder: string, name: string): string | undefined {
   const path = join(folder, name)
   if (existsSync(path)) return path
   return dirname(folder) === folder ? undefined : nearest(dirname(folder), name)
-}
-
-/** Files that only the package manager needs which has started this command. */
-function settingsFor(place: Place): File[] {
-  const needed = managerOf(place).install === 'pnpm install' && nearest(place.cwd, pnpmWorkspace[0]) === undefined
-  return needed ? [pnpmWorkspace] : []
 }
 
 /** Whether the project around a folder says where the types are, as this repository does. */

@@ -3,9 +3,6 @@ import { items, type Kind, kindOf, kindsInOrder, starters } from './stage-bodies
 
 export type File = readonly [path: string, text: string]
 
-/** Packages below @berth/sdk with a script that npm would run when it installs them, and that they do not need. */
-const builders = ['esbuild']
-
 /** What the stages of a module need together. */
 interface Plan {
   readonly stages: readonly { readonly name: string; readonly kind: Kind }[]
@@ -39,12 +36,6 @@ export function moduleFiles(name: string, stages: readonly string[], tools: Tool
   ]
 }
 
-/**
- * What pnpm has to be told before it installs: it asks what to do about packages that build something when they are installed, and until somebody
- * answers, every install fails. What these build, they have in their package already.
- */
-export const pnpmWorkspace: File = ['pnpm-workspace.yaml', `allowBuilds:\n${builders.map(name => `  ${name}: false\n`).join('')}`]
-
 function planOf(names: readonly string[]): Plan {
   const stages = names.map(name => ({ name, kind: kindOf(name) }))
   const kinds = kindsInOrder.flatMap(kind => (kind !== 'other' && stages.some(stage => stage.kind === kind) ? kind : []))
@@ -69,8 +60,6 @@ function manifest(name: string, { stages, kinds }: Plan, tools: Tools | undefine
     ...own,
     scripts: { test: 'sdk test', dev: 'sdk dev' },
     devDependencies: tools,
-    // With it, npm does not warn at each install that nobody has decided about these scripts.
-    allowScripts: Object.fromEntries(builders.map(name => [name, false])),
   }
 }
 
@@ -98,7 +87,7 @@ const infoFile = (name: string): string => `node_modules/.cache/berth/${name}.ts
 
 const tsconfigOfModule = {
   extends: './tsconfig.json',
-  compilerOptions: { types: ['@berth/sdk/slot'], tsBuildInfoFile: infoFile('module') },
+  compilerOptions: { types: ['@berth/sdk/globals'], tsBuildInfoFile: infoFile('module') },
   include: ['**/*.ts'],
   exclude: ['node_modules', '**/*.test.ts'],
 }

@@ -1,0 +1,73 @@
+/**
+ * `npm run test:install [-- WAY…]`: from an empty folder to a module that is live, with the packages as this clone builds them, from a registry, by every
+ * line of the tutorial. Prints what each line takes.
+ */
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { messageOf } from '../../base/kernel/errors.ts'
+import { root } from '../../test/support/base.ts'
+import { startInstaller } from '../../test/support/installer.ts'
+import { builtPackages } from '../../test/support/packages.ts'
+import { blocksOf, page, Reader, type Step } from '../../test/support/tutorial.ts'
+import { type Way, ways } from './ways.ts'
+
+/** From the empty folder to an answer of the own module. */
+const LIVE_MS_MAX = 60_000
+/** The block that asks the scene as its callers do. */
+const live = /^curl /
+
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(ways)
+const unknown = wanted.filter(name => ways[name] === undefined)
+if (unknown.length > 0) {
+  console.error(`There is no way ${unknown.join(', ')}. There are: ${Object.keys(ways).join(', ')}`)
+  process.exit(2)
+}
+
+const tarballs = await builtPackages()
+const failed: string[] = []
+for (const name of wanted) {
+  const way = ways[name]
+  if (way !== undefined && !(await isGone(name, way))) failed.push(name)
+}
+if (failed.length > 0) console.log(`\nFailed: ${failed.join(', ')}. To repeat it: npm run test:install -- ${failed.join(' ')}`)
+process.exit(failed.length > 0 ? 1 : 0)
+
+async function isGone(name: string, way: Way): Promise<boolean> {
+  console.log(`\n${name}: ${way.manager}`)
+  await using installer = await startInstaller(tarballs, way.programs(managerFolder(way)))
+  const { folder, env, registry } = installer
+  way.prepare?.(folder)
+  await using reader = new Reader(folder, env)
+  try {
+    const steps = await reader.read(blocksOf(way.read(readFileSync(join(root, page), 'utf8'))))
+    const liveMs = print(steps)
+    const leaked = [...registry.sentOn.filter(path => path.includes('berth')), ...registry.refused]
+    if (leaked.length > 0) throw new Error(`The registry was asked for ${leaked.join(', ')}`)
+    if (liveMs > LIVE_MS_MAX) throw new Error(`The module was live after ${liveMs} ms; ${LIVE_MS_MAX} are allowed`)
+    return true
+  } catch (error) {
+    console.log(`  ✖ ${messageOf(error).replaceAll('\n', '\n    ')}`)
+    return false
+  }
+}
+
+/** @returns the milliseconds from the empty folder to the answer of the module */
+function print(steps: readonly Step[]): number {
+  const lines = steps.map(({ command, ms }) => `  ${String(ms).padStart(6)} ms  ${command.replaceAll('\n', ' && ')}`)
+  const liveMs = steps.slice(0, steps.findIndex(({ command }) => live.test(command)) + 1).reduce((sum, { ms }) => sum + ms, 0)
+  const allMs = steps.reduce((sum, { ms }) => sum + ms, 0)
+  console.log(
+    [...lines, `  ${String(liveMs).padStart(6)} ms  from the empty folder to live`, `  ${String(allMs).padStart(6)} ms  in all`].join('\n'),
+  )
+  return liveMs
+}
+
+/** Package managers are fetched once, and never into the dependencies of this project. */
+function managerFolder({ manager }: Way): string {
+  const prefix = join(root, 'node_modules/.cache/berth-install', manager)
+  mkdirSync(prefix, { recursive: true })
+  const flags = ['--prefix', prefix, '--ignore-scripts', '--no-audit', '--no-fund', '--silent', '--prefer-offline']
+  execFileSync('npm', ['install', ...flags, manager], { stdio: 'inherit', shell: process.platform === 'win32' })
+  return join(prefix, 'node_modules', manager.split('@', 1)[0] ?? '')
+}
