@@ -18,7 +18,8 @@ test('every line of the tutorial does what the tutorial says, from an empty fold
   await using reader = new Reader(folder, env)
   const blocks = blocksOf(readFileSync(join(root, page), 'utf8'))
   assert.ok(blocks.length > 20)
-  await reader.read(blocks)
+  const steps = await Array.fromAsync(reader.read(blocks))
+  assert.ok(steps.length > 10)
   assert.ok(registry.served.includes('@berth/sdk') && registry.served.includes('@berth/base'))
   assert.deepEqual(registry.refused, [])
   assert.deepEqual(

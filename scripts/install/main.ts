@@ -9,7 +9,7 @@ import { messageOf } from '../../base/kernel/errors.ts'
 import { root } from '../../test/support/base.ts'
 import { startInstaller } from '../../test/support/installer.ts'
 import { builtPackages } from '../../test/support/packages.ts'
-import { blocksOf, page, Reader, type Step } from '../../test/support/tutorial.ts'
+import { type Block, blocksOf, page, Reader } from '../../test/support/tutorial.ts'
 import { type Way, ways } from './ways.ts'
 
 /** From the empty folder to an answer of the own module. */
@@ -40,8 +40,8 @@ async function isGone(name: string, way: Way): Promise<boolean> {
   way.prepare?.(folder)
   await using reader = new Reader(folder, env)
   try {
-    const steps = await reader.read(blocksOf(way.read(readFileSync(join(root, page), 'utf8'))))
-    const liveMs = print(steps)
+    const text = way.read(readFileSync(join(root, page), 'utf8'))
+    const liveMs = await walk(reader, blocksOf(text))
     const leaked = [...registry.sentOn.filter(path => path.includes('berth')), ...registry.refused]
     if (leaked.length > 0) throw new Error(`The registry was asked for ${leaked.join(', ')}`)
     if (liveMs > LIVE_MS_MAX) throw new Error(`The module was live after ${liveMs} ms; ${LIVE_MS_MAX} are allowed`)
@@ -53,14 +53,22 @@ async function isGone(name: string, way: Way): Promise<boolean> {
 }
 
 /** @returns the milliseconds from the empty folder to the answer of the module */
-function print(steps: readonly Step[]): number {
-  const lines = steps.map(({ command, ms }) => `  ${String(ms).padStart(6)} ms  ${command.replaceAll('\n', ' && ')}`)
-  const liveMs = steps.slice(0, steps.findIndex(({ command }) => live.test(command)) + 1).reduce((sum, { ms }) => sum + ms, 0)
-  const allMs = steps.reduce((sum, { ms }) => sum + ms, 0)
-  console.log(
-    [...lines, `  ${String(liveMs).padStart(6)} ms  from the empty folder to live`, `  ${String(allMs).padStart(6)} ms  in all`].join('\n'),
-  )
+async function walk(reader: Reader, blocks: readonly Block[]): Promise<number> {
+  let allMs = 0
+  let liveMs = 0
+  for await (const { command, ms } of reader.read(blocks)) {
+    print(ms, command.replaceAll('\n', ' && '))
+    allMs += ms
+    if (!live.test(command)) continue
+    liveMs = allMs
+    print(liveMs, '── from the empty folder to live')
+  }
+  print(allMs, '── in all')
   return liveMs
+}
+
+function print(ms: number, what: string): void {
+  console.log(`  ${String(ms).padStart(6)} ms  ${what}`)
 }
 
 /** Package managers are fetched once, and never into the dependencies of this project. */

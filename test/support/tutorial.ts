@@ -170,20 +170,18 @@ export class Reader implements AsyncDisposable {
   }
 
   /**
-   * Does what the blocks say, one after the other.
+   * Does what the blocks say, one after the other. Gives what was typed, after it was done.
    * @throws AssertionError for the first block that does not do what the page says
    */
-  async read(blocks: readonly Block[]): Promise<Step[]> {
-    const steps: Step[] = []
+  async *read(blocks: readonly Block[]): AsyncGenerator<Step, void, void> {
     for (const [index, block] of blocks.entries()) {
       const [before, after] = [blocks[index - 1], blocks[index + 1]]
       const isOutput = block.prose === '' && before?.language === 'sh' && !endless.test(before.text) && block.language !== 'sh'
       if (isOutput) continue
       const startedAt = performance.now()
       await this.#do(block, after?.prose === '' && after.language !== 'sh' ? after : undefined)
-      if (block.language === 'sh') steps.push({ command: block.text.trim(), ms: Math.round(performance.now() - startedAt) })
+      if (block.language === 'sh') yield { command: block.text.trim(), ms: Math.round(performance.now() - startedAt) }
     }
-    return steps
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
