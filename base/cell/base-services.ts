@@ -15,7 +15,7 @@ import { type BatchedCall, Json, type Method, type RunningService, type Service,
 import { FeatureTables, startFeatures } from '../services/features.ts'
 import type { SlotCall } from '../slot/slot-call.ts'
 import { FairPool } from '../traffic/admission.ts'
-import type { ServiceFault } from '../wire/messages.ts'
+import type { OfferedService, ServiceFault } from '../wire/messages.ts'
 
 /** What services need of the cell around them. */
 export interface ServicesHost {
@@ -118,6 +118,14 @@ export class Services {
       if (method.definition.batch === undefined) this.#run(call)
       else this.#join(call)
     })
+  }
+
+  /** Every service, with what its methods take and answer. */
+  offered(): OfferedService[] {
+    return [...this.#hosted.values()].map(({ name, methods }) => ({
+      name,
+      methods: [...methods.values()].map(({ name, definition: { input, output } }) => ({ name, input, ...(output && { output }) })),
+    }))
   }
 
   /** What services cannot offer at present, by their own account. */

@@ -153,12 +153,13 @@ export class KeeperRequests {
   }
 
   #hello(): CellToKeeper {
-    const { cell, pid, feed, table } = this.#parts
+    const { cell, pid, feed, table, runtime } = this.#parts
     feed.sendAgain()
     this.#faultsSent = NO_FAULTS
     this.reportFeatures()
     const { current, failures } = table
-    return { type: 'hello', cell, pid, revision: current.revision, failures, ...(this.#isLost && { isLost: true }) }
+    const services = runtime.offeredServices()
+    return { type: 'hello', cell, pid, revision: current.revision, failures, services, ...(this.#isLost && { isLost: true }) }
   }
 
   #take(table: SceneTable): void {

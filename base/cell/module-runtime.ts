@@ -8,7 +8,7 @@ import { Fetcher } from '../slot/fetcher.ts'
 import type { Slot } from '../slot/slot.ts'
 import { Slots, type SlotsHost } from '../slot/slots.ts'
 import { lockedServices, type SlotPlan } from '../traffic/table.ts'
-import type { ServiceFault } from '../wire/messages.ts'
+import type { OfferedService, ServiceFault } from '../wire/messages.ts'
 import { Services } from './base-services.ts'
 import { Bundles } from './bundles.ts'
 import { CellMemory } from './cell-memory.ts'
@@ -106,6 +106,11 @@ export class ModuleRuntime {
   /** The feature tables. */
   get tables(): FeatureTables {
     return this.#services.tables
+  }
+
+  /** The base services. */
+  offeredServices(): OfferedService[] {
+    return this.#services.offered()
   }
 
   /** What the base services cannot offer at present. */

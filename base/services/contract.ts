@@ -37,6 +37,8 @@ export interface RunningService {
 export interface Method {
   /** JSON Schema of the list of arguments, for example a TypeBox tuple. */
   readonly input: object
+  /** JSON Schema of what it answers, for those who call it: `sdk types` makes its type from it. Answers are not checked against it. */
+  readonly output?: object
   handler?(args: unknown, call: ServiceCall): unknown
   batch?(calls: readonly BatchedCall<unknown>[]): readonly unknown[] | Promise<readonly unknown[]>
 }
@@ -90,20 +92,27 @@ export const defineService = (service: Service): Service => service
 /**
  * A method whose handler runs once for every call of a module.
  * @param handler returns data that JSON can hold, where `undefined` counts as null. When it throws, the module gets `SERVICE_FAILED` with the message.
+ * @param output as `output` of a method
  */
-export function method<const Input extends object>(input: Input, handler: (args: Fitting<Input>, call: ServiceCall) => unknown): Method {
-  return { input, handler }
+export function method<const Input extends object>(
+  input: Input,
+  handler: (args: Fitting<Input>, call: ServiceCall) => unknown,
+  output?: object,
+): Method {
+  return { input, handler, ...(output && { output }) }
 }
 
 /**
  * A method that runs once for all calls that the slots of a cell make in one turn of the event loop.
  * @param batch returns one result for each call, in the same order. An `Error` among the results fails only its own call.
+ * @param output as `output` of a method
  */
 export function batched<const Input extends object>(
   input: Input,
   batch: (calls: readonly BatchedCall<Fitting<Input>>[]) => readonly unknown[] | Promise<readonly unknown[]>,
+  output?: object,
 ): Method {
-  return { input, batch }
+  return { input, batch, ...(output && { output }) }
 }
 
 const JSON_TEXT = Symbol.for('berth.json')

@@ -161,6 +161,19 @@ export interface ServiceFault {
   readonly name: string
 }
 
+/** A base service that a cell offers. */
+export interface OfferedService {
+  readonly name: string
+  readonly methods: readonly OfferedMethod[]
+}
+
+/** A method of a service, with the JSON schemas that its code gives for the list of its arguments, and for its answer if it says that. */
+export interface OfferedMethod {
+  readonly name: string
+  readonly input: unknown
+  readonly output?: unknown
+}
+
 /** A line that a module has logged, or an error of a version. */
 export interface LogRecord {
   /** ISO 8601, when it was written. */
@@ -228,6 +241,8 @@ export type CellToKeeper =
       readonly pid: number
       readonly revision: number
       readonly failures: readonly SceneFailure[]
+      /** Not given by a cell of an earlier release. */
+      readonly services?: readonly OfferedService[]
       readonly isLost?: boolean
     }
   /** The cell is lost, and about to be replaced: it should be asked for nothing, and still takes tables. */

@@ -7,6 +7,7 @@ import type * as features from '../../base/contract/feature-api.ts'
 import type { DeletedModules, Module, ModulesToDelete, PublishedModule } from '../../base/contract/module-api.ts'
 import type * as params from '../../base/contract/params-api.ts'
 import type { DefinedScene, DeletedScene, SceneDeletion, SceneDraft, SceneView } from '../../base/contract/scene-api.ts'
+import type { BaseService } from '../../base/contract/service-api.ts'
 import type { BaseStatus } from '../../base/contract/status-api.ts'
 import type { CreatedToken, RevokedToken, TokenView } from '../../base/contract/token-api.ts'
 import type * as versions from '../../base/contract/version-api.ts'
@@ -233,6 +234,8 @@ const baseCalls = ({ get, post, text, write }: Control) => ({
   /** The metrics of the keeper and all cells, as text for Prometheus. */
   metrics: () => text('/metrics'),
   status: () => get<BaseStatus>('/api/status'),
+  /** @throws RefusedError NO_CELLS while no cell runs */
+  services: () => get<readonly BaseService[]>('/api/services'),
   retireCell: (cell: number) => post(`/api/cells/${cell}/retire`, undefined),
 })
 

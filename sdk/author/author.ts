@@ -25,14 +25,38 @@ export interface Services {
   readonly features: Features
 }
 
+/** The feature tables of your base, each with its row. "sdk types" adds them; without any, every name is accepted. */
+// biome-ignore lint/suspicious/noEmptyInterface: declarations add its members
+export interface FeatureTables {}
+
+/** The scenes of your base, each with its input and output, for `ctx.call`. "sdk types" adds them; without any, every name is accepted. */
+// biome-ignore lint/suspicious/noEmptyInterface: declarations add its members
+export interface KnownScenes {}
+
+/** A name that may be in the list: one of it, or one that is not known before it runs. While the list is empty, any name is accepted. */
+type Listed<Name, List> = [List] extends [never]
+  ? Name
+  : string extends Name
+    ? Name
+    : [Extract<List, Name>] extends [never]
+      ? Spelled<List>
+      : Name
+/** The same names, which the compiler writes out in its errors. */
+type Spelled<List> = `${List & string}`
+
 /** Read-only tables with a key, uploaded with `sdk features put` or put into the folder of the base. One call sees one state of its table. */
 export interface Features {
   /** The row with this key, with all members of its line, so also `key` (of a CSV file, its first column); null when the table has none. */
-  get<Row = unknown>(table: string, key: string | number): Promise<Row | null>
+  get<Table extends keyof FeatureTables>(table: Table, key: string | number): Promise<FeatureTables[Table] | null>
+  get<Row = unknown, Table extends string = string>(table: Listed<Table, keyof FeatureTables>, key: string | number): Promise<Row | null>
   /** One row for each key, in the order of the keys, null where the table has none. At most 10,000 keys. */
-  getMany<Row = unknown>(table: string, keys: readonly (string | number)[]): Promise<(Row | null)[]>
+  getMany<Table extends keyof FeatureTables>(table: Table, keys: readonly (string | number)[]): Promise<(FeatureTables[Table] | null)[]>
+  getMany<Row = unknown, Table extends string = string>(
+    table: Listed<Table, keyof FeatureTables>,
+    keys: readonly (string | number)[],
+  ): Promise<(Row | null)[]>
   /** The sha256 of the file in hex, which changes with the contents of the table. */
-  version(table: string): Promise<string>
+  version<Table extends string>(table: Listed<Table, keyof FeatureTables>): Promise<string>
 }
 
 /** What package.json says about a module. It has members only while the types of the module are checked, which adds them. */
@@ -65,6 +89,11 @@ export type StageContext<U extends Uses = Uses> = Context<
   U extends { readonly request: infer Request } ? Request : unknown
 >
 
+type InputOf<Scene> = Scene extends { readonly input: infer Input } ? Input : unknown
+type OutputOf<Scene> = Scene extends { readonly output: infer Output } ? Output : unknown
+/** The other signature is for listed scenes, whose input has to fit. */
+type Unlisted<Scene extends string> = Scene extends keyof KnownScenes ? never : Listed<Scene, keyof KnownScenes>
+
 export interface Context<Params, Name extends keyof Services, Request> {
   /** The caller's input, deeply frozen, the same for every stage. It is parsed again on first use, so prefer the input of the stage. */
   readonly request: Frozen<Request>
@@ -93,7 +122,8 @@ export interface Context<Params, Name extends keyof Services, Request> {
    * code is `REQUEST_REJECTED`, with the `reason` and the `details` that its stage gave, or `REQUEST_INVALID`, with the `faults`. A stage that lets such an
    * error through is to blame for it, and not its own caller
    */
-  call<Output = unknown>(scene: string, input: unknown): Promise<Output>
+  call<Output = unknown, Scene extends string = string>(scene: Unlisted<Scene>, input: unknown): Promise<Output>
+  call<Scene extends Spelled<keyof KnownScenes>>(scene: Scene, input: InputOf<KnownScenes[Scene]>): Promise<OutputOf<KnownScenes[Scene]>>
   /**
    * The base services that the module lists under `berth.services` in package.json, and no others:
    * `await ctx.services.features.getMany('items', ids)`. A call has what is left of the deadline of this request.

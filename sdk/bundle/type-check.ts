@@ -38,7 +38,8 @@ export async function checkTypes(folder: string, contents: Package, { color = fa
   if (compiler === undefined) return 'no types: TypeScript is not installed'
   const isOwn = !relative(resolve(folder), config).startsWith('..')
   const declarations = declarationsOf(contents, resolve(folder), authorFor(file))
-  const project = await projectFor(file, config, declarations, { ...(isOwn ? {} : asBundled), lib: languageParts(compiler.libraries) })
+  const declared = [await writeBeside(config, 'module', 'd.ts', declarations), ...generatedTypes(resolve(folder), dirname(config))]
+  const project = await projectFor(file, config, declared, { ...(isOwn ? {} : asBundled), lib: languageParts(compiler.libraries) })
   const { command } = compiler
   const { code, output } = await run([...command, '--project', project, '--noEmit', '--incremental', 'false', '--pretty'], signal)
   if (code === 0) return 'types'
@@ -49,6 +50,13 @@ export async function checkTypes(folder: string, contents: Package, { color = fa
 
 /** The file with the types that a module is written against, which the module may have from another copy of this project. */
 const authorFor = (file: string): string => sdkTypes(file, '.') ?? sdkTypes(import.meta.filename, '.') ?? '@berth/sdk'
+
+/** The file in which "sdk types" has written what the base offers: in the folder of the module, or beside its tsconfig.json. */
+function generatedTypes(...folders: readonly string[]): string[] {
+  const found = folders.map(folder => join(folder, GENERATED)).find(existsSync)
+  return found === undefined ? [] : [found]
+}
+const GENERATED = 'berth.d.ts'
 
 /** What the bundler compiles with when a module has no tsconfig.json of its own. */
 const asBundled = { experimentalDecorators: false, emitDecoratorMetadata: false, useDefineForClassFields: true }
@@ -156,15 +164,15 @@ export async function compilerIn(folder: string): Promise<TypeScriptCompiler> {
   return { command: [executable()], libraries: dirname(executable()) }
 }
 
-/** A configuration that extends that of the project but includes only the one file, and what a slot and package.json give it. */
-async function projectFor(file: string, config: string, declarations: string, options: object): Promise<string> {
+/** A configuration that extends that of the project but includes only the one file, and what a slot, package.json and the base give it. */
+async function projectFor(file: string, config: string, declared: readonly string[], options: object): Promise<string> {
   const { typeRoots = [] } = (await readTypeScriptConfig(config)).compilerOptions
   const roots = (typeRoots as string[]).map(root => resolve(dirname(config), root))
   // Only the module's own files matter here. Checking the declarations of the language and of packages takes longer than everything else, and they
   // may name types of Node.js or of browsers, which are not there.
   const { globals, typeRoot } = slotTypes()
   const compilerOptions = { ...options, typeRoots: [typeRoot, ...roots], skipLibCheck: true }
-  const files = [file, globals, await writeBeside(config, 'module', 'd.ts', declarations)]
+  const files = [file, globals, ...declared]
   return writeTypeScriptConfig(config, { extends: config, compilerOptions, files, include: [], references: [] })
 }
 

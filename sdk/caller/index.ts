@@ -12,6 +12,8 @@
 export interface SceneTypes {
   readonly input: unknown
   readonly output: unknown
+  /** The headers by which experiments may choose who takes part. */
+  readonly headers?: object
 }
 
 export interface ClientOptions {
@@ -78,17 +80,20 @@ export interface Client {
   callWithInfo<Output = unknown>(scene: string, input: unknown, options?: CallOptions): Promise<Answer<Output>>
 }
 
+type OptionsOf<Scene> = CallOptions &
+  (Scene extends { readonly headers: infer Headers } ? { readonly headers?: Headers | undefined } : unknown)
+
 /** A client with the types of its scenes, by name. At run time it is a `Client`. */
 export interface TypedClient<Scenes extends { readonly [Scene in keyof Scenes]: SceneTypes }> {
   call<Scene extends keyof Scenes & string>(
     scene: Scene,
     input: Scenes[Scene]['input'],
-    options?: CallOptions,
+    options?: OptionsOf<Scenes[Scene]>,
   ): Promise<Scenes[Scene]['output']>
   callWithInfo<Scene extends keyof Scenes & string>(
     scene: Scene,
     input: Scenes[Scene]['input'],
-    options?: CallOptions,
+    options?: OptionsOf<Scenes[Scene]>,
   ): Promise<Answer<Scenes[Scene]['output']>>
 }
 

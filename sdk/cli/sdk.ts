@@ -158,11 +158,13 @@ command(scene, 'copy <id> <new-id>', 'Define a scene like another, with the same
   await copyScene(await context(options), id, newId)
 })
 
-command(sdk, 'types [files...]', 'Write the TypeScript types of what scenes take and answer, from their schemas', [
-  ['sdk types scenes/*.json --out scenes.d.ts', 'of scene files, for createClient<Scenes> and for the stages of modules'],
-  ['sdk types --out scenes.d.ts', 'of the scenes of the base'],
-  ['sdk types scenes/*.json --out scenes.d.ts --check', 'exit 1 when the file is not up to date'],
+command(sdk, 'types [files...]', 'Write the TypeScript types of scenes, of their parameters, and of what a base offers modules', [
+  ['sdk types --out berth.d.ts', 'of the base: scenes, parameters and attributes, services and feature tables'],
+  ['sdk types scenes/*.json --out scenes.d.ts', 'of scene files, without a base: for createClient<Scenes> and the stages of modules'],
+  ['sdk types --out berth.d.ts --check', 'exit 1 when the file is not up to date'],
 ])
+  .option('--services', 'with files: also the services and feature tables of the base')
+  .option('--scenes-only', 'without them: for callers, who need not install @berth/sdk')
   .option('--out <file>', 'the file to write (default: standard output)')
   .option('--check', 'write nothing; fail when the file is not up to date')
   .action(async (files: string[], options: TypesOptions & CommonOptions) => {

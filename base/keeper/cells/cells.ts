@@ -14,6 +14,7 @@ import type {
   KeeperToCell,
   LoadFailure,
   LogRecord,
+  OfferedService,
   ProfileFacts,
   ProfileRequest,
   SceneFailure,
@@ -107,6 +108,7 @@ export class CellConnections {
   #table: SceneTable
   /** Cells that answer requests, as the supervisor sees them. */
   #answering: readonly CellStatus[] = []
+  #services: readonly OfferedService[] | undefined
   /** Processes that were connected and are not now. */
   readonly #left = new Set<number>()
   /**
@@ -165,6 +167,11 @@ export class CellConnections {
     return [...this.#members].map(({ cell, pid, revision, failures, serviceFaults, tables }) => {
       return { cell, pid, revision, failures, serviceFaults, tables }
     })
+  }
+
+  /** The base services that the cell offers which connected last; undefined while there was none. */
+  get services(): readonly OfferedService[] | undefined {
+    return this.#services
   }
 
   #connect(socket: Socket): void {
@@ -350,8 +357,12 @@ export class CellConnections {
     }
   }
 
-  #welcome({ cell, pid, revision, failures, isLost = false }: Extract<CellToKeeper, { type: 'hello' }>, connection: Connection): void {
+  #welcome(
+    { cell, pid, revision, failures, services, isLost = false }: Extract<CellToKeeper, { type: 'hello' }>,
+    connection: Connection,
+  ): void {
     const { lines } = connection
+    this.#services = services ?? this.#services
     connection.member = { cell, pid, revision, failures, serviceFaults: [], tables: [], lines, isLost, isGone: false, open: new Map() }
     this.#members.add(connection.member)
     this.#left.delete(pid)

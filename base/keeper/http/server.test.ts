@@ -257,7 +257,7 @@ const expectedRights: Readonly<Record<Right | 'anyone', readonly string[]>> = {
   read: [
     ...['headBlob', 'listModules', 'getModule', 'listScenes', 'getScene', 'explain', 'listVersions', 'getRules', 'getWhitelist'],
     ...['getParams', 'listParams', 'listExperiments', 'getExperiment', 'listAudit', 'getStatus'],
-    ...['listFeatureTables', 'getFeatureTable', 'readFeatureRows'],
+    ...['listFeatureTables', 'getFeatureTable', 'readFeatureRows', 'listServices'],
   ],
   pin: ['readLogs'],
   publish: [

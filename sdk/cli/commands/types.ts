@@ -1,13 +1,15 @@
-/** `sdk types`: the TypeScript types of what scenes take and answer, from their schemas. */
+/** `sdk types`: what scenes take, answer and read, and what a base offers modules, as TypeScript. */
 import { readFile, writeFile } from 'node:fs/promises'
+import type { RulesView } from '../../../base/contract/whitelist-api.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
+import { FEATURES } from '../../../base/kernel/options.ts'
 import { faultInSchema } from '../../../base/traffic/json-schema.ts'
-import type { SceneDefinition } from '../../../base/traffic/schema.ts'
+import type { Params, SceneDefinition } from '../../../base/traffic/schema.ts'
 import { exitCodes, SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { createOutput } from '../terminal/output.ts'
-import { typesOf } from '../views/schema-types.ts'
+import { type Offer, type TypedScene, typesOf } from '../views/generated-types.ts'
 import { readScene } from './scene.ts'
 
 export interface TypesOptions {
@@ -16,6 +18,10 @@ export interface TypesOptions {
   readonly out?: string
   /** Writes nothing, and fails when the file is not up to date. */
   readonly check?: boolean
+  /** Declares what the base offers modules, also when scenes are read from files. */
+  readonly services?: boolean
+  /** Leaves out what only modules use, for callers, who may not have `@berth/sdk`. */
+  readonly scenesOnly?: boolean
 }
 
 /**
@@ -24,13 +30,17 @@ export interface TypesOptions {
  */
 export async function types(
   files: readonly string[],
-  { json = false, out: path, check }: TypesOptions,
+  { json = false, out: path, check, services, scenesOnly }: TypesOptions,
   connect: () => Promise<Context>,
 ): Promise<void> {
   if (check && path === undefined)
     throw usage('Cannot check: --check is about a file', 'Name it: sdk types scenes/*.json --out scenes.d.ts --check')
-  const scenes = files.length > 0 ? await Promise.all(files.map(readTyped)) : await scenesOfBase(await connect())
-  const text = typesOf(scenes)
+  if (services && scenesOnly) throw usage('Cannot write types: --services and --scenes-only exclude each other', 'Leave one of them out.')
+  const isOffline = files.length > 0 && !services
+  const context = isOffline ? undefined : await connect()
+  const scenes = files.length > 0 ? await Promise.all(files.map(readTyped)) : await scenesOfBase(context ?? (await connect()))
+  const offer = context === undefined || scenesOnly ? undefined : await offerOf(context)
+  const text = typesOf(scenes, offer)
   const out = createOutput(json)
   if (path === undefined) {
     out.result({ types: text })
@@ -39,8 +49,13 @@ export async function types(
   }
   const isUpToDate = (await readIfThere(path)) === text
   if (check && !isUpToDate) {
-    const hint = `Run it without --check: sdk types ${[...files, '--out', path].join(' ')}`
-    throw new SdkError('TYPES_STALE', `The types in ${path} are not those of the scenes`, { hint, exit: exitCodes.refused })
+    const flags = [...(services ? ['--services'] : []), ...(scenesOnly ? ['--scenes-only'] : [])]
+    const hint = `Run it without --check: sdk types ${[...files, ...flags, '--out', path].join(' ')}`
+    throw new SdkError(
+      'TYPES_STALE',
+      `The types in ${path} are not those of ${context === undefined ? 'the scenes' : context.client.base.origin}`,
+      { hint, exit: exitCodes.refused },
+    )
   }
   if (!isUpToDate) {
     await writeFile(path, text).catch((error: unknown) => {
@@ -48,9 +63,16 @@ export async function types(
       throw new SdkError('FILE_UNWRITABLE', `Cannot write "${path}": ${messageOf(error)}`, { hint })
     })
   }
-  out.result({ file: path, scenes: scenes.map(({ id }) => id), changed: !isUpToDate })
-  out.say(`${path}: ${isUpToDate ? 'up to date' : 'written'}, ${scenes.length} ${scenes.length === 1 ? 'scene' : 'scenes'}`)
+  const names = { scenes: scenes.map(({ id }) => id), ...(offer && namesIn(offer)) }
+  out.result({ file: path, ...names, changed: !isUpToDate })
+  const counts = Object.entries(names).map(([what, { length }]) => `${length} ${length === 1 ? what.replace(/s$/, '') : what}`)
+  out.say(`${path}: ${isUpToDate ? 'up to date' : 'written'}, ${counts.join(', ')}`)
 }
+
+const namesIn = ({ services, tables }: Offer): Readonly<Record<string, readonly string[]>> => ({
+  services: services.map(({ name }) => name),
+  tables: tables.map(({ name }) => name),
+})
 
 /** @throws SdkError SCENE_INVALID, also for a schema that a base would refuse */
 async function readTyped(file: string): Promise<SceneDefinition> {
@@ -63,8 +85,27 @@ async function readTyped(file: string): Promise<SceneDefinition> {
   return scene
 }
 
-async function scenesOfBase({ client }: Context): Promise<SceneDefinition[]> {
-  return (await client.scenes()).map(({ definition }) => definition as SceneDefinition)
+async function scenesOfBase({ client }: Context): Promise<TypedScene[]> {
+  const scenes = await client.scenes()
+  return Promise.all(
+    scenes.map(async ({ definition }) => {
+      const { id } = definition
+      const [{ params, versions }, { rules }] = await Promise.all([client.params(id), client.rules(id)])
+      return { ...(definition as SceneDefinition), params, overrides: [...Object.values(versions), ...valuesOfArms(rules)] }
+    }),
+  )
+}
+
+/** What arms of experiments that are not over set over the parameters of their scene. */
+function valuesOfArms({ layers }: RulesView['rules']): Params[] {
+  const experiments = layers.flatMap(layer => (layer.state === 'live' ? layer.experiments : []))
+  return experiments.flatMap(({ state, arms }) => (state === 'stopped' ? [] : arms.map(({ values }) => values)))
+}
+
+async function offerOf({ client }: Context): Promise<Offer> {
+  const [services, tables] = await Promise.all([client.services(), client.featureTables()])
+  // The types of this service come with the sdk.
+  return { services: services.filter(({ name }) => name !== FEATURES), tables }
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {

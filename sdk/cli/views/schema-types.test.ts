@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { typesOf } from './schema-types.ts'
+import { typesOf } from './generated-types.ts'
 
 /** The declarations that follow the interface of all scenes. */
 const declared = (request: object): string =>

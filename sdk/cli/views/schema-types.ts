@@ -1,49 +1,56 @@
 /**
- * The schemas of scenes as TypeScript. The base has checked the schemas (`traffic/json-schema.ts`), so every keyword is known: what a type cannot say, such as
- * a pattern, it leaves out, and so it holds all values that fit.
+ * JSON schemas as TypeScript. The base has checked those of scenes (`traffic/json-schema.ts`), so every keyword of theirs is known. What a type cannot say, such
+ * as a pattern, it leaves out, and so it holds all values that fit.
  */
-import type { SceneDefinition } from '../../../base/traffic/schema.ts'
 
-type Schema = boolean | { readonly [keyword: string]: unknown }
-type TypedScene = Pick<SceneDefinition, 'id' | 'schemas'>
+export type Schema = boolean | { readonly [keyword: string]: unknown }
 
-const HEAD = `// Made by "sdk types". Not to be changed by hand: change the schemas of the scenes, and run it again.
+/** The declarations of one file. */
+export class Declarations {
+  /** Each is one type, in the order in which they were asked for. */
+  readonly texts: string[] = []
+  readonly #names: Names
 
-/** What each scene takes and answers: \`createClient<Scenes>\` for callers, \`Stage<Scenes['…']['input'], …>\` for the first stage. */
-`
+  /** @param taken names that the file has for something else */
+  constructor(taken: readonly string[]) {
+    this.#names = new Names(taken)
+  }
 
-/** The text of a file of types. The same scenes give the same text, in whatever order they come. */
-export function typesOf(scenes: readonly TypedScene[]): string {
-  const names = new Names()
-  const sorted = scenes.toSorted((a, b) => (a.id < b.id ? -1 : 1))
-  const declared: string[] = []
-  const members = sorted.map(({ id, schemas = {} }) => {
-    const typeOf = (part: string, schema: Schema | undefined) =>
-      schema === undefined ? 'unknown' : declare(names, declared, `${id}-${part}`, schema)
-    return `  readonly ${literal(id)}: { readonly input: ${typeOf('input', schemas.request)}; readonly output: ${typeOf('output', schemas.answer)} }\n`
-  })
-  return `${HEAD}export interface Scenes {\n${members.join('')}}\n${declared.map(text => `\n${text}`).join('')}`
-}
+  /** Declares the type of a schema, and those of its definitions. @returns its name */
+  declare(wish: string, schema: Schema): string {
+    const name = this.#names.take(wish)
+    const { writer, definitions } = this.#definitionsOf(wish, schema)
+    this.#add(name, schema, writer)
+    for (const [own, part] of definitions) this.#add(own, part, writer)
+    return name
+  }
 
-/** Declares the type of a schema, and those of its definitions. @returns its name */
-function declare(names: Names, declared: string[], wish: string, schema: Schema): string {
-  const name = names.take(wish)
-  const definitions = Object.entries(Object(typeof schema === 'object' ? schema.$defs : undefined) as Record<string, Schema>)
-  const named = new Map(
-    definitions.map(([key]) => [`#/$defs/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`, names.take(`${wish}-${key}`)]),
-  )
-  const writer = new Writer(named)
-  const all: [string, Schema][] = [
-    [name, schema],
-    ...definitions.map(([key, part], i): [string, Schema] => [[...named.values()][i] ?? key, part]),
-  ]
-  for (const [own, part] of all) declared.push(`${comment(part, '')}export type ${own} = ${writer.type(part, '')}\n`)
-  return name
+  /** The type of a schema, to be written where it is used; its definitions are declared. */
+  inline(wish: string, schema: Schema, indent: string): string {
+    const { writer, definitions } = this.#definitionsOf(wish, schema)
+    for (const [own, part] of definitions) this.#add(own, part, writer)
+    return writer.type(schema, indent)
+  }
+
+  #definitionsOf(wish: string, schema: Schema): { readonly writer: Writer; readonly definitions: readonly [name: string, Schema][] } {
+    const parts = Object.entries(Object(typeof schema === 'object' ? schema.$defs : undefined) as Record<string, Schema>)
+    const named = parts.map(([key, part]) => ({ key, part, name: this.#names.take(`${wish}-${key}`) }))
+    const pointers = named.map(({ key, name }): [string, string] => [`#/$defs/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`, name])
+    return { writer: new Writer(new Map(pointers)), definitions: named.map(({ name, part }) => [name, part]) }
+  }
+
+  #add(name: string, schema: Schema, writer: Writer): void {
+    this.texts.push(`${comment(descriptionOf(schema), '')}export type ${name} = ${writer.type(schema, '')}\n`)
+  }
 }
 
 /** Names of types, each given once. */
 class Names {
-  readonly #taken = new Set<string>(['Scenes'])
+  readonly #taken: Set<string>
+
+  constructor(taken: readonly string[]) {
+    this.#taken = new Set(taken)
+  }
 
   take(wish: string): string {
     const words = wish.split(/[^A-Za-z0-9]+/).filter(word => word !== '')
@@ -87,7 +94,8 @@ class Writer {
   #one(type: string, schema: Exclude<Schema, boolean>, indent: string): string {
     if (type === 'object') return this.#object(schema, indent)
     if (type === 'array') return this.#list(schema, indent)
-    return type === 'integer' ? 'number' : type
+    if (type === 'integer') return 'number'
+    return SCALARS.has(type) ? type : 'unknown'
   }
 
   #object(schema: Exclude<Schema, boolean>, indent: string): string {
@@ -106,25 +114,31 @@ class Writer {
     const inner = `${indent}  `
     const member = (name: string) => {
       const own = Object.hasOwn(properties, name) ? (properties[name] ?? true) : true
-      return `${comment(own, inner)}${inner}readonly ${memberName(name)}${required.includes(name) ? '' : '?'}: ${this.type(own, inner)}\n`
+      return `${comment(descriptionOf(own), inner)}${inner}readonly ${memberName(name)}${required.includes(name) ? '' : '?'}: ${this.type(own, inner)}\n`
     }
     const others = typeof rest === 'object' || schema.patternProperties !== undefined ? `${inner}readonly [name: string]: unknown\n` : ''
     return `{\n${names.map(member).join('')}${others}${indent}}`
   }
 
   #list(schema: Exclude<Schema, boolean>, indent: string): string {
-    const { prefixItems = [], items = true, minItems = 0 } = schema as { prefixItems?: Schema[]; items?: Schema; minItems?: number }
-    const rest = this.type(items, indent)
+    const { prefixItems = [], items, minItems = 0 } = tupleOf(schema) as { prefixItems?: Schema[]; items?: Schema; minItems?: number }
+    const rest = this.type(items ?? true, indent)
     if (prefixItems.length === 0) return `readonly ${grouped(rest)}[]`
     const first = prefixItems.map((part, i) => (i < minItems ? this.type(part, indent) : `${grouped(this.type(part, indent))}?`))
     return `readonly [${[...first, ...(items === false ? [] : [`...${grouped(rest)}[]`])].join(', ')}]`
   }
 }
 
-const grouped = (type: string): string => (/[ |&]/.test(type) && !type.startsWith('{') ? `(${type})` : type)
+const SCALARS: ReadonlySet<string> = new Set(['string', 'number', 'boolean', 'null'])
+
+/** Before 2020-12, `items` and `additionalItems` were what `prefixItems` and `items` are now. TypeBox writes tuples so. */
+const tupleOf = (schema: Exclude<Schema, boolean>): object =>
+  Array.isArray(schema.items) ? { ...schema, prefixItems: schema.items, items: schema.additionalItems } : schema
+
+export const grouped = (type: string): string => (/[ |&]/.test(type) && !type.startsWith('{') ? `(${type})` : type)
 const distinct = (types: readonly string[]): string[] => [...new Set(types)]
 
-function union(types: readonly string[]): string {
+export function union(types: readonly string[]): string {
   return types.includes('unknown')
     ? 'unknown'
     : distinct(types)
@@ -148,13 +162,15 @@ function literalType(value: unknown): string {
   return typeof value === 'string' ? literal(value) : String(value)
 }
 
-const memberName = (name: string): string => (/^[A-Za-z_$][\w$]*$/.test(name) ? name : literal(name))
+export const memberName = (name: string): string => (/^[A-Za-z_$][\w$]*$/.test(name) ? name : literal(name))
 
 /** A text as a literal of TypeScript, in which nothing ends the literal. */
-const literal = (text: string): string => `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`
+export const literal = (text: string): string => `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`
 
-function comment(schema: Schema, indent: string): string {
-  const text = typeof schema === 'object' && typeof schema.description === 'string' ? schema.description : ''
+const descriptionOf = (schema: Schema): string =>
+  typeof schema === 'object' && typeof schema.description === 'string' ? schema.description : ''
+
+export function comment(text: string, indent: string): string {
   const plain = text.replaceAll(/\s+/g, ' ').replaceAll('*/', '* /').trim()
   return plain === '' ? '' : `${indent}/** ${plain} */\n`
 }

@@ -9,6 +9,7 @@ import { moduleRoutes } from './module-routes.ts'
 import { paramsRoutes } from './params-routes.ts'
 import { profileRoutes } from './profile-routes.ts'
 import { sceneRoutes } from './scene-routes.ts'
+import { serviceRoutes } from './service-routes.ts'
 import { tokenRoutes } from './token-routes.ts'
 import { versionRoutes } from './version-routes.ts'
 import { whitelistRoutes } from './whitelist-routes.ts'
@@ -19,6 +20,7 @@ export const routes: Readonly<Record<string, readonly Route[]>> = {
   blobs: blobRoutes,
   modules: moduleRoutes,
   features: featureRoutes,
+  services: serviceRoutes,
   scenes: [...sceneRoutes, ...logRoutes, ...profileRoutes],
   versions: versionRoutes,
   whitelist: whitelistRoutes,
