@@ -80,7 +80,21 @@ const Trouble = Type.Object({
   problem: Type.String({ description: 'in words' }),
 })
 
+const ReleaseView = Type.Object({
+  version: Type.String({ description: 'of the package' }),
+  digest: Type.Union([Type.String(), Type.Null()], {
+    description: 'of the code that its processes run; null when no copy of it could be made',
+  }),
+  commit: Type.Union([Type.String(), Type.Null()], { description: 'of git, that the code is from; null when that is not known' }),
+  modified: Type.Union([Type.Boolean(), Type.Null()], {
+    description: 'whether the code differs from the commit; null when that is not known',
+  }),
+})
+
 export const BaseStatus = Type.Object({
+  release: Type.Union([ReleaseView, Type.Null()], {
+    description: 'the release that the base runs; null until the supervisor has reported it',
+  }),
   mode: Type.Enum(baseModes, {
     description: 'what the base is for: `serving`, or `development`, where each save of `sdk dev` becomes the baseline of its scene',
   }),

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { clone, codeFolder, launcher } from '../kernel/installation.ts'
 
 /** Where processes keep what was compiled, for later starts. */
@@ -30,6 +30,12 @@ export function codeSnapshot(): string | undefined {
     holdSnapshot()
   }
   return found.path
+}
+
+/** Of the code in the snapshot, 32 hexadecimal digits. Undefined where there is none. */
+export function codeDigest(): string | undefined {
+  const path = codeSnapshot()
+  return path === undefined ? undefined : basename(path).slice('code-'.length)
 }
 
 /** Says that the snapshot is still used. A base that says it less than once in `UNUSED_MS` may lose the snapshot, and reads the code from disk. */

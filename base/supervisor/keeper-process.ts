@@ -4,6 +4,7 @@ import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
 import { isThrifty } from '../kernel/memory-plan.ts'
 import type { Options } from '../kernel/options.ts'
+import type { Release } from '../kernel/release.ts'
 import { roleCommand } from '../process/roles.ts'
 import type { Wall } from '../process/wall.ts'
 import { dispatcher } from '../wire/dispatch.ts'
@@ -15,6 +16,7 @@ import { afterFault } from './plan.ts'
 export interface KeeperProcessSettings {
   /** The id of this run of the base. */
   readonly base: string
+  readonly release: Release
   /** The options of the base, with the real port. */
   readonly options: Options
   readonly entry: string | undefined
@@ -101,8 +103,8 @@ export class KeeperProcess {
   }
 
   sendReport(report: SupervisorReport): void {
-    const { base, memory, options, wall } = this.#settings
-    this.#child?.send({ type: 'cells', base, ...report, port: options.port, memory: memory.status, wall: wall.plan.layers })
+    const { base, release, memory, options, wall } = this.#settings
+    this.#child?.send({ type: 'cells', base, release, ...report, port: options.port, memory: memory.status, wall: wall.plan.layers })
   }
 
   /** Sends what the keeper has not kept. Call it with every loss, and whenever the keeper is ready. */

@@ -8,8 +8,10 @@ import { createLog, type Logger } from '../kernel/log.ts'
 import { type Machine, thisMachine } from '../kernel/machine.ts'
 import { judgeMemory } from '../kernel/memory-plan.ts'
 import type { Options } from '../kernel/options.ts'
+import type { Release } from '../kernel/release.ts'
 import type { WallPlan } from '../kernel/wall-plan.ts'
 import { cacheFolder, codeSnapshot } from '../process/code-snapshot.ts'
+import { release } from '../process/release.ts'
 import { planWallHere } from '../process/roles.ts'
 import { Wall } from '../process/wall.ts'
 import { CellProcesses } from './cell-processes.ts'
@@ -55,17 +57,17 @@ export async function startBase(options: Options, settings: StartSettings = {}):
   const { machine = thisMachine } = settings
   const verdict = judgeMemory(options, machine)
   if (verdict.is === 'refused') throw new BerthError('MEMORY_TOO_SMALL', verdict.message)
-  const planning = planWallHere(options.wall)
+  const planning = Promise.all([planWallHere(options.wall), release()])
   const lock = lockFolder(options.data)
   try {
     makeShownFolders(options.data)
     await probePort('--port', options.port, options.host)
     await probePort('--control-port', options.controlPort, options.controlHost)
-    const plan = await planning
+    const [plan, running] = await planning
     const missing = plan.layers.filter(({ state }) => state === 'off')
     if (plan.mode === 'require' && missing.length > 0) throw wallMissing(missing)
     const { handle, port } = await bindHandle('--port', options.port, options.host)
-    const supervisor = new Supervisor({ ...options, port }, handle, lock, { ...settings, machine }, plan)
+    const supervisor = new Supervisor({ ...options, port }, handle, lock, { ...settings, machine, release: running }, plan)
     return await supervisor.start(verdict.is === 'tight' ? verdict.message : undefined)
   } catch (error) {
     lock.release()
@@ -78,9 +80,15 @@ const wallMissing = (missing: WallPlan['layers']): BerthError =>
 
 const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 
+interface SupervisorSettings extends StartSettings {
+  readonly machine: Machine
+  readonly release: Release
+}
+
 class Supervisor {
   /** The id of this run of the base. */
   readonly #id = randomUUID()
+  readonly #release: Release
   readonly #options: Options
   readonly #handle: ListenHandle
   readonly #lock: FolderLock
@@ -103,8 +111,9 @@ class Supervisor {
   #stopped: Promise<void> | undefined
   #signalAt = Number.NEGATIVE_INFINITY
 
-  constructor(options: Options, handle: ListenHandle, lock: FolderLock, settings: StartSettings & { machine: Machine }, plan: WallPlan) {
-    const { entry, machine, setUp } = settings
+  constructor(options: Options, handle: ListenHandle, lock: FolderLock, settings: SupervisorSettings, plan: WallPlan) {
+    const { entry, machine, release, setUp } = settings
+    this.#release = release
     this.#setUp = setUp
     this.#isSettingUp = setUp !== undefined
     this.#options = options
@@ -129,6 +138,7 @@ class Supervisor {
     this.#keeper = new KeeperProcess({
       ...shared,
       base: this.#id,
+      release,
       onRetire: cell => this.#cells.retire(cell),
       onEndStale: pid => this.#cells.endStale(pid),
       onLossesKept: upTo => this.#losses.kept(upTo),
@@ -282,7 +292,8 @@ class Supervisor {
 
   #announce(): void {
     const { mode, port, host, controlHost, cells } = this.#options
-    this.#log.info({ mode, port, host, controlPort: this.#controlPort, controlHost, cells }, 'base ready')
+    const { version, commit } = this.#release
+    this.#log.info({ mode, port, host, controlPort: this.#controlPort, controlHost, cells, version, commit }, 'base ready')
     this.#service.ready()
     this.#service.status(this.#describe())
     this.#ready.resolve()

@@ -55,12 +55,7 @@ export class Vitals {
     const registers = [this.#metrics]
     this.#metrics.setDefaultLabels({ process: 'keeper' })
     collectDefaultMetrics({ register: this.#metrics })
-    new Gauge({
-      name: 'berth_build_info',
-      help: 'The version and the mode of the base: always 1',
-      labelNames: ['version', 'mode'],
-      registers,
-    }).set({ version: manifest.version, mode: options.mode }, 1)
+    this.#nameRelease()
     this.#measureCells()
     this.#measureFaults()
     this.#measureMemory()
@@ -113,6 +108,23 @@ export class Vitals {
       },
     })
     this.#gauge('berth_table_revision', 'Revision of the scene table in force', () => this.#cells.table.revision)
+  }
+
+  /** Gives what is measured the release beside it, as exporters of Prometheus do. */
+  #nameRelease(): void {
+    const { mode } = this.#options
+    const release = () => this.#reported?.release
+    new Gauge({
+      name: 'berth_build_info',
+      help: 'The release that the base runs, and its mode: always 1',
+      labelNames: ['version', 'mode', 'digest', 'commit', 'modified'],
+      registers: [this.#metrics],
+      collect() {
+        const { version = manifest.version, digest, commit, modified } = release() ?? {}
+        this.reset()
+        this.set({ version, mode, digest: digest ?? '', commit: commit ?? '', modified: String(modified ?? '') }, 1)
+      },
+    })
   }
 
   /** What `status` says in words, as numbers that alerts can watch. */
@@ -180,6 +192,7 @@ export class Vitals {
   async status(): Promise<BaseStatus> {
     const disk = await this.#disk.look()
     return {
+      release: this.#reported?.release ?? null,
       mode: this.#options.mode,
       port: this.#reported?.port ?? null,
       controlPort: this.controlPort,

@@ -1,0 +1,19 @@
+/** A release of the program: what tells it from others. */
+export interface Release {
+  /** Of the package. */
+  readonly version: string
+  /** Of the code that the processes run, hex: releases with the same digest run the same code on the same Node.js. Null when no copy of the code could be made. */
+  readonly digest: string | null
+  /** The commit that the code was built from, or that is checked out; null when that is not known. */
+  readonly commit: string | null
+  /** Whether the code differs from that commit; null when that is not known. */
+  readonly modified: boolean | null
+}
+
+/** Characters of the id of a commit that people are shown. */
+const COMMIT_CHARS = 12
+
+/** A commit for people, such as `7f67eabcbb51` or `7f67eabcbb51, modified`. */
+export function describeCommit(commit: string, modified: boolean | null | undefined): string {
+  return `${commit.slice(0, COMMIT_CHARS)}${modified === true ? ', modified' : ''}`
+}
