@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readGit } from '../kernel/git.ts'
 import { clone, release as folder } from '../kernel/installation.ts'
-import type { Release } from '../kernel/release.ts'
+import type { Release } from '../kernel/origin.ts'
 import { codeDigest } from './code-snapshot.ts'
 
 let found: Promise<Release> | undefined

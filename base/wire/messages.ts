@@ -1,7 +1,7 @@
 /** Every message between the processes of a base. */
 import type { ErrorCode } from '../kernel/errors.ts'
 import type { Options } from '../kernel/options.ts'
-import type { Release } from '../kernel/release.ts'
+import type { Release } from '../kernel/origin.ts'
 import type { SourceAt } from '../kernel/stacks.ts'
 import type { TableFacts, TableSource, TableState } from '../kernel/table-facts.ts'
 import type { WallLayer, WallPlan } from '../kernel/wall-plan.ts'

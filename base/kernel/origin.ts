@@ -1,3 +1,4 @@
+/** Where code comes from: the release of the program, and commits of git. */
 /** A release of the program: what tells it from others. */
 export interface Release {
   /** Of the package. */
