@@ -32,7 +32,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   'sdk/sdk-files.ts': ['base/kernel'],
   'sdk/bundle': ['base/kernel', 'base/traffic', 'sdk/sdk-error.ts', 'sdk/sdk-files.ts'],
   'sdk/api': ['base/kernel', 'base/traffic', 'base/contract', 'base/folder', 'sdk/sdk-error.ts', 'sdk/bundle'],
-  'sdk/author': ['base/kernel', 'base/wire', 'base/process', 'sdk/sdk-error.ts', 'sdk/sdk-files.ts', 'sdk/bundle'],
+  'sdk/author': ['base/kernel', 'base/wire', 'base/process', 'base/trial', 'sdk/sdk-error.ts', 'sdk/sdk-files.ts', 'sdk/bundle'],
   'sdk/caller': [],
   'sdk/cli': [
     'base/kernel',

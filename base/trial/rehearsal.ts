@@ -34,13 +34,14 @@ import {
   type ToRehearsal,
 } from '../wire/rehearsal-messages.ts'
 import { Counter } from './function-counter.ts'
+import type { StoppableTime } from './stoppable-time.ts'
 
 /** Says `waiting`, takes one `open`, then runs what it is sent. Ends when the process that started it is gone. */
 export function runRehearsal(): void {
   endWithParent()
   process.once('message', (message: ToRehearsal) => {
     if (message.type !== 'open') throw new Error(`A rehearsal starts with "open", not "${message.type}"`)
-    const rehearsal = new Rehearsal(message.plan)
+    const rehearsal = new Rehearsal(message.plan, sendToTests)
     rehearsal.open()
     process.on('message', rehearsal.take)
   })
@@ -68,13 +69,19 @@ interface StagedSlot {
   aim: string
 }
 
-class Rehearsal {
+export class Rehearsal {
   readonly #plan: RehearsalPlan
+  readonly #send: (message: FromRehearsal) => void
+  /** Only where a debugger may stop the code. */
+  readonly #time: StoppableTime | undefined
+  /** For how long the process had been stopped when the slot had no request. */
+  #stoppedBeforeMs = 0
+  readonly #watching: NodeJS.Timeout
   readonly #modules: LockedModule[]
   readonly #lock: Lock
   readonly #stacks: Stacks
   readonly #shared = new Float64Array(new SharedArrayBuffer(16))
-  /** The clock of the isolate, when it stands still. */
+  /** The clock of the isolate, when it stands still or may be stopped. */
   readonly #clock: SlotClock | undefined
   readonly #timers: { readonly at: number; readonly fire: () => void }[] = []
   readonly #calls = new Map<number, PromiseWithResolvers<string>>()
@@ -85,8 +92,11 @@ class Rehearsal {
   /** Log lines leave in the order they came, before the answer that follows them. */
   #logging: Promise<unknown> = Promise.resolve()
 
-  constructor(plan: RehearsalPlan) {
+  /** @param time measures deadlines and the clock of the isolate, where a debugger may stop both */
+  constructor(plan: RehearsalPlan, send: (message: FromRehearsal) => void, time?: StoppableTime) {
     this.#plan = plan
+    this.#send = send
+    this.#time = time
     const { name, version, stages } = plan
     const module = { name, version, bundle: BUNDLE, sourceMap: SOURCE_MAP }
     this.#modules = [module]
@@ -94,9 +104,15 @@ class Rehearsal {
     this.#stacks = new IsolatedStacks(() => Promise.resolve(Buffer.from(plan.sourceMap)))
     this.#shared[FAKES.now] = plan.now ?? 0
     this.#shared[FAKES.random] = plan.seed ?? 0
-    this.#clock = plan.now === undefined ? undefined : new SlotClock({ monotonic: this.#now, wall: this.#now })
+    this.#clock = this.#makeClock()
     this.#staged = this.#open()
-    setInterval(() => this.#watch(), limits.slot.watchdogTickMs)
+    this.#watching = setInterval(() => this.#watch(), limits.slot.watchdogTickMs)
+  }
+
+  #makeClock(): SlotClock | undefined {
+    if (this.#plan.now !== undefined) return new SlotClock({ monotonic: this.#now, wall: this.#now })
+    const time = this.#time
+    return time && new SlotClock({ monotonic: () => time.now(), wall: () => performance.timeOrigin + performance.now() })
   }
 
   /** Says when the slot is there, or why there can be none. */
@@ -105,6 +121,21 @@ class Rehearsal {
       await this.#staged
       return 'null'
     })
+  }
+
+  /** Keeps this process running, or lets it end. */
+  hold(isNeeded: boolean): void {
+    if (isNeeded) this.#watching.ref()
+    else this.#watching.unref()
+  }
+
+  close(): void {
+    clearInterval(this.#watching)
+    this.#staged.then(
+      ({ slot }) => slot.dispose(),
+      // Whoever asked for the slot has got the reason.
+      () => undefined,
+    )
   }
 
   /** Takes what the tests send once the rehearsal is open. */
@@ -131,8 +162,8 @@ class Rehearsal {
   /** Sends how a piece of work ended; `work` gives JSON. */
   #settle(no: number, work: () => Promise<string>): void {
     work().then(
-      json => sendToTests({ type: 'done', no, json }),
-      async (error: unknown) => sendToTests({ type: 'failed', no, failure: await this.#failureOf(error) }),
+      json => this.#send({ type: 'done', no, json }),
+      async (error: unknown) => this.#send({ type: 'failed', no, failure: await this.#failureOf(error) }),
     )
   }
 
@@ -195,9 +226,9 @@ class Rehearsal {
       onLog: (_, requestId, lines) => this.#log(requestId, lines),
       onKilled: (_, __, survivors) => this.#replace(survivors),
       // The process is for this module alone, and ends with it.
-      lookoutUntil: () => Infinity,
+      lookoutUntil: () => (this.#time === undefined ? Infinity : 0),
       // The tests see by themselves that the process has ended.
-      onLost: endProcess,
+      onLost: this.#time === undefined ? endProcess : () => undefined,
       onRunning: () => undefined,
     }
   }
@@ -218,11 +249,20 @@ class Rehearsal {
   }
 
   #watch(): void {
+    this.#time?.look()
+    if (this.#plan.now === undefined) this.#clock?.write()
     this.#staged.then(
-      ({ slot }) => slot.watch(performance.now()),
+      ({ slot }) => slot.watch(this.#timeFor(slot)),
       // Whoever asked for the slot has got the reason.
       () => undefined,
     )
+  }
+
+  /** By `performance.now()`, less what the process was stopped for since the oldest request came. */
+  #timeFor(slot: Slot): number {
+    if (this.#time === undefined) return performance.now()
+    if (slot.pending === 0) this.#stoppedBeforeMs = this.#time.stoppedMs
+    return performance.now() - (this.#time.stoppedMs - this.#stoppedBeforeMs)
   }
 
   // ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -290,7 +330,7 @@ class Rehearsal {
     const call = ++this.#lastCall
     const asked = Promise.withResolvers<string>()
     this.#calls.set(call, asked)
-    sendToTests(messageOf(call))
+    this.#send(messageOf(call))
     return asked.promise
   }
 
@@ -312,7 +352,7 @@ class Rehearsal {
           ...(stack !== undefined && { stack: await this.#mapped(stack) }),
         })
       }
-      sendToTests({ type: 'logged', lines: mapped })
+      this.#send({ type: 'logged', lines: mapped })
     })
   }
 

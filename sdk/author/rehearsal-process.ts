@@ -1,8 +1,10 @@
-/** Starts the process that runs a module for its tests, and talks to it. */
+/** Starts the process that runs a module for its tests, and talks to it. While a debugger has this process, the module runs in this process instead. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { url as inspectorUrl } from 'node:inspector'
 import { launcher } from '../../base/kernel/installation.ts'
 import { limits } from '../../base/kernel/limits.ts'
 import { roleCommand } from '../../base/process/roles.ts'
+import type { DebuggedRehearsal } from '../../base/trial/debugged.ts'
 import { dispatcher } from '../../base/wire/dispatch.ts'
 import {
   type FakeRequest,
@@ -46,22 +48,105 @@ export class RehearsalError extends Error {
   }
 }
 
-export class Rehearsal {
+/** Whether a debugger has this process, or may come to have it. */
+export const isDebugged = (): boolean => inspectorUrl() !== undefined
+
+/** Where the module runs. */
+interface Place {
+  /** Loads the module. The answer comes as that of a rehearsal. */
+  open(plan: RehearsalPlan): Promise<void>
+  send(message: ToRehearsal): void
+  /** Keeps this process running, or lets it end. */
+  hold(isNeeded: boolean): void
+  close(): void
+}
+
+interface PlaceListener {
+  readonly onMessage: (message: FromRehearsal) => void
+  /** Called when the place is lost, with the reason. */
+  readonly onEnd: (why: string) => void
+}
+
+/** A process of its own, where the module is confined and limited. */
+class OwnProcess implements Place {
   readonly #child: ChildProcess
-  readonly #open = new Map<number, PromiseWithResolvers<string>>()
   readonly #waiting = Promise.withResolvers<void>()
+
+  constructor({ onMessage, onEnd }: PlaceListener) {
+    const { args, env } = roleCommand('rehearsal', '')
+    // Tests may be run by any Node.js, but the slot needs the one that comes with the base. Standard output belongs to the test runner.
+    this.#child = spawn(launcher().runtime(), args, { env, stdio: ['ignore', 2, 2, 'ipc'] })
+    this.#child.on('message', (message: FromRehearsal) => {
+      if (message.type === 'waiting') this.#waiting.resolve()
+      else onMessage(message)
+    })
+    this.#child.on('error', error => onEnd(`it did not start: ${error.message}`))
+    this.#child.on('exit', (code, signal) => onEnd(signal === null ? `exit code ${code}` : `signal ${signal}`))
+  }
+
+  async open(plan: RehearsalPlan): Promise<void> {
+    await this.#waiting.promise
+    this.send({ type: 'open', plan })
+  }
+
+  send(message: ToRehearsal): void {
+    // An error is ignored: the process has ended then, and the event `exit` reports that.
+    this.#child.send(message, () => undefined)
+  }
+
+  hold(isNeeded: boolean): void {
+    const verb = isNeeded ? 'ref' : 'unref'
+    this.#child[verb]()
+    this.#child.channel?.[verb]()
+  }
+
+  close(): void {
+    this.#child.kill('SIGKILL')
+  }
+}
+
+/** This process, where a debugger stops in the module as it does in its tests. */
+class ThisProcess implements Place {
+  readonly #onMessage: PlaceListener['onMessage']
+  #rehearsal: DebuggedRehearsal | undefined
+  #isClosed = false
+
+  constructor({ onMessage }: PlaceListener) {
+    this.#onMessage = onMessage
+  }
+
+  async open(plan: RehearsalPlan): Promise<void> {
+    const { rehearseHere } = await import('../../base/trial/debugged.ts')
+    this.#rehearsal = await rehearseHere(plan, this.#onMessage)
+    if (this.#isClosed) this.#rehearsal.close()
+  }
+
+  send(message: Exclude<ToRehearsal, { readonly type: 'open' }>): void {
+    this.#rehearsal?.take(message)
+  }
+
+  hold(isNeeded: boolean): void {
+    this.#rehearsal?.hold(isNeeded)
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#rehearsal?.close()
+  }
+}
+
+export class Rehearsal {
+  readonly #place: Place
+  readonly #open = new Map<number, PromiseWithResolvers<string>>()
   #last = OPENING
   #ended = false
 
   /** Starts the process. While nobody waits for it, it does not keep this process running. */
   constructor(host: RehearsalHost) {
-    const { args, env } = roleCommand('rehearsal', '')
-    // Tests may be run by any Node.js, but the slot needs the one that comes with the base. Standard output belongs to the test runner.
-    this.#child = spawn(launcher().runtime(), args, { env, stdio: ['ignore', 2, 2, 'ipc'] })
     const dispatch = dispatcher<FromRehearsal>(
       'the tests',
       {
-        waiting: () => this.#waiting.resolve(),
+        waiting: () => undefined,
         done: ({ no, json }) => this.#open.get(no)?.resolve(json),
         failed: ({ no, failure }) => this.#open.get(no)?.reject(new RehearsalError(failure)),
         logged: ({ lines }) => host.onLines(lines),
@@ -70,9 +155,8 @@ export class Rehearsal {
       },
       sentence => this.#end(sentence),
     )
-    this.#child.on('message', (message: FromRehearsal) => dispatch(message))
-    this.#child.on('error', error => this.#end(`it did not start: ${error.message}`))
-    this.#child.on('exit', (code, signal) => this.#end(signal === null ? `exit code ${code}` : `signal ${signal}`))
+    const listener: PlaceListener = { onMessage: dispatch, onEnd: why => this.#end(why) }
+    this.#place = isDebugged() ? new ThisProcess(listener) : new OwnProcess(listener)
     this.#hold()
   }
 
@@ -83,12 +167,11 @@ export class Rehearsal {
 
   /** Loads the module. @throws RehearsalError with the reason why it cannot be loaded */
   async open(plan: RehearsalPlan): Promise<void> {
-    const late = setTimeout(() => this.#end(`it had not started after ${limits.process.readyMsMax} ms`), limits.process.readyMsMax)
+    const { readyMsMax } = limits.process
+    // A debugger may stop in the top level of the module.
+    const late = isDebugged() ? undefined : setTimeout(() => this.#end(`it had not started after ${readyMsMax} ms`), readyMsMax)
     try {
-      await this.#ask(OPENING, async () => {
-        await this.#waiting.promise
-        this.#send({ type: 'open', plan })
-      })
+      await this.#ask(OPENING, () => this.#place.open(plan))
     } finally {
       clearTimeout(late)
     }
@@ -123,7 +206,7 @@ export class Rehearsal {
     if (this.#ended) throw new RehearsalError({ code: 'MODULE_KILLED', message: 'The process of the slot is gone' })
     this.#open.set(no, { promise, resolve, reject })
     this.#hold()
-    void send()
+    Promise.resolve(send()).catch(reject)
     try {
       return await promise
     } finally {
@@ -132,16 +215,13 @@ export class Rehearsal {
     }
   }
 
-  #send(message: ToRehearsal): void {
-    // An error is ignored: the process has ended then, and the event `exit` reports that.
-    this.#child.send(message, () => undefined)
+  #send(message: Exclude<ToRehearsal, { readonly type: 'open' }>): void {
+    this.#place.send(message)
   }
 
   /** Keeps this process running only while somebody waits for an answer, so that an idle slot does not keep the tests from ending. */
   #hold(): void {
-    const verb = this.#open.size > 0 ? 'ref' : 'unref'
-    this.#child[verb]()
-    this.#child.channel?.[verb]()
+    this.#place.hold(this.#open.size > 0)
   }
 
   async #answer(call: number, work: () => Promise<string>): Promise<void> {
@@ -158,7 +238,7 @@ export class Rehearsal {
   #end(why: string): void {
     if (this.#ended) return
     this.#ended = true
-    this.#child.kill('SIGKILL')
+    this.#place.close()
     for (const { reject } of this.#open.values()) {
       reject(new RehearsalError({ code: 'MODULE_KILLED', message: `The module ended the process of its slot: ${why}` }))
     }

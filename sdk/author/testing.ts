@@ -2,12 +2,13 @@
 import { writeFile } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
 import { after } from 'node:test'
+import { pathToFileURL } from 'node:url'
 import type { ErrorCode } from '../../base/kernel/errors.ts'
 import type { RehearsalFailure, RehearsalLine, RehearsalPlan, RehearsalRun } from '../../base/wire/rehearsal-messages.ts'
 import { type Bundle, bundleModule } from '../bundle/bundle.ts'
 import { SdkError } from '../sdk-error.ts'
 import { answerFetch, type Fakes, fakesOf, withCode } from './fakes.ts'
-import { COVERAGE_FOLDER, type Counted, Rehearsal, RehearsalError } from './rehearsal-process.ts'
+import { COVERAGE_FOLDER, type Counted, isDebugged, Rehearsal, RehearsalError } from './rehearsal-process.ts'
 import { type CpuLimit, sceneCpuLimit } from './scene-cpu.ts'
 import type { StageError as Failed, LogLine, Ran, RunOptions, SlotOptions, TestSlot, Untyped } from './testing-api.ts'
 
@@ -102,7 +103,7 @@ class Rehearsed implements TestSlot {
     this.#bundle = bundle
     this.#options = options
     this.#fakes = fakesOf(bundle, (options.services ?? {}) as Fakes)
-    this.#plan = planOf(bundle, options, this.#fakes)
+    this.#plan = planOf(folder, bundle, options, this.#fakes)
   }
 
   async open(): Promise<void> {
@@ -233,13 +234,13 @@ class Rehearsed implements TestSlot {
   }
 }
 
-function planOf({ manifest, code, sourceMap }: Bundle, options: SlotOptions, fakes: Fakes): RehearsalPlan {
+function planOf(folder: string, { manifest, code, sourceMap }: Bundle, options: SlotOptions, fakes: Fakes): RehearsalPlan {
   const { name, version, stages } = manifest
   return {
     name,
     version,
     stages,
-    bundle: code,
+    bundle: isDebugged() ? withSourceMap(code, sourceMap, resolve(folder)) : code,
     sourceMap,
     scene: options.scene ?? 'test',
     sceneVersion: options.version ?? 'v1',
@@ -250,6 +251,14 @@ function planOf({ manifest, code, sourceMap }: Bundle, options: SlotOptions, fak
     seed: options.seed === undefined ? undefined : seedOf(options.seed),
     coverage: process.env[COVERAGE_FOLDER] !== undefined,
   }
+}
+
+/** The code with its source map in it, whose sources are URLs of files: a debugger finds the lines of an editor by them. */
+function withSourceMap(code: string, sourceMap: string, folder: string): string {
+  const map = JSON.parse(sourceMap) as { readonly sources: readonly string[] }
+  const sources = map.sources.map(source => pathToFileURL(join(folder, source)).href)
+  const base64 = Buffer.from(JSON.stringify({ ...map, sources })).toString('base64')
+  return `${code}\n//# sourceMappingURL=data:application/json;base64,${base64}\n`
 }
 
 function timeOf(now: number | string | Date): number {

@@ -24,11 +24,13 @@ export interface TestOptions {
   readonly json?: boolean
   readonly watch?: boolean
   readonly coverage?: boolean
+  /** Runs tests and stages in this process, for a debugger: one that has attached, or the first that comes to Node's port. */
+  readonly debug?: boolean
   /** Regular expressions; only tests whose name one of them matches are run. */
   readonly only?: readonly string[]
 }
 
-type RunOptions = Pick<TestOptions, 'coverage'> & { readonly only: readonly RegExp[] | undefined }
+type RunOptions = Pick<TestOptions, 'coverage' | 'debug'> & { readonly only: readonly RegExp[] | undefined }
 
 interface ModuleUnderTest {
   readonly name: string
