@@ -1,7 +1,7 @@
 /** Rehearses a module in this process, for a debugger: see plain-isolates.ts. */
 import type { FromRehearsal, RehearsalPlan, ToRehearsal } from '../wire/rehearsal-messages.ts'
 import { providePlainIsolates } from './plain-isolates.ts'
-import { StoppableTime } from './stoppable-time.ts'
+import { Stops } from './stops.ts'
 
 export interface DebuggedRehearsal {
   /** Takes what the tests send once the rehearsal is open. */
@@ -16,7 +16,7 @@ export async function rehearseHere(plan: RehearsalPlan, send: (message: FromRehe
   providePlainIsolates()
   // Only now isolated-vm is what stands in for it.
   const { Rehearsal } = await import('./rehearsal.ts')
-  const rehearsal = new Rehearsal(plan, message => void setImmediate(() => send(message)), new StoppableTime())
+  const rehearsal = new Rehearsal(plan, message => void setImmediate(() => send(message)), new Stops())
   rehearsal.open()
   return rehearsal
 }

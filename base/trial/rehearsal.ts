@@ -34,7 +34,7 @@ import {
   type ToRehearsal,
 } from '../wire/rehearsal-messages.ts'
 import { Counter } from './function-counter.ts'
-import type { StoppableTime } from './stoppable-time.ts'
+import type { Stops } from './stops.ts'
 
 /** Says `waiting`, takes one `open`, then runs what it is sent. Ends when the process that started it is gone. */
 export function runRehearsal(): void {
@@ -73,15 +73,15 @@ export class Rehearsal {
   readonly #plan: RehearsalPlan
   readonly #send: (message: FromRehearsal) => void
   /** Only where a debugger may stop the code. */
-  readonly #time: StoppableTime | undefined
+  readonly #stops: Stops | undefined
   /** For how long the process had been stopped when the slot had no request. */
-  #stoppedBeforeMs = 0
+  #stopsBeforeMs = 0
   readonly #watching: NodeJS.Timeout
   readonly #modules: LockedModule[]
   readonly #lock: Lock
   readonly #stacks: Stacks
   readonly #shared = new Float64Array(new SharedArrayBuffer(16))
-  /** The clock of the isolate, when it stands still or may be stopped. */
+  /** The clock of the isolate, when it stands still. */
   readonly #clock: SlotClock | undefined
   readonly #timers: { readonly at: number; readonly fire: () => void }[] = []
   readonly #calls = new Map<number, PromiseWithResolvers<string>>()
@@ -92,11 +92,11 @@ export class Rehearsal {
   /** Log lines leave in the order they came, before the answer that follows them. */
   #logging: Promise<unknown> = Promise.resolve()
 
-  /** @param time measures deadlines and the clock of the isolate, where a debugger may stop both */
-  constructor(plan: RehearsalPlan, send: (message: FromRehearsal) => void, time?: StoppableTime) {
+  /** @param stops of this process, which do not count for deadlines, where a debugger may stop it */
+  constructor(plan: RehearsalPlan, send: (message: FromRehearsal) => void, stops?: Stops) {
     this.#plan = plan
     this.#send = send
-    this.#time = time
+    this.#stops = stops
     const { name, version, stages } = plan
     const module = { name, version, bundle: BUNDLE, sourceMap: SOURCE_MAP }
     this.#modules = [module]
@@ -104,15 +104,9 @@ export class Rehearsal {
     this.#stacks = new IsolatedStacks(() => Promise.resolve(Buffer.from(plan.sourceMap)))
     this.#shared[FAKES.now] = plan.now ?? 0
     this.#shared[FAKES.random] = plan.seed ?? 0
-    this.#clock = this.#makeClock()
+    this.#clock = plan.now === undefined ? undefined : new SlotClock({ monotonic: this.#now, wall: this.#now })
     this.#staged = this.#open()
     this.#watching = setInterval(() => this.#watch(), limits.slot.watchdogTickMs)
-  }
-
-  #makeClock(): SlotClock | undefined {
-    if (this.#plan.now !== undefined) return new SlotClock({ monotonic: this.#now, wall: this.#now })
-    const time = this.#time
-    return time && new SlotClock({ monotonic: () => time.now(), wall: () => performance.timeOrigin + performance.now() })
   }
 
   /** Says when the slot is there, or why there can be none. */
@@ -226,9 +220,9 @@ export class Rehearsal {
       onLog: (_, requestId, lines) => this.#log(requestId, lines),
       onKilled: (_, __, survivors) => this.#replace(survivors),
       // The process is for this module alone, and ends with it.
-      lookoutUntil: () => (this.#time === undefined ? Infinity : 0),
+      lookoutUntil: () => (this.#stops === undefined ? Infinity : 0),
       // The tests see by themselves that the process has ended.
-      onLost: this.#time === undefined ? endProcess : () => undefined,
+      onLost: this.#stops === undefined ? endProcess : () => undefined,
       onRunning: () => undefined,
     }
   }
@@ -249,8 +243,7 @@ export class Rehearsal {
   }
 
   #watch(): void {
-    this.#time?.look()
-    if (this.#plan.now === undefined) this.#clock?.write()
+    this.#stops?.look()
     this.#staged.then(
       ({ slot }) => slot.watch(this.#timeFor(slot)),
       // Whoever asked for the slot has got the reason.
@@ -260,9 +253,9 @@ export class Rehearsal {
 
   /** By `performance.now()`, less what the process was stopped for since the oldest request came. */
   #timeFor(slot: Slot): number {
-    if (this.#time === undefined) return performance.now()
-    if (slot.pending === 0) this.#stoppedBeforeMs = this.#time.stoppedMs
-    return performance.now() - (this.#time.stoppedMs - this.#stoppedBeforeMs)
+    if (this.#stops === undefined) return performance.now()
+    if (slot.pending === 0) this.#stopsBeforeMs = this.#stops.ms
+    return performance.now() - (this.#stops.ms - this.#stopsBeforeMs)
   }
 
   // ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -64,7 +64,7 @@ export async function openSlot<Module = Untyped>(folder: string, options: SlotOp
  */
 async function bundled(folder: string, at: Error): Promise<Bundle> {
   try {
-    return await bundleModule(folder)
+    return await bundleModule(folder, { forDebugger: isDebugged() })
   } catch (error) {
     if (!(error instanceof SdkError)) throw error
     const lines = [error.message, error.details, error.hint].filter(line => line !== undefined)

@@ -41,6 +41,8 @@ export interface Bundle {
 export interface BundleOptions {
   /** Colours code frames for a terminal. @default false */
   readonly color?: boolean
+  /** Makes a bundle in whose lines a debugger can stop. It does the same as another, and has other bytes. @default false */
+  readonly forDebugger?: boolean
 }
 
 export interface BundlePart {
@@ -60,7 +62,7 @@ export interface Bundler {
 }
 
 /** Opens a bundler that bundles the module in `folder` repeatedly. Call `bundle` again only after the call before has settled. */
-export function openBundler(folder: string, { color = false }: BundleOptions = {}): Bundler {
+export function openBundler(folder: string, { color = false, forDebugger = false }: BundleOptions = {}): Bundler {
   let open: { readonly key: string; readonly compiler: Compiler } | undefined
   let working: Promise<unknown> = Promise.resolve()
   const dispose = async () => {
@@ -69,7 +71,7 @@ export function openBundler(folder: string, { color = false }: BundleOptions = {
     await disposing?.compiler.dispose()
   }
   const bundle = async () => {
-    const sources = await readSources(folder, color)
+    const sources = await readSources(folder, color, forDebugger)
     const key = keyOf(sources)
     if (open?.key !== key) {
       await dispose()
@@ -98,12 +100,12 @@ export async function bundleModule(folder: string, options: BundleOptions = {}):
   }
 }
 
-async function readSources(folder: string, color: boolean): Promise<Sources> {
+async function readSources(folder: string, color: boolean, forDebugger: boolean): Promise<Sources> {
   const module = await locateModule(folder, color)
   const contents = await readPackage(module)
   const path = ownTypeScriptConfig(module.folder, contents.entry)
   const config = path === undefined ? undefined : await readTypeScriptConfig(path)
-  return { module, contents, config, configForBuild: config && (await withoutStrictMode(config)) }
+  return { module, contents, forDebugger, config, configForBuild: config && (await withoutStrictMode(config)) }
 }
 
 /** What a compiler is made for. The files that it compiles may change. */

@@ -31,6 +31,8 @@ import { strictText } from './strict-text.ts'
 export interface Sources {
   readonly module: ModuleFolder
   readonly contents: Package
+  /** Whether lines stay as they are written, for a debugger. */
+  readonly forDebugger: boolean
   readonly config: TypeScriptConfig | undefined
   /** The tsconfig.json that esbuild reads: that of the module, or one that stands for it. */
   readonly configForBuild: string | undefined
@@ -143,7 +145,7 @@ const textLoaders = Object.fromEntries(
 )
 
 /** The options that decide what modules may use. */
-function baseOptions({ module, contents, configForBuild }: Sources, builtins: Builtins): BuildOptions {
+function baseOptions({ module, contents, configForBuild, forDebugger }: Sources, builtins: Builtins): BuildOptions {
   const { alias, define, inject } = contents.substitutes
   return {
     absWorkingDir: module.folder,
@@ -172,9 +174,10 @@ function baseOptions({ module, contents, configForBuild }: Sources, builtins: Bu
     ],
     loader: textLoaders,
     // Otherwise the code would have comments with paths that depend on where dependencies are installed.
-    minifyWhitespace: true,
-    // A CPU profile knows only the line of a sample, not the column, so the code must not be on a single line.
-    lineLimit: 100,
+    minifyWhitespace: !forDebugger,
+    // A CPU profile knows only the line of a sample, not the column, so the code must not be on a single line. But a line that ends anywhere has places
+    // in it where a debugger never stops.
+    lineLimit: forDebugger ? 0 : 100,
     sourcemap: 'external',
     sourcesContent: true,
     charset: 'utf8',

@@ -18,7 +18,7 @@ const REQUIRE = `path=>{throw ${notFound('path', 'MODULE_NOT_FOUND')}}`
 
 /** Puts the variables around a strict script that it uses as globals, if there are any. One line comes before it. */
 export function withGlobals({ code, sourceMap }: Script, injected: readonly string[]): Script {
-  if (injected.length === 0 && !code.includes('var __require=')) return { code, sourceMap }
+  if (injected.length === 0 && !/\bvar __require ?=/.test(code)) return { code, sourceMap }
   const around = `((${['require', ...injected].join(',')})=>\n${code.trimEnd()}\n)(${REQUIRE})\n`
   return { code: around, sourceMap: sourceMap.replace(/"mappings": ?"/, '$&;') }
 }

@@ -1,12 +1,12 @@
 /** `sdk test`: runs the `node:test` files of modules, whose stages run in real slots; see testing.ts. */
-import { existsSync, globSync, rmSync } from 'node:fs'
+import { existsSync, globSync, realpathSync, rmSync, statSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, relative, resolve, sep } from 'node:path'
+import { dirname, join, relative, resolve, sep } from 'node:path'
 import { run } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { messageOf } from '../../../base/kernel/errors.ts'
-import { COVERAGE_FOLDER, type Counted } from '../../author/rehearsal-process.ts'
+import { COVERAGE_FOLDER, type Counted, isDebugged } from '../../author/rehearsal-process.ts'
 import { locateModule, type Package, readPackage } from '../../bundle/manifest.ts'
 import { checkTypes } from '../../bundle/type-check.ts'
 import { exitCodes, SdkError } from '../../sdk-error.ts'
@@ -48,6 +48,7 @@ export async function test(folders: readonly string[], { json = false, ...option
     throw usage('Cannot test: --json prints one document, and --watch has no end', 'Leave one of them out.')
   }
   const modules = await findModules(folders)
+  if (options.debug) await openDebugger(options)
   if (options.watch) {
     await runAgain(out, modules, runOptions)
     return
@@ -101,14 +102,26 @@ function patternOf(text: string): RegExp {
 const isModule = (folder: string): boolean => existsSync(join(folder, 'package.json')) && existsSync(join(folder, 'index.ts'))
 
 async function findModule(path: string): Promise<ModuleUnderTest> {
-  const place = await locateModule(path, false)
-  if (!existsSync(place.folder)) {
-    const hint = 'Name the folder of a module.'
+  if (!existsSync(path)) {
+    const hint = 'Name the folder of a module, or a file of it.'
     throw usage(`Cannot test "${path}": there is no such folder`, hint)
   }
+  const file = statSync(path).isFile() ? realpathSync(path) : undefined
+  const place = await locateModule(file === undefined ? path : folderAbove(file), false)
   const contents = await readPackage(place)
-  const files = globSync('**/*.test.{ts,mts,js,mjs}', { cwd: place.folder, exclude: name => name === 'node_modules' })
-  return { name: contents.manifest.name, contents, folder: place.folder, files: files.sort().map(file => join(place.folder, file)) }
+  const found = globSync('**/*.test.{ts,mts,js,mjs}', { cwd: place.folder, exclude: name => name === 'node_modules' })
+  const files = found.sort().map(file => join(place.folder, file))
+  const named = files.filter(found => found === file)
+  return { name: contents.manifest.name, contents, folder: place.folder, files: named.length > 0 ? named : files }
+}
+
+/** The folder of the module that a file belongs to: the first with a package.json; else its own, about which the error will be. */
+function folderAbove(file: string): string {
+  const above = (folder: string): string | undefined => {
+    if (existsSync(join(folder, 'package.json'))) return folder
+    return dirname(folder) === folder ? undefined : above(dirname(folder))
+  }
+  return above(dirname(file)) ?? dirname(file)
 }
 
 const shown = (path: string): string => relative(process.cwd(), path) || '.'
@@ -121,11 +134,16 @@ interface Outcome {
   readonly coverage: readonly FileCoverage[] | undefined
 }
 
-async function runTests(out: Output, modules: readonly ModuleUnderTest[], { coverage = false, only }: RunOptions): Promise<Outcome> {
+async function runTests(
+  out: Output,
+  modules: readonly ModuleUnderTest[],
+  { coverage = false, debug = false, only }: RunOptions,
+): Promise<Outcome> {
   const folder = coverage ? await mkdtemp(join(tmpdir(), 'berth-coverage-')) : undefined
-  const checking = Promise.all(modules.map(wrongTypesOf))
+  // Whoever looks for a fault in code wants to be stopped in it as soon as may be. Without --debug the types are checked.
+  const checking = Promise.all(debug ? [] : modules.map(wrongTypesOf))
   try {
-    const report = await runFiles(out, modules, folder, only)
+    const report = await runFiles(out, modules, folder, { debug, only })
     const wrongTypes = (await checking).flatMap(error => error ?? [])
     for (const error of wrongTypes) process.stderr.write(`${failureText(error)}\n`)
     if (folder === undefined) return { report, wrongTypes, coverage: undefined }
@@ -154,7 +172,7 @@ async function runFiles(
   out: Output,
   modules: readonly ModuleUnderTest[],
   coverageFolder: string | undefined,
-  only: readonly RegExp[] | undefined,
+  { debug, only }: { readonly debug: boolean; readonly only: RunOptions['only'] },
 ): Promise<TestReport> {
   // When a test runs this command, this variable would make the runner take itself for a part of that test, and run nothing.
   delete process.env.NODE_TEST_CONTEXT
@@ -170,9 +188,7 @@ async function runFiles(
   const events = run({
     signal: unwanted.signal,
     files: modules.flatMap(({ files }) => files),
-    concurrency: true,
-    execArgv: ['--disable-warning=ExperimentalWarning', '--import', hook],
-    env: { ...process.env, ...(coverageFolder !== undefined && { [COVERAGE_FOLDER]: coverageFolder }) },
+    ...(debug ? ({ isolation: 'none' } as const) : ofItsOwn(coverageFolder)),
     ...(only && { testNamePatterns: only }),
   })
   try {
@@ -183,9 +199,39 @@ async function runFiles(
   return report.end()
 }
 
+/** A process for each file. */
+const ofItsOwn = (coverageFolder: string | undefined) => ({
+  concurrency: true,
+  execArgv: ['--disable-warning=ExperimentalWarning', '--import', hook],
+  env: { ...process.env, ...(coverageFolder !== undefined && { [COVERAGE_FOLDER]: coverageFolder }) },
+})
+
 async function readCounts(folder: string): Promise<Counted[]> {
   const names = await readdir(folder)
   return Promise.all(names.map(async name => JSON.parse(await readFile(join(folder, name), 'utf8')) as Counted))
+}
+
+// Debugging
+
+/**
+ * Resolves once a debugger has this process, where tests and stages will run. An editor that started it has it already; else it waits for the first that comes.
+ * @throws SdkError USAGE, PORT_TAKEN
+ */
+async function openDebugger({ coverage, watch, json }: TestOptions): Promise<void> {
+  const other = Object.entries({ coverage, watch, json }).find(([, isGiven]) => isGiven)?.[0]
+  if (other !== undefined) throw usage(`Cannot test: --debug does not go with --${other}`, 'Leave one of them out.')
+  if (!isDebugged()) {
+    const { open, waitForDebugger } = await import('node:inspector')
+    open(process.debugPort, '127.0.0.1', false)
+    if (!isDebugged()) {
+      const hint = `End what listens there, or choose another: NODE_OPTIONS=--inspect-port=${process.debugPort + 1} sdk test --debug`
+      throw new SdkError('PORT_TAKEN', `Cannot wait for a debugger: port ${process.debugPort} is taken`, { hint, exit: exitCodes.usage })
+    }
+    process.stderr.write('Waiting for a debugger to attach.\n')
+    waitForDebugger()
+  }
+  process.stderr.write('The stages run in this process for the debugger: not in a slot, and without its limits.\n')
+  await import(hook)
 }
 
 // Watching

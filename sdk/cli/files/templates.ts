@@ -1,4 +1,5 @@
 /** The files of a module to start from. */
+import { launchConfigurations } from './editor.ts'
 import { items, type Kind, kindOf, kindsInOrder, starters } from './stage-bodies.ts'
 
 export type File = readonly [path: string, text: string]
@@ -33,6 +34,7 @@ export function moduleFiles(name: string, stages: readonly string[], tools: Tool
     ['tsconfig.module.json', json(tsconfigOfModule)],
     ['tsconfig.test.json', json(tsconfigOfTests)],
     ['.gitignore', 'node_modules/\n.berth/\n'],
+    ['.vscode/launch.json', json(launchConfigurations)],
   ]
 }
 
