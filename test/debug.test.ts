@@ -13,7 +13,7 @@ import { ended, sdkAlone } from './support/cli.ts'
 import { Debugger, type Launch, type Line } from './support/debugger.ts'
 
 const DEADLINE_MS = 300
-const source = `import type { Stage } from '#sdk/author'
+const source = `import type { Stage } from '@berth/sdk'
 
 export const rank: Stage<number[], number[]> = async (values, ctx) => {
   const doubled = values.map(value => value * 2)
@@ -24,7 +24,7 @@ export const rank: Stage<number[], number[]> = async (values, ctx) => {
 `
 const tests = `import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { openSlot } from '#sdk/testing'
+import { openSlot } from '@berth/sdk/testing'
 
 const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname, { deadlineMs: ${DEADLINE_MS} })
 
