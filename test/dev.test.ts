@@ -14,7 +14,7 @@ import { after, before, type TestContext, test } from 'node:test'
 import { stripVTControlCharacters } from 'node:util'
 import { addressPath, keeperSocketPath } from '../base/folder/paths.ts'
 import { createClient } from '../sdk/api/client.ts'
-import { callScene, launchBase, publishStages, type RunningBase, root, tempFolder } from './support/base.ts'
+import { callScene, launchBase, publishStages, type RunningBase, root, tempFolder, until } from './support/base.ts'
 import { baseIn, ended, sdkAlone, sdkIn } from './support/cli.ts'
 
 /** A base that serves. */
@@ -160,6 +160,33 @@ test('sdk dev shows what is wrong with the types of a save after its answer, or 
   await nextFailure('RESULT_UNDEFINED')
   assert.match((await nextFailure('TYPES_WRONG')).error?.detail ?? '', /index\.ts:1:45: .*Property 'm' does not exist/)
 })
+
+test('sdk dev is live before the check of its types ends, and the next save ends that check', { timeout: 60_000 }, async t => {
+  const { next, save } = await startDev(t, 'hasty', [], onBase())
+  await next('answer')
+  const started = join(await tempFolder(), 'started')
+  const endless = `require('node:fs').appendFileSync(${JSON.stringify(started)}, process.pid + '\\n')\nsetInterval(() => {}, 1000)\n`
+  await save({
+    'node_modules/typescript/package.json': JSON.stringify({ name: 'typescript', version: '5.9.3' }),
+    'node_modules/typescript/bin/tsc': endless,
+    'tsconfig.json': '{}',
+    'index.ts': adds(2),
+  })
+  assert.deepEqual((await next('answer')).answer, { sum: 3 })
+  const checks = () => (existsSync(started) ? readFileSync(started, 'utf8').trim().split('\n').map(Number) : [])
+  await until(() => checks().length > 0)
+  await save({ 'index.ts': adds(3) })
+  assert.deepEqual((await next('answer')).answer, { sum: 4 })
+  await until(() => checks().length > 1 && checks().filter(isRunning).length === 1)
+})
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
 
 test('sdk dev shows the line of a loop also when its answer is only late', { timeout: 60_000 }, async t => {
   await publishStages(bench.client, 'slow', '1.0.0', { rank: 'x => x' })

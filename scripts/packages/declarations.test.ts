@@ -6,25 +6,16 @@ import { tmpdir } from 'node:os'
 import { dirname, isAbsolute, join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { compilerIn } from '../../sdk/bundle/type-check.ts'
-import { writeDeclarations } from './declarations.ts'
+import { builtPackages } from '../../test/support/packages.ts'
 
 const root = join(import.meta.dirname, '../..')
 let folder: string
 
-const manifests = {
-  sdk: { '.': 'index.d.ts', './testing': 'testing.d.ts', './globals': 'slot/globals.d.ts' },
-  base: { './services': 'services.d.ts' },
-  client: { '.': 'index.d.ts' },
-} as const
-
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'berth-consumer-'))
-  for (const name of ['sdk', 'base', 'client'] as const) {
-    const own = join(folder, 'node_modules/@berth', name)
-    await writeDeclarations(name, join(own, 'types'))
-    const exports = Object.fromEntries(Object.entries(manifests[name]).map(([entry, types]) => [entry, { types: `./types/${types}` }]))
-    await writeFile(join(own, 'package.json'), JSON.stringify({ name: `@berth/${name}`, version: '1.0.0', type: 'module', exports }))
-  }
+  for (const built of Object.values(await builtPackages()))
+    for (const part of ['package.json', 'types'])
+      await cp(join(built.folder, part), join(folder, 'node_modules', built.name, part), { recursive: true })
   await mkdir(join(folder, 'node_modules/@types'))
   await symlink(join(root, 'node_modules/@types/node'), join(folder, 'node_modules/@types/node'), 'junction')
   await cp(join(root, 'modules/rank-lr'), join(folder, 'rank-lr'), { recursive: true })

@@ -96,6 +96,12 @@ export const other = () => document.title + Buffer.from('x')
   assert.doesNotMatch(details, /npm i|@types|'lib'/)
 })
 
+test('the globals of slots, which editors get by "types", are known to the check without them', async t => {
+  const tsconfig = config({ types: ['@berth/sdk/globals'] })
+  const files = { 'tsconfig.json': tsconfig, 'index.ts': 'export const rank = () => performance.now()\n' }
+  assert.equal(await check(await moduleFolder(t, files)), 'types')
+})
+
 test('what define and inject bring has its type, and no more than that', async t => {
   const berth = {
     define: { 'process.env': { REGION: 'eu' }, 'process.browser': true, DEBUG: false, 'import.meta.env.MODE': 'test' },

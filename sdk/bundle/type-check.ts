@@ -166,12 +166,14 @@ export async function compilerIn(folder: string): Promise<TypeScriptCompiler> {
 
 /** A configuration that extends that of the project but includes only the one file, and what a slot, package.json and the base give it. */
 async function projectFor(file: string, config: string, declared: readonly string[], options: object): Promise<string> {
-  const { typeRoots = [] } = (await readTypeScriptConfig(config)).compilerOptions
+  const { typeRoots = [], types } = (await readTypeScriptConfig(config)).compilerOptions
   const roots = (typeRoots as string[]).map(root => resolve(dirname(config), root))
   // Only the module's own files matter here. Checking the declarations of the language and of packages takes longer than everything else, and they
   // may name types of Node.js or of browsers, which are not there.
   const { globals, typeRoot } = slotTypes()
-  const compilerOptions = { ...options, typeRoots: [typeRoot, ...roots], skipLibCheck: true }
+  // With `typeRoots`, the compiler looks for `types` in these folders only. The globals of a slot are given as a file in any case.
+  const others = (types as readonly string[] | undefined)?.filter(name => !name.startsWith('@berth/sdk/'))
+  const compilerOptions = { ...options, typeRoots: [typeRoot, ...roots], ...(others && { types: others }), skipLibCheck: true }
   const files = [file, globals, ...declared]
   return writeTypeScriptConfig(config, { extends: config, compilerOptions, files, include: [], references: [] })
 }
