@@ -8,6 +8,9 @@ import type { Logger } from '../kernel/log.ts'
 
 type Variable = 'READY' | 'STATUS' | 'STOPPING' | 'WATCHDOG'
 
+/** systemd ignores a message of over 4096 bytes. */
+const STATUS_CHARS_MAX = 1000
+
 /** Does nothing when no service manager wants to be notified: then `NOTIFY_SOCKET` is not set. No method throws or waits. */
 export class ServiceManager {
   readonly #socket: string | undefined
@@ -42,7 +45,7 @@ export class ServiceManager {
   status(text: string): void {
     if (text === this.#status) return
     this.#status = text
-    this.#set('STATUS', text.replaceAll(/\s+/g, ' '))
+    this.#set('STATUS', text.replaceAll(/\s+/g, ' ').slice(0, STATUS_CHARS_MAX))
   }
 
   stopping(): void {
