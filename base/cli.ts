@@ -1,14 +1,16 @@
-/** The command line of a base: `base start`, `base status`, `base backup`. */
+/** The command line of a base: `base start`, `base status`, `base upgrade`, `base backup`. */
 import { Command, CommanderError, Option } from 'commander'
 import { type Clues, type FoundBase, findBase, findDataFolder } from './folder/find-base.ts'
 import { renderColumns } from './kernel/columns.ts'
 import { CONFIG_FILE } from './kernel/config-file.ts'
 import { BerthError, type ErrorCode, errorTable, messageOf } from './kernel/errors.ts'
 import { clone } from './kernel/installation.ts'
+import { limits } from './kernel/limits.ts'
 import { loadOptions, type OptionName, type Options, optionRows } from './kernel/options.ts'
 import { asTyped } from './kernel/typed-commands.ts'
 import manifest from './package.json' with { type: 'json' }
 import { type Base, startBase } from './supervisor/supervisor.ts'
+import { type UpgradeSettings, upgradeBase } from './upgrade-command.ts'
 
 /** Gives a base that `base start` has started its first scenes, before it says that it is ready. What it throws ends the base. */
 export type SetUp = (base: Base, options: Options) => Promise<void>
@@ -41,12 +43,9 @@ function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage
   const known = error instanceof CommandError || error instanceof BerthError
   const what = !known && error instanceof Error ? error.stack : messageOf(error)
-  process.stderr.write(
-    asTyped(
-      `berth: ${what}\nwhat to do: ${error instanceof CommandError ? error.fix : `${errorTable[codeOf(error)].fix} (${codeOf(error)})`}\n`,
-      'base',
-    ),
-  )
+  const advice = error instanceof BerthError ? error.advice : undefined
+  const fix = error instanceof CommandError ? error.fix : `${advice ?? errorTable[codeOf(error)].fix} (${codeOf(error)})`
+  process.stderr.write(asTyped(`berth: ${what}\nwhat to do: ${fix}\n`, 'base'))
   const usage: readonly ErrorCode[] = ['OPTION_UNKNOWN', 'OPTION_INVALID', 'CONFIG_UNREADABLE']
   return usage.includes(codeOf(error)) ? exitCodes.usage : exitCodes.failed
 }
@@ -73,6 +72,14 @@ function program(setUp: SetUp | undefined): Command {
   withOptions(status, ['controlPort', 'controlHost', 'data'])
     .addHelpText('after', () => asTyped(statusHelp, 'base'))
     .action(async (flags: Flags) => printStatus(await findBase(cluesForStatus(flags)), flags.json === true))
+  const upgrade = base
+    .command('upgrade')
+    .description('have this release take over the base that runs on the data folder, without a failed request')
+    .option('--timeout <seconds>', 'until it has to serve; else the release before goes on', String(limits.process.upgradeMs / 1000))
+    .option('--restart', 'also when the base runs this release already')
+  withOptions(upgrade, ['data'])
+    .addHelpText('after', upgradeHelp)
+    .action(async (flags: Flags) => upgradeBase(await upgradeSettings(flags)))
   const backup = base.command('backup').description('copy the data folder, also while its base runs').argument('<target>', 'folder to make')
   withOptions(backup, ['data']).action(async (target: string, flags: Flags) => {
     const store = await import('./store/backup.ts')
@@ -88,6 +95,7 @@ Examples:
   base start                             scenes on port 8080, control on 8081, state in ./.berth
   base start --cells 4 --host 0.0.0.0    four serving processes, reachable from other machines
   base status                            what runs, cell by cell
+  base upgrade                           this release takes over the base that runs here
   base backup /backups/monday            a copy that a base starts from with --data`
 
 const startExamples = `
@@ -105,6 +113,35 @@ here or above, port 8081. The token is that of BERTH_TOKEN, else of the data fol
 Examples:
   base status
   BERTH_BASE=http://ranking.example:8081 BERTH_TOKEN=… base status --json`
+
+const upgradeHelp = `
+It is run from the folder or package of the release that shall take over. The base goes on serving with the release it has until the other one serves, and
+when that does not come to it. To go back, run it from the release before. What starts the base must name the new release too, for the next start.
+
+Examples:
+  base upgrade                                    the base on .berth here or in a folder above
+  base upgrade --data /var/lib/berth --timeout 120`
+
+/** @throws {BerthError} `OPTION_INVALID`; {CommandError} when no base runs on the folder */
+async function upgradeSettings(flags: Flags): Promise<UpgradeSettings> {
+  const timeoutSeconds = Number(flags.timeout)
+  const most = limits.process.upgradeMsMax / 1000
+  if (!Number.isInteger(timeoutSeconds) || timeoutSeconds < 1 || timeoutSeconds > most)
+    throw new BerthError('OPTION_INVALID', `Cannot use --timeout ${JSON.stringify(flags.timeout)}: must be an integer from 1 to ${most}`)
+  const clues = { ...cluesFrom(flags), project: undefined }
+  const data = findDataFolder(clues)
+  // What is meant is the base of this folder, and no other.
+  const found = await findBase({ ...clues, data, env: { BERTH_TOKEN: process.env.BERTH_TOKEN } })
+  if (!found.found) throw notFound(found.tried)
+  const print = (line: string) => void process.stdout.write(`${line}\n`)
+  return { data, found, timeoutSeconds, isRestart: flags.restart === true, print }
+}
+
+const notFound = (tried: readonly string[]): CommandError =>
+  new CommandError(
+    `Cannot find a base. It was looked for in this order:${tried.map(line => `\n  ${line}`).join('')}`,
+    'Start it with "base start", or name its folder with --data.',
+  )
 
 type Flags = Readonly<Record<string, string | boolean | undefined>>
 
@@ -152,13 +189,7 @@ function checkUrl(text: string): void {
 }
 
 async function printStatus({ url: base, found, token, tried }: FoundBase, json: boolean): Promise<void> {
-  if (!found) {
-    const places = tried.map(line => `\n  ${line}`).join('')
-    throw new CommandError(
-      `Cannot find a base. It was looked for in this order:${places}`,
-      'Start it with "base start", or name its folder with --data.',
-    )
-  }
+  if (!found) throw notFound(tried)
   const get = reader(new URL(base).origin, token)
   const state = (await get('/api/status')) as Json
   const scenes = ((await get('/api/scenes')) as readonly SceneReply[]).map(describeScene)

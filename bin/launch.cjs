@@ -46,30 +46,44 @@ const endsWithLauncher = ['--require', path.join(__dirname, 'with-parent.cjs')]
 const hostFlags = ['--no-node-snapshot', '--disable-warning=ExperimentalWarning']
 
 // What else a process may be sent by somebody who means the child. Windows has none of these.
-const passedOn = process.platform === 'win32' ? ['SIGTERM', 'SIGHUP'] : ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2']
+const ending = ['SIGTERM', 'SIGHUP']
+const passedOn = process.platform === 'win32' ? [] : ['SIGUSR1', 'SIGUSR2']
 const fromTerminal = process.platform === 'win32' ? ['SIGINT'] : ['SIGINT', 'SIGQUIT']
 
+/** The command that runs `entry` (a path inside the project): the file and its first arguments. */
+const supervisorCommand = (entry, flags) => [runtime(), ...endsWithLauncher, ...flags, path.resolve(root, entry)]
+
 /**
- * Runs `entry` (a path inside the project) with `args`, and passes signals on to it. This process ends as the child ends: with its exit code, or by
+ * Runs `entry` with `args`, and passes signals on to it. This process ends as the child ends: with its exit code, or by
  * the signal that ended it. Where that signal cannot end this process, as when it is process 1 of a container, the exit code is 128 and the number of
  * the signal, which is what a shell makes of such an end. The child does not outlive this process, and neither outlives the npm that has started it.
  */
 function launch(entry, args, flags = hostFlags, env = process.env) {
-  const child = spawn(runtime(), [...endsWithLauncher, ...flags, path.resolve(root, entry), ...args], { stdio: 'inherit', env })
+  const [file, ...first] = supervisorCommand(entry, flags)
+  const child = spawn(file, [...first, ...args], { stdio: 'inherit', env })
+  followSignals({ ending: signal => child.kill(signal), other: signal => child.kill(signal) })
+  child.on('error', error => fail(`Cannot start ${file}: ${error.message}`))
+  child.on('exit', endLike)
+}
+
+/** @param to who gets the signals that end a process, and who gets the others */
+function followSignals(to) {
   // A terminal sends Ctrl-C to the whole process group, so the child has it already; forwarding would deliver it twice.
   const atTerminal = [0, 1, 2].some(fd => isatty(fd))
-  for (const signal of fromTerminal) process.on(signal, () => atTerminal || child.kill(signal))
-  for (const signal of passedOn) process.on(signal, () => child.kill(signal))
+  for (const signal of fromTerminal) process.on(signal, () => atTerminal || to.ending(signal))
+  for (const signal of ending) process.on(signal, () => to.ending(signal))
+  for (const signal of passedOn) process.on(signal, () => to.other(signal))
   // Started with a channel, it is for as long as who started it is there.
-  if (process.channel) process.on('disconnect', () => child.kill())
+  if (process.channel) process.on('disconnect', () => to.ending('SIGTERM'))
   // npm passes signals on to the shell that it starts commands with, and the shell ends without passing them on.
-  whenNpmEnds(() => child.kill('SIGTERM'))
-  child.on('error', error => fail(`Cannot start ${runtime()}: ${error.message}`))
-  child.on('exit', (code, signal) => {
-    process.removeAllListeners('disconnect')
-    if (signal) endBy(signal)
-    else process.exitCode = code
-  })
+  whenNpmEnds(() => to.ending('SIGTERM'))
+}
+
+/** Ends this process as its child has ended. */
+function endLike(code, signal) {
+  process.removeAllListeners('disconnect')
+  if (signal) endBy(signal)
+  else process.exitCode = code
 }
 
 /** Ends this process by the signal, or with the exit code that stands for it. */
@@ -88,6 +102,6 @@ function cacheFolder() {
   return path.join(installed === null ? root : root.slice(0, installed.index + 1), 'node_modules', '.cache', 'berth')
 }
 
-module.exports = { baseEntry, cacheFolder, launch, runtime }
+module.exports = { baseEntry, cacheFolder, endLike, fail, followSignals, hostFlags, launch, runtime, supervisorCommand }
 
 if (require.main === module) launch(process.argv[2], process.argv.slice(3))

@@ -51,7 +51,7 @@ class Cell {
   #isRetiring = false
   #isLost = false
 
-  constructor({ options, cell: ordinal, pid, isSettingUp }: Start) {
+  constructor({ options, cell: ordinal, pid, isSettingUp, generation, isHeir }: Start) {
     this.#isSettingUp = isSettingUp
     const { data } = options
     const log = createLog(`cell-${ordinal}`, options.logLevel)
@@ -92,6 +92,8 @@ class Cell {
     this.#server = createSceneServer(options.bodyLimitBytes, this.#createHandlers(serving), this.#connections)
     this.#keeper = new KeeperRequests({
       data,
+      generation,
+      aheadMsMax: isHeir ? limits.cell.heirAheadMsMax : limits.cell.aheadMsMax,
       cell: ordinal,
       pid,
       table: this.#table,
@@ -150,7 +152,7 @@ class Cell {
     }
     await this.#keeper.start()
     this.#connections.listen(this.#server, handle, () => {
-      sendToSupervisor({ type: 'ready' })
+      sendToSupervisor({ type: 'ready', failures: this.#table.failures })
       setInterval(() => this.#beat(), limits.process.heartbeatMs)
     })
   }

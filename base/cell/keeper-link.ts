@@ -1,6 +1,5 @@
 /** The connection of a cell to the keeper: scene tables and requests come from there, answers and log lines go there. */
 import { connect } from 'node:net'
-import { keeperSocketPath } from '../folder/paths.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
 import { type Lines, openLines } from '../wire/lines.ts'
@@ -18,14 +17,15 @@ export interface KeeperLink {
 
 /**
  * Connects, and connects again whenever the keeper went away.
+ * @param path of the socket of the keeper
  * @param hello makes the first message of each connection
  */
-export function linkKeeper(data: string, log: Logger, hello: () => CellToKeeper, onMessage: (message: KeeperToCell) => void): KeeperLink {
+export function linkKeeper(path: string, log: Logger, hello: () => CellToKeeper, onMessage: (message: KeeperToCell) => void): KeeperLink {
   let lines: Lines<CellToKeeper> | undefined
   let retry: NodeJS.Timeout | undefined
   let closed = false
   const open = () => {
-    const socket = connect(keeperSocketPath(data))
+    const socket = connect(path)
     const opened = openLines<KeeperToCell, CellToKeeper>(socket, onMessage, error => {
       if (lines === opened) log.warn({ err: error }, 'keeper is away: serving on with the table in force')
       lines = lines === opened ? undefined : lines

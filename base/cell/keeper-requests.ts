@@ -1,4 +1,5 @@
 /** What a cell has to do with the keeper: it follows the keeper's tables, does what the keeper asks, and says how that went. */
+import { type Generation, keeperSocketPath } from '../folder/paths.ts'
 import { readSavedTable } from '../folder/saved-table.ts'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
@@ -18,6 +19,9 @@ import type { Telemetry } from './telemetry.ts'
 export interface KeeperRequestsParts {
   /** The data folder. */
   readonly data: string
+  readonly generation: Generation
+  /** Milliseconds that the start waits for what is loaded ahead of requests. */
+  readonly aheadMsMax: number
   /** Ordinal of the cell. */
   readonly cell: number
   /** The process id of the cell as the supervisor sees it. */
@@ -79,18 +83,18 @@ export class KeeperRequests {
 
   /**
    * Connects to the keeper. Resolves when its table has been taken, or the one that it saved last when it is away, or neither could be had; and when what it
-   * needs is loaded, as far as that could be done in `limits.cell.aheadMsMax`.
+   * needs is loaded, as far as that could be done in time.
    */
   async start(): Promise<void> {
-    const { data, table, telemetry } = this.#parts
+    const { data, generation, aheadMsMax, table, telemetry } = this.#parts
     const heard = new Promise<boolean>(resolve => {
       this.#onTable = () => resolve(true)
       setTimeout(resolve, limits.cell.keeperLookMsMax, false)
     })
-    this.#link = linkKeeper(data, telemetry.log, () => this.#hello(), this.#dispatch)
+    this.#link = linkKeeper(keeperSocketPath(data, generation), telemetry.log, () => this.#hello(), this.#dispatch)
     if (!(await heard)) await this.#takeSaved()
     await table.settled
-    await table.loadedAhead(limits.cell.aheadMsMax)
+    await table.loadedAhead(aheadMsMax)
   }
 
   /** Says which table is in force, and which of its baselines cannot answer. */

@@ -111,6 +111,7 @@ export interface BaseFacts {
   readonly 'revoke token': Nothing
   readonly 'retire cell': Nothing
   readonly 'lose cell': Nothing
+  readonly 'upgrade base': Nothing
   readonly 'take profile': Nothing
   readonly 'limit guesses': Nothing
 }

@@ -125,9 +125,17 @@ export const LostCell = Type.Object({
 /** A cell that was lost to the code that it ran. */
 export type LostCell = Static<typeof LostCell>
 
+/** A release of Berth. */
+export const ReleaseFacts = Type.Object({
+  version: Type.String({ description: 'of Berth' }),
+  digest: Type.Union([Type.String(), Type.Null()], {
+    description: 'of its code: where it is the same, the code is; null when no copy of the code could be made',
+  }),
+})
+
 const token = Type.Object({ rights: Type.Array(Right), label: Type.String() })
 
-/** The payloads of changes that are not of a scene. The last four change nothing that is served: they leave a row in the audit log. */
+/** The payloads of changes that are not of a scene. The last five change nothing that is served: they leave a row in the audit log. */
 export const basePayloads = {
   'publish module': Type.Object({ manifest: ModuleManifest }),
   'put feature table': Type.Object({ table: Type.String(), digest: Digest, format: TableFormat }),
@@ -138,6 +146,13 @@ export const basePayloads = {
   'revoke token': token,
   'retire cell': Type.Object({ cell: Type.Integer() }),
   'lose cell': LostCell,
+  'upgrade base': Type.Object({
+    id: Type.String({ description: 'of the upgrade' }),
+    from: ReleaseFacts,
+    to: ReleaseFacts,
+    isDone: Type.Boolean({ description: 'false: the release from which it started serves on' }),
+    why: Type.Optional(Type.String({ description: 'why it serves on' })),
+  }),
   'take profile': Type.Object({
     scene: Type.String(),
     version: VersionId,

@@ -1,7 +1,9 @@
 /** The state of the base. */
 import Type from 'typebox'
+import { limits } from '../kernel/limits.ts'
 import { baseModes } from '../kernel/options.ts'
 import { VersionId } from '../traffic/schema.ts'
+import { ReleaseFacts } from './change-api.ts'
 import { closed } from './common-api.ts'
 import { FeatureTable } from './feature-api.ts'
 import type { Shape } from './shape.ts'
@@ -81,15 +83,49 @@ const Trouble = Type.Object({
 })
 
 const ReleaseView = Type.Object({
-  version: Type.String({ description: 'of the package' }),
-  digest: Type.Union([Type.String(), Type.Null()], {
-    description: 'of the code that its processes run; null when no copy of it could be made',
-  }),
+  ...ReleaseFacts.properties,
   commit: Type.Union([Type.String(), Type.Null()], { description: 'of git, that the code is from; null when that is not known' }),
   modified: Type.Union([Type.Boolean(), Type.Null()], {
     description: 'whether the code differs from the commit; null when that is not known',
   }),
+  since: Type.String({ description: 'ISO 8601, UTC: when it took the base over, or the base started' }),
+  fixed: Type.Union([Type.String(), Type.Null()], { description: 'why the base cannot be upgraded now; null when it can' }),
 })
+
+const LastUpgrade = Type.Object(
+  {
+    id: Type.String(),
+    result: Type.String({ description: 'running, done, or failed: then the release before it serves on' }),
+    from: ReleaseFacts,
+    to: ReleaseFacts,
+    by: Type.String({ description: 'id of the token that asked for it' }),
+    startedAt: Type.String(),
+    endedAt: Type.Union([Type.String(), Type.Null()]),
+    why: Type.Union([Type.String(), Type.Null()], { description: 'why it failed' }),
+    steps: Type.Array(
+      Type.Object({ step: Type.String(), ms: Type.Union([Type.Number(), Type.Null()]), about: Type.Optional(Type.String()) }),
+    ),
+  },
+  { description: 'the last upgrade of the base' },
+)
+
+export const WishedUpgrade = Type.Object(
+  {
+    id: Type.String({ minLength: 1, maxLength: 64, description: 'of the wish in the data folder, which names the release' }),
+    timeoutSeconds: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: limits.process.upgradeMsMax / 1000,
+        default: limits.process.upgradeMs / 1000,
+        description: 'until it has to serve',
+      }),
+    ),
+  },
+  closed,
+)
+
+export const StartedUpgrade = Type.Object({ id: Type.String() })
+export type StartedUpgrade = Shape<typeof StartedUpgrade>
 
 export const BaseStatus = Type.Object({
   release: Type.Union([ReleaseView, Type.Null()], {
@@ -103,6 +139,9 @@ export const BaseStatus = Type.Object({
   revision: Type.Integer({ description: 'of the store' }),
   tableRevision: Type.Integer({ description: 'of the scene table that cells should have' }),
   keeper: Type.Object({ pid: Type.Integer(), uptimeSeconds: Type.Number() }),
+    description: 'of Berth, which the base runs; null until the supervisor has reported it',
+  }),
+  upgrade: Type.Union([LastUpgrade, Type.Null()], { description: 'null when there was none' }),
   storageFault: Type.Union([Type.String(), Type.Null()], {
     description: 'what keeps the data folder from being written; null when nothing does',
   }),

@@ -18,6 +18,11 @@ export const logsPath = (data: string): string => join(data, 'logs')
 export const tokenPath = (data: string): string => join(data, 'token')
 /** Where the base that runs on the folder can be reached. */
 export const addressPath = (data: string): string => join(data, 'base.json')
+/** Which release shall take over the base that runs on the folder, and how that goes or went the last time. */
+export const upgradePath = (data: string): string => join(data, 'upgrade.json')
+export const upgradeLogPath = (data: string): string => join(data, 'upgrade-log.json')
+/** A copy of the database, on which another release proves that it can read it. */
+export const upgradeCheckPath = (data: string): string => join(data, 'upgrade-check')
 /** The supervisor holds this database in an exclusive transaction for as long as it lives. */
 export const lockPath = (data: string): string => join(data, 'lock.db')
 
@@ -25,10 +30,15 @@ export const lockPath = (data: string): string => join(data, 'lock.db')
  * The socket on which the keeper listens for cells. It is in a folder of its own, which can be shown to a process that must not see the rest. If the
  * path in the data folder is too long for a socket, that folder is in the temporary folder.
  */
-export function keeperSocketPath(data: string): string {
+export function keeperSocketPath(data: string, generation: Generation = 0): string {
   const folder = resolve(data)
   const digest = createHash('sha256').update(folder).digest('hex').slice(0, 16)
-  if (process.platform === 'win32') return `\\\\.\\pipe\\berth-${digest}`
-  const inside = join(folder, 'run', 'keeper.sock')
-  return Buffer.byteLength(inside) <= SOCKET_PATH_MAX ? inside : join(tmpdir(), `berth-${digest}`, 'keeper.sock')
+  const suffix = generation === 0 ? '' : '-1'
+  if (process.platform === 'win32') return `\\\\.\\pipe\\berth-${digest}${suffix}`
+  const name = `keeper${suffix}.sock`
+  const inside = join(folder, 'run', name)
+  return Buffer.byteLength(inside) <= SOCKET_PATH_MAX ? inside : join(tmpdir(), `berth-${digest}`, name)
 }
+
+/** While one release takes over from another, each has a keeper's socket of its own: cells never talk to the keeper of another release. */
+export type Generation = 0 | 1

@@ -1,6 +1,6 @@
 /** The keeper: owns state and control, never runs module code, and may be killed and started again at any moment. */
 import type { FastifyInstance } from 'fastify'
-import { keeperSocketPath, logsPath, tablePath, tokenPath } from '../folder/paths.ts'
+import { type Generation, keeperSocketPath, logsPath, tablePath, tokenPath } from '../folder/paths.ts'
 import { readSavedTable } from '../folder/saved-table.ts'
 import { BerthError, toBerthError } from '../kernel/errors.ts'
 import { Guesses } from '../kernel/guesses.ts'
@@ -29,10 +29,13 @@ import { GuessAudit } from './driver/guess-audit.ts'
 import { Judge } from './driver/judge.ts'
 import { SceneDriver } from './driver/scene-driver.ts'
 import { TablePublisher } from './driver/table-publisher.ts'
+import { Gate } from './gate.ts'
 import { createApi } from './http/server.ts'
 import { LogFiles } from './logs/log-files.ts'
 import { Logs, numberOf } from './logs/logs.ts'
 import { Past } from './past.ts'
+import { proveFolder } from './proof.ts'
+import { Upgrades } from './upgrades.ts'
 
 /**
  * Becomes the keeper: waits for the supervisor's `start`. Exits 0 when the supervisor stops it, and 1 when it cannot start or its disk has
@@ -42,7 +45,7 @@ export function runKeeper(): void {
   // A terminal's Ctrl-C reaches the whole process group, but when to end is the supervisor's decision.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
   process.on('disconnect', () => process.exit(1))
-  process.once('message', (message: ToKeeper) => {
+  process.once('message', (message: ToKeeper, handle) => {
     if (message.type !== 'start') throw new Error(`A keeper starts with "start", not "${message.type}"`)
     const log = createLog('keeper', message.options.logLevel)
     const wall = new Wall(message.wall, why => log.error(why))
@@ -50,8 +53,33 @@ export function runKeeper(): void {
     const command = roleCommand('trial', message.options.data, { wall, isThrifty: thrifty })
     const trials = startTrials(command, { atOnce: thrifty ? 1 : limits.module.trialsMax })
     process.on('exit', () => trials.close())
-    follow(startKeeper(message.options, log, sendToSupervisor, trials), log)
+    const { generation, takesChanges } = message
+    const place = { generation, takesChanges, handle }
+    const folder = message.isHeir ? standBy(message.options.data) : Promise.resolve()
+    follow(
+      folder.then(() => startKeeper(message.options, log, sendToSupervisor, trials, place)),
+      log,
+    )
   })
+}
+
+/**
+ * Proves that this release can read the data folder on a copy of its database, and waits until the folder is free.
+ * @throws as `proveFolder`
+ */
+async function standBy(data: string): Promise<void> {
+  // What is compiled and loaded now need not be while no keeper runs.
+  const about = await proveFolder(data)
+  const free = new Promise<void>(resolve => {
+    const listen = (message: ToKeeper) => {
+      if (message.type !== 'takeOver') return
+      process.off('message', listen)
+      resolve()
+    }
+    process.on('message', listen)
+  })
+  sendToSupervisor({ type: 'proved', about })
+  await free
 }
 
 /** The message leaves before anything else can end the process. */
@@ -67,6 +95,7 @@ function follow(starting: Promise<Keeper>, log: Logger): void {
       cells: (report, keeper) => {
         keeper.vitals.report(report)
         keeper.cells.expect(report.cells)
+        keeper.upgrades.report(report.release, report.upgrade)
       },
       losses: ({ losses }, { judge }) => {
         // What could not be kept is sent again with the next loss.
@@ -75,6 +104,9 @@ function follow(starting: Promise<Keeper>, log: Logger): void {
           (error: unknown) => log.error({ err: error, losses }, 'lost cells could not be judged'),
         )
       },
+      // This is what has started the keeper.
+      takeOver: () => undefined,
+      takeChanges: (_, { changes }) => changes.open(),
       stop: async (_, keeper) => {
         await keeper.stop()
         process.exit(0)
@@ -104,17 +136,34 @@ function follow(starting: Promise<Keeper>, log: Logger): void {
 
 export interface Keeper {
   readonly vitals: Vitals
+  readonly changes: Gate
+  readonly upgrades: Upgrades
   readonly judge: Judge
   readonly cells: CellConnections
   /** Lets requests finish (bounded), then closes everything. */
   stop(): Promise<void>
 }
 
+/** Where a keeper is found. */
+export interface Place {
+  readonly generation: Generation
+  /** Whether it takes changes before `changes` is opened. */
+  readonly takesChanges: boolean
+  /** The listening handle of the control port. Without one, the keeper listens where the options say. */
+  readonly handle?: unknown
+}
+
 /**
  * Starts a keeper in this process.
  * @throws DATA_UNWRITABLE, DATA_FORMAT_NEWER, DATA_DAMAGED, STORE_FULL, PORT_TAKEN, PORT_DENIED
  */
-export async function startKeeper(options: Options, log: Logger, send: (message: FromKeeper) => void, trials: Trials): Promise<Keeper> {
+export async function startKeeper(
+  options: Options,
+  log: Logger,
+  send: (message: FromKeeper) => void,
+  trials: Trials,
+  place: Place = { generation: 0, takesChanges: true },
+): Promise<Keeper> {
   const { data } = options
   const store = openBaseStore(data)
   await requireWhole(data, store, log)
@@ -129,7 +178,7 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
   const { logs, logFiles } = openLogs(data, book, log)
   const audit = new GuessAudit(book, log)
   const guesses = new Guesses(address => audit.note(address, 'control'))
-  const cells = await CellConnections.listen(keeperSocketPath(data), table, log, {
+  const cells = await CellConnections.listen(keeperSocketPath(data, place.generation), table, log, {
     onLogs: (cell, records) => logs.take(cell, records),
     onKills: (cell, kills) => judge.killed(cell, kills),
     onStale: pid => send({ type: 'endStale', pid }),
@@ -148,6 +197,8 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
   const onStoreFailed = (error: BerthError) => endForDisk(error, log)
   // Whether there is room is seen by saving the table, which is tried until there is.
   const onStoreFull = () => void tables.save()
+  const changes = new Gate(place.takesChanges)
+  const upgrades = new Upgrades({ data, book, cells, log, ask: message => send(message) })
   const app = await createApi({
     book,
     driver,
@@ -158,11 +209,13 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
     logs,
     cells,
     guesses,
+    changes,
+    upgrades,
     log,
     onStoreFailed,
     onStoreFull,
   })
-  vitals.controlPort = await listen(app, options)
+  vitals.controlPort = await listen(app, options, place.handle)
   log.info({ controlPort: vitals.controlPort, revision: book.revision }, 'control API listens')
   const past = new Past(limits.control.keptAnswerMsMin)
   past.date(performance.now(), Date.now())
@@ -170,6 +223,8 @@ export async function startKeeper(options: Options, log: Logger, send: (message:
   const tidying = setInterval(() => tidy(blobs, store, past, log), limits.keeper.unusedBlobMsMin).unref()
   return {
     vitals,
+    changes,
+    upgrades,
     judge,
     cells,
     stop: async () => {
@@ -259,9 +314,11 @@ async function tidy(blobs: Blobs, store: BaseStore, past: Past, log: Logger): Pr
   }
 }
 
-async function listen(app: FastifyInstance, { controlHost, controlPort }: Options): Promise<number> {
+/** @param handle what to listen on instead of the port of the options */
+async function listen(app: FastifyInstance, { controlHost, controlPort }: Options, handle: unknown): Promise<number> {
   try {
-    await app.listen({ host: controlHost, port: controlPort })
+    // Fastify gives these options to Node's server, which takes a handle as well.
+    await app.listen({ host: controlHost, port: controlPort, ...(handle !== undefined && { handle }) })
     const address = app.server.address()
     return typeof address === 'object' && address !== null ? address.port : controlPort
   } catch (error) {

@@ -691,6 +691,24 @@ const table = {
     title: 'The disk of the data folder failed',
     fix: 'Look at the disk and the log of the system; the keeper starts again by itself and reads what was kept.',
   },
+  RELEASE_INVALID: {
+    status: 422,
+    blame: 'caller',
+    title: 'The data folder does not name a release to upgrade to',
+    fix: 'Run "base upgrade" from the release that shall take over, as a user who may write in the data folder.',
+  },
+  RELEASE_FIXED: {
+    status: 409,
+    blame: 'caller',
+    title: 'The base cannot be upgraded now',
+    fix: 'Wait until what the message names is over; where it never is, stop the base and start the other release.',
+  },
+  RELEASE_REFUSED: {
+    status: 500,
+    blame: 'base',
+    title: 'The other release could not take over; the one before serves on',
+    fix: 'Mend what the message names, then run "base upgrade" again; the log of the base has more.',
+  },
   BACKUP_TARGET_EXISTS: {
     status: 500,
     blame: 'base',

@@ -134,6 +134,8 @@ export const limits = {
     /** Baselines that are loaded before the first request for them, and milliseconds that a starting cell waits for them. */
     slotsAheadMax: 64,
     aheadMsMax: 3000,
+    /** The same for a cell that takes over from those of another release: until then, they serve. */
+    heirAheadMsMax: 15_000,
     /** Milliseconds that a table waits for new baselines of scenes in use when the keeper could not have this cell load them before. */
     switchMsMax: 250,
     /** Versions that are loaded at once, however many cores there are for the cell. */
@@ -434,6 +436,11 @@ export const limits = {
     readyMsMax: 30_000,
     /** Milliseconds all processes have to drain after `SIGTERM` before they are killed. */
     shutdownMsMax: 20_000,
+    /** Milliseconds until another release has to serve that takes the base over, unless the command says otherwise; the most that it may say. */
+    upgradeMs: 60_000,
+    upgradeMsMax: 600_000,
+    /** Milliseconds that a keeper may take to stop when another release takes over. */
+    keeperStopMsMax: 10_000,
     /** Milliseconds within which two signals count as one: a terminal, npm and the launcher may each deliver the same one. */
     signalDebounceMs: 200,
     /** Milliseconds that notifying the service manager may take, and before it is tried again after a failure. */
@@ -458,9 +465,11 @@ assert(limits.keeper.prepareMsMax > limits.slot.loadCpuMsMax, 'a load must come 
 assert(limits.http.requestTimeoutMs > limits.http.headersTimeoutMs)
 assert(
   limits.process.readyMsMax >
-    limits.services.startMsMax + Math.max(limits.cell.aheadMsMax, limits.features.startMsMax) + limits.cell.keeperLookMsMax,
+    limits.services.startMsMax + Math.max(limits.cell.heirAheadMsMax, limits.features.startMsMax) + limits.cell.keeperLookMsMax,
   'a cell must be able to start its services and load its tables and versions before it counts as stuck',
 )
+assert(limits.cell.heirAheadMsMax > limits.cell.aheadMsMax)
+assert(limits.process.keeperStopMsMax > limits.keeper.drainMsMax)
 assert(limits.slot.loadCpuMsMax > limits.module.loadCpuMsMax)
 assert(limits.slot.stopGraceMs < limits.slot.stopMsMax)
 assert(limits.slot.loadAgainMsMax > limits.slot.loadAgainMsMin)

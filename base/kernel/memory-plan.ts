@@ -78,6 +78,21 @@ export function judgeMemory(options: CellOptions, capacity: Capacity): MemoryVer
   return { is: 'tight', message }
 }
 
+/**
+ * Whether the options fit beside a base of another release that holds so much and ends once this one serves. Cells begin small, so the least that they may
+ * have has to fit for that moment.
+ */
+export function judgeMemoryBeside(options: CellOptions, capacity: Capacity, usedMB: number): MemoryVerdict {
+  const alone = judgeMemory(options, capacity)
+  const atStartMB = neededMB({ cells: options.cells, cellMemoryMB: cellMBMin })
+  if (alone.is === 'refused' || usedMB + atStartMB <= capacity.memoryMB) return alone
+  const sum = `${usedMB} MB that it holds + ${atStartMB} MB for another release to start = ${usedMB + atStartMB} MB`
+  return {
+    is: 'refused',
+    message: `Cannot run beside the base in ${limitText(capacity)}: ${sum}. Stop the base, and start the other release`,
+  }
+}
+
 function limitText({ memoryMB, memoryFile }: Capacity): string {
   return memoryFile === undefined ? `the ${memoryMB} MB of this machine` : `${memoryMB} MB (${memoryFile})`
 }

@@ -18,3 +18,7 @@ const COMMIT_CHARS = 12
 export function describeCommit(commit: string, modified: boolean | null | undefined): string {
   return `${commit.slice(0, COMMIT_CHARS)}${modified === true ? ', modified' : ''}`
 }
+
+/** `0.2.0 (3f9a0c11)`: a release for people, by its version and the beginning of its digest. */
+export const nameOf = ({ version, digest }: Pick<Release, 'version' | 'digest'>): string =>
+  digest === null ? version : `${version} (${digest.slice(0, 8)})`

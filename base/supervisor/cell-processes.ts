@@ -1,6 +1,7 @@
 /** The processes that are the cells of a base: takes the steps that the plan recommends, and keeps the record that the plan reads. */
 import { join } from 'node:path'
 import { closeBlackBox, openBlackBox, type RunningSlot, readBlackBox } from '../folder/black-box.ts'
+import type { Generation } from '../folder/paths.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
@@ -9,7 +10,7 @@ import type { Options } from '../kernel/options.ts'
 import { roleCommand } from '../process/roles.ts'
 import type { Wall } from '../process/wall.ts'
 import { dispatcher } from '../wire/dispatch.ts'
-import type { CellLoss, CellStatus, FromCell, Suspect, ToCell, Trouble } from '../wire/messages.ts'
+import type { CellLoss, CellStatus, FromCell, SceneFailure, Suspect, ToCell, Trouble } from '../wire/messages.ts'
 import { type Child, type ChildEvents, residentMB, startChild } from './child.ts'
 import type { ListenHandle } from './handle.ts'
 import { MEMORY_ADVICE, type MemoryWatch } from './memory-watch.ts'
@@ -26,10 +27,15 @@ export interface CellProcessesSettings {
   readonly wall: Wall
   /** Whether the base is still given its first scenes. */
   readonly isSettingUp: boolean
+  readonly generation: Generation
+  /** Whether the first cells take over from those of another release. */
+  readonly isHeir: boolean
   /** Called after every change of a cell's state. */
   readonly onChange: () => void
   /** Called when a cell cannot start, for a reason that an operator has to mend. The cell ends, and is started again like one that crashed. */
   readonly onRefused: (error: BerthError) => void
+  /** Called when a cell has ended, or has to be replaced, that nobody has asked to. */
+  readonly onFault: (sentence: string) => void
   /** Called when a cell was lost to the code that it ran. */
   readonly onLoss: (loss: Omit<CellLoss, 'no'>) => void
 }
@@ -44,6 +50,8 @@ type Cell = { -readonly [Field in keyof CellView]: CellView[Field] } & {
   killedFor: string | undefined
   /** Why it cannot start, in its own words. */
   refusal: string | undefined
+  /** The baselines that it could not answer when it was ready. */
+  failures: readonly SceneFailure[]
 }
 type Lost = Extract<FromCell, { type: 'lost' }>
 type SeatRecord = Seat & {
@@ -60,7 +68,7 @@ export class CellProcesses {
   readonly #dispatch = dispatcher<FromCell, [Cell]>(
     'the supervisor',
     {
-      ready: (_, cell) => this.#ready(cell),
+      ready: ({ failures }, cell) => this.#ready(cell, failures),
       heartbeat: ({ connections, inFlight }, cell) => Object.assign(cell, { connections, inFlight }),
       refused: ({ code, message }, cell) => {
         cell.refusal = message
@@ -72,6 +80,8 @@ export class CellProcesses {
   )
   #stopping = false
   #isSettingUp: boolean
+  /** Whether all have been ready at once. */
+  #isComplete = false
   #lastId = 0
   #lastTickAt = now()
 
@@ -85,6 +95,16 @@ export class CellProcesses {
   get allReady(): boolean {
     const ready = new Set(this.#inState('ready').map(cell => cell.cell))
     return ready.size === this.#seats.size
+  }
+
+  /** The baselines that some cell could not answer when it was ready. */
+  get failures(): SceneFailure[] {
+    return [...this.#cells.values()].flatMap(cell => cell.failures)
+  }
+
+  /** MB that they hold together, as of the last tick. */
+  get rssMB(): number {
+    return [...this.#cells.values()].reduce((sum, cell) => sum + cell.rssMB, 0)
   }
 
   get empty(): boolean {
@@ -194,7 +214,7 @@ export class CellProcesses {
   }
 
   #start(ordinal: number): void {
-    const { options, handle, entry, log, wall } = this.#settings
+    const { options, handle, entry, log, wall, generation } = this.#settings
     const id = ++this.#lastId
     const services = options.services.map(({ file }) => file)
     const command = roleCommand('cell', options.data, { entry, services, wall, isThrifty: isThrifty(options) })
@@ -203,7 +223,9 @@ export class CellProcesses {
       onMessage: message => this.#receive(id, message),
       onEnd: (how, signal) => this.#ended(id, how, signal),
     }
-    const start = { type: 'start', options, cell: ordinal, wall: wall.plan, isSettingUp: this.#isSettingUp } as const
+    const isHeir = this.#settings.isHeir && !this.#isComplete
+    const heir = { generation, isHeir, takesChanges: false }
+    const start = { type: 'start', options, cell: ordinal, wall: wall.plan, isSettingUp: this.#isSettingUp, ...heir } as const
     const child = startChild<FromCell, ToCell>(command, start, handle, events, blackBox ?? 'ignore')
     const times = { startedAt: now(), beatAt: now(), lostAt: 0, retiringAt: 0 }
     const fresh = {
@@ -212,6 +234,7 @@ export class CellProcesses {
       killed: false,
       killedFor: undefined,
       refusal: undefined,
+      failures: [],
       connections: 0,
       inFlight: 0,
       rssMB: 0,
@@ -223,7 +246,7 @@ export class CellProcesses {
   /** Without a black box the end of a cell names no suspects, but a full disk must not keep a cell from being replaced. */
   #openBlackBox(id: number): number | undefined {
     try {
-      return openBlackBox(join(this.#settings.options.data, `cell-${id}.box`))
+      return openBlackBox(join(this.#settings.options.data, `cell-${process.pid}-${id}.box`))
     } catch (error) {
       this.#settings.log.warn({ err: error }, 'a cell goes without a black box')
       return undefined
@@ -237,9 +260,11 @@ export class CellProcesses {
     this.#dispatch(message, cell)
   }
 
-  #ready(cell: Cell): void {
+  #ready(cell: Cell, failures: readonly SceneFailure[]): void {
     cell.state = 'ready'
+    cell.failures = failures
     this.#noteStart(cell, undefined)
+    this.#isComplete ||= this.allReady
     this.#settings.log.info({ cell: cell.cell, pid: cell.child.pid, ms: Math.round(now() - cell.startedAt) }, 'cell ready')
     // Until the cells know of each other, they enforce more than their shares of the limits. So they are sent their shares at once.
     this.#share()
@@ -252,6 +277,7 @@ export class CellProcesses {
     const { log } = this.#settings
     log.warn({ cell: cell.cell, pid: cell.child.pid, reason, ...suspect }, 'cell is lost')
     if (cell.leaving === 'lost') return
+    this.#settings.onFault(`cell ${cell.cell} is lost: ${reason}`)
     const running = cell.blackBox === undefined ? [] : readBlackBox(cell.blackBox)
     this.#noteLoss(cell, reason, suspect === undefined ? running.map(unnamed) : [named(suspect, running)])
     cell.lostAt = now()
@@ -305,6 +331,7 @@ export class CellProcesses {
     const what = { cell: cell.cell, pid: cell.child.pid, state: cell.state, how, ...this.#explain(cell, signal, running) }
     log[expected ? 'info' : 'warn'](what, 'cell ended')
     if (!expected && cell.state === 'starting') this.#noteStart(cell, cell.refusal ?? how)
+    if (!expected) this.#settings.onFault(`cell ${cell.cell} ended (${cell.refusal ?? how})`)
     // The fault of a lost cell was counted when it said that it is lost, and so was the loss.
     if (!expected && cell.leaving !== 'lost') this.#fault(cell, true)
     if (!this.#stopping && cell.leaving !== 'lost' && endedByCode(cell, signal)) {

@@ -1,10 +1,37 @@
 /** Makes sure that the data folder exists, can be written, and is used by one base alone. */
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { blobsPath, featuresPath, lockPath } from '../folder/paths.ts'
+import { blobsPath, databasePath, featuresPath, lockPath, tablePath } from '../folder/paths.ts'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { makeFolderSync } from '../kernel/folders.ts'
+
+/** The number of the format of the database; undefined when there is none. The write-ahead log is part of the database afterwards. */
+export function databaseFormat(data: string): number | undefined {
+  if (!existsSync(databasePath(data))) return undefined
+  const db = new DatabaseSync(databasePath(data))
+  try {
+    return Number(db.prepare('pragma user_version').get()?.user_version)
+  } finally {
+    db.close()
+  }
+}
+
+/**
+ * Puts the copy back in place that a release has made which upgraded the database from this format. What it has written since is lost. Nothing may have the
+ * database open.
+ * @returns whether it did
+ */
+export function restoreFormat(data: string, format: number | undefined): boolean {
+  const path = databasePath(data)
+  const copy = `${path}.format-${format}`
+  // Its write-ahead log must not be left beside another database: closing it, as this does, removes the log.
+  if (databaseFormat(data) === format || !existsSync(copy)) return false
+  // It is of a later revision than the copy, and cells have its tables already.
+  rmSync(tablePath(data), { force: true })
+  renameSync(copy, path)
+  return true
+}
 
 export interface FolderLock {
   /** Idempotent. */

@@ -1,28 +1,31 @@
 /** The process of the keeper. It is started first, started again when it ends, and stopped last. The cells serve on without it. */
+import type { Generation } from '../folder/paths.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
 import { isThrifty } from '../kernel/memory-plan.ts'
 import type { Options } from '../kernel/options.ts'
-import type { Release } from '../kernel/origin.ts'
 import { roleCommand } from '../process/roles.ts'
 import type { Wall } from '../process/wall.ts'
 import { dispatcher } from '../wire/dispatch.ts'
 import type { CellLoss, FromKeeper, ToKeeper } from '../wire/messages.ts'
 import { type Child, startChild } from './child.ts'
+import type { ListenHandle } from './handle.ts'
 import { MEMORY_ADVICE, type MemoryWatch } from './memory-watch.ts'
 import { afterFault } from './plan.ts'
 
 export interface KeeperProcessSettings {
   /** The id of this run of the base. */
   readonly base: string
-  readonly release: Release
   /** The options of the base, with the real port. */
   readonly options: Options
   readonly entry: string | undefined
   readonly log: Logger
   readonly memory: MemoryWatch
   readonly wall: Wall
+  /** The listening handle of the control port. Connections wait in its queue while no keeper runs. */
+  readonly control: ListenHandle
+  readonly generation: Generation
   /** Called when an operator wants this cell replaced. */
   readonly onRetire: (cell: number) => void
   /** Called when the lost cell with this process has to end at once. */
@@ -33,15 +36,22 @@ export interface KeeperProcessSettings {
   readonly onStarted: () => void
   /** Called when the keeper is ready, for the first time or again. */
   readonly onReady: () => void
+  /** Called when a keeper that was ready has ended, and is about to be started again. */
+  readonly onLost: (how: string) => void
+  /** Called when somebody wants the base upgraded. */
+  readonly onUpgrade: (asked: UpgradeAsked) => void
 }
 
+export type UpgradeAsked = Extract<FromKeeper, { type: 'upgrade' }>
+
 /** What the supervisor itself has to say to the keeper. */
-export type SupervisorReport = Pick<Extract<ToKeeper, { type: 'cells' }>, 'cells' | 'isSettingUp' | 'troubles'>
+export type SupervisorReport = Pick<Extract<ToKeeper, { type: 'cells' }>, 'cells' | 'isSettingUp' | 'troubles' | 'release' | 'upgrade'>
 
 export class KeeperProcess {
   readonly #settings: KeeperProcessSettings
   readonly #first = Promise.withResolvers<number>()
   readonly #gone = Promise.withResolvers<void>()
+  readonly #proved = Promise.withResolvers<string>()
   readonly #dispatch = dispatcher<FromKeeper>(
     'the supervisor',
     {
@@ -52,6 +62,8 @@ export class KeeperProcess {
       endStale: ({ pid }) => this.#settings.onEndStale(pid),
       lossesKept: ({ upTo }) => this.#settings.onLossesKept(upTo),
       refused: ({ code, message }) => this.#refused(new BerthError(code, message)),
+      proved: ({ about }) => this.#proved.resolve(about),
+      upgrade: asked => this.#settings.onUpgrade(asked),
     },
     sentence => this.#settings.log.error(sentence),
   )
@@ -72,6 +84,8 @@ export class KeeperProcess {
   #tickAt = performance.now()
   #timer: NodeJS.Timeout | undefined
   #stopping = false
+  /** Whether no other release serves, as it is from the beginning unless the keeper stands by. */
+  #takesChanges = true
 
   constructor(settings: KeeperProcessSettings) {
     this.#settings = settings
@@ -85,6 +99,35 @@ export class KeeperProcess {
   start(): Promise<number> {
     this.#spawn()
     return this.#first.promise
+  }
+
+  /** Starts one that was stopped from here, on the port that it had. It is started again whenever it ends, also before it is ready. */
+  startAgain(controlPort: number): void {
+    this.#controlPort = controlPort
+    this.#first.promise.catch(() => undefined)
+    this.#spawn()
+  }
+
+  /**
+   * Starts one that waits for `takeOver`, because the keeper of another release still has the data folder.
+   * @returns what it has found in a copy of the data folder, for people
+   * @throws {BerthError} as `start`
+   */
+  stand(): Promise<string> {
+    this.#spawn(true)
+    return Promise.race([this.#proved.promise, this.#first.promise.then(() => this.#proved.promise)])
+  }
+
+  /** Has the keeper that `stand` has started take the data folder. @returns and throws as `start` */
+  takeOver(): Promise<number> {
+    this.#child?.send({ type: 'takeOver' })
+    return this.#first.promise
+  }
+
+  /** From now on it acknowledges changes. */
+  takeChanges(): void {
+    this.#takesChanges = true
+    this.#child?.send({ type: 'takeChanges' })
   }
 
   /** Kills a keeper that hangs, so that it is started again. Call it every `limits.process.heartbeatMs`. */
@@ -102,9 +145,14 @@ export class KeeperProcess {
     this.#child.kill()
   }
 
+  /** 0 while there is none. */
+  get pid(): number {
+    return this.#child?.pid ?? 0
+  }
+
   sendReport(report: SupervisorReport): void {
-    const { base, release, memory, options, wall } = this.#settings
-    this.#child?.send({ type: 'cells', base, release, ...report, port: options.port, memory: memory.status, wall: wall.plan.layers })
+    const { base, memory, options, wall } = this.#settings
+    this.#child?.send({ type: 'cells', base, ...report, port: options.port, memory: memory.status, wall: wall.plan.layers })
   }
 
   /** Sends what the keeper has not kept. Call it with every loss, and whenever the keeper is ready. */
@@ -132,8 +180,10 @@ export class KeeperProcess {
     this.#gone.resolve()
   }
 
-  #spawn(): void {
-    const { entry, log, wall } = this.#settings
+  /** @param standsBy whether it waits for the data folder, and then for the end of another release */
+  #spawn(standsBy = false): void {
+    const { entry, log, wall, control, generation } = this.#settings
+    if (standsBy) this.#takesChanges = false
     const options = { ...this.#settings.options, controlPort: this.#controlPort ?? this.#settings.options.controlPort }
     this.#startedAt = performance.now()
     this.#beatAt = this.#startedAt
@@ -141,20 +191,31 @@ export class KeeperProcess {
     this.#killed = false
     const child = startChild<FromKeeper, ToKeeper>(
       roleCommand('keeper', options.data, { entry, isThrifty: isThrifty(options) }),
-      { type: 'start', options, cell: 0, wall: wall.plan, isSettingUp: false },
-      undefined,
+      {
+        type: 'start',
+        options,
+        cell: 0,
+        wall: wall.plan,
+        isSettingUp: false,
+        generation,
+        isHeir: standsBy,
+        takesChanges: this.#takesChanges,
+      },
+      control,
       {
         onMessage: message => this.#receive(message),
         onEnd: (how, signal) => this.#ended(how, signal),
       },
     )
     this.#child = child
+    this.#settings.onStarted()
+    // How long one may stand by is not decided here.
+    if (standsBy) return
     this.#timer = setTimeout(() => {
       log.warn({ pid: child.pid }, `keeper killed: it was not ready within ${limits.process.readyMsMax} ms`)
       this.#killed = true
       child.kill()
     }, limits.process.readyMsMax)
-    this.#settings.onStarted()
   }
 
   #receive(message: FromKeeper): void {
@@ -192,6 +253,7 @@ export class KeeperProcess {
     const time = performance.now()
     this.#seat = afterFault(this.#seat, time - this.#startedAt, time)
     const delayMs = this.#seat.notBefore - time
+    this.#settings.onLost(how)
     this.#settings.log.warn({ how, ...(why !== undefined && { why }), delayMs }, 'keeper ended; cells serve on while it is started again')
     this.#timer = setTimeout(() => this.#spawn(), delayMs)
   }

@@ -1,4 +1,6 @@
 /** Every message between the processes of a base. */
+import type { Generation } from '../folder/paths.ts'
+import type { UpgradeLog, UpgradeWish } from '../folder/upgrade-files.ts'
 import type { ErrorCode } from '../kernel/errors.ts'
 import type { Options } from '../kernel/options.ts'
 import type { Release } from '../kernel/origin.ts'
@@ -9,7 +11,7 @@ import type { SceneTable, SlotPlan } from '../traffic/table.ts'
 
 // Between the supervisor and its children, over the IPC channel that spawn opens.
 
-/** The first message to every child. That to a cell comes with the listening handle. */
+/** The first message to every child. It comes with a listening handle: that of the scene port to a cell, that of the control port to the keeper. */
 export interface Start {
   readonly type: 'start'
   readonly options: Options
@@ -21,6 +23,15 @@ export interface Start {
   readonly wall: WallPlan
   /** Whether the base is still given its first scenes. Then a scene that is not there may be about to come. `setUp` says when that is over. */
   readonly isSettingUp: boolean
+  /** Which socket the keeper and the cells use. */
+  readonly generation: Generation
+  /**
+   * Whether the base is taken over from another release. The keeper then proves that it can read the data folder, and waits for `takeOver`; a cell loads
+   * what it can before it accepts connections, however long that takes.
+   */
+  readonly isHeir: boolean
+  /** Whether the keeper takes changes from its start on, or waits with them for `takeChanges`. */
+  readonly takesChanges: boolean
 }
 
 export type ToCell =
@@ -33,7 +44,8 @@ export type ToCell =
   | { readonly type: 'setUp' }
 
 export type FromCell =
-  | { readonly type: 'ready' }
+  /** The cell accepts connections. `failures` are the baselines that it cannot answer. */
+  | { readonly type: 'ready'; readonly failures: readonly SceneFailure[] }
   | { readonly type: 'heartbeat'; readonly connections: number; readonly inFlight: number }
   /** The cell cannot start, for a reason that an operator has to mend. It ends. */
   | { readonly type: 'refused'; readonly code: ErrorCode; readonly message: string }
@@ -49,16 +61,22 @@ export type ToKeeper =
       readonly type: 'cells'
       /** The id of this run of the base. */
       readonly base: string
-      readonly release: Release
       readonly cells: readonly CellStatus[]
       readonly port: number
       readonly memory: MemoryStatus
       readonly wall: readonly WallLayer[]
       readonly isSettingUp: boolean
       readonly troubles: readonly Trouble[]
+      readonly release: RunningRelease
+      /** The last upgrade of the base. */
+      readonly upgrade: UpgradeLog | undefined
     }
   /** Every cell that was lost to the code that it ran and that the keeper has not yet acknowledged, the oldest first. Answered with `lossesKept`. */
   | { readonly type: 'losses'; readonly losses: readonly CellLoss[] }
+  /** The data folder is the keeper's: the one of the other release has stopped. */
+  | { readonly type: 'takeOver' }
+  /** No process of another release serves any more, so that changes can be acknowledged. */
+  | { readonly type: 'takeChanges' }
   | { readonly type: 'stop' }
 
 export type FromKeeper =
@@ -70,8 +88,26 @@ export type FromKeeper =
   | { readonly type: 'endStale'; readonly pid: number }
   /** The losses up to this number are kept, with what follows from them, and need not be sent again. */
   | { readonly type: 'lossesKept'; readonly upTo: number }
+  /** It can read the data folder. `about` says what it has found, for people. */
+  | { readonly type: 'proved'; readonly about: string }
+  /** The base shall be upgraded. `failing` are the baselines that some cell cannot answer now, as `scene/version`. */
+  | {
+      readonly type: 'upgrade'
+      readonly wish: UpgradeWish
+      readonly by: string
+      readonly timeoutMs: number
+      readonly failing: readonly string[]
+    }
   /** The keeper cannot start, for a reason that an operator has to mend. It ends. */
   | { readonly type: 'refused'; readonly code: ErrorCode; readonly message: string }
+
+/** The release that has the base. */
+export interface RunningRelease extends Release {
+  /** ISO 8601, since when. */
+  readonly since: string
+  /** Why it cannot be replaced by another release now; null when it can. */
+  readonly fixed: string | null
+}
 
 export interface CellStatus {
   readonly cell: number

@@ -59,16 +59,20 @@ export interface BaseSettings {
   readonly env?: NodeJS.ProcessEnv
   /** The folder of another copy of the project. */
   readonly project?: string
+  /** The folder of a release, to start as an operator does: `base start`, through its launcher. */
+  readonly release?: string
 }
 
 /** Starts a base and waits until it is ready and every cell has connected to the keeper. If the base ends before that, rejects with its output. */
 export async function launchBase(settings: BaseSettings = {}): Promise<RunningBase> {
-  const { data, cells = 1, args = [], script, env = process.env, project = root } = settings
+  const { data, cells = 1, args = [], script, env = process.env, project = root, release } = settings
   const folder = data ?? (await mkdtemp(join(tmpdir(), 'berth-test-')))
   const flags = ['--port', '0', '--control-port', '0', '--data', folder, '--cells', String(cells), ...args]
   // A test that is killed leaves no base behind.
   const start = ['--require', join(root, 'bin/with-parent.cjs'), ...nodeFlags, join(project, 'base/main.ts'), 'start']
-  const command = script === undefined ? start : [join(root, 'bin/launch.cjs'), script]
+  const launched = release === undefined ? [join(root, 'bin/launch.cjs'), script ?? ''] : [join(release, 'bin/base.cjs'), 'start']
+  const hasLauncher = script !== undefined || release !== undefined
+  const command = hasLauncher ? launched : start
   const child = spawn(process.execPath, [...command, ...flags], {
     // There is no config file in this folder.
     cwd: tmpdir(),
@@ -92,7 +96,7 @@ export async function launchBase(settings: BaseSettings = {}): Promise<RunningBa
     ...log,
     kill: async () => {
       // A launcher passes on the signals that it can catch. SIGKILL is not one: it would end the launcher and leave the base running.
-      child.kill(script === undefined ? 'SIGKILL' : 'SIGTERM')
+      child.kill(hasLauncher ? 'SIGTERM' : 'SIGKILL')
       // The output closes when the last process of the base has ended. The children end because their channel to the supervisor closes.
       await closed
       if (data === undefined) await rm(folder, { recursive: true, force: true })

@@ -2,6 +2,7 @@
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry as MetricsRegistry } from 'prom-client'
 import { type ControlRoot, controlLinks } from '../../contract/root-api.ts'
 import type { BaseStatus, Readiness } from '../../contract/status-api.ts'
+import type { UpgradeLog } from '../../folder/upgrade-files.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import type { Guesses } from '../../kernel/guesses.ts'
 import type { Options } from '../../kernel/options.ts'
@@ -59,6 +60,7 @@ export class Vitals {
     this.#measureCells()
     this.#measureFaults()
     this.#measureMemory()
+    this.#countUpgrades()
     new Counter({
       name: 'berth_token_guesses_total',
       help: 'Requests whose token was not known',
@@ -165,6 +167,24 @@ export class Vitals {
     )
   }
 
+  /** The counts are of the data folder, so that they go on over all releases. */
+  #countUpgrades(): void {
+    const registers = [this.#metrics]
+    const reported = () => this.#reported
+    new Counter({
+      name: 'berth_upgrades_total',
+      help: 'Upgrades of the base, by whether the other release took over',
+      labelNames: ['result'],
+      registers,
+      collect() {
+        this.reset()
+        const { done = 0, failed = 0 } = reported()?.upgrade?.counts ?? {}
+        this.inc({ result: 'done' }, done)
+        this.inc({ result: 'failed' }, failed)
+      },
+    })
+  }
+
   /** Takes a report of the supervisor. */
   report(report: Pick<Report, 'cells' | 'port'> & Partial<Report>): void {
     this.#reported = report
@@ -192,13 +212,14 @@ export class Vitals {
   async status(): Promise<BaseStatus> {
     const disk = await this.#disk.look()
     return {
-      release: this.#reported?.release ?? null,
       mode: this.#options.mode,
       port: this.#reported?.port ?? null,
       controlPort: this.controlPort,
       revision: this.#book.revision,
       tableRevision: this.#cells.table.revision,
       keeper: { pid: process.pid, uptimeSeconds: Math.round(process.uptime()) },
+      release: this.#reported?.release ?? null,
+      upgrade: lastUpgrade(this.#reported?.upgrade),
       storageFault: this.#storageFault(),
       memory: this.#reported?.memory ?? null,
       disk: disk && diskView(disk),
@@ -271,6 +292,12 @@ export class Vitals {
       }
     })
   }
+}
+
+function lastUpgrade(upgrade: UpgradeLog | undefined): BaseStatus['upgrade'] {
+  if (upgrade === undefined) return null
+  const { counts: _, steps, ...shown } = upgrade
+  return { ...shown, steps: [...steps] }
 }
 
 const asMB = (bytes: number): number => Math.round((bytes / 2 ** 20) * 100) / 100

@@ -202,6 +202,7 @@ const ofBase: { readonly [K in BaseChangeKind]: string | ((test: TestDriver) => 
   'create token': 'each is another secret',
   'retire cell': 'the cell that replaces it has its number',
   'lose cell': 'nobody wishes for it',
+  'upgrade base': 'each is another one',
   'take profile': 'each is another one',
   'limit guesses': 'nobody wishes for it',
 }

@@ -63,6 +63,7 @@ function optionsOf(row: Route, tag: string, parts: RouteParts, idempotency: Idem
     handler: async (request, reply) => {
       const run = async (keyed?: Actor['keyed']) => row.run(requestOf(request, reply, keyed), parts)
       const write = isWrite(row) ? keyedWrite(request, row) : undefined
+      if (isWrite(row)) await parts.changes.opened
       const { status, headers = {}, body } = await (write === undefined ? run() : idempotency.answer(write, run))
       return reply.code(status).headers(headers).send(body)
     },

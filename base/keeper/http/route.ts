@@ -14,7 +14,9 @@ import type { Vitals } from '../cells/vitals.ts'
 import type { BaseDriver } from '../driver/base-driver.ts'
 import type { FeatureDriver } from '../driver/feature-driver.ts'
 import type { SceneDriver } from '../driver/scene-driver.ts'
+import type { Gate } from '../gate.ts'
 import type { Logs } from '../logs/logs.ts'
+import type { Upgrades } from '../upgrades.ts'
 
 /** The parts of the keeper that routes call. */
 export interface RouteParts {
@@ -28,6 +30,9 @@ export interface RouteParts {
   readonly logs: Logs
   readonly cells: Cells
   readonly guesses: Guesses
+  /** What changes wait for. */
+  readonly changes: Gate
+  readonly upgrades: Upgrades
   readonly log: Logger
 }
 

@@ -2,11 +2,11 @@
 import Type from 'typebox'
 import { AuditEntry, AuditQuery } from '../../../contract/audit-api.ts'
 import { ControlRoot } from '../../../contract/root-api.ts'
-import { BaseStatus, CellParams, Health, Readiness, RetiringCell } from '../../../contract/status-api.ts'
+import { BaseStatus, CellParams, Health, Readiness, RetiringCell, StartedUpgrade, WishedUpgrade } from '../../../contract/status-api.ts'
 import { type ErrorCode, errorTable } from '../../../kernel/errors.ts'
 import { escapeHtml, linkList, page, pageHeaders, wantsPage } from '../../../kernel/page.ts'
 import { actorOf } from '../revisions.ts'
-import { answer, ok, route } from '../route.ts'
+import { answer, json, ok, route } from '../route.ts'
 
 const healthy = { status: 'ok' } as const
 
@@ -126,6 +126,22 @@ export const baseRoutes = [
       if (book.keyed(actor) === undefined) vitals.requireCell(cell)
       baseDriver.retireCell(cell, actor)
       return answer(202, { cell })
+    },
+  }),
+  route({
+    operation: 'upgradeBase',
+    method: 'POST',
+    path: '/api/upgrade',
+    right: 'admin',
+    about: 'Have another release of Berth take the base over; `base upgrade` asks for it',
+    details: 'Which release that is, and how it is started, is in the data folder. How it goes is in the status of the base.',
+    // It must not wait for the end of another upgrade, and what comes twice is refused.
+    write: false,
+    takes: { body: json(WishedUpgrade) },
+    gives: { 202: StartedUpgrade },
+    run: (request, { upgrades }) => {
+      const { id, timeoutSeconds } = request.body
+      return answer(202, upgrades.start(id, timeoutSeconds, actorOf(request)))
     },
   }),
 ]
