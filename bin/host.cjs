@@ -42,8 +42,8 @@ function host(entry, args) {
     if (message.do === 'pass') tell(child === owner ? other : owner, { is: 'passed', body: message.body }, handle)
     if (child !== owner) return
     if (message.do === 'start') startHeir(message.command)
-    if (message.do === 'end' && isHeir) other.kill('SIGKILL')
-    if (message.do === 'yield' && isHeir) {
+    if (message.do === 'end' && isHeir && other !== undefined) other.kill('SIGKILL')
+    if (message.do === 'yield' && isHeir && other !== undefined) {
       isHeir = false
       owner = other
       other = child

@@ -22,7 +22,7 @@ async function makeRelease(name: string, ...patches: readonly Patch[]): Promise<
   for (const part of ['base', 'bin', 'sdk', 'package.json', 'tsconfig.json'])
     await cp(join(root, part), join(folder, part), { recursive: true })
   await symlink(realpathSync(join(root, 'node_modules')), join(folder, 'node_modules'), 'junction')
-  const version: Patch = ['package.json', /"version": "[^"]*"/, `"version": "${versionOf(name)}"`]
+  const version: Patch = ['base/package.json', /"version": "[^"]*"/, `"version": "${versionOf(name)}"`]
   for (const [file, from, to] of [version, ...patches]) {
     const text = readFileSync(join(folder, file), 'utf8')
     const changed = text.replace(from, to)

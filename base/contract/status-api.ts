@@ -139,8 +139,6 @@ export const BaseStatus = Type.Object({
   revision: Type.Integer({ description: 'of the store' }),
   tableRevision: Type.Integer({ description: 'of the scene table that cells should have' }),
   keeper: Type.Object({ pid: Type.Integer(), uptimeSeconds: Type.Number() }),
-    description: 'of Berth, which the base runs; null until the supervisor has reported it',
-  }),
   upgrade: Type.Union([LastUpgrade, Type.Null()], { description: 'null when there was none' }),
   storageFault: Type.Union([Type.String(), Type.Null()], {
     description: 'what keeps the data folder from being written; null when nothing does',

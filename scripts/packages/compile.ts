@@ -71,7 +71,7 @@ async function compileBase(folder: string): Promise<Metafile> {
     plugins: [swaggerPaths],
   })
   await writeOutput(outputFiles, folder)
-  await copyBin(folder, ['base.cjs', 'launch.cjs', 'parent.cjs', 'start-sdk.cjs', 'with-parent.cjs'])
+  await copyBin(folder, ['base.cjs', 'host.cjs', 'launch.cjs', 'parent.cjs', 'start-sdk.cjs', 'with-parent.cjs'])
   await copy('base/process/from-snapshot.cjs', join(folder, 'lib/process/from-snapshot.cjs'))
   for (const file of await readdir(join(root, 'base/inside/built')))
     await copy(`base/inside/built/${file}`, join(folder, 'lib/inside/built', file))
