@@ -22,8 +22,10 @@ async function makeRelease(name: string, ...patches: readonly Patch[]): Promise<
   for (const part of ['base', 'bin', 'sdk', 'package.json', 'tsconfig.json'])
     await cp(join(root, part), join(folder, part), { recursive: true })
   await symlink(realpathSync(join(root, 'node_modules')), join(folder, 'node_modules'), 'junction')
-  const version: Patch = ['base/package.json', /"version": "[^"]*"/, `"version": "${versionOf(name)}"`]
-  for (const [file, from, to] of [version, ...patches]) {
+  const versions = ['package.json', 'base/package.json'].map(
+    (file): Patch => [file, /"version": "[^"]*"/, `"version": "${versionOf(name)}"`],
+  )
+  for (const [file, from, to] of [...versions, ...patches]) {
     const text = readFileSync(join(folder, file), 'utf8')
     const changed = text.replace(from, to)
     assert.notEqual(changed, text, `${file} has no ${from}`)
@@ -121,7 +123,7 @@ const faults: readonly {
       [
         'base/store/sqlite.ts',
         'else upgradeFormat(db, path, upgrade)',
-        'else { keepCopy(db, `${path}.format-2`); db.exec("pragma user_version = 3") }',
+        'else { keepCopy(db, path + ".format-2"); db.exec("pragma user_version = 3") }',
       ],
       ['base/cell/cell.ts', starts, `process.exit(9)\n${starts}`],
     ],

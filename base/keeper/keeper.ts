@@ -194,27 +194,12 @@ export async function startKeeper(
   // A failure to save is only logged, as after a commit: on a full disk it is better to have a keeper that shows this and serves tables
   // than none.
   await tables.save()
-  const onStoreFailed = (error: BerthError) => endForDisk(error, log)
-  // Whether there is room is seen by saving the table, which is tried until there is.
-  const onStoreFull = () => void tables.save()
   const changes = new Gate(place.takesChanges)
   const upgrades = new Upgrades({ data, book, cells, log, ask: message => send(message) })
-  const app = await createApi({
-    book,
-    driver,
-    baseDriver,
-    featureDriver,
-    blobs,
-    vitals,
-    logs,
-    cells,
-    guesses,
-    changes,
-    upgrades,
-    log,
-    onStoreFailed,
-    onStoreFull,
-  })
+  const parts = { book, driver, baseDriver, featureDriver, blobs, vitals, logs, cells, guesses, changes, upgrades, log }
+  // Whether there is room is seen by saving the table, which is tried until there is.
+  const faults = { onStoreFailed: (error: BerthError) => endForDisk(error, log), onStoreFull: () => void tables.save() }
+  const app = await createApi({ ...parts, ...faults })
   vitals.controlPort = await listen(app, options, place.handle)
   log.info({ controlPort: vitals.controlPort, revision: book.revision }, 'control API listens')
   const past = new Past(limits.control.keptAnswerMsMin)

@@ -14,7 +14,7 @@ const common = ['package.json', 'README.md', 'LICENSE', 'provenance.json']
 const expected: Readonly<Record<PackageName, readonly string[]>> = {
   base: [
     'THIRD-PARTY-LICENSES',
-    ...['base', 'launch', 'parent', 'start-sdk', 'with-parent'].map(name => `bin/${name}.cjs`),
+    ...['base', 'host', 'launch', 'parent', 'start-sdk', 'with-parent'].map(name => `bin/${name}.cjs`),
     ...['main', 'services', 'keeper/source-map-worker', 'chunks/*'].flatMap(name => [`lib/${name}.js`, `lib/${name}.js.map`]),
     'lib/process/from-snapshot.cjs',
     ...['encodings', 'fakes', 'inside', 'multibyte', 'schema-check', 'stacks', 'url', '*'].map(name => `lib/inside/built/${name}.js`),
