@@ -22,6 +22,10 @@ export interface Exchange {
 /** What is known of a connection. */
 interface Connection {
   readonly exchanges: Set<Exchange>
+  /** The one whose request came last. */
+  newest: Exchange | undefined
+  /** Whether an answer has said that no more follow on it. */
+  isEnding: boolean
   /** When its last exchange ended, or else when it was opened; by `performance.now()`. */
   idleSince: number
   /** Whether it has had an answer. */
@@ -52,11 +56,24 @@ export class Connections {
     server.listen(handle, onListening)
   }
 
-  /** @returns how many exchanges the connection has under way now */
+  /** @returns how many exchanges the connection has under way now; 0 when it takes no more, and this one must not begin */
   begin(socket: Socket, exchange: Exchange): number {
-    const exchanges = this.#open.get(socket)?.exchanges
-    exchanges?.add(exchange)
-    return exchanges?.size ?? 1
+    const connection = this.#open.get(socket)
+    if (connection === undefined) return 1
+    if (connection.isEnding) return 0
+    connection.newest = exchange
+    return connection.exchanges.add(exchange).size
+  }
+
+  /** Whether no request came after this one. The answers to those would be lost with the connection. */
+  isNewest(socket: Socket, exchange: Exchange): boolean {
+    return this.#open.get(socket)?.newest === exchange
+  }
+
+  /** An answer says that it is the last one on the connection: a request that comes after that must not be executed. */
+  takeNoMore(socket: Socket): void {
+    const connection = this.#open.get(socket)
+    if (connection !== undefined) connection.isEnding = true
   }
 
   end(socket: Socket, exchange: Exchange): void {
@@ -68,7 +85,13 @@ export class Connections {
   }
 
   #onOpen(socket: Socket): void {
-    const connection: Connection = { exchanges: new Set(), idleSince: performance.now(), isUsed: false }
+    const connection: Connection = {
+      exchanges: new Set(),
+      newest: undefined,
+      isEnding: false,
+      idleSince: performance.now(),
+      isUsed: false,
+    }
     this.#open.set(socket, connection)
     socket.once('close', () => {
       this.#open.delete(socket)

@@ -75,15 +75,57 @@ test('the last answer on a connection says so, and has its own headers too', asy
   assert.match(received(), /^HTTP\/1\.1 200 OK\r\nconnection: close\r\n.*x-scene-version: v1\r\n.*\r\n\r\n1$/s)
 })
 
+const bodies = (...texts: readonly string[]) => texts.map(text => `${head(text.length)}${text}`).join('')
+/** Of each answer, whether it ends the connection, and the body. */
+const answersIn = (text: string) => text.match(/^connection: close|(?<=\r\n\r\n)\d/gim)
+
+test('requests that were sent ahead are all answered, and the last answer ends the connection', async t => {
+  const { socket, received } = await open(t, { shouldClose: () => true, serve: async ({ body }) => plainAnswer(body) })
+  socket.write(bodies('1', '2', '3'))
+  await once(socket, 'close')
+  assert.deepEqual(answersIn(received()), ['1', '2', 'connection: close', '3'])
+})
+
+test('a request that comes after the answer which ends its connection was made is not executed', async t => {
+  let asked = 0
+  const served: string[] = []
+  const slow = Promise.withResolvers<void>()
+  const ending = Promise.withResolvers<void>()
+  const { socket, received } = await open(t, {
+    shouldClose: () => {
+      // It is asked for the answer to the second request, and then for the probe behind the third.
+      if (++asked === 2) slow.resolve()
+      ending.resolve()
+      return true
+    },
+    serve: async ({ body }) => {
+      served.push(body)
+      if (body === '1') await slow.promise
+      return plainAnswer(body)
+    },
+  })
+  socket.write(bodies('1', '2'))
+  await ending.promise
+  socket.write(`${bodies('3')}GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n`)
+  await once(socket, 'close')
+  assert.deepEqual(
+    [served, answersIn(received())],
+    [
+      ['1', '2'],
+      ['1', 'connection: close', '2'],
+    ],
+  )
+})
+
 test('a failure counts from the last byte of its request, not from the first', async t => {
   let clockMs = 0
   t.mock.method(performance, 'now', () => clockMs)
   const seconds: number[] = []
   const arrived = Promise.withResolvers<void>()
   const { socket } = await open(t, {
-    shouldClose: () => {
+    enter: scene => {
       arrived.resolve()
-      return false
+      return scene
     },
     serve: async () => {
       clockMs += 20

@@ -80,7 +80,7 @@ const refusals = new Pacer(REFUSALS_PER_TURN)
 interface Port {
   readonly bodyLimitBytes: number
   readonly handlers: SceneHandlers
-  readonly connections: Pick<Connections, 'begin' | 'end'>
+  readonly connections: Pick<Connections, 'begin' | 'end' | 'isNewest' | 'takeNoMore'>
   /** Exchanges whose answers wait for their callers to read. */
   readonly unread: Set<SceneExchange>
   /** Makes an id for a request that brings none. */
@@ -114,17 +114,24 @@ function route(req: IncomingMessage, res: ServerResponse, port: Port): void {
   const url = originForm(req.url ?? '/')
   const query = url.indexOf('?')
   const path = query < 0 ? url : url.slice(0, query)
-  if (port.handlers.shouldClose()) res.setHeader('connection', 'close')
+  const isScene = path.startsWith(SCENES)
+  if (!isScene && port.handlers.shouldClose()) endConnection(req, res, port)
   if (!hasOneHost(req.headers.host)) {
     answerError(res, new BerthError('REQUEST_MALFORMED', 'Cannot tell for which host the request is: it has more than one Host header'))
     return
   }
-  if (path.startsWith(SCENES)) new SceneExchange(req, res, path.slice(SCENES.length), port).start()
+  if (isScene) new SceneExchange(req, res, path.slice(SCENES.length), port).start()
   else if (path === '/healthz') onProbe(req, res, () => [])
   else if (path === '/readyz') onProbe(req, res, port.handlers.checkReady)
   else if (path === '/openapi.json') onDocument(req, res)
   else if (path === '/') onRoot(req, res)
   else answerError(res, new BerthError('ROUTE_NOT_FOUND', `Cannot find ${path.slice(0, 128)}`))
+}
+
+/** Has the answer end its connection. */
+function endConnection(req: IncomingMessage, res: ServerResponse, { connections }: Port): void {
+  res.setHeader('connection', 'close')
+  connections.takeNoMore(req.socket)
 }
 
 /** A proxy may send the whole URL (RFC 9112, 3.2.2). */
@@ -216,6 +223,8 @@ class SceneExchange implements SceneRequest, Exchange {
     const { bodyLimitBytes, handlers, connections } = this.#port
     this.#res.on('close', () => this.end())
     const ahead = connections.begin(this.#req.socket, this)
+    // Its caller has been told to send it again, on another connection.
+    if (ahead === 0) return
     const fault = faultInHead(this.#req, this.#res, bodyLimitBytes) ?? tooManyAhead(ahead) ?? refusal(() => this.#enter(handlers))
     if (fault !== undefined) {
       discardBody(this.#req, this.#res, bodyLimitBytes)
@@ -259,6 +268,12 @@ class SceneExchange implements SceneRequest, Exchange {
     this.#name = undefined
   }
 
+  /** Requests that wait behind this one are answered first: Node closes a connection after an answer that ends it, whatever comes behind. */
+  #endConnectionIfDue(): void {
+    const { connections, handlers } = this.#port
+    if (connections.isNewest(this.#req.socket, this) && handlers.shouldClose()) endConnection(this.#req, this.#res, this.#port)
+  }
+
   #onBody(error: BerthError | undefined, body: string): void {
     this.#arrivedAt = performance.now()
     if (error !== undefined) {
@@ -281,6 +296,7 @@ class SceneExchange implements SceneRequest, Exchange {
     // An answer that comes when its caller has gone is counted and no more.
     const isLarge = bytes > limits.http.pieceBytes && !this.#ended
     if (bytes > limits.cell.bytesCountedFrom) this.hold(bytes)
+    this.#endConnectionIfDue()
     writeHead(this.#res, this.requestId, answer, bytes, ms)
     // Node sets aside three bytes a character for UTF-8, and with more than 16 KiB of them it takes a slower path.
     const encoding = bytes === json.length ? 'latin1' : 'utf8'
@@ -343,6 +359,7 @@ class SceneExchange implements SceneRequest, Exchange {
     this.#res.setHeader('x-request-id', this.requestId)
     if (plan !== undefined) this.#res.setHeader('x-scene-version', plan.version)
     if (because !== undefined) this.#res.setHeader('x-scene-because', because)
+    this.#endConnectionIfDue()
     answerError(this.#res, error, { ...known, version: plan?.version, requestId: this.requestId, ...more })
     this.#port.handlers.count(this.#progress, error.code, seconds)
   }
