@@ -47,11 +47,14 @@ class Cell {
   readonly #server: Server
   readonly #keeper: KeeperRequests
   readonly #guesses = new Guesses(address => this.#keeper.reportGuesses(address))
+  readonly #ordinal: number
+  readonly #unkeptTaken = Promise.withResolvers<void>()
   #isSettingUp: boolean
   #isRetiring = false
   #isLost = false
 
   constructor({ options, cell: ordinal, pid, isSettingUp, generation, isHeir }: Start) {
+    this.#ordinal = ordinal
     this.#isSettingUp = isSettingUp
     const { data } = options
     const log = createLog(`cell-${ordinal}`, options.logLevel)
@@ -182,6 +185,7 @@ class Cell {
       setUp: () => {
         this.#isSettingUp = false
       },
+      unkeptTaken: () => this.#unkeptTaken.resolve(),
     },
     sentence => this.#telemetry.log.error(sentence),
   )
@@ -216,9 +220,18 @@ class Cell {
     await Promise.race([this.#feed.close(), delay(limits.log.closeMsMax)])
     this.#keeper.reportKills()
     this.#keeper.close()
+    await this.#giveUnkept()
     // What is lost has no orderly end, and an heir waits for its memory.
     if (!this.#isLost) await this.#runtime.close()
     endProcess()
+  }
+
+  /** When another release has taken over, the keeper of this one has ended. The supervisor knows who is to have what it would have been told. */
+  async #giveUnkept(): Promise<void> {
+    const [records, kills] = [this.#feed.unkept, this.#telemetry.takeKills()]
+    if (records.length === 0 && kills.length === 0) return
+    sendToSupervisor({ type: 'unkept', cell: this.#ordinal, records, kills })
+    await Promise.race([this.#unkeptTaken.promise, delay(limits.log.closeMsMax)])
   }
 }
 

@@ -96,3 +96,18 @@ test('what a keeper took and did not keep goes to the next one, in order, and co
   for (; count < 1000 && write(feed, long, `v${count}`); count++) t.mock.timers.tick(limits.log.batchMs)
   assert.ok(count * long.length <= limits.log.queueBytesMax + long.length)
 })
+
+test('what no keeper has kept is there when the cell ends, in order, whether or not it was sent', t => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const { feed, keeper } = makeFeed()
+  write(feed, 'kept')
+  feed.flush()
+  keeper.keeps = false
+  write(feed, 'sent')
+  feed.flush()
+  write(feed, 'waiting')
+  assert.deepEqual(
+    feed.unkept.map(({ message }) => message),
+    ['sent', 'waiting'],
+  )
+})

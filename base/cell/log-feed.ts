@@ -86,9 +86,14 @@ export class LogFeed {
 
   /** Puts what the last keeper did not say to have kept back into the queue, for the next one. */
   sendAgain(): void {
-    this.#queue = [...this.#sent.flatMap(({ records }) => records), ...this.#queue]
+    this.#queue = [...this.unkept]
     this.#sent = []
     if (this.#queue.length > 0) this.#wake()
+  }
+
+  /** The lines that no keeper has said to have kept, the oldest first. */
+  get unkept(): readonly LogRecord[] {
+    return [...this.#sent.flatMap(({ records }) => records), ...this.#queue]
   }
 
   /** Resolves once the keeper has kept everything. */

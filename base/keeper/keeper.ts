@@ -107,6 +107,7 @@ function follow(starting: Promise<Keeper>, log: Logger): void {
       // This is what has started the keeper.
       takeOver: () => undefined,
       takeChanges: (_, { changes }) => changes.open(),
+      unkept: (unkept, { cells }) => cells.takeUnkept(unkept),
       stop: async (_, keeper) => {
         await keeper.stop()
         process.exit(0)

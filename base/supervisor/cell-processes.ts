@@ -10,7 +10,7 @@ import type { Options } from '../kernel/options.ts'
 import { roleCommand } from '../process/roles.ts'
 import type { Wall } from '../process/wall.ts'
 import { dispatcher } from '../wire/dispatch.ts'
-import type { CellLoss, CellStatus, FromCell, SceneFailure, Suspect, ToCell, Trouble } from '../wire/messages.ts'
+import type { CellLoss, CellStatus, FromCell, SceneFailure, Suspect, ToCell, Trouble, Unkept } from '../wire/messages.ts'
 import { type Child, type ChildEvents, residentMB, startChild } from './child.ts'
 import type { ListenHandle } from './handle.ts'
 import { MEMORY_ADVICE, type MemoryWatch } from './memory-watch.ts'
@@ -36,6 +36,8 @@ export interface CellProcessesSettings {
   readonly onRefused: (error: BerthError) => void
   /** Called when a cell has ended, or has to be replaced, that nobody has asked to. */
   readonly onFault: (sentence: string) => void
+  /** Called with what a cell that ends has not got to a keeper. */
+  readonly onUnkept: (unkept: Unkept) => void
   /** Called when a cell was lost to the code that it ran. */
   readonly onLoss: (loss: Omit<CellLoss, 'no'>) => void
 }
@@ -75,6 +77,10 @@ export class CellProcesses {
         this.#settings.onRefused(new BerthError(code, message))
       },
       lost: (message, cell) => this.#lost(cell, message),
+      unkept: ({ type: _, ...unkept }, cell) => {
+        this.#settings.onUnkept(unkept)
+        cell.child.send({ type: 'unkeptTaken' })
+      },
     },
     sentence => this.#settings.log.error(sentence),
   )

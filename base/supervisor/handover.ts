@@ -7,6 +7,7 @@ import type { Logger } from '../kernel/log.ts'
 import { nameOf, type Release } from '../kernel/origin.ts'
 import { dispatcher } from '../wire/dispatch.ts'
 import { type FromHeir, HANDOVER_PROTOCOL, type Offer } from '../wire/handover-messages.ts'
+import type { Unkept } from '../wire/messages.ts'
 import type { ListenHandle } from './handle.ts'
 import type { UpgradeAsked } from './keeper-process.ts'
 import type { LauncherLink } from './launcher-link.ts'
@@ -44,6 +45,7 @@ export class Handover {
   #timeout: NodeJS.Timeout | undefined
   #killing: NodeJS.Timeout | undefined
   #keeperPid = 0
+  #passed: Promise<void> = Promise.resolve()
 
   /** @param release that has the base now */
   constructor(base: BaseInHand, release: Release, link: LauncherLink, log: Logger) {
@@ -94,6 +96,16 @@ export class Handover {
     const counts = { ...upgrade.counts, done: upgrade.counts.done + 1 }
     this.#upgrade = { ...upgrade, result: 'done', endedAt: new Date().toISOString(), counts }
     writeUpgradeLog(this.#base.data, this.#upgrade)
+  }
+
+  /** Gives the release that has the base what cells of this one had no keeper for. */
+  passUnkept(unkept: Unkept): void {
+    this.#passed = this.#link.pass({ type: 'unkept', ...unkept })
+  }
+
+  /** Resolves when all of that has left this process. */
+  get passed(): Promise<void> {
+    return this.#passed
   }
 
   /** Ends an upgrade that is under way, because the base stops. Resolves when no other release has a part of the base. */

@@ -4,6 +4,7 @@ import { BerthError, toBerthError } from '../kernel/errors.ts'
 import type { Options } from '../kernel/options.ts'
 import { dispatcher } from '../wire/dispatch.ts'
 import { HANDOVER_PROTOCOL, type Offer, type ToHeir } from '../wire/handover-messages.ts'
+import type { Unkept } from '../wire/messages.ts'
 import type { ListenHandle } from './handle.ts'
 import type { LauncherLink } from './launcher-link.ts'
 
@@ -22,6 +23,7 @@ export class Heir {
   readonly #sentAway = Promise.withResolvers<void>()
   readonly #alone = Promise.withResolvers<void>()
   #hasRefused = false
+  #onUnkept: (unkept: Unkept) => void = () => undefined
 
   constructor(link: LauncherLink, report: (sentence: string) => void) {
     this.#link = link
@@ -32,6 +34,7 @@ export class Heir {
         control: (_, handle) => handle !== undefined && this.#control.resolve(handle),
         give: () => this.#given.resolve(),
         yours: () => this.#owner.resolve(),
+        unkept: ({ type: _, ...unkept }) => this.#onUnkept(unkept),
         end: () => this.#sentAway.resolve(),
       },
       report,
@@ -49,6 +52,11 @@ export class Heir {
   async given(about: string, keeperPid: number): Promise<void> {
     this.#link.pass({ type: 'proved', about, keeperPid })
     await this.#given.promise
+  }
+
+  /** Gives what the cells of the old supervisor had no keeper for. */
+  onUnkept(listener: (unkept: Unkept) => void): void {
+    this.#onUnkept = listener
   }
 
   /** Says that the keeper runs. */

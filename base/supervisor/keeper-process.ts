@@ -8,7 +8,7 @@ import type { Options } from '../kernel/options.ts'
 import { roleCommand } from '../process/roles.ts'
 import type { Wall } from '../process/wall.ts'
 import { dispatcher } from '../wire/dispatch.ts'
-import type { CellLoss, FromKeeper, ToKeeper } from '../wire/messages.ts'
+import type { CellLoss, FromKeeper, ToKeeper, Unkept } from '../wire/messages.ts'
 import { type Child, startChild } from './child.ts'
 import type { ListenHandle } from './handle.ts'
 import { MEMORY_ADVICE, type MemoryWatch } from './memory-watch.ts'
@@ -158,6 +158,11 @@ export class KeeperProcess {
   /** Sends what the keeper has not kept. Call it with every loss, and whenever the keeper is ready. */
   sendLosses(losses: readonly CellLoss[]): void {
     if (losses.length > 0) this.#child?.send({ type: 'losses', losses })
+  }
+
+  /** Passes on what a cell has not got to a keeper. It is lost when there is no keeper either. */
+  sendUnkept(unkept: Unkept): void {
+    this.#child?.send({ type: 'unkept', ...unkept })
   }
 
   /** Asks it to stop, and resolves when it is gone. Idempotent. */

@@ -63,14 +63,17 @@ export class LauncherLink {
     this.#send({ do: 'yield' })
   }
 
-  /** Says something to the supervisor of the other release. */
-  pass(body: ToHeir | FromHeir, handle?: ListenHandle): void {
-    this.#send({ do: 'pass', body }, handle)
+  /** Says something to the supervisor of the other release. Resolves when it has left this process. */
+  pass(body: ToHeir | FromHeir, handle?: ListenHandle): Promise<void> {
+    return this.#send({ do: 'pass', body }, handle)
   }
 
-  #send(message: object, handle?: ListenHandle): void {
+  #send(message: object, handle?: ListenHandle): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
     // This fails only when the launcher has ended, and then this process is about to end too.
     const send = process.send as Send | undefined
-    if (process.connected) send?.call(process, { berth: PROTOCOL, ...message }, handle, undefined, () => undefined)
+    if (process.connected && send !== undefined) send.call(process, { berth: PROTOCOL, ...message }, handle, undefined, resolve)
+    else resolve()
+    return promise
   }
 }

@@ -225,12 +225,14 @@ class Supervisor {
       isSettingUp: this.#isSettingUp,
       onChange: () => this.#onCellsChange(),
       onRefused: error => this.#onRefused(error),
+      onUnkept: unkept => (this.#hasLeft ? this.#handover?.passUnkept(unkept) : this.#keeper.sendUnkept(unkept)),
       onLoss: loss => {
         this.#losses.add(loss)
         this.#keeper.sendLosses(this.#losses.pending)
       },
     })
     this.#keeper = this.#makeKeeper()
+    heir?.onUnkept(unkept => this.#keeper.sendUnkept(unkept))
   }
 
   #makeKeeper(): KeeperProcess {
@@ -448,6 +450,7 @@ class Supervisor {
     this.#closeHandles()
     this.#cells.stop()
     if (!this.#cells.empty) await this.#empty.promise
+    await this.#handover?.passed
     process.exit(0)
   }
 

@@ -3,6 +3,8 @@
  * added, and each side ignores what it does not know. When that is not enough, `HANDOVER_PROTOCOL` is raised, and the old release refuses.
  */
 
+import type { Unkept } from './messages.ts'
+
 /** The number of this protocol. */
 export const HANDOVER_PROTOCOL = 1
 
@@ -33,6 +35,8 @@ export type ToHeir =
   | { readonly type: 'give' }
   /** The base is the heir's. The old supervisor starts nothing any more. */
   | { readonly type: 'yours' }
+  /** A cell of the old supervisor has ended, and there was no keeper any more that would have taken this. Comes after `yours`. */
+  | ({ readonly type: 'unkept' } & Unkept)
   /** The base stays with the old supervisor: end every process, and then yourself. */
   | { readonly type: 'end' }
 

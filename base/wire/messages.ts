@@ -42,6 +42,8 @@ export type ToCell =
   | { readonly type: 'retire' }
   /** The base has its first scenes. */
   | { readonly type: 'setUp' }
+  /** What was `unkept` is on its way to a keeper, and the cell may end. */
+  | { readonly type: 'unkeptTaken' }
 
 export type FromCell =
   /** The cell accepts connections. `failures` are the baselines that it cannot answer. */
@@ -54,9 +56,21 @@ export type FromCell =
    * that, when the cell knows it. Sent once for each version that the cell is lost to.
    */
   | { readonly type: 'lost'; readonly reason: string; readonly suspect?: Omit<Suspect, 'runningMs' | 'isNamed'> }
+  /** The cell is about to end, and its keeper is away. Answered with `unkeptTaken`. */
+  | ({ readonly type: 'unkept' } & Unkept)
+
+/** What a cell that ends has not got to a keeper. */
+export interface Unkept {
+  /** Its ordinal. */
+  readonly cell: number
+  readonly records: readonly LogRecord[]
+  readonly kills: readonly SlotKills[]
+}
 
 export type ToKeeper =
   | Start
+  /** Of a cell that has ended, which another release may have started. */
+  | ({ readonly type: 'unkept' } & Unkept)
   | {
       readonly type: 'cells'
       /** The id of this run of the base. */

@@ -20,6 +20,7 @@ import type {
   SceneFailure,
   ServiceFault,
   SlotKills,
+  Unkept,
 } from '../../wire/messages.ts'
 import { CellSocket } from './cell-socket.ts'
 
@@ -406,8 +407,14 @@ export class CellConnections {
     member.lines.send({ type: 'logsKept', batch })
   }
 
+  /** Takes what a cell that has ended had nobody to tell. */
+  takeUnkept({ cell, records, kills }: Unkept): void {
+    this.#keepLogs({ cell }, records)
+    this.#events.onKills?.(cell, kills)
+  }
+
   /** Lines that cannot be kept are dropped: they would fail again if the cell sent them again. */
-  #keepLogs({ cell }: Member, records: readonly LogRecord[]): void {
+  #keepLogs({ cell }: Pick<Member, 'cell'>, records: readonly LogRecord[]): void {
     try {
       this.#events.onLogs?.(cell, records)
     } catch (error) {
