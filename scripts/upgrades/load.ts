@@ -1,5 +1,5 @@
 /** Puts load on a scene from a process of its own, and says what became of the requests that were due within a time. */
-import { fork } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { type Failure, failures, type Outcome } from './exchange.ts'
@@ -37,7 +37,8 @@ export const loadTime = (): number => performance.timeOrigin + performance.now()
 
 export class Load {
   readonly samples: Sample[] = []
-  readonly #child
+  readonly #child: ChildProcess
+  readonly #begun = Promise.withResolvers<void>()
   #settledTo = 0
   #onReport = Promise.withResolvers<void>()
 
@@ -46,6 +47,11 @@ export class Load {
     this.#child.send(settings)
     this.#child.on('message', message => this.#take(message as FromLoad))
     this.#child.on('exit', () => this.#onReport.resolve())
+  }
+
+  /** Resolves when requests are being sent. */
+  get begun(): Promise<void> {
+    return this.#begun.promise
   }
 
   /** Resolves once all requests that were due before this moment, in milliseconds since 1970, have come to their end and are in `samples`. */
@@ -67,6 +73,7 @@ export class Load {
   }
 
   #take({ samples, settledTo }: FromLoad): void {
+    this.#begun.resolve()
     this.samples.push(...samples)
     this.#settledTo = settledTo
     this.#onReport.resolve()

@@ -4,13 +4,12 @@
  */
 import { randomInt } from 'node:crypto'
 import { cpus } from 'node:os'
-import { join } from 'node:path'
-import { Command, InvalidArgumentError } from 'commander'
-import { makeScene } from '../../test/support/base.ts'
-import { printRound, printTotal } from './print.ts'
-import { makeRelease } from './releases.ts'
+import { InvalidArgumentError, Command as Program } from 'commander'
+import { tryEdges } from './edges.ts'
+import { tryFaults } from './faults.ts'
+import { printEdges, printResult, printRound, printTotal } from './print.ts'
 import { type Round, rounds, type TakeOver } from './rounds.ts'
-import { folderFor, startRelease, upgradeTo } from './running.ts'
+import { Site } from './site.ts'
 
 interface Flags {
   readonly rate: number
@@ -20,12 +19,15 @@ interface Flags {
   readonly connections: number
   readonly seed?: number
   readonly restart?: true
+  readonly only?: string
 }
 
-const parts = ['load'] as const
+type Settings = Flags & { readonly seed: number }
+
+const parts = ['load', 'edges', 'faults'] as const
 type Part = (typeof parts)[number]
 
-const program = new Command('upgrades')
+const program = new Program('upgrades')
   .description('Upgrades a base under load, and to releases that cannot serve. Fails when one request does. Linux only.')
   .argument('[part...]', `what to try: ${parts.join(', ')}`, [...parts])
   .option('--rate <number>', 'requests a second, half of them over kept connections, half over new ones', numberFrom(1), 2000)
@@ -34,6 +36,7 @@ const program = new Command('upgrades')
   .option('--cells <number>', 'serving processes', numberFrom(1), 2)
   .option('--connections <number>', 'kept connections', numberFrom(1), 64)
   .option('--restart', 'stop the base and start the other release instead, which must fail: shows that failures are seen')
+  .option('--only <text>', 'of the faults, those whose names hold this text')
   .option('--seed <number>', 'of what is random (default: a random one, which is printed)', numberFrom(0))
   .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
   .action(tryUpgrades)
@@ -58,36 +61,45 @@ async function tryUpgrades(wanted: readonly string[], flags: Flags): Promise<voi
   if (unknown.length > 0) program.error(`error: there is no part ${unknown.join(', ')}; there are: ${parts.join(', ')}`)
   const seed = flags.seed ?? randomInt(2 ** 31)
   console.log(`seed ${seed}; Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}`)
-  const run: Readonly<Record<Part, () => Promise<boolean>>> = { load: () => underLoad({ ...flags, seed }) }
+  const run: Readonly<Record<Part, () => Promise<boolean>>> = {
+    load: () => underLoad({ ...flags, seed }),
+    edges: () => acrossUpgrade({ ...flags, seed }),
+    faults: () => withFaults({ ...flags, seed }),
+  }
   for (const part of parts) if (wanted.includes(part) && !(await run[part]())) process.exitCode = 1
 }
 
-async function underLoad(settings: Flags & { readonly seed: number }): Promise<boolean> {
+async function underLoad(settings: Settings): Promise<boolean> {
   console.log(`\n${settings.upgrades} upgrades, ${settings.cells} cells, ${settings.rate} requests a second`)
-  await using folder = await folderFor('upgrades')
-  const releases = [
-    await makeRelease(join(folder.path, 'a'), 'A', '0.1.1'),
-    await makeRelease(join(folder.path, 'b'), 'B', '0.1.2'),
-  ] as const
-  const start = { cells: settings.cells, data: join(folder.path, 'data') }
-  let running = await startRelease(releases[0], start)
-  const restart: TakeOver = async to => {
-    const startedAt = performance.now()
-    const ports = [Number(new URL(running.url).port), Number(new URL(running.controlUrl).port)] as const
-    await running.stop()
-    running = await startRelease(to, { ...start, ports })
-    return { code: 0, output: '', ms: performance.now() - startedAt }
-  }
-  const takeOver: TakeOver = settings.restart ? restart : to => upgradeTo(to, running.data)
+  await using site = await Site.open(settings.cells)
+  const takeOver: TakeOver = to => (settings.restart ? site.restart(to) : site.upgrade(to))
   const done: Round[] = []
-  try {
-    await makeScene(running.client, 'echo', { rank: 'x => x' })
-    for await (const round of rounds(`${running.url}/scenes/echo`, releases, settings, takeOver)) {
-      done.push(round)
-      printRound(done.length, round)
-    }
-  } finally {
-    await running.stop()
+  const url = `${site.running.url}/scenes/echo`
+  for await (const round of rounds(url, [site.serving, site.idle], settings, takeOver)) {
+    done.push(round)
+    printRound(done.length, round)
   }
   return printTotal(done, settings.rate)
+}
+
+async function acrossUpgrade({ cells, seed, restart }: Settings): Promise<boolean> {
+  console.log('\nWhat is under way during an upgrade')
+  await using site = await Site.open(cells)
+  const { running, folder, serving, idle } = site
+  const takeOver = () => (restart ? site.restart(idle) : site.upgrade(idle))
+  const [command, results] = await tryEdges({ running, release: serving, folder, seed }, takeOver)
+  return printEdges(command, results)
+}
+
+/** Beside faults the load is only there to fail. */
+const FAULTS_RATE_MAX = 200
+
+async function withFaults({ cells, seed, rate, only }: Settings): Promise<boolean> {
+  console.log('\nReleases that cannot serve, and what else can go wrong')
+  let isPassed = true
+  for await (const { name, seen, failure } of tryFaults({ cells, seed, rate: Math.min(rate, FAULTS_RATE_MAX), only })) {
+    printResult(name, seen, failure)
+    isPassed &&= failure === undefined
+  }
+  return isPassed
 }

@@ -1,7 +1,9 @@
 /** Prints what upgrades were like, for people. */
 import { renderColumns } from '../../base/kernel/columns.ts'
+import type { EdgeResult } from './edges.ts'
 import type { Summary } from './load.ts'
 import type { Round } from './rounds.ts'
+import type { Command } from './running.ts'
 
 /** A load that is so much later than its schedule does not say what the base does. */
 const LAG_MS_MAX = 50
@@ -41,4 +43,15 @@ export function printTotal(rounds: readonly Round[], rate: number): boolean {
       `The load was up to ${late.toFixed(0)} ms late at p99: this machine cannot send ${rate} requests a second beside the base. Try a lower --rate.`,
     )
   return vain === 0 && failed === 0
+}
+
+/** @returns whether the upgrade was made, and every promise was kept */
+export function printEdges(command: Command, results: readonly EdgeResult[]): boolean {
+  if (command.code !== 0) console.log(`  ✖ the upgrade ended with ${command.code}:\n${command.output.replaceAll(/^/gm, '      ')}`)
+  for (const { name, seen, failure } of results) printResult(name, seen, failure)
+  return command.code === 0 && results.every(({ failure }) => failure === undefined)
+}
+
+export function printResult(name: string, seen: string | undefined, failure: string | undefined): void {
+  console.log(failure === undefined ? `  ✔ ${name}: ${seen}` : `  ✖ ${name}\n${failure.replaceAll(/^/gm, '      ')}`)
 }

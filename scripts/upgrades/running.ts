@@ -2,7 +2,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { tokenPath } from '../../base/folder/paths.ts'
@@ -59,12 +58,6 @@ export async function startRelease({ folder }: Release, { cells, data, ports = [
   }
 }
 
-/** A folder that is removed by `using`. */
-export async function folderFor(what: string): Promise<{ readonly path: string } & AsyncDisposable> {
-  const path = await mkdtemp(join(tmpdir(), `berth-${what}-`))
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
-}
-
 export interface Command {
   readonly code: number | null
   readonly output: string
@@ -82,11 +75,13 @@ export interface UnderWay {
   readonly ended: Promise<Command>
 }
 
-export function startUpgrade(folder: string, data: string, args: readonly string[] = []): UnderWay {
+/** @param uid the user who types it. @default the one of this process */
+export function startUpgrade(folder: string, data: string, args: readonly string[] = [], uid?: number): UnderWay {
   const startedAt = performance.now()
   const child = spawn(process.execPath, [join(folder, 'bin/base.cjs'), 'upgrade', '--data', data, ...args], {
     cwd: tmpdir(),
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    ...(uid !== undefined && { uid }),
   })
   let output = ''
   for (const stream of [child.stdout, child.stderr])
