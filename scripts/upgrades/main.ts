@@ -24,6 +24,9 @@ interface Flags {
 
 type Settings = Flags & { readonly seed: number }
 
+/** Requests a second beside faults, where the load is only there to fail. */
+const FAULTS_RATE_MAX = 50
+
 const parts = ['load', 'edges', 'faults'] as const
 type Part = (typeof parts)[number]
 
@@ -90,9 +93,6 @@ async function acrossUpgrade({ cells, seed, restart }: Settings): Promise<boolea
   const [command, results] = await tryEdges({ running, release: serving, folder, seed }, takeOver)
   return printEdges(command, results)
 }
-
-/** Beside faults the load is only there to fail. */
-const FAULTS_RATE_MAX = 200
 
 async function withFaults({ cells, seed, rate, only }: Settings): Promise<boolean> {
   console.log('\nReleases that cannot serve, and what else can go wrong')
