@@ -353,18 +353,18 @@ export interface EdgeSettings {
   readonly release: Release
   readonly folder: string
   readonly seed: number
-  /** Those to try. @default all */
-  readonly names?: readonly string[]
+  /** Only those whose names hold this text. */
+  readonly only?: string | undefined
 }
 
 /** Does all that is delicate at once, and upgrades the base in the middle. */
 export async function tryEdges(settings: EdgeSettings, takeOver: () => Promise<Command>): Promise<[Command, EdgeResult[]]> {
-  const { names = Object.keys(edges), ...given } = settings
+  const { only = '', ...given } = settings
   const begun = Promise.withResolvers<void>()
   const over = Promise.withResolvers<void>()
   const ground: Ground = { ...given, begun: begun.promise, over: over.promise }
   const results = Object.entries(edges)
-    .filter(([name]) => names.includes(name))
+    .filter(([name]) => name.includes(only))
     .map(([name, edge]) =>
       edge(ground).then(
         seen => ({ name, seen, failure: undefined }),

@@ -39,7 +39,7 @@ const program = new Program('upgrades')
   .option('--cells <number>', 'serving processes', numberFrom(1), 2)
   .option('--connections <number>', 'kept connections', numberFrom(1), 64)
   .option('--restart', 'stop the base and start the other release instead, which must fail: shows that failures are seen')
-  .option('--only <text>', 'of the faults, those whose names hold this text')
+  .option('--only <text>', 'of edges and faults, those whose names hold this text')
   .option('--seed <number>', 'of what is random (default: a random one, which is printed)', numberFrom(0))
   .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
   .action(tryUpgrades)
@@ -85,12 +85,12 @@ async function underLoad(settings: Settings): Promise<boolean> {
   return printTotal(done, settings.rate)
 }
 
-async function acrossUpgrade({ cells, seed, restart }: Settings): Promise<boolean> {
+async function acrossUpgrade({ cells, seed, restart, only }: Settings): Promise<boolean> {
   console.log('\nWhat is under way during an upgrade')
   await using site = await Site.open(cells)
   const { running, folder, serving, idle } = site
   const takeOver = () => (restart ? site.restart(idle) : site.upgrade(idle))
-  const [command, results] = await tryEdges({ running, release: serving, folder, seed }, takeOver)
+  const [command, results] = await tryEdges({ running, release: serving, folder, seed, only }, takeOver)
   return printEdges(command, results)
 }
 
