@@ -13,7 +13,7 @@ import { makeScene, publishStages } from '../../test/support/base.ts'
 import { seeded } from '../soak/schedule.ts'
 import { exchange } from './exchange.ts'
 import type { Release } from './releases.ts'
-import type { Command, Running } from './running.ts'
+import { type Command, type Running, settled } from './running.ts'
 import { headOf, type RawAnswer, Wire } from './wire.ts'
 
 interface Ground {
@@ -338,8 +338,6 @@ const edges: Readonly<Record<string, Edge>> = {
 
 /** Milliseconds for all of them to begin. */
 const BEGIN_MS = 2000
-/** Milliseconds after an upgrade until the old release has answered the requests that it has, and ended. */
-const DRAIN_MS = limits.cell.retireIdleMsMax + LONG_MS + 2 * limits.process.heartbeatMs
 
 export interface EdgeResult {
   readonly name: string
@@ -374,7 +372,7 @@ export async function tryEdges(settings: EdgeSettings, takeOver: () => Promise<C
   await delay(BEGIN_MS)
   begun.resolve()
   const command = await takeOver()
-  await delay(DRAIN_MS)
+  await settled(given.running)
   over.resolve()
   return [command, await Promise.all(results)]
 }

@@ -210,6 +210,7 @@ async function upgradeUnderLoad(site: Site, folder: string, fault: Refused, { ra
   const url = `${site.running.url}/scenes/echo`
   const load = new Load({ url, rate, connections: 16, timeoutMs: TIMEOUT_MS, seed })
   try {
+    await site.settled()
     await load.begun
     const { data } = site.running
     const under = startUpgrade(folder, data, fault.args, fault.uid)
@@ -263,6 +264,7 @@ const twoAtOnce = {
       seed: settings.seed,
     })
     try {
+      await site.settled()
       await load.begun
       const { data } = site.running
       const both = await Promise.all([startUpgrade(to.folder, data).ended, startUpgrade(serving.folder, data, ['--restart']).ended])
@@ -302,6 +304,7 @@ const END_MS = 25_000
 async function tryLethal(site: Site, fault: Lethal): Promise<string> {
   const { running, serving, idle } = site
   const { id } = await running.client.createToken(['call'], 'made before')
+  await site.settled()
   const under = startUpgrade(idle.folder, running.data)
   const isDone = await onceAt({ data: running.data, command: under }, fault.stage, () => {
     fault.end(site)

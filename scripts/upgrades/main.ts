@@ -8,7 +8,7 @@ import { InvalidArgumentError, Command as Program } from 'commander'
 import { tryEdges } from './edges.ts'
 import { tryFaults } from './faults.ts'
 import { printEdges, printResult, printRound, printTotal } from './print.ts'
-import { type Round, rounds, type TakeOver } from './rounds.ts'
+import { type Round, rounds, type Target } from './rounds.ts'
 import { Site } from './site.ts'
 
 interface Flags {
@@ -75,10 +75,13 @@ async function tryUpgrades(wanted: readonly string[], flags: Flags): Promise<voi
 async function underLoad(settings: Settings): Promise<boolean> {
   console.log(`\n${settings.upgrades} upgrades, ${settings.cells} cells, ${settings.rate} requests a second`)
   await using site = await Site.open(settings.cells)
-  const takeOver: TakeOver = to => (settings.restart ? site.restart(to) : site.upgrade(to))
+  const target: Target = {
+    url: `${site.running.url}/scenes/echo`,
+    takeOver: to => (settings.restart ? site.restart(to) : site.upgrade(to)),
+    settled: () => site.settled(),
+  }
   const done: Round[] = []
-  const url = `${site.running.url}/scenes/echo`
-  for await (const round of rounds(url, [site.serving, site.idle], settings, takeOver)) {
+  for await (const round of rounds(target, [site.serving, site.idle], settings)) {
     done.push(round)
     printRound(done.length, round)
   }

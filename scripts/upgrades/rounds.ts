@@ -1,6 +1,5 @@
 /** Upgrades a base under load, to another release and back, again and again. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { limits } from '../../base/kernel/limits.ts'
 import { Load, loadTime, type Sample, type Summary, summarise } from './load.ts'
 import type { Release } from './releases.ts'
 import type { Command } from './running.ts'
@@ -34,25 +33,24 @@ export interface Step {
 
 const TIMEOUT_MS = 10_000
 const EXAMPLES_MAX = 5
-/** Milliseconds after an upgrade within which the old release ends its idle connections. */
-const DRAIN_MS = limits.cell.retireIdleMsMax + 2 * limits.process.heartbeatMs
-
-/** Has a release take over from the one that serves. */
-export type TakeOver = (to: Release) => Promise<Command>
+/** The base under load. */
+export interface Target {
+  /** URL of a scene that answers with the body. */
+  readonly url: string
+  /** Has a release take over from the one that serves. */
+  takeOver(to: Release): Promise<Command>
+  /** Resolves once the release before has ended. */
+  settled(): Promise<void>
+}
 
 /** Upgrades to the second release, then back to the first, and so on. */
-export async function* rounds(
-  url: string,
-  releases: readonly [Release, Release],
-  settings: RoundSettings,
-  takeOver: TakeOver,
-): AsyncGenerator<Round> {
+export async function* rounds(target: Target, releases: readonly [Release, Release], settings: RoundSettings): AsyncGenerator<Round> {
   const { rate, upgrades, seconds, connections, seed } = settings
-  const load = new Load({ url, rate, connections, timeoutMs: TIMEOUT_MS, seed })
+  const load = new Load({ url: target.url, rate, connections, timeoutMs: TIMEOUT_MS, seed })
   try {
     for (let done = 0; done < upgrades; done++) {
       const [from, to] = done % 2 === 0 ? releases : [releases[1], releases[0]]
-      yield await upgradeUnderLoad(load, from, to, seconds, takeOver)
+      yield await upgradeUnderLoad(load, from, to, seconds, target)
     }
     await load.stop()
   } finally {
@@ -60,12 +58,12 @@ export async function* rounds(
   }
 }
 
-async function upgradeUnderLoad(load: Load, from: Release, to: Release, seconds: number, takeOver: TakeOver): Promise<Round> {
+async function upgradeUnderLoad(load: Load, from: Release, to: Release, seconds: number, target: Target): Promise<Round> {
   const first = load.samples.length
   await delay(seconds * 1000)
   const startedAt = loadTime()
-  const command = await takeOver(to)
-  await delay(DRAIN_MS)
+  const command = await target.takeOver(to)
+  await target.settled()
   await load.until(loadTime())
   const samples = load.samples.slice(first)
   const during = samples.filter(({ dueAt }) => dueAt >= startedAt)

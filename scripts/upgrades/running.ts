@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { tokenPath } from '../../base/folder/paths.ts'
 import { type Client, createClient } from '../../sdk/api/client.ts'
-import { type BaseLog, readLog } from '../../test/support/base.ts'
+import { type BaseLog, readLog, until } from '../../test/support/base.ts'
 import type { Release } from './releases.ts'
 
 export interface Running extends BaseLog {
@@ -56,6 +56,11 @@ export async function startRelease({ folder }: Release, { cells, data, ports = [
       return launcher.exitCode
     },
   }
+}
+
+/** Resolves once the base can be upgraded: the release before has answered its last request and ended, or the base has come back to it. */
+export async function settled({ client }: Running): Promise<void> {
+  await until(async () => (await client.status().catch(() => undefined))?.release?.fixed === null)
 }
 
 export interface Command {

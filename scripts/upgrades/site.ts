@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makeScene } from '../../test/support/base.ts'
 import { makeRelease, type Release } from './releases.ts'
-import { type Command, type Running, startRelease, upgradeTo } from './running.ts'
+import { type Command, type Running, settled, startRelease, upgradeTo } from './running.ts'
 
 export class Site implements AsyncDisposable {
   readonly folder: string
@@ -39,11 +39,17 @@ export class Site implements AsyncDisposable {
     return new Site(folder, cells, diskMB === undefined ? undefined : data, releases, running)
   }
 
-  /** Has a release take over from the one that serves. */
+  /** Has a release take over from the one that serves, as soon as one can. */
   async upgrade(to: Release): Promise<Command> {
+    await this.settled()
     const command = await upgradeTo(to, this.running.data)
     if (command.code === 0 && to === this.idle) this.swap()
     return command
+  }
+
+  /** Resolves once the base can be upgraded. */
+  settled(): Promise<void> {
+    return settled(this.running)
   }
 
   /** Takes note of an upgrade. */
