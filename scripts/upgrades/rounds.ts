@@ -48,6 +48,7 @@ export async function* rounds(target: Target, releases: readonly [Release, Relea
   const { rate, upgrades, seconds, connections, seed } = settings
   const load = new Load({ url: target.url, rate, connections, timeoutMs: TIMEOUT_MS, seed })
   try {
+    await load.begun
     for (let done = 0; done < upgrades; done++) {
       const [from, to] = done % 2 === 0 ? releases : [releases[1], releases[0]]
       yield await upgradeUnderLoad(load, from, to, seconds, target)
@@ -83,7 +84,7 @@ async function upgradeUnderLoad(load: Load, from: Release, to: Release, seconds:
 
 /** What the command has printed of its steps. */
 function stepsOf(output: string): Step[] {
-  return [...output.matchAll(/^\s*(\S.*?)\s+(\d+) ms$/gm)].map(([, name = '', ms]) => ({ name, ms: Number(ms) }))
+  return [...output.matchAll(/^\s*✔ (\S.*?)\s+(\d+) ms\b/gm)].map(([, name = '', ms]) => ({ name, ms: Number(ms) }))
 }
 
 function describe({ failure, detail, release, isKept }: Sample): string {
