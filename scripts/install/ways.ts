@@ -37,7 +37,7 @@ const withPnpm = (page: string): string =>
     .replaceAll('npx @berth/', 'pnpm dlx @berth/')
     .replaceAll('npx sdk', 'pnpm exec sdk')
     .replaceAll('npm install', 'pnpm install')
-    .replace('added … packages in …', 'Done in …')
+    .replace('added … packages, and audited … packages in …', 'Done in …')
 
 const same = (page: string): string => page
 

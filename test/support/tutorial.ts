@@ -65,16 +65,19 @@ function patternOf(expected: string, loose: boolean): RegExp {
   return loose ? new RegExp(`^${patterns.join('(?:.*\\n)*?')}`, 'm') : new RegExp(`^${patterns.join('')}$`)
 }
 
-const plain = (text: string): string => stripVTControlCharacters(text).replaceAll('\r', '')
+/** A real terminal shows the keys that are pressed. */
+const plain = (text: string): string => stripVTControlCharacters(text).replaceAll('\r', '').replaceAll('^C', '')
 
-/** A terminal in which a command keeps running. */
-class Terminal {
+/** A command that keeps running, in a terminal of its own. */
+class Terminal implements AsyncDisposable {
   readonly #child: ChildProcess
   #text = ''
   #ended = false
 
-  constructor(command: string, cwd: string, env: NodeJS.ProcessEnv) {
-    this.#child = spawn('bash', ['-c', command], { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  /** @param isReal whether the command sees a terminal, in which keys can be pressed; else it sees that its output is read by a program */
+  constructor(command: string, cwd: string, env: NodeJS.ProcessEnv, isReal: boolean) {
+    const [file, args]: [string, string[]] = isReal ? ['script', ['-qfec', command, '/dev/null']] : ['bash', ['-c', command]]
+    this.#child = spawn(file, args, { cwd, env, detached: true, stdio: ['pipe', 'pipe', 'pipe'] })
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => {
         this.#text += plain(text)
@@ -103,9 +106,9 @@ class Terminal {
     }
   }
 
-  /** The launcher passes the signal on. */
+  /** Presses Ctrl-C. */
   interrupt(): void {
-    this.#child.kill('SIGINT')
+    this.#child.stdin?.write('\x03')
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -117,7 +120,7 @@ class Terminal {
 }
 
 /** A shell that keeps its working folder. */
-class Shell {
+class Shell implements Disposable {
   readonly #child: ChildProcess
   #text = ''
 
@@ -201,7 +204,7 @@ export class Reader implements AsyncDisposable {
   async #open({ text }: Block): Promise<void> {
     const ports = { BERTH_PORT: '0', BERTH_CONTROL_PORT: '0', BERTH_CELLS: '1' }
     const isBase = text.includes('base start')
-    const terminal = new Terminal(text.trim(), await this.#shell.cwd(), isBase ? { ...this.#env, ...ports } : this.#env)
+    const terminal = new Terminal(text.trim(), await this.#shell.cwd(), isBase ? { ...this.#env, ...ports } : this.#env, !isBase)
     this.#terminals.push(terminal)
     if (!isBase) return
     const [, ready = ''] = await terminal.printed(/^(\{.*"msg":"base ready"\})\n/m)
