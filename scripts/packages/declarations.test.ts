@@ -53,10 +53,15 @@ export default defineService(() => ({ methods: { find } }))
 export const wrong = defineService(() => ({}))
 `,
   'caller.ts': `import { createClient, SceneError } from '@berth/client'
-interface Scenes { readonly home: { readonly input: { readonly q: string }; readonly output: readonly string[] } }
+interface Scenes {
+  readonly home: { readonly input: { readonly q: string }; readonly output: readonly string[]; readonly headers: { readonly 'x-vip'?: 'true' | 'false' } }
+}
 const client = createClient<Scenes>({ url: 'http://127.0.0.1:8080' })
 export const ids: Promise<readonly string[]> = client.call('home', { q: 'shoes' }, { unit: 'u1' })
 export const codeOf = (error: unknown): string => (error instanceof SceneError ? error.code : '')
+export const vip = client.call('home', { q: 'shoes' }, { headers: { 'x-vip': 'true', 'x-other': '1' } })
+// @ts-expect-error the attribute of the header is true or false
+export const odd = client.call('home', { q: 'shoes' }, { headers: { 'x-vip': 'yes' } })
 // @ts-expect-error the input lacks q
 export const wrong = client.call('home', {})
 // @ts-expect-error there is no such scene

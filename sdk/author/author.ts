@@ -18,7 +18,7 @@ export interface StageLog {
 }
 
 /**
- * The services that modules may list under `berth.services`. Every base has `features`. Declare other services of your base in a file of the module:
+ * The services that modules may list under `berth.services`. Every base has `features`. "sdk types" declares the others of your base; or do it yourself:
  * `declare module '@berth/sdk' { interface Services { readonly geo: { lookup(address: string): Promise<Place> } } }`
  */
 export interface Services {

@@ -36,9 +36,8 @@ export async function types(
   if (check && path === undefined)
     throw usage('Cannot check: --check is about a file', 'Name it: sdk types scenes/*.json --out scenes.d.ts --check')
   if (services && scenesOnly) throw usage('Cannot write types: --services and --scenes-only exclude each other', 'Leave one of them out.')
-  const isOffline = files.length > 0 && !services
-  const context = isOffline ? undefined : await connect()
-  const scenes = files.length > 0 ? await Promise.all(files.map(readTyped)) : await scenesOfBase(context ?? (await connect()))
+  const context = files.length === 0 || services ? await connect() : undefined
+  const scenes = context === undefined || files.length > 0 ? await Promise.all(files.map(readTyped)) : await scenesOfBase(context)
   const offer = context === undefined || scenesOnly ? undefined : await offerOf(context)
   const text = typesOf(scenes, offer)
   const out = createOutput(json)
@@ -50,23 +49,25 @@ export async function types(
   const isUpToDate = (await readIfThere(path)) === text
   if (check && !isUpToDate) {
     const flags = [...(services ? ['--services'] : []), ...(scenesOnly ? ['--scenes-only'] : [])]
-    const hint = `Run it without --check: sdk types ${[...files, ...flags, '--out', path].join(' ')}`
-    throw new SdkError(
-      'TYPES_STALE',
-      `The types in ${path} are not those of ${context === undefined ? 'the scenes' : context.client.base.origin}`,
-      { hint, exit: exitCodes.refused },
-    )
+    throw stale(path, context === undefined ? 'the scenes' : context.client.base.origin, [...files, ...flags, '--out', path])
   }
-  if (!isUpToDate) {
-    await writeFile(path, text).catch((error: unknown) => {
-      const hint = 'Name a file that can be written, in a folder that is there.'
-      throw new SdkError('FILE_UNWRITABLE', `Cannot write "${path}": ${messageOf(error)}`, { hint })
-    })
-  }
+  if (!isUpToDate) await write(path, text)
   const names = { scenes: scenes.map(({ id }) => id), ...(offer && namesIn(offer)) }
   out.result({ file: path, ...names, changed: !isUpToDate })
   const counts = Object.entries(names).map(([what, { length }]) => `${length} ${length === 1 ? what.replace(/s$/, '') : what}`)
   out.say(`${path}: ${isUpToDate ? 'up to date' : 'written'}, ${counts.join(', ')}`)
+}
+
+function stale(path: string, whose: string, args: readonly string[]): SdkError {
+  const hint = `Run it without --check: sdk types ${args.join(' ')}`
+  return new SdkError('TYPES_STALE', `The types in ${path} are not those of ${whose}`, { hint, exit: exitCodes.refused })
+}
+
+async function write(path: string, text: string): Promise<void> {
+  await writeFile(path, text).catch((error: unknown) => {
+    const hint = 'Name a file that can be written, in a folder that is there.'
+    throw new SdkError('FILE_UNWRITABLE', `Cannot write "${path}": ${messageOf(error)}`, { hint })
+  })
 }
 
 const namesIn = ({ services, tables }: Offer): Readonly<Record<string, readonly string[]>> => ({
@@ -75,25 +76,24 @@ const namesIn = ({ services, tables }: Offer): Readonly<Record<string, readonly 
 })
 
 /** @throws SdkError SCENE_INVALID, also for a schema that a base would refuse */
-async function readTyped(file: string): Promise<SceneDefinition> {
+async function readTyped(file: string): Promise<TypedScene> {
   const scene = await readScene(file)
   for (const [part, schema] of Object.entries(scene.schemas ?? {})) {
     const fault = faultInSchema(schema)
     if (fault === undefined) continue
     throw new SdkError('SCENE_INVALID', `Cannot read "${file}": schemas.${part} cannot be used: ${fault}`, { hint: 'Mend the schema.' })
   }
-  return scene
+  return { ...scene, params: scene.params ?? {} }
 }
 
 async function scenesOfBase({ client }: Context): Promise<TypedScene[]> {
-  const scenes = await client.scenes()
-  return Promise.all(
-    scenes.map(async ({ definition }) => {
-      const { id } = definition
-      const [{ params, versions }, { rules }] = await Promise.all([client.params(id), client.rules(id)])
-      return { ...(definition as SceneDefinition), params, overrides: [...Object.values(versions), ...valuesOfArms(rules)] }
-    }),
-  )
+  const scenes: TypedScene[] = []
+  // One after the other: a base may have a thousand scenes, and has others to answer.
+  for (const { definition } of await client.scenes()) {
+    const [{ params, versions }, { rules }] = await Promise.all([client.params(definition.id), client.rules(definition.id)])
+    scenes.push({ ...(definition as SceneDefinition), params, overrides: [...Object.values(versions), ...valuesOfArms(rules)] })
+  }
+  return scenes
 }
 
 /** What arms of experiments that are not over set over the parameters of their scene. */

@@ -78,3 +78,35 @@ export type ABOutput = number
     text,
   )
 })
+
+test('a parameter has the types of all values that the scene, its versions and its experiments set, and is optional where the scene sets none', () => {
+  const params = { k: 1, list: [1], by: { price: 1 } }
+  const text = typesOf([{ id: 'home', params, overrides: [{ k: null }, { list: ['a'] }, { by: { price: 2, age: true } }, { mode: 'x' }] }])
+  assert.ok(
+    text.endsWith(`export interface Params {
+  readonly 'home': {
+    readonly by: {
+      readonly age?: boolean
+      readonly price: number
+    }
+    readonly k: null | number
+    readonly list: readonly (number | string)[]
+    readonly mode?: string
+  }
+}
+`),
+    text,
+  )
+  assert.doesNotMatch(text, /declare module/)
+})
+
+test('what a service says in no schema is unknown, and a table with more columns than are known has any others', () => {
+  const services = [{ name: 'geo', methods: [{ name: 'near', input: 'any', output: { $ref: '#/definitions/place' } }] }]
+  const columns = Array.from({ length: 200 }, (_, i) => `c${i}`)
+  const text = typesOf([], { services, tables: [{ name: 'wide.1', version: null, columns, versions: [] }] })
+  assert.match(text, /readonly geo: \{\n {6}near\(\.\.\.args: readonly unknown\[\]\): Promise<unknown>\n/)
+  assert.match(
+    text,
+    /readonly 'wide\.1': \{\n {6}readonly c0\?: unknown\n[^}]*readonly c199\?: unknown\n {6}readonly \[column: string\]: unknown\n/,
+  )
+})
