@@ -10,7 +10,7 @@ import { basename, dirname, join } from 'node:path'
 import { parseArgs, promisify } from 'node:util'
 import { createClient } from '../../sdk/api/client.ts'
 import { callScene, makeScene, root, until } from '../../test/support/base.ts'
-import { buildPackages } from '../packages/packages.ts'
+import { builtPackages } from '../../test/support/packages.ts'
 
 const help = `npm run test:image -- [options]
 
@@ -130,7 +130,7 @@ async function importImage(engine: Engine, system: string, name: string, prepare
 
 async function build(engine: Engine, folder: string): Promise<void> {
   const from = flags.debian ? await makeBaseImages(engine, folder) : []
-  const { base } = await buildPackages(join(folder, 'packages'))
+  const { base } = await builtPackages()
   await engine.do(
     // An engine may take a package for the one that it built from before, when only the bytes of its file differ.
     ...[
