@@ -8,6 +8,7 @@ import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { parseArgs, promisify } from 'node:util'
+import { messageOf } from '../../base/kernel/errors.ts'
 import { createClient } from '../../sdk/api/client.ts'
 import { callScene, makeScene, root, until } from '../../test/support/base.ts'
 import { builtPackages } from '../../test/support/packages.ts'
@@ -20,16 +21,25 @@ const help = `npm run test:image -- [options]
   --debian                   makes the images to start from out of packages of Debian, by debootstrap and as root, instead of pulling them
   --keep                     keeps the image, with the name berth-test`
 
-const { values: flags } = parseArgs({
-  options: {
-    engine: { type: 'string' },
-    'build-flags': { type: 'string', default: '' },
-    'run-flags': { type: 'string', default: '' },
-    debian: { type: 'boolean', default: false },
-    keep: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
-})
+const options = {
+  engine: { type: 'string' },
+  'build-flags': { type: 'string', default: '' },
+  'run-flags': { type: 'string', default: '' },
+  debian: { type: 'boolean', default: false },
+  keep: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+} as const
+
+const flags = readFlags()
+
+function readFlags() {
+  try {
+    return parseArgs({ options }).values
+  } catch (error) {
+    console.error(`${messageOf(error)}\n\n${help}`)
+    return process.exit(2)
+  }
+}
 
 const words = (text: string): string[] => text.split(/\s+/).filter(word => word !== '')
 const run = promisify(execFile)
@@ -94,6 +104,16 @@ class Engine {
     )
   }
 
+  /** @throws Error with its log when the container ends before */
+  async untilHealthy(container: string): Promise<void> {
+    await until(async () => {
+      if (await this.isHealthy(container)) return true
+      const isRunning = (await this.do('inspect', '--format', '{{.State.Running}}', container)) === 'true'
+      if (!isRunning) throw new Error(`The container has ended: ${await this.do('logs', container)}`)
+      return false
+    })
+  }
+
   /** @returns the exit code, and how long it took */
   async stop(container: string): Promise<{ readonly code: number; readonly ms: number }> {
     const begun = performance.now()
@@ -152,7 +172,7 @@ async function build(engine: Engine, folder: string): Promise<void> {
 
 async function tryImage(engine: Engine): Promise<void> {
   const container = await engine.start()
-  await until(() => engine.isHealthy(container))
+  await engine.untilHealthy(container)
   say('healthy, by the check of the image')
   const token = await engine.do('exec', container, '/berth/node', '-p', 'require("fs").readFileSync("/data/token", "utf8")')
   const client = createClient({ base: `http://127.0.0.1:${CONTROL_PORT}`, token })
@@ -165,7 +185,7 @@ async function tryImage(engine: Engine): Promise<void> {
   say(`stopped in order in ${ms} ms`)
 
   const second = await engine.start()
-  await until(() => engine.isHealthy(second))
+  await engine.untilHealthy(second)
   await checkAnswer()
   say('another container on the same volume answers the same')
   assert.equal((await engine.stop(second)).code, 0)
