@@ -7,7 +7,7 @@ import { checkOffline } from '../traffic/check-rules.ts'
 import { baselineMovement, cutoverMovement, type Movement } from '../traffic/flip.ts'
 import { showShare } from '../traffic/ranges.ts'
 import { isQuarantined, kindOf, type VersionKind } from '../traffic/rules.ts'
-import type { VersionRecord } from '../traffic/schema.ts'
+import type { ModuleOrigin, VersionRecord } from '../traffic/schema.ts'
 import type { WhitelistEntry } from '../traffic/table.ts'
 import { holdersOf } from './deletion.ts'
 import { nextPrevious, requireTrusted } from './quarantine.ts'
@@ -41,9 +41,12 @@ type Part = Pick<ScenePayloads['create version'], 'as' | 'share' | 'whitelist'>
 const FIRST_SHARE = 100
 
 /** Versions, each with what it is used for. */
-export function viewVersions(scene: SceneState, versions: readonly VersionRecord[]): Omit<VersionView, 'createdByLabel'>[] {
+export const viewVersions = (scene: SceneState, versions: readonly VersionRecord[]): Omit<VersionView, 'createdByLabel'>[] =>
+  versions.map(version => viewVersion(scene, version))
+
+export function viewVersion(scene: SceneState, version: VersionRecord): Omit<VersionView, 'createdByLabel'> {
   const { baseline, rules, online } = scene
-  return versions.map(version => ({
+  return {
     ...version,
     kind: kindOf(version.id, baseline, rules),
     online: online.includes(version.id),
@@ -52,7 +55,7 @@ export function viewVersions(scene: SceneState, versions: readonly VersionRecord
     ...(rules.previousBaseline === version.id ? { previous: true as const } : {}),
     ...(online.includes(version.id) || holdersOf(scene, version.id).length > 0 ? {} : { deletable: true as const }),
     ...(rules.quarantined?.[version.id] === undefined ? {} : { quarantine: rules.quarantined[version.id] }),
-  }))
+  }
 }
 
 /**
@@ -127,6 +130,8 @@ export interface VersionFacts extends Retiring {
   readonly salt: string
   /** The whitelist afterwards, when unit ids are sent to the version. */
   readonly whitelist?: WhitelistEntry
+  /** Where the sources of its modules are, as far as that is known, by `name@version`. */
+  readonly origins?: Readonly<Record<string, ModuleOrigin>>
   /** What whoever asked should know of how the modules were chosen. */
   readonly warnings?: readonly string[]
 }
@@ -138,17 +143,18 @@ export interface VersionFacts extends Retiring {
 export function createVersion(
   before: SceneState,
   part: Part,
-  { version, isNew, salt, whitelist, retired = [], warnings = [] }: VersionFacts,
+  { version, isNew, salt, whitelist, origins, retired = [], warnings = [] }: VersionFacts,
 ): Next<NewVersionOutcome> {
   const listed = { ...takeAllOffline(before, retired).scene, whitelist: whitelist ?? before.whitelist }
   const next = takePart(broughtOnline(listed, version.id), version.id, part, salt)
   const switched = next.scene.baseline !== before.baseline
   const { as, share } = part
   const units = part.whitelist === undefined ? {} : { whitelist: auditedUnits(part.whitelist) }
+  const noted = { ...units, ...(origins && { origins }) }
   return {
     ...next,
-    ...(isNew && !switched ? { action: 'create version', before: null, after: { ...version, as, share, ...units } } : {}),
-    ...(isNew && switched ? { after: { ...stateOf(next.scene, version.id), created: version, ...units } } : {}),
+    ...(isNew && !switched ? { action: 'create version', before: null, after: { ...version, as, share, ...noted } } : {}),
+    ...(isNew && switched ? { after: { ...stateOf(next.scene, version.id), created: version, ...noted } } : {}),
     ...(isNew ? { created: version } : {}),
     ...(part.as === undefined ? {} : { load: [version.id] }),
     outcome: {

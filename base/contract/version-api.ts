@@ -16,6 +16,7 @@ import {
   tried,
   VersionKind,
 } from './common-api.ts'
+import { Module } from './module-api.ts'
 import type { Shape } from './shape.ts'
 
 // Requests
@@ -102,6 +103,13 @@ export const VersionView = Type.Object({
 })
 /** A version as it is shown. */
 export type VersionView = Shape<typeof VersionView>
+
+export const VersionDetail = Type.Object({
+  ...VersionView.properties,
+  modules: Type.Array(Module, { description: 'that it has in its lock, each once' }),
+})
+/** A version with what it is made of. */
+export type VersionDetail = Shape<typeof VersionDetail>
 
 const parts = {
   kind: VersionKind,

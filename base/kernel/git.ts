@@ -52,8 +52,7 @@ export async function readGit(folder: string, paths: readonly string[] = ['.']):
   }
 }
 
-/** Ids of commits, full or abbreviated; those of repositories with SHA-256 have 64 digits. */
-export const COMMIT = /^[0-9a-f]{7,64}$/
+const COMMIT = /^[0-9a-f]{40,64}$/
 
 /** What git prints; undefined when it cannot be started, fails, or is ended by the signal. */
 function git(cwd: string, args: readonly string[], signal: AbortSignal): Promise<string | undefined> {

@@ -11,6 +11,8 @@ export const patterns = {
   service: '^[a-z][A-Za-z0-9]{0,63}$',
   /** A host as `berth.fetch` lists it: a name or an address; the scheme may be left out for https, and the port when it is the usual one. */
   host: '^(https?://)?([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\\[[0-9a-f:.]{2,45}\\])(:[1-9][0-9]{0,4})?$',
+  /** Id of a git commit, full or abbreviated. Those of repositories with SHA-256 have 64 digits. */
+  commit: '^[0-9a-f]{7,64}$',
   /** A SemVer 2.0.0 version with prerelease and build but without a leading v. The pattern is a first check; `semver.valid` decides. */
   version: '^\\d+\\.\\d+\\.\\d+([-+][0-9A-Za-z.+-]+)?$',
 } as const
@@ -19,4 +21,4 @@ export const patterns = {
 export const DEFAULT_MEMORY_MB = 128
 
 /** Limits of a module's manifest: characters of texts, and members of lists. */
-export const manifestLimits = { versionChars: 256, descriptionChars: 1000, stages: 32, services: 32, hosts: 32 } as const
+export const manifestLimits = { versionChars: 256, descriptionChars: 1000, stages: 32, services: 32, hosts: 32, originChars: 1000 } as const

@@ -55,6 +55,23 @@ export const ModuleRef = Type.String({
   description: 'a module and a semver range, such as rank-lr@^2',
 })
 
+export const ModuleOrigin = Type.Object(
+  {
+    commit: Type.String({ pattern: patterns.commit, description: 'id of the git commit that was checked out' }),
+    modified: Type.Optional(
+      Type.Boolean({ description: 'whether files of the module differed from the commit, or were not in it; not given: not known' }),
+    ),
+    ref: Type.Optional(Type.String({ maxLength: manifestLimits.originChars, description: 'branch, or tag' })),
+    path: Type.Optional(Type.String({ maxLength: manifestLimits.originChars, description: 'of the module inside its repository' })),
+    remote: Type.Optional(
+      Type.String({ maxLength: manifestLimits.originChars, description: 'URL of the repository, without credentials' }),
+    ),
+  },
+  { ...closed, description: 'where the sources of the module are, as whoever published it said; not given: in no repository' },
+)
+/** Where the sources of a published module are. */
+export type ModuleOrigin = Static<typeof ModuleOrigin>
+
 export const ModuleManifest = Type.Object(
   {
     name: ModuleName,
@@ -70,6 +87,7 @@ export const ModuleManifest = Type.Object(
     fetch: Type.Optional(FetchHosts),
     bundle: Digest,
     sourceMap: Type.Optional(Digest),
+    origin: Type.Optional(ModuleOrigin),
   },
   closed,
 )

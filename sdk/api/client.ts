@@ -123,6 +123,7 @@ const moduleCalls = ({ ask, get, post }: Control) => ({
   },
   publishModule: (manifest: ModuleManifest) => post<PublishedModule>('/api/modules', { manifest }),
   deleteModules: (name: string, wanted: ModulesToDelete) => post<DeletedModules>(`/api/modules/${encodeURIComponent(name)}/delete`, wanted),
+  module: (name: string, version: string) => get<Module>(`/api/modules/${encodeURIComponent(name)}/${encodeURIComponent(version)}`),
   modules: (name?: string) => get<readonly Module[]>(`/api/modules${queryOf({ name })}`),
 })
 
@@ -159,6 +160,7 @@ const sceneCalls = ({ ask, get, post }: Control) => ({
 
 const versionCalls = ({ get, post, write }: Control) => ({
   versions: (scene: string) => get<readonly versions.VersionView[]>(pathOf(scene, 'versions')),
+  version: (scene: string, version: string) => get<versions.VersionDetail>(pathOf(scene, 'versions', version)),
   createVersion: (scene: string, version: versions.NewVersion, revision?: number) =>
     post<versions.VersionChange>(pathOf(scene, 'versions'), version, revision),
   promote: (scene: string, version: string, promotion: versions.Promotion, revision?: number) =>

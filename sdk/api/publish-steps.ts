@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Module, PublishedModule } from '../../base/contract/module-api.ts'
 import type { SceneView } from '../../base/contract/scene-api.ts'
 import type { NewVersion, VersionChange } from '../../base/contract/version-api.ts'
-import type { LockedModule } from '../../base/traffic/schema.ts'
+import type { LockedModule, ModuleOrigin } from '../../base/traffic/schema.ts'
 import type { Bundle } from '../bundle/bundle.ts'
 import type { Client } from './client.ts'
 
@@ -28,10 +28,15 @@ export async function uploadBundle(client: Client, bundle: Bundle): Promise<stri
 
 /**
  * Publishes an uploaded bundle under the name and version of its manifest.
+ * @param origin where its sources are
  * @throws RefusedError MODULE_EXISTS when the version was published with other bytes
  */
-export function publishBundle(client: Client, { manifest, digest, sourceMapDigest }: Bundle): Promise<PublishedModule> {
-  return client.publishModule({ ...manifest, bundle: digest, sourceMap: sourceMapDigest })
+export function publishBundle(
+  client: Client,
+  { manifest, digest, sourceMapDigest }: Bundle,
+  origin?: ModuleOrigin | undefined,
+): Promise<PublishedModule> {
+  return client.publishModule({ ...manifest, bundle: digest, sourceMap: sourceMapDigest, ...(origin && { origin }) })
 }
 
 /** Whether a published module is exactly this bundle, whatever its version and description are. */
@@ -65,13 +70,13 @@ export function devVersion(bundle: Bundle): string {
  * Makes sure that the base has exactly this bundle: as the version that has it already, or else as a new development version.
  * @returns the name to give it in a lock
  */
-export async function storeDevelopment(client: Client, bundle: Bundle): Promise<WantedModule> {
+export async function storeDevelopment(client: Client, bundle: Bundle, origin?: Promise<ModuleOrigin | undefined>): Promise<WantedModule> {
   const { manifest } = bundle
   const [published] = await Promise.all([client.modules(manifest.name), uploadBundle(client, bundle)])
   const same = published.filter(module => isSame(module, bundle))
   const found = same.find(({ version }) => version === manifest.version) ?? same[0]
   if (found !== undefined) return found
-  return publishBundle(client, { ...bundle, manifest: { ...manifest, version: devVersion(bundle) } })
+  return publishBundle(client, { ...bundle, manifest: { ...manifest, version: devVersion(bundle) } }, await origin)
 }
 
 export type WantedModule = Pick<LockedModule, 'name' | 'version'>

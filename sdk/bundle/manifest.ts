@@ -9,7 +9,7 @@ import type { ModuleManifest } from '../../base/traffic/schema.ts'
 import { SdkError } from '../sdk-error.ts'
 
 /** The part of a module's manifest that package.json gives; `bundle` and `sourceMap` are added when the module is published. */
-export type BundleManifest = Omit<ModuleManifest, 'bundle' | 'sourceMap'>
+export type BundleManifest = Omit<ModuleManifest, 'bundle' | 'sourceMap' | 'origin'>
 
 /** Where a module is, and how messages show it. */
 export interface ModuleFolder {

@@ -87,6 +87,7 @@ const publishCommand = command(sdk, 'publish <folders...>', 'Bundle modules, pub
   .option('--reason <text>', 'why, for the audit log')
   .option('--no-check', 'leave the types unchecked (they are where a tsconfig.json and TypeScript are)')
   .option('--yes', 'do not ask whether units may move, with --as baseline or cutover')
+  .option('--commit <id>', 'the git commit of the sources, to be kept with the version (default: what git says of the folder, else CI)')
   .option('--dry-run', 'bundle and check only; send nothing')
   .action(async (folders: string[], options: PublishOptions & CommonOptions) => {
     const { publish } = await import('./commands/publish.ts')
@@ -123,12 +124,19 @@ command(sdk, 'dev [folder]', 'Bring every save of a module to life, and show how
     await dev(folder ?? '.', options)
   })
 
-command(sdk, 'modules [name]', 'List the published modules, or the versions of one', [
+const modules = command(sdk, 'modules [name]', 'List the published modules, or the versions of one', [
   ['sdk modules'],
   ['sdk modules rank-lr --json'],
 ]).action(async (name: string | undefined, options: CommonOptions) => {
   const { listModules } = await import('./commands/modules.ts')
   await listModules(await context(options), name)
+})
+
+command(modules, 'show <module>', 'Show a published version: its code, who published it, and the commit of its sources', [
+  ['sdk modules show rank-lr@1.0.0'],
+]).action(async (module: string, options: CommonOptions) => {
+  const { showModule } = await import('./commands/modules.ts')
+  await showModule(await context(options), module)
 })
 
 const scene = group(sdk, 'scene', 'List, show and define scenes')

@@ -5,7 +5,7 @@ import { deletedKey, type ModuleRecord, moduleKey, type Records } from '../../ch
 import { BerthError } from '../../kernel/errors.ts'
 import type { BaseStore } from '../../store/base-store.ts'
 import type { Write } from '../../store/store.ts'
-import type { Lock, ModuleManifest } from '../../traffic/schema.ts'
+import type { Lock, ModuleManifest, ModuleOrigin } from '../../traffic/schema.ts'
 import { lockedModules } from '../../traffic/table.ts'
 
 /** The properties in which modules of the same bundle may differ, and what messages call them. */
@@ -30,6 +30,20 @@ export class ModuleBook {
     const found = this.#store.get('module', moduleKey(name, version))
     if (found !== undefined) return found.value
     throw new BerthError('MODULE_NOT_FOUND', `Cannot find module "${moduleKey(name, version)}": it is not published`)
+  }
+
+  /** Every module of a lock once, in the order of the stages. */
+  locked(lock: Lock): ModuleRecord[] {
+    const keys = new Set(lockedModules(lock).map(({ name, version }) => moduleKey(name, version)))
+    return [...keys].flatMap(key => this.#store.get('module', key)?.value ?? [])
+  }
+
+  /** Where the sources of the modules of a lock are, by `name@version`; undefined when that is known of none. */
+  origins(lock: Lock): Record<string, ModuleOrigin> | undefined {
+    const known = this.locked(lock).flatMap(({ name, version, origin }): [string, ModuleOrigin][] =>
+      origin === undefined ? [] : [[moduleKey(name, version), origin]],
+    )
+    return known.length === 0 ? undefined : Object.fromEntries(known)
   }
 
   /** The writes that note in every module of a lock that a baseline has it, where that is not noted yet. @param at ISO 8601, UTC */

@@ -144,7 +144,15 @@ async function versionFacts(
   const kept = payload.reuse ? book.scenes.withLock(scene, draft.lock) : undefined
   const version = kept ?? draft
   const room = await retiring(cells, before, version.id)
-  const facts = { version, isNew: kept === undefined, ...salted(), ...room, ...(warnings.length > 0 && { warnings }) }
+  const origins = kept === undefined ? book.modules.origins(version.lock) : undefined
+  const facts = {
+    version,
+    isNew: kept === undefined,
+    ...salted(),
+    ...room,
+    ...(origins && { origins }),
+    ...(warnings.length > 0 && { warnings }),
+  }
   const listed = unitsOf(payload.whitelist)
   if (listed.length === 0) return facts
   const { whitelist } = await whitelistFacts(blobs, before, was => editWhitelist(was, { [version.id]: listed }))

@@ -22,6 +22,7 @@ import {
 import { readEvents } from '../../api/server-sent-events.ts'
 import { type Bundle, type Bundler, openBundler } from '../../bundle/bundle.ts'
 import { locateModule, readPackage } from '../../bundle/manifest.ts'
+import { originOf } from '../../bundle/module-origin.ts'
 import { checkTypes } from '../../bundle/type-check.ts'
 import { RefusedError, SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
@@ -250,7 +251,7 @@ class Session {
     const steps: Record<string, number> = { bundle: bundleMs }
     const isNew = this.#live?.state !== state
     if (isNew) {
-      const [module, load] = await timed(() => storeDevelopment(this.#client, bundle))
+      const [module, load] = await timed(() => storeDevelopment(this.#client, bundle, originOf(this.#folder, bundle.inputs)))
       const [version, live] = await timed(() => this.#bringOnline(bundle, module))
       Object.assign(steps, { load, live })
       this.#live = { state, module, version }

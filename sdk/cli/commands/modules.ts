@@ -2,7 +2,9 @@
 
 import semver from 'semver'
 import type { Module } from '../../../base/contract/module-api.ts'
+import { describeCommit } from '../../../base/kernel/origin.ts'
 import { SdkError } from '../../sdk-error.ts'
+import { usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 
 /** The newest version comes first. Without a name, the latest version of each module is listed. */
@@ -17,14 +19,47 @@ export async function listModules({ client, out }: Context, name: string | undef
   if (found.length === 0) return out.next('No module is published yet: sdk publish ./modules/rank-lr')
   if (name === undefined) return out.table(['module', 'latest', 'versions', 'stages', 'description'], latest(found))
   out.table(
-    ['version', 'stages', 'published', 'by', 'bundle'],
-    found.map(({ version, stages, publishedAt, publishedByLabel, bundle }) => [
+    ['version', 'stages', 'published', 'by', 'bundle', 'commit'],
+    found.map(({ version, stages, publishedAt, publishedByLabel, bundle, origin }) => [
       version,
       stages.join(', '),
       publishedAt,
       publishedByLabel,
       bundle.slice(0, 12),
+      describeOrigin(origin),
     ]),
+  )
+}
+
+/** The commit as `7f67eabcbb51`, with `, modified` when the module differed from it; `–` when it is not known. */
+export const describeOrigin = (origin: Module['origin']): string =>
+  origin === undefined ? '–' : describeCommit(origin.commit, origin.modified)
+
+/** @throws SdkError USAGE; RefusedError */
+export async function showModule({ client, out }: Context, reference: string): Promise<void> {
+  const [name = '', version] = reference.split('@')
+  if (version === undefined) throw usage(`Cannot show "${reference}": it names no version`, `Its versions: sdk modules ${name}`)
+  const found = await client.module(name, version)
+  out.result(found)
+  const { stages, description, publishedAt, publishedByLabel, firstBaselineAt, bundle, origin } = found
+  const rows = [
+    ['module', `${name}@${version}`],
+    ['description', description],
+    ['stages', stages.join(', ')],
+    ['services', found.services?.join(', ')],
+    ['fetch', found.fetch?.join(', ')],
+    ['bundle', bundle],
+    ['published', `${publishedAt} by ${publishedByLabel}`],
+    ['first baseline', firstBaselineAt],
+    ['commit', origin?.commit ?? 'not known'],
+    ['modified', origin?.modified === undefined ? undefined : origin.modified ? 'yes: its files were not those of the commit' : 'no'],
+    ['branch or tag', origin?.ref],
+    ['path', origin?.path],
+    ['repository', origin?.remote],
+  ]
+  out.table(
+    [],
+    rows.flatMap(([label = '', value]) => (value === undefined ? [] : [[label, value]])),
   )
 }
 

@@ -8,10 +8,12 @@ import type { Timings } from '../../../base/contract/common-api.ts'
 import type { SceneView } from '../../../base/contract/scene-api.ts'
 import type { VersionChange } from '../../../base/contract/version-api.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
+import type { ModuleOrigin } from '../../../base/traffic/schema.ts'
 import type { Client } from '../../api/client.ts'
 import { isSame, modulesOf, publishBundle, updateOf, updateScene, uploadBundle } from '../../api/publish-steps.ts'
 import { type Bundle, type BundlePart, bundleModule } from '../../bundle/bundle.ts'
 import { locateModule, readPackage } from '../../bundle/manifest.ts'
+import { originOf } from '../../bundle/module-origin.ts'
 import { checkTypes } from '../../bundle/type-check.ts'
 import { RefusedError, SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
@@ -30,6 +32,8 @@ export interface PublishOptions extends PartOptions, AgreementOptions {
   readonly label?: string
   readonly reason?: string
   readonly dryRun?: boolean
+  /** Of the sources, where neither git nor CI knows it. */
+  readonly commit?: string
   /** Whether types are checked. @default true */
   readonly check?: boolean
 }
@@ -42,6 +46,8 @@ interface PublishedModule {
   readonly bytes: number
   /** The largest of the files that the bundle is made of. */
   readonly parts: readonly BundlePart[]
+  /** Where its sources are; undefined when nobody knows. */
+  readonly origin: ModuleOrigin | undefined
   /** False when the base had exactly this already, and on a dry run. */
   readonly created: boolean
   /** Milliseconds of each step, by its name. The types are checked while the module is bundled. */
@@ -77,7 +83,7 @@ export async function publish(context: Context, folders: readonly string[], opti
   checkNames(drafts)
   const baselines = await Promise.all(sceneIds.map(id => requireScene(client, id, folders)))
   await requireAgreement(client, part, baselines, drafts, options)
-  const send = options.dryRun ? pretend : (bundle: Bundle) => sendBundle(client, out, bundle)
+  const send: Send = options.dryRun ? pretend : (bundle, origin) => sendBundle(client, out, bundle, origin)
   const modules: PublishedModule[] = []
   for (const draft of drafts) modules.push(await publishDraft(out, draft, options.dryRun === true, send))
   const agreed = new Map<string, number | undefined>()
@@ -130,6 +136,8 @@ interface Draft {
   readonly bundle: Bundle
   readonly bundleMs: number
   readonly check: Check
+  /** As it was before the version was raised. */
+  readonly origin: ModuleOrigin | undefined
   /** The version to publish it as: the one in package.json, unless that is to be raised. */
   readonly version: string
   /** What came of raising the version. */
@@ -157,13 +165,16 @@ async function draftOf(client: Client, folder: string, options: PublishOptions):
   const { bump, dryRun } = options
   // The base is asked while the types are still being checked. A fault in the module is reported first nevertheless.
   let published: Promise<boolean> | undefined
+  let finding: Promise<ModuleOrigin | undefined> | undefined
   const { bundle, bundleMs, check } = await bundleAndCheck(folder, options, made => {
+    finding = originOf(folder, made.inputs, options.commit)
+    finding.catch(() => undefined)
     if (bump === undefined || dryRun === true) return
     published = isPublished(client, made)
     published.catch(() => undefined)
   })
   const { version } = bundle.manifest
-  const draft = { folder, bundle, bundleMs, check }
+  const draft = { folder, bundle, bundleMs, check, origin: await finding }
   if (bump === undefined) return { ...draft, version, note: '' }
   if (await published) return { ...draft, version, note: ' (not raised: nothing has changed)' }
   return { ...draft, version: nextVersion(version, bump), note: ` (was ${version})` }
@@ -196,12 +207,12 @@ async function isPublished(client: Client, bundle: Bundle): Promise<boolean> {
 }
 
 type Sent = Pick<PublishedModule, 'created' | 'steps' | 'timings'>
-type Send = (bundle: Bundle) => Promise<Sent>
+type Send = (bundle: Bundle, origin: ModuleOrigin | undefined) => Promise<Sent>
 
 const pretend: Send = async () => ({ created: false, steps: {}, timings: {} })
 
 async function publishDraft(out: Output, draft: Draft, dryRun: boolean, send: Send): Promise<PublishedModule> {
-  const { folder, bundle, bundleMs, check, version, note } = draft
+  const { folder, bundle, bundleMs, check, origin, version, note } = draft
   const { name, version: was } = bundle.manifest
   out.say(`${name} ${version}${note}`)
   out.done('bundle', bundleMs, `${bundle.inputs.length} files, ${formatBytes(bundle.bytes)}`)
@@ -210,8 +221,8 @@ async function publishDraft(out: Output, draft: Draft, dryRun: boolean, send: Se
   out.done('check', check.checkMs, `exports, imports, ${check.checked}`)
   const isRaised = version !== was && !dryRun
   const published = isRaised
-    ? await withVersionRaised(folder, was, version, async () => sendAs(await bundled(folder), send))
-    : await sendAs(bundle, send)
+    ? await withVersionRaised(folder, was, version, async () => sendAs(await bundled(folder), origin, send))
+    : await sendAs(bundle, origin, send)
   return { ...published, version, steps: { bundle: bundleMs, check: check.checkMs, ...published.steps } }
 }
 
@@ -224,15 +235,23 @@ function describeParts({ parts, bytes }: Bundle): string[] {
   )
 }
 
-async function sendAs(bundle: Bundle, send: Send): Promise<PublishedModule> {
+async function sendAs(bundle: Bundle, origin: ModuleOrigin | undefined, send: Send): Promise<PublishedModule> {
   const { name, version } = bundle.manifest
-  return { name, version, bundle: bundle.digest, bytes: bundle.bytes, parts: bundle.parts.slice(0, PARTS_SHOWN), ...(await send(bundle)) }
+  return {
+    name,
+    version,
+    bundle: bundle.digest,
+    bytes: bundle.bytes,
+    parts: bundle.parts.slice(0, PARTS_SHOWN),
+    origin,
+    ...(await send(bundle, origin)),
+  }
 }
 
-async function sendBundle(client: Client, out: Output, bundle: Bundle): Promise<Sent> {
+async function sendBundle(client: Client, out: Output, bundle: Bundle, origin: ModuleOrigin | undefined): Promise<Sent> {
   const [sent, upload] = await timed(() => uploadBundle(client, bundle))
   out.done('upload', upload, sent.length === 0 ? 'nothing: the base has these bytes' : sent.join(' and '))
-  const [{ created, timings }, load] = await timed(() => publishBundle(client, bundle))
+  const [{ created, timings }, load] = await timed(() => publishBundle(client, bundle, origin))
   out.done('load', load, created ? `tried and kept (${describeTimings(timings)})` : 'nothing to do: exactly this is published already')
   return { created, steps: { upload, load }, timings }
 }

@@ -32,6 +32,16 @@ export function versionCommands(sdk: Command): void {
       await listVersions(await context(options), id, options)
     })
 
+  command(
+    version,
+    'show <scene> <version>',
+    'Show a version: its modules with the digests of their code and the commits of their sources',
+    [['sdk version show fashion-men v3']],
+  ).action(async (id: string, which: string, options: CommonOptions) => {
+    const { showVersion } = await import('./version.ts')
+    await showVersion(await context(options), id, which)
+  })
+
   const create = command(version, 'create <scene>', 'Make a version: the baseline with the named modules replaced', [
     ['sdk version create fashion-men --as baseline', 'the first version of a scene, live at once'],
     [

@@ -11,6 +11,7 @@ import type { Context } from '../context.ts'
 import { type AgreementOptions, agree, agreeToMove } from '../terminal/agreement.ts'
 import { ageOf, describeCells, describeTimings, type Output, timed } from '../terminal/output.ts'
 import { exactPercent } from '../views/experiment-view.ts'
+import { describeOrigin } from './modules.ts'
 
 type Lock = VersionView['lock']
 
@@ -38,6 +39,29 @@ export async function listVersions({ client, out }: Context, scene: string, { al
   }
   const hidden = versions.length - shown.length
   if (hidden > 0) out.next(`${hidden} more ${hidden === 1 ? 'is' : 'are'} offline: sdk version list ${scene} --all`)
+}
+
+/** @throws SdkError USAGE; RefusedError */
+export async function showVersion({ client, out }: Context, scene: string, which: string): Promise<void> {
+  const version = await client.version(scene, parseVersion(which))
+  out.result(version)
+  const made = `${ageOf(version.createdAt)} ago by ${version.createdByLabel}${version.from === undefined ? '' : `, from ${version.from}`}`
+  const label = version.label === undefined ? '' : `, "${version.label}"`
+  out.say(`${scene} ${version.id}: ${describeKind(version)}${label}, made ${made}`)
+  out.say(describeLock(version.lock))
+  out.table(
+    ['module', 'bundle', 'published', 'by', 'commit', 'ref', 'path', 'repository'],
+    version.modules.map(({ name, version, bundle, publishedAt, publishedByLabel, origin }) => [
+      `${name}@${version}`,
+      bundle.slice(0, 12),
+      publishedAt,
+      publishedByLabel,
+      describeOrigin(origin),
+      origin?.ref ?? '',
+      origin?.path ?? '',
+      origin?.remote ?? '',
+    ]),
+  )
 }
 
 /** Whether nothing uses the version: it may go offline, or once it is offline, be deleted. */

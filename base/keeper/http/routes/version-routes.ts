@@ -1,7 +1,7 @@
 /** The routes about versions: making them, and the part that each has in answering. */
 import Type from 'typebox'
 import { lastPartChange } from '../../../change/history.ts'
-import { viewVersions } from '../../../change/versions.ts'
+import { viewVersion, viewVersions } from '../../../change/versions.ts'
 import { type ChangeNote, IfMatch, Reasoned, SceneParams, VersionParams } from '../../../contract/common-api.ts'
 import {
   DeletedVersions,
@@ -14,6 +14,7 @@ import {
   Promotion,
   Rollback,
   VersionChange,
+  VersionDetail,
   VersionsToTidy,
   VersionView,
 } from '../../../contract/version-api.ts'
@@ -34,6 +35,20 @@ export const versionRoutes = [
     gives: { 200: Type.Array(VersionView) },
     run: ({ params: { id } }, { book }) =>
       ok(viewVersions(book.scenes.get(id), book.scenes.versions(id)).map(version => book.names.beside(version, 'createdBy'))),
+  }),
+  route({
+    operation: 'getVersion',
+    method: 'GET',
+    path: '/api/scenes/:id/versions/:version',
+    right: 'read',
+    about: 'One version of a scene, with the modules that it has and where their sources are',
+    takes: { params: VersionParams },
+    gives: { 200: VersionDetail },
+    run: ({ params: { id, version } }, { book }) => {
+      const record = book.scenes.version(id, version)
+      const modules = book.modules.locked(record.lock).map(module => book.names.beside(module, 'publishedBy'))
+      return ok({ ...book.names.beside(viewVersion(book.scenes.get(id), record), 'createdBy'), modules })
+    },
   }),
   route({
     operation: 'createVersion',
