@@ -21,8 +21,12 @@ export function ended(run: Ended, code: number, ...says: readonly RegExp[]): End
 export type Run = (...args: readonly string[]) => Promise<Ended>
 
 /** Runs `npx sdk` in `cwd`, with the base and its token in the environment. */
-export function sdkIn(cwd: string, { controlUrl, token }: Pick<RunningBase, 'controlUrl' | 'token'>): Run {
-  return (...args) => run('bin/sdk.cjs', args, cwd, { BERTH_BASE: controlUrl, BERTH_TOKEN: token })
+export function sdkIn(
+  cwd: string,
+  { controlUrl, token }: Pick<RunningBase, 'controlUrl' | 'token'>,
+  env: Readonly<Record<string, string>> = {},
+): Run {
+  return (...args) => run('bin/sdk.cjs', args, cwd, { ...env, BERTH_BASE: controlUrl, BERTH_TOKEN: token })
 }
 
 /** Runs `npx sdk` in `cwd`, where it has to find the base itself. */
