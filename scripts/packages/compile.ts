@@ -102,6 +102,8 @@ async function compileSdk(folder: string): Promise<Metafile> {
       { in: 'sdk/author/testing.ts', out: 'testing' },
       { in: 'sdk/author/test-hook.ts', out: 'test-hook' },
     ],
+    // Only a slot for a debugger is in the sdk, and what stands in for it there is found when it is loaded.
+    external: ['isolated-vm'],
     plugins: [carriedEsbuild],
   })
   await writeOutput(outputFiles, folder)
