@@ -26,6 +26,8 @@ import { startLoad } from './support/load.ts'
 /** A base with two cells and one with one; each test has scenes of its own, and leaves every process ready. The last test of each ends it. */
 let pair: RunningBase
 let single: RunningBase
+/** The base that was started again on the folder of the second one. */
+let again: RunningBase
 
 before(async () => {
   process.env.SECRET_CANARY = 'canary'
@@ -34,7 +36,7 @@ before(async () => {
   ;[pair, single] = await Promise.all([launchBase({ cells: 2, data: pairData }), launchBase({ cells: 1, data: await tempFolder() })])
   delete process.env.SECRET_CANARY
 })
-after(() => Promise.all([pair?.kill(), single?.kill()]))
+after(() => Promise.all([pair?.kill(), single?.kill(), again?.kill()]))
 
 /** Resolves once a cell other than `pid` has said that it is ready in the place of `cell`. */
 function replaced(base: RunningBase, cell: number, pid: number) {
@@ -62,27 +64,28 @@ async function startRefused(args: readonly string[], cwd: string): Promise<{ cod
   return { code, stderr }
 }
 
-for (const keepAlive of [true, false]) {
-  const kind = keepAlive ? 'keep-alive' : 'short'
-  test(`retiring a cell every half second under load loses no request on ${kind} connections`, { timeout: 120_000 }, async () => {
-    const base = pair
-    await makeScene(base.client, kind, { rank: 'x => x' })
-    const load = startLoad(`${base.url}/scenes/${kind}`, 8, keepAlive, body => body === '{"a":1}')
-    for (let round = 0; round < 4; round++) {
-      const cell = 1 + (round % 2)
-      const pid = await cellPid(base, cell)
-      const ready = replaced(base, cell, pid)
-      const ended = base.logged(line => line.msg === 'cell ended' && line.pid === pid)
-      await base.client.retireCell(cell)
-      await ready
-      // Keep-alive clients get their last answer from the old cell before it ends.
-      await ended
-    }
+test('retiring cells one after the other under load loses no request, on keep-alive connections and on short ones', {
+  timeout: 120_000,
+}, async () => {
+  const base = pair
+  await makeScene(base.client, 'kept', { rank: 'x => x' })
+  const loads = [true, false].map(keepAlive => startLoad(`${base.url}/scenes/kept`, 4, keepAlive, body => body === '{"a":1}'))
+  for (let round = 0; round < 4; round++) {
+    const cell = 1 + (round % 2)
+    const pid = await cellPid(base, cell)
+    const ready = replaced(base, cell, pid)
+    const ended = base.logged(line => line.msg === 'cell ended' && line.pid === pid)
+    await base.client.retireCell(cell)
+    await ready
+    // Keep-alive clients get their last answer from the old cell before it ends.
+    await ended
+  }
+  for (const load of loads) {
     const { answered, refused, broken } = await load.stop()
     assert.deepEqual({ refused, broken }, { refused: [], broken: [] })
     assert.ok(answered > 0)
-  })
-}
+  }
+})
 
 test('a version switched every moment under load loses no request and mixes no answers', { timeout: 120_000 }, async () => {
   const base = pair
@@ -360,13 +363,6 @@ function lives(pid: number): boolean {
   }
 }
 
-test('when the supervisor is killed its processes go with it', { timeout: 60_000 }, async t => {
-  const base = await startBase(t, { cells: 2 })
-  const { cells, keeper } = await base.client.status()
-  base.process.kill('SIGKILL')
-  for (const pid of [keeper.pid, ...cells.map(cell => cell.pid)]) await until(() => !lives(pid))
-})
-
 test('children get nothing of the environment of the base', { timeout: 60_000 }, async t => {
   process.env.BERTH_TEST_SECRET_CANARY = 'canary'
   t.after(() => delete process.env.BERTH_TEST_SECRET_CANARY)
@@ -407,25 +403,6 @@ test('a base is refused a data folder that it cannot write', async _t => {
   const { code, stderr } = await startRefused(['--port', '0', '--control-port', '0', '--data', join(data, 'file')], data)
   assert.equal(code, 1)
   assert.match(stderr, /Cannot write to the data folder/)
-})
-
-test('a base is refused a data folder that a newer Berth wrote, and changes nothing in it', { timeout: 60_000 }, async _t => {
-  const data = await tempFolder()
-  const base = await launchBase({ data })
-  await base.kill()
-  await raiseFormat(data)
-  const before = readdirSync(data)
-    .filter(name => name.startsWith('berth.db'))
-    .map(name => readFileSync(join(data, name), 'base64'))
-  const { code, stderr } = await startRefused(['--port', '0', '--control-port', '0', '--data', data], data)
-  assert.equal(code, 1)
-  assert.match(stderr, /it has format 999/)
-  assert.deepEqual(
-    readdirSync(data)
-      .filter(name => name.startsWith('berth.db'))
-      .map(name => readFileSync(join(data, name), 'base64')),
-    before,
-  )
 })
 
 async function raiseFormat(data: string): Promise<void> {
@@ -473,13 +450,38 @@ test('SIGTERM lets requests under way finish and exits 0', { timeout: 60_000 }, 
   assert.deepEqual(await exited, [0, null])
 })
 
-test('a base killed with everything in it comes back with all it had acknowledged', { timeout: 60_000 }, async t => {
+test('a base killed with everything in it comes back with all it had acknowledged', { timeout: 60_000 }, async () => {
   const base = single
   await makeScene(base.client, 'survivor', { rank: 'x => ({ x })' })
   const { keeper } = await base.client.status()
   process.kill(keeper.pid, 'SIGKILL')
   base.process.kill('SIGKILL')
   await once(base.process, 'exit')
-  const again = await startBase(t, { data: base.data })
+  again = await launchBase({ cells: 2, data: base.data })
   assert.deepEqual(await (await callScene(again, 'survivor', 1)).json(), { x: 1 })
+})
+
+test('when the supervisor is killed its processes go with it', { timeout: 60_000 }, async () => {
+  const { cells, keeper } = await again.client.status()
+  assert.equal(cells.length, 2)
+  again.process.kill('SIGKILL')
+  for (const pid of [keeper.pid, ...cells.map(cell => cell.pid)]) await until(() => !lives(pid))
+})
+
+test('a base is refused a data folder that a newer Berth wrote, and changes nothing in it', { timeout: 60_000 }, async () => {
+  const { data } = again
+  await again.kill()
+  await raiseFormat(data)
+  const before = readdirSync(data)
+    .filter(name => name.startsWith('berth.db'))
+    .map(name => readFileSync(join(data, name), 'base64'))
+  const { code, stderr } = await startRefused(['--port', '0', '--control-port', '0', '--data', data], data)
+  assert.equal(code, 1)
+  assert.match(stderr, /it has format 999/)
+  assert.deepEqual(
+    readdirSync(data)
+      .filter(name => name.startsWith('berth.db'))
+      .map(name => readFileSync(join(data, name), 'base64')),
+    before,
+  )
 })
