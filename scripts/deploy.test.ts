@@ -22,6 +22,10 @@ test('the unit gives a base the time to stop in order, and signals its launcher 
   assert.deepEqual(valuesIn('berth.service', 'KillMode'), ['mixed'])
 })
 
+test('the unit gives a reload the time of an upgrade', () => {
+  assert.ok(Number(valuesIn('berth.service', 'TimeoutStartSec')[0]) > limits.process.upgradeMs / 1000)
+})
+
 test('the unit waits for the base to be ready, and longer for a sign of life than a notification may take', () => {
   assert.deepEqual(valuesIn('berth.service', 'Type'), ['notify'])
   assert.deepEqual(valuesIn('berth.service', 'NotifyAccess'), ['all'])

@@ -18,7 +18,8 @@ export class ServiceManager {
   readonly #log: Logger
   /** Milliseconds between two signs of life, half of what the service manager allows; undefined when it watches for none. */
   readonly #beatMs: number | undefined
-  #beatAt: number
+  /** Not yet: a supervisor that takes over from another gives a sign at its first tick. */
+  #beatAt = Number.NEGATIVE_INFINITY
   #status = ''
   /** What has not been sent. Of each variable, only the last value counts. */
   #pending = new Map<Variable, string>()
@@ -33,7 +34,6 @@ export class ServiceManager {
     this.#log = log
     const allowedMs = Number(watchdog ?? 0) / 1000
     this.#beatMs = allowedMs > 0 ? allowedMs / 2 : undefined
-    this.#beatAt = performance.now()
   }
 
   /** The base answers. */
