@@ -71,7 +71,7 @@ async function compileBase(folder: string): Promise<Metafile> {
     plugins: [swaggerPaths],
   })
   await writeOutput(outputFiles, folder)
-  await copyBin(folder, ['base.cjs', 'host.cjs', 'launch.cjs', 'parent.cjs', 'start-sdk.cjs', 'with-parent.cjs'])
+  for (const file of await readdir(join(root, 'bin'))) if (file !== 'sdk.cjs') await copy(`bin/${file}`, join(folder, 'bin', file))
   await copy('base/process/from-snapshot.cjs', join(folder, 'lib/process/from-snapshot.cjs'))
   for (const file of await readdir(join(root, 'base/inside/built')))
     await copy(`base/inside/built/${file}`, join(folder, 'lib/inside/built', file))
@@ -151,10 +151,6 @@ async function compileClient(folder: string): Promise<Metafile> {
   })
   await writeOutput(outputFiles, folder)
   return metafile as Metafile
-}
-
-async function copyBin(folder: string, files: readonly string[]): Promise<void> {
-  for (const file of files) await copy(`bin/${file}`, join(folder, 'bin', file))
 }
 
 /** @param from relative to the root of the sources */
