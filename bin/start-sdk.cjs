@@ -10,14 +10,17 @@ const { whenNpmEnds } = require('./parent.cjs')
 function startSdk(entry) {
   // The sdk keeps its compiled code: half the time of `sdk --help`.
   const cache = cacheFolder()
+  const isForDefects = Boolean(process.env.BERTH_DEBUG)
   if (process.execPath === runtime()) {
     // One process less to start.
     nodeModule.enableCompileCache(cache)
+    process.setSourceMapsEnabled(isForDefects)
     whenNpmEnds(() => process.kill(process.pid, 'SIGTERM'))
     import(pathToFileURL(entry).href)
   } else {
     // It holds no isolates, so it may start from Node's snapshot.
-    launch(entry, process.argv.slice(2), ['--disable-warning=ExperimentalWarning'], { ...process.env, NODE_COMPILE_CACHE: cache })
+    const flags = ['--disable-warning=ExperimentalWarning', ...(isForDefects ? ['--enable-source-maps'] : [])]
+    launch(entry, process.argv.slice(2), flags, { ...process.env, NODE_COMPILE_CACHE: cache })
   }
 }
 

@@ -2,6 +2,7 @@
  * Where the files of the program are. It runs from the sources in a clone of the project, or compiled from the installed package `@berth/base`, which
  * `@berth/sdk` depends on. Nothing else asks for its own place, since a compiled file is not where its source is.
  */
+import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 
@@ -13,7 +14,13 @@ const require = createRequire(import.meta.url)
 export const clone: string | undefined = isClone ? resolve(import.meta.dirname, '../..') : undefined
 
 /** The folder with `bin/base.cjs`, by which a base is started: the clone, or that of `@berth/base`. Links on the way to it are resolved. */
-export const release: string = clone ?? dirname(require.resolve('@berth/base/package.json'))
+export const release: string = clone ?? installedRelease(import.meta.dirname)
+
+/** The package that the compiled file is part of, when it is that of the base, else the one that it depends on. */
+function installedRelease(folder: string): string {
+  if (!existsSync(join(folder, 'package.json'))) return installedRelease(dirname(folder))
+  return existsSync(join(folder, 'bin/base.cjs')) ? folder : dirname(require.resolve('@berth/base/package.json'))
+}
 
 export const launcherPath: string = join(release, 'bin/base.cjs')
 

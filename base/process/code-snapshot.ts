@@ -1,18 +1,24 @@
 /**
- * The code of a base as it was when the base started, without its types. All its processes are started from it: what changes on disk meanwhile cannot mix
- * old and new code, and a process need not strip the types again, which is a third of what its start costs.
+ * The code of a base as it was when the base started. All its processes are started from it: what changes on disk meanwhile cannot mix old and new code.
+ * Of a clone, it is the sources without their types, which a process then need not strip again: a third of what its start costs. Of a package, it is all
+ * of the package that a process needs, and processes run there.
  */
 import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import { basename, dirname, join } from 'node:path'
-import { clone, codeFolder, launcher } from '../kernel/installation.ts'
+import { clone, codeFolder, launcher, release } from '../kernel/installation.ts'
+
+/** Names the snapshot to a process of a base. In a clone, that loads `from-snapshot.cjs` before anything else. */
+export const SNAPSHOT_VARIABLE = 'BERTH_CODE_SNAPSHOT'
+
+const given = process.env[SNAPSHOT_VARIABLE]
 
 /** Where processes keep what was compiled, for later starts. */
-export const cacheFolder = launcher().cacheFolder()
+export const cacheFolder = given === undefined ? launcher().cacheFolder() : dirname(given)
 
-/** Names the snapshot to a process of a base, which loads `from-snapshot.cjs` before anything else. */
-export const SNAPSHOT_VARIABLE = 'BERTH_CODE_SNAPSHOT'
+/** What a snapshot is a copy of. */
+const copied = clone === undefined ? release : codeFolder
 
 /** Of the snapshots that no base has said it uses for `UNUSED_MS`, only the newest are kept. */
 const SNAPSHOTS_KEPT = 10
@@ -26,7 +32,7 @@ let found: { readonly path: string | undefined } | undefined
  */
 export function codeSnapshot(): string | undefined {
   if (found === undefined) {
-    found = { path: process.env[SNAPSHOT_VARIABLE] ?? takeSnapshot() }
+    found = { path: given ?? takeSnapshot() }
     holdSnapshot()
   }
   return found.path
@@ -50,11 +56,11 @@ export function holdSnapshot(): void {
 
 function takeSnapshot(): string | undefined {
   try {
-    const names = readdirSync(codeFolder, { recursive: true, encoding: 'utf8' }).filter(isCode)
-    const sources = names.sort().map(name => [name, readFileSync(join(codeFolder, name), 'utf8')] as const)
-    const digest = digestOf([process.version, ...sources.flat()])
+    const names = readdirSync(copied, { recursive: true, encoding: 'utf8' }).filter(isCopied)
+    const files = names.sort().map((name): CodeFile => [name, readFileSync(join(copied, name))])
+    const digest = digestOf([[process.version, Buffer.of()], ...files])
     const path = join(cacheFolder, `code-${digest.slice(0, 32)}`)
-    if (!isWhole(path, names)) write(path, sources)
+    if (!isWhole(path, names)) write(path, files)
     return path
   } catch {
     // The folder cannot be written, or a file was removed just now.
@@ -62,11 +68,19 @@ function takeSnapshot(): string | undefined {
   }
 }
 
-/** The code, and the scripts that isolates run, which are built from it. A package has nothing else. */
-const isCode = (name: string): boolean =>
-  clone === undefined ? name.endsWith('.js') : /(?<!\.test)\.ts$|^inside\Wbuilt\W.*\.js$/.test(name) && !/\bfixtures\b/.test(name)
+/** The code, and the scripts that isolates run, which are built from it; of a package all but its documents and types. */
+const isCopied = (name: string): boolean =>
+  clone === undefined
+    ? /^(bin|lib|native|static)\W.*\.\w+$|^(package|provenance)\.json$/.test(name)
+    : /(?<!\.test)\.ts$|^inside\Wbuilt\W.*\.js$/.test(name) && !/\bfixtures\b/.test(name)
 
-const digestOf = (texts: readonly string[]): string => createHash('sha256').update(JSON.stringify(texts)).digest('hex')
+type CodeFile = readonly [name: string, contents: Buffer]
+
+function digestOf(files: readonly CodeFile[]): string {
+  const hash = createHash('sha256')
+  for (const [name, contents] of files) hash.update(`${name}\0${contents.length}\0`).update(contents)
+  return hash.digest('hex')
+}
 
 /** In a snapshot, the digest of its files. */
 const DIGEST_FILE = 'digest'
@@ -76,20 +90,20 @@ function isWhole(path: string, names: readonly string[]): boolean {
   const owner = statSync(path, { throwIfNoEntry: false })?.uid
   if (owner === undefined || (owner !== 0 && owner !== process.getuid?.())) return false
   try {
-    return readFileSync(join(path, DIGEST_FILE), 'utf8') === digestOf(names.map(name => readFileSync(join(path, name), 'utf8')))
+    return readFileSync(join(path, DIGEST_FILE), 'utf8') === digestOf(names.map(name => [name, readFileSync(join(path, name))]))
   } catch {
     return false
   }
 }
 
-function write(path: string, sources: readonly (readonly [name: string, source: string])[]): void {
-  const files = sources.map(([name, source]) => [name, name.endsWith('.ts') ? stripTypeScriptTypes(source) : source] as const)
+function write(path: string, sources: readonly CodeFile[]): void {
+  const files = sources.map(([name, source]): CodeFile => [name, name.endsWith('.ts') ? withoutTypes(source) : source])
   const names = files.map(([name]) => name)
   const draft = `${path}.${process.pid}`
   try {
-    for (const [name, text] of [...files, [DIGEST_FILE, digestOf(files.map(([, text]) => text))] as const]) {
+    for (const [name, contents] of [...files, [DIGEST_FILE, digestOf(files)] as const]) {
       mkdirSync(dirname(join(draft, name)), { recursive: true })
-      writeFileSync(join(draft, name), text)
+      writeFileSync(join(draft, name), contents)
     }
     // Another base may have written the same meanwhile, and uses it.
     if (isWhole(path, names)) return
@@ -100,6 +114,8 @@ function write(path: string, sources: readonly (readonly [name: string, source: 
   }
   removeUnused()
 }
+
+const withoutTypes = (source: Buffer): Buffer => Buffer.from(stripTypeScriptTypes(source.toString('utf8')))
 
 /** Removes old snapshots, and what is left of those that a process was killed over. */
 function removeUnused(): void {

@@ -1,6 +1,6 @@
 /** How the processes of a base are started: with the permissions and the environment that they need, and nothing else. */
 import { existsSync, realpathSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { blobsPath, featuresPath, keeperSocketPath, tablePath } from '../folder/paths.ts'
 import { clone, codeFolder, mainPath, release } from '../kernel/installation.ts'
 import type { WallMode, WallPlan } from '../kernel/wall-plan.ts'
@@ -19,6 +19,17 @@ export interface RoleCommand {
 }
 
 const hook = join(codeFolder, 'process/from-snapshot.cjs')
+
+/** The snapshot, where it is still there: it may have been removed with the packages that it is kept beside. */
+function presentSnapshot(): string | undefined {
+  const path = codeSnapshot()
+  return path !== undefined && existsSync(path) ? path : undefined
+}
+
+/** The entry of a process: in a package that of the snapshot, since processes run there. */
+function entryIn(snapshot: string | undefined): string {
+  return clone === undefined && snapshot !== undefined ? join(snapshot, relative(release, mainPath)) : mainPath
+}
 
 export interface RoleSettings {
   /** The file to start instead of `base/main.ts`. */
@@ -40,14 +51,17 @@ export interface RoleSettings {
  * @param data absolute path of the data folder
  */
 export function roleCommand(role: Role, data: string, settings: RoleSettings = {}): RoleCommand {
-  const { entry = mainPath, services = [], wall, isThrifty = false } = settings
-  const snapshot = codeSnapshot()
-  const load = snapshot === undefined ? [] : ['--require', hook]
-  const flags = [...load, '--no-node-snapshot', '--disable-warning=ExperimentalWarning', ...(isThrifty ? thriftyFlags : [])]
+  // The process of a rehearsal is short-lived, and a package has no types to strip.
+  const snapshot = role === 'rehearsal' && clone === undefined ? undefined : presentSnapshot()
+  const { entry = entryIn(snapshot), services = [], wall, isThrifty = false } = settings
+  const load = snapshot === undefined || clone === undefined ? [] : ['--require', hook]
+  // By NODE_OPTIONS a base can be started so that its stacks have places in the sources; its other processes do not inherit that.
+  const mapped = process.sourceMapsEnabled ? ['--enable-source-maps'] : []
+  const flags = [...load, ...mapped, '--no-node-snapshot', '--disable-warning=ExperimentalWarning', ...(isThrifty ? thriftyFlags : [])]
   const named = snapshot === undefined ? {} : { [SNAPSHOT_VARIABLE]: snapshot }
   const env = { ...scrubbedEnvironment(process.env), ...(isThrifty && thriftyEnvironment), ...named }
   if (role === 'keeper') return { args: [...flags, entry, role], env }
-  const needs = needsOf(role, data, entry, services)
+  const needs = needsOf(role, data, entry, services, snapshot)
   return { args: [...flags, ...isolateFlags, ...permissionFlags(needs), entry, role], env, ...(wall && { wall: { wall, needs } }) }
 }
 
@@ -58,7 +72,7 @@ export function spawnRole({ args, env, wall }: RoleCommand, stdio: readonly unkn
 }
 
 /** Finds out what can confine the processes of a base that run module code. */
-export const planWallHere = (mode: WallMode): Promise<WallPlan> => planWall(mode, needsOf('trial', '', mainPath, []))
+export const planWallHere = (mode: WallMode): Promise<WallPlan> => planWall(mode, needsOf('trial', '', mainPath, [], presentSnapshot()))
 
 // V8 would let the young objects of the process and of each of its isolates grow to 16 MB and more, and glibc would keep memory for each thread.
 const thriftyFlags = ['--max-semi-space-size=1']
@@ -67,9 +81,8 @@ const thriftyEnvironment = { MALLOC_ARENA_MAX: '2' }
 // In a loop that Turboshaft has unrolled, V8 does not notice the interrupt by which an isolate is stopped.
 const isolateFlags = ['--no-turboshaft-loop-unrolling']
 
-function needsOf(role: Role, data: string, entry: string, services: readonly string[]): Needs {
+function needsOf(role: Role, data: string, entry: string, services: readonly string[], snapshot: string | undefined): Needs {
   const packages = clone === undefined ? [] : unique(withTarget(join(clone, 'node_modules')))
-  const snapshot = codeSnapshot()
   // A package has everything in it, native code too.
   const program = clone === undefined ? [release] : [codeFolder, ...packages]
   const code = [...program, dirname(entry), ...(snapshot === undefined ? [] : [snapshot])]

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { channel } from 'node:diagnostics_channel'
-import { readFileSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -57,7 +57,7 @@ export interface BaseSettings {
   readonly script?: string
   /** @default the environment of this process */
   readonly env?: NodeJS.ProcessEnv
-  /** The folder of another copy of the project. */
+  /** The folder of another copy of the project, or of an installed package `@berth/base`. */
   readonly project?: string
   /** The folder of a release, to start as an operator does: `base start`, through its launcher. */
   readonly release?: string
@@ -69,7 +69,8 @@ export async function launchBase(settings: BaseSettings = {}): Promise<RunningBa
   const folder = data ?? (await mkdtemp(join(tmpdir(), 'berth-test-')))
   const flags = ['--port', '0', '--control-port', '0', '--data', folder, '--cells', String(cells), ...args]
   // A test that is killed leaves no base behind.
-  const start = ['--require', join(root, 'bin/with-parent.cjs'), ...nodeFlags, join(project, 'base/main.ts'), 'start']
+  const entry = join(project, existsSync(join(project, 'lib')) ? 'lib/main.js' : 'base/main.ts')
+  const start = ['--require', join(root, 'bin/with-parent.cjs'), ...nodeFlags, entry, 'start']
   const launched = release === undefined ? [join(root, 'bin/launch.cjs'), script ?? ''] : [join(release, 'bin/base.cjs'), 'start']
   const hasLauncher = script !== undefined || release !== undefined
   const command = hasLauncher ? launched : start
