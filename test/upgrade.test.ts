@@ -132,7 +132,7 @@ const faults: readonly {
 ]
 
 for (const { name, patches, args = [], why } of faults) {
-  test(`when the other release ${name}, the one before serves on and says why`, { timeout: 60_000 }, async () => {
+  test(`when the other release ${name}, the one before serves on and says why`, { timeout: 120_000 }, async () => {
     const release = await makeRelease(name.replaceAll(/\W+/g, '-'), ...patches)
     const from = base.log.length
     const { code, output } = await upgrade(release, base.data, ...args).ended
@@ -160,7 +160,7 @@ test('no request has failed in any of these upgrades', async () => {
   }
 })
 
-test('when the release before is killed during an upgrade, nothing serves twice or half', { timeout: 60_000 }, async () => {
+test('when the release before is killed during an upgrade, nothing serves twice or half', { timeout: 120_000 }, async () => {
   const release = await makeRelease('slow', ['base/cell/cell.ts', starts, `await new Promise(() => undefined)\n${starts}`])
   const command = upgrade(release, base.data)
   await base.logged(line => line.msg === 'step of the upgrade is over' && line.step === 'start keeper', base.log.length)
