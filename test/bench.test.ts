@@ -37,7 +37,7 @@ test('the bench measures every peer without a failed request and compares their 
 })
 
 test('the bench of slots loads, fills and empties a process', { timeout: 120_000 }, async () => {
-  const { rows } = await bench('scripts/bench/slots.ts', '--scenes', '20', '--cycles', '50', '--rounds', '3')
+  const { rows } = await bench('scripts/bench/slots.ts', '--scenes', '20', '--cycles', '20', '--rounds', '2')
   assert.equal(rows.length, 14)
   for (const [what, p50] of rows.slice(1)) assert.match(p50 ?? '', /^-?\d/, `${what}`)
 })
@@ -66,7 +66,7 @@ test('the bench of decisions sets up its peers to decide alike, and compares wha
 })
 
 test('the bench of publishing brings every round to every cell, and times each step', { timeout: 120_000 }, async () => {
-  const { stdout, rows } = await bench('scripts/bench/publish.ts', '--rounds', '2', '--kilobytes', '20', '--pause', '0')
+  const { stdout, rows } = await bench('scripts/bench/publish.ts', '--rounds', '1', '--kilobytes', '20', '--pause', '0')
   const steps = rows.map(([step]) => step)
   for (const step of ['bundle', 'check', 'upload', 'load', 'live', 'total']) assert.ok(steps.includes(step), step)
   for (const [what, p50] of rows) if (!what?.startsWith('sdk')) assert.ok(Number(p50) >= 0, `${what}`)
