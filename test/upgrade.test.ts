@@ -6,7 +6,9 @@ import { readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { cp, mkdir, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { stripVTControlCharacters } from 'node:util'
+import type { LogEntry } from '../base/contract/log-api.ts'
 import { callScene, launchBase, makeScene, type RunningBase, root, tempFolder, until } from './support/base.ts'
 import { type Load, startLoad } from './support/load.ts'
 
@@ -71,7 +73,35 @@ const status = () => base.client.status()
 /** Resolves once another release can take over: the one before has ended, or has all back. */
 const settled = () => until(async () => (await status().catch(() => undefined))?.release?.fixed === null)
 
+/** Has a module log the number of each request, until it is stopped. */
+async function startTalking(): Promise<{ stop(): Promise<readonly string[]> }> {
+  await makeScene(base.client, 'talking', { rank: '(x, ctx) => { ctx.log.info("said " + x); return x }' })
+  const said: string[] = []
+  let isOver = false
+  const talking = (async () => {
+    while (!isOver) {
+      assert.equal((await callScene(base, 'talking', said.length)).status, 200)
+      said.push(`said ${said.length}`)
+      await delay(100)
+    }
+  })()
+  return {
+    stop: async () => {
+      isOver = true
+      await talking
+      return said
+    },
+  }
+}
+
+async function hasLogged(lines: readonly string[]): Promise<boolean> {
+  const response = await base.client.open('/api/scenes/talking/logs?limit=1000', {})
+  const found = new Set(((await response.json()) as readonly LogEntry[]).map(({ message }) => message))
+  return lines.every(line => found.has(line))
+}
+
 test('another release takes a base over, and the one before takes it back, by the same command', { timeout: 120_000 }, async () => {
+  const talk = await startTalking()
   for (const [release, name] of [
     [other, 'other'],
     [one, 'one'],
@@ -86,6 +116,9 @@ test('another release takes a base over, and the one before takes it back, by th
     assert.ok(revision > 0)
     await settled()
   }
+  // Cells send what modules log on their own time, and the last of it when they end.
+  const said = await talk.stop()
+  await until(() => hasLogged(said))
   const { code, output } = await upgrade(one, base.data).ended
   assert.equal(code, 0)
   assert.match(output, /runs 9\.0\.0-one \(\w+\) already, since/)
