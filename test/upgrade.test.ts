@@ -193,7 +193,9 @@ test('no request has failed in any of these upgrades', async () => {
   }
 })
 
-test('when the release before is killed during an upgrade, nothing serves twice or half', { timeout: 120_000 }, async () => {
+test('when the release before is killed during an upgrade, nothing serves twice or half, and the next start says that it failed', {
+  timeout: 120_000,
+}, async () => {
   const release = await makeRelease('slow', ['base/cell/cell.ts', starts, `await new Promise(() => undefined)\n${starts}`])
   const command = upgrade(release, base.data)
   await base.logged(line => line.msg === 'step of the upgrade is over' && line.step === 'start keeper', base.log.length)
@@ -206,4 +208,7 @@ test('when the release before is killed during an upgrade, nothing serves twice 
   assert.equal(code, 1)
   assert.match(output, /the base has ended/)
   await assert.rejects(callScene(base, 'echo', 1))
+  base = await launchBase({ release: one, data: base.data })
+  const { upgrade: last } = await status()
+  assert.deepEqual([last?.result, last?.why], ['failed', 'the base ended in the meantime'])
 })

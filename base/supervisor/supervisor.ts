@@ -68,6 +68,8 @@ export async function startBase(options: Options, settings: StartSettings = {}):
   const lock = lockFolder(options.data)
   try {
     makeShownFolders(options.data)
+    // The supervisor reads this log when it is made.
+    endInterrupted(options.data, createLog('base', options.logLevel))
     await probePort('--port', options.port, options.host)
     await probePort('--control-port', options.controlPort, options.controlHost)
     const [plan, running] = await planning
@@ -254,7 +256,6 @@ class Supervisor {
   async start(concern: string | undefined): Promise<Base> {
     this.#service.status('starting')
     this.#introduce(concern)
-    endInterrupted(this.#options.data, this.#log)
     try {
       this.#controlPort = await this.#keeper.start()
     } catch (error) {
