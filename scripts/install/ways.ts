@@ -37,6 +37,8 @@ const withPnpm = (page: string): string =>
     .replaceAll('npx @berth/', 'pnpm dlx @berth/')
     .replaceAll('npx sdk', 'pnpm exec sdk')
     .replaceAll('npm install', 'pnpm install')
+    // pnpm says what it fetches, also before it runs it.
+    .replace(/^shop-rank\/$/m, '…\nshop-rank/')
     .replace('added … packages, and audited … packages in …', 'Done in …')
 
 const same = (page: string): string => page

@@ -58,7 +58,7 @@ test('a pipe gets no colours, whatever the machine that builds says of itself', 
 
 const usages: readonly { readonly args: readonly string[]; readonly says: RegExp }[] = [
   { args: ['publsh'], says: /Unknown command 'publsh' \(Did you mean publish\?\)/ },
-  { args: ['scene', 'lst'], says: /Unknown command 'lst' \(Did you mean list\?\)\n.*"sdk scene --help" lists/ },
+  { args: ['scene', 'lst'], says: /Unknown command 'lst' \(Did you mean list\?\)\n.*"npx sdk scene --help" lists/ },
   { args: ['publish', 'x', '--secne', 'y'], says: /Unknown option '--secne' \(Did you mean --scene\?\)/ },
   { args: ['publish'], says: /Missing required argument 'folders'\n.*"sdk publish \[options\] <folders\.\.\.>"/ },
   { args: ['publish', 'x', '--bump', 'huge'], says: /'huge' is invalid\. Allowed choices are patch, minor, major/ },
@@ -109,7 +109,7 @@ test('every command has help with an example and the exit codes', async () => {
   const helps = [...alone, ...grouped].map(async command => [command, await sdk(...command.split(' '), '--help')] as const)
   for (const [command, { code, stdout }] of await Promise.all(helps)) {
     assert.equal(code, 0)
-    assert.match(stdout, new RegExp(`Examples:\n  sdk ${command}`))
+    assert.match(stdout, new RegExp(`Examples:\n  npx sdk ${command}`))
     assert.match(stdout, /Exit codes: 0 /)
   }
 })

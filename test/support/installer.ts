@@ -48,7 +48,13 @@ export async function startInstaller(packages: BuiltPackages, programs: Readonly
   return {
     folder,
     registry,
-    env: { ...environment(bin), npm_config_registry: registry.url, npm_config_cache: cache, npm_config_userconfig: userConfig },
+    env: {
+      ...environment(bin),
+      npm_config_registry: registry.url,
+      pnpm_config_registry: registry.url,
+      npm_config_cache: cache,
+      npm_config_userconfig: userConfig,
+    },
     [Symbol.asyncDispose]: async () => {
       await registry[Symbol.asyncDispose]()
       await rm(above, { recursive: true, force: true })
