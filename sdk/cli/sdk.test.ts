@@ -60,7 +60,7 @@ const usages: readonly { readonly args: readonly string[]; readonly says: RegExp
   { args: ['publsh'], says: /Unknown command 'publsh' \(Did you mean publish\?\)/ },
   { args: ['scene', 'lst'], says: /Unknown command 'lst' \(Did you mean list\?\)\n.*"npx sdk scene --help" lists/ },
   { args: ['publish', 'x', '--secne', 'y'], says: /Unknown option '--secne' \(Did you mean --scene\?\)/ },
-  { args: ['publish'], says: /Missing required argument 'folders'\n.*"sdk publish \[options\] <folders\.\.\.>"/ },
+  { args: ['publish'], says: /Missing required argument 'folders'\n.*"npx sdk publish \[options\] <folders\.\.\.>"/ },
   { args: ['publish', 'x', '--bump', 'huge'], says: /'huge' is invalid\. Allowed choices are patch, minor, major/ },
   { args: ['publish', 'x', '--as', 'baseline'], says: /--as without --scene/ },
   { args: ['publish', 'x', '--scene', 'y', '--share', '5%'], says: /only a cutover has one.*\n.*--as cutover/ },
