@@ -339,7 +339,7 @@ describe('side by side', { concurrency: 2 }, () => {
     ended(unknown, 1, /UNAUTHENTICATED: .*--token or BERTH_TOKEN/)
     ended(misled, 1, /that is not the control API of a base/, /ANSWER_UNEXPECTED: Check that --base /)
     ended(usage, 2, /Did you mean show\?/)
-    ended(unreachable, 3, /^✖ No base answers at http:\/\/127\.0\.0\.1:1/m, /npm start/)
+    ended(unreachable, 3, /^✖ No base answers at http:\/\/127\.0\.0\.1:1/m, /base start/)
   })
 
   for (const [what, file, text, ...says] of [
