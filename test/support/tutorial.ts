@@ -44,15 +44,20 @@ function fileIn({ prose, line }: Block): string {
   return named
 }
 
-/** Edits a file as a reader does. The lines that stay and those with a minus must be in the file exactly once. */
+/**
+ * Edits a file as a reader does, and saves it once: a command that watches it would see what is half done. The lines that stay and those with a minus must be
+ * in the file exactly once.
+ */
 function applyDiff(path: string, { text, line }: Block): void {
+  let edited = readFileSync(path, 'utf8')
   for (const hunk of text.split(/^@@.*\n/m)) {
     const lines = hunk.split('\n').slice(0, -1)
     const side = (other: string) => lines.flatMap(each => (each.startsWith(other) ? [] : [each.slice(1)])).join('\n')
-    const parts = readFileSync(path, 'utf8').split(side('+'))
+    const parts = edited.split(side('+'))
     assert.equal(parts.length, 2, `${page}:${line}: these lines are in ${path} ${parts.length - 1} times:\n${side('+')}`)
-    writeFileSync(path, parts.join(side('-')))
+    edited = parts.join(side('-'))
   }
+  writeFileSync(path, edited)
 }
 
 /**
