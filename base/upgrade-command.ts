@@ -22,16 +22,21 @@ export interface UpgradeSettings {
 
 /** Milliseconds between two looks at how the upgrade goes. */
 const LOOK_MS = 50
+/** Milliseconds between two questions to the base, which says how it goes when the file that says it cannot be written. */
+const STATUS_MS = 2000
 /** Milliseconds that a request to the base may take. */
 const ASK_MS_MAX = 10_000
 /** Milliseconds that the base may be gone from its data folder before it counts as ended. */
 const GONE_MS_MAX = 3000
+
+type Progress = Omit<UpgradeLog, 'counts'>
 
 interface Answer {
   readonly code?: string
   readonly detail?: string
   readonly fix?: string
   readonly release?: (Release & { readonly since: string }) | null
+  readonly upgrade?: Progress | null
 }
 
 /**
@@ -50,7 +55,7 @@ export async function upgradeBase(settings: UpgradeSettings): Promise<void> {
   const id = randomUUID()
   writeWish(data, { id, release, folder, command: supervisorCommand() })
   await ask(found, 'POST', '/api/upgrade', { id, timeoutSeconds })
-  const { result, why, from } = await follow(data, id, print)
+  const { result, why, from } = await follow(settings, id)
   if (result === 'done') print(`${nameOf(release)} serves. What ${nameOf(from)} still has to answer, it answers; then it ends`)
   else throw new BerthError('RELEASE_REFUSED', `${nameOf(from)} serves on. ${nameOf(release)} could not take over: ${why}`)
 }
@@ -83,11 +88,31 @@ async function ask({ url, token }: FoundBase, method: string, path: string, body
 }
 
 /** Prints each step when it is over. @returns how it ended */
-async function follow(data: string, id: string, print: (line: string) => void): Promise<UpgradeLog> {
+async function follow({ data, found, print }: UpgradeSettings, id: string): Promise<Progress> {
+  let said: Progress | null | undefined
+  // On a full disk the file says for ever what it said last.
+  const asking = setInterval(async () => {
+    said = (await ask(found, 'GET', '/api/status').catch(() => undefined))?.upgrade
+  }, STATUS_MS)
+  try {
+    return await untilOver(data, id, print, () => said)
+  } finally {
+    clearInterval(asking)
+  }
+}
+
+/** @param said gives what the base itself has said last */
+async function untilOver(
+  data: string,
+  id: string,
+  print: (line: string) => void,
+  said: () => Progress | null | undefined,
+): Promise<Progress> {
   let printed = 0
   let goneSince: number | undefined
   for (;;) {
-    const log = readUpgradeLog(data)
+    const answer = said()
+    const log = answer?.id === id && answer.result !== 'running' ? answer : readUpgradeLog(data)
     if (log?.id === id) {
       const over = log.steps.filter(step => step.ms !== null)
       for (const step of over.slice(printed)) print(describe(step))
