@@ -8,6 +8,7 @@ export const failures = [
   'reset after it was sent',
   'cut off',
   'timeout',
+  'overloaded',
   'error status',
   'wrong answer',
 ] as const
@@ -88,7 +89,9 @@ function take(response: IncomingMessage, expected: string, finish: (failure?: Fa
   })
   response.on('error', error => finish('cut off', error.message, release))
   response.on('end', () => {
-    if (response.statusCode !== 200) finish('error status', `${response.statusCode} ${text.slice(0, 300)}`, release)
+    // A load that was late sends much at once, and a base may refuse that at any other time too.
+    if (text.includes('"SCENE_OVERLOADED"')) finish('overloaded', text.slice(0, 300), release)
+    else if (response.statusCode !== 200) finish('error status', `${response.statusCode} ${text.slice(0, 300)}`, release)
     else if (text !== expected) finish('wrong answer', `${text.slice(0, 150)} instead of ${expected.slice(0, 150)}`, release)
     else finish(undefined, '', release)
   })
