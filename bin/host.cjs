@@ -16,14 +16,14 @@
 'use strict'
 
 const { spawn } = require('node:child_process')
-const { fail, endLike, followSignals, hostFlags, supervisorCommand } = require('./launch.cjs')
+const { fail, endLike, followSignals, hostFlags, runtime, supervisorCommand, whyNotStarted } = require('./launch.cjs')
 
 const PROTOCOL = 1
 
 /** Runs a base with `args` from the release that this file is part of, and then from whichever release it is upgraded to. */
 function host(entry, args) {
   /** The supervisor that owns the base. The launcher ends as it ends. */
-  let owner = start(supervisorCommand(entry, hostFlags), {}, error => fail(`Cannot start a base: ${error.message}`))
+  let owner = start(supervisorCommand(entry, hostFlags), {}, error => fail(`Cannot start a base: ${whyNotStarted(runtime(), error)}`))
   /** Who takes over from the owner, or has been the owner before and ends its last requests. */
   let other
   let isHeir = false

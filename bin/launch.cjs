@@ -30,8 +30,21 @@ function runtime() {
     const folder = path.dirname(require.resolve(`${name}/package.json`, { paths: [root] }))
     return path.join(folder, 'bin', process.platform === 'win32' ? 'node.exe' : 'node')
   } catch {
-    return fail(`Cannot start: the package ${name} is not installed. Run "npm ci" in ${root} (without --omit=optional)`)
+    const isClone = baseEntry.endsWith('.ts')
+    return fail(
+      isClone
+        ? `Cannot start: the package ${name} is not installed. Run "npm ci" in ${root} (without --omit=optional)`
+        : `Cannot start: the package ${name} is not installed, an optional dependency of @berth/base. Run "npm install --include=optional"`,
+    )
   }
+}
+
+/** Why `file` does not start. A program whose loader is missing fails as one that is missing itself. */
+function whyNotStarted(file, error) {
+  const needsLibrary = process.platform === 'linux' && error.code === 'ENOENT' && existsSync(file)
+  return needsLibrary
+    ? 'this system has another C library than glibc, which it is made for. On Alpine, take an image with Debian'
+    : error.message
 }
 
 function fail(message) {
@@ -62,7 +75,7 @@ function launch(entry, args, flags = hostFlags, env = process.env) {
   const [file, ...first] = supervisorCommand(entry, flags)
   const child = spawn(file, [...first, ...args], { stdio: 'inherit', env })
   followSignals({ ending: signal => child.kill(signal), other: signal => child.kill(signal) })
-  child.on('error', error => fail(`Cannot start ${file}: ${error.message}`))
+  child.on('error', error => fail(`Cannot start ${file}: ${whyNotStarted(file, error)}`))
   child.on('exit', endLike)
 }
 
@@ -102,6 +115,6 @@ function cacheFolder() {
   return path.join(installed === null ? root : root.slice(0, installed.index + 1), 'node_modules', '.cache', 'berth')
 }
 
-module.exports = { baseEntry, cacheFolder, endLike, fail, followSignals, hostFlags, launch, runtime, supervisorCommand }
+module.exports = { baseEntry, cacheFolder, endLike, fail, followSignals, hostFlags, launch, runtime, supervisorCommand, whyNotStarted }
 
 if (require.main === module) launch(process.argv[2], process.argv.slice(3))

@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { root } from './support/base.ts'
+import { root, tempFolder } from './support/base.ts'
 
 const launcher = [join(root, 'bin/launch.cjs'), fileURLToPath(new URL('fixtures/signalled.ts', import.meta.url))]
 /** With this before it, a command is process 1, as in a container. */
@@ -113,4 +114,22 @@ describe('the launcher', { skip: process.platform === 'win32' && 'there are no s
     process.kill(pid, 'SIGUSR1')
     assert.equal(await daemon.next(), 'got SIGUSR1')
   })
+})
+
+test('without the Node.js of a package, and where the system cannot run it, the launcher says what to do', {
+  skip: process.platform !== 'linux' && 'other systems have one C library',
+}, async () => {
+  const folder = await tempFolder()
+  await cp(join(root, 'bin'), join(folder, 'bin'), { recursive: true })
+  // A package has compiled code, and a clone has sources.
+  await mkdir(join(folder, 'lib'))
+  await writeFile(join(folder, 'lib/main.js'), '')
+  const said = () => spawnSync(process.execPath, [join(folder, 'bin/base.cjs'), 'status'], { encoding: 'utf8' }).stderr
+  assert.match(said(), /node-linux-\S+ is not installed.*"npm install --include=optional"/)
+  const name = /the package (\S+) is not installed/.exec(said())?.[1] ?? ''
+  await mkdir(join(folder, 'node_modules', name, 'bin'), { recursive: true })
+  await writeFile(join(folder, 'node_modules', name, 'package.json'), '{}')
+  // Like a program that is linked against another C library: it is there, and what loads it is not.
+  await writeFile(join(folder, 'node_modules', name, 'bin/node'), '#!/no/such/loader\n', { mode: 0o755 })
+  assert.match(said(), /Cannot start .*another C library than glibc.*Alpine/)
 })

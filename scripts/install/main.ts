@@ -41,7 +41,11 @@ async function isGone(name: string, way: Way): Promise<boolean> {
   way.prepare?.(folder)
   await using reader = new Reader(folder, env)
   // What runs in the terminals of the reader would go on.
-  const interrupt = () => void reader[Symbol.asyncDispose]().then(() => process.exit(130))
+  const interrupt = async () => {
+    await reader[Symbol.asyncDispose]()
+    await installer[Symbol.asyncDispose]()
+    process.exit(130)
+  }
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt)
   try {
     const text = way.read(readFileSync(join(root, page), 'utf8'))
