@@ -193,22 +193,24 @@ test('no request has failed in any of these upgrades', async () => {
   }
 })
 
-test('when the release before is killed during an upgrade, nothing serves twice or half, and the next start says that it failed', {
-  timeout: 120_000,
-}, async () => {
-  const release = await makeRelease('slow', ['base/cell/cell.ts', starts, `await new Promise(() => undefined)\n${starts}`])
-  const command = upgrade(release, base.data)
-  await base.logged(line => line.msg === 'step of the upgrade is over' && line.step === 'start keeper', base.log.length)
-  const { pid } = JSON.parse(readFileSync(join(base.data, 'base.json'), 'utf8')) as { pid: number }
-  const launcherEnded = once(base.process, 'close')
-  process.kill(pid, 'SIGKILL')
-  // Its output closes when the last process has ended.
-  assert.deepEqual(await launcherEnded, [null, 'SIGKILL'])
-  const { code, output } = await command.ended
-  assert.equal(code, 1)
-  assert.match(output, /the base has ended/)
-  await assert.rejects(callScene(base, 'echo', 1))
-  base = await launchBase({ release: one, data: base.data })
-  const { upgrade: last } = await status()
-  assert.deepEqual([last?.result, last?.why], ['failed', 'the base ended in the meantime'])
-})
+// Each ends the base.
+for (const whose of ['supervisor', 'launcher'] as const) {
+  test(`when the ${whose} of the base is killed during an upgrade, nothing serves twice or half`, { timeout: 120_000 }, async () => {
+    const release = await makeRelease('slow', ['base/cell/cell.ts', starts, `await new Promise(() => undefined)\n${starts}`])
+    const command = upgrade(release, base.data)
+    await base.logged(line => line.msg === 'step of the upgrade is over' && line.step === 'start keeper', base.log.length)
+    const { pid } = JSON.parse(readFileSync(join(base.data, 'base.json'), 'utf8')) as { pid: number }
+    // Its output closes when the last process has ended.
+    const ended = once(base.process, 'close')
+    process.kill(whose === 'supervisor' ? pid : Number(base.process.pid), 'SIGKILL')
+    assert.deepEqual(await ended, [null, 'SIGKILL'])
+    const { code, output } = await command.ended
+    assert.equal(code, 1)
+    assert.match(output, /the base has ended/)
+    await assert.rejects(callScene(base, 'echo', 1))
+    if (whose === 'launcher') return
+    base = await launchBase({ release: one, data: base.data })
+    const { upgrade: last } = await status()
+    assert.deepEqual([last?.result, last?.why], ['failed', 'the base ended in the meantime'], 'the next start says it')
+  })
+}

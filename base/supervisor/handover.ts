@@ -111,7 +111,9 @@ export class Handover {
   /** Ends an upgrade that is under way, because the base stops. Resolves when no other release has a part of the base. */
   async abort(): Promise<void> {
     this.#take({ type: 'failed', why: 'the base was stopped' })
-    while (this.#state.is === 'failing') await delay(20)
+    // Without the launcher, the end of the heir cannot be heard of. It ends by itself then, as this process does.
+    const until = performance.now() + 2 * END_MS_MAX
+    while (this.#state.is === 'failing' && process.connected && performance.now() < until) await delay(20)
   }
 
   readonly #hear = dispatcher<FromHeir>(

@@ -349,7 +349,7 @@ class Supervisor {
     this.#stopped ??= this.#empty.promise
     this.#killAll()
     this.#onCellsChange()
-    return this.#empty.promise.then(() => this.#keeper.stop())
+    return this.#empty.promise.then(() => this.#keeper.stop()).then(() => this.#lock?.release())
   }
 
   #startTicking(): void {
