@@ -255,7 +255,18 @@ const expectedRights: Readonly<Record<Right | 'anyone', readonly string[]>> = {
   anyone: ['root', 'listErrors', 'healthz', 'readyz', 'metrics'],
   call: [],
   read: [
-    ...['headBlob', 'listModules', 'getModule', 'listScenes', 'getScene', 'explain', 'listVersions', 'getRules', 'getWhitelist'],
+    ...[
+      'headBlob',
+      'listModules',
+      'getModule',
+      'listScenes',
+      'getScene',
+      'explain',
+      'listVersions',
+      'getVersion',
+      'getRules',
+      'getWhitelist',
+    ],
     ...['getParams', 'listParams', 'listExperiments', 'getExperiment', 'listAudit', 'getStatus'],
     ...['listFeatureTables', 'getFeatureTable', 'readFeatureRows', 'listServices'],
   ],
@@ -277,7 +288,7 @@ const expectedRights: Readonly<Record<Right | 'anyone', readonly string[]>> = {
     ...['deleteScene', 'deleteVersions', 'deleteModules', 'deleteExperiment', 'deleteLayer', 'offlineVersions'],
     ...['retireLayer', 'startExperiment', 'stopExperiment', 'flipExperiment', 'revertExperiment'],
   ],
-  admin: ['retireCell', 'listTokens', 'createToken', 'revokeToken'],
+  admin: ['retireCell', 'upgradeBase', 'listTokens', 'createToken', 'revokeToken'],
 }
 /** For each right that a route may ask for, the rights that are sufficient. */
 const sufficient: Readonly<Record<Right, readonly Right[]>> = {
