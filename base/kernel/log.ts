@@ -16,7 +16,8 @@ export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 's
 export function createLog(process: string, level: string): Logger {
   const options = { level, base: { process }, timestamp: pino.stdTimeFunctions.isoTime }
   if (!globalThis.process.stdout.isTTY) {
-    const log = pino(options, new Sink(dropped => log.warn({ dropped }, 'lines of this log were dropped: they could not be written')))
+    sink ??= new Sink(dropped => log.warn({ dropped }, 'lines of this log were dropped: they could not be written'))
+    const log = pino(options, sink)
     return log
   }
   return pino(
@@ -31,6 +32,9 @@ export function createLog(process: string, level: string): Logger {
     }),
   )
 }
+
+/** Of all logs of this process: the rest of a line that was written in part is followed by no line of another log. */
+let sink: Sink | undefined
 
 /** The internal handle of a stream on a pipe or socket on POSIX systems. No public function switches blocking writes off. */
 interface BlockingHandle {
