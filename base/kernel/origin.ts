@@ -3,7 +3,7 @@
 export interface Release {
   /** Of the package. */
   readonly version: string
-  /** Of the code that the processes run, hex: releases with the same digest run the same code on the same Node.js. Null when no copy of the code could be made. */
+  /** Of the code that the processes run, hex: releases with the same digest run the same code on the same Node.js. Null when it could not be read. */
   readonly digest: string | null
   /** The commit that the code was built from, or that is checked out; null when that is not known. */
   readonly commit: string | null

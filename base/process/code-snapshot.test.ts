@@ -8,9 +8,12 @@ let count = 0
 
 /** The snapshot that a process which starts now takes or finds. */
 async function snapshotIn(cache: string): Promise<string | undefined> {
+  return (await codeWith(cache)).codeSnapshot()
+}
+
+async function codeWith(cache: string): Promise<typeof import('./code-snapshot.ts')> {
   process.env.NODE_COMPILE_CACHE = cache
-  const { codeSnapshot } = (await import(`./code-snapshot.ts?${count++}`)) as typeof import('./code-snapshot.ts')
-  return codeSnapshot()
+  return import(`./code-snapshot.ts?${count++}`)
 }
 
 test('where no snapshot can be written there is none, and nothing of it is left', async t => {
@@ -18,6 +21,15 @@ test('where no snapshot can be written there is none, and nothing of it is left'
   writeFileSync(join(cache, 'file'), '')
   assert.equal(await snapshotIn(join(cache, 'file/below')), undefined)
   assert.deepEqual(readdirSync(cache), ['file'])
+})
+
+test('the code has the same digest where no snapshot of it can be written', async t => {
+  const cache = temporaryFolder(t)
+  writeFileSync(join(cache, 'file'), '')
+  const digests = [cache, join(cache, 'file/below')].map(async folder => (await codeWith(folder)).codeDigest())
+  const [written, unwritten] = [await digests[0], await digests[1]]
+  assert.match(`${written}`, /^[0-9a-f]{32}$/)
+  assert.equal(unwritten, written)
 })
 
 test('a snapshot is written once, has what isolates run too, and is written anew when a power cut has left it damaged', async t => {

@@ -24,25 +24,37 @@ const copied = clone === undefined ? release : codeFolder
 const SNAPSHOTS_KEPT = 10
 const UNUSED_MS = 3_600_000
 
-let found: { readonly path: string | undefined } | undefined
+let found: Code | undefined
+
+interface Code {
+  /** Of the snapshot. */
+  readonly path: string | undefined
+  readonly digest: string | undefined
+}
 
 /**
  * The folder with the snapshot that this process was started from, or else with one of what is on disk at the first call. Undefined where none can be
  * written: then processes read the code from disk.
  */
 export function codeSnapshot(): string | undefined {
-  if (found === undefined) {
-    found = { path: given ?? takeSnapshot() }
-    holdSnapshot()
-  }
-  return found.path
+  return code().path
 }
 
-/** Of the code in the snapshot, 32 hexadecimal digits. Undefined where there is none. */
+/** Of the code in the snapshot, and where none can be written, of the code on disk at the first call: 32 hexadecimal digits. Undefined where it cannot be read. */
 export function codeDigest(): string | undefined {
-  const path = codeSnapshot()
-  return path === undefined ? undefined : basename(path).slice('code-'.length)
+  return code().digest
 }
+
+function code(): Code {
+  if (found === undefined) {
+    found = given === undefined ? takeSnapshot() : { path: given, digest: basename(given).slice(PREFIX.length) }
+    holdSnapshot()
+  }
+  return found
+}
+
+/** Of the name of a snapshot; its digest follows. */
+const PREFIX = 'code-'
 
 /** Says that the snapshot is still used. A base that says it less than once in `UNUSED_MS` may lose the snapshot, and reads the code from disk. */
 export function holdSnapshot(): void {
@@ -54,17 +66,18 @@ export function holdSnapshot(): void {
   }
 }
 
-function takeSnapshot(): string | undefined {
+function takeSnapshot(): Code {
+  let digest: string | undefined
   try {
     const names = readdirSync(copied, { recursive: true, encoding: 'utf8' }).filter(isCopied)
     const files = names.sort().map((name): CodeFile => [name, readFileSync(join(copied, name))])
-    const digest = digestOf([[process.version, Buffer.of()], ...files])
-    const path = join(cacheFolder, `code-${digest.slice(0, 32)}`)
+    digest = digestOf([[process.version, Buffer.of()], ...files]).slice(0, 32)
+    const path = join(cacheFolder, PREFIX + digest)
     if (!isWhole(path, names)) write(path, files)
-    return path
+    return { path, digest }
   } catch {
     // The folder cannot be written, or a file was removed just now.
-    return undefined
+    return { path: undefined, digest }
   }
 }
 
