@@ -129,7 +129,11 @@ export type LostCell = Static<typeof LostCell>
 export const ReleaseFacts = Type.Object({
   version: Type.String({ description: 'of Berth' }),
   digest: Type.Union([Type.String(), Type.Null()], {
-    description: 'of its code: where it is the same, the code is; null when no copy of the code could be made',
+    description: 'of its code: where it is the same, the code is; null when it could not be read',
+  }),
+  commit: Type.Union([Type.String(), Type.Null()], { description: 'of git, that the code is from; null when that is not known' }),
+  modified: Type.Union([Type.Boolean(), Type.Null()], {
+    description: 'whether the code differs from the commit; null when that is not known',
   }),
 })
 

@@ -84,10 +84,6 @@ const Trouble = Type.Object({
 
 const ReleaseView = Type.Object({
   ...ReleaseFacts.properties,
-  commit: Type.Union([Type.String(), Type.Null()], { description: 'of git, that the code is from; null when that is not known' }),
-  modified: Type.Union([Type.Boolean(), Type.Null()], {
-    description: 'whether the code differs from the commit; null when that is not known',
-  }),
   since: Type.String({ description: 'ISO 8601, UTC: when it took the base over, or the base started' }),
   fixed: Type.Union([Type.String(), Type.Null()], { description: 'why the base cannot be upgraded now; null when it can' }),
 })

@@ -2,18 +2,16 @@
  * Two files of a data folder about upgrades of the base. `upgrade.json` is a wish: which release shall take over, and how it is started. Whoever may write in the
  * folder decides what is started there, nobody else. `upgrade-log.json` says how the last upgrade goes or went.
  */
-import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, fchownSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import type { Release } from '../kernel/origin.ts'
 import { upgradeLogPath, upgradePath } from './paths.ts'
 
-/** What tells a release from others. */
-export type ReleaseFacts = Pick<Release, 'version' | 'digest'>
-
 export interface UpgradeWish {
   /** Of this wish. The request to the control API names it, so that no other wish is carried out. */
   readonly id: string
-  readonly release: ReleaseFacts
+  readonly release: Release
   /** The folder of the release, for people. */
   readonly folder: string
   /** Starts its supervisor: the file and its first arguments. Those of the base follow. */
@@ -30,8 +28,8 @@ export interface UpgradeStep {
 export interface UpgradeLog {
   readonly id: string
   readonly result: 'running' | 'done' | 'failed'
-  readonly from: ReleaseFacts
-  readonly to: ReleaseFacts
+  readonly from: Release
+  readonly to: Release
   /** Id of the token that asked for it. */
   readonly by: string
   /** ISO 8601. */
@@ -44,7 +42,7 @@ export interface UpgradeLog {
   readonly counts: { readonly done: number; readonly failed: number }
 }
 
-/** Only the owner may read or write the file. @throws as the file system */
+/** Only the owner of the data folder may read or write the file. @throws as the file system */
 export function writeWish(data: string, wish: UpgradeWish): void {
   replace(upgradePath(data), wish)
 }
@@ -94,13 +92,26 @@ export function readUpgradeLog(data: string): UpgradeLog | undefined {
   }
 }
 
+/** Root, who may write in the folder of somebody else, gives the file to them, and follows no link that they have put there. */
 function replace(path: string, value: object): void {
   const unfinished = `${path}.${process.pid}`
   try {
-    writeFileSync(unfinished, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 })
+    rmSync(unfinished, { force: true })
+    const file = openSync(unfinished, 'wx', 0o600)
+    try {
+      writeFileSync(file, `${JSON.stringify(value, null, 2)}\n`)
+      if (process.getuid?.() === 0) giveToOwner(file, dirname(path))
+    } finally {
+      closeSync(file)
+    }
     renameSync(unfinished, path)
   } catch (error) {
     rmSync(unfinished, { force: true })
     throw error
   }
+}
+
+function giveToOwner(file: number, folder: string): void {
+  const { uid, gid } = statSync(folder)
+  fchownSync(file, uid, gid)
 }

@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { upgradeCheckPath } from '../folder/paths.ts'
-import { type ReleaseFacts, readUpgradeLog, type UpgradeLog, type UpgradeStep, writeUpgradeLog } from '../folder/upgrade-files.ts'
+import { readUpgradeLog, type UpgradeLog, type UpgradeStep, writeUpgradeLog } from '../folder/upgrade-files.ts'
 import type { Logger } from '../kernel/log.ts'
 import { nameOf, type Release } from '../kernel/origin.ts'
 import { dispatcher } from '../wire/dispatch.ts'
@@ -34,7 +34,7 @@ const END_MS_MAX = 3000
 
 export class Handover {
   readonly #base: BaseInHand
-  readonly #release: ReleaseFacts
+  readonly #release: Release
   readonly #link: LauncherLink
   readonly #log: Logger
   #state: Succession = alone
@@ -50,7 +50,7 @@ export class Handover {
   /** @param release that has the base now */
   constructor(base: BaseInHand, release: Release, link: LauncherLink, log: Logger) {
     this.#base = base
-    this.#release = { version: release.version, digest: release.digest }
+    this.#release = release
     this.#link = link
     this.#log = log
     this.#upgrade = readUpgradeLog(base.data)
@@ -59,6 +59,11 @@ export class Handover {
   /** The last upgrade of the data folder. */
   get upgrade(): UpgradeLog | undefined {
     return this.#upgrade
+  }
+
+  /** The release that is about to take over; undefined when none is. */
+  get heir(): Release | undefined {
+    return this.isUnderWay ? this.#asked?.wish.release : undefined
   }
 
   get isUnderWay(): boolean {
