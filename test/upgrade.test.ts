@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { cp, mkdir, symlink } from 'node:fs/promises'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { stripVTControlCharacters } from 'node:util'
@@ -60,9 +60,21 @@ let other: string
 let base: RunningBase
 const loads: Load[] = []
 
+/** What the base has said to its service manager. */
+let notified: string
+
+/** In the place of `systemd-notify`, a program appends what it is to send to the file. */
+async function watchedEnvironment(): Promise<NodeJS.ProcessEnv> {
+  const folder = await tempFolder()
+  notified = join(folder, 'notified')
+  writeFileSync(notified, '')
+  writeFileSync(join(folder, 'systemd-notify'), '#!/bin/sh\necho "$*" >> "$NOTIFY_SOCKET"\n', { mode: 0o755 })
+  return { ...process.env, PATH: `${folder}${delimiter}${process.env.PATH}`, NOTIFY_SOCKET: notified }
+}
+
 before(async () => {
   ;[one, other] = await Promise.all([makeRelease('one'), makeRelease('other')])
-  base = await launchBase({ release: one, cells: 2, data: await tempFolder() })
+  base = await launchBase({ release: one, cells: 2, data: await tempFolder(), env: await watchedEnvironment() })
   await makeScene(base.client, 'echo', { rank: 'x => x' })
   for (const keepAlive of [true, false]) loads.push(startLoad(`${base.url}/scenes/echo`, 4, keepAlive, body => body === '{"a":1}'))
 })
@@ -115,6 +127,11 @@ test('another release takes a base over, and the one before takes it back, by th
     assert.deepEqual([now?.version, last?.result, last?.to.version, cells.length], [versionOf(name), 'done', versionOf(name), 2])
     assert.ok(revision > 0)
     await settled()
+    await until(() => {
+      const states = readFileSync(notified, 'utf8').match(/(?<=STATUS=).*? cells ready.*/g) ?? []
+      const isSaid = states.some(state => state.includes(`; upgrading to ${versionOf(name)} (`))
+      return isSaid && /: 2 of 2 cells ready$/.test(states.at(-1) ?? '')
+    })
   }
   // Cells send what modules log on their own time, and the last of it when they end.
   const said = await talk.stop()

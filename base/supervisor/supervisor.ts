@@ -10,7 +10,7 @@ import { createLog, type Logger } from '../kernel/log.ts'
 import { type Machine, thisMachine } from '../kernel/machine.ts'
 import { judgeMemory, judgeMemoryBeside, type MemoryVerdict } from '../kernel/memory-plan.ts'
 import type { Options } from '../kernel/options.ts'
-import type { Release } from '../kernel/origin.ts'
+import { nameOf, type Release } from '../kernel/origin.ts'
 import type { WallPlan } from '../kernel/wall-plan.ts'
 import { cacheFolder, codeSnapshot } from '../process/code-snapshot.ts'
 import { release } from '../process/release.ts'
@@ -357,7 +357,7 @@ class Supervisor {
       this.#memory.tick()
       this.#keeper.tick()
       void this.#cells.tick().then(() => this.#reportCells())
-      if (this.#isOwner && !this.#stopped) this.#service.status(this.#describe())
+      this.#showStatus()
       if (this.#isOwner) this.#service.tick()
     }
     tick()
@@ -400,8 +400,13 @@ class Supervisor {
       stopKeeper: () => this.#stopKeeper(),
       takeBack: () => this.#takeBack(),
       leave: () => void this.#leave(),
-      onChange: () => this.#reportCells(),
+      onChange: () => this.#onUpgradeChange(),
     }
+  }
+
+  #onUpgradeChange(): void {
+    this.#showStatus()
+    this.#reportCells()
   }
 
   #makeOffer(failing: readonly string[]): Offer {
@@ -488,6 +493,7 @@ class Supervisor {
   #stayAlone(): void {
     this.#isBesideOthers = false
     this.#keeper.takeChanges()
+    this.#showStatus()
     this.#reportCells()
     this.#log.info('the release before has ended')
   }
@@ -569,13 +575,25 @@ class Supervisor {
     this.#ready.resolve()
   }
 
+  #showStatus(): void {
+    if (this.#isOwner && !this.#stopped) this.#service.status(this.#describe())
+  }
+
   /** What it does, in a line for the service manager. */
   #describe(): string {
     const { statuses, troubles } = this.#cells
     const { host, port, cells } = this.#options
     const ready = `${new Set(statuses.filter(({ state }) => state === 'ready').map(({ cell }) => cell)).size} of ${cells} cells ready`
     const wrong = troubles.map(({ process, problem }) => `; ${process}: ${problem}`).join('')
-    return this.#isComplete && !this.#isSettingUp ? `serving on ${urlOf(host, port)}: ${ready}${wrong}` : `starting: ${ready}${wrong}`
+    if (!this.#isComplete || this.#isSettingUp) return `starting: ${ready}${wrong}`
+    return `serving on ${urlOf(host, port)}: ${ready}${wrong}${this.#describeUpgrade()}`
+  }
+
+  /** What the release before has said last may arrive late. So this one says something new once it is alone. */
+  #describeUpgrade(): string {
+    const heir = this.#handover?.heir
+    if (heir !== undefined) return `; upgrading to ${nameOf(heir)}`
+    return this.#isBesideOthers ? '; the release before answers its last requests' : ''
   }
 
   #reportCells(): void {
