@@ -1,5 +1,5 @@
-/** Makes folders. */
-import { mkdirSync, statSync } from 'node:fs'
+/** Makes folders, and files that are for their owner only. */
+import { chmodSync, closeSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 /**
@@ -24,3 +24,17 @@ export function makeFolderSync(path: string, mode = 0o777): string | undefined {
 }
 
 const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+
+/**
+ * Makes the file, empty, for its owner only, or closes one that is there to everybody else. SQLite gives the files that it makes beside a database the
+ * mode of that. What the system refuses is left as it is: whoever opens the file finds out whether they can use it.
+ */
+export function makePrivateSync(path: string): void {
+  try {
+    const mode = statSync(path, { throwIfNoEntry: false })?.mode
+    if (mode === undefined) closeSync(openSync(path, 'a', 0o600))
+    else if ((mode & 0o077) !== 0) chmodSync(path, 0o600)
+  } catch {
+    // The folder cannot be written, or the file belongs to another user.
+  }
+}

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { databasePath } from '../folder/paths.ts'
 import { type Cleanup, temporaryFolder } from './fixtures/folder.ts'
-import { openDatabase, openStore, storeOn } from './sqlite.ts'
+import { copyDatabase, openDatabase, openStore, storeOn } from './sqlite.ts'
 
 interface Kinds {
   readonly text: string
@@ -29,6 +29,23 @@ function tamper(data: string, sql: string): void {
   db.exec(sql)
   db.close()
 }
+
+test('the database and its copies are for their owner only, also where they were made for others', {
+  skip: process.platform === 'win32' && 'its files have no such modes',
+}, t => {
+  const data = makeData(t)
+  chmodSync(data, 0o755)
+  chmodSync(databasePath(data), 0o644)
+  const store = openStore(data)
+  t.after(() => store.close())
+  copyDatabase(data, join(data, 'copy.db'))
+  const modes = readdirSync(data).map(name => [name, (statSync(join(data, name)).mode & 0o777).toString(8)])
+  const made = ['berth.db', 'berth.db-shm', 'berth.db-wal', 'copy.db']
+  assert.deepEqual(
+    modes.filter(([name = '']) => made.includes(name)).sort(),
+    made.map(name => [name, '600']),
+  )
+})
 
 test('a data folder of a newer format is refused and left as it was', t => {
   const data = makeData(t)

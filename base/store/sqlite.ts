@@ -5,7 +5,7 @@ import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
 import { crc32 } from 'node:zlib'
 import { databasePath } from '../folder/paths.ts'
 import { BerthError } from '../kernel/errors.ts'
-import { makeFolderSync } from '../kernel/folders.ts'
+import { makeFolderSync, makePrivateSync } from '../kernel/folders.ts'
 import { guarded } from './faults.ts'
 import type { AuditNote, AuditRow, ChangedEntry, Entry, Expected, KeyedCommit, KeyedRequest, KindOf, Store, Write } from './store.ts'
 
@@ -101,8 +101,10 @@ export function storeOn<Kinds>(db: DatabaseSync, options: StoreOptions<Kinds> = 
 export function openDatabase(data: string, upgrade: (db: DatabaseSync) => void = () => undefined): DatabaseSync {
   const path = databasePath(data)
   return guarded(`open the data folder "${data}"`, () => {
-    makeFolderSync(data)
+    makeFolderSync(data, 0o700)
     for (const place of existsSync(path) ? [data, path] : [data]) accessSync(place, constants.W_OK)
+    // A database that was not closed in order has left its write-ahead log.
+    for (const file of [path, `${path}-wal`].filter(file => file === path || existsSync(file))) makePrivateSync(file)
     try {
       return openPrepared(path, upgrade)
     } catch (error) {
@@ -131,7 +133,7 @@ function openPrepared(path: string, upgrade: (db: DatabaseSync) => void, before 
 }
 
 /**
- * Copies the database of a data folder, of any format that can be read, to a file that does not exist yet. The copy is made in a single read
+ * Copies the database of a data folder, of any format that can be read, to a file that does not exist yet, for its owner only. The copy is made in a single read
  * transaction, so it has the state of one commit, and no writer has to wait. SQLite's page-wise backup would start over at every commit.
  * @throws DATA_DAMAGED, DATA_FORMAT_NEWER, DATA_UNWRITABLE, STORE_FULL
  */
@@ -141,6 +143,7 @@ export function copyDatabase(data: string, target: string): void {
     const db = new DatabaseSync(path, { timeout: BUSY_MS_MAX })
     try {
       checkDatabase(db, path)
+      makePrivateSync(target)
       db.prepare('vacuum into ?').run(target)
     } finally {
       db.close()
@@ -197,6 +200,7 @@ function upgradeFormat(db: DatabaseSync, path: string, upgrade: (db: DatabaseSyn
 function keepCopy(db: DatabaseSync, path: string): void {
   const unfinished = `${path}.unfinished`
   rmSync(unfinished, { force: true })
+  makePrivateSync(unfinished)
   try {
     db.prepare('vacuum into ?').run(unfinished)
     syncSync(unfinished, 'r+')

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { blobsPath, databasePath, featuresPath, lockPath, tablePath } from '../folder/paths.ts'
 import { BerthError, messageOf } from '../kernel/errors.ts'
-import { makeFolderSync } from '../kernel/folders.ts'
+import { makeFolderSync, makePrivateSync } from '../kernel/folders.ts'
 
 /** The number of the format of the database; undefined when there is none. The write-ahead log is part of the database afterwards. */
 export function databaseFormat(data: string): number | undefined {
@@ -90,6 +90,8 @@ function probeFolder(data: string): void {
 
 function openLock(data: string, holder: string): DatabaseSync {
   let lock: DatabaseSync | undefined
+  // Who can read it could lock it, and keep the base from it.
+  makePrivateSync(lockPath(data))
   try {
     lock = new DatabaseSync(lockPath(data))
     // With its journal in memory the lock takes no room: a base starts on a full disk, and serves what it has.
