@@ -1,6 +1,6 @@
 /** The command line of a base: `base start`, `base status`, `base upgrade`, `base backup`. */
 import { Command, CommanderError, Option } from 'commander'
-import { type Clues, type FoundBase, findBase, findDataFolder } from './folder/find-base.ts'
+import { type Clues, type FoundBase, findBase, findBaseOn, findDataFolder } from './folder/find-base.ts'
 import { renderColumns } from './kernel/columns.ts'
 import { CONFIG_FILE } from './kernel/config-file.ts'
 import { BerthError, type ErrorCode, errorTable, messageOf } from './kernel/errors.ts'
@@ -15,10 +15,17 @@ import { type UpgradeSettings, upgradeBase } from './upgrade-command.ts'
 /** Gives a base that `base start` has started its first scenes, before it says that it is ready. What it throws ends the base. */
 export type SetUp = (base: Base, options: Options) => Promise<void>
 
-const exitCodes = { failed: 1, usage: 2 } as const
+const exitCodes = { failed: 1, usage: 2, unfit: 78 } as const
+
+/** What a start of the same release with the same options meets again, until somebody changes the machine or the data folder. */
+const unfit: readonly ErrorCode[] = ['MEMORY_TOO_SMALL', 'WALL_MISSING', 'DATA_FORMAT_NEWER', 'DATA_DAMAGED']
+
 const STATUS_TIMEOUT_MS = 5000
 
-/** Runs one command. `start` goes on until a signal ends the process; a failure exits 1, a mistake in the usage 2, both with a line on standard error. */
+/**
+ * Runs one command. `start` goes on until a signal ends the process. A failure exits 1, a mistake in the usage 2, and a machine or data folder that is not
+ * fit for the base 78 (`EX_CONFIG`), each with a line on standard error.
+ */
 export async function runCli(args: readonly string[], setUp?: SetUp): Promise<void> {
   try {
     await program(setUp).parseAsync(args, { from: 'user' })
@@ -47,7 +54,8 @@ function report(error: unknown): number {
   const fix = error instanceof CommandError ? error.fix : `${advice ?? errorTable[codeOf(error)].fix} (${codeOf(error)})`
   process.stderr.write(asTyped(`berth: ${what}\nwhat to do: ${fix}\n`, 'base'))
   const usage: readonly ErrorCode[] = ['OPTION_UNKNOWN', 'OPTION_INVALID', 'CONFIG_UNREADABLE']
-  return usage.includes(codeOf(error)) ? exitCodes.usage : exitCodes.failed
+  if (usage.includes(codeOf(error))) return exitCodes.usage
+  return unfit.includes(codeOf(error)) ? exitCodes.unfit : exitCodes.failed
 }
 
 const codeOf = (error: unknown): ErrorCode => (error instanceof BerthError ? error.code : 'INTERNAL')
@@ -131,7 +139,7 @@ async function upgradeSettings(flags: Flags): Promise<UpgradeSettings> {
   const clues = { ...cluesFrom(flags), project: undefined }
   const data = findDataFolder(clues)
   // What is meant is the base of this folder, and no other.
-  const found = await findBase({ ...clues, data, env: { BERTH_TOKEN: process.env.BERTH_TOKEN } })
+  const found = await findBaseOn(data, process.env.BERTH_TOKEN)
   if (!found.found) throw notFound(found.tried)
   const print = (line: string) => void process.stdout.write(`${line}\n`)
   return { data, found, timeoutSeconds, isRestart: flags.restart === true, print }

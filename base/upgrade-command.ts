@@ -81,7 +81,12 @@ async function ask({ url, token }: FoundBase, method: string, path: string, body
   if (response.ok) return answer
   const { code, detail = `it answers ${response.status}`, fix } = answer
   const isOld = code === 'ROUTE_NOT_FOUND'
-  const advice = isOld ? 'The release that runs is too old for it: stop the base, and start this release.' : fix
+  const advices: Readonly<Record<string, string>> = {
+    ROUTE_NOT_FOUND: 'The release that runs is too old for it: stop the base, and start this release.',
+    UNAUTHENTICATED: 'Run it as a user who may read the file "token" in the data folder, or set BERTH_TOKEN to a token of this base.',
+    FORBIDDEN: 'Set BERTH_TOKEN to a token of this base with the right "admin".',
+  }
+  const advice = advices[String(code)] ?? fix
   throw new BerthError(isErrorCode(code) ? code : 'RELEASE_REFUSED', isOld ? `Cannot upgrade the base at ${url}: ${detail}` : detail, {
     advice,
   })

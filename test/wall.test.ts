@@ -47,7 +47,7 @@ test('a base that requires a whole wall refuses to start without one, and says w
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   const [stderr, [code]] = await Promise.all([child.stderr.setEncoding('utf8').toArray(), once(child, 'exit')])
-  assert.equal(code, 1)
+  assert.equal(code, 78)
   assert.match(stderr.join(''), /^berth: Cannot confine modules: .*namespaces: bubblewrap is not installed: apt-get install bubblewrap/)
   assert.match(stderr.join(''), /^what to do: .*\(WALL_MISSING\)$/m)
 })

@@ -2,12 +2,12 @@
  * Finds the base that a command is for. Both command lines ask here, so that they mean the same base. What somebody has written down (a flag, a
  * variable, a config file) is taken at its word; a data folder that is merely there counts only while its base answers.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { CONFIG_FILE, CONFIG_VARIABLE, type ConfigFile, type ConfigMembers, parseConfig, readConfig } from '../kernel/config-file.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { readAddress, urlOf } from './base-address.ts'
-import { tokenPath } from './paths.ts'
+import { addressPath, tokenPath } from './paths.ts'
 
 /** What a command has to go by. The first members are what flags say. */
 export interface Clues {
@@ -193,15 +193,33 @@ function isOwn(path: string): boolean {
   return owner !== undefined && (owner === uid || (uid === 0 && owner === statSync(dirname(path)).uid))
 }
 
+/** The base that runs on this folder, and no other. */
+export async function findBaseOn(data: string, token: string | undefined): Promise<FoundBase> {
+  const { url, why } = await askFolder(data)
+  if (url === undefined) return { url: DEFAULT_URL, found: false, token, tried: [`${data}: ${why}`] }
+  return { url, found: true, token: token ?? readToken(data), tried: [] }
+}
+
 /** @returns the URL where the base of the folder answers, or why there is none */
 async function askFolder(data: string): Promise<{ readonly url?: string; readonly why?: string }> {
   const address = readAddress(data)
-  if (address === undefined) return { why: existsSync(data) ? 'no base runs on it' : 'there is no such folder' }
+  if (address === undefined) return { why: whyNoAddress(data) }
   const { control: url, pid } = address
   const { id, why } = await ask(url)
   if (id === address.id) return { url }
   const what = why === undefined ? 'something else answers there' : why
   return { why: `its base (process ${pid}, ${url}) was killed or is being started again: ${what}` }
+}
+
+function whyNoAddress(data: string): string {
+  try {
+    accessSync(addressPath(data), constants.R_OK)
+    return 'the file with the address of its base is damaged'
+  } catch (error) {
+    const isDenied = (error as NodeJS.ErrnoException).code === 'EACCES'
+    if (isDenied) return 'this user may not read it: run the command as the user of the base'
+    return existsSync(data) ? 'no base runs on it' : 'there is no such folder'
+  }
 }
 
 /** The token of the base with this id, if its data folder is one of those that may be meant. */
