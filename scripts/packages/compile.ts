@@ -48,6 +48,20 @@ const swaggerFiles = [
   ...['swagger-ui-bundle.js', 'swagger-ui-standalone-preset.js'],
 ]
 
+/** Files of `deploy/` with which a base is run as a service. What tests them is left out. */
+const deployFiles = [
+  ...[
+    'Dockerfile',
+    'Dockerfile.dockerignore',
+    'berth.service',
+    'berth-backup.service',
+    'berth-backup.timer',
+    'kubernetes.yaml',
+    'seccomp.json',
+  ],
+  ...['grafana/berth.json', 'prometheus/alerts.yml', 'prometheus/scrape.yml'],
+].map(file => `deploy/${file}`)
+
 /**
  * Compiles a package into its folder.
  * @returns the files that it was made of, from the root of the sources, with the bytes that each has become
@@ -76,6 +90,7 @@ async function compileBase(folder: string): Promise<Metafile> {
   for (const file of await readdir(join(root, 'base/inside/built')))
     await copy(`base/inside/built/${file}`, join(folder, 'lib/inside/built', file))
   for (const file of swaggerFiles) await copy(`node_modules/@fastify/swagger-ui/static/${file}`, join(folder, 'static', file))
+  for (const file of deployFiles) await copy(file, join(folder, file))
   for (const [platform, addon] of Object.entries(addons))
     await copy(`node_modules/isolated-vm/prebuilds/${platform}/isolated-vm.${addon}.node`, join(folder, 'native', `${platform}.node`))
   return metafile as Metafile
