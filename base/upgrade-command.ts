@@ -8,6 +8,7 @@ import { BerthError, isErrorCode, messageOf } from './kernel/errors.ts'
 import { release as folder, mainPath } from './kernel/installation.ts'
 import { nameOf, type Release } from './kernel/origin.ts'
 import { release as thisRelease } from './process/release.ts'
+import { guarded } from './store/faults.ts'
 
 export interface UpgradeSettings {
   /** The data folder. */
@@ -41,7 +42,7 @@ interface Answer {
 
 /**
  * Resolves when this release serves.
- * @throws {BerthError} `RELEASE_REFUSED` when it does not, and the one before serves on; what the base refuses
+ * @throws {BerthError} `RELEASE_REFUSED` when it does not, and the one before serves on; what the base refuses; `STORE_FULL`, `DATA_UNWRITABLE`
  */
 export async function upgradeBase(settings: UpgradeSettings): Promise<void> {
   const { data, found, timeoutSeconds, isRestart, print } = settings
@@ -53,7 +54,7 @@ export async function upgradeBase(settings: UpgradeSettings): Promise<void> {
   }
   print(running ? `${nameOf(running)} → ${nameOf(release)}` : `→ ${nameOf(release)}`)
   const id = randomUUID()
-  writeWish(data, { id, release, folder, command: supervisorCommand() })
+  guarded(`upgrade the base on "${data}"`, () => writeWish(data, { id, release, folder, command: supervisorCommand() }))
   await ask(found, 'POST', '/api/upgrade', { id, timeoutSeconds })
   const { result, why, from } = await follow(settings, id)
   if (result === 'done') print(`${nameOf(release)} serves. What ${nameOf(from)} still has to answer, it answers; then it ends`)

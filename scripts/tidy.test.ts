@@ -28,7 +28,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   'base/supervisor': ['base/kernel', 'base/wire', 'base/folder', 'base/process'],
   'base/main.ts': ['base/kernel', 'base/wire', 'base/process', 'base/cli.ts', 'base/cell', 'base/trial', 'base/keeper', 'base/supervisor'],
   'base/cli.ts': ['base/kernel', 'base/wire', 'base/folder', 'base/process', 'base/store', 'base/supervisor', 'base/upgrade-command.ts'],
-  'base/upgrade-command.ts': ['base/kernel', 'base/folder', 'base/process'],
+  'base/upgrade-command.ts': ['base/kernel', 'base/folder', 'base/process', 'base/store'],
   'sdk/sdk-error.ts': ['base/kernel', 'base/contract'],
   'sdk/sdk-files.ts': ['base/kernel'],
   'sdk/bundle': ['base/kernel', 'base/traffic', 'sdk/sdk-error.ts', 'sdk/sdk-files.ts'],
