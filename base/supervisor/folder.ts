@@ -108,7 +108,7 @@ function openLock(data: string, holder: string): DatabaseSync {
 /** On a full disk the file may be missing or empty, and then the error message of the next base names no process. */
 function noteHolder(holder: string): void {
   try {
-    writeFileSync(holder, `${process.pid}\n`)
+    writeFileSync(holder, `${process.pid}\n`, { mode: 0o600 })
   } catch (error) {
     if (!isFull(error)) throw error
   }
