@@ -1,6 +1,6 @@
 /** Makes consistent copies of a data folder, whether a base runs on it or not. */
 import { existsSync } from 'node:fs'
-import { copyFile, mkdtemp, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
+import { access, copyFile, mkdtemp, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { databasePath, featuresPath, tokenPath } from '../folder/paths.ts'
 import { BerthError } from '../kernel/errors.ts'
@@ -26,9 +26,7 @@ export interface BackupReport {
  */
 export async function backup(data: string, target: string): Promise<BackupReport> {
   const goal = resolve(target)
-  if (!existsSync(databasePath(data))) {
-    throw new BerthError('DATA_NOT_FOUND', `Cannot back up "${data}": there is no "${databasePath(data)}"`)
-  }
+  await guardedAsync(`back up "${data}"`, () => requireDatabase(data))
   return guardedAsync(`back up to "${goal}"`, async () => {
     await refuseFull(goal)
     await makeFolder(dirname(goal))
@@ -41,6 +39,15 @@ export async function backup(data: string, target: string): Promise<BackupReport
       await rm(unfinished, { recursive: true, force: true })
       throw error
     }
+  })
+}
+
+/** A folder that this user may not look into may well have one. */
+async function requireDatabase(data: string): Promise<void> {
+  const path = databasePath(data)
+  await access(path).catch((error: NodeJS.ErrnoException) => {
+    const isThere = error.code !== 'ENOENT' && error.code !== 'ENOTDIR'
+    throw isThere ? error : new BerthError('DATA_NOT_FOUND', `Cannot back up "${data}": there is no "${path}"`, { cause: error })
   })
 }
 
