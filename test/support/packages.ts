@@ -11,6 +11,8 @@ const cache = join(root, 'node_modules/.cache/berth')
 const LOOK_MS = 100
 /** Milliseconds after which a build that is not done is taken for one that was killed. */
 const GIVEN_UP_MS = 120_000
+/** Milliseconds for which what was built is kept, at least. It is longer than `npm run test:install` takes. */
+const KEPT_MS = 3_600_000
 const BUILT_FILE = 'built.json'
 
 let found: Promise<BuiltPackages> | undefined
@@ -30,7 +32,7 @@ async function buildOnce(folder: string): Promise<BuiltPackages> {
     await delay(LOOK_MS)
   }
   try {
-    removeOthers(folder)
+    removeEarlier()
     const built = await buildPackages(folder)
     await writeFile(`${folder}.json`, JSON.stringify(built))
     await rename(`${folder}.json`, join(folder, BUILT_FILE))
@@ -52,10 +54,13 @@ async function isOurs(lock: string): Promise<boolean> {
   }
 }
 
-/** Of the states of the sources only the last one counts. */
-function removeOthers(folder: string): void {
-  for (const name of readdirSync(cache))
-    if (/^packages-\w+$/.test(name) && join(cache, name) !== folder) rmSync(join(cache, name), { recursive: true, force: true })
+/** Removes what was built from earlier states of the sources. Of what is new, another process may still install. */
+function removeEarlier(): void {
+  for (const name of readdirSync(cache).filter(name => /^packages-\w+$/.test(name))) {
+    const path = join(cache, name)
+    const age = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0)
+    if (age > KEPT_MS) rmSync(path, { recursive: true, force: true })
+  }
 }
 
 /** Of everything that a package is made of, and of how it is made. */
