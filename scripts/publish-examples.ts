@@ -21,8 +21,9 @@ import {
   type WantedModule,
 } from '../sdk/api/publish-steps.ts'
 import { type Bundler, openBundler } from '../sdk/bundle/bundle.ts'
-import { applyScene, differences, readScene } from '../sdk/cli/commands/scene.ts'
+import { applyScene, differences } from '../sdk/cli/commands/scene.ts'
 import { describeLock } from '../sdk/cli/commands/version.ts'
+import { readScene } from '../sdk/cli/files/scene-file.ts'
 import { describeRoot, watchSaves } from '../sdk/cli/files/watch.ts'
 import { colorsFor } from '../sdk/cli/terminal/colors.ts'
 import { failureText } from '../sdk/cli/terminal/failure.ts'

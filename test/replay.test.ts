@@ -10,7 +10,7 @@ import { text } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
 import { publishBundle, uploadBundle } from '../sdk/api/publish-steps.ts'
 import { bundleModule } from '../sdk/bundle/bundle.ts'
-import { readScene } from '../sdk/cli/commands/scene.ts'
+import { readScene } from '../sdk/cli/files/scene-file.ts'
 import { launchBase, makeScene, type RunningBase, root, tempFolder } from './support/base.ts'
 import { ended, type Run, sdkIn } from './support/cli.ts'
 

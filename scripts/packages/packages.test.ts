@@ -93,6 +93,24 @@ test('a base and all that it needs beside Node.js has at most 40 MB', async () =
   assert.ok((whole?.bytes ?? Number.NaN) <= 40e6, JSON.stringify(whole))
 })
 
+test('commands that read no scene file load no schemas, which take a tenth of a second', () => {
+  const loadsSchemas = (entry: string): boolean => {
+    const folder = join(built.sdk.folder, 'lib/chunks')
+    const file = readdirSync(folder).find(name => new RegExp(`^${entry}-[A-Z0-9]+\\.js$`).test(name))
+    assert.ok(file !== undefined, entry)
+    return [...loadedWith(folder, file)].some(name => /^\/\/ node_modules\/typebox\//m.test(readFileSync(join(folder, name), 'utf8')))
+  }
+  assert.deepEqual(['context', 'scene', 'params', 'version', 'invoke', 'scene-file'].filter(loadsSchemas), ['scene-file'])
+})
+
+/** The files that are loaded with this one: it, what it imports, and so on. Files that are imported only when they are needed are none of them. */
+function loadedWith(folder: string, file: string, loaded = new Set<string>()): ReadonlySet<string> {
+  loaded.add(file)
+  const imports = readFileSync(join(folder, file), 'utf8').matchAll(/^(?:import |\} from |import \{.*\} from )"\.\/([^"]+)";/gm)
+  for (const [, other = ''] of imports) if (!loaded.has(other)) loadedWith(folder, other, loaded)
+  return loaded
+}
+
 test('the provenance of a package names its sources, what made it, and the digest of every file', () => {
   for (const name of names) {
     const { subject, predicate } = jsonOf<Provenance>(name, 'provenance.json')

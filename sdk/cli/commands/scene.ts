@@ -3,13 +3,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { SceneView } from '../../../base/contract/scene-api.ts'
 import type { VersionChange } from '../../../base/contract/version-api.ts'
-import { compileCheck } from '../../../base/kernel/check.ts'
-import { type Lock, SceneDefinition } from '../../../base/traffic/schema.ts'
+import type { Lock } from '../../../base/traffic/schema.ts'
 import { lockedModules } from '../../../base/traffic/table.ts'
 import type { Client } from '../../api/client.ts'
 import { RefusedError, SdkError } from '../../sdk-error.ts'
 import type { Context } from '../context.ts'
-import { readJson } from '../files/text.ts'
 import { timed } from '../terminal/output.ts'
 import { showMade } from './version.ts'
 
@@ -51,6 +49,7 @@ export interface ApplyOptions {
 
 /** All files are checked before the first is applied. A scene that has no version gets its first, so that it answers. */
 export async function applyScenes({ client, out }: Context, files: readonly string[], options: ApplyOptions = {}): Promise<void> {
+  const { readScene } = await import('../files/scene-file.ts')
   const definitions = []
   for (const file of files) definitions.push(await readScene(file))
   const applied = []
@@ -74,27 +73,6 @@ async function makeFirst({ client, out }: Context, scene: string): Promise<Versi
   const [made, ms] = await timed(() => client.createVersion(scene, { as: 'baseline' }))
   showMade(out, made, ms, 0)
   return made
-}
-
-const checkScene = compileCheck(SceneDefinition)
-
-/**
- * A scene definition from a JSON file, with the defaults filled in. A member `$schema`, for editors, is dropped.
- * @throws SdkError FILE_UNREADABLE, or SCENE_INVALID naming every fault by its path
- */
-export async function readScene(file: string): Promise<SceneDefinition> {
-  const { $schema: _, ...contents } = await readObject(file)
-  const { value, faults } = checkScene(contents)
-  if (value !== undefined) return value
-  throw new SdkError('SCENE_INVALID', `Cannot apply "${file}": ${faults.join('; ')}`, {
-    hint: 'Mend the fields that the message names; "sdk schema" prints the schema, for completion in an editor.',
-  })
-}
-
-async function readObject(file: string): Promise<Record<string, unknown>> {
-  const parsed = await readJson(file, why => new SdkError('SCENE_INVALID', `Cannot apply "${file}": ${why}`, { hint: 'Mend the file.' }))
-  if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed as Record<string, unknown>
-  throw new SdkError('SCENE_INVALID', `Cannot apply "${file}": it is not a JSON object`, { hint: 'A file holds one scene.' })
 }
 
 export interface AppliedScene {

@@ -8,9 +8,9 @@ import type { Params, SceneDefinition } from '../../../base/traffic/schema.ts'
 import { exitCodes, SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
+import { readScene } from '../files/scene-file.ts'
 import { createOutput } from '../terminal/output.ts'
 import { type Offer, type TypedScene, typesOf } from '../views/generated-types.ts'
-import { readScene } from './scene.ts'
 
 export interface TypesOptions {
   readonly json?: boolean
