@@ -67,13 +67,14 @@ const hints: Partial<Readonly<Record<ErrorCode, string>>> = {
 export class RefusedError extends SdkError {
   readonly problem: Problem
 
-  constructor(problem: Problem) {
-    const hint = hints[problem.code] ?? problem.fix
+  /** @param advice more than the base knows, for after its own */
+  constructor(problem: Problem, advice?: string) {
+    const hint = [hints[problem.code] ?? problem.fix, advice].filter(text => text !== undefined).join(' ')
     const details = [...framed(problem), ...uncaughtIn(problem), ...rejectionIn(problem), ...changesIn(problem), ...placeOf(problem)].join(
       '\n',
     )
     super(problem.code, problem.detail, {
-      ...(hint === undefined ? {} : { hint }),
+      ...(hint === '' ? {} : { hint }),
       ...(details === '' ? {} : { details }),
     })
     this.name = 'RefusedError'

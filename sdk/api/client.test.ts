@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
 import { tokenPath } from '../../base/folder/paths.ts'
 import { startScene } from '../../base/keeper/fixtures/scene.ts'
+import manifest from '../package.json' with { type: 'json' }
 import { RefusedError, SdkError } from '../sdk-error.ts'
 import { type Client, createClient } from './client.ts'
 import { caller } from './requests.ts'
@@ -55,6 +56,41 @@ test('a problem document becomes an error that keeps every member of it', async 
   assert.equal(error.hint, problem.fix)
   assert.equal(error.details, problem.stack)
   assert.equal(error.exit, 1)
+})
+
+const unknownMember = {
+  type: 'urn:berth:error:REQUEST_INVALID',
+  title: 'The request does not fit the schema',
+  status: 400,
+  code: 'REQUEST_INVALID',
+  detail: 'Cannot take the body of the request: /manifest has unknown members: origin',
+  fix: 'Mend the fields that the message names.',
+}
+const unknownRoute = { ...unknownMember, status: 404, code: 'ROUTE_NOT_FOUND', detail: 'Cannot GET /api/scenes: there is no such route' }
+
+/** Refuses everything but the question who it is. */
+function baseOfVersion(t: TestContext, version: string, refusal: { readonly status: number }): Promise<string> {
+  return fakeBase(t, ({ url }, response) => {
+    if (url === '/') response.end(JSON.stringify({ name: 'berth', is: 'the control API of a base', version }))
+    else response.writeHead(refusal.status, { 'content-type': 'application/problem+json' }).end(JSON.stringify(refusal))
+  })
+}
+
+test('a refusal by a base of another version says both versions and which sdk fits the base', async t => {
+  const older = await thrown(createClient({ base: await baseOfVersion(t, '0.0.1', unknownMember) }).scenes())
+  const newer = await thrown(createClient({ base: await baseOfVersion(t, '99.1.0', unknownMember) }).scenes())
+  const same = await thrown(createClient({ base: await baseOfVersion(t, manifest.version, unknownMember) }).scenes())
+  const withoutRoute = await thrown(createClient({ base: await baseOfVersion(t, '0.0.1', unknownRoute) }).scenes())
+  const shown = [older, newer, same, withoutRoute].map(error => error instanceof SdkError && [error.code, error.message, error.hint])
+  const { version } = manifest
+  const isNewer = `This sdk (${version}) is newer than the base (0.0.1), which may not know yet what it sends: install @berth/sdk@0.0.1, or upgrade the base first.`
+  const isOlder = `This sdk (${version}) is older than the base (99.1.0), which may not take any more what it sends: install @berth/sdk@99.1.0.`
+  assert.deepEqual(shown, [
+    ['REQUEST_INVALID', unknownMember.detail, `${unknownMember.fix} ${isNewer}`],
+    ['REQUEST_INVALID', unknownMember.detail, `${unknownMember.fix} ${isOlder}`],
+    ['REQUEST_INVALID', unknownMember.detail, unknownMember.fix],
+    ['ANSWER_UNEXPECTED', unknownRoute.detail, isNewer],
+  ])
 })
 
 test('what takes a request and never answers it is not waited for without end', async t => {

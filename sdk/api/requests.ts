@@ -1,8 +1,9 @@
 /** Requests to a base. Each carries the token, is repeated where that is safe, and fails with an error that says what to do. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Problem } from '../../base/contract/problem-api.ts'
-import { messageOf } from '../../base/kernel/errors.ts'
+import { type ErrorCode, messageOf } from '../../base/kernel/errors.ts'
 import { exitCodes, RefusedError, SdkError } from '../sdk-error.ts'
+import { adviseVersions } from './version-skew.ts'
 
 /** A request whose answer is long or does not end. */
 export interface OpenRequest {
@@ -88,7 +89,7 @@ export function caller(base: URL, token: string | undefined, { answerMsMax = ANS
     })
     wasThere = true
     const answer = { status: response.status, headers: response.headers, text, body: isText ? undefined : parse(text) }
-    if (!response.ok && !expected.includes(response.status)) throw refusal(url, base, response, text)
+    if (!response.ok && !expected.includes(response.status)) throw await refusal(url, base, response, text)
     if (text !== '' && answer.body === undefined && !isText) throw unexpected(url, base, response, text)
     return answer
   }
@@ -149,7 +150,7 @@ export async function openAt(
   })
   if (response.ok) return response
   const text = await response.text()
-  throw refusal(url, url, response, text)
+  throw await refusal(url, url, response, text)
 }
 
 export function authorization(token: string | undefined): Record<string, string> {
@@ -198,11 +199,18 @@ export function demandFound(url: URL, base: URL, tried: readonly string[] = []):
   })
 }
 
+/** Codes with which a base refuses what it does not know. */
+const unknownToBase: readonly unknown[] = ['REQUEST_INVALID', 'ROUTE_NOT_FOUND', 'SCENE_INVALID'] satisfies ErrorCode[]
+
 /** The error for a status that is no success. */
-function refusal(url: URL, base: URL, response: Response, text: string): SdkError {
+async function refusal(url: URL, base: URL, response: Response, text: string): Promise<SdkError> {
   const problem = parse(text)
-  if (!isProblem(problem) || problem.code === 'ROUTE_NOT_FOUND') return unexpected(url, base, response, text)
-  return new RefusedError(problem)
+  if (!isProblem(problem)) return unexpected(url, base, response, text)
+  const isOfControl = url.origin === base.origin && url.pathname.startsWith('/api/')
+  const advice = isOfControl && unknownToBase.includes(problem.code) ? await adviseVersions(base) : undefined
+  if (problem.code !== 'ROUTE_NOT_FOUND') return new RefusedError(problem, advice)
+  if (advice === undefined) return unexpected(url, base, response, text)
+  return new SdkError('ANSWER_UNEXPECTED', problem.detail, { hint: advice })
 }
 
 function parse(text: string): unknown {
