@@ -92,9 +92,16 @@ function followSignals(to) {
   whenNpmEnds(() => to.ending('SIGTERM'))
 }
 
+/** Exit code of a program on Linux whose loader does not find a library. It has printed which. */
+const LIBRARY_MISSING = 127
+
 /** Ends this process as its child has ended. */
 function endLike(code, signal) {
   process.removeAllListeners('disconnect')
+  if (code === LIBRARY_MISSING)
+    console.error(
+      'Node.js needs a library that this system lacks: "apt-get install libatomic1" on Debian and Ubuntu, "dnf install libatomic" on Fedora',
+    )
   if (signal) endBy(signal)
   else process.exitCode = code
 }

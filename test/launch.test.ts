@@ -132,4 +132,8 @@ test('without the Node.js of a package, and where the system cannot run it, the 
   // Like a program that is linked against another C library: it is there, and what loads it is not.
   await writeFile(join(folder, 'node_modules', name, 'bin/node'), '#!/no/such/loader\n', { mode: 0o755 })
   assert.match(said(), /Cannot start .*another C library than glibc.*Alpine/)
+  const loader =
+    '#!/bin/sh\necho "node: error while loading shared libraries: libatomic.so.1: cannot open shared object file" >&2; exit 127\n'
+  await writeFile(join(folder, 'node_modules', name, 'bin/node'), loader)
+  assert.match(said(), /libatomic\.so\.1.*"apt-get install libatomic1" on Debian/s)
 })
