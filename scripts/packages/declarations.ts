@@ -10,10 +10,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { errorTable } from '../../base/kernel/errors.ts'
 import { compilerIn } from '../../sdk/bundle/type-check.ts'
-
-const root = join(import.meta.dirname, '../..')
-
-export type PackageName = 'sdk' | 'base' | 'client'
+import { type PackageName, root } from './compile.ts'
 
 interface Entry {
   /** The file with all its types, from the root of the sources. */

@@ -9,7 +9,7 @@ export interface CpuLimit {
   readonly scene: string
 }
 
-/** Where a project keeps the files of its scenes, from a folder above the module. */
+/** Where a project keeps the files of its scenes, from the folder of the module or one above it. */
 const SCENE_FILES = ['scenes/*.json', 'fixtures/scenes/*.json']
 /** Folders above that of the module in which scenes are looked for. */
 const LEVELS_UP = 4
@@ -26,20 +26,20 @@ interface SceneFile {
 }
 
 /**
- * The lowest limit of the scenes that have the module, of the nearest folder above it with such a scene; undefined when there is none. Files that are no
- * scenes are passed over: to apply them says what is wrong with them. The deadlines of scenes do not hold in tests, because they are of the wall clock.
+ * The lowest limit of the scenes that have the module, of its own folder, or the nearest above it, with such a scene; undefined when there is none. Files
+ * that are no scenes are passed over: to apply them says what is wrong with them. The deadlines of scenes do not hold in tests, because they are of the wall clock.
  * @param deadlineMs of a scene that sets none
  */
 export async function sceneCpuLimit(folder: string, module: string, deadlineMs: number): Promise<CpuLimit | undefined> {
-  let above = folder
-  for (let level = 0; level < LEVELS_UP; level++) {
-    above = dirname(above)
-    // "sdk init --scene" writes to the folder that it is run in.
-    const patterns = above === process.cwd() ? ['*.json', ...SCENE_FILES] : SCENE_FILES
-    const files = globSync(patterns, { cwd: above }).sort()
-    const scenes = await Promise.all(files.map(file => readScene(join(above, file))))
+  let current = folder
+  for (let level = 0; level <= LEVELS_UP; level++) {
+    // "sdk init --scene" writes to the folder that it is run in, which is that of the module where a repository has one.
+    const patterns = current === folder || current === process.cwd() ? ['*.json', ...SCENE_FILES] : SCENE_FILES
+    const files = globSync(patterns, { cwd: current }).sort()
+    const scenes = await Promise.all(files.map(file => readScene(join(current, file))))
     const limits = scenes.flatMap(scene => (scene !== undefined && has(scene, module) ? [limitOf(scene, deadlineMs)] : []))
     if (limits.length > 0) return limits.reduce((lowest, limit) => (limit.ms < lowest.ms ? limit : lowest))
+    current = dirname(current)
   }
   return undefined
 }

@@ -343,6 +343,23 @@ test('a module that throws while it is loaded fails with its line and that of th
   )
 })
 
+const loopTest = `import { test } from 'node:test'
+import { openSlot } from '@berth/sdk/testing'
+const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname)
+test('loops', () => slot.run('rank', 1))
+`
+
+test('a run has the CPU limit of a scene that is in the folder of the module, as in a repository with one module', async () => {
+  const folder = await folderWith({
+    'home.json': JSON.stringify({ id: 'home', group: [{ stage: 'rank', modules: ['slow@^1'] }], traffic: { deadlineMs: 200 } }),
+    'package.json': packageJson({ stages: ['rank'] }, 'slow'),
+    'index.ts': 'export const rank = () => {\n  for (;;);\n}\n',
+    'index.test.ts': loopTest,
+  })
+  const { stdout } = await sdkTest(folder)
+  assert.match(stdout, /traffic\.cpuMs of scene "home": a request used more than 50 ms of CPU/)
+})
+
 test('a run has the lowest CPU limit of the scenes of its project, and says which scene set it and in which line the CPU went', async () => {
   const scene = (id: string, traffic: object, modules = ['slow@^1']) => JSON.stringify({ id, group: [{ stage: 'rank', modules }], traffic })
   const folder = await folderWith({
@@ -353,11 +370,7 @@ test('a run has the lowest CPU limit of the scenes of its project, and says whic
     'scenes/broken.json': '{',
     'modules/slow/package.json': packageJson({ stages: ['rank'] }, 'slow'),
     'modules/slow/index.ts': 'export const rank = () => {\n  for (;;);\n}\n',
-    'modules/slow/index.test.ts': `import { test } from 'node:test'
-import { openSlot } from '@berth/sdk/testing'
-const slot = await openSlot<typeof import('./index.ts')>(import.meta.dirname)
-test('loops', () => slot.run('rank', 1))
-`,
+    'modules/slow/index.test.ts': loopTest,
   })
   const { stdout } = await sdkTest(folder)
   assert.match(stdout, /over the limit traffic\.cpuMs of scene "long": a request used more than 50 ms of CPU/)

@@ -8,6 +8,7 @@ import { clone } from '../../../base/kernel/installation.ts'
 import { readTextFile } from '../../../base/kernel/text-file.ts'
 import { asTyped, managerOf, type Place } from '../../../base/kernel/typed-commands.ts'
 import { manifestLimits, patterns } from '../../../base/traffic/names.ts'
+import { upwards } from '../../bundle/tsconfig.ts'
 import manifest from '../../package.json' with { type: 'json' }
 import { exitCodes, SdkError } from '../../sdk-error.ts'
 import { kindOf, kindsInOrder } from '../files/stage-bodies.ts'
@@ -134,15 +135,8 @@ async function makeModule(out: Output, name: string, given: string | undefined, 
 function nextSteps(shown: string, place: Place, needsTools: boolean): string[] {
   const { install, run } = managerOf(place)
   if (!needsTools) return [`${run} sdk test ${shown === '.' ? '' : shown}`.trim()]
-  const isInstalled = Object.keys(tools).every(name => nearest(place.cwd, join('node_modules', name)) !== undefined)
+  const isInstalled = Object.keys(tools).every(name => upwards(place.cwd, join('node_modules', name)) !== undefined)
   return [...(shown === '.' ? [] : [`cd ${shown}`]), ...(isInstalled ? [] : [install]), `${run} sdk test`]
-}
-
-/** The nearest file or folder of that name in `folder` or a folder above it. */
-function nearest(folder: string, name: string): string | undefined {
-  const path = join(folder, name)
-  if (existsSync(path)) return path
-  return dirname(folder) === folder ? undefined : nearest(dirname(folder), name)
 }
 
 /** Whether the project around a folder says where the types are, as this repository does. */
