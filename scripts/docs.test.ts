@@ -11,7 +11,7 @@ import { anchorsOf } from './anchors.ts'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 const readme = read('README.md')
-const pages = globSync(['README.md', 'docs/**/*.md', 'sdk/**/README.md', 'fixtures/**/README.md'], { cwd: root })
+const pages = globSync(['README.md', 'docs/**/*.md', 'base/README.md', 'sdk/**/README.md', 'fixtures/**/README.md'], { cwd: root })
 
 test('every link of a page leads to a file of the project, and to a heading in it', () => {
   const dead: string[] = []
@@ -46,6 +46,14 @@ function exists(path: string): boolean {
 test('every path of the project that a page names exists', () => {
   const dead = pages.flatMap(page => pathsIn(read(page)).flatMap(path => (exists(path) ? [] : [`${page}: ${path}`])))
   assert.deepEqual(dead, [])
+})
+
+test('every script that a page says to run with npm is in package.json', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { readonly scripts: Readonly<Record<string, string>> }
+  const missing = pages.flatMap(page =>
+    [...read(page).matchAll(/npm run ([\w:-]+)/g)].flatMap(([, name = '']) => (Object.hasOwn(scripts, name) ? [] : [`${page}: ${name}`])),
+  )
+  assert.deepEqual(missing, [])
 })
 
 test('the README names every command of sdk, every bench and every page of docs', async () => {

@@ -1,5 +1,5 @@
 /**
- * Calls the scenes of a base from Node.js and from browsers. It uses only web APIs and imports no other file, so that it can be published as it is.
+ * Calls the scenes of a base from Node.js and from browsers. It uses only web APIs and imports no other file.
  *
  * One deadline covers a call with its retry. A call is tried once more, and never after the deadline, in two cases:
  * - The connection was refused, or broke before an answer began. The base keeps nothing of a call, so a call whose answer was lost may be computed
