@@ -1,6 +1,7 @@
 /** The entry of every process of a base. It runs the command line, or the role for which the supervisor started the process. */
 import { enableCompileCache, flushCompileCache } from 'node:module'
 import { inspect } from 'node:util'
+import './kernel/bundled-typebox.ts'
 import type { FromCell, FromKeeper } from './wire/messages.ts'
 
 const loadKeeper = () => import('./keeper/keeper.ts')

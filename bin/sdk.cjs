@@ -3,4 +3,4 @@
 
 const path = require('node:path')
 
-require('./start-sdk.cjs').startSdk(path.join(__dirname, '..', 'sdk', 'cli', 'sdk.ts'))
+require('./start-sdk.cjs').startSdk(path.join(__dirname, '..', 'sdk', 'cli', 'main.ts'))

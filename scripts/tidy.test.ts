@@ -59,7 +59,7 @@ const entries = [
   /^base\/keeper\/source-map-worker\.ts$/,
   // Becomes part of bundles.
   /^sdk\/bundle\/compile\/stand-in\.ts$/,
-  /^sdk\/(cli\/sdk|author\/author|author\/test-hook|caller\/index)\.ts$/,
+  /^sdk\/(cli\/main|author\/author|author\/test-hook|caller\/index)\.ts$/,
   // Declarations that the compiler of TypeScript is given when it checks a module.
   /^sdk\/author\/slot\/.*\.d\.ts$/,
   /^scripts\//,

@@ -368,7 +368,7 @@ test('a base that sdk dev started ends with it, however that ended', { timeout: 
   const data = await tempFolder()
   const env = { BERTH_BASE: undefined, BERTH_TOKEN: undefined, BERTH_CONTROL_PORT: '0', BERTH_PORT: '0', BERTH_DATA: data }
   // The launcher is left out, because it could not pass this signal on.
-  const { process: sdk, next } = await startDev(t, 'killed', [], env, 'sdk/cli/sdk.ts')
+  const { process: sdk, next } = await startDev(t, 'killed', [], env, 'sdk/cli/main.ts')
   await next('answer')
   const socket = keeperSocketPath(data)
   assert.ok(existsSync(socket))

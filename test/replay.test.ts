@@ -151,7 +151,7 @@ test('Ctrl-C prints what was measured so far', async t => {
   const log = await logOf('long.ndjson', [{ scene: 'echo', body: {} }])
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const args = ['replay', log, '--passes', '10000', '--rate', '100', '--url', url, '--json']
-  const child = spawn(process.execPath, [join(root, 'sdk/cli/sdk.ts'), ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [join(root, 'sdk/cli/main.ts'), ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
   const [stdout, [code]] = await Promise.all([text(child.stdout), once(child, 'exit')])
   const report = JSON.parse(stdout)
   assert.equal(code, 0)
