@@ -263,6 +263,8 @@ test('who follows the log of a scene that is deleted is told so, and follows no 
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   t.after(() => child.kill('SIGKILL'))
+  // It may end before the other follower here hears of the end.
+  const exited = once(child, 'exit')
   const shown = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const said = createInterface({ input: child.stderr })[Symbol.asyncIterator]()
   await callScene(base, 'passing', 1)
@@ -270,7 +272,7 @@ test('who follows the log of a scene that is deleted is told so, and follows no 
   await base.client.deleteScene('passing', { evenIfCalled: true })
   await following.ended
   assert.match((await said.next()).value ?? '', /Scene passing was deleted/)
-  assert.deepEqual(await once(child, 'exit'), [0, null])
+  assert.deepEqual(await exited, [0, null])
 })
 
 test('lines outlive kill -9 of the keeper and a restart of the base, and "sdk logs --follow" lives through both', {

@@ -40,7 +40,7 @@ for (const [what, code, bundle] of [
   ['throws at load', 'MODULE_LOAD_THREW', '(() => { throw new Error("no table") })()'],
   ['awaits at load', 'MODULE_LOAD_AWAITS', 'await 1'],
   ['loops at load', 'MODULE_LOAD_KILLED', '(() => { for (;;); })()'],
-  ['fills its memory at load', 'MODULE_LOAD_KILLED', '(() => { const all = []; for (;;) all.push([all.length]) })()'],
+  ['fills its memory at load', 'MODULE_LOAD_KILLED', '(() => { const all = []; for (;;) all.push(Array(1e5).fill(1.5)) })()'],
   ['ends its process at load', 'MODULE_LOAD_KILLED', '(() => { const m = new Map(); for (let i = 0; ; i++) m.set(i, i) })()'],
   ['is no script', 'BUNDLE_INVALID', 'export const rank = 1'],
 ] as const) {

@@ -341,11 +341,12 @@ test('a module that fills its memory is answered MODULE_KILLED, and other scenes
   const probe = (async () => {
     while (probing) probes.push((await callScene(base, 'echo', 1)).status)
   })()
-  const response = await callScene(base, 'hostile', '"() => { const all = []; for (;;) all.push([all.length]) }"')
+  const response = await callScene(base, 'hostile', '"() => { const all = []; for (;;) all.push(Array(1e5).fill(1.5)) }"')
   probing = false
   await probe
-  const { code } = (await response.json()) as ProblemBody
+  const { code, detail } = (await response.json()) as ProblemBody
   assert.equal(code, 'MODULE_KILLED')
+  assert.match(detail, /memory/)
   assert.deepEqual(new Set(probes), new Set([200]))
 })
 
