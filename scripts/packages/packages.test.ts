@@ -1,11 +1,12 @@
-/** What is in the packages. That they run is tried by the tutorial and by test/package.test.ts. */
+/** What is in the packages, and that a base runs from one. All else about how they run is tried by the tutorial. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { callScene, makeScene, startBase, tempFolder, until } from '../../test/support/base.ts'
 import { builtPackages } from '../../test/support/packages.ts'
 import { compile, type PackageName, root } from './compile.ts'
 import { faultsOf } from './contents.ts'
@@ -138,4 +139,27 @@ test('the same sources compile to the same bytes in another folder, and npm pack
   execFileSync('npm', npm, { cwd: folder, stdio: 'ignore', shell: process.platform === 'win32' })
   const [packed] = readdirSync(folder).filter(file => file.endsWith('.tgz'))
   assert.deepEqual(readFileSync(join(folder, packed ?? '')), readFileSync(built.sdk.tarball))
+})
+
+test('a base from a package goes on with its own code when another version is installed over it', { timeout: 60_000 }, async t => {
+  const [folder, cache] = [await tempFolder(), await tempFolder()]
+  const project = join(folder, 'node_modules/@berth/base')
+  cpSync(built.base.folder, project, { recursive: true })
+  const base = await startBase(t, { project, env: { ...process.env, NODE_COMPILE_CACHE: cache } })
+  await makeScene(base.client, 'echo', { rank: 'x => x' })
+
+  for (const name of readdirSync(project)) rmSync(join(project, name), { recursive: true })
+  writeFileSync(
+    join(project, 'package.json'),
+    JSON.stringify({ name: '@berth/base', version: '9.0.0', exports: { './package.json': './package.json' } }),
+  )
+  const { cells, keeper } = await base.client.status()
+  const seen = base.log.length
+  for (const pid of [cells[0]?.pid ?? 0, keeper.pid]) process.kill(pid, 'SIGKILL')
+  await base.logged(line => line.msg === 'cell ready', seen)
+  await base.logged(line => line.msg === 'cell connected', seen)
+  await until(async () => (await callScene(base, 'echo', 1)).status === 200)
+  // What is published is tried in a process that the new keeper starts.
+  await makeScene(base.client, 'later', { rank: 'x => x' })
+  assert.equal((await callScene(base, 'later', 1)).status, 200)
 })
