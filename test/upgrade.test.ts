@@ -142,7 +142,7 @@ test('another release takes a base over, and the one before takes it back, by th
 })
 
 const takesOver = 'if (link !== undefined && isHeir) return takeOver'
-const starts = 'await this.#keeper.start()\n    this.#connections.listen'
+const starts = 'await this.#keeper.start()\n'
 
 const faults: readonly {
   readonly name: string
@@ -167,7 +167,7 @@ const faults: readonly {
     why: /it has format 2, and this Berth reads up to 1 \(DATA_FORMAT_NEWER\)/,
   },
   {
-    name: 'upgrades the database, and then its cells end',
+    name: 'upgrades the database, and one of its cells ends when the other is ready',
     patches: [
       ['base/store/sqlite.ts', 'const FORMAT = 2', 'const FORMAT = 3'],
       [
@@ -175,7 +175,9 @@ const faults: readonly {
         'else upgradeFormat(db, path, upgrade)',
         'else { keepCopy(db, path + ".format-2"); db.exec("pragma user_version = 3") }',
       ],
-      ['base/cell/cell.ts', starts, `process.exit(9)\n${starts}`],
+      ['base/cell/cell.ts', starts, `if (this.#ordinal === 2) await new Promise(() => setTimeout(() => process.exit(9), 1000))\n${starts}`],
+      // None of its answers may be seen.
+      ['base/cell/scene-port.ts', 'res.writeHead(200, headers)', 'res.writeHead(503, headers)'],
     ],
     why: /cell \d ended \(exit code 9\)/,
   },

@@ -49,6 +49,9 @@ class Cell {
   readonly #guesses = new Guesses(address => this.#keeper.reportGuesses(address))
   readonly #ordinal: number
   readonly #unkeptTaken = Promise.withResolvers<void>()
+  /** Whether it may accept connections only after `accept`. */
+  readonly #isHeir: boolean
+  readonly #mayAccept = Promise.withResolvers<void>()
   #isSettingUp: boolean
   #isRetiring = false
   #isLost = false
@@ -56,6 +59,7 @@ class Cell {
   constructor({ options, cell: ordinal, pid, isSettingUp, generation, isHeir }: Start) {
     this.#ordinal = ordinal
     this.#isSettingUp = isSettingUp
+    this.#isHeir = isHeir
     const { data } = options
     const log = createLog(`cell-${ordinal}`, options.logLevel)
     const readBlobOf = (digest: string) => readBlob(data, digest)
@@ -154,10 +158,17 @@ class Cell {
       return
     }
     await this.#keeper.start()
-    this.#connections.listen(this.#server, handle, () => {
-      sendToSupervisor({ type: 'ready', failures: this.#table.failures })
-      setInterval(() => this.#beat(), limits.process.heartbeatMs)
-    })
+    // Were the upgrade to fail because of another cell, the requests that this one has accepted would end with it.
+    if (this.#isHeir) {
+      this.#beReady()
+      await this.#mayAccept.promise
+    }
+    this.#connections.listen(this.#server, handle, () => this.#isHeir || this.#beReady())
+  }
+
+  #beReady(): void {
+    sendToSupervisor({ type: 'ready', failures: this.#table.failures })
+    setInterval(() => this.#beat(), limits.process.heartbeatMs)
   }
 
   /** Logs what an operator has to mend, then ends the process. */
@@ -185,6 +196,7 @@ class Cell {
       setUp: () => {
         this.#isSettingUp = false
       },
+      accept: () => this.#mayAccept.resolve(),
       unkeptTaken: () => this.#unkeptTaken.resolve(),
     },
     sentence => this.#telemetry.log.error(sentence),

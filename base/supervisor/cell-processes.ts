@@ -139,6 +139,11 @@ export class CellProcesses {
     for (const { child } of this.#cells.values()) child.send({ type: 'setUp' })
   }
 
+  /** The base is this release's: the cells that have waited for it accept connections. */
+  accept(): void {
+    for (const { child } of this.#cells.values()) child.send({ type: 'accept' })
+  }
+
   /** Reads how much memory the cells use, sends them their share, and takes the steps that are due. */
   async tick(): Promise<void> {
     this.#excuseOwnAbsence()

@@ -472,6 +472,7 @@ class Supervisor {
       return
     }
     await heir.owner(`${this.#options.cells} cells`)
+    this.#cells.accept()
     this.#heir = undefined
     this.#since = new Date()
     this.#publishAddress()

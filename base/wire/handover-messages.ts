@@ -3,7 +3,7 @@
  * added, and each side ignores what it does not know. When that is not enough, `HANDOVER_PROTOCOL` is raised, and the old release refuses.
  */
 
-import type { Unkept } from './messages.ts'
+import type { CellLoss, Unkept } from './messages.ts'
 
 /** The number of this protocol. */
 export const HANDOVER_PROTOCOL = 1
@@ -37,6 +37,8 @@ export type ToHeir =
   | { readonly type: 'yours' }
   /** A cell of the old supervisor has ended, and there was no keeper any more that would have taken this. Comes after `yours`. */
   | ({ readonly type: 'unkept' } & Unkept)
+  /** Cells of the old supervisor that were lost to the code that they ran, and that no keeper has judged. Comes after `yours`. */
+  | { readonly type: 'losses'; readonly losses: readonly CellLoss[] }
   /** The base stays with the old supervisor: end every process, and then yourself. */
   | { readonly type: 'end' }
 
@@ -47,7 +49,7 @@ export type FromHeir =
   | { readonly type: 'proved'; readonly about: string; readonly keeperPid: number }
   /** Its keeper runs. */
   | { readonly type: 'keeping' }
-  /** Its cells have loaded every scene, and accept connections. */
+  /** Its cells have loaded every scene, and accept connections once the base is the heir's. */
   | { readonly type: 'ready'; readonly about: string }
   /** It cannot take over. */
   | { readonly type: 'refused'; readonly code: string; readonly message: string }

@@ -27,7 +27,7 @@ export interface Start {
   readonly generation: Generation
   /**
    * Whether the base is taken over from another release. The keeper then proves that it can read the data folder, and waits for `takeOver`; a cell loads
-   * what it can before it accepts connections, however long that takes.
+   * what it can, however long that takes, and waits for `accept`.
    */
   readonly isHeir: boolean
   /** Whether the keeper takes changes from its start on, or waits with them for `takeChanges`. */
@@ -42,11 +42,13 @@ export type ToCell =
   | { readonly type: 'retire' }
   /** The base has its first scenes. */
   | { readonly type: 'setUp' }
+  /** The base is this release's now: accept connections. */
+  | { readonly type: 'accept' }
   /** What was `unkept` is on its way to a keeper, and the cell may end. */
   | { readonly type: 'unkeptTaken' }
 
 export type FromCell =
-  /** The cell accepts connections. `failures` are the baselines that it cannot answer. */
+  /** The cell accepts connections, or waits for `accept`. `failures` are the baselines that it cannot answer. */
   | { readonly type: 'ready'; readonly failures: readonly SceneFailure[] }
   | { readonly type: 'heartbeat'; readonly connections: number; readonly inFlight: number }
   /** The cell cannot start, for a reason that an operator has to mend. It ends. */

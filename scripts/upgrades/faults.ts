@@ -72,6 +72,11 @@ const refused: readonly Refused[] = [
   },
   { name: 'its cells crash before they are ready', spoil: inCell('process.exit(9)'), says: /exit code 9|before it was ready/ },
   {
+    name: 'one of its cells crashes when the other is ready',
+    spoil: inCell('if (this.#ordinal === 2) await delay(8000).then(() => process.exit(9))'),
+    says: /exit code 9|before it was ready/,
+  },
+  {
     name: 'its cells hang before they are ready',
     spoil: inCell('await new Promise(() => 0)'),
     args: ['--timeout', '6'],
