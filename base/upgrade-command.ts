@@ -56,7 +56,11 @@ export async function upgradeBase(settings: UpgradeSettings): Promise<void> {
   const id = randomUUID()
   guarded(`upgrade the base on "${data}"`, () => writeWish(data, { id, release, folder, command: supervisorCommand() }))
   await ask(found, 'POST', '/api/upgrade', { id, timeoutSeconds })
-  const { result, why, from } = await follow(settings, id)
+  const { result, why, from, isStopped } = await follow(settings, id)
+  if (isStopped === true)
+    throw new BerthError('RELEASE_REFUSED', `Nothing serves: the base was stopped before ${nameOf(release)} could take over`, {
+      advice: 'Start the base with the release that shall serve: base start.',
+    })
   if (result === 'done') print(`${nameOf(release)} serves. What ${nameOf(from)} still has to answer, it answers; then it ends`)
   else throw new BerthError('RELEASE_REFUSED', `${nameOf(from)} serves on. ${nameOf(release)} could not take over: ${why}`)
 }

@@ -33,7 +33,8 @@ function host(entry, args) {
     const child = spawn(file, [...rest, ...args], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'], env })
     child.on('error', error => child.pid === undefined && onFailed(error))
     child.on('message', (message, handle) => take(child, message, handle))
-    child.on('exit', (code, signal) => ended(child, code, signal))
+    // Unlike `exit`, it comes after the last message. One that could not be started has no end.
+    child.on('close', (code, signal) => child.pid !== undefined && ended(child, code, signal))
     return child
   }
 
@@ -72,7 +73,7 @@ function host(entry, args) {
       // What has no owner must not serve on. After an orderly end, the one before may still answer the requests that it has.
       if (isHeir || code !== 0) other.kill('SIGKILL')
       else tell(other, { is: 'ended', how: 'exit code 0' })
-      other.once('exit', () => endLike(code, signal))
+      other.once('close', () => endLike(code, signal))
     } else endLike(code, signal)
   }
 

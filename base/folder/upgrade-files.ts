@@ -37,6 +37,8 @@ export interface UpgradeLog {
   readonly endedAt: string | null
   /** Why it failed, in words. */
   readonly why: string | null
+  /** Whether it failed because the base was stopped, so that no release serves. */
+  readonly isStopped?: boolean
   readonly steps: readonly UpgradeStep[]
   /** Upgrades of this folder so far, this one included once it has ended. */
   readonly counts: { readonly done: number; readonly failed: number }

@@ -7,7 +7,7 @@ import type { Logger } from '../kernel/log.ts'
 import { nameOf, type Release } from '../kernel/origin.ts'
 import { dispatcher } from '../wire/dispatch.ts'
 import { type FromHeir, HANDOVER_PROTOCOL, type Offer } from '../wire/handover-messages.ts'
-import type { Unkept } from '../wire/messages.ts'
+import type { CellLoss, Unkept } from '../wire/messages.ts'
 import type { ListenHandle } from './handle.ts'
 import type { UpgradeAsked } from './keeper-process.ts'
 import type { LauncherLink } from './launcher-link.ts'
@@ -45,6 +45,8 @@ export class Handover {
   #timeout: NodeJS.Timeout | undefined
   #killing: NodeJS.Timeout | undefined
   #keeperPid = 0
+  /** Whether the base stops, so that no failure leads back to a release that serves. */
+  #isStopping = false
   #passed: Promise<void> = Promise.resolve()
 
   /** @param release that has the base now */
@@ -108,6 +110,11 @@ export class Handover {
     this.#passed = this.#link.pass({ type: 'unkept', ...unkept })
   }
 
+  /** Gives the release that has the base the lost cells that no keeper has judged. */
+  passLosses(losses: readonly CellLoss[]): void {
+    if (losses.length > 0) this.#passed = this.#link.pass({ type: 'losses', losses })
+  }
+
   /** Resolves when all of that has left this process. */
   get passed(): Promise<void> {
     return this.#passed
@@ -115,6 +122,7 @@ export class Handover {
 
   /** Ends an upgrade that is under way, because the base stops. Resolves when no other release has a part of the base. */
   async abort(): Promise<void> {
+    this.#isStopping = true
     this.#take({ type: 'failed', why: 'the base was stopped' })
     // Without the launcher, the end of the heir cannot be heard of. It ends by itself then, as this process does.
     const until = performance.now() + 2 * END_MS_MAX
@@ -201,8 +209,11 @@ export class Handover {
     if (upgrade === undefined) return
     rmSync(upgradeCheckPath(this.#base.data), { recursive: true, force: true })
     const { counts, to, from } = upgrade
-    this.#log.error({ to: nameOf(to), why }, `base is not upgraded: ${nameOf(from)} serves on, because of ${nameOf(to)}: ${why}`)
-    const ended = { result: 'failed', why, endedAt: new Date().toISOString(), counts: { ...counts, failed: counts.failed + 1 } } as const
+    const isStopped = this.#isStopping
+    const outcome = isStopped ? 'no release serves' : `${nameOf(from)} serves on, because of ${nameOf(to)}`
+    this.#log.error({ to: nameOf(to), why }, `base is not upgraded: ${outcome}: ${why}`)
+    const endedAt = new Date().toISOString()
+    const ended = { result: 'failed', why, isStopped, endedAt, counts: { ...counts, failed: counts.failed + 1 } } as const
     this.#note({ ...upgrade, ...ended })
   }
 

@@ -4,7 +4,7 @@ import { BerthError, toBerthError } from '../kernel/errors.ts'
 import type { Options } from '../kernel/options.ts'
 import { dispatcher } from '../wire/dispatch.ts'
 import { HANDOVER_PROTOCOL, type Offer, type ToHeir } from '../wire/handover-messages.ts'
-import type { Unkept } from '../wire/messages.ts'
+import type { CellLoss, Unkept } from '../wire/messages.ts'
 import type { ListenHandle } from './handle.ts'
 import type { LauncherLink } from './launcher-link.ts'
 
@@ -24,6 +24,7 @@ export class Heir {
   readonly #alone = Promise.withResolvers<void>()
   #hasRefused = false
   #onUnkept: (unkept: Unkept) => void = () => undefined
+  #onLosses: (losses: readonly CellLoss[]) => void = () => undefined
 
   constructor(link: LauncherLink, report: (sentence: string) => void) {
     this.#link = link
@@ -35,6 +36,7 @@ export class Heir {
         give: () => this.#given.resolve(),
         yours: () => this.#owner.resolve(),
         unkept: ({ type: _, ...unkept }) => this.#onUnkept(unkept),
+        losses: ({ losses }) => this.#onLosses(losses),
         end: () => this.#sentAway.resolve(),
       },
       report,
@@ -57,6 +59,11 @@ export class Heir {
   /** Gives what the cells of the old supervisor had no keeper for. */
   onUnkept(listener: (unkept: Unkept) => void): void {
     this.#onUnkept = listener
+  }
+
+  /** Gives the lost cells of the old supervisor that no keeper has judged. */
+  onLosses(listener: (losses: readonly CellLoss[]) => void): void {
+    this.#onLosses = listener
   }
 
   /** Says that the keeper runs. */

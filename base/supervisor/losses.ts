@@ -13,7 +13,7 @@ export class Losses {
 
   /** Of more than `limits.process.lossesMax`, the oldest is forgotten. */
   add(loss: Omit<CellLoss, 'no'>): void {
-    this.#pending = [...this.#pending, { no: ++this.#lastNo, ...loss }].slice(-limits.process.lossesMax)
+    this.#pending = [...this.#pending, { ...loss, no: ++this.#lastNo }].slice(-limits.process.lossesMax)
   }
 
   /** Forgets the losses up to this number. */

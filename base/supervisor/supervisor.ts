@@ -17,6 +17,7 @@ import { release } from '../process/release.ts'
 import { planWallHere } from '../process/roles.ts'
 import { Wall } from '../process/wall.ts'
 import type { Offer } from '../wire/handover-messages.ts'
+import type { CellLoss } from '../wire/messages.ts'
 import { CellProcesses } from './cell-processes.ts'
 import { databaseFormat, type FolderLock, lockFolder, makeShownFolders, restoreFormat } from './folder.ts'
 import { bindHandle, type ListenHandle, probePort } from './handle.ts'
@@ -228,13 +229,16 @@ class Supervisor {
       onChange: () => this.#onCellsChange(),
       onRefused: error => this.#onRefused(error),
       onUnkept: unkept => (this.#hasLeft ? this.#handover?.passUnkept(unkept) : this.#keeper.sendUnkept(unkept)),
-      onLoss: loss => {
-        this.#losses.add(loss)
-        this.#keeper.sendLosses(this.#losses.pending)
-      },
+      onLoss: loss => this.#onLosses([loss]),
     })
     this.#keeper = this.#makeKeeper()
     heir?.onUnkept(unkept => this.#keeper.sendUnkept(unkept))
+    heir?.onLosses(losses => this.#onLosses(losses))
+  }
+
+  #onLosses(losses: readonly Omit<CellLoss, 'no'>[]): void {
+    for (const loss of losses) this.#losses.add(loss)
+    if (!this.#hasLeft) this.#keeper.sendLosses(this.#losses.pending)
   }
 
   #makeKeeper(): KeeperProcess {
@@ -456,6 +460,7 @@ class Supervisor {
     this.#closeHandles()
     this.#cells.stop()
     if (!this.#cells.empty) await this.#empty.promise
+    this.#handover?.passLosses(this.#losses.pending)
     await this.#handover?.passed
     process.exit(0)
   }

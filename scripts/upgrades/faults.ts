@@ -318,7 +318,7 @@ async function tryLethal(site: Site, fault: Lethal): Promise<string> {
   })
   const command = await under.ended
   assert.ok(isDone, `it could not be tried: the upgrade ended before\n${command.output}`)
-  demandRefusal(command, /./)
+  demandRefusal(command, fault.code === undefined ? /the base has ended/ : /Nothing serves: the base was stopped/)
   assert.deepEqual(await leftAfter([serving.folder, idle.folder], END_MS), [], 'processes of the base are left')
   if (fault.code !== undefined) assert.equal(running.launcher.exitCode, fault.code, 'the launcher ended in another way')
   await site.startAgain()
