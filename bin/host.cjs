@@ -89,6 +89,8 @@ function host(entry, args) {
 /** Sends a message, and closes the copy of the handle that came here on its way. Who has ended hears nothing. */
 function tell(child, message, handle) {
   const close = () => handle?.close()
+  // Of what waits to be sent when a child ends, nothing more is heard.
+  if (handle !== undefined) child?.once('close', close)
   if (child === undefined || !child.connected) close()
   else child.send({ berth: PROTOCOL, ...message }, handle, close)
 }

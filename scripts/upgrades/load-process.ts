@@ -6,12 +6,12 @@ import { Agent } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { seeded } from '../soak/schedule.ts'
 import { type Ask, exchange } from './exchange.ts'
-import type { FromLoad, LoadSettings, Sample } from './load.ts'
+import { type FromLoad, type LoadSettings, type Sample, UNDER_WAY_MAX } from './load.ts'
 
 /** Milliseconds between two reports. */
 const REPORT_MS = 200
-/** Requests under way at most: others are sent late. */
-const UNDER_WAY_MAX = 1000
+/** A load that was late sends so many times its rate until it is on time again, rather than all at once: that would be a load of another kind. */
+const CATCH_UP = 3
 /** Characters of a body, beside its id. */
 const CHARS_MAX = 1000
 
@@ -37,13 +37,14 @@ class Load {
     // Opens the kept connections: so many requests at once need one each.
     await Promise.all(Array.from({ length: this.#settings.connections }, (_, i) => exchange(this.#ask(`open ${i}`, true))))
     const reports = setInterval(() => this.#report(), REPORT_MS)
+    const { rate } = this.#settings
+    const atOnceMax = Math.ceil((rate / 1000) * CATCH_UP)
     const startedAt = now()
     for (let sent = 0; !this.#isStopping; await delay(1)) {
       // Requests are sent in bursts once a millisecond. A loop that reads the clock without a pause would take a processor from the base.
-      const due = Math.floor(((now() - startedAt) / 1000) * this.#settings.rate)
+      const due = Math.min(Math.floor(((now() - startedAt) / 1000) * rate), sent + atOnceMax)
       // A load that is late says so. Without the bound it would take ever more of the machine, and never catch up.
-      for (; sent < due && this.#underWay.size < UNDER_WAY_MAX; sent++)
-        void this.#send(sent, startedAt + ((sent + 1) / this.#settings.rate) * 1000)
+      for (; sent < due && this.#underWay.size < UNDER_WAY_MAX; sent++) void this.#send(sent, startedAt + ((sent + 1) / rate) * 1000)
     }
     while (this.#underWay.size > 0) await delay(5)
     clearInterval(reports)

@@ -35,6 +35,9 @@ export interface FromLoad {
 /** Milliseconds since 1970, as the process of the load counts them. */
 export const loadTime = (): number => performance.timeOrigin + performance.now()
 
+/** Requests under way at most: others are sent late. */
+export const UNDER_WAY_MAX = 1000
+
 export class Load {
   readonly samples: Sample[] = []
   readonly #child: ChildProcess

@@ -4,6 +4,7 @@ import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makeScene } from '../../test/support/base.ts'
+import { UNDER_WAY_MAX } from './load.ts'
 import { makeRelease, type Release } from './releases.ts'
 import { type Command, type Running, settled, startRelease, upgradeTo } from './running.ts'
 
@@ -35,7 +36,8 @@ export class Site implements AsyncDisposable {
     const data = join(folder, 'data')
     if (diskMB !== undefined) await mountDisk(data, diskMB)
     const running = await startRelease(releases[0], { cells, data })
-    await makeScene(running.client, 'echo', { rank: 'x => x' })
+    // On a busy machine the load is late, and then many requests come at once: these must wait rather than be refused.
+    await makeScene(running.client, 'echo', { rank: 'x => x' }, { traffic: { maxConcurrency: UNDER_WAY_MAX * 2 * cells } })
     return new Site(folder, cells, diskMB === undefined ? undefined : data, releases, running)
   }
 
