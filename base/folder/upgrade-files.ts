@@ -2,7 +2,7 @@
  * Two files of a data folder about upgrades of the base. `upgrade.json` is a wish: which release shall take over, and how it is started. Whoever may write in the
  * folder decides what is started there, nobody else. `upgrade-log.json` says how the last upgrade goes or went.
  */
-import { closeSync, fchownSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, constants, fchownSync, fstatSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import type { Release } from '../kernel/origin.ts'
@@ -50,17 +50,17 @@ export function writeWish(data: string, wish: UpgradeWish): void {
 }
 
 /**
+ * Takes the wish out of the folder, so that it is carried out once: what its command starts may be something else some day.
  * @param id of the wish that is asked for
  * @throws {BerthError} `RELEASE_INVALID` when there is no such wish, or others than the owner of this process could have written it
  */
-export function readWish(data: string, id: string): UpgradeWish {
+export function takeWish(data: string, id: string): UpgradeWish {
   const path = upgradePath(data)
   const refuse = (why: string, cause?: unknown) =>
     new BerthError('RELEASE_INVALID', `Cannot upgrade the base: "${path}" ${why}`, cause === undefined ? {} : { cause })
   let wish: Partial<UpgradeWish>
   try {
-    refuseForeign(path, refuse)
-    wish = Object(JSON.parse(readFileSync(path, 'utf8'))) as Partial<UpgradeWish>
+    wish = Object(JSON.parse(readOwn(path, refuse))) as Partial<UpgradeWish>
   } catch (error) {
     throw error instanceof BerthError ? error : refuse(`cannot be read: ${messageOf(error)}`, error)
   }
@@ -68,13 +68,26 @@ export function readWish(data: string, id: string): UpgradeWish {
   if (wish.id !== id) throw refuse('holds another wish: somebody else has asked for an upgrade since')
   const isCommand = Array.isArray(command) && command.length > 0 && command.every(part => typeof part === 'string')
   if (!isCommand || typeof release?.version !== 'string') throw refuse('does not say how the release is started')
+  rmSync(path, { force: true })
   return wish as UpgradeWish
 }
 
-function refuseForeign(path: string, refuse: (why: string) => BerthError): void {
+/** What is checked is the file that is read: another could take its place in between, or be what a link in its place leads to. */
+function readOwn(path: string, refuse: (why: string) => BerthError): string {
+  // Windows has no such flag, and no owners that Node knows of.
+  const file = openSync(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0))
+  try {
+    refuseForeign(file, refuse)
+    return readFileSync(file, 'utf8')
+  } finally {
+    closeSync(file)
+  }
+}
+
+function refuseForeign(file: number, refuse: (why: string) => BerthError): void {
   const uid = process.getuid?.()
   if (uid === undefined) return
-  const { uid: owner, mode } = statSync(path)
+  const { uid: owner, mode } = fstatSync(file)
   if (owner !== uid && owner !== 0) throw refuse('belongs to another user than the base')
   if ((mode & 0o022) !== 0) throw refuse('can be written by other users')
 }

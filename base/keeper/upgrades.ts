@@ -1,6 +1,6 @@
 /** Upgrades of the base, as far as the keeper has to do with them: it takes the request, and keeps a row of how each of them went. */
 
-import { readWish, type UpgradeLog } from '../folder/upgrade-files.ts'
+import { takeWish, type UpgradeLog } from '../folder/upgrade-files.ts'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Logger } from '../kernel/log.ts'
@@ -42,10 +42,12 @@ export class Upgrades {
     const { data, ask, cells } = this.#parts
     const fixed = this.#release === undefined ? 'it is still starting' : this.#release.fixed
     if (fixed !== null) throw new BerthError('RELEASE_FIXED', `Cannot upgrade the base: ${fixed}`)
-    const wish = readWish(data, id)
+    const wish = takeWish(data, id)
     const failing = cells.connected.flatMap(cell => cell.failures.map(({ scene, version }) => `${scene}/${version}`))
     const timeoutMs = timeoutSeconds === undefined ? limits.process.upgradeMs : timeoutSeconds * 1000
     ask({ type: 'upgrade', wish, by: who, timeoutMs, failing: [...new Set(failing)] })
+    // Another request may come before the supervisor says so. It would be ignored, and its command wait for ever.
+    if (this.#release !== undefined) this.#release = { ...this.#release, fixed: 'an upgrade is under way' }
     return { id }
   }
 

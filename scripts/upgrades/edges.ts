@@ -9,17 +9,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { LogEntry } from '../../base/contract/log-api.ts'
 import { messageOf } from '../../base/kernel/errors.ts'
 import { limits } from '../../base/kernel/limits.ts'
-import { makeScene, publishStages } from '../../test/support/base.ts'
+import { makeScene, publishStages, root } from '../../test/support/base.ts'
 import { seeded } from '../soak/schedule.ts'
 import { exchange } from './exchange.ts'
-import type { Release } from './releases.ts'
 import { type Command, type Running, settled } from './running.ts'
 import { headOf, type RawAnswer, Wire } from './wire.ts'
 
 interface Ground {
   readonly running: Running
-  /** The release that serves at the beginning. */
-  readonly release: Release
   /** A folder for what a user works on. */
   readonly folder: string
   /** Gives each of them numbers of its own. */
@@ -283,7 +280,7 @@ const scrapes: Edge = async ground => {
 
 /** Somebody who works with `sdk dev` meanwhile. */
 const development: Edge = async ground => {
-  const { running, release, folder } = ground
+  const { running, folder } = ground
   const module = join(folder, 'saved')
   const save = (k: number) => writeFile(join(module, 'index.ts'), `export const rank = (x: { n: number }) => ({ sum: x.n + ${k} })\n`)
   await mkdir(join(module, 'samples'), { recursive: true })
@@ -291,7 +288,7 @@ const development: Edge = async ground => {
   await writeFile(join(module, 'samples/one.json'), '{ "n": 1 }')
   await save(0)
   const env = { ...process.env, BERTH_BASE: running.controlUrl, BERTH_TOKEN: running.token }
-  const command = [join(release.folder, 'bin/sdk.cjs'), 'dev', 'saved', '--json']
+  const command = [join(root, 'bin/sdk.cjs'), 'dev', 'saved', '--json']
   const child = spawn(process.execPath, command, { cwd: folder, env, stdio: ['ignore', 'pipe', 'ignore', 'ipc'] })
   try {
     const next = answersOf(child)
@@ -348,7 +345,6 @@ export interface EdgeResult {
 
 export interface EdgeSettings {
   readonly running: Running
-  readonly release: Release
   readonly folder: string
   readonly seed: number
   /** Only those whose names hold this text. */

@@ -8,6 +8,7 @@ import { InvalidArgumentError, Command as Program } from 'commander'
 import { tryEdges } from './edges.ts'
 import { tryFaults } from './faults.ts'
 import { printEdges, printResult, printRound, printTotal } from './print.ts'
+import { installRelease, makeRelease } from './releases.ts'
 import { type Round, rounds, type Target } from './rounds.ts'
 import { Site } from './site.ts'
 
@@ -19,6 +20,7 @@ interface Flags {
   readonly connections: number
   readonly seed?: number
   readonly restart?: true
+  readonly packages?: true
   readonly only?: string
 }
 
@@ -39,6 +41,7 @@ const program = new Program('upgrades')
   .option('--cells <number>', 'serving processes', numberFrom(1), 2)
   .option('--connections <number>', 'kept connections', numberFrom(1), 64)
   .option('--restart', 'stop the base and start the other release instead, which must fail: shows that failures are seen')
+  .option('--packages', 'load and edges: releases are the built package @berth/base, not copies of this clone')
   .option('--only <text>', 'of edges and faults, those whose names hold this text')
   .option('--seed <number>', 'of what is random (default: a random one, which is printed)', numberFrom(0))
   .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
@@ -74,7 +77,7 @@ async function tryUpgrades(wanted: readonly string[], flags: Flags): Promise<voi
 
 async function underLoad(settings: Settings): Promise<boolean> {
   console.log(`\n${settings.upgrades} upgrades, ${settings.cells} cells, ${settings.rate} requests a second`)
-  await using site = await Site.open(settings.cells)
+  await using site = await Site.open(settings.cells, undefined, settings.packages ? installRelease : makeRelease)
   const target: Target = {
     url: `${site.running.url}/scenes/echo`,
     takeOver: to => (settings.restart ? site.restart(to) : site.upgrade(to)),
@@ -88,12 +91,12 @@ async function underLoad(settings: Settings): Promise<boolean> {
   return printTotal(done, settings.rate)
 }
 
-async function acrossUpgrade({ cells, seed, restart, only }: Settings): Promise<boolean> {
+async function acrossUpgrade({ cells, seed, restart, packages, only }: Settings): Promise<boolean> {
   console.log('\nWhat is under way during an upgrade')
-  await using site = await Site.open(cells)
-  const { running, folder, serving, idle } = site
+  await using site = await Site.open(cells, undefined, packages ? installRelease : makeRelease)
+  const { running, folder, idle } = site
   const takeOver = () => (restart ? site.restart(idle) : site.upgrade(idle))
-  const [command, results] = await tryEdges({ running, release: serving, folder, seed, only }, takeOver)
+  const [command, results] = await tryEdges({ running, folder, seed, only }, takeOver)
   return printEdges(command, results)
 }
 

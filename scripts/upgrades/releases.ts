@@ -1,8 +1,9 @@
 /** Releases of the base: copies of this clone, each with a version of its own and a name that its answers carry. */
-import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { cp, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { root } from '../../test/support/base.ts'
+import { builtPackages } from '../../test/support/packages.ts'
 import { RELEASE_HEADER } from './exchange.ts'
 
 export interface Release {
@@ -27,8 +28,27 @@ export async function makeRelease(folder: string, name: string, version: string)
 
 /** Has the scene port say the name of the release with each answer. */
 function sign(folder: string, name: string): void {
-  edit(join(folder, 'base/cell/scene-port.ts'), text => text.replace(/'x-scene-because',\s*decision/, `'${RELEASE_HEADER}', '${name}', $&`))
+  edit(join(folder, 'base/cell/scene-port.ts'), text => text.replace(BECAUSE, `'${RELEASE_HEADER}', '${name}', $&`))
 }
+
+/** Lays the package out as npm does, with a version and a name of its own. The release is the folder of the package. */
+export async function installRelease(folder: string, name: string, version: string): Promise<Release> {
+  const { base } = await builtPackages()
+  const installed = join(folder, 'node_modules/@berth/base')
+  await cp(base.folder, installed, { recursive: true })
+  const packages = realpathSync(join(root, 'node_modules'))
+  for (const node of readdirSync(packages).filter(entry => /^node-(bin-)?(linux|darwin|win)-/.test(entry)))
+    await symlink(join(packages, node), join(folder, 'node_modules', node), 'junction')
+  edit(join(installed, 'package.json'), text => text.replace(/"version": "[^"]*"/, `"version": "${version}"`))
+  const lib = join(installed, 'lib')
+  const signed = readdirSync(lib).find(file => file.endsWith('.js') && BECAUSE.test(readFileSync(join(lib, file), 'utf8')))
+  if (signed === undefined) throw new Error(`${lib} is not as scripts/upgrades expects it: it has no scene port`)
+  edit(join(lib, signed), text => text.replace(BECAUSE, `'${RELEASE_HEADER}', '${name}', $&`))
+  return { name, version, folder: installed }
+}
+
+/** Where the scene port writes the head of an answer. */
+const BECAUSE = /['"]x-scene-because['"],\s*decision/
 
 /** Changes a file of a release. @throws when that changes nothing */
 export function edit(file: string, change: (text: string) => string): void {

@@ -28,11 +28,11 @@ export class Site implements AsyncDisposable {
   }
 
   /** @param diskMB the data folder gets a disk of this size, which takes the right to mount one */
-  static async open(cells: number, diskMB?: number): Promise<Site> {
+  static async open(cells: number, diskMB?: number, make = makeRelease): Promise<Site> {
     const folder = await mkdtemp(join(tmpdir(), 'berth-upgrades-'))
     // Others may read the releases; the data folder is closed to them.
     await chmod(folder, 0o755)
-    const releases = [await makeRelease(join(folder, 'a'), 'A', '0.1.1'), await makeRelease(join(folder, 'b'), 'B', '0.1.2')] as const
+    const releases = [await make(join(folder, 'a'), 'A', '0.1.1'), await make(join(folder, 'b'), 'B', '0.1.2')] as const
     const data = join(folder, 'data')
     if (diskMB !== undefined) await mountDisk(data, diskMB)
     const running = await startRelease(releases[0], { cells, data })
