@@ -12,6 +12,8 @@ import { type FromLoad, type LoadSettings, type Sample, UNDER_WAY_MAX } from './
 const REPORT_MS = 200
 /** A load that was late sends so many times its rate until it is on time again, rather than all at once: that would be a load of another kind. */
 const CATCH_UP = 3
+/** Milliseconds between two bursts that count for the size of the next one at most: the system may not let this process run for a while. */
+const PAUSE_MS_MAX = 20
 /** Characters of a body, beside its id. */
 const CHARS_MAX = 1000
 
@@ -38,9 +40,12 @@ class Load {
     await Promise.all(Array.from({ length: this.#settings.connections }, (_, i) => exchange(this.#ask(`open ${i}`, true))))
     const reports = setInterval(() => this.#report(), REPORT_MS)
     const { rate } = this.#settings
-    const atOnceMax = Math.ceil((rate / 1000) * CATCH_UP)
     const startedAt = now()
+    let burstAt = startedAt
     for (let sent = 0; !this.#isStopping; await delay(1)) {
+      const pauseMs = Math.min(now() - burstAt, PAUSE_MS_MAX)
+      burstAt = now()
+      const atOnceMax = Math.ceil((rate / 1000) * pauseMs * CATCH_UP)
       // Requests are sent in bursts once a millisecond. A loop that reads the clock without a pause would take a processor from the base.
       const due = Math.min(Math.floor(((now() - startedAt) / 1000) * rate), sent + atOnceMax)
       // A load that is late says so. Without the bound it would take ever more of the machine, and never catch up.

@@ -40,10 +40,10 @@ export async function installRelease(folder: string, name: string, version: stri
   for (const node of readdirSync(packages).filter(entry => /^node-(bin-)?(linux|darwin|win)-/.test(entry)))
     await symlink(join(packages, node), join(folder, 'node_modules', node), 'junction')
   edit(join(installed, 'package.json'), text => text.replace(/"version": "[^"]*"/, `"version": "${version}"`))
-  const lib = join(installed, 'lib')
-  const signed = readdirSync(lib).find(file => file.endsWith('.js') && BECAUSE.test(readFileSync(join(lib, file), 'utf8')))
-  if (signed === undefined) throw new Error(`${lib} is not as scripts/upgrades expects it: it has no scene port`)
-  edit(join(lib, signed), text => text.replace(BECAUSE, `'${RELEASE_HEADER}', '${name}', $&`))
+  const chunks = join(installed, 'lib/chunks')
+  const signed = readdirSync(chunks).find(file => file.endsWith('.js') && BECAUSE.test(readFileSync(join(chunks, file), 'utf8')))
+  if (signed === undefined) throw new Error(`${chunks} is not as scripts/upgrades expects it: it has no scene port`)
+  edit(join(chunks, signed), text => text.replace(BECAUSE, `'${RELEASE_HEADER}', '${name}', $&`))
   return { name, version, folder: installed }
 }
 
