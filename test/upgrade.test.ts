@@ -76,7 +76,7 @@ before(async () => {
   ;[one, other] = await Promise.all([makeRelease('one'), makeRelease('other')])
   base = await launchBase({ release: one, cells: 2, data: await tempFolder(), env: await watchedEnvironment() })
   await makeScene(base.client, 'echo', { rank: 'x => x' })
-  for (const keepAlive of [true, false]) loads.push(startLoad(`${base.url}/scenes/echo`, 4, keepAlive, body => body === '{"a":1}'))
+  for (const keepAlive of [true, false]) loads.push(startLoad(`${base.url}/scenes/echo`, 2, keepAlive, body => body === '{"a":1}'))
 })
 after(() => base?.kill())
 

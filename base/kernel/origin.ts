@@ -11,6 +11,9 @@ export interface Release {
   readonly modified: boolean | null
 }
 
+/** Why a base cannot be upgraded while cells of the release before still answer. Changes wait for their end. */
+export const RELEASE_BEFORE_SERVES = 'the release before has not ended yet'
+
 /** Characters of the id of a commit that people are shown. */
 const COMMIT_CHARS = 12
 

@@ -10,7 +10,7 @@ import { createLog, type Logger } from '../kernel/log.ts'
 import { type Machine, thisMachine } from '../kernel/machine.ts'
 import { judgeMemory, judgeMemoryBeside, type MemoryVerdict } from '../kernel/memory-plan.ts'
 import type { Options } from '../kernel/options.ts'
-import { nameOf, type Release } from '../kernel/origin.ts'
+import { nameOf, RELEASE_BEFORE_SERVES, type Release } from '../kernel/origin.ts'
 import type { WallPlan } from '../kernel/wall-plan.ts'
 import { cacheFolder, codeSnapshot } from '../process/code-snapshot.ts'
 import { release } from '../process/release.ts'
@@ -514,7 +514,7 @@ class Supervisor {
     if (this.#handover === undefined) return 'it was not started by "base start" of a release that can upgrade it'
     if (this.#stopped || this.#hasLeft) return 'it is stopping'
     if (!this.#isComplete || this.#isSettingUp || this.#heir !== undefined) return 'it is still starting'
-    if (this.#isBesideOthers) return 'the release before has not ended yet'
+    if (this.#isBesideOthers) return RELEASE_BEFORE_SERVES
     return this.#handover.isUnderWay ? 'an upgrade is under way' : null
   }
 

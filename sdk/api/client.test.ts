@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
 import { tokenPath } from '../../base/folder/paths.ts'
 import { startScene } from '../../base/keeper/fixtures/scene.ts'
+import { RELEASE_BEFORE_SERVES } from '../../base/kernel/origin.ts'
 import manifest from '../package.json' with { type: 'json' }
 import { RefusedError, SdkError } from '../sdk-error.ts'
 import { type Client, createClient } from './client.ts'
@@ -56,6 +57,23 @@ test('a problem document becomes an error that keeps every member of it', async 
   assert.equal(error.hint, problem.fix)
   assert.equal(error.details, problem.stack)
   assert.equal(error.exit, 1)
+})
+
+test('who makes a change that waits for the release before is told so', async t => {
+  const change = Promise.withResolvers<ServerResponse>()
+  const base = await fakeBase(t, (request, response) => {
+    if (request.method !== 'GET') change.resolve(response)
+    else response.end(JSON.stringify({ release: { fixed: RELEASE_BEFORE_SERVES } }))
+  })
+  const said = new Promise<string>(
+    onWait =>
+      void createClient({ base, onWait })
+        .createToken(['call'], 'name')
+        .catch(() => undefined),
+  )
+  assert.match(await said, /^The change waits: the base was upgraded, and the release before has not ended yet$/)
+  const response = await change.promise
+  response.end('{}')
 })
 
 const unknownMember = {

@@ -15,6 +15,7 @@ import type { RulesView, WhitelistChange, WhitelistEdit } from '../../base/contr
 import { parseKeepingNumbers } from '../../base/kernel/exact-json.ts'
 import { headerOf } from '../../base/kernel/headers.ts'
 import { limits } from '../../base/kernel/limits.ts'
+import { RELEASE_BEFORE_SERVES } from '../../base/kernel/origin.ts'
 import type { ModuleManifest, Right } from '../../base/traffic/schema.ts'
 import { exitCodes, RefusedError, SdkError } from '../sdk-error.ts'
 import { authorization, type Call, caller, demandFound, type OpenRequest, openAt, type Request } from './requests.ts'
@@ -26,6 +27,8 @@ export interface ClientOptions {
   readonly token?: string | undefined
   /** Where a base was looked for in vain, in order. Then every request to `base` fails with this list. */
   readonly tried?: readonly string[] | undefined
+  /** Takes a sentence, for people, about why a change waits. */
+  readonly onWait?: (sentence: string) => void
 }
 
 export interface Invocation {
@@ -58,9 +61,14 @@ export type Client = ReturnType<typeof createClient>
  * base answers; and SdkError ANSWER_UNEXPECTED when what answers is no base.
  * @throws SdkError USAGE when `base` is no URL
  */
-export function createClient({ base: named, token, tried }: ClientOptions) {
+export function createClient({ base: named, token, tried, onWait }: ClientOptions) {
   const base = parseBase(String(named))
-  const call = caller(base, token, { tried })
+  const explainWait = async () => {
+    // Whoever may make changes need not be allowed to read the status.
+    const status = await calls.status().catch(() => undefined)
+    if (status?.release?.fixed === RELEASE_BEFORE_SERVES) onWait?.(`The change waits: the base was upgraded, and ${RELEASE_BEFORE_SERVES}`)
+  }
+  const call = caller(base, token, { tried, ...(onWait && { onSlow: () => void explainWait() }) })
   const control = controlOf(base, call)
   const calls = baseCalls(control)
   const scenePort = async (url?: string) => ({

@@ -56,10 +56,15 @@ interface CallerOptions {
   readonly answerMsMax?: number
   /** Where a base was looked for in vain: nothing is asked then of whatever answers at `base`. */
   readonly tried?: readonly string[] | undefined
+  /** Called when a change has had no answer for `SLOW_MS`. */
+  readonly onSlow?: () => void
 }
 
+/** Milliseconds after which somebody wonders why a change takes so long. */
+const SLOW_MS = 1000
+
 /** @returns a function that resolves with an answer that is 2xx or expected, and throws for any other or when none comes in time */
-export function caller(base: URL, token: string | undefined, { answerMsMax = ANSWER_MS_MAX, tried }: CallerOptions = {}): Call {
+export function caller(base: URL, token: string | undefined, { answerMsMax = ANSWER_MS_MAX, tried, onSlow }: CallerOptions = {}): Call {
   let wasThere = false
   return async (
     url,
@@ -84,9 +89,12 @@ export function caller(base: URL, token: string | undefined, { answerMsMax = ANS
     const pauses = repeat === 'never' ? [] : PAUSES_MS
     // Only the key lets a base whose disk has failed say, once it is started again, whether the write is kept.
     const isLost = ([response, text]: Exchange) => repeat === 'keyed' && response.status === 500 && codeIn(text) === 'STORE_FAILED'
-    const [response, text] = await persist(attempt, isLost, pauses, wasThere).catch(error => {
-      throw unreachable(url, base, error)
-    })
+    const slow = method === 'GET' || method === 'HEAD' || onSlow === undefined ? undefined : setTimeout(onSlow, SLOW_MS).unref()
+    const [response, text] = await persist(attempt, isLost, pauses, wasThere)
+      .catch(error => {
+        throw unreachable(url, base, error)
+      })
+      .finally(() => clearTimeout(slow))
     wasThere = true
     const answer = { status: response.status, headers: response.headers, text, body: isText ? undefined : parse(text) }
     if (!response.ok && !expected.includes(response.status)) throw await refusal(url, base, response, text)

@@ -17,6 +17,7 @@ export interface Context {
 
 export async function createContext({ json = false, base, token }: CommonOptions): Promise<Context> {
   const { url, found, tried, token: theirs } = await findBaseHere({ url: base, token })
-  const client = createClient({ base: url, token: theirs, ...(!found && { tried }) })
-  return { out: createOutput(json, client.base), client }
+  const client = createClient({ base: url, token: theirs, onWait: sentence => out.next(sentence), ...(!found && { tried }) })
+  const out = createOutput(json, client.base)
+  return { out, client }
 }
