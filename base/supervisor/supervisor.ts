@@ -21,13 +21,13 @@ import type { CellLoss } from '../wire/messages.ts'
 import { CellProcesses } from './cell-processes.ts'
 import { databaseFormat, type FolderLock, lockFolder, makeShownFolders, restoreFormat } from './folder.ts'
 import { bindHandle, type ListenHandle, probePort } from './handle.ts'
-import { type BaseInHand, endInterrupted, Handover } from './handover.ts'
-import { Heir, inheritedOptions } from './heir.ts'
 import { KeeperProcess } from './keeper-process.ts'
-import { hasLauncher, isHeir, LauncherLink } from './launcher-link.ts'
 import { Losses } from './losses.ts'
 import { MemoryWatch } from './memory-watch.ts'
 import { ServiceManager } from './service-manager.ts'
+import { type BaseInHand, endInterrupted, Handover } from './succession/handover.ts'
+import { Heir, inheritedOptions } from './succession/heir.ts'
+import { hasLauncher, isHeir, LauncherLink } from './succession/launcher-link.ts'
 
 export interface Base {
   /** Where scenes answer, also when the system chose it. */

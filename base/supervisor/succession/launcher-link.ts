@@ -1,6 +1,6 @@
 /** The channel to the launcher, which passes messages and handles between the supervisors of two releases. The protocol is described in bin/host.cjs. */
-import type { FromHeir, ToHeir } from '../wire/handover-messages.ts'
-import type { ListenHandle } from './handle.ts'
+import type { FromHeir, ToHeir } from '../../wire/handover-messages.ts'
+import type { ListenHandle } from '../handle.ts'
 
 /** The number of the protocol that this release speaks. */
 const PROTOCOL = 1

@@ -1,11 +1,11 @@
 /** Takes a base over from the supervisor of another release: what the two say to each other, as the new one sees it. */
 import { realpathSync } from 'node:fs'
-import { BerthError, toBerthError } from '../kernel/errors.ts'
-import type { Options } from '../kernel/options.ts'
-import { dispatcher } from '../wire/dispatch.ts'
-import { HANDOVER_PROTOCOL, type Offer, type ToHeir } from '../wire/handover-messages.ts'
-import type { CellLoss, Unkept } from '../wire/messages.ts'
-import type { ListenHandle } from './handle.ts'
+import { BerthError, toBerthError } from '../../kernel/errors.ts'
+import type { Options } from '../../kernel/options.ts'
+import { dispatcher } from '../../wire/dispatch.ts'
+import { HANDOVER_PROTOCOL, type Offer, type ToHeir } from '../../wire/handover-messages.ts'
+import type { CellLoss, Unkept } from '../../wire/messages.ts'
+import type { ListenHandle } from '../handle.ts'
 import type { LauncherLink } from './launcher-link.ts'
 
 /** What the old supervisor has handed over. */
