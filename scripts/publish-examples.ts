@@ -21,6 +21,7 @@ import {
   type WantedModule,
 } from '../sdk/api/publish-steps.ts'
 import { type Bundler, openBundler } from '../sdk/bundle/bundle.ts'
+import { originOf } from '../sdk/bundle/module-origin.ts'
 import { applyScene, differences } from '../sdk/cli/commands/scene.ts'
 import { describeLock } from '../sdk/cli/commands/version.ts'
 import { readScene } from '../sdk/cli/files/scene-file.ts'
@@ -111,13 +112,14 @@ function bundlerOf(folder: string): Bundler {
 async function publishModule(client: Client, folder: string): Promise<boolean> {
   const bundle = await bundlerOf(folder).bundle()
   const { name, version } = bundle.manifest
+  const origin = originOf(folder, bundle.inputs)
   const published = await client.modules(name)
   if (!published.some(module => module.version === version)) {
     await uploadBundle(client, bundle)
-    online.set(folder, await publishBundle(client, bundle))
+    online.set(folder, await publishBundle(client, bundle, await origin))
     return true
   }
-  const module = await storeDevelopment(client, bundle)
+  const module = await storeDevelopment(client, bundle, origin)
   online.set(folder, module)
   const isNew = !published.some(({ version }) => version === module.version)
   if (isNew && (await isForDevelopment(client))) await switchScenes(client, module, scene => isOwnBaseline(client, scene, module))
@@ -209,7 +211,7 @@ function subjectOf(path: string): string | undefined {
 async function saveModule(client: Client, folder: string): Promise<string[]> {
   if (unfinished.has(folder)) return finish(client, folder)
   const bundle = await bundlerOf(folder).bundle()
-  const module = await storeDevelopment(client, bundle)
+  const module = await storeDevelopment(client, bundle, originOf(folder, bundle.inputs))
   if (module.version === online.get(folder)?.version) return []
   const scenes = await switchScenes(client, module)
   online.set(folder, module)

@@ -88,6 +88,14 @@ test('npm start serves the example scenes, and started again changes nothing', {
     }
   })
 
+  await t.test('it keeps with the examples the commit that this clone is at', async () => {
+    const { release } = await first.client.status()
+    for (const module of ['recall-all', 'rank-lr', 'diversify']) {
+      const [published] = await first.client.modules(module)
+      assert.equal(published?.origin?.commit, release?.commit ?? undefined, module)
+    }
+  })
+
   await t.test('it says which scenes are live, how to call one and how to publish a change', () => {
     const said = first.output.join('\n')
     for (const scene of scenes) assert.match(said, new RegExp(`^${scene} +v1 +recall-all@1\\.1\\.0 → `, 'm'))
