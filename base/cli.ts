@@ -203,8 +203,18 @@ async function printStatus({ url: base, found, token, tried }: FoundBase, json: 
   const scenes = ((await get('/api/scenes')) as readonly SceneReply[]).map(describeScene)
   const shown = scenes.map(scene => ({ ...scene, cutover: scene.cutover && `${scene.cutover.version} ${scene.cutover.share / 100}%` }))
   process.stdout.write(
-    json ? `${JSON.stringify({ base, ...state, scenes }, null, 2)}\n` : renderStatus({ base, ...listFailures(state), scenes: shown }),
+    json
+      ? `${JSON.stringify({ base, ...state, scenes }, null, 2)}\n`
+      : renderStatus({ base, ...listFailures(inOneLine(state)), scenes: shown }),
   )
+}
+
+/** The steps of the last upgrade are one line, as the others of it are. */
+function inOneLine({ upgrade, ...state }: Json): Json {
+  if (!isObject(upgrade)) return { ...state, upgrade }
+  const steps = (upgrade.steps ?? []) as readonly { readonly step: string; readonly ms: number | null }[]
+  const shown = steps.map(({ step, ms }) => `${step} ${ms === null ? 'not over' : `${ms} ms`}`)
+  return { ...state, upgrade: { ...upgrade, steps: shown.join(', ') } }
 }
 
 /** What cells cannot answer gets a list of its own: in a column of the cells it could not be read. */

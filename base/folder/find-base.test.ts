@@ -62,6 +62,12 @@ test('a base is found by the nearest data folder whose base answers, here or abo
   assert.deepEqual([url, tried.at(-1)], [far, `${data}: no base runs on it`])
 })
 
+test('who has flags of its own for a host and a port is told of these', async t => {
+  const cwd = temporaryFolder(t)
+  const { tried } = await find(cwd, { controlHost: undefined, controlPort: undefined })
+  assert.equal(tried[0], '--control-host, --control-port, BERTH_BASE: not given')
+})
+
 test('a flag goes before BERTH_BASE, that before the variables and the config file, and these before folders', async t => {
   const folder = temporaryFolder(t)
   const [here, data, named] = [await answering(t, 'here'), await answering(t, 'data'), await answering(t, 'named')]

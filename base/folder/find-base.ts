@@ -97,7 +97,9 @@ function* stepsOf(clues: Clues, location: Location): Generator<Step> {
   const isGiven = controlHost !== undefined || controlPort !== undefined
   if (isGiven && location.url !== undefined) return yield { ...location.url, isNamed: true }
   if (env.BERTH_BASE !== undefined) return yield { by: 'BERTH_BASE', url: env.BERTH_BASE, isNamed: true }
-  yield { by: '--base, BERTH_BASE: not given', none: true }
+  // Each of the two programs has flags of its own.
+  const flags = 'controlPort' in clues ? '--control-host, --control-port' : '--base'
+  yield { by: `${flags}, BERTH_BASE: not given`, none: true }
   if (location.data !== undefined) yield location.data
   if (location.url !== undefined) yield location.url
   if (location.data !== undefined || location.url !== undefined) return
