@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, realpathSync, writeFileSync } from 'node:fs'
-import { cp, mkdir, symlink } from 'node:fs/promises'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { stripVTControlCharacters } from 'node:util'
 import type { LogEntry } from '../base/contract/log-api.ts'
-import { callScene, launchBase, makeScene, type RunningBase, root, tempFolder, until } from './support/base.ts'
+import { edit, makeRelease } from '../scripts/upgrades/releases.ts'
+import { callScene, launchBase, makeScene, type RunningBase, tempFolder, until } from './support/base.ts'
 import { type Load, startLoad } from './support/load.ts'
 
 /** What is changed of a file of a release. */
@@ -18,21 +18,9 @@ type Patch = readonly [file: string, from: string | RegExp, to: string]
 const versionOf = (name: string): string => `9.0.0-${name}`
 
 /** A copy of the clone, with a version of its own and faults. @returns its folder */
-async function makeRelease(name: string, ...patches: readonly Patch[]): Promise<string> {
-  const folder = join(await tempFolder(), name)
-  await mkdir(folder)
-  for (const part of ['base', 'bin', 'sdk', 'package.json', 'tsconfig.json'])
-    await cp(join(root, part), join(folder, part), { recursive: true, filter: file => !file.endsWith('.test.ts') })
-  await symlink(realpathSync(join(root, 'node_modules')), join(folder, 'node_modules'), 'junction')
-  const versions = ['package.json', 'base/package.json'].map(
-    (file): Patch => [file, /"version": "[^"]*"/, `"version": "${versionOf(name)}"`],
-  )
-  for (const [file, from, to] of [...versions, ...patches]) {
-    const text = readFileSync(join(folder, file), 'utf8')
-    const changed = text.replace(from, to)
-    assert.notEqual(changed, text, `${file} has no ${from}`)
-    writeFileSync(join(folder, file), changed)
-  }
+async function releaseOf(name: string, ...patches: readonly Patch[]): Promise<string> {
+  const { folder } = await makeRelease(join(await tempFolder(), name), name, versionOf(name))
+  for (const [file, from, to] of patches) edit(join(folder, file), text => text.replace(from, to))
   return folder
 }
 
@@ -73,7 +61,7 @@ async function watchedEnvironment(): Promise<NodeJS.ProcessEnv> {
 }
 
 before(async () => {
-  ;[one, other] = await Promise.all([makeRelease('one'), makeRelease('other')])
+  ;[one, other] = await Promise.all([releaseOf('one'), releaseOf('other')])
   base = await launchBase({ release: one, cells: 2, data: await tempFolder(), env: await watchedEnvironment() })
   await makeScene(base.client, 'echo', { rank: 'x => x' })
   for (const keepAlive of [true, false]) loads.push(startLoad(`${base.url}/scenes/echo`, 2, keepAlive, body => body === '{"a":1}'))
@@ -191,7 +179,7 @@ const faults: readonly {
 
 for (const { name, patches, args = [], why } of faults) {
   test(`when the other release ${name}, the one before serves on and says why`, { timeout: 120_000 }, async () => {
-    const release = await makeRelease(name.replaceAll(/\W+/g, '-'), ...patches)
+    const release = await releaseOf(name.replaceAll(/\W+/g, '-'), ...patches)
     const from = base.log.length
     const { code, output } = await upgrade(release, base.data, ...args).ended
     assert.equal(code, 1, output)
@@ -221,7 +209,7 @@ test('no request has failed in any of these upgrades', async () => {
 // Each ends the base.
 for (const whose of ['supervisor', 'launcher'] as const) {
   test(`when the ${whose} of the base is killed during an upgrade, nothing serves twice or half`, { timeout: 120_000 }, async () => {
-    const release = await makeRelease('slow', ['base/cell/cell.ts', starts, `await new Promise(() => undefined)\n${starts}`])
+    const release = await releaseOf('slow', ['base/cell/cell.ts', starts, `await new Promise(() => undefined)\n${starts}`])
     const command = upgrade(release, base.data)
     await base.logged(line => line.msg === 'step of the upgrade is over' && line.step === 'start keeper', base.log.length)
     const { pid } = JSON.parse(readFileSync(join(base.data, 'base.json'), 'utf8')) as { pid: number }

@@ -54,6 +54,6 @@ const BECAUSE = /['"]x-scene-because['"],\s*decision/
 export function edit(file: string, change: (text: string) => string): void {
   const before = readFileSync(file, 'utf8')
   const after = change(before)
-  if (after === before) throw new Error(`${file} is not as scripts/upgrades expects it: nothing was changed`)
+  if (after === before) throw new Error(`${file} is not as it was when this was written: nothing was changed`)
   writeFileSync(file, after)
 }
