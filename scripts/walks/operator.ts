@@ -70,7 +70,7 @@ async function runTwo(at: Ground, base: WalkedBase): Promise<void> {
   await at.base(cwd)('status --data .berth', 0, new RegExp(`^base +${second.controlUrl}$`, 'm'))
   await at.sdk(cwd, { BERTH_DATA: '.berth' })('scene list --json', 0, /^\[\]/m)
   assert.equal(await second.stop(), 0)
-  await at.base(cwd)('status --data .berth', 1, /no base runs on it/, /Start it with "base start"/)
+  await at.base(cwd)('status --data .berth', 1, /no base runs on it/, /Start it with "npx @berth\/base start"/)
 }
 
 async function giveToken(at: Ground): Promise<void> {

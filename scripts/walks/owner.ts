@@ -45,7 +45,7 @@ async function publishVersions(at: Ground, sdk: Expect): Promise<void> {
     JSON.stringify({ id: 'shop', group: [{ stage: 'rank', modules: ['ranker@^1'] }], params: { topK: 3 } }),
   )
   await write(1)
-  await sdk('publish ranker --scene shop', 1, /SCENE_NOT_FOUND/, /sdk publish ranker && sdk scene apply shop\.json/)
+  await sdk('publish ranker --scene shop', 1, /SCENE_NOT_FOUND/, /publish ranker && npx @berth\/sdk scene apply shop\.json/)
   await sdk('publish ranker', 0, /tried and kept/)
   await sdk('scene apply shop.json', 0, /v1 made, and it is the baseline/)
   for (const version of [2, 3]) {
@@ -83,7 +83,9 @@ async function flip(sdk: Expect): Promise<void> {
   const { stderr } = await sdk(`${command} --yes`, 0, /5% of all units of the scene move: 5% enter/)
   await sdk(`${command} --yes`, 0, same)
   const revision = /--revert (\d+)/.exec(stderr)?.[1] ?? ''
-  const named = new RegExp(`Name it: sdk flip shop exp-1 --revert ${revision} --yes \\(revision ${revision}, by the first token, `)
+  const named = new RegExp(
+    `Name it: npx @berth/sdk flip shop exp-1 --revert ${revision} --yes \\(revision ${revision}, by the first token, `,
+  )
   await sdk('flip shop exp-1 --revert', 2, noTerminal, named)
   await sdk('flip shop exp-1 --revert --yes', 2, /typed twice, the command would undo two/, named)
   await sdk(`flip shop exp-1 --revert ${revision} --yes`, 0, /undoes +the flip of revision \d+, by the first token, /, /5% leave/)
@@ -111,7 +113,7 @@ async function promote(sdk: Expect): Promise<void> {
     there,
   )
   await sdk('version promote shop v2 --to cutover --yes', 1, /version "v3" has the cutover, at 5%/)
-  await sdk('version rollback shop', 2, noTerminal, /Type: sdk version rollback shop v3$/m)
+  await sdk('version rollback shop', 2, noTerminal, /Type: npx @berth\/sdk version rollback shop v3$/m)
   await sdk('version rollback shop v3', 0, /the cutover of v3 is over/)
   await sdk(
     'version rollback shop v3',
@@ -119,7 +121,12 @@ async function promote(sdk: Expect): Promise<void> {
     /v3 is neither the baseline nor in the cutover \(roll back, .* by the first token\): nothing was changed/,
   )
   await agreed(sdk, 'version promote shop v3 --to baseline', /Add --yes to the command/, /v3 is the baseline, live on/, there)
-  await sdk('version rollback shop v3 --reason "too slow"', 0, /v1 is the baseline again/, /Forth again: sdk version promote shop v3/)
+  await sdk(
+    'version rollback shop v3 --reason "too slow"',
+    0,
+    /v1 is the baseline again/,
+    /Forth again: npx @berth\/sdk version promote shop v3/,
+  )
   await sdk('version rollback shop v3', 0, /by the first token: "too slow"\): nothing was changed/)
   await sdk('invoke shop --data {}', 0, /200 v1 because baseline/)
 }
