@@ -1,14 +1,14 @@
 /** The benches run, so that they cannot rot. How fast they are, only a quiet machine can say. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { root } from './support/base.ts'
-
-const figure = String.raw`\d+\.\d\d`
-const peers = ['bare Fastify', 'Berth', 'Berth, service', 'worker thread', 'worker thread, tuned', 'workerd']
+import type { Comparison } from '../scripts/bench/rig.ts'
+import { judge, targets } from '../scripts/bench/targets.ts'
+import { root, tempFolder } from './support/base.ts'
 
 async function bench(script: string, ...args: string[]): Promise<{ stdout: string; rows: string[][] }> {
   const { stdout } = await promisify(execFile)(process.execPath, [join(root, 'bin/launch.cjs'), script, ...args], { cwd: tmpdir() })
@@ -16,23 +16,21 @@ async function bench(script: string, ...args: string[]): Promise<{ stdout: strin
   return { stdout, rows: rows.map(row => row.slice(1, -1)) }
 }
 
-test('the bench measures every peer without a failed request and compares their medians', { timeout: 240_000 }, async () => {
-  const { stdout, rows } = await bench('scripts/bench/run.ts', '--seconds', '0.2', '--rounds', '1')
-  const closed = rows.slice(0, 1 + 2 * peers.length)
-  assert.deepEqual(closed[0], ['peer', 'round', 'req/s', 'p50 ms', 'p99 ms', 'CPU µs/req', 'failed'])
-  assert.deepEqual(
-    closed.slice(1).map(([peer, round, , , , , failed]) => [peer, round, failed]),
-    [...peers.map(peer => [peer, '1', '0']), ...peers.map(peer => [peer, 'median', ''])],
-  )
-  for (const [peer, , requests, , , cpu] of closed.slice(1)) assert.ok(Number(requests) > 0 && Number(cpu) > 0, `${peer}`)
-  const open = rows.slice(closed.length + 1)
-  for (const [peer, , p50, p99, failed] of open.slice(0, 2))
-    assert.ok(Number(p99) >= Number(p50) && Number(p50) > 0 && failed === '0', `${peer}`)
-  for (const line of ['throughput', 'CPU per request', 'p99 at half its rate']) {
-    assert.match(stdout, new RegExp(`^Berth / bare Fastify: ${line} ${figure}$`, 'm'))
+test('the bench measures every scenario without a failed request, and says what holds', { timeout: 240_000 }, async () => {
+  const file = join(await tempFolder(), 'bench.json')
+  const args = ['--seconds', '0.1', '--rounds', '1', '--ways', 'free', '--generator', 'autocannon', '--json', file]
+  const { stdout } = await bench('scripts/bench/run.ts', ...args)
+  const { comparisons } = JSON.parse(readFileSync(file, 'utf8')) as { readonly comparisons: readonly Comparison[] }
+  for (const { scenario, results } of comparisons) {
+    for (const { subject, runs } of results) {
+      assert.equal(runs.length, 1)
+      for (const { requestsPerSecond, p99Ms, cpuUs, failed } of runs)
+        assert.ok(requestsPerSecond > 0 && p99Ms > 0 && cpuUs > 0 && failed === 0, `${scenario}, ${subject}: ${JSON.stringify(runs)}`)
+    }
   }
-  for (const line of ['Berth / worker thread', 'Berth / worker thread, tuned', 'Berth / workerd', 'with one service call / without']) {
-    assert.match(stdout, new RegExp(`^${line}: throughput ${figure}$`, 'm'))
+  for (const target of targets) {
+    assert.ok(judge(target, comparisons), target.what)
+    assert.match(stdout, new RegExp(`^${target.what} .* \\d+\\.\\d\\dx \\(.*\\) +(held|NOT HELD)`, 'm'))
   }
 })
 

@@ -1,11 +1,14 @@
 /** Sends floods: more requests than a base can take. Sending has to be cheap, because this process must not become the bottleneck. */
 import { connect, type Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 
 export interface Sample {
   /** The HTTP status, or 0 when the connection broke or was closed before the answer was whole. */
   readonly status: number
+  /** Since the request was written. */
   readonly ms: number
+  /** Since it should have been written: more than `ms` when the flood itself was late. */
+  readonly dueMs: number
 }
 
 /** One keep-alive connection with at most one request under way. To be cheap, it implements only as much of HTTP as it needs. */
@@ -14,6 +17,7 @@ class Connection {
   readonly #done: (connection: Connection, sample: Sample) => void
   readonly #lost: (connection: Connection) => void
   #sentAt = 0
+  #dueAt = 0
   #underWay = false
   #received = ''
   /** Whether the base has announced that it closes the connection, which it does from time to time to spread connections over cells. */
@@ -31,8 +35,9 @@ class Connection {
     this.#socket.once('close', () => this.#closed())
   }
 
-  send(request: string): void {
+  send(request: string, dueAt: number): void {
     this.#sentAt = performance.now()
+    this.#dueAt = dueAt
     this.#underWay = true
     this.#socket.write(request)
   }
@@ -63,7 +68,8 @@ class Connection {
   #finish(status: number): void {
     this.#received = ''
     this.#underWay = false
-    this.#done(this, { status, ms: performance.now() - this.#sentAt })
+    const now = performance.now()
+    this.#done(this, { status, ms: now - this.#sentAt, dueMs: now - this.#dueAt })
   }
 }
 
@@ -76,6 +82,8 @@ export interface FloodRun {
   /** How many requests were sent but had no answer when the flood was over. */
   readonly unanswered: number
 }
+
+export type Pace = 'even' | 'by millisecond'
 
 /** Sends requests of one kind to one scene, in a closed or an open loop. An object can be used for one flood only. */
 export class Flood {
@@ -94,8 +102,9 @@ export class Flood {
 
   /** Closed loop: sends the next request as soon as one is answered, on `count` connections. */
   async closed(count: number, ms: number): Promise<FloodRun> {
-    this.#onFree = () => this.#send(count)
-    for (let i = 0; i < count; i++) this.#send(count)
+    const send = () => void this.#send(count, performance.now())
+    this.#onFree = send
+    for (let i = 0; i < count; i++) send()
     await sleep(ms)
     this.#onFree = undefined
     return this.#end(ms, 0)
@@ -104,14 +113,18 @@ export class Flood {
   /**
    * Open loop: sends `perSecond` requests a second whether or not they are answered, on as many connections as that takes, up to a bound.
    * @param answerMsMax how long to wait for outstanding answers after the last request was sent
+   * @param pace `even` sends each request when it is due, and needs a processor for that. By millisecond, those of each are due together at its end.
    */
-  async open(perSecond: number, ms: number, connectionsMax: number, answerMsMax = 0): Promise<FloodRun> {
+  async open(perSecond: number, ms: number, connectionsMax: number, answerMsMax = 0, pace: Pace = 'by millisecond'): Promise<FloodRun> {
     const start = performance.now()
-    let [due, held] = [0, 0]
-    while (performance.now() - start < ms) {
-      const now = Math.floor(((performance.now() - start) / 1000) * perSecond)
-      for (; due < now; due++) if (!this.#send(connectionsMax)) held++
-      await sleep(1)
+    const dueAt = (index: number) => {
+      const ms = ((index + 1) / perSecond) * 1000
+      return pace === 'even' ? ms : Math.ceil(ms)
+    }
+    let [sent, held] = [0, 0]
+    for (let elapsed = 0; elapsed < ms; elapsed = performance.now() - start) {
+      for (let dueMs = dueAt(sent); dueMs <= elapsed; dueMs = dueAt(++sent)) if (!this.#send(connectionsMax, start + dueMs)) held++
+      await (pace === 'even' ? nextTurn() : sleep(1))
     }
     const sentMs = performance.now() - start
     const end = performance.now() + answerMsMax
@@ -123,11 +136,11 @@ export class Flood {
     return this.#sent - this.#samples.length
   }
 
-  #send(most: number): boolean {
+  #send(most: number, dueAt: number): boolean {
     const connection = this.#free.pop() ?? this.#connect(most)
     if (connection === undefined) return false
     this.#sent++
-    connection.send(this.#request)
+    connection.send(this.#request, dueAt)
     return true
   }
 

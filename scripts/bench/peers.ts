@@ -1,4 +1,4 @@
-/** The peers that the bench compares. Each answers the same ranking on its own port, in its own processes. */
+/** What the bench compares. Each peer answers the same ranking on its own port, in its own processes. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -14,44 +14,53 @@ import type { Client } from '../../sdk/api/client.ts'
 import { publishBundle, uploadBundle } from '../../sdk/api/publish-steps.ts'
 import { bundleModule } from '../../sdk/bundle/bundle.ts'
 import { launchBase, nodeFlags, type RunningBase, root } from '../../test/support/base.ts'
+import { defaultGenerator } from './generator.ts'
+import { type Load, type Plan, printComparison, Rig, type Subject } from './rig.ts'
+import type { Announcement } from './servers/announce.ts'
 
 export interface Peer {
   readonly name: string
   readonly setUp: string
-  readonly url: string
+  readonly origin: string
   /** The processes whose CPU is counted. */
   pids(): Promise<readonly number[]>
   stop(): Promise<unknown>
 }
 
+/** A scene of a peer, for a rig to send requests to. */
+export const sceneOf = ({ name, origin, pids }: Peer, scene: string): Subject => ({ name, url: `${origin}/scenes/${scene}`, pids })
+
 const here = (file: string) => join(root, 'scripts/bench', file)
 
-export async function startFastify(): Promise<Peer> {
-  return startNode('bare Fastify', 'Fastify 5, one process, the handler called in it, schema-less JSON', 'fastify-server.ts')
-}
+export const startFastify = () =>
+  startNode('Fastify', 'Fastify 5, one process, the stages are functions that are called in it, without schemas', 'fastify.ts')
 
-export async function startPiscina(): Promise<Peer> {
-  const setUp = 'node:http and piscina with one worker thread, bodies and answers as text, 64 tasks at a time in the worker'
-  return startNode('worker thread, tuned', setUp, 'piscina-server.ts')
-}
+export const startFastifyCluster = () =>
+  startNode('Fastify, 2 processes', 'the same in two processes behind one port, by node:cluster', 'fastify-cluster.ts')
 
-export async function startPiscinaObjects(): Promise<Peer> {
-  const setUp = 'Fastify 5 and piscina with one worker thread and its own settings, parsed bodies in, values out'
-  return startNode('worker thread', setUp, 'piscina-objects-server.ts')
-}
+export const startWorkerTuned = () =>
+  startNode(
+    'worker thread, tuned',
+    'node:http and piscina with one worker thread, bodies and answers as text, 64 tasks at a time',
+    'worker-tuned.ts',
+  )
+
+export const startWorker = () =>
+  startNode('worker thread', 'Fastify 5 and piscina with one worker thread and its own settings, parsed bodies in, values out', 'worker.ts')
 
 async function startNode(name: string, setUp: string, file: string): Promise<Peer> {
-  const child = spawn(process.execPath, [...nodeFlags, here(file)], {
+  const child = spawn(process.execPath, [...nodeFlags, here(join('servers', file))], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, NODE_ENV: 'production' },
   })
-  const port = Number(await firstLine(child.stdout))
-  return { name, setUp, url: `http://127.0.0.1:${port}/scenes/rank50`, pids: async () => [child.pid ?? 0], stop: () => end(child) }
+  const { port, pids } = JSON.parse(await firstLine(child.stdout)) as Announcement
+  return { name, setUp, origin: `http://127.0.0.1:${port}`, pids: async () => pids, stop: () => end(child) }
 }
 
 export async function startWorkerd(): Promise<Peer> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-bench-'))
-  await build({ entryPoints: [here('workerd.ts')], bundle: true, format: 'esm', outfile: join(folder, 'worker.js'), logLevel: 'error' })
+  const outfile = join(folder, 'worker.js')
+  await build({ entryPoints: [here('servers/workerd.ts')], bundle: true, format: 'esm', outfile, logLevel: 'error' })
   const config = `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [(name = "main", worker = (modules = [(name = "worker", esModule = embed "worker.js")], compatibilityDate = "2026-01-01"))],
@@ -64,7 +73,7 @@ const config :Workerd.Config = (
   return {
     name: 'workerd',
     setUp: 'workerd, one isolate in one process, request.json() in, JSON text out',
-    url: `http://127.0.0.1:${port}/scenes/rank50`,
+    origin: `http://127.0.0.1:${port}`,
     pids: async () => [child.pid ?? 0],
     stop: async () => {
       await end(child)
@@ -73,29 +82,36 @@ const config :Workerd.Config = (
   }
 }
 
-/** Starts one base with one cell, as two peers: with the ranking alone, and with a stage before it that calls a base service once. */
-export async function startBerth(): Promise<readonly Peer[]> {
-  const base = await launchBase({ cells: 1 })
-  const { client } = base
+export interface BerthPeer extends Peer {
+  readonly base: RunningBase
+}
+
+/**
+ * Starts a base with the scenes of the bench.
+ * @param project the folder of another checkout of this project
+ */
+export async function startBerth(name: string, cells: number, project = root): Promise<BerthPeer> {
+  const base = await launchBase({ cells, project })
+  await defineScenes(base)
+  return {
+    name,
+    setUp: `supervisor, keeper and ${cells === 1 ? 'one cell' : `${cells} cells`}, the stages in an isolate of 256 MB; CPU is that of all these processes`,
+    base,
+    origin: base.url,
+    pids: () => pidsOf(base),
+    stop: base.kill,
+  }
+}
+
+/** One scene that ranks, one with a stage before it that awaits a call of a base service, and one with three modules. */
+async function defineScenes({ client, data }: RunningBase): Promise<void> {
   const rows = Array.from({ length: 1000 }, (_, i) => JSON.stringify({ key: `i${i}`, price: i, ctr: 1 / (i + 1), tags: ['a', 'b'] }))
-  await mkdir(featuresPath(base.data), { recursive: true })
-  await writeFile(join(featuresPath(base.data), 'bench.ndjson'), `${rows.join('\n')}\n`)
-  for (const module of ['rank50', 'ask-service']) await publishModule(client, module)
-  const ask = { stage: 'ask', modules: ['ask-service@^1'] }
+  await mkdir(featuresPath(data), { recursive: true })
+  await writeFile(join(featuresPath(data), 'bench.ndjson'), `${rows.join('\n')}\n`)
+  for (const module of ['rank50', 'ask-service', 'filter50', 'top10']) await publishModule(client, module)
   await makeRanking(client, { id: 'rank50' })
-  await makeRanking(client, { id: 'rank50-service', group: [ask, rankStage] })
-  const pids = () => pidsOf(base)
-  const set = 'supervisor, keeper and one cell, the handler in an isolate of 256 MB; CPU is that of all three'
-  return [
-    { name: 'Berth', setUp: set, url: `${base.url}/scenes/rank50`, pids, stop: base.kill },
-    {
-      name: 'Berth, service',
-      setUp: 'the same with a first stage that awaits ten rows of a table from one call of the service features',
-      url: `${base.url}/scenes/rank50-service`,
-      pids,
-      stop: base.kill,
-    },
-  ]
+  await makeRanking(client, { id: 'rank50-service', group: [stage('ask', 'ask-service'), rankStage] })
+  await makeRanking(client, { id: 'rank50-three', group: [stage('filter', 'filter50'), rankStage, stage('top', 'top10')] })
 }
 
 export async function publishModule(client: Client, name: string): Promise<void> {
@@ -104,7 +120,8 @@ export async function publishModule(client: Client, name: string): Promise<void>
   await publishBundle(client, bundle)
 }
 
-const rankStage = { stage: 'rank', modules: ['rank50@^1'] }
+const stage = (stage: string, module: string) => ({ stage, modules: [`${module}@^1`] })
+const rankStage = stage('rank', 'rank50')
 
 /** Makes a scene that ranks, with a baseline. */
 export async function makeRanking(client: Client, scene: Partial<SceneDraft> & { readonly id: string }): Promise<void> {
@@ -117,6 +134,21 @@ export async function makeRanking(client: Client, scene: Partial<SceneDraft> & {
 export async function pidsOf({ client, process: { pid = 0 } }: RunningBase): Promise<number[]> {
   const { cells, keeper } = await client.status()
   return [pid, keeper.pid, ...cells.flatMap(cell => cell.pid ?? [])]
+}
+
+/** Compares what requests to scenes of one base cost, the first with the others. */
+export async function compareScenes(
+  base: RunningBase,
+  { scenes, ...plan }: Pick<Plan, 'title' | 'rounds' | 'seconds'> & { readonly scenes: readonly string[] },
+  load: Load,
+): Promise<void> {
+  const rig = new Rig(defaultGenerator())
+  try {
+    const subjects = scenes.map(name => ({ name, url: `${base.url}/scenes/${name}`, pids: () => pidsOf(base) }))
+    printComparison(await rig.closed({ ...plan, scenario: plan.title, way: rig.pair ? 'pinned' : 'free', subjects }, load))
+  } finally {
+    await rig.stop()
+  }
 }
 
 async function firstLine(stream: Readable | null): Promise<string> {

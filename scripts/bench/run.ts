@@ -1,94 +1,92 @@
 /**
- * `npm run bench`: compares a base with one cell to its peers. All rank 50 candidates from bodies of about 3 KB on keep-alive connections. Their runs
- * are interleaved, and medians are printed at the end. The load comes from this process.
+ * `npm run bench`: compares a base with one cell to its peers, all of which rank candidates from JSON bodies on keep-alive connections. The load comes
+ * from a process of its own; what is measured and the load are pinned to a processor each, and not pinned. Rounds are interleaved, and medians count.
  */
-import { cpus } from 'node:os'
-import { parseArgs } from 'node:util'
-import Table from 'cli-table3'
-import { closedLoop, type OpenRun, openLoop, type Run } from './load.ts'
-import { median } from './median.ts'
-import { type Peer, startBerth, startFastify, startPiscina, startPiscinaObjects, startWorkerd } from './peers.ts'
-import { sampleInput } from './rank50/index.ts'
+import { writeFileSync } from 'node:fs'
+import { renderColumns } from '../../base/kernel/columns.ts'
+import { describeMachine, namesIn, readFlags } from './flags.ts'
+import { defaultGenerator, generators } from './generator.ts'
+import { type Comparison, medianOf, printComparison, Rig, showRatio, type Way } from './rig.ts'
+import { bodyOf, Peers, type Scenario, type ScenarioName, scenarios } from './scenarios.ts'
+import { judge, targets } from './targets.ts'
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '5' },
-    rounds: { type: 'string', default: '5' },
-    connections: { type: 'string', default: '32' },
-  },
+const flags = readFlags({
+  /** Names of scenarios, with commas between them. */
+  only: Object.keys(scenarios).join(),
+  ways: 'pinned,free',
+  seconds: 0,
+  rounds: 0,
+  /** Few short rounds, not pinned only where nothing can be pinned. */
+  quick: false,
+  /** Connections and candidates of a body, for scenarios of which these are not the point. */
+  connections: 0,
+  candidates: 0,
+  generator: defaultGenerator(),
+  /** Folders of other checkouts of this project, to compare with. */
+  against: [],
+  /** A file to write everything to that was measured. */
+  json: '',
 })
-const [seconds, rounds, connections] = [Number(values.seconds), Number(values.rounds), Number(values.connections)]
-const body = JSON.stringify(sampleInput())
 
-const plain = { style: { head: [], border: [] } }
-const columns = ['requestsPerSecond', 'p50Ms', 'p99Ms', 'cpuPerRequestUs'] as const
-type Figures = Pick<Run, (typeof columns)[number]>
-const shown = (run: Figures) => columns.map(column => run[column].toFixed(column === 'requestsPerSecond' ? 0 : 1))
+const [generator] = namesIn('generator', flags.generator, generators)
+const rig = new Rig(generator ?? 'autocannon')
+const names = namesIn('only', flags.only, Object.keys(scenarios) as ScenarioName[])
+const ways = namesIn('ways', flags.quick && rig.pair ? 'pinned' : flags.ways, ['pinned', 'free'] as const)
+const [seconds, rounds] = [flags.seconds || (flags.quick ? 1 : 3), flags.rounds || (flags.quick ? 3 : 5)]
+const peers = new Peers(flags.against, ({ name, setUp }) => console.log(`${name}: ${setUp}`))
+const comparisons: Comparison[] = []
 
-/** Runs every peer in each round. Another peer goes first in each round, so that a drift of the machine's speed favours none. */
-async function interleave<T>(peers: readonly Peer[], work: (peer: Peer) => Promise<T>): Promise<Map<Peer, T[]>> {
-  const results = new Map<Peer, T[]>(peers.map(peer => [peer, []]))
-  for (let round = 0; round < rounds; round++) {
-    const first = round % peers.length
-    for (const peer of [...peers.slice(first), ...peers.slice(0, first)]) results.get(peer)?.push(await work(peer))
-  }
-  return results
+function waysOf(scenario: Scenario): readonly Way[] {
+  const possible: readonly Way[] = rig.pair === undefined ? ['free'] : scenario.ways
+  const chosen = possible.filter(way => ways.includes(way))
+  return chosen.length > 0 ? chosen : possible.slice(0, 1)
 }
 
-function medians(runs: readonly Run[]): Figures {
-  return Object.fromEntries(columns.map(column => [column, median(runs.map(run => run[column]))])) as Figures
+async function measure(name: ScenarioName, scenario: Scenario, way: Way): Promise<Comparison> {
+  const connections = scenario.connections && (flags.connections || scenario.connections)
+  const body = bodyOf(flags.candidates || scenario.candidates)
+  const load = connections === undefined ? await halfOfFastify(way) : { connections }
+  const shown = 'connections' in load ? `${load.connections} connections` : `${load.perSecond} requests a second`
+  const title = `${scenario.title}, bodies of ${(body.length / 1000).toFixed(1)} KB, ${shown}`
+  const plan = { scenario: name, title, way, rounds, seconds, subjects: await peers.subjectsOf(scenario) }
+  return 'connections' in load ? rig.closed(plan, { body, ...load }) : rig.open(plan, { body, ...load })
 }
 
-async function throughput(peers: readonly Peer[]): Promise<ReadonlyMap<Peer, Figures>> {
-  const results = await interleave(peers, peer => closedLoop(peer, body, connections, seconds))
-  const table = new Table({ ...plain, head: ['peer', 'round', 'req/s', 'p50 ms', 'p99 ms', 'CPU µs/req', 'failed'] })
-  for (const [{ name }, runs] of results) for (const [i, run] of runs.entries()) table.push([name, i + 1, ...shown(run), run.failed])
-  const figures = new Map([...results].map(([peer, runs]) => [peer, medians(runs)]))
-  for (const [{ name }, figure] of figures) table.push([name, 'median', ...shown(figure), ''])
-  console.log(`\nClosed loop, ${connections} connections, ${rounds} rounds of ${seconds} s`)
-  console.log(table.toString())
-  return figures
+/** Half of the rate that Fastify reaches in a closed loop, as measured before or, if it was not, now. */
+async function halfOfFastify(way: Way): Promise<{ readonly perSecond: number }> {
+  const name = 'connections-32'
+  const before = comparisons.find(({ scenario, way: other }) => scenario === name && way === other)
+  const comparison = before ?? (await measure(name, { ...scenarios[name], subjects: [['fastify']] }, way))
+  const [fastify] = comparison.results
+  return { perSecond: Math.round((fastify === undefined ? Number.NaN : medianOf(fastify, 'requestsPerSecond')) / 2) }
 }
 
-async function latency(peers: readonly Peer[], perSecond: number): Promise<ReadonlyMap<Peer, number>> {
-  const results = await interleave(peers, peer => openLoop(peer, body, perSecond, seconds))
-  const table = new Table({ ...plain, head: ['peer', 'round', 'p50 µs', 'p99 µs', 'failed'] })
-  const row = ({ p50Us, p99Us, failed }: OpenRun) => [p50Us, p99Us, failed]
-  for (const [{ name }, runs] of results) for (const [i, run] of runs.entries()) table.push([name, i + 1, ...row(run)])
-  const p99s = new Map([...results].map(([peer, runs]) => [peer, median(runs.map(run => run.p99Us))]))
-  for (const [{ name }, p99] of p99s) table.push([name, 'median', '', p99, ''])
-  console.log(`\nOpen loop, ${perSecond} req/s (half of what bare Fastify reaches), ${rounds} rounds of ${seconds} s`)
-  console.log(table.toString())
-  return p99s
+function printVerdicts(): void {
+  const verdicts = targets.flatMap(target => judge(target, comparisons) ?? [])
+  const rows = verdicts.map(({ target: { what, atLeast, atMost }, ratio, holds }) => [
+    what,
+    atLeast === undefined ? `at most ${atMost}x` : `at least ${atLeast}x`,
+    showRatio(ratio),
+    holds ? 'held' : 'NOT HELD',
+  ])
+  if (rows.length > 0) console.log(`\n${renderColumns(['must hold', 'target', 'measured', ''], rows)}`)
 }
 
-const [berth, withService] = (await startBerth()) as [Peer, Peer]
-const peers = {
-  fastify: await startFastify(),
-  berth,
-  withService,
-  objects: await startPiscinaObjects(),
-  piscina: await startPiscina(),
-  workerd: await startWorkerd(),
-}
 try {
-  console.log(`body ${Buffer.byteLength(body)} bytes, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}`)
-  for (const { name, setUp } of Object.values(peers)) console.log(`${name}: ${setUp}`)
-  for (const peer of Object.values(peers)) await closedLoop(peer, body, connections, Math.min(2, seconds))
-  const figures = await throughput(Object.values(peers))
-  const of = (peer: Peer) => figures.get(peer) as Figures
-  const half = Math.round(of(peers.fastify).requestsPerSecond / 2)
-  const p99s = await latency([peers.fastify, peers.berth], half)
-  const times = (peer: Peer) => (of(berth).requestsPerSecond / of(peer).requestsPerSecond).toFixed(2)
-  console.log(`\nBerth / bare Fastify: throughput ${times(peers.fastify)}`)
-  console.log(`Berth / bare Fastify: CPU per request ${(of(berth).cpuPerRequestUs / of(peers.fastify).cpuPerRequestUs).toFixed(2)}`)
-  console.log(
-    `Berth / bare Fastify: p99 at half its rate ${((p99s.get(berth) ?? Number.NaN) / (p99s.get(peers.fastify) ?? Number.NaN)).toFixed(2)}`,
-  )
-  console.log(`Berth / worker thread: throughput ${times(peers.objects)}`)
-  console.log(`Berth / worker thread, tuned: throughput ${times(peers.piscina)}`)
-  console.log(`Berth / workerd: throughput ${times(peers.workerd)}`)
-  console.log(`with one service call / without: throughput ${(of(withService).requestsPerSecond / of(berth).requestsPerSecond).toFixed(2)}`)
+  const machine = describeMachine()
+  const where = rig.pair
+    ? `measured on processor ${rig.pair.measured}, load from ${rig.pair.generator} when pinned`
+    : 'nothing can be pinned here'
+  console.log(`${machine}; load by ${rig.generator.name}; ${where}; ${rounds} rounds of ${seconds} s`)
+  for (const name of names) {
+    for (const way of waysOf(scenarios[name])) {
+      const comparison = await measure(name, scenarios[name], way)
+      comparisons.push(comparison)
+      printComparison(comparison)
+    }
+  }
+  printVerdicts()
+  if (flags.json !== '') writeFileSync(flags.json, `${JSON.stringify({ machine, generator, seconds, comparisons }, undefined, 2)}\n`)
 } finally {
-  await Promise.all(Object.values(peers).map(peer => peer.stop()))
+  await Promise.all([peers.stop(), rig.stop()])
 }

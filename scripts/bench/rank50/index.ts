@@ -1,6 +1,4 @@
 /** The handler of the bench. All peers run the same function. */
-import type { Stage } from '@berth/sdk'
-
 export interface Candidate {
   readonly id: string
   readonly price: number
@@ -18,8 +16,9 @@ export interface Ranked {
   readonly score: number
 }
 
-export const rank: Stage<Input, Ranked[]> = ({ user, candidates }) =>
-  candidates.map(candidate => ({ id: candidate.id, score: score(user, candidate) })).sort((a, b) => b.score - a.score)
+export function rank({ user, candidates }: Input): Ranked[] {
+  return candidates.map(candidate => ({ id: candidate.id, score: score(user, candidate) })).sort((a, b) => b.score - a.score)
+}
 
 function score(user: Input['user'], { embedding, price, ageDays }: Candidate): number {
   let dot = 0
@@ -27,10 +26,10 @@ function score(user: Input['user'], { embedding, price, ageDays }: Candidate): n
   return 1 / (1 + Math.exp(-dot)) - Math.log1p(Math.max(0, price - user.budget)) * 0.1 - ageDays * 0.001
 }
 
-/** An input of 50 candidates, about 3 KB of JSON, which is the same in every run. */
-export function sampleInput(): Input {
+/** An input that is the same in every run: about 3 KB of JSON with 50 candidates. */
+export function sampleInput(count = 50): Input {
   const at = (i: number, j: number) => Math.round(Math.sin(i * 7.3 + j * 1.7) * 100) / 100
-  const candidates = Array.from({ length: 50 }, (_, i) => ({
+  const candidates = Array.from({ length: count }, (_, i) => ({
     id: `i${i}`,
     price: 10 + ((i * 37) % 90),
     ageDays: (i * 13) % 60,

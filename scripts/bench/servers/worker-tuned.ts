@@ -1,9 +1,10 @@
-/** A peer: plain HTTP that passes each body as text to one worker thread (piscina) and sends the text that it returns. It prints its port. */
+/** A peer: plain HTTP that passes each body as text to one worker thread (piscina) and sends the text that it returns. */
 import { createServer } from 'node:http'
 import { Piscina } from 'piscina'
+import { announce } from './announce.ts'
 
 const pool = new Piscina({
-  filename: new URL('piscina-worker.ts', import.meta.url).href,
+  filename: new URL('worker-tuned-thread.ts', import.meta.url).href,
   minThreads: 1,
   maxThreads: 1,
   concurrentTasksPerWorker: 64,
@@ -18,7 +19,4 @@ const server = createServer((request, response) => {
     response.end(json)
   })
 })
-server.listen(0, '127.0.0.1', () => {
-  const address = server.address()
-  process.stdout.write(`${typeof address === 'object' ? address?.port : address}\n`)
-})
+server.listen(0, '127.0.0.1', () => announce(server))

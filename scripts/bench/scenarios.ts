@@ -1,0 +1,120 @@
+/** What `npm run bench` measures: each scenario compares peers under one load. */
+import { type Peer, sceneOf, startBerth, startFastify, startFastifyCluster, startWorker, startWorkerd, startWorkerTuned } from './peers.ts'
+import { sampleInput } from './rank50/index.ts'
+import type { Subject, Way } from './rig.ts'
+
+export interface Scenario {
+  readonly title: string
+  /** Peers and the scene that is asked of each. The first is what others are compared with. */
+  readonly subjects: readonly (readonly [PeerName, string?])[]
+  /** Candidates in a body, of about sixty bytes each. @default 50 */
+  readonly candidates?: number
+  /** Connections of a closed loop. Undefined for an open loop at half of the rate that Fastify reaches in `connections-32`. */
+  readonly connections?: number
+  readonly ways: readonly Way[]
+}
+
+const both = ['pinned', 'free'] as const
+const twoPeers = [['fastify'], ['berth']] as const
+
+export const scenarios = {
+  'connections-2': { title: 'Ranking', connections: 2, subjects: twoPeers, ways: both },
+  'connections-32': {
+    title: 'Ranking',
+    connections: 32,
+    subjects: [['fastify'], ['berth'], ['worker-tuned'], ['worker'], ['workerd']],
+    ways: both,
+  },
+  'connections-256': { title: 'Ranking', connections: 256, subjects: twoPeers, ways: both },
+  'body-small': { title: 'Small bodies', connections: 32, candidates: 4, subjects: twoPeers, ways: both },
+  'body-large': { title: 'Large bodies', connections: 32, candidates: 500, subjects: twoPeers, ways: both },
+  'two-cells': {
+    title: 'Two cells and two processes of Fastify on all processors',
+    connections: 64,
+    subjects: [['fastify-cluster'], ['berth-2']],
+    ways: ['free'],
+  },
+  'three-modules': {
+    title: 'Three modules',
+    connections: 32,
+    subjects: [
+      ['fastify', 'rank50-three'],
+      ['berth', 'rank50-three'],
+    ],
+    ways: both,
+  },
+  awaits: {
+    title: 'A stage that awaits a base service',
+    connections: 32,
+    subjects: [['berth'], ['berth', 'rank50-service']],
+    ways: both,
+  },
+  'half-rate': {
+    title: 'Open loop at half of the most that Fastify answers',
+    subjects: twoPeers,
+    ways: both,
+  },
+} as const satisfies Readonly<Record<string, Scenario>>
+
+export type ScenarioName = keyof typeof scenarios
+
+const starters = {
+  fastify: startFastify,
+  'fastify-cluster': startFastifyCluster,
+  'worker-tuned': startWorkerTuned,
+  worker: startWorker,
+  workerd: startWorkerd,
+  berth: () => startBerth('Berth', 1),
+  'berth-2': () => startBerth('Berth, 2 cells', 2),
+} as const satisfies Readonly<Record<string, () => Promise<Peer>>>
+
+type PeerName = keyof typeof starters
+
+/** Peers, each of which is started when it is first needed and runs until the end. */
+export class Peers {
+  readonly #running = new Map<string, Promise<Peer>>()
+  readonly #against: readonly string[]
+  readonly #onStart: (peer: Peer) => void
+
+  /** @param against folders of other checkouts, a base of each of which is compared wherever Berth is */
+  constructor(against: readonly string[], onStart: (peer: Peer) => void) {
+    this.#against = against
+    this.#onStart = onStart
+  }
+
+  async subjectsOf({ subjects }: Scenario): Promise<Subject[]> {
+    const all: Subject[] = []
+    for (const [name, scene = 'rank50'] of subjects) {
+      const suffix = scene === 'rank50' ? '' : ` ${scene.replace('rank50-', '')}`
+      for (const peer of await this.#peersOf(name)) all.push({ ...sceneOf(peer, scene), name: `${peer.name}${suffix}` })
+    }
+    return all
+  }
+
+  async stop(): Promise<void> {
+    const peers = await Promise.all(this.#running.values())
+    await Promise.all(peers.map(peer => peer.stop()))
+  }
+
+  async #peersOf(name: PeerName): Promise<Peer[]> {
+    const peers = [await this.#start(name, starters[name])]
+    if (name !== 'berth' && name !== 'berth-2') return peers
+    const cells = name === 'berth' ? 1 : 2
+    for (const folder of this.#against) {
+      const label = `${peers[0]?.name} of ${folder}`
+      peers.push(await this.#start(`${name} ${folder}`, () => startBerth(label, cells, folder)))
+    }
+    return peers
+  }
+
+  #start(key: string, start: () => Promise<Peer>): Promise<Peer> {
+    const running = this.#running.get(key)
+    if (running !== undefined) return running
+    const started = start()
+    this.#running.set(key, started)
+    started.then(this.#onStart, () => undefined)
+    return started
+  }
+}
+
+export const bodyOf = (candidates?: number): string => JSON.stringify(sampleInput(candidates))
