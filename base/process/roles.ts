@@ -57,9 +57,10 @@ export function roleCommand(role: Role, data: string, settings: RoleSettings = {
   const load = snapshot === undefined || clone === undefined ? [] : ['--require', hook]
   // By NODE_OPTIONS a base can be started so that its stacks have places in the sources; its other processes do not inherit that.
   const mapped = process.sourceMapsEnabled ? ['--enable-source-maps'] : []
-  const flags = [...load, ...mapped, '--no-node-snapshot', '--disable-warning=ExperimentalWarning', ...(isThrifty ? thriftyFlags : [])]
+  const young = isThrifty ? [youngMB(1)] : role === 'cell' ? [youngMB(8)] : []
+  const flags = [...load, ...mapped, '--no-node-snapshot', '--disable-warning=ExperimentalWarning', ...young]
   const named = snapshot === undefined ? {} : { [SNAPSHOT_VARIABLE]: snapshot }
-  const env = { ...scrubbedEnvironment(process.env), ...(isThrifty && thriftyEnvironment), ...named }
+  const env = { ...scrubbedEnvironment(process.env), ...(isThrifty || role === 'cell' ? fewArenas : {}), ...named }
   if (role === 'keeper') return { args: [...flags, entry, role], env }
   const needs = needsOf(role, data, entry, services, snapshot)
   return { args: [...flags, ...isolateFlags, ...permissionFlags(needs), entry, role], env, ...(wall && { wall: { wall, needs } }) }
@@ -74,9 +75,14 @@ export function spawnRole({ args, env, wall }: RoleCommand, stdio: readonly unkn
 /** Finds out what can confine the processes of a base that run module code. */
 export const planWallHere = (mode: WallMode): Promise<WallPlan> => planWall(mode, needsOf('trial', '', mainPath, [], presentSnapshot()))
 
-// V8 would let the young objects of the process and of each of its isolates grow to 16 MB and more, and glibc would keep memory for each thread.
-const thriftyFlags = ['--max-semi-space-size=1']
-const thriftyEnvironment = { MALLOC_ARENA_MAX: '2' }
+/**
+ * V8 would let each half of the young generation of a process grow to 32 MB. What is read from connections stays in memory until the young generation is
+ * collected, so larger halves take more memory than their own, and leave the caches of the processor. Isolates of slots have sizes of their own.
+ */
+const youngMB = (megabytes: number): string => `--max-semi-space-size=${megabytes}`
+
+/** glibc would keep freed memory for each thread. Other C libraries do not know the variable. */
+const fewArenas = { MALLOC_ARENA_MAX: '2' }
 
 // In a loop that Turboshaft has unrolled, V8 does not notice the interrupt by which an isolate is stopped.
 const isolateFlags = ['--no-turboshaft-loop-unrolling']
