@@ -42,8 +42,8 @@ test('versions that went offline are forgotten when there are too many, and no o
     return new Set(versions)
   }
   const serveOne = (version: string) => {
-    metrics.count('home', version, 'OK', 0.001)
-    metrics.count('home', version, 'MODULE_THREW', 0.001)
+    metrics.count({ scene: 'home', version }, 'OK', 0.001)
+    metrics.count({ scene: 'home', version }, 'MODULE_THREW', 0.001)
     metrics.countKill('home', version)
   }
   for (let i = 0; i < 1000; i++) serveOne(`v${i}`)

@@ -1,9 +1,10 @@
 /** What a cell counts. The keeper collects it from every cell and serves it to Prometheus; the label `cell` keeps their series apart. */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, type MetricObjectWithValues, type MetricValue, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, type MetricObjectWithValues, type MetricValue, Registry } from 'prom-client'
 import type { BreakerState } from '../traffic/admission.ts'
 import type { AnyArm } from '../traffic/decide.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import type { ServiceFault } from '../wire/messages.ts'
+import { Histogram, type Tally } from './histogram.ts'
 
 /** Values of the gauge for the states of a breaker. */
 const BREAKER_VALUES: Readonly<Record<BreakerState, number>> = { closed: 0, halfOpen: 1, open: 2 }
@@ -40,14 +41,16 @@ export interface CellGauges {
   tokenGuesses(): number
 }
 
-/** The counters of one version. They are looked up once and kept, so that labels are not hashed for each request. */
+type VersionOfScene = Pick<SlotPlan, 'scene' | 'version'>
+
+/** The counters of one version. */
 interface VersionCounters {
   readonly scene: string
   readonly version: string
   /** Good answers since the last collection, and those before it. */
   answers: number
   collected: number
-  readonly duration: { observe(seconds: number): void }
+  readonly duration: Tally<'scene' | 'version'>
   readonly errors: Map<string, number>
   /** Codes that the registry has counted for the version. */
   readonly codes: Set<string>
@@ -56,9 +59,16 @@ interface VersionCounters {
 interface ServiceCounters {
   readonly service: string
   readonly method: string
-  readonly duration: { observe(seconds: number): void }
+  readonly duration: Tally<'service' | 'method'>
   /** Calls by code, since the last collection. */
   readonly calls: Map<string, number>
+}
+
+interface HostCounters {
+  readonly host: string
+  readonly duration: Tally<'host'>
+  /** Codes that the registry has counted for the host. */
+  readonly codes: Set<string>
 }
 
 /** Label values that have series, so many at most: of what the owners of modules and scenes make up, the longest unused is dropped. */
@@ -98,6 +108,13 @@ interface ArmLabels {
 
 type ExposedArm = Pick<AnyArm, 'experiment' | 'phase' | 'arm'>
 
+/** Requests that the same arms had a part in, since they were last moved to the registry. */
+interface Exposed {
+  readonly scene: string
+  readonly arms: readonly ExposedArm[]
+  count: number
+}
+
 /** What is read of a decision. */
 interface Exposure {
   readonly plan: Pick<SlotPlan, 'scene'>
@@ -118,11 +135,13 @@ export class Metrics {
   readonly #fetchDurations: Histogram<'host'>
   readonly #services = new Map<string, ServiceCounters>()
   readonly #versions = new Map<string, VersionCounters>()
+  /** The same by plan, so that no request makes a text to look them up by. */
+  #byPlan = new WeakMap<VersionOfScene, VersionCounters>()
   readonly #exposures: Counter<'scene' | 'experiment' | 'phase' | 'arm'>
-  /** Requests that an arm had a part in, since they were last moved to the registry. */
-  readonly #exposed = new Map<ExposedArm, { readonly scene: string; count: number }>()
+  /** By the arm of a code experiment, and by the list of arms of layers, of which there is one for each combination. */
+  readonly #exposed = new Map<ExposedArm | readonly ExposedArm[], Exposed>()
   readonly #arms: RecentLabels<ArmLabels>
-  readonly #hosts: RecentLabels<{ readonly host: string; readonly codes: Set<string> }>
+  readonly #hosts: RecentLabels<HostCounters>
   readonly #dropped: Counter
   /** Requests that got to no version, by code and by scene. */
   readonly #refused = new Map<string, Map<string, number>>()
@@ -191,13 +210,13 @@ export class Metrics {
       this.#exposures.remove(labels)
       this.#dropped.inc()
     })
-    this.#hosts = new RecentLabels(HOST_SERIES_MAX, ({ host, codes }) => this.#dropHost(host, codes))
+    this.#hosts = new RecentLabels(HOST_SERIES_MAX, counters => this.#dropHost(counters))
     addGauges(this.#registry, gauges)
   }
 
-  #dropHost(host: string, codes: ReadonlySet<string>): void {
+  #dropHost({ host, codes, duration }: HostCounters): void {
     for (const code of codes) this.#fetches.remove({ host, code })
-    this.#fetchDurations.remove({ host })
+    this.#fetchDurations.end(duration)
     this.#dropped.inc()
   }
 
@@ -205,8 +224,8 @@ export class Metrics {
    * Counts one answer.
    * @param code `OK` or an error code
    */
-  count(scene: string, version: string, code: string, seconds: number): void {
-    const counters = this.#counters(scene, version)
+  count(plan: VersionOfScene, code: string, seconds: number): void {
+    const counters = this.#byPlan.get(plan) ?? this.#learnPlan(plan)
     counters.duration.observe(seconds)
     if (code === 'OK') counters.answers++
     else counters.errors.set(code, (counters.errors.get(code) ?? 0) + 1)
@@ -218,27 +237,29 @@ export class Metrics {
     return answers + collected
   }
 
-  /** Counts the arms that a request was exposed to, however it ended. */
+  /** Counts the arms that a request was exposed to, however it ended. Give the same list of layers whenever the same arms had a part. */
   countExposure({ plan, arm, layers }: Exposure): void {
-    if (arm !== undefined) this.#expose(plan.scene, arm)
-    for (const layerArm of layers) this.#expose(plan.scene, layerArm)
+    if (arm !== undefined) (this.#exposed.get(arm) ?? this.#expose(plan.scene, arm, [arm])).count++
+    if (layers.length > 0) (this.#exposed.get(layers) ?? this.#expose(plan.scene, layers, layers)).count++
     // Each table brings arms of its own, and perhaps nobody ever collects the counts.
     if (this.#exposed.size > ARMS_KEPT) this.#flushExposures()
   }
 
-  #expose(scene: string, arm: ExposedArm): void {
-    const known = this.#exposed.get(arm)
-    if (known === undefined) this.#exposed.set(arm, { scene, count: 1 })
-    else known.count++
+  #expose(scene: string, key: ExposedArm | readonly ExposedArm[], arms: readonly ExposedArm[]): Exposed {
+    const exposed = { scene, arms, count: 0 }
+    this.#exposed.set(key, exposed)
+    return exposed
   }
 
   #flushExposures(): void {
-    for (const [{ experiment, phase, arm }, { scene, count }] of this.#exposed) {
-      const labels = { scene, experiment, phase: String(phase), arm }
-      this.#exposures.inc(labels, count)
-      this.#arms.use(`${scene} ${experiment} ${phase} ${arm}`, () => labels)
-    }
+    for (const { scene, arms, count } of this.#exposed.values()) for (const arm of arms) this.#flushArm(scene, arm, count)
     this.#exposed.clear()
+  }
+
+  #flushArm(scene: string, { experiment, phase, arm }: ExposedArm, count: number): void {
+    const labels = { scene, experiment, phase: String(phase), arm }
+    this.#exposures.inc(labels, count)
+    this.#arms.use(`${scene} ${experiment} ${phase} ${arm}`, () => labels)
   }
 
   /** Counts a request that never got to a version. Give `scene` only when there is such a scene: what callers make up must not become labels. */
@@ -262,12 +283,13 @@ export class Metrics {
   /** When too many versions are known, forgets those that are not online any more, the longest known first. */
   retain(isOnline: (scene: string, version: string) => boolean): void {
     if (this.#versions.size <= VERSIONS_KEPT) return
-    for (const [key, { scene, version, codes }] of this.#versions) {
+    this.#byPlan = new WeakMap()
+    for (const [key, { scene, version, codes, duration }] of this.#versions) {
       if (this.#versions.size <= VERSIONS_KEPT) return
       if (isOnline(scene, version)) continue
       this.#versions.delete(key)
       this.#dropped.inc()
-      this.#durations.remove({ scene, version })
+      this.#durations.end(duration)
       this.#kills.remove({ scene, version })
       this.#misfits.remove({ scene, version })
       for (const code of codes) this.#requests.remove({ scene, version, code })
@@ -280,9 +302,11 @@ export class Metrics {
    * @param code `OK` or an error code
    */
   countFetch(host: string, code: string, seconds: number): void {
-    this.#hosts.use(host, () => ({ host, codes: new Set() })).codes.add(code)
+    const begin = () => ({ host, duration: this.#fetchDurations.begin({ host }), codes: new Set<string>() })
+    const counters = this.#hosts.use(host, begin)
+    counters.codes.add(code)
+    counters.duration.observe(seconds)
     this.#fetches.inc({ host, code })
-    this.#fetchDurations.observe({ host }, seconds)
   }
 
   /**
@@ -293,7 +317,7 @@ export class Metrics {
     const key = `${service}.${method}`
     let counters = this.#services.get(key)
     if (counters === undefined) {
-      counters = { service, method, duration: this.#serviceDurations.labels(service, method), calls: new Map() }
+      counters = { service, method, duration: this.#serviceDurations.begin({ service, method }), calls: new Map() }
       this.#services.set(key, counters)
     }
     counters.duration.observe(seconds)
@@ -314,6 +338,12 @@ export class Metrics {
     return metrics.map(metric => ({ ...metric, values: metric.values.filter(isShown) }))
   }
 
+  #learnPlan(plan: VersionOfScene): VersionCounters {
+    const counters = this.#counters(plan.scene, plan.version)
+    this.#byPlan.set(plan, counters)
+    return counters
+  }
+
   #counters(scene: string, version: string): VersionCounters {
     const key = `${scene}/${version}`
     let counters = this.#versions.get(key)
@@ -323,7 +353,7 @@ export class Metrics {
         version,
         answers: 0,
         collected: 0,
-        duration: this.#durations.labels(scene, version),
+        duration: this.#durations.begin({ scene, version }),
         errors: new Map(),
         codes: new Set(),
       }

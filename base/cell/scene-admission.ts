@@ -33,6 +33,16 @@ export interface AdmissionSettings {
   now?(): number
 }
 
+/** What all permits of a cell share. */
+interface Shared {
+  readonly settings: AdmissionSettings
+  now(): number
+  /** By scene; those of calls by the scene that is called. */
+  readonly places: FairPool
+  /** By scene; those of calls by the scene that calls. */
+  readonly bytes: FairPool
+}
+
 /** What is under way in a scene, and what its limits have counted. */
 interface SceneLoad {
   pending: number
@@ -67,17 +77,16 @@ export interface InsideCall {
 
 export class Admission {
   readonly #settings: AdmissionSettings
-  readonly #now: () => number
+  readonly #shared: Shared
   readonly #scenes = new Map<string, SceneLoad>()
-  /** By scene; those of calls by the scene that is called. */
   readonly #places = new FairPool()
-  /** By scene; those of calls by the scene that calls. */
   readonly #bytes = new FairPool()
   #cells: number
 
   constructor(settings: AdmissionSettings) {
     this.#settings = settings
-    this.#now = settings.now ?? (() => performance.now())
+    const now = settings.now ?? (() => performance.now())
+    this.#shared = { settings, now, places: this.#places, bytes: this.#bytes }
     this.#cells = settings.cells
   }
 
@@ -146,7 +155,7 @@ export class Admission {
    * @throws SCENE_OVERLOADED, RATE_LIMITED
    */
   admit(scene: Scene, call?: InsideCall): Permit {
-    const now = this.#now()
+    const now = this.#shared.now()
     const load = this.#load(scene.id)
     const share = shareOf(scene.limits.maxConcurrency, this.#settings.cell, this.#cells)
     if (load.pending >= share)
@@ -156,8 +165,7 @@ export class Admission {
     if (call !== undefined) this.#checkInside(scene, load, call, share)
     // Last, so that a request which is refused for another reason costs no token.
     this.#takeToken(scene, load, now, kept)
-    load.pending++
-    return call === undefined ? this.#permitOutside(scene, load) : this.#permitInside(scene, load, call)
+    return new Permit(this.#shared, scene, load, call, now)
   }
 
   #checkInside(scene: Scene, { inside }: SceneLoad, { from }: InsideCall, share: number): void {
@@ -170,24 +178,6 @@ export class Admission {
     }
     if (!this.#bytes.mayTake(from, this.#settings.bytesMax)) throw tooManyBytes(from, this.#bytes.heldBy(from))
     this.#checkPlaces(id, scene.limits.priority)
-  }
-
-  #permitOutside(scene: Scene, load: SceneLoad): Permit {
-    return new Permit(this.#settings, this.#now, scene, load, WAIT_SHARE, () => {
-      load.pending--
-    })
-  }
-
-  #permitInside(scene: Scene, load: SceneLoad, { from, bytes }: InsideCall): Permit {
-    this.#places.take(scene.id)
-    load.inside.take(from)
-    if (bytes > 0) this.#bytes.take(from, bytes)
-    return new Permit(this.#settings, this.#now, scene, load, WAIT_SHARE_INSIDE, () => {
-      load.pending--
-      load.inside.give(from)
-      this.#places.give(scene.id)
-      if (bytes > 0) this.#bytes.give(from, bytes)
-    })
   }
 
   #load(id: string): SceneLoad {
@@ -232,8 +222,9 @@ export class Admission {
    */
   #checkCpu({ id, limits: { cpu } }: Scene, load: SceneLoad, now: number, kept: number): void {
     if (cpu === undefined) {
+      // To clear a map makes a new table, even when it is empty.
+      if (load.cpu !== undefined) load.readings.clear()
       load.cpu = undefined
-      load.readings.clear()
       return
     }
     const perSecond = (cpu / this.#cells) * 1000
@@ -264,24 +255,37 @@ export class Admission {
 
 /** One request that was let in, and its way through the limits of its scene. */
 export class Permit {
-  readonly #settings: AdmissionSettings
-  readonly #now: () => number
+  readonly #shared: Shared
   readonly #scene: Scene
   readonly #load: SceneLoad
-  readonly #waitShare: number
-  readonly #release: () => void
+  readonly #call: InsideCall | undefined
+  readonly #admittedAt: number
   #version = ''
   #breaker: Breaker | undefined
   #epoch = 0
   #reachedSlot = false
 
-  constructor(settings: AdmissionSettings, now: () => number, scene: Scene, load: SceneLoad, waitShare: number, release: () => void) {
-    this.#settings = settings
-    this.#now = now
+  /** Takes what the request holds until it leaves. */
+  constructor(shared: Shared, scene: Scene, load: SceneLoad, call: InsideCall | undefined, now: number) {
+    this.#shared = shared
     this.#scene = scene
     this.#load = load
-    this.#waitShare = waitShare
-    this.#release = release
+    this.#call = call
+    this.#admittedAt = now
+    load.pending++
+    if (call === undefined) return
+    shared.places.take(scene.id)
+    load.inside.take(call.from)
+    if (call.bytes > 0) shared.bytes.take(call.from, call.bytes)
+  }
+
+  #release(): void {
+    this.#load.pending--
+    if (this.#call === undefined) return
+    const { from, bytes } = this.#call
+    this.#load.inside.give(from)
+    this.#shared.places.give(this.#scene.id)
+    if (bytes > 0) this.#shared.bytes.give(from, bytes)
   }
 
   /**
@@ -294,13 +298,14 @@ export class Permit {
     if (rules === undefined || because === 'pin' || because === 'loadtest') return
     this.#version = plan.version
     const breaker = this.#breakerOf(plan.version)
-    const now = this.#now()
-    const epoch = this.#watch(breaker, () => breaker.enter(rules, now))
+    const { state } = breaker
+    const epoch = breaker.enter(rules, this.#admittedAt)
+    this.#reportChange(breaker, state)
     if (epoch === undefined) {
       throw refusal(
         'BREAKER_OPEN',
         `Cannot serve scene "${plan.scene}": its version "${plan.version}" has failed too often of late`,
-        breaker.waitMs(now),
+        breaker.waitMs(this.#admittedAt),
       )
     }
     this.#breaker = breaker
@@ -314,7 +319,8 @@ export class Permit {
   use(slot: Metered, deadlineAt: number): void {
     if (this.#scene.limits.cpu !== undefined && !this.#load.readings.has(slot)) this.#load.readings.set(slot, slot.cpuNs)
     const { waitMs } = slot
-    if (waitMs > 0 && waitMs > (deadlineAt - this.#now()) * this.#waitShare) {
+    const waitShare = this.#call === undefined ? WAIT_SHARE : WAIT_SHARE_INSIDE
+    if (waitMs > 0 && waitMs > (deadlineAt - this.#shared.now()) * waitShare) {
       throw overloaded(`Cannot serve scene "${this.#scene.id}": its slot is behind by about ${Math.ceil(waitMs)} ms`, waitMs)
     }
     this.#reachedSlot = true
@@ -331,7 +337,9 @@ export class Permit {
     if (breaker === undefined || rules === undefined) return
     // A request that never got to a slot says nothing about the version.
     const outcome = this.#reachedSlot && !isNeutral ? outcomeOf(error) : 'neither'
-    this.#watch(breaker, () => breaker.leave(this.#epoch, outcome, rules, this.#now()))
+    const { state } = breaker
+    breaker.leave(this.#epoch, outcome, rules, this.#shared.now())
+    this.#reportChange(breaker, state)
   }
 
   #breakerOf(version: string): Breaker {
@@ -342,12 +350,8 @@ export class Permit {
     return fresh
   }
 
-  /** Takes a step of the breaker, and calls `onBreaker` if that has changed its state. */
-  #watch<T>(breaker: Breaker, step: () => T): T {
-    const before = breaker.state
-    const result = step()
-    if (breaker.state !== before) this.#settings.onBreaker(this.#scene.id, this.#version, breaker.state)
-    return result
+  #reportChange({ state }: Breaker, before: BreakerState): void {
+    if (state !== before) this.#shared.settings.onBreaker(this.#scene.id, this.#version, state)
   }
 }
 

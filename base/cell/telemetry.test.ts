@@ -38,8 +38,8 @@ test('kills are reported once, with what their version has answered since the la
   const { metrics } = telemetry
   const report = (kills: number, answers: number) => [{ scene: 'home', version: 'v1', kills, answers, why: 'over its CPU' }]
   const answer = (count: number) => {
-    for (let i = 0; i < count; i++) metrics.count('home', 'v1', 'OK', 0.001)
-    metrics.count('home', 'v1', 'MODULE_THREW', 0.001)
+    for (let i = 0; i < count; i++) metrics.count({ scene: 'home', version: 'v1' }, 'OK', 0.001)
+    metrics.count({ scene: 'home', version: 'v1' }, 'MODULE_THREW', 0.001)
   }
   assert.deepEqual(telemetry.takeKills(), [])
   answer(3)

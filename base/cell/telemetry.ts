@@ -40,7 +40,7 @@ export class Telemetry {
   countRequest({ decision, scene }: Progress, code: string, seconds: number): void {
     if (decision === undefined) this.metrics.countRefused(code, scene)
     else {
-      this.metrics.count(decision.plan.scene, decision.plan.version, code, seconds)
+      this.metrics.count(decision.plan, code, seconds)
       if (decision.exposed) this.metrics.countExposure(decision)
     }
   }

@@ -56,6 +56,13 @@ export function rateShare(rps: number, burst: number, cells: number): TokenBucke
   return { perSecond: rps / cells, capacity: Math.max(1, burst / cells) }
 }
 
+/** Names of holders that a pool keeps though they hold nothing. */
+const HOLDERS_KEPT = 1000
+
+interface Holder {
+  amount: number
+}
+
 /**
  * Something of which there is so much, such as places or bytes, and of which many hold a part. Nobody can take it all: whoever holds some may take
  * more only while that is less than `greed` times what is free. So a part always stays free for those who hold little or nothing: with one that
@@ -63,8 +70,12 @@ export function rateShare(rps: number, burst: number, cells: number): TokenBucke
  */
 export class FairPool {
   readonly #greed: number
-  /** What each holds, by its name; who holds nothing is not in here. */
-  readonly #held = new Map<string, number>()
+  /**
+   * By name. Who holds nothing any more stays in here for a while: a map that is emptied and filled again for each request makes a new table each time,
+   * and V8 links the old tables to the new ones, so that its young collections free none of them.
+   */
+  readonly #holders = new Map<string, Holder>()
+  #sweepFrom = HOLDERS_KEPT
   #taken = 0
 
   constructor(greed = 1) {
@@ -77,7 +88,7 @@ export class FairPool {
   }
 
   heldBy(name: string): number {
-    return this.#held.get(name) ?? 0
+    return this.#holders.get(name)?.amount ?? 0
   }
 
   /** @param size how much there is; it may be another at each call */
@@ -87,15 +98,27 @@ export class FairPool {
 
   /** Takes without asking. More may be held than there is afterwards. */
   take(name: string, amount = 1): void {
-    this.#held.set(name, this.heldBy(name) + amount)
+    const holder = this.#holders.get(name) ?? this.#begin(name)
+    holder.amount += amount
     this.#taken += amount
   }
 
   give(name: string, amount = 1): void {
-    const left = this.heldBy(name) - amount
-    if (left > 0) this.#held.set(name, left)
-    else this.#held.delete(name)
+    const holder = this.#holders.get(name)
+    if (holder !== undefined) holder.amount -= amount
     this.#taken -= amount
+  }
+
+  #begin(name: string): Holder {
+    if (this.#holders.size >= this.#sweepFrom) this.#sweep()
+    const holder = { amount: 0 }
+    this.#holders.set(name, holder)
+    return holder
+  }
+
+  #sweep(): void {
+    for (const [name, { amount }] of this.#holders) if (amount <= 0) this.#holders.delete(name)
+    this.#sweepFrom = Math.max(HOLDERS_KEPT, 2 * this.#holders.size)
   }
 }
 
