@@ -2,8 +2,6 @@
  * `npm run bench:decide`: measures what one decision costs in a scene with 20 running, targeted experiments on disjoint segments, 5 layers of
  * parameters and a whitelist. In the same run it measures @growthbook/growthbook and @openfeature/flagd-core, set up to decide the same.
  */
-import { cpus } from 'node:os'
-import { parseArgs } from 'node:util'
 import { GrowthBookClient } from '@growthbook/growthbook'
 import { FlagdCore } from '@openfeature/flagd-core'
 import Table from 'cli-table3'
@@ -16,20 +14,13 @@ import { compileTable, type Scene } from '../../base/traffic/scene.ts'
 import type { SceneDefinition } from '../../base/traffic/schema.ts'
 import { type SceneTable, TABLE_FORMAT } from '../../base/traffic/table.ts'
 import type { Attribute } from '../../base/traffic/targeting.ts'
+import { describeMachine, readFlags } from './flags.ts'
 import { median } from './median.ts'
 
-const { values } = parseArgs({
-  options: {
-    whitelist: { type: 'string', default: '100000' },
-    ms: { type: 'string', default: '1500' },
-    rounds: { type: 'string', default: '3' },
-  },
-})
+const { whitelist: whitelistSize, ms: timeMs, rounds } = readFlags({ whitelist: 100_000, ms: 1500, rounds: 3 })
 // GrowthBook reads NODE_ENV in every decision. A bundler would replace it by a constant; a plain object is nearly as fast as that, and the real
 // environment is much slower.
 process.env = { ...process.env, NODE_ENV: 'production' }
-
-const [whitelistSize, timeMs, rounds] = [Number(values.whitelist), Number(values.ms), Number(values.rounds)]
 
 const EXPERIMENTS = 20
 const LAYERS = 5
@@ -302,9 +293,7 @@ function printRatios(title: string, [own = Number.NaN, ...others]: readonly numb
   console.log(`${title}: ${own.toFixed(3)} µs, ${ratios.join(', ')}`)
 }
 
-console.log(
-  `Node ${process.version}, ${cpus()[0]?.model}, ${cpus().length} CPUs; ${rounds} rounds of ${timeMs} ms, interleaved; ${STREAM} visits`,
-)
+console.log(`${describeMachine()}; ${rounds} rounds of ${timeMs} ms, interleaved; ${STREAM} visits`)
 for (const { name, setUp } of peers) console.log(`${name}: ${setUp}`)
 const withList = await compare(`With a whitelist of ${whitelistSize}`, indices(whitelistSize).map(listed))
 const without = await compare('Without the whitelist, as both others search theirs from end to end', [])

@@ -1,8 +1,10 @@
 /** The process that sends the load for a bench, unless wrk does. It is sent one job after the other. */
+import { once } from 'node:events'
+import { Agent, type IncomingMessage, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import autocannon from 'autocannon'
-import { Flood } from './flood.ts'
-import type { ClosedLoad, Job, LoadResult, OpenLoad } from './generator.ts'
+import { Flood, type Sample } from './flood.ts'
+import type { ClosedLoad, FloodLoad, FloodResult, Job, Latencies, LoadResult, OpenLoad, SparseLoad } from './generator.ts'
 import { quantile } from './median.ts'
 
 type Measured = Omit<LoadResult, 'cpu'>
@@ -10,13 +12,25 @@ type Measured = Omit<LoadResult, 'cpu'>
 const ANSWER_MS_MAX = 2000
 
 process.on('message', (job: Job) => {
-  const done = job.kind === 'closed' ? closed(job.load) : open(job.load)
-  done.then(
+  run(job).then(
     result => process.send?.(result),
     (error: unknown) => process.send?.({ error: String(error) }),
   )
 })
 process.on('disconnect', () => process.exit())
+
+function run(job: Job): Promise<Measured | FloodResult> {
+  switch (job.kind) {
+    case 'closed':
+      return closed(job.load)
+    case 'open':
+      return open(job.load)
+    case 'one by one':
+      return oneByOne(job.load)
+    case 'flood':
+      return flood(job.load)
+  }
+}
 
 async function closed({ url, body, connections, seconds, units }: ClosedLoad): Promise<Measured> {
   const requests = units.map(unit => ({ headers: { 'content-type': 'application/json', 'x-unit-id': unit } }))
@@ -44,4 +58,40 @@ async function open({ url, body, perSecond, seconds, connectionsMax, pace }: Ope
   const times = answered.map(({ dueMs }) => dueMs).sort((a, b) => a - b)
   const failed = samples.length - answered.length + held + unanswered
   return { answered: answered.length, seconds, p50Ms: quantile(times, 0.5), p99Ms: quantile(times, 0.99), failed }
+}
+
+async function oneByOne({ url, body, count, pauseMs, headers }: SparseLoad): Promise<Measured> {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const times: number[] = []
+  for (let i = 0; i < count; i++) {
+    await sleep(pauseMs)
+    const startedAt = performance.now()
+    const sent = request(`${url}-${i}`, { method: 'POST', agent, headers: { 'content-type': 'application/json', ...headers } }).end(body)
+    const [answer] = (await once(sent, 'response')) as [IncomingMessage]
+    await once(answer.resume(), 'end')
+    if (answer.statusCode === 200) times.push(performance.now() - startedAt)
+  }
+  agent.destroy()
+  const seconds = times.reduce((sum, ms) => sum + ms, 0) / 1000
+  times.sort((a, b) => a - b)
+  return { answered: times.length, seconds, p50Ms: quantile(times, 0.5), p99Ms: quantile(times, 0.99), failed: count - times.length }
+}
+
+async function flood({ base, scene, body, seconds, connections, perSecond }: FloodLoad): Promise<FloodResult> {
+  const flood = new Flood(base, scene, body)
+  const ms = seconds * 1000
+  const { samples, ...counts } = await (perSecond === undefined ? flood.closed(connections, ms) : flood.open(perSecond, ms, connections))
+  const isRefusal = ({ status }: Sample) => status === 429 || status === 503
+  const isSuccess = ({ status }: Sample) => status === 200
+  return {
+    ...counts,
+    answered: latenciesOf(samples.filter(isSuccess)),
+    refused: latenciesOf(samples.filter(isRefusal)),
+    others: latenciesOf(samples.filter(sample => !isSuccess(sample) && !isRefusal(sample))),
+  }
+}
+
+function latenciesOf(samples: readonly Sample[]): Latencies {
+  const sorted = samples.map(({ ms }) => ms).sort((a, b) => a - b)
+  return { count: sorted.length, p50Ms: quantile(sorted, 0.5), p99Ms: quantile(sorted, 0.99), mostMs: quantile(sorted, 1) }
 }

@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import type { Pace } from './flood.ts'
+import type { FloodRun, Pace } from './flood.ts'
 import { allowed, CpuMeter, pin } from './processors.ts'
 
 export interface ClosedLoad {
@@ -26,6 +26,37 @@ export interface OpenLoad extends Pick<ClosedLoad, 'url' | 'body' | 'seconds'> {
   readonly pace: Pace
 }
 
+/** One request after the other, with pauses, on one connection. */
+export interface SparseLoad extends Pick<ClosedLoad, 'url' | 'body'> {
+  /** They go to `url` with `-0` behind it, then `-1`, and so on. */
+  readonly count: number
+  readonly pauseMs: number
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** More than a base can take, to one scene of it. */
+export interface FloodLoad extends Pick<ClosedLoad, 'body' | 'seconds'> {
+  readonly base: string
+  readonly scene: string
+  readonly connections: number
+  /** Undefined for a closed loop on these connections. */
+  readonly perSecond?: number
+}
+
+export interface FloodResult extends Pick<FloodRun, 'sent' | 'held' | 'unanswered' | 'seconds'> {
+  /** What was answered with success, refused because of the load, and everything else. Latencies count from the moment when a request was written. */
+  readonly answered: Latencies
+  readonly refused: Latencies
+  readonly others: Latencies
+}
+
+export interface Latencies {
+  readonly count: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly mostMs: number
+}
+
 export interface LoadResult {
   readonly answered: number
   readonly seconds: number
@@ -38,7 +69,11 @@ export interface LoadResult {
 }
 
 /** What the child is asked to do. */
-export type Job = { readonly kind: 'closed'; readonly load: ClosedLoad } | { readonly kind: 'open'; readonly load: OpenLoad }
+export type Job =
+  | { readonly kind: 'closed'; readonly load: ClosedLoad }
+  | { readonly kind: 'open'; readonly load: OpenLoad }
+  | { readonly kind: 'one by one'; readonly load: SparseLoad }
+  | { readonly kind: 'flood'; readonly load: FloodLoad }
 
 export const generators = ['wrk', 'autocannon'] as const
 export type GeneratorName = (typeof generators)[number]
@@ -57,6 +92,7 @@ export class Generator {
   constructor(name: GeneratorName) {
     this.name = name
     this.#child = fork(new URL('generator-child.ts', import.meta.url), { execArgv: ['--disable-warning=ExperimentalWarning'] })
+    this.#child.on('exit', this.#fail)
   }
 
   /** @param processors undefined: all that this process may use */
@@ -68,25 +104,43 @@ export class Generator {
 
   /** Closed loop: on each connection, the next request is sent when the one before is answered. */
   closed(load: ClosedLoad): Promise<LoadResult> {
-    return this.name === 'wrk' ? this.#wrk(load) : this.#ask({ kind: 'closed', load })
+    return this.name === 'wrk' ? this.#wrk(load) : this.#send({ kind: 'closed', load })
   }
 
   /** Open loop: requests are sent at a fixed rate, whether or not they are answered. Latency is measured from the moment when a request was due. */
   open(load: OpenLoad): Promise<LoadResult> {
-    return this.#ask({ kind: 'open', load })
+    return this.#send({ kind: 'open', load })
+  }
+
+  /** @returns the seconds in which a request was under way */
+  oneByOne(load: SparseLoad): Promise<LoadResult> {
+    return this.#send({ kind: 'one by one', load })
+  }
+
+  async flood(load: FloodLoad): Promise<FloodResult> {
+    return (await this.#ask<FloodResult>({ kind: 'flood', load })).result
   }
 
   async stop(): Promise<void> {
+    this.#child.off('exit', this.#fail)
     this.#child.kill()
     rmSync(this.#folder, { recursive: true, force: true })
   }
 
-  async #ask(job: Job): Promise<LoadResult> {
+  /** Rejects what waits for a message of the child. */
+  readonly #fail = (code: number | null) => void this.#child.emit('error', new Error(`The generator ended with ${code}`))
+
+  async #send(job: Job): Promise<LoadResult> {
+    const { result, cpu } = await this.#ask<Omit<LoadResult, 'cpu'>>(job)
+    return { ...result, cpu }
+  }
+
+  async #ask<Result extends object>(job: Job): Promise<{ readonly result: Result; readonly cpu: number }> {
     const meter = new CpuMeter([this.#child.pid ?? 0])
     this.#child.send(job)
-    const [result] = (await once(this.#child, 'message')) as [Omit<LoadResult, 'cpu'> | { readonly error: string }]
+    const [result] = (await once(this.#child, 'message')) as [Result | { readonly error: string }]
     if ('error' in result) throw new Error(`The load could not be sent: ${result.error}`)
-    return { ...result, cpu: meter.usedUs() / 1e6 }
+    return { result, cpu: meter.usedUs() / 1e6 }
   }
 
   async #wrk(load: ClosedLoad): Promise<LoadResult> {

@@ -4,34 +4,25 @@
  * end, and by how much it grows. Then it defines scenes, restarts the base, and asks each of them; it prints how long that took. Linux only.
  */
 import { once } from 'node:events'
-import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
 import { callScene, launchBase, publishCode, type RunningBase, tempFolder } from '../../test/support/base.ts'
 import { vitalsOf } from '../soak/processes.ts'
 import { type Point, slopeOf } from '../soak/trend.ts'
+import { readFlags } from './flags.ts'
 
-const { values } = parseArgs({
-  options: {
-    /** Modules that go through the base. */
-    modules: { type: 'string', default: '10000' },
-    /** Scenes that there are when it is restarted. */
-    scenes: { type: 'string', default: '1000' },
-    /** Milliseconds that the top level of the module of these scenes computes. */
-    'top-level-ms': { type: 'string', default: '0' },
-    /** The deadline of these scenes. */
-    'deadline-ms': { type: 'string', default: '1000' },
-    cells: { type: 'string', default: '2' },
-    'cell-memory-mb': { type: 'string', default: '1024' },
-  },
+const flags = readFlags({
+  /** Modules that go through the base. */
+  modules: 10_000,
+  /** Scenes that there are when it is restarted. */
+  scenes: 1000,
+  /** Milliseconds that the top level of the module of these scenes computes. */
+  'top-level-ms': 0,
+  /** The deadline of these scenes. */
+  'deadline-ms': 1000,
+  cells: 2,
+  'cell-memory-mb': 1024,
 })
-const number = (name: keyof typeof values) => Number(values[name])
-const [modules, scenes, topLevelMs, deadlineMs, cells] = [
-  number('modules'),
-  number('scenes'),
-  number('top-level-ms'),
-  number('deadline-ms'),
-  number('cells'),
-]
+const { modules, scenes, cells, 'top-level-ms': topLevelMs, 'deadline-ms': deadlineMs } = flags
 /** Scenes that modules go through side by side, and clients that define and ask scenes. */
 const CLIENTS = 4
 /** A scene keeps its baseline, the one before, and one that is about to go. */
@@ -39,7 +30,7 @@ const VERSIONS_ONLINE = 2
 
 const table = new Table({ head: ['what', 'value', 'unit'], style: { head: [], border: [] } })
 const data = await tempFolder()
-const start = () => launchBase({ data, cells, args: ['--cell-memory-mb', String(values['cell-memory-mb'])] })
+const start = () => launchBase({ data, cells, args: ['--cell-memory-mb', String(flags['cell-memory-mb'])] })
 
 /** Does so many things, some of them side by side. */
 async function sideBySide(count: number, work: (index: number, client: number) => Promise<void>): Promise<void> {

@@ -21,14 +21,10 @@ import type { Announcement } from './servers/announce.ts'
 export interface Peer {
   readonly name: string
   readonly setUp: string
-  readonly origin: string
-  /** The processes whose CPU is counted. */
-  pids(): Promise<readonly number[]>
+  /** One of its scenes, to send requests to. */
+  scene(id: string): Promise<Subject>
   stop(): Promise<unknown>
 }
-
-/** A scene of a peer, for a rig to send requests to. */
-export const sceneOf = ({ name, origin, pids }: Peer, scene: string): Subject => ({ name, url: `${origin}/scenes/${scene}`, pids })
 
 const here = (file: string) => join(root, 'scripts/bench', file)
 
@@ -54,7 +50,7 @@ async function startNode(name: string, setUp: string, file: string): Promise<Pee
     env: { ...process.env, NODE_ENV: 'production' },
   })
   const { port, pids } = JSON.parse(await firstLine(child.stdout)) as Announcement
-  return { name, setUp, origin: `http://127.0.0.1:${port}`, pids: async () => pids, stop: () => end(child) }
+  return { name, setUp, scene: sceneAt(name, `http://127.0.0.1:${port}`, async () => pids), stop: () => end(child) }
 }
 
 export async function startWorkerd(): Promise<Peer> {
@@ -70,11 +66,11 @@ const config :Workerd.Config = (
   const { default: binary } = createRequire(import.meta.url)('workerd') as { default: string }
   const child = spawn(binary, ['serve', 'config.capnp', '--control-fd=3'], { cwd: folder, stdio: ['ignore', 'inherit', 'inherit', 'pipe'] })
   const { port } = JSON.parse(await firstLine(child.stdio[3] as Readable)) as { port: number }
+  const name = 'workerd'
   return {
-    name: 'workerd',
+    name,
     setUp: 'workerd, one isolate in one process, request.json() in, JSON text out',
-    origin: `http://127.0.0.1:${port}`,
-    pids: async () => [child.pid ?? 0],
+    scene: sceneAt(name, `http://127.0.0.1:${port}`, async () => [child.pid ?? 0]),
     stop: async () => {
       await end(child)
       await rm(folder, { recursive: true, force: true })
@@ -82,23 +78,31 @@ const config :Workerd.Config = (
   }
 }
 
-export interface BerthPeer extends Peer {
-  readonly base: RunningBase
-}
+const sceneAt = (name: string, origin: string, pids: Subject['pids']) => async (id: string) => ({
+  name,
+  url: `${origin}/scenes/${id}`,
+  pids,
+})
 
 /**
  * Starts a base with the scenes of the bench.
  * @param project the folder of another checkout of this project
  */
-export async function startBerth(name: string, cells: number, project = root): Promise<BerthPeer> {
+export async function startBerth(name: string, cells: number, project = root): Promise<Peer> {
   const base = await launchBase({ cells, project })
   await defineScenes(base)
+  const scene = sceneAt(name, base.url, () => pidsOf(base))
+  const headers = { authorization: `Bearer ${base.token}`, 'x-scene-version': 'v1' }
+  let rare: Promise<void> | undefined
   return {
     name,
     setUp: `supervisor, keeper and ${cells === 1 ? 'one cell' : `${cells} cells`}, the stages in an isolate of 256 MB; CPU is that of all these processes`,
-    base,
-    origin: base.url,
-    pids: () => pidsOf(base),
+    async scene(id) {
+      if (id !== 'warm' && id !== 'cold') return scene(id)
+      rare ??= defineRareScenes(base)
+      await rare
+      return { ...(await scene('rare')), headers, ...(id === 'cold' ? { before: () => replaceCell(base) } : {}) }
+    },
     stop: base.kill,
   }
 }
@@ -114,6 +118,20 @@ async function defineScenes({ client, data }: RunningBase): Promise<void> {
   await makeRanking(client, { id: 'rank50-three', group: [stage('filter', 'filter50'), rankStage, stage('top', 'top10')] })
 }
 
+/** Scenes that a request asks for so rarely that no cell keeps their slots loaded: each has only a version for development, which a request must name. */
+export const RARE_SCENES = 50
+
+async function defineRareScenes({ client }: RunningBase): Promise<void> {
+  for (let i = 0; i < RARE_SCENES; i++) await makeRanking(client, { id: `rare-${i}` }, 'dev')
+}
+
+/** Has the only cell of a base replaced by a new one, in which nothing is loaded but baselines. */
+async function replaceCell(base: RunningBase): Promise<void> {
+  const from = base.log.length
+  await base.client.retireCell(1)
+  for (const ready of ['cell ready', 'cell connected', 'cell ended']) await base.logged(({ msg }) => msg === ready, from)
+}
+
 export async function publishModule(client: Client, name: string): Promise<void> {
   const bundle = await bundleModule(here(name))
   await uploadBundle(client, bundle)
@@ -123,11 +141,15 @@ export async function publishModule(client: Client, name: string): Promise<void>
 const stage = (stage: string, module: string) => ({ stage, modules: [`${module}@^1`] })
 const rankStage = stage('rank', 'rank50')
 
-/** Makes a scene that ranks, with a baseline. */
-export async function makeRanking(client: Client, scene: Partial<SceneDraft> & { readonly id: string }): Promise<void> {
+/** Makes a scene that ranks, with one version. */
+export async function makeRanking(
+  client: Client,
+  scene: Partial<SceneDraft> & { readonly id: string },
+  as: 'baseline' | 'dev' = 'baseline',
+): Promise<void> {
   const traffic = { deadlineMs: 5000, maxConcurrency: 4096, spec: { memoryMB: 256 } }
   await client.putScene({ group: [rankStage], traffic, ...scene }, undefined)
-  await client.createVersion(scene.id, { as: 'baseline' })
+  await client.createVersion(scene.id, { as })
 }
 
 /** The ids of all processes of a base. */
@@ -145,7 +167,9 @@ export async function compareScenes(
   const rig = new Rig(defaultGenerator())
   try {
     const subjects = scenes.map(name => ({ name, url: `${base.url}/scenes/${name}`, pids: () => pidsOf(base) }))
-    printComparison(await rig.closed({ ...plan, scenario: plan.title, way: rig.pair ? 'pinned' : 'free', subjects }, load))
+    printComparison(
+      await rig.closed({ ...plan, scenario: plan.title, load: `${load.connections} connections`, way: rig.bestWay, subjects }, load),
+    )
   } finally {
     await rig.stop()
   }

@@ -4,13 +4,13 @@
  * what the heap holds outside: the texts, of which those of the lazy parts are shared by all isolates.
  */
 import { randomBytes } from 'node:crypto'
-import { cpus } from 'node:os'
-import { parseArgs } from 'node:util'
 import v8 from 'node:v8'
 import Table from 'cli-table3'
 import ivm from 'isolated-vm'
 import { type InsideLimits, LAZY_PARTS } from '../../base/inside/protocol.ts'
 import { insideScript } from '../../base/slot/inside-script.ts'
+import { describeMachine, readFlags } from './flags.ts'
+import { quantile } from './median.ts'
 
 interface Sample {
   readonly ms: number
@@ -19,8 +19,7 @@ interface Sample {
   readonly takenKB: number
 }
 
-const { values } = parseArgs({ options: { rounds: { type: 'string', default: '200' } } })
-const rounds = Number(values.rounds)
+const { rounds } = readFlags({ rounds: 200 })
 // The first flag is one that cells have. The second makes it possible to collect garbage before measuring the heap.
 v8.setFlagsFromString('--no-turboshaft-loop-unrolling')
 v8.setFlagsFromString('--expose-gc')
@@ -96,10 +95,6 @@ function memoryOf(isolate: ivm.Isolate): number {
   return used_heap_size + externally_allocated_size
 }
 
-function quantile(samples: readonly Sample[], of: keyof Sample, at: number): number {
-  return samples.map(each => each[of]).sort((a, b) => a - b)[Math.floor(samples.length * at)] ?? Number.NaN
-}
-
 const cases: readonly (readonly [string, boolean, string])[] = [
   ['prelude, from a code cache', true, ''],
   ['prelude, compiled', false, ''],
@@ -117,19 +112,18 @@ const cases: readonly (readonly [string, boolean, string])[] = [
 const samples = new Map<string, Sample[]>(cases.map(([name]) => [name, []]))
 for (let round = 0; round < rounds; round++) for (const [name, useCache, after] of cases) samples.get(name)?.push(sample(useCache, after))
 
-console.log(`Node ${process.version}, ${cpus()[0]?.model}, ${cpus().length} CPUs; ${rounds} rounds, interleaved`)
+console.log(`${describeMachine()}; ${rounds} rounds, interleaved`)
 const table = new Table({
   head: ['', 'ms p10', 'ms p50', 'KB kept', 'KB taken'],
   style: { head: [], border: [] },
   colAligns: ['left', 'right', 'right', 'right', 'right'],
 })
 for (const [name, found] of samples) {
-  table.push([
-    name,
-    quantile(found, 'ms', 0.1).toFixed(2),
-    quantile(found, 'ms', 0.5).toFixed(2),
-    quantile(found, 'keptKB', 0.5).toFixed(0),
-    quantile(found, 'takenKB', 0.5).toFixed(0),
-  ])
+  const at = (of: keyof Sample, q: number) =>
+    quantile(
+      found.map(each => each[of]).sort((a, b) => a - b),
+      q,
+    )
+  table.push([name, at('ms', 0.1).toFixed(2), at('ms', 0.5).toFixed(2), at('keptKB', 0.5).toFixed(0), at('takenKB', 0.5).toFixed(0)])
 }
 console.log(table.toString())

@@ -1,5 +1,5 @@
 /** The processors of this machine: which process may run where, and who used them how much. Linux only. */
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 
 /** Two processors that share no core: one for what is measured, one for what sends the load. */
@@ -42,9 +42,18 @@ function numbersIn(list: string): number[] {
 
 /** Lets all threads of a process, and those that they will start, run on these processors only. */
 export function pin(pid: number, processors: readonly number[]): void {
-  execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', processors.join(','), String(pid)], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
+  const args = ['--all-tasks', '--cpu-list', '--pid', processors.join(','), String(pid)]
+  const { status, stderr } = spawnSync('taskset', args, { encoding: 'utf8' })
+  if (status !== 0 && threadsOf(pid).length > 0) throw new Error(`Cannot pin process ${pid}: ${stderr}`)
+}
+
+/** None when the process has ended. */
+function threadsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`)
+  } catch {
+    return []
+  }
 }
 
 /** Counts the CPU that processes use from now on, as the scheduler of Linux counts it for each of their threads, in nanoseconds. */
@@ -67,7 +76,7 @@ export class CpuMeter {
   #read(): Map<string, number> {
     const all = new Map<string, number>()
     for (const pid of this.#pids) {
-      for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      for (const thread of threadsOf(pid)) {
         try {
           all.set(thread, Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]))
         } catch {

@@ -1,6 +1,6 @@
 /** Measures what requests cost: it has a generator send them, to one subject after the other in interleaved rounds, and watches the machine meanwhile. */
 import { renderColumns } from '../../base/kernel/columns.ts'
-import { type ClosedLoad, Generator, type GeneratorName, type LoadResult, type OpenLoad } from './generator.ts'
+import { type ClosedLoad, Generator, type GeneratorName, type LoadResult, type OpenLoad, type SparseLoad } from './generator.ts'
 import { median } from './median.ts'
 import { allowed, CpuMeter, choosePair, machineTimes, type Pair, pin } from './processors.ts'
 
@@ -10,6 +10,10 @@ export interface Subject {
   readonly url: string
   /** The processes whose CPU is counted. */
   pids(): Promise<readonly number[]>
+  /** Of its requests, where not all subjects get the same. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** Prepares each of its rounds. */
+  before?(): Promise<unknown>
 }
 
 export interface Run {
@@ -39,8 +43,18 @@ export interface Result {
 export interface Comparison {
   readonly scenario: string
   readonly title: string
+  /** What is sent, in words. */
+  readonly load: string
   readonly way: Way
   readonly results: readonly Result[]
+}
+
+/** All that a bench has measured. */
+export interface Report {
+  readonly machine: string
+  readonly generator: GeneratorName
+  readonly seconds: number
+  readonly comparisons: readonly Comparison[]
 }
 
 export const medianOf = ({ runs }: Result, column: Column): number => median(runs.map(run => run[column]))
@@ -60,7 +74,7 @@ export function ratioOf(one: Result, other: Result, column: Column): Ratio {
 export const showRatio = ({ value, low, high }: Ratio): string => `${value.toFixed(2)}x (${low.toFixed(2)}–${high.toFixed(2)})`
 
 /** Who is compared how often. */
-export interface Plan extends Pick<Comparison, 'scenario' | 'title' | 'way'> {
+export interface Plan extends Omit<Comparison, 'results'> {
   readonly subjects: readonly Subject[]
   readonly rounds: number
   readonly seconds: number
@@ -81,8 +95,14 @@ export class Rig {
   readonly #warm = new Set<string>()
 
   constructor(generator: GeneratorName) {
+    if (process.platform !== 'linux') throw new Error('Cannot measure here: CPU is read from /proc, which only Linux has')
     this.generator = new Generator(generator)
     this.pair = choosePair()
+  }
+
+  /** Pinned where that is possible. */
+  get bestWay(): Way {
+    return this.pair === undefined ? 'free' : 'pinned'
   }
 
   stop(): Promise<void> {
@@ -91,37 +111,43 @@ export class Rig {
 
   /** Closed loop: measures what each subject answers at most. */
   closed(plan: Plan, load: Load): Promise<Comparison> {
-    return this.#compare(plan, (url, seconds) => this.generator.closed({ units: ['u42'], ...load, url, seconds }))
+    return this.#compare(plan, ({ url }, seconds) => this.generator.closed({ units: ['u42'], ...load, url, seconds }))
   }
 
   /** Open loop: measures latencies at a rate that all subjects can answer. */
   open(plan: Plan, load: Pick<OpenLoad, 'body' | 'perSecond'>): Promise<Comparison> {
     const pace = plan.way === 'pinned' ? 'even' : 'by millisecond'
-    return this.#compare(plan, (url, seconds) => this.generator.open({ ...load, connectionsMax: CONNECTIONS_MAX, pace, url, seconds }))
+    return this.#compare(plan, ({ url }, seconds) => this.generator.open({ ...load, connectionsMax: CONNECTIONS_MAX, pace, url, seconds }))
+  }
+
+  /** Asks each of several scenes once, with pauses in between. The url of a subject is what the urls of its scenes begin with. */
+  oneByOne(plan: Omit<Plan, 'seconds'>, load: Omit<SparseLoad, 'url' | 'headers'>): Promise<Comparison> {
+    return this.#compare({ ...plan, seconds: Number.NaN }, ({ url, headers = {} }) => this.generator.oneByOne({ ...load, url, headers }))
   }
 
   /** Another subject goes first in each round, so that a drift of the machine's speed favours none. */
-  async #compare(plan: Plan, send: (url: string, seconds: number) => Promise<LoadResult>): Promise<Comparison> {
-    const { scenario, title, way, subjects, rounds, seconds } = plan
+  async #compare(plan: Plan, send: (subject: Subject, seconds: number) => Promise<LoadResult>): Promise<Comparison> {
+    const { subjects, rounds, seconds, ...comparison } = plan
     const runs = subjects.map((): Run[] => [])
-    for (const { url, pids } of subjects) {
-      this.#assign(way, await pids())
-      await send(url, Math.min(this.#warm.has(url) ? warmUp.next : warmUp.first, seconds * 3))
-      this.#warm.add(url)
+    for (const subject of subjects) {
+      this.assign(plan.way, await subject.pids())
+      await send(subject, Math.min(this.#warm.has(subject.url) ? warmUp.next : warmUp.first, seconds * 3))
+      this.#warm.add(subject.url)
     }
     for (let round = 0; round < rounds; round++) {
       for (let i = 0; i < subjects.length; i++) {
         const at = (round + i) % subjects.length
         const subject = subjects[at] as Subject
-        runs[at]?.push(await this.#measure(way, subject, () => send(subject.url, seconds)))
+        runs[at]?.push(await this.#measure(plan.way, subject, () => send(subject, seconds)))
       }
     }
-    return { scenario, title, way, results: subjects.map(({ name }, at) => ({ subject: name, runs: runs[at] ?? [] })) }
+    return { ...comparison, results: subjects.map(({ name }, at) => ({ subject: name, runs: runs[at] ?? [] })) }
   }
 
   async #measure(way: Way, subject: Subject, send: () => Promise<LoadResult>): Promise<Run> {
+    await subject.before?.()
     const pids = await subject.pids()
-    this.#assign(way, pids)
+    this.assign(way, pids)
     const [meter, own, before, startedAt] = [new CpuMeter(pids), process.cpuUsage(), machineTimes(), performance.now()]
     const { answered, seconds, p50Ms, p99Ms, failed, cpu } = await send()
     const [usedUs, after, elapsed] = [meter.usedUs(), machineTimes(), (performance.now() - startedAt) / 1000]
@@ -137,7 +163,8 @@ export class Rig {
     }
   }
 
-  #assign(way: Way, pids: readonly number[]): void {
+  /** Moves the processes of a subject, and the generator, to where they shall run. */
+  assign(way: Way, pids: readonly number[]): void {
     if (this.pair === undefined) return
     const { measured, generator } = this.pair
     // Threads that were started meanwhile run where the one runs that started them, but processes may be new.
@@ -147,7 +174,7 @@ export class Rig {
 }
 
 /** Prints medians, how they compare with the first subject, and each round. */
-export function printComparison({ title, way, results }: Comparison): void {
+export function printComparison({ title, load, way, results }: Comparison): void {
   const [reference] = results
   const head = ['', 'req/s', 'against the first', 'CPU µs/req', '', 'p50 ms', 'p99 ms', '', 'each round: req/s, CPU µs, p99 ms']
   const against = (result: Result, column: Column) =>
@@ -160,7 +187,7 @@ export function printComparison({ title, way, results }: Comparison): void {
     ...[medianOf(result, 'p99Ms').toFixed(2), against(result, 'p99Ms')],
     result.runs.map(run => `${run.requestsPerSecond.toFixed(0)},${run.cpuUs.toFixed(0)},${run.p99Ms.toFixed(1)}`).join(' '),
   ])
-  console.log(`\n${title}, ${way === 'pinned' ? 'pinned' : 'not pinned'}`)
+  console.log(`\n${title}: ${load}, ${way === 'pinned' ? 'pinned' : 'not pinned'}`)
   console.log(renderColumns(head, rows))
   for (const warning of warningsOf(results)) console.log(`! ${warning}`)
 }

@@ -6,13 +6,16 @@ import { writeFileSync } from 'node:fs'
 import { renderColumns } from '../../base/kernel/columns.ts'
 import { describeMachine, namesIn, readFlags } from './flags.ts'
 import { defaultGenerator, generators } from './generator.ts'
-import { type Comparison, medianOf, printComparison, Rig, showRatio, type Way } from './rig.ts'
-import { bodyOf, Peers, type Scenario, type ScenarioName, scenarios } from './scenarios.ts'
-import { judge, targets } from './targets.ts'
+import { RARE_SCENES } from './peers.ts'
+import { type Comparison, medianOf, printComparison, type Report, Rig, showRatio, type Way } from './rig.ts'
+import { bodyOf, Peers, peerNames, type Scenario, type ScenarioName, scenarios } from './scenarios.ts'
+import { boundOf, verdictsOn } from './targets.ts'
 
 const flags = readFlags({
   /** Names of scenarios, with commas between them. */
   only: Object.keys(scenarios).join(),
+  /** Names of peers, with commas between them. */
+  peers: peerNames.join(),
   ways: 'pinned,free',
   seconds: 0,
   rounds: 0,
@@ -21,6 +24,8 @@ const flags = readFlags({
   /** Connections and candidates of a body, for scenarios of which these are not the point. */
   connections: 0,
   candidates: 0,
+  /** How many scenes that are not loaded are asked. */
+  scenes: RARE_SCENES,
   generator: defaultGenerator(),
   /** Folders of other checkouts of this project, to compare with. */
   against: [],
@@ -43,29 +48,39 @@ function waysOf(scenario: Scenario): readonly Way[] {
 }
 
 async function measure(name: ScenarioName, scenario: Scenario, way: Way): Promise<Comparison> {
-  const connections = scenario.connections && (flags.connections || scenario.connections)
   const body = bodyOf(flags.candidates || scenario.candidates)
-  const load = connections === undefined ? await halfOfFastify(way) : { connections }
-  const shown = 'connections' in load ? `${load.connections} connections` : `${load.perSecond} requests a second`
-  const title = `${scenario.title}, bodies of ${(body.length / 1000).toFixed(1)} KB, ${shown}`
-  const plan = { scenario: name, title, way, rounds, seconds, subjects: await peers.subjectsOf(scenario) }
-  return 'connections' in load ? rig.closed(plan, { body, ...load }) : rig.open(plan, { body, ...load })
+  const subjects = await peers.subjectsOf(scenario, namesIn('peers', flags.peers, peerNames))
+  const of = (load: string) => {
+    const bodies = `bodies of ${(body.length / 1000).toFixed(1)} KB`
+    return { scenario: name, title: scenario.title, load: `${load}, ${bodies}`, way, rounds, seconds, subjects }
+  }
+  if (scenario.load === 'one by one') {
+    const count = Math.min(flags.scenes, RARE_SCENES)
+    return rig.oneByOne(of(`${count} scenes`), { body, count, pauseMs: 30 })
+  }
+  if (scenario.load === 'half of the most') {
+    const perSecond = await halfOfFastify(way)
+    return rig.open(of(`${perSecond} requests a second`), { body, perSecond })
+  }
+  const connections = flags.connections || scenario.load.connections
+  return rig.closed(of(`${connections} connections`), { body, connections })
 }
 
 /** Half of the rate that Fastify reaches in a closed loop, as measured before or, if it was not, now. */
-async function halfOfFastify(way: Way): Promise<{ readonly perSecond: number }> {
+async function halfOfFastify(way: Way): Promise<number> {
   const name = 'connections-32'
-  const before = comparisons.find(({ scenario, way: other }) => scenario === name && way === other)
+  const before = comparisons.find(
+    ({ scenario, way: other, results }) => scenario === name && way === other && results[0]?.subject === 'Fastify',
+  )
   const comparison = before ?? (await measure(name, { ...scenarios[name], subjects: [['fastify']] }, way))
   const [fastify] = comparison.results
-  return { perSecond: Math.round((fastify === undefined ? Number.NaN : medianOf(fastify, 'requestsPerSecond')) / 2) }
+  return Math.round((fastify === undefined ? Number.NaN : medianOf(fastify, 'requestsPerSecond')) / 2)
 }
 
 function printVerdicts(): void {
-  const verdicts = targets.flatMap(target => judge(target, comparisons) ?? [])
-  const rows = verdicts.map(({ target: { what, atLeast, atMost }, ratio, holds }) => [
-    what,
-    atLeast === undefined ? `at most ${atMost}x` : `at least ${atLeast}x`,
+  const rows = verdictsOn(comparisons).map(({ target, ratio, holds }) => [
+    target.what,
+    boundOf(target),
     showRatio(ratio),
     holds ? 'held' : 'NOT HELD',
   ])
@@ -86,7 +101,8 @@ try {
     }
   }
   printVerdicts()
-  if (flags.json !== '') writeFileSync(flags.json, `${JSON.stringify({ machine, generator, seconds, comparisons }, undefined, 2)}\n`)
+  const report: Report = { machine, generator: rig.generator.name, seconds, comparisons }
+  if (flags.json !== '') writeFileSync(flags.json, `${JSON.stringify(report, undefined, 2)}\n`)
 } finally {
   await Promise.all([peers.stop(), rig.stop()])
 }

@@ -1,7 +1,10 @@
 /** What `npm run bench` measures: each scenario compares peers under one load. */
-import { type Peer, sceneOf, startBerth, startFastify, startFastifyCluster, startWorker, startWorkerd, startWorkerTuned } from './peers.ts'
+import { type Peer, startBerth, startFastify, startFastifyCluster, startWorker, startWorkerd, startWorkerTuned } from './peers.ts'
 import { sampleInput } from './rank50/index.ts'
 import type { Subject, Way } from './rig.ts'
+
+/** A closed loop; an open loop at half of the rate that Fastify reaches in `connections-32`; or one request to each of many scenes. */
+export type ScenarioLoad = { readonly connections: number } | 'half of the most' | 'one by one'
 
 export interface Scenario {
   readonly title: string
@@ -9,8 +12,7 @@ export interface Scenario {
   readonly subjects: readonly (readonly [PeerName, string?])[]
   /** Candidates in a body, of about sixty bytes each. @default 50 */
   readonly candidates?: number
-  /** Connections of a closed loop. Undefined for an open loop at half of the rate that Fastify reaches in `connections-32`. */
-  readonly connections?: number
+  readonly load: ScenarioLoad
   readonly ways: readonly Way[]
 }
 
@@ -18,25 +20,25 @@ const both = ['pinned', 'free'] as const
 const twoPeers = [['fastify'], ['berth']] as const
 
 export const scenarios = {
-  'connections-2': { title: 'Ranking', connections: 2, subjects: twoPeers, ways: both },
+  'connections-2': { title: '2 connections', load: { connections: 2 }, subjects: twoPeers, ways: both },
   'connections-32': {
-    title: 'Ranking',
-    connections: 32,
+    title: '32 connections',
+    load: { connections: 32 },
     subjects: [['fastify'], ['berth'], ['worker-tuned'], ['worker'], ['workerd']],
     ways: both,
   },
-  'connections-256': { title: 'Ranking', connections: 256, subjects: twoPeers, ways: both },
-  'body-small': { title: 'Small bodies', connections: 32, candidates: 4, subjects: twoPeers, ways: both },
-  'body-large': { title: 'Large bodies', connections: 32, candidates: 500, subjects: twoPeers, ways: both },
+  'connections-256': { title: '256 connections', load: { connections: 256 }, subjects: twoPeers, ways: both },
+  'body-small': { title: 'Bodies of 0.3 KB', load: { connections: 32 }, candidates: 4, subjects: twoPeers, ways: both },
+  'body-large': { title: 'Bodies of 30 KB', load: { connections: 32 }, candidates: 500, subjects: twoPeers, ways: both },
   'two-cells': {
-    title: 'Two cells and two processes of Fastify on all processors',
-    connections: 64,
+    title: 'Two cells, two processes',
+    load: { connections: 64 },
     subjects: [['fastify-cluster'], ['berth-2']],
     ways: ['free'],
   },
   'three-modules': {
     title: 'Three modules',
-    connections: 32,
+    load: { connections: 32 },
     subjects: [
       ['fastify', 'rank50-three'],
       ['berth', 'rank50-three'],
@@ -44,15 +46,25 @@ export const scenarios = {
     ways: both,
   },
   awaits: {
-    title: 'A stage that awaits a base service',
-    connections: 32,
+    title: 'A stage that awaits a service',
+    load: { connections: 32 },
     subjects: [['berth'], ['berth', 'rank50-service']],
     ways: both,
   },
   'half-rate': {
-    title: 'Open loop at half of the most that Fastify answers',
+    title: 'Half of what Fastify answers at most',
+    load: 'half of the most',
     subjects: twoPeers,
     ways: both,
+  },
+  cold: {
+    title: 'A scene whose slot is not loaded',
+    load: 'one by one',
+    subjects: [
+      ['berth', 'warm'],
+      ['berth', 'cold'],
+    ],
+    ways: ['pinned'],
   },
 } as const satisfies Readonly<Record<string, Scenario>>
 
@@ -68,7 +80,8 @@ const starters = {
   'berth-2': () => startBerth('Berth, 2 cells', 2),
 } as const satisfies Readonly<Record<string, () => Promise<Peer>>>
 
-type PeerName = keyof typeof starters
+export type PeerName = keyof typeof starters
+export const peerNames = Object.keys(starters) as PeerName[]
 
 /** Peers, each of which is started when it is first needed and runs until the end. */
 export class Peers {
@@ -82,18 +95,20 @@ export class Peers {
     this.#onStart = onStart
   }
 
-  async subjectsOf({ subjects }: Scenario): Promise<Subject[]> {
+  /** @param chosen the peers to start, of those that the scenario has */
+  async subjectsOf({ subjects }: Scenario, chosen: readonly PeerName[]): Promise<Subject[]> {
     const all: Subject[] = []
     for (const [name, scene = 'rank50'] of subjects) {
+      if (!chosen.includes(name)) continue
       const suffix = scene === 'rank50' ? '' : ` ${scene.replace('rank50-', '')}`
-      for (const peer of await this.#peersOf(name)) all.push({ ...sceneOf(peer, scene), name: `${peer.name}${suffix}` })
+      for (const peer of await this.#peersOf(name)) all.push({ ...(await peer.scene(scene)), name: `${peer.name}${suffix}` })
     }
     return all
   }
 
   async stop(): Promise<void> {
-    const peers = await Promise.all(this.#running.values())
-    await Promise.all(peers.map(peer => peer.stop()))
+    const started = await Promise.allSettled(this.#running.values())
+    await Promise.all(started.map(peer => peer.status === 'fulfilled' && peer.value.stop()))
   }
 
   async #peersOf(name: PeerName): Promise<Peer[]> {

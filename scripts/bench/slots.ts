@@ -8,24 +8,17 @@
  */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
 import type { SlotCall } from '../../base/slot/slot-call.ts'
 import { Slots, type SlotsHost } from '../../base/slot/slots.ts'
 import type { SlotPlan } from '../../base/traffic/table.ts'
 import { bundleModule } from '../../sdk/bundle/bundle.ts'
 import { root } from '../../test/support/base.ts'
-import { median } from './median.ts'
+import { readFlags } from './flags.ts'
+import { median, quantile } from './median.ts'
 import { sampleInput } from './rank50/index.ts'
 
-const { values } = parseArgs({
-  options: {
-    scenes: { type: 'string', default: '1000' },
-    cycles: { type: 'string', default: '10000' },
-    rounds: { type: 'string', default: '50' },
-  },
-})
-const [scenes, cycles, rounds] = [Number(values.scenes), Number(values.cycles), Number(values.rounds)]
+const { scenes, cycles, rounds } = readFlags({ scenes: 1000, cycles: 10_000, rounds: 50 })
 const MB = 2 ** 20
 
 const rank50 = (await bundleModule(join(root, 'scripts/bench/rank50'))).code
@@ -98,7 +91,7 @@ async function firstAnswers(label: string, bundle: string): Promise<void> {
   }
   // The first answers are not counted, because they fill the code cache.
   const counted = times.slice(3).sort((a, b) => a - b)
-  table.push([label, median(counted).toFixed(1), (counted[Math.floor(counted.length * 0.95)] ?? 0).toFixed(1), 'ms'])
+  table.push([label, median(counted).toFixed(1), quantile(counted, 0.95).toFixed(1), 'ms'])
   await slots.close()
 }
 
@@ -187,7 +180,7 @@ async function lookouts(): Promise<void> {
   const looks: number[] = []
   for (let i = 0; i < rounds; i++) looks.push(await timeOfLook())
   looks.sort((a, b) => a - b)
-  table.push(['a look at code that loops', median(looks).toFixed(1), (looks[Math.floor(looks.length * 0.95)] ?? 0).toFixed(1), 'ms'])
+  table.push(['a look at code that loops', median(looks).toFixed(1), quantile(looks, 0.95).toFixed(1), 'ms'])
 }
 
 const cpuMs = () => {

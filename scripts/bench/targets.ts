@@ -47,6 +47,11 @@ export interface Verdict {
   readonly holds: boolean
 }
 
+/** Of the targets that were measured. */
+export const verdictsOn = (comparisons: readonly Comparison[]): Verdict[] => targets.flatMap(target => judge(target, comparisons) ?? [])
+
+export const boundOf = ({ atLeast, atMost }: Target): string => (atLeast === undefined ? `at most ${atMost}x` : `at least ${atLeast}x`)
+
 /** Undefined when the target was not measured. */
 export function judge(target: Target, comparisons: readonly Comparison[]): Verdict | undefined {
   const { scenario, of, to, column, atLeast = 0, atMost = Infinity } = target

@@ -40,7 +40,8 @@ try {
   const { wall } = await on.base.client.status()
   console.log(`${describeMachine()}; one cell each`)
   console.log(`the wall: ${wall.map(({ layer, detail }) => `${layer} ${detail}`).join('; ')}`)
-  const plan = { scenario: 'wall', title: 'With and without the wall', way: rig.pair ? 'pinned' : 'free', rounds, seconds } as const
+  const what = { scenario: 'wall', title: 'With and without the wall', load: `${connections} connections` }
+  const plan = { ...what, way: rig.bestWay, rounds, seconds } as const
   printComparison(await rig.closed({ ...plan, subjects: sides }, { body: JSON.stringify(sampleInput()), connections }))
   for (let i = 0; i < starts; i++) for (const side of i % 2 === 0 ? sides : sides.toReversed()) side.startsMs.push(await startCell(side))
   const later = median(on.startsMs.map((ms, i) => ms - (off.startsMs[i] ?? Number.NaN)))
