@@ -19,6 +19,12 @@ interface RuntimeHost extends Pick<SlotsHost, 'callScene' | 'onLost' | 'onLoad'>
   onTables(): void
 }
 
+interface Activity {
+  isRunning: boolean
+  /** Whether a turn has begun since the last look. */
+  hasBegun: boolean
+}
+
 export class ModuleRuntime {
   readonly slots: Slots
   readonly memory: CellMemory
@@ -28,8 +34,8 @@ export class ModuleRuntime {
   readonly #fetcher: Fetcher
   readonly #bundles: Bundles
   readonly #looks: NodeJS.Timeout
-  /** The slots that run code. The value says whether a turn has begun since the last look. */
-  readonly #running = new Map<Slot, boolean>()
+  /** The slots that have run code since the last look. They stay in here between their turns: a map that is emptied makes a new table each time. */
+  readonly #active = new Map<Slot, Activity>()
 
   /** @param host answers `ctx.call`, and is called once for each version that the process is lost to, and when a version could not be loaded */
   constructor(options: Options, telemetry: Telemetry, host: RuntimeHost) {
@@ -62,13 +68,9 @@ export class ModuleRuntime {
       onMisfit: (plan, text) => telemetry.onMisfit(plan, text),
       onRunning: (slot, running) => {
         this.memory.onRunning(slot, running)
-        if (running) {
-          this.#running.set(slot, true)
-          blackBox.begin(slot, slot.plan.scene, slot.plan.version)
-        } else {
-          this.#running.delete(slot)
-          blackBox.end(slot)
-        }
+        this.#noteRunning(slot, running)
+        if (running) blackBox.begin(slot, slot.plan.scene, slot.plan.version)
+        else blackBox.end(slot)
       },
       refusal: plan => this.memory.refusal(plan),
       // Who develops wants the line of the first kill. On a base that serves, it would make every `await` of every version dearer.
@@ -89,9 +91,19 @@ export class ModuleRuntime {
   /** Looks after the memory of the cell, and records where code is that has not come back since the last look. */
   #look(blackBox: BlackBox): void {
     this.memory.look()
-    for (const [slot, hasBegun] of this.#running) {
-      if (hasBegun) this.#running.set(slot, false)
+    for (const [slot, activity] of this.#active) {
+      if (!activity.isRunning) this.#active.delete(slot)
+      else if (activity.hasBegun) activity.hasBegun = false
       else blackBox.see(slot, slot.whereabouts())
+    }
+  }
+
+  #noteRunning(slot: Slot, isRunning: boolean): void {
+    const known = this.#active.get(slot)
+    if (known === undefined) this.#active.set(slot, { isRunning, hasBegun: isRunning })
+    else {
+      known.isRunning = isRunning
+      known.hasBegun ||= isRunning
     }
   }
 

@@ -43,3 +43,27 @@ test('a black box says where code was seen in this turn, not where it was in an 
   box.end(slot)
   assert.deepEqual(closeBlackBox(fd), [])
 })
+
+test('a slot that has come to rest leaves its row to another when all are taken, and one that runs does not', t => {
+  const folder = mkdtempSync(join(tmpdir(), 'berth-test-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const fd = openBlackBox(join(folder, 'box'))
+  const box = new BlackBox(fd, error => assert.fail(String(error)))
+  const slots = Array.from({ length: 300 }, (_, i) => ({ version: `v${i}` }))
+  for (const slot of slots) box.begin(slot, 'home', slot.version)
+  const running = () => readBlackBox(fd).map(({ version }) => version)
+  assert.equal(running().length, 256)
+  const [first, last] = [slots[0], slots.at(-1)]
+  assert(first !== undefined && last !== undefined)
+  assert(!running().includes(last.version))
+  box.end(first)
+  box.begin(last, 'home', last.version)
+  // The place of the first is taken: when it runs again there is none for it.
+  box.begin(first, 'home', first.version)
+  assert.deepEqual(
+    [first, last].map(({ version }) => running().includes(version)),
+    [false, true],
+  )
+  box.end(first)
+  assert.equal(closeBlackBox(fd).length, 256)
+})

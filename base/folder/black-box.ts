@@ -41,14 +41,21 @@ const machineTime = (): number => beganAt + performance.now()
 interface Row {
   readonly index: number
   readonly bytes: Buffer
+  isRunning: boolean
+  /** Whether another slot has the place now. */
+  isLost: boolean
 }
 
 export class BlackBox {
   readonly #fd: number
   readonly #onFailed: (error: unknown) => void
-  /** The rows in use, by slot. A killed slot that still runs and its successor have one row each. */
-  readonly #rows = new Map<object, Row>()
-  readonly #free: number[] = []
+  /**
+   * By slot. A killed slot that still runs and its successor have one row each. A slot that has come to rest keeps its row until another needs the place: to
+   * take one for each turn would cost more than to write it.
+   */
+  readonly #rows = new WeakMap<object, Row>()
+  /** By index. */
+  readonly #all: Row[] = []
   #failed = false
 
   /** @param onFailed is called at the first write that fails; requests are then served without a record */
@@ -59,15 +66,16 @@ export class BlackBox {
 
   /** Records that the slot begins to run code, which takes about a microsecond. Slots beyond the number of rows are not recorded. */
   begin(slot: object, scene: string, version: string): void {
-    const row = this.#rows.get(slot) ?? this.#take(slot, `${scene} ${version}`)
+    const row = this.#rowOf(slot) ?? this.#take(slot, `${scene} ${version}`)
     if (row === undefined) return
+    row.isRunning = true
     row.bytes.writeDoubleLE(machineTime())
     this.#write(row, 0, SEEN_AT)
   }
 
   /** Records where the code of a slot is that has been running for a while. */
   see(slot: object, { stage = '', module = '' }: Whereabouts): void {
-    const row = this.#rows.get(slot)
+    const row = this.#rowOf(slot)
     if (row === undefined) return
     row.bytes.copy(row.bytes, SEEN_AT, 0, NAME_AT)
     row.bytes.fill(0, PLACE_AT)
@@ -77,19 +85,26 @@ export class BlackBox {
 
   /** Records that the slot runs no code any more. */
   end(slot: object): void {
-    const row = this.#rows.get(slot)
+    const row = this.#rowOf(slot)
     if (row === undefined) return
+    row.isRunning = false
     row.bytes.fill(0, 0, NAME_AT)
     this.#write(row, 0, NAME_AT)
-    this.#rows.delete(slot)
-    this.#free.push(row.index)
+  }
+
+  #rowOf(slot: object): Row | undefined {
+    const row = this.#rows.get(slot)
+    return row?.isLost ? undefined : row
   }
 
   #take(slot: object, name: string): Row | undefined {
-    const index = this.#free.pop() ?? this.#rows.size
-    if (index >= ROWS_MAX) return undefined
-    const row = { index, bytes: Buffer.alloc(ROW_BYTES) }
+    const isFull = this.#all.length === ROWS_MAX
+    const rested = isFull ? this.#all.find(({ isRunning }) => !isRunning) : undefined
+    if (isFull && rested === undefined) return undefined
+    if (rested !== undefined) rested.isLost = true
+    const row = { index: rested?.index ?? this.#all.length, bytes: Buffer.alloc(ROW_BYTES), isRunning: false, isLost: false }
     row.bytes.write(name, NAME_AT, SEEN_AT - NAME_AT)
+    this.#all[row.index] = row
     this.#rows.set(slot, row)
     return row
   }
