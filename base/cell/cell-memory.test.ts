@@ -73,6 +73,21 @@ test('a slot that grows within its limit, or over many requests, is not killed: 
   assert.equal(memory.refusal(slow.plan), undefined)
 })
 
+test('once idle slots were let go, others stay until their memory should be back, unless the cell is about to be full', () => {
+  const { memory, grow } = makeCell()
+  grow(650)
+  assert.equal(memory.isShort, true)
+  memory.onEvicted()
+  assert.equal(memory.isShort, false)
+  grow(60)
+  assert.equal(memory.isShort, true)
+  memory.onEvicted()
+  grow(-60)
+  assert.equal(memory.isShort, false)
+  for (let i = 0; i < 500; i++) grow(0)
+  assert.equal(memory.isShort, true)
+})
+
 test('what grows while nothing runs is on no account', () => {
   const { killed, makeSlot, run, rest, grow } = makeCell()
   const late = makeSlot('late')

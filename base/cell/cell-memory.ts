@@ -17,6 +17,8 @@ const GROWTH_RATIO = 0.25
 const BESIDE_RATIO = 0.125
 /** Milliseconds until a killed slot should have given its memory back. Only then is another one killed. */
 const FREED_MS = 50
+/** Milliseconds until evicted slots should have given their memory back: V8 keeps it for a while, for other isolates. Only then are more evicted. */
+const EVICTED_MS = 5000
 /** Milliseconds for which a version that has grown beyond its limit counts as one that does. */
 const GROWN_MS = 30_000
 const MB = 2 ** 20
@@ -25,6 +27,12 @@ const MB = 2 ** 20
 export interface GrowingSlot {
   readonly plan: Pick<SlotPlan, 'key' | 'memoryMB'>
   killForMemory(reason: string): void
+}
+
+interface RunningSlot {
+  readonly slot: GrowingSlot
+  /** Bytes by which the process has grown on its account since it began. */
+  bytes: number
 }
 
 export interface MemorySource {
@@ -42,20 +50,28 @@ export class CellMemory {
   /** Resident memory when it was read last; and at the last look, if slots ran then. */
   #rssBytes = 0
   #lookedBytes: number | undefined
-  /** The slots that run code, each with the bytes by which the process has grown on its account since it began. */
-  readonly #running = new Map<GrowingSlot, number>()
+  /** The slots that run code. A list, since V8 keeps old tables of a map that entries come to and go from, with what was in them. */
+  readonly #running: RunningSlot[] = []
   /** Versions that have grown beyond their limit, by the key of their plan: when they did last, and by how many bytes then. */
   readonly #grown = new Map<string, { readonly at: number; readonly bytes: number }>()
   #killedAt = -Infinity
+  #evictedAt = -Infinity
 
   constructor(megabytesMax: number, source = ofProcess) {
     this.#bytesMax = megabytesMax * MB
     this.#source = source
   }
 
-  /** Whether idle slots should be let go. */
+  /** Whether idle slots should be let go: memory is short, and not only because what was let go last has not given its memory back yet. */
   get isShort(): boolean {
-    return this.#readRss() > this.#bytesMax * SHORT_RATIO
+    const rss = this.#readRss()
+    const isFreeing = this.#source.now() - this.#evictedAt < EVICTED_MS
+    return rss > this.#bytesMax * (isFreeing ? KILL_RATIO : SHORT_RATIO)
+  }
+
+  /** To be called when slots were let go because memory was short. */
+  onEvicted(): void {
+    this.#evictedAt = this.#source.now()
   }
 
   /** Bytes that the cell may use beside what it uses now. Negative when it uses more than it may. */
@@ -65,8 +81,9 @@ export class CellMemory {
 
   /** To be called when code of a slot begins to run, and when nothing of it runs any more. */
   onRunning(slot: GrowingSlot, running: boolean): void {
-    if (!running) this.#running.delete(slot)
-    else if (!this.#running.has(slot)) this.#running.set(slot, 0)
+    const index = this.#running.findIndex(known => known.slot === slot)
+    if (!running && index >= 0) this.#running.splice(index, 1)
+    if (running && index < 0) this.#running.push({ slot, bytes: 0 })
   }
 
   /**
@@ -75,9 +92,9 @@ export class CellMemory {
    */
   look(): void {
     const before = this.#lookedBytes
-    this.#lookedBytes = this.#running.size === 0 ? undefined : this.#readRss()
+    this.#lookedBytes = this.#running.length === 0 ? undefined : this.#readRss()
     if (this.#lookedBytes === undefined) return
-    if (before !== undefined) this.#attribute((this.#lookedBytes - before) / this.#running.size)
+    if (before !== undefined) this.#attribute((this.#lookedBytes - before) / this.#running.length)
     if (this.#lookedBytes > this.#bytesMax * KILL_RATIO) this.#killLargest()
   }
 
@@ -101,28 +118,24 @@ export class CellMemory {
   }
 
   #runsHeavy(but: string): boolean {
-    for (const { plan } of this.#running.keys()) if (plan.key !== but && this.#isHeavy(plan.key)) return true
-    return false
+    return this.#running.some(({ slot: { plan } }) => plan.key !== but && this.#isHeavy(plan.key))
   }
 
   /** All that run may be the cause, so each gets an equal share. What shrinks is given back likewise. */
   #attribute(share: number): void {
-    for (const [slot, bytes] of this.#running) this.#running.set(slot, Math.max(0, bytes + share))
+    for (const running of this.#running) running.bytes = Math.max(0, running.bytes + share)
     const largest = this.#largest()
     if (largest === undefined) return
     const now = this.#source.now()
     for (const [key, { at }] of this.#grown) if (now - at > GROWN_MS) this.#grown.delete(key)
-    this.#grown.set(largest.plan.key, { at: now, bytes: this.#running.get(largest) ?? 0 })
+    this.#grown.set(largest.slot.plan.key, { at: now, bytes: largest.bytes })
   }
 
   /** The slot that has grown most since it began, if that is beyond its limit. */
-  #largest(): GrowingSlot | undefined {
-    let largest: GrowingSlot | undefined
-    let most = 0
-    for (const [slot, bytes] of this.#running) {
-      if (bytes <= Math.max(most, this.#growthMax(slot))) continue
-      largest = slot
-      most = bytes
+  #largest(): RunningSlot | undefined {
+    let largest: RunningSlot | undefined
+    for (const running of this.#running) {
+      if (running.bytes > Math.max(largest?.bytes ?? 0, this.#growthMax(running.slot))) largest = running
     }
     return largest
   }
@@ -137,11 +150,11 @@ export class CellMemory {
     const largest = this.#largest()
     if (largest === undefined) return
     this.#killedAt = now
-    const grownMB = Math.round((this.#running.get(largest) ?? 0) / MB)
+    const grownMB = Math.round(largest.bytes / MB)
     const [usedMB, maxMB] = [this.#rssBytes, this.#bytesMax].map(bytes => Math.round(bytes / MB))
-    largest.killForMemory(`its cell uses ${usedMB} of ${maxMB} MB, and it had taken ${grownMB} MB of them in one go`)
+    largest.slot.killForMemory(`its cell uses ${usedMB} of ${maxMB} MB, and it had taken ${grownMB} MB of them in one go`)
     // It may take a while to stop, and must not be chosen again.
-    this.#running.set(largest, 0)
+    largest.bytes = 0
   }
 
   /** Bytes. To read them takes a file descriptor: when connections have taken all there are, this is what was read last. */

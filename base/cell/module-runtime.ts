@@ -137,10 +137,12 @@ export class ModuleRuntime {
 
   /** Lets slots go that have no traffic: after a while those that need not stay, and any when memory is short. */
   trim(stays: (plan: SlotPlan) => boolean): void {
-    const evicted = this.slots.trim(stays, this.memory.isShort)
+    const { isShort } = this.memory
+    const evicted = this.slots.trim(stays, isShort)
     if (evicted === 0) return
+    if (isShort) this.memory.onEvicted()
     this.forgetBundles()
-    this.#telemetry.log.info({ evicted, left: this.slots.count }, 'idle slots evicted')
+    this.#telemetry.log.info({ evicted, left: this.slots.count, because: isShort ? 'memory is short' : 'idle for long' }, 'idle slots evicted')
   }
 
   /** Drains all slots, then stops the services. */
