@@ -2,8 +2,10 @@
 import { hash } from 'node:crypto'
 import ivm from 'isolated-vm'
 
+type Bytes = Uint8Array<ArrayBuffer>
+
 interface CachedCode {
-  readonly bytes: Buffer
+  readonly bytes: Bytes
   /** V8 checks the flags and the version of a cache, but not whether it is damaged: a flipped bit would be run. */
   readonly digest: string
 }
@@ -25,13 +27,15 @@ export class CodeCache {
     const key = keyOf(code, filename)
     const cached = this.#get(key)
     if (cached !== undefined) {
-      const cachedData = new ivm.ExternalCopy(toArrayBuffer(cached))
+      const cachedData = new ivm.ExternalCopy(cached.buffer)
       const script = (await isolate.compileScript(code, { filename, cachedData })) as ivm.Script & { cachedDataRejected?: boolean }
+      // Otherwise it would stay until this thread collects garbage, which may be after hundreds of loads.
+      cachedData.release()
       if (script.cachedDataRejected !== true) return script
       this.#forget(key)
     }
     const script = (await isolate.compileScript(code, { filename, produceCachedData: true })) as ivm.Script & ivm.ScriptInfo
-    if (script.cachedData !== undefined) this.#put(key, Buffer.from(script.cachedData.copy() as ArrayBuffer))
+    if (script.cachedData !== undefined) this.#put(key, takeBytes(script.cachedData))
     return script
   }
 
@@ -45,10 +49,10 @@ export class CodeCache {
     if (script.cachedData === undefined) return
     const key = keyOf(code, filename)
     this.#forget(key)
-    this.#own.set(key, sealed(Buffer.from(script.cachedData.copy() as ArrayBuffer)))
+    this.#own.set(key, sealed(takeBytes(script.cachedData)))
   }
 
-  #get(key: string): Buffer | undefined {
+  #get(key: string): Bytes | undefined {
     const cached = this.#own.get(key) ?? this.#kept.get(key)
     if (cached === undefined) return undefined
     if (hash('sha256', cached.bytes, 'hex') === cached.digest) return cached.bytes
@@ -56,7 +60,7 @@ export class CodeCache {
     return undefined
   }
 
-  #put(key: string, bytes: Buffer): void {
+  #put(key: string, bytes: Bytes): void {
     this.#forget(key)
     this.#kept.set(key, sealed(bytes))
     this.#bytes += bytes.length
@@ -76,8 +80,11 @@ export class CodeCache {
 /** The file name is part of what is cached, because stack traces show it. */
 const keyOf = (code: string, filename: string): string => `${filename}\n${hash('sha256', code, 'hex')}`
 
-const sealed = (bytes: Buffer): CachedCode => ({ bytes, digest: hash('sha256', bytes, 'hex') })
+const sealed = (bytes: Bytes): CachedCode => ({ bytes, digest: hash('sha256', bytes, 'hex') })
 
-function toArrayBuffer({ buffer, byteOffset, byteLength }: Buffer): ArrayBuffer {
-  return buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer
+/** The bytes, in a buffer that holds nothing else. What isolated-vm holds is freed. */
+function takeBytes(cachedData: ivm.ExternalCopy<ArrayBuffer>): Bytes {
+  const bytes = new Uint8Array(cachedData.copy() as ArrayBuffer)
+  cachedData.release()
+  return bytes
 }
