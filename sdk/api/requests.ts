@@ -1,4 +1,5 @@
 /** Requests to a base. Each carries the token, is repeated where that is safe, and fails with an error that says what to do. */
+import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Problem } from '../../base/contract/problem-api.ts'
 import { type ErrorCode, messageOf } from '../../base/kernel/errors.ts'
@@ -74,7 +75,7 @@ export function caller(base: URL, token: string | undefined, { answerMsMax = ANS
     const sent = sendable({
       ...authorization(token),
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      ...(repeat === 'keyed' ? { 'idempotency-key': crypto.randomUUID() } : {}),
+      ...(repeat === 'keyed' ? { 'idempotency-key': randomUUID() } : {}),
       ...headers,
     })
     const attempt = async () => {

@@ -32,6 +32,8 @@ export interface Bundle {
   readonly sourceMapDigest: string
   /** Every file that the bundle is made of, including package.json and tsconfig.json; paths are sorted and relative to the folder. */
   readonly inputs: readonly string[]
+  /** Whether package.json is part of the code, as when the module imports it. Otherwise the code is the same whatever its version is. */
+  readonly containsPackage: boolean
   /** How many bytes of the code each part takes, the largest first. A part is a file of the module or a whole npm package. */
   readonly parts: readonly BundlePart[]
   /** What may be wrong with the module, and what will not work of its dependencies; each with its code frame. */
@@ -121,6 +123,7 @@ async function makeBundle({ module, contents, config }: Sources, compiled: Compi
   const origins = originsOf(metafile, ENTRY)
   const sourceMap = await withPackages(module.folder, compiled.sourceMap, metafile, origins)
   const configs = (config?.files ?? []).map(file => relative(module.folder, file).replaceAll('\\', '/'))
+  const files = Object.keys(metafile.inputs).filter(isFile).map(fileOf)
   return {
     manifest: contents.manifest,
     code,
@@ -128,7 +131,8 @@ async function makeBundle({ module, contents, config }: Sources, compiled: Compi
     bytes,
     sourceMap,
     sourceMapDigest: sha256(sourceMap),
-    inputs: [...new Set(['package.json', ...configs, ...Object.keys(metafile.inputs).filter(isFile).map(fileOf)])].sort(),
+    inputs: [...new Set(['package.json', ...configs, ...files])].sort(),
+    containsPackage: files.includes('package.json'),
     parts,
     warnings: await frames(module, 'warning', [...usesOfNativeCode(origins), ...warnings]),
   }

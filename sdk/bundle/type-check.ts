@@ -21,31 +21,53 @@ export interface TypeCheckOptions {
   readonly signal?: AbortSignal
 }
 
+/** A type check that runs. */
+export interface TypeCheck {
+  /**
+   * Resolves with `types`, or with the reason why nothing is checked: the file is not TypeScript, or there is no tsconfig.json, or TypeScript is not installed.
+   * Rejects with SdkError TYPES_WRONG, which has the code frame of every error.
+   */
+  readonly result: Promise<string>
+}
+
 /**
- * Checks the entry file of a module and everything it imports against the globals of a slot and the services that package.json lists, with the options of
+ * Starts to check the entry file of a module and everything it imports against the globals of a slot and the services that package.json lists, with the options of
  * the nearest tsconfig.json. Options that change what code does count only as they count for the bundle: when the tsconfig.json is in the folder of the
- * module. It starts a process for 30 to 300 ms.
+ * module. The compiler is a process that takes 30 to 300 ms; it runs when this resolves.
  * @param folder of the module
- * @returns `types`, or the reason why nothing was checked: the file is not TypeScript, or there is no tsconfig.json, or TypeScript is not installed
- * @throws SdkError TYPES_WRONG with the code frame of every error
  */
-export async function checkTypes(folder: string, contents: Package, { color = false, signal }: TypeCheckOptions = {}): Promise<string> {
+export async function startTypeCheck(
+  folder: string,
+  contents: Package,
+  { color = false, signal }: TypeCheckOptions = {},
+): Promise<TypeCheck> {
   const file = resolve(folder, contents.entry)
-  if (!/^\.[cm]?tsx?$/.test(extname(file))) return 'no types: it is not TypeScript'
+  if (!/^\.[cm]?tsx?$/.test(extname(file))) return unchecked('it is not TypeScript')
   const config = nearestTypeScriptConfig(dirname(file))
-  if (config === undefined) return 'no types: there is no tsconfig.json'
+  if (config === undefined) return unchecked('there is no tsconfig.json')
   const compiler = await findCompiler(file)
-  if (compiler === undefined) return 'no types: TypeScript is not installed'
+  if (compiler === undefined) return unchecked('TypeScript is not installed')
   const isOwn = !relative(resolve(folder), config).startsWith('..')
   const declarations = declarationsOf(contents, resolve(folder), authorFor(file))
   const declared = [await writeBeside(config, 'module', 'd.ts', declarations), ...generatedTypes(resolve(folder), dirname(config))]
   const project = await projectFor(file, config, declared, { ...(isOwn ? {} : asBundled), lib: languageParts(compiler.libraries) })
   const { command } = compiler
-  const { code, output } = await run([...command, '--project', project, '--noEmit', '--incremental', 'false', '--pretty'], signal)
-  if (code === 0) return 'types'
-  if (code === null) throw notFinished(command.join(' '))
-  const advice = isOwn ? undefined : await adviseOptions(resolve(folder), config)
-  throw typesWrong(file, output, color, contents, advice)
+  const running = run([...command, '--project', project, '--noEmit', '--incremental', 'false', '--pretty'], signal)
+  const judge = async () => {
+    const { code, output } = await running
+    if (code === 0) return 'types'
+    if (code === null) throw notFinished(command.join(' '))
+    const advice = isOwn ? undefined : await adviseOptions(resolve(folder), config)
+    throw typesWrong(file, output, color, contents, advice)
+  }
+  return { result: judge() }
+}
+
+const unchecked = (why: string): TypeCheck => ({ result: Promise.resolve(`no types: ${why}`) })
+
+/** Checks as `startTypeCheck` does, to the end. */
+export async function checkTypes(folder: string, contents: Package, options: TypeCheckOptions = {}): Promise<string> {
+  return (await startTypeCheck(folder, contents, options)).result
 }
 
 /** The file with the types that a module is written against, which the module may have from another copy of this project. */

@@ -5,6 +5,7 @@
 
 import type { Share } from '../../base/contract/common-api.ts'
 import type { NewArm, NewExperiment } from '../../base/contract/experiment-api.ts'
+import type { NewVersion } from '../../base/contract/version-api.ts'
 import { messageOf } from '../../base/kernel/errors.ts'
 import { checkNumbers } from '../../base/kernel/exact-json.ts'
 import { BUCKETS } from '../../base/traffic/hash.ts'
@@ -227,4 +228,38 @@ export function parseUnits(texts: readonly string[]): string[] {
   const units = texts.flatMap(text => text.split(',')).map(unit => unit.trim())
   if (units.includes('')) throw usage(`Cannot take "${texts.join(' ')}" as unit ids: one is empty`, 'Write them like u1,u2.')
   return [...new Set(units)]
+}
+
+// Parts
+
+/** The part that a new version gets, as it is typed. */
+export interface PartOptions {
+  readonly as?: NewVersion['as']
+  /** The share of a cutover. */
+  readonly share?: string
+  /** Unit ids; each text holds one or several. */
+  readonly whitelist?: readonly string[]
+}
+
+export type Part = Pick<NewVersion, 'as' | 'share' | 'whitelist'>
+
+/** @throws SdkError USAGE */
+export function parsePart({ as, share, whitelist }: PartOptions): Part {
+  if (share !== undefined && as !== 'cutover') throw usage('Cannot take --share: only a cutover has one', 'Add --as cutover.')
+  return {
+    ...(as && { as }),
+    ...(share !== undefined && { share: parseShare(share) }),
+    ...(whitelist && { whitelist: parseUnits(whitelist) }),
+  }
+}
+
+/**
+ * Reads the part of new versions where scenes are named beside it.
+ * @throws SdkError USAGE, also when there is a part and no scene
+ */
+export function parsePartIn({ scene, ...options }: PartOptions & { readonly scene?: readonly string[] }): Part {
+  const part = parsePart(options)
+  const [given] = Object.keys(part)
+  if (given === undefined || scene !== undefined) return part
+  throw usage(`Cannot take --${given} without --scene: modules by themselves answer nobody`, 'Name the scenes with --scene.')
 }

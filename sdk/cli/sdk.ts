@@ -90,8 +90,12 @@ const publishCommand = command(sdk, 'publish <folders...>', 'Bundle modules, pub
   .option('--commit <id>', 'the git commit of the sources, to be kept with the version (default: what git says of the folder, else CI)')
   .option('--dry-run', 'bundle and check only; send nothing')
   .action(async (folders: string[], options: PublishOptions & CommonOptions) => {
+    const [{ parsePartIn }, { startBuild }] = await Promise.all([import('./arguments.ts'), import('./commands/build.ts')])
+    const part = parsePartIn(options)
+    // Compilers are processes of their own. They run while the rest of the command is loaded and the base is found, which take as long.
+    using first = await startBuild(folders[0] ?? '.', options.check !== false)
     const { publish } = await import('./commands/publish.ts')
-    await publish(await context(options), folders, options)
+    await publish(await context(options), { part, first }, folders, options)
   })
 for (const option of partOptions()) publishCommand.addOption(option)
 

@@ -58,8 +58,12 @@ export class BaseDriver {
       const steps = stopwatch()
       const bundle = await steps('checkMs', () => this.#readBundle(manifest))
       const trial = { name, stages: manifest.stages, bundle }
-      await steps('trialMs', () => trials.pass(trial, actor.who)).catch(error => this.#explain(error, manifest))
-      await this.#checkSourceMap(manifest)
+      const trying = steps('trialMs', () => trials.pass(trial, actor.who))
+      const checking = this.#checkSourceMap(manifest)
+      checking.catch(() => undefined)
+      await trying.catch(error => this.#explain(error, manifest))
+      // That a module throws at load matters more than what its source map is.
+      await checking
       const module = await steps('commitMs', () => this.#keepModule(name, manifest, actor))
       return { created: true, module, timings: steps.timings }
     })
@@ -118,7 +122,6 @@ export class BaseDriver {
     return bytes.toString('utf8')
   }
 
-  /** Comes after the trial: that a module throws at load matters more than what its source map is. */
   async #checkSourceMap({ name, sourceMap }: ModuleManifest): Promise<void> {
     if (sourceMap === undefined) return
     try {

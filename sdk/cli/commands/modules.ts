@@ -1,6 +1,6 @@
 /** `sdk modules`: what is published. */
 
-import semver from 'semver'
+import compareNewestFirst from 'semver/functions/rcompare.js'
 import type { Module } from '../../../base/contract/module-api.ts'
 import { describeCommit } from '../../../base/kernel/origin.ts'
 import { SdkError } from '../../sdk-error.ts'
@@ -9,7 +9,7 @@ import type { Context } from '../context.ts'
 
 /** The newest version comes first. Without a name, the latest version of each module is listed. */
 export async function listModules({ client, out }: Context, name: string | undefined): Promise<void> {
-  const found = [...(await client.modules(name))].sort((a, b) => a.name.localeCompare(b.name) || semver.rcompare(a.version, b.version))
+  const found = [...(await client.modules(name))].sort((a, b) => a.name.localeCompare(b.name) || compareNewestFirst(a.version, b.version))
   if (name !== undefined && found.length === 0) {
     throw new SdkError('MODULE_NOT_FOUND', `Cannot list the versions of "${name}": no such module`, {
       hint: 'List the modules with "sdk modules", or publish it with "sdk publish".',

@@ -12,17 +12,15 @@ import type { ModuleOrigin } from '../../../base/traffic/schema.ts'
 import type { Client } from '../../api/client.ts'
 import { isSame, modulesOf, publishBundle, updateOf, updateScene, uploadBundle } from '../../api/publish-steps.ts'
 import { type Bundle, type BundlePart, bundleModule } from '../../bundle/bundle.ts'
-import { locateModule, readPackage } from '../../bundle/manifest.ts'
 import { originOf } from '../../bundle/module-origin.ts'
-import { checkTypes } from '../../bundle/type-check.ts'
 import { RefusedError, SdkError } from '../../sdk-error.ts'
-import { usage } from '../arguments.ts'
+import { type Part, type PartOptions, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { type AgreementOptions, requireQuestions } from '../terminal/agreement.ts'
-import { colorsFor } from '../terminal/colors.ts'
 import { whenInterrupted } from '../terminal/interruption.ts'
 import { describeTimings, formatBytes, type Output, timed } from '../terminal/output.ts'
-import { agreeToPart, describePart, nextStep, type PartOptions, parsePart } from './version.ts'
+import { type Build, inColor, startBuild } from './build.ts'
+import { agreeToPart, describePart, nextStep } from './version.ts'
 
 export type Bump = 'patch' | 'minor' | 'major'
 
@@ -36,6 +34,13 @@ export interface PublishOptions extends PartOptions, AgreementOptions {
   readonly commit?: string
   /** Whether types are checked. @default true */
   readonly check?: boolean
+}
+
+export interface BegunPublish {
+  /** What the new versions of scenes get. */
+  readonly part: Part
+  /** Of the module in the first folder. */
+  readonly first: Build
 }
 
 interface PublishedModule {
@@ -73,16 +78,26 @@ const DECLINED = 'The modules are published, and no scene was changed'
 /**
  * Bundles and checks everything, and looks up every scene, before anything is sent. Then it sends the modules, then, once somebody has agreed to
  * all units that move, each scene with all of them together.
+ * @param begun what was begun before this was loaded
  */
-export async function publish(context: Context, folders: readonly string[], options: PublishOptions): Promise<void> {
+export async function publish(
+  context: Context,
+  { part, first }: BegunPublish,
+  folders: readonly string[],
+  options: PublishOptions,
+): Promise<void> {
   const { client, out } = context
-  const part = partOf(options)
   const sceneIds = options.dryRun ? [] : (options.scene ?? [])
-  const drafts: Draft[] = []
-  for (const folder of folders) drafts.push(await draftOf(client, folder, options))
+  // The base is asked while modules are still being checked. A fault in a module is reported first nevertheless.
+  const finding = Promise.all(sceneIds.map(id => requireScene(client, id, folders)))
+  finding.catch(() => undefined)
+  const drafts: Draft[] = [await draftOf(client, first, options)]
+  for (const folder of folders.slice(1)) {
+    using build = await startBuild(folder, options.check !== false)
+    drafts.push(await draftOf(client, build, options))
+  }
   checkNames(drafts)
-  const baselines = await Promise.all(sceneIds.map(id => requireScene(client, id, folders)))
-  await requireAgreement(client, part, baselines, drafts, options)
+  await requireAgreement(client, part, await finding, drafts, options)
   const send: Send = options.dryRun ? pretend : (bundle, origin) => sendBundle(client, out, bundle, origin)
   const modules: PublishedModule[] = []
   for (const draft of drafts) modules.push(await publishDraft(out, draft, options.dryRun === true, send))
@@ -160,45 +175,21 @@ interface Check {
   readonly checkMs: number
 }
 
-/** A version is not raised when exactly this code is published already: the same command typed twice changes nothing the second time. */
-async function draftOf(client: Client, folder: string, options: PublishOptions): Promise<Draft> {
-  const { bump, dryRun } = options
-  // The base is asked while the types are still being checked. A fault in the module is reported first nevertheless.
-  let published: Promise<boolean> | undefined
-  let finding: Promise<ModuleOrigin | undefined> | undefined
-  const { bundle, bundleMs, check } = await bundleAndCheck(folder, options, made => {
-    finding = originOf(folder, made.inputs, options.commit)
-    finding.catch(() => undefined)
-    if (bump === undefined || dryRun === true) return
-    published = isPublished(client, made)
-    published.catch(() => undefined)
-  })
+/**
+ * When a module does not bundle, faults in its types are not reported. A version is not raised when exactly this code is published already: the same command typed twice changes nothing the second time.
+ */
+async function draftOf(client: Client, { folder, bundling, checking }: Build, { bump, dryRun, commit }: PublishOptions): Promise<Draft> {
+  const [bundle, bundleMs] = await bundling
+  const finding = originOf(folder, bundle.inputs, commit)
+  finding.catch(() => undefined)
+  const published = bump === undefined || dryRun === true ? undefined : isPublished(client, bundle)
+  published?.catch(() => undefined)
+  const [checked, checkMs] = await checking
   const { version } = bundle.manifest
-  const draft = { folder, bundle, bundleMs, check, origin: await finding }
+  const draft = { folder, bundle, bundleMs, check: { checked, checkMs }, origin: await finding }
   if (bump === undefined) return { ...draft, version, note: '' }
   if (await published) return { ...draft, version, note: ' (not raised: nothing has changed)' }
   return { ...draft, version: nextVersion(version, bump), note: ` (was ${version})` }
-}
-
-const inColor = (): boolean => colorsFor(process.stderr).isColorSupported
-const bundled = (folder: string): Promise<Bundle> => bundleModule(folder, { color: inColor() })
-
-/** Bundles and checks types at the same time. When a module does not bundle, faults in its types are not reported. */
-async function bundleAndCheck(folder: string, { check = true }: PublishOptions, onBundle: (made: Bundle) => void) {
-  const unwanted = new AbortController()
-  const contents = await readPackage(await locateModule(folder, inColor()))
-  const types = () => checkTypes(folder, contents, { color: inColor(), signal: unwanted.signal })
-  const checking = timed(check ? types : async () => 'no types: --no-check')
-  checking.catch(() => undefined)
-  try {
-    const [bundle, bundleMs] = await timed(() => bundled(folder))
-    onBundle(bundle)
-    const [checked, checkMs] = await checking
-    return { bundle, bundleMs, check: { checked, checkMs } }
-  } catch (error) {
-    unwanted.abort()
-    throw error
-  }
 }
 
 async function isPublished(client: Client, bundle: Bundle): Promise<boolean> {
@@ -221,9 +212,14 @@ async function publishDraft(out: Output, draft: Draft, dryRun: boolean, send: Se
   out.done('check', check.checkMs, `exports, imports, ${check.checked}`)
   const isRaised = version !== was && !dryRun
   const published = isRaised
-    ? await withVersionRaised(folder, was, version, async () => sendAs(await bundled(folder), origin, send))
+    ? await withVersionRaised(folder, was, version, async () => sendAs(await withVersion(bundle, version, folder), origin, send))
     : await sendAs(bundle, origin, send)
   return { ...published, version, steps: { bundle: bundleMs, check: check.checkMs, ...published.steps } }
+}
+
+/** The bundle of the module with another version in its package.json. */
+async function withVersion(bundle: Bundle, version: string, folder: string): Promise<Bundle> {
+  return bundle.containsPackage ? bundleModule(folder, { color: inColor() }) : { ...bundle, manifest: { ...bundle.manifest, version } }
 }
 
 /** A line such as `      mathjs   612.3 KB  71 %`. */
@@ -265,8 +261,7 @@ function nextVersion(version: string, bump: Bump): string {
 }
 
 /**
- * Raises the version in package.json, and puts the file back as it was when `work` fails or is interrupted. `work` bundles once more,
- * because a module may import its own package.json.
+ * Raises the version in package.json, and puts the file back as it was when `work` fails or is interrupted.
  * @throws SdkError FILE_UNWRITABLE, and as `work`
  */
 async function withVersionRaised<T>(folder: string, from: string, to: string, work: () => Promise<T>): Promise<T> {
@@ -310,16 +305,6 @@ export function replaceVersion(text: string, from: string, to: string): string {
   throw new SdkError('PACKAGE_INVALID', `Cannot raise the version "${from}": package.json spells it in an unusual way`, {
     hint: 'Raise the version by hand and publish without --bump.',
   })
-}
-
-type Part = ReturnType<typeof parsePart>
-
-/** @throws SdkError USAGE */
-function partOf(options: PublishOptions): Part {
-  const part = parsePart(options)
-  const [given] = Object.keys(part)
-  if (given === undefined || options.scene !== undefined) return part
-  throw usage(`Cannot take --${given} without --scene: modules by themselves answer nobody`, 'Name the scenes with --scene.')
 }
 
 async function bringOnline(

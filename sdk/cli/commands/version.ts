@@ -6,7 +6,7 @@ import { describeQuarantine, liftAdvice } from '../../../base/traffic/quarantine
 import { MOVED_OF, showShare } from '../../../base/traffic/ranges.ts'
 import type { Client } from '../../api/client.ts'
 import { SdkError } from '../../sdk-error.ts'
-import { parseShare, parseUnits, parseVersion, usage } from '../arguments.ts'
+import { type PartOptions, parsePart, parseShare, parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { type AgreementOptions, agree, agreeToMove } from '../terminal/agreement.ts'
 import { ageOf, describeCells, describeTimings, type Output, timed } from '../terminal/output.ts'
@@ -88,25 +88,6 @@ const modulesOf = (lock: Lock): string[] => lock.flatMap(({ modules }) => module
 /** A lock such as `recall-all@1.0.0 → rank-lr@1.0.0`. */
 export function describeLock(lock: Lock): string {
   return lock.map(({ modules }) => modules.map(({ name, version }) => `${name}@${version}`).join(' + ')).join(' → ')
-}
-
-/** The part that a new version gets, as it is typed. */
-export interface PartOptions {
-  readonly as?: NewVersion['as']
-  /** The share of a cutover. */
-  readonly share?: string
-  /** Unit ids; each text holds one or several. */
-  readonly whitelist?: readonly string[]
-}
-
-/** @throws SdkError USAGE */
-export function parsePart({ as, share, whitelist }: PartOptions): Pick<NewVersion, 'as' | 'share' | 'whitelist'> {
-  if (share !== undefined && as !== 'cutover') throw usage('Cannot take --share: only a cutover has one', 'Add --as cutover.')
-  return {
-    ...(as && { as }),
-    ...(share !== undefined && { share: parseShare(share) }),
-    ...(whitelist && { whitelist: parseUnits(whitelist) }),
-  }
 }
 
 export interface CreateOptions extends Pick<NewVersion, 'from' | 'resolve' | 'label' | 'reason'>, PartOptions {
