@@ -1,19 +1,22 @@
 /**
  * `npm run bench:publish`: measures how long an engineer waits. It measures `sdk publish` of a module of 100 KB on a base with two cells, from the
  * start of the command until it has ended and every cell has answered with the new code; `sdk --help`; and `sdk dev` of a small module, from the
- * writing of the file until the answer is printed.
+ * writing of the file until the answer is printed. Each round also starts Node.js with nothing to do, and checks the types of the same module with the
+ * compiler alone. Cold rounds have no compiled code of the sdk from earlier starts. With `--against FOLDER` the clone in another folder publishes by turns
+ * with this one, each on a base of its own.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { Agent, request } from 'node:http'
 import { cpus, loadavg, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
-import { launchBase, type RunningBase, root } from '../../test/support/base.ts'
+import { compilerIn } from '../../sdk/bundle/type-check.ts'
+import { type launchBase, type RunningBase, root } from '../../test/support/base.ts'
 
 const { values } = parseArgs({
   options: {
@@ -22,6 +25,8 @@ const { values } = parseArgs({
     cells: { type: 'string', default: '2' },
     /** Milliseconds between an answer of `sdk dev` and the next save. */
     pause: { type: 'string', default: '500' },
+    /** The folder of another clone. */
+    against: { type: 'string' },
   },
 })
 const [rounds, kilobytes, cells, pause] = [values.rounds, values.kilobytes, values.cells, values.pause].map(Number) as [
@@ -33,16 +38,29 @@ const [rounds, kilobytes, cells, pause] = [values.rounds, values.kilobytes, valu
 /** The most milliseconds that each of these may take at p50. */
 const most = { publish: 500, help: 150, save: 150 } as const
 
-const sdk = join(root, 'bin/sdk.cjs')
 type Steps = Readonly<Record<string, number>>
 
-function start(folder: string, base: RunningBase, args: readonly string[]): ChildProcess {
-  const env = { ...process.env, BERTH_BASE: base.controlUrl, BERTH_TOKEN: base.token }
-  return spawn(process.execPath, [sdk, ...args], { cwd: folder, env, stdio: ['ignore', 'pipe', 'inherit'] })
+/** A clone, a base of it, and the modules that are published there. */
+interface Side {
+  readonly clone: string
+  readonly folder: string
+  readonly base: RunningBase
 }
 
-async function run(folder: string, base: RunningBase, ...args: readonly string[]): Promise<string> {
-  const child = start(folder, base, args)
+async function openSide(clone: string): Promise<Side> {
+  const { launchBase: launch } = (await import(join(clone, 'test/support/base.ts'))) as { readonly launchBase: typeof launchBase }
+  const folder = await mkdtemp(join(tmpdir(), 'berth-bench-'))
+  await writeProject(folder)
+  return { clone, folder, base: await launch({ cells }) }
+}
+
+function start({ clone, folder, base }: Side, args: readonly string[], more: NodeJS.ProcessEnv = {}): ChildProcess {
+  const env = { ...process.env, BERTH_BASE: base.controlUrl, BERTH_TOKEN: base.token, ...more }
+  return spawn(process.execPath, [join(clone, 'bin/sdk.cjs'), ...args], { cwd: folder, env, stdio: ['ignore', 'pipe', 'ignore'] })
+}
+
+async function run(side: Side, args: readonly string[], more?: NodeJS.ProcessEnv): Promise<string> {
+  const child = start(side, args, more)
   const [printed, [code]] = await Promise.all([child.stdout ? text(child.stdout) : '', once(child, 'exit')])
   if (code !== 0) throw new Error(`sdk ${args.join(' ')} ended with ${code}:\n${printed}`)
   return printed
@@ -109,43 +127,83 @@ async function askEveryCell(base: RunningBase, round: number): Promise<void> {
   }
 }
 
-async function publishes(folder: string, base: RunningBase): Promise<Steps[]> {
-  const samples: Steps[] = []
-  await writeBig(folder, 0)
-  await run(folder, base, 'publish', 'big')
-  await base.client.putScene({ id: 'big', group: [{ stage: 'rank', modules: ['big@^1'] }] }, undefined)
+async function definePublished(side: Side): Promise<void> {
+  await writeBig(side.folder, 0)
+  await run(side, ['publish', 'big'])
+  await side.base.client.putScene({ id: 'big', group: [{ stage: 'rank', modules: ['big@^1'] }] }, undefined)
+}
+
+const PUBLISH = ['publish', 'big', '--bump', 'patch', '--scene', 'big', '--as', 'baseline', '--yes', '--json']
+
+async function publishOnce(side: Side, round: number, more?: NodeJS.ProcessEnv): Promise<Steps> {
+  await writeBig(side.folder, round)
+  const startedAt = performance.now()
+  const printed = await run(side, PUBLISH, more)
+  const ended = performance.now() - startedAt
+  await askEveryCell(side.base, round)
+  const total = performance.now() - startedAt
+  const { modules, scenes } = JSON.parse(printed) as { modules: [{ steps: Steps }]; scenes: [{ steps: Steps }] }
+  const { bundle = 0, check = 0, upload = 0, load = 0 } = modules[0].steps
+  const { live = 0 } = scenes[0].steps
+  // The type check runs at the same time as the bundling.
+  const command = ended - Math.max(bundle, check) - upload - load - live
+  return { bundle, check, upload, load, live, 'start and end of the command': command, 'every cell asked': total - ended, total }
+}
+
+/** What no publish can be faster than. */
+interface References {
+  readonly node: number[]
+  readonly compiler: number[]
+}
+
+async function publishes(sides: readonly Side[]): Promise<{ readonly of: Steps[][]; readonly references: References }> {
+  const references: References = { node: [], compiler: [] }
+  const [program = '', ...args] = (await compilerIn(join(root, 'node_modules/typescript'))).command
+  const of: Steps[][] = sides.map(() => [])
   for (let round = 1; round <= rounds; round++) {
-    await writeBig(folder, round)
-    const startedAt = performance.now()
-    const printed = await run(folder, base, 'publish', 'big', '--bump', 'patch', '--scene', 'big', '--as', 'baseline', '--yes', '--json')
-    const ended = performance.now() - startedAt
-    await askEveryCell(base, round)
-    const total = performance.now() - startedAt
-    const { modules, scenes } = JSON.parse(printed) as { modules: [{ steps: Steps; bytes: number }]; scenes: [{ steps: Steps }] }
-    const { bundle = 0, check = 0, upload = 0, load = 0 } = modules[0].steps
-    const { live = 0 } = scenes[0].steps
-    // The type check runs at the same time as the bundling.
-    const command = ended - Math.max(bundle, check) - upload - load - live
-    samples.push({ bundle, check, upload, load, live, 'start and end of the command': command, 'every cell asked': total - ended, total })
+    for (const [i, side] of sides.entries()) of[i]?.push(await publishOnce(side, round))
+    references.node.push(timeOf(process.execPath, ['-e', '0']))
+    const [{ folder } = { folder: '.' }] = sides
+    references.compiler.push(timeOf(program, [...args, '--project', folder, '--noEmit', '--skipLibCheck']))
+  }
+  return { of, references }
+}
+
+/** @returns milliseconds */
+function timeOf(program: string, args: readonly string[]): number {
+  const startedAt = performance.now()
+  execFileSync(program, args)
+  return performance.now() - startedAt
+}
+
+/** Rounds that find none of the compiled code that an earlier start of the sdk has kept. */
+async function coldPublishes(side: Side): Promise<Steps[]> {
+  const samples: Steps[] = []
+  for (let round = 1; round <= Math.min(rounds, COLD_ROUNDS_MAX); round++) {
+    const cache = join(side.folder, `cold-${round}`)
+    samples.push(await publishOnce(side, rounds + round, { NODE_COMPILE_CACHE: cache }))
   }
   return samples
 }
 
-async function helps(folder: string, base: RunningBase): Promise<number[]> {
+const COLD_ROUNDS_MAX = 5
+
+async function helps(side: Side): Promise<number[]> {
   const samples: number[] = []
   for (let round = 0; round < rounds; round++) {
     const startedAt = performance.now()
-    await run(folder, base, '--help')
+    await run(side, ['--help'])
     samples.push(performance.now() - startedAt)
   }
   return samples
 }
 
-async function saves(folder: string, base: RunningBase): Promise<Steps[]> {
+async function saves(side: Side): Promise<Steps[]> {
+  const { folder } = side
   const samples: Steps[] = []
   const write = (round: number) => writeFile(join(folder, 'small/index.ts'), `export const rank = () => ${round}\n`)
   await write(0)
-  const child = start(folder, base, ['dev', 'small', '--json'])
+  const child = start(side, ['dev', 'small', '--json'])
   if (child.stdout === null) throw new Error('sdk dev has no output')
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   await lines.next()
@@ -181,34 +239,39 @@ function print(title: string, samples: readonly Steps[]): void {
 }
 
 function judge(what: string, samples: readonly number[], msMost: number): void {
-  console.log(
-    `${what}: p50 ${quantile(samples, 0.5).toFixed(0)} ms, p99 ${quantile(samples, 0.99).toFixed(0)} ms (to be at most ${msMost} at p50)`,
-  )
+  const spread = `p50 ${quantile(samples, 0.5).toFixed(0)} ms, p99 ${quantile(samples, 0.99).toFixed(0)} ms`
+  console.log(`${what}: ${spread} (to be at most ${msMost} at p50)`)
+  console.log(`  rounds: ${samples.map(ms => ms.toFixed(0)).join(' ')}`)
 }
 
-const folder = await mkdtemp(join(tmpdir(), 'berth-bench-'))
-const base = await launchBase({ cells })
+const totals = (samples: readonly Steps[]): number[] => samples.map(({ total = 0 }) => total)
+/** What says which clone it is, when there are two. */
+const nameOf = ({ clone }: Side): string => (clone === root ? '' : `, ${clone}`)
+const medianOf = (samples: readonly number[]): string => `${quantile(samples, 0.5).toFixed(0)} ms`
+
+const clones = [root, ...(values.against === undefined ? [] : [resolve(values.against)])]
+const sides: Side[] = []
 try {
-  await writeProject(folder)
+  for (const clone of clones) sides.push(await openSide(clone))
+  const [here] = sides
+  if (here === undefined) throw new Error('There is nothing to measure')
+  for (const side of sides) await definePublished(side)
   console.log(
     `${rounds} rounds, ${cells} cells, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}, load ${loadavg()[0]?.toFixed(1)}`,
   )
-  const published = await publishes(folder, base)
-  print(`sdk publish, ${kilobytes} KB`, published)
-  const saved = await saves(folder, base)
+  const { of, references } = await publishes(sides)
+  for (const [i, side] of sides.entries()) print(`sdk publish, ${kilobytes} KB${nameOf(side)}`, of[i] ?? [])
+  console.log(`Beside each round: node -e 0 ${medianOf(references.node)}, the compiler alone ${medianOf(references.compiler)}`)
+  for (const [i, side] of sides.entries()) judge(`sdk publish to every cell answering${nameOf(side)}`, totals(of[i] ?? []), most.publish)
+  const cold = totals(await coldPublishes(here))
+  console.log(`the same without compiled code from earlier starts: p50 ${medianOf(cold)} (${cold.map(ms => ms.toFixed(0)).join(' ')})`)
+  const saved = await saves(here)
   print('sdk dev, small module', saved)
-  judge(
-    'sdk publish to every cell answering',
-    published.map(({ total = 0 }) => total),
-    most.publish,
-  )
-  judge('sdk --help', await helps(folder, base), most.help)
-  judge(
-    'sdk dev, save to answer',
-    saved.map(({ total = 0 }) => total),
-    most.save,
-  )
+  judge('sdk --help', await helps(here), most.help)
+  judge('sdk dev, save to answer', totals(saved), most.save)
 } finally {
-  await base.kill()
-  await rm(folder, { recursive: true, force: true })
+  for (const { base, folder } of sides) {
+    await base.kill()
+    await rm(folder, { recursive: true, force: true })
+  }
 }

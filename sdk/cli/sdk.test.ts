@@ -7,6 +7,7 @@ import { createServer, type RequestListener, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { replaceVersion } from './commands/publish.ts'
@@ -255,6 +256,25 @@ test('--bump puts package.json back when the publishing fails, or is interrupted
   assert.equal(await readFile(path, 'utf8'), goodModule['package.json'])
   assert.deepEqual(during, ['1.0.1', '1.0.1'])
   assert.deepEqual((await readdir(folder)).sort(), Object.keys(goodModule).sort())
+})
+
+test('a version that --bump raises is in the code of a module that imports its package.json, and in the manifest of every module', async t => {
+  const sent: string[] = []
+  const base = await fakeBase(t, async (request, response) => {
+    if (request.method === 'HEAD') return response.writeHead(404).end()
+    if (request.method === 'GET') return response.setHeader('content-type', 'application/json').end('[]')
+    sent.push(await text(request))
+    return response.writeHead(request.method === 'PUT' ? 204 : 400).end()
+  })
+  const sentFor = async (index: string) => {
+    sent.length = 0
+    await sdk('publish', await folderWith(t, { ...goodModule, 'index.ts': index }), '--bump', 'patch', '--no-check', '--base', base)
+    return { bundle: sent.find(body => body.includes('use strict')), manifest: sent.find(body => body.includes('"stages":["rank"]')) }
+  }
+  const without = await sentFor(goodModule['index.ts'])
+  const containing = await sentFor('import { version } from "./package.json"\nexport const rank = () => version\n')
+  for (const { manifest } of [without, containing]) assert.match(manifest ?? '', /"version":"1\.0\.1"/)
+  assert.match(containing.bundle ?? '', /"1\.0\.1"/)
 })
 
 test('a version is raised where it stands, with the layout of the file kept', () => {
