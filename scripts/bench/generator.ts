@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { FloodRun, Pace } from './flood.ts'
-import { allowed, CpuMeter, pin } from './processors.ts'
+import { allowed, CpuMeter, pin, sumOf } from './processors.ts'
 
 export interface ClosedLoad {
   readonly url: string
@@ -140,7 +140,7 @@ export class Generator {
     this.#child.send(job)
     const [result] = (await once(this.#child, 'message')) as [Result | { readonly error: string }]
     if ('error' in result) throw new Error(`The load could not be sent: ${result.error}`)
-    return { result, cpu: meter.usedUs() / 1e6 }
+    return { result, cpu: sumOf(meter.usedUs().values()) / 1e6 }
   }
 
   async #wrk(load: ClosedLoad): Promise<LoadResult> {

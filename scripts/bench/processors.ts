@@ -66,25 +66,40 @@ export class CpuMeter {
     this.#before = this.#read()
   }
 
-  /** Microseconds of all threads that still run. */
-  usedUs(): number {
-    let ns = 0
-    for (const [thread, now] of this.#read()) ns += now - (this.#before.get(thread) ?? 0)
-    return ns / 1000
+  /**
+   * Microseconds of all threads that still run, by what they are: the number of the process, and `main` or the name of the thread. Threads that isolates
+   * run in have the name of the main thread.
+   */
+  usedUs(): Map<string, number> {
+    const used = new Map<string, number>()
+    for (const [thread, now] of this.#read()) {
+      const label = this.#labelOf(thread)
+      used.set(label, (used.get(label) ?? 0) + (now - (this.#before.get(thread) ?? 0)) / 1000)
+    }
+    return used
   }
 
+  #labelOf(path: string): string {
+    const [, , pid, , thread] = path.split('/')
+    return `${this.#pids.indexOf(Number(pid)) + 1} ${pid === thread ? 'main' : readIfThere(`${path}/comm`).trim()}`
+  }
+
+  /** By the path of a thread. */
   #read(): Map<string, number> {
-    const all = new Map<string, number>()
-    for (const pid of this.#pids) {
-      for (const thread of threadsOf(pid)) {
-        try {
-          all.set(thread, Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]))
-        } catch {
-          // The thread has ended since it was listed.
-        }
-      }
-    }
-    return all
+    const paths = this.#pids.flatMap(pid => threadsOf(pid).map(thread => `/proc/${pid}/task/${thread}`))
+    const read = paths.map(path => [path, readIfThere(`${path}/schedstat`)] as const)
+    return new Map(read.flatMap(([path, text]) => (text === '' ? [] : [[path, Number(text.split(' ')[0])]])))
+  }
+}
+
+export const sumOf = (values: Iterable<number>): number => [...values].reduce((sum, value) => sum + value, 0)
+
+/** Empty for a thread that has ended since it was listed. */
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
   }
 }
 

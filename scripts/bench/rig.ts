@@ -2,7 +2,7 @@
 import { renderColumns } from '../../base/kernel/columns.ts'
 import { type ClosedLoad, Generator, type GeneratorName, type LoadResult, type OpenLoad, type SparseLoad } from './generator.ts'
 import { median } from './median.ts'
-import { allowed, CpuMeter, choosePair, machineTimes, type Pair, pin } from './processors.ts'
+import { allowed, CpuMeter, choosePair, machineTimes, type Pair, pin, sumOf } from './processors.ts'
 
 /** What requests are sent to. */
 export interface Subject {
@@ -27,9 +27,11 @@ export interface Run {
   readonly others: number
   /** Processors that the host of a virtual machine has withheld. */
   readonly stolen: number
+  /** Parts of `cpuUs`, by process and thread. */
+  readonly threads: Readonly<Record<string, number>>
 }
 
-export type Column = keyof Run
+export type Column = Exclude<keyof Run, 'threads'>
 
 /** Where processes run: the subject on one processor and the generator on another one, or both where the system wants. */
 export type Way = 'pinned' | 'free'
@@ -150,7 +152,8 @@ export class Rig {
     this.assign(way, pids)
     const [meter, own, before, startedAt] = [new CpuMeter(pids), process.cpuUsage(), machineTimes(), performance.now()]
     const { answered, seconds, p50Ms, p99Ms, failed, cpu } = await send()
-    const [usedUs, after, elapsed] = [meter.usedUs(), machineTimes(), (performance.now() - startedAt) / 1000]
+    const [threads, after, elapsed] = [meter.usedUs(), machineTimes(), (performance.now() - startedAt) / 1000]
+    const usedUs = sumOf(threads.values())
     const { user, system } = process.cpuUsage(own)
     const generator = Number.isNaN(cpu) ? after.children - before.children : cpu
     const known = (usedUs + user + system) / 1e6 + generator
@@ -160,6 +163,7 @@ export class Rig {
       cpuUs: usedUs / answered,
       others: Math.max(0, (after.busy - before.busy - known) / elapsed),
       stolen: (after.stolen - before.stolen) / elapsed,
+      threads: Object.fromEntries([...threads].map(([thread, us]) => [thread, us / answered])),
     }
   }
 
@@ -190,6 +194,16 @@ export function printComparison({ title, load, way, results }: Comparison): void
   console.log(`\n${title}: ${load}, ${way === 'pinned' ? 'pinned' : 'not pinned'}`)
   console.log(renderColumns(head, rows))
   for (const warning of warningsOf(results)) console.log(`! ${warning}`)
+}
+
+/** Prints what each thread of each process of a subject costs a request. */
+export function printThreads({ results }: Comparison): void {
+  const names = (runs: readonly Run[]) => [...new Set(runs.flatMap(({ threads }) => Object.keys(threads)))]
+  const rows = results.flatMap(({ subject, runs }) =>
+    names(runs).map((name): [string, string, number] => [subject, name, median(runs.map(({ threads }) => threads[name] ?? 0))]),
+  )
+  const shown = rows.filter(([, , us]) => us > 0.5).map(([subject, name, us]) => [subject, name, us.toFixed(1)])
+  console.log(renderColumns(['', 'process, thread', 'CPU µs/req'], shown))
 }
 
 /** Bounds beyond which the machine is too noisy to tell. */

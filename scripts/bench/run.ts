@@ -7,7 +7,7 @@ import { renderColumns } from '../../base/kernel/columns.ts'
 import { describeMachine, namesIn, readFlags } from './flags.ts'
 import { defaultGenerator, generators } from './generator.ts'
 import { RARE_SCENES } from './peers.ts'
-import { type Comparison, medianOf, printComparison, type Report, Rig, showRatio, type Way } from './rig.ts'
+import { type Comparison, medianOf, printComparison, printThreads, type Report, Rig, showRatio, type Way } from './rig.ts'
 import { bodyOf, Peers, peerNames, type Scenario, type ScenarioName, scenarios } from './scenarios.ts'
 import { boundOf, verdictsOn } from './targets.ts'
 
@@ -27,6 +27,8 @@ const flags = readFlags({
   /** How many scenes that are not loaded are asked. */
   scenes: RARE_SCENES,
   generator: defaultGenerator(),
+  /** Prints what each thread costs a request. */
+  threads: false,
   /** Folders of other checkouts of this project, to compare with. */
   against: [],
   /** A file to write everything to that was measured. */
@@ -98,6 +100,7 @@ try {
       const comparison = await measure(name, scenarios[name], way)
       comparisons.push(comparison)
       printComparison(comparison)
+      if (flags.threads) printThreads(comparison)
     }
   }
   printVerdicts()
