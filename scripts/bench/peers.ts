@@ -84,11 +84,16 @@ const sceneAt = (name: string, origin: string, pids: Subject['pids']) => async (
   pids,
 })
 
-/**
- * Starts a base with the scenes of the bench.
- * @param project the folder of another checkout of this project
- */
-export async function startBerth(name: string, cells: number, project = root): Promise<Peer> {
+export interface BerthSettings {
+  readonly cells: number
+  /** How many scenes it has of which no cell keeps the slots loaded. */
+  readonly rareScenes: number
+  /** The folder of another checkout of this project. */
+  readonly project?: string
+}
+
+/** Starts a base with the scenes of the bench. */
+export async function startBerth(name: string, { cells, rareScenes, project = root }: BerthSettings): Promise<Peer> {
   const base = await launchBase({ cells, project })
   await defineScenes(base)
   const scene = sceneAt(name, base.url, () => pidsOf(base))
@@ -99,7 +104,7 @@ export async function startBerth(name: string, cells: number, project = root): P
     setUp: `supervisor, keeper and ${cells === 1 ? 'one cell' : `${cells} cells`}, the stages in an isolate of 256 MB; CPU is that of all these processes`,
     async scene(id) {
       if (id !== 'warm' && id !== 'cold') return scene(id)
-      rare ??= defineRareScenes(base)
+      rare ??= defineRareScenes(base, rareScenes)
       await rare
       return { ...(await scene('rare')), headers, ...(id === 'cold' ? { before: () => replaceCell(base) } : {}) }
     },
@@ -118,11 +123,9 @@ async function defineScenes({ client, data }: RunningBase): Promise<void> {
   await makeRanking(client, { id: 'rank50-three', group: [stage('filter', 'filter50'), rankStage, stage('top', 'top10')] })
 }
 
-/** Scenes that a request asks for so rarely that no cell keeps their slots loaded: each has only a version for development, which a request must name. */
-export const RARE_SCENES = 50
-
-async function defineRareScenes({ client }: RunningBase): Promise<void> {
-  for (let i = 0; i < RARE_SCENES; i++) await makeRanking(client, { id: `rare-${i}` }, 'dev')
+/** Scenes whose slots no cell loads before a request comes: each has only a version for development, which a request must name. */
+async function defineRareScenes({ client }: RunningBase, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await makeRanking(client, { id: `rare-${i}` }, 'dev')
 }
 
 /** Has the only cell of a base replaced by a new one, in which nothing is loaded but baselines. */

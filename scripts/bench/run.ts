@@ -6,7 +6,6 @@ import { writeFileSync } from 'node:fs'
 import { renderColumns } from '../../base/kernel/columns.ts'
 import { describeMachine, namesIn, readFlags } from './flags.ts'
 import { defaultGenerator, generators } from './generator.ts'
-import { RARE_SCENES } from './peers.ts'
 import { type Comparison, medianOf, printComparison, printThreads, type Report, Rig, showRatio, type Way } from './rig.ts'
 import { bodyOf, Peers, peerNames, type Scenario, type ScenarioName, scenarios } from './scenarios.ts'
 import { boundOf, verdictsOn } from './targets.ts'
@@ -25,7 +24,7 @@ const flags = readFlags({
   connections: 0,
   candidates: 0,
   /** How many scenes that are not loaded are asked. */
-  scenes: RARE_SCENES,
+  scenes: 50,
   generator: defaultGenerator(),
   /** Prints what each thread costs a request. */
   threads: false,
@@ -40,7 +39,7 @@ const rig = new Rig(generator ?? 'autocannon')
 const names = namesIn('only', flags.only, Object.keys(scenarios) as ScenarioName[])
 const ways = namesIn('ways', flags.quick && rig.pair ? 'pinned' : flags.ways, ['pinned', 'free'] as const)
 const [seconds, rounds] = [flags.seconds || (flags.quick ? 1 : 3), flags.rounds || (flags.quick ? 3 : 5)]
-const peers = new Peers(flags.against, ({ name, setUp }) => console.log(`${name}: ${setUp}`))
+const peers = new Peers(flags.against, { rareScenes: flags.scenes }, ({ name, setUp }) => console.log(`${name}: ${setUp}`))
 const comparisons: Comparison[] = []
 
 function waysOf(scenario: Scenario): readonly Way[] {
@@ -57,7 +56,7 @@ async function measure(name: ScenarioName, scenario: Scenario, way: Way): Promis
     return { scenario: name, title: scenario.title, load: `${load}, ${bodies}`, way, rounds, seconds, subjects }
   }
   if (scenario.load === 'one by one') {
-    const count = Math.min(flags.scenes, RARE_SCENES)
+    const count = flags.scenes
     return rig.oneByOne(of(`${count} scenes`), { body, count, pauseMs: 30 })
   }
   if (scenario.load === 'half of the most') {

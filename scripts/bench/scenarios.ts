@@ -1,5 +1,14 @@
 /** What `npm run bench` measures: each scenario compares peers under one load. */
-import { type Peer, startBerth, startFastify, startFastifyCluster, startWorker, startWorkerd, startWorkerTuned } from './peers.ts'
+import {
+  type BerthSettings,
+  type Peer,
+  startBerth,
+  startFastify,
+  startFastifyCluster,
+  startWorker,
+  startWorkerd,
+  startWorkerTuned,
+} from './peers.ts'
 import { sampleInput } from './rank50/index.ts'
 import type { Subject, Way } from './rig.ts'
 
@@ -70,15 +79,17 @@ export const scenarios = {
 
 export type ScenarioName = keyof typeof scenarios
 
+type Settings = Pick<BerthSettings, 'rareScenes'>
+
 const starters = {
   fastify: startFastify,
   'fastify-cluster': startFastifyCluster,
   'worker-tuned': startWorkerTuned,
   worker: startWorker,
   workerd: startWorkerd,
-  berth: () => startBerth('Berth', 1),
-  'berth-2': () => startBerth('Berth, 2 cells', 2),
-} as const satisfies Readonly<Record<string, () => Promise<Peer>>>
+  berth: (settings: Settings) => startBerth('Berth', { ...settings, cells: 1 }),
+  'berth-2': (settings: Settings) => startBerth('Berth, 2 cells', { ...settings, cells: 2 }),
+} as const satisfies Readonly<Record<string, (settings: Settings) => Promise<Peer>>>
 
 export type PeerName = keyof typeof starters
 export const peerNames = Object.keys(starters) as PeerName[]
@@ -87,11 +98,13 @@ export const peerNames = Object.keys(starters) as PeerName[]
 export class Peers {
   readonly #running = new Map<string, Promise<Peer>>()
   readonly #against: readonly string[]
+  readonly #settings: Settings
   readonly #onStart: (peer: Peer) => void
 
   /** @param against folders of other checkouts, a base of each of which is compared wherever Berth is */
-  constructor(against: readonly string[], onStart: (peer: Peer) => void) {
+  constructor(against: readonly string[], settings: Settings, onStart: (peer: Peer) => void) {
     this.#against = against
+    this.#settings = settings
     this.#onStart = onStart
   }
 
@@ -112,12 +125,12 @@ export class Peers {
   }
 
   async #peersOf(name: PeerName): Promise<Peer[]> {
-    const peers = [await this.#start(name, starters[name])]
+    const peers = [await this.#start(name, () => starters[name](this.#settings))]
     if (name !== 'berth' && name !== 'berth-2') return peers
     const cells = name === 'berth' ? 1 : 2
     for (const folder of this.#against) {
       const label = `${peers[0]?.name} of ${folder}`
-      peers.push(await this.#start(`${name} ${folder}`, () => startBerth(label, cells, folder)))
+      peers.push(await this.#start(`${name} ${folder}`, () => startBerth(label, { ...this.#settings, cells, project: folder })))
     }
     return peers
   }
