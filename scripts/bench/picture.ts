@@ -2,6 +2,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { root } from '../../test/support/base.ts'
+import { median } from './median.ts'
+import { sumOf } from './processors.ts'
 import { type Column, type Comparison, medianOf, type Ratio, type Report, ratioOf, showRatio } from './rig.ts'
 import { type ScenarioName, scenarios } from './scenarios.ts'
 import { boundOf, verdictsOn } from './targets.ts'
@@ -60,7 +62,7 @@ function draw({ machine, generator, comparisons }: Report): string {
   const foot = `Medians of interleaved rounds, with the range of the rounds. ${machine}; load by ${generator}.`
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 900 ${bottom + 34}" width="900" height="${bottom + 34}" role="img" aria-label="Berth compared with Fastify">
 <style>${style}</style>
-<text class="title" x="10" y="20">Berth, and others where they are named</text>
+<text class="title" x="10" y="20">Berth (blue) and others</text>
 ${heads.join('\n')}
 ${bars.map(drawBar).join('\n')}
 <text class="small" x="10" y="${bottom + 22}">${foot}</text>
@@ -83,19 +85,20 @@ function drawBar({ label, isBerth, ratios }: Bar, index: number): string {
 
 /** The tables of the page: each comparison, and what must hold. */
 function tablesOf(comparisons: readonly Comparison[]): string {
-  const rows = comparisons.flatMap(({ title, way, results: [reference, ...others] }) =>
-    others.map(result => {
-      const ratio = (column: Column) => (reference === undefined ? '' : showRatio(ratioOf(result, reference, column)))
+  const rows = comparisons.flatMap(({ title, way, results }) =>
+    results.map((result, at) => {
+      const [reference] = results
+      const ratio = (column: Column) => (at === 0 || reference === undefined ? '' : showRatio(ratioOf(result, reference, column)))
       const figure = (column: Column, digits: number) => medianOf(result, column).toFixed(digits)
       return [
-        `${title}, ${way === 'pinned' ? 'pinned' : 'not pinned'}`,
-        `${result.subject} : ${reference?.subject}`,
-        ...[ratio('requestsPerSecond'), ratio('cpuUs'), ratio('p99Ms')],
-        ...[figure('requestsPerSecond', 0), figure('cpuUs', 0), `${figure('p50Ms', 1)} / ${figure('p99Ms', 1)}`],
+        ...[at === 0 ? `${title}, ${way === 'pinned' ? 'pinned' : 'not pinned'}` : '', result.subject],
+        ...[figure('requestsPerSecond', 0), ratio('requestsPerSecond')],
+        ...[figure('cpuUs', 0), ratio('cpuUs')],
+        ...[figure('p50Ms', 1), figure('p99Ms', 1), ratio('p99Ms')],
       ]
     }),
   )
-  const head = ['', '', 'requests/s', 'CPU a request', 'p99', 'requests/s', 'µs a request', 'p50 / p99 ms']
+  const head = ['', '', 'requests/s', 'against the first', 'CPU µs a request', '', 'p50 ms', 'p99 ms', '']
   const verdicts = verdictsOn(comparisons).map(({ target, ratio, holds }) => [
     target.what,
     boundOf(target),
@@ -106,7 +109,26 @@ function tablesOf(comparisons: readonly Comparison[]): string {
 
 What must hold, pinned where that is possible:
 
-${markdown(['', 'target', 'measured', 'held'], verdicts)}`
+${markdown(['', 'target', 'measured', 'held'], verdicts)}
+
+CPU of a request of a base with one cell, by thread, in µs:
+
+${markdown(['', 'main thread of the cell', 'threads of the isolate', 'V8, such as garbage collection', 'all else'], threadsOf(comparisons))}`
+}
+
+/** What the threads of a base with one cell cost a request. The third of its processes is the cell. */
+function threadsOf(comparisons: readonly Comparison[]): string[][] {
+  const parts = ['3 main', '3 node-MainThread', '3 node-V8Worker']
+  return comparisons.flatMap(({ title, results }) =>
+    results
+      .filter(({ subject }) => /^Berth( service| three)?$/.test(subject))
+      .map(result => {
+        const costs = parts.map(part => median(result.runs.map(({ threads }) => threads[part] ?? 0)))
+        const rest = Math.max(0, medianOf(result, 'cpuUs') - sumOf(costs))
+        const what = result.subject === 'Berth' ? title : `${title} (${result.subject})`
+        return [what, ...[...costs, rest].map(us => us.toFixed(1))]
+      }),
+  )
 }
 
 const markdown = (head: readonly string[], rows: readonly (readonly string[])[]) =>
@@ -119,7 +141,9 @@ if (files.length === 0) {
 }
 const reports = files.map(file => JSON.parse(readFileSync(file, 'utf8')) as Report)
 const [first] = reports as [Report, ...Report[]]
-const report: Report = { ...first, comparisons: reports.flatMap(({ comparisons }) => comparisons) }
+const order = Object.keys(scenarios)
+const inOrder = reports.flatMap(({ comparisons }) => comparisons).sort((a, b) => order.indexOf(a.scenario) - order.indexOf(b.scenario))
+const report: Report = { ...first, comparisons: inOrder }
 writeFileSync(join(root, 'docs/performance.svg'), draw(report))
 const page = join(root, 'docs/performance.md')
 const [begin, end] = ['<!-- Written by `npm run bench:picture`, until -->', '<!-- here -->']

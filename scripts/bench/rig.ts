@@ -221,7 +221,9 @@ export function warningsOf(results: readonly Result[]): string[] {
   const percent = (part: number) => `${(part * 100).toFixed(0)} %`
   return [
     ...failed.map(({ subject }) => `Requests to ${subject} failed: its figures mean nothing`),
-    ...(spread > noise.spread ? [`Too noisy to tell: the rounds of ${reference.subject} are ${percent(spread)} apart`] : []),
+    ...(spread > noise.spread
+      ? [`Noisy: the rounds of ${reference.subject} are ${percent(spread)} apart, so only ratios whose brackets do not overlap differ`]
+      : []),
     ...(most('others') > noise.others ? [`Too noisy to tell: other programs used ${percent(most('others'))} of a processor`] : []),
     ...(most('stolen') > noise.stolen ? [`Too noisy to tell: the host withheld ${percent(most('stolen'))} of a processor`] : []),
   ]

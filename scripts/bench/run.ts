@@ -53,7 +53,8 @@ async function measure(name: ScenarioName, scenario: Scenario, way: Way): Promis
   const subjects = await peers.subjectsOf(scenario, namesIn('peers', flags.peers, peerNames))
   const of = (load: string) => {
     const bodies = `bodies of ${(body.length / 1000).toFixed(1)} KB`
-    return { scenario: name, title: scenario.title, load: `${load}, ${bodies}`, way, rounds, seconds, subjects }
+    const { title } = scenario
+    return { scenario: name, title, load: title === load ? bodies : `${load}, ${bodies}`, way, rounds, seconds, subjects }
   }
   if (scenario.load === 'one by one') {
     const count = flags.scenes
