@@ -6,10 +6,10 @@ import { defineGlobals } from './globals/globals.ts'
 import { fireTimer } from './globals/timers.ts'
 import { closeLeftover } from './open-request.ts'
 import type { Inside } from './protocol.ts'
-import { abandon, turn } from './stages/turn.ts'
+import { abandon, reportOf, turn } from './stages/turn.ts'
 import { define, link } from './stages/version.ts'
 
 harden()
 defineGlobals()
 
-export default { define, link, turn, abandon, settleCalls, settleFetch, fireTimer, probe: closeLeftover } satisfies Inside
+export default { define, link, turn, reportOf, abandon, settleCalls, settleFetch, fireTimer, probe: closeLeftover } satisfies Inside

@@ -47,8 +47,10 @@ export const AnswerKind = { ok: 0, failed: 1, waiting: 2, noted: 3 } as const
 
 /** Values of one request in `turn`. */
 export const REQUEST_STRIDE = 6
-/** Values of one request in `answers`. */
+/** Values of one request in `answers`, and in what `turn` returns. */
 export const ANSWER_STRIDE = 3
+/** Turns that an isolate is given before it has answered the first of them. With two, it need not wait for the thread of the cell between them. */
+export const TURNS_IN_FLIGHT = 2
 /** Values of one call in `calls`. */
 export const CALL_STRIDE = 5
 /** Values of one call in `settleCalls`. */
@@ -175,11 +177,13 @@ export interface Inside {
   /** Makes this the slot of a version, whose requests fit a schema, run these stages in order and may use these services. */
   link(scene: string, version: string, stages: readonly StagePlan[], services: ServiceNames, schemas: SchemaTexts): void
   /**
-   * Runs requests, numbered from `firstNo`, `REQUEST_STRIDE` values each: id, body, unit (empty: none), deadline, params, bucket (-1: none).
-   * Posts one `answers` for them all; those that went async are answered when they settle. Body and params are JSON, not parsed yet; the
-   * deadline is a time of the monotonic clock, in milliseconds. Never throws.
+   * Runs requests, numbered from `firstNo`, `REQUEST_STRIDE` values each: id, body, unit (empty: none), deadline, params (empty: those of the request before),
+   * bucket (-1: none). Body and params are JSON, not parsed yet; the deadline is a time of the monotonic clock, in milliseconds. Never throws.
+   * @returns what became of each request, as in `answers`, but for those whose answers were posted before. Who waits is answered when it settles
    */
-  turn(firstNo: number, ...values: (string | number)[]): void
+  turn(firstNo: number, values: readonly (string | number)[]): (string | number)[]
+  /** What the turn that began with this request has returned, if it was one of the last. */
+  reportOf(firstNo: number): readonly (string | number)[] | undefined
   /** Forgets a request whose caller has been answered. Later results are dropped. */
   abandon(requestNo: number): void
   /**

@@ -69,6 +69,11 @@ const CURSOR_BYTES = Object.keys(CURSOR).length * Float64Array.BYTES_PER_ELEMENT
 /** Milliseconds that it takes to free the isolate of a killed slot, with some to spare for a busy machine. */
 const FREED_MS = 1000
 const byReference = { result: { reference: true } } as const
+/**
+ * How what is long crosses. A text of a kilobyte or more that crosses by itself is kept outside of the heap, and V8 frees it only when it collects all of its heap: the
+ * bodies of requests would fill all memory that a slot may have. One that is within an array is an ordinary text.
+ */
+export const byCopy = { arguments: { copy: true }, result: { copy: true } } as const
 
 /** What a rehearsal changes about a blank. */
 export interface Staging {
@@ -144,6 +149,7 @@ function remotesOf(inside: ivm.Reference<Inside>): Remotes {
     define: remote('define'),
     link: remote('link'),
     turn: remote('turn'),
+    reportOf: remote('reportOf'),
     abandon: remote('abandon'),
     settleCalls: remote('settleCalls'),
     settleFetch: remote('settleFetch'),
@@ -175,7 +181,7 @@ export async function warmUp(codeCache: CodeCache): Promise<void> {
     const values = [[warmUpPlan], {}, { request: '', answer: '' }].map(value => new ivm.ExternalCopy(value).copyInto())
     const [stages, services, schemas] = values as [ivm.Copy<StagePlan[]>, ivm.Copy<ServiceNames>, ivm.Copy<SchemaTexts>]
     await inside.link.apply(undefined, ['warm-up', 'v1', stages, services, schemas])
-    await inside.turn.apply(undefined, [1, 'warm-up', '{}', '', clock.write() + limits.request.deadlineMsMax, '{}', -1])
+    await inside.turn.apply(undefined, [1, ['warm-up', '{}', '', clock.write() + limits.request.deadlineMsMax, '{}', -1]], byCopy)
     await codeCache.keepWarm(isolate, insideText, INSIDE)
   } finally {
     isolate.dispose()

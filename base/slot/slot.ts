@@ -5,7 +5,7 @@ import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Lock } from '../traffic/schema.ts'
 import type { SlotPlan } from '../traffic/table.ts'
-import { type Blank, noteKill, type Remotes } from './blank.ts'
+import { type Blank, byCopy, noteKill, type Remotes } from './blank.ts'
 import { CpuClock } from './cpu-clock.ts'
 import { parseAnswer, parseLines } from './from-inside.ts'
 import { Inspector } from './inspector.ts'
@@ -15,6 +15,7 @@ import { parseFailure } from './module-error.ts'
 import { Outside, type OutsideHost } from './outside.ts'
 import type { Pending, SlotAnswer, SlotCall } from './slot-call.ts'
 import type { SlotClock } from './slot-clock.ts'
+import { type Turn, Turns } from './slot-turns.ts'
 import { link, type SpecialiseParts, specialise, stepsOf } from './specialise.ts'
 import { watchEnd } from './watch-end.ts'
 import { Watchdog, type WatchedSlot } from './watchdog.ts'
@@ -31,7 +32,10 @@ export interface SlotHost extends SpecialiseParts, OutsideHost {
    * `where` says where the code is, as far as that is known.
    */
   onLost(plan: SlotPlan, reason: string, where: Whereabouts): void
-  /** Called when code of the slot begins to run, and when nothing of it runs any more. */
+  /**
+   * Called when code of the slot begins to run, and when nothing of it has run for up to `limits.slot.watchdogTickMs`: shorter rests are left out. Called
+   * anew after such a time if its code has come to an end meanwhile and runs again.
+   */
   onRunning(slot: Slot, running: boolean): void
   /** Why the slot of a plan is to take no request at this moment, if there is a reason. When it is missing, there never is one. */
   refusal?(plan: SlotPlan): string | undefined
@@ -39,9 +43,6 @@ export interface SlotHost extends SpecialiseParts, OutsideHost {
   lookoutUntil?(plan: SlotPlan): number
 }
 
-/** Requests in one turn. This bounds how many arguments a call into the isolate has, and how many answers come out at once. */
-const TURN_REQUESTS_MAX = 64
-const TURNS_IN_FLIGHT = 2
 /** Rejections that no module handled and that are logged in a second. The rest is dropped. */
 const UNHANDLED_PER_SECOND = 5
 
@@ -56,14 +57,7 @@ export class Slot {
   readonly #inside: Remotes
   readonly #host: SlotHost
   readonly #outside: Outside
-  /** Requests that wait for a turn. */
-  #queue: Pending[] = []
-  /** Requests in turns that have not posted their answers yet, the oldest turn first. */
-  readonly #turns: Pending[][] = []
-  /** Requests that wait for something outside of the isolate, by their number. */
-  readonly #waiting = new Map<number, Pending>()
-  /** The request that has the slot to itself. */
-  #alone: Pending | undefined
+  readonly #turns: Turns
   /** What one request costs, in milliseconds of CPU: a moving mean. */
   #costMs = 0.1
   /** How long one request in a turn holds up those behind it, in milliseconds: a moving mean. */
@@ -74,12 +68,14 @@ export class Slot {
   /** For how many milliseconds the isolate had been held when the last turn was over. */
   #heldMs: number
   readonly #watchdog: Watchdog
-  #lastNo = 0
   #lastCallAt = performance.now()
   #dead = false
   #drained: (() => void) | undefined
   /** Calls into the isolate that V8 has not come back from. */
   #running = 0
+  /** Whether the host takes the slot for one that runs, and whether the slot has come to rest since. */
+  #isKnownToRun = false
+  #hasRested = false
   #settled = 0
   /** While the slot is held no turn is sent, and what runs is on no request's account. */
   #held = false
@@ -91,13 +87,14 @@ export class Slot {
   private constructor(plan: SlotPlan, { isolate, context, cursor, clock, listener, earlyPosts }: Blank, inside: Remotes, host: SlotHost) {
     this.plan = plan
     this.#lock = plan.lock
+    this.#turns = new Turns(this.#bodyCharsMax)
     this.#isolate = isolate
     this.#context = context
     this.#cursor = cursor
     this.#clock = clock
     this.#inside = inside
     this.#host = host
-    this.#outside = new Outside({ plan, find: this.#find, begun: this.#begun, enter: this.#enter }, host)
+    this.#outside = new Outside({ plan, find: no => this.#turns.find(no), begun: () => this.#turns.begun, enter: this.#enter }, host)
     this.#cpu = new CpuClock(isolate)
     this.#heldMs = this.#cpu.heldMs
     this.#watchdog = new Watchdog(this.#watched(), this.#cpu)
@@ -135,9 +132,7 @@ export class Slot {
 
   /** Requests that have no answer yet. */
   get pending(): number {
-    let sum = this.#queue.length + this.#waiting.size
-    for (const turn of this.#turns) sum += turn.length
-    return sum
+    return this.#turns.pending
   }
 
   /** Nanoseconds of CPU that the isolate has used since it was made. After its end this does not change any more. */
@@ -147,18 +142,12 @@ export class Slot {
 
   /** Milliseconds of CPU that the requests which wait for the isolate's thread are expected to use. */
   get backlogMs(): number {
-    return this.#waitingForThread * this.#costMs
+    return this.#turns.waitingForThread * this.#costMs
   }
 
   /** Milliseconds until these requests are expected to be answered. This is more than their CPU when the machine has other things to do. */
   get waitMs(): number {
-    return this.#waitingForThread * Math.max(this.#costMs, this.#paceMs)
-  }
-
-  get #waitingForThread(): number {
-    let requests = this.#queue.length
-    for (const turn of this.#turns) requests += turn.length
-    return requests
+    return this.#turns.waitingForThread * Math.max(this.#costMs, this.#paceMs)
   }
 
   /**
@@ -185,10 +174,10 @@ export class Slot {
       pending.reject(new SlotKilled(this.plan, { reason: 'before it began', where: this.whereabouts(), sight: undefined }))
       return
     }
-    this.#queue.push(pending)
+    this.#turns.push(pending)
     // The queue is not sent at once, so that other requests that arrive in this turn of the event loop go in with it. To wake the isolate's
     // thread costs as much as to pass the text of five requests.
-    if (this.#queue.length === 1) setImmediate(this.#pumpLater)
+    if (this.#turns.queued === 1) setImmediate(this.#pumpLater)
   }
 
   /** Has requests run other stages of the modules that the slot has, as a rehearsal does. Drain the slot first. */
@@ -204,70 +193,58 @@ export class Slot {
 
   /** Sends the requests that wait, as many as fit in a turn. A second turn is sent while the first runs, so that the isolate need not wait for this thread. */
   #pump(): void {
-    while (this.#queue.length > 0 && this.#turns.length < TURNS_IN_FLIGHT && !this.#dead && !this.#held) {
-      const turn = this.#takeTurn()
-      if (turn.length === 0 || !this.#send(turn)) return
+    while (!this.#dead && !this.#held) {
+      const now = performance.now()
+      const isFirst = this.#turns.noneSent
+      const turn = this.#turns.next(Math.floor(limits.slot.turnCpuMs / this.#costMs), now)
+      if (turn === undefined) return
+      if (isFirst) this.#turnSince = now
+      this.#send(turn, now)
     }
   }
 
-  #takeTurn(): Pending[] {
-    if (this.#alone !== undefined && !this.#alone.done) return []
-    this.#alone = undefined
-    if (this.#queue[0]?.alone) {
-      if (this.#turns.length + this.#waiting.size > 0) return []
-      this.#alone = this.#queue[0]
-      return this.#queue.splice(0, 1)
-    }
-    return this.#queue.splice(0, this.#turnSize(Math.min(TURN_REQUESTS_MAX, Math.floor(limits.slot.turnCpuMs / this.#costMs))))
-  }
-
-  /** How many requests of the queue go in together: not more than `most`, but one at least; none that runs alone; and no more of their bodies than fit. */
-  #turnSize(most: number): number {
-    let chars = this.#queue[0]?.call.body.length ?? 0
-    for (let size = 1; size < most; size++) {
-      const next = this.#queue[size]
-      if (next === undefined || next.alone) return size
-      chars += next.call.body.length
-      if (chars > this.#bodyCharsMax) return size
-    }
-    return Math.max(1, most)
-  }
-
-  /** Returns false when the isolate turned out to be gone. Then the requests of the turn have been answered or given to the next slot. */
-  #send(turn: Pending[]): boolean {
-    const sentAt = performance.now()
-    // There is a difference only in a rehearsal whose clock stands still.
-    const insideMinusHere = this.#clock.write() - sentAt
-    const values: [firstNo: number, ...(string | number)[]] = [this.#lastNo + 1]
-    for (const pending of turn) {
-      const { requestId, body, unit = '', deadlineAt, params, bucket = -1 } = pending.call
-      pending.no = ++this.#lastNo
-      pending.sentAt = sentAt
-      values.push(requestId, body, unit, deadlineAt + insideMinusHere, params, bucket)
-    }
-    if (this.#turns.length === 0) this.#turnSince = sentAt
-    this.#turns.push(turn)
-    if (!this.#alive()) return false
+  #send(turn: Turn, now: number): void {
+    if (!this.#alive()) return
     this.#beginRunning()
-    this.#inside.turn.apply(undefined, values).then(
-      () => this.#onTurnOver(turn),
-      (error: unknown) => this.#onTurnOver(turn, error),
+    this.#inside.turn.apply(undefined, [turn.firstNo, this.#valuesOf(turn, now)], byCopy).then(
+      report => this.#onReport(turn, report),
+      (error: unknown) => this.#onTurnFailed(turn, error),
     )
-    return true
   }
 
-  /**
-   * The answers of a turn are posted, not returned: V8 fails the call of a turn when a promise rejects in it that a module has forgotten to
-   * handle, and that must cost no request its answer. The answers are posted before the call returns, so when they are missing after it, a
-   * module has broken the code that posts them.
-   */
-  #onTurnOver(turn: Pending[], error?: unknown): void {
+  #valuesOf({ requests }: Turn, now: number): (string | number)[] {
+    // There is a difference only in a rehearsal whose clock stands still.
+    const insideMinusHere = this.#clock.write() - now
+    const values: (string | number)[] = []
+    let last = ''
+    for (const { call } of requests as readonly Pending[]) {
+      const { requestId, body, unit = '', deadlineAt, params, bucket = -1 } = call
+      values.push(requestId, body, unit, deadlineAt + insideMinusHere, params === last ? '' : params, bucket)
+      last = params
+    }
+    return values
+  }
+
+  /** The answers of a turn are posted before it reports who waits. When one is missing after that, a module has broken the code that posts them. */
+  #onReport(turn: Turn, report: unknown): void {
     this.#comeBack()
     if (!this.#alive()) return
-    if (error !== undefined) this.#logUnhandled(error)
-    setImmediate(() => {
-      if (this.#turns.includes(turn)) this.kill('a module has broken the code that runs it')
-    })
+    if (Array.isArray(report)) this.#onAnswers(report)
+    if (this.#turns.end(turn)) {
+      this.#learnCost(turn.size)
+      this.#goOn()
+    } else this.kill('a module has broken the code that runs it')
+  }
+
+  /** V8 fails the call of a turn when a promise rejects in it that a module has forgotten to handle. That costs no request its answer. */
+  #onTurnFailed(turn: Turn, error: unknown): void {
+    if (this.#alive()) {
+      this.#logUnhandled(error)
+      this.#inside.reportOf.apply(undefined, [turn.firstNo], byCopy).then(
+        report => this.#onReport(turn, report),
+        () => this.#onReport(turn, undefined),
+      )
+    } else this.#comeBack()
   }
 
   #logUnhandled(error: unknown): void {
@@ -286,30 +263,30 @@ export class Slot {
   }
 
   #onAnswers(values: readonly (string | number)[]): void {
-    const turn = this.#turns[0]?.[0]?.no === values[0] ? this.#turns.shift() : undefined
     for (let i = 0; i < values.length; i += ANSWER_STRIDE) {
-      const no = values[i] as number
-      const pending = turn === undefined ? this.#waiting.get(no) : turn[i / ANSWER_STRIDE]
-      if (pending !== undefined) this.#onAnswer(pending, values[i + 1] as number, values[i + 2] as string)
+      this.#onAnswer(values[i] as number, values[i + 1] as number, values[i + 2] as string)
     }
-    if (turn !== undefined && this.#alive()) this.#learnCost(turn.length)
-    if (this.#queue.length > 0) this.#pump()
-    if (this.#drained !== undefined && this.pending === 0) this.#drained()
   }
 
-  #onAnswer(pending: Pending, kind: number, text: string): void {
+  #onAnswer(no: number, kind: number, text: string): void {
     if (kind === AnswerKind.waiting) {
-      if (pending.done) this.#inside.abandon.applyIgnored(undefined, [pending.no])
-      else this.#waiting.set(pending.no, pending)
+      if (this.#turns.wait(no) !== undefined) this.#inside.abandon.applyIgnored(undefined, [no])
       return
     }
-    this.#waiting.delete(pending.no)
+    const pending = this.#turns.answer(no)
+    if (pending === undefined) return
     this.#settled++
     if (pending.done) return
     pending.done = true
     const answer = parseAnswer(kind, text, pending.sentAt - pending.calledAt, this.plan)
     if (answer !== undefined) pending.resolve(answer)
     else pending.reject(parseFailure(text))
+  }
+
+  /** Sends what waits, and says so when nothing is left. */
+  #goOn(): void {
+    this.#pump()
+    if (this.#drained !== undefined && this.pending === 0) this.#drained()
   }
 
   #learnCost(requests: number): void {
@@ -332,7 +309,7 @@ export class Slot {
       isRunning: () => this.#running > 0,
       settled: () => this.#settled,
       pending: () => this.pending,
-      waiting: () => this.#waiting.values(),
+      waiting: () => this.#turns.waiting,
       leftMs: () => this.#leftMs(),
       probe: () => this.#inside.probe.apply(undefined, []),
     }
@@ -346,6 +323,7 @@ export class Slot {
   /** Answers what is past its deadline, and kills the slot when the watchdog finds that it has to. To be called every `limits.slot.watchdogTickMs`. */
   watch(now: number): void {
     if (!this.#alive()) return
+    this.#noteRest()
     this.#expireAll(now)
     if (this.#held) return
     this.#pump()
@@ -356,15 +334,14 @@ export class Slot {
   }
 
   #expireAll(now: number): void {
-    if (this.#queue.length > 0) this.#queue = this.#queue.filter(pending => !this.#expire(pending, now))
-    for (const turn of this.#turns) for (const pending of turn) this.#expire(pending, now)
-    for (const [no, pending] of this.#waiting) {
-      if (!this.#expire(pending, now)) continue
-      this.#waiting.delete(no)
-      this.#inside.abandon.applyIgnored(undefined, [no])
-      // The slot may be stuck in code that loops after the request's `await`.
-      this.#watchdog.expectSign(limits.slot.unresponsiveMsMax / 2)
-    }
+    this.#turns.expire(
+      pending => this.#expire(pending, now),
+      no => {
+        this.#inside.abandon.applyIgnored(undefined, [no])
+        // The slot may be stuck in code that loops after the request's `await`.
+        this.#watchdog.expectSign(limits.slot.unresponsiveMsMax / 2)
+      },
+    )
   }
 
   /** Whether the request has been answered by now. A request past its deadline is answered here. */
@@ -384,7 +361,7 @@ export class Slot {
   /** The request whose code runs now, by the cursor. */
   #current(): Pending | undefined {
     const no = this.#cursor[CURSOR.running] as number
-    return no === 0 ? undefined : this.#find(no)
+    return no === 0 ? undefined : this.#turns.find(no)
   }
 
   /**
@@ -392,8 +369,8 @@ export class Slot {
    * keep.
    */
   #reading(): Pending | undefined {
-    const no = this.#cursor[CURSOR.reading]
-    const pending = this.#turns[0]?.find(candidate => candidate.no === no)
+    const no = this.#cursor[CURSOR.reading] as number
+    const pending = no === 0 ? undefined : this.#turns.find(no)
     return pending !== undefined && pending.call.body.length > limits.slot.bodySuspectChars ? pending : undefined
   }
 
@@ -428,7 +405,7 @@ export class Slot {
     const kill: Kill = { reason, blame, isForMemory, where: this.whereabouts(), sight }
     this.#end(sight)
     const survivors: Pending[] = []
-    for (const pending of [...this.#waiting.values(), ...this.#turns.flat(), ...this.#queue]) {
+    for (const pending of this.#turns.takeAll()) {
       if (pending.done) continue
       const begun = pending.no > 0 && pending.no <= started
       if (pending === running || (begun && (pending.alone || pending.calledOut))) {
@@ -436,9 +413,6 @@ export class Slot {
         pending.reject(this.#errorOfKilled(pending, kill, reading, checking))
       } else survivors.push(Object.assign(pending, { no: 0, alone: begun || pending.alone }))
     }
-    this.#queue = []
-    this.#turns.length = 0
-    this.#waiting.clear()
     this.#drained?.()
     this.#host.onKilled(this, kill, survivors)
   }
@@ -464,6 +438,7 @@ export class Slot {
     this.#dead = true
     this.#outside.end()
     this.#cpu.end()
+    this.#noteRest()
     this.#endIsolate(sight)
     if (this.#running === 0) return
     noteKill()
@@ -580,7 +555,8 @@ export class Slot {
     const values = posted as (string | number)[]
     switch (kind) {
       case 'answers':
-        return this.#onAnswers(values)
+        this.#onAnswers(values)
+        return this.#goOn()
       case 'calls':
         return this.#outside.call(values)
       case 'timer':
@@ -602,7 +578,7 @@ export class Slot {
 
   #onLog(requestNo: number, lines: LogLine[] | undefined): void {
     if (lines === undefined) this.kill('a module has broken the code that runs it: it posts lines that are none')
-    else this.#host.onLog(this.plan, this.#find(requestNo)?.call.requestId, lines)
+    else this.#host.onLog(this.plan, this.#turns.find(requestNo)?.call.requestId, lines)
   }
 
   /** A kind that the compiler does not know of. It comes only when a module has broken the code that posts. */
@@ -610,30 +586,27 @@ export class Slot {
     this.kill(`a module has broken the code that runs it: it posts ${JSON.stringify(String(kind).slice(0, 20))}`)
   }
 
-  readonly #find = (no: number): Pending | undefined => {
-    const waiting = this.#waiting.get(no)
-    if (waiting !== undefined) return waiting
-    // The requests of a turn are numbered without a gap.
-    for (const turn of this.#turns) {
-      const found = turn[no - (turn[0]?.no ?? 0)]
-      if (found !== undefined) return found
-    }
-    return undefined
-  }
-
-  /** Requests that have been sent into the isolate. */
-  readonly #begun = (): Pending[] => [...this.#waiting.values(), ...this.#turns.flat()]
-
   #beginRunning(): void {
     this.#running++
+    if (this.#isKnownToRun) return
+    this.#isKnownToRun = true
     this.#cpu.run()
     this.#host.onRunning(this, true)
   }
 
   #comeBack(): void {
     if (--this.#running > 0) return
-    this.#cpu.rest()
-    this.#host.onRunning(this, false)
+    this.#hasRested = true
+    if (this.#dead) this.#noteRest()
+  }
+
+  /** Tells the host whether the slot runs, if it has come to rest since it last heard of it. */
+  #noteRest(): void {
+    if (!this.#hasRested) return
+    this.#hasRested = false
+    this.#isKnownToRun = this.#running > 0
+    if (!this.#isKnownToRun) this.#cpu.rest()
+    this.#host.onRunning(this, this.#isKnownToRun)
   }
 
   /** Runs code inside the isolate that no turn belongs to, such as a timer. */

@@ -113,7 +113,7 @@ async function startWaiting(context: ivm.Context, inside: ivm.Reference<GuestIns
   const turn = await inside.get('turn', { reference: true })
   await define.apply(undefined, ['guest', copyOf(['wait']), exports.derefInto()])
   await link.apply(undefined, ['guest', 'v1', copyOf([plan]), copyOf({}), copyOf({ request: '', answer: '' })])
-  await turn.apply(undefined, [1, 'request', '{}', '', performance.now() + 1e9, '{}', -1])
+  await turn.apply(undefined, [1, ['request', '{}', '', performance.now() + 1e9, '{}', -1]], { arguments: { copy: true } })
 }
 
 /** Answers every fetch with status 200 and, as JSON, what was sent. */

@@ -431,6 +431,7 @@ function harden() {
 var AnswerKind = { ok: 0, failed: 1, waiting: 2, noted: 3 };
 var REQUEST_STRIDE = 6;
 var ANSWER_STRIDE = 3;
+var TURNS_IN_FLIGHT = 2;
 var CALL_STRIDE = 5;
 var SETTLED_STRIDE = 3;
 var CURSOR = {
@@ -1565,28 +1566,41 @@ function withinDeadline({ stage, deadlineMs }, result) {
 }
 
 // base/inside/stages/turn.ts
-function turn(firstNo, ...values2) {
+var reports = /* @__PURE__ */ new Map();
+function turn(firstNo, values2) {
   closeLeftover();
   const answers = [];
+  const waiting = [];
+  let params = "";
   for (let i = 0; i < values2.length; i += REQUEST_STRIDE) {
-    const request = begin(firstNo + i / REQUEST_STRIDE, values2, i);
+    if (values2[i + 4] !== "") params = values2[i + 4];
+    const request = begin(firstNo + i / REQUEST_STRIDE, values2, i, params);
     const answer = startSafely(request);
     if (answer === void 0) {
       openRequests.set(request.no, request);
-      answers.push(request.no, AnswerKind.waiting, "");
+      waiting.push(request.no, AnswerKind.waiting, "");
     } else pushAnswer(answers, request, answer);
   }
   mend();
   flush();
-  post("answers", ...answers);
+  const report2 = reportOn(answers, waiting);
+  reports.set(firstNo, report2);
+  if (reports.size > TURNS_IN_FLIGHT) reports.delete(reports.keys().next().value);
+  return report2;
 }
+function reportOn(answers, waiting) {
+  if (waiting.length === 0) return answers;
+  if (answers.length > 0) post("answers", ...answers);
+  return waiting;
+}
+var reportOf = (firstNo) => reports.get(firstNo);
 function mend() {
   const mended = mendOpen();
   if (mended === void 0) return;
   logText("warn", `A module has changed what the modules of a version share, and the change was undone: ${mended.changed.join(", ")}`);
   if (!mended.complete) post("broken");
 }
-function begin(no, values2, i) {
+function begin(no, values2, i, params) {
   const unit = values2[i + 2];
   const bucket = values2[i + 5];
   return {
@@ -1595,7 +1609,7 @@ function begin(no, values2, i) {
     body: values2[i + 1],
     unit: unit === "" ? void 0 : unit,
     deadlineAt: values2[i + 3],
-    params: paramsOf(values2[i + 4]),
+    params: paramsOf(params),
     bucket: bucket < 0 ? void 0 : bucket,
     done: false,
     lines: void 0,
@@ -1656,6 +1670,6 @@ function abandon(no) {
 // base/inside/inside.ts
 harden();
 defineGlobals();
-var inside_default = { define: define2, link, turn, abandon, settleCalls, settleFetch, fireTimer, probe: closeLeftover };
+var inside_default = { define: define2, link, turn, reportOf, abandon, settleCalls, settleFetch, fireTimer, probe: closeLeftover };
 return inside_default;
 })

@@ -8,7 +8,7 @@ import type { SchemaCheck } from '../lazy/schema-check.ts'
 import { logText, postLines } from '../log-lines.ts'
 import { beginRun, closeLeftover, endRun, openRequests, type Request, running } from '../open-request.ts'
 import { parse } from '../primordials.ts'
-import { AnswerKind, CURSOR, demandShallow, type Failure, REQUEST_STRIDE } from '../protocol.ts'
+import { AnswerKind, CURSOR, demandShallow, type Failure, REQUEST_STRIDE, TURNS_IN_FLIGHT } from '../protocol.ts'
 import { messageOf } from '../to-text.ts'
 import { pushAnswer } from './answers.ts'
 import { Context } from './context.ts'
@@ -17,22 +17,43 @@ import { paramsOf } from './parsed-params.ts'
 import { runStages } from './run.ts'
 import { bodyFailure, requestSchema } from './schemas.ts'
 
-export function turn(firstNo: number, ...values: (string | number)[]): void {
+/** What the last turns have returned, by their first request. */
+const reports = new Map<number, readonly (string | number)[]>()
+
+export function turn(firstNo: number, values: readonly (string | number)[]): (string | number)[] {
   closeLeftover()
   const answers: (string | number)[] = []
+  const waiting: (string | number)[] = []
+  let params = ''
   for (let i = 0; i < values.length; i += REQUEST_STRIDE) {
-    const request = begin(firstNo + i / REQUEST_STRIDE, values, i)
+    if (values[i + 4] !== '') params = values[i + 4] as string
+    const request = begin(firstNo + i / REQUEST_STRIDE, values, i, params)
     const answer = startSafely(request)
     if (answer === undefined) {
       openRequests.set(request.no, request)
-      answers.push(request.no, AnswerKind.waiting, '')
+      waiting.push(request.no, AnswerKind.waiting, '')
     } else pushAnswer(answers, request, answer)
   }
   mend()
   // Calls are posted first, so that when the cell hears that a request waits, it knows what for.
   flush()
-  post('answers', ...answers)
+  const report = reportOn(answers, waiting)
+  reports.set(firstNo, report)
+  if (reports.size > TURNS_IN_FLIGHT) reports.delete(reports.keys().next().value as number)
+  return report
 }
+
+/**
+ * What a turn returns reaches the cell only after the promise reactions that are due, and those of a request that waits may take long. So when there is one, the
+ * answers of the others are posted.
+ */
+function reportOn(answers: (string | number)[], waiting: (string | number)[]): (string | number)[] {
+  if (waiting.length === 0) return answers
+  if (answers.length > 0) post('answers', ...answers)
+  return waiting
+}
+
+export const reportOf = (firstNo: number) => reports.get(firstNo)
 
 /** Some built-ins stay writable, since V8 would become slow otherwise. What was done to them is undone instead. */
 function mend(): void {
@@ -42,7 +63,7 @@ function mend(): void {
   if (!mended.complete) post('broken')
 }
 
-function begin(no: number, values: readonly (string | number)[], i: number): Request {
+function begin(no: number, values: readonly (string | number)[], i: number, params: string): Request {
   const unit = values[i + 2] as string
   const bucket = values[i + 5] as number
   return {
@@ -51,7 +72,7 @@ function begin(no: number, values: readonly (string | number)[], i: number): Req
     body: values[i + 1] as string,
     unit: unit === '' ? undefined : unit,
     deadlineAt: values[i + 3] as number,
-    params: paramsOf(values[i + 4] as string),
+    params: paramsOf(params),
     bucket: bucket < 0 ? undefined : bucket,
     done: false,
     lines: undefined,
