@@ -142,7 +142,10 @@ export class ModuleRuntime {
     if (evicted === 0) return
     if (isShort) this.memory.onEvicted()
     this.forgetBundles()
-    this.#telemetry.log.info({ evicted, left: this.slots.count, because: isShort ? 'memory is short' : 'idle for long' }, 'idle slots evicted')
+    this.#telemetry.log.info(
+      { evicted, left: this.slots.count, because: isShort ? 'memory is short' : 'idle for long' },
+      'idle slots evicted',
+    )
   }
 
   /** Drains all slots, then stops the services. */
