@@ -8,6 +8,7 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { BerthError } from '../kernel/errors.ts'
 import { Guesses } from '../kernel/guesses.ts'
+import type { SlotAnswer } from '../slot/slot-call.ts'
 import { Slots } from '../slot/slots.ts'
 import { code } from '../traffic/fixtures/scenes.ts'
 import { noRules } from '../traffic/rules.ts'
@@ -52,10 +53,12 @@ function startCell(t: TestContext, scenes: readonly SceneEntry[], loadMs = 0) {
   const onBreaker = (scene: string, version: string, state: string) => changes.push(`${scene} ${version} ${state}`)
   const admission = new Admission({ cell: 1, cells: 1, bytesMax: 1e9, peek: plan => slots.peek(plan), onBreaker })
   const serving: Serving = { slots, admission, guesses: new Guesses(() => undefined) }
-  const answer = (scene: string, headers: Readonly<Record<string, string>> = {}, body = '1') => {
-    const request = { scene, requestId: 'r', body, address: '', header: (name: string) => headers[name] }
-    return serve(table, serving, request, performance.now(), { decision: undefined, token: undefined, scene: undefined })
-  }
+  const answer = (scene: string, headers: Readonly<Record<string, string>> = {}, body = '1') =>
+    new Promise<SlotAnswer>((succeed, fail) => {
+      const progress = { decision: undefined, token: undefined, scene: undefined }
+      const arrivedAt = performance.now()
+      serve(table, serving, { sceneAsked: scene, requestId: 'r', body, address: '', headers, arrivedAt, ...progress, succeed, fail })
+    })
   const ask = async (...what: Parameters<typeof answer>) => (await answer(...what)).json
   return { ask, answer, changes }
 }

@@ -13,6 +13,7 @@
  *   answer
  */
 import { createHash } from 'node:crypto'
+import type { IncomingHttpHeaders } from 'node:http'
 import { demandShallow } from '../inside/protocol.ts'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { idAt } from '../kernel/exact-json.ts'
@@ -20,34 +21,16 @@ import type { Guesses } from '../kernel/guesses.ts'
 import { bearerToken, headerText, type Trace } from '../kernel/headers.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Slot } from '../slot/slot.ts'
-import type { SlotAnswer, SlotCall } from '../slot/slot-call.ts'
+import type { Pending, SlotAnswer, SlotCall } from '../slot/slot-call.ts'
 import { type Slots, unavailable } from '../slot/slots.ts'
 import { type Decision, type DecisionInput, decide } from '../traffic/decide.ts'
 import { atPath } from '../traffic/pointer.ts'
 import { type CompiledTable, holds, type Scene } from '../traffic/scene.ts'
 import type { Right } from '../traffic/schema.ts'
-import type { TokenEntry } from '../traffic/table.ts'
+import type { SlotPlan, TokenEntry } from '../traffic/table.ts'
 import { type Attribute, readAttribute } from '../traffic/targeting.ts'
 import type { Admission, Permit } from './scene-admission.ts'
 import { NO_TABLE } from './table-in-force.ts'
-
-/** A request to a scene with its headers read and its body whole. */
-export interface SceneRequest {
-  /** Id of the scene that it asks for. */
-  readonly scene: string
-  readonly requestId: string
-  readonly body: string
-  /** The address that it came from; empty for a `ctx.call`. */
-  readonly address: string
-  /** A header of the request, by its lower-case name. */
-  header(name: string): string | undefined
-}
-
-export interface Answer extends SlotAnswer {
-  readonly decision: Decision
-  /** Milliseconds from the body's last byte until the slot was known. */
-  readonly decideMs: number
-}
 
 /** How far a request has got. It is filled in on the way, for those who count and log how the request ended. */
 export interface Progress {
@@ -57,6 +40,24 @@ export interface Progress {
   scene: string | undefined
 }
 
+/** A request to a scene with its headers read and its body whole. It knows how far it has got, and learns how it ends: by `succeed` or by `fail`, once. */
+export interface SceneRequest extends Progress {
+  /** What it names as the scene. There may be no such scene. */
+  readonly sceneAsked: string
+  readonly requestId: string
+  readonly body: string
+  /** The address that it came from; empty for a `ctx.call`. */
+  readonly address: string
+  /** By lower-case names. */
+  readonly headers: IncomingHttpHeaders
+  /** When its body was whole, by `performance.now()`. */
+  readonly arrivedAt: number
+  /** @param decideMs milliseconds from the body's last byte until the slot was known */
+  succeed(answer: SlotAnswer, decideMs: number): void
+  /** @param error a BerthError, or a defect */
+  fail(error: unknown): void
+}
+
 /** What every request is served with. */
 export interface Serving {
   readonly slots: Slots
@@ -64,19 +65,9 @@ export interface Serving {
   readonly guesses: Guesses
 }
 
-/**
- * Answers a request from outside against one snapshot of the scene table.
- * @param arrivedAt when its body was whole, by `performance.now()`
- * @throws BerthError for every exit; `progress` says how far it got
- */
-export function serve(
-  table: CompiledTable,
-  serving: Serving,
-  request: SceneRequest,
-  arrivedAt: number,
-  progress: Progress,
-): Promise<Answer> {
-  return answer(table, serving, new RequestFacts(request, undefined), arrivedAt, progress)
+/** Answers a request from outside against one snapshot of the scene table. Every exit is a call of `request.fail` with a BerthError. */
+export function serve(table: CompiledTable, serving: Serving, request: SceneRequest): void {
+  new RequestRun(serving, request, undefined).start(table)
 }
 
 /**
@@ -88,59 +79,215 @@ export function serve(
  * @throws BerthError for every exit
  */
 export function serveCall(table: CompiledTable, serving: Serving, scene: string, input: string, caller: SlotCall): Promise<string> {
-  const request = { scene, requestId: caller.requestId, body: input, address: '', header: noHeader }
-  const progress = { decision: undefined, token: undefined, scene: undefined }
-  return answer(table, serving, new RequestFacts(request, caller), performance.now(), progress).then(jsonOf)
+  return new Promise((resolve, reject) => {
+    const request: SceneRequest = {
+      sceneAsked: scene,
+      requestId: caller.requestId,
+      body: input,
+      address: '',
+      headers: noHeaders,
+      arrivedAt: performance.now(),
+      decision: undefined,
+      token: undefined,
+      scene: undefined,
+      succeed: ({ json }) => resolve(json),
+      fail: reject,
+    }
+    new RequestRun(serving, request, caller).start(table)
+  })
 }
 
-const jsonOf = ({ json }: Answer): string => json
+const noHeaders: IncomingHttpHeaders = {}
 
-async function answer(table: CompiledTable, serving: Serving, facts: RequestFacts, arrivedAt: number, progress: Progress): Promise<Answer> {
-  const { request, caller } = facts
-  const calls = caller && extendChain(caller.chain, request.scene)
-  const scene = findScene(table, request.scene)
-  progress.scene = scene.id
-  if (caller === undefined) progress.token = authorise(table, serving.guesses, scene, facts)
-  else demandCaller(scene, caller)
-  const { token } = progress
-  let isHurried = false
-  const permit = serving.admission.admit(scene, caller && { from: caller.chain.at(-1) ?? '', bytes: countedBytes(request.body) })
-  try {
-    facts.unit = caller === undefined ? readUnit(scene, facts) : caller.unit
-    checkAttributes(scene, facts)
-    const decision = decide(scene, facts)
-    progress.decision = decision
+/**
+ * One request on its way to its answer. All that is known of it only here is in one object, which the slot takes too: each request makes one, and objects, promises
+ * and functions that are made for each request are most of what this path costs.
+ */
+class RequestRun implements DecisionInput, Pending {
+  readonly request: SceneRequest
+  /** The request that makes this one by `ctx.call`; undefined for one from outside. */
+  readonly caller: SlotCall | undefined
+  readonly pin: string | undefined
+  readonly loadtest: boolean
+  readonly requestId: string
+  /** Set once the request has been admitted: to read it may take the body. */
+  unit: string | undefined = undefined
+  /** Set once it is known which slot the request goes into. */
+  call!: SlotCall
+  no = 0
+  calledAt = 0
+  sentAt = 0
+  done = false
+  calledOut = false
+  alone = false
+  readonly #serving: Serving
+  #permit: Permit | undefined = undefined
+  /** Whether the caller had less time left than the scene allows. That a request is late then says nothing about the version. */
+  #isHurried = false
+  #decideMs = 0
+  /** Milliseconds that it took to load the slot. */
+  #loadMs = 0
+  /** What came of it: one of the two. */
+  #answer: SlotAnswer | undefined = undefined
+  #error: unknown = undefined
+  /** The body is parsed once at most, and only when the unit or a condition of a rule has to be read from it. */
+  #body: { readonly parsed: unknown } | undefined = undefined
+
+  constructor(serving: Serving, request: SceneRequest, caller: SlotCall | undefined) {
+    const { headers } = request
+    this.request = request
+    this.caller = caller
+    this.pin = headers['x-scene-version'] as string | undefined
+    this.loadtest = caller === undefined ? headers['x-scene-loadtest'] !== undefined : caller.loadtest === true
+    this.requestId = request.requestId
+    this.#serving = serving
+  }
+
+  start(table: CompiledTable): void {
+    const { request, caller } = this
+    try {
+      const chain = caller && extendChain(caller.chain, request.sceneAsked)
+      const scene = findScene(table, request.sceneAsked)
+      request.scene = scene.id
+      if (caller === undefined) request.token = authorise(table, this.#serving.guesses, scene, this)
+      else demandCaller(scene, caller)
+      const permit = this.#serving.admission.admit(scene, caller && { from: caller.chain.at(-1) ?? '', bytes: countedBytes(request.body) })
+      this.#permit = permit
+      const decision = this.#decide(scene, permit)
+      this.call = this.#callOf(scene, decision, chain ?? scene.chain)
+      this.#decideMs = performance.now() - request.arrivedAt
+      const slot = this.#serving.slots.peek(decision.plan)
+      if (slot === undefined) this.#load(decision.plan, permit)
+      else this.#goInto(slot, permit)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #decide(scene: Scene, permit: Permit): Decision {
+    this.unit = this.caller === undefined ? readUnit(scene, this) : this.caller.unit
+    checkAttributes(scene, this)
+    const decision = decide(scene, this)
+    this.request.decision = decision
     permit.pass(decision)
-    const deadlineAt = arrivedAt + scene.deadlineMs
-    isHurried = caller !== undefined && caller.deadlineAt < deadlineAt
-    const call: SlotCall = {
+    return decision
+  }
+
+  #callOf(scene: Scene, { params, bucket }: Decision, chain: readonly string[]): SlotCall {
+    const { request, caller } = this
+    const deadlineAt = request.arrivedAt + scene.deadlineMs
+    this.#isHurried = caller !== undefined && caller.deadlineAt < deadlineAt
+    return {
       requestId: request.requestId,
       body: request.body,
-      unit: facts.unit,
+      unit: this.unit,
       deadlineAt: caller === undefined ? deadlineAt : Math.min(caller.deadlineAt, deadlineAt),
       cpuMs: scene.cpuMs,
       deadlineMs: scene.deadlineMs,
-      params: decision.params,
-      bucket: decision.bucket,
-      chain: calls ?? scene.chain,
+      params,
+      bucket,
+      chain,
       trace: caller === undefined ? traceOf(request) : caller.trace,
-      loadtest: facts.loadtest,
-      mayCall: caller === undefined ? token !== undefined && holds(token, 'call') : caller.mayCall,
+      loadtest: this.loadtest,
+      mayCall: caller === undefined ? request.token !== undefined && holds(request.token, 'call') : caller.mayCall,
     }
-    const decideMs = performance.now() - arrivedAt
-    const { json, degraded, tookMs, queueMs } = await runInSlot(serving.slots, permit, scene, decision, call)
-    permit.leave(undefined)
-    return { json, degraded, tookMs, queueMs, decision, decideMs }
-  } catch (error) {
-    const failure = toBerthError(error)
-    // That a caller had less time left than the scene allows says nothing about the version.
-    permit.leave(failure, isHurried && failure.code === 'DEADLINE_EXCEEDED')
-    throw error
   }
+
+  #load(plan: SlotPlan, permit: Permit): void {
+    const askedAt = performance.now()
+    const load = this.#serving.slots.ensure(plan).catch((error: unknown) => {
+      throw unavailable(plan, error)
+    })
+    withDeadline(load, this.call.deadlineAt, plan.scene)
+      .then(slot => {
+        this.#loadMs = performance.now() - askedAt
+        this.#goInto(slot, permit)
+      })
+      .catch((error: unknown) => this.#fail(error))
+  }
+
+  /** @throws BerthError when the slot does not take it */
+  #goInto(slot: Slot, permit: Permit): void {
+    permit.use(slot, this.call.deadlineAt)
+    slot.begin(this)
+  }
+
+  /** What the slot says. */
+  resolve(answer: SlotAnswer): void {
+    this.#answer = answer
+    endSoon(this)
+  }
+
+  /** What the slot says. */
+  reject(error: BerthError): void {
+    this.#error = error
+    endSoon(this)
+  }
+
+  /** Passes on what the slot has said. */
+  end(): void {
+    const answer = this.#answer
+    if (answer === undefined) {
+      this.#fail(this.#error)
+      return
+    }
+    this.#permit?.leave(undefined)
+    // The wait for the slot was part of the wait in it.
+    this.request.succeed(this.#loadMs === 0 ? answer : { ...answer, queueMs: answer.queueMs + this.#loadMs }, this.#decideMs)
+  }
+
+  #fail(error: unknown): void {
+    const failure = toBerthError(error)
+    this.#permit?.leave(failure, this.#isHurried && failure.code === 'DEADLINE_EXCEEDED')
+    this.request.fail(error)
+  }
+
+  attribute(attribute: Attribute): unknown {
+    return readAttribute(attribute, this)
+  }
+
+  /** @throws HEADER_INVALID */
+  header(name: string): string | undefined {
+    const value = headerOf(this.request, name)
+    try {
+      return value === undefined ? undefined : headerText(value)
+    } catch (error) {
+      throw new BerthError('HEADER_INVALID', `Cannot read the header "${name}": ${messageOf(error)}`)
+    }
+  }
+
+  get text(): string | undefined {
+    return this.caller === undefined ? this.request.body : undefined
+  }
+
+  /** @throws BODY_MALFORMED */
+  body(): unknown {
+    this.#body ??= { parsed: parseBody(this.request.body) }
+    return this.#body.parsed
+  }
+}
+
+/** Requests of which the slot has said how they ended. */
+const ending: RequestRun[] = []
+const resolved = Promise.resolve()
+
+/** Ends the request when the code of the slot is through with what the isolate has said, and has given it more to do: to write answers takes longer than that. */
+function endSoon(run: RequestRun): void {
+  if (ending.push(run) === 1) resolved.then(endAll)
+}
+
+function endAll(): void {
+  for (const run of ending.splice(0)) run.end()
 }
 
 /** Bytes of memory that an input takes, as far as they are counted: small inputs are bounded by their number. */
 const countedBytes = ({ length }: string): number => (length > limits.cell.bytesCountedFrom ? length : 0)
+
+/** A header by its lower-case name. */
+function headerOf({ headers }: SceneRequest, name: string): string | undefined {
+  const value = headers[name]
+  return typeof value === 'string' ? value : value?.[0]
+}
 
 /** @throws CALL_CYCLE, CALL_TOO_DEEP */
 function extendChain(callers: readonly string[], scene: string): readonly string[] {
@@ -156,9 +303,9 @@ function extendChain(callers: readonly string[], scene: string): readonly string
 }
 
 function traceOf(request: SceneRequest): Trace | undefined {
-  const parent = request.header('traceparent')
+  const { traceparent: parent, tracestate: state } = request.headers as Readonly<Record<string, string | undefined>>
   // It is checked where it is sent on, if it ever is.
-  return parent === undefined ? undefined : { parent, state: request.header('tracestate') }
+  return parent === undefined ? undefined : { parent, state }
 }
 
 function findScene(table: CompiledTable, id: string): Scene {
@@ -167,25 +314,6 @@ function findScene(table: CompiledTable, id: string): Scene {
   // Without a table it is not known whether there is such a scene.
   if (table.revision === 0) throw new BerthError('BASE_NOT_READY', NO_TABLE, { retryAfterSeconds: 1 })
   throw new BerthError('SCENE_NOT_FOUND', `Cannot serve scene "${id.slice(0, 128)}": no such scene`)
-}
-
-function runInSlot(slots: Slots, permit: Permit, scene: Scene, { plan }: Decision, call: SlotCall): Promise<SlotAnswer> {
-  const into = (slot: Slot) => {
-    permit.use(slot, call.deadlineAt)
-    return slot.call(call)
-  }
-  const slot = slots.peek(plan)
-  if (slot !== undefined) return into(slot)
-  const askedAt = performance.now()
-  const afterLoad = async (loaded: Slot): Promise<SlotAnswer> => {
-    const loadMs = performance.now() - askedAt
-    const answer = await into(loaded)
-    return { ...answer, queueMs: answer.queueMs + loadMs }
-  }
-  const load = slots.ensure(plan).catch((error: unknown) => {
-    throw unavailable(plan, error)
-  })
-  return withDeadline(load, call.deadlineAt, scene.id).then(afterLoad)
 }
 
 /** Bounds the wait for a slot that is being loaded. Once a request is in a slot, the slot keeps its deadline. */
@@ -202,7 +330,7 @@ function withDeadline(slot: Promise<Slot>, deadlineAt: number, scene: string): P
  * The token of whoever sent the request; undefined when none was sent.
  * @throws UNAUTHENTICATED, RATE_LIMITED; FORBIDDEN when the request needs a right that the token does not have
  */
-function authorise(table: CompiledTable, guesses: Guesses, scene: Scene, { request, pin, loadtest }: RequestFacts): TokenEntry | undefined {
+function authorise(table: CompiledTable, guesses: Guesses, scene: Scene, { request, pin, loadtest }: RequestRun): TokenEntry | undefined {
   const token = findToken(table, guesses, request)
   if (scene.definition.access === 'token') demand(token, 'call', `call scene "${scene.id}"`)
   if (pin !== undefined) demand(token, 'pin', 'choose a version with x-scene-version')
@@ -211,7 +339,7 @@ function authorise(table: CompiledTable, guesses: Guesses, scene: Scene, { reque
 }
 
 function findToken(table: CompiledTable, guesses: Guesses, request: SceneRequest): TokenEntry | undefined {
-  const authorization = request.header('authorization')
+  const { authorization } = request.headers
   if (authorization === undefined) return undefined
   const secret = bearerToken(authorization)
   // The token is looked up by its digest, so how long the look-up takes says nothing about the secret.
@@ -238,7 +366,7 @@ function demand(token: TokenEntry | undefined, right: Right, what: string): void
 }
 
 /** @throws UNIT_TOO_LONG, UNIT_INVALID, BODY_MALFORMED */
-function readUnit(scene: Scene, facts: RequestFacts): string | undefined {
+function readUnit(scene: Scene, facts: RequestRun): string | undefined {
   const unit = unitInHeader(scene, facts) ?? unitInBody(scene, facts)
   if (unit === undefined || unit === '') return undefined
   // A UTF-16 code unit is at least one byte of UTF-8 and at most three.
@@ -249,8 +377,8 @@ function readUnit(scene: Scene, facts: RequestFacts): string | undefined {
 }
 
 /** @throws UNIT_INVALID */
-function unitInHeader({ unitHeader }: Scene, { request }: RequestFacts): string | undefined {
-  const value = request.header(unitHeader)
+function unitInHeader({ unitHeader }: Scene, { request }: RequestRun): string | undefined {
+  const value = headerOf(request, unitHeader)
   if (value === undefined) return undefined
   try {
     return headerText(value)
@@ -264,57 +392,8 @@ function unitInHeader({ unitHeader }: Scene, { request }: RequestFacts): string 
  * who have been answered so far.
  * @throws HEADER_INVALID
  */
-function checkAttributes({ attributeHeaders }: Scene, facts: RequestFacts): void {
+function checkAttributes({ attributeHeaders }: Scene, facts: RequestRun): void {
   for (const header of attributeHeaders) facts.header(header)
-}
-
-const noHeader = (): undefined => undefined
-
-/**
- * What a request says of itself. Its body is parsed once at most, and only when the unit or a condition of a rule has to be read from it.
- */
-class RequestFacts implements DecisionInput {
-  readonly request: SceneRequest
-  /** The request that makes this one by `ctx.call`; undefined for one from outside. */
-  readonly caller: SlotCall | undefined
-  readonly pin: string | undefined
-  readonly loadtest: boolean
-  readonly requestId: string
-  /** Set once the request has been admitted: to read it may take the body. */
-  unit: string | undefined = undefined
-  #body: { readonly parsed: unknown } | undefined
-
-  constructor(request: SceneRequest, caller: SlotCall | undefined) {
-    this.request = request
-    this.caller = caller
-    this.pin = request.header('x-scene-version')
-    this.loadtest = caller === undefined ? request.header('x-scene-loadtest') !== undefined : caller.loadtest === true
-    this.requestId = request.requestId
-  }
-
-  attribute(attribute: Attribute): unknown {
-    return readAttribute(attribute, this)
-  }
-
-  /** @throws HEADER_INVALID */
-  header(name: string): string | undefined {
-    const value = this.request.header(name)
-    try {
-      return value === undefined ? undefined : headerText(value)
-    } catch (error) {
-      throw new BerthError('HEADER_INVALID', `Cannot read the header "${name}": ${messageOf(error)}`)
-    }
-  }
-
-  get text(): string | undefined {
-    return this.caller === undefined ? this.request.body : undefined
-  }
-
-  /** @throws BODY_MALFORMED */
-  body(): unknown {
-    this.#body ??= { parsed: parseBody(this.request.body) }
-    return this.#body.parsed
-  }
 }
 
 function parseBody(body: string): unknown {
@@ -326,7 +405,7 @@ function parseBody(body: string): unknown {
   }
 }
 
-function unitInBody({ unitPath, definition }: Scene, facts: RequestFacts): string | undefined {
+function unitInBody({ unitPath, definition }: Scene, facts: RequestRun): string | undefined {
   if (unitPath === undefined) return undefined
   const found = atPath(facts.body(), unitPath)
   if (found === undefined || found === null) return undefined

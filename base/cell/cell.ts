@@ -127,19 +127,19 @@ class Cell {
     const table = this.#table
     const telemetry = this.#telemetry
     return {
-      enter: (id, progress) => {
-        const scene = table.current.scenes.get(id)
-        progress.scene = scene?.id
+      enter: request => {
+        const scene = table.current.scenes.get(request.sceneAsked)
+        request.scene = scene?.id
         return this.#admission.enter(scene)
       },
       exit: (name, bytes) => this.#admission.exit(name, bytes),
       hold: (name, bytes) => this.#admission.hold(name, bytes),
-      serve: (request, arrivedAt, progress) => {
-        if (this.#isSettingUp && !table.current.scenes.get(request.scene)?.baseline) return Promise.reject(settingUp())
-        return serve(table.current, serving, request, arrivedAt, progress)
+      serve: request => {
+        if (this.#isSettingUp && !table.current.scenes.get(request.sceneAsked)?.baseline) request.fail(settingUp())
+        else serve(table.current, serving, request)
       },
-      logFailure: (error, request, progress) => telemetry.logFailure(error, request, progress),
-      count: (progress, code, seconds) => telemetry.countRequest(progress, code, seconds),
+      logFailure: (error, request) => telemetry.logFailure(error, request, request),
+      count: (request, code, seconds) => telemetry.countRequest(request, code, seconds),
       checkReady: () => {
         if (this.#isRetiring) throw new BerthError('BASE_DRAINING', 'Cannot take new requests: the cell is retiring')
         if (this.#isSettingUp) throw settingUp()

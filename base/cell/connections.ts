@@ -19,17 +19,56 @@ export interface Exchange {
   end(): void
 }
 
-/** What is known of a connection. */
-interface Connection {
-  readonly exchanges: Set<Exchange>
+/** Exchanges that have ended, on any connection. */
+let ended = 0
+
+/** A connection on the scene port. */
+export class Connection {
+  /** Under way, in the order in which their requests came. */
+  readonly #exchanges: Exchange[] = []
   /** The one whose request came last. */
-  newest: Exchange | undefined
+  #newest: Exchange | undefined = undefined
   /** Whether an answer has said that no more follow on it. */
-  isEnding: boolean
-  /** When its last exchange ended, or else when it was opened; by `performance.now()`. */
-  idleSince: number
+  #isEnding = false
+  /** What is smaller has been without a request longer: how many exchanges had ended when its last one did, or else when it was opened. */
+  idleSince = ended
   /** Whether it has had an answer. */
-  isUsed: boolean
+  isUsed = false
+
+  get isIdle(): boolean {
+    return this.#exchanges.length === 0
+  }
+
+  /** @returns how many exchanges are under way now; 0 when the connection takes no more, and this one must not begin */
+  begin(exchange: Exchange): number {
+    if (this.#isEnding) return 0
+    this.#newest = exchange
+    return this.#exchanges.push(exchange)
+  }
+
+  /** Whether no request came after this one. The answers to those would be lost with the connection. */
+  isNewest(exchange: Exchange): boolean {
+    return this.#newest === exchange
+  }
+
+  /** An answer says that it is the last one: a request that comes after that must not be executed. */
+  takeNoMore(): void {
+    this.#isEnding = true
+  }
+
+  end(exchange: Exchange): void {
+    const at = this.#exchanges.indexOf(exchange)
+    if (at < 0) return
+    this.#exchanges.splice(at, 1)
+    // The connection goes on, and would keep the whole exchange from the collector of young objects.
+    if (this.#newest === exchange) this.#newest = undefined
+    this.idleSince = ++ended
+    this.isUsed = true
+  }
+
+  onClose(): void {
+    for (const exchange of this.#exchanges.splice(0)) exchange.end()
+  }
 }
 
 export class Connections {
@@ -56,46 +95,17 @@ export class Connections {
     server.listen(handle, onListening)
   }
 
-  /** @returns how many exchanges the connection has under way now; 0 when it takes no more, and this one must not begin */
-  begin(socket: Socket, exchange: Exchange): number {
-    const connection = this.#open.get(socket)
-    if (connection === undefined) return 1
-    if (connection.isEnding) return 0
-    connection.newest = exchange
-    return connection.exchanges.add(exchange).size
-  }
-
-  /** Whether no request came after this one. The answers to those would be lost with the connection. */
-  isNewest(socket: Socket, exchange: Exchange): boolean {
-    return this.#open.get(socket)?.newest === exchange
-  }
-
-  /** An answer says that it is the last one on the connection: a request that comes after that must not be executed. */
-  takeNoMore(socket: Socket): void {
-    const connection = this.#open.get(socket)
-    if (connection !== undefined) connection.isEnding = true
-  }
-
-  end(socket: Socket, exchange: Exchange): void {
-    const connection = this.#open.get(socket)
-    if (connection === undefined) return
-    connection.exchanges.delete(exchange)
-    connection.idleSince = performance.now()
-    connection.isUsed = true
+  /** The connection of a socket. */
+  of(socket: Socket): Connection {
+    return this.#open.get(socket) ?? new Connection()
   }
 
   #onOpen(socket: Socket): void {
-    const connection: Connection = {
-      exchanges: new Set(),
-      newest: undefined,
-      isEnding: false,
-      idleSince: performance.now(),
-      isUsed: false,
-    }
+    const connection = new Connection()
     this.#open.set(socket, connection)
     socket.once('close', () => {
       this.#open.delete(socket)
-      for (const exchange of connection.exchanges) exchange.end()
+      connection.onClose()
     })
     if (this.#open.size > this.#max) this.#makeRoom(socket)
   }
@@ -105,7 +115,7 @@ export class Connections {
    * new connection is closed. Otherwise somebody who keeps many connections open would leave none for others, and then no files.
    */
   #makeRoom(opened: Socket): void {
-    const idle = [...this.#open].filter(([socket, { exchanges }]) => exchanges.size === 0 && socket !== opened)
+    const idle = [...this.#open].filter(([socket, { isIdle }]) => isIdle && socket !== opened)
     idle.sort(([, a], [, b]) => Number(a.isUsed) - Number(b.isUsed) || a.idleSince - b.idleSince)
     const closed = idle.length === 0 ? [opened] : idle.slice(0, Math.ceil(this.#max / CLOSED_OF)).map(([socket]) => socket)
     for (const socket of closed) {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
-import { plainAnswer } from '../../test/support/answers.ts'
+import { answerPlainly } from '../../test/support/answers.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { openSourceMap } from '../kernel/source-map.ts'
@@ -18,12 +18,12 @@ async function ask(t: TestContext, serve: SceneHandlers['serve']): Promise<{ cod
   const server = createSceneServer(
     1024,
     {
-      enter: scene => scene,
+      enter: ({ sceneAsked }) => sceneAsked,
       exit: () => undefined,
       hold: () => undefined,
       serve,
       logFailure: async () => ({}),
-      count: (_progress, code) => counted.push(code),
+      count: (_request, code) => counted.push(code),
       checkReady: () => [],
       shouldClose: () => true,
     },
@@ -42,17 +42,17 @@ const internal = { code: 'INTERNAL', status: 500, counted: ['INTERNAL'] }
 
 test('a failure whose code is in no row of the table is answered as a defect', async t => {
   for (const code of ['constructor', '__proto__', 'toString']) {
-    assert.deepEqual(await ask(t, () => Promise.reject(new ModuleError({ code, message: 'forged' }))), internal)
+    assert.deepEqual(await ask(t, request => request.fail(new ModuleError({ code, message: 'forged' }))), internal)
   }
 })
 
 test('a failure that JSON cannot hold is answered as a defect', async t => {
   const failure = new BerthError('MODULE_THREW', 'forged', { extra: { module: 1n } })
-  assert.deepEqual(await ask(t, () => Promise.reject(failure)), internal)
+  assert.deepEqual(await ask(t, request => request.fail(failure)), internal)
 })
 
 test('an answer that is no text is answered as a defect', async t => {
-  assert.deepEqual(await ask(t, async () => plainAnswer(JSON.parse('5'))), internal)
+  assert.deepEqual(await ask(t, request => answerPlainly(request, JSON.parse('5'))), internal)
 })
 
 test('a stack is cut off before it is taken apart, however long a module made it', () => {

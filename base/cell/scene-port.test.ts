@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { plainAnswer } from '../../test/support/answers.ts'
+import { answerPlainly } from '../../test/support/answers.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { Connections } from './connections.ts'
@@ -12,10 +12,10 @@ import { createSceneServer, type SceneHandlers } from './scene-port.ts'
 const LIMIT = 1024
 
 const handlers: SceneHandlers = {
-  enter: scene => scene,
+  enter: ({ sceneAsked }) => sceneAsked,
   exit: () => undefined,
   hold: () => undefined,
-  serve: async () => plainAnswer('1'),
+  serve: request => answerPlainly(request, '1'),
   logFailure: async () => ({}),
   count: () => undefined,
   checkReady: () => [],
@@ -80,7 +80,7 @@ const bodies = (...texts: readonly string[]) => texts.map(text => `${head(text.l
 const answersIn = (text: string) => text.match(/^connection: close|(?<=\r\n\r\n)\d/gim)
 
 test('requests that were sent ahead are all answered, and the last answer ends the connection', async t => {
-  const { socket, received } = await open(t, { shouldClose: () => true, serve: async ({ body }) => plainAnswer(body) })
+  const { socket, received } = await open(t, { shouldClose: () => true, serve: request => answerPlainly(request, request.body) })
   socket.write(bodies('1', '2', '3'))
   await once(socket, 'close')
   assert.deepEqual(answersIn(received()), ['1', '2', 'connection: close', '3'])
@@ -98,10 +98,10 @@ test('a request that comes after the answer which ends its connection was made i
       ending.resolve()
       return true
     },
-    serve: async ({ body }) => {
-      served.push(body)
-      if (body === '1') await slow.promise
-      return plainAnswer(body)
+    serve: async request => {
+      served.push(request.body)
+      if (request.body === '1') await slow.promise
+      answerPlainly(request, request.body)
     },
   })
   socket.write(bodies('1', '2'))
@@ -123,15 +123,15 @@ test('a failure counts from the last byte of its request, not from the first', a
   const seconds: number[] = []
   const arrived = Promise.withResolvers<void>()
   const { socket } = await open(t, {
-    enter: scene => {
+    enter: ({ sceneAsked }) => {
       arrived.resolve()
-      return scene
+      return sceneAsked
     },
-    serve: async () => {
+    serve: request => {
       clockMs += 20
-      throw new BerthError('SCENE_NOT_FOUND', 'none here')
+      request.fail(new BerthError('SCENE_NOT_FOUND', 'none here'))
     },
-    count: (_progress, _code, took) => seconds.push(took),
+    count: (_request, _code, took) => seconds.push(took),
   })
   socket.write(head(2))
   await arrived.promise
@@ -148,7 +148,7 @@ test('a caller that does not read its answer loses its connection, and its place
   const counted = Promise.withResolvers<void>()
   const chars = 50_000_000
   const { socket } = await open(t, {
-    serve: async () => plainAnswer(`"${'x'.repeat(chars)}"`),
+    serve: request => answerPlainly(request, `"${'x'.repeat(chars)}"`),
     exit: (name, bytes) => freed.resolve([name, bytes]),
     count: () => counted.resolve(),
   })
@@ -167,10 +167,10 @@ test('a request whose caller has gone holds its place and its body until the cel
   const [begun, release, freed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   let exits = 0
   const { socket, connections } = await open(t, {
-    serve: async () => {
+    serve: async request => {
       begun.resolve()
       await release.promise
-      return plainAnswer('1')
+      answerPlainly(request, '1')
     },
     exit: () => {
       exits++
@@ -190,7 +190,8 @@ test('a request whose caller has gone holds its place and its body until the cel
 test('of more connections than there may be, those are closed that have been idle the longest, and none with a request', async t => {
   const release = Promise.withResolvers<void>()
   const connections = new Connections(2)
-  const server = createSceneServer(LIMIT, { ...handlers, serve: () => release.promise.then(() => plainAnswer('1')) }, connections)
+  const serve: SceneHandlers['serve'] = request => void release.promise.then(() => answerPlainly(request, '1'))
+  const server = createSceneServer(LIMIT, { ...handlers, serve }, connections)
   connections.listen(server, 0, () => undefined)
   await once(server, 'listening')
   const { port } = server.address() as { port: number }

@@ -44,12 +44,12 @@ export interface SlotAnswer {
 /** A request on its way through a slot. When that slot is killed and another request may be the cause, it goes on through a second slot. */
 export interface Pending {
   readonly call: SlotCall
-  readonly resolve: (answer: SlotAnswer) => void
-  readonly reject: (error: BerthError) => void
+  resolve(answer: SlotAnswer): void
+  reject(error: BerthError): void
   /** The number of the request in the slot that it is in now; 0 while it waits for a turn. */
   no: number
   /** When the slot was called, and since when it is in a turn; by `performance.now()`. */
-  readonly calledAt: number
+  calledAt: number
   sentAt: number
   /** Whether the request has been answered. */
   done: boolean

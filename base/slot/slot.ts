@@ -155,16 +155,24 @@ export class Slot {
    * @throws BerthError: the module's failure, `SCENE_OVERLOADED`, `DEADLINE_EXCEEDED` or `MODULE_KILLED`
    */
   call(call: SlotCall): Promise<SlotAnswer> {
-    this.#lastCallAt = performance.now()
-    if (this.pending >= limits.slot.pendingMax)
-      return Promise.reject(this.#overloaded(`${limits.slot.pendingMax} requests are in its slot already`))
-    if (call.body.length > this.#bodyCharsMax) return Promise.reject(bodyTooLarge(this.plan, call.body.length))
-    const refusal = this.#host.refusal?.(this.plan)
-    if (refusal !== undefined) return Promise.reject(this.#overloaded(refusal))
-    const calledAt = this.#lastCallAt
     return new Promise((resolve, reject) =>
-      this.adopt({ call, resolve, reject, no: 0, calledAt, sentAt: calledAt, done: false, calledOut: false, alone: false }),
+      this.begin({ call, resolve, reject, no: 0, calledAt: 0, sentAt: 0, done: false, calledOut: false, alone: false }),
     )
+  }
+
+  /**
+   * Runs one request, as `call` does, and says by its methods what comes of it.
+   * @throws SCENE_OVERLOADED, BODY_TOO_LARGE; then the slot has not taken it
+   */
+  begin(pending: Pending): void {
+    this.#lastCallAt = performance.now()
+    if (this.pending >= limits.slot.pendingMax) throw this.#overloaded(`${limits.slot.pendingMax} requests are in its slot already`)
+    const { length } = pending.call.body
+    if (length > this.#bodyCharsMax) throw bodyTooLarge(this.plan, length)
+    const refusal = this.#host.refusal?.(this.plan)
+    if (refusal !== undefined) throw this.#overloaded(refusal)
+    pending.calledAt = this.#lastCallAt
+    this.adopt(pending)
   }
 
   /** Takes over a request whose slot was killed before it was answered. */
