@@ -29,7 +29,7 @@ const flags = readFlags({
   /** Asks one scene at a rate for an hour in the place of all this, or for so many minutes. */
   hour: false,
   minutes: 60,
-  rate: 300,
+  rate: 200,
   'sample-seconds': 10,
   /** Memory that the cell may take. 0: what the base gives it. */
   'cell-memory-mb': 0,
@@ -131,7 +131,7 @@ async function watchGrowth(base: RunningBase, generator: Generator): Promise<voi
   await makeRanking(base.client, { id: 'hot' })
   const pid = await cellOf(base)
   const seconds = flags.minutes * 60
-  const load = { url: `${base.url}/scenes/hot`, body, seconds, perSecond: flags.rate, connectionsMax: 64, pace: 'even' as const }
+  const load = { url: `${base.url}/scenes/hot`, body, seconds, perSecond: flags.rate, connectionsMax: 64, pace: 'by millisecond' as const }
   const samples: (ProcessMemory & { readonly hours: number })[] = []
   const startedAt = performance.now()
   const timer = setInterval(() => {
