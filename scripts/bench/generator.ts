@@ -112,11 +112,12 @@ export class Generator {
     return this.#send({ kind: 'open', load })
   }
 
-  /** @returns the seconds in which a request was under way */
+  /** One request after the other. The seconds of the result are those in which a request was under way. */
   oneByOne(load: SparseLoad): Promise<LoadResult> {
     return this.#send({ kind: 'one by one', load })
   }
 
+  /** Sends far more than a base can take, to see what it still answers. */
   async flood(load: FloodLoad): Promise<FloodResult> {
     return (await this.#ask<FloodResult>({ kind: 'flood', load })).result
   }
@@ -152,7 +153,7 @@ export class Generator {
     const pinned = this.#processors === undefined ? ['wrk'] : ['taskset', '--cpu-list', this.#processors.join(','), 'wrk']
     const [file = '', ...all] = [...pinned, ...args]
     const child = spawn(file, all, { stdio: ['ignore', 'pipe', 'inherit'] })
-    const printed = await text(child.stdout)
+    const [printed] = await Promise.all([text(child.stdout), once(child, 'close')])
     const line = printed.split('\n').find(line => line.startsWith('{'))
     if (line === undefined) throw new Error(`wrk sent no load: ${printed}`)
     // What it used is counted with the ended children of this process, because a process that has ended has no figures any more.
@@ -163,7 +164,7 @@ export class Generator {
 /** Lua that has wrk send the requests and print what it measured. */
 function wrkScript({ body, units }: ClosedLoad): string {
   const quoted = (text: string) => `[==[${text}]==]`
-  const inTurn = `local requests, next = {}, 0
+  const inTurn = `local requests, at = {}, 0
 local units = { ${units.map(quoted).join(', ')} }
 init = function()
   for i, unit in ipairs(units) do
@@ -172,8 +173,8 @@ init = function()
   end
 end
 request = function()
-  next = next % #requests + 1
-  return requests[next]
+  at = at % #requests + 1
+  return requests[at]
 end`
   // Without a function for it, wrk makes the request only once.
   const alwaysTheSame = `wrk.headers['x-unit-id'] = ${quoted(units[0] ?? '')}`

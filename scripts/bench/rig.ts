@@ -133,7 +133,7 @@ export class Rig {
     const runs = subjects.map((): Run[] => [])
     for (const subject of subjects) {
       this.assign(plan.way, await subject.pids())
-      await send(subject, Math.min(this.#warm.has(subject.url) ? warmUp.next : warmUp.first, seconds * 3))
+      await send(subject, Math.min(this.#warm.has(subject.url) ? warmUp.next : warmUp.first, seconds * 1.5))
       this.#warm.add(subject.url)
     }
     for (let round = 0; round < rounds; round++) {
