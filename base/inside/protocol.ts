@@ -179,7 +179,7 @@ export interface Inside {
   /**
    * Runs requests, numbered from `firstNo`, `REQUEST_STRIDE` values each: id, body, unit (empty: none), deadline, params (empty: those of the request before),
    * bucket (-1: none). Body and params are JSON, not parsed yet; the deadline is a time of the monotonic clock, in milliseconds. Never throws.
-   * @returns what became of each request, as in `answers`, but for those whose answers were posted before. Who waits is answered when it settles
+   * @returns what became of the requests, as in `answers`; nothing when that was posted, as it is when any of them waits. Those are answered when they settle
    */
   turn(firstNo: number, values: readonly (string | number)[]): (string | number)[]
   /** What the turn that began with this request has returned, if it was one of the last. */

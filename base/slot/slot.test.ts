@@ -565,6 +565,14 @@ test('a rejection that nobody handles costs no answer, and is logged', { timeout
     await new Promise(resolve => setImmediate(resolve))
 })
 
+test('an answer does not wait for what goes on after an await in a request of the same turn', { timeout: 60_000 }, async t => {
+  const { ask, killed } = await makeSlot(t, { rank: 'x => x === 1 ? x : Promise.resolve().then(() => { for (;;); })' })
+  const looping = assert.rejects(ask(call(2, 200)), withCode('DEADLINE_EXCEEDED'))
+  assert.equal(await ask(call(1)), '1')
+  assert.equal(killed.length, 0)
+  await looping
+})
+
 test('memory that runs out between turns is answered MODULE_KILLED', { timeout: 60_000 }, async t => {
   const { ask } = await makeSlot(
     t,

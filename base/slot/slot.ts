@@ -233,7 +233,7 @@ export class Slot {
     return values
   }
 
-  /** The answers of a turn are posted before it reports who waits. When one is missing after that, a module has broken the code that posts them. */
+  /** What is not in the report was posted before it. When an answer is missing after that, a module has broken the code that sends them. */
   #onReport(turn: Turn, report: unknown): void {
     this.#comeBack()
     if (!this.#alive()) return

@@ -1570,7 +1570,7 @@ var reports = /* @__PURE__ */ new Map();
 function turn(firstNo, values2) {
   closeLeftover();
   const answers = [];
-  const waiting = [];
+  let someWait = false;
   let params = "";
   for (let i = 0; i < values2.length; i += REQUEST_STRIDE) {
     if (values2[i + 4] !== "") params = values2[i + 4];
@@ -1578,20 +1578,17 @@ function turn(firstNo, values2) {
     const answer = startSafely(request);
     if (answer === void 0) {
       openRequests.set(request.no, request);
-      waiting.push(request.no, AnswerKind.waiting, "");
+      answers.push(request.no, AnswerKind.waiting, "");
+      someWait = true;
     } else pushAnswer(answers, request, answer);
   }
   mend();
   flush();
-  const report2 = reportOn(answers, waiting);
+  if (someWait) post("answers", ...answers);
+  const report2 = someWait ? [] : answers;
   reports.set(firstNo, report2);
   if (reports.size > TURNS_IN_FLIGHT) reports.delete(reports.keys().next().value);
   return report2;
-}
-function reportOn(answers, waiting) {
-  if (waiting.length === 0) return answers;
-  if (answers.length > 0) post("answers", ...answers);
-  return waiting;
 }
 var reportOf = (firstNo) => reports.get(firstNo);
 function mend() {

@@ -23,7 +23,7 @@ const reports = new Map<number, readonly (string | number)[]>()
 export function turn(firstNo: number, values: readonly (string | number)[]): (string | number)[] {
   closeLeftover()
   const answers: (string | number)[] = []
-  const waiting: (string | number)[] = []
+  let someWait = false
   let params = ''
   for (let i = 0; i < values.length; i += REQUEST_STRIDE) {
     if (values[i + 4] !== '') params = values[i + 4] as string
@@ -31,26 +31,20 @@ export function turn(firstNo: number, values: readonly (string | number)[]): (st
     const answer = startSafely(request)
     if (answer === undefined) {
       openRequests.set(request.no, request)
-      waiting.push(request.no, AnswerKind.waiting, '')
+      answers.push(request.no, AnswerKind.waiting, '')
+      someWait = true
     } else pushAnswer(answers, request, answer)
   }
   mend()
   // Calls are posted first, so that when the cell hears that a request waits, it knows what for.
   flush()
-  const report = reportOn(answers, waiting)
+  // What is returned reaches the cell only after the promise reactions that are due. Those of a request that waits may take long: its neighbours are not kept
+  // waiting for them, and the cell knows meanwhile whose they may be.
+  if (someWait) post('answers', ...answers)
+  const report = someWait ? [] : answers
   reports.set(firstNo, report)
   if (reports.size > TURNS_IN_FLIGHT) reports.delete(reports.keys().next().value as number)
   return report
-}
-
-/**
- * What a turn returns reaches the cell only after the promise reactions that are due, and those of a request that waits may take long. So when there is one, the
- * answers of the others are posted.
- */
-function reportOn(answers: (string | number)[], waiting: (string | number)[]): (string | number)[] {
-  if (waiting.length === 0) return answers
-  if (answers.length > 0) post('answers', ...answers)
-  return waiting
 }
 
 export const reportOf = (firstNo: number) => reports.get(firstNo)
