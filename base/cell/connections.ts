@@ -59,7 +59,8 @@ export class Connection {
   end(exchange: Exchange): void {
     const at = this.#exchanges.indexOf(exchange)
     if (at < 0) return
-    this.#exchanges.splice(at, 1)
+    if (at === this.#exchanges.length - 1) this.#exchanges.pop()
+    else this.#exchanges.splice(at, 1)
     // The connection goes on, and would keep the whole exchange from the collector of young objects.
     if (this.#newest === exchange) this.#newest = undefined
     this.idleSince = ++ended

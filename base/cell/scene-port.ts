@@ -231,7 +231,8 @@ class SceneExchange implements SceneRequest, Exchange {
   #size = 0
   /** Whether what comes of the body is of no use any more. */
   #isRefused = false
-  /** Since when a part of the answer has been waiting for the caller to read it. */
+  /** Whether a part of the answer has been waiting for the caller to read it, and since when. */
+  #isUnread = false
   #unreadSince = 0
   #ended = false
   /** Whether the cell works for the request, and so keeps its body. It goes on with that when the caller has gone. */
@@ -286,7 +287,8 @@ class SceneExchange implements SceneRequest, Exchange {
     if (this.#ended) return
     this.#ended = true
     this.#connection.end(this)
-    this.#port.unread.delete(this)
+    // Hardly any is there. With a delete for each request, V8's collections of young objects were seen to keep dead requests.
+    if (this.#isUnread) this.#port.unread.delete(this)
     if (!this.#isServing) this.#exit()
   }
 
@@ -401,6 +403,7 @@ class SceneExchange implements SceneRequest, Exchange {
 
   #awaitReader(): void {
     if (this.#ended) return
+    this.#isUnread = true
     this.#unreadSince = performance.now()
     this.#port.unread.add(this)
   }
