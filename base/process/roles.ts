@@ -57,7 +57,7 @@ export function roleCommand(role: Role, data: string, settings: RoleSettings = {
   const load = snapshot === undefined || clone === undefined ? [] : ['--require', hook]
   // By NODE_OPTIONS a base can be started so that its stacks have places in the sources; its other processes do not inherit that.
   const mapped = process.sourceMapsEnabled ? ['--enable-source-maps'] : []
-  const young = isThrifty ? [youngMB(1)] : role === 'cell' ? [youngMB(8)] : []
+  const young = isThrifty ? [youngMB(1)] : role === 'cell' ? [youngMB(8), NO_PRETENURING] : []
   const flags = [...load, ...mapped, '--no-node-snapshot', '--disable-warning=ExperimentalWarning', ...young]
   const named = snapshot === undefined ? {} : { [SNAPSHOT_VARIABLE]: snapshot }
   const env = { ...scrubbedEnvironment(process.env), ...(isThrifty || role === 'cell' ? fewArenas : {}), ...named }
@@ -80,6 +80,12 @@ export const planWallHere = (mode: WallMode): Promise<WallPlan> => planWall(mode
  * collected, so larger halves take more memory than their own, and leave the caches of the processor. Isolates of slots have sizes of their own.
  */
 const youngMB = (megabytes: number): string => `--max-semi-space-size=${megabytes}`
+
+/**
+ * V8 makes objects of a kind that has often outlived a collection in the old generation from the start. In a flood of requests it comes to do that with parts of a
+ * request; each of these then keeps the rest of its request alive until all of the heap is collected, whatever has become of it.
+ */
+const NO_PRETENURING = '--no-allocation-site-pretenuring'
 
 /** glibc would keep freed memory for each thread. Other C libraries do not know the variable. */
 const fewArenas = { MALLOC_ARENA_MAX: '2' }
