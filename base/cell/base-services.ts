@@ -11,6 +11,7 @@ import { type Checker, compileCheck } from '../kernel/check.ts'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import { FEATURES, type ServiceEntry } from '../kernel/options.ts'
+import { Ticker } from '../kernel/ticker.ts'
 import { type BatchedCall, Json, type Method, type RunningService, type Service, type ServiceEnv } from '../services/contract.ts'
 import { FeatureTables, startFeatures } from '../services/features.ts'
 import type { SlotCall } from '../slot/slot-call.ts'
@@ -59,7 +60,8 @@ export class Services {
   readonly #open = new Set<Call>()
   /** The same by the scene that calls. */
   readonly #pending = new FairPool()
-  #watchdog: NodeJS.Timeout | undefined
+  /** Ticks while calls are under way. */
+  readonly #watchdog = new Ticker(limits.slot.watchdogTickMs, () => this.#expire(performance.now()))
 
   constructor(host: ServicesHost) {
     this.#host = host
@@ -75,7 +77,6 @@ export class Services {
     const startsFeatures = async (): Promise<Service> => () => startFeatures(this.tables)
     const started = await Promise.all([this.#start(FEATURES, startsFeatures, {}), ...starting])
     for (const service of started) this.#hosted.set(service.name, service)
-    this.#watchdog = setInterval(() => this.#expire(performance.now()), limits.slot.watchdogTickMs)
   }
 
   /**
@@ -144,7 +145,7 @@ export class Services {
 
   /** Stops every service, each within `limits.services.stopMsMax`. What they throw is logged. */
   async stop(): Promise<void> {
-    clearInterval(this.#watchdog)
+    this.#watchdog.stop()
     const stops = [...this.#hosted.values()].map(async ({ name, running }) => {
       try {
         await within(limits.services.stopMsMax, Promise.resolve(running.stop?.()))
@@ -225,6 +226,7 @@ export class Services {
 
   #hold(call: Call): void {
     this.#open.add(call)
+    this.#watchdog.start()
     this.#pending.take(call.scene)
     call.method.service.pending.take(call.scene)
   }
@@ -266,12 +268,14 @@ export class Services {
     this.#host.count(call.method.service.name, call.method.name, code, (performance.now() - call.startedAt) / 1000)
   }
 
-  #expire(now: number): void {
+  /** @returns whether calls are left */
+  #expire(now: number): boolean {
     for (const call of this.#open) {
       if (now < call.deadlineAt) continue
       this.#fail(call, new BerthError('DEADLINE_EXCEEDED', `No answer of "${nameOf(call)}" before the deadline of the request`))
       call.abort()
     }
+    return this.#open.size > 0
   }
 }
 

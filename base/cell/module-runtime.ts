@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { BLACK_BOX_FD, BlackBox } from '../folder/black-box.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Options } from '../kernel/options.ts'
+import { Ticker } from '../kernel/ticker.ts'
 import type { FeatureTables } from '../services/features.ts'
 import { Fetcher } from '../slot/fetcher.ts'
 import type { Slot } from '../slot/slot.ts'
@@ -33,7 +34,8 @@ export class ModuleRuntime {
   readonly #services: Services
   readonly #fetcher: Fetcher
   readonly #bundles: Bundles
-  readonly #looks: NodeJS.Timeout
+  /** Ticks while code of slots runs. */
+  readonly #looks: Ticker
   /** The slots that have run code since the last look. They stay in here between their turns: a map that is emptied makes a new table each time. */
   readonly #active = new Map<Slot, Activity>()
 
@@ -85,20 +87,22 @@ export class ModuleRuntime {
     // One more than there are cores for this cell: that one is for versions that somebody waits for.
     const loads = Math.ceil(availableParallelism() / options.cells) + 1
     this.slots = new Slots(slotsHost, Math.min(loads, limits.cell.loadsMax))
-    this.#looks = setInterval(() => this.#look(blackBox), limits.slot.watchdogTickMs)
+    this.#looks = new Ticker(limits.slot.watchdogTickMs, () => this.#look(blackBox))
   }
 
-  /** Looks after the memory of the cell, and records where code is that has not come back since the last look. */
-  #look(blackBox: BlackBox): void {
+  /** Looks after the memory of the cell, and records where code is that has not come back since the last look. @returns whether there is any */
+  #look(blackBox: BlackBox): boolean {
     this.memory.look()
     for (const [slot, activity] of this.#active) {
       if (!activity.isRunning) this.#active.delete(slot)
       else if (activity.hasBegun) activity.hasBegun = false
       else blackBox.see(slot, slot.whereabouts())
     }
+    return this.#active.size > 0
   }
 
   #noteRunning(slot: Slot, isRunning: boolean): void {
+    this.#looks.start()
     const known = this.#active.get(slot)
     if (known === undefined) this.#active.set(slot, { isRunning, hasBegun: isRunning })
     else {
@@ -151,7 +155,7 @@ export class ModuleRuntime {
   /** Drains all slots, then stops the services. */
   async close(): Promise<void> {
     await this.slots.close()
-    clearInterval(this.#looks)
+    this.#looks.stop()
     this.#fetcher.close()
     await this.#services.stop()
   }

@@ -120,6 +120,11 @@ export class CpuClock {
     this.#runs = false
   }
 
+  /** Whether it may be charged for something more though the isolate is not called. */
+  get isOpen(): boolean {
+    return this.#isKnown
+  }
+
   /** Milliseconds of CPU that the isolate has used since it was made, as of some milliseconds ago. After its end this does not change any more. */
   readMs(): number {
     if (this.#isKnown) this.#meter.read()

@@ -1,6 +1,5 @@
 /** The clock of isolates, which have only the wall clock by themselves: the time of a monotonic clock, in memory that they read. */
 import { CLOCK } from '../inside/protocol.ts'
-import { limits } from '../kernel/limits.ts'
 
 /** What `performance.now()` and `Date.now()` are. */
 export interface TimeSource {
@@ -25,8 +24,8 @@ export class SlotClock {
   }
 
   /**
-   * Writes the time. To be called before code runs in an isolate and, while it runs, every few milliseconds; this costs a fraction of a
-   * microsecond.
+   * Writes the time. To be called before code runs in an isolate and, while it runs, every `limits.slot.watchdogTickMs`: else the time inside would
+   * stand still in a stage that runs for long. This costs a fraction of a microsecond.
    * @returns the time of the monotonic clock
    */
   write(): number {
@@ -48,9 +47,6 @@ let ofMachine: SlotClock | undefined
 /** The clock that all isolates of this process share, but those of a rehearsal whose clock stands still. */
 export function machineClock(): SlotClock {
   if (ofMachine !== undefined) return ofMachine
-  const clock = new SlotClock({ monotonic: () => performance.now(), wall: () => Date.now() })
-  // Without this, the time inside would stand still in a stage that runs for long, and in the top level of a module.
-  setInterval(() => clock.write(), limits.slot.watchdogTickMs).unref()
-  ofMachine = clock
-  return clock
+  ofMachine = new SlotClock({ monotonic: () => performance.now(), wall: () => Date.now() })
+  return ofMachine
 }

@@ -37,6 +37,8 @@ export interface SlotHost extends SpecialiseParts, OutsideHost {
    * anew after such a time if its code has come to an end meanwhile and runs again.
    */
   onRunning(slot: Slot, running: boolean): void
+  /** Called when `watch` has to be called from now on, every `limits.slot.watchdogTickMs` until it returns false. */
+  onBusy?(slot: Slot): void
   /** Why the slot of a plan is to take no request at this moment, if there is a reason. When it is missing, there never is one. */
   refusal?(plan: SlotPlan): string | undefined
   /** Until when, by `performance.now()`, a slot of a plan is to have a lookout; it gets none when that is over. When it is missing, none does. */
@@ -76,6 +78,8 @@ export class Slot {
   /** Whether the host takes the slot for one that runs, and whether the slot has come to rest since. */
   #isKnownToRun = false
   #hasRested = false
+  /** Whether `watch` is going to be called, as far as the host was asked to. */
+  #isWatched = false
   #settled = 0
   /** While the slot is held no turn is sent, and what runs is on no request's account. */
   #held = false
@@ -183,6 +187,7 @@ export class Slot {
       return
     }
     this.#turns.push(pending)
+    this.#beWatched()
     // The queue is not sent at once, so that other requests that arrive in this turn of the event loop go in with it. To wake the isolate's
     // thread costs as much as to pass the text of five requests.
     if (this.#turns.queued === 1) setImmediate(this.#pumpLater)
@@ -328,9 +333,32 @@ export class Slot {
     return (this.#cursor[CURSOR.leftMs] as number) + (since === 0 ? 0 : Math.max(0, this.#clock.write() - since - 1))
   }
 
-  /** Answers what is past its deadline, and kills the slot when the watchdog finds that it has to. To be called every `limits.slot.watchdogTickMs`. */
-  watch(now: number): void {
+  #beWatched(): void {
+    if (this.#isWatched) return
+    this.#isWatched = true
+    this.#host.onBusy?.(this)
+  }
+
+  /**
+   * Answers what is past its deadline, and kills the slot when the watchdog finds that it has to. To be called every `limits.slot.watchdogTickMs` while
+   * the slot is busy.
+   * @returns whether it has to be called again before the slot calls `onBusy`
+   */
+  watch(now: number): boolean {
+    this.#look(now)
+    this.#isWatched = !this.#dead && !this.#isIdle()
+    return this.#isWatched
+  }
+
+  /** Whether nothing of the slot runs or waits, and the end of what ran last has been seen by all who have to see it. */
+  #isIdle(): boolean {
+    const isQuiet = this.pending === 0 && this.#running === 0 && !this.#isKnownToRun && !this.#held
+    return isQuiet && this.#watchdog.isAtRest && !this.#cpu.isOpen && (this.#lookout === undefined || this.#lookoutUntil === Infinity)
+  }
+
+  #look(now: number): void {
     if (!this.#alive()) return
+    if (this.#running > 0) this.#clock.write()
     this.#noteRest()
     this.#expireAll(now)
     if (this.#held) return
@@ -596,6 +624,7 @@ export class Slot {
 
   #beginRunning(): void {
     this.#running++
+    this.#beWatched()
     if (this.#isKnownToRun) return
     this.#isKnownToRun = true
     this.#cpu.run()

@@ -31,7 +31,7 @@ function makeSlots(t: TestContext, codes: Readonly<Record<string, string>>, file
     fetch: () => Promise.reject(new BerthError('FETCH_FORBIDDEN', 'none here')),
     callScene: () => Promise.resolve('1'),
     onLog: () => undefined,
-    onKilled: (plan, reason) => killed.push(`${plan.scene}: ${reason}`),
+    onKilled: (plan, { reason }) => killed.push(`${plan.scene}: ${reason}`),
     onRunning: () => undefined,
     onLost: (_, reason) => assert.fail(reason),
     onBufferFailed: error => assert.fail(String(error)),
@@ -208,4 +208,28 @@ test('when memory is short the slots idle longest go, and busy ones stay', async
   )
   await ask(slots, plan('busy'), 'go')
   assert.equal((await busy).json, '1')
+})
+
+test('nothing ticks for slots that are idle, and a timer that an answered request has left behind is watched like a request', {
+  timeout: 60_000,
+}, async t => {
+  const { slots, killed } = makeSlots(t, { a: 'x => x', b: 'ms => { setTimeout(() => { for (;;); }, ms); return ms }' })
+  const ticking = new Set<NodeJS.Timeout>()
+  const { setInterval, clearInterval } = globalThis
+  t.mock.method(globalThis, 'setInterval', (...args: Parameters<typeof setInterval>) => {
+    const timer = setInterval(...args)
+    ticking.add(timer)
+    return timer
+  })
+  t.mock.method(globalThis, 'clearInterval', (timer: NodeJS.Timeout) => {
+    ticking.delete(timer)
+    clearInterval(timer)
+  })
+  await Promise.all([ask(slots, plan('a'), 1), ask(slots, plan('b'), 600)])
+  assert.equal(ticking.size, 1)
+  while (ticking.size > 0) await new Promise(resolve => setTimeout(resolve, 5))
+  assert.deepEqual(killed, [])
+  while (killed.length === 0) await new Promise(resolve => setTimeout(resolve, 5))
+  assert.match(killed[0] ?? '', /^b: /)
+  assert.equal((await ask(slots, plan('a'), 2)).json, '2')
 })

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { FairQueue, type Job } from '../kernel/fair-queue.ts'
 import { limits } from '../kernel/limits.ts'
+import { Ticker } from '../kernel/ticker.ts'
 import { DEFAULT_MEMORY_MB } from '../traffic/names.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { CodeCache } from './code-cache.ts'
@@ -29,7 +30,7 @@ interface LoadFailure {
 }
 
 /** What slots need of the cell around them. */
-export interface SlotsHost extends Omit<SlotHost, 'onKilled' | 'onLost' | 'codeCache'> {
+export interface SlotsHost extends Omit<SlotHost, 'onBusy' | 'onKilled' | 'onLost' | 'codeCache'> {
   onKilled(plan: SlotPlan, kill: Kill): void
   /** Called once for each version that the process is lost to. It is not loaded any more. */
   onLost(plan: SlotPlan, reason: string, where: Whereabouts): void
@@ -71,7 +72,9 @@ export class Slots {
    */
   readonly #offenders = new Map<string, number>()
   readonly #draining = new Set<Promise<void>>()
-  readonly #watchdog: NodeJS.Timeout
+  /** Ticks while a slot is busy. */
+  readonly #watchdog = new Ticker(limits.slot.watchdogTickMs, () => this.#watch())
+  #busy: Slot[] = []
   #closed = false
 
   /** @param loads versions that are loaded at once, at least 2 */
@@ -85,6 +88,10 @@ export class Slots {
     this.#host = {
       ...host,
       codeCache,
+      onBusy: slot => {
+        this.#busy.push(slot)
+        this.#watchdog.start()
+      },
       onLost: (plan, reason, where) => this.#onLost(plan, () => host.onLost(plan, reason, where)),
       onLoading: (blank, plan, module) => {
         if (module === undefined) this.#loading.delete(plan.key)
@@ -94,7 +101,6 @@ export class Slots {
       onKilled: (slot, kill, survivors) => this.#onKilled(slot, kill, survivors, () => host.onKilled(slot.plan, kill)),
       lookoutUntil: plan => Math.max(host.lookoutUntil?.(plan) ?? 0, (this.#offenders.get(plan.key) ?? -Infinity) + limits.slot.lookoutMs),
     }
-    this.#watchdog = setInterval(() => this.#watch(), limits.slot.watchdogTickMs)
   }
 
   /** Slots that are loaded. */
@@ -197,7 +203,7 @@ export class Slots {
     for (const entry of this.#entries.values()) this.#release(entry)
     this.#buffer.close()
     await Promise.all(this.#draining)
-    clearInterval(this.#watchdog)
+    this.#watchdog.stop()
   }
 
   #load(plan: SlotPlan, isUrgent: boolean): Job<Slot> {
@@ -297,14 +303,17 @@ export class Slots {
   /** Requests whose slot was killed, and that wait for the next one to be loaded. */
   readonly #betweenSlots = new Set<Pending>()
 
-  /** Slots that no table routes to and that still have requests: the watchdog goes on answering those. */
+  /** Slots that no table routes to and that still have requests. */
   readonly #leaving = new Set<Slot>()
 
-  #watch(): void {
+  /** @returns whether anything is left to watch */
+  #watch(): boolean {
     const now = performance.now()
-    for (const { slot } of this.#entries.values()) slot?.watch(now)
-    for (const slot of this.#leaving) slot.watch(now)
+    const looked = this.#busy
+    this.#busy = []
+    for (const slot of looked) if (slot.watch(now)) this.#busy.push(slot)
     for (const pending of this.#betweenSlots) if (now >= pending.call.deadlineAt) this.#giveUp(pending, late(pending))
+    return this.#busy.length > 0 || this.#betweenSlots.size > 0
   }
 
   #onLost({ key }: SlotPlan, report: () => void): void {
@@ -334,6 +343,7 @@ export class Slots {
     // The slot is loaded for the requests that survived, and ahead of the next request.
     if (survivors.length === 0) return void this.loadAhead(plan)
     for (const pending of survivors) this.#betweenSlots.add(pending)
+    this.#watchdog.start()
     this.ensure(plan).then(
       next => {
         for (const pending of survivors) if (this.#betweenSlots.delete(pending)) next.adopt(pending)

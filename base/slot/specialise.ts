@@ -56,7 +56,9 @@ export async function specialise(blank: Blank, plan: SlotPlan, parts: Specialise
   const clock = new CpuClock(isolate)
   clock.run()
   const fromMs = clock.readMs()
+  blank.clock.write()
   const looks = setInterval(() => {
+    blank.clock.write()
     const overrun = budget.charge(clock.readMs() - fromMs)
     if (overrun === undefined || isolate.isDisposed) return
     clearInterval(looks)

@@ -81,6 +81,11 @@ export class Watchdog {
     return this.#probe && this.#lookAtProbe(this.#probe, now)
   }
 
+  /** Whether nothing is left to look at when the slot has nothing to do: no probe is open, and what requests used is on their account. */
+  get isAtRest(): boolean {
+    return this.#probe === undefined && this.#looksSinceRequest >= LOOKS_AFTER_REQUEST
+  }
+
   /** Probes the slot, which may use so many milliseconds of CPU before it gives a sign. */
   expectSign(cpuMsMax: number): void {
     if (this.#probe !== undefined) {

@@ -1,0 +1,75 @@
+/**
+ * `npm run bench:idle`: what a base uses while it has nothing to do, or hardly anything. It prints the milliseconds of CPU in each second, by process and
+ * thread, with no scene, with one slot loaded, with many slots loaded, and with one request a second to one of them. Linux only.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import { renderColumns } from '../../base/kernel/columns.ts'
+import { launchBase, type RunningBase, root } from '../../test/support/base.ts'
+import { describeMachine, readFlags } from './flags.ts'
+import { makeRanking, pidsOf, publishModule } from './peers.ts'
+import { CpuMeter, sumOf } from './processors.ts'
+import { sampleInput } from './rank50/index.ts'
+
+const flags = readFlags({
+  seconds: 20,
+  /** Slots in the case with many. */
+  slots: 100,
+  /** Seconds between the loading of slots and the measurement, in which V8 finishes what it does after a load. */
+  settle: 5,
+  /** The folder of another checkout, which is measured in the place of this one. */
+  project: root,
+})
+const body = JSON.stringify(sampleInput())
+const roles = ['supervisor', 'keeper', 'cell'] as const
+
+async function ask({ url }: RunningBase, scene: string): Promise<void> {
+  const answer = await fetch(`${url}/scenes/${scene}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+  if (answer.status !== 200) throw new Error(`Scene "${scene}" answered ${answer.status}: ${await answer.text()}`)
+  await answer.arrayBuffer()
+}
+
+/** Makes scenes with a slot each and asks them once. */
+async function load(base: RunningBase, from: number, to: number): Promise<void> {
+  for (let i = from; i < to; i++) {
+    await makeRanking(base.client, { id: `scene-${i}` })
+    await ask(base, `scene-${i}`)
+  }
+}
+
+/** @returns a row of the table: milliseconds of CPU in a second, by process, and of the cell by thread */
+async function measure(base: RunningBase, what: string, perSecond = 0): Promise<string[]> {
+  await delay(flags.settle * 1000)
+  const meter = new CpuMeter(await pidsOf(base))
+  const until = performance.now() + flags.seconds * 1000
+  for (let i = 1; i <= flags.seconds * perSecond; i++) {
+    await ask(base, 'scene-0')
+    await delay(until - flags.seconds * 1000 + (i * 1000) / perSecond - performance.now())
+  }
+  await delay(Math.max(0, until - performance.now()))
+  const used = [...meter.usedUs()]
+  const msPerSecond = (isCounted: (label: string) => boolean) =>
+    (sumOf(used.filter(([label]) => isCounted(label)).map(([, us]) => us)) / 1000 / flags.seconds).toFixed(2)
+  const [own, threads] = ['3 main', /^3 (?!main)/]
+  return [
+    what,
+    msPerSecond(() => true),
+    ...roles.map((_, i) => msPerSecond(label => label.startsWith(`${i + 1} `))),
+    msPerSecond(label => label === own),
+    msPerSecond(label => threads.test(label)),
+  ]
+}
+
+const base = await launchBase({ project: flags.project })
+try {
+  await publishModule(base.client, 'rank50')
+  const rows = [await measure(base, 'no scene')]
+  await load(base, 0, 1)
+  rows.push(await measure(base, 'one slot'), await measure(base, 'one slot, one request a second', 1))
+  await load(base, 1, flags.slots)
+  rows.push(await measure(base, `${flags.slots} slots`), await measure(base, `${flags.slots} slots, one request a second`, 1))
+  console.log(describeMachine())
+  console.log('Milliseconds of CPU in a second')
+  console.log(renderColumns(['', 'all', ...roles, 'cell: main thread', 'cell: other threads'], rows))
+} finally {
+  await base.kill()
+}
