@@ -432,12 +432,13 @@ class SceneExchange implements SceneRequest, Exchange {
     const seconds = (performance.now() - this.arrivedAt) / 1000
     const { plan, because } = this.decision ?? {}
     const known = error.code === 'SCENE_NOT_FOUND' ? {} : { scene: this.sceneAsked.slice(0, 128) }
-    const more = await this.#port.handlers.logFailure(error, this)
-    this.#res.setHeader('x-request-id', this.requestId)
-    if (plan !== undefined) this.#res.setHeader('x-scene-version', plan.version)
-    if (because !== undefined) this.#res.setHeader('x-scene-because', because)
+    // That the cell has too much to do is no failure to log, and in a flood the answer that says so has to cost little.
+    const more = error.blame === 'load' ? undefined : await this.#port.handlers.logFailure(error, this)
+    const headers = ['x-request-id', this.requestId]
+    if (plan !== undefined) headers.push('x-scene-version', plan.version)
+    if (because !== undefined) headers.push('x-scene-because', because)
     this.#endConnectionIfDue()
-    answerError(this.#res, error, { ...known, version: plan?.version, requestId: this.requestId, ...more })
+    answerError(this.#res, error, { ...known, version: plan?.version, requestId: this.requestId, ...more }, headers)
     this.#port.handlers.count(this, error.code, seconds)
   }
 }
@@ -566,20 +567,28 @@ function noTime(plan: SlotPlan): string {
   return text
 }
 
-function answerError(res: ServerResponse, error: BerthError, members: Readonly<Record<string, unknown>> = {}): void {
-  if (error.retryAfterSeconds !== undefined) res.setHeader('retry-after', error.retryAfterSeconds)
-  if (error.status === 401) res.setHeader('www-authenticate', 'Bearer')
+/** @param headers names and values by turns, which it may add to. Node.js writes such a list faster than headers that are set one by one. */
+function answerError(
+  res: ServerResponse,
+  error: BerthError,
+  members: Readonly<Record<string, unknown>> = {},
+  headers: string[] = [],
+): void {
+  if (error.retryAfterSeconds !== undefined) headers.push('retry-after', String(error.retryAfterSeconds))
+  if (error.status === 401) headers.push('www-authenticate', 'Bearer')
   const problem = toProblem(error, members)
-  if (wantsPage(res.req.headers.accept)) answerPage(res, error.status, problemPage(problem))
-  else answerJson(res, error.status, 'application/problem+json', JSON.stringify(problem))
+  if (wantsPage(res.req.headers.accept)) answerPage(res, error.status, problemPage(problem), headers)
+  else answerJson(res, error.status, 'application/problem+json', JSON.stringify(problem), headers)
 }
 
-function answerJson(res: ServerResponse, status: number, type: string, json: string): void {
-  res.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(json) })
+function answerJson(res: ServerResponse, status: number, type: string, json: string, headers: string[] = []): void {
+  headers.push('content-type', type, 'content-length', String(Buffer.byteLength(json)))
+  res.writeHead(status, headers)
   res.end(json)
 }
 
-function answerPage(res: ServerResponse, status: number, html: string): void {
-  res.writeHead(status, { ...pageHeaders, 'content-length': Buffer.byteLength(html) })
+function answerPage(res: ServerResponse, status: number, html: string, headers: string[] = []): void {
+  headers.push(...Object.entries(pageHeaders).flat(), 'content-length', String(Buffer.byteLength(html)))
+  res.writeHead(status, headers)
   res.end(html)
 }
