@@ -179,11 +179,12 @@ export interface Inside {
   /**
    * Runs requests, numbered from `firstNo`, `REQUEST_STRIDE` values each: id, body, unit (empty: none), deadline, params (empty: those of the request before),
    * bucket (-1: none). Body and params are JSON, not parsed yet; the deadline is a time of the monotonic clock, in milliseconds. Never throws.
-   * @returns what became of the requests, as in `answers`; nothing when that was posted, as it is when any of them waits. Those are answered when they settle
+   * @returns what became of the requests, as in `answers`; nothing when that was posted, as it is when any of them waits or the answers are long. Those that
+   * wait are answered when they settle
    */
   turn(firstNo: number, values: readonly (string | number)[]): (string | number)[]
-  /** What the turn that began with this request has returned, if it was one of the last. */
-  reportOf(firstNo: number): readonly (string | number)[] | undefined
+  /** What the turn that began with this request has returned, if it was one of the last `TURNS_IN_FLIGHT`. */
+  reportOf(firstNo: number): readonly (string | number)[]
   /** Forgets a request whose caller has been answered. Later results are dropped. */
   abandon(requestNo: number): void
   /**

@@ -53,5 +53,10 @@ test('a turn is whole when each of its requests was answered or is known to wait
   assert.equal(turns.answer(1), undefined, 'it has been answered')
   assert.equal(turns.wait(2), undefined)
   assert.equal(turns.end(turn), false, 'nothing was heard of the third')
-  assert.deepEqual([turns.find(2)?.call.body, turns.pending], ['b', 1])
+  assert.equal(turns.find(2)?.call.body, 'b')
+  assert.deepEqual(
+    turns.takeAll().map(({ call }) => call.body),
+    ['b', 'c'],
+    'who ends the slot finds those that have no answer',
+  )
 })

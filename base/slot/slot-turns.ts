@@ -137,10 +137,11 @@ export class Turns {
     return undefined
   }
 
-  /** Notes that a turn is over. @returns whether all of its requests are answered or known to wait */
+  /** Takes out a turn that is over. @returns false, and leaves it in, when some of its requests are neither answered nor known to wait */
   end(turn: Turn): boolean {
+    if (turn.requests.some(request => request !== undefined)) return false
     this.#sent.splice(this.#sent.indexOf(turn), 1)
-    return turn.requests.every(request => request === undefined)
+    return true
   }
 
   /** The request of that number, if it was sent into the isolate and has not been answered there. */

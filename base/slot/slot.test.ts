@@ -565,6 +565,50 @@ test('a rejection that nobody handles costs no answer, and is logged', { timeout
     await new Promise(resolve => setImmediate(resolve))
 })
 
+test('a rejection that comes up when V8 looks at another one costs no answer either', { timeout: 60_000 }, async t => {
+  const code = `x => {
+    const error = new Error('first')
+    Object.defineProperty(error, 'message', { get() { Promise.reject(new Error('second')); return 'first' } })
+    if (x === 1) Promise.reject(error)
+    return x
+  }`
+  const { ask, killed } = await makeSlot(t, { rank: code })
+  assert.deepEqual(await Promise.all([1, 2, 1, 3].map(x => ask(call(x)))), ['1', '2', '1', '3'])
+  assert.deepEqual(killed, [])
+})
+
+test('long answers of a turn leave the memory of the slot with it', { timeout: 60_000 }, async t => {
+  const { ask, killed } = await makeSlot(t, { rank: 'x => "a".repeat(2 ** 21)' })
+  const answers = await Promise.allSettled(Array.from({ length: 40 }, () => ask(call(1))))
+  assert.deepEqual(killed, [])
+  assert.ok(answers.every(({ status }) => status === 'fulfilled'))
+})
+
+test('when a turn comes to its end without some answers, the slot is killed, and those requests may run again', async () => {
+  const blank = await makeBlank(64, new CodeCache(1e6))
+  const plan: SlotPlan = { key: 'test/v1@64', scene: 'test', version: 'v1', memoryMB: 64, lock: [] }
+  const killed = Promise.withResolvers<readonly Pending[]>()
+  const never = () => assert.fail('asked for something else')
+  const turn = { ...blank.inside.turn, apply: async () => [1, 0, '"fine"'] } as typeof blank.inside.turn
+  const slot = await Slot.load(
+    plan,
+    { ...blank, inside: { ...blank.inside, turn } },
+    {
+      ...{ codeCache: new CodeCache(1e6), readBundle: never, servicesOf: () => ({}), callService: never, fetch: never, callScene: never },
+      ...{ onLog: never, onRunning: () => undefined, onLost: never, onKilled: (_slot, _kill, survivors) => killed.resolve(survivors) },
+    },
+  )
+  const [answered, lost] = [slot.call(call(1)), slot.call(call(2))]
+  assert.equal((await answered).json, '"fine"')
+  const survivors = await killed.promise
+  assert.deepEqual(
+    survivors.map(({ call: { body } }) => body),
+    ['2'],
+  )
+  for (const { reject } of survivors) reject(new BerthError('MODULE_KILLED', 'nobody takes it over here'))
+  await assert.rejects(lost, withCode('MODULE_KILLED'))
+})
+
 test('an answer does not wait for what goes on after an await in a request of the same turn', { timeout: 60_000 }, async t => {
   const { ask, killed } = await makeSlot(t, { rank: 'x => x === 1 ? x : Promise.resolve().then(() => { for (;;); })' })
   const looping = assert.rejects(ask(call(2, 200)), withCode('DEADLINE_EXCEEDED'))

@@ -33,8 +33,8 @@ export interface SlotHost extends SpecialiseParts, OutsideHost {
    */
   onLost(plan: SlotPlan, reason: string, where: Whereabouts): void
   /**
-   * Called when code of the slot begins to run, and when nothing of it has run for up to `limits.slot.watchdogTickMs`: shorter rests are left out. Called
-   * anew after such a time if its code has come to an end meanwhile and runs again.
+   * Called when code of the slot begins to run, and when nothing of it runs any more: not if it runs again in the same turn of the event loop. Then it is
+   * called anew within `limits.slot.watchdogTickMs`, since what runs now has not run all the time.
    */
   onRunning(slot: Slot, running: boolean): void
   /** Called when `watch` has to be called from now on, every `limits.slot.watchdogTickMs` until it returns false. */
@@ -47,6 +47,8 @@ export interface SlotHost extends SpecialiseParts, OutsideHost {
 
 /** Rejections that no module handled and that are logged in a second. The rest is dropped. */
 const UNHANDLED_PER_SECOND = 5
+/** How often the report of a turn is asked for whose call has failed. */
+const REPORT_ASKED_MAX = 5
 
 export class Slot {
   readonly plan: SlotPlan
@@ -249,15 +251,20 @@ export class Slot {
     } else this.kill('a module has broken the code that runs it')
   }
 
-  /** V8 fails the call of a turn when a promise rejects in it that a module has forgotten to handle. That costs no request its answer. */
-  #onTurnFailed(turn: Turn, error: unknown): void {
-    if (this.#alive()) {
-      this.#logUnhandled(error)
-      this.#inside.reportOf.apply(undefined, [turn.firstNo], byCopy).then(
-        report => this.#onReport(turn, report),
-        () => this.#onReport(turn, undefined),
-      )
-    } else this.#comeBack()
+  /**
+   * V8 fails the call of a turn when a promise rejects in it that a module has forgotten to handle. That costs no request its answer: the report is asked for.
+   * V8 may fail that call too, for what rejects after a turn, such as in a callback of a `FinalizationRegistry`.
+   */
+  #onTurnFailed(turn: Turn, error: unknown, asked = 0): void {
+    if (this.#alive()) this.#logUnhandled(error)
+    if (!this.#alive() || asked === REPORT_ASKED_MAX) {
+      this.#onReport(turn, undefined)
+      return
+    }
+    this.#inside.reportOf.apply(undefined, [turn.firstNo], byCopy).then(
+      report => this.#onReport(turn, report),
+      (next: unknown) => this.#onTurnFailed(turn, next, asked + 1),
+    )
   }
 
   #logUnhandled(error: unknown): void {
@@ -635,6 +642,12 @@ export class Slot {
     if (--this.#running > 0) return
     this.#hasRested = true
     if (this.#dead) this.#noteRest()
+    else setImmediate(this.#noteRestLater)
+  }
+
+  /** A slot that is given more to do at once has not rested. */
+  readonly #noteRestLater = (): void => {
+    if (this.#running === 0) this.#noteRest()
   }
 
   /** Tells the host whether the slot runs, if it has come to rest since it last heard of it. */

@@ -1566,11 +1566,13 @@ function withinDeadline({ stage, deadlineMs }, result) {
 }
 
 // base/inside/stages/turn.ts
-var reports = /* @__PURE__ */ new Map();
+var reports = [];
+var REPORT_CHARS_MAX = 2 ** 20;
 function turn(firstNo, values2) {
   closeLeftover();
   const answers = [];
   let someWait = false;
+  let chars = 0;
   let params = "";
   for (let i = 0; i < values2.length; i += REQUEST_STRIDE) {
     if (values2[i + 4] !== "") params = values2[i + 4];
@@ -1580,17 +1582,22 @@ function turn(firstNo, values2) {
       openRequests.set(request.no, request);
       answers.push(request.no, AnswerKind.waiting, "");
       someWait = true;
-    } else pushAnswer(answers, request, answer);
+    } else {
+      pushAnswer(answers, request, answer);
+      chars += answers.at(-1).length;
+    }
   }
   mend();
   flush();
-  if (someWait) post("answers", ...answers);
-  const report2 = someWait ? [] : answers;
-  reports.set(firstNo, report2);
-  if (reports.size > TURNS_IN_FLIGHT) reports.delete(reports.keys().next().value);
-  return report2;
+  if (someWait || chars > REPORT_CHARS_MAX) {
+    post("answers", ...answers);
+    return [];
+  }
+  reports.push(answers);
+  if (reports.length > TURNS_IN_FLIGHT) reports.shift();
+  return answers;
 }
-var reportOf = (firstNo) => reports.get(firstNo);
+var reportOf = (firstNo) => reports.find((report2) => report2[0] === firstNo) ?? [];
 function mend() {
   const mended = mendOpen();
   if (mended === void 0) return;

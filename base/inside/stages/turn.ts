@@ -17,13 +17,16 @@ import { paramsOf } from './parsed-params.ts'
 import { runStages } from './run.ts'
 import { bodyFailure, requestSchema } from './schemas.ts'
 
-/** What the last turns have returned, by their first request. */
-const reports = new Map<number, readonly (string | number)[]>()
+/** What the last turns have returned. Each begins with the number of the first request. */
+const reports: (readonly (string | number)[])[] = []
+/** Characters of answers up to which a turn returns them: what is returned is kept for a while. */
+const REPORT_CHARS_MAX = 2 ** 20
 
 export function turn(firstNo: number, values: readonly (string | number)[]): (string | number)[] {
   closeLeftover()
   const answers: (string | number)[] = []
   let someWait = false
+  let chars = 0
   let params = ''
   for (let i = 0; i < values.length; i += REQUEST_STRIDE) {
     if (values[i + 4] !== '') params = values[i + 4] as string
@@ -33,21 +36,26 @@ export function turn(firstNo: number, values: readonly (string | number)[]): (st
       openRequests.set(request.no, request)
       answers.push(request.no, AnswerKind.waiting, '')
       someWait = true
-    } else pushAnswer(answers, request, answer)
+    } else {
+      pushAnswer(answers, request, answer)
+      chars += (answers.at(-1) as string).length
+    }
   }
   mend()
   // Calls are posted first, so that when the cell hears that a request waits, it knows what for.
   flush()
   // What is returned reaches the cell only after the promise reactions that are due. Those of a request that waits may take long: its neighbours are not kept
   // waiting for them, and the cell knows meanwhile whose they may be.
-  if (someWait) post('answers', ...answers)
-  const report = someWait ? [] : answers
-  reports.set(firstNo, report)
-  if (reports.size > TURNS_IN_FLIGHT) reports.delete(reports.keys().next().value as number)
-  return report
+  if (someWait || chars > REPORT_CHARS_MAX) {
+    post('answers', ...answers)
+    return []
+  }
+  reports.push(answers)
+  if (reports.length > TURNS_IN_FLIGHT) reports.shift()
+  return answers
 }
 
-export const reportOf = (firstNo: number) => reports.get(firstNo)
+export const reportOf = (firstNo: number) => reports.find(report => report[0] === firstNo) ?? []
 
 /** Some built-ins stay writable, since V8 would become slow otherwise. What was done to them is undone instead. */
 function mend(): void {
