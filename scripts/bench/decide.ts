@@ -4,8 +4,8 @@
  */
 import { GrowthBookClient } from '@growthbook/growthbook'
 import { FlagdCore } from '@openfeature/flagd-core'
-import Table from 'cli-table3'
 import { Bench } from 'tinybench'
+import { renderColumns } from '../../base/kernel/columns.ts'
 import { checkRules } from '../../base/traffic/check-rules.ts'
 import { type DecisionInput, decide } from '../../base/traffic/decide.ts'
 import { layOut } from '../../base/traffic/flip.ts'
@@ -274,17 +274,13 @@ async function compare(title: string, whitelist: readonly string[]): Promise<rea
   const runs: number[][] = peers.map(() => [])
   for (let round = 0; round < rounds; round++) for (const [i, decider] of deciders.entries()) runs[i]?.push(await measure(decider))
   const medians = runs.map(median)
-  const table = new Table({
-    head: ['', 'v2', 'µs a decision', ...indices(rounds).map(i => `round ${i + 1}`)],
-    style: { head: [], border: [] },
-  })
-  for (const [i, { name }] of peers.entries()) {
-    const decider = deciders[i]
-    if (decider === undefined) continue
-    table.push([name, treated(decider), medians[i]?.toFixed(3), ...(runs[i] ?? []).map(run => run.toFixed(3))])
-  }
+  const rows = deciders.map((decider, i) => [
+    peers[i]?.name ?? '',
+    treated(decider),
+    ...[medians[i] ?? Number.NaN, ...(runs[i] ?? [])].map(micros => micros.toFixed(3)),
+  ])
   console.log(`\n${title}`)
-  console.log(table.toString())
+  console.log(renderColumns(['', 'v2', 'µs a decision', ...indices(rounds).map(i => `round ${i + 1}`)], rows))
   return medians
 }
 

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, fork, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempDisposableSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -79,14 +79,13 @@ export const generators = ['wrk', 'autocannon'] as const
 export type GeneratorName = (typeof generators)[number]
 
 /** `wrk` when it is installed: it needs little of the processor. Otherwise autocannon, which the project has. */
-export function defaultGenerator(): GeneratorName {
-  return spawnSync('wrk', ['--version']).error === undefined ? 'wrk' : 'autocannon'
-}
+export const defaultGenerator = (): GeneratorName => (isInstalled('wrk') ? 'wrk' : 'autocannon')
+
+export const isInstalled = (name: GeneratorName): boolean => name === 'autocannon' || spawnSync(name, ['--version']).error === undefined
 
 export class Generator {
   readonly name: GeneratorName
   readonly #child: ChildProcess
-  readonly #folder = mkdtempSync(join(tmpdir(), 'berth-load-'))
   #processors: readonly number[] | undefined
 
   constructor(name: GeneratorName) {
@@ -125,7 +124,6 @@ export class Generator {
   async stop(): Promise<void> {
     this.#child.off('exit', this.#fail)
     this.#child.kill()
-    rmSync(this.#folder, { recursive: true, force: true })
   }
 
   /** Rejects what waits for a message of the child. */
@@ -145,7 +143,8 @@ export class Generator {
   }
 
   async #wrk(load: ClosedLoad): Promise<LoadResult> {
-    const script = join(this.#folder, 'wrk.lua')
+    using folder = mkdtempDisposableSync(join(tmpdir(), 'berth-load-'))
+    const script = join(folder.path, 'wrk.lua')
     writeFileSync(script, wrkScript(load))
     // It takes whole seconds only.
     const seconds = Math.max(1, Math.round(load.seconds))
@@ -155,7 +154,7 @@ export class Generator {
     const child = spawn(file, all, { stdio: ['ignore', 'pipe', 'inherit'] })
     const [printed] = await Promise.all([text(child.stdout), once(child, 'close')])
     const line = printed.split('\n').find(line => line.startsWith('{'))
-    if (line === undefined) throw new Error(`wrk sent no load: ${printed}`)
+    if (line === undefined) throw new Error(`wrk measured nothing. ${printed}`.trim())
     // What it used is counted with the ended children of this process, because a process that has ended has no figures any more.
     return { ...(JSON.parse(line) as Omit<LoadResult, 'cpu'>), cpu: Number.NaN }
   }

@@ -4,7 +4,7 @@
  * end, and by how much it grows. Then it defines scenes, restarts the base, and asks each of them; it prints how long that took. Linux only.
  */
 import { once } from 'node:events'
-import Table from 'cli-table3'
+import { renderColumns } from '../../base/kernel/columns.ts'
 import { callScene, launchBase, publishCode, type RunningBase, tempFolder } from '../../test/support/base.ts'
 import { vitalsOf } from '../soak/processes.ts'
 import { type Point, slopeOf } from '../soak/trend.ts'
@@ -28,7 +28,7 @@ const CLIENTS = 4
 /** A scene keeps its baseline, the one before, and one that is about to go. */
 const VERSIONS_ONLINE = 2
 
-const table = new Table({ head: ['what', 'value', 'unit'], style: { head: [], border: [] } })
+const rows: string[][] = []
 const data = await tempFolder()
 const start = () => launchBase({ data, cells, args: ['--cell-memory-mb', String(flags['cell-memory-mb'])] })
 
@@ -86,12 +86,12 @@ async function churn(base: RunningBase): Promise<void> {
     samples.push({ at: done, ...memory })
     process.stderr.write(`${done} modules: ${memory.cell.toFixed(0)} MB a cell, ${memory.keeper.toFixed(0)} MB the keeper\n`)
   })
-  table.push(['modules through the base', String(modules), ''], ['… in', seconds(startedAt), 's'])
+  rows.push(['modules through the base', String(modules), ''], ['… in', seconds(startedAt), 's'])
   for (const role of ['cell', 'keeper'] as const) {
     const points: Point[] = samples.map(sample => ({ x: sample.at / 1000, y: sample[role] }))
     const [half, last] = [points.slice(points.length >> 1), points.at(-1)]
-    table.push([`memory of a ${role}: after the first of 100 parts, and at the end`, `${mb(points[0])} → ${mb(last)}`, 'MB'])
-    table.push([`… growth in the second half, for 1,000 modules`, slopeOf(half).toFixed(2), 'MB'])
+    rows.push([`memory of a ${role}: after the first of 100 parts, and at the end`, `${mb(points[0])} → ${mb(last)}`, 'MB'])
+    rows.push([`… growth in the second half, for 1,000 modules`, slopeOf(half).toFixed(2), 'MB'])
   }
 }
 
@@ -116,7 +116,7 @@ async function defineScenes(base: RunningBase): Promise<void> {
     await base.client.putScene({ id, group: [{ stage: 'rank', modules: ['one@^1'] }], traffic: { deadlineMs } }, undefined)
     await base.client.createVersion(id, { as: 'baseline' })
   })
-  table.push([`scenes, each with a top level of ${topLevelMs} ms`, String(scenes), ''], ['… defined in', seconds(startedAt), 's'])
+  rows.push([`scenes, each with a top level of ${topLevelMs} ms`, String(scenes), ''], ['… defined in', seconds(startedAt), 's'])
 }
 
 /** Asks every scene until it answers. A caller that is answered 503 or 504 comes again, as `Retry-After` asks. */
@@ -131,8 +131,8 @@ async function askAll(base: RunningBase): Promise<void> {
       if (tries === 0) late++
     }
   })
-  table.push(['all scenes answered, from the restart on ready, in', seconds(startedAt), 's'])
-  table.push(['scenes whose first request was past its deadline', String(late), ''])
+  rows.push(['all scenes answered, from the restart on ready, in', seconds(startedAt), 's'])
+  rows.push(['scenes whose first request was past its deadline', String(late), ''])
 }
 
 async function restart(base: RunningBase): Promise<RunningBase> {
@@ -141,7 +141,7 @@ async function restart(base: RunningBase): Promise<RunningBase> {
   await ended
   const startedAt = performance.now()
   const again = await start()
-  table.push(['restarted and ready in', seconds(startedAt), 's'])
+  rows.push(['restarted and ready in', seconds(startedAt), 's'])
   return again
 }
 
@@ -154,9 +154,9 @@ try {
     await askAll(base)
     const killed = base.log.filter(({ msg }) => /cannot answer|slot killed|cannot be loaded/.test(msg)).length
     const memory = await memoryOf(base)
-    table.push(['versions killed or refused', String(killed), ''], ['memory of a cell', memory.cell.toFixed(0), 'MB'])
+    rows.push(['versions killed or refused', String(killed), ''], ['memory of a cell', memory.cell.toFixed(0), 'MB'])
   }
-  console.log(table.toString())
+  console.log(renderColumns(['what', 'value', 'unit'], rows))
 } finally {
   await base.kill()
 }

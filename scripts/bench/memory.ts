@@ -4,7 +4,7 @@
  * an hour, and says whether the memory of the cell grows. Linux only.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import Table from 'cli-table3'
+import { renderColumns } from '../../base/kernel/columns.ts'
 import { launchBase, type RunningBase, root } from '../../test/support/base.ts'
 import { describeMachine, namesIn, readFlags } from './flags.ts'
 import { defaultGenerator, Generator } from './generator.ts'
@@ -154,15 +154,12 @@ async function watchGrowth(base: RunningBase, generator: Generator): Promise<voi
 }
 
 function tableOfRows(): string {
-  const table = new Table({
-    head: ['one cell, MB', 'slots', 'RSS', 'PSS', 'programs', 'malloc', 'heaps', '… its own'],
-    style: { head: [], border: [] },
-  })
-  for (const row of rows) {
-    const sizes = [row.rss, row.pss, row.programs, row.malloc, row.heaps, row.mainHeap].map(size => size.toFixed(0))
-    table.push([row.what, row.slots, ...sizes])
-  }
-  return table.toString()
+  const head = ['one cell, MB', 'slots', 'RSS', 'PSS', 'programs', 'malloc', 'heaps', '… its own']
+  const sizesOf = (row: Row) => [row.rss, row.pss, row.programs, row.malloc, row.heaps, row.mainHeap].map(size => size.toFixed(0))
+  return renderColumns(
+    head,
+    rows.map(row => [row.what, String(row.slots), ...sizesOf(row)]),
+  )
 }
 
 const generator = new Generator(defaultGenerator())

@@ -1,5 +1,5 @@
 /** What the bench compares. Each peer answers the same ranking on its own port, in its own processes. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -45,12 +45,21 @@ export const startWorker = () =>
   startNode('worker thread', 'Fastify 5 and piscina with one worker thread and its own settings, parsed bodies in, values out', 'worker.ts')
 
 async function startNode(name: string, setUp: string, file: string): Promise<Peer> {
-  const child = spawn(process.execPath, [...nodeFlags, here(join('servers', file))], {
+  const child = startProcess(process.execPath, [...nodeFlags, here(join('servers', file))], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, NODE_ENV: 'production' },
   })
-  const { port, pids } = JSON.parse(await firstLine(child.stdout)) as Announcement
+  const { port, pids } = JSON.parse(await firstLine(name, child, child.stdout)) as Announcement
   return { name, setUp, scene: sceneAt(name, `http://127.0.0.1:${port}`, async () => pids), stop: () => end(child) }
+}
+
+/** Starts a process that ends with this one. */
+function startProcess(file: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+  const child = spawn(file, args, options)
+  const kill = () => void child.kill()
+  process.once('exit', kill)
+  child.once('exit', () => process.off('exit', kill))
+  return child
 }
 
 export async function startWorkerd(): Promise<Peer> {
@@ -64,9 +73,10 @@ const config :Workerd.Config = (
 );`
   await writeFile(join(folder, 'config.capnp'), config)
   const { default: binary } = createRequire(import.meta.url)('workerd') as { default: string }
-  const child = spawn(binary, ['serve', 'config.capnp', '--control-fd=3'], { cwd: folder, stdio: ['ignore', 'inherit', 'inherit', 'pipe'] })
-  const { port } = JSON.parse(await firstLine(child.stdio[3] as Readable)) as { port: number }
   const name = 'workerd'
+  const stdio = ['ignore', 'inherit', 'inherit', 'pipe'] as const
+  const child = startProcess(binary, ['serve', 'config.capnp', '--control-fd=3'], { cwd: folder, stdio: [...stdio] })
+  const { port } = JSON.parse(await firstLine(name, child, child.stdio[3] as Readable)) as { port: number }
   return {
     name,
     setUp: 'workerd, one isolate in one process, request.json() in, JSON text out',
@@ -178,13 +188,18 @@ export async function compareScenes(
   }
 }
 
-async function firstLine(stream: Readable | null): Promise<string> {
-  if (stream === null) throw new Error('The peer has no output to say its port on')
-  const [line] = await once(createInterface({ input: stream }), 'line')
-  return line as string
+/** @throws Error when the process ends, or does not start, before it has written a line */
+async function firstLine(name: string, child: ChildProcess, stream: Readable | null): Promise<string> {
+  if (stream === null) throw new Error(`${name} has no output to say its port on`)
+  const line = once(createInterface({ input: stream }), 'line') as Promise<[string]>
+  const ended = once(child, 'exit').then(([code]) => {
+    throw new Error(`${name} ended with ${code} before it served`)
+  })
+  return (await Promise.race([line, ended]))[0]
 }
 
 async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
   child.kill()
   await once(child, 'exit')
 }

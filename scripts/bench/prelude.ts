@@ -5,9 +5,9 @@
  */
 import { randomBytes } from 'node:crypto'
 import v8 from 'node:v8'
-import Table from 'cli-table3'
 import ivm from 'isolated-vm'
 import { type InsideLimits, LAZY_PARTS } from '../../base/inside/protocol.ts'
+import { renderColumns } from '../../base/kernel/columns.ts'
 import { insideScript } from '../../base/slot/inside-script.ts'
 import { describeMachine, readFlags } from './flags.ts'
 import { quantile } from './median.ts'
@@ -113,17 +113,12 @@ const samples = new Map<string, Sample[]>(cases.map(([name]) => [name, []]))
 for (let round = 0; round < rounds; round++) for (const [name, useCache, after] of cases) samples.get(name)?.push(sample(useCache, after))
 
 console.log(`${describeMachine()}; ${rounds} rounds, interleaved`)
-const table = new Table({
-  head: ['', 'ms p10', 'ms p50', 'KB kept', 'KB taken'],
-  style: { head: [], border: [] },
-  colAligns: ['left', 'right', 'right', 'right', 'right'],
-})
-for (const [name, found] of samples) {
+const rows = [...samples].map(([name, found]) => {
   const at = (of: keyof Sample, q: number) =>
     quantile(
       found.map(each => each[of]).sort((a, b) => a - b),
       q,
     )
-  table.push([name, at('ms', 0.1).toFixed(2), at('ms', 0.5).toFixed(2), at('keptKB', 0.5).toFixed(0), at('takenKB', 0.5).toFixed(0)])
-}
-console.log(table.toString())
+  return [name, at('ms', 0.1).toFixed(2), at('ms', 0.5).toFixed(2), at('keptKB', 0.5).toFixed(0), at('takenKB', 0.5).toFixed(0)]
+})
+console.log(renderColumns(['', 'ms p10', 'ms p50', 'KB kept', 'KB taken'], rows))

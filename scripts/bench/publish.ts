@@ -9,32 +9,26 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { Agent, request } from 'node:http'
-import { cpus, loadavg, tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { loadavg, tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
-import { parseArgs } from 'node:util'
-import Table from 'cli-table3'
+import { renderColumns } from '../../base/kernel/columns.ts'
 import { compilerIn } from '../../sdk/bundle/type-check.ts'
 import { type launchBase, type RunningBase, root } from '../../test/support/base.ts'
+import { cloneIn, describeMachine, readFlags } from './flags.ts'
+import { median, quantile } from './median.ts'
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '50' },
-    kilobytes: { type: 'string', default: '100' },
-    cells: { type: 'string', default: '2' },
-    /** Milliseconds between an answer of `sdk dev` and the next save. */
-    pause: { type: 'string', default: '500' },
-    /** The folder of another clone. */
-    against: { type: 'string' },
-  },
+const { rounds, kilobytes, cells, pause, against } = readFlags({
+  rounds: 50,
+  kilobytes: 100,
+  cells: 2,
+  /** Milliseconds between an answer of `sdk dev` and the next save. */
+  pause: 500,
+  /** The folders of other clones. */
+  against: [],
 })
-const [rounds, kilobytes, cells, pause] = [values.rounds, values.kilobytes, values.cells, values.pause].map(Number) as [
-  number,
-  number,
-  number,
-  number,
-]
+const others = against.map(folder => cloneIn('against', folder))
 /** The most milliseconds that each of these may take at p50. */
 const most = { publish: 500, help: 150, save: 150 } as const
 
@@ -161,7 +155,12 @@ async function publishes(sides: readonly Side[]): Promise<{ readonly of: Steps[]
   const [program = '', ...args] = (await compilerIn(join(root, 'node_modules/typescript'))).command
   const of: Steps[][] = sides.map(() => [])
   for (let round = 1; round <= rounds; round++) {
-    for (const [i, side] of sides.entries()) of[i]?.push(await publishOnce(side, round))
+    // Another one goes first in each round.
+    for (let i = 0; i < sides.length; i++) {
+      const at = (round + i) % sides.length
+      const side = sides[at]
+      if (side !== undefined) of[at]?.push(await publishOnce(side, round))
+    }
     references.node.push(timeOf(process.execPath, ['-e', '0']))
     const [{ folder } = { folder: '.' }] = sides
     references.compiler.push(timeOf(program, [...args, '--project', folder, '--noEmit', '--skipLibCheck']))
@@ -224,41 +223,34 @@ async function saves(side: Side): Promise<Steps[]> {
   return samples
 }
 
-function quantile(samples: readonly number[], q: number): number {
-  const sorted = samples.toSorted((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN
-}
-
 function print(title: string, samples: readonly Steps[]): void {
-  const table = new Table({ head: [title, 'p50 ms', 'p99 ms'], style: { head: [], border: [] } })
-  for (const step of Object.keys(samples[0] ?? {})) {
-    const times = samples.map(steps => steps[step] ?? 0)
-    table.push([step, ...[0.5, 0.99].map(q => quantile(times, q).toFixed(1))])
-  }
-  console.log(table.toString())
+  const timesOf = (step: string) => samples.map(steps => steps[step] ?? 0)
+  const rows = Object.keys(samples[0] ?? {}).map(step => [step, ...[median, p99].map(of => of(timesOf(step)).toFixed(1))])
+  console.log(`\n${renderColumns([title, 'p50 ms', 'p99 ms'], rows)}`)
 }
 
 function judge(what: string, samples: readonly number[], msMost: number): void {
-  const spread = `p50 ${quantile(samples, 0.5).toFixed(0)} ms, p99 ${quantile(samples, 0.99).toFixed(0)} ms`
-  console.log(`${what}: ${spread} (to be at most ${msMost} at p50)`)
+  console.log(`${what}: p50 ${median(samples).toFixed(0)} ms, p99 ${p99(samples).toFixed(0)} ms (to be at most ${msMost} at p50)`)
   console.log(`  rounds: ${samples.map(ms => ms.toFixed(0)).join(' ')}`)
 }
 
+const p99 = (samples: readonly number[]): number =>
+  quantile(
+    samples.toSorted((a, b) => a - b),
+    0.99,
+  )
 const totals = (samples: readonly Steps[]): number[] => samples.map(({ total = 0 }) => total)
 /** What says which clone it is, when there are two. */
 const nameOf = ({ clone }: Side): string => (clone === root ? '' : `, ${clone}`)
-const medianOf = (samples: readonly number[]): string => `${quantile(samples, 0.5).toFixed(0)} ms`
+const medianOf = (samples: readonly number[]): string => `${median(samples).toFixed(0)} ms`
 
-const clones = [root, ...(values.against === undefined ? [] : [resolve(values.against)])]
 const sides: Side[] = []
 try {
-  for (const clone of clones) sides.push(await openSide(clone))
+  for (const clone of [root, ...others]) sides.push(await openSide(clone))
   const [here] = sides
   if (here === undefined) throw new Error('There is nothing to measure')
   for (const side of sides) await definePublished(side)
-  console.log(
-    `${rounds} rounds, ${cells} cells, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}, load ${loadavg()[0]?.toFixed(1)}`,
-  )
+  console.log(`${rounds} rounds, ${cells} cells, ${describeMachine()}, load ${loadavg()[0]?.toFixed(1)}`)
   const { of, references } = await publishes(sides)
   for (const [i, side] of sides.entries()) print(`sdk publish, ${kilobytes} KB${nameOf(side)}`, of[i] ?? [])
   console.log(`Beside each round: node -e 0 ${medianOf(references.node)}, the compiler alone ${medianOf(references.compiler)}`)

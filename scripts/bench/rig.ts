@@ -1,5 +1,6 @@
 /** Measures what requests cost: it has a generator send them, to one subject after the other in interleaved rounds, and watches the machine meanwhile. */
 import { renderColumns } from '../../base/kernel/columns.ts'
+import { messageOf } from '../../base/kernel/errors.ts'
 import { type ClosedLoad, Generator, type GeneratorName, type LoadResult, type OpenLoad, type SparseLoad } from './generator.ts'
 import { median } from './median.ts'
 import { allowed, CpuMeter, choosePair, machineTimes, type Pair, pin, sumOf } from './processors.ts'
@@ -95,6 +96,8 @@ export class Rig {
   /** Undefined where processes cannot be pinned. */
   readonly pair: Pair | undefined
   readonly #warm = new Set<string>()
+  /** On which processors each process of a subject runs. */
+  readonly #assigned = new Map<number, string>()
 
   constructor(generator: GeneratorName) {
     if (process.platform !== 'linux') throw new Error('Cannot measure here: CPU is read from /proc, which only Linux has')
@@ -151,7 +154,9 @@ export class Rig {
     const pids = await subject.pids()
     this.assign(way, pids)
     const [meter, own, before, startedAt] = [new CpuMeter(pids), process.cpuUsage(), machineTimes(), performance.now()]
-    const { answered, seconds, p50Ms, p99Ms, failed, cpu } = await send()
+    const { answered, seconds, p50Ms, p99Ms, failed, cpu } = await send().catch(error => {
+      throw new Error(`Cannot measure ${subject.name}: ${messageOf(error)}`, { cause: error })
+    })
     const [threads, after, elapsed] = [meter.usedUs(), machineTimes(), (performance.now() - startedAt) / 1000]
     const usedUs = sumOf(threads.values())
     const { user, system } = process.cpuUsage(own)
@@ -167,13 +172,22 @@ export class Rig {
     }
   }
 
-  /** Moves the processes of a subject, and the generator, to where they shall run. */
+  /** Moves the processes of a subject, and the generator, to where they shall run, and those of other subjects out of the way. */
   assign(way: Way, pids: readonly number[]): void {
     if (this.pair === undefined) return
-    const { measured, generator } = this.pair
+    const [measured, rest] = way === 'pinned' ? [[this.pair.measured], [this.pair.generator]] : [allowed(), allowed()]
+    // Even a base that nobody asks uses a little of its processor.
+    for (const pid of this.#assigned.keys()) if (!pids.includes(pid)) this.#move(pid, rest)
     // Threads that were started meanwhile run where the one runs that started them, but processes may be new.
-    for (const pid of pids) pin(pid, way === 'pinned' ? [measured] : allowed())
-    this.generator.runOn(way === 'pinned' ? [generator] : undefined)
+    for (const pid of pids) this.#move(pid, measured, true)
+    this.generator.runOn(way === 'pinned' ? [this.pair.generator] : undefined)
+  }
+
+  #move(pid: number, processors: readonly number[], always = false): void {
+    const where = processors.join()
+    if (!always && this.#assigned.get(pid) === where) return
+    pin(pid, processors)
+    this.#assigned.set(pid, where)
   }
 }
 
@@ -209,22 +223,29 @@ export function printThreads({ results }: Comparison): void {
 /** Bounds beyond which the machine is too noisy to tell. */
 const noise = { spread: 0.15, others: 0.1, stolen: 0.03 } as const
 
+export const hasFailed = ({ runs }: Result): boolean => runs.some(({ failed }) => failed > 0)
+
 /** Why figures may be wrong. */
 export function warningsOf(results: readonly Result[]): string[] {
-  const [reference] = results
-  if (reference === undefined) return []
   const runs = results.flatMap(result => result.runs)
-  const rates = reference.runs.map(run => run.requestsPerSecond)
-  const spread = (Math.max(...rates) - Math.min(...rates)) / median(rates)
   const most = (column: 'others' | 'stolen') => median(runs.map(run => run[column]))
-  const failed = results.filter(({ runs }) => runs.some(run => run.failed > 0))
   const percent = (part: number) => `${(part * 100).toFixed(0)} %`
+  const failures = results.filter(hasFailed).map(({ subject }) => `Requests to ${subject} failed: its figures mean nothing`)
+  const spreads = results.flatMap(result => {
+    const spread = spreadOf(result)
+    if (spread <= noise.spread) return []
+    return [`Noisy: the rounds of ${result.subject} are ${percent(spread)} apart, so only ratios whose brackets do not overlap differ`]
+  })
   return [
-    ...failed.map(({ subject }) => `Requests to ${subject} failed: its figures mean nothing`),
-    ...(spread > noise.spread
-      ? [`Noisy: the rounds of ${reference.subject} are ${percent(spread)} apart, so only ratios whose brackets do not overlap differ`]
-      : []),
+    ...failures,
+    ...spreads,
     ...(most('others') > noise.others ? [`Too noisy to tell: other programs used ${percent(most('others'))} of a processor`] : []),
     ...(most('stolen') > noise.stolen ? [`Too noisy to tell: the host withheld ${percent(most('stolen'))} of a processor`] : []),
   ]
+}
+
+/** How far the rounds of a subject are apart, as a part of their median. */
+function spreadOf(result: Result): number {
+  const rates = result.runs.map(run => run.requestsPerSecond)
+  return (Math.max(...rates) - Math.min(...rates)) / medianOf(result, 'requestsPerSecond')
 }

@@ -110,13 +110,16 @@ export class Peers {
 
   /** @param chosen the peers to start, of those that the scenario has */
   async subjectsOf({ subjects }: Scenario, chosen: readonly PeerName[]): Promise<Subject[]> {
-    const all: Subject[] = []
-    for (const [name, scene = 'rank50'] of subjects) {
-      if (!chosen.includes(name)) continue
-      const suffix = scene === 'rank50' ? '' : ` ${scene.replace('rank50-', '')}`
-      for (const peer of await this.#peersOf(name)) all.push({ ...(await peer.scene(scene)), name: `${peer.name}${suffix}` })
-    }
-    return all
+    const wanted = subjects.filter(([name]) => chosen.includes(name))
+    const found = await Promise.all(wanted.map(([name, scene]) => this.#scenesOf(name, scene)))
+    return found.flat()
+  }
+
+  async #scenesOf(name: PeerName, scene = 'rank50'): Promise<Subject[]> {
+    const suffix = scene === 'rank50' ? '' : ` ${scene.replace('rank50-', '')}`
+    const found: Subject[] = []
+    for (const peer of await this.#peersOf(name)) found.push({ ...(await peer.scene(scene)), name: `${peer.name}${suffix}` })
+    return found
   }
 
   async stop(): Promise<void> {

@@ -8,7 +8,7 @@
  */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import Table from 'cli-table3'
+import { renderColumns } from '../../base/kernel/columns.ts'
 import type { SlotCall } from '../../base/slot/slot-call.ts'
 import { Slots, type SlotsHost } from '../../base/slot/slots.ts'
 import type { SlotPlan } from '../../base/traffic/table.ts'
@@ -75,7 +75,7 @@ function call(scene: string): SlotCall {
 
 const rss = () => process.memoryUsage.rss() / MB
 const settle = () => new Promise(resolve => setTimeout(resolve, 50))
-const table = new Table({ head: ['what', 'p50', 'p95', 'unit'], style: { head: [], border: [] } })
+const rows: string[][] = []
 
 /** Measures first answers of versions that are not loaded. Each time it is another version, and a buffered isolate is ready. */
 async function firstAnswers(label: string, bundle: string): Promise<void> {
@@ -91,7 +91,7 @@ async function firstAnswers(label: string, bundle: string): Promise<void> {
   }
   // The first answers are not counted, because they fill the code cache.
   const counted = times.slice(3).sort((a, b) => a - b)
-  table.push([label, median(counted).toFixed(1), quantile(counted, 0.95).toFixed(1), 'ms'])
+  rows.push([label, median(counted).toFixed(1), quantile(counted, 0.95).toFixed(1), 'ms'])
   await slots.close()
 }
 
@@ -102,10 +102,10 @@ async function density(): Promise<void> {
   const all = Array.from({ length: scenes }, (_, i) => plan(`s${i}`))
   for (const one of all) await slots.ensure(one)
   const loaded = rss()
-  table.push([`${scenes} scenes in one process: memory of each when loaded`, ((loaded - empty) / scenes).toFixed(2), '', 'MB'])
+  rows.push([`${scenes} scenes in one process: memory of each when loaded`, ((loaded - empty) / scenes).toFixed(2), '', 'MB'])
   const used = all.slice(0, Math.min(100, scenes))
   for (let i = 0; i < 100; i++) for (const one of used) await slots.peek(one)?.call(call(one.scene))
-  table.push([
+  rows.push([
     `the same after 100 rankings (${used.length} of them)`,
     ((rss() - loaded) / used.length + (loaded - empty) / scenes).toFixed(2),
     '',
@@ -118,22 +118,23 @@ async function density(): Promise<void> {
   const alone = makeSlots(() => rank50)
   await alone.ensure(hot)
   const ratio = among / (await throughput(alone, hot))
-  table.push([`a hot scene among ${scenes}: throughput against alone`, ratio.toFixed(2), '', 'ratio'])
+  rows.push([`a hot scene among ${scenes}: throughput against alone`, ratio.toFixed(2), '', 'ratio'])
   await alone.close()
 }
 
 async function throughput(slots: Slots, hot: SlotPlan): Promise<number> {
   const seconds: number[] = []
+  const requests = Math.min(5000, cycles * 10)
   for (let round = 0; round < 5; round++) {
     const startedAt = performance.now()
-    let left = 5000
+    let left = requests
     const client = async () => {
       while (left-- > 0) await slots.peek(hot)?.call(call(hot.scene))
     }
     await Promise.all(Array.from({ length: 32 }, client))
     seconds.push((performance.now() - startedAt) / 1000)
   }
-  return 5000 / median(seconds)
+  return requests / median(seconds)
 }
 
 async function churn(): Promise<void> {
@@ -150,8 +151,8 @@ async function churn(): Promise<void> {
   for (let i = 0; i < cycles; i++) await cycle(i)
   await settle()
   const after = measure()
-  table.push([`${cycles} modules: specialise, answer, dispose: memory`, `${before.mb.toFixed(0)} → ${after.mb.toFixed(0)}`, '', 'MB'])
-  table.push(['… handles', `${before.handles} → ${after.handles}`, '', ''], ['… threads', `${before.threads} → ${after.threads}`, '', ''])
+  rows.push([`${cycles} modules: specialise, answer, dispose: memory`, `${before.mb.toFixed(0)} → ${after.mb.toFixed(0)}`, '', 'MB'])
+  rows.push(['… handles', `${before.handles} → ${after.handles}`, '', ''], ['… threads', `${before.threads} → ${after.threads}`, '', ''])
   await slots.close()
 }
 
@@ -168,19 +169,19 @@ async function lookouts(): Promise<void> {
   // The first loads fill what later ones use again.
   await costOfLoads(watched)
   const [opened, plain] = [await costOfLoads(watched), await costOfLoads({})]
-  table.push(['a slot with a lookout: CPU of a load more than without', (opened.cpuMs - plain.cpuMs).toFixed(2), '', 'ms'])
-  table.push(['… memory more than without', ((opened.mb - plain.mb) * 1024).toFixed(0), '', 'KB'])
+  rows.push(['a slot with a lookout: CPU of a load more than without', (opened.cpuMs - plain.cpuMs).toFixed(2), '', 'ms'])
+  rows.push(['… memory more than without', ((opened.mb - plain.mb) * 1024).toFixed(0), '', 'KB'])
   for (const [label, bundle, body] of [
     ['a ranking', rank50, sampleBody],
     [`a request with ${AWAITS} awaits`, awaits, String(AWAITS)],
   ] as const) {
     const [on, off] = [await cpuOfRequest(watched, bundle, body), await cpuOfRequest({}, bundle, body)]
-    table.push([`CPU of ${label}, with and without a lookout`, `${on.toFixed(0)} / ${off.toFixed(0)}`, '', 'µs'])
+    rows.push([`CPU of ${label}, with and without a lookout`, `${on.toFixed(0)} / ${off.toFixed(0)}`, '', 'µs'])
   }
   const looks: number[] = []
   for (let i = 0; i < rounds; i++) looks.push(await timeOfLook())
   looks.sort((a, b) => a - b)
-  table.push(['a look at code that loops', median(looks).toFixed(1), quantile(looks, 0.95).toFixed(1), 'ms'])
+  rows.push(['a look at code that loops', median(looks).toFixed(1), quantile(looks, 0.95).toFixed(1), 'ms'])
 }
 
 const cpuMs = () => {
@@ -238,4 +239,4 @@ await firstAnswers('first answer of an idle scene, small bundle', rank50)
 await density()
 await churn()
 await lookouts()
-console.log(table.toString())
+console.log(renderColumns(['what', 'p50', 'p95', 'unit'], rows))

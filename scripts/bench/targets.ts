@@ -1,5 +1,5 @@
 /** What must hold: ratios of medians, of pinned runs where there are some. Without effects. */
-import { type Column, type Comparison, type Ratio, type Result, ratioOf } from './rig.ts'
+import { type Column, type Comparison, hasFailed, type Ratio, type Result, ratioOf, warningsOf } from './rig.ts'
 import type { ScenarioName } from './scenarios.ts'
 
 export interface Target {
@@ -44,7 +44,10 @@ export const targets: readonly Target[] = [
 export interface Verdict {
   readonly target: Target
   readonly ratio: Ratio
+  /** False also when a request failed. */
   readonly holds: boolean
+  /** Whether the machine was too noisy, or requests failed. */
+  readonly isDoubtful: boolean
 }
 
 /** Of the targets that were measured. */
@@ -61,5 +64,6 @@ export function judge(target: Target, comparisons: readonly Comparison[]): Verdi
   const [one, other] = [find(of), find(to)]
   if (one === undefined || other === undefined) return undefined
   const ratio = ratioOf(one, other, column)
-  return { target, ratio, holds: ratio.value >= atLeast && ratio.value <= atMost }
+  const [failed, isDoubtful] = [[one, other].some(hasFailed), warningsOf([one, other]).length > 0]
+  return { target, ratio, holds: !failed && ratio.value >= atLeast && ratio.value <= atMost, isDoubtful }
 }

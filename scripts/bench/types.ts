@@ -4,10 +4,11 @@ import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import Table from 'cli-table3'
+import { renderColumns } from '../../base/kernel/columns.ts'
 import { compilerIn } from '../../sdk/bundle/type-check.ts'
 import { root } from '../../test/support/base.ts'
 import { builtPackages } from '../../test/support/packages.ts'
+import { readFlags } from './flags.ts'
 
 const compilerOptions = {
   ...{ target: 'esnext', lib: ['esnext'], module: 'nodenext', noEmit: true, strict: true, verbatimModuleSyntax: true },
@@ -34,7 +35,9 @@ async function costOf(sdk: string): Promise<string[]> {
   }
 }
 
-const table = new Table({ head: ['against', 'files', 'CPU', 'memory'] })
-table.push(['the clone', ...(await costOf(join(root, 'sdk')))])
-table.push(['the packages', ...(await costOf((await builtPackages()).sdk.folder))])
-console.log(table.toString())
+readFlags({})
+const rows = [
+  ['the clone', ...(await costOf(join(root, 'sdk')))],
+  ['the packages', ...(await costOf((await builtPackages()).sdk.folder))],
+]
+console.log(renderColumns(['against', 'files', 'CPU', 'memory'], rows))
