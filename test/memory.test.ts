@@ -1,9 +1,10 @@
-/** A base under a limit of memory that the kernel enforces. It needs the right to make a control group. */
+/** A base whose memory is short: that which a cell may take, and that which the kernel gives it, for which the right to make a control group is needed. */
 import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { callScene, makeScene, startBase, until } from './support/base.ts'
+import { limits } from '../base/kernel/limits.ts'
+import { callScene, makeScene, publishStages, startBase, until } from './support/base.ts'
 
 const MB = 2 ** 20
 
@@ -87,4 +88,50 @@ test('under a limit of memory a base takes less, and a cell that the kernel kill
       () => 0,
     )
   await until(async () => (await kernelKills()) > 0)
+})
+
+test('more scenes than fit into a cell take turns in it: those go that were idle the longest, a busy one stays, and so does the cell', {
+  timeout: 60_000,
+}, async t => {
+  const cellMemoryMB = 192
+  const base = await startBase(t, { cells: 1, args: ['--cell-memory-mb', String(cellMemoryMB)] })
+  const pidOfCell = async () => (await base.client.status()).cells[0]?.pid
+  const pid = await pidOfCell()
+  const metric = async (series: string) => {
+    const text = await (await fetch(`${base.controlUrl}/metrics`)).text()
+    return Number(
+      text
+        .split('\n')
+        .find(line => line.startsWith(`${series} `))
+        ?.slice(series.length),
+    )
+  }
+  // It holds as many MB as it is first asked for, and answers how often it was asked since it was loaded. A text takes memory when somebody looks into it.
+  const hold =
+    'n => { globalThis.held ??= "x".repeat(n * 2 ** 20); held.indexOf("y"); return globalThis.asked = (globalThis.asked ?? 0) + 1 }'
+  await publishStages(base.client, 'hold', '1.0.0', { rank: hold })
+  const scenes = Array.from({ length: 14 }, (_, i) => `held-${i}`)
+  for (const id of ['busy', ...scenes]) {
+    await base.client.putScene({ id, group: [{ stage: 'rank', modules: ['hold@^1'] }] }, undefined)
+    await base.client.createVersion(id, { as: 'baseline' })
+  }
+  const ask = async (scene: string, megabytes = 0) => {
+    const answer = await callScene(base, scene, megabytes)
+    assert.equal(answer.status, 200, scene)
+    return answer.json()
+  }
+  let asked = 0
+  const stayBusy = async () => assert.equal(await ask('busy'), ++asked)
+  for (const scene of scenes) {
+    assert.equal(await ask(scene, 8), 1)
+    await until(async () => {
+      await stayBusy()
+      return (await metric('process_resident_memory_bytes{cell="1"}')) < cellMemoryMB * MB * limits.cell.memoryKillShare
+    })
+  }
+  assert.equal(await ask('held-13'), 2)
+  assert.equal(await ask('held-0'), 1)
+  await stayBusy()
+  assert.equal(await pidOfCell(), pid)
+  assert.ok((await metric('berth_slots_evicted_total{cause="memory",cell="1"}')) > 0)
 })

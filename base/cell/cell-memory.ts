@@ -5,22 +5,10 @@
  * gigabyte before it gives up, and one long string or array is half of that. Nobody can look into a heap while code runs in it, so what is
  * looked at is the resident memory of the process: by how much it grows while a slot runs is what that slot may have taken.
  */
+import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 
-/** Part of its memory above which a cell lets idle slots go, and gives no work to versions that have grown. The supervisor replaces a cell that uses more than all of it. */
-const SHORT_RATIO = 0.8
-/** Part of its memory above which a cell kills the slot that has grown most. */
-const KILL_RATIO = 0.9
-/** Part of its memory that a slot may take in one go though its own limit is higher. */
-const GROWTH_RATIO = 0.25
-/** Part of its memory that a version may take in one go beside others that do so. */
-const BESIDE_RATIO = 0.125
-/** Milliseconds until a killed slot should have given its memory back. Only then is another one killed. */
-const FREED_MS = 50
-/** Milliseconds until evicted slots should have given their memory back: V8 keeps it for a while, for other isolates. Only then are more evicted. */
-const EVICTED_MS = 5000
-/** Milliseconds for which a version that has grown beyond its limit counts as one that does. */
-const GROWN_MS = 30_000
+const { memoryShortShare, memoryKillShare, slotGrowthShare, besideGrowthShare, killedMemoryMs, evictedMemoryMs, grownMs } = limits.cell
 const MB = 2 ** 20
 
 /** What the memory watch needs of a slot. */
@@ -65,8 +53,8 @@ export class CellMemory {
   /** Whether idle slots should be let go: memory is short, and not only because what was let go last has not given its memory back yet. */
   get isShort(): boolean {
     const rss = this.#readRss()
-    const isFreeing = this.#source.now() - this.#evictedAt < EVICTED_MS
-    return rss > this.#bytesMax * (isFreeing ? KILL_RATIO : SHORT_RATIO)
+    const isFreeing = this.#source.now() - this.#evictedAt < evictedMemoryMs
+    return rss > this.#bytesMax * (isFreeing ? memoryKillShare : memoryShortShare)
   }
 
   /** To be called when slots were let go because memory was short. */
@@ -95,7 +83,7 @@ export class CellMemory {
     this.#lookedBytes = this.#running.length === 0 ? undefined : this.#readRss()
     if (this.#lookedBytes === undefined) return
     if (before !== undefined) this.#attribute((this.#lookedBytes - before) / this.#running.length)
-    if (this.#lookedBytes > this.#bytesMax * KILL_RATIO) this.#killLargest()
+    if (this.#lookedBytes > this.#bytesMax * memoryKillShare) this.#killLargest()
   }
 
   /**
@@ -106,15 +94,15 @@ export class CellMemory {
     const grown = this.#grown.get(key)
     if (grown === undefined) return undefined
     const took = `it has taken ${Math.round(grown.bytes / MB)} MB in one go of late`
-    if (this.#source.now() - grown.at > GROWN_MS) this.#grown.delete(key)
-    else if (this.#rssBytes > this.#bytesMax * SHORT_RATIO) return `its cell is short of memory, and ${took}`
+    if (this.#source.now() - grown.at > grownMs) this.#grown.delete(key)
+    else if (this.#rssBytes > this.#bytesMax * memoryShortShare) return `its cell is short of memory, and ${took}`
     else if (this.#isHeavy(key) && this.#runsHeavy(key)) return `another version that takes much memory is at work in its cell, and ${took}`
     return undefined
   }
 
   /** Whether a version has taken so much in one go that others like it must not do so at the same time. */
   #isHeavy(key: string): boolean {
-    return (this.#grown.get(key)?.bytes ?? 0) > this.#bytesMax * BESIDE_RATIO
+    return (this.#grown.get(key)?.bytes ?? 0) > this.#bytesMax * besideGrowthShare
   }
 
   #runsHeavy(but: string): boolean {
@@ -127,7 +115,7 @@ export class CellMemory {
     const largest = this.#largest()
     if (largest === undefined) return
     const now = this.#source.now()
-    for (const [key, { at }] of this.#grown) if (now - at > GROWN_MS) this.#grown.delete(key)
+    for (const [key, { at }] of this.#grown) if (now - at > grownMs) this.#grown.delete(key)
     this.#grown.set(largest.slot.plan.key, { at: now, bytes: largest.bytes })
   }
 
@@ -141,12 +129,12 @@ export class CellMemory {
   }
 
   #growthMax({ plan }: GrowingSlot): number {
-    return Math.min(plan.memoryMB * MB, this.#bytesMax * GROWTH_RATIO)
+    return Math.min(plan.memoryMB * MB, this.#bytesMax * slotGrowthShare)
   }
 
   #killLargest(): void {
     const now = this.#source.now()
-    if (now - this.#killedAt < FREED_MS) return
+    if (now - this.#killedAt < killedMemoryMs) return
     const largest = this.#largest()
     if (largest === undefined) return
     this.#killedAt = now

@@ -129,6 +129,7 @@ export class Metrics {
   readonly #durations: Histogram<'scene' | 'version'>
   readonly #kills: Counter<'scene' | 'version'>
   readonly #misfits: Counter<'scene' | 'version'>
+  readonly #evicted: Counter<'cause'>
   readonly #serviceCalls: Counter<'service' | 'method' | 'code'>
   readonly #serviceDurations: Histogram<'service' | 'method'>
   readonly #fetches: Counter<'host' | 'code'>
@@ -174,6 +175,8 @@ export class Metrics {
     })
     this.#kills = new Counter({ name: 'berth_slot_kills_total', help: 'Slots killed', labelNames: ['scene', 'version'], registers })
     this.#misfits = misfitCounter(registers)
+    this.#evicted = evictedCounter(registers)
+    for (const cause of ['idle', 'memory'] as const) this.countEvicted(cause, 0)
     this.#serviceCalls = new Counter({
       name: 'berth_service_calls_total',
       help: 'Calls of base services by outcome: code is OK or an error code',
@@ -273,6 +276,11 @@ export class Metrics {
     // With its counters the version is known, and forgotten with them.
     this.#counters(scene, version)
     this.#kills.inc({ scene, version })
+  }
+
+  /** Counts slots that were let go because nobody had asked them for long, or because memory was short. */
+  countEvicted(cause: 'idle' | 'memory', slots: number): void {
+    this.#evicted.inc({ cause }, slots)
   }
 
   countMisfit(scene: string, version: string): void {
@@ -387,6 +395,14 @@ const misfitCounter = (registers: Registry[]): Counter<'scene' | 'version'> =>
     name: 'berth_answers_unfit_total',
     help: 'Answers that did not fit the schema of their scene, of those that were checked',
     labelNames: ['scene', 'version'],
+    registers,
+  })
+
+const evictedCounter = (registers: Registry[]): Counter<'cause'> =>
+  new Counter({
+    name: 'berth_slots_evicted_total',
+    help: 'Idle slots that were let go: idle for long, or because memory was short',
+    labelNames: ['cause'],
     registers,
   })
 

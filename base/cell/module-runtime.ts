@@ -142,14 +142,15 @@ export class ModuleRuntime {
   /** Lets slots go that have no traffic: after a while those that need not stay, and any when memory is short. */
   trim(stays: (plan: SlotPlan) => boolean): void {
     const { isShort } = this.memory
-    const evicted = this.slots.trim(stays, isShort)
-    if (evicted === 0) return
+    const { idle, memory } = this.slots.trim(stays, isShort)
+    if (idle + memory === 0) return
     if (isShort) this.memory.onEvicted()
     this.forgetBundles()
-    this.#telemetry.log.info(
-      { evicted, left: this.slots.count, because: isShort ? 'memory is short' : 'idle for long' },
-      'idle slots evicted',
-    )
+    const { log, metrics } = this.#telemetry
+    metrics.countEvicted('idle', idle)
+    metrics.countEvicted('memory', memory)
+    const because = memory > 0 ? 'memory is short' : 'idle for long'
+    log.info({ evicted: idle + memory, left: this.slots.count, because }, 'idle slots evicted')
   }
 
   /** Drains all slots, then stops the services. */

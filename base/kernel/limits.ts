@@ -127,6 +127,22 @@ export const limits = {
     bytesMax: 256 * MB,
     bytesMemoryShare: 1 / 8,
     bytesCountedFrom: 64 * KB,
+    /**
+     * The budget of a cell, in parts of its memory: above the first, idle slots go, and versions that have grown get no work; above the second, the slot that has grown
+     * most is killed. The supervisor replaces a cell that uses more than all of it.
+     */
+    memoryShortShare: 0.8,
+    memoryKillShare: 0.9,
+    /** The part of its memory that a slot may take in one go though its own limit is higher, and that a version may take in one go beside others that do so. */
+    slotGrowthShare: 1 / 4,
+    besideGrowthShare: 1 / 8,
+    /** Milliseconds until a killed slot should have given its memory back. Only then is another one killed. */
+    killedMemoryMs: 50,
+    /** The part of its slots that goes at a time when memory is short, and milliseconds until they should have given it back: V8 keeps it for a while, for other isolates. */
+    evictedShare: 1 / 4,
+    evictedMemoryMs: 5000,
+    /** Milliseconds for which a version that has grown beyond its limit counts as one that does. */
+    grownMs: 30_000,
     /** Isolates that are kept ready before it is known which version they will serve. */
     slotBufferSize: 2,
     /** Bytes of compiled code that are kept to start the next isolate faster. */
@@ -469,6 +485,10 @@ assert(
   'a cell must be able to start its services and load its tables and versions before it counts as stuck',
 )
 assert(limits.cell.heirAheadMsMax > limits.cell.aheadMsMax)
+assert(
+  limits.cell.memoryShortShare < limits.cell.memoryKillShare && limits.cell.memoryKillShare < 1,
+  'a cell must free memory before it is replaced',
+)
 assert(limits.process.keeperStopMsMax > limits.keeper.drainMsMax)
 assert(limits.slot.loadCpuMsMax > limits.module.loadCpuMsMax)
 assert(limits.slot.stopGraceMs < limits.slot.stopMsMax)

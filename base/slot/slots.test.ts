@@ -187,21 +187,12 @@ test('when memory is short the slots idle longest go, and busy ones stay', async
     now++
     await ask(slots, plan(scene), 1)
   }
-  assert.equal(
-    slots.trim(() => true, true),
-    0,
-    'nothing has been idle for a second',
-  )
+  const all = () => true
+  assert.deepEqual(slots.trim(all, true), { idle: 0, memory: 0 }, 'nothing has been idle for a second')
   now += limits.slot.idleMsMin + 100
   await ask(slots, plan('a'), 2)
-  assert.equal(
-    slots.trim(() => true, false),
-    0,
-  )
-  assert.equal(
-    slots.trim(() => true, true),
-    1,
-  )
+  assert.deepEqual(slots.trim(all, false), { idle: 0, memory: 0 })
+  assert.deepEqual(slots.trim(all, true), { idle: 0, memory: 1 })
   assert.deepEqual(
     slots.plans.map(({ scene }) => scene),
     ['busy', 'a', 'c'],

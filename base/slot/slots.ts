@@ -21,12 +21,24 @@ interface Entry {
   slot: Slot | undefined
 }
 
+interface IdleSlot {
+  readonly entry: Entry
+  readonly slot: Slot
+  readonly idleMs: number
+}
+
 /** A version that could not be loaded when it was last tried. */
 interface LoadFailure {
   readonly error: unknown
   /** For how many milliseconds it is not tried again, and until when that is, by `performance.now()`. */
   readonly pauseMs: number
   readonly until: number
+}
+
+/** How many slots went, by why. */
+export interface Evicted {
+  readonly idle: number
+  readonly memory: number
 }
 
 /** What slots need of the cell around them. */
@@ -180,21 +192,28 @@ export class Slots {
   }
 
   /**
-   * Lets idle slots go, the longest idle first: those that need not stay once they were idle for `limits.slot.idleMsMax`, and a quarter of all
+   * Lets idle slots go, the longest idle first: those that need not stay once they were idle for `limits.slot.idleMsMax`, and a part of all
    * when memory is short.
-   * @returns how many it lets go
    */
-  trim(stays: (plan: SlotPlan) => boolean, memoryIsShort: boolean): number {
+  trim(stays: (plan: SlotPlan) => boolean, memoryIsShort: boolean): Evicted {
+    const idle = this.#idleLongestFirst()
+    const isUnused = ({ entry, idleMs }: IdleSlot) => idleMs > limits.slot.idleMsMax && !stays(entry.plan)
+    const unused = idle.filter(isUnused)
+    const short = memoryIsShort ? Math.ceil(this.count * limits.cell.evictedShare) : 0
+    const others = idle.filter(one => !isUnused(one)).slice(0, Math.max(0, short - unused.length))
+    for (const { entry } of [...unused, ...others]) this.#release(entry)
+    return { idle: unused.length, memory: others.length }
+  }
+
+  #idleLongestFirst(): IdleSlot[] {
     const now = performance.now()
     const idle = [...this.#entries.values()].flatMap(entry => {
-      const idleMs = entry.slot === undefined || entry.slot.pending > 0 ? 0 : now - entry.slot.lastCallAt
-      return idleMs > limits.slot.idleMsMin && !this.#prepared.has(entry.plan.key) ? [{ entry, idleMs }] : []
+      const { slot } = entry
+      if (slot === undefined || slot.pending > 0 || this.#prepared.has(entry.plan.key)) return []
+      const idleMs = now - slot.lastCallAt
+      return idleMs > limits.slot.idleMsMin ? [{ entry, slot, idleMs }] : []
     })
-    idle.sort((a, b) => b.idleMs - a.idleMs)
-    const short = memoryIsShort ? Math.ceil(this.count / 4) : 0
-    const leaving = idle.filter(({ entry, idleMs }, i) => i < short || (idleMs > limits.slot.idleMsMax && !stays(entry.plan)))
-    for (const { entry } of leaving) this.#release(entry)
-    return leaving.length
+    return idle.sort((a, b) => b.idleMs - a.idleMs)
   }
 
   /** Drains and disposes everything. Nothing can be loaded afterwards. */

@@ -281,6 +281,10 @@ const rows: readonly Row[] = [
           [sum('instance', inBases('berth_slots'))]: '{{instance}} slots',
         },
       }),
+      graph('Idle slots let go in ten minutes', {
+        queries: { [sum('instance, cause', `increase(${inBases('berth_slots_evicted_total')}[10m])`)]: '{{instance}} {{cause}}' },
+        about: 'When many go because memory is short, cells have too little for their scenes',
+      }),
     ],
   ],
   [
