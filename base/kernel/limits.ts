@@ -221,6 +221,8 @@ export const limits = {
     /** Milliseconds without a request after which it may be ended when memory is short, and after which it is ended unless rules name its version. */
     idleMsMin: 1000,
     idleMsMax: 300_000,
+    /** Milliseconds without a request after which the garbage of a slot is collected and its heap shrunk. */
+    shrinkMs: 30_000,
     /** Milliseconds of CPU that the requests of one turn may be expected to use together. */
     turnCpuMs: 2,
     /** Milliseconds between two looks of the watchdog at the pending requests. */
@@ -489,6 +491,7 @@ assert(
   limits.cell.memoryShortShare < limits.cell.memoryKillShare && limits.cell.memoryKillShare < 1,
   'a cell must free memory before it is replaced',
 )
+assert(limits.slot.shrinkMs > limits.slot.idleMsMin && limits.slot.shrinkMs < limits.slot.idleMsMax)
 assert(limits.process.keeperStopMsMax > limits.keeper.drainMsMax)
 assert(limits.slot.loadCpuMsMax > limits.module.loadCpuMsMax)
 assert(limits.slot.stopGraceMs < limits.slot.stopMsMax)

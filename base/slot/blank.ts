@@ -1,6 +1,7 @@
 /** Isolates before they serve: set up with the code that runs around the modules, and made ahead of need. */
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
 import ivm from 'isolated-vm'
 import {
   CURSOR,
@@ -87,6 +88,9 @@ export interface Staging {
   prepare(isolate: ivm.Isolate, context: ivm.Context): Promise<void>
 }
 
+/** Blanks that are being made. */
+let making = 0
+
 /** When an isolate was last ended in the middle of its code, by `performance.now()`. */
 let killedAt = -Infinity
 
@@ -112,6 +116,7 @@ export async function makeBlank(memoryMB: number, codeCache: CodeCache, staging?
   // open.
   const inspector = true
   const isolate = new ivm.Isolate({ memoryLimit: memoryMB, inspector, onCatastrophicError: message => listener.onLost(message) })
+  making++
   try {
     const context = await isolate.createContext({ inspector })
     await staging?.prepare(isolate, context)
@@ -126,6 +131,29 @@ export async function makeBlank(memoryMB: number, codeCache: CodeCache, staging?
   } catch (error) {
     if (!isolate.isDisposed) isolate.dispose()
     throw error
+  } finally {
+    making--
+  }
+}
+
+/** V8's function that collects garbage. */
+type CollectGarbage = (options: { readonly type: 'major'; readonly flavor: 'last-resort' }) => void
+
+/**
+ * Makes V8 collect all garbage of an isolate, and give back the pages that its heap does not need. No code may run in it.
+ * @returns undefined, having done nothing, while a blank is being made
+ */
+export function collectGarbage(isolate: ivm.Isolate): Promise<void> | undefined {
+  // While the flag is set, each context that is made has the function. One that modules run in must not, and code that was compiled without the flag is not used with it.
+  if (making > 0) return undefined
+  setFlagsFromString('--expose-gc')
+  try {
+    const context = isolate.createContextSync()
+    const collect = context.global.getSync('gc', { reference: true }) as ivm.Reference<CollectGarbage>
+    context.release()
+    return collect.apply(undefined, [{ type: 'major', flavor: 'last-resort' }], byCopy).finally(() => collect.release())
+  } finally {
+    setFlagsFromString('--no-expose-gc')
   }
 }
 

@@ -5,7 +5,7 @@ import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Lock } from '../traffic/schema.ts'
 import type { SlotPlan } from '../traffic/table.ts'
-import { type Blank, byCopy, noteKill, type Remotes } from './blank.ts'
+import { type Blank, byCopy, collectGarbage, noteKill, type Remotes } from './blank.ts'
 import { CpuClock } from './cpu-clock.ts'
 import { parseAnswer, parseLines } from './from-inside.ts'
 import { Inspector } from './inspector.ts'
@@ -73,6 +73,8 @@ export class Slot {
   #heldMs: number
   readonly #watchdog: Watchdog
   #lastCallAt = performance.now()
+  /** When its garbage was last collected because it was idle. */
+  #shrunkAt = -Infinity
   #dead = false
   #drained: (() => void) | undefined
   /** Calls into the isolate that V8 has not come back from. */
@@ -565,6 +567,29 @@ export class Slot {
     if (this.#inspector?.isOpen) throw new BerthError('PROFILE_BUSY', 'Cannot profile the slot: the last profile of it is not over')
     this.#inspector = new Inspector(this.#isolate, this.#context, onNotification)
     return this.#inspector
+  }
+
+  /** Whether its heap has been shrunk since the last request came. */
+  get isShrunk(): boolean {
+    return this.#shrunkAt >= this.#lastCallAt
+  }
+
+  /**
+   * Collects all garbage of the slot, and gives back what its heap does not need: some milliseconds of CPU, for which a request that comes meanwhile waits. Does
+   * nothing when code of the slot runs, or a blank is being made.
+   */
+  shrink(): void {
+    if (!this.#alive() || this.#running > 0) return
+    const done = () => this.#comeBack()
+    try {
+      const collected = collectGarbage(this.#isolate)
+      if (collected === undefined) return
+      this.#beginRunning()
+      collected.then(done, done)
+    } catch {
+      // Its heap is full. The next request will say so.
+    }
+    this.#shrunkAt = performance.now()
   }
 
   /** Bytes of the slot's heap. Resolves once nothing else runs in the isolate. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
@@ -173,6 +174,26 @@ test('a slot that was prepared is kept for its table as long as ever when the wa
   slots.retain(new Set())
   set.mock.restore()
   assert.equal(slots.count, 1)
+})
+
+test('a slot that has been idle for a while gives back memory that it does not need, once, and answers as before', async t => {
+  let now = performance.now()
+  t.mock.method(performance, 'now', () => now)
+  const { slots } = makeSlots(t, { a: 'n => { const waste = Array.from({ length: n }, () => ({})); return typeof gc + waste.length }' })
+  await ask(slots, plan('a'), 100_000)
+  const slot = await slots.ensure(plan('a'))
+  const trim = () => slots.trim(() => true, false)
+  trim()
+  assert.equal(slot.isRunning, false)
+  now += limits.slot.shrinkMs + 1
+  const before = await slot.heapBytes()
+  // Nothing is collected while the isolates for the next slots are made.
+  for (trim(); !slot.isRunning; trim()) await delay(1)
+  const after = await slot.heapBytes()
+  assert.ok(after < before * 0.75, `${before} → ${after}`)
+  trim()
+  assert.equal(slot.isRunning, false)
+  assert.equal((await ask(slots, plan('a'), 1)).json, '"undefined1"')
 })
 
 test('when memory is short the slots idle longest go, and busy ones stay', async t => {

@@ -193,7 +193,7 @@ export class Slots {
 
   /**
    * Lets idle slots go, the longest idle first: those that need not stay once they were idle for `limits.slot.idleMsMax`, and a part of all
-   * when memory is short.
+   * when memory is short. Of those that stay, it has one give back memory that it does not need.
    */
   trim(stays: (plan: SlotPlan) => boolean, memoryIsShort: boolean): Evicted {
     const idle = this.#idleLongestFirst()
@@ -202,6 +202,10 @@ export class Slots {
     const short = memoryIsShort ? Math.ceil(this.count * limits.cell.evictedShare) : 0
     const others = idle.filter(one => !isUnused(one)).slice(0, Math.max(0, short - unused.length))
     for (const { entry } of [...unused, ...others]) this.#release(entry)
+    // One at a time, since all that have become idle together would hold up those that are not.
+    const isLarge = ({ entry, slot, idleMs }: IdleSlot) =>
+      idleMs > limits.slot.shrinkMs && !slot.isShrunk && this.#entries.get(entry.plan.key) === entry
+    idle.find(isLarge)?.slot.shrink()
     return { idle: unused.length, memory: others.length }
   }
 
