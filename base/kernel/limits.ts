@@ -223,6 +223,8 @@ export const limits = {
     idleMsMax: 300_000,
     /** Milliseconds without a request after which the garbage of a slot is collected and its heap shrunk. */
     shrinkMs: 30_000,
+    /** Bytes of a heap that is collected then: requests would have to wait longer for a larger one. */
+    shrinkBytesMax: 32 * MB,
     /** Milliseconds of CPU that the requests of one turn may be expected to use together. */
     turnCpuMs: 2,
     /** Milliseconds between two looks of the watchdog at the pending requests. */

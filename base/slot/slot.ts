@@ -75,6 +75,8 @@ export class Slot {
   #lastCallAt = performance.now()
   /** When its garbage was last collected because it was idle. */
   #shrunkAt = -Infinity
+  /** While it is shrunk no turn is sent, and the CPU is on no module's account. */
+  #isShrinking = false
   #dead = false
   #drained: (() => void) | undefined
   /** Calls into the isolate that V8 has not come back from. */
@@ -210,7 +212,7 @@ export class Slot {
 
   /** Sends the requests that wait, as many as fit in a turn. A second turn is sent while the first runs, so that the isolate need not wait for this thread. */
   #pump(): void {
-    while (!this.#dead && !this.#held) {
+    while (!this.#dead && !this.#held && !this.#isShrinking) {
       const now = performance.now()
       const isFirst = this.#turns.noneSent
       const turn = this.#turns.next(Math.floor(limits.slot.turnCpuMs / this.#costMs), now)
@@ -370,7 +372,7 @@ export class Slot {
     if (this.#running > 0) this.#clock.write()
     this.#noteRest()
     this.#expireAll(now)
-    if (this.#held) return
+    if (this.#held || this.#isShrinking) return
     this.#pump()
     if (this.#lookout !== undefined && now > this.#lookoutUntil) this.#leaveLookout(this.#lookout)
     const reason = this.#watchdog.look(now)
@@ -576,20 +578,32 @@ export class Slot {
 
   /**
    * Collects all garbage of the slot, and gives back what its heap does not need: some milliseconds of CPU, for which a request that comes meanwhile waits. Does
-   * nothing when code of the slot runs, or a blank is being made.
+   * nothing when its heap is large, code of the slot runs, or a blank is being made.
    */
   shrink(): void {
     if (!this.#alive() || this.#running > 0) return
-    const done = () => this.#comeBack()
+    const done = () => this.#onShrunk()
     try {
-      const collected = collectGarbage(this.#isolate)
-      if (collected === undefined) return
-      this.#beginRunning()
-      collected.then(done, done)
+      const isSmall = this.#isolate.getHeapStatisticsSync().used_heap_size <= limits.slot.shrinkBytesMax
+      if (isSmall) {
+        const collected = collectGarbage(this.#isolate)
+        if (collected === undefined) return
+        this.#isShrinking = true
+        this.#beginRunning()
+        collected.then(done, done)
+      }
     } catch {
       // Its heap is full. The next request will say so.
     }
     this.#shrunkAt = performance.now()
+  }
+
+  #onShrunk(): void {
+    this.#isShrinking = false
+    this.#comeBack()
+    if (this.#dead || this.#held) return
+    this.#watchdog.startAfresh()
+    this.#pump()
   }
 
   /** Bytes of the slot's heap. Resolves once nothing else runs in the isolate. */

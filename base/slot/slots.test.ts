@@ -196,6 +196,17 @@ test('a slot that has been idle for a while gives back memory that it does not n
   assert.equal((await ask(slots, plan('a'), 1)).json, '"undefined1"')
 })
 
+test('a slot that holds much is left as it is when it is idle, since its next request would wait for long', async t => {
+  let now = performance.now()
+  t.mock.method(performance, 'now', () => now)
+  const { slots } = makeSlots(t, { a: 'n => { globalThis.kept = Array.from({ length: n }, (_, no) => ({ no })); return kept.length }' })
+  await ask(slots, plan('a'), limits.slot.shrinkBytesMax / 24)
+  const slot = await slots.ensure(plan('a'))
+  now += limits.slot.shrinkMs + 1
+  slots.trim(() => true, false)
+  assert.deepEqual([slot.isShrunk, slot.isRunning], [true, false])
+})
+
 test('when memory is short the slots idle longest go, and busy ones stay', async t => {
   let now = performance.now()
   t.mock.method(performance, 'now', () => now)
