@@ -8,13 +8,14 @@ import type { SlotPlan } from '../traffic/table.ts'
 import { type Blank, byCopy, collectGarbage, noteKill, type Remotes } from './blank.ts'
 import { CpuClock } from './cpu-clock.ts'
 import { parseAnswer, parseLines } from './from-inside.ts'
-import { Inspector } from './inspector.ts'
+import type { Inspector } from './inspector.ts'
 import { bodyTooLarge, inWords, type Kill, overMemory, SlotKilled, uncheckable, type Whereabouts } from './kill.ts'
 import { Lookout, type Sight } from './lookout.ts'
 import { parseFailure } from './module-error.ts'
 import { Outside, type OutsideHost } from './outside.ts'
 import type { Pending, SlotAnswer, SlotCall } from './slot-call.ts'
 import type { SlotClock } from './slot-clock.ts'
+import { SlotSessions } from './slot-sessions.ts'
 import { type Turn, Turns } from './slot-turns.ts'
 import { link, type SpecialiseParts, specialise, stepsOf } from './specialise.ts'
 import { watchEnd } from './watch-end.ts'
@@ -55,12 +56,12 @@ export class Slot {
   /** The stages that requests run. */
   #lock: Lock
   readonly #isolate: ivm.Isolate
-  readonly #context: ivm.Context
   readonly #cursor: Float64Array
   readonly #clock: SlotClock
   readonly #inside: Remotes
   readonly #host: SlotHost
   readonly #outside: Outside
+  readonly #sessions: SlotSessions
   readonly #turns: Turns
   /** What one request costs, in milliseconds of CPU: a moving mean. */
   #costMs = 0.1
@@ -89,9 +90,6 @@ export class Slot {
   #settled = 0
   /** While the slot is held no turn is sent, and what runs is on no request's account. */
   #held = false
-  #inspector: Inspector | undefined
-  #lookout: Lookout | undefined
-  #lookoutUntil = 0
   readonly #unhandled = { second: 0, count: 0 }
 
   private constructor(plan: SlotPlan, { isolate, context, cursor, clock, listener, earlyPosts }: Blank, inside: Remotes, host: SlotHost) {
@@ -99,7 +97,7 @@ export class Slot {
     this.#lock = plan.lock
     this.#turns = new Turns(this.#bodyCharsMax)
     this.#isolate = isolate
-    this.#context = context
+    this.#sessions = new SlotSessions(isolate, context)
     this.#cursor = cursor
     this.#clock = clock
     this.#inside = inside
@@ -125,8 +123,7 @@ export class Slot {
     const lookout = await Lookout.open(blank)
     const slot = new Slot(plan, blank, await specialise(blank, plan, host, lookout), host)
     lookout.onOutOfMemory = () => slot.killForMemory(overMemory(plan))
-    slot.#lookout = lookout
-    slot.#lookoutUntil = until
+    slot.#sessions.keep(lookout, until)
     return slot
   }
 
@@ -364,7 +361,7 @@ export class Slot {
   /** Whether nothing of the slot runs or waits, and the end of what ran last has been seen by all who have to see it. */
   #isIdle(): boolean {
     const isQuiet = this.pending === 0 && this.#running === 0 && !this.#isKnownToRun && !this.#held
-    return isQuiet && this.#watchdog.isAtRest && !this.#cpu.isOpen && (this.#lookout === undefined || this.#lookoutUntil === Infinity)
+    return isQuiet && this.#watchdog.isAtRest && !this.#cpu.isOpen && !this.#sessions.isTimed
   }
 
   #look(now: number): void {
@@ -374,7 +371,7 @@ export class Slot {
     this.#expireAll(now)
     if (this.#held || this.#isShrinking) return
     this.#pump()
-    if (this.#lookout !== undefined && now > this.#lookoutUntil) this.#leaveLookout(this.#lookout)
+    this.#sessions.watch(now)
     const reason = this.#watchdog.look(now)
     if (reason !== undefined) this.kill(reason)
     else if (this.#drained !== undefined && this.pending === 0) this.#drained()
@@ -447,7 +444,7 @@ export class Slot {
     const checking = this.#checking()
     const running = reading ?? this.#current()
     const started = this.#cursor[CURSOR.started] ?? 0
-    const sight = this.#running === 0 ? undefined : this.#lookout?.look()
+    const sight = this.#running === 0 ? undefined : this.#sessions.look()
     const blame = reading === undefined && checking === undefined ? 'module' : 'caller'
     const kill: Kill = { reason, blame, isForMemory, where: this.whereabouts(), sight }
     this.#end(sight)
@@ -486,40 +483,17 @@ export class Slot {
     this.#outside.end()
     this.#cpu.end()
     this.#noteRest()
-    this.#endIsolate(sight)
+    if (this.#sessions.hasLostThread) {
+      const reason = `slot ${this.plan.key} ran out of memory while it was profiled or watched, and its thread is lost`
+      this.#host.onLost(this.plan, reason, this.whereabouts())
+    }
+    this.#sessions.end(sight)
     if (this.#running === 0) return
     noteKill()
     watchEnd(
       () => this.#running === 0,
       () => this.#host.onLost(this.plan, `slot ${this.plan.key} cannot be stopped`, this.whereabouts()),
     )
-  }
-
-  #endIsolate(sight: Promise<Sight> | undefined): void {
-    const [inspector, lookout] = [this.#inspector, this.#lookout]
-    if (inspector?.hasLostThread || lookout?.hasLostThread) {
-      const reason = `slot ${this.plan.key} ran out of memory while it was profiled or watched, and its thread is lost`
-      this.#host.onLost(this.plan, reason, this.whereabouts())
-    }
-    const dispose = () => {
-      if (!this.#isolate.isDisposed) this.#isolate.dispose()
-    }
-    const endInspector = () => {
-      if (inspector === undefined) dispose()
-      else void inspector.close().then(dispose)
-    }
-    if (lookout === undefined) endInspector()
-    else
-      void Promise.resolve(sight)
-        .then(() => lookout.close())
-        .then(endInspector)
-  }
-
-  #leaveLookout(lookout: Lookout): void {
-    this.#lookoutUntil = Infinity
-    void lookout.close().then(() => {
-      if (!this.#dead) this.#lookout = undefined
-    })
   }
 
   /**
@@ -566,9 +540,7 @@ export class Slot {
    */
   inspect(onNotification?: (text: string) => void): Inspector {
     if (!this.#alive()) throw new BerthError('PROFILE_FAILED', 'Cannot profile the slot: it has ended meanwhile')
-    if (this.#inspector?.isOpen) throw new BerthError('PROFILE_BUSY', 'Cannot profile the slot: the last profile of it is not over')
-    this.#inspector = new Inspector(this.#isolate, this.#context, onNotification)
-    return this.#inspector
+    return this.#sessions.inspect(onNotification)
   }
 
   /** Whether its heap has been shrunk since the last request came. */
