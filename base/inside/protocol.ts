@@ -191,7 +191,7 @@ export interface Inside {
    * Settles calls, `SETTLED_STRIDE` values each: the number; 1 for an answer and 0 for a failure; JSON of the answer or of `{ code, message
    * }`.
    */
-  settleCalls(...values: (string | number)[]): void
+  settleCalls(values: readonly (string | number)[]): void
   /** Answers a `fetch`: `head` is JSON of `{ status, statusText, headers, url, redirected }`, a body that is UTF-8 comes as text. */
   settleFetch(callNo: number, head: string, body: string | ArrayBuffer): void
   fireTimer(timerNo: number): void

@@ -16,7 +16,7 @@ test('a service that no module of the group declares is not called, whatever the
   }
   const answers: unknown[] = []
   const settleCalls = {
-    apply: async (_: unknown, values: unknown[]) => {
+    apply: async (_: unknown, [values]: [readonly unknown[]]) => {
       answers.push(...values)
       if (answers.length === 6) settled.resolve(answers)
     },

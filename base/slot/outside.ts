@@ -1,10 +1,10 @@
 /** What the code of a slot has under way outside of its isolate: calls of scenes and services, fetches, timers. */
 import ivm from 'isolated-vm'
-import { CALL_STRIDE, type ServiceNames } from '../inside/protocol.ts'
+import { CALL_STRIDE, SETTLED_STRIDE, type ServiceNames } from '../inside/protocol.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
-import type { Remotes } from './blank.ts'
+import { byCopy, type Remotes } from './blank.ts'
 import { type FetchCaller, type Incoming, isSafe, type Outgoing } from './fetcher.ts'
 import type { Pending, SlotCall } from './slot-call.ts'
 
@@ -31,8 +31,6 @@ interface AskingSlot {
   enter(run: (inside: Remotes) => Promise<unknown>): void
 }
 
-/** Values that go into the isolate in one call, three for each settlement: V8 bounds how many arguments a call can have. */
-const SETTLED_TOGETHER = 3 * 500
 /** The failure of a fetch whose request has been answered before the fetch got here. */
 const REQUEST_GONE = { code: 'FETCH_FAILED', message: 'Cannot fetch: the request has been answered already' }
 /**
@@ -150,15 +148,13 @@ export class Outside {
   /** Settlements of one turn of our event loop go in together. */
   #settleCall(callNo: number, answered: 0 | 1, text: string): void {
     this.#settlements.push(callNo, answered, text)
-    if (this.#settlements.length === 3) setImmediate(() => this.#sendSettlements())
+    if (this.#settlements.length === SETTLED_STRIDE) setImmediate(() => this.#sendSettlements())
   }
 
   #sendSettlements(): void {
     const values = this.#settlements
     this.#settlements = []
-    for (let i = 0; i < values.length; i += SETTLED_TOGETHER) {
-      this.#slot.enter(inside => inside.settleCalls.apply(undefined, values.slice(i, i + SETTLED_TOGETHER)))
-    }
+    this.#slot.enter(inside => inside.settleCalls.apply(undefined, [values], byCopy))
   }
 }
 

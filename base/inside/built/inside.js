@@ -833,7 +833,7 @@ function flush() {
   callbox = [];
   for (let i = 0; i < values2.length; i += VALUES_POSTED_MAX) post("calls", ...values2.slice(i, i + VALUES_POSTED_MAX));
 }
-function settleCalls(...values2) {
+function settleCalls(values2) {
   closeLeftover();
   for (let i = 0; i < values2.length; i += SETTLED_STRIDE) settleCall(values2[i], values2[i + 1] === 1, values2[i + 2]);
 }

@@ -54,7 +54,7 @@ export function flush(): void {
   for (let i = 0; i < values.length; i += VALUES_POSTED_MAX) post('calls', ...values.slice(i, i + VALUES_POSTED_MAX))
 }
 
-export function settleCalls(...values: (string | number)[]): void {
+export function settleCalls(values: readonly (string | number)[]): void {
   closeLeftover()
   for (let i = 0; i < values.length; i += SETTLED_STRIDE) settleCall(values[i] as number, values[i + 1] === 1, values[i + 2] as string)
 }
