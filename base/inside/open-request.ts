@@ -1,4 +1,5 @@
 /** The requests of an isolate, and which of them runs now. */
+import { ByNumber } from './by-number.ts'
 import { cellTime } from './clock.ts'
 import { cursor } from './host.ts'
 import { max } from './primordials.ts'
@@ -27,7 +28,7 @@ export interface Request {
 }
 
 /** Requests by number. Only those whose stages went async are in here. */
-export const openRequests = new Map<number, Request>()
+export const openRequests = new ByNumber<Request>()
 
 interface Running {
   /** The module whose stage runs, for log lines. */
@@ -91,7 +92,7 @@ export function runFor(cause: Cause, run: () => void): void {
 
 function isLeftover({ request, latest }: Cause): boolean {
   if (request !== undefined) return !openRequests.has(request)
-  const oldest = openRequests.keys().next().value
+  const oldest = openRequests.first
   return oldest === undefined || oldest > latest
 }
 

@@ -1,6 +1,6 @@
 /**
- * What passes between a cell and the code inside its isolates: types and constants, and which JSON both sides refuse to parse. It is the one file that
- * both sides import. Only primitives and plain copies cross.
+ * What passes between a cell and the code inside its isolates: types and constants, and which JSON both sides refuse to parse. Both
+ * sides import it. Only primitives and plain copies cross.
  */
 
 /** Bounds that hold inside the isolate, where exceeding them would otherwise flood the cell. */

@@ -2,6 +2,7 @@
  * The requests of a slot and the order in which they go through its isolate. A request waits in the queue for a turn; its turn is sent into the isolate; then it is
  * answered, or waits there for something outside of the isolate.
  */
+import { ByNumber } from '../inside/by-number.ts'
 import { TURNS_IN_FLIGHT } from '../inside/protocol.ts'
 import type { Pending } from './slot-call.ts'
 
@@ -24,7 +25,7 @@ export class Turns {
   /** Turns whose report has not come, the oldest first. */
   readonly #sent: Turn[] = []
   /** Requests that wait for something outside of the isolate, by their number. */
-  readonly #waiting = new Map<number, Pending>()
+  readonly #waiting = new ByNumber<Pending>()
   /** The request that has the slot to itself. */
   #alone: Pending | undefined
   #lastNo = 0
@@ -123,7 +124,7 @@ export class Turns {
   wait(no: number): Pending | undefined {
     const pending = this.#leaveTurn(no)
     if (pending === undefined || pending.done) return pending
-    this.#waiting.set(no, pending)
+    this.#waiting.add(no, pending)
     return undefined
   }
 
@@ -163,10 +164,10 @@ export class Turns {
   expire(isOver: (pending: Pending) => boolean, onDropped: (no: number) => void): void {
     if (this.#queue.length > 0) this.#queue = this.#queue.filter(pending => !isOver(pending))
     for (const { requests } of this.#sent) for (const pending of requests) if (pending !== undefined) isOver(pending)
-    for (const [no, pending] of this.#waiting) {
+    for (const pending of this.#waiting.values()) {
       if (!isOver(pending)) continue
-      this.#waiting.delete(no)
-      onDropped(no)
+      this.#waiting.delete(pending.no)
+      onDropped(pending.no)
     }
   }
 

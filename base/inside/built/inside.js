@@ -583,8 +583,67 @@ function classOf(value) {
   return typeof maker === "function" && maker.name !== "" ? maker.name : "object of a class";
 }
 
+// base/inside/by-number.ts
+var ByNumber = class {
+  #numbers = [];
+  #values = [];
+  get size() {
+    return this.#numbers.length;
+  }
+  /** The smallest number; undefined when there is none. */
+  get first() {
+    return this.#numbers[0];
+  }
+  get(no) {
+    return this.#values[this.#indexOf(no)];
+  }
+  has(no) {
+    return this.#indexOf(no) >= 0;
+  }
+  /** Adds a value under a number that has none. */
+  add(no, value) {
+    let at = this.#numbers.length;
+    for (; at > 0 && this.#numbers[at - 1] > no; at--) {
+      this.#numbers[at] = this.#numbers[at - 1];
+      this.#values[at] = this.#values[at - 1];
+    }
+    this.#numbers[at] = no;
+    this.#values[at] = value;
+  }
+  delete(no) {
+    const at = this.#indexOf(no);
+    if (at < 0) return;
+    const last = this.#numbers.length - 1;
+    for (let i = at; i < last; i++) {
+      this.#numbers[i] = this.#numbers[i + 1];
+      this.#values[i] = this.#values[i + 1];
+    }
+    this.#numbers.length = this.#values.length = last;
+  }
+  clear() {
+    this.#numbers.length = this.#values.length = 0;
+  }
+  /** All values as they are now, by their numbers. */
+  values() {
+    const values2 = [];
+    for (let i = 0; i < this.#values.length; i++) values2[i] = this.#values[i];
+    return values2;
+  }
+  /** Where the number is, or -1. */
+  #indexOf(no) {
+    let low = 0;
+    let high = this.#numbers.length;
+    while (low < high) {
+      const middle = low + high >>> 1;
+      if (this.#numbers[middle] < no) low = middle + 1;
+      else high = middle;
+    }
+    return this.#numbers[low] === no ? low : -1;
+  }
+};
+
 // base/inside/open-request.ts
-var openRequests = /* @__PURE__ */ new Map();
+var openRequests = new ByNumber();
 var running = { module: void 0, request: void 0, inTurn: false };
 function beginRun({ no }) {
   if (cursor[CURSOR.running] !== 0) return false;
@@ -614,7 +673,7 @@ function runFor(cause, run) {
 }
 function isLeftover({ request, latest: latest3 }) {
   if (request !== void 0) return !openRequests.has(request);
-  const oldest = openRequests.keys().next().value;
+  const oldest = openRequests.first;
   return oldest === void 0 || oldest > latest3;
 }
 function closeLeftover() {
@@ -774,7 +833,7 @@ function codesOf(thrown) {
 }
 
 // base/inside/calls/open-calls.ts
-var openCalls = /* @__PURE__ */ new Map();
+var openCalls = new ByNumber();
 var lastCall = 0;
 var withoutCaller = 0;
 function admit(caller, what) {
@@ -787,8 +846,9 @@ function admitWithoutCaller() {
 function enter(call) {
   if (call.caller === void 0) withoutCaller++;
   else call.caller.calls++;
-  openCalls.set(++lastCall, call);
-  return lastCall;
+  const no = ++lastCall;
+  openCalls.add(no, { ...call, no });
+  return no;
 }
 function leave(callNo) {
   const call = openCalls.get(callNo);
@@ -799,7 +859,7 @@ function leave(callNo) {
   return call;
 }
 function forget(caller) {
-  for (const [callNo, call] of openCalls) if (call.caller === caller) leave(callNo);
+  for (const { no, caller: waits } of openCalls.values()) if (waits === caller) leave(no);
 }
 
 // base/inside/calls/calls.ts
@@ -1579,7 +1639,7 @@ function turn(firstNo, values2) {
     const request = begin(firstNo + i / REQUEST_STRIDE, values2, i, params);
     const answer = startSafely(request);
     if (answer === void 0) {
-      openRequests.set(request.no, request);
+      openRequests.add(request.no, request);
       answers.push(request.no, AnswerKind.waiting, "");
       someWait = true;
     } else {

@@ -1,8 +1,13 @@
 /** The calls of scenes, services and fetches that requests wait for. */
+import { ByNumber } from '../by-number.ts'
 import { limits } from '../host.ts'
 import type { Request } from '../open-request.ts'
 
-interface OpenCall {
+interface OpenCall extends NewCall {
+  readonly no: number
+}
+
+interface NewCall {
   /** Undefined for a fetch when it is not known which request makes it. */
   readonly caller: Request | undefined
   readonly resolve: (value: never) => void
@@ -10,7 +15,7 @@ interface OpenCall {
   readonly kind: 'call' | 'fetch'
 }
 
-const openCalls = new Map<number, OpenCall>()
+const openCalls = new ByNumber<OpenCall>()
 let lastCall = 0
 let withoutCaller = 0
 
@@ -26,11 +31,12 @@ export function admitWithoutCaller(): void {
 }
 
 /** Returns the number of the call. */
-export function enter(call: OpenCall): number {
+export function enter(call: NewCall): number {
   if (call.caller === undefined) withoutCaller++
   else call.caller.calls++
-  openCalls.set(++lastCall, call)
-  return lastCall
+  const no = ++lastCall
+  openCalls.add(no, { ...call, no })
+  return no
 }
 
 /** Takes a call out. Returns undefined when nobody waits for it any more. */
@@ -45,5 +51,5 @@ export function leave(callNo: number): OpenCall | undefined {
 
 /** Drops the calls that the request waits for. */
 export function forget(caller: Request): void {
-  for (const [callNo, call] of openCalls) if (call.caller === caller) leave(callNo)
+  for (const { no, caller: waits } of openCalls.values()) if (waits === caller) leave(no)
 }

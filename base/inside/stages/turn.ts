@@ -33,7 +33,7 @@ export function turn(firstNo: number, values: readonly (string | number)[]): (st
     const request = begin(firstNo + i / REQUEST_STRIDE, values, i, params)
     const answer = startSafely(request)
     if (answer === undefined) {
-      openRequests.set(request.no, request)
+      openRequests.add(request.no, request)
       answers.push(request.no, AnswerKind.waiting, '')
       someWait = true
     } else {
