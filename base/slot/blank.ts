@@ -88,6 +88,9 @@ export interface Staging {
   prepare(isolate: ivm.Isolate, context: ivm.Context): Promise<void>
 }
 
+// This process may have been started with a bound for its own young generation. Without it, each isolate gets one that fits its memory limit.
+setFlagsFromString('--max-semi-space-size=0')
+
 /** Blanks that are being made. */
 let making = 0
 

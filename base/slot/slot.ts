@@ -652,13 +652,7 @@ export class Slot {
   #comeBack(): void {
     if (--this.#running > 0) return
     this.#hasRested = true
-    if (this.#dead) this.#noteRest()
-    else setImmediate(this.#noteRestLater)
-  }
-
-  /** A slot that is given more to do at once has not rested. */
-  readonly #noteRestLater = (): void => {
-    if (this.#running === 0) this.#noteRest()
+    this.#noteRest()
   }
 
   /** Tells the host whether the slot runs, if it has come to rest since it last heard of it. */
