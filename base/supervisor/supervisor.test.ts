@@ -148,7 +148,10 @@ test('a cell gets nothing of the caller, and may neither read foreign files nor 
   assert.deepEqual(
     // Bubblewrap sets PWD, to "/", and the base names the copy of its code and says how many arenas malloc may have.
     Object.keys(env).filter(
-      name => !/^(PWD|TZ|LANG|LC_ALL|TMPDIR|TEMP|TMP|TERM|NO_COLOR|FORCE_COLOR|LIBC|MALLOC_ARENA_MAX|BERTH_CODE_SNAPSHOT|NODE_CHANNEL.*)$/.test(name),
+      name =>
+        !/^(PWD|TZ|LANG|LC_ALL|TMPDIR|TEMP|TMP|TERM|NO_COLOR|FORCE_COLOR|LIBC|MALLOC_ARENA_MAX|BERTH_CODE_SNAPSHOT|NODE_CHANNEL.*)$/.test(
+          name,
+        ),
     ),
     [],
   )
