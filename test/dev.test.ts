@@ -363,7 +363,9 @@ test('without a base sdk dev starts one, answers as its baseline, and takes it a
   assert.equal(version, 'v2')
   assert.ok(readFileSync(join(data, 'token'), 'utf8'))
   assert.ok(existsSync(keeperSocketPath(data)))
+  // A Ctrl-C comes from the terminal, and once more from npm.
   sdk.kill('SIGINT')
+  setTimeout(() => sdk.kill('SIGINT'), 50)
   assert.deepEqual(await once(sdk, 'exit'), [0, null])
   assert.ok(!existsSync(keeperSocketPath(data)), 'the base has ended in order')
   assert.ok(!existsSync(addressPath(data)), 'and is not to be found any more')

@@ -8,6 +8,7 @@ import { RefusedError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { colorsFor } from '../terminal/colors.ts'
+import { interruption } from '../terminal/interruption.ts'
 
 export interface LogsOptions {
   readonly version?: string
@@ -47,9 +48,7 @@ function queryOf({ version, level, module, limit }: LogsOptions): URLSearchParam
 
 /** @param what is followed, for people */
 async function follow(client: Client, path: string, what: string, out: Context['out'], show: Show): Promise<void> {
-  const interrupted = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort())
-  const { signal } = interrupted
+  const signal = interruption()
   let lastId: string | undefined
   let connected = false
   while (!signal.aborted) {

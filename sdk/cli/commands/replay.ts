@@ -6,6 +6,7 @@ import type { CommonOptions, Context } from '../context.ts'
 import { type ClickRates, clickRates, type Estimate, itemReader, type Outcome } from '../replay/estimate.ts'
 import { type Entry, readLog } from '../replay/log.ts'
 import { type Measured, type Run, startReplay, type Target } from '../replay/send.ts'
+import { interruption } from '../terminal/interruption.ts'
 import type { Output } from '../terminal/output.ts'
 
 export interface ReplayOptions extends Pick<CommonOptions, 'json'> {
@@ -105,14 +106,13 @@ async function checkScenes({ client }: Context, entries: readonly Entry[], targe
 
 /** A first Ctrl-C ends the run with what was measured so far, a second one ends the process. */
 async function watch(run: Run, bar: Bar | undefined): Promise<Measured> {
-  process.once('SIGINT', run.stop)
+  interruption().addEventListener('abort', run.stop)
   const timer = setInterval(() => bar?.update(run.settled()), 100)
   try {
     return await run.finished
   } finally {
     clearInterval(timer)
     bar?.stop()
-    process.removeListener('SIGINT', run.stop)
   }
 }
 

@@ -21,15 +21,24 @@ export function whenInterrupted(work: () => void): () => void {
   return leave
 }
 
-/** Resolves at the first such signal. When the same one comes again, it ends the process at once. */
-export function interruption(): Promise<void> {
-  return new Promise(done => {
-    const take = (signal: NodeJS.Signals) => {
-      process.once(signal, endBy)
-      done()
-    }
-    for (const signal of SIGNALS) process.once(signal, take)
-  })
+/**
+ * Milliseconds in which the same signal, come again, is taken for the same wish: npm passes on to its command the Ctrl-C that the terminal has
+ * already given to every process.
+ */
+const ECHO_MS = 1000
+
+/** Is aborted at the first such signal. When the same one comes again later than `ECHO_MS`, it ends the process at once. */
+export function interruption(): AbortSignal {
+  const interrupted = new AbortController()
+  const firstAt = new Map<NodeJS.Signals, number>()
+  const take = (signal: NodeJS.Signals) => {
+    const now = performance.now()
+    if (now - (firstAt.get(signal) ?? now) > ECHO_MS) endBy(signal)
+    firstAt.set(signal, firstAt.get(signal) ?? now)
+    interrupted.abort()
+  }
+  for (const signal of SIGNALS) process.on(signal, take)
+  return interrupted.signal
 }
 
 /** Ends this process by the signal, as whoever started it expects. */
