@@ -43,11 +43,15 @@ function replaced(base: RunningBase, cell: number, pid: number) {
   return base.logged(line => line.msg === 'cell ready' && line.cell === cell && line.pid !== pid, base.log.length)
 }
 
+/** The process of a cell, once the keeper knows that it is ready: the log says so first. */
 async function cellPid(base: RunningBase, cell: number): Promise<number> {
-  const { cells } = await base.client.status()
-  const found = cells.find(one => one.cell === cell && one.state === 'ready')
-  assert.ok(found, `cell ${cell} is not ready`)
-  return found.pid
+  let pid: number | undefined
+  await until(async () => {
+    const { cells } = await base.client.status()
+    pid = cells.find(one => one.cell === cell && one.state === 'ready')?.pid
+    return pid !== undefined
+  })
+  return pid as number
 }
 
 /** Runs `base start` until it ends. */
