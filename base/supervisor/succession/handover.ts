@@ -120,13 +120,17 @@ export class Handover {
     return this.#passed
   }
 
-  /** Ends an upgrade that is under way, because the base stops. Resolves when no other release has a part of the base. */
+  /** Ends an upgrade that is under way, because the base stops. Resolves when no other release has a part of the base, and the log of the upgrade says so. */
   async abort(): Promise<void> {
     this.#isStopping = true
     this.#take({ type: 'failed', why: 'the base was stopped' })
     // Without the launcher, the end of the heir cannot be heard of. It ends by itself then, as this process does.
     const until = performance.now() + 2 * END_MS_MAX
-    while (this.#state.is === 'failing' && process.connected && performance.now() < until) await delay(20)
+    while (this.#isEnding() && performance.now() < until) await delay(20)
+  }
+
+  #isEnding(): boolean {
+    return this.#state.is === 'returning' || (this.#state.is === 'failing' && process.connected)
   }
 
   readonly #hear = dispatcher<FromHeir>(
