@@ -320,7 +320,7 @@ async function tryLethal(site: Site, fault: Lethal): Promise<string> {
   assert.ok(isDone, `it could not be tried: the upgrade ended before\n${command.output}`)
   demandRefusal(command, fault.code === undefined ? /the base has ended/ : /Nothing serves: the base was stopped/)
   assert.deepEqual(await leftAfter([serving.folder, idle.folder], END_MS), [], 'processes of the base are left')
-  if (fault.code !== undefined) assert.equal(running.launcher.exitCode, fault.code, 'the launcher ended in another way')
+  if (fault.code !== undefined) assert.equal(await running.stop(), fault.code, 'the launcher ended in another way')
   await site.startAgain()
   const tokens = await site.running.client.tokens()
   assert.ok(
