@@ -7,8 +7,8 @@ import { once } from 'node:events'
 import { renderColumns } from '../../base/kernel/columns.ts'
 import { callScene, launchBase, publishCode, type RunningBase, tempFolder } from '../../test/support/base.ts'
 import { vitalsOf } from '../soak/processes.ts'
-import { type Point, slopeOf } from '../soak/trend.ts'
 import { readFlags } from './flags.ts'
+import { type Point, slopeOf } from './growth.ts'
 
 const flags = readFlags({
   /** Modules that go through the base. */

@@ -8,7 +8,7 @@ import { renderColumns } from '../../base/kernel/columns.ts'
 import { launchBase, type RunningBase, root } from '../../test/support/base.ts'
 import { describeMachine, namesIn, readFlags } from './flags.ts'
 import { defaultGenerator, Generator } from './generator.ts'
-import { growthOf, isFlat, type Sample } from './growth.ts'
+import { growthOf, isFlat } from './growth.ts'
 import { makeRanking, publishModule } from './peers.ts'
 import { memoryOf, type ProcessMemory } from './process-memory.ts'
 import { sampleInput } from './rank50/index.ts'
@@ -131,7 +131,6 @@ async function watchGrowth(base: RunningBase, generator: Generator): Promise<voi
   await makeRanking(base.client, { id: 'hot' })
   const pid = await cellOf(base)
   const seconds = flags.minutes * 60
-  const load = { url: `${base.url}/scenes/hot`, body, seconds, perSecond: flags.rate, connectionsMax: 64, pace: 'by millisecond' as const }
   const samples: (ProcessMemory & { readonly hours: number })[] = []
   const startedAt = performance.now()
   const timer = setInterval(() => {
@@ -139,18 +138,21 @@ async function watchGrowth(base: RunningBase, generator: Generator): Promise<voi
     samples.push(sample)
     process.stderr.write(`${(sample.hours * 60).toFixed(1)} min: ${sample.rss.toFixed(0)} MB\n`)
   }, flags['sample-seconds'] * 1000)
-  const { answered, failed } = await generator.open(load)
+  const load = { base: base.url, scene: 'hot', body, seconds, connections: 64, perSecond: flags.rate }
+  const { answered, refused, others, held, unanswered } = await generator.flood(load)
   clearInterval(timer)
   if ((await cellOf(base)) !== pid) throw new Error('The cell was replaced')
   await read(base, `one scene, ${flags.rate} requests/s for ${flags.minutes} min`)
   // It warms up first: code is compiled, and heaps find their size.
   const warm = samples.slice(Math.ceil(samples.length / 6))
   for (const part of ['rss', 'malloc', 'heaps'] as const) {
-    const growth = growthOf(warm.map((sample): Sample => ({ hours: sample.hours, value: sample[part] })))
-    const verdict = isFlat(growth) ? 'flat' : 'it grows'
-    console.log(`${part}: ${growth.perHour.toFixed(1)} ± ${growth.error.toFixed(1)} MB an hour: ${verdict}`)
+    const growth = growthOf(warm.map(sample => ({ x: sample.hours, y: sample[part] })))
+    const [slope, low, high] = [growth.slope, growth.low, growth.high].map(perHour => perHour.toFixed(1))
+    console.log(`${part}: ${slope} MB an hour (${low} to ${high}): ${isFlat(growth) ? 'flat' : 'it grows'}`)
   }
-  console.log(`${answered} requests answered, ${failed} failed, ${warm.length} samples after the first sixth`)
+  const failed = `${refused.count} refused, ${others.count} answered otherwise, ${unanswered} under way at the end`
+  console.log(`${answered.count} requests answered, ${failed}; ${held} not sent, because every connection waited for an answer`)
+  console.log(`${warm.length} samples after the first sixth`)
 }
 
 function tableOfRows(): string {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { faults, operations, stepsOf } from './schedule.ts'
-import { slopeOf } from './trend.ts'
 
 const sequence = (seed: number, count: number) =>
   stepsOf(seed, 'operations', operations, 1000)
@@ -36,9 +35,4 @@ test('pauses between steps are as long as was asked, on average', () => {
   const waits = sequence(1, 2000).map(({ waitMs }) => waitMs)
   const average = waits.reduce((sum, ms) => sum + ms) / waits.length
   assert.ok(Math.abs(average - 1000) < 50, `${average}`)
-})
-
-test('a slope is that of most points, whatever a quarter of them do', () => {
-  const points = Array.from({ length: 400 }, (_, x) => ({ x, y: x % 4 === 0 ? 1e6 : 50 + 2 * x }))
-  assert.ok(Math.abs(slopeOf(points) - 2) < 0.1, `${slopeOf(points)}`)
 })

@@ -1,25 +1,6 @@
-/** Measures growth, by fitting a line through samples that a few outliers do not bend. */
-import { median } from '../bench/median.ts'
+/** By how much processes grow. */
+import { slopeOf } from '../bench/growth.ts'
 import type { Entry, Gauge, Trend } from './record.ts'
-
-export interface Point {
-  readonly x: number
-  readonly y: number
-}
-
-/** More points are thinned out, because the number of pairs grows with the square of the number of points. */
-const POINTS_MAX = 500
-
-/**
- * The Theil–Sen estimator: the median of the slopes between all pairs of points. It stays right as long as fewer than 29 % of the points are
- * outliers. NaN for fewer than two points. Of more than `POINTS_MAX` points, every n-th is used.
- */
-export function slopeOf(points: readonly Point[]): number {
-  const every = Math.max(1, Math.ceil(points.length / POINTS_MAX))
-  const taken = points.filter((_, index) => index % every === 0)
-  const slopes = taken.flatMap((a, index) => taken.slice(index + 1).flatMap(b => (a.x === b.x ? [] : [(b.y - a.y) / (b.x - a.x)])))
-  return median(slopes)
-}
 
 /**
  * How much a process may grow during the whole time in which it is measured. The bound for memory is wide, because V8 lets a heap grow for minutes
