@@ -66,7 +66,7 @@ const LINES_READ = 100
 export async function dev(folder: string, options: DevOptions & CommonOptions): Promise<void> {
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
     throw usage(`Cannot watch "${folder}": there is no such folder`, 'Name the folder of a module; "sdk init" makes one.')
-  const ended = once(interruption(), 'abort')
+  const ended = once(interruption().signal, 'abort')
   const out = createOutput(options.json === true)
   const base = await findOrStartBase({ url: options.base, token: options.token })
   const client = createClient({ base: base.url, token: base.token })

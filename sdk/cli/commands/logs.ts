@@ -48,7 +48,7 @@ function queryOf({ version, level, module, limit }: LogsOptions): URLSearchParam
 
 /** @param what is followed, for people */
 async function follow(client: Client, path: string, what: string, out: Context['out'], show: Show): Promise<void> {
-  const signal = interruption()
+  const { signal } = interruption()
   let lastId: string | undefined
   let connected = false
   while (!signal.aborted) {

@@ -106,7 +106,8 @@ async function checkScenes({ client }: Context, entries: readonly Entry[], targe
 
 /** A first Ctrl-C ends the run with what was measured so far, a second one ends the process. */
 async function watch(run: Run, bar: Bar | undefined): Promise<Measured> {
-  interruption().addEventListener('abort', run.stop)
+  using interrupted = interruption()
+  interrupted.signal.addEventListener('abort', run.stop)
   const timer = setInterval(() => bar?.update(run.settled()), 100)
   try {
     return await run.finished

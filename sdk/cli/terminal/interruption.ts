@@ -27,8 +27,14 @@ export function whenInterrupted(work: () => void): () => void {
  */
 const ECHO_MS = 1000
 
-/** Is aborted at the first such signal. When the same one comes again later than `ECHO_MS`, it ends the process at once. */
-export function interruption(): AbortSignal {
+/** Takes such signals until it is disposed of. */
+export interface Interruption extends Disposable {
+  /** Is aborted at the first of them. */
+  readonly signal: AbortSignal
+}
+
+/** When the same signal comes again later than `ECHO_MS`, it ends the process at once. */
+export function interruption(): Interruption {
   const interrupted = new AbortController()
   const firstAt = new Map<NodeJS.Signals, number>()
   const take = (signal: NodeJS.Signals) => {
@@ -38,7 +44,10 @@ export function interruption(): AbortSignal {
     interrupted.abort()
   }
   for (const signal of SIGNALS) process.on(signal, take)
-  return interrupted.signal
+  const leave = () => {
+    for (const signal of SIGNALS) process.off(signal, take)
+  }
+  return { signal: interrupted.signal, [Symbol.dispose]: leave }
 }
 
 /** Ends this process by the signal, as whoever started it expects. */
