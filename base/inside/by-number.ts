@@ -18,7 +18,9 @@ export class ByNumber<T> {
   }
 
   get(no: number): T | undefined {
-    return this.#values[this.#indexOf(no)]
+    const at = this.#indexOf(no)
+    // To read an array in front of its first value takes V8 three times as long as to find that there is nothing.
+    return at < 0 ? undefined : this.#values[at]
   }
 
   has(no: number): boolean {

@@ -595,7 +595,8 @@ var ByNumber = class {
     return this.#numbers[0];
   }
   get(no) {
-    return this.#values[this.#indexOf(no)];
+    const at = this.#indexOf(no);
+    return at < 0 ? void 0 : this.#values[at];
   }
   has(no) {
     return this.#indexOf(no) >= 0;

@@ -44,8 +44,9 @@ export function turn(firstNo: number, values: readonly (string | number)[]): (st
   mend()
   // Calls are posted first, so that when the cell hears that a request waits, it knows what for.
   flush()
-  // What is returned reaches the cell only after the promise reactions that are due. Those of a request that waits may take long: its neighbours are not kept
-  // waiting for them, and the cell knows meanwhile whose they may be.
+  // What is returned reaches the cell only after the promise reactions that are due. A request that waits is likely to have some: its neighbours are not kept
+  // waiting for these, and the cell knows meanwhile whose they may be. What a request leaves behind that is answered does hold up its neighbours in the turn. To
+  // post all answers would avoid that, and wake the thread of the cell twice for each turn.
   if (someWait || chars > REPORT_CHARS_MAX) {
     post('answers', ...answers)
     return []
