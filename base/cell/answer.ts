@@ -52,7 +52,10 @@ export interface SceneRequest extends Progress {
   readonly headers: IncomingHttpHeaders
   /** When its body was whole, by `performance.now()`. */
   readonly arrivedAt: number
-  /** @param decideMs milliseconds from the body's last byte until the slot was known */
+  /**
+   * Must not throw, and neither must `fail`: requests end together, and those behind it would have no answer.
+   * @param decideMs milliseconds from the body's last byte until the slot was known
+   */
   succeed(answer: SlotAnswer, decideMs: number): void
   /** @param error a BerthError, or a defect */
   fail(error: unknown): void

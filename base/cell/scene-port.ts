@@ -309,7 +309,7 @@ class SceneExchange implements SceneRequest, Exchange {
     if (this.#connection.isNewest(this) && this.#port.handlers.shouldClose()) endConnection(this.#req, this.#res, this.#port)
   }
 
-  /** Takes the next part of the body, and null at its end. Not called any more when the caller goes away first. */
+  /** Takes the next part of the body, and null at its end, which never comes when the caller goes away first. */
   take(part: Buffer | null): void {
     if (part !== null) this.#takePart(part)
     else if (!this.#isRefused) this.#serve()

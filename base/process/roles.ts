@@ -83,7 +83,8 @@ const youngMB = (megabytes: number): string => `--max-semi-space-size=${megabyte
 
 /**
  * V8 makes objects of a kind that has often outlived a collection in the old generation from the start. In a flood of requests it comes to do that with parts of a
- * request; each of these then keeps the rest of its request alive until all of the heap is collected, whatever has become of it.
+ * request; each of these then keeps the rest of its request alive until all of the heap is collected, whatever has become of it. The flag holds for the isolates of
+ * slots as well.
  */
 const NO_PRETENURING = '--no-allocation-site-pretenuring'
 
