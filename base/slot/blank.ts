@@ -91,8 +91,18 @@ export interface Staging {
 // This process may have been started with a bound for its own young generation. Without it, each isolate gets one that fits its memory limit.
 setFlagsFromString('--max-semi-space-size=0')
 
-/** Blanks that are being made. */
+/** Contexts and code that are being made. */
 let making = 0
+
+/** Makes a context or compiles code. No garbage is collected meanwhile: see `collectGarbage`. */
+export async function withoutCollection<T>(make: () => Promise<T>): Promise<T> {
+  making++
+  try {
+    return await make()
+  } finally {
+    making--
+  }
+}
 
 /** When an isolate was last ended in the middle of its code, by `performance.now()`. */
 let killedAt = -Infinity
@@ -112,14 +122,17 @@ export async function untilFreed(): Promise<void> {
 }
 
 /** Makes an isolate and sets it up: about 5 ms of CPU, most of it on this thread. */
-export async function makeBlank(memoryMB: number, codeCache: CodeCache, staging?: Staging): Promise<Blank> {
+export function makeBlank(memoryMB: number, codeCache: CodeCache, staging?: Staging): Promise<Blank> {
+  return withoutCollection(() => setUpBlank(memoryMB, codeCache, staging))
+}
+
+async function setUpBlank(memoryMB: number, codeCache: CodeCache, staging?: Staging): Promise<Blank> {
   const earlyPosts: Parameters<Post>[] = []
   const listener: BlankListener = { onPost: (...posted) => void earlyPosts.push(posted), onLost: () => undefined }
   // With this, a slot can be profiled while it serves. It costs a blank a third of a millisecond, and requests nothing while no session is
   // open.
   const inspector = true
   const isolate = new ivm.Isolate({ memoryLimit: memoryMB, inspector, onCatastrophicError: message => listener.onLost(message) })
-  making++
   try {
     const context = await isolate.createContext({ inspector })
     await staging?.prepare(isolate, context)
@@ -134,8 +147,6 @@ export async function makeBlank(memoryMB: number, codeCache: CodeCache, staging?
   } catch (error) {
     if (!isolate.isDisposed) isolate.dispose()
     throw error
-  } finally {
-    making--
   }
 }
 
@@ -143,8 +154,8 @@ export async function makeBlank(memoryMB: number, codeCache: CodeCache, staging?
 type CollectGarbage = (options: { readonly type: 'major'; readonly flavor: 'last-resort' }) => void
 
 /**
- * Makes V8 collect all garbage of an isolate, and give back the pages that its heap does not need. No code may run in it.
- * @returns undefined, having done nothing, while a blank is being made
+ * Makes V8 collect all garbage of an isolate, and give back the pages that its heap does not need. No code may run in it: this thread would wait for it.
+ * @returns undefined, having done nothing, while a blank is being made or code is compiled
  */
 export function collectGarbage(isolate: ivm.Isolate): Promise<void> | undefined {
   // While the flag is set, each context that is made has the function. One that modules run in must not, and code that was compiled without the flag is not used with it.

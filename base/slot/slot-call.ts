@@ -58,3 +58,16 @@ export interface Pending {
   /** Whether the request was in a slot that was killed and may be the cause. If so, it runs with no other request beside it. */
   alone: boolean
 }
+
+/** A request at its beginning. */
+export const pendingOf = (call: SlotCall, { resolve, reject }: Pick<Pending, 'resolve' | 'reject'>, alone = false): Pending => ({
+  call,
+  resolve,
+  reject,
+  no: 0,
+  calledAt: 0,
+  sentAt: 0,
+  done: false,
+  calledOut: false,
+  alone,
+})

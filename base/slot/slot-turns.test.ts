@@ -1,19 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Pending } from './slot-call.ts'
+import { type Pending, pendingOf } from './slot-call.ts'
 import { Turns } from './slot-turns.ts'
 
-const request = (body: string, alone = false): Pending => ({
-  call: { requestId: body, body, unit: undefined, deadlineAt: 0, cpuMs: 1, params: '{}', chain: [] },
-  resolve: () => undefined,
-  reject: () => undefined,
-  no: 0,
-  calledAt: 0,
-  sentAt: 0,
-  done: false,
-  calledOut: false,
-  alone,
-})
+const ends = { resolve: () => undefined, reject: () => undefined }
+const request = (body: string, alone = false): Pending =>
+  pendingOf({ requestId: body, body, unit: undefined, deadlineAt: 0, cpuMs: 1, params: '{}', chain: [] }, ends, alone)
 
 function turnsWith(requests: readonly Pending[], bodyCharsMax = 100): Turns {
   const turns = new Turns(bodyCharsMax)
@@ -52,6 +44,7 @@ test('a turn is whole when each of its requests was answered or is known to wait
   assert.equal(turns.answer(1)?.call.body, 'a')
   assert.equal(turns.answer(1), undefined, 'it has been answered')
   assert.equal(turns.wait(2), undefined)
+  assert.deepEqual([turns.pending, turns.waitingForThread], [2, 1], 'no request counts twice, and none that was answered')
   assert.equal(turns.end(turn), false, 'nothing was heard of the third')
   assert.equal(turns.find(2)?.call.body, 'b')
   assert.deepEqual(

@@ -12,8 +12,9 @@ export interface Turn {
   readonly firstNo: number
   /** Those that are answered, or known to wait, are taken out. */
   readonly requests: (Pending | undefined)[]
-  /** How many requests it was sent with. */
+  /** How many requests it was sent with, and how many of them are not taken out. */
   readonly size: number
+  left: number
 }
 
 /** Requests in one turn. This bounds how many answers come out at once. */
@@ -43,7 +44,7 @@ export class Turns {
   /** Requests that are in the queue or in turns. */
   get waitingForThread(): number {
     let requests = this.#queue.length
-    for (const turn of this.#sent) requests += turn.size
+    for (const turn of this.#sent) requests += turn.left
     return requests
   }
 
@@ -80,7 +81,7 @@ export class Turns {
     if (this.#queue.length === 0 || this.#sent.length >= TURNS_IN_FLIGHT) return undefined
     const requests = this.#take(most)
     if (requests.length === 0) return undefined
-    const turn = { firstNo: this.#lastNo + 1, requests, size: requests.length }
+    const turn = { firstNo: this.#lastNo + 1, requests, size: requests.length, left: requests.length }
     for (const pending of requests) {
       pending.no = ++this.#lastNo
       pending.sentAt = now
@@ -129,10 +130,12 @@ export class Turns {
   }
 
   #leaveTurn(no: number): Pending | undefined {
-    for (const { firstNo, requests } of this.#sent) {
-      const pending = requests[no - firstNo]
+    for (const turn of this.#sent) {
+      const at = no - turn.firstNo
+      const pending = turn.requests[at]
       if (pending === undefined) continue
-      requests[no - firstNo] = undefined
+      turn.requests[at] = undefined
+      turn.left--
       return pending
     }
     return undefined
@@ -140,7 +143,7 @@ export class Turns {
 
   /** Takes out a turn that is over. @returns false, and leaves it in, when some of its requests are neither answered nor known to wait */
   end(turn: Turn): boolean {
-    if (turn.requests.some(request => request !== undefined)) return false
+    if (turn.left > 0) return false
     this.#sent.splice(this.#sent.indexOf(turn), 1)
     return true
   }

@@ -12,7 +12,7 @@ import { makeBlank, type Staging } from './blank.ts'
 import { CodeCache } from './code-cache.ts'
 import type { Kill } from './kill.ts'
 import { Slot, type SlotHost } from './slot.ts'
-import type { Pending, SlotCall } from './slot-call.ts'
+import { type Pending, pendingOf, type SlotCall } from './slot-call.ts'
 import { SlotClock } from './slot-clock.ts'
 
 setFlagsFromString('--no-turboshaft-loop-unrolling')
@@ -229,19 +229,7 @@ test('a request that runs alone has nothing beside it, and is not given a third 
     rank: 'x => { console.log(String(x)); globalThis.n = (globalThis.n ?? 0) + 1; return new Promise(done => setTimeout(() => done(n--), 20)) }',
   })
   const adopt = (body: string, alone: boolean) =>
-    new Promise<string>((resolve, reject) =>
-      slot.adopt({
-        call: call(body),
-        resolve: answer => resolve(answer.json),
-        reject,
-        no: 0,
-        calledAt: 0,
-        sentAt: 0,
-        done: false,
-        calledOut: false,
-        alone,
-      }),
-    )
+    new Promise<string>((resolve, reject) => slot.adopt(pendingOf(call(body), { resolve: ({ json }) => resolve(json), reject }, alone)))
   const answers = await Promise.all([adopt('1', false), adopt('2', true), adopt('3', true), adopt('4', false), adopt('5', false)])
   assert.deepEqual(answers, ['1', '1', '1', '2', '1'])
   const again = assert.rejects(adopt('6', true), withCode('MODULE_KILLED'))

@@ -13,7 +13,7 @@ import { bodyTooLarge, inWords, type Kill, overMemory, SlotKilled, uncheckable, 
 import { Lookout, type Sight } from './lookout.ts'
 import { parseFailure } from './module-error.ts'
 import { Outside, type OutsideHost } from './outside.ts'
-import type { Pending, SlotAnswer, SlotCall } from './slot-call.ts'
+import { type Pending, pendingOf, type SlotAnswer, type SlotCall } from './slot-call.ts'
 import type { SlotClock } from './slot-clock.ts'
 import { SlotSessions } from './slot-sessions.ts'
 import { type Turn, Turns } from './slot-turns.ts'
@@ -33,10 +33,7 @@ export interface SlotHost extends SpecialiseParts, OutsideHost {
    * `where` says where the code is, as far as that is known.
    */
   onLost(plan: SlotPlan, reason: string, where: Whereabouts): void
-  /**
-   * Called when code of the slot begins to run, and when nothing of it runs any more: not if it runs again in the same turn of the event loop. Then it is
-   * called anew within `limits.slot.watchdogTickMs`, since what runs now has not run all the time.
-   */
+  /** Called when code of the slot begins to run, and when nothing of it runs any more. */
   onRunning(slot: Slot, running: boolean): void
   /** Called when `watch` has to be called from now on, every `limits.slot.watchdogTickMs` until it returns false. */
   onBusy?(slot: Slot): void
@@ -76,15 +73,16 @@ export class Slot {
   #lastCallAt = performance.now()
   /** When its garbage was last collected because it was idle. */
   #shrunkAt = -Infinity
-  /** While it is shrunk no turn is sent, and the CPU is on no module's account. */
-  #isShrinking = false
+  /** While its garbage is collected no turn is sent, and the CPU is on no request's account. */
+  #isCollecting = false
+  /** Milliseconds of CPU that it had used when that began. */
+  #collectingFromMs = 0
   #dead = false
   #drained: (() => void) | undefined
   /** Calls into the isolate that V8 has not come back from. */
   #running = 0
-  /** Whether the host takes the slot for one that runs, and whether the slot has come to rest since. */
-  #isKnownToRun = false
-  #hasRested = false
+  /** Turns whose reports are asked for. Meanwhile no turn is sent, since the isolate keeps few reports. */
+  #asking = 0
   /** Whether `watch` is going to be called, as far as the host was asked to. */
   #isWatched = false
   #settled = 0
@@ -162,9 +160,7 @@ export class Slot {
    * @throws BerthError: the module's failure, `SCENE_OVERLOADED`, `DEADLINE_EXCEEDED` or `MODULE_KILLED`
    */
   call(call: SlotCall): Promise<SlotAnswer> {
-    return new Promise((resolve, reject) =>
-      this.begin({ call, resolve, reject, no: 0, calledAt: 0, sentAt: 0, done: false, calledOut: false, alone: false }),
-    )
+    return new Promise((resolve, reject) => this.begin(pendingOf(call, { resolve, reject })))
   }
 
   /**
@@ -209,7 +205,7 @@ export class Slot {
 
   /** Sends the requests that wait, as many as fit in a turn. A second turn is sent while the first runs, so that the isolate need not wait for this thread. */
   #pump(): void {
-    while (!this.#dead && !this.#held && !this.#isShrinking) {
+    while (!this.#dead && !this.#held && !this.#isCollecting && this.#asking === 0) {
       const now = performance.now()
       const isFirst = this.#turns.noneSent
       const turn = this.#turns.next(Math.floor(limits.slot.turnCpuMs / this.#costMs), now)
@@ -262,9 +258,14 @@ export class Slot {
       this.#onReport(turn, undefined)
       return
     }
+    this.#asking++
+    const onAsked = (then: () => void) => {
+      this.#asking--
+      then()
+    }
     this.#inside.reportOf.apply(undefined, [turn.firstNo], byCopy).then(
-      report => this.#onReport(turn, report),
-      (next: unknown) => this.#onTurnFailed(turn, next, asked + 1),
+      report => onAsked(() => this.#onReport(turn, report)),
+      (next: unknown) => onAsked(() => this.#onTurnFailed(turn, next, asked + 1)),
     )
   }
 
@@ -307,7 +308,16 @@ export class Slot {
   /** Sends what waits, and says so when nothing is left. */
   #goOn(): void {
     this.#pump()
-    if (this.#drained !== undefined && this.pending === 0) this.#drained()
+    this.#noteDrained()
+  }
+
+  #noteDrained(): void {
+    if (this.#drained !== undefined && this.#hasNothingToDo) this.#drained()
+  }
+
+  /** Whether it has no request, and no turn is in the isolate. */
+  get #hasNothingToDo(): boolean {
+    return this.pending === 0 && this.#turns.noneSent
   }
 
   #learnCost(requests: number): void {
@@ -360,21 +370,21 @@ export class Slot {
 
   /** Whether nothing of the slot runs or waits, and the end of what ran last has been seen by all who have to see it. */
   #isIdle(): boolean {
-    const isQuiet = this.pending === 0 && this.#running === 0 && !this.#isKnownToRun && !this.#held
+    const isQuiet = this.pending === 0 && this.#running === 0 && !this.#held
     return isQuiet && this.#watchdog.isAtRest && !this.#cpu.isOpen && !this.#sessions.isTimed
   }
 
   #look(now: number): void {
     if (!this.#alive()) return
     if (this.#running > 0) this.#clock.write()
-    this.#noteRest()
     this.#expireAll(now)
-    if (this.#held || this.#isShrinking) return
+    if (this.#isCollecting) this.#lookAtCollection()
+    if (this.#dead || this.#held || this.#isCollecting) return
     this.#pump()
     this.#sessions.watch(now)
     const reason = this.#watchdog.look(now)
     if (reason !== undefined) this.kill(reason)
-    else if (this.#drained !== undefined && this.pending === 0) this.#drained()
+    else this.#noteDrained()
   }
 
   #expireAll(now: number): void {
@@ -463,7 +473,7 @@ export class Slot {
 
   /** Resolves when no request is left; deadlines bound how long that takes. Give the slot no new ones. */
   async drain(): Promise<void> {
-    if (this.pending > 0) await new Promise<void>(resolve => (this.#drained = resolve))
+    if (!this.#hasNothingToDo) await new Promise<void>(resolve => (this.#drained = resolve))
   }
 
   /**
@@ -482,7 +492,6 @@ export class Slot {
     this.#dead = true
     this.#outside.end()
     this.#cpu.end()
-    this.#noteRest()
     if (this.#sessions.hasLostThread) {
       const reason = `slot ${this.plan.key} ran out of memory while it was profiled or watched, and its thread is lost`
       this.#host.onLost(this.plan, reason, this.whereabouts())
@@ -554,26 +563,51 @@ export class Slot {
    */
   shrink(): void {
     if (!this.#alive() || this.#running > 0) return
-    const done = () => this.#onShrunk()
+    this.#shrunkAt = performance.now()
+    // To collect, this thread enters the isolate, and would stand still for as long as code runs there that nobody has called, such as the callback of a
+    // `FinalizationRegistry`. So it enters only right after the isolate has answered. If it does not answer, the watchdog sees to it.
+    this.#beginRunning()
+    this.#isolate.getHeapStatistics().then(
+      ({ used_heap_size }) => {
+        this.#comeBack()
+        if (used_heap_size <= limits.slot.shrinkBytesMax) this.#collect()
+      },
+      // It has ended meanwhile.
+      () => this.#comeBack(),
+    )
+  }
+
+  #collect(): void {
+    if (!this.#alive() || this.#running > 0 || this.#held || !this.#hasNothingToDo) return
     try {
-      const isSmall = this.#isolate.getHeapStatisticsSync().used_heap_size <= limits.slot.shrinkBytesMax
-      if (isSmall) {
-        const collected = collectGarbage(this.#isolate)
-        if (collected === undefined) return
-        this.#isShrinking = true
-        this.#beginRunning()
-        collected.then(done, done)
+      const collected = collectGarbage(this.#isolate)
+      if (collected === undefined) {
+        // It is tried again.
+        this.#shrunkAt = -Infinity
+        return
       }
+      this.#isCollecting = true
+      this.#collectingFromMs = this.#cpu.readMs()
+      this.#beginRunning()
+      const done = () => this.#onCollected()
+      collected.then(done, done)
     } catch {
       // Its heap is full. The next request will say so.
     }
-    this.#shrunkAt = performance.now()
   }
 
-  #onShrunk(): void {
-    this.#isShrinking = false
+  #lookAtCollection(): void {
+    const usedMs = this.#cpu.readMs() - this.#collectingFromMs
+    if (usedMs > limits.slot.idleCpuMsMax)
+      this.kill(`code that ran on while its garbage was collected used ${Math.round(usedMs)} ms of CPU`)
+  }
+
+  #onCollected(): void {
+    this.#isCollecting = false
     this.#comeBack()
-    if (this.#dead || this.#held) return
+    if (this.#dead) return
+    this.#heldMs = this.#cpu.heldMs
+    if (this.#held) return
     this.#watchdog.startAfresh()
     this.#pump()
   }
@@ -641,27 +675,16 @@ export class Slot {
   }
 
   #beginRunning(): void {
-    this.#running++
     this.#beWatched()
-    if (this.#isKnownToRun) return
-    this.#isKnownToRun = true
+    if (this.#running++ > 0) return
     this.#cpu.run()
     this.#host.onRunning(this, true)
   }
 
   #comeBack(): void {
     if (--this.#running > 0) return
-    this.#hasRested = true
-    this.#noteRest()
-  }
-
-  /** Tells the host whether the slot runs, if it has come to rest since it last heard of it. */
-  #noteRest(): void {
-    if (!this.#hasRested) return
-    this.#hasRested = false
-    this.#isKnownToRun = this.#running > 0
-    if (!this.#isKnownToRun) this.#cpu.rest()
-    this.#host.onRunning(this, this.#isKnownToRun)
+    this.#cpu.rest()
+    this.#host.onRunning(this, false)
   }
 
   /** Runs code inside the isolate that no turn belongs to, such as a timer. */

@@ -203,9 +203,9 @@ export class Slots {
     const others = idle.filter(one => !isUnused(one)).slice(0, Math.max(0, short - unused.length))
     for (const { entry } of [...unused, ...others]) this.#release(entry)
     // One at a time, since all that have become idle together would hold up those that are not.
-    const isLarge = ({ entry, slot, idleMs }: IdleSlot) =>
+    const mayShrink = ({ entry, slot, idleMs }: IdleSlot) =>
       idleMs > limits.slot.shrinkMs && !slot.isShrunk && this.#entries.get(entry.plan.key) === entry
-    idle.find(isLarge)?.slot.shrink()
+    idle.find(mayShrink)?.slot.shrink()
     return { idle: unused.length, memory: others.length }
   }
 

@@ -5,7 +5,7 @@ import { messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { LockedModule, LockedStage } from '../traffic/schema.ts'
 import { type SlotPlan, stageModules } from '../traffic/table.ts'
-import type { Blank, Remotes } from './blank.ts'
+import { type Blank, type Remotes, withoutCollection } from './blank.ts'
 import type { CodeCache } from './code-cache.ts'
 import { CpuClock } from './cpu-clock.ts'
 import type { Lookout } from './lookout.ts'
@@ -169,7 +169,7 @@ const textOf = (schema: unknown): string => (schema === undefined ? '' : JSON.st
 
 async function compile({ isolate }: Blank, text: string, module: LockedModule, codeCache: CodeCache): Promise<ivm.Script> {
   try {
-    return await codeCache.compile(isolate, text, scriptName(module))
+    return await withoutCollection(() => codeCache.compile(isolate, text, scriptName(module)))
   } catch (error) {
     throw compileFailure(moduleKey(module), messageOf(error))
   }

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { limits } from '../kernel/limits.ts'
-import type { Pending } from './slot-call.ts'
+import { type Pending, pendingOf } from './slot-call.ts'
 import { Watchdog } from './watchdog.ts'
 
 const { unresponsiveMsMax, idleCpuMsMax, outsideCpuMsPerSecond, outsideCpuMsMax } = limits.slot
@@ -13,7 +13,7 @@ const { unresponsiveMsMax, idleCpuMsMax, outsideCpuMsPerSecond, outsideCpuMsMax 
 function request(no: number, { cpuMs = 100, deadlineAt = 10_000, done = false } = {}): Pending {
   const call = { requestId: 'r', body: '1', unit: undefined, deadlineAt, cpuMs, params: '{}', chain: ['home'] }
   const answered = () => assert.fail('the watchdog answers nobody')
-  return { call, resolve: answered, reject: answered, no, calledAt: 0, sentAt: 0, done, calledOut: false, alone: false }
+  return { ...pendingOf(call, { resolve: answered, reject: answered }), no, done }
 }
 
 /** Why a slot is killed whose code runs for no request that is known. */
