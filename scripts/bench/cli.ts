@@ -14,7 +14,10 @@ import { builtPackages } from '../../test/support/packages.ts'
 import { describeMachine, readFlags } from './flags.ts'
 import { median } from './median.ts'
 
-const flags = readFlags({ rounds: 9, raw: false })
+const flags = readFlags({
+  rounds: { value: 9, about: 'rounds, in each of which every command is run once' },
+  raw: { value: false, about: 'print each round too' },
+})
 
 /** Notes each process that Node.js runs, and, where hooks can tell, the files that it loads. */
 const noting = `const { appendFileSync } = require('node:fs')

@@ -17,7 +17,12 @@ import type { Attribute } from '../../base/traffic/targeting.ts'
 import { describeMachine, readFlags } from './flags.ts'
 import { median } from './median.ts'
 
-const { whitelist: whitelistSize, ms: timeMs, rounds } = readFlags({ whitelist: 100_000, ms: 1500, rounds: 3 })
+const flags = readFlags({
+  whitelist: { value: 100_000, about: 'units on the whitelist' },
+  ms: { value: 1500, about: 'milliseconds for which each library decides in a round' },
+  rounds: { value: 3, about: 'rounds, of which medians count' },
+})
+const { whitelist: whitelistSize, ms: timeMs, rounds } = flags
 // GrowthBook reads NODE_ENV in every decision. A bundler would replace it by a constant; a plain object is nearly as fast as that, and the real
 // environment is much slower.
 process.env = { ...process.env, NODE_ENV: 'production' }

@@ -3,29 +3,36 @@ import { existsSync, readFileSync } from 'node:fs'
 import { constants, cpus } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type ParseArgsConfig, parseArgs } from 'node:util'
+import { renderColumns } from '../../base/kernel/columns.ts'
 import { messageOf } from '../../base/kernel/errors.ts'
 
-type Flag = number | string | boolean | readonly string[]
-type Given<Flags> = {
-  readonly [Name in keyof Flags]: Flags[Name] extends number ? number : Flags[Name] extends boolean ? boolean : Flags[Name]
+type Value = number | string | boolean | readonly string[]
+
+/** What a flag is when it is not given, and what it says, for `--help`. */
+interface Flag {
+  readonly value: Value
+  readonly about: string
 }
 
+type Given<Flags extends Readonly<Record<string, Flag>>> = { readonly [Name in keyof Flags]: Widened<Flags[Name]['value']> }
+type Widened<Of> = Of extends number ? number : Of extends boolean ? boolean : Of extends string ? string : readonly string[]
+
 /**
- * Reads the flags of a bench. A flag is of the kind of its default: a number, a text, a switch, or a list that may be given several times.
+ * Reads the flags of a bench. A flag is of the kind of its value: a number, a text, a switch, or a list that may be given several times.
  * Ends the process when there is another flag, a number is none, or `--help` asks what the bench does.
  */
-export function readFlags<const Flags extends Readonly<Record<string, Flag>>>(defaults: Flags): Given<Flags> {
-  const options = Object.entries(defaults).map(([name, value]) => [
+export function readFlags<const Flags extends Readonly<Record<string, Flag>>>(flags: Flags): Given<Flags> {
+  const options = Object.entries(flags).map(([name, { value }]) => [
     name,
     { type: typeof value === 'boolean' ? ('boolean' as const) : ('string' as const), multiple: Array.isArray(value) },
   ])
-  const { help, ...values } = parse({ ...Object.fromEntries(options), help: { type: 'boolean' } })
-  if (help === true) printHelp(defaults)
-  const read = ([name, preset]: [string, Flag]) => {
-    const value = values[name] ?? preset
+  const { help, ...given } = parse({ ...Object.fromEntries(options), help: { type: 'boolean' } })
+  if (help === true) printHelp(flags)
+  const read = ([name, { value: preset }]: [string, Flag]) => {
+    const value = given[name] ?? preset
     return [name, typeof preset === 'number' ? numberOf(name, value) : value]
   }
-  return Object.fromEntries(Object.entries(defaults).map(read))
+  return Object.fromEntries(Object.entries(flags).map(read))
 }
 
 function parse(options: NonNullable<ParseArgsConfig['options']>): Readonly<Record<string, unknown>> {
@@ -36,14 +43,24 @@ function parse(options: NonNullable<ParseArgsConfig['options']>): Readonly<Recor
   }
 }
 
-/** Prints the comment at the head of the script, which says what it measures, and the flags with their defaults. */
-function printHelp(defaults: Readonly<Record<string, Flag>>): never {
+/** Prints the comment at the head of the script, which says what it measures, and the flags. */
+function printHelp(flags: Readonly<Record<string, Flag>>): never {
   const [, comment = ''] = /^\/\*\*(.*?)\*\//s.exec(readFileSync(process.argv[1] ?? '', 'utf8')) ?? []
-  const show = ([name, value]: [string, Flag]) => (value === false ? `--${name}` : `--${name} ${String(value) || '…'}`)
-  console.log(
-    `${comment.replaceAll(/^ ?\* ?/gm, '').trim()}\n\nFlags and their defaults:\n  ${Object.entries(defaults).map(show).join('\n  ')}`,
-  )
+  const known = Object.entries(flags).map(([name, { value, about }]) => [`  --${name}${kindOf(value)}`, `${about}${presetOf(value)}`])
+  const table = known.length === 0 ? '' : `\n\nFlags:\n${renderColumns([], known)}`
+  console.log(`${comment.replaceAll(/^ ?\* ?/gm, '').trim()}${table}`)
   return process.exit()
+}
+
+function kindOf(value: Value): string {
+  if (typeof value === 'boolean') return ''
+  return typeof value === 'number' ? ' N' : ' TEXT'
+}
+
+/** None where nothing is preset, or where the bench chooses, which `about` says then. */
+function presetOf(value: Value): string {
+  const isPreset = typeof value === 'number' ? value !== 0 : typeof value !== 'boolean' && value.length > 0
+  return isPreset ? ` (${value})` : ''
 }
 
 /** Says what is wrong with the command, and ends the process. */

@@ -5,20 +5,18 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { renderColumns } from '../../base/kernel/columns.ts'
 import { launchBase, type RunningBase, root } from '../../test/support/base.ts'
-import { describeMachine, readFlags } from './flags.ts'
+import { cloneIn, describeMachine, readFlags } from './flags.ts'
 import { makeRanking, pidsOf, publishModule } from './peers.ts'
 import { CpuMeter, sumOf } from './processors.ts'
 import { sampleInput } from './rank50/index.ts'
 
 const flags = readFlags({
-  seconds: 20,
-  /** Slots in the case with many. */
-  slots: 100,
-  /** Seconds between the loading of slots and the measurement, in which V8 finishes what it does after a load. */
-  settle: 5,
-  /** The folder of another checkout, which is measured in the place of this one. */
-  project: root,
+  seconds: { value: 20, about: 'seconds for which each case is measured' },
+  slots: { value: 100, about: 'slots in the case with many' },
+  settle: { value: 5, about: 'seconds between the loading of slots and the measurement, in which V8 finishes what it does after a load' },
+  project: { value: '', about: 'the folder of another checkout of this project, which is measured in the place of this one' },
 })
+const project = flags.project === '' ? root : cloneIn('project', flags.project)
 const body = JSON.stringify(sampleInput())
 const roles = ['supervisor', 'keeper', 'cell'] as const
 
@@ -59,7 +57,7 @@ async function measure(base: RunningBase, what: string, perSecond = 0): Promise<
   ]
 }
 
-const base = await launchBase({ project: flags.project })
+const base = await launchBase({ project })
 try {
   await publishModule(base.client, 'rank50')
   const rows = [await measure(base, 'no scene')]

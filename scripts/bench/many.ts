@@ -11,16 +11,12 @@ import { readFlags } from './flags.ts'
 import { type Point, slopeOf } from './growth.ts'
 
 const flags = readFlags({
-  /** Modules that go through the base. */
-  modules: 10_000,
-  /** Scenes that there are when it is restarted. */
-  scenes: 1000,
-  /** Milliseconds that the top level of the module of these scenes computes. */
-  'top-level-ms': 0,
-  /** The deadline of these scenes. */
-  'deadline-ms': 1000,
-  cells: 2,
-  'cell-memory-mb': 1024,
+  modules: { value: 10_000, about: 'modules that go through the base' },
+  scenes: { value: 1000, about: 'scenes that there are when it is restarted' },
+  'top-level-ms': { value: 0, about: 'milliseconds that the top level of the module of these scenes computes' },
+  'deadline-ms': { value: 1000, about: 'the deadline of these scenes' },
+  cells: { value: 2, about: 'cells of the base' },
+  'cell-memory-mb': { value: 1024, about: 'memory that each cell may take' },
 })
 const { modules, scenes, cells, 'top-level-ms': topLevelMs, 'deadline-ms': deadlineMs } = flags
 /** Scenes that modules go through side by side, and clients that define and ask scenes. */

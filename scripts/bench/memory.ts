@@ -1,12 +1,12 @@
 /**
  * `npm run bench:memory`: what a cell needs. It starts a base with one cell for each case, and reads the memory of the cell when nothing is loaded, while
- * one scene is hot, with many warm scenes, with many cold ones, and after some idleness of each. With `--hour` it only asks one scene at a low rate for
- * an hour, and says whether the memory of the cell grows. Linux only.
+ * one scene is hot, with many warm scenes, with many cold ones, and after some idleness of each. With `--hour` or
+ * `--minutes N` it only asks one scene at a low rate for so long, and says whether the memory of the cell grows. Linux only.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { renderColumns } from '../../base/kernel/columns.ts'
 import { launchBase, type RunningBase, root } from '../../test/support/base.ts'
-import { describeMachine, namesIn, readFlags } from './flags.ts'
+import { cloneIn, describeMachine, namesIn, readFlags } from './flags.ts'
 import { defaultGenerator, Generator } from './generator.ts'
 import { growthOf, isFlat } from './growth.ts'
 import { makeRanking, publishModule } from './peers.ts'
@@ -15,28 +15,23 @@ import { sampleInput } from './rank50/index.ts'
 
 const caseNames = ['none', 'hot', 'warm', 'cold'] as const
 const flags = readFlags({
-  /** Cases, with commas between them. */
-  only: caseNames.join(','),
-  /** Seconds for which the hot scene is asked as often as it answers. */
-  seconds: 60,
-  connections: 32,
-  /** Scenes that are warm, and how often each is asked; scenes that are cold, each asked once. */
-  warm: 100,
-  asks: 100,
-  cold: 1000,
-  /** Seconds of idleness after each case. */
-  idle: 60,
-  /** Asks one scene at a rate for an hour in the place of all this, or for so many minutes. */
-  hour: false,
-  minutes: 60,
-  rate: 200,
-  'sample-seconds': 10,
-  /** Memory that the cell may take. 0: what the base gives it. */
-  'cell-memory-mb': 0,
-  /** The folder of another checkout, which is measured in the place of this one. */
-  project: root,
-  json: false,
+  only: { value: caseNames.join(), about: 'cases, with commas between them' },
+  seconds: { value: 60, about: 'seconds for which the hot scene is asked as often as it answers' },
+  connections: { value: 32, about: 'connections of the load on the hot scene' },
+  warm: { value: 100, about: 'scenes that are warm' },
+  asks: { value: 100, about: 'how often each warm scene is asked' },
+  cold: { value: 1000, about: 'scenes that are cold, each asked once' },
+  idle: { value: 60, about: 'seconds of idleness after each case' },
+  hour: { value: false, about: 'ask one scene at a low rate for an hour, in the place of all cases' },
+  minutes: { value: 0, about: 'do that for so many minutes in the place of an hour' },
+  rate: { value: 200, about: 'requests a second of that hour' },
+  'sample-seconds': { value: 10, about: 'seconds between two samples of that hour' },
+  'cell-memory-mb': { value: 0, about: 'memory that the cell may take (what the base gives it)' },
+  project: { value: '', about: 'the folder of another checkout of this project, which is measured in the place of this one' },
 })
+const minutes = flags.minutes || (flags.hour ? 60 : 0)
+const project = flags.project === '' ? root : cloneIn('project', flags.project)
+const chosenCases = namesIn('only', flags.only, caseNames)
 const body = JSON.stringify(sampleInput())
 const MB = 2 ** 20
 
@@ -67,7 +62,7 @@ async function read(base: RunningBase, what: string): Promise<void> {
 
 async function withBase(work: (base: RunningBase) => Promise<void>): Promise<void> {
   const megabytes = flags['cell-memory-mb']
-  const base = await launchBase({ project: flags.project, ...(megabytes > 0 && { args: ['--cell-memory-mb', String(megabytes)] }) })
+  const base = await launchBase({ project, ...(megabytes > 0 && { args: ['--cell-memory-mb', String(megabytes)] }) })
   try {
     await publishModule(base.client, 'rank50')
     await work(base)
@@ -130,7 +125,7 @@ const cases: Readonly<Record<(typeof caseNames)[number], (base: RunningBase, gen
 async function watchGrowth(base: RunningBase, generator: Generator): Promise<void> {
   await makeRanking(base.client, { id: 'hot' })
   const pid = await cellOf(base)
-  const seconds = flags.minutes * 60
+  const seconds = minutes * 60
   const samples: (ProcessMemory & { readonly hours: number })[] = []
   const startedAt = performance.now()
   const timer = setInterval(() => {
@@ -142,7 +137,7 @@ async function watchGrowth(base: RunningBase, generator: Generator): Promise<voi
   const { answered, refused, others, held, unanswered } = await generator.flood(load)
   clearInterval(timer)
   if ((await cellOf(base)) !== pid) throw new Error('The cell was replaced')
-  await read(base, `one scene, ${flags.rate} requests/s for ${flags.minutes} min`)
+  await read(base, `one scene, ${flags.rate} requests/s for ${minutes} min`)
   // It warms up first: code is compiled, and heaps find their size.
   const warm = samples.slice(Math.ceil(samples.length / 6))
   for (const part of ['rss', 'malloc', 'heaps'] as const) {
@@ -166,10 +161,10 @@ function tableOfRows(): string {
 
 const generator = new Generator(defaultGenerator())
 try {
-  if (!flags.json) console.log(describeMachine())
-  if (flags.hour) await withBase(base => watchGrowth(base, generator))
-  else for (const name of namesIn('only', flags.only, caseNames)) await withBase(base => cases[name](base, generator))
-  console.log(flags.json ? JSON.stringify(rows, undefined, 2) : tableOfRows())
+  console.log(describeMachine())
+  if (minutes > 0) await withBase(base => watchGrowth(base, generator))
+  else for (const name of chosenCases) await withBase(base => cases[name](base, generator))
+  console.log(tableOfRows())
 } finally {
   await generator.stop()
 }

@@ -15,15 +15,13 @@ import { pidsOf } from './peers.ts'
 import { Rig } from './rig.ts'
 
 const flags = readFlags({
-  seconds: 5,
-  rounds: 3,
-  factor: 5,
-  /** Iterations of the handler's loop; 250,000 take about a millisecond. */
-  work: 500_000,
-  deadline: 1000,
-  /** Connections at the peak, and the most connections at overload. */
-  connections: 32,
-  'connections-max': 2000,
+  seconds: { value: 5, about: 'seconds at the peak, and at overload, in each round' },
+  rounds: { value: 3, about: 'rounds, of which medians count' },
+  factor: { value: 5, about: 'how many times the peak is sent at overload' },
+  work: { value: 500_000, about: "iterations of the handler's loop; 250,000 take about a millisecond" },
+  deadline: { value: 1000, about: 'milliseconds, the deadline of the scene' },
+  connections: { value: 32, about: 'connections at the peak' },
+  'connections-max': { value: 2000, about: 'the most connections at overload' },
 })
 const { seconds, rounds, factor, work, deadline, connections } = flags
 

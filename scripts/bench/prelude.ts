@@ -19,7 +19,7 @@ interface Sample {
   readonly takenKB: number
 }
 
-const { rounds } = readFlags({ rounds: 200 })
+const { rounds } = readFlags({ rounds: { value: 200, about: 'rounds, in each of which every case runs once' } })
 // The first flag is one that cells have. The second makes it possible to collect garbage before measuring the heap.
 v8.setFlagsFromString('--no-turboshaft-loop-unrolling')
 v8.setFlagsFromString('--expose-gc')

@@ -20,13 +20,11 @@ import { cloneIn, describeMachine, readFlags } from './flags.ts'
 import { median, quantile } from './median.ts'
 
 const { rounds, kilobytes, cells, pause, against } = readFlags({
-  rounds: 50,
-  kilobytes: 100,
-  cells: 2,
-  /** Milliseconds between an answer of `sdk dev` and the next save. */
-  pause: 500,
-  /** The folders of other clones. */
-  against: [],
+  rounds: { value: 50, about: 'publishes, starts of the help, and saves' },
+  kilobytes: { value: 100, about: 'the size of the bundle of the module' },
+  cells: { value: 2, about: 'cells of the base' },
+  pause: { value: 500, about: 'milliseconds between an answer of "sdk dev" and the next save' },
+  against: { value: [], about: 'the folder of another clone, which publishes by turns with this one; may be given several times' },
 })
 const others = against.map(folder => cloneIn('against', folder))
 /** The most milliseconds that each of these may take at p50. */

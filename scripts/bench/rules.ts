@@ -8,7 +8,12 @@ import { describeMachine, readFlags } from './flags.ts'
 import { compareScenes, makeRanking, publishModule } from './peers.ts'
 import { sampleInput } from './rank50/index.ts'
 
-const { seconds, rounds, connections, whitelist } = readFlags({ seconds: 5, rounds: 5, connections: 32, whitelist: 100_000 })
+const { seconds, rounds, connections, whitelist } = readFlags({
+  seconds: { value: 5, about: 'seconds of each run' },
+  rounds: { value: 5, about: 'rounds, in each of which each scene is measured once' },
+  connections: { value: 32, about: 'connections of the load' },
+  whitelist: { value: 100_000, about: 'units on the whitelist' },
+})
 const EXPERIMENTS = 20
 const LAYERS = 5
 const CUTOVER = 1000

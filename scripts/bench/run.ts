@@ -1,8 +1,7 @@
 /**
  * `npm run bench`: compares a base with one cell to its peers, all of which rank candidates from JSON bodies on keep-alive connections. The load comes
  * from a process of its own; what is measured and the load are pinned to a processor each, and not pinned. Rounds are interleaved, and medians count.
- * There are 5 rounds of 3 seconds, with `--quick` 3 of a second, pinned only. `--against FOLDER` compares with a base of another checkout, `--json FILE`
- * keeps everything for `npm run bench:picture`. Where 0 is the default, the scenario says how many.
+ * There are 5 rounds of 3 seconds, with `--quick` 3 of a second, pinned only.
  */
 import { writeFileSync } from 'node:fs'
 import { renderColumns } from '../../base/kernel/columns.ts'
@@ -14,27 +13,19 @@ import { bodyOf, Peers, peerNames, type Scenario, type ScenarioName, scenarios }
 import { boundOf, verdictsOn } from './targets.ts'
 
 const flags = readFlags({
-  /** Names of scenarios, with commas between them. */
-  only: Object.keys(scenarios).join(),
-  /** Names of peers, with commas between them. */
-  peers: peerNames.join(),
-  ways: 'pinned,free',
-  seconds: 0,
-  rounds: 0,
-  /** Few short rounds, not pinned only where nothing can be pinned. */
-  quick: false,
-  /** Connections and candidates of a body, for scenarios of which these are not the point. */
-  connections: 0,
-  candidates: 0,
-  /** How many scenes that are not loaded are asked. */
-  scenes: 50,
-  generator: defaultGenerator(),
-  /** Prints what each thread costs a request. */
-  threads: false,
-  /** Folders of other checkouts of this project, to compare with. */
-  against: [],
-  /** A file to write everything to that was measured. */
-  json: '',
+  only: { value: Object.keys(scenarios).join(), about: 'scenarios, with commas between them' },
+  peers: { value: peerNames.join(), about: 'peers, with commas between them' },
+  ways: { value: 'pinned,free', about: 'pinned, free, or both' },
+  seconds: { value: 0, about: 'seconds of each run (3, with --quick 1)' },
+  rounds: { value: 0, about: 'rounds, in each of which every subject is measured once (5, with --quick 3)' },
+  quick: { value: false, about: 'few short rounds, not pinned only where nothing can be pinned' },
+  connections: { value: 0, about: 'connections, for scenarios of which these are not the point' },
+  candidates: { value: 0, about: 'candidates of a body, for scenarios of which these are not the point' },
+  scenes: { value: 50, about: 'scenes that are not loaded, of which each is asked once' },
+  generator: { value: defaultGenerator(), about: `what sends the load of closed loops: ${generators.join(' or ')}` },
+  threads: { value: false, about: 'print what each thread costs a request' },
+  against: { value: [], about: 'the folder of another checkout of this project, to compare with; may be given several times' },
+  json: { value: '', about: 'a file to write everything to that was measured, for "npm run bench:picture"' },
 })
 
 const [generator = 'autocannon'] = namesIn('generator', flags.generator, generators)

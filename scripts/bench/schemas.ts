@@ -9,7 +9,11 @@ import { median } from './median.ts'
 import { compareScenes, makeRanking, publishModule } from './peers.ts'
 import { sampleInput } from './rank50/index.ts'
 
-const { seconds, rounds, connections } = readFlags({ seconds: 4, rounds: 5, connections: 32 })
+const { seconds, rounds, connections } = readFlags({
+  seconds: { value: 4, about: 'seconds of each run' },
+  rounds: { value: 5, about: 'rounds, in each of which each scene is measured once' },
+  connections: { value: 32, about: 'connections of the load' },
+})
 
 const vector = { type: 'array', minItems: 4, maxItems: 4, items: { type: 'number' } }
 const candidate = {

@@ -18,7 +18,11 @@ import { readFlags } from './flags.ts'
 import { median, quantile } from './median.ts'
 import { sampleInput } from './rank50/index.ts'
 
-const { scenes, cycles, rounds } = readFlags({ scenes: 1000, cycles: 10_000, rounds: 50 })
+const { scenes, cycles, rounds } = readFlags({
+  scenes: { value: 1000, about: 'scenes in one process' },
+  cycles: { value: 10_000, about: 'how often a slot is loaded and disposed' },
+  rounds: { value: 50, about: 'first answers, and looks at code that loops, that are timed' },
+})
 const MB = 2 ** 20
 
 const rank50 = (await bundleModule(join(root, 'scripts/bench/rank50'))).code

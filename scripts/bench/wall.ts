@@ -10,7 +10,12 @@ import { makeRanking, pidsOf, publishModule } from './peers.ts'
 import { sampleInput } from './rank50/index.ts'
 import { printComparison, Rig, type Subject } from './rig.ts'
 
-const { seconds, rounds, connections, starts } = readFlags({ seconds: 2, rounds: 20, connections: 32, starts: 20 })
+const { seconds, rounds, connections, starts } = readFlags({
+  seconds: { value: 2, about: 'seconds of each run' },
+  rounds: { value: 20, about: 'rounds, in each of which each base is measured once' },
+  connections: { value: 32, about: 'connections of the load' },
+  starts: { value: 20, about: 'how often the cell of each base is replaced' },
+})
 
 interface Side extends Subject {
   readonly base: RunningBase
