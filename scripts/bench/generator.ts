@@ -83,6 +83,10 @@ export const defaultGenerator = (): GeneratorName => (isInstalled('wrk') ? 'wrk'
 
 export const isInstalled = (name: GeneratorName): boolean => name === 'autocannon' || spawnSync(name, ['--version']).error === undefined
 
+/** So many seconds, or the next number of them for which a generator can send a load: wrk takes whole seconds only. */
+export const possibleSeconds = (name: GeneratorName, seconds: number): number =>
+  name === 'wrk' ? Math.max(1, Math.ceil(seconds)) : seconds
+
 export class Generator {
   readonly name: GeneratorName
   readonly #child: ChildProcess
@@ -101,7 +105,10 @@ export class Generator {
     pin(this.#child.pid ?? 0, processors ?? allowed())
   }
 
-  /** Closed loop: on each connection, the next request is sent when the one before is answered. */
+  /**
+   * Closed loop: on each connection, the next request is sent when the one before is answered.
+   * @throws Error when the generator cannot send it for so long: see `possibleSeconds`
+   */
   closed(load: ClosedLoad): Promise<LoadResult> {
     return this.name === 'wrk' ? this.#wrk(load) : this.#send({ kind: 'closed', load })
   }
@@ -143,12 +150,12 @@ export class Generator {
   }
 
   async #wrk(load: ClosedLoad): Promise<LoadResult> {
+    if (possibleSeconds('wrk', load.seconds) !== load.seconds) throw new Error(`wrk sends for whole seconds only: ${load.seconds}`)
     using folder = mkdtempDisposableSync(join(tmpdir(), 'berth-load-'))
     const script = join(folder.path, 'wrk.lua')
     writeFileSync(script, wrkScript(load))
-    // It takes whole seconds only.
-    const seconds = Math.max(1, Math.round(load.seconds))
-    const args = ['--threads', '1', '--connections', String(load.connections), '--duration', `${seconds}s`, '--script', script, load.url]
+    const { url, connections, seconds } = load
+    const args = ['--threads', '1', '--connections', String(connections), '--duration', `${seconds}s`, '--script', script, url]
     const pinned = this.#processors === undefined ? ['wrk'] : ['taskset', '--cpu-list', this.#processors.join(','), 'wrk']
     const [file = '', ...all] = [...pinned, ...args]
     const child = spawn(file, all, { stdio: ['ignore', 'pipe', 'inherit'] })

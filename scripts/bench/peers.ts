@@ -14,8 +14,9 @@ import type { Client } from '../../sdk/api/client.ts'
 import { publishBundle, uploadBundle } from '../../sdk/api/publish-steps.ts'
 import { bundleModule } from '../../sdk/bundle/bundle.ts'
 import { launchBase, nodeFlags, type RunningBase, root } from '../../test/support/base.ts'
+import { printComparison } from './comparison.ts'
 import { defaultGenerator } from './generator.ts'
-import { type Load, type Plan, printComparison, Rig, type Subject } from './rig.ts'
+import { type Load, type Plan, Rig, type Subject } from './rig.ts'
 import type { Announcement } from './servers/announce.ts'
 
 export interface Peer {
@@ -28,8 +29,13 @@ export interface Peer {
 
 const here = (file: string) => join(root, 'scripts/bench', file)
 
-export const startFastify = () =>
-  startNode('Fastify', 'Fastify 5, one process, the stages are functions that are called in it, without schemas', 'fastify.ts')
+const FASTIFY = 'Fastify 5, one process, the stages are functions that are called in it, without schemas'
+
+export const startFastify = () => startNode('Fastify', FASTIFY, 'fastify.ts')
+
+/** @param flags of Node.js */
+export const startFastifyWith = (flags: readonly string[]) =>
+  startNode('Fastify with flags', `${FASTIFY}; Node.js with ${flags.join(' ')}`, 'fastify.ts', flags)
 
 export const startFastifyCluster = () =>
   startNode('Fastify, 2 processes', 'the same in two processes behind one port, by node:cluster', 'fastify-cluster.ts')
@@ -44,8 +50,8 @@ export const startWorkerTuned = () =>
 export const startWorker = () =>
   startNode('worker thread', 'Fastify 5 and piscina with one worker thread and its own settings, parsed bodies in, values out', 'worker.ts')
 
-async function startNode(name: string, setUp: string, file: string): Promise<Peer> {
-  const child = startProcess(process.execPath, [...nodeFlags, here(join('servers', file))], {
+async function startNode(name: string, setUp: string, file: string, flags: readonly string[] = []): Promise<Peer> {
+  const child = startProcess(process.execPath, [...nodeFlags, ...flags, here(join('servers', file))], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, NODE_ENV: 'production' },
   })
@@ -180,9 +186,8 @@ export async function compareScenes(
   const rig = new Rig(defaultGenerator())
   try {
     const subjects = scenes.map(name => ({ name, url: `${base.url}/scenes/${name}`, pids: () => pidsOf(base) }))
-    printComparison(
-      await rig.closed({ ...plan, scenario: plan.title, load: `${load.connections} connections`, way: rig.bestWay, subjects }, load),
-    )
+    const what = { scenario: plan.title, load: `${load.connections} connections`, hasOwnLoad: true, way: rig.bestWay }
+    printComparison(await rig.closed({ ...plan, ...what, subjects }, load))
   } finally {
     await rig.stop()
   }

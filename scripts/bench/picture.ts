@@ -2,9 +2,9 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { root } from '../../test/support/base.ts'
+import { type Column, type Comparison, medianOf, type Ratio, type Report, ratioOf, showRatio } from './comparison.ts'
 import { median } from './median.ts'
 import { sumOf } from './processors.ts'
-import { type Column, type Comparison, medianOf, type Ratio, type Report, ratioOf, showRatio } from './rig.ts'
 import { type ScenarioName, scenarios } from './scenarios.ts'
 import { boundOf, verdictsOn } from './targets.ts'
 

@@ -6,56 +6,68 @@
 import { writeFileSync } from 'node:fs'
 import { renderColumns } from '../../base/kernel/columns.ts'
 import { messageOf } from '../../base/kernel/errors.ts'
+import { type Comparison, medianOf, printComparison, printThreads, type Report, type Way } from './comparison.ts'
 import { cloneIn, describeMachine, endOnSignals, endWith, namesIn, readFlags } from './flags.ts'
-import { defaultGenerator, generators, isInstalled } from './generator.ts'
-import { type Comparison, medianOf, printComparison, printThreads, type Report, Rig, showRatio, type Way } from './rig.ts'
-import { bodyOf, Peers, peerNames, type Scenario, type ScenarioName, scenarios } from './scenarios.ts'
-import { boundOf, verdictsOn } from './targets.ts'
+import { defaultGenerator, generators, isInstalled, possibleSeconds } from './generator.ts'
+import { Rig } from './rig.ts'
+import { RunningPeers } from './running-peers.ts'
+import { bodyOf, CANDIDATES, type PeerName, peerNames, type Scenario, type ScenarioName, scenarios } from './scenarios.ts'
+import { boundOf, showMeasured, unjudged, verdictsOn } from './targets.ts'
 
 const flags = readFlags({
   only: { value: Object.keys(scenarios).join(), about: 'scenarios, with commas between them' },
   peers: { value: peerNames.join(), about: 'peers, with commas between them' },
-  ways: { value: 'pinned,free', about: 'pinned, free, or both' },
+  ways: { value: '', about: 'pinned, free, or both with a comma between them (both, with --quick pinned)' },
   seconds: { value: 0, about: 'seconds of each run (3, with --quick 1)' },
   rounds: { value: 0, about: 'rounds, in each of which every subject is measured once (5, with --quick 3)' },
   quick: { value: false, about: 'few short rounds, not pinned only where nothing can be pinned' },
-  connections: { value: 0, about: 'connections, for scenarios of which these are not the point' },
-  candidates: { value: 0, about: 'candidates of a body, for scenarios of which these are not the point' },
+  connections: { value: 0, about: 'connections of every scenario, in the place of its own: then its targets are not judged' },
+  candidates: { value: 0, about: 'candidates of a body in every scenario, in the place of its own: then its targets are not judged' },
   scenes: { value: 50, about: 'scenes that are not loaded, of which each is asked once' },
   generator: { value: defaultGenerator(), about: `what sends the load of closed loops: ${generators.join(' or ')}` },
   threads: { value: false, about: 'print what each thread costs a request' },
   against: { value: [], about: 'the folder of another checkout of this project, to compare with; may be given several times' },
+  'fastify-flags': {
+    value: '',
+    about: 'flags of Node.js, with spaces between them, of another Fastify to compare with: --fastify-flags=--FLAG',
+  },
   json: { value: '', about: 'a file to write everything to that was measured, for "npm run bench:picture"' },
 })
 
+const bothWays = ['pinned', 'free'] as const
 const [generator = 'autocannon'] = namesIn('generator', flags.generator, generators)
 if (!isInstalled(generator)) endWith(`--generator: ${generator} is not installed here`)
 const chosenPeers = namesIn('peers', flags.peers, peerNames)
 const names = namesIn('only', flags.only, Object.keys(scenarios) as ScenarioName[])
 const measurable = names.filter(name => scenarios[name].subjects.some(([peer]) => chosenPeers.includes(peer)))
 if (measurable.length === 0) endWith(`There is nothing to measure: ${names.join(', ')} has no ${chosenPeers.join(', ')}`)
-const chosenWays = namesIn('ways', flags.ways, ['pinned', 'free'] as const)
+const usualWays = flags.quick ? (['pinned'] as const) : bothWays
+const chosenWays = flags.ways === '' ? usualWays : namesIn('ways', flags.ways, bothWays)
+const [seconds, rounds] = [flags.seconds || (flags.quick ? 1 : 3), flags.rounds || (flags.quick ? 3 : 5)]
+if (possibleSeconds(generator, seconds) !== seconds) endWith(`--seconds: ${generator} sends for whole seconds only: ${seconds}`)
 const against = flags.against.map(folder => cloneIn('against', folder))
+const fastifyFlags = flags['fastify-flags'].split(' ').filter(flag => flag !== '')
 endOnSignals()
 const rig = new Rig(generator)
-const ways = flags.quick && rig.pair ? (['pinned'] as const) : chosenWays
-const [seconds, rounds] = [flags.seconds || (flags.quick ? 1 : 3), flags.rounds || (flags.quick ? 3 : 5)]
-const peers = new Peers(against, { rareScenes: flags.scenes }, ({ name, setUp }) => console.log(`${name}: ${setUp}`))
+const peers = new RunningPeers({ against, fastifyFlags, rareScenes: flags.scenes }, ({ name, setUp }) => console.log(`${name}: ${setUp}`))
 const comparisons: Comparison[] = []
 
-function waysOf(scenario: Scenario): readonly Way[] {
-  const possible: readonly Way[] = rig.pair === undefined ? ['free'] : scenario.ways
-  const chosen = possible.filter(way => (ways as readonly Way[]).includes(way))
-  return chosen.length > 0 ? chosen : possible.slice(0, 1)
+/** The ways that were asked for, or else one that is possible, and says so. */
+function waysOf(name: ScenarioName): readonly Way[] {
+  const possible: readonly Way[] = rig.pair === undefined ? ['free'] : scenarios[name].ways
+  const chosen = possible.filter(way => chosenWays.some(other => other === way))
+  if (chosen.length > 0) return chosen
+  const [way] = possible
+  console.log(`\n${name} can be measured ${way === 'pinned' ? 'pinned' : 'not pinned'} only`)
+  return possible.slice(0, 1)
 }
 
-async function measure(name: ScenarioName, scenario: Scenario, way: Way): Promise<Comparison> {
-  const body = bodyOf(flags.candidates || scenario.candidates)
-  const subjects = await peers.subjectsOf(scenario, chosenPeers)
-  const of = (load: string) => {
-    const bodies = `bodies of ${(body.length / 1000).toFixed(1)} KB`
-    const { title } = scenario
-    return { scenario: name, title, load: title === load ? bodies : `${load}, ${bodies}`, way, rounds, seconds, subjects }
+async function measure(name: ScenarioName, scenario: Scenario, way: Way, chosen: readonly PeerName[]): Promise<Comparison> {
+  const body = bodyOf(flags.candidates || (scenario.candidates ?? CANDIDATES))
+  const subjects = await peers.subjectsOf(scenario, chosen)
+  const of = (requests: string) => {
+    const load = `${requests}, bodies of ${(body.length / 1000).toFixed(1)} KB`
+    return { scenario: name, title: scenario.title, load, hasOwnLoad: hasOwnLoad(scenario), way, rounds, seconds, subjects }
   }
   if (scenario.load === 'one by one') {
     const count = flags.scenes
@@ -69,24 +81,34 @@ async function measure(name: ScenarioName, scenario: Scenario, way: Way): Promis
   return rig.closed(of(`${connections} connections`), { body, connections })
 }
 
+const fullLoad = 'connections-32'
+
+/** Whether the command leaves the load of a scenario as it is. That of an open loop depends on the closed one that says how much Fastify answers. */
+function hasOwnLoad({ load, candidates = CANDIDATES }: Scenario): boolean {
+  const closed = load === 'half of the most' ? scenarios[fullLoad].load : load
+  const isLeft = (given: number, own: number) => given === 0 || given === own
+  return isLeft(flags.candidates, candidates) && (closed === 'one by one' || isLeft(flags.connections, closed.connections))
+}
+
 /** Half of the rate that Fastify reaches in a closed loop, as measured before or, if it was not, now. */
 async function halfOfFastify(way: Way): Promise<number> {
-  const name = 'connections-32'
-  const before = comparisons.find(
-    ({ scenario, way: other, results }) => scenario === name && way === other && results[0]?.subject === 'Fastify',
-  )
-  const comparison = before ?? (await measure(name, { ...scenarios[name], subjects: [['fastify']] }, way))
-  const [fastify] = comparison.results
-  return Math.round((fastify === undefined ? Number.NaN : medianOf(fastify, 'requestsPerSecond')) / 2)
+  const isIt = ({ scenario, way: other, results }: Comparison) =>
+    scenario === fullLoad && way === other && results[0]?.subject === 'Fastify'
+  const measureNow = () => measure(fullLoad, { ...scenarios[fullLoad], subjects: [['fastify']] }, way, ['fastify'])
+  const { results } = comparisons.find(isIt) ?? (await measureNow())
+  const [fastify] = results
+  if (fastify === undefined) throw new Error('Fastify was not measured')
+  return Math.round(medianOf(fastify, 'requestsPerSecond') / 2)
 }
 
 function printVerdicts(): void {
-  const rows = verdictsOn(comparisons).map(({ target, ratio, holds, isDoubtful }) => [
-    target.what,
-    boundOf(target),
-    showRatio(ratio),
-    `${holds ? 'held' : 'NOT HELD'}${isDoubtful ? ', if the warning above is nothing' : ''}`,
-  ])
+  const judged = verdictsOn(comparisons).map(verdict => {
+    const { target, holds, isDoubtful } = verdict
+    const outcome = `${holds ? 'held' : 'NOT HELD'}${isDoubtful ? ', if the warning above is nothing' : ''}`
+    return [target.what, boundOf(target), showMeasured(verdict), outcome]
+  })
+  const others = unjudged(comparisons).map(target => [target.what, boundOf(target), '', 'not judged: the load is not that of the target'])
+  const rows = [...judged, ...others]
   if (rows.length > 0) console.log(`\n${renderColumns(['must hold', 'target', 'measured', ''], rows)}`)
 }
 
@@ -97,15 +119,15 @@ try {
     : 'nothing can be pinned here'
   console.log(`${machine}; load by ${rig.generator.name}; ${where}; ${rounds} rounds of ${seconds} s`)
   for (const name of measurable) {
-    for (const way of waysOf(scenarios[name])) {
-      const comparison = await measure(name, scenarios[name], way)
+    for (const way of waysOf(name)) {
+      const comparison = await measure(name, scenarios[name], way, chosenPeers)
       comparisons.push(comparison)
       printComparison(comparison)
       if (flags.threads) printThreads(comparison)
     }
   }
   printVerdicts()
-  const report: Report = { machine, generator: rig.generator.name, seconds, comparisons }
+  const report: Report = { machine, generator: rig.generator.name, seconds, rounds, comparisons }
   if (flags.json !== '') writeFileSync(flags.json, `${JSON.stringify(report, undefined, 2)}\n`)
 } catch (error) {
   console.error(messageOf(error))

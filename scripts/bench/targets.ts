@@ -1,5 +1,5 @@
 /** What must hold: ratios of medians, of pinned runs where there are some. Without effects. */
-import { type Column, type Comparison, hasFailed, type Ratio, type Result, ratioOf, warningsOf } from './rig.ts'
+import { type ComparedColumn, type Comparison, hasFailed, isDoubtful, type Ratio, type Result, ratioOf, showRatio } from './comparison.ts'
 import type { ScenarioName } from './scenarios.ts'
 
 export interface Target {
@@ -7,12 +7,12 @@ export interface Target {
   readonly scenario: ScenarioName
   readonly of: string
   readonly to: string
-  readonly column: Column
+  readonly column: ComparedColumn
   readonly atLeast?: number
   readonly atMost?: number
 }
 
-const against = (to: string, column: Column, bound: Pick<Target, 'atLeast' | 'atMost'>) => ({ of: 'Berth', to, column, ...bound })
+const against = (to: string, column: ComparedColumn, bound: Pick<Target, 'atLeast' | 'atMost'>) => ({ of: 'Berth', to, column, ...bound })
 const throughput = (atLeast: number, to = 'Fastify') => against(to, 'requestsPerSecond', { atLeast })
 const cpu = (atMost: number) => against('Fastify', 'cpuUs', { atMost })
 
@@ -46,24 +46,35 @@ export interface Verdict {
   readonly ratio: Ratio
   /** False also when a request failed. */
   readonly holds: boolean
-  /** Whether the machine was too noisy, or requests failed. */
+  /** Whether the rounds of what is compared were far apart, the machine was too noisy, or requests failed. */
   readonly isDoubtful: boolean
 }
 
 /** Of the targets that were measured. */
 export const verdictsOn = (comparisons: readonly Comparison[]): Verdict[] => targets.flatMap(target => judge(target, comparisons) ?? [])
 
+/** Targets that are not judged because their scenario was measured under another load. */
+export const unjudged = (comparisons: readonly Comparison[]): Target[] =>
+  targets.filter(target => comparisons.some(({ scenario, hasOwnLoad }) => scenario === target.scenario && !hasOwnLoad))
+
 export const boundOf = ({ atLeast, atMost }: Target): string => (atLeast === undefined ? `at most ${atMost}x` : `at least ${atLeast}x`)
 
-/** Undefined when the target was not measured. */
+/** What was measured, with as many digits as it takes to see whether the target holds, but at least two. */
+export function showMeasured({ target, ratio }: Verdict): string {
+  const digits = [2, 3, 4].find(digits => isWithin(target, Number(ratio.value.toFixed(digits))) === isWithin(target, ratio.value))
+  return showRatio(ratio, digits)
+}
+
+const isWithin = ({ atLeast = 0, atMost = Infinity }: Target, value: number): boolean => value >= atLeast && value <= atMost
+
+/** By the pinned runs where there are some. Undefined when the target was not measured, or under another load than that of its scenario. */
 export function judge(target: Target, comparisons: readonly Comparison[]): Verdict | undefined {
-  const { scenario, of, to, column, atLeast = 0, atMost = Infinity } = target
-  const measured = comparisons.filter(comparison => comparison.scenario === scenario)
+  const { scenario, of, to, column } = target
+  const measured = comparisons.filter(comparison => comparison.scenario === scenario && comparison.hasOwnLoad)
   const comparison = measured.find(({ way }) => way === 'pinned') ?? measured[0]
   const find = (name: string): Result | undefined => comparison?.results.find(({ subject }) => subject === name)
   const [one, other] = [find(of), find(to)]
   if (one === undefined || other === undefined) return undefined
-  const ratio = ratioOf(one, other, column)
-  const [failed, isDoubtful] = [[one, other].some(hasFailed), warningsOf([one, other]).length > 0]
-  return { target, ratio, holds: !failed && ratio.value >= atLeast && ratio.value <= atMost, isDoubtful }
+  const [both, ratio] = [[one, other], ratioOf(one, other, column)]
+  return { target, ratio, holds: !both.some(hasFailed) && isWithin(target, ratio.value), isDoubtful: isDoubtful(both, column) }
 }

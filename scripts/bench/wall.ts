@@ -3,12 +3,13 @@
  * each of their cells is replaced many times. Both are measured in turn; medians are printed at the end, and the ratio of each pair of runs.
  */
 import { launchBase, type RunningBase } from '../../test/support/base.ts'
+import { printComparison } from './comparison.ts'
 import { describeMachine, readFlags } from './flags.ts'
 import { defaultGenerator } from './generator.ts'
 import { median } from './median.ts'
 import { makeRanking, pidsOf, publishModule } from './peers.ts'
 import { sampleInput } from './rank50/index.ts'
-import { printComparison, Rig, type Subject } from './rig.ts'
+import { Rig, type Subject } from './rig.ts'
 
 const { seconds, rounds, connections, starts } = readFlags({
   seconds: { value: 2, about: 'seconds of each run' },
@@ -45,7 +46,7 @@ try {
   const { wall } = await on.base.client.status()
   console.log(`${describeMachine()}; one cell each`)
   console.log(`the wall: ${wall.map(({ layer, detail }) => `${layer} ${detail}`).join('; ')}`)
-  const what = { scenario: 'wall', title: 'With and without the wall', load: `${connections} connections` }
+  const what = { scenario: 'wall', title: 'With and without the wall', load: `${connections} connections`, hasOwnLoad: true }
   const plan = { ...what, way: rig.bestWay, rounds, seconds } as const
   printComparison(await rig.closed({ ...plan, subjects: sides }, { body: JSON.stringify(sampleInput()), connections }))
   for (let i = 0; i < starts; i++) for (const side of i % 2 === 0 ? sides : sides.toReversed()) side.startsMs.push(await startCell(side))
