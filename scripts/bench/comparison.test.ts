@@ -17,14 +17,14 @@ test('a ratio is that of the medians, with the lowest and the highest of the rou
 test('a comparison says so when a subject, other programs or the host were too noisy, or requests failed', () => {
   const noisy = (...runs: Run[]) => warningsOf([{ subject: 'Fastify', runs }]).join()
   assert.equal(noisy(run(100), run(105)), '')
-  assert.match(noisy(run(100), run(130)), /rounds of Fastify are apart by 26 % in requests\/s/)
-  assert.match(noisy(run(100, { cpuUs: 60 }), run(100, { p99Ms: 9 })), /rounds of Fastify are apart by 18 % in CPU, 127 % in p99/)
+  assert.match(noisy(run(100), run(130)), /rounds are far apart in requests\/s \(Fastify 26 %\)$/)
+  assert.match(noisy(run(100, { cpuUs: 60 }), run(100, { p99Ms: 9 })), /far apart in CPU \(Fastify 18 %\), in p99 \(Fastify 127 %\)$/)
   assert.match(noisy(run(100, { others: 0.5 }), run(100, { others: 0.5 })), /other programs used 50 %/)
   assert.match(noisy(run(100, { stolen: 0.2 }), run(100, { stolen: 0.2 })), /host withheld 20 %/)
   assert.match(noisy(run(100, { failed: 1 })), /Requests to Fastify failed/)
   assert.match(
     warningsOf([result('Fastify', 100, 101), result('Berth', 70, 100)]).join(),
-    /rounds of Berth are apart by 35 % in requests\/s/,
+    /rounds are far apart in requests\/s \(Berth 35 %\)$/,
   )
 })
 

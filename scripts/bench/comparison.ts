@@ -117,13 +117,13 @@ export function isDoubtful(results: readonly Result[], column: ComparedColumn): 
 /** Why figures may be wrong. */
 export function warningsOf(results: readonly Result[]): string[] {
   const failures = results.filter(hasFailed).map(({ subject }) => `Requests to ${subject} failed: its figures mean nothing`)
-  const spreads = results.flatMap(result => {
-    const columns = comparedColumns.filter(column => isSpread(result, column))
-    if (columns.length === 0) return []
-    const apart = columns.map(column => `${percent(spreadOf(result, column))} in ${compared[column]}`)
-    return [`the rounds of ${result.subject} are apart by ${apart.join(', ')}`]
+  const spreads = comparedColumns.flatMap(column => {
+    const noisy = results.filter(result => isSpread(result, column))
+    return noisy.length === 0
+      ? []
+      : [`in ${compared[column]} (${noisy.map(result => `${result.subject} ${percent(spreadOf(result, column))}`).join(', ')})`]
   })
-  const spread = spreads.length === 0 ? [] : [`Noisy, so that only ratios whose brackets do not overlap differ: ${spreads.join('; ')}`]
+  const spread = spreads.length === 0 ? [] : [`Noisy: rounds are far apart ${spreads.join(', ')}`]
   return [...failures, ...spread, ...noiseOfMachine(results)]
 }
 
