@@ -12,7 +12,8 @@ import { renderColumns } from '../../base/kernel/columns.ts'
 import { launchBase, makeScene, root } from '../../test/support/base.ts'
 import { builtPackages } from '../../test/support/packages.ts'
 import { describeMachine, readFlags } from './flags.ts'
-import { median } from './median.ts'
+import { writeConfigs } from './init-files.ts'
+import { median, quantile } from './median.ts'
 
 const flags = readFlags({
   rounds: { value: 9, about: 'rounds, in each of which every command is run once' },
@@ -76,22 +77,20 @@ function rowsOf(): Row[] {
   })
   const node = row('node -e 0', [process.execPath, '-e', '0'])
   const npx = row('npx with an empty package', ['npx', 'empty'])
-  const commands: readonly (readonly string[])[] = [
-    ['--version'],
-    ['--help'],
-    ['scene', 'list'],
-    ['invoke', 'echo', '--data', '{}'],
-    ['publish', 'module', '--bump', 'patch'],
+  const commands: readonly (readonly [title: string, ...args: readonly string[]])[] = [
+    ['--version', '--version'],
+    ['--help', '--help'],
+    ['scene list', 'scene', 'list'],
+    ['invoke echo', 'invoke', 'echo', '--data', '{}'],
+    ['publish module', 'publish', 'module', '--bump', 'patch'],
   ]
   const sdks: readonly [title: string, command: readonly string[], reference: Row][] = [
     ['clone: sdk', [process.execPath, join(root, 'bin/sdk.cjs')], node],
     ['packages: sdk', [process.execPath, join(folder, 'node_modules/@berth/sdk/bin/sdk.cjs')], node],
     ['packages: npx sdk', ['npx', 'sdk'], npx],
   ]
-  const shown = (args: readonly string[]) =>
-    args.filter(arg => !/^\W/.test(arg) || arg.startsWith('--v') || arg.startsWith('--h')).slice(0, 2)
-  const all = sdks.flatMap(([title, command, reference]) =>
-    commands.map(args => row([title, ...shown(args)].join(' '), [...command, ...args], reference)),
+  const all = sdks.flatMap(([sdk, command, reference]) =>
+    commands.map(([title, ...args]) => row(`${sdk} ${title}`, [...command, ...args], reference)),
   )
   return [node, npx, ...all]
 }
@@ -118,24 +117,20 @@ async function install(): Promise<void> {
 
 function writeModule(): void {
   const manifest = { name: 'module', version: '1.0.0', type: 'module', berth: { stages: ['rank'] } }
-  // These are the options that "sdk init" writes.
-  const modules = { module: 'nodenext', allowImportingTsExtensions: true, verbatimModuleSyntax: true, noEmit: true }
-  const compilerOptions = { ...modules, strict: true, target: 'esnext', lib: ['esnext'], types: ['node'] }
   mkdirSync(join(folder, 'module'))
   writeFileSync(join(folder, 'module/package.json'), JSON.stringify(manifest))
-  writeFileSync(join(folder, 'module/tsconfig.json'), JSON.stringify({ compilerOptions }))
+  writeConfigs(join(folder, 'module'))
   writeFileSync(join(folder, 'module/index.ts'), 'export const rank = (items: readonly number[]) => items.toSorted((a, b) => a - b)\n')
 }
 
 function describe({ title, command, reference, times }: Row): string[] {
   const sorted = times.toSorted((a, b) => a - b)
-  const quartile = (q: number) => (sorted[Math.round((sorted.length - 1) * q)] ?? Number.NaN).toFixed(0)
   const beyond = times.map((ms, i) => ms - (reference?.times[i] ?? ms))
   const { cpuMs, processes, files } = note(command)
   return [
     title,
     median(times).toFixed(0),
-    `${quartile(0.25)}–${quartile(0.75)}`,
+    `${quantile(sorted, 0.25).toFixed(0)}–${quantile(sorted, 0.75).toFixed(0)}`,
     reference === undefined ? '' : median(beyond).toFixed(0),
     cpuMs.toFixed(0),
     String(processes),

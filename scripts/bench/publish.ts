@@ -17,6 +17,7 @@ import { renderColumns } from '../../base/kernel/columns.ts'
 import { compilerIn } from '../../sdk/bundle/type-check.ts'
 import { type launchBase, type RunningBase, root } from '../../test/support/base.ts'
 import { cloneIn, describeMachine, readFlags } from './flags.ts'
+import { linkTypes, writeConfigs } from './init-files.ts'
 import { median, quantile } from './median.ts'
 
 const { rounds, kilobytes, cells, pause, against } = readFlags({
@@ -42,7 +43,7 @@ interface Side {
 async function openSide(clone: string): Promise<Side> {
   const { launchBase: launch } = (await import(join(clone, 'test/support/base.ts'))) as { readonly launchBase: typeof launchBase }
   const folder = await mkdtemp(join(tmpdir(), 'berth-bench-'))
-  await writeProject(folder)
+  await writeProject(folder, clone)
   return { clone, folder, base: await launch({ cells }) }
 }
 
@@ -59,16 +60,13 @@ async function run(side: Side, args: readonly string[], more?: NodeJS.ProcessEnv
 }
 
 /** Writes a module whose bundle has about 100 KB, and one of a single line. */
-async function writeProject(folder: string): Promise<void> {
+async function writeProject(folder: string, clone: string): Promise<void> {
   const manifest = (name: string) => JSON.stringify({ name, version: '1.0.0', type: 'module', berth: { stages: ['rank'] } })
-  // These are the options that "sdk init" writes.
-  const typeRoots = [join(root, 'node_modules/@types')]
-  const modules = { module: 'nodenext', allowImportingTsExtensions: true, verbatimModuleSyntax: true, noEmit: true }
-  const compilerOptions = { ...modules, strict: true, target: 'esnext', lib: ['esnext'], types: ['node'], typeRoots }
-  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions }))
+  linkTypes(folder, join(clone, 'sdk'))
   for (const name of ['big', 'small']) {
     await mkdir(join(folder, name))
     await writeFile(join(folder, name, 'package.json'), manifest(name))
+    writeConfigs(join(folder, name))
   }
   await writeFile(join(folder, 'big/features.ts'), features(kilobytes * 1000))
   await mkdir(join(folder, 'small/samples'))
@@ -161,7 +159,7 @@ async function publishes(sides: readonly Side[]): Promise<{ readonly of: Steps[]
     }
     references.node.push(timeOf(process.execPath, ['-e', '0']))
     const [{ folder } = { folder: '.' }] = sides
-    references.compiler.push(timeOf(program, [...args, '--project', folder, '--noEmit', '--skipLibCheck']))
+    references.compiler.push(timeOf(program, [...args, '--project', join(folder, 'big/tsconfig.module.json')]))
   }
   return { of, references }
 }

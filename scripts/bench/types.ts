@@ -1,6 +1,6 @@
 /** `npm run bench:types`: what checking a small module with its tests costs, in this clone and against the installed packages: files, time of one processor, memory. */
 import { execFile } from 'node:child_process'
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -9,25 +9,23 @@ import { compilerIn } from '../../sdk/bundle/type-check.ts'
 import { root } from '../../test/support/base.ts'
 import { builtPackages } from '../../test/support/packages.ts'
 import { readFlags } from './flags.ts'
-
-const compilerOptions = {
-  ...{ target: 'esnext', lib: ['esnext'], module: 'nodenext', noEmit: true, strict: true, verbatimModuleSyntax: true },
-  ...{ allowImportingTsExtensions: true, resolveJsonModule: true, skipLibCheck: true, types: ['node'] },
-}
+import { linkTypes, writeConfigs } from './init-files.ts'
 
 /** Checks the module `diversify` in a folder whose `@berth/sdk` is the one that is given. */
 async function costOf(sdk: string): Promise<string[]> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-types-'))
   try {
-    await mkdir(join(folder, 'node_modules/@berth'), { recursive: true })
-    await symlink(sdk, join(folder, 'node_modules/@berth/sdk'), 'junction')
-    await symlink(join(root, 'node_modules/@types'), join(folder, 'node_modules/@types'), 'junction')
     await cp(join(root, 'modules/diversify'), folder, { recursive: true })
-    await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions }))
+    linkTypes(folder, sdk)
+    writeConfigs(folder)
     const [program = '', ...args] = (await compilerIn(join(root, 'node_modules/typescript'))).command
     // On one processor, the time that passes is the time that is used.
     const env = { ...process.env, GOMAXPROCS: '1' }
-    const { stdout } = await promisify(execFile)(program, [...args, '--project', folder, '--extendedDiagnostics'], { env })
+    const { stdout } = await promisify(execFile)(
+      program,
+      [...args, '--project', join(folder, 'tsconfig.test.json'), '--extendedDiagnostics'],
+      { env },
+    )
     const numberOf = (name: string) => Number(new RegExp(`^${name}: *([\\d.]+)`, 'm').exec(stdout)?.[1])
     return [`${numberOf('Files')}`, `${numberOf('Total time').toFixed(2)} s`, `${Math.round(numberOf('Memory used') / 1024)} MB`]
   } finally {
