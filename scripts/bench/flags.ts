@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { type ParseArgsConfig, parseArgs } from 'node:util'
 import { renderColumns } from '../../base/kernel/columns.ts'
 import { messageOf } from '../../base/kernel/errors.ts'
+import { type GeneratorName, possibleSeconds } from './generator.ts'
 
 type Value = number | string | boolean | readonly string[]
 
@@ -81,6 +82,11 @@ export function namesIn<Name extends string>(flag: string, list: string, known: 
     const name = known.find(name => name === given)
     return name ?? endWith(`--${flag} knows ${known.join(', ')}: ${given}`)
   })
+}
+
+/** Ends the process when a generator cannot send a load for so many seconds. */
+export function checkSeconds(generator: GeneratorName, seconds: number): void {
+  if (possibleSeconds(generator, seconds) !== seconds) endWith(`--seconds: ${generator} sends for whole seconds only: ${seconds}`)
 }
 
 /** The path of a checkout of this project that is named on the command line. Ends the process when there is none. */

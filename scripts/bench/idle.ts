@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { renderColumns } from '../../base/kernel/columns.ts'
 import { launchBase, type RunningBase, root } from '../../test/support/base.ts'
 import { cloneIn, describeMachine, readFlags } from './flags.ts'
-import { makeRanking, pidsOf, publishModule } from './peers.ts'
+import { askOnce, makeRanking, pidsOf, publishModule } from './peers.ts'
 import { CpuMeter, sumOf } from './processors.ts'
 import { sampleInput } from './rank50/index.ts'
 
@@ -20,17 +20,11 @@ const project = flags.project === '' ? root : cloneIn('project', flags.project)
 const body = JSON.stringify(sampleInput())
 const roles = ['supervisor', 'keeper', 'cell'] as const
 
-async function ask({ url }: RunningBase, scene: string): Promise<void> {
-  const answer = await fetch(`${url}/scenes/${scene}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
-  if (answer.status !== 200) throw new Error(`Scene "${scene}" answered ${answer.status}: ${await answer.text()}`)
-  await answer.arrayBuffer()
-}
-
 /** Makes scenes with a slot each and asks them once. */
 async function load(base: RunningBase, from: number, to: number): Promise<void> {
   for (let i = from; i < to; i++) {
     await makeRanking(base.client, { id: `scene-${i}` })
-    await ask(base, `scene-${i}`)
+    await askOnce(base, `scene-${i}`, body)
   }
 }
 
@@ -40,7 +34,7 @@ async function measure(base: RunningBase, what: string, perSecond = 0): Promise<
   const meter = new CpuMeter(await pidsOf(base))
   const until = performance.now() + flags.seconds * 1000
   for (let i = 1; i <= flags.seconds * perSecond; i++) {
-    await ask(base, 'scene-0')
+    await askOnce(base, 'scene-0', body)
     await delay(until - flags.seconds * 1000 + (i * 1000) / perSecond - performance.now())
   }
   await delay(Math.max(0, until - performance.now()))

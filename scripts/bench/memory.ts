@@ -6,10 +6,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { renderColumns } from '../../base/kernel/columns.ts'
 import { launchBase, type RunningBase, root } from '../../test/support/base.ts'
-import { cloneIn, describeMachine, namesIn, readFlags } from './flags.ts'
+import { checkSeconds, cloneIn, describeMachine, namesIn, readFlags } from './flags.ts'
 import { defaultGenerator, Generator } from './generator.ts'
 import { growthOf, isFlat } from './growth.ts'
-import { makeRanking, publishModule } from './peers.ts'
+import { askOnce, makeRanking, publishModule } from './peers.ts'
 import { memoryOf, type ProcessMemory } from './process-memory.ts'
 import { sampleInput } from './rank50/index.ts'
 
@@ -31,6 +31,7 @@ const flags = readFlags({
 })
 const minutes = flags.minutes || (flags.hour ? 60 : 0)
 const project = flags.project === '' ? root : cloneIn('project', flags.project)
+if (minutes === 0) checkSeconds(defaultGenerator(), flags.seconds)
 const chosenCases = namesIn('only', flags.only, caseNames)
 const body = JSON.stringify(sampleInput())
 const MB = 2 ** 20
@@ -78,12 +79,7 @@ async function rest(base: RunningBase): Promise<void> {
 }
 
 async function askEach(base: RunningBase, scenes: readonly string[]): Promise<void> {
-  const headers = { 'content-type': 'application/json', 'x-unit-id': 'u42' }
-  for (const scene of scenes) {
-    const answer = await fetch(`${base.url}/scenes/${scene}`, { method: 'POST', headers, body })
-    if (answer.status !== 200) throw new Error(`Scene "${scene}" answered ${answer.status}: ${await answer.text()}`)
-    await answer.arrayBuffer()
-  }
+  for (const scene of scenes) await askOnce(base, scene, body)
 }
 
 /** Makes scenes with the default memory for slots. */

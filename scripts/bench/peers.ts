@@ -13,7 +13,7 @@ import type { SceneDraft } from '../../base/traffic/schema.ts'
 import type { Client } from '../../sdk/api/client.ts'
 import { publishBundle, uploadBundle } from '../../sdk/api/publish-steps.ts'
 import { bundleModule } from '../../sdk/bundle/bundle.ts'
-import { launchBase, nodeFlags, type RunningBase, root } from '../../test/support/base.ts'
+import { callScene, launchBase, nodeFlags, type RunningBase, root } from '../../test/support/base.ts'
 import { printComparison } from './comparison.ts'
 import { defaultGenerator } from './generator.ts'
 import { type Load, type Plan, Rig, type Subject } from './rig.ts'
@@ -144,11 +144,23 @@ async function defineRareScenes({ client }: RunningBase, count: number): Promise
   for (let i = 0; i < count; i++) await makeRanking(client, { id: `rare-${i}` }, 'dev')
 }
 
-/** Has the only cell of a base replaced by a new one, in which nothing is loaded but baselines. */
-async function replaceCell(base: RunningBase): Promise<void> {
+/**
+ * Has the only cell of a base replaced by a new one, in which nothing is loaded but baselines.
+ * @returns milliseconds from the start of the new process until it served, as the supervisor logs them
+ */
+export async function replaceCell(base: RunningBase): Promise<number> {
   const from = base.log.length
   await base.client.retireCell(1)
-  for (const ready of ['cell ready', 'cell connected', 'cell ended']) await base.logged(({ msg }) => msg === ready, from)
+  const { ms } = await base.logged(({ msg }) => msg === 'cell ready', from)
+  for (const next of ['cell connected', 'cell ended']) await base.logged(({ msg }) => msg === next, from)
+  return Number(ms)
+}
+
+/** Asks a scene for something that it must answer. */
+export async function askOnce(base: RunningBase, scene: string, body: string): Promise<void> {
+  const answer = await callScene(base, scene, body, { 'x-unit-id': 'u42' })
+  const text = await answer.text()
+  if (answer.status !== 200) throw new Error(`Scene "${scene}" answered ${answer.status}: ${text}`)
 }
 
 export async function publishModule(client: Client, name: string): Promise<void> {

@@ -8,9 +8,12 @@ export interface ProcessMemory {
   readonly pss: number
   /** Code and data of programs and libraries. */
   readonly programs: number
-  /** What was allocated outside of the heaps of V8, with what is free in between: bodies, buffers, and V8's own books. glibc only; elsewhere it is in `heaps`. */
+  /**
+   * What was allocated outside of the heaps of V8, with what is free in between: bodies, buffers, and V8's own books. Only what glibc takes at the break and
+   * in arenas: large blocks, which it maps one by one, are in `heaps`, and so is all of it with another C library.
+   */
   readonly malloc: number
-  /** Heaps and compiled code of all isolates, that of the process and those of slots, and the stacks of threads. */
+  /** Everything else: heaps and compiled code of all isolates, that of the process and those of slots, stacks of threads, and large blocks. */
   readonly heaps: number
 }
 
@@ -35,7 +38,7 @@ export function memoryOf(pid: number): ProcessMemory {
   return sums
 }
 
-/** glibc takes memory at the break of the process, and for threads in arenas at multiples of their size. */
+/** glibc takes memory at the break of the process, and for threads in arenas at multiples of their size. Blocks over `M_MMAP_THRESHOLD` look like heaps. */
 function kindOf(start: number, access: string | undefined, name: string | undefined): 'programs' | 'malloc' | 'heaps' {
   if (name?.startsWith('/')) return 'programs'
   return name === '[heap]' || (name === '' && access === 'rw-p' && start % ARENA_BYTES === 0) ? 'malloc' : 'heaps'

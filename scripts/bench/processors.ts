@@ -56,7 +56,10 @@ function threadsOf(pid: number): string[] {
   }
 }
 
-/** Counts the CPU that processes use from now on, as the scheduler of Linux counts it for each of their threads, in nanoseconds. */
+/**
+ * Counts the CPU that processes use from now on, as the scheduler of Linux counts it for each of their threads, in nanoseconds. A thread that ends before it is
+ * read is left out, with all that it used.
+ */
 export class CpuMeter {
   readonly #pids: readonly number[]
   readonly #before: ReadonlyMap<string, number>
@@ -67,7 +70,7 @@ export class CpuMeter {
   }
 
   /**
-   * Microseconds of all threads that still run, by what they are: the number of the process, and `main` or the name of the thread. Threads that isolates
+   * Microseconds of all threads that run now, by what they are: the number of the process, and `main` or the name of the thread. Threads that isolates
    * run in have the name of the main thread.
    */
   usedUs(): Map<string, number> {
@@ -104,7 +107,7 @@ function readIfThere(path: string): string {
 }
 
 /** Seconds since the machine started. */
-export interface MachineTimes {
+interface MachineTimes {
   /** In which processes and the system for them used a processor, for all processors together. */
   readonly busy: number
   /** In which a virtual processor had something to do but the host ran something else. */

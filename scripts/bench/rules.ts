@@ -4,7 +4,8 @@
  */
 import type { Client } from '../../sdk/api/client.ts'
 import { launchBase } from '../../test/support/base.ts'
-import { describeMachine, readFlags } from './flags.ts'
+import { checkSeconds, describeMachine, readFlags } from './flags.ts'
+import { defaultGenerator } from './generator.ts'
 import { compareScenes, makeRanking, publishModule } from './peers.ts'
 import { sampleInput } from './rank50/index.ts'
 
@@ -14,6 +15,7 @@ const { seconds, rounds, connections, whitelist } = readFlags({
   connections: { value: 32, about: 'connections of the load' },
   whitelist: { value: 100_000, about: 'units on the whitelist' },
 })
+checkSeconds(defaultGenerator(), seconds)
 const EXPERIMENTS = 20
 const LAYERS = 5
 const CUTOVER = 1000

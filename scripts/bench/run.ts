@@ -7,8 +7,8 @@ import { writeFileSync } from 'node:fs'
 import { renderColumns } from '../../base/kernel/columns.ts'
 import { messageOf } from '../../base/kernel/errors.ts'
 import { type Comparison, medianOf, printComparison, printThreads, type Report, type Way } from './comparison.ts'
-import { cloneIn, describeMachine, endOnSignals, endWith, namesIn, readFlags } from './flags.ts'
-import { defaultGenerator, generators, isInstalled, possibleSeconds } from './generator.ts'
+import { checkSeconds, cloneIn, describeMachine, endOnSignals, endWith, namesIn, readFlags } from './flags.ts'
+import { defaultGenerator, generators, isInstalled } from './generator.ts'
 import { Rig } from './rig.ts'
 import { RunningPeers } from './running-peers.ts'
 import { bodyOf, CANDIDATES, type PeerName, peerNames, type Scenario, type ScenarioName, scenarios } from './scenarios.ts'
@@ -44,7 +44,7 @@ if (measurable.length === 0) endWith(`There is nothing to measure: ${names.join(
 const usualWays = flags.quick ? (['pinned'] as const) : bothWays
 const chosenWays = flags.ways === '' ? usualWays : namesIn('ways', flags.ways, bothWays)
 const [seconds, rounds] = [flags.seconds || (flags.quick ? 1 : 3), flags.rounds || (flags.quick ? 3 : 5)]
-if (possibleSeconds(generator, seconds) !== seconds) endWith(`--seconds: ${generator} sends for whole seconds only: ${seconds}`)
+checkSeconds(generator, seconds)
 const against = flags.against.map(folder => cloneIn('against', folder))
 const fastifyFlags = flags['fastify-flags'].split(' ').filter(flag => flag !== '')
 endOnSignals()

@@ -6,7 +6,7 @@ export const peerNames = ['fastify', 'fastify-cluster', 'worker-tuned', 'worker'
 export type PeerName = (typeof peerNames)[number]
 
 /** A closed loop; an open loop at half of the rate that Fastify reaches in `connections-32`; or one request to each of many scenes. */
-export type ScenarioLoad = { readonly connections: number } | 'half of the most' | 'one by one'
+type ScenarioLoad = { readonly connections: number } | 'half of the most' | 'one by one'
 
 export interface Scenario {
   readonly title: string

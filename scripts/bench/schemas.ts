@@ -4,7 +4,8 @@
  */
 import { Compile } from 'typebox/schema'
 import { launchBase } from '../../test/support/base.ts'
-import { describeMachine, readFlags } from './flags.ts'
+import { checkSeconds, describeMachine, readFlags } from './flags.ts'
+import { defaultGenerator } from './generator.ts'
 import { median } from './median.ts'
 import { compareScenes, makeRanking, publishModule } from './peers.ts'
 import { sampleInput } from './rank50/index.ts'
@@ -14,6 +15,7 @@ const { seconds, rounds, connections } = readFlags({
   rounds: { value: 5, about: 'rounds, in each of which each scene is measured once' },
   connections: { value: 32, about: 'connections of the load' },
 })
+checkSeconds(defaultGenerator(), seconds)
 
 const vector = { type: 'array', minItems: 4, maxItems: 4, items: { type: 'number' } }
 const candidate = {

@@ -4,10 +4,10 @@
  */
 import { launchBase, type RunningBase } from '../../test/support/base.ts'
 import { printComparison } from './comparison.ts'
-import { describeMachine, readFlags } from './flags.ts'
+import { checkSeconds, describeMachine, readFlags } from './flags.ts'
 import { defaultGenerator } from './generator.ts'
 import { median } from './median.ts'
-import { makeRanking, pidsOf, publishModule } from './peers.ts'
+import { makeRanking, pidsOf, publishModule, replaceCell } from './peers.ts'
 import { sampleInput } from './rank50/index.ts'
 import { Rig, type Subject } from './rig.ts'
 
@@ -17,6 +17,7 @@ const { seconds, rounds, connections, starts } = readFlags({
   connections: { value: 32, about: 'connections of the load' },
   starts: { value: 20, about: 'how often the cell of each base is replaced' },
 })
+checkSeconds(defaultGenerator(), seconds)
 
 interface Side extends Subject {
   readonly base: RunningBase
@@ -30,15 +31,6 @@ async function start(name: string, mode: string): Promise<Side> {
   return { name, url: `${base.url}/scenes/rank50`, pids: () => pidsOf(base), base, startsMs: [] }
 }
 
-/** @returns milliseconds from the start of a new process until it serves, as the supervisor logs them */
-async function startCell({ base }: Side): Promise<number> {
-  const from = base.log.length
-  await base.client.retireCell(1)
-  const { ms } = await base.logged(({ msg }) => msg === 'cell ready', from)
-  await base.logged(({ msg }) => msg === 'cell ended', from)
-  return Number(ms)
-}
-
 const sides = [await start('no wall', 'off'), await start('wall', 'require')] as const
 const [off, on] = sides
 const rig = new Rig(defaultGenerator())
@@ -49,7 +41,8 @@ try {
   const what = { scenario: 'wall', title: 'With and without the wall', load: `${connections} connections`, hasOwnLoad: true }
   const plan = { ...what, way: rig.bestWay, rounds, seconds } as const
   printComparison(await rig.closed({ ...plan, subjects: sides }, { body: JSON.stringify(sampleInput()), connections }))
-  for (let i = 0; i < starts; i++) for (const side of i % 2 === 0 ? sides : sides.toReversed()) side.startsMs.push(await startCell(side))
+  for (let i = 0; i < starts; i++)
+    for (const side of i % 2 === 0 ? sides : sides.toReversed()) side.startsMs.push(await replaceCell(side.base))
   const later = median(on.startsMs.map((ms, i) => ms - (off.startsMs[i] ?? Number.NaN)))
   console.log(`A cell starts in ${median(off.startsMs).toFixed(0)} ms, and ${later.toFixed(0)} ms later with the wall`)
 } finally {
