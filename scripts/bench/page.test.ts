@@ -24,7 +24,8 @@ const noisy = comparison('connections-256', {}, run(900), run(1400))
 
 test('the tables say what was measured under which load, whether it holds, and what threads cost', () => {
   const text = resultsOf(report(steady))
-  assert.match(text, /^M; load by wrk; medians of 2 rounds of 2 s\.$/m)
+  const command = 'npm run bench -- --generator wrk --seconds 2 --rounds 2 --ways pinned --json FILE'
+  assert.ok(text.startsWith(`M; load by wrk; medians of 2 rounds of 2 s (\`${command}\`).\n`), text)
   assert.match(text, /^\| connections-256, pinned \| 256 connections \| Fastify \| 1000 \| {2}\| 50 \| {2}\| 1\.0 \| 2\.0 \| {2}\|$/m)
   assert.match(text, /^\| {2}\| {2}\| Berth \| 900 \| 0\.90x \(0\.90–0\.90\) \| 50 \| 1\.00x/m)
   assert.match(text, /^\| 256 connections: throughput against Fastify \| at least 0\.85x \| 0\.90x \(0\.90–0\.90\) \| yes \|$/m)

@@ -13,7 +13,7 @@ import {
 } from './comparison.ts'
 import { median } from './median.ts'
 import { sumOf } from './processors.ts'
-import { scenarios } from './scenarios.ts'
+import { type ScenarioName, scenarios } from './scenarios.ts'
 import { boundOf, showMeasured, type Verdict, verdictsOn } from './targets.ts'
 
 /**
@@ -51,9 +51,10 @@ export function withResults(page: string, results: string): string {
 }
 
 /** What was measured and what must hold, as Markdown. */
-export function resultsOf({ machine, generator, seconds, rounds, comparisons }: Report): string {
+export function resultsOf(report: Report): string {
+  const { machine, generator, seconds, rounds, comparisons } = report
   const parts = [
-    `${machine}; load by ${generator}; medians of ${rounds} rounds of ${seconds} s.`,
+    `${machine}; load by ${generator}; medians of ${rounds} rounds of ${seconds} s (\`${commandOf(report)}\`).`,
     comparisonsIn(comparisons),
     ...warningsIn(comparisons),
     'What must hold, pinned where that is possible. In doubt: a warning is about what is compared.',
@@ -65,6 +66,13 @@ export function resultsOf({ machine, generator, seconds, rounds, comparisons }: 
     ),
   ]
   return parts.join('\n\n')
+}
+
+/** The command that measures all of this again. */
+function commandOf({ generator, seconds, rounds, comparisons }: Report): string {
+  const ways = new Set(comparisons.flatMap(({ scenario, way }) => (scenarios[scenario as ScenarioName].ways.length > 1 ? [way] : [])))
+  const chosen = ways.size === 1 ? [` --ways ${[...ways].join()}`] : []
+  return ['npm run bench --', ` --generator ${generator} --seconds ${seconds} --rounds ${rounds}`, ...chosen, ' --json FILE'].join('')
 }
 
 function comparisonsIn(comparisons: readonly Comparison[]): string {
