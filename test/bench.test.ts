@@ -46,6 +46,12 @@ describe('side by side', { concurrency: 2 }, () => {
     for (const [what, p50] of rows.slice(1)) assert.match(p50 ?? '', /^-?\d/, `${what}`)
   })
 
+  test('the bench of the code inside makes an isolate in each of its cases', { timeout: 120_000 }, async () => {
+    const { rows } = await bench('scripts/bench/prelude.ts', '--rounds', '1')
+    assert.ok(rows.length > 5)
+    for (const [what, ...figures] of rows.slice(1)) for (const figure of figures) assert.ok(Number(figure) > 0, `${what}: ${figure}`)
+  })
+
   test('the overload bench answers, refuses and probes, and compares what is left with the peak', { timeout: 120_000 }, async () => {
     // The load is so many times the peak that it is too much even when a busy machine let the peak be a fraction of what the cell can do. At
     // the peak there are so few connections that their requests meet their deadline there.
