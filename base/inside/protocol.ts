@@ -92,6 +92,31 @@ export const CLOCK = {
   wallMinusMonotonic: 1,
 } as const
 
+/**
+ * Places of the tape, memory that a recorder shares with the cell: the readings of clocks, written down in order or given again. Other slots have none.
+ * The cell sets `count` to 0 before each entry and takes the readings after it.
+ */
+export const TAPE = {
+  /** A `TapeMode`. */
+  mode: 0,
+  /** How many readings were written, or given, since the cell has set this to 0. */
+  count: 1,
+  /** Of a replay: how many readings there are to give. */
+  length: 2,
+  /** Of a replay: what the clock shows when all readings are given, by the monotonic clock; the cell adds the CPU time that was used. */
+  beyond: 3,
+  /** Reasons why a replay may give something else, a set of `TapeMark`. The cell empties it. */
+  marks: 4,
+  /** 1 when the next turn is to seed chance anew from the words at `seed`; the turn sets it to 0. */
+  reseed: 5,
+  /** Four 32-bit words. */
+  seed: 6,
+  /** The first of the readings, `limits.capsule.readingsMax` of them. */
+  readings: 10,
+} as const
+export const TapeMode = { off: 0, recording: 1, replaying: 2 } as const
+export const TapeMark = { weakReferences: 1, stackOverflow: 2, tooManyReadings: 4 } as const
+
 /** Parts of the code inside that an isolate compiles when a module first uses what they define. Each is a script of its own. */
 export const LAZY_PARTS = ['clone', 'encodings', 'events', 'fetch', 'multibyte', 'random', 'schema-check', 'text', 'url'] as const
 export type LazyPart = (typeof LAZY_PARTS)[number]

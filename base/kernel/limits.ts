@@ -194,6 +194,14 @@ export const limits = {
   },
 
   /** A slot: one isolate that serves one version of a scene. */
+  capsule: {
+    /** Requests of a recording. A recorder that has answered them ends. */
+    requestsMax: 256,
+    /** Readings of clocks that are written down of an entry. One that reads more cannot be replayed bit for bit. */
+    readingsMax: 10_000,
+    /** Bytes that the entries of a recording take as JSON. A recorder that has written them ends. */
+    recordingBytesMax: 16 * MB,
+  },
   slot: {
     /** Requests in it, including those that wait. */
     pendingMax: 512,
