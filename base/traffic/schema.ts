@@ -176,6 +176,51 @@ const Breaker = Type.Object(
 /** The breaker of a scene that sets none. */
 export const breakerDefaults: Static<typeof Breaker> = Value.Create(Breaker)
 
+/** A JSON pointer in which `*` stands for every element of a list, and for every member of an object. */
+const JsonPointers = Type.Array(
+  Type.String({
+    pattern: '^(/([^~/]|~[01])*)+$',
+    maxLength: 256,
+    description: 'a JSON pointer, such as /user/phone; * stands for every element or member, as in /orders/*/address',
+  }),
+  {
+    maxItems: 64,
+    uniqueItems: true,
+    default: [],
+    description:
+      'what is taken out of each JSON of a capsule before it leaves the cell: body, parameters, calls and replies, answer, fields of log lines; such capsules are inexact',
+  },
+)
+
+const Capsules = Type.Object(
+  {
+    off: Type.Boolean({ default: false, description: 'whether nothing of the scene is ever captured, asked for or not' }),
+    rate: Type.Number({ minimum: 0, maximum: 1, default: 0.01, description: 'the part of its requests that is captured' }),
+    perSecond: Type.Number({
+      exclusiveMinimum: 0,
+      maximum: 1000,
+      default: 5,
+      description: 'at most so many a second in the whole base, in the long run; those that were asked for come in addition',
+    }),
+    kept: Type.Integer({ minimum: 1, maximum: 10_000, default: 1000, description: 'capsules of each version that are kept' }),
+    bytes: Type.Integer({
+      minimum: 64 * 1024,
+      maximum: 1024 ** 3,
+      default: 64 * 1024 ** 2,
+      description: 'bytes on disk that the capsules of the scene may take',
+    }),
+    ageDays: Type.Number({ exclusiveMinimum: 0, maximum: 365, default: 7, description: 'days after which a capsule is deleted' }),
+    redact: JsonPointers,
+  },
+  {
+    ...closed,
+    description: 'which requests are captured with everything that reached the modules, so that any version can answer them again',
+  },
+)
+export type CapsuleSettings = Static<typeof Capsules>
+/** The settings of a scene that sets none. */
+export const capsuleDefaults: CapsuleSettings = Value.Create(Capsules)
+
 const Traffic = Type.Object(
   {
     unit: Type.Object(
@@ -307,6 +352,7 @@ export const SceneDefinition = Type.Object(
     traffic: Traffic,
     params: Type.Record(Type.String(), Json, { default: {}, description: 'what stages see as ctx.params' }),
     schemas: Type.Optional(SceneSchemas),
+    capsules: Type.Optional(Capsules),
     attributes: Type.Optional(
       recordOf(AttributeName, AttributeDefinition, { maxProperties: 64, description: 'what experiments may be targeted on' }),
     ),

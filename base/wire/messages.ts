@@ -1,4 +1,5 @@
 /** Every message between the processes of a base. */
+import type { Captured } from '../capsule/capsule.ts'
 import type { Generation } from '../folder/paths.ts'
 import type { UpgradeLog, UpgradeWish } from '../folder/upgrade-files.ts'
 import type { ErrorCode } from '../kernel/errors.ts'
@@ -319,6 +320,11 @@ export type CellToKeeper =
   | { readonly type: 'metrics'; readonly request: number; readonly metrics: readonly unknown[] }
   /** Answered with `logsKept`. Batches without that answer when the connection ends are sent again over the next connection. */
   | { readonly type: 'logs'; readonly batch: number; readonly records: readonly LogRecord[] }
+  /**
+   * A request that a recorder has answered, with what entered its slot since the last one. They come in the order of the recording, and are lost while the
+   * keeper is away: then no more of that recording comes.
+   */
+  | { readonly type: 'captured'; readonly captured: Captured }
   /** Milliseconds of CPU that the slot has used since it was made; undefined when none is loaded. */
   | { readonly type: 'slotFound'; readonly request: number; readonly cpuMs?: number | undefined }
   /** Milliseconds since each version of the scene was called last; those that have no slot, or whose slot has answered nothing, are left out. */

@@ -1,6 +1,7 @@
 /** The cells that are connected to the keeper. Tables and commands go down to them; acknowledgements and metrics come up. */
 import { randomInt } from 'node:crypto'
 import type { Socket } from 'node:net'
+import type { Captured } from '../../capsule/capsule.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import { limits } from '../../kernel/limits.ts'
 import type { Logger } from '../../kernel/log.ts'
@@ -93,6 +94,8 @@ export interface CellEvents {
   onStale?(pid: number): void
   /** Called when more requests to the scene port had a token that is not known than an address may send. */
   onGuesses?(address: string): void
+  /** Takes a captured request, and what entered its slot since the last one of the same recording. */
+  onCaptured?(captured: Captured): void
 }
 
 /** The public side of `CellConnections`, for those who use it and for tests that stand in for it. */
@@ -133,6 +136,7 @@ export class CellConnections {
         logs: (message, { member }) => member && this.#onLogsOf(member, message),
         features: ({ tables }, { member }) => member && this.#onFeatures(member, tables),
         tokenGuesses: ({ address }) => this.#events.onGuesses?.(address),
+        captured: ({ captured }) => this.#events.onCaptured?.(captured),
         kills: ({ kills }, { member }) => member && this.#events.onKills?.(member.cell, kills),
         prepared: settle,
         featuresPrepared: settle,
