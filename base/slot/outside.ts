@@ -165,6 +165,6 @@ function refusalOf({ code, message, extra }: BerthError): string {
 }
 
 /** Bytes that go into the isolate without being copied. */
-function handedOver(body: ArrayBuffer): ivm.Copy<ArrayBuffer> {
+export function handedOver(body: ArrayBuffer): ivm.Copy<ArrayBuffer> {
   return new ivm.ExternalCopy(body, { transferOut: true }).copyInto({ transferIn: true, release: true })
 }

@@ -1,0 +1,99 @@
+/**
+ * What enters an isolate, and what it says meanwhile, as a recording keeps both. The recorder writes entries down and the replay puts them in again: both do it
+ * here, so that they cannot differ.
+ */
+import { createHash, type Hash } from 'node:crypto'
+import type ivm from 'isolated-vm'
+import type { Entry, EntryKind } from '../capsule/capsule.ts'
+import { ANSWER_STRIDE, AnswerKind, type LogLine, type Post } from '../inside/protocol.ts'
+import { byCopy, type Remotes } from './blank.ts'
+import { handedOver } from './outside.ts'
+
+/** How a call into the isolate ended. V8 fails it when a promise rejects meanwhile that a module has forgotten to handle. */
+export type Outcome = { readonly returned: unknown } | { readonly threw: string }
+
+/** What is asked of the outside. */
+const askingKinds: ReadonlySet<string> = new Set<Parameters<Post>[0]>(['calls', 'fetch', 'unfetch', 'timer'])
+
+/** What an isolate says while one entry runs. */
+export class Spoken {
+  readonly #asked: (readonly unknown[])[] = []
+  readonly #hash: Hash = createHash('sha256')
+
+  /** Takes a post, in the order in which they come. */
+  post(...posted: Parameters<Post>): void {
+    const [kind, ...values] = posted
+    if (kind === 'answers') this.#addAnswers(values)
+    else if (kind === 'log') this.#add([kind, values[0], linesOfModules(values[1])])
+    // Which answers are checked against the schema depends on the time that the checks take.
+    else if (kind !== 'misfit') this.#addAsItIs(kind, values)
+  }
+
+  /** To be called once, when the entry is over. */
+  end(outcome: Outcome): Pick<Entry, 'asked' | 'said'> {
+    if ('threw' in outcome) this.#add(['threw', outcome.threw])
+    else if (Array.isArray(outcome.returned)) this.#addAnswers(outcome.returned)
+    return { asked: this.#asked, said: this.#hash.digest('hex') }
+  }
+
+  #addAsItIs(kind: string, values: readonly unknown[]): void {
+    const said = [kind, ...values.map(inJson)]
+    if (askingKinds.has(kind)) this.#asked.push(said)
+    this.#add(said)
+  }
+
+  /** An answer has notes when any stage took a millisecond, or had no part in it. How long stages take is measured by a clock that is not recorded. */
+  #addAnswers(values: readonly unknown[]): void {
+    for (let i = 0; i < values.length; i += ANSWER_STRIDE) {
+      const [no, kind, text] = [values[i], values[i + 1], String(values[i + 2])]
+      if (kind !== AnswerKind.noted) this.#add(['answer', no, kind, '', text])
+      else this.#add(['answer', no, AnswerKind.ok, text.slice(0, text.search(/[ \n]/)), text.slice(text.indexOf('\n') + 1)])
+    }
+  }
+
+  #add(said: readonly unknown[]): void {
+    this.#hash.update(JSON.stringify(said)).update('\n')
+  }
+}
+
+/** The lines without those that have a code: these are of the code inside, which does not look at every value equally closely. */
+function linesOfModules(json: unknown): unknown {
+  try {
+    const lines: unknown = JSON.parse(String(json))
+    return Array.isArray(lines) ? lines.filter((line: Partial<LogLine> | null) => line?.code === undefined) : lines
+  } catch {
+    // A module has broken the code that posts them.
+    return json
+  }
+}
+
+const BASE64 = 'base64:'
+const TEXT = 'text:'
+
+/** A value of an entry in a form that JSON can hold: bytes in base64, and a text that would be taken for that, marked as a text. */
+function inJson(value: unknown): unknown {
+  if (value instanceof ArrayBuffer) return BASE64 + Buffer.from(value).toString('base64')
+  return typeof value === 'string' && (value.startsWith(BASE64) || value.startsWith(TEXT)) ? TEXT + value : value
+}
+
+function fromJson(value: unknown): unknown {
+  if (typeof value !== 'string') return value
+  if (value.startsWith(BASE64)) return Uint8Array.from(Buffer.from(value.slice(BASE64.length), 'base64')).buffer
+  return value.startsWith(TEXT) ? value.slice(TEXT.length) : value
+}
+
+/** The arguments of a call into the isolate as an entry keeps them. What is within a list is text and numbers, and stays as it is. */
+export const valuesOf = (args: readonly unknown[]): readonly unknown[] => args.map(inJson)
+/** The way back. */
+export const argumentsOf = (values: readonly unknown[]): readonly unknown[] => values.map(fromJson)
+
+/** Calls the function of the code inside that an entry names, with its values. It settles when all promise reactions that are due have run. */
+export async function putIn(inside: Remotes, kind: Exclude<EntryKind, 'load'>, values: readonly unknown[]): Promise<Outcome> {
+  const args = argumentsOf(values).map(value => (value instanceof ArrayBuffer ? handedOver(value) : value)) as ivm.Transferable[]
+  const remote = inside[kind] as ivm.Reference<(...args: ivm.Transferable[]) => unknown>
+  try {
+    return { returned: await remote.apply(undefined, args, byCopy) }
+  } catch (error) {
+    return { threw: error instanceof Error ? error.message : String(error) }
+  }
+}
