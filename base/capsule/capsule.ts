@@ -47,11 +47,11 @@ export interface Entry {
   readonly atMs: number
   /** The arguments. Bytes are in base64 with `base64:` before them. None for the load, whose arguments are in the head. */
   readonly values: readonly unknown[]
-  /** What the clocks inside said while it ran, in order: milliseconds of the monotonic clock of the cell. */
+  /** What the clocks inside said while it ran, in order: milliseconds of the monotonic clock of the cell. The load has those of the isolate's set-up too. */
   readonly readings: readonly number[]
   /** What to add to a reading to get the wall clock, in milliseconds. It stays the same while the entry runs. */
   readonly wallMinusMonotonic: number
-  /** Of a turn: the four 32-bit words from which chance was seeded anew before it. */
+  /** Of a turn: the `SEED_WORDS` words of 32 bits from which chance was seeded anew before it. */
   readonly seed?: readonly number[] | undefined
   /** What it asked of the outside meanwhile: the posts of the kinds `calls`, `fetch`, `unfetch` and `timer`, in full. */
   readonly asked: readonly (readonly unknown[])[]

@@ -58,7 +58,7 @@ const bounds: InsideLimits = {
 // The code inside takes hold of the clock, and of what the cell gives it, when it is loaded.
 const native = Date.now
 Date.now = machine.wall
-Object.assign(globalThis, { given: [machine.post, new SharedArrayBuffer(16), machine.clock.memory, bounds, ''] })
+Object.assign(globalThis, { given: [machine.post, new SharedArrayBuffer(16), machine.clock.memory, bounds, '', undefined] })
 const { cellTime, lastWrittenTime, monotonicTime } = await import('./clock.ts')
 const { closeTimer, fireTimer, openTimer } = await import('./globals/timers.ts')
 Date.now = native

@@ -93,13 +93,14 @@ export const CLOCK = {
 } as const
 
 /**
- * Places of the tape, memory that a recorder shares with the cell: the readings of clocks, written down in order or given again. Other slots have none.
- * The cell sets `count` to 0 before each entry and takes the readings after it.
+ * Places of the tape, memory that a slot shares with the cell when somebody else than the machine is to say what time it is there, or is to know: a
+ * recorder, a replay, a test with a clock that stands still. Ordinary slots have none. The readings are those of the clocks that code inside can see, in
+ * the order in which they were read: the first is read while the isolate is set up, before any module is loaded.
  */
 export const TAPE = {
   /** A `TapeMode`. */
   mode: 0,
-  /** How many readings were written, or given, since the cell has set this to 0. */
+  /** How many readings were made since the cell has set this to 0, those included for which the tape had no place, or nothing to give. */
   count: 1,
   /** Of a replay: how many readings there are to give. */
   length: 2,
@@ -109,12 +110,19 @@ export const TAPE = {
   marks: 4,
   /** 1 when the next turn is to seed chance anew from the words at `seed`; the turn sets it to 0. */
   reseed: 5,
-  /** Four 32-bit words. */
+  /** `SEED_WORDS` whole numbers of 32 bits: the first half seeds `Math.random`, the other half `crypto`. */
   seed: 6,
-  /** The first of the readings, `limits.capsule.readingsMax` of them. */
-  readings: 10,
+  /** The first of the readings, `limits.capsule.readingsMax` of them: milliseconds of the monotonic clock. */
+  readings: 14,
 } as const
+/** Words of 32 bits in a seed of chance. `Given.seed` has them as hexadecimal digits, eight each. */
+export const SEED_WORDS = 8
+/** `off`: the clocks of the machine are read, and nobody is to know. `recording`: readings are written down. `replaying`: they are given again, in order. */
 export const TapeMode = { off: 0, recording: 1, replaying: 2 } as const
+/**
+ * `weakReferences`: a `WeakRef` or a `FinalizationRegistry` was made. `stackOverflow`: the error of a stack overflow was seen by the code inside; one that
+ * a module catches and keeps to itself is not. `tooManyReadings`: more were made than the tape has places for.
+ */
 export const TapeMark = { weakReferences: 1, stackOverflow: 2, tooManyReadings: 4 } as const
 
 /** Parts of the code inside that an isolate compiles when a module first uses what they define. Each is a script of its own. */
@@ -128,6 +136,7 @@ export type Given = readonly [
   clock: SharedArrayBuffer,
   limits: InsideLimits,
   seed: string,
+  tape: SharedArrayBuffer | undefined,
   ...partTexts: string[],
 ]
 

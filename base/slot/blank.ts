@@ -18,6 +18,7 @@ import { DEFAULT_MEMORY_MB } from '../traffic/names.ts'
 import type { CodeCache } from './code-cache.ts'
 import { insideScript } from './inside-script.ts'
 import { machineClock, type SlotClock } from './slot-clock.ts'
+import type { Tape } from './tape.ts'
 
 export type Remote<K extends keyof Inside> = ivm.Reference<Inside[K]>
 export type Remotes = { readonly [K in keyof Inside]: Remote<K> }
@@ -76,16 +77,18 @@ const byReference = { result: { reference: true } } as const
  */
 export const byCopy = { arguments: { copy: true }, result: { copy: true } } as const
 
-/** What a rehearsal changes about a blank. */
+/** What is unlike other blanks about one that is rehearsed, recorded or replayed. */
 export interface Staging {
   /** 64 hexadecimal digits in the place of fresh randomness. */
-  readonly seed: string | undefined
+  readonly seed?: string | undefined
   /** A clock in the place of that of the machine. */
-  readonly clock: SlotClock | undefined
+  readonly clock?: SlotClock | undefined
+  /** What the clocks inside are to show, or have shown. The isolate reads it from when it is set up. */
+  readonly tape?: Tape | undefined
   /** Whether a request fails when a closer look finds a fault in what leaves the slot. @default false */
   readonly findingsFail?: boolean
   /** Called before any other code runs in the isolate, because the cell's own code takes hold of the built-ins as it finds them. */
-  prepare(isolate: ivm.Isolate, context: ivm.Context): Promise<void>
+  prepare?(isolate: ivm.Isolate, context: ivm.Context): Promise<void>
 }
 
 // This process may have been started with a bound for its own young generation. Without it, each isolate gets one that fits its memory limit.
@@ -135,7 +138,7 @@ async function setUpBlank(memoryMB: number, codeCache: CodeCache, staging?: Stag
   const isolate = new ivm.Isolate({ memoryLimit: memoryMB, inspector, onCatastrophicError: message => listener.onLost(message) })
   try {
     const context = await isolate.createContext({ inspector })
-    await staging?.prepare(isolate, context)
+    await staging?.prepare?.(isolate, context)
     const script = await codeCache.compile(isolate, insideText, INSIDE)
     const setUp = (await script.run(context, { reference: true })) as ivm.Reference<SetUp>
     const cursor = new Float64Array(new SharedArrayBuffer(CURSOR_BYTES))
@@ -176,12 +179,13 @@ function givenTo(
   listener: BlankListener,
   cursor: Float64Array,
   clock: SlotClock,
-  { seed = randomBytes(32).toString('hex'), findingsFail = false }: Partial<Staging> = {},
+  { seed = randomBytes(32).toString('hex'), tape, findingsFail = false }: Staging = {},
 ): ivm.Transferable[] {
   const post = new ivm.Callback<Post>((kind, ...values) => listener.onPost(kind, ...values), { ignored: true })
   const [cursorMemory, clockMemory] = [cursor.buffer, clock.memory].map(memory => new ivm.ExternalCopy(memory).copyInto())
   const bounds = new ivm.ExternalCopy({ ...insideLimits, findingsFail }).copyInto()
-  return [post, cursorMemory, clockMemory, bounds, seed, ...partTexts.map(text => text.copyInto())]
+  const tapeMemory = tape === undefined ? undefined : new ivm.ExternalCopy(tape.memory).copyInto()
+  return [post, cursorMemory, clockMemory, bounds, seed, tapeMemory, ...partTexts.map(text => text.copyInto())]
 }
 
 /** The isolate is idle, so this thread may enter it. Eight trips to the isolate's own thread would take four times as long. */

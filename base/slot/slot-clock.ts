@@ -11,6 +11,7 @@ const CLOCK_BYTES = Object.keys(CLOCK).length * Float64Array.BYTES_PER_ELEMENT
 
 export class SlotClock {
   readonly #source: TimeSource
+  #isHeld = false
   readonly #places = new Float64Array(new SharedArrayBuffer(CLOCK_BYTES))
 
   constructor(source: TimeSource) {
@@ -21,6 +22,22 @@ export class SlotClock {
   /** What `CLOCK` describes. */
   get memory(): SharedArrayBuffer {
     return this.#places.buffer as SharedArrayBuffer
+  }
+
+  /** Milliseconds since the epoch by the wall clock, less the time of the monotonic clock, as code inside gets to know it. */
+  get wallMinusMonotonic(): number {
+    return this.#places[CLOCK.wallMinusMonotonic] as number
+  }
+
+  /** Keeps this the difference of the two clocks inside, however the wall clock is set, until `follow` is called. */
+  hold(wallMinusMonotonic = this.wallMinusMonotonic): void {
+    this.#isHeld = true
+    this.#places[CLOCK.wallMinusMonotonic] = wallMinusMonotonic
+  }
+
+  /** Undoes `hold`: the next `write` follows the wall clock. */
+  follow(): void {
+    this.#isHeld = false
   }
 
   /**
@@ -34,8 +51,9 @@ export class SlotClock {
     const difference = wall() - before
     // This thread may have had to wait between the two readings: then the difference is too large, by as much as has passed.
     const passedMs = monotonic() - before
-    const written = this.#places[CLOCK.wallMinusMonotonic] as number
+    const written = this.wallMinusMonotonic
     this.#places[CLOCK.monotonic] = before
+    if (this.#isHeld) return before
     // The wall clock comes in whole milliseconds, so the difference varies by up to one without any meaning.
     if (written > difference + 1 || written < difference - passedMs - 1) this.#places[CLOCK.wallMinusMonotonic] = difference
     return before

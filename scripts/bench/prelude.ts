@@ -58,7 +58,7 @@ function setUp(script: ivm.Script, context: ivm.Context): void {
     new ivm.ExternalCopy(value).copyInto(),
   )
   const parts = partTexts.map(text => text.copyInto())
-  inside.applySync(undefined, [post, cursor, clock, bounds, randomBytes(32).toString('hex'), ...parts] as ivm.Transferable[], {
+  inside.applySync(undefined, [post, cursor, clock, bounds, randomBytes(32).toString('hex'), undefined, ...parts] as ivm.Transferable[], {
     result: { reference: true },
   })
 }

@@ -83,6 +83,7 @@ export async function startGuest(t: TestContext, { slotTimers = 1000, seed = ran
     copyOf(machineClock().memory),
     copyOf({ ...guestLimits, slotTimers }),
     seed,
+    undefined,
     ...partTexts,
   ]
   const inside = (await setUp.apply(undefined, given, { result: { reference: true } })) as ivm.Reference<GuestInside>

@@ -488,12 +488,13 @@ function endOfString(json, start2) {
 }
 
 // base/inside/host.ts
-var [postToCell, cursorMemory, clockMemory, bounds, randomSeed, ...partTexts] = given;
+var [postToCell, cursorMemory, clockMemory, bounds, randomSeed, tapeMemory, ...partTexts] = given;
 var post = postToCell;
 var limits = bounds;
 var seed = randomSeed;
 var cursor = new Float64Array(cursorMemory);
 var clock = new Float64Array(clockMemory);
+var tape = tapeMemory === void 0 ? void 0 : new Float64Array(tapeMemory);
 var partText = (part) => partTexts[LAZY_PARTS.indexOf(part)];
 
 // base/inside/clock.ts
