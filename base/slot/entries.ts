@@ -7,7 +7,7 @@ import type ivm from 'isolated-vm'
 import type { Entry, EntryKind } from '../capsule/capsule.ts'
 import { ANSWER_STRIDE, AnswerKind, type LogLine, type Post } from '../inside/protocol.ts'
 import { byCopy, type Remotes } from './blank.ts'
-import { handedOver } from './outside.ts'
+import { handedOver } from './entrance.ts'
 
 /** How a call into the isolate ended. V8 fails it when a promise rejects meanwhile that a module has forgotten to handle. */
 export type Outcome = { readonly returned: unknown } | { readonly threw: string }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Remotes } from './blank.ts'
+import type { Entrance } from './entrance.ts'
 import { Outside, type OutsideHost } from './outside.ts'
 import type { Pending } from './slot-call.ts'
 
@@ -15,17 +15,15 @@ test('a service that no module of the group declares is not called, whatever the
     },
   }
   const answers: unknown[] = []
-  const settleCalls = {
-    apply: async (_: unknown, [values]: [readonly unknown[]]) => {
-      answers.push(...values)
-      if (answers.length === 6) settled.resolve(answers)
-    },
+  const settleCalls = async (values: readonly unknown[]) => {
+    answers.push(...values)
+    if (answers.length === 6) settled.resolve(answers)
   }
   const slot = {
     plan: { key: 's/v1@64', scene: 's', version: 'v1', memoryMB: 64, lock: [] },
     find: () => ({ done: false, call: {} }) as Pending,
     begun: () => [],
-    enter: (run: (inside: Remotes) => Promise<unknown>) => void run({ settleCalls } as unknown as Remotes),
+    enter: (run: (entrance: Entrance) => Promise<unknown>) => void run({ settleCalls } as Entrance),
   }
   const outside = new Outside(slot, host as OutsideHost)
   outside.call([1, 1, 'features', 'get', '[]', 2, 1, 'payments', 'charge', '[]'])

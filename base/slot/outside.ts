@@ -1,10 +1,9 @@
 /** What the code of a slot has under way outside of its isolate: calls of scenes and services, fetches, timers. */
-import ivm from 'isolated-vm'
 import { CALL_STRIDE, SETTLED_STRIDE, type ServiceNames } from '../inside/protocol.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
-import { byCopy, type Remotes } from './blank.ts'
+import type { Entrance } from './entrance.ts'
 import { type FetchCaller, type Incoming, isSafe, type Outgoing } from './fetcher.ts'
 import type { Pending, SlotCall } from './slot-call.ts'
 
@@ -28,7 +27,7 @@ interface AskingSlot {
   /** All requests that were sent into the isolate and have not been answered. */
   begun(): readonly Pending[]
   /** Runs code inside the isolate that no turn belongs to. Does nothing when the isolate has ended. */
-  enter(run: (inside: Remotes) => Promise<unknown>): void
+  enter(run: (entrance: Entrance) => Promise<unknown>): void
 }
 
 /** The failure of a fetch whose request has been answered before the fetch got here. */
@@ -60,12 +59,7 @@ export class Outside {
   startTimer(no: number, delayMs: number): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer)
-      this.#slot.enter(inside => {
-        const fired = inside.fireTimer.apply(undefined, [no])
-        // It goes in right behind the timer, and so marks the moment when all that the timer has set off is over.
-        inside.probe.applyIgnored(undefined, [])
-        return fired
-      })
+      this.#slot.enter(entrance => entrance.fireTimer(no))
     }, delayMs)
     this.#timers.add(timer)
   }
@@ -142,7 +136,7 @@ export class Outside {
 
   #settleFetch(callNo: number, { head, body }: Incoming): void {
     this.#fetches.delete(callNo)
-    this.#slot.enter(inside => inside.settleFetch.apply(undefined, [callNo, head, typeof body === 'string' ? body : handedOver(body)]))
+    this.#slot.enter(entrance => entrance.settleFetch(callNo, head, body))
   }
 
   /** Settlements of one turn of our event loop go in together. */
@@ -154,7 +148,7 @@ export class Outside {
   #sendSettlements(): void {
     const values = this.#settlements
     this.#settlements = []
-    this.#slot.enter(inside => inside.settleCalls.apply(undefined, [values], byCopy))
+    this.#slot.enter(entrance => entrance.settleCalls(values))
   }
 }
 
@@ -162,9 +156,4 @@ export class Outside {
 function refusalOf({ code, message, extra }: BerthError): string {
   const { reason, details, faults } = extra ?? {}
   return JSON.stringify({ code, message, reason, details, faults })
-}
-
-/** Bytes that go into the isolate without being copied. */
-export function handedOver(body: ArrayBuffer): ivm.Copy<ArrayBuffer> {
-  return new ivm.ExternalCopy(body, { transferOut: true }).copyInto({ transferIn: true, release: true })
 }

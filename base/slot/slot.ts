@@ -5,8 +5,9 @@ import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Lock } from '../traffic/schema.ts'
 import type { SlotPlan } from '../traffic/table.ts'
-import { type Blank, byCopy, collectGarbage, noteKill, type Remotes } from './blank.ts'
+import { type Blank, collectGarbage, noteKill, type Remotes } from './blank.ts'
 import { CpuClock } from './cpu-clock.ts'
+import { type Entrance, entranceOf } from './entrance.ts'
 import { parseAnswer, parseLines } from './from-inside.ts'
 import type { Inspector } from './inspector.ts'
 import { bodyTooLarge, inWords, type Kill, overMemory, SlotKilled, uncheckable, type Whereabouts } from './kill.ts'
@@ -56,6 +57,7 @@ export class Slot {
   readonly #cursor: Float64Array
   readonly #clock: SlotClock
   readonly #inside: Remotes
+  readonly #entrance: Entrance
   readonly #host: SlotHost
   readonly #outside: Outside
   readonly #sessions: SlotSessions
@@ -90,7 +92,8 @@ export class Slot {
   #held = false
   readonly #unhandled = { second: 0, count: 0 }
 
-  private constructor(plan: SlotPlan, { isolate, context, cursor, clock, listener, earlyPosts }: Blank, inside: Remotes, host: SlotHost) {
+  private constructor(plan: SlotPlan, blank: Blank, entrance: Entrance, host: SlotHost) {
+    const { isolate, context, inside, cursor, clock, listener, earlyPosts } = blank
     this.plan = plan
     this.#lock = plan.lock
     this.#turns = new Turns(this.#bodyCharsMax)
@@ -99,6 +102,7 @@ export class Slot {
     this.#cursor = cursor
     this.#clock = clock
     this.#inside = inside
+    this.#entrance = entrance
     this.#host = host
     this.#outside = new Outside({ plan, find: no => this.#turns.find(no), begun: () => this.#turns.begun, enter: this.#enter }, host)
     this.#cpu = new CpuClock(isolate)
@@ -112,14 +116,16 @@ export class Slot {
 
   /**
    * Loads a version's modules into a blank, which is gone when that fails.
+   * @param through puts something between the slot and its isolate
    * @throws ModuleError saying which module cannot be loaded and why
    */
-  static async load(plan: SlotPlan, blank: Blank, host: SlotHost): Promise<Slot> {
+  static async load(plan: SlotPlan, blank: Blank, host: SlotHost, through = (entrance: Entrance) => entrance): Promise<Slot> {
     blank.listener.onLost = (message, module) => host.onLost(plan, `slot ${plan.key}: ${message}`, { module })
     const until = host.lookoutUntil?.(plan) ?? 0
-    if (until <= performance.now()) return new Slot(plan, blank, await specialise(blank, plan, host), host)
-    const lookout = await Lookout.open(blank)
-    const slot = new Slot(plan, blank, await specialise(blank, plan, host, lookout), host)
+    const lookout = until <= performance.now() ? undefined : await Lookout.open(blank)
+    await specialise(blank, plan, host, lookout)
+    const slot = new Slot(plan, blank, through(entranceOf(blank.inside)), host)
+    if (lookout === undefined) return slot
     lookout.onOutOfMemory = () => slot.killForMemory(overMemory(plan))
     slot.#sessions.keep(lookout, until)
     return slot
@@ -218,7 +224,7 @@ export class Slot {
   #send(turn: Turn, now: number): void {
     if (!this.#alive()) return
     this.#beginRunning()
-    this.#inside.turn.apply(undefined, [turn.firstNo, this.#valuesOf(turn, now)], byCopy).then(
+    this.#entrance.turn(turn.firstNo, this.#valuesOf(turn, now)).then(
       report => this.#onReport(turn, report),
       (error: unknown) => this.#onTurnFailed(turn, error),
     )
@@ -263,7 +269,7 @@ export class Slot {
       this.#asking--
       then()
     }
-    this.#inside.reportOf.apply(undefined, [turn.firstNo], byCopy).then(
+    this.#entrance.reportOf(turn.firstNo).then(
       report => onAsked(() => this.#onReport(turn, report)),
       (next: unknown) => onAsked(() => this.#onTurnFailed(turn, next, asked + 1)),
     )
@@ -292,7 +298,7 @@ export class Slot {
 
   #onAnswer(no: number, kind: number, text: string): void {
     if (kind === AnswerKind.waiting) {
-      if (this.#turns.wait(no) !== undefined) this.#inside.abandon.applyIgnored(undefined, [no])
+      if (this.#turns.wait(no) !== undefined) this.#entrance.abandon(no)
       return
     }
     const pending = this.#turns.answer(no)
@@ -342,7 +348,7 @@ export class Slot {
       pending: () => this.pending,
       waiting: () => this.#turns.waiting,
       leftMs: () => this.#leftMs(),
-      probe: () => this.#inside.probe.apply(undefined, []),
+      probe: () => this.#entrance.probe(),
     }
   }
 
@@ -391,7 +397,7 @@ export class Slot {
     this.#turns.expire(
       pending => this.#expire(pending, now),
       no => {
-        this.#inside.abandon.applyIgnored(undefined, [no])
+        this.#entrance.abandon(no)
         // The slot may be stuck in code that loops after the request's `await`.
         this.#watchdog.expectSign(limits.slot.unresponsiveMsMax / 2)
       },
@@ -483,7 +489,7 @@ export class Slot {
   dispose(aside = false): void {
     if (this.#dead) return
     // Whichever thread uses an isolate last frees it.
-    if (aside && this.#alive()) this.#inside.probe.apply(undefined, []).catch(() => undefined)
+    if (aside && this.#alive()) this.#entrance.probe().catch(() => undefined)
     if (!this.#dead) this.#end()
   }
 
@@ -688,11 +694,11 @@ export class Slot {
   }
 
   /** Runs code inside the isolate that no turn belongs to, such as a timer. */
-  readonly #enter = (run: (inside: Remotes) => Promise<unknown>): void => {
+  readonly #enter = (run: (entrance: Entrance) => Promise<unknown>): void => {
     if (!this.#alive()) return
     this.#clock.write()
     this.#beginRunning()
-    run(this.#inside).then(
+    run(this.#entrance).then(
       () => this.#comeBack(),
       (error: unknown) => {
         this.#comeBack()

@@ -36,7 +36,7 @@ const moduleKey = (module: LockedModule): string => `${module.name}@${module.ver
  * wait without using CPU, and a file that cannot be read harms nobody but those who wait for it.
  * @throws ModuleError saying which module cannot be loaded and why; the isolate is gone then.
  */
-export async function specialise(blank: Blank, plan: SlotPlan, parts: SpecialiseParts, lookout?: Lookout): Promise<Remotes> {
+export async function specialise(blank: Blank, plan: SlotPlan, parts: SpecialiseParts, lookout?: Lookout): Promise<void> {
   const { isolate, listener } = blank
   const budget = new LoadBudget(plan)
   const dispose = () => {
@@ -73,7 +73,7 @@ export async function specialise(blank: Blank, plan: SlotPlan, parts: Specialise
     isOver = true
   })
   try {
-    return await Promise.race([loading, killed.promise])
+    await Promise.race([loading, killed.promise])
   } catch (error) {
     end()
     throw error instanceof ModuleError && parts.explain !== undefined ? await parts.explain(error, plan) : error
@@ -132,8 +132,7 @@ class LoadBudget {
   }
 }
 
-async function load(blank: Blank, plan: SlotPlan, parts: SpecialiseParts, budget: LoadBudget): Promise<Remotes> {
-  const { inside } = blank
+async function load(blank: Blank, plan: SlotPlan, parts: SpecialiseParts, budget: LoadBudget): Promise<void> {
   for (const [module, stages] of modulesOf(plan)) {
     const text = await parts.readBundle(module.bundle)
     const script = await compile(blank, text, module, parts.codeCache)
@@ -147,8 +146,7 @@ async function load(blank: Blank, plan: SlotPlan, parts: SpecialiseParts, budget
       budget.end()
     }
   }
-  await link(inside, plan, parts.servicesOf(plan))
-  return inside
+  await link(blank.inside, plan, parts.servicesOf(plan))
 }
 
 /** Gives an isolate whose modules are defined its stages. It may be given others only while no request is under way. */
