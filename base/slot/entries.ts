@@ -6,11 +6,12 @@ import { createHash, type Hash } from 'node:crypto'
 import type ivm from 'isolated-vm'
 import type { Entry, EntryKind } from '../capsule/capsule.ts'
 import { ANSWER_STRIDE, AnswerKind, type LogLine, type Post } from '../inside/protocol.ts'
+import { messageOf } from '../kernel/errors.ts'
 import { byCopy, type Remotes } from './blank.ts'
 import { handedOver } from './entrance.ts'
 
 /** How a call into the isolate ended. V8 fails it when a promise rejects meanwhile that a module has forgotten to handle. */
-export type Outcome = { readonly returned: unknown } | { readonly threw: string }
+export type Outcome = { readonly returned: unknown } | { readonly threw: unknown }
 
 /** What is asked of the outside. */
 const askingKinds: ReadonlySet<string> = new Set<Parameters<Post>[0]>(['calls', 'fetch', 'unfetch', 'timer'])
@@ -31,7 +32,7 @@ export class Spoken {
 
   /** To be called once, when the entry is over. */
   end(outcome: Outcome): Pick<Entry, 'asked' | 'said'> {
-    if ('threw' in outcome) this.#add(['threw', outcome.threw])
+    if ('threw' in outcome) this.#add(['threw', messageOf(outcome.threw)])
     else if (Array.isArray(outcome.returned)) this.#addAnswers(outcome.returned)
     return { asked: this.#asked, said: this.#hash.digest('hex') }
   }
@@ -87,13 +88,22 @@ export const valuesOf = (args: readonly unknown[]): readonly unknown[] => args.m
 /** The way back. */
 export const argumentsOf = (values: readonly unknown[]): readonly unknown[] => values.map(fromJson)
 
-/** Calls the function of the code inside that an entry names, with its values. It settles when all promise reactions that are due have run. */
-export async function putIn(inside: Remotes, kind: Exclude<EntryKind, 'load'>, values: readonly unknown[]): Promise<Outcome> {
-  const args = argumentsOf(values).map(value => (value instanceof ArrayBuffer ? handedOver(value) : value)) as ivm.Transferable[]
+export type EntryAfterLoad = Exclude<EntryKind, 'load'>
+
+/** Calls the function of the code inside that an entry names, with its values. */
+export const putIn = (inside: Remotes, kind: EntryAfterLoad, values: readonly unknown[]): Promise<Outcome> =>
+  enter(inside, kind, argumentsOf(values))
+
+/**
+ * Calls a function of the code inside. An `ArrayBuffer` among the arguments is handed over, and empty afterwards.
+ * @returns how the call ended, when all promise reactions that were due have run
+ */
+export async function enter(inside: Remotes, kind: EntryAfterLoad, args: readonly unknown[]): Promise<Outcome> {
+  const handed = args.map(value => (value instanceof ArrayBuffer ? handedOver(value) : value)) as ivm.Transferable[]
   const remote = inside[kind] as ivm.Reference<(...args: ivm.Transferable[]) => unknown>
   try {
-    return { returned: await remote.apply(undefined, args, byCopy) }
+    return { returned: await remote.apply(undefined, handed, byCopy) }
   } catch (error) {
-    return { threw: error instanceof Error ? error.message : String(error) }
+    return { threw: error }
   }
 }
