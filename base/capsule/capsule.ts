@@ -28,6 +28,8 @@ export interface RecordingHead {
   readonly version: string
   /** ISO 8601, when its slot was loaded. */
   readonly startedAt: string
+  /** The same by the monotonic clock of the cell, in milliseconds: what `atMs` counts from, on the axis of the readings. */
+  readonly startedAtMs: number
   readonly memoryMB: number
   readonly lock: Lock
   readonly schemas?: SceneSchemas | undefined
@@ -45,7 +47,7 @@ export interface Entry {
   readonly kind: EntryKind
   /** Milliseconds since the load began, by the monotonic clock of the cell. */
   readonly atMs: number
-  /** The arguments. Bytes are in base64 with `base64:` before them. None for the load, whose arguments are in the head. */
+  /** The arguments. Bytes are in base64 with `base64:` before them, and a text that begins like that has `text:` before it. None for the load, whose arguments are in the head. */
   readonly values: readonly unknown[]
   /** What the clocks inside said while it ran, in order: milliseconds of the monotonic clock of the cell. The load has those of the isolate's set-up too. */
   readonly readings: readonly number[]
@@ -55,7 +57,7 @@ export interface Entry {
   readonly seed?: readonly number[] | undefined
   /** What it asked of the outside meanwhile: the posts of the kinds `calls`, `fetch`, `unfetch` and `timer`, in full. */
   readonly asked: readonly (readonly unknown[])[]
-  /** sha256 of everything that it posted and returned, without the times of stages, hex. */
+  /** sha256 of everything that it posted and returned, without the times of stages, hex. Empty where the slot was killed meanwhile, or something was redacted. */
   readonly said: string
 }
 

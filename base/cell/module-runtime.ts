@@ -75,6 +75,7 @@ export class ModuleRuntime {
         else blackBox.end(slot)
       },
       refusal: plan => this.memory.refusal(plan),
+      hasRoom: () => !this.memory.isShort,
       // Who develops wants the line of the first kill. On a base that serves, it would make every `await` of every version dearer.
       lookoutUntil: () => (options.mode === 'development' ? Infinity : 0),
       onLoading: (blank, { scene, version }, module) => {

@@ -201,6 +201,8 @@ export const limits = {
     readingsMax: 10_000,
     /** Bytes that the entries of a recording take as JSON. A recorder that has written them ends. */
     recordingBytesMax: 16 * MB,
+    /** Milliseconds without a request after which a recorder ends. */
+    recorderIdleMsMax: 60_000,
   },
   slot: {
     /** Requests in it, including those that wait. */

@@ -27,12 +27,17 @@ export class SlotBuffer {
     return this.#blanks.length
   }
 
-  /** Runs `work` with a blank. No blank is made for the buffer meanwhile, since that would hold up the work. */
-  async use<T>(memoryMB: number, work: (blank: Blank) => Promise<T>): Promise<T> {
+  /** Runs `work` with a blank. */
+  use<T>(memoryMB: number, work: (blank: Blank) => Promise<T>): Promise<T> {
+    const ready = memoryMB === this.#memoryMB ? this.#blanks.pop() : undefined
+    return this.pauseFor(async () => work(ready ?? (await makeBlank(memoryMB, this.#codeCache))))
+  }
+
+  /** Runs `work`. No blank is made for the buffer meanwhile, since that would hold up the work. */
+  async pauseFor<T>(work: () => Promise<T>): Promise<T> {
     this.#specialising++
     try {
-      const ready = memoryMB === this.#memoryMB ? this.#blanks.pop() : undefined
-      return await work(ready ?? (await makeBlank(memoryMB, this.#codeCache)))
+      return await work()
     } finally {
       this.#specialising--
       this.#refill()

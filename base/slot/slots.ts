@@ -11,6 +11,8 @@ import { DEFAULT_MEMORY_MB } from '../traffic/names.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { CodeCache } from './code-cache.ts'
 import type { Kill, Whereabouts } from './kill.ts'
+import { Recorder } from './recorder.ts'
+import { type NoRecorder, Recorders } from './recorders.ts'
 import { Slot, type SlotHost } from './slot.ts'
 import { SlotBuffer } from './slot-buffer.ts'
 import type { Pending } from './slot-call.ts'
@@ -49,6 +51,8 @@ export interface SlotsHost extends Omit<SlotHost, 'onBusy' | 'onKilled' | 'onLos
   onBufferFailed(error: unknown): void
   /** Called when a version could not be loaded, with why, and with undefined when a version was loaded that could not be loaded before. */
   onLoad?(plan: SlotPlan, error: unknown): void
+  /** Whether there is memory for the recorder of a version. When it is missing, there always is. */
+  hasRoom?(): boolean
 }
 
 /** Versions that are loaded at once when no number is given. */
@@ -83,6 +87,7 @@ export class Slots {
    * A kill for memory is no reason for one, because an isolate with a lookout may lose its thread when it runs out of memory.
    */
   readonly #offenders = new Map<string, number>()
+  readonly #recorders: Recorders
   readonly #draining = new Set<Promise<void>>()
   /** Ticks while a slot is busy. */
   readonly #watchdog = new Ticker(limits.slot.watchdogTickMs, () => this.#watch())
@@ -113,22 +118,29 @@ export class Slots {
       onKilled: (slot, kill, survivors) => this.#onKilled(slot, kill, survivors, () => host.onKilled(slot.plan, kill)),
       lookoutUntil: plan => Math.max(host.lookoutUntil?.(plan) ?? 0, (this.#offenders.get(plan.key) ?? -Infinity) + limits.slot.lookoutMs),
     }
+    this.#recorders = new Recorders({
+      hasRoom: () => host.hasRoom?.() ?? true,
+      load: (plan, onEnded) =>
+        this.#queueWork(plan, false, () => this.#buffer.pauseFor(() => Recorder.load(plan, { ...this.#host, onEnded }))),
+      release: recorder => this.#noteDraining(this.#leave(recorder.slot, recorder)),
+    })
   }
 
-  /** Slots that are loaded. */
+  /** Slots that are loaded, recorders included. */
   get count(): number {
     return this.#loaded.length
   }
 
   /** Plans whose slots are loaded or being loaded. */
   get plans(): SlotPlan[] {
-    return [...this.#entries.values()].map(({ plan }) => plan)
+    return [...[...this.#entries.values()].map(({ plan }) => plan), ...this.#recorders.plans]
   }
 
   /** Requests under way in all slots. */
   get pending(): number {
     let sum = 0
     for (const { slot } of this.#entries.values()) sum += slot?.pending ?? 0
+    for (const slot of this.#recorders.slots) sum += slot.pending
     for (const slot of this.#leaving) sum += slot.pending
     return sum + this.#betweenSlots.size
   }
@@ -136,6 +148,19 @@ export class Slots {
   /** The slot of a plan if it is loaded. The request path asks this first, and so pays for no promise. */
   peek(plan: SlotPlan): Slot | undefined {
     return this.#entries.get(plan.key)?.slot
+  }
+
+  /** The recorder of a plan, if it is loaded and would take a request. */
+  recorderOf(plan: SlotPlan): Recorder | undefined {
+    return this.#recorders.find(plan)
+  }
+
+  /**
+   * Loads the recorder of a plan beside the slot of it, unless memory is short.
+   * @returns why `recorderOf` gives none at this moment
+   */
+  loadRecorder(plan: SlotPlan): NoRecorder {
+    return this.#closed || this.#barred.has(plan.key) || this.#failures.has(plan.key) ? 'failed' : this.#recorders.load(plan)
   }
 
   /**
@@ -189,24 +214,27 @@ export class Slots {
     for (const key of this.#failures.keys()) if (isLeft(key)) this.#failures.delete(key)
     for (const key of this.#offenders.keys()) if (isLeft(key)) this.#offenders.delete(key)
     for (const [key, entry] of this.#entries) if (isLeft(key)) this.#release(entry)
+    this.#recorders.retain(isLeft)
   }
 
   /**
    * Lets idle slots go, the longest idle first: those that need not stay once they were idle for `limits.slot.idleMsMax`, and a part of all
-   * when memory is short. Of those that stay, it has one give back memory that it does not need.
+   * when memory is short, recorders before others. Of those that stay, it has one give back memory that it does not need.
    */
   trim(stays: (plan: SlotPlan) => boolean, memoryIsShort: boolean): Evicted {
     const idle = this.#idleLongestFirst()
     const isUnused = ({ entry, idleMs }: IdleSlot) => idleMs > limits.slot.idleMsMax && !stays(entry.plan)
     const unused = idle.filter(isUnused)
     const short = memoryIsShort ? Math.ceil(this.count * limits.cell.evictedShare) : 0
-    const others = idle.filter(one => !isUnused(one)).slice(0, Math.max(0, short - unused.length))
+    const recorders = this.#recorders.trim(memoryIsShort)
+    const left = short - unused.length - recorders.idle - recorders.memory
+    const others = idle.filter(one => !isUnused(one)).slice(0, Math.max(0, left))
     for (const { entry } of [...unused, ...others]) this.#release(entry)
     // One at a time, since all that have become idle together would hold up those that are not.
     const mayShrink = ({ entry, slot, idleMs }: IdleSlot) =>
       idleMs > limits.slot.shrinkMs && !slot.isShrunk && this.#entries.get(entry.plan.key) === entry
     idle.find(mayShrink)?.slot.shrink()
-    return { idle: unused.length, memory: others.length }
+    return { idle: unused.length + recorders.idle, memory: others.length + recorders.memory }
   }
 
   #idleLongestFirst(): IdleSlot[] {
@@ -224,6 +252,7 @@ export class Slots {
   async close(): Promise<void> {
     this.#closed = true
     for (const entry of this.#entries.values()) this.#release(entry)
+    this.#recorders.close()
     this.#buffer.close()
     await Promise.all(this.#draining)
     this.#watchdog.stop()
@@ -237,19 +266,23 @@ export class Slots {
   }
 
   #queueLoad(plan: SlotPlan, isUrgent: boolean): Job<Slot> {
-    const load = async () => {
-      if (this.#closed) throw retiring()
-      if (this.#barred.has(plan.key)) throw barred()
-      return this.#buffer.use(plan.memoryMB, blank => Slot.load(plan, blank, this.#host))
-    }
-    const stopped = this.#isStopping(plan) ? this.#stopped(plan) : undefined
-    const entry: Entry = { plan, slot: undefined, job: this.#queue.add(plan.scene, isUrgent, load, stopped) }
+    const load = () => this.#buffer.use(plan.memoryMB, blank => Slot.load(plan, blank, this.#host))
+    const entry: Entry = { plan, slot: undefined, job: this.#queueWork(plan, isUrgent, load) }
     this.#entries.set(plan.key, entry)
     entry.job.done.then(
       slot => this.#onLoaded(entry, slot),
       (error: unknown) => this.#onLoadFailed(entry, error),
     )
     return entry.job
+  }
+
+  #queueWork<T>(plan: SlotPlan, isUrgent: boolean, load: () => Promise<T>): Job<T> {
+    const work = async () => {
+      if (this.#closed) throw retiring()
+      if (this.#barred.has(plan.key)) throw barred()
+      return load()
+    }
+    return this.#queue.add(plan.scene, isUrgent, work, this.#isStopping(plan) ? this.#stopped(plan) : undefined)
   }
 
   /**
@@ -283,7 +316,7 @@ export class Slots {
   }
 
   get #loaded(): Slot[] {
-    return [...this.#entries.values()].flatMap(({ slot }) => slot ?? [])
+    return [...[...this.#entries.values()].flatMap(({ slot }) => slot ?? []), ...this.#recorders.slots]
   }
 
   #forget(entry: Entry): void {
@@ -292,17 +325,21 @@ export class Slots {
 
   #release(entry: Entry): void {
     this.#forget(entry)
-    const done = entry.job.done.then(
-      async slot => {
-        this.#leaving.add(slot)
-        await slot.drain()
-        slot.dispose(!this.#closed)
-        this.#leaving.delete(slot)
-      },
-      () => undefined, // The slot never loaded, and whoever asked for it has got the reason.
-    )
+    // When the slot never loaded, whoever asked for it has got the reason.
+    this.#noteDraining(entry.job.done.then(slot => this.#leave(slot, slot)).catch(() => undefined))
+  }
+
+  #noteDraining(done: Promise<void>): void {
     this.#draining.add(done)
     done.finally(() => this.#draining.delete(done))
+  }
+
+  /** @param drained the slot itself, or what has it */
+  async #leave(slot: Slot, drained: Pick<Slot, 'drain'>): Promise<void> {
+    this.#leaving.add(slot)
+    await drained.drain()
+    slot.dispose(!this.#closed)
+    this.#leaving.delete(slot)
   }
 
   /**
