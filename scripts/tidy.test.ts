@@ -108,6 +108,7 @@ const datingFiles = [
   'base/folder/base-address.ts',
   'base/inside/clock.ts',
   'base/keeper/book/book.ts',
+  'base/keeper/capsules/capsules.ts',
   'base/keeper/keeper.ts',
   'base/keeper/logs/logs.ts',
   'base/process/code-snapshot.ts',

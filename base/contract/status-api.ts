@@ -61,6 +61,7 @@ const DiskView = Type.Object(
     storeMB: megabytes('the database; nearly all of it is the audit log'),
     storeFreeMB: megabytes('of the database, what holds nothing'),
     logsMB: megabytes('what modules have logged'),
+    capsulesMB: megabytes('captured requests'),
     featureTablesMB: megabytes('feature tables'),
     otherMB: megabytes('other files of the data folder, such as the saved scene table'),
   },

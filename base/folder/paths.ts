@@ -14,6 +14,8 @@ export const tablePath = (data: string): string => join(data, 'table.json')
 export const featuresPath = (data: string): string => join(data, 'features')
 /** The last log lines of modules, by scene and version. */
 export const logsPath = (data: string): string => join(data, 'logs')
+/** Requests that were captured, by scene. */
+export const capsulesPath = (data: string): string => join(data, 'capsules')
 /** The token that is made at the first start; only its owner may read the file. */
 export const tokenPath = (data: string): string => join(data, 'token')
 /** Where the base that runs on the folder can be reached. */

@@ -6,7 +6,7 @@ import { blobsPath, databasePath, featuresPath } from '../folder/paths.ts'
 import { limits } from '../kernel/limits.ts'
 import { type BaseStore, kindsOfBlobs } from '../store/base-store.ts'
 
-const kinds = ['bundles', 'sourceMaps', 'whitelists', 'featureTables', 'unusedBlobs', 'store', 'logs', 'other'] as const
+const kinds = ['bundles', 'sourceMaps', 'whitelists', 'featureTables', 'unusedBlobs', 'store', 'logs', 'capsules', 'other'] as const
 export type DiskKind = (typeof kinds)[number]
 
 export interface DiskUsed {
@@ -19,20 +19,23 @@ export interface DiskUsed {
   readonly largest: readonly { readonly module: string; readonly versions: number; readonly bytes: number }[]
 }
 
+type Kept = Readonly<Record<'logs' | 'capsules', number>>
+
 const LARGEST_SHOWN = 5
 
 export class DiskUse {
   readonly #data: string
   readonly #store: BaseStore
-  readonly #logBytes: () => number
+  readonly #kept: () => Kept
   #looking: Promise<DiskUsed> | undefined
   #lookedAt = Number.NEGATIVE_INFINITY
   #last: DiskUsed | null = null
 
-  constructor(data: string, store: BaseStore, logBytes: () => number) {
+  /** @param kept the bytes of what others keep count of */
+  constructor(data: string, store: BaseStore, kept: () => Kept) {
     this.#data = data
     this.#store = store
-    this.#logBytes = logBytes
+    this.#kept = kept
   }
 
   /**
@@ -71,7 +74,7 @@ export class DiskUse {
     for (const [name, size] of sizes) bytes[kindOf.get(name) ?? 'unusedBlobs'] += size
     const { bytes: store, freeBytes: storeFreeBytes } = this.#store.size()
     bytes.featureTables += sum(await sizesBelow(featuresPath(this.#data)))
-    Object.assign(bytes, { store, logs: this.#logBytes(), other: await this.#otherBytes() })
+    Object.assign(bytes, { store, ...this.#kept(), other: await this.#otherBytes() })
     const { bavail, bsize } = await statfs(this.#data)
     return { bytes, storeFreeBytes, freeBytes: bavail * bsize, largest: largestOf(modules, new Map(sizes)) }
   }

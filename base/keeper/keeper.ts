@@ -1,6 +1,6 @@
 /** The keeper: owns state and control, never runs module code, and may be killed and started again at any moment. */
 import type { FastifyInstance } from 'fastify'
-import { type Generation, keeperSocketPath, logsPath, tablePath, tokenPath } from '../folder/paths.ts'
+import { capsulesPath, type Generation, keeperSocketPath, logsPath, tablePath, tokenPath } from '../folder/paths.ts'
 import { readSavedTable } from '../folder/saved-table.ts'
 import { BerthError, toBerthError } from '../kernel/errors.ts'
 import { Guesses } from '../kernel/guesses.ts'
@@ -15,10 +15,13 @@ import { type BaseStore, openBaseStore, referencedBlobs } from '../store/base-st
 import { Blobs } from '../store/blobs.ts'
 import { storeFault } from '../store/faults.ts'
 import { hasRoom, writeWhole } from '../store/files.ts'
+import { capsuleDefaults } from '../traffic/schema.ts'
 import { dispatcher } from '../wire/dispatch.ts'
 import type { FromKeeper, Start, ToKeeper } from '../wire/messages.ts'
 import { Book } from './book/book.ts'
 import { newSecret } from './book/token-book.ts'
+import { Capsules } from './capsules/capsules.ts'
+import { RecordingFiles } from './capsules/recording-files.ts'
 import { CellConnections } from './cells/cells.ts'
 import { startTrials, type Trials } from './cells/trials.ts'
 import { Vitals } from './cells/vitals.ts'
@@ -171,33 +174,33 @@ export async function startKeeper(
   const blobs = new Blobs(data)
   const book = new Book(store, undefined, ({ action, target, kind, ...by }) => {
     log.info(by, `${action} ${target}`)
-    if (kind === 'delete scene' || kind === 'delete versions') logs.removeDeleted()
+    if (kind === 'delete scene' || kind === 'delete versions') for (const kept of [logs, capsules]) kept.removeDeleted()
   })
   await blobs.sweep()
   await ensureAdminToken(data, book, log)
   const table = book.tables.build()
-  const { logs, logFiles } = openLogs(data, book, log)
+  const [{ logs, logFiles }, capsules] = [openLogs(data, book, log), openCapsules(data, book, log)]
   const audit = new GuessAudit(book, log)
   const guesses = new Guesses(address => audit.note(address, 'control'))
   const cells = await CellConnections.listen(keeperSocketPath(data, place.generation), table, log, {
     onLogs: (cell, records) => logs.take(cell, records),
+    onCaptured: captured => capsules.take(captured),
     onKills: (cell, kills) => judge.killed(cell, kills),
     onStale: pid => send({ type: 'endStale', pid }),
     onGuesses: address => audit.note(address, 'scene'),
   })
   const tables = new TablePublisher(data, book, cells, log)
-  const disk = new DiskUse(data, store, () => logFiles.bytes)
+  const disk = new DiskUse(data, store, () => ({ logs: logFiles.bytes, capsules: capsules.bytes }))
   const vitals = new Vitals(options, book, cells, guesses, disk, () => tables.fault)
   const driver = new SceneDriver({ book, blobs, cells, tables, services: offeredServices(options) })
   const judge = new Judge(book, driver, log)
   const featureDriver = new FeatureDriver({ book, blobs, cells, tables })
   const baseDriver = new BaseDriver({ book, blobs, trials, tables, retire: cell => send({ type: 'retire', cell }) })
-  // A failure to save is only logged, as after a commit: on a full disk it is better to have a keeper that shows this and serves tables
-  // than none.
+  // A failure to save is only logged: on a full disk it is better to have a keeper that shows this and serves tables than none.
   await tables.save()
   const changes = new Gate(place.takesChanges)
   const upgrades = new Upgrades({ data, book, cells, log, ask: message => send(message) })
-  const parts = { book, driver, baseDriver, featureDriver, blobs, vitals, logs, cells, guesses, changes, upgrades, log }
+  const parts = { book, driver, baseDriver, featureDriver, blobs, vitals, logs, capsules, cells, guesses, changes, upgrades, log }
   // Whether there is room is seen by saving the table, which is tried until there is.
   const faults = { onStoreFailed: (error: BerthError) => endForDisk(error, log), onStoreFull: () => void tables.save() }
   const app = await createApi({ ...parts, ...faults })
@@ -206,7 +209,7 @@ export async function startKeeper(
   const past = new Past(limits.control.keptAnswerMsMin)
   past.date(performance.now(), Date.now())
   const looking = store.isAlone ? restartOnceThereIsRoom(data, log) : undefined
-  const tidying = setInterval(() => tidy(blobs, store, past, log), limits.keeper.unusedBlobMsMin).unref()
+  const tidying = setInterval(() => tidy({ blobs, store, past, capsules }, log), limits.keeper.unusedBlobMsMin).unref()
   return {
     vitals,
     changes,
@@ -235,6 +238,22 @@ function openLogs(data: string, book: Book, log: Logger): { readonly logs: Logs;
   // A keeper that was killed may not have come to it.
   logs.removeDeleted()
   return { logs, logFiles }
+}
+
+function openCapsules(data: string, book: Book, log: Logger): Capsules {
+  const scenes = {
+    boundsOf: (scene: string) => {
+      const definition = book.scenes.find(scene)?.definition
+      return definition && (definition.capsules ?? capsuleDefaults)
+    },
+    hasVersion: (scene: string, version: string) => book.scenes.hasVersion(scene, version),
+  }
+  const onFailed = (error: unknown, path?: string) =>
+    log.error(
+      { err: error, ...(path !== undefined && { path }) },
+      path === undefined ? 'capsules cannot be kept' : 'a recording cannot be read',
+    )
+  return new Capsules(new RecordingFiles(capsulesPath(data)), scenes, onFailed)
 }
 
 /**
@@ -284,15 +303,23 @@ async function requireWhole(data: string, { revision }: BaseStore, log: Logger):
   )
 }
 
+interface Tidied {
+  readonly blobs: Blobs
+  readonly store: BaseStore
+  readonly past: Past
+  readonly capsules: Capsules
+}
+
 /**
- * Removes blobs that nothing refers to, since each edit of a whitelist writes another one, and answers to requests with keys that are over
- * a day old. Otherwise they would fill the disk. The snapshot of the code must stay for as long as the base runs.
+ * Removes capsules that are too old, blobs that nothing refers to, since each edit of a whitelist writes another one, and answers to requests with keys that
+ * are over a day old. Otherwise they would fill the disk. The snapshot of the code must stay for as long as the base runs.
  */
-async function tidy(blobs: Blobs, store: BaseStore, past: Past, log: Logger): Promise<void> {
+async function tidy({ blobs, store, past, capsules }: Tidied, log: Logger): Promise<void> {
   holdSnapshot()
+  capsules.removeDeleted()
   try {
     const forgotten = store.forgetKeyed(past.date(performance.now(), Date.now()))
-    const removed = await blobs.removeUnused(() => referencedBlobs(store))
+    const removed = await blobs.removeUnused(() => referencedBlobs(store).union(capsules.digests()))
     store.giveBack()
     if (removed + forgotten > 0) log.info({ removed, forgotten }, 'blobs that nothing refers to and old answers were removed')
   } catch (error) {

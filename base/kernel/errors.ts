@@ -565,6 +565,18 @@ const table = {
     title: 'The request does not fit the schema',
     fix: 'Mend the fields that the message names. The schema of a scene is under "schemas.request" of its definition, and of the control API on the page /docs.',
   },
+  CAPSULE_NOT_FOUND: {
+    status: 404,
+    blame: 'caller',
+    title: 'No such capsule, or none any more',
+    fix: 'List the capsules of the scene with "sdk capsule list SCENE". They go with their age, their version and their scene, and to make room.',
+  },
+  CAPSULE_INVALID: {
+    status: 400,
+    blame: 'caller',
+    title: 'The exported capsule cannot be taken',
+    fix: 'Export it again with "sdk capsule export", and change nothing in the file.',
+  },
   LOGS_OVERLOADED: {
     status: 503,
     blame: 'load',

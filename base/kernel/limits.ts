@@ -203,6 +203,13 @@ export const limits = {
     recordingBytesMax: 16 * MB,
     /** Milliseconds without a request after which a recorder ends. */
     recorderIdleMsMax: 60_000,
+    /** Capsules that a base keeps, and bytes that they take on its disk; scenes say how many of these are theirs. */
+    keptMax: 20_000,
+    filesBytesMax: 1024 * MB,
+    /** Bytes of an exported capsule: a recording, and the bundles and source maps of its modules. */
+    exportBytesMax: 128 * MB,
+    /** Capsules that are listed at once. */
+    listedMax: 1000,
   },
   slot: {
     /** Requests in it, including those that wait. */

@@ -322,7 +322,7 @@ export type CellToKeeper =
   | { readonly type: 'logs'; readonly batch: number; readonly records: readonly LogRecord[] }
   /**
    * A request that a recorder has answered, with what entered its slot since the last one. They come in the order of the recording, and are lost while the
-   * keeper is away: then no more of that recording comes.
+   * keeper is away: then no more of that recording comes. Answered with `captureKept`.
    */
   | { readonly type: 'captured'; readonly captured: Captured }
   /** Milliseconds of CPU that the slot has used since it was made; undefined when none is loaded. */
@@ -344,6 +344,8 @@ export type KeeperToCell =
   | { readonly type: 'readFeatures'; readonly request: number; readonly table: string; readonly keys?: readonly string[] }
   | { readonly type: 'collectMetrics'; readonly request: number }
   | { readonly type: 'logsKept'; readonly batch: number }
+  /** Whether the request that was captured last in this recording is on the disk. If not, no more of the recording can be kept. */
+  | { readonly type: 'captureKept'; readonly recording: string; readonly kept: boolean }
   | { readonly type: 'findSlot'; readonly request: number; readonly scene: string; readonly version: string }
   | { readonly type: 'findCalls'; readonly request: number; readonly scene: string }
   | { readonly type: 'profile'; readonly request: number; readonly profile: ProfileRequest }

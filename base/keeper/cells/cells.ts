@@ -94,8 +94,8 @@ export interface CellEvents {
   onStale?(pid: number): void
   /** Called when more requests to the scene port had a token that is not known than an address may send. */
   onGuesses?(address: string): void
-  /** Takes a captured request, and what entered its slot since the last one of the same recording. */
-  onCaptured?(captured: Captured): void
+  /** Takes a captured request, and what entered its slot since the last one of the same recording. @returns whether it is kept */
+  onCaptured?(captured: Captured): boolean
 }
 
 /** The public side of `CellConnections`, for those who use it and for tests that stand in for it. */
@@ -136,7 +136,7 @@ export class CellConnections {
         logs: (message, { member }) => member && this.#onLogsOf(member, message),
         features: ({ tables }, { member }) => member && this.#onFeatures(member, tables),
         tokenGuesses: ({ address }) => this.#events.onGuesses?.(address),
-        captured: ({ captured }) => this.#events.onCaptured?.(captured),
+        captured: ({ captured }, { member }) => member && this.#onCaptured(member, captured),
         kills: ({ kills }, { member }) => member && this.#events.onKills?.(member.cell, kills),
         prepared: settle,
         featuresPrepared: settle,
@@ -424,6 +424,11 @@ export class CellConnections {
     } catch (error) {
       this.#log.error({ err: error, cell, lines: records.length }, 'lines of modules could not be kept')
     }
+  }
+
+  #onCaptured(member: Member, captured: Captured): void {
+    const { recording } = captured
+    member.lines.send({ type: 'captureKept', recording, kept: this.#events.onCaptured?.(captured) ?? false })
   }
 
   #lose(member: Member, error: Error | undefined): void {

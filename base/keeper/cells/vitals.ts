@@ -311,6 +311,7 @@ const diskView = ({ bytes, freeBytes, storeFreeBytes }: DiskUsed): NonNullable<B
   storeMB: asMB(bytes.store),
   storeFreeMB: asMB(storeFreeBytes),
   logsMB: asMB(bytes.logs),
+  capsulesMB: asMB(bytes.capsules),
   featureTablesMB: asMB(bytes.featureTables),
   otherMB: asMB(bytes.other),
 })

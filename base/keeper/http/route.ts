@@ -9,6 +9,7 @@ import type { Right } from '../../traffic/schema.ts'
 import type { Actor, Book } from '../book/book.ts'
 import type { Explainer } from '../book/explainer.ts'
 import type { Token } from '../book/token-book.ts'
+import type { Capsules } from '../capsules/capsules.ts'
 import type { Cells } from '../cells/cells.ts'
 import type { Vitals } from '../cells/vitals.ts'
 import type { BaseDriver } from '../driver/base-driver.ts'
@@ -28,6 +29,7 @@ export interface RouteParts {
   readonly blobs: Blobs
   readonly vitals: Vitals
   readonly logs: Logs
+  readonly capsules: Capsules
   readonly cells: Cells
   readonly guesses: Guesses
   /** What changes wait for. */
