@@ -14,7 +14,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   'base/kernel': [],
   'base/inside': [],
   'base/traffic': ['base/kernel'],
-  'base/capsule': ['base/kernel', 'base/traffic'],
+  'base/capsule': ['base/kernel', 'base/inside', 'base/traffic'],
   'base/contract': ['base/kernel', 'base/traffic', 'base/capsule'],
   'base/change': ['base/kernel', 'base/traffic', 'base/contract'],
   'base/wire': ['base/kernel', 'base/traffic', 'base/capsule', 'base/folder'],
@@ -53,7 +53,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   'sdk/sdk-error.ts': ['base/kernel', 'base/contract'],
   'sdk/sdk-files.ts': ['base/kernel'],
   'sdk/bundle': ['base/kernel', 'base/traffic', 'sdk/sdk-error.ts', 'sdk/sdk-files.ts'],
-  'sdk/api': ['base/kernel', 'base/traffic', 'base/contract', 'base/folder', 'sdk/sdk-error.ts', 'sdk/bundle'],
+  'sdk/api': ['base/kernel', 'base/traffic', 'base/capsule', 'base/contract', 'base/folder', 'sdk/sdk-error.ts', 'sdk/bundle'],
   'sdk/author': [
     'base/kernel',
     'base/capsule',

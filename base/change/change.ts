@@ -113,6 +113,9 @@ export interface BaseFacts {
   readonly 'lose cell': Nothing
   readonly 'upgrade base': Nothing
   readonly 'take profile': Nothing
+  readonly 'read capsules': Nothing
+  readonly 'import capsule': Nothing
+  readonly 'delete capsules': Nothing
   readonly 'limit guesses': Nothing
 }
 

@@ -5,6 +5,7 @@
 import Type, { type Static } from 'typebox'
 import { Evidence, Experiment, LayerId, SceneRules } from '../traffic/rules.ts'
 import { Digest, ModuleManifest, ModuleRef, Params, Right, recordOf, SceneDefinition, VersionId, VersionRecord } from '../traffic/schema.ts'
+import { CapsuleReading } from './capsule-api.ts'
 import { OptionalVersion } from './common-api.ts'
 import { Flip, NewExperiment } from './experiment-api.ts'
 import { TableFormat } from './feature-api.ts'
@@ -139,7 +140,7 @@ export const ReleaseFacts = Type.Object({
 
 const token = Type.Object({ rights: Type.Array(Right), label: Type.String() })
 
-/** The payloads of changes that are not of a scene. The last five change nothing that is served: they leave a row in the audit log. */
+/** The payloads of changes that are not of a scene. Those from `retire cell` on change nothing that is served: they leave a row in the audit log. */
 export const basePayloads = {
   'publish module': Type.Object({ manifest: ModuleManifest }),
   'put feature table': Type.Object({ table: Type.String(), digest: Digest, format: TableFormat }),
@@ -161,6 +162,15 @@ export const basePayloads = {
     scene: Type.String(),
     version: VersionId,
     profile: Type.Union([Type.Literal('cpu'), Type.Literal('heap')]),
+  }),
+  'read capsules': Type.Object({ scene: Type.String(), ...CapsuleReading.properties }),
+  'import capsule': Type.Object({ scene: Type.String(), capsule: Type.String() }),
+  'delete capsules': Type.Object({
+    scene: Type.String(),
+    of: Type.Union([Type.Literal('some'), Type.Literal('all'), Type.Literal('a unit'), VersionId], {
+      description: 'which were asked for; the id of a unit is not kept',
+    }),
+    count: Type.Integer({ description: 'how many are gone' }),
   }),
   'limit guesses': Type.Object({
     address: Type.String({ description: 'from which so many requests had a token that is not known' }),

@@ -193,7 +193,7 @@ export const limits = {
     thriftyMB: 512,
   },
 
-  /** A slot: one isolate that serves one version of a scene. */
+  /** Captured requests. */
   capsule: {
     /** Requests of a recording. A recorder that has answered them ends. */
     requestsMax: 256,
@@ -207,10 +207,12 @@ export const limits = {
     keptMax: 20_000,
     filesBytesMax: 1024 * MB,
     /** Bytes of an exported capsule: a recording, and the bundles and source maps of its modules. */
-    exportBytesMax: 128 * MB,
+    exportBytesMax: 64 * MB,
     /** Capsules that are listed at once. */
     listedMax: 1000,
   },
+
+  /** A slot: one isolate that serves one version of a scene. */
   slot: {
     /** Requests in it, including those that wait. */
     pendingMax: 512,

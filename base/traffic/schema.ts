@@ -331,7 +331,7 @@ const JsonSchema = Type.Record(Type.String(), Json, {
   description: 'a JSON Schema of 2020-12, or rather of the part of it that docs/modules.md names',
 })
 
-const SceneSchemas = Type.Object(
+export const SceneSchemas = Type.Object(
   {
     request: Type.Optional(JsonSchema),
     answer: Type.Optional(JsonSchema),
@@ -424,14 +424,15 @@ export type VersionRecord = Static<typeof VersionRecord>
 
 /**
  * A right of a token. `call`: call scenes with `access: "token"`. `read`: read the control API, except logs, profiles and tokens. `pin`: choose a
- * version by header, and see logs and the stacks of module errors. `publish`: change modules, scenes, versions and who gets which, and everything
- * that `read` and `pin` allow. `admin`: everything, including tokens and cells.
+ * version by header, and see logs and the stacks of module errors. `capsules`: read, import and delete captured requests, which hold what callers have sent.
+ * `publish`: change modules, scenes, versions and who gets which, and everything that `read` and `pin` allow. `admin`: everything, including tokens and cells.
  */
 export const Right = Type.Union([
   Type.Literal('call'),
   Type.Literal('read'),
   Type.Literal('pin'),
   Type.Literal('publish'),
+  Type.Literal('capsules'),
   Type.Literal('admin'),
 ])
 export type Right = Static<typeof Right>

@@ -1,5 +1,7 @@
 /** A typed client of a base: its control API, and its scenes. The types are those of the contract. */
+import type { ExportedCapsule } from '../../base/capsule/capsule.ts'
 import type { AuditEntry } from '../../base/contract/audit-api.ts'
+import type * as capsules from '../../base/contract/capsule-api.ts'
 import type { Reasoned, Tried } from '../../base/contract/common-api.ts'
 import type * as experiments from '../../base/contract/experiment-api.ts'
 import type { ExplainRequest, Explanation } from '../../base/contract/explain-api.ts'
@@ -101,6 +103,7 @@ export function createClient({ base: named, token, tried, onWait }: ClientOption
     ...whitelistCalls(control),
     ...experimentCalls(control),
     ...paramsCalls(control),
+    ...capsuleCalls(control),
   }
 }
 
@@ -229,6 +232,22 @@ const paramsCalls = ({ get, post, write }: Control) => ({
   /** Undoes the last change that is not undone yet, or goes back to a revision. */
   rollbackParams: (scene: string, rollback: params.ParamsRollback) =>
     post<params.ParamsRolledBack>(pathOf(scene, 'params', 'rollback'), rollback),
+})
+
+/** They need the right `capsules`, and each reading leaves a row in the audit log. */
+const capsuleCalls = ({ ask, get, post }: Control) => ({
+  /** Newest first. */
+  capsules: (scene: string, query: Readonly<Record<string, string | undefined>>) =>
+    get<readonly capsules.CapsuleView[]>(pathOf(scene, 'capsules') + queryOf(query)),
+  capsule: (scene: string, id: string) => get<capsules.CapsuleDetail>(pathOf(scene, 'capsules', id)),
+  /** The capsule with all that is needed to replay it elsewhere. */
+  exportCapsule: (scene: string, id: string) => get<ExportedCapsule>(pathOf(scene, 'capsules', id, 'export')),
+  /** @param text of an exported capsule, as it is in the file */
+  importCapsule: async (scene: string, text: string) =>
+    (await ask(pathOf(scene, 'capsules'), { method: 'POST', body: text, msMax: limits.control.uploadTimeoutMs }))
+      .body as capsules.ImportedCapsule,
+  deleteCapsules: (scene: string, wanted: capsules.CapsulesToDelete) =>
+    post<capsules.DeletedCapsules>(pathOf(scene, 'capsules', 'delete'), wanted),
 })
 
 const baseCalls = ({ get, post, text, write }: Control) => ({

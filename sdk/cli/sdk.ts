@@ -292,7 +292,11 @@ command(token, 'create', 'Make a token and print it, once', [
   ['sdk token create --right publish --label "CI of the ranking team"'],
   ['sdk token create --right call read', 'calls scenes, and sees what is published, who answers and what was changed'],
 ])
-  .addOption(new Option('--right <right...>', 'what it may do').choices(['call', 'read', 'pin', 'publish', 'admin']).makeOptionMandatory())
+  .addOption(
+    new Option('--right <right...>', 'what it may do')
+      .choices(['call', 'read', 'pin', 'publish', 'capsules', 'admin'])
+      .makeOptionMandatory(),
+  )
   .option('--label <text>', 'whose it is or what for (default: you and this machine)')
   .action(async (options: CreateTokenOptions & CommonOptions) => {
     const { createToken } = await import('./commands/token.ts')

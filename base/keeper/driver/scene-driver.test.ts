@@ -204,6 +204,9 @@ const ofBase: { readonly [K in BaseChangeKind]: string | ((test: TestDriver) => 
   'lose cell': 'nobody wishes for it',
   'upgrade base': 'each is another one',
   'take profile': 'each is another one',
+  'read capsules': 'each is another reading',
+  'import capsule': 'the test of capsules over HTTP does it twice',
+  'delete capsules': 'the test of capsules over HTTP does it twice',
   'limit guesses': 'nobody wishes for it',
 }
 

@@ -13,6 +13,7 @@ import type { Capsules } from '../capsules/capsules.ts'
 import type { Cells } from '../cells/cells.ts'
 import type { Vitals } from '../cells/vitals.ts'
 import type { BaseDriver } from '../driver/base-driver.ts'
+import type { CapsuleDriver } from '../driver/capsule-driver.ts'
 import type { FeatureDriver } from '../driver/feature-driver.ts'
 import type { SceneDriver } from '../driver/scene-driver.ts'
 import type { Gate } from '../gate.ts'
@@ -25,6 +26,7 @@ export interface RouteParts {
   readonly driver: SceneDriver
   readonly baseDriver: BaseDriver
   readonly featureDriver: FeatureDriver
+  readonly capsuleDriver: CapsuleDriver
   readonly explainer: Explainer
   readonly blobs: Blobs
   readonly vitals: Vitals

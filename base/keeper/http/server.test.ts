@@ -288,6 +288,7 @@ const expectedRights: Readonly<Record<Right | 'anyone', readonly string[]>> = {
     ...['deleteScene', 'deleteVersions', 'deleteModules', 'deleteExperiment', 'deleteLayer', 'offlineVersions'],
     ...['retireLayer', 'startExperiment', 'stopExperiment', 'flipExperiment', 'revertExperiment'],
   ],
+  capsules: ['listCapsules', 'showCapsule', 'exportCapsule', 'importCapsule', 'deleteCapsules'],
   admin: ['retireCell', 'upgradeBase', 'listTokens', 'createToken', 'revokeToken'],
 }
 /** For each right that a route may ask for, the rights that are sufficient. */
@@ -296,6 +297,7 @@ const sufficient: Readonly<Record<Right, readonly Right[]>> = {
   read: ['read', 'publish', 'admin'],
   pin: ['pin', 'publish', 'admin'],
   publish: ['publish', 'admin'],
+  capsules: ['capsules', 'admin'],
   admin: ['admin'],
 }
 

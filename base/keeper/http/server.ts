@@ -9,6 +9,7 @@ import type { Logger } from '../../kernel/log.ts'
 import { pageHeaders, problemPage, wantsPage } from '../../kernel/page.ts'
 import { Explainer } from '../book/explainer.ts'
 import type { Token } from '../book/token-book.ts'
+import { CapsuleDriver } from '../driver/capsule-driver.ts'
 import { boundArrival, MAY_BE_SLOW } from './arrival.ts'
 import { compilePart } from './body.ts'
 import { checkHead } from './guard.ts'
@@ -17,7 +18,7 @@ import { registerRoutes } from './register-routes.ts'
 import type { RouteParts } from './route.ts'
 import { routes } from './routes/routes.ts'
 
-export interface ApiParts extends Omit<RouteParts, 'explainer'> {
+export interface ApiParts extends Omit<RouteParts, 'explainer' | 'capsuleDriver'> {
   /** Called after the answer when the disk has failed. Only a restart can say then what is kept. */
   readonly onStoreFailed: (error: BerthError) => void
   /** Called after the answer when the disk is full. */
@@ -48,7 +49,8 @@ export async function createApi(parts: ApiParts): Promise<FastifyInstance> {
   app.removeAllContentTypeParsers()
   await describeRoutes(app)
   const methods = collectMethods(app)
-  await registerRoutes(app, routes, { ...parts, explainer: new Explainer(parts.book, parts.blobs) })
+  const more = { explainer: new Explainer(parts.book, parts.blobs), capsuleDriver: new CapsuleDriver(parts) }
+  await registerRoutes(app, routes, { ...parts, ...more })
   refuseOtherMethods(app, methods)
   return app
 }

@@ -2,6 +2,7 @@
 import type { Route } from '../route.ts'
 import { baseRoutes, probeRoutes, rootRoutes } from './base-routes.ts'
 import { blobRoutes } from './blob-routes.ts'
+import { capsuleRoutes } from './capsule-routes.ts'
 import { experimentRoutes } from './experiment-routes.ts'
 import { featureRoutes } from './feature-routes.ts'
 import { logRoutes } from './log-routes.ts'
@@ -24,6 +25,7 @@ export const routes: Readonly<Record<string, readonly Route[]>> = {
   scenes: [...sceneRoutes, ...logRoutes, ...profileRoutes],
   versions: versionRoutes,
   whitelist: whitelistRoutes,
+  capsules: capsuleRoutes,
   params: paramsRoutes,
   experiments: experimentRoutes,
   base: baseRoutes,

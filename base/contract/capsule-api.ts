@@ -1,0 +1,270 @@
+/** Capsules: requests that were captured with everything that reached the modules. */
+import Type from 'typebox'
+import type * as capsule from '../capsule/capsule.ts'
+import type * as contents from '../capsule/contents.ts'
+import { limits } from '../kernel/limits.ts'
+import { Digest, Lock, Params, recordOf, SceneId, SceneSchemas, VersionId } from '../traffic/schema.ts'
+import { closed, Reason } from './common-api.ts'
+import { type Shape, schemaOf } from './shape.ts'
+
+const Id = Type.String({ pattern: '^[0-9a-f]{16}$', description: '16 hexadecimal digits' })
+export const CapsuleParams = Type.Object(
+  { id: Type.String({ description: 'id of a scene' }), capsule: Type.String({ maxLength: 100, description: 'id of a capsule' }) },
+  closed,
+)
+
+const any = Type.Unknown({ description: 'any JSON' })
+const date = Type.String({ description: 'ISO 8601, UTC' })
+const milliseconds = (description: string) => Type.Number({ description: `milliseconds: ${description}` })
+
+const CaptureReason = schemaOf<capsule.CaptureReason>()(
+  Type.Union([Type.Literal('sampled'), Type.Literal('asked'), Type.Literal('failed')], {
+    description: 'by chance; because a pinned request asked for it; because it failed elsewhere, and was run again for this',
+  }),
+)
+const Inexactness = schemaOf<capsule.Inexactness>()(
+  Type.Union([
+    Type.Literal('redacted'),
+    Type.Literal('weak references'),
+    Type.Literal('stack overflow'),
+    Type.Literal('too many readings'),
+    Type.Literal('killed'),
+    Type.Literal('another V8'),
+    Type.Literal('another platform'),
+    Type.Literal('another time zone or locale'),
+    Type.Literal('another release'),
+  ]),
+)
+const Inexact = Type.Array(Inexactness, {
+  description: 'why a replay may give other bytes, though nothing was changed; empty: it gives the same',
+})
+
+// What is exported and imported
+
+const Origin = schemaOf<capsule.Origin>()(
+  Type.Object(
+    {
+      v8: Type.String(),
+      platform: Type.String({ description: 'such as linux-x64' }),
+      zone: Type.String({ description: 'IANA name of the time zone of the process' }),
+      locale: Type.String(),
+      inside: Digest,
+    },
+    { description: 'where it was recorded' },
+  ),
+)
+
+const RecordingHead = schemaOf<capsule.RecordingHead>()(
+  Type.Object({
+    format: Type.Literal(1),
+    id: Id,
+    scene: SceneId,
+    version: VersionId,
+    startedAt: date,
+    startedAtMs: milliseconds('the same by the monotonic clock of the cell'),
+    memoryMB: Type.Number(),
+    lock: Lock,
+    schemas: Type.Optional(SceneSchemas),
+    services: Type.Record(Type.String(), Type.Array(Type.String()), {
+      description: 'the base services that the slot was offered, with their methods',
+    }),
+    seed: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+    origin: Origin,
+  }),
+)
+
+const Entry = schemaOf<capsule.Entry>()(
+  Type.Object({
+    kind: Type.Union([
+      Type.Literal('load'),
+      Type.Literal('turn'),
+      Type.Literal('settleCalls'),
+      Type.Literal('settleFetch'),
+      Type.Literal('fireTimer'),
+      Type.Literal('abandon'),
+      Type.Literal('reportOf'),
+    ]),
+    atMs: milliseconds('since the load began'),
+    values: Type.Array(any),
+    readings: Type.Array(Type.Number(), { description: 'what clocks said, in milliseconds' }),
+    wallMinusMonotonic: Type.Number(),
+    seed: Type.Optional(Type.Array(Type.Number())),
+    asked: Type.Array(Type.Array(any)),
+    said: Type.String({ pattern: '^([0-9a-f]{64})?$' }),
+  }),
+)
+
+const Failure = Type.Object({
+  code: Type.String({ description: 'of the table of errors' }),
+  message: Type.String(),
+  stage: Type.Optional(Type.String()),
+  module: Type.Optional(Type.String()),
+})
+const CapturedAnswer = schemaOf<capsule.CapturedAnswer>()(
+  Type.Union([
+    Type.Object({ json: Type.String(), degraded: Type.Optional(Type.String({ description: 'stages that had no part in it' })) }),
+    Type.Object({ failure: Failure }),
+  ]),
+)
+
+const CapturedLine = Type.Object({
+  level: Type.String(),
+  message: Type.String(),
+  module: Type.Optional(Type.String()),
+  fields: Type.Optional(Type.String({ description: 'JSON' })),
+})
+
+export const Capsule = schemaOf<capsule.Capsule>()(
+  Type.Object({
+    format: Type.Literal(1),
+    id: Id,
+    recording: Id,
+    no: Type.Integer({ minimum: 1, description: 'its number in its slot' }),
+    entries: Type.Tuple([Type.Integer({ minimum: 0 }), Type.Integer({ minimum: 0 })], {
+      description: 'the places of its first and last entry in the recording',
+    }),
+    at: date,
+    requestId: Type.String(),
+    scene: SceneId,
+    version: VersionId,
+    why: CaptureReason,
+    unit: Type.Optional(Type.String()),
+    bucket: Type.Optional(Type.Integer()),
+    because: Type.String({ description: 'why the version was chosen' }),
+    arms: Type.Array(Type.Object({ layer: Type.String(), experiment: Type.String(), arm: Type.String(), values: Params }), {
+      description: 'of business experiments, in the order in which their parameters override those of the version',
+    }),
+    deadlineMs: Type.Number(),
+    answer: CapturedAnswer,
+    tookMs: milliseconds('from the call to the answer'),
+    cpuMs: milliseconds('CPU'),
+    stageMs: Type.Array(Type.Number(), { description: 'milliseconds of each stage' }),
+    logs: Type.Array(CapturedLine),
+    inexact: Inexact,
+    redacted: Type.Array(Type.String(), { description: 'JSON pointers of what was taken out' }),
+  }),
+)
+
+export const ExportedCapsule = schemaOf<capsule.ExportedCapsule>()(
+  Type.Object({
+    format: Type.Literal(1),
+    head: RecordingHead,
+    entries: Type.Array(Entry, { minItems: 2 }),
+    capsule: Capsule,
+    blobs: recordOf(Digest, Type.String(), { description: 'bundles and source maps, by digest' }),
+  }),
+)
+
+// Requests
+
+export const CapsulesQuery = Type.Object(
+  {
+    version: Type.Optional(VersionId),
+    why: Type.Optional(CaptureReason),
+    failed: Type.Optional(Type.Boolean({ description: 'whether it was answered with an error' })),
+    unit: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
+    requestId: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
+    limit: Type.Integer({ minimum: 1, maximum: limits.capsule.listedMax, default: 100, description: 'the newest so many' }),
+  },
+  closed,
+)
+
+const reason = { reason: Reason }
+export const CapsulesToDelete = Type.Union([
+  Type.Object(
+    { capsules: Type.Array(Type.String({ maxLength: 100 }), { minItems: 1, maxItems: limits.capsule.listedMax }), ...reason },
+    closed,
+  ),
+  Type.Object(
+    { unit: Type.String({ minLength: 1, maxLength: 256, description: 'all of the unit, and whatever else mentions its id' }), ...reason },
+    closed,
+  ),
+  Type.Object({ version: VersionId, ...reason }, closed),
+  Type.Object({ all: Type.Literal(true), ...reason }, closed),
+])
+/** Which capsules of a scene shall be deleted. */
+export type CapsulesToDelete = Shape<typeof CapsulesToDelete>
+
+export const CapsuleReading = Type.Object({
+  how: Type.Union([Type.Literal('list'), Type.Literal('show'), Type.Literal('export'), Type.Literal('verify'), Type.Literal('run')]),
+  capsule: Type.Optional(Type.String({ description: 'its id' })),
+})
+/** How capsules were read, for the audit log. */
+export type CapsuleReading = Shape<typeof CapsuleReading>
+
+// Answers
+
+export const CapsuleView = Type.Object({
+  id: Id,
+  recording: Id,
+  scene: Type.String(),
+  version: Type.String(),
+  at: date,
+  requestId: Type.String(),
+  why: CaptureReason,
+  imported: Type.Boolean({ description: 'whether another base has captured it' }),
+  failed: Type.Optional(Type.String({ description: 'the code of the error, where it was answered with one' })),
+  unit: Type.Optional(Type.String()),
+  because: Type.String(),
+  tookMs: milliseconds('from the call to the answer'),
+  cpuMs: milliseconds('CPU'),
+  inexact: Inexact,
+})
+/** A capsule in a list. */
+export type CapsuleView = Shape<typeof CapsuleView>
+
+const Exchange = schemaOf<contents.Exchange>()(
+  Type.Object({
+    kind: Type.Union([Type.Literal('call'), Type.Literal('service'), Type.Literal('fetch')]),
+    target: Type.String({ description: 'the scene; service and method; method and URL' }),
+    input: Type.Optional(Type.String({ description: 'JSON; the body of a fetch' })),
+    askedMs: milliseconds('after the request came in'),
+    reply: Type.Optional(
+      Type.Object(
+        {
+          ok: Type.Boolean({ description: 'false: the text is JSON of an error' }),
+          text: Type.String(),
+          status: Type.Optional(Type.Number({ description: 'of a fetch' })),
+          atMs: milliseconds('after the request came in'),
+        },
+        { description: 'not given: the request was answered before' },
+      ),
+    ),
+  }),
+)
+const CapsuleContents = schemaOf<contents.CapsuleContents>()(
+  Type.Object({
+    body: Type.String(),
+    params: Type.String({ description: 'JSON of what stages saw as ctx.params' }),
+    exchanges: Type.Array(Exchange, { description: 'what was asked of the outside, in order' }),
+    readings: Type.Integer({ description: 'how often clocks were read' }),
+    timers: Type.Integer({ description: 'how often timers were set' }),
+  }),
+)
+
+export const CapsuleDetail = Type.Object({
+  capsule: Capsule,
+  imported: Type.Boolean(),
+  contents: CapsuleContents,
+  stages: Type.Array(Type.Object({ stage: Type.String(), modules: Type.Array(Type.String({ description: 'name@version' })) }), {
+    description: 'of the version that answered',
+  }),
+  recording: Type.Object({
+    startedAt: date,
+    before: Type.Integer({ description: 'requests that the slot had answered before' }),
+    origin: Origin,
+  }),
+})
+/** A capsule with what it holds. */
+export type CapsuleDetail = Shape<typeof CapsuleDetail>
+
+export const ImportedCapsule = Type.Object({
+  id: Id,
+  created: Type.Boolean({ description: 'false: it was here already' }),
+})
+export type ImportedCapsule = Shape<typeof ImportedCapsule>
+
+export const DeletedCapsules = Type.Object({
+  capsules: Type.Array(Id, { description: 'all that are gone, those too that came after one of them in the same slot' }),
+})
+export type DeletedCapsules = Shape<typeof DeletedCapsules>

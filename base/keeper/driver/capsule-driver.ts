@@ -1,0 +1,136 @@
+/** Carries out what is asked about capsules: deletes, imports and exports them, and leaves a row in the audit log of this and of every reading. */
+import { hash } from 'node:crypto'
+import type { ExportedCapsule } from '../../capsule/capsule.ts'
+import type { CapsuleReading, CapsulesToDelete, DeletedCapsules } from '../../contract/capsule-api.ts'
+import type { BasePayloads } from '../../contract/change-api.ts'
+import { BerthError } from '../../kernel/errors.ts'
+import type { Blobs } from '../../store/blobs.ts'
+import { holds } from '../../traffic/scene.ts'
+import { lockedModules } from '../../traffic/table.ts'
+import type { Actor, Book } from '../book/book.ts'
+import type { Token } from '../book/token-book.ts'
+import type { Capsules } from '../capsules/capsules.ts'
+import type { CapsuleSummary } from '../capsules/recording-files.ts'
+
+export interface CapsuleDriverParts {
+  readonly book: Book
+  readonly blobs: Blobs
+  readonly capsules: Capsules
+}
+
+export class CapsuleDriver {
+  readonly #parts: CapsuleDriverParts
+
+  constructor(parts: CapsuleDriverParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Leaves a row about who reads capsules. It comes before the answer: what cannot be noted is not read.
+   * @param reading must not have the id of a unit, which may have to be deleted
+   * @throws STORE_FULL, STORE_FAILED
+   */
+  noteReading(scene: string, reading: CapsuleReading, actor: Actor): void {
+    const { how, capsule } = reading
+    const payload = { scene, how, ...(capsule !== undefined && { capsule }) }
+    const change = { kind: 'read capsules', payload, facts: {}, target: scene, before: null, after: null } as const
+    this.#parts.book.commit([], actor, { ...change, action: `${how} ${capsule === undefined ? 'capsules' : 'capsule'}` })
+  }
+
+  /**
+   * A capsule with all that another base needs to replay it. A module that is not there any more cannot be exported, so its recording is gone.
+   * @throws CAPSULE_NOT_FOUND, BLOB_NOT_FOUND, DATA_DAMAGED
+   */
+  async export(scene: string, id: string): Promise<ExportedCapsule> {
+    const { capsules, blobs } = this.#parts
+    capsules.get(scene, id)
+    const kept = await capsules.read(id)
+    const digests = new Set([...lockedModules(kept.head.lock)].flatMap(({ bundle, sourceMap }) => [bundle, sourceMap ?? bundle]))
+    const texts = await Promise.all([...digests].map(async digest => [digest, (await blobs.read(digest)).toString('utf8')] as const))
+    return { format: kept.capsule.format, ...kept, blobs: Object.fromEntries(texts) }
+  }
+
+  /**
+   * Keeps an exported capsule beside those of the scene. Its code only ever runs where capsules are replayed, but it runs: whoever brings code that is not
+   * here needs the right `publish`.
+   * @returns whether it was not here before
+   * @throws CAPSULE_INVALID, FORBIDDEN, STORE_FULL, DATA_UNWRITABLE
+   */
+  async import(scene: string, exported: ExportedCapsule, actor: Actor, token: Token): Promise<boolean> {
+    const { book, blobs, capsules } = this.#parts
+    const { id } = book.scenes.get(scene).definition
+    demandWhole(id, exported)
+    const missing = await this.#missing(exported)
+    if (missing.length > 0 && !holds(token, 'publish')) {
+      const why = `it brings code that is not here, which needs the right "publish", and token "${token.id}" lacks it`
+      throw new BerthError('FORBIDDEN', `Cannot import capsule "${exported.capsule.id}": ${why}`)
+    }
+    for (const text of missing) await blobs.put(Buffer.from(text))
+    const created = capsules.import(exported)
+    const payload = { scene: id, capsule: exported.capsule.id }
+    const change = { kind: 'import capsule', payload, facts: {}, target: id, before: null, after: null } as const
+    if (created) book.commit([], actor, change)
+    return created
+  }
+
+  /** The texts of the blobs that are not here. */
+  async #missing({ blobs }: ExportedCapsule): Promise<string[]> {
+    const texts = await Promise.all(
+      Object.entries(blobs).map(async ([digest, text]) => ((await this.#parts.blobs.has(digest)) ? [] : [text])),
+    )
+    return texts.flat()
+  }
+
+  /**
+   * Deletes capsules of a scene, with their bytes on the disk. The row in the audit log says how many, and never of which unit.
+   * @throws SCENE_NOT_FOUND, CAPSULE_NOT_FOUND, STORE_FAILED, DATA_UNWRITABLE
+   */
+  async delete(scene: string, wanted: CapsulesToDelete, actor: Actor): Promise<DeletedCapsules> {
+    const { book } = this.#parts
+    const { id } = book.scenes.get(scene).definition
+    const done = book.keyed(actor)?.result as DeletedCapsules | undefined
+    if (done !== undefined) return done
+    const deleted = { capsules: await this.#delete(id, wanted) }
+    const payload = { scene: id, of: whose(wanted), count: deleted.capsules.length }
+    const change = { kind: 'delete capsules', payload, facts: {}, target: id, before: null, after: null } as const
+    if (deleted.capsules.length > 0) book.commit([], actor, change, () => deleted)
+    return deleted
+  }
+
+  async #delete(scene: string, wanted: CapsulesToDelete): Promise<string[]> {
+    const { capsules } = this.#parts
+    if ('unit' in wanted) return capsules.deleteUnit(scene, wanted.unit)
+    if ('capsules' in wanted) for (const id of wanted.capsules) capsules.get(scene, id)
+    const isMeant = ({ id, version }: CapsuleSummary): boolean =>
+      'capsules' in wanted ? wanted.capsules.includes(id) : !('version' in wanted) || version === wanted.version
+    return capsules.delete(scene, isMeant)
+  }
+}
+
+/** What was asked for, without the id of a unit, which may have to be deleted. */
+function whose(wanted: CapsulesToDelete): BasePayloads['delete capsules']['of'] {
+  if ('unit' in wanted) return 'a unit'
+  if ('version' in wanted) return wanted.version
+  return 'capsules' in wanted ? 'some' : 'all'
+}
+
+/** Checks what no schema can. @throws CAPSULE_INVALID, which names what is wrong */
+function demandWhole(scene: string, { head, entries, capsule, blobs }: ExportedCapsule): void {
+  const refuse = (why: string): never => {
+    throw new BerthError('CAPSULE_INVALID', `Cannot import capsule "${capsule.id}" into scene "${scene}": ${why}`)
+  }
+  if (capsule.scene !== scene) refuse(`it is of scene "${capsule.scene}"`)
+  if (head.scene !== scene || head.version !== capsule.version || head.id !== capsule.recording) refuse('its head is of another recording')
+  const [first, last] = capsule.entries
+  if (entries[0]?.kind !== 'load') refuse('its entries do not begin with the load of the slot')
+  if (first < 1 || first > last || last !== entries.length - 1) refuse(`it ends with entry ${last}, and has ${entries.length}`)
+  if (entries[first]?.kind !== 'turn') refuse(`its first entry, ${first}, is no turn`)
+  for (const [digest, text] of Object.entries(blobs)) {
+    if (hash('sha256', text, 'hex') !== digest) refuse(`/blobs/${digest} has another digest`)
+  }
+  for (const { name, version, bundle, sourceMap } of lockedModules(head.lock)) {
+    for (const digest of [bundle, sourceMap ?? bundle]) {
+      if (!Object.hasOwn(blobs, digest)) refuse(`/blobs lacks ${digest} of module ${name}@${version}`)
+    }
+  }
+}

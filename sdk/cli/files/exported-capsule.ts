@@ -1,0 +1,21 @@
+/** Capsules as files. */
+
+import type { ExportedCapsule } from '../../../base/capsule/capsule.ts'
+import { ExportedCapsule as Schema } from '../../../base/contract/capsule-api.ts'
+import { compileCheck } from '../../../base/kernel/check.ts'
+import { SdkError } from '../../sdk-error.ts'
+import { readJson } from './text.ts'
+
+/** Whether the name of a file is one that `sdk capsule export` gives. */
+export const isCapsuleFile = (file: string): boolean => file.endsWith('.capsule.json')
+
+/** @throws SdkError FILE_UNREADABLE, FILE_NOT_TEXT, CAPSULE_INVALID with what is wrong and where */
+export async function readExported(file: string): Promise<ExportedCapsule> {
+  const refuse = (why: string) =>
+    new SdkError('CAPSULE_INVALID', `Cannot use "${file}" as an exported capsule: ${why}`, {
+      hint: 'Export it again with "sdk capsule export SCENE ID", and change nothing in the file.',
+    })
+  const { value, faults } = compileCheck(Schema)(await readJson(file, refuse))
+  if (faults === undefined) return value
+  throw refuse(faults.join('; '))
+}
