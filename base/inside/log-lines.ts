@@ -1,9 +1,10 @@
 /** What modules log, bounded in length and number. Lines leave in one message with the answer of their request, or by themselves. */
-import { sinceStart } from './clock.ts'
+import { recentTime } from './clock.ts'
 import { limits, post } from './host.ts'
 import { type Request, running } from './open-request.ts'
 import { floor, stringify } from './primordials.ts'
 import type { LogLine } from './protocol.ts'
+import { lookForOverflow } from './tape.ts'
 import { messageOf, stackOf, textOf } from './to-text.ts'
 
 let second = 0
@@ -12,7 +13,7 @@ let dropped = 0
 
 /** Returns undefined when there were too many lines in this second already. */
 export function logLine(level: LogLine['level'], module: string | undefined, message: string, fields?: unknown): LogLine | undefined {
-  const thisSecond = floor(sinceStart() / 1000)
+  const thisSecond = floor(recentTime() / 1000)
   if (thisSecond !== second) {
     second = thisSecond
     linesInSecond = 0
@@ -58,5 +59,7 @@ export function logText(level: LogLine['level'], text: string): void {
 
 /** @param requestNo 0 for lines that belong to no request */
 export function postLines(requestNo: number, lines: readonly LogLine[]): void {
-  post('log', requestNo, stringify(lines))
+  const json = stringify(lines)
+  lookForOverflow(json)
+  post('log', requestNo, json)
 }

@@ -2,12 +2,13 @@
  * A closer look at some of the values that leave a slot, for faults that nothing else reports. All others cost two comparisons. What is found is
  * logged once per kind of place; in the tests of a module it is an error instead, and every value is looked at.
  */
-import { lastWrittenTime, monotonicTime } from './clock.ts'
+import { monotonicTime, recentTime } from './clock.ts'
 import { limits } from './host.ts'
 import { lossesIn } from './json-losses.ts'
 import { keepLine, logLine } from './log-lines.ts'
 import type { Request } from './open-request.ts'
 import { max } from './primordials.ts'
+import { hasTape } from './tape.ts'
 
 /** Values of a kind that are looked at when a slot is new, and milliseconds that pass after each look before another value is looked at. */
 const LOOKED_AT_FIRST = 16
@@ -46,14 +47,15 @@ export class Sampler {
 
   /** Whether a value is to be looked at. If so, call `noteLook` afterwards. */
   isDue(): boolean {
-    return this.#firstLeft > 0 || lastWrittenTime() >= this.#nextAt || limits.findingsFail === true
+    return this.#firstLeft > 0 || recentTime() >= this.#nextAt || limits.findingsFail === true
   }
 
   /** @param beganAt when the look began, by `monotonicTime()` */
   noteLook(beganAt: number): void {
     if (this.#firstLeft > 0) this.#firstLeft--
-    const endedAt = monotonicTime()
-    this.#nextAt = endedAt + max(PAUSE_MS, PAUSE_FACTOR * (endedAt - beganAt))
+    // How long it took is not on the tape, and a look may run code of a module.
+    const tookMs = hasTape ? 0 : monotonicTime() - beganAt
+    this.#nextAt = recentTime() + max(PAUSE_MS, PAUSE_FACTOR * tookMs)
   }
 }
 

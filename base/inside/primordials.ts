@@ -1,8 +1,8 @@
 /** Functions of the language as they are before any module runs, and before they are hardened. */
 
 export const { parse, stringify } = JSON
-export const { floor, max, min, trunc } = Math
-export const { construct, defineProperty: tryToDefine, deleteProperty, ownKeys, set, setPrototypeOf } = Reflect
+export const { floor, imul, max, min, trunc } = Math
+export const { apply, construct, defineProperty: tryToDefine, deleteProperty, ownKeys, set, setPrototypeOf } = Reflect
 export const {
   assign,
   create,

@@ -7,6 +7,7 @@ import { defineProperty, getOwnPropertyDescriptor, is, ownKeys } from '../primor
 import { isOpen } from './open.ts'
 import { guarded } from './protect.ts'
 import { madeGlobals, nameOf, refusal } from './refusals.ts'
+import { shownAs } from './stand-ins.ts'
 
 const { defineProperty: reflectDefine, getOwnPropertyDescriptor: reflectDescribe } = Reflect
 const { defineProperties, getOwnPropertyDescriptors } = Object
@@ -23,13 +24,8 @@ export function replaceDefinitions(): void {
   replace(Reflect, 'getOwnPropertyDescriptor', (object: object, key: PropertyKey) => shown(object, key, reflectDescribe(object, key)))
 }
 
-/** A bound function shows no source, as native functions show none. Packages look. */
 function replace<T extends object>(owner: T, name: keyof T & string, by: (...values: never[]) => unknown): void {
-  const { length } = owner[name] as () => unknown
-  const bound = by.bind(undefined)
-  defineProperty(bound, 'name', { value: name })
-  defineProperty(bound, 'length', { value: length })
-  defineProperty(owner, name, { value: bound })
+  defineProperty(owner, name, { value: shownAs(owner[name] as () => unknown, by) })
 }
 
 function define<T extends object>(object: T, key: PropertyKey, descriptor: PropertyDescriptor): T {

@@ -10,6 +10,8 @@
  * - `eval` and `Function`: template and schema compilers need them, and code made by them reaches no more than the code that called them.
  * - `Intl`: its objects take memory that no heap limit sees (3 GB in seconds); the watchdog's CPU limit and the cell's memory watch bound it.
  */
+
+import { replaceRandom } from '../chance.ts'
 import { protectAll } from './classes.ts'
 import { replaceDefinitions } from './definitions.ts'
 import { removeUnmetered } from './memory.ts'
@@ -20,6 +22,7 @@ import { makeFast } from './protect.ts'
 export function harden(): void {
   removeUnmetered()
   replaceDefinitions()
+  replaceRandom()
   protectAll(protectedOnUse)
   protectOnUse()
   makeFast()

@@ -4,35 +4,33 @@
  */
 import { defineProperty, freeze, getPrototypeOf, ownKeys } from '../primordials.ts'
 import { protectChain, protectClass } from './classes.ts'
+import { dateOf, replaceFormats } from './dates.ts'
 import { type Members, putBack } from './open.ts'
 import { makeFast, protect, protectAround, refuseOther } from './protect.ts'
 import { madeGlobals } from './refusals.ts'
+import { watched } from './weak.ts'
 
 const typedArrays = [
   ...(['Int8Array', 'Uint8Array', 'Uint8ClampedArray', 'Int16Array', 'Uint16Array', 'Int32Array', 'Uint32Array'] as const),
   ...(['BigInt64Array', 'BigUint64Array', 'Float16Array', 'Float32Array', 'Float64Array'] as const),
 ]
-const classes = [
-  'AsyncDisposableStack',
-  'DataView',
-  'Date',
-  'DisposableStack',
-  'FinalizationRegistry',
-  'WeakMap',
-  'WeakRef',
-  'WeakSet',
-] as const
-export const protectedOnUse: readonly string[] = ['Intl', ...classes, ...typedArrays]
+const classes = ['AsyncDisposableStack', 'DataView', 'DisposableStack', 'WeakMap', 'WeakSet'] as const
+export const protectedOnUse: readonly string[] = ['Intl', 'Date', 'FinalizationRegistry', 'WeakRef', ...classes, ...typedArrays]
 
 export function protectOnUse(): void {
   protectLater('Intl', Intl, protectIntl)
+  protectLater('Date', Date, protectClass, dateOf)
+  protectLater('FinalizationRegistry', FinalizationRegistry, protectClass, watched)
+  protectLater('WeakRef', WeakRef, protectClass, watched)
   for (const name of classes) protectLater(name, globalThis[name], protectClass)
   for (const name of typedArrays) protectLater(name, globalThis[name], protectTypedArray)
 }
 
-function protectLater<T extends object>(name: string, value: T, protectValue: (value: T) => void): void {
+/** @param replace gives what is handed out in the place of the native value */
+function protectLater<T extends object>(name: string, native: T, protectValue: (value: T) => void, replace = (value: T) => value): void {
   defineGlobal(name, () => {
     putBack()
+    const value = replace(native)
     protectValue(value)
     makeFast()
     return value
@@ -61,6 +59,7 @@ function protectTypedArray(type: { readonly prototype: object }): void {
 }
 
 function protectIntl(namespace: typeof Intl): void {
+  replaceFormats(namespace)
   for (const key of ownKeys(namespace)) {
     const member = (namespace as Members)[key]
     if (typeof member === 'function' && 'prototype' in member) protectClass(member as { prototype?: object })

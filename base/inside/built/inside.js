@@ -2,8 +2,8 @@
 'use strict';((...given) => {
 // base/inside/primordials.ts
 var { parse, stringify } = JSON;
-var { floor, max, min, trunc } = Math;
-var { construct, defineProperty: tryToDefine, deleteProperty, ownKeys, set, setPrototypeOf } = Reflect;
+var { floor, imul, max, min, trunc } = Math;
+var { apply, construct, defineProperty: tryToDefine, deleteProperty, ownKeys, set, setPrototypeOf } = Reflect;
 var {
   assign,
   create,
@@ -21,6 +21,162 @@ var {
   seal,
   values
 } = Object;
+
+// base/inside/built-ins/stand-ins.ts
+function shownAs(native, by) {
+  const bound = by.bind(void 0);
+  defineProperty(bound, "name", { value: native.name });
+  defineProperty(bound, "length", { value: native.length });
+  return bound;
+}
+function classShownAs(native, make) {
+  const { prototype } = native;
+  const standIn = shownAs(native, make);
+  for (const key of ownKeys(native)) {
+    const descriptor = getOwnPropertyDescriptor(native, key);
+    if (key !== "name" && key !== "length") defineProperty(standIn, key, descriptor);
+  }
+  defineProperty(make, "prototype", { value: prototype, writable: false });
+  defineProperty(prototype, "constructor", { value: standIn });
+  return standIn;
+}
+
+// base/inside/protocol.ts
+var AnswerKind = { ok: 0, failed: 1, waiting: 2, noted: 3 };
+var REQUEST_STRIDE = 6;
+var ANSWER_STRIDE = 3;
+var TURNS_IN_FLIGHT = 2;
+var CALL_STRIDE = 5;
+var SETTLED_STRIDE = 3;
+var CURSOR = {
+  /** Number of the request that was started last; numbers only grow. */
+  started: 0,
+  /**
+   * Number of the request whose code runs, from when a stage is called until it returns or comes to its first `await`, and while its answer is made; else 0.
+   * After an `await`, nothing says which request code belongs to.
+   */
+  running: 1,
+  /** Number of the request whose body is being parsed, before any code of a module runs for it; else 0. */
+  reading: 2,
+  /**
+   * Number of the step whose code was entered last, from 1 on: the modules of each stage, then the one that merges, then the one that stands
+   * in. Code that goes on after an `await` counts when a call or a timer woke it. 0 until there is one.
+   */
+  step: 3,
+  /** Milliseconds for which timers ran that answered requests have left behind, and since when one runs now by the monotonic clock of the cell, or 0. */
+  leftMs: 4,
+  leftSince: 5,
+  /** How often `running` has been set: two readings with the same number saw the same run. */
+  run: 6,
+  /** 1 while the body of the request that was started last is checked against the schema, before any code of a module runs for it. */
+  checking: 7
+};
+var CLOCK = {
+  /** Milliseconds by the monotonic clock of the cell at the last writing. */
+  monotonic: 0,
+  /** Milliseconds since the epoch by the wall clock at that time, less `monotonic`. */
+  wallMinusMonotonic: 1
+};
+var TAPE = {
+  /** A `TapeMode`. */
+  mode: 0,
+  /** How many readings were made since the cell has set this to 0, those included for which the tape had no place, or nothing to give. */
+  count: 1,
+  /** Of a replay: how many readings there are to give. */
+  length: 2,
+  /** Of a replay: what the clock shows when all readings are given, by the monotonic clock; the cell adds the CPU time that was used. */
+  beyond: 3,
+  /** Reasons why a replay may give something else, a set of `TapeMark`. The cell empties it. */
+  marks: 4,
+  /** 1 when the next turn is to seed chance anew from the words at `seed`; the turn sets it to 0. */
+  reseed: 5,
+  /** `SEED_WORDS` whole numbers of 32 bits: the first half seeds `Math.random`, the other half `crypto`. */
+  seed: 6,
+  /** The first of the readings, `limits.capsule.readingsMax` of them: milliseconds of the monotonic clock. */
+  readings: 14
+};
+var SEED_WORDS = 8;
+var TapeMode = { off: 0, recording: 1, replaying: 2 };
+var TapeMark = { weakReferences: 1, stackOverflow: 2, tooManyReadings: 4 };
+var LAZY_PARTS = ["clone", "encodings", "events", "fetch", "multibyte", "random", "schema-check", "text", "url"];
+var REJECTION_REASON = /^[A-Z][A-Z0-9_]{0,63}$/;
+var DEPTH_MAX = 32768;
+var [QUOTE, BACKSLASH, OPENING, CLOSING, UPPER] = [34, 92, 123, 125, 32];
+function demandShallow(json) {
+  if (json.length <= 2 * DEPTH_MAX) return;
+  let depth = 0;
+  for (let at = 0; at < json.length; at++) {
+    const code = json.charCodeAt(at);
+    if (code === QUOTE) at = endOfString(json, at);
+    else if ((code | UPPER) === OPENING && ++depth > DEPTH_MAX) {
+      throw new Error(`it is nested more than ${DEPTH_MAX} levels deep at position ${at}`);
+    } else if ((code | UPPER) === CLOSING) depth--;
+  }
+}
+function endOfString(json, start2) {
+  for (let at = start2 + 1; at < json.length; at++) {
+    const code = json.charCodeAt(at);
+    if (code === QUOTE) return at;
+    if (code === BACKSLASH) at++;
+  }
+  return json.length;
+}
+
+// base/inside/host.ts
+var [postToCell, cursorMemory, clockMemory, bounds, randomSeed, tapeMemory, ...partTexts] = given;
+var post = postToCell;
+var limits = bounds;
+var seed = randomSeed;
+var cursor = new Float64Array(cursorMemory);
+var clock = new Float64Array(clockMemory);
+var tape = tapeMemory === void 0 ? void 0 : new Float64Array(tapeMemory);
+var partText = (part) => partTexts[LAZY_PARTS.indexOf(part)];
+
+// base/inside/chance.ts
+var HALF = SEED_WORDS / 2;
+var THROWN_AWAY = 16;
+var cryptoSeed = { words: [], seedings: 0 };
+var state = new Int32Array(HALF);
+function replaceRandom() {
+  seedFrom((i) => Number.parseInt(seed.slice(8 * i, 8 * i + 8), 16));
+  defineProperty(Math, "random", { value: shownAs(Math.random, random) });
+}
+function seedIfTold() {
+  const places = tape;
+  if (places === void 0 || places[TAPE.reseed] !== 1) return;
+  places[TAPE.reseed] = 0;
+  seedFrom((i) => places[TAPE.seed + i]);
+}
+function seedFrom(wordAt) {
+  let mixed = 0;
+  for (let i = 0; i < HALF; i++) state[i] = mixed = mix(mixed + wordAt(i));
+  for (let i = HALF - 1; i >= 0; i--) state[i] = mixed = mix(mixed + state[i]);
+  for (let i = 0; i < THROWN_AWAY; i++) step();
+  cryptoSeed.words = [wordAt(HALF), wordAt(HALF + 1), wordAt(HALF + 2), wordAt(HALF + 3)];
+  cryptoSeed.seedings++;
+}
+function mix(word) {
+  let mixed = word + 2654435769 | 0;
+  mixed = imul(mixed ^ mixed >>> 16, 2246822507);
+  mixed = imul(mixed ^ mixed >>> 13, 3266489909);
+  return mixed ^ mixed >>> 16;
+}
+function step() {
+  const b = state[1];
+  const c = state[2];
+  const count = state[3];
+  const sum = (state[0] + b | 0) + count;
+  state[0] = b ^ b >>> 9;
+  state[1] = c + (c << 3);
+  state[2] = (c << 21 | c >>> 11) + sum;
+  state[3] = count + 1;
+  return sum;
+}
+function random() {
+  const high = step() >>> 5;
+  const low = step() >>> 6;
+  return (high * 2 ** 26 + low) / 2 ** 53;
+}
 
 // base/inside/built-ins/refusals.ts
 var madeGlobals = /* @__PURE__ */ new Map();
@@ -284,11 +440,7 @@ function replaceDefinitions() {
   replace(Reflect, "getOwnPropertyDescriptor", (object, key) => shown(object, key, reflectDescribe(object, key)));
 }
 function replace(owner, name, by) {
-  const { length } = owner[name];
-  const bound = by.bind(void 0);
-  defineProperty(bound, "name", { value: name });
-  defineProperty(bound, "length", { value: length });
-  defineProperty(owner, name, { value: bound });
+  defineProperty(owner, name, { value: shownAs(owner[name], by) });
 }
 function define(object, key, descriptor) {
   try {
@@ -362,30 +514,129 @@ function boundArrayBuffer() {
   freeze(Native);
 }
 
+// base/inside/tape.ts
+var hasTape = tape !== void 0;
+var lastReading = 0;
+function reading(time) {
+  const places = tape;
+  const mode = places[TAPE.mode];
+  const count = places[TAPE.count];
+  places[TAPE.count] = count + 1;
+  lastReading = mode === TapeMode.replaying ? given2(places, count) : time;
+  if (mode === TapeMode.recording) keep(places, count, time);
+  return lastReading;
+}
+var given2 = (places, count) => places[count < places[TAPE.length] ? TAPE.readings + count : TAPE.beyond];
+function keep(places, count, time) {
+  const place = TAPE.readings + count;
+  if (place < places.length) places[place] = time;
+  else mark(TapeMark.tooManyReadings);
+}
+function mark(why) {
+  if (tape !== void 0) tape[TAPE.marks] = tape[TAPE.marks] | why;
+}
+var STACK_OVERFLOW = "Maximum call stack size exceeded";
+function lookForOverflow(text) {
+  if (hasTape && text.includes(STACK_OVERFLOW)) mark(TapeMark.stackOverflow);
+}
+
+// base/inside/clock.ts
+var AHEAD_MS_MAX = 500;
+var { now: nativeWallTime } = Date;
+function cellTime() {
+  const written = clock[CLOCK.monotonic];
+  const time = nativeWallTime() - clock[CLOCK.wallMinusMonotonic];
+  if (time > written + AHEAD_MS_MAX) return written + AHEAD_MS_MAX;
+  return time < written - 1 ? written : time;
+}
+var latest = -Infinity;
+function monotonicTime() {
+  const time = cellTime();
+  if (time > latest) latest = floor(time);
+  return latest;
+}
+var lastWrittenTime = () => clock[CLOCK.monotonic];
+var readTime = hasTape ? () => reading(cellTime()) : cellTime;
+var readWrittenTime = hasTape ? () => reading(lastWrittenTime()) : lastWrittenTime;
+var readWallTime = hasTape ? shownAs(nativeWallTime, () => floor(readTime() + clock[CLOCK.wallMinusMonotonic])) : nativeWallTime;
+function noteEntry() {
+  if (hasTape) readTime();
+}
+var recentTime = hasTape ? () => lastReading : lastWrittenTime;
+var startedAt = readTime();
+var timeOrigin = floor(startedAt + clock[CLOCK.wallMinusMonotonic]);
+var latestShown = floor(startedAt);
+function readWholeTime() {
+  const time = readTime();
+  if (time > latestShown) latestShown = floor(time);
+  return latestShown;
+}
+var startedAtWhole = latestShown;
+var sinceStart = () => readWholeTime() - startedAtWhole;
+
+// base/inside/built-ins/dates.ts
+function dateOf(Native) {
+  const { toString: textOf2 } = Native.prototype;
+  function DateOfSlot(...values2) {
+    if (new.target === void 0) return apply(textOf2, new Native(readWallTime()), []);
+    if (new.target !== DateOfSlot) return construct(Native, values2.length === 0 ? [readWallTime()] : values2, new.target);
+    return values2.length === 0 ? new Native(readWallTime()) : new Native(...values2);
+  }
+  const date = classShownAs(Native, DateOfSlot);
+  defineProperty(date, "now", { value: readWallTime });
+  return date;
+}
+function replaceFormats({ DateTimeFormat: { prototype } }) {
+  const { get: nativeFormat } = getOwnPropertyDescriptor(prototype, "format");
+  const nativeParts = prototype.formatToParts;
+  const formats = /* @__PURE__ */ new WeakMap();
+  const own = {
+    get format() {
+      const native = apply(nativeFormat, this, []);
+      const known3 = formats.get(native);
+      if (known3 !== void 0) return known3;
+      const format = shownAs(native, orNow(native));
+      formats.set(native, format);
+      return format;
+    },
+    formatToParts(date) {
+      return apply(nativeParts, this, [date === void 0 ? readWallTime() : date]);
+    }
+  };
+  defineProperty(prototype, "format", { get: getOwnPropertyDescriptor(own, "format")?.get });
+  defineProperty(prototype, "formatToParts", { value: own.formatToParts });
+}
+var orNow = (format) => (date) => format(date === void 0 ? readWallTime() : date);
+
+// base/inside/built-ins/weak.ts
+function watched(Native) {
+  if (!hasTape) return Native;
+  return classShownAs(Native, function(...values2) {
+    if (new.target === void 0) return apply(Native, void 0, values2);
+    mark(TapeMark.weakReferences);
+    return construct(Native, values2, new.target);
+  });
+}
+
 // base/inside/built-ins/on-use.ts
 var typedArrays = [
   ...["Int8Array", "Uint8Array", "Uint8ClampedArray", "Int16Array", "Uint16Array", "Int32Array", "Uint32Array"],
   ...["BigInt64Array", "BigUint64Array", "Float16Array", "Float32Array", "Float64Array"]
 ];
-var classes = [
-  "AsyncDisposableStack",
-  "DataView",
-  "Date",
-  "DisposableStack",
-  "FinalizationRegistry",
-  "WeakMap",
-  "WeakRef",
-  "WeakSet"
-];
-var protectedOnUse = ["Intl", ...classes, ...typedArrays];
+var classes = ["AsyncDisposableStack", "DataView", "DisposableStack", "WeakMap", "WeakSet"];
+var protectedOnUse = ["Intl", "Date", "FinalizationRegistry", "WeakRef", ...classes, ...typedArrays];
 function protectOnUse() {
   protectLater("Intl", Intl, protectIntl);
+  protectLater("Date", Date, protectClass, dateOf);
+  protectLater("FinalizationRegistry", FinalizationRegistry, protectClass, watched);
+  protectLater("WeakRef", WeakRef, protectClass, watched);
   for (const name of classes) protectLater(name, globalThis[name], protectClass);
   for (const name of typedArrays) protectLater(name, globalThis[name], protectTypedArray);
 }
-function protectLater(name, value, protectValue2) {
+function protectLater(name, native, protectValue2, replace2 = (value) => value) {
   defineGlobal(name, () => {
     putBack();
+    const value = replace2(native);
     protectValue2(value);
     makeFast();
     return value;
@@ -409,6 +660,7 @@ function protectTypedArray(type) {
   protectChain(getPrototypeOf(type));
 }
 function protectIntl(namespace) {
+  replaceFormats(namespace);
   for (const key of ownKeys(namespace)) {
     const member = namespace[key];
     if (typeof member === "function" && "prototype" in member) protectClass(member);
@@ -422,99 +674,11 @@ function protectIntl(namespace) {
 function harden() {
   removeUnmetered();
   replaceDefinitions();
+  replaceRandom();
   protectAll(protectedOnUse);
   protectOnUse();
   makeFast();
 }
-
-// base/inside/protocol.ts
-var AnswerKind = { ok: 0, failed: 1, waiting: 2, noted: 3 };
-var REQUEST_STRIDE = 6;
-var ANSWER_STRIDE = 3;
-var TURNS_IN_FLIGHT = 2;
-var CALL_STRIDE = 5;
-var SETTLED_STRIDE = 3;
-var CURSOR = {
-  /** Number of the request that was started last; numbers only grow. */
-  started: 0,
-  /**
-   * Number of the request whose code runs, from when a stage is called until it returns or comes to its first `await`, and while its answer is made; else 0.
-   * After an `await`, nothing says which request code belongs to.
-   */
-  running: 1,
-  /** Number of the request whose body is being parsed, before any code of a module runs for it; else 0. */
-  reading: 2,
-  /**
-   * Number of the step whose code was entered last, from 1 on: the modules of each stage, then the one that merges, then the one that stands
-   * in. Code that goes on after an `await` counts when a call or a timer woke it. 0 until there is one.
-   */
-  step: 3,
-  /** Milliseconds for which timers ran that answered requests have left behind, and since when one runs now by the monotonic clock of the cell, or 0. */
-  leftMs: 4,
-  leftSince: 5,
-  /** How often `running` has been set: two readings with the same number saw the same run. */
-  run: 6,
-  /** 1 while the body of the request that was started last is checked against the schema, before any code of a module runs for it. */
-  checking: 7
-};
-var CLOCK = {
-  /** Milliseconds by the monotonic clock of the cell at the last writing. */
-  monotonic: 0,
-  /** Milliseconds since the epoch by the wall clock at that time, less `monotonic`. */
-  wallMinusMonotonic: 1
-};
-var LAZY_PARTS = ["clone", "encodings", "events", "fetch", "multibyte", "random", "schema-check", "text", "url"];
-var REJECTION_REASON = /^[A-Z][A-Z0-9_]{0,63}$/;
-var DEPTH_MAX = 32768;
-var [QUOTE, BACKSLASH, OPENING, CLOSING, UPPER] = [34, 92, 123, 125, 32];
-function demandShallow(json) {
-  if (json.length <= 2 * DEPTH_MAX) return;
-  let depth = 0;
-  for (let at = 0; at < json.length; at++) {
-    const code = json.charCodeAt(at);
-    if (code === QUOTE) at = endOfString(json, at);
-    else if ((code | UPPER) === OPENING && ++depth > DEPTH_MAX) {
-      throw new Error(`it is nested more than ${DEPTH_MAX} levels deep at position ${at}`);
-    } else if ((code | UPPER) === CLOSING) depth--;
-  }
-}
-function endOfString(json, start2) {
-  for (let at = start2 + 1; at < json.length; at++) {
-    const code = json.charCodeAt(at);
-    if (code === QUOTE) return at;
-    if (code === BACKSLASH) at++;
-  }
-  return json.length;
-}
-
-// base/inside/host.ts
-var [postToCell, cursorMemory, clockMemory, bounds, randomSeed, tapeMemory, ...partTexts] = given;
-var post = postToCell;
-var limits = bounds;
-var seed = randomSeed;
-var cursor = new Float64Array(cursorMemory);
-var clock = new Float64Array(clockMemory);
-var tape = tapeMemory === void 0 ? void 0 : new Float64Array(tapeMemory);
-var partText = (part) => partTexts[LAZY_PARTS.indexOf(part)];
-
-// base/inside/clock.ts
-var AHEAD_MS_MAX = 500;
-var { now: wallTime } = Date;
-function cellTime() {
-  const written = clock[CLOCK.monotonic];
-  const time = wallTime() - clock[CLOCK.wallMinusMonotonic];
-  if (time > written + AHEAD_MS_MAX) return written + AHEAD_MS_MAX;
-  return time < written - 1 ? written : time;
-}
-var latest = floor(cellTime());
-function monotonicTime() {
-  const time = cellTime();
-  if (time > latest) latest = floor(time);
-  return latest;
-}
-var startedAt = monotonicTime();
-var sinceStart = () => monotonicTime() - startedAt;
-var lastWrittenTime = () => clock[CLOCK.monotonic];
 
 // base/inside/json-losses.ts
 var DEPTH_MAX2 = 64;
@@ -531,7 +695,7 @@ function lossesIn(root, valuesMax) {
     if (--left < 0) return;
     const text = lossOf(value, inList);
     if (text !== void 0) {
-      const key = `${pointer(path, (step) => typeof step === "number" ? "*" : step)} ${text}`;
+      const key = `${pointer(path, (step2) => typeof step2 === "number" ? "*" : step2)} ${text}`;
       if (!found.some((loss) => loss.key === key)) found.push({ path: pointer(path, String), text, key });
     } else if (typeof value === "object" && value !== null && path.length < DEPTH_MAX2 && !hasToJson(value)) {
       if (Array.isArray(value)) for (let i = 0; i < value.length && left > 0; i++) enter2(i, value[i]);
@@ -728,7 +892,7 @@ var second = 0;
 var linesInSecond = 0;
 var dropped = 0;
 function logLine(level, module, message, fields) {
-  const thisSecond = floor(sinceStart() / 1e3);
+  const thisSecond = floor(recentTime() / 1e3);
   if (thisSecond !== second) {
     second = thisSecond;
     linesInSecond = 0;
@@ -765,7 +929,9 @@ function logText(level, text) {
   if (line !== void 0) postLines(0, [line]);
 }
 function postLines(requestNo, lines) {
-  post("log", requestNo, stringify(lines));
+  const json = stringify(lines);
+  lookForOverflow(json);
+  post("log", requestNo, json);
 }
 
 // base/inside/looks.ts
@@ -786,13 +952,13 @@ var Sampler = class {
   #nextAt = 0;
   /** Whether a value is to be looked at. If so, call `noteLook` afterwards. */
   isDue() {
-    return this.#firstLeft > 0 || lastWrittenTime() >= this.#nextAt || limits.findingsFail === true;
+    return this.#firstLeft > 0 || recentTime() >= this.#nextAt || limits.findingsFail === true;
   }
   /** @param beganAt when the look began, by `monotonicTime()` */
   noteLook(beganAt) {
     if (this.#firstLeft > 0) this.#firstLeft--;
-    const endedAt = monotonicTime();
-    this.#nextAt = endedAt + max(PAUSE_MS, PAUSE_FACTOR * (endedAt - beganAt));
+    const tookMs = hasTape ? 0 : monotonicTime() - beganAt;
+    this.#nextAt = recentTime() + max(PAUSE_MS, PAUSE_FACTOR * tookMs);
   }
 };
 var logged = /* @__PURE__ */ new Set();
@@ -897,6 +1063,7 @@ function flush() {
 }
 function settleCalls(values2) {
   closeLeftover();
+  noteEntry();
   for (let i = 0; i < values2.length; i += SETTLED_STRIDE) settleCall(values2[i], values2[i + 1] === 1, values2[i + 2]);
 }
 function settleCall(callNo, answered, text) {
@@ -938,6 +1105,7 @@ function latest2() {
 }
 function settleFetch(callNo, head, body) {
   closeLeftover();
+  noteEntry();
   const call = leave(callNo);
   if (call?.caller !== void 0) cursor[CURSOR.step] = call.caller.step;
   call?.resolve({ head, body });
@@ -972,9 +1140,9 @@ function directed(kind, value) {
   return String(kind === "i" ? trunc(number) : number);
 }
 function elapsed(label) {
-  return `${label}: ${monotonicTime() - (started.get(label) ?? monotonicTime())}ms`;
+  return `${label}: ${readWholeTime() - (started.get(label) ?? readWholeTime())}ms`;
 }
-function keep(table, label, value) {
+function keep2(table, label, value) {
   if (table.size < LABELS_MAX || table.has(label)) table.set(label, value);
 }
 var consoleOfSlot = {
@@ -999,13 +1167,13 @@ var consoleOfSlot = {
     indent = indent.slice(2);
   },
   count: (label = "default") => {
-    keep(counts, String(label), (counts.get(String(label)) ?? 0) + 1);
+    keep2(counts, String(label), (counts.get(String(label)) ?? 0) + 1);
     write("info", [`${String(label)}: ${counts.get(String(label)) ?? 1}`]);
   },
   countReset: (label = "default") => {
     counts.delete(String(label));
   },
-  time: (label = "default") => keep(started, String(label), monotonicTime()),
+  time: (label = "default") => keep2(started, String(label), readWholeTime()),
   timeLog: (label = "default", ...values2) => write("info", [elapsed(String(label)), ...values2]),
   timeEnd: (label = "default") => {
     write("info", [elapsed(String(label))]);
@@ -1028,7 +1196,7 @@ function openTimer(name, run, delayMs, values2, repeats) {
   if (timers.size >= limits.slotTimers) throw new RangeError(`${name}: ${limits.slotTimers} timers are open in this slot already`);
   const delay = Number(delayMs);
   const ms = delay > 0 ? min(trunc(delay), DELAY_MS_MAX) : 0;
-  const at = cellTime() + ms;
+  const at = readTime() + ms;
   wakeBy(name, at, ms);
   const no = ++lastTimer;
   timers.set(no, { no, run: () => run(...values2), everyMs: repeats ? max(ms, 1) : void 0, cause: causeNow(), at });
@@ -1050,7 +1218,7 @@ function fireTimer(no) {
   if (wakeAt === void 0) return;
   wakeUps.delete(no);
   nextWakeAt = min(Infinity, ...wakeUps.values());
-  const now = cellTime();
+  const now = readTime();
   const time = max(now, min(wakeAt, now + BEHIND_MS_MAX));
   const due = [...timers.values()].filter((timer) => timer.at <= time).sort((a, b) => a.at - b.at || a.no - b.no);
   runDue(due, 0, time);
@@ -1095,7 +1263,7 @@ var globalsOf = {
 var tools = {
   use: (name) => globalThis[name],
   load,
-  seed,
+  cryptoSeed,
   fetch: send,
   sinceStart,
   setTimeout: (run, delayMs) => openTimer("setTimeout", run, delayMs, [], false),
@@ -1134,7 +1302,6 @@ function fetchFor(owner, input, init) {
 }
 
 // base/inside/globals/globals.ts
-var timeOrigin = wallTime();
 var performanceOfSlot = {
   timeOrigin,
   now: sinceStart,
@@ -1188,12 +1355,14 @@ function flushOutbox() {
 function pushAnswer(answers, request, answer) {
   request.done = true;
   if (request.lines !== void 0) postLines(request.no, request.lines);
-  if (typeof answer !== "string") answers.push(request.no, AnswerKind.failed, stringify(answer));
-  else if (request.degraded === void 0 && request.tookMs === void 0) answers.push(request.no, AnswerKind.ok, answer);
+  const text = typeof answer === "string" ? answer : stringify(answer);
+  lookForOverflow(text);
+  if (typeof answer !== "string") answers.push(request.no, AnswerKind.failed, text);
+  else if (request.degraded === void 0 && request.tookMs === void 0) answers.push(request.no, AnswerKind.ok, text);
   else {
     const notes = `${request.degraded?.join(",") ?? ""} ${request.tookMs?.join(",") ?? ""}`;
     answers.push(request.no, AnswerKind.noted, `${notes}
-${answer}`);
+${text}`);
   }
 }
 
@@ -1397,7 +1566,7 @@ var Context = class {
     };
   }
   deadlineMs() {
-    return this.#request.deadlineAt - monotonicTime();
+    return this.#request.deadlineAt - readWholeTime();
   }
   call(callee, input) {
     return ask(this.#request, "", String(callee), input);
@@ -1433,12 +1602,12 @@ function threw({ stage, module }, error) {
   if (rejection !== void 0) return new Fault({ code: "REQUEST_REJECTED", ...rejection, stage, module });
   return new Fault({ ...codesOf(error), message: messageOf(error), stage, module, ...stackOf(error) });
 }
-function orFault(step, value) {
+function orFault(step2, value) {
   const type = typeof value;
   if (type === "object" || type === "string" || type === "number" || type === "boolean") return value;
   const code = type === "undefined" ? "RESULT_UNDEFINED" : type === "bigint" ? "RESULT_BIGINT" : "RESULT_NOT_DATA";
-  const message = `Stage "${step.stage}" of module "${step.module}" returned ${kindOf(value)}`;
-  return new Fault({ code, message, stage: step.stage, module: step.module });
+  const message = `Stage "${step2.stage}" of module "${step2.module}" returned ${kindOf(value)}`;
+  return new Fault({ code, message, stage: step2.stage, module: step2.module });
 }
 var brokenBy = (error) => ({ code: "MODULE_THREW", message: messageOf(error) });
 
@@ -1484,8 +1653,8 @@ function lookAtAnswer(request, value, json) {
 }
 function lastStep2() {
   const { stage, steps, merge: merge2, parallel } = stages[stages.length - 1];
-  const step = merge2 ?? (parallel && steps.length > 1 ? void 0 : steps[steps.length - 1]);
-  return step === void 0 ? { stage } : { stage, module: step.module };
+  const step2 = merge2 ?? (parallel && steps.length > 1 ? void 0 : steps[steps.length - 1]);
+  return step2 === void 0 ? { stage } : { stage, module: step2.module };
 }
 function unserialisable(error, where) {
   const message = messageOf(error);
@@ -1557,7 +1726,7 @@ function runSequence(ctx, steps, index, input) {
   return value;
 }
 function runParallel(request, ctx, stage, input) {
-  const results = stage.steps.map((step) => runStep(ctx, step, input));
+  const results = stage.steps.map((step2) => runStep(ctx, step2, input));
   if (!results.some((result) => result instanceof Promise)) return merge(request, ctx, stage, results);
   const bounded = results.map((result) => result instanceof Promise ? withinDeadline(stage, result) : result);
   return Promise.all(bounded).then((settled) => merge(request, ctx, stage, settled));
@@ -1575,24 +1744,24 @@ function merge(request, ctx, stage, results) {
   const message = `Stage "${stage.stage}" cannot join the results of its modules: one returned ${kindOf(other)}, not a list`;
   return new Fault({ code: "RESULT_NOT_LIST", message, stage: stage.stage });
 }
-function runStep(ctx, step, input) {
-  const { run } = step;
+function runStep(ctx, step2, input) {
+  const { run } = step2;
   let begins = false;
   try {
     const request = requestOf(ctx);
     begins = beginRun(request);
-    running.module = step.module;
+    running.module = step2.module;
     running.request = request;
-    request.step = step.no;
-    cursor[CURSOR.step] = step.no;
+    request.step = step2.no;
+    cursor[CURSOR.step] = step2.no;
     const value = run(input, ctx);
-    if (!isThenable(value)) return orFault(step, value);
+    if (!isThenable(value)) return orFault(step2, value);
     return new Promise((resolve) => resolve(value)).then(
-      (settled) => orFault(step, settled),
-      (error) => threw(step, error)
+      (settled) => orFault(step2, settled),
+      (error) => threw(step2, error)
     );
   } catch (error) {
-    return threw(step, error);
+    return threw(step2, error);
   } finally {
     running.module = void 0;
     running.request = void 0;
@@ -1632,6 +1801,7 @@ var reports = [];
 var REPORT_CHARS_MAX = 2 ** 20;
 function turn(firstNo, values2) {
   closeLeftover();
+  seedIfTold();
   const answers = [];
   let someWait = false;
   let chars = 0;
@@ -1693,7 +1863,7 @@ function startSafely(request) {
   }
 }
 function start(request) {
-  if (request.deadlineAt <= lastWrittenTime()) return { code: "DEADLINE_EXCEEDED", message: "Its deadline passed before it began" };
+  if (request.deadlineAt <= readWrittenTime()) return { code: "DEADLINE_EXCEEDED", message: "Its deadline passed before it began" };
   let input;
   cursor[CURSOR.reading] = request.no;
   try {

@@ -8,11 +8,13 @@ var domException = (message, name) => new (tools.use("DOMException"))(message, n
 var BLOCKS = 16;
 var KEY_BYTES = 32;
 var QUOTA_BYTES = 65536;
-var key = Uint32Array.from({ length: 8 }, (_, i) => Number.parseInt(tools.seed.slice(8 * i, 8 * i + 8), 16));
+var { cryptoSeed } = tools;
+var key = new Uint32Array(8);
 var words = new Uint32Array(16);
 var pool = new Uint32Array(16 * BLOCKS);
 var bytes = new Uint8Array(pool.buffer);
 var handedOut = bytes.length;
+var keyedFor = 0;
 function quarter(a, b, c, d) {
   let [wa, wb, wc, wd] = [words[a], words[b], words[c], words[d]];
   const turn = (word, by) => word << by | word >>> 32 - by;
@@ -44,7 +46,15 @@ function refill() {
   pool.fill(0, 0, 8);
   handedOut = KEY_BYTES;
 }
+function keyAnew() {
+  const { words: words2, seedings } = cryptoSeed;
+  key.set([...words2, ...words2]);
+  keyedFor = seedings;
+  bytes.fill(0);
+  handedOut = bytes.length;
+}
 function fill(target) {
+  if (keyedFor !== cryptoSeed.seedings) keyAnew();
   for (let at = 0; at < target.length; ) {
     if (handedOut === bytes.length) refill();
     const end = Math.min(bytes.length, handedOut + target.length - at);

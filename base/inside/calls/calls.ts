@@ -1,5 +1,5 @@
 /** Calls of other scenes and of base services. */
-import { monotonicTime } from '../clock.ts'
+import { monotonicTime, noteEntry } from '../clock.ts'
 import { cursor, limits, post } from '../host.ts'
 import { lookAt, Sampler } from '../looks.ts'
 import { closeLeftover, type Request, running } from '../open-request.ts'
@@ -56,6 +56,7 @@ export function flush(): void {
 
 export function settleCalls(values: readonly (string | number)[]): void {
   closeLeftover()
+  noteEntry()
   for (let i = 0; i < values.length; i += SETTLED_STRIDE) settleCall(values[i] as number, values[i + 1] === 1, values[i + 2] as string)
 }
 

@@ -1,4 +1,5 @@
 /** Requests to other hosts, on their way to the cell. */
+import { noteEntry } from '../clock.ts'
 import { cursor, limits, post } from '../host.ts'
 import { closeLeftover, openRequests, type Request, running } from '../open-request.ts'
 import { CURSOR } from '../protocol.ts'
@@ -53,6 +54,7 @@ function latest(): Request | undefined {
 
 export function settleFetch(callNo: number, head: string, body: string | ArrayBuffer): void {
   closeLeftover()
+  noteEntry()
   const call = leave(callNo)
   if (call?.caller !== undefined) cursor[CURSOR.step] = call.caller.step
   call?.resolve({ head, body } as never)

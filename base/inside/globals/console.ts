@@ -1,5 +1,5 @@
 /** `console`, whose lines go to the log of the slot. */
-import { monotonicTime } from '../clock.ts'
+import { readWholeTime } from '../clock.ts'
 import { logText } from '../log-lines.ts'
 import { trunc } from '../primordials.ts'
 import type { LogLine } from '../protocol.ts'
@@ -41,7 +41,7 @@ function directed(kind: string, value: unknown): string {
 }
 
 function elapsed(label: string): string {
-  return `${label}: ${monotonicTime() - (started.get(label) ?? monotonicTime())}ms`
+  return `${label}: ${readWholeTime() - (started.get(label) ?? readWholeTime())}ms`
 }
 
 /** Callers choose the labels, so a table of them must not grow without end. */
@@ -78,7 +78,7 @@ export const consoleOfSlot = {
   countReset: (label: unknown = 'default') => {
     counts.delete(String(label))
   },
-  time: (label: unknown = 'default') => keep(started, String(label), monotonicTime()),
+  time: (label: unknown = 'default') => keep(started, String(label), readWholeTime()),
   timeLog: (label: unknown = 'default', ...values: unknown[]) => write('info', [elapsed(String(label)), ...values]),
   timeEnd: (label: unknown = 'default') => {
     write('info', [elapsed(String(label))])

@@ -1,13 +1,12 @@
 /** The globals of the web that an algorithm needs. */
 import { defineGlobal } from '../built-ins/on-use.ts'
 import { lockGlobals, protect } from '../built-ins/protect.ts'
-import { sinceStart, wallTime } from '../clock.ts'
+import { sinceStart, timeOrigin } from '../clock.ts'
 import { defineProperty, entries, freeze } from '../primordials.ts'
 import { consoleOfSlot, report } from './console.ts'
 import { defineLazyGlobals, fetchFor } from './lazy.ts'
 import { closeTimer, openTimer } from './timers.ts'
 
-const timeOrigin = wallTime()
 const performanceOfSlot = {
   timeOrigin,
   now: sinceStart,

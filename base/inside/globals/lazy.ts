@@ -2,8 +2,9 @@
 import { defineGlobal } from '../built-ins/on-use.ts'
 import { makeFast, protect } from '../built-ins/protect.ts'
 import { send } from '../calls/fetch-calls.ts'
+import { cryptoSeed } from '../chance.ts'
 import { sinceStart } from '../clock.ts'
-import { partText, seed } from '../host.ts'
+import { partText } from '../host.ts'
 import type { SchemaCheck } from '../lazy/schema-check.ts'
 import type { PartTools } from '../lazy/tools.ts'
 import { entries, freeze, getPrototypeOf, isExtensible, values } from '../primordials.ts'
@@ -26,7 +27,7 @@ const globalsOf: Readonly<Record<LazyPart, readonly string[]>> = {
 const tools: PartTools = {
   use: name => (globalThis as Record<string, unknown>)[name],
   load,
-  seed,
+  cryptoSeed,
   fetch: send,
   sinceStart,
   setTimeout: (run, delayMs) => openTimer('setTimeout', run, delayMs, [], false),

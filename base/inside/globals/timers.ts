@@ -2,7 +2,7 @@
  * Timers of the modules. The cell is asked for a wake-up only when none is due early enough already, so one wake-up serves many timers and at
  * most `limits.slotTimers` are under way. A wake-up is never taken back.
  */
-import { cellTime } from '../clock.ts'
+import { readTime } from '../clock.ts'
 import { limits, post } from '../host.ts'
 import { type Cause, causeNow, closeLeftover, runFor } from '../open-request.ts'
 import { max, min, trunc } from '../primordials.ts'
@@ -13,7 +13,7 @@ interface Timer {
   readonly run: () => void
   readonly everyMs: number | undefined
   readonly cause: Cause
-  /** When it is due, by `cellTime`. */
+  /** When it is due, by `readTime`. */
   at: number
 }
 
@@ -35,7 +35,7 @@ export function openTimer(name: string, run: unknown, delayMs: unknown, values: 
   if (timers.size >= limits.slotTimers) throw new RangeError(`${name}: ${limits.slotTimers} timers are open in this slot already`)
   const delay = Number(delayMs)
   const ms = delay > 0 ? min(trunc(delay), DELAY_MS_MAX) : 0
-  const at = cellTime() + ms
+  const at = readTime() + ms
   wakeBy(name, at, ms)
   const no = ++lastTimer
   timers.set(no, { no, run: () => run(...values), everyMs: repeats ? max(ms, 1) : undefined, cause: causeNow(), at })
@@ -63,7 +63,7 @@ export function fireTimer(no: number): void {
   wakeUps.delete(no)
   nextWakeAt = min(Infinity, ...wakeUps.values())
   // The timers that the wake-up was asked for are due. If the clock here was ahead when they were opened, they are not, and get another one.
-  const now = cellTime()
+  const now = readTime()
   const time = max(now, min(wakeAt, now + BEHIND_MS_MAX))
   const due = [...timers.values()].filter(timer => timer.at <= time).sort((a, b) => a.at - b.at || a.no - b.no)
   runDue(due, 0, time)

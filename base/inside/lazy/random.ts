@@ -1,15 +1,18 @@
-/** `crypto`: ChaCha20 keyed from the cell's randomness. It erases its key as it goes, so what it gave out cannot be computed afterwards. */
+/** `crypto`: ChaCha20 with a key of 128 bits from the cell's randomness, twice. It erases its key as it goes, so what it gave out cannot be computed afterwards. */
 import { domException, tools } from './tools.ts'
 
 const BLOCKS = 16
 const KEY_BYTES = 32
 const QUOTA_BYTES = 65_536
 
-const key = Uint32Array.from({ length: 8 }, (_, i) => Number.parseInt(tools.seed.slice(8 * i, 8 * i + 8), 16))
+const { cryptoSeed } = tools
+const key = new Uint32Array(8)
 const words = new Uint32Array(16)
 const pool = new Uint32Array(16 * BLOCKS)
 const bytes = new Uint8Array(pool.buffer)
 let handedOut = bytes.length
+/** The seeding that the key is of. */
+let keyedFor = 0
 
 function quarter(a: number, b: number, c: number, d: number): void {
   let [wa, wb, wc, wd] = [words[a] as number, words[b] as number, words[c] as number, words[d] as number]
@@ -45,7 +48,16 @@ function refill(): void {
   handedOut = KEY_BYTES
 }
 
+function keyAnew(): void {
+  const { words, seedings } = cryptoSeed
+  key.set([...words, ...words])
+  keyedFor = seedings
+  bytes.fill(0)
+  handedOut = bytes.length
+}
+
 function fill(target: Uint8Array): void {
+  if (keyedFor !== cryptoSeed.seedings) keyAnew()
   for (let at = 0; at < target.length; ) {
     if (handedOut === bytes.length) refill()
     const end = Math.min(bytes.length, handedOut + target.length - at)

@@ -3,6 +3,7 @@
  * one of the part's globals is first looked at; `given` are the arguments of that call.
  */
 import type { Sent } from '../calls/fetch-calls.ts'
+import type { CryptoSeed } from '../chance.ts'
 import type { LazyPart } from '../protocol.ts'
 
 export interface PartTools {
@@ -10,8 +11,8 @@ export interface PartTools {
   readonly use: (name: string) => unknown
   /** What another part defines. */
   readonly load: (part: LazyPart) => Readonly<Record<string, unknown>>
-  /** 64 hexadecimal digits of fresh randomness. */
-  readonly seed: string
+  /** What `crypto` is seeded from. */
+  readonly cryptoSeed: CryptoSeed
   readonly fetch: (owner: unknown, method: string, head: string, body: string | ArrayBuffer | undefined) => Sent
   /** What `performance.now` is. */
   readonly sinceStart: () => number

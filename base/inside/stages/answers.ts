@@ -4,6 +4,7 @@ import { postLines } from '../log-lines.ts'
 import { openRequests, type Request } from '../open-request.ts'
 import { stringify } from '../primordials.ts'
 import { ANSWER_STRIDE, AnswerKind, type Failure } from '../protocol.ts'
+import { lookForOverflow } from '../tape.ts'
 
 /** Answers of requests that went async, posted together. */
 let outbox: (string | number)[] = []
@@ -27,10 +28,12 @@ function flushOutbox(): void {
 export function pushAnswer(answers: (string | number)[], request: Request, answer: string | Failure): void {
   request.done = true
   if (request.lines !== undefined) postLines(request.no, request.lines)
-  if (typeof answer !== 'string') answers.push(request.no, AnswerKind.failed, stringify(answer))
-  else if (request.degraded === undefined && request.tookMs === undefined) answers.push(request.no, AnswerKind.ok, answer)
+  const text = typeof answer === 'string' ? answer : stringify(answer)
+  lookForOverflow(text)
+  if (typeof answer !== 'string') answers.push(request.no, AnswerKind.failed, text)
+  else if (request.degraded === undefined && request.tookMs === undefined) answers.push(request.no, AnswerKind.ok, text)
   else {
     const notes = `${request.degraded?.join(',') ?? ''} ${request.tookMs?.join(',') ?? ''}`
-    answers.push(request.no, AnswerKind.noted, `${notes}\n${answer}`)
+    answers.push(request.no, AnswerKind.noted, `${notes}\n${text}`)
   }
 }

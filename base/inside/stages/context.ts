@@ -1,7 +1,7 @@
 /** What a stage sees of its request and of the base. */
 import { ask } from '../calls/calls.ts'
 import { type Services, servicesFor } from '../calls/services.ts'
-import { monotonicTime } from '../clock.ts'
+import { readWholeTime } from '../clock.ts'
 import { deepFreeze } from '../deep-freeze.ts'
 import { fetchFor } from '../globals/lazy.ts'
 import { logFor } from '../log-lines.ts'
@@ -67,7 +67,7 @@ export class Context {
   }
 
   deadlineMs(): number {
-    return this.#request.deadlineAt - monotonicTime()
+    return this.#request.deadlineAt - readWholeTime()
   }
 
   call(callee: unknown, input: unknown): Promise<unknown> {

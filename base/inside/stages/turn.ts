@@ -2,7 +2,8 @@
 import { mendOpen } from '../built-ins/open.ts'
 import { flush } from '../calls/calls.ts'
 import { forget } from '../calls/open-calls.ts'
-import { lastWrittenTime } from '../clock.ts'
+import { seedIfTold } from '../chance.ts'
+import { readWrittenTime } from '../clock.ts'
 import { cursor, post } from '../host.ts'
 import type { SchemaCheck } from '../lazy/schema-check.ts'
 import { logText, postLines } from '../log-lines.ts'
@@ -24,6 +25,7 @@ const REPORT_CHARS_MAX = 2 ** 20
 
 export function turn(firstNo: number, values: readonly (string | number)[]): (string | number)[] {
   closeLeftover()
+  seedIfTold()
   const answers: (string | number)[] = []
   let someWait = false
   let chars = 0
@@ -97,7 +99,7 @@ function startSafely(request: Request): string | Failure | undefined {
 
 function start(request: Request): string | Failure | undefined {
   // This must not depend on the wall clock at all: a step of it may come just before this.
-  if (request.deadlineAt <= lastWrittenTime()) return { code: 'DEADLINE_EXCEEDED', message: 'Its deadline passed before it began' }
+  if (request.deadlineAt <= readWrittenTime()) return { code: 'DEADLINE_EXCEEDED', message: 'Its deadline passed before it began' }
   let input: unknown
   cursor[CURSOR.reading] = request.no
   try {
