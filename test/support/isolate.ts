@@ -6,7 +6,8 @@ import ivm from 'isolated-vm'
 import type { Mended } from '../../base/inside/built-ins/open.ts'
 import { type InsideLimits, LAZY_PARTS, type LazyPart, type LogLine, type Posted, type StagePlan } from '../../base/inside/protocol.ts'
 import { insideScript } from '../../base/slot/inside-script.ts'
-import { machineClock } from '../../base/slot/slot-clock.ts'
+import { machineClock, type SlotClock } from '../../base/slot/slot-clock.ts'
+import type { Tape } from '../../base/slot/tape.ts'
 import { bundleOf, scriptOf } from '../../scripts/build-inside.ts'
 import type { GuestInside } from './guest-inside.ts'
 
@@ -43,7 +44,16 @@ const plan: StagePlan = { ...stage, merge: undefined, deadlineMs: undefined, fal
 
 const copyOf = <T>(value: T) => new ivm.ExternalCopy(value).copyInto() as ivm.Copy<T>
 
-export async function startGuest(t: TestContext, { slotTimers = 1000, seed = randomBytes(32).toString('hex') } = {}): Promise<Guest> {
+interface GuestOptions {
+  readonly slotTimers?: number
+  /** 64 hexadecimal digits. */
+  readonly seed?: string
+  readonly clock?: SlotClock
+  readonly tape?: Tape
+}
+
+export async function startGuest(t: TestContext, options: GuestOptions = {}): Promise<Guest> {
+  const { slotTimers = 1000, seed = randomBytes(32).toString('hex'), clock = machineClock(), tape } = options
   const isolate = new ivm.Isolate({ memoryLimit: 128 })
   const clocks = new Set<NodeJS.Timeout>()
   t.after(() => {
@@ -63,7 +73,7 @@ export async function startGuest(t: TestContext, { slotTimers = 1000, seed = ran
       const [wakeUp, delayMs] = [Number(no), Number(delay)]
       wakeUps.push({ no: wakeUp, delayMs })
       const wake = () => {
-        machineClock().write()
+        clock.write()
         fireTimer.applyIgnored(undefined, [wakeUp])
       }
       clocks.add(setTimeout(wake, delayMs))
@@ -80,10 +90,10 @@ export async function startGuest(t: TestContext, { slotTimers = 1000, seed = ran
   const given = [
     post,
     copyOf(new SharedArrayBuffer(16)),
-    copyOf(machineClock().memory),
+    copyOf(clock.memory),
     copyOf({ ...guestLimits, slotTimers }),
     seed,
-    undefined,
+    tape && copyOf(tape.memory),
     ...partTexts,
   ]
   const inside = (await setUp.apply(undefined, given, { result: { reference: true } })) as ivm.Reference<GuestInside>
@@ -93,7 +103,7 @@ export async function startGuest(t: TestContext, { slotTimers = 1000, seed = ran
   await startWaiting(context, inside)
 
   const run = async (code: string) => {
-    machineClock().write()
+    clock.write()
     return context.eval(code, { copy: true, promise: true })
   }
   return {
