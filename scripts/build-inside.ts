@@ -17,7 +17,7 @@ export const builtFolder = join(root, 'base/inside/built')
 export async function buildInside(): Promise<Map<string, string>> {
   const scripts = new Map([
     ['inside', head + scriptOf(await bundleOf('base/inside/inside.ts'))],
-    ['fakes', head + scriptOf(await bundleOf('base/inside/fakes.ts'))],
+    ['input-module', head + scriptOf(await bundleOf('base/inside/input-module.ts'))],
     [
       'stacks',
       head + holding('@jridgewell/trace-mapping (MIT, Justin Ridgewell)') + scriptOf(await bundleOf('base/slot/stacks-inside.ts')),

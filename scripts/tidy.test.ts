@@ -84,7 +84,7 @@ const entries = [
   /\.test(-d)?\.ts$/,
   /^base\/main\.ts$/,
   // Bundled by scripts/build-inside.ts.
-  /^base\/inside\/(inside|fakes|lazy\/[^/]+)\.ts$/,
+  /^base\/inside\/(inside|input-module|lazy\/[^/]+)\.ts$/,
   /^base\/slot\/stacks-inside\.ts$/,
   // Started as a thread.
   /^base\/keeper\/source-map-worker\.ts$/,

@@ -233,19 +233,8 @@ export interface Inside {
   probe(): void
 }
 
-/** Places in the memory that a rehearsal shares with its isolate. */
-export const FAKES = {
-  /** Milliseconds since the epoch that every clock of the isolate shows. */
-  now: 0,
-  /** State of `Math.random`, a 32-bit whole number. */
-  random: 1,
-} as const
-
-/** The arguments with which a rehearsal calls the function that is the script of the fakes. */
-export type GivenToFakes = readonly [memory: SharedArrayBuffer, fakesClock: boolean, fakesRandom: boolean]
-
-/** What a rehearsal puts into an isolate before any other code. */
-export interface Fakes {
+/** The module that a rehearsal adds to those of a slot. */
+export interface InputModule {
   /** Sets aside the JSON of what a stage is to get when that is not the request. */
   putInput(requestId: string, json: string): void
   /** The exports of a module whose stage `input` returns what was set aside. */

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import ivm from 'isolated-vm'
-import { FAKES, type Fakes, type GivenToFakes, type LogLine, type Post } from '../inside/protocol.ts'
+import { type InputModule, type LogLine, type Post, SEED_WORDS } from '../inside/protocol.ts'
 import { BerthError, isErrorCode, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Located, Stacks } from '../kernel/stacks.ts'
@@ -19,6 +19,7 @@ import { ModuleError } from '../slot/module-error.ts'
 import { Slot, type SlotHost } from '../slot/slot.ts'
 import type { Pending } from '../slot/slot-call.ts'
 import { SlotClock } from '../slot/slot-clock.ts'
+import { Tape } from '../slot/tape.ts'
 import { faultInSchema } from '../traffic/json-schema.ts'
 import type { Lock, LockedModule, SceneSchemas } from '../traffic/schema.ts'
 import type { SlotPlan } from '../traffic/table.ts'
@@ -63,7 +64,7 @@ const keyOf = ({ name, version }: LockedModule): string => `${name}@${version}`
 interface StagedSlot {
   readonly slot: Slot
   readonly blank: Blank
-  readonly fakes: ivm.Reference<Fakes>
+  readonly input: ivm.Reference<InputModule>
   readonly counter: Counter | undefined
   /** Names of the stages that requests run now, with a space between them. */
   aim: string
@@ -80,9 +81,12 @@ export class Rehearsal {
   readonly #modules: LockedModule[]
   readonly #lock: Lock
   readonly #stacks: Stacks
-  readonly #shared = new Float64Array(new SharedArrayBuffer(16))
+  /** Says what time it is in the isolate when the clock stands still, and starts chance anew when it has a seed. */
+  readonly #tape: Tape | undefined
   /** The clock of the isolate, when it stands still. */
   readonly #clock: SlotClock | undefined
+  /** Of chance, in a slot that is made now. */
+  #seed: number | undefined
   readonly #timers: { readonly at: number; readonly fire: () => void }[] = []
   readonly #calls = new Map<number, PromiseWithResolvers<string>>()
   #lastCall = 0
@@ -102,8 +106,9 @@ export class Rehearsal {
     this.#modules = [module]
     this.#lock = stages.map(stage => ({ stage, modules: this.#modules }))
     this.#stacks = new IsolatedStacks(() => Promise.resolve(Buffer.from(plan.sourceMap)))
-    this.#shared[FAKES.now] = plan.now ?? 0
-    this.#shared[FAKES.random] = plan.seed ?? 0
+    this.#seed = plan.seed
+    this.#tape = plan.now === undefined && plan.seed === undefined ? undefined : new Tape()
+    if (plan.now !== undefined) this.#tape?.play([], plan.now)
     this.#clock = plan.now === undefined ? undefined : new SlotClock({ monotonic: this.#now, wall: this.#now })
     this.#staged = this.#open()
     this.#watching = setInterval(() => this.#watch(), limits.slot.watchdogTickMs)
@@ -144,7 +149,8 @@ export class Rehearsal {
       },
       tick: ({ no, ms }) => this.#settle(no, () => this.#tick(ms)),
       seed: ({ seed }) => {
-        this.#shared[FAKES.random] = seed
+        this.#seed = seed
+        this.#tape?.reseed(wordsOf(hashOf(seed)))
       },
       takeCoverage: ({ no }) => this.#settle(no, () => this.#takeCoverage()),
     },
@@ -164,24 +170,22 @@ export class Rehearsal {
   // ── the slot ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async #open(): Promise<StagedSlot> {
-    const { seed, coverage, memoryMB, name, version, schemas } = this.#plan
+    const { coverage, memoryMB, name, version, schemas } = this.#plan
     for (const [part, schema] of Object.entries(schemas)) {
       const fault = faultInSchema(schema)
       if (fault !== undefined) throw new BerthError('SCENE_INVALID', `Cannot use the schema of the ${part}: ${fault}`)
     }
     const codeCache = new CodeCache(0)
-    let fakes: ivm.Reference<Fakes> | undefined
     let counter: Counter | undefined
     const made = await makeBlank(memoryMB, codeCache, {
       clock: this.#clock,
       findingsFail: true,
-      seed: seed === undefined ? undefined : createHash('sha256').update(String(seed)).digest('hex'),
+      tape: this.#tape,
+      seed: this.#seed === undefined ? undefined : hashOf(this.#seed),
       prepare: async (isolate, context) => {
-        fakes = await this.#installFakes(isolate, context)
         if (coverage) counter = await Counter.start(isolate, context)
       },
     })
-    if (fakes === undefined) throw new BerthError('INTERNAL', 'Cannot rehearse: the isolate was not prepared')
     const blank = counter === undefined ? made : { ...made, isolate: counter.guard(made.isolate) }
     if (this.#plan.now !== undefined) this.#keepTimers(blank)
     const plan: SlotPlan = {
@@ -192,20 +196,11 @@ export class Rehearsal {
       lock: this.#lock,
     }
     const slot = await Slot.load(plan, blank, this.#host(codeCache))
-    const inputExports = (await fakes.get('module', { reference: true })) as ivm.Reference<unknown>
+    const input = await addInputModule(blank)
+    const inputExports = (await input.get('module', { reference: true })) as ivm.Reference<unknown>
     const stages = new ivm.ExternalCopy(['input']).copyInto()
     await blank.inside.define.apply(undefined, [keyOf(inputModule), stages, inputExports.derefInto()], { result: { copy: true } })
-    return { slot, blank, fakes, counter, aim: '' }
-  }
-
-  async #installFakes(isolate: ivm.Isolate, context: ivm.Context): Promise<ivm.Reference<Fakes>> {
-    const script = await isolate.compileScript(insideScript('fakes'), { filename: 'berth:///fakes.js' })
-    const install = (await script.run(context, { reference: true })) as ivm.Reference<(...given: GivenToFakes) => Fakes>
-    const memory = new ivm.ExternalCopy(this.#shared.buffer).copyInto() as ivm.Copy<SharedArrayBuffer>
-    const { now, seed } = this.#plan
-    return (await install.apply(undefined, [memory, now !== undefined, seed !== undefined], {
-      result: { reference: true },
-    })) as ivm.Reference<Fakes>
+    return { slot, blank, input, counter, aim: '' }
   }
 
   #host(codeCache: CodeCache): SlotHost {
@@ -276,7 +271,7 @@ export class Rehearsal {
     const staged = await this.#staged
     await this.#aim(staged, input === undefined ? stage : `input ${stage}`)
     if (input !== undefined) {
-      const putInput = await staged.fakes.get('putInput', { reference: true })
+      const putInput = await staged.input.get('putInput', { reference: true })
       await putInput.apply(undefined, [requestId, input])
     }
     const chain = [cpuScene ?? this.#plan.scene]
@@ -409,10 +404,10 @@ export class Rehearsal {
     return 'null'
   }
 
-  readonly #now = (): number => this.#shared[FAKES.now] ?? 0
+  readonly #now = (): number => this.#tape?.beyond ?? 0
 
   #setClock(time: number): void {
-    this.#shared[FAKES.now] = time
+    if (this.#tape !== undefined) this.#tape.beyond = time
     this.#clock?.write()
   }
 
@@ -421,6 +416,17 @@ export class Rehearsal {
     const { name, version } = this.#plan
     return JSON.stringify((await counter?.take(`berth:///${name}@${version}.js`)) ?? [])
   }
+}
+
+/** 64 hexadecimal digits. */
+const hashOf = (seed: number): string => createHash('sha256').update(String(seed)).digest('hex')
+
+const wordsOf = (hash: string): number[] => Array.from({ length: SEED_WORDS }, (_, i) => Number.parseInt(hash.slice(8 * i, 8 * i + 8), 16))
+
+async function addInputModule({ isolate, context }: Blank): Promise<ivm.Reference<InputModule>> {
+  const script = await isolate.compileScript(insideScript('input-module'), { filename: 'berth:///input-module.js' })
+  const make = (await script.run(context, { reference: true })) as ivm.Reference<() => InputModule>
+  return (await make.apply(undefined, [], { result: { reference: true } })) as ivm.Reference<InputModule>
 }
 
 /** Resolves when a timer that was fired just now has run in the isolate, and the posts that it made have arrived here. */

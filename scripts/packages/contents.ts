@@ -17,7 +17,9 @@ const expected: Readonly<Record<PackageName, readonly string[]>> = {
     ...['base', 'host', 'launch', 'parent', 'start-sdk', 'with-parent'].map(name => `bin/${name}.cjs`),
     ...['main', 'services', 'keeper/source-map-worker', 'chunks/*'].flatMap(name => [`lib/${name}.js`, `lib/${name}.js.map`]),
     'lib/process/from-snapshot.cjs',
-    ...['encodings', 'fakes', 'inside', 'multibyte', 'schema-check', 'stacks', 'url', '*'].map(name => `lib/inside/built/${name}.js`),
+    ...['encodings', 'input-module', 'inside', 'multibyte', 'schema-check', 'stacks', 'url', '*'].map(
+      name => `lib/inside/built/${name}.js`,
+    ),
     ...['darwin-arm64', 'linux-arm64', 'linux-x64', 'win32-x64'].map(platform => `native/${platform}.node`),
     ...['favicon-16x16.png', 'favicon-32x32.png', 'index.css', 'logo.svg'].map(file => `static/${file}`),
     ...['swagger-ui-bundle.js', 'swagger-ui-standalone-preset.js', 'swagger-ui.css'].map(file => `static/${file}`),

@@ -124,7 +124,7 @@ export interface TestSlot<Module = Untyped> {
   readonly logs: readonly LogLine[]
   /** Moves the stopped clock on, and runs the timers that become due, in their order. Only for slots with `now`. */
   tick(ms: number): Promise<void>
-  /** Restarts `Math.random` from this seed. Only for slots with `seed`. */
+  /** Starts `Math.random` and `crypto` anew from this seed at the next run. Only for slots with `seed`. */
   seed(seed: number): void
   /** Ends the process of the slot. This happens by itself when the test or the file that opened the slot ends. Idempotent. */
   close(): Promise<void>
