@@ -77,7 +77,7 @@ async function makeRecorder(
 }
 
 const callOf = (body: unknown, deadlineMs: number): SlotCall => ({
-  ...{ requestId: 'r1', unit: 'u1', params: '{"k":3}', chain: ['test'], cpuMs: 2000 },
+  ...{ requestId: 'r1', unit: 'u1', params: '{"k":3}', chain: ['test'], cpuMs: 200 },
   body: JSON.stringify(body),
   deadlineAt: performance.now() + deadlineMs,
 })
@@ -121,7 +121,7 @@ const exacts: Readonly<Record<string, string>> = {
   timers: `async x => { const from = performance.now(); await new Promise(done => setTimeout(done, 3)); return [x, performance.now() - from] }`,
   'parallel calls': `async (x, ctx) => Promise.all([1, 2, 3, 4].map(n => ctx.call('other', n).then(got => [got, Math.random()])))`,
   'what was loaded with it': `(() => { const born = [Math.random(), Date.now()]; let count = 0; return () => [born, ++count, Math.random()] })()`,
-  'an interval that it leaves behind': `(() => { let ticks = 0; let started = false; return x => { if (!started) { started = true; setInterval(() => { ticks++; Math.random(); Date.now() }, 1) } return [ticks, Math.random()] } })()`,
+  'an interval that it leaves behind': `(() => { let ticks = 0; let started = false; return async () => { if (!started) { started = true; setInterval(() => { ticks++; Math.random(); Date.now() }, 1) } await new Promise(done => setTimeout(done, 4)); return [ticks, Math.random()] } })()`,
   'rejections that nobody handles': `x => { Promise.reject(new Error('forgotten ' + Math.random())); return x }`,
   'lines that it logs': `(x, ctx) => { for (let i = 0; i < 300; i++) ctx.log.info('line ' + i, { random: Math.random() }); return x }`,
   'errors that it throws': `x => { throw new Error('thrown ' + Math.random() + ' at ' + Date.now()) }`,

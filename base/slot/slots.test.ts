@@ -4,9 +4,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
+import type { Recorder } from './recorder.ts'
 import type { Slot } from './slot.ts'
-import type { SlotAnswer, SlotCall } from './slot-call.ts'
-import { Slots } from './slots.ts'
+import { pendingOf, type SlotAnswer, type SlotCall } from './slot-call.ts'
+import { Slots, type SlotsHost } from './slots.ts'
 
 interface Made {
   readonly slots: Slots
@@ -18,7 +19,12 @@ interface Made {
 }
 
 /** @param files what the reading of a bundle waits for, by its digest */
-function makeSlots(t: TestContext, codes: Readonly<Record<string, string>>, files: Readonly<Record<string, Promise<void>>> = {}): Made {
+function makeSlots(
+  t: TestContext,
+  codes: Readonly<Record<string, string>>,
+  files: Readonly<Record<string, Promise<void>>> = {},
+  host: Partial<SlotsHost> = {},
+): Made {
   const read: string[] = []
   const killed: string[] = []
   const loads: string[] = []
@@ -38,6 +44,7 @@ function makeSlots(t: TestContext, codes: Readonly<Record<string, string>>, file
     onLost: (_, reason) => assert.fail(reason),
     onBufferFailed: error => assert.fail(String(error)),
     onLoad: ({ scene }, error) => loads.push(error === undefined ? scene : `${scene} failed`),
+    ...host,
   })
   t.after(() => slots.close())
   return { slots, read, killed, loads }
@@ -49,18 +56,34 @@ function plan(scene: string, memoryMB = 128): SlotPlan {
 }
 
 async function ask(slots: Slots, wanted: SlotPlan, body: unknown, more: Partial<SlotCall> = {}): Promise<SlotAnswer> {
-  const deadlineAt = performance.now() + 10_000
-  const slot = await slots.ensure(wanted)
-  return slot.call({
-    requestId: 'r',
-    body: JSON.stringify(body),
-    unit: undefined,
-    deadlineAt,
-    cpuMs: 5000,
-    params: '{}',
-    chain: [wanted.scene],
-    ...more,
-  })
+  const call = callOf(wanted, body, more)
+  return (await slots.ensure(wanted)).call(call)
+}
+
+const callOf = ({ scene }: SlotPlan, body: unknown, more: Partial<SlotCall> = {}): SlotCall => ({
+  requestId: 'r',
+  body: JSON.stringify(body),
+  unit: undefined,
+  deadlineAt: performance.now() + 10_000,
+  cpuMs: 5000,
+  params: '{}',
+  chain: [scene],
+  ...more,
+})
+
+/** The recorder of a plan, once it is loaded and takes a request. */
+async function recorderOf(slots: Slots, wanted: SlotPlan): Promise<Recorder> {
+  for (;;) {
+    const recorder = slots.recorderOf(wanted)
+    if (recorder !== undefined) return recorder
+    assert.equal(slots.loadRecorder(wanted), 'loading')
+    await delay(1)
+  }
+}
+
+/** The answer of a recorder. */
+function record(recorder: Recorder, wanted: SlotPlan, body: unknown, more: Partial<SlotCall> = {}): Promise<SlotAnswer> {
+  return new Promise((resolve, reject) => void recorder.record(pendingOf(callOf(wanted, body, more), { resolve, reject })))
 }
 
 /** Resolves when nothing of the slot runs. */
@@ -284,4 +307,73 @@ test('nothing ticks for slots that are idle, and a timer that an answered reques
   while (killed.length === 0) await new Promise(resolve => setTimeout(resolve, 5))
   assert.match(killed[0] ?? '', /^b: /)
   assert.equal((await ask(slots, plan('a'), 2)).json, '2')
+})
+
+test('a recorder answers beside the slot of its version, one request at a time, and is asked for again when it has ended', async t => {
+  const { slots, read } = makeSlots(t, { a: '(x, ctx) => x === 1 ? ctx.call("other", 1) : x' }, {}, { callScene: () => called.promise })
+  const called = Promise.withResolvers<string>()
+  assert.equal((await ask(slots, plan('a'), 0)).json, '0')
+  const recorder = await recorderOf(slots, plan('a'))
+  const first = record(recorder, plan('a'), 1)
+  assert.equal(slots.recorderOf(plan('a')), undefined)
+  assert.equal(slots.loadRecorder(plan('a')), 'busy')
+  assert.equal((await ask(slots, plan('a'), 2)).json, '2')
+  recorder.end()
+  const next = await recorderOf(slots, plan('a'))
+  assert.notEqual(next, recorder)
+  called.resolve('"called"')
+  assert.equal((await first).json, '"called"')
+  assert.deepEqual(read, ['a', 'a', 'a'])
+})
+
+test('a recorder goes with its version, when it is idle for long, and before any slot when memory is short', async t => {
+  const clock = t.mock.method(performance, 'now')
+  const { slots } = makeSlots(t, { a: 'x => x' })
+  const stays = () => true
+  await ask(slots, plan('a'), 0)
+  await recorderOf(slots, plan('a'))
+  assert.equal(slots.count, 2)
+  assert.deepEqual(slots.trim(stays, false), { idle: 0, memory: 0 })
+  assert.deepEqual(slots.trim(stays, true), { idle: 0, memory: 1 })
+  assert.notEqual(slots.peek(plan('a')), undefined)
+  await recorderOf(slots, plan('a'))
+  const now = performance.now()
+  clock.mock.mockImplementation(() => now + limits.capsule.recorderIdleMsMax + 1)
+  assert.deepEqual(slots.trim(stays, false), { idle: 1, memory: 0 })
+  clock.mock.restore()
+  await recorderOf(slots, plan('a'))
+  slots.retain(new Set([plan('a').key]))
+  assert.notEqual(slots.recorderOf(plan('a')), undefined)
+  slots.retain(new Set())
+  assert.equal(slots.count, 0)
+})
+
+test('no recorder is loaded while memory is short, nor again for a while when its version cannot be loaded', async t => {
+  let hasRoom = false
+  const { slots, read } = makeSlots(t, { a: 'x => x', b: '(() => { throw new Error("no") })()' }, {}, { hasRoom: () => hasRoom })
+  assert.equal(slots.loadRecorder(plan('a')), 'memory')
+  assert.deepEqual(read, [])
+  hasRoom = true
+  assert.equal(slots.loadRecorder(plan('b')), 'loading')
+  while (slots.loadRecorder(plan('b')) === 'loading') await delay(1)
+  assert.equal(slots.loadRecorder(plan('b')), 'failed')
+  assert.deepEqual(read, ['b'])
+})
+
+test('requests of a killed recorder that may run again do so in the slot of the version', { timeout: 60_000 }, async t => {
+  const asked = Promise.withResolvers<void>()
+  let calls = 0
+  const callService = () => {
+    asked.resolve()
+    return calls++ === 0 ? new Promise<string>(() => undefined) : Promise.resolve('7')
+  }
+  const code = '(x, ctx) => ctx.services.features.get("t", "k")'
+  const { slots, killed } = makeSlots(t, { a: code }, {}, { callService, servicesOf: () => ({ features: ['get'] }) })
+  const recorder = await recorderOf(slots, plan('a'))
+  const answer = record(recorder, plan('a'), 1)
+  await asked.promise
+  recorder.slot.killForMemory('its cell is short of memory')
+  assert.equal((await answer).json, '7')
+  assert.deepEqual(killed, ['a: its cell is short of memory'])
+  assert.equal(slots.recorderOf(plan('a')), undefined)
 })
