@@ -2,6 +2,7 @@
 import { BerthError } from '../kernel/errors.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import type { Sight } from './lookout.ts'
+import type { Pending } from './slot-call.ts'
 import { stepsOf } from './specialise.ts'
 
 /** A caller is to blame when the slot could not parse the body of a request, or could not check it against the schema of the scene. */
@@ -24,6 +25,41 @@ export interface Whereabouts {
   readonly module?: string | undefined
 }
 
+/** The requests that may be the cause of a kill. */
+export interface Suspects {
+  /** The one whose body is being parsed, if it is a large one. */
+  readonly reading: Pending | undefined
+  /** The one whose body is being checked against the schema of the scene. */
+  readonly checking: Pending | undefined
+  /** The one that the slot is at. */
+  readonly running: Pending | undefined
+  /** The number of the request that was started last. */
+  readonly started: number
+}
+
+/**
+ * Answers the requests of a killed slot that must not run again: the one that it was at, and those that had begun and have had an effect outside, or that
+ * were suspects before.
+ * @returns the others, which run again. Each that had begun does so alone, since it may be the cause
+ */
+export function survivorsOf(kill: Kill, plan: SlotPlan, requests: readonly Pending[], suspects: Suspects): Pending[] {
+  const survivors: Pending[] = []
+  for (const pending of requests) {
+    if (pending.done) continue
+    const begun = pending.no > 0 && pending.no <= suspects.started
+    if (pending === suspects.running || (begun && (pending.alone || pending.calledOut))) {
+      pending.done = true
+      pending.reject(errorOf(pending, kill, plan, suspects))
+    } else survivors.push(Object.assign(pending, { no: 0, alone: begun || pending.alone }))
+  }
+  return survivors
+}
+
+function errorOf(pending: Pending, kill: Kill, plan: SlotPlan, { reading, checking }: Suspects): BerthError {
+  if (pending === reading) return bodyTooLarge(plan, pending.call.body.length)
+  return pending === checking ? uncheckable(plan, kill.reason) : new SlotKilled(plan, kill)
+}
+
 /** Why a slot is killed that has filled its memory. */
 export const overMemory = ({ memoryMB }: SlotPlan): string => `over its memory limit of ${memoryMB} MB`
 
@@ -42,7 +78,7 @@ export class SlotKilled extends BerthError {
 }
 
 /** The error of a request whose body took too long to be checked. */
-export function uncheckable({ scene }: SlotPlan, reason: string): BerthError {
+function uncheckable({ scene }: SlotPlan, reason: string): BerthError {
   const message = `Cannot check the body against the schema of scene "${scene}": ${reason}`
   const advice = 'Send a smaller body, or have whoever owns the scene mend what takes so long in "schemas.request", such as a pattern.'
   return new BerthError('REQUEST_INVALID', message, { advice })

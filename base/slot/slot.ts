@@ -1,24 +1,24 @@
 /** One isolate, specialised to one version of a scene. Three things can be asked of it: to call, to drain, to dispose. */
 import type ivm from 'isolated-vm'
-import { ANSWER_STRIDE, AnswerKind, CURSOR, type LogLine, type Post } from '../inside/protocol.ts'
+import { ANSWER_STRIDE, AnswerKind, type LogLine, type Post } from '../inside/protocol.ts'
 import { BerthError, messageOf } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
-import type { Lock } from '../traffic/schema.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { type Blank, collectGarbage, noteKill, type Remotes } from './blank.ts'
 import { CpuClock } from './cpu-clock.ts'
 import { type Entrance, entranceOf } from './entrance.ts'
 import { parseAnswer, parseLines } from './from-inside.ts'
 import type { Inspector } from './inspector.ts'
-import { bodyTooLarge, inWords, type Kill, overMemory, SlotKilled, uncheckable, type Whereabouts } from './kill.ts'
+import { bodyTooLarge, inWords, type Kill, overMemory, SlotKilled, survivorsOf, type Whereabouts } from './kill.ts'
 import { Lookout, type Sight } from './lookout.ts'
 import { parseFailure } from './module-error.ts'
 import { Outside, type OutsideHost } from './outside.ts'
 import { type Pending, pendingOf, type SlotAnswer, type SlotCall } from './slot-call.ts'
 import type { SlotClock } from './slot-clock.ts'
+import { SlotCursor } from './slot-cursor.ts'
 import { SlotSessions } from './slot-sessions.ts'
 import { type Turn, Turns } from './slot-turns.ts'
-import { link, type SpecialiseParts, specialise, stepsOf } from './specialise.ts'
+import { link, type SpecialiseParts, specialise } from './specialise.ts'
 import { watchEnd } from './watch-end.ts'
 import { Watchdog, type WatchedSlot } from './watchdog.ts'
 
@@ -51,10 +51,8 @@ const REPORT_ASKED_MAX = 5
 
 export class Slot {
   readonly plan: SlotPlan
-  /** The stages that requests run. */
-  #lock: Lock
   readonly #isolate: ivm.Isolate
-  readonly #cursor: Float64Array
+  readonly #cursor: SlotCursor
   readonly #clock: SlotClock
   readonly #inside: Remotes
   readonly #entrance: Entrance
@@ -95,11 +93,10 @@ export class Slot {
   private constructor(plan: SlotPlan, blank: Blank, entrance: Entrance, host: SlotHost) {
     const { isolate, context, inside, cursor, clock, listener, earlyPosts } = blank
     this.plan = plan
-    this.#lock = plan.lock
     this.#turns = new Turns(this.#bodyCharsMax)
     this.#isolate = isolate
     this.#sessions = new SlotSessions(isolate, context)
-    this.#cursor = cursor
+    this.#cursor = new SlotCursor(cursor, plan.lock, no => this.#turns.find(no))
     this.#clock = clock
     this.#inside = inside
     this.#entrance = entrance
@@ -202,7 +199,7 @@ export class Slot {
   async runStages({ lock, schemas }: Pick<SlotPlan, 'lock' | 'schemas'>): Promise<void> {
     const plan = { ...this.plan, lock, ...(schemas !== undefined && { schemas }) }
     await link(this.#inside, plan, this.#host.servicesOf(plan))
-    this.#lock = lock
+    this.#cursor.lock = lock
   }
 
   // ── turns ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -341,20 +338,15 @@ export class Slot {
   /** What the watchdog reads. */
   #watched(): WatchedSlot {
     return {
-      current: () => this.#current(),
-      run: () => this.#cursor[CURSOR.run] as number,
+      current: () => this.#cursor.current(),
+      run: () => this.#cursor.run,
       isRunning: () => this.#running > 0,
       settled: () => this.#settled,
       pending: () => this.pending,
       waiting: () => this.#turns.waiting,
-      leftMs: () => this.#leftMs(),
+      leftMs: () => this.#cursor.leftMs(() => this.#clock.write()),
       probe: () => this.#entrance.probe(),
     }
-  }
-
-  #leftMs(): number {
-    const since = this.#cursor[CURSOR.leftSince] as number
-    return (this.#cursor[CURSOR.leftMs] as number) + (since === 0 ? 0 : Math.max(0, this.#clock.write() - since - 1))
   }
 
   #beWatched(): void {
@@ -410,33 +402,12 @@ export class Slot {
     const { deadlineAt, chain } = pending.call
     if (now < deadlineAt) return false
     // Where a request is that waits is not known.
-    const where = pending === this.#current() ? this.whereabouts() : undefined
+    const where = pending === this.#cursor.current() ? this.whereabouts() : undefined
     pending.done = true
     const extra = { ...(chain.length > 1 && { chain }), ...where }
     const still = where === undefined ? '' : `: its code was still running${inWords(where)}`
     pending.reject(new BerthError('DEADLINE_EXCEEDED', `No answer from scene "${this.plan.scene}" before its deadline${still}`, { extra }))
     return true
-  }
-
-  /** The request whose code runs now, by the cursor. */
-  #current(): Pending | undefined {
-    const no = this.#cursor[CURSOR.running] as number
-    return no === 0 ? undefined : this.#turns.find(no)
-  }
-
-  /**
-   * The request whose body is being parsed, if the body is so large that it may be what is wrong. With a small one, the slot may be full of what modules
-   * keep.
-   */
-  #reading(): Pending | undefined {
-    const no = this.#cursor[CURSOR.reading] as number
-    const pending = no === 0 ? undefined : this.#turns.find(no)
-    return pending !== undefined && pending.call.body.length > limits.slot.bodySuspectChars ? pending : undefined
-  }
-
-  /** The request whose body is being checked against the schema of the scene. */
-  #checking(): Pending | undefined {
-    return this.#cursor[CURSOR.checking] === 1 ? this.#current() : undefined
   }
 
   /**
@@ -456,23 +427,12 @@ export class Slot {
 
   #kill(reason: string, isForMemory: boolean): void {
     if (this.#dead) return
-    const reading = this.#reading()
-    const checking = this.#checking()
-    const running = reading ?? this.#current()
-    const started = this.#cursor[CURSOR.started] ?? 0
+    const suspects = this.#cursor.suspects()
+    const blame = suspects.reading === undefined && suspects.checking === undefined ? 'module' : 'caller'
     const sight = this.#running === 0 ? undefined : this.#sessions.look()
-    const blame = reading === undefined && checking === undefined ? 'module' : 'caller'
     const kill: Kill = { reason, blame, isForMemory, where: this.whereabouts(), sight }
     this.#end(sight)
-    const survivors: Pending[] = []
-    for (const pending of this.#turns.takeAll()) {
-      if (pending.done) continue
-      const begun = pending.no > 0 && pending.no <= started
-      if (pending === running || (begun && (pending.alone || pending.calledOut))) {
-        pending.done = true
-        pending.reject(this.#errorOfKilled(pending, kill, reading, checking))
-      } else survivors.push(Object.assign(pending, { no: 0, alone: begun || pending.alone }))
-    }
+    const survivors = survivorsOf(kill, this.plan, this.#turns.takeAll(), suspects)
     this.#drained?.()
     this.#host.onKilled(this, kill, survivors)
   }
@@ -511,18 +471,9 @@ export class Slot {
     )
   }
 
-  /**
-   * The stage and the module that were entered last; after a kill, before it. While code runs, it is theirs, or was called by it. But after an
-   * `await` in one of several requests that wait, it may be that of another request.
-   */
+  /** See `SlotCursor`. */
   whereabouts(): Whereabouts {
-    const steps = stepsOf({ lock: this.#lock })
-    const step = steps[(this.#cursor[CURSOR.step] ?? 0) - 1]
-    if (step !== undefined) return step
-    const modules = new Set(steps.map(({ module }) => module))
-    const [module] = modules
-    // What a module does while it is loaded, or leaves behind then, is in no stage.
-    return modules.size === 1 && module !== undefined ? { module } : {}
+    return this.#cursor.whereabouts()
   }
 
   // ── profiles ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -621,11 +572,6 @@ export class Slot {
   /** Bytes of the slot's heap. Resolves once nothing else runs in the isolate. */
   async heapBytes(): Promise<number> {
     return (await this.#isolate.getHeapStatistics()).used_heap_size
-  }
-
-  #errorOfKilled(pending: Pending, kill: Kill, reading: Pending | undefined, checking: Pending | undefined): BerthError {
-    if (pending === reading) return bodyTooLarge(this.plan, reading.call.body.length)
-    return pending === checking ? uncheckable(this.plan, kill.reason) : new SlotKilled(this.plan, kill)
   }
 
   get #bodyCharsMax(): number {
