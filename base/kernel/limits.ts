@@ -210,6 +210,12 @@ export const limits = {
     exportBytesMax: 64 * MB,
     /** Capsules that are listed at once. */
     listedMax: 1000,
+    /** Capsules that a validation answers. With 450, a fault in one of a hundred requests is missed once in ninety times. */
+    validatedMax: 450,
+    /** Capsules that it answers again in fresh slots, of those that differ. */
+    validatedFreshMax: 100,
+    /** Milliseconds that a validation may take. After that it judges by what it has. */
+    validationMsMax: 60_000,
   },
 
   /** A slot: one isolate that serves one version of a scene. */

@@ -344,6 +344,86 @@ export const SceneSchemas = Type.Object(
 )
 export type SceneSchemas = Static<typeof SceneSchemas>
 
+const FieldTolerance = Type.Object(
+  {
+    ignore: Type.Optional(Type.Literal(true, { description: 'it is not compared' })),
+    absolute: Type.Optional(Type.Number({ minimum: 0, description: 'numbers that differ by this much are equal' })),
+    relative: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        maximum: 1,
+        description: 'numbers that differ by this part of the larger one are equal; 1e-9 if not given',
+      }),
+    ),
+    order: Type.Optional(Type.Literal('any', { description: 'of a list: its order means nothing' })),
+    key: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 128, description: 'of a list of objects: the member that says which item is which' }),
+    ),
+    requests: Type.Optional(Type.Number({ minimum: 0, maximum: 1, description: 'the part of the requests in which it may differ' })),
+  },
+  closed,
+)
+/** How far a field of answers may differ. */
+export type FieldTolerance = Static<typeof FieldTolerance>
+
+const FieldPath = Type.String({
+  pattern: '^(/([^~/]|~[01])*)*$',
+  maxLength: 512,
+  description: 'a JSON pointer into the answer, with * for any item of a list, such as /items/*/score',
+})
+
+const ratio = (what: string) =>
+  Type.Number({ minimum: 1, maximum: 1000, default: 1.5, description: `${what} a request may take, as a multiple of the baseline` })
+
+const thresholds = Type.Object(
+  {
+    errors: Type.Number({
+      minimum: 0,
+      maximum: 1,
+      default: 0,
+      description: 'the part of the requests that may fail, though the baseline answers them',
+    }),
+    cpu: ratio('CPU that'),
+    latency: ratio('time that'),
+    heapKB: Type.Number({
+      minimum: 0,
+      maximum: 1_000_000,
+      default: 64,
+      description: 'KB by which the heap may grow with each request, beyond what it grows with the baseline',
+    }),
+    newHosts: Type.Boolean({ default: false, description: 'whether hosts may be asked that the baseline does not ask' }),
+    differing: Type.Number({
+      minimum: 0,
+      maximum: 1,
+      default: 0,
+      description: 'the part of the requests whose answers may differ; what params change is not counted',
+    }),
+  },
+  closed,
+)
+
+const ValidationMode = Type.Union([Type.Literal('strict'), Type.Literal('report'), Type.Literal('off')], {
+  default: 'report',
+  description: 'strict: what fails is refused; report: the report is shown, and the change is made; off: nothing is answered',
+})
+export type ValidationMode = Static<typeof ValidationMode>
+
+const Validation = Type.Object(
+  {
+    mode: ValidationMode,
+    thresholds: Type.Object(thresholds.properties, { ...closed, default: {} }),
+    fields: recordOf(FieldPath, FieldTolerance, {
+      maxProperties: 256,
+      default: {},
+      description: 'how far single fields of answers may differ, by their paths',
+    }),
+  },
+  { ...closed, description: 'what a version or params have to pass before they get traffic: they answer requests that were captured' },
+)
+export type Validation = Static<typeof Validation>
+/** The validation of a scene that says nothing about it. */
+export const validationDefaults: Validation = { ...Value.Create(Validation), thresholds: Value.Create(thresholds) }
+
 export const SceneDefinition = Type.Object(
   {
     id: SceneId,
@@ -353,6 +433,7 @@ export const SceneDefinition = Type.Object(
     params: Type.Record(Type.String(), Json, { default: {}, description: 'what stages see as ctx.params' }),
     schemas: Type.Optional(SceneSchemas),
     capsules: Type.Optional(Capsules),
+    validation: Type.Optional(Validation),
     attributes: Type.Optional(
       recordOf(AttributeName, AttributeDefinition, { maxProperties: 64, description: 'what experiments may be targeted on' }),
     ),

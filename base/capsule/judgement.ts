@@ -1,0 +1,474 @@
+/**
+ * Judges a candidate by the answers that it and the baseline gave to the same capsules. Pure. First both answered all of them, each in one slot. The capsules
+ * whose answers differ were then answered in fresh slots, and the baseline was asked again with other chance and clocks, which shows its noise.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import { errorTable, isErrorCode } from '../kernel/errors.ts'
+import { showShare } from '../traffic/ranges.ts'
+import type { FieldTolerance, Validation } from '../traffic/schema.ts'
+import type { Answered } from './answered.ts'
+import type { CapturedAnswer } from './capsule.ts'
+import { compareAnswers, type FieldDifference, Layout } from './comparison.ts'
+import { type Count, isMoreFrequent, isOtherwise } from './noise.ts'
+import type { Cost, EarlyEnd, Example, FieldReport, Growth, MissingReply, NewError, Quantiles, Reason, Report, Verdict } from './report.ts'
+
+/** One capsule, answered by the baseline and by the candidate. */
+export interface Round {
+  readonly before: Answered
+  readonly after: Answered
+}
+
+export interface FreshRound extends Round {
+  /** The baseline with other chance and clocks. */
+  readonly again: Answered
+}
+
+export interface Evidence {
+  readonly what: 'version' | 'params'
+  readonly baseline: string
+  readonly candidate: string
+  /** How many capsules were to be answered. */
+  readonly chosen: number
+  /** Each contender in one slot, capsule after capsule, in this order. */
+  readonly used: readonly Round[]
+  /** The baseline, and in the place of the candidate the baseline with other chance and clocks; a capsule may be in it several times. */
+  readonly noise: readonly Round[]
+  readonly fresh: readonly FreshRound[]
+  readonly ended?: EarlyEnd | undefined
+  readonly tookMs: number
+}
+
+/** Fewer comparable requests than this part of them say nothing. */
+const COMPARABLE_MIN = 0.8
+const EXAMPLES = 3
+const EXAMPLE_CHARS_MAX = 160
+const FIELDS_MAX = 50
+const HEAP_WORDS = 1024
+
+type Failure = Extract<CapturedAnswer, { readonly failure: unknown }>['failure']
+
+const failureOf = ({ answer }: Answered): Failure | undefined => ('failure' in answer ? answer.failure : undefined)
+const degradationOf = ({ answer }: Answered): string | undefined => ('json' in answer ? answer.degraded : undefined)
+const isComparable = ({ before, after }: Round): boolean => before.newCalls.length === 0 && after.newCalls.length === 0
+
+/** What a module refuses on purpose is an answer. */
+function isFault(failure: Failure | undefined): boolean {
+  return failure !== undefined && !(isErrorCode(failure.code) && errorTable[failure.code].blame === 'caller')
+}
+
+/** Whether the candidate fails, or answers only in part, where the baseline does not. */
+const isNewError = ({ before, after }: Round): boolean =>
+  failureOf(before) === undefined &&
+  (failureOf(after) !== undefined || (degradationOf(before) === undefined && degradationOf(after) !== undefined))
+
+const isMended = ({ before, after }: Round): boolean => isFault(failureOf(before)) && failureOf(after) === undefined
+
+/** What is compared of an answer. */
+const comparedOf = (answered: Answered): unknown => {
+  const { answer } = answered
+  return 'json' in answer ? JSON.parse(answer.json) : { failure: answer.failure.code }
+}
+
+const sameText = ({ before, after }: Round): boolean =>
+  'json' in before.answer && 'json' in after.answer && before.answer.json === after.answer.json
+
+/** How the answers of a round differ. An error is no difference: it counts by itself. */
+function differencesOf(round: Round, layout: Layout): FieldDifference[] {
+  if (sameText(round) || isNewError(round) || isMended(round)) return []
+  return compareAnswers(comparedOf(round.before), comparedOf(round.after), layout)
+}
+
+const layoutOf = (rounds: readonly Round[], fields: Validation['fields']): Layout =>
+  new Layout(
+    rounds.filter(({ before }) => 'json' in before.answer).map(({ before }) => comparedOf(before)),
+    fields,
+  )
+
+/** Ids of the capsules whose answers can be compared and differ, so that they are worth a fresh slot. */
+export function differingCapsules(used: readonly Round[], { fields }: Validation): string[] {
+  const comparable = used.filter(isComparable)
+  const layout = layoutOf(comparable, fields)
+  return comparable.filter(round => differencesOf(round, layout).length > 0).map(({ before }) => before.capsule)
+}
+
+/** The capsules that the candidate newly fails, which say whether chance alone may be the cause. */
+export const hasNewErrors = (used: readonly Round[]): boolean => used.some(round => isComparable(round) && isNewError(round))
+
+/** Judges the candidate. It may only fail by errors, kills, hosts and heap when too few requests can be compared. */
+export function judge(evidence: Evidence, settings: Validation): Report {
+  const { used, chosen, what, baseline, candidate, ended, tookMs } = evidence
+  const comparable = used.filter(isComparable)
+  const hasData = comparable.length > 0 && comparable.length >= COMPARABLE_MIN * used.length
+  const fields = hasData ? fieldsOf(evidence, comparable, settings) : { reports: [], differing: new Set<string>() }
+  const figures: Figures = {
+    comparable,
+    errors: newErrors(comparable),
+    killed: used.filter(({ before, after }) => after.killed && !before.killed).length,
+    newHosts: newHostsOf(used),
+    heap: growthOf(used),
+    cpu: hasData ? costOf(comparable, ({ cpuMs }) => cpuMs) : undefined,
+    latency: hasData ? costOf(comparable, latencyOf) : undefined,
+    fields: fields.reports,
+    differing: fields.differing.size,
+  }
+  const reasons = reasonsOf(evidence, figures, settings)
+  const { errors, newHosts, heap, cpu, latency, differing } = figures
+  const shown = fields.reports.slice(0, FIELDS_MAX)
+  return {
+    verdict: verdictOf(reasons, hasData),
+    mode: settings.mode,
+    ...{ what, baseline, candidate, capsules: chosen, answered: used.length, comparable: comparable.length, differing, reasons },
+    ...(ended !== undefined && { ended }),
+    missingReplies: missingReplies(used),
+    errors,
+    mended: comparable.filter(isMended).length,
+    ...(cpu && { cpu: cpu.shown }),
+    ...(latency && { latency: latency.shown }),
+    ...(heap && { heap }),
+    newHosts,
+    fields: shown,
+    fieldsLeftOut: fields.reports.length - shown.length,
+    tookMs: Math.round(tookMs),
+  }
+}
+
+const verdictOf = (reasons: readonly Reason[], hasData: boolean): Verdict =>
+  reasons.length > 0 ? 'failed' : hasData ? 'passed' : 'no data'
+
+// Reasons
+
+interface Figures {
+  readonly comparable: readonly Round[]
+  readonly errors: readonly NewError[]
+  readonly killed: number
+  readonly newHosts: readonly string[]
+  readonly heap: Growth | undefined
+  readonly cpu: MeasuredCost | undefined
+  readonly latency: MeasuredCost | undefined
+  readonly fields: readonly FieldReport[]
+  readonly differing: number
+}
+
+/** Milliseconds a request by which a candidate may be slower whatever the ratio is: less is the noise of the clock. */
+const CPU_SLACK_MS = 0.05
+const LATENCY_SLACK_MS = 0.5
+
+/** What weighs most comes first. */
+function reasonsOf(evidence: Evidence, figures: Figures, { thresholds }: Validation): Reason[] {
+  const { candidate, baseline, used, what } = evidence
+  const reasons: Reason[] = []
+  const add = (fault: Reason['fault'], message: string) => reasons.push({ fault, message })
+  const { newHosts, heap, killed, cpu, latency, fields, differing, comparable } = figures
+  if (newHosts.length > 0 && !thresholds.newHosts) add('hosts', `it asks ${newHosts.join(', ')}, which ${baseline} does not`)
+  if (heap !== undefined && heap.candidate - Math.max(0, heap.baseline) > thresholds.heapKB * HEAP_WORDS) {
+    add('heap', `its heap grows by ${kilobytes(heap.candidate)} with each request, that of ${baseline} by ${kilobytes(heap.baseline)}`)
+  }
+  if (killed > 0) add('killed', `its slot was killed over ${killed} of ${used.length} requests`)
+  const errors = errorsBeyondNoise(evidence, figures)
+  if (errors > thresholds.errors * comparable.length) {
+    const allowed = thresholds.errors === 0 ? '' : `; allowed are ${percent(thresholds.errors)}`
+    add('errors', `it fails ${partOf(errors, comparable.length)} that ${baseline} answers${allowed}`)
+  }
+  const broken = fields.filter(({ kind, counts }) => counts && (kind === 'missing' || kind === 'type'))
+  if (broken.length > 0) add('shape', broken.slice(0, EXAMPLES).map(describeBroken).join('; '))
+  if (cpu?.exceeds(thresholds.cpu, CPU_SLACK_MS)) add('cpu', describeCost('CPU', cpu.shown, thresholds.cpu))
+  if (latency?.exceeds(thresholds.latency, LATENCY_SLACK_MS)) add('latency', describeCost('time', latency.shown, thresholds.latency))
+  if (what === 'version' && differing > thresholds.differing * comparable.length) {
+    add('differences', `${candidate} answers ${partOf(differing, comparable.length)} otherwise`)
+  }
+  return reasons
+}
+
+/** 0 when the baseline itself fails as often with other chance and clocks. */
+function errorsBeyondNoise({ noise }: Evidence, { comparable }: Figures): number {
+  const seen = comparable.filter(isNewError).length
+  return isMoreFrequent({ seen, of: comparable.length }, { seen: noise.filter(isNewError).length, of: noise.length }) ? seen : 0
+}
+
+function describeBroken({ path, kind, renamedTo, requests }: FieldReport): string {
+  const what = kind === 'type' ? 'has another type' : renamedTo === undefined ? 'is missing' : `is ${renamedTo} now`
+  return `${path === '' ? 'the answer' : path} ${what} in ${requests} ${requests === 1 ? 'request' : 'requests'}`
+}
+
+const describeCost = (what: string, { baselineMs, candidateMs, ratio }: Cost, allowed: number): string =>
+  `it takes ${round(ratio)} times the ${what} (${round(candidateMs)} ms for ${round(baselineMs)} ms); allowed is ${allowed} times`
+
+const percent = (share: number): string => showShare(Math.round(share * 10_000))
+const partOf = (count: number, of: number): string => `${count} of ${of} requests (${percent(count / of)})`
+const kilobytes = (bytes: number): string => `${Math.round(bytes / HEAP_WORDS)} KB`
+const round = (value: number): number => Number(value.toPrecision(3))
+
+// What was asked of the outside
+
+function newHostsOf(used: readonly Round[]): string[] {
+  const known = new Set(used.flatMap(({ before }) => before.hosts))
+  return [...new Set(used.flatMap(({ after }) => after.hosts))].filter(host => !known.has(host)).sort()
+}
+
+function missingReplies(used: readonly Round[]): MissingReply[] {
+  const counts = new Map<string, MissingReply>()
+  for (const { before, after } of used) {
+    const calls = [...before.newCalls, ...after.newCalls].map(({ kind, target }) => [`${kind} ${target}`, kind, target] as const)
+    for (const [key, kind, target] of new Map(calls.map(call => [call[0], call])).values()) {
+      counts.set(key, { kind, target, requests: (counts.get(key)?.requests ?? 0) + 1 })
+    }
+  }
+  return [...counts.values()].sort((one, other) => other.requests - one.requests).slice(0, FIELDS_MAX)
+}
+
+// Errors
+
+function newErrors(comparable: readonly Round[]): NewError[] {
+  const groups = new Map<string, NewError>()
+  for (const { before, after } of comparable.filter(isNewError)) {
+    const failure = failureOf(after)
+    const { code, message, stage, module } = failure ?? ({ code: 'DEGRADED', message: degradationOf(after) ?? '' } as Failure)
+    const key = JSON.stringify([code, stage, module, failure === undefined ? message : ''])
+    const { requests = 0, capsules = [] } = groups.get(key) ?? {}
+    const ids = capsules.length < EXAMPLES ? [...capsules, before.capsule] : capsules
+    groups.set(key, { code, message, ...(stage && { stage }), ...(module && { module }), requests: requests + 1, capsules: ids })
+  }
+  return [...groups.values()].sort((one, other) => other.requests - one.requests).slice(0, FIELDS_MAX)
+}
+
+// Costs
+
+interface MeasuredCost {
+  readonly shown: Cost
+  exceeds(ratio: number, slackMs: number): boolean
+}
+
+/** Requests are looked at in so many parts, so that one pause of the collector spoils one part. */
+const PARTS = 10
+/** With fewer requests nothing is said about costs. */
+const COSTED_MIN = 40
+
+const latencyOf = ({ tookMs, waitedMs }: Answered): number => tookMs + waitedMs
+
+function costOf(comparable: readonly Round[], costMs: (answered: Answered) => number): MeasuredCost | undefined {
+  const both = comparable.filter(({ before, after }) => failureOf(before) === undefined && failureOf(after) === undefined)
+  if (both.length < COSTED_MIN) return undefined
+  const pairs = both.map(({ before, after }) => [costMs(before), costMs(after)] as const)
+  const parts = Array.from({ length: PARTS }, (_, part) =>
+    pairs.slice(Math.floor((part * pairs.length) / PARTS), Math.floor(((part + 1) * pairs.length) / PARTS)),
+  ).map(part => ({ of: part.length, before: sum(part.map(([before]) => before)), after: sum(part.map(([, after]) => after)) }))
+  const shown = {
+    baselineMs: quantile(
+      pairs.map(([before]) => before),
+      0.5,
+    ),
+    candidateMs: quantile(
+      pairs.map(([, after]) => after),
+      0.5,
+    ),
+    ratio: quantile(
+      parts.map(({ before, after }) => after / Math.max(before, Number.EPSILON)),
+      0.5,
+    ),
+  }
+  const exceeds = (ratio: number, slackMs: number) =>
+    parts.filter(({ of, before, after }) => after > ratio * before + slackMs * of).length >= PARTS - 1
+  return { shown, exceeds }
+}
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
+
+/** The smallest value that this part of all values does not exceed; 0 when there are none. */
+export function quantile(values: readonly number[], part: number): number {
+  const sorted = values.toSorted((one, other) => one - other)
+  return sorted[Math.min(sorted.length - 1, Math.max(0, Math.ceil(part * sorted.length) - 1))] ?? 0
+}
+
+// Heap
+
+/** Sizes of the heap that a slot has to show before they say anything. */
+const SIZES_MIN = 4
+
+function growthOf(used: readonly Round[]): Growth | undefined {
+  const baseline = growth(used.map(({ before }) => before))
+  const candidate = growth(used.map(({ after }) => after))
+  return baseline === undefined || candidate === undefined ? undefined : { baseline, candidate }
+}
+
+type Size = readonly [request: number, bytes: number]
+
+/** Bytes that the heap of a slot grows with each request, by the slot whose heap was measured most often. */
+function growth(answers: readonly Answered[]): number | undefined {
+  const slots: Size[][] = [[]]
+  for (const [request, { heapBytes, killed }] of answers.entries()) {
+    if (killed) slots.push([])
+    else if (heapBytes !== undefined) slots.at(-1)?.push([request, heapBytes])
+  }
+  const longest = slots.reduce((one, other) => (other.length > one.length ? other : one))
+  return longest.length < SIZES_MIN ? undefined : slopeOf(longest)
+}
+
+/** The median of the slopes between all pairs of points, by Theil and Sen. */
+function slopeOf(points: readonly Size[]): number {
+  const slopes = points.flatMap(([x, y], index) => points.slice(index + 1).map(([laterX, laterY]) => (laterY - y) / (laterX - x)))
+  return quantile(slopes, 0.5)
+}
+
+// Fields
+
+/** A field that differs in one request. */
+interface Sighting {
+  readonly capsule: string
+  readonly difference: FieldDifference
+  /** What fresh slots say of it: it differs there too; the baseline alone differs from itself; or only the candidate carries something over. */
+  readonly finding: 'confirmed' | 'noise' | 'carried over' | 'unchecked'
+}
+
+interface Fields {
+  readonly reports: readonly FieldReport[]
+  readonly differing: ReadonlySet<string>
+}
+
+const keyOf = ({ kind, path }: FieldDifference): string => `${kind} ${path}`
+
+function fieldsOf(evidence: Evidence, comparable: readonly Round[], { fields: tolerances }: Validation): Fields {
+  const layout = layoutOf(comparable, tolerances)
+  const sightings = sightingsOf(comparable, evidence.fresh, layout)
+  const renames = renamesIn(sightings)
+  const noise = noiseOf(evidence, layout)
+  const differing = new Set<string>()
+  const reports = [...sightings].map(([key, seen]) => {
+    const real = withoutNoise(seen)
+    const path = seen[0]?.difference.path ?? ''
+    const counts = countsOf(real, noise(path), comparable.length, layout.tolerance(path))
+    const kind = seen[0]?.difference.kind ?? 'value'
+    if (counts && (kind === 'value' || kind === 'list')) for (const { capsule } of real) differing.add(capsule)
+    return { ...reportOf(real.length === 0 ? seen : real, noise(path), comparable.length), counts, ...renamed(renames.get(key)) }
+  })
+  return { reports: reports.sort(byWeight), differing }
+}
+
+const renamed = (to: string | undefined) => (to === undefined ? {} : { renamedTo: to })
+
+const byWeight = (one: FieldReport, other: FieldReport): number =>
+  Number(other.counts) - Number(one.counts) || other.requests - one.requests || (one.path < other.path ? -1 : 1)
+
+function sightingsOf(comparable: readonly Round[], fresh: readonly FreshRound[], layout: Layout): Map<string, Sighting[]> {
+  const freshOf = new Map(fresh.map(round => [round.before.capsule, round]))
+  const sightings = new Map<string, Sighting[]>()
+  for (const round of comparable) {
+    const { capsule } = round.before
+    const differences = differencesOf(round, layout)
+    const find = differences.length === 0 ? () => 'unchecked' as const : findingIn(round, freshOf.get(capsule), layout)
+    for (const difference of differences) {
+      const key = keyOf(difference)
+      sightings.set(key, [...(sightings.get(key) ?? []), { capsule, difference, finding: find(difference) }])
+    }
+  }
+  return sightings
+}
+
+function findingIn(used: Round, fresh: FreshRound | undefined, layout: Layout): (difference: FieldDifference) => Sighting['finding'] {
+  if (fresh === undefined) return () => 'unchecked'
+  const paths = (before: Answered, after: Answered) => new Set(differencesOf({ before, after }, layout).map(({ path }) => path))
+  const confirmed = paths(fresh.before, fresh.after)
+  const impure = paths(used.before, fresh.before)
+  return ({ path }) => (confirmed.has(path) ? 'confirmed' : impure.has(path) ? 'noise' : 'carried over')
+}
+
+/** What was not tried in a fresh slot is taken to be as what was. */
+function withoutNoise(seen: readonly Sighting[]): Sighting[] {
+  const real = seen.filter(({ finding }) => finding === 'confirmed' || finding === 'carried over')
+  const isAllNoise = real.length === 0 && seen.some(({ finding }) => finding === 'noise')
+  return isAllNoise ? [] : seen.filter(({ finding }) => finding !== 'noise')
+}
+
+/** How the baseline differs from itself in one field. */
+interface Noise extends Count {
+  readonly amounts: readonly number[]
+}
+
+function noiseOf({ noise, fresh }: Evidence, layout: Layout): (path: string) => Noise {
+  const rounds = noise.filter(isComparable)
+  const found = byPath(rounds, layout)
+  const freshRounds = fresh.map(({ before, again }) => ({ before, after: again })).filter(isComparable)
+  const freshFound = byPath(freshRounds, layout)
+  return path => {
+    const amounts = found.get(path) ?? []
+    const seen = Math.max(amounts.length, freshFound.get(path)?.length ?? 0)
+    const of = Math.max(rounds.length, seen)
+    return { seen, of, amounts: [...amounts, ...new Array<number>(Math.max(0, rounds.length - amounts.length)).fill(0)] }
+  }
+}
+
+function byPath(rounds: readonly Round[], layout: Layout): Map<string, number[]> {
+  const amounts = new Map<string, number[]>()
+  for (const round of rounds) {
+    const ofRound = new Map(differencesOf(round, layout).map(difference => [difference.path, amountOf(difference)]))
+    for (const [path, amount] of ofRound) amounts.set(path, [...(amounts.get(path) ?? []), amount])
+  }
+  return amounts
+}
+
+function amountOf({ shift, list }: FieldDifference): number {
+  if (shift !== undefined) return shift
+  return list === undefined ? 1 : list.moved + list.added + list.missing
+}
+
+/** Whether a field differs more than by noise, and more than the scene allows. */
+function countsOf(real: readonly Sighting[], noise: Noise, of: number, { requests = 0 }: FieldTolerance): boolean {
+  if (real.length === 0 || real.length <= requests * of) return false
+  if (isMoreFrequent({ seen: real.length, of }, noise)) return true
+  const amounts = real.map(({ difference }) => amountOf(difference))
+  return isOtherwise([...amounts, ...new Array<number>(of - amounts.length).fill(0)], noise.amounts)
+}
+
+/** By the key of a field that is missing: the path of the new one that has its values. */
+function renamesIn(sightings: ReadonlyMap<string, readonly Sighting[]>): Map<string, string> {
+  const ofKind = (kind: string) => [...sightings].filter(([, [first]]) => first?.difference.kind === kind)
+  const renames = new Map<string, string>()
+  for (const [key, missing] of ofKind('missing')) {
+    for (const [, added] of ofKind('new')) {
+      const path = added[0]?.difference.path ?? ''
+      if (parentOf(path) === parentOf(missing[0]?.difference.path ?? '') && haveSameValues(missing, added)) renames.set(key, path)
+    }
+  }
+  return renames
+}
+
+const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/'))
+
+function haveSameValues(missing: readonly Sighting[], added: readonly Sighting[]): boolean {
+  const values = new Map(added.map(({ capsule, difference }) => [capsule, difference.after]))
+  return missing.every(({ capsule, difference }) => values.has(capsule) && isDeepStrictEqual(values.get(capsule), difference.before))
+}
+
+function reportOf(seen: readonly Sighting[], noise: Noise, of: number): Omit<FieldReport, 'counts' | 'renamedTo'> {
+  const differences = seen.map(({ difference }) => difference)
+  const lists = differences.map(({ list }) => list).filter(list => list !== undefined)
+  const { path, kind } = differences[0] ?? { path: '', kind: 'value' }
+  return {
+    ...{ path, kind, requests: seen.length, noise: noise.of === 0 ? 0 : Math.round((noise.seen / noise.of) * of) },
+    ...quantilesOf('absolute', differences),
+    ...quantilesOf('relative', differences),
+    ...(lists.length > 0 && {
+      list: {
+        moved: sum(lists.map(({ moved }) => moved)),
+        added: sum(lists.map(({ added }) => added)),
+        missing: sum(lists.map(({ missing }) => missing)),
+      },
+    }),
+    carriedOver: seen.filter(({ finding }) => finding === 'carried over').length,
+    examples: seen.slice(0, EXAMPLES).map(exampleOf),
+  }
+}
+
+function quantilesOf(what: 'absolute' | 'relative', differences: readonly FieldDifference[]): { [what]?: Quantiles } {
+  const values = differences.map(difference => difference[what]).filter(value => value !== undefined)
+  if (values.length === 0) return {}
+  return { [what]: { p50: quantile(values, 0.5), p90: quantile(values, 0.9), max: quantile(values, 1) } }
+}
+
+function exampleOf({ capsule, difference: { before, after } }: Sighting): Example {
+  return { capsule, ...(before !== undefined && { before: shorten(before) }), ...(after !== undefined && { after: shorten(after) }) }
+}
+
+function shorten(value: unknown): string {
+  const json = JSON.stringify(value)
+  return json.length <= EXAMPLE_CHARS_MAX ? json : `${json.slice(0, EXAMPLE_CHARS_MAX)}…`
+}
