@@ -11,6 +11,7 @@ import { Flip, NewExperiment } from './experiment-api.ts'
 import { TableFormat } from './feature-api.ts'
 import { ParamsHistoryEntry } from './params-api.ts'
 
+import { AskedValidation } from './validation-api.ts'
 import { NewVersion, Promotion, Rollback } from './version-api.ts'
 import { WhitelistEntry } from './whitelist-api.ts'
 
@@ -63,6 +64,7 @@ export const scenePayloads = {
       }),
     ),
     share: Promotion.properties.share,
+    validation: Promotion.properties.validation,
   }),
   'roll back': Type.Object({
     from: Type.Optional(
@@ -91,7 +93,7 @@ export const scenePayloads = {
   }),
   'create layer': Type.Object({ layer: LayerId, keys: Type.Array(Type.String()) }),
   'retire layer': Type.Object({ layer: Type.String() }),
-  'set params': Type.Object({ version: OptionalVersion, params: Params }),
+  'set params': Type.Object({ version: OptionalVersion, params: Params, validation: AskedValidation }),
   'roll back params': Type.Object({
     version: OptionalVersion,
     to: Type.Optional(Type.Integer({ description: 'the change after which they were so' })),

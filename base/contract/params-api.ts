@@ -5,8 +5,12 @@ import { ArmName, ExperimentId, LayerId } from '../traffic/rules.ts'
 import { Params, recordOf, VersionId } from '../traffic/schema.ts'
 import { changed, closed, OptionalVersion, Reason, TokenId, TokenLabel, tried } from './common-api.ts'
 import { type Shape, schemaOf } from './shape.ts'
+import { AskedValidation, OptionalReport } from './validation-api.ts'
 
-export const NewParams = Type.Object({ params: Params, version: Type.Optional(VersionId), reason: Reason }, closed)
+export const NewParams = Type.Object(
+  { params: Params, version: Type.Optional(VersionId), validation: AskedValidation, reason: Reason },
+  closed,
+)
 export type NewParams = Shape<typeof NewParams>
 
 export const ParamsRollback = Type.Object(
@@ -71,6 +75,7 @@ export const ParamsChange = changed({
   warnings: Type.Array(Type.String(), {
     description: 'new parameters that no module has in its code, and parameters that running experiments override',
   }),
+  validation: OptionalReport,
 })
 export type ParamsChange = Shape<typeof ParamsChange>
 

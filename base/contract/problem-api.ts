@@ -5,6 +5,7 @@ import { AuditEntry } from './audit-api.ts'
 import { Ranges, TokenId, TokenLabel } from './common-api.ts'
 import { type Shape, schemaOf } from './shape.ts'
 import { CellFailure } from './status-api.ts'
+import { OptionalReport } from './validation-api.ts'
 
 const Code = schemaOf<ErrorCode>()(
   Type.Enum(Object.keys(errorTable) as ErrorCode[], { description: 'stable; docs/errors.md says of each what to do' }),
@@ -49,6 +50,7 @@ export const Problem = Type.Object(
     cells: Type.Optional(
       Type.Object({ connected: Type.Integer(), current: Type.Integer() }, { description: 'BASE_NOT_READY: how many have the table' }),
     ),
+    validation: OptionalReport,
     newPhase: Names('FLIP_REFUSED: why a new phase would begin'),
     uses: Names('VERSION_IN_USE, SCENE_IN_USE, MODULE_IN_USE and VERSION_OFFLINE: what names it'),
     online: Names('VERSION_OFFLINE: the versions that are online'),

@@ -18,6 +18,7 @@ import {
 } from './common-api.ts'
 import { Module } from './module-api.ts'
 import type { Shape } from './shape.ts'
+import { AskedValidation, OptionalReport } from './validation-api.ts'
 
 // Requests
 
@@ -44,6 +45,7 @@ export const NewVersion = Type.Object(
         description: 'unit ids to send to it, in the same commit; those on the whitelist already move',
       }),
     ),
+    validation: AskedValidation,
     ...tried,
   },
   closed,
@@ -60,6 +62,7 @@ export const Promotion = Type.Object(
         description: 'of the units, for a cutover, in hundredths of a percent; the share that it has, or 1% if not given',
       }),
     ),
+    validation: AskedValidation,
     ...tried,
   },
   closed,
@@ -123,7 +126,7 @@ const parts = {
 const since = Type.Object(ChangeNote.properties, {
   description: 'the change that gave the version its part or took it away; only in dry runs, and when nothing changed',
 })
-export const PartChange = changed({ version: VersionId, ...parts, since: Type.Optional(since) })
+export const PartChange = changed({ version: VersionId, ...parts, validation: OptionalReport, since: Type.Optional(since) })
 /** What a change of the part of a version did: a promotion, a rollback, taking it offline or online. */
 export type PartChange = Shape<typeof PartChange>
 
@@ -134,6 +137,7 @@ export const VersionChange = Type.Object({
   version: named,
   retired: Type.Array(VersionId, { description: 'versions that nothing used, which went offline to make room' }),
   lock: Lock,
+  validation: OptionalReport,
   changed: Type.Boolean({ description: 'false: everything was so already; of a dry run, whether anything would change' }),
   revision: Type.Integer({ description: 'of the scene, for If-Match' }),
   rulesRevision: Type.Integer({ description: 'of its rules, for If-Match' }),

@@ -533,6 +533,12 @@ const table = {
     title: 'The version cannot take this part of the traffic now',
     fix: 'The message says what prevents it; "sdk version list" shows what each version is for.',
   },
+  VALIDATION_FAILED: {
+    status: 409,
+    blame: 'module',
+    title: 'The candidate does not answer captured requests as it has to',
+    fix: 'Mend what the report names, or allow it in the "validation" of the scene. To go on regardless, ask for "validation": "report" (in the sdk: --validation report).',
+  },
   NOTHING_TO_ROLL_BACK: {
     status: 409,
     blame: 'caller',

@@ -1,10 +1,11 @@
 /**
  * Carries changes of scenes out. Each is checked, tried out, kept in one commit, and in force in the cells before it is answered:
  *
- *   change ─▶ facts ─▶ next scene ─▶ cells load what it needs ─▶ commit ─▶ new table ─▶ cells switch ─▶ answer
+ *   change ─▶ facts ─▶ next scene ─▶ validation ─▶ cells load what it needs ─▶ commit ─▶ new table ─▶ cells switch ─▶ answer
  *
  * An error on the way changes nothing.
  */
+import { type Report, withoutExamples } from '../../capsule/report.ts'
 import {
   asAudited,
   type SceneChange,
@@ -17,8 +18,10 @@ import { checkServices } from '../../change/lock.ts'
 import { nextScene } from '../../change/next-scene.ts'
 import type { Records } from '../../change/records.ts'
 import { type KeptScene, type Next, routedIn, type SceneState } from '../../change/scene-state.ts'
+import { BerthError } from '../../kernel/errors.ts'
 import type { Expected, Write } from '../../store/store.ts'
 import { isQuarantined } from '../../traffic/rules.ts'
+import type { ValidationMode, VersionRecord } from '../../traffic/schema.ts'
 import { type SlotPlan, slotPlan } from '../../traffic/table.ts'
 import type { Actor, Book, ScenePart } from '../book/book.ts'
 import { sceneWrites } from '../book/scene-book.ts'
@@ -27,9 +30,11 @@ import { type FactSources, findFacts } from './facts.ts'
 import { type Stopwatch, stopwatch, type Timings } from './stopwatch.ts'
 import type { TablePublisher } from './table-publisher.ts'
 import { Turns } from './turns.ts'
+import { planValidation, type ValidationParts, validate } from './validation.ts'
 
 export interface SceneDriverParts extends FactSources {
   readonly tables: TablePublisher
+  readonly validation: ValidationParts
 }
 
 export interface ChangeOptions {
@@ -37,6 +42,8 @@ export interface ChangeOptions {
   /** The revision that the part of the scene which the change is about must be at. */
   readonly expect?: Expected
   readonly dryRun?: boolean | undefined
+  /** Whether whoever asks may see what was answered in capsules. @default false */
+  readonly seesCapsules?: boolean | undefined
   /** Whether the result waits until the cells have the change in force. @default true */
   readonly waits?: boolean
 }
@@ -48,6 +55,8 @@ export interface Changed<K extends SceneChangeKind> {
   readonly changed: boolean
   /** The scene afterwards. */
   readonly scene: KeptScene
+  /** Of a change that was validated. */
+  readonly validation?: Report | undefined
   readonly cells: Applied
   readonly timings: Timings
 }
@@ -76,18 +85,16 @@ export class SceneDriver {
 
   /**
    * Carries out a change of a scene. With `dryRun` it is only worked out and checked. A rollback and a quarantine do not wait for changes
-   * of the scene that are under way: whichever is kept second is refused with REVISION_CONFLICT.
-   * @throws REVISION_CONFLICT, SCENE_NOT_FOUND; as `findFacts` and `nextScene`; SERVICE_NOT_OFFERED, NO_CELLS, UPGRADE_FAILED
+   * of the scene that are under way: whichever is kept second is refused with REVISION_CONFLICT. A dry run is validated only when the change says how.
+   * @throws REVISION_CONFLICT, SCENE_NOT_FOUND; as `findFacts` and `nextScene`; SERVICE_NOT_OFFERED, VALIDATION_FAILED, NO_CELLS, UPGRADE_FAILED
    */
   apply<K extends WishKind>(change: SceneChangeOf<K>, options: ChangeOptions): Promise<Changed<K>> {
     const work = () => this.#apply(change, options)
     return isUrgent(change.kind) ? work() : this.#turns.run(`scene ${change.scene}`, work)
   }
 
-  async #apply<K extends WishKind>(
-    change: SceneChangeOf<K>,
-    { actor, expect, dryRun = false, waits = true }: ChangeOptions,
-  ): Promise<Changed<K>> {
+  async #apply<K extends WishKind>(change: SceneChangeOf<K>, options: ChangeOptions): Promise<Changed<K>> {
+    const { actor, expect, dryRun = false, waits = true } = options
     const { book, tables } = this.#parts
     const { kind, scene, payload } = change
     const again = await this.#keptResult<K>(actor)
@@ -102,10 +109,12 @@ export class SceneDriver {
     })
     const { outcome } = next
     const writes = this.#writes(before, next)
+    const validation = await this.#validate(change, before, next, options, steps)
     if (!dryRun) await this.#prepare(kind, before, next, steps)
     if (dryRun || writes.length === 0) {
       return {
         outcome,
+        ...validation,
         changed: writes.length > 0,
         scene: before ?? keptAt(next.scene, before, [], 0),
         cells: tables.applied(),
@@ -115,7 +124,29 @@ export class SceneDriver {
     const after = await steps('commitMs', () => this.#commit(before, change, facts, next, writes, actor))
     // What the scene has become since then, by a rollback that waited for nobody, is not what this change came to.
     const cells = await steps('applyMs', () => (waits ? tables.refresh() : tables.refreshSoon()))
-    return { outcome, changed: true, scene: after, cells, timings: steps.timings }
+    return { outcome, ...validation, changed: true, scene: after, cells, timings: steps.timings }
+  }
+
+  /** @throws VALIDATION_FAILED where validation is strict, but not of a dry run */
+  async #validate<K extends WishKind>(
+    change: SceneChangeOf<K>,
+    before: KeptScene | undefined,
+    next: Next<unknown>,
+    { dryRun = false, seesCapsules = false }: ChangeOptions,
+    steps: Stopwatch,
+  ): Promise<{ readonly validation?: Report }> {
+    const asked = askedMode(change)
+    if (dryRun && asked === undefined) return {}
+    const planned = planValidation(change, before, next, this.#recordOf(next), asked)
+    if (planned === undefined) return {}
+    const report = await steps('validateMs', () => validate(planned.trial, planned.settings, this.#parts.validation))
+    const validation = seesCapsules ? report : withoutExamples(report)
+    if (dryRun || report.mode !== 'strict' || report.verdict !== 'failed') return { validation }
+    throw validationFailed(planned.trial.scene, validation)
+  }
+
+  #recordOf({ scene, created }: Next<unknown>): (version: string) => VersionRecord {
+    return version => (version === created?.id ? created : this.#parts.book.scenes.version(scene.definition.id, version))
   }
 
   /** What a change writes: the scene, and that modules have become part of a baseline. */
@@ -164,9 +195,10 @@ export class SceneDriver {
   }
 
   /** Slots that the change needs: those that no rule has needed so far, and those that it names. */
-  #newPlans(before: KeptScene | undefined, { scene, created, load = [] }: Next<unknown>): SlotPlan[] {
-    const { book, services } = this.#parts
-    const recordOf = (version: string) => (version === created?.id ? created : book.scenes.version(scene.definition.id, version))
+  #newPlans(before: KeptScene | undefined, next: Next<unknown>): SlotPlan[] {
+    const { services } = this.#parts
+    const { scene, load = [] } = next
+    const recordOf = this.#recordOf(next)
     const routed = before === undefined ? [] : [...routedIn(before)]
     const had = new Set(routed.map(version => slotPlan(before?.definition ?? scene.definition, recordOf(version)).key))
     const records = [...new Set([...load, ...routedIn(scene)])].filter(version => !isQuarantined(scene.rules, version)).map(recordOf)
@@ -176,6 +208,17 @@ export class SceneDriver {
     for (const plan of needed) checkServices(plan.scene, plan.lock, services)
     return needed
   }
+}
+
+/** The mode of validation that the change itself asks for. */
+const askedMode = ({ payload }: SceneChangeOf<WishKind>): ValidationMode | undefined =>
+  (payload as { readonly validation?: ValidationMode | undefined }).validation
+
+function validationFailed(scene: string, validation: Report): BerthError {
+  const { candidate, what, reasons } = validation
+  const action = what === 'params' ? `set these params of ${candidate}` : `give traffic to ${candidate}`
+  const why = reasons.map(({ message }) => message).join('; ')
+  return new BerthError('VALIDATION_FAILED', `Cannot ${action} in scene "${scene}": ${why}`, { extra: { validation } })
 }
 
 /** What waits for no other change of the scene: a change under way may wait for the very version that has to go. */

@@ -211,7 +211,7 @@ function trialOfParams(before: KeptScene, after: SceneState, of: string | null, 
     scene: after.definition.id,
     baseline: contender(before, version, recordOf),
     candidate: contender(after, version, recordOf),
-    capsulesOf: trustedIn(before, [version, before.baseline]),
+    capsulesOf: trustedIn(before, [version, before.baseline, before.rules.previousBaseline]),
   }
 }
 

@@ -1,6 +1,7 @@
 /** What routes that read or change a scene have in common: the revision that was read, who asks and why, and the answer to a change. */
 import type { SceneChangeKind, SceneOutcomes } from '../../change/change.ts'
 import { BerthError } from '../../kernel/errors.ts'
+import { holds } from '../../traffic/scene.ts'
 import type { Actor } from '../book/book.ts'
 import type { Changed, ChangeOptions } from '../driver/scene-driver.ts'
 import { type Answer, ok, type RouteRequest } from './route.ts'
@@ -30,7 +31,7 @@ interface ChangeRequest extends Asker {
 /** The options of a change: who asks, why, and at which revision the scene must be. */
 export function optionsOf(request: ChangeRequest): ChangeOptions {
   const { reason, dryRun } = request.body
-  return { actor: actorOf(request, reason), expect: expectedBy(request), dryRun }
+  return { actor: actorOf(request, reason), expect: expectedBy(request), dryRun, seesCapsules: holds(request.token, 'admin') }
 }
 
 /** The error of a request that would undo another change each time that it is sent, because it does not name the one that it means. */
@@ -46,9 +47,10 @@ export const tag = (revision: number): Readonly<Record<string, string>> => ({ et
  * @param revision of the record that it was about; @default that of the rules
  */
 export function changed<K extends SceneChangeKind, More extends object>(
-  { outcome, changed: isChanged, scene, cells, timings }: Changed<K>,
+  { outcome, changed: isChanged, scene, validation, cells, timings }: Changed<K>,
   more: More,
   revision: number = scene.revisions.rules,
-): Answer<200, SceneOutcomes[K] & More & Pick<Changed<K>, 'changed' | 'cells' | 'timings'> & { readonly revision: number }> {
-  return ok({ ...outcome, ...more, changed: isChanged, revision, cells, timings }, tag(revision))
+): Answer<200, SceneOutcomes[K] & More & Pick<Changed<K>, 'validation' | 'changed' | 'cells' | 'timings'> & { readonly revision: number }> {
+  const report = validation && { validation }
+  return ok({ ...outcome, ...more, ...report, changed: isChanged, revision, cells, timings }, tag(revision))
 }

@@ -45,8 +45,8 @@ export const paramsRoutes = [
     takes: { params: SceneParams, headers: IfMatch, body: json(NewParams) },
     gives: { 200: ParamsChange },
     run: async (request, parts) => {
-      const { params, version = null } = request.body
-      const payload = { params, version }
+      const { params, version = null, validation } = request.body
+      const payload = { params, version, ...(validation && { validation }) }
       const change = await parts.driver.apply({ kind: 'set params', scene: request.params.id, payload }, optionsOf(request))
       const { before, after } = change.outcome
       const warnings = [...(await warningsOf(change, parts)), ...warnOverridden(change.scene.rules, before, after)]

@@ -194,10 +194,10 @@ function sinceWhen(version: string, scene: string, book: Book): { readonly since
 }
 
 function versionChange(
-  { outcome, changed: isChanged, scene: { baseline, revisions }, cells, timings }: Changed<'create version'>,
+  { outcome, changed: isChanged, scene: { baseline, revisions }, validation, cells, timings }: Changed<'create version'>,
   names: Names,
 ) {
   const { record, ...part } = outcome
-  const of = { revision: revisions.scene, rulesRevision: revisions.rules }
+  const of = { ...(validation && { validation }), revision: revisions.scene, rulesRevision: revisions.rules }
   return { ...part, version: names.beside(record, 'createdBy'), lock: record.lock, baseline, changed: isChanged, ...of, cells, timings }
 }
