@@ -90,7 +90,7 @@ export function updateScene(
   client: Client,
   scene: string,
   wanted: readonly WantedModule[],
-  options: Pick<NewVersion, 'as' | 'share' | 'whitelist' | 'label' | 'reason'>,
+  options: Pick<NewVersion, 'as' | 'share' | 'whitelist' | 'label' | 'validation' | 'reason'>,
   revision?: number,
 ): Promise<VersionChange> {
   return client.createVersion(scene, updateOf(wanted, options), revision)
@@ -99,7 +99,7 @@ export function updateScene(
 /** What `updateScene` asks for. */
 export function updateOf(
   wanted: readonly WantedModule[],
-  options: Pick<NewVersion, 'as' | 'share' | 'whitelist' | 'label' | 'reason'>,
+  options: Pick<NewVersion, 'as' | 'share' | 'whitelist' | 'label' | 'validation' | 'reason'>,
 ): NewVersion {
   return { modules: wanted.map(({ name, version }) => `${name}@${version}`), reuse: true, ...options }
 }

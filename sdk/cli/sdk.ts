@@ -4,7 +4,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { asTyped } from '../../base/kernel/typed-commands.ts'
 import manifest from '../package.json' with { type: 'json' }
 import { exitCodes, SdkError } from '../sdk-error.ts'
-import { command, context, EXIT_CODES, group } from './commands/command.ts'
+import { command, context, EXIT_CODES, group, validation } from './commands/command.ts'
 import type { DevOptions } from './commands/dev.ts'
 import { experimentCommands, explainCommand, flipCommand, layerCommands, paramsCommands } from './commands/experiment-commands.ts'
 import { featureCommands } from './commands/feature-commands.ts'
@@ -84,6 +84,7 @@ const publishCommand = command(sdk, 'publish <folders...>', 'Bundle modules, pub
   .option('--scene <id...>', 'make a new version of these scenes with the modules in it')
   .addOption(new Option('--bump <part>', 'raise the version in package.json first').choices(['patch', 'minor', 'major']))
   .option('--label <text>', 'a note on the new versions')
+  .addOption(validation())
   .option('--reason <text>', 'why, for the audit log')
   .option('--no-check', 'leave the types unchecked (they are where a tsconfig.json and TypeScript are)')
   .option('--yes', 'do not ask whether units may move, with --as baseline or cutover')

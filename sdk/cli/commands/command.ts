@@ -35,6 +35,14 @@ export const reason = (): Option => new Option('--reason <text>', 'why, for the 
 export const yes = (): Option => new Option('--yes', 'do not ask')
 export const dryRun = (): Option => new Option('--dry-run', 'show what it would come to, and change nothing')
 
+/** For changes that have captured requests answered before they give traffic to something new. */
+export const validation = (): Option =>
+  new Option('--validation <mode>', 'how it is validated, in the place of what the scene says: report goes on whatever it finds').choices([
+    'strict',
+    'report',
+    'off',
+  ])
+
 /** An option that may be given several times. */
 export function repeatable(flags: string, description: string): Option {
   return new Option(flags, `${description}; may be repeated`).argParser((value: string, before: string[] | undefined) => [

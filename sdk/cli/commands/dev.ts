@@ -269,7 +269,9 @@ class Session {
     const scene = this.#scene ?? (await this.#findScene(bundle))
     if (scene === ownScene(bundle)) await defineOwnScene(this.#client, bundle)
     const label = saveLabel(bundle)
-    const change = await updateScene(this.#client, scene, [module], { label, ...(this.#as === 'baseline' && { as: 'baseline' }) })
+    // Who saves sees at once what the code does. Every save would wait for captured requests otherwise.
+    const part = this.#as === 'baseline' ? ({ as: 'baseline', validation: 'off' } as const) : {}
+    const change = await updateScene(this.#client, scene, [module], { label, ...part })
     if (change.created) this.#made = change.version
     await this.#follow(scene, change.version.id)
     return change.version.id

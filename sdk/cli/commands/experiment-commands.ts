@@ -3,7 +3,7 @@
 import { type Command, Option } from 'commander'
 import type { Reasoned } from '../../../base/contract/common-api.ts'
 import type { CommonOptions } from '../context.ts'
-import { command, context, dryRun, group, reason, repeatable, yes } from './command.ts'
+import { command, context, dryRun, group, reason, repeatable, validation, yes } from './command.ts'
 import type { SwitchOptions } from './experiment.ts'
 import type { ExplainOptions } from './explain.ts'
 import type { FlipOptions } from './flip.ts'
@@ -156,6 +156,7 @@ export function paramsCommands(sdk: Command): void {
   ])
     .addOption(repeatable('--unset <key>', 'take a parameter away'))
     .option('--file <path>', 'a JSON object that replaces all of them')
+    .addOption(validation())
     .addOption(ofVersion())
     .addOption(reason())
     .action(async (scene: string, assignments: string[], options: SetOptions & CommonOptions) => {

@@ -3,7 +3,7 @@
 import type { Reasoned } from '../../../base/contract/common-api.ts'
 import type { ParamsChange, ParamsHistoryEntry, ParamsRollback, ParamsRolledBack, ParamsView } from '../../../base/contract/params-api.ts'
 import { describeOverride } from '../../../base/traffic/overrides.ts'
-import type { Params } from '../../../base/traffic/schema.ts'
+import type { Params, ValidationMode } from '../../../base/traffic/schema.ts'
 import { SdkError } from '../../sdk-error.ts'
 import { parseParams, parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
@@ -11,6 +11,7 @@ import { readJson } from '../files/text.ts'
 import { agree } from '../terminal/agreement.ts'
 import { ageOf, describeCells, timed } from '../terminal/output.ts'
 import { differences } from './scene.ts'
+import { showValidation } from './version.ts'
 
 interface VersionOption {
   /**
@@ -39,6 +40,7 @@ export interface SetOptions extends Reasoned, VersionOption {
   readonly file?: string
   /** Keys to take away. */
   readonly unset?: readonly string[]
+  readonly validation?: ValidationMode
 }
 
 /** Sets single parameters and leaves the others, or replaces all by those of a file. */
@@ -46,7 +48,7 @@ export async function setParams(
   { client, out }: Context,
   scene: string,
   assignments: readonly string[],
-  { file, unset = [], version, reason }: SetOptions,
+  { file, unset = [], version, validation, reason }: SetOptions,
 ): Promise<void> {
   const single = parseParams(assignments)
   const isSingle = assignments.length + unset.length > 0
@@ -64,7 +66,8 @@ export async function setParams(
     out.result({ version: version ?? null, before, after: params, changed: false })
     return out.say(`${scene}: the params are so already`)
   }
-  const [change, ms] = await timed(() => client.setParams(scene, { params, version, reason }, state.revision))
+  const [change, ms] = await timed(() => client.setParams(scene, { params, version, validation, reason }, state.revision))
+  showValidation(out, change)
   showChange({ out }, scene, change, ms)
   for (const warning of change.warnings) out.warn(`${scene}: ${warning}`)
   out.next(`Back again: sdk params rollback ${scene} ${change.revision}${version === undefined ? '' : ` --version ${version}`}`)

@@ -8,7 +8,7 @@ import type { Timings } from '../../../base/contract/common-api.ts'
 import type { SceneView } from '../../../base/contract/scene-api.ts'
 import type { VersionChange } from '../../../base/contract/version-api.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
-import type { ModuleOrigin } from '../../../base/traffic/schema.ts'
+import type { ModuleOrigin, ValidationMode } from '../../../base/traffic/schema.ts'
 import type { Client } from '../../api/client.ts'
 import { isSame, modulesOf, publishBundle, updateOf, updateScene, uploadBundle } from '../../api/publish-steps.ts'
 import { type Bundle, type BundlePart, bundleModule } from '../../bundle/bundle.ts'
@@ -20,7 +20,7 @@ import { type AgreementOptions, requireQuestions } from '../terminal/agreement.t
 import { whenInterrupted } from '../terminal/interruption.ts'
 import { describeTimings, formatBytes, type Output, timed } from '../terminal/output.ts'
 import { type Build, inColor, startBuild } from './build.ts'
-import { agreeToPart, describePart, nextStep } from './version.ts'
+import { agreeToPart, describePart, nextStep, showValidation } from './version.ts'
 
 export type Bump = 'patch' | 'minor' | 'major'
 
@@ -30,6 +30,7 @@ export interface PublishOptions extends PartOptions, AgreementOptions {
   readonly label?: string
   readonly reason?: string
   readonly dryRun?: boolean
+  readonly validation?: ValidationMode
   /** Of the sources, where neither git nor CI knows it. */
   readonly commit?: string
   /** Whether types are checked. @default true */
@@ -62,7 +63,10 @@ interface PublishedModule {
 }
 
 interface OnlineScene
-  extends Pick<VersionChange, 'created' | 'switched' | 'kind' | 'cutover' | 'previousBaseline' | 'warnings' | 'cells' | 'timings'> {
+  extends Pick<
+    VersionChange,
+    'created' | 'switched' | 'kind' | 'cutover' | 'previousBaseline' | 'validation' | 'warnings' | 'cells' | 'timings'
+  > {
   readonly scene: string
   readonly version: string
   readonly isBaseline: boolean
@@ -312,13 +316,14 @@ async function bringOnline(
   { id: scene, revision }: { readonly id: string; readonly revision: number | undefined },
   modules: readonly PublishedModule[],
   part: Part,
-  { label, reason }: PublishOptions,
+  { label, reason, validation }: PublishOptions,
 ): Promise<OnlineScene> {
-  const options = { ...part, ...(label && { label }), ...(reason && { reason }) }
+  const options = { ...part, ...(label && { label }), ...(reason && { reason }), ...(validation && { validation }) }
   const [change, ms] = await timed(() => updateScene(client, scene, modules, options, revision))
   const { version, lock: _, moved: __, changed: ___, baseline, ...rest } = change
   const online = { scene, version: version.id, ...rest, isBaseline: baseline === version.id, steps: { live: ms } }
   out.say(scene)
+  showValidation(out, online)
   out.done('live', ms, describeOnline(online, part))
   for (const warning of online.warnings) out.warn(warning)
   return online

@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander'
 import type { Reasoned } from '../../../base/contract/common-api.ts'
 import type { CommonOptions } from '../context.ts'
 import type { AgreementOptions } from '../terminal/agreement.ts'
-import { command, context, dryRun, group, reason, repeatable, yes } from './command.ts'
+import { command, context, dryRun, group, reason, repeatable, validation, yes } from './command.ts'
 import type { CreateOptions, PromoteOptions, RollbackOptions } from './version.ts'
 
 /** What a new version becomes. */
@@ -55,6 +55,7 @@ export function versionCommands(sdk: Command): void {
     .option('--resolve', 'resolve every range of the scene again')
     .option('--label <text>', 'a note on the version')
     .option('--another', 'make one more version, even when there is one with exactly these modules')
+    .addOption(validation())
     .addOption(yes())
     .addOption(reason())
     .action(async (id: string, { json, base, token, yes, ...options }: CreateOptions & AgreementOptions & CommonOptions) => {
@@ -67,9 +68,11 @@ export function versionCommands(sdk: Command): void {
     ['sdk version promote fashion-men v4 --to cutover --share 5%', 'again with another share, more units, and none that it had goes'],
     ['sdk version promote fashion-men v4 --to baseline', 'for everybody; the old baseline stays loaded for a rollback'],
     ['sdk version promote fashion-men v3 --to baseline --yes --reason "v4 is slow"', 'without asking'],
+    ['sdk version promote fashion-men v4 --to baseline --dry-run --validation report', 'only have it answer captured requests'],
   ])
     .addOption(new Option('--to <part>', 'the part that it is to have').choices(['cutover', 'baseline']).makeOptionMandatory())
     .option('--share <percentage>', 'of the units, with --to cutover (default: what it has, else 1%)')
+    .addOption(validation())
     .addOption(yes())
     .addOption(dryRun())
     .addOption(reason())

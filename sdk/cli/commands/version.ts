@@ -4,6 +4,7 @@ import type { Reasoned } from '../../../base/contract/common-api.ts'
 import type { NewVersion, PartChange, Promotion, VersionChange, VersionView } from '../../../base/contract/version-api.ts'
 import { describeQuarantine, liftAdvice } from '../../../base/traffic/quarantine-words.ts'
 import { MOVED_OF, showShare } from '../../../base/traffic/ranges.ts'
+import type { ValidationMode } from '../../../base/traffic/schema.ts'
 import type { Client } from '../../api/client.ts'
 import { SdkError } from '../../sdk-error.ts'
 import { type PartOptions, parsePart, parseShare, parseVersion, usage } from '../arguments.ts'
@@ -11,6 +12,7 @@ import type { Context } from '../context.ts'
 import { type AgreementOptions, agree, agreeToMove } from '../terminal/agreement.ts'
 import { ageOf, describeCells, describeTimings, type Output, timed } from '../terminal/output.ts'
 import { exactPercent } from '../views/experiment-view.ts'
+import { describeValidation } from '../views/validation-report.ts'
 import { describeOrigin } from './modules.ts'
 
 type Lock = VersionView['lock']
@@ -90,7 +92,7 @@ export function describeLock(lock: Lock): string {
   return lock.map(({ modules }) => modules.map(({ name, version }) => `${name}@${version}`).join(' + ')).join(' → ')
 }
 
-export interface CreateOptions extends Pick<NewVersion, 'from' | 'resolve' | 'label' | 'reason'>, PartOptions {
+export interface CreateOptions extends Pick<NewVersion, 'from' | 'resolve' | 'label' | 'validation' | 'reason'>, PartOptions {
   readonly module?: readonly string[]
   /** Whether to make one more version when there is one with exactly these modules. */
   readonly another?: boolean
@@ -107,7 +109,8 @@ export async function createVersion(
   if (options.from !== undefined) parseVersion(options.from)
   const part = parsePart({ ...(as && { as }), ...(share !== undefined && { share }), ...(whitelist && { whitelist }) })
   const wanted = { ...(modules && { modules }), ...part, ...options, reuse: !another }
-  const agreed = await agreeToPart(context, scene, wanted, agreement)
+  const { validation: _, ...planned } = wanted
+  const agreed = await agreeToPart(context, scene, planned, agreement)
   const [made, ms] = await timed(() => context.client.createVersion(scene, wanted, agreed))
   out.result(made)
   out.say(scene)
@@ -145,6 +148,7 @@ function describePlan(planned: Pick<PartChange, 'kind' | 'cutover' | 'moved'>, v
 /** @param listed how many unit ids were sent to it */
 export function showMade(out: Output, made: VersionChange, ms: number, listed: number): void {
   const { id, scene } = made.version
+  showValidation(out, made)
   const how = made.created ? 'made' : 'was there, with exactly these modules'
   out.done('version', ms, `${id} ${how}${describePart(made, listed)} (${describeTimings(made.timings)})`)
   out.say(`    ${describeLock(made.lock)}`)
@@ -161,6 +165,11 @@ export function describePart({ kind, cutover, cells }: Pick<VersionChange, 'kind
     return `, and it takes ${showShare(cutover?.share ?? 0)} of the units${listed === 0 ? '' : ` and ${units}`}, ${live}`
   if (kind === 'loadtest') return `, and it answers load tests${listed === 0 ? '' : ` and ${units}`}, ${live}`
   return listed === 0 ? '; it answers requests that pin it' : `, and it answers ${units}, ${live}`
+}
+
+/** Shows the report of a change that was validated. */
+export function showValidation(out: Output, { validation }: Pick<VersionChange, 'validation'>): void {
+  if (validation !== undefined) for (const line of describeValidation(validation)) out.say(`  ${line}`)
 }
 
 /** Suggests what to do next with a version that has this part. */
@@ -181,6 +190,7 @@ export interface PromoteOptions extends Reasoned, AgreementOptions {
   readonly to: Promotion['to']
   readonly share?: string
   readonly dryRun?: boolean
+  readonly validation?: ValidationMode
 }
 
 /** Gives a version a part, after what that comes to was agreed to. When the version has the part already, nothing is changed. */
@@ -188,14 +198,16 @@ export async function promoteVersion(
   context: Context,
   scene: string,
   version: string,
-  { to, share, reason, dryRun = false, ...agreement }: PromoteOptions,
+  { to, share, reason, validation, dryRun = false, ...agreement }: PromoteOptions,
 ): Promise<void> {
   if (to === 'baseline' && share !== undefined)
     throw usage('Cannot take --share with --to baseline: the baseline has what is left', 'Leave one out.')
   const { client, out } = context
   const promotion = { to, share: share === undefined ? undefined : parseShare(share), reason }
-  const planned = await client.promote(scene, parseVersion(version), { ...promotion, dryRun: true })
+  const tried = { ...promotion, dryRun: true, ...(dryRun && { validation }) }
+  const planned = await client.promote(scene, parseVersion(version), tried)
   out.say(scene)
+  showValidation(out, planned)
   if (dryRun || !planned.changed) {
     out.result(planned)
     if (!planned.changed) out.say(`  ${version} ${describeNewPart(planned)} already${describeSince(planned)}: nothing was changed`)
@@ -204,8 +216,9 @@ export async function promoteVersion(
   }
   const asked = await agreeToPromotion(context, scene, version, planned, agreement)
   // What was agreed to is what happens, or nothing.
-  const [change, ms] = await timed(() => client.promote(scene, version, promotion, asked ? planned.revision : undefined))
+  const [change, ms] = await timed(() => client.promote(scene, version, { ...promotion, validation }, asked ? planned.revision : undefined))
   out.result(change)
+  showValidation(out, change)
   const outcome = `${version} ${describeNewPart(change)}${change.kind === 'cutover' ? describeMoved(change) : ''}`
   out.done('promote', ms, `${outcome}, ${describeCells(change.cells)} (${describeTimings(change.timings)})`)
   for (const warning of change.warnings) out.warn(warning)
