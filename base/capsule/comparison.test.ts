@@ -99,8 +99,9 @@ test('tolerances are of single fields: absolute, relative, in any order, by anot
   assert.deepEqual(shown({ 'a/b': 1 }, { 'a/b': 2 }, { '/a~1b': { ignore: true } }), [])
 })
 
-test('the order of a sum is no difference', () => {
+test('the order of a sum is no difference, and one more is one', () => {
   assert.deepEqual(compare(0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1), [])
+  assert.deepEqual(shown(1_790_000_000_000, 1_790_000_000_001), ['value '])
 })
 
 test('the longest rise is as long as the longest part of the numbers that rises', () => {

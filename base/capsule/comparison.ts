@@ -6,7 +6,7 @@ import type { FieldTolerance } from '../traffic/schema.ts'
 
 export type Tolerances = Readonly<Record<string, FieldTolerance>>
 
-/** Numbers that differ by less than this part of themselves are equal: the order of a sum changes that much. */
+/** Numbers with fractions that differ by less than this part of themselves are equal: the order of a sum changes that much. */
 export const RELATIVE_TOLERANCE = 1e-9
 /** An object that has had more different members than this, in all answers, is a map. */
 const MEMBERS_MAX = 64
@@ -213,11 +213,12 @@ class Comparison {
     else if (before !== after) this.#note({ path, kind: 'value', before, after })
   }
 
-  #compareNumbers(before: number, after: number, path: string, { absolute = 0, relative = RELATIVE_TOLERANCE }: FieldTolerance): void {
+  #compareNumbers(before: number, after: number, path: string, { absolute = 0, relative }: FieldTolerance): void {
     const shift = after - before
     const size = Math.max(Math.abs(before), Math.abs(after))
     const by = Math.abs(shift)
-    if (by <= Math.max(absolute, relative * size)) return
+    const areCounted = Number.isInteger(before) && Number.isInteger(after)
+    if (by <= Math.max(absolute, (relative ?? (areCounted ? 0 : RELATIVE_TOLERANCE)) * size)) return
     this.#note({ path, kind: 'value', before, after, absolute: by, relative: by / size, shift })
   }
 

@@ -9,7 +9,7 @@ import type { FieldTolerance, Validation } from '../traffic/schema.ts'
 import type { Answered } from './answered.ts'
 import type { CapturedAnswer } from './capsule.ts'
 import { compareAnswers, type FieldDifference, Layout } from './comparison.ts'
-import { type Count, isMoreFrequent, isOtherwise } from './noise.ts'
+import { type Count, isLarger, isMoreFrequent } from './noise.ts'
 import type { Cost, EarlyEnd, Example, FieldReport, Growth, MissingReply, NewError, Quantiles, Reason, Report, Verdict } from './report.ts'
 
 /** One capsule, answered by the baseline and by the candidate. */
@@ -406,7 +406,7 @@ function byPath(rounds: readonly Round[], layout: Layout): Map<string, number[]>
 }
 
 function amountOf({ shift, list }: FieldDifference): number {
-  if (shift !== undefined) return shift
+  if (shift !== undefined) return Math.abs(shift)
   return list === undefined ? 1 : list.moved + list.added + list.missing
 }
 
@@ -415,7 +415,7 @@ function countsOf(real: readonly Sighting[], noise: Noise, of: number, { request
   if (real.length === 0 || real.length <= requests * of) return false
   if (isMoreFrequent({ seen: real.length, of }, noise)) return true
   const amounts = real.map(({ difference }) => amountOf(difference))
-  return isOtherwise([...amounts, ...new Array<number>(of - amounts.length).fill(0)], noise.amounts)
+  return isLarger([...amounts, ...new Array<number>(of - amounts.length).fill(0)], noise.amounts)
 }
 
 /** By the key of a field that is missing: the path of the new one that has its values. */

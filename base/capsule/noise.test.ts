@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { fisherTail, isMoreFrequent, isOtherwise, kolmogorovSmirnov } from './noise.ts'
+import { fisherTail, isLarger, isMoreFrequent, smirnovTail } from './noise.ts'
 
 test('the exact test says of small tables what can be counted by hand', () => {
   // Of 8 with 4 sightings, the 4 of one side have all of them in 1 of 70 ways, and at least 3 in 17.
@@ -21,9 +21,9 @@ test('both tests give probabilities, and more sightings are never more likely', 
   const amounts = fc.array(fc.integer({ min: -5, max: 5 }), { maxLength: 40 })
   fc.assert(
     fc.property(amounts, amounts, (one, other) => {
-      const likelihood = kolmogorovSmirnov(one, other)
+      const likelihood = smirnovTail(one, other)
       assert.ok(likelihood >= 0 && likelihood <= 1)
-      assert.equal(kolmogorovSmirnov(one, one), 1)
+      assert.equal(smirnovTail(one, one), 1)
     }),
   )
 })
@@ -34,8 +34,9 @@ test('one sighting is more than no noise, and as many sightings as the noise has
   assert.equal(isMoreFrequent({ seen: 450, of: 450 }, { seen: 9, of: 900 }), true)
 })
 
-test('amounts that are shifted are seen among amounts of the same spread', () => {
+test('amounts that are larger are seen among amounts of the same spread, and smaller ones are not', () => {
   const spread = (shift: number) => Array.from({ length: 450 }, (_, index) => ((index * 7919) % 450) / 450 + shift)
-  assert.equal(isOtherwise(spread(0), spread(0)), false)
-  assert.equal(isOtherwise(spread(0.5), spread(0)), true)
+  assert.equal(isLarger(spread(0), spread(0)), false)
+  assert.equal(isLarger(spread(0.5), spread(0)), true)
+  assert.equal(isLarger(spread(0), spread(0.5)), false)
 })

@@ -13,9 +13,8 @@ const ONE_OF = 20_000
 export const isMoreFrequent = (candidate: Count, noise: Count): boolean =>
   candidate.seen > 0 && (noise.seen === 0 || fisherTail(candidate, noise) < 1 / ONE_OF)
 
-/** Whether the amounts of the candidate are distributed otherwise than those of the noise. */
-export const isOtherwise = (candidate: readonly number[], noise: readonly number[]): boolean =>
-  kolmogorovSmirnov(candidate, noise) < 1 / ONE_OF
+/** Whether the candidate differs by larger amounts than the noise. */
+export const isLarger = (candidate: readonly number[], noise: readonly number[]): boolean => smirnovTail(candidate, noise) < 1 / ONE_OF
 
 /** Fisher's exact test: how likely as many sightings are, or more, when both have the same rate. */
 export function fisherTail(one: Count, other: Count): number {
@@ -38,25 +37,20 @@ function logFactorial(number: number): number {
   return logFactorials[number] ?? 0
 }
 
-/** The two-sample test of Kolmogorov and Smirnov: how likely so large a distance is when both have one distribution; with ties, at most this. */
-export function kolmogorovSmirnov(one: readonly number[], other: readonly number[]): number {
+/**
+ * The one-sided test of Kolmogorov and Smirnov: how likely it is that the first are as much larger than the others when both have one distribution. With ties
+ * it is at most this.
+ */
+export function smirnovTail(one: readonly number[], other: readonly number[]): number {
   if (one.length === 0 || other.length === 0) return 1
-  const a = one.toSorted((x, y) => x - y)
-  const b = other.toSorted((x, y) => x - y)
+  const larger = one.toSorted((x, y) => x - y)
+  const smaller = other.toSorted((x, y) => x - y)
   let [i, j, distance] = [0, 0, 0]
-  while (i < a.length && j < b.length) {
-    const value = Math.min(a[i] ?? 0, b[j] ?? 0)
-    while (i < a.length && (a[i] ?? 0) <= value) i++
-    while (j < b.length && (b[j] ?? 0) <= value) j++
-    distance = Math.max(distance, Math.abs(i / a.length - j / b.length))
+  while (i < larger.length && j < smaller.length) {
+    const value = Math.min(larger[i] ?? 0, smaller[j] ?? 0)
+    while (i < larger.length && (larger[i] ?? 0) <= value) i++
+    while (j < smaller.length && (smaller[j] ?? 0) <= value) j++
+    distance = Math.max(distance, j / smaller.length - i / larger.length)
   }
-  const effective = Math.sqrt((a.length * b.length) / (a.length + b.length))
-  return kolmogorovTail((effective + 0.12 + 0.11 / effective) * distance)
-}
-
-function kolmogorovTail(lambda: number): number {
-  if (lambda < 0.2) return 1
-  let sum = 0
-  for (let term = 1; term <= 100; term++) sum += (term % 2 === 1 ? 2 : -2) * Math.exp(-2 * term * term * lambda * lambda)
-  return Math.min(1, Math.max(0, sum))
+  return Math.exp((-2 * distance * distance * larger.length * smaller.length) / (larger.length + smaller.length))
 }

@@ -352,7 +352,7 @@ const FieldTolerance = Type.Object(
       Type.Number({
         minimum: 0,
         maximum: 1,
-        description: 'numbers that differ by this part of the larger one are equal; 1e-9 if not given',
+        description: 'numbers that differ by this part of the larger one are equal; if not given 1e-9, and 0 for integers',
       }),
     ),
     order: Type.Optional(Type.Literal('any', { description: 'of a list: its order means nothing' })),
