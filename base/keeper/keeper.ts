@@ -192,7 +192,7 @@ export async function startKeeper(
   const tables = new TablePublisher(data, book, cells, log)
   const disk = new DiskUse(data, store, () => ({ logs: logFiles.bytes, capsules: capsules.bytes }))
   const vitals = new Vitals(options, book, cells, guesses, disk, () => tables.fault)
-  const validation = { capsules: { newest: () => [] }, answering: { answer: async () => undefined } }
+  const validation = { capsules, answering: { answer: async () => undefined } }
   const driver = new SceneDriver({ book, blobs, cells, tables, services: offeredServices(options), validation })
   const judge = new Judge(book, driver, log)
   const featureDriver = new FeatureDriver({ book, blobs, cells, tables })

@@ -37,7 +37,7 @@ class FakeAnswering implements Answering {
 async function startValidated(t: TestContext, mode: 'strict' | 'report' | 'off' = 'strict') {
   const answering = new FakeAnswering()
   const newest = (_: string, version: string, count: number) =>
-    version === 'v1' ? Array.from({ length: Math.min(count, 100) }, (_, index) => ({ id: String(index) })) : []
+    version === 'v1' ? Array.from({ length: Math.min(count, 100) }, (_, index) => ({ id: String(index), inexact: [] })) : []
   const base = await startDriver(t, undefined, undefined, { capsules: { newest }, answering })
   const { validation } = strict
   await base.change('define scene', { definition: { ...definition({ topK: 1 }), validation: { ...validation, mode } } })

@@ -6,6 +6,7 @@
  * Whether a change is validated depends on what it gives traffic to; what is on its way back, or gets less, never is.
  */
 import type { Answered, Answering, Contender, Freshness } from '../../capsule/answered.ts'
+import type { Inexactness } from '../../capsule/capsule.ts'
 import { differingCapsules, type Evidence, type FreshRound, hasNewErrors, judge, type Round } from '../../capsule/judgement.ts'
 import type { EarlyEnd, Report } from '../../capsule/report.ts'
 import type { SceneChangeOf, WishKind } from '../../change/change.ts'
@@ -18,7 +19,7 @@ import { slotPlan } from '../../traffic/table.ts'
 /** Where capsules are found. */
 export interface CapsuleSource {
   /** The newest first. */
-  newest(scene: string, version: string, count: number): readonly { readonly id: string }[]
+  newest(scene: string, version: string, count: number): readonly { readonly id: string; readonly inexact: readonly Inexactness[] }[]
 }
 
 export interface ValidationParts {
@@ -139,7 +140,10 @@ class Gathering {
 function chooseCapsules({ scene, capsulesOf }: Trial, source: CapsuleSource): string[] {
   const chosen = new Set<string>()
   for (const version of capsulesOf) {
-    for (const { id } of source.newest(scene, version, limits.capsule.validatedMax - chosen.size)) chosen.add(id)
+    for (const { id, inexact } of source.newest(scene, version, limits.capsule.validatedMax - chosen.size)) {
+      // The baseline would be killed over it again.
+      if (!inexact.includes('killed')) chosen.add(id)
+    }
   }
   // Oldest first: what a slot remembers, it has then from the requests before.
   return [...chosen].slice(0, limits.capsule.validatedMax).reverse()

@@ -31,7 +31,7 @@ interface ChangeRequest extends Asker {
 /** The options of a change: who asks, why, and at which revision the scene must be. */
 export function optionsOf(request: ChangeRequest): ChangeOptions {
   const { reason, dryRun } = request.body
-  return { actor: actorOf(request, reason), expect: expectedBy(request), dryRun, seesCapsules: holds(request.token, 'admin') }
+  return { actor: actorOf(request, reason), expect: expectedBy(request), dryRun, seesCapsules: holds(request.token, 'capsules') }
 }
 
 /** The error of a request that would undo another change each time that it is sent, because it does not name the one that it means. */

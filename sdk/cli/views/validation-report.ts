@@ -9,13 +9,13 @@ const SHOWN = 8
 
 /** The lines, the first with how much could be compared, then why the candidate fails, then what it does otherwise. */
 export function describeValidation(report: ValidationReport): string[] {
+  if (report.capsules === 0) return [`not validated: no request of ${report.baseline} was captured yet`]
   const head = `validation of ${describeCandidate(report)}: ${report.verdict.toUpperCase()}`
   return [describeComparable(report), head, ...details(report)].map((line, index) => (index === 0 ? line : `  ${line}`))
 }
 
 /** The part of the requests that could be compared, such as `450 of 450 captured requests can be compared (100 %)`. */
 function describeComparable({ capsules, answered, comparable, ended }: ValidationReport): string {
-  if (capsules === 0) return 'no captured requests: nothing could be compared'
   const part = answered === 0 ? '' : ` (${percent(comparable / answered)})`
   const early = ended === undefined ? '' : `; of ${capsules} that were chosen, since ${earlyEnds[ended]}`
   return `${comparable} of ${answered} captured requests can be compared${part}${early}`
