@@ -134,6 +134,9 @@ export interface Capsule {
   readonly redacted: readonly string[]
 }
 
+/** A recording up to the last entry of the capsule, with the capsule. */
+export type KeptCapsule = Pick<ExportedCapsule, 'head' | 'entries' | 'capsule'>
+
 /** A recording up to the last entry of the capsule, with the capsule, and with what is needed to replay it elsewhere. What `sdk capsule export` writes. */
 export interface ExportedCapsule {
   readonly format: typeof CAPSULE_FORMAT

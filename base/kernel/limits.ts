@@ -216,6 +216,10 @@ export const limits = {
     validatedFreshMax: 100,
     /** Milliseconds that a validation may take. After that it judges by what it has. */
     validationMsMax: 60_000,
+    /** Milliseconds of CPU that one entry may use when a recording is replayed. It is more than a scene may allow its requests. */
+    entryCpuMsMax: 120_000,
+    /** What is put in for one capsule that is answered, until it counts as one that does not end. */
+    answerEntriesMax: 10_000,
   },
 
   /** A slot: one isolate that serves one version of a scene. */

@@ -1,6 +1,6 @@
 /** The capsules that a base keeps: takes what cells capture, within bounds, and gives it to those who replay, validate, warm up or look. */
 import { hash } from 'node:crypto'
-import type { Capsule, Captured, Entry, ExportedCapsule, RecordingHead } from '../../capsule/capsule.ts'
+import type { Capsule, Captured, Entry, KeptCapsule, RecordingHead } from '../../capsule/capsule.ts'
 import { BerthError, messageOf } from '../../kernel/errors.ts'
 import { limits } from '../../kernel/limits.ts'
 import { storeFault } from '../../store/faults.ts'
@@ -10,9 +10,6 @@ import { compareTexts, isWanted, surplus } from './retention.ts'
 
 /** What a scene keeps, see the settings of scenes. */
 export type CapsuleBounds = Pick<CapsuleSettings, 'kept' | 'bytes' | 'ageDays'>
-
-/** A recording up to the last entry of a capsule, with the capsule. */
-export type KeptCapsule = Pick<ExportedCapsule, 'head' | 'entries' | 'capsule'>
 
 /** A capsule with nothing of its recording but the load: what a fresh slot needs to answer it. */
 export interface AloneCapsule {

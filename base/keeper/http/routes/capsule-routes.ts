@@ -1,5 +1,6 @@
 /** The routes about capsules. Whoever reads one leaves a row in the audit log first. */
 import Type from 'typebox'
+import type { KeptCapsule } from '../../../capsule/capsule.ts'
 import { contentsOf } from '../../../capsule/contents.ts'
 import {
   CapsuleDetail,
@@ -13,7 +14,6 @@ import {
 } from '../../../contract/capsule-api.ts'
 import { SceneParams } from '../../../contract/common-api.ts'
 import { limits } from '../../../kernel/limits.ts'
-import type { KeptCapsule } from '../../capsules/capsules.ts'
 import { actorOf } from '../revisions.ts'
 import { answer, json, ok, route } from '../route.ts'
 
