@@ -1,0 +1,184 @@
+/**
+ * Takes personal data out of what was captured, before it leaves the cell. A scene names it by JSON pointers, which hold in every JSON of the request: body,
+ * parameters, calls, replies, answer, fields of log lines. What was taken out goes wherever else it stands as a whole value, and out of free texts too.
+ */
+import { CALL_STRIDE, REQUEST_STRIDE, SETTLED_STRIDE } from '../inside/protocol.ts'
+import { pointerPath } from '../traffic/pointer.ts'
+import type { Params } from '../traffic/schema.ts'
+import type { Capsule, Captured, CapturedAnswer, Entry } from './capsule.ts'
+
+/** What stands in the place of a text. Values of other types become the empty value of their type, so that modules still find what they expect. */
+export const REDACTED = '[redacted]'
+
+/** Shorter values are everywhere: to take them out would make nonsense of what is left. */
+const TELLING_CHARS_MIN = 4
+/** When more values were taken out, free texts are taken out as a whole: to search them for so many would hold up the cell. */
+const SOUGHT_MAX = 64
+
+export interface Pointer {
+  readonly text: string
+  readonly path: readonly string[]
+}
+
+/** @param pointers as in the settings of the scene */
+export const compilePointers = (pointers: readonly string[]): Pointer[] =>
+  pointers.map(pointer => ({ text: pointer, path: pointerPath(pointer) }))
+
+/** The same without what the pointers name. When they name nothing in it, it is the very same object. */
+export function redact(captured: Captured, pointers: readonly Pointer[]): Captured {
+  const redaction = new Redaction(pointers)
+  const found = redaction.overCaptured(captured)
+  if (redaction.used.size === 0) return captured
+  redaction.isSeeking = true
+  const { entries, capsule } = redaction.overCaptured(found)
+  return {
+    ...captured,
+    // Short texts could be guessed from the digest of what was said.
+    entries: entries.map(entry => ({ ...entry, said: '' })),
+    capsule: { ...capsule, redacted: [...redaction.used] },
+  }
+}
+
+/** Goes over what was captured twice: first it takes out what the pointers name, then what was taken out wherever else it stands. */
+class Redaction {
+  readonly used = new Set<string>()
+  isSeeking = false
+  readonly #pointers: readonly Pointer[]
+  /** The texts and numbers that were taken out, as texts. */
+  readonly #taken = new Set<string>()
+
+  constructor(pointers: readonly Pointer[]) {
+    this.#pointers = pointers
+  }
+
+  overCaptured(captured: Captured): Captured {
+    return { ...captured, entries: captured.entries.map(entry => this.#entry(entry)), capsule: this.#capsule(captured.capsule) }
+  }
+
+  #capsule(capsule: Capsule): Capsule {
+    return {
+      ...capsule,
+      unit: this.#unit(capsule.unit),
+      arms: capsule.arms.map(arm => ({ ...arm, values: this.#value(arm.values) as Params })),
+      answer: this.#answer(capsule.answer),
+      logs: capsule.logs.map(({ message, fields, ...line }) => ({
+        ...line,
+        message: this.#freeText(message),
+        ...(fields !== undefined && { fields: this.#json(fields) }),
+      })),
+    }
+  }
+
+  #answer(answer: CapturedAnswer): CapturedAnswer {
+    if ('json' in answer) return { ...answer, json: this.#json(answer.json) }
+    return { failure: { ...answer.failure, message: this.#freeText(answer.failure.message) } }
+  }
+
+  #entry(entry: Entry): Entry {
+    return { ...entry, values: this.#entered(entry), asked: entry.asked.map(post => this.#post(post)) }
+  }
+
+  #entered({ kind, values }: Entry): readonly unknown[] {
+    if (kind === 'turn') return [values[0], this.#requests(values[1])]
+    if (kind === 'settleCalls') return [everyNth(values[0], SETTLED_STRIDE, { 2: json => this.#json(json) })]
+    if (kind !== 'settleFetch') return values
+    const [callNo, head, body] = values
+    return [callNo, this.#json(head), this.#json(body)]
+  }
+
+  #requests(values: unknown): readonly unknown[] {
+    return everyNth(values, REQUEST_STRIDE, { 1: body => this.#json(body), 2: unit => this.#unit(unit), 4: params => this.#json(params) })
+  }
+
+  #post([kind, ...values]: readonly unknown[]): readonly unknown[] {
+    if (kind === 'calls') return [kind, ...everyNth(values, CALL_STRIDE, { 4: input => this.#json(input) })]
+    if (kind !== 'fetch') return [kind, ...values]
+    const [callNo, requestNo, sure, method, head, body] = values
+    return [kind, callNo, requestNo, sure, method, this.#json(head), ...(body === undefined ? [] : [this.#json(body)])]
+  }
+
+  /** The unit of a request may have been read from a place in its body that is taken out. */
+  #unit<Unit>(unit: Unit): Unit | typeof REDACTED {
+    return this.isSeeking && typeof unit === 'string' && this.#taken.has(unit) ? REDACTED : unit
+  }
+
+  #json<Text>(text: Text): Text | string {
+    if (typeof text !== 'string' || text === '') return text
+    let value: unknown
+    try {
+      value = JSON.parse(text)
+    } catch {
+      return this.#freeText(text)
+    }
+    const left = this.#value(value)
+    return left === value ? text : JSON.stringify(left)
+  }
+
+  #value(value: unknown): unknown {
+    if (this.isSeeking) return this.#withoutTaken(value)
+    let left = value
+    for (const { text, path } of this.#pointers) {
+      const before = left
+      left = this.#without(left, path)
+      // The arguments of a service are a list: the pointers hold in each of them as well.
+      if (Array.isArray(left)) left = mapped(left, argument => this.#without(argument, path))
+      if (left !== before) this.used.add(text)
+    }
+    return left
+  }
+
+  /** @returns the very same value when there is nothing at the path */
+  #without(value: unknown, path: readonly string[], depth = 0): unknown {
+    const member = path[depth]
+    if (member === undefined) return this.#emptied(value)
+    if (typeof value !== 'object' || value === null) return value
+    return mapped(value, (inner, key) => (member === '*' || member === key ? this.#without(inner, path, depth + 1) : inner))
+  }
+
+  #emptied(value: unknown): unknown {
+    if (typeof value === 'object' && value !== null) {
+      for (const inner of Object.values(value)) this.#emptied(inner)
+      return Array.isArray(value) ? [] : {}
+    }
+    if (typeof value === 'boolean') return false
+    if (typeof value !== 'string' && typeof value !== 'number') return value
+    this.#taken.add(String(value))
+    return typeof value === 'string' ? REDACTED : 0
+  }
+
+  #withoutTaken(value: unknown): unknown {
+    if (typeof value === 'object' && value !== null)
+      return mapped(
+        value,
+        inner => this.#withoutTaken(inner),
+        key => (this.#isTaken(key) ? REDACTED : key),
+      )
+    if (typeof value === 'string') return this.#isTaken(value) ? REDACTED : value
+    return typeof value === 'number' && this.#isTaken(String(value)) ? 0 : value
+  }
+
+  #isTaken(text: string): boolean {
+    return text.length >= TELLING_CHARS_MIN && this.#taken.has(text)
+  }
+
+  #freeText(text: string): string {
+    if (!this.isSeeking || text.startsWith('base64:')) return text
+    if (this.#taken.size > SOUGHT_MAX) return REDACTED
+    let left = text
+    for (const taken of this.#taken) if (taken.length >= TELLING_CHARS_MIN) left = left.replaceAll(taken, REDACTED)
+    return left
+  }
+}
+
+/** A list of groups of so many values, with those at some places in each group changed. */
+function everyNth(values: unknown, stride: number, changes: Readonly<Record<number, (value: unknown) => unknown>>): unknown[] {
+  return (values as readonly unknown[]).map((value, i) => changes[i % stride]?.(value) ?? value)
+}
+
+/** A list or an object with other values, and other keys; the very same one when none of them is another. */
+function mapped(value: object, change: (inner: unknown, key: string) => unknown, rename = (key: string) => key): object {
+  const entries = Object.entries(value)
+  const changed = entries.map(([key, inner]) => [Array.isArray(value) ? key : rename(key), change(inner, key)] as const)
+  if (changed.every(([key, inner], i) => key === entries[i]?.[0] && inner === entries[i]?.[1])) return value
+  return Array.isArray(value) ? changed.map(([, inner]) => inner) : Object.fromEntries(changed)
+}
