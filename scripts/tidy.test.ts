@@ -103,6 +103,7 @@ const entries = [
  * from other machines. What measures or waits reads `performance.now()`.
  */
 const datingFiles = [
+  'base/cell/capture.ts',
   'base/cell/log-feed.ts',
   'base/cell/module-log.ts',
   'base/folder/base-address.ts',

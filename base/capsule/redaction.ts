@@ -64,13 +64,13 @@ class Redaction {
       logs: capsule.logs.map(({ message, fields, ...line }) => ({
         ...line,
         message: this.#freeText(message),
-        ...(fields !== undefined && { fields: this.#json(fields) }),
+        ...(fields !== undefined && { fields: String(this.#json(fields)) }),
       })),
     }
   }
 
   #answer(answer: CapturedAnswer): CapturedAnswer {
-    if ('json' in answer) return { ...answer, json: this.#json(answer.json) }
+    if ('json' in answer) return { ...answer, json: String(this.#json(answer.json)) }
     return { failure: { ...answer.failure, message: this.#freeText(answer.failure.message) } }
   }
 
@@ -91,7 +91,7 @@ class Redaction {
   }
 
   #post([kind, ...values]: readonly unknown[]): readonly unknown[] {
-    if (kind === 'calls') return [kind, ...everyNth(values, CALL_STRIDE, { 4: input => this.#json(input) })]
+    if (kind === 'calls') return [kind, ...everyNth(values, CALL_STRIDE, { 4: input => this.#input(input) })]
     if (kind !== 'fetch') return [kind, ...values]
     const [callNo, requestNo, sure, method, head, body] = values
     return [kind, callNo, requestNo, sure, method, this.#json(head), ...(body === undefined ? [] : [this.#json(body)])]
@@ -102,7 +102,16 @@ class Redaction {
     return this.isSeeking && typeof unit === 'string' && this.#taken.has(unit) ? REDACTED : unit
   }
 
-  #json<Text>(text: Text): Text | string {
+  #json(text: unknown): unknown {
+    return this.#text(text, value => this.#value(value))
+  }
+
+  /** The input of a call. That of a service is the list of its arguments, in each of which the pointers hold as well. */
+  #input(text: unknown): unknown {
+    return this.#text(text, value => this.#value(Array.isArray(value) ? mapped(value, argument => this.#value(argument)) : value))
+  }
+
+  #text(text: unknown, change: (value: unknown) => unknown): unknown {
     if (typeof text !== 'string' || text === '') return text
     let value: unknown
     try {
@@ -110,7 +119,7 @@ class Redaction {
     } catch {
       return this.#freeText(text)
     }
-    const left = this.#value(value)
+    const left = change(value)
     return left === value ? text : JSON.stringify(left)
   }
 
@@ -120,8 +129,6 @@ class Redaction {
     for (const { text, path } of this.#pointers) {
       const before = left
       left = this.#without(left, path)
-      // The arguments of a service are a list: the pointers hold in each of them as well.
-      if (Array.isArray(left)) left = mapped(left, argument => this.#without(argument, path))
       if (left !== before) this.used.add(text)
     }
     return left

@@ -3,65 +3,10 @@
  * in test/serve.test.ts, at the front door.
  */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
-import { type TestContext, test } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
-import { BerthError } from '../kernel/errors.ts'
-import { Guesses } from '../kernel/guesses.ts'
-import type { SlotAnswer } from '../slot/slot-call.ts'
-import { Slots } from '../slot/slots.ts'
+import { test } from 'node:test'
 import { code } from '../traffic/fixtures/scenes.ts'
 import { noRules } from '../traffic/rules.ts'
-import { compileTable } from '../traffic/scene.ts'
-import type { SceneEntry } from '../traffic/table.ts'
-import { type Serving, serve, serveCall } from './answer.ts'
-import { Admission } from './scene-admission.ts'
-
-const traffic = { unit: { header: 'x-unit-id' }, deadlineMs: 5000, spec: { memoryMB: 64 } }
-/** Each version is a bundle of its own. */
-const entry = (id: string, codes: Readonly<Record<string, string>>, rules?: SceneEntry['rules']): SceneEntry => ({
-  revision: 1,
-  definition: { id, group: [], traffic, params: {}, access: 'public' },
-  baseline: 'v1',
-  versions: Object.entries(codes).map(([version, code]) => ({
-    id: version,
-    lock: [{ stage: 'rank', modules: [{ name: `${id}-${version}`, version: '1.0.0', bundle: code }] }],
-  })),
-  ...(rules && { rules }),
-})
-
-function startCell(t: TestContext, scenes: readonly SceneEntry[], loadMs = 0) {
-  const changes: string[] = []
-  const hash = createHash('sha256').update('secret').digest('hex')
-  const table = compileTable({ format: 1, revision: 1, scenes, tokens: [{ id: 'tester', hash, rights: ['pin'] }] })
-  const slots = new Slots({
-    readBundle: async code => {
-      await delay(loadMs)
-      return `(() => ({ rank: ${code} }))()`
-    },
-    servicesOf: () => ({}),
-    callService: () => Promise.reject(new BerthError('SERVICE_NOT_FOUND', 'none here')),
-    fetch: () => Promise.reject(new BerthError('FETCH_FORBIDDEN', 'none here')),
-    callScene: (scene, input, caller) => serveCall(table, serving, scene, input, caller),
-    onLog: () => undefined,
-    onKilled: (_, { reason }) => assert.fail(reason),
-    onRunning: () => undefined,
-    onLost: (_, reason) => assert.fail(reason),
-    onBufferFailed: error => assert.fail(String(error)),
-  })
-  t.after(() => slots.close())
-  const onBreaker = (scene: string, version: string, state: string) => changes.push(`${scene} ${version} ${state}`)
-  const admission = new Admission({ cell: 1, cells: 1, bytesMax: 1e9, peek: plan => slots.peek(plan), onBreaker })
-  const serving: Serving = { slots, admission, guesses: new Guesses(() => undefined) }
-  const answer = (scene: string, headers: Readonly<Record<string, string>> = {}, body = '1') =>
-    new Promise<SlotAnswer>((succeed, fail) => {
-      const progress = { decision: undefined, token: undefined, scene: undefined }
-      const arrivedAt = performance.now()
-      serve(table, serving, { sceneAsked: scene, requestId: 'r', body, address: '', headers, arrivedAt, ...progress, succeed, fail })
-    })
-  const ask = async (...what: Parameters<typeof answer>) => (await answer(...what)).json
-  return { ask, answer, changes }
-}
+import { sceneOf as entry, startCell, traffic } from './fixtures/serving.ts'
 
 test('what a load test asks of other scenes is a load test there: their load-test version answers, and no breaker opens', async t => {
   const calls = `(_, ctx) => ctx.call('callee', 1).catch(error => error.code)`
@@ -87,7 +32,7 @@ test('what a load test asks of other scenes is a load test there: their load-tes
 })
 
 test('the time that a request waited for its slot to be loaded is part of the time it waited', async t => {
-  const { answer } = startCell(t, [entry('cold', { v1: 'x => x' })], 100)
+  const { answer } = startCell(t, [entry('cold', { v1: 'x => x' })], { loadMs: 100 })
   const { queueMs } = await answer('cold')
   // By another clock, a timer may fire a millisecond early.
   assert.ok(queueMs >= 99, `${queueMs} ms`)

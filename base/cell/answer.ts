@@ -14,12 +14,14 @@
  */
 import { createHash } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
+import type { CaptureReason } from '../capsule/capsule.ts'
 import { demandShallow } from '../inside/protocol.ts'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { idAt } from '../kernel/exact-json.ts'
 import type { Guesses } from '../kernel/guesses.ts'
 import { bearerToken, headerText, type Trace } from '../kernel/headers.ts'
 import { limits } from '../kernel/limits.ts'
+import type { Recorder } from '../slot/recorder.ts'
 import type { Slot } from '../slot/slot.ts'
 import type { Pending, SlotAnswer, SlotCall } from '../slot/slot-call.ts'
 import { type Slots, unavailable } from '../slot/slots.ts'
@@ -29,6 +31,7 @@ import { type CompiledTable, holds, type Scene } from '../traffic/scene.ts'
 import type { Right } from '../traffic/schema.ts'
 import type { SlotPlan, TokenEntry } from '../traffic/table.ts'
 import { type Attribute, readAttribute } from '../traffic/targeting.ts'
+import type { Captures } from './capture.ts'
 import type { Admission, Permit } from './scene-admission.ts'
 import { NO_TABLE } from './table-in-force.ts'
 
@@ -38,6 +41,8 @@ export interface Progress {
   token: TokenEntry | undefined
   /** Id of the scene; undefined until it is known that there is such a scene. */
   scene: string | undefined
+  /** The id of its capsule, or why it has none though it asked for one; undefined when it is served as most are. */
+  capsule: string | undefined
 }
 
 /** A request to a scene with its headers read and its body whole. It knows how far it has got, and learns how it ends: by `succeed` or by `fail`, once. */
@@ -66,6 +71,7 @@ export interface Serving {
   readonly slots: Slots
   readonly admission: Admission
   readonly guesses: Guesses
+  readonly captures: Captures
 }
 
 /** Answers a request from outside against one snapshot of the scene table. Every exit is a call of `request.fail` with a BerthError. */
@@ -93,6 +99,7 @@ export function serveCall(table: CompiledTable, serving: Serving, scene: string,
       decision: undefined,
       token: undefined,
       scene: undefined,
+      capsule: undefined,
       succeed: ({ json }) => resolve(json),
       fail: reject,
     }
@@ -112,6 +119,7 @@ class RequestRun implements DecisionInput, Pending {
   readonly caller: SlotCall | undefined
   readonly pin: string | undefined
   readonly loadtest: boolean
+  readonly asksForCapsule: boolean
   readonly requestId: string
   /** Set once the request has been admitted: to read it may take the body. */
   unit: string | undefined = undefined
@@ -142,6 +150,7 @@ class RequestRun implements DecisionInput, Pending {
     this.caller = caller
     this.pin = headers['x-scene-version'] as string | undefined
     this.loadtest = caller === undefined ? headers['x-scene-loadtest'] !== undefined : caller.loadtest === true
+    this.asksForCapsule = caller === undefined && headers['x-scene-capture'] !== undefined
     this.requestId = request.requestId
     this.#serving = serving
   }
@@ -159,12 +168,41 @@ class RequestRun implements DecisionInput, Pending {
       const decision = this.#decide(scene, permit)
       this.call = this.#callOf(scene, decision, chain ?? scene.chain)
       this.#decideMs = performance.now() - request.arrivedAt
-      const slot = this.#serving.slots.peek(decision.plan)
-      if (slot === undefined) this.#load(decision.plan, permit)
-      else this.#goInto(slot, permit)
+      const { captures } = this.#serving
+      if (this.asksForCapsule) this.#askForCapsule(scene, decision, permit)
+      else if (--captures.untilNext > 0) this.#goOn(decision.plan, permit)
+      else this.#beSampled(captures.sample(scene, decision, this.loadtest), scene, decision, permit)
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  #goOn(plan: SlotPlan, permit: Permit): void {
+    const slot = this.#serving.slots.peek(plan)
+    if (slot === undefined) this.#load(plan, permit)
+    else this.#goInto(slot, permit)
+  }
+
+  #beSampled(recorder: Recorder | undefined, scene: Scene, decision: Decision, permit: Permit): void {
+    if (recorder === undefined) this.#goOn(decision.plan, permit)
+    else this.#beRecorded(recorder, scene, decision, permit, 'sampled')
+  }
+
+  #askForCapsule(scene: Scene, decision: Decision, permit: Permit): void {
+    this.#serving.captures
+      .await(scene, decision, this.call)
+      .then(recorder => {
+        if (typeof recorder !== 'string') return this.#beRecorded(recorder, scene, decision, permit, 'asked')
+        this.request.capsule = `none; ${recorder}`
+        this.#goOn(decision.plan, permit)
+      })
+      .catch((error: unknown) => this.#fail(error))
+  }
+
+  /** @throws BerthError when the recorder does not take it */
+  #beRecorded(recorder: Recorder, scene: Scene, decision: Decision, permit: Permit, why: CaptureReason): void {
+    permit.use(recorder.slot, this.call.deadlineAt)
+    this.request.capsule = this.#serving.captures.record(recorder, { scene, decision, call: this.call }, this, why)
   }
 
   #decide(scene: Scene, permit: Permit): Decision {
@@ -231,12 +269,18 @@ class RequestRun implements DecisionInput, Pending {
   end(): void {
     const answer = this.#answer
     if (answer === undefined) {
-      this.#fail(this.#error)
+      this.#endFailed(this.#error)
       return
     }
     this.#permit?.leave(undefined)
     // The wait for the slot was part of the wait in it.
     this.request.succeed(this.#loadMs === 0 ? answer : { ...answer, queueMs: answer.queueMs + this.#loadMs }, this.#decideMs)
+  }
+
+  #endFailed(error: unknown): void {
+    const { decision, capsule } = this.request
+    this.#fail(error)
+    if (decision !== undefined && capsule === undefined) this.#serving.captures.runAgain(decision, this.call, error, this.calledOut)
   }
 
   #fail(error: unknown): void {
@@ -333,11 +377,17 @@ function withDeadline(slot: Promise<Slot>, deadlineAt: number, scene: string): P
  * The token of whoever sent the request; undefined when none was sent.
  * @throws UNAUTHENTICATED, RATE_LIMITED; FORBIDDEN when the request needs a right that the token does not have
  */
-function authorise(table: CompiledTable, guesses: Guesses, scene: Scene, { request, pin, loadtest }: RequestRun): TokenEntry | undefined {
+function authorise(
+  table: CompiledTable,
+  guesses: Guesses,
+  scene: Scene,
+  { request, pin, loadtest, asksForCapsule }: RequestRun,
+): TokenEntry | undefined {
   const token = findToken(table, guesses, request)
   if (scene.definition.access === 'token') demand(token, 'call', `call scene "${scene.id}"`)
   if (pin !== undefined) demand(token, 'pin', 'choose a version with x-scene-version')
   if (loadtest) demand(token, 'pin', 'mark a request with x-scene-loadtest')
+  if (asksForCapsule) demand(token, 'pin', 'have a request captured with x-scene-capture')
   return token
 }
 

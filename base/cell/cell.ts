@@ -6,13 +6,17 @@ import { BerthError, toBerthError } from '../kernel/errors.ts'
 import { Guesses } from '../kernel/guesses.ts'
 import { limits } from '../kernel/limits.ts'
 import { createLog } from '../kernel/log.ts'
+import type { Options } from '../kernel/options.ts'
 import { endProcess, endWithParent } from '../slot/isolate-process.ts'
 import { IsolatedStacks } from '../slot/isolated-stacks.ts'
 import type { Whereabouts } from '../slot/kill.ts'
+import type { Slots } from '../slot/slots.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { dispatcher } from '../wire/dispatch.ts'
 import type { FromCell, Start, ToCell } from '../wire/messages.ts'
 import { type Serving, serve, serveCall } from './answer.ts'
+import { CapsuleFeed } from './capsule-feed.ts'
+import { Captures } from './capture.ts'
 import { Connections } from './connections.ts'
 import { KeeperRequests } from './keeper-requests.ts'
 import { LogFeed } from './log-feed.ts'
@@ -39,6 +43,8 @@ export function runCell(): void {
 class Cell {
   readonly #telemetry: Telemetry
   readonly #feed: LogFeed
+  readonly #capsules: CapsuleFeed
+  readonly #captures: Captures
   readonly #stacks: IsolatedStacks
   readonly #runtime: ModuleRuntime
   readonly #table: TableInForce
@@ -71,8 +77,11 @@ class Cell {
       onLost: (plan, reason, where) => this.#onLost(plan, reason, where),
       onLoad: (plan, error) => this.#onLoad(plan, error),
       onTables: () => this.#keeper.reportFeatures(),
+      onLog: (plan, requestId, lines) => this.#captures.onLog(plan, requestId, lines),
     })
     const { slots } = this.#runtime
+    this.#capsules = new CapsuleFeed({ link: () => this.#keeper.link, onLost: recording => this.#captures.onLost(recording) })
+    this.#captures = this.#createCaptures(options, slots)
     this.#table = new TableInForce({
       log,
       slots,
@@ -83,6 +92,7 @@ class Cell {
       onTaken: table => {
         this.#runtime.forgetBundles()
         this.#admission.retain(table)
+        this.#captures.onTable(table)
         this.#telemetry.onTable(table)
       },
       onTakenAgain: () => this.#keeper.reportTable(),
@@ -94,7 +104,7 @@ class Cell {
       peek: plan => slots.peek(plan),
       onBreaker: (scene, version, state) => this.#telemetry.onBreaker(scene, version, state),
     })
-    const serving: Serving = { slots, admission: this.#admission, guesses: this.#guesses }
+    const serving: Serving = { slots, admission: this.#admission, guesses: this.#guesses, captures: this.#captures }
     this.#connections = new Connections(connectionsMax())
     this.#server = createSceneServer(options.bodyLimitBytes, this.#createHandlers(serving), this.#connections)
     this.#keeper = new KeeperRequests({
@@ -107,6 +117,20 @@ class Cell {
       runtime: this.#runtime,
       telemetry: this.#telemetry,
       feed: this.#feed,
+      capsules: this.#capsules,
+    })
+  }
+
+  #createCaptures({ capsules: mode, cells }: Options, slots: Slots): Captures {
+    const { log, metrics } = this.#telemetry
+    return new Captures({
+      mode,
+      cells,
+      slots,
+      feed: this.#capsules,
+      countCaptured: why => metrics.countCaptured(why),
+      countSkipped: reason => metrics.countSkipped(reason),
+      onDefect: (err, { scene, version }) => log.error({ scene, version, err }, 'a defect of Berth: a captured request has no capsule'),
     })
   }
 
@@ -191,6 +215,7 @@ class Cell {
       share: ({ cells, others }) => {
         this.#connections.share(cells, others)
         this.#admission.share(cells)
+        this.#captures.share(cells)
       },
       retire: () => this.#retire(),
       setUp: () => {

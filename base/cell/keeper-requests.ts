@@ -9,6 +9,7 @@ import type { Slot } from '../slot/slot.ts'
 import { emptyTable, type SceneTable, type SlotPlan } from '../traffic/table.ts'
 import { dispatcher } from '../wire/dispatch.ts'
 import type { CellToKeeper, KeeperToCell, ProfileRequest, Refusal } from '../wire/messages.ts'
+import type { CapsuleFeed } from './capsule-feed.ts'
 import { type KeeperLink, linkKeeper } from './keeper-link.ts'
 import type { LogFeed } from './log-feed.ts'
 import type { ModuleRuntime } from './module-runtime.ts'
@@ -30,6 +31,7 @@ export interface KeeperRequestsParts {
   readonly runtime: ModuleRuntime
   readonly telemetry: Telemetry
   readonly feed: LogFeed
+  readonly capsules: CapsuleFeed
 }
 
 const NO_FAULTS = '[]'
@@ -50,7 +52,7 @@ export class KeeperRequests {
   #onTable: () => void = () => undefined
 
   constructor(parts: KeeperRequestsParts) {
-    const { runtime, feed, telemetry } = parts
+    const { runtime, feed, capsules, telemetry } = parts
     this.#parts = parts
     this.#profiler = new Profiler({
       slotOf: (scene, version) => this.#slotOf(scene, version),
@@ -66,7 +68,7 @@ export class KeeperRequests {
         readFeatures: ({ request, table, keys }) => this.#readFeatures(request, table, keys),
         collectMetrics: ({ request }) => this.#collectMetrics(request),
         logsKept: ({ batch }) => feed.kept(batch),
-        captureKept: () => undefined,
+        captureKept: ({ recording, kept }) => kept || capsules.drop(recording),
         findSlot: ({ request, scene, version }) => this.#findSlot(request, scene, version),
         findCalls: ({ request, scene }) => this.#findCalls(request, scene),
         profile: ({ request, profile }) => this.#profile(request, profile),

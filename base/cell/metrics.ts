@@ -1,9 +1,11 @@
 /** What a cell counts. The keeper collects it from every cell and serves it to Prometheus; the label `cell` keeps their series apart. */
 import { Counter, collectDefaultMetrics, Gauge, type MetricObjectWithValues, type MetricValue, Registry } from 'prom-client'
+import type { CaptureReason } from '../capsule/capsule.ts'
 import type { BreakerState } from '../traffic/admission.ts'
 import type { AnyArm } from '../traffic/decide.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import type { ServiceFault } from '../wire/messages.ts'
+import type { SkipReason } from './capture.ts'
 import { Histogram, type Tally } from './histogram.ts'
 
 /** Values of the gauge for the states of a breaker. */
@@ -144,6 +146,8 @@ export class Metrics {
   readonly #arms: RecentLabels<ArmLabels>
   readonly #hosts: RecentLabels<HostCounters>
   readonly #dropped: Counter
+  readonly #captured = capturedCounter([this.#registry])
+  readonly #skipped = skippedCounter([this.#registry])
   /** Requests that got to no version, by code and by scene. */
   readonly #refused = new Map<string, Map<string, number>>()
 
@@ -283,6 +287,16 @@ export class Metrics {
     this.#evicted.inc({ cause }, slots)
   }
 
+  /** Counts a request whose capsule is on its way to the keeper. */
+  countCaptured(why: CaptureReason): void {
+    this.#captured.inc({ why })
+  }
+
+  /** Counts a request that chance, or its caller, has chosen and that has no capsule. */
+  countSkipped(reason: SkipReason): void {
+    this.#skipped.inc({ reason })
+  }
+
   countMisfit(scene: string, version: string): void {
     this.#counters(scene, version)
     this.#misfits.inc({ scene, version })
@@ -395,6 +409,22 @@ const misfitCounter = (registers: Registry[]): Counter<'scene' | 'version'> =>
     name: 'berth_answers_unfit_total',
     help: 'Answers that did not fit the schema of their scene, of those that were checked',
     labelNames: ['scene', 'version'],
+    registers,
+  })
+
+const capturedCounter = (registers: Registry[]): Counter<'why'> =>
+  new Counter({
+    name: 'berth_capsules_captured_total',
+    help: 'Requests that were captured: by chance (sampled), because they asked for it, or run again because they had failed',
+    labelNames: ['why'],
+    registers,
+  })
+
+const skippedCounter = (registers: Registry[]): Counter<'reason'> =>
+  new Counter({
+    name: 'berth_capsules_skipped_total',
+    help: 'Requests that were chosen to be captured and were not, or whose capsule was lost',
+    labelNames: ['reason'],
     registers,
   })
 

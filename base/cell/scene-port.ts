@@ -218,6 +218,7 @@ class SceneExchange implements SceneRequest, Exchange {
   decision: Decision | undefined = undefined
   token: TokenEntry | undefined = undefined
   scene: string | undefined = undefined
+  capsule: string | undefined = undefined
   readonly #port: Port
   readonly #req: SceneMessage
   readonly #res: ServerResponse
@@ -437,6 +438,7 @@ class SceneExchange implements SceneRequest, Exchange {
     const headers = ['x-request-id', this.requestId]
     if (plan !== undefined) headers.push('x-scene-version', plan.version)
     if (because !== undefined) headers.push('x-scene-because', because)
+    if (this.capsule !== undefined) headers.push('x-scene-capsule', this.capsule)
     this.#endConnectionIfDue()
     answerError(this.#res, error, { ...known, version: plan?.version, requestId: this.requestId, ...more }, headers)
     this.#port.handlers.count(this, error.code, seconds)
@@ -515,7 +517,7 @@ function requestIds(): () => string {
 }
 
 function writeHead(res: ServerResponse, request: SceneRequest, answer: SlotAnswer, bytes: number, decideMs: number, ms: number): void {
-  const { requestId, decision } = request
+  const { requestId, decision, capsule } = request
   if (decision === undefined) throw new Error('An answer without a decision')
   const { plan, bucket } = decision
   const headers = [
@@ -533,6 +535,7 @@ function writeHead(res: ServerResponse, request: SceneRequest, answer: SlotAnswe
     serverTiming(plan, answer, decideMs, ms),
   ]
   if (bucket !== undefined) headers.push('x-scene-bucket', String(bucket))
+  if (capsule !== undefined) headers.push('x-scene-capsule', capsule)
   if (answer.degraded !== undefined) headers.push('x-scene-degraded', answer.degraded)
   res.writeHead(200, headers)
 }

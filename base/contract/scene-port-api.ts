@@ -71,6 +71,7 @@ const parameters = [
   ),
   parameter('x-scene-version', 'pins a version; needs a token with the right `pin`', VersionId),
   parameter('x-scene-loadtest', 'marks a load test, whatever it says; needs a token with the right `pin`', text()),
+  parameter('x-scene-capture', 'has the request captured, whatever it says; needs a token with the right `pin`', text()),
   parameter('x-request-id', 'comes back, and is in the log; made up when missing', text()),
   parameter('traceparent', 'W3C trace context: goes along through calls and fetches of the modules', text()),
   parameter('tracestate', 'W3C trace context', text()),
@@ -82,9 +83,16 @@ const decisionHeaders = {
   'x-scene-version': header('which version answered', VersionId),
   'x-scene-because': header('why that one', Type.Enum(because)),
 }
+const capsuleHeader = {
+  'x-scene-capsule': header(
+    'the id of the capsule of a request that was captured; `none; ` and a reason when it asked for that and could not be captured',
+    text(),
+  ),
+}
 const answerHeaders = {
   ...requestIdHeader,
   ...decisionHeaders,
+  ...capsuleHeader,
   'x-scene-bucket': header('the bucket of an experiment or a cutover that was asked, if one was', Type.Integer()),
   'x-scene-degraded': header('the stages that failed and were skipped or stood in for, if any', text()),
   'server-timing': header(
@@ -114,7 +122,7 @@ function refused(codes: readonly ErrorCode[]): Record<string, object> {
     String(status),
     {
       description: ofStatus.map(code => `\`${code}\`: ${errorTable[code].title}`).join('; '),
-      headers: { ...requestIdHeader, ...decisionHeaders, ...(status === 429 || status === 503 ? retryAfter : {}) },
+      headers: { ...requestIdHeader, ...decisionHeaders, ...capsuleHeader, ...(status === 429 || status === 503 ? retryAfter : {}) },
       content: problemContent(ofStatus),
     },
   ])

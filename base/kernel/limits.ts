@@ -193,7 +193,7 @@ export const limits = {
     thriftyMB: 512,
   },
 
-  /** Captured requests. */
+  /** Capsules: real requests that were captured with everything that reached the modules. */
   capsule: {
     /** Requests of a recording. A recorder that has answered them ends. */
     requestsMax: 256,
@@ -220,6 +220,12 @@ export const limits = {
     entryCpuMsMax: 120_000,
     /** What is put in for one capsule that is answered, until it counts as one that does not end. */
     answerEntriesMax: 10_000,
+    /** Bytes of capsules that wait in a cell for the keeper. When half of them wait, no request is captured by chance. */
+    queueBytesMax: 8 * MB,
+    /** The part of its deadline that a request which asks to be captured waits for a recorder. */
+    waitShare: 0.5,
+    /** Log lines of one request that its capsule has. */
+    logLinesMax: 100,
   },
 
   /** A slot: one isolate that serves one version of a scene. */

@@ -26,6 +26,9 @@ const text = (defaultValue: string, description: string) => Type.String({ minLen
 export const baseModes = ['serving', 'development'] as const
 export type BaseMode = (typeof baseModes)[number]
 
+/** Which requests a base captures, beside what each scene says about its own. */
+export const capsuleModes = ['sampled', 'asked', 'off'] as const
+
 export const OptionsSchema = Type.Object({
   port: integer(0, 65_535, 8080, 'port where scenes answer; 0 lets the system choose'),
   host: text('127.0.0.1', 'address where scenes answer'),
@@ -45,6 +48,11 @@ export const OptionsSchema = Type.Object({
     defaultsHere.cellMemoryMB,
     'resident MB above which a cell is retired; a quarter above that it is killed',
   ),
+  capsules: Type.Enum(capsuleModes, {
+    default: 'sampled',
+    description:
+      'which requests are captured: a sample, as each scene says, and those that ask for it (sampled), only these (asked), or none (off)',
+  }),
   wall: Type.Enum(wallModes, {
     default: 'auto',
     description:

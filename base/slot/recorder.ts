@@ -140,6 +140,11 @@ export class Recorder {
     return this.#recording.head
   }
 
+  /** Whether it takes no more requests, for good. */
+  get hasEnded(): boolean {
+    return this.#hasEnded
+  }
+
   /** Whether it would take a request. */
   get isIdle(): boolean {
     return !this.#hasEnded && !this.#isBusy

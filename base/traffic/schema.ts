@@ -454,7 +454,9 @@ export const SceneDefinition = Type.Object(
 )
 export type SceneDefinition = Static<typeof SceneDefinition>
 
-type Draft<T> = { [K in keyof T]?: T[K] extends readonly unknown[] ? T[K] : T[K] extends object ? Draft<T[K]> : T[K] }
+type Draft<T> = {
+  [K in keyof T]?: NonNullable<T[K]> extends readonly unknown[] ? T[K] : T[K] extends object | undefined ? Draft<NonNullable<T[K]>> : T[K]
+}
 
 /** A scene as people write it: everything that has a default may be left out, at any depth. */
 export type SceneDraft = Pick<SceneDefinition, 'id' | 'group'> & Draft<Omit<SceneDefinition, 'id' | 'group'>>

@@ -77,7 +77,8 @@ export async function launchBase(settings: BaseSettings = {}): Promise<RunningBa
   const child = spawn(process.execPath, [...command, ...flags], {
     // There is no config file in this folder.
     cwd: tmpdir(),
-    env,
+    // Which requests chance captures is no business of tests. Another release may not have the option.
+    env: project === root && release === undefined ? { BERTH_CAPSULES: 'asked', ...env } : env,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const closed = new Promise<void>(resolve => child.once('close', () => resolve()))

@@ -1,0 +1,75 @@
+/** Captured requests at the front door: a caller asks, the keeper keeps. One base for the file. */
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { callScene, launchBase, makeScene, type RunningBase, until } from './support/base.ts'
+
+let base: RunningBase
+
+before(async () => {
+  base = await launchBase()
+  await makeScene(base.client, 'ranked', { rank: '(x, ctx) => { if (x.fails) throw new Error("no"); return [x.items, ctx.unit ?? null] }' })
+  await makeScene(base.client, 'private', { rank: 'x => [x.user.name, x.items]' }, { capsules: { redact: ['/user', '/0'] } })
+  await makeScene(base.client, 'uncaptured', { rank: 'x => x' }, { capsules: { off: true } })
+})
+after(() => base.kill())
+
+const ask = (scene: string, body: unknown, headers: Readonly<Record<string, string>> = {}) =>
+  callScene(base, scene, body, { 'x-scene-capture': '1', authorization: `Bearer ${base.token}`, ...headers })
+
+/** The capsule of a request, once the keeper has it. */
+async function capsuleOf(scene: string, response: Response) {
+  const id = response.headers.get('x-scene-capsule') ?? ''
+  assert.match(id, /^[0-9a-f]{16}$/)
+  await until(async () => (await base.client.capsules(scene, {})).some(capsule => capsule.id === id))
+  return base.client.exportCapsule(scene, id)
+}
+
+test('a request that asks to be captured is answered as ever, names its capsule, and can be exported with all that entered its slot', async () => {
+  const response = await ask('ranked', { items: [1, 2] }, { 'x-unit-id': 'u1', 'x-request-id': 'mine' })
+  assert.deepEqual(await response.json(), [[1, 2], 'u1'])
+  const { capsule, entries, head } = await capsuleOf('ranked', response)
+  assert.deepEqual([capsule.requestId, capsule.unit, capsule.why], ['mine', 'u1', 'asked'])
+  assert.deepEqual(capsule.answer, { json: '[[1,2],"u1"]' })
+  assert.deepEqual([head.scene, head.version, entries.length], ['ranked', 'v1', 2])
+})
+
+test('a request that fails and was captured names its capsule too', async () => {
+  const response = await ask('ranked', { fails: true })
+  assert.equal(response.status, 500)
+  const { capsule } = await capsuleOf('ranked', response)
+  assert.ok('failure' in capsule.answer)
+  assert.equal(capsule.answer.failure.code, 'MODULE_THREW')
+})
+
+test('a request that asks in vain is answered, and says why it has no capsule', async () => {
+  const response = await ask('uncaptured', { a: 1 })
+  assert.deepEqual(await response.json(), { a: 1 })
+  assert.equal(response.headers.get('x-scene-capsule'), 'none; off')
+})
+
+test('a request that does not ask says nothing of capsules', async () => {
+  assert.equal((await callScene(base, 'ranked', { items: [] })).headers.get('x-scene-capsule'), null)
+})
+
+test('without a token with the right to pin, nobody has a request captured', async () => {
+  const response = await callScene(base, 'ranked', { items: [] }, { 'x-scene-capture': '1' })
+  assert.equal(response.status, 401)
+  assert.match(((await response.json()) as { detail: string }).detail, /x-scene-capture/)
+})
+
+test('what a scene takes out of its capsules is not in them any more', async () => {
+  const response = await ask('private', { user: { name: 'Wilhelmina' }, items: ['shown'] })
+  assert.deepEqual(await response.json(), ['Wilhelmina', ['shown']])
+  const exported = await capsuleOf('private', response)
+  assert.deepEqual([exported.capsule.redacted, exported.capsule.inexact], [['/user', '/0'], ['redacted']])
+  const text = JSON.stringify(exported)
+  assert.ok(text.includes('shown') && !text.includes('Wilhelmina'))
+})
+
+test('the base counts what it has captured, and what it has not and why', async () => {
+  await (await ask('ranked', { items: [] })).json()
+  await (await ask('uncaptured', {})).json()
+  const metrics = await (await fetch(`${base.controlUrl}/metrics`, { headers: { authorization: `Bearer ${base.token}` } })).text()
+  assert.match(metrics, /^berth_capsules_captured_total\{.*why="asked".*\} [1-9]/m)
+  assert.match(metrics, /^berth_capsules_skipped_total\{.*reason="off".*\} [1-9]/m)
+})
