@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
@@ -50,6 +51,8 @@ async function freshModule(t: TestContext): Promise<string> {
   return module
 }
 
+const lineOf = (text: string, part: string): number => text.split('\n').findIndex(line => line.includes(part)) + 1
+
 interface Configuration extends Launch {
   readonly name: string
   readonly pauseForSourceMap: boolean
@@ -72,10 +75,7 @@ test('breakpoints in a module and in its test stop both, with their variables, f
   const folder = await freshModule(t)
   const line = (file: string, part: string): Line => ({
     source: pathToFileURL(join(folder, file)).href,
-    line:
-      readFileSync(join(folder, file), 'utf8')
-        .split('\n')
-        .findIndex(text => text.includes(part)) + 1,
+    line: lineOf(readFileSync(join(folder, file), 'utf8'), part),
   })
   const [inTest, before, after] = [line('index.test.ts', 'slot.run'), line('index.ts', 'const later'), line('index.ts', 'ctx.log')]
   const started = configuration(folder, 'Debug this test file', 'index.test.ts')
@@ -102,6 +102,27 @@ test('breakpoints in a module and in its test stop both, with their variables, f
   const stepped = await afterAwait.stepOver()
   assert.deepEqual(stepped.at, { ...after, line: after.line + 1 })
   await stepped.resume()
+
+  const [code] = await closed
+  assert.equal(code, 0, await complained)
+  assert.match(await printed, /1 passed/)
+})
+
+test('a debugger that attaches to the printed port is stopped in the first stage, at a port of its own when the usual one is taken', async t => {
+  const folder = await freshModule(t)
+  const taken = createServer()
+  // Another program may have it already.
+  await new Promise(resolve => taken.once('listening', resolve).once('error', resolve).listen(9229, '127.0.0.1'))
+  t.after(() => taken.close())
+  const debug = new Debugger()
+  const child = await debug.attach({ runtimeExecutable: 'npx', runtimeArgs: ['sdk', 'test', '--inspect'], cwd: folder })
+  const [printed, complained] = [text(child.stdout), text(child.stderr)]
+  const closed = once(child, 'close')
+
+  const inStage = await debug.stopped()
+  assert.deepEqual(inStage.at, { source: pathToFileURL(join(folder, 'index.ts')).href, line: lineOf(source, 'const doubled') })
+  assert.deepEqual(await inStage.evaluate('values'), [1, 2])
+  await inStage.resume()
 
   const [code] = await closed
   assert.equal(code, 0, await complained)

@@ -1,6 +1,7 @@
 /** Rehearses a module in this process, for a debugger: see plain-isolates.ts. */
 import type { FromRehearsal, RehearsalPlan, ToRehearsal } from '../wire/rehearsal-messages.ts'
-import { providePlainIsolates } from './plain-isolates.ts'
+import { FirstStop } from './first-stop.ts'
+import { onExports, providePlainIsolates } from './plain-isolates.ts'
 import { Stops } from './stops.ts'
 
 export interface DebuggedRehearsal {
@@ -19,4 +20,10 @@ export async function rehearseHere(plan: RehearsalPlan, send: (message: FromRehe
   const rehearsal = new Rehearsal(plan, message => void setImmediate(() => send(message)), new Stops())
   rehearsal.open()
   return rehearsal
+}
+
+/** The debugger stops in the first stage that runs in this process from now on. */
+export function stopInFirstStage(): void {
+  const stop = new FirstStop()
+  onExports(exports => stop.expect(Object.values(exports)))
 }

@@ -15,6 +15,12 @@ const STAND_IN = 'berth:plain-isolates'
 const KEY = Symbol.for(STAND_IN)
 
 let isProvided = false
+const listeners: ((exports: object) => void)[] = []
+
+/** Calls `listen` with what each module exports, once it has been loaded into a plain isolate and before anybody calls it. */
+export function onExports(listen: (exports: object) => void): void {
+  listeners.push(listen)
+}
 
 /** From now on whoever imports isolated-vm in this process gets what stands in for it. Idempotent. */
 export function providePlainIsolates(): void {
@@ -152,15 +158,24 @@ class Context {
   }
 }
 
+/** The names of the scripts of modules. Code of the base has no version in its names. */
+const MODULE = /^berth:\/\/\/[^/]*@/
+
 class Compiled {
   readonly #script: Script
+  readonly #filename: string
 
-  constructor(script: Script) {
-    this.#script = script
+  constructor(code: string, filename: string) {
+    this.#script = new Script(code, { filename })
+    this.#filename = filename
   }
 
   run(context: Context, _: { readonly reference: true }): Promise<Reference> {
-    return later(() => new Reference(context, this.#script.runInContext(context.realm)))
+    return later(() => {
+      const made: unknown = this.#script.runInContext(context.realm)
+      if (MODULE.test(this.#filename)) for (const listen of listeners) listen(Object(made))
+      return new Reference(context, made)
+    })
   }
 }
 
@@ -174,7 +189,7 @@ class Isolate implements Pick<ivm.Isolate, 'cpuTime' | 'isDisposed' | 'dispose'>
   }
 
   async compileScript(code: string, { filename }: { readonly filename: string }): Promise<Compiled> {
-    return new Compiled(new Script(code, { filename }))
+    return new Compiled(code, filename)
   }
 
   dispose(): void {

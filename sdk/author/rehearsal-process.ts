@@ -51,6 +51,12 @@ export class RehearsalError extends Error {
 /** Whether a debugger has this process, or may come to have it. */
 export const isDebugged = (): boolean => inspectorUrl() !== undefined
 
+/** The debugger that has this process stops in the first stage that runs here. */
+export async function stopInFirstStage(): Promise<void> {
+  const { stopInFirstStage: stop } = await import('../../base/trial/debugged.ts')
+  stop()
+}
+
 /** Where the module runs. */
 interface Place {
   /** Loads the module. The answer comes as that of a rehearsal. */

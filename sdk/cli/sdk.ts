@@ -54,13 +54,13 @@ command(sdk, 'test [paths...]', 'Run the tests of modules, with their stages in 
   ['sdk test', 'the module in this folder, or all in modules/'],
   ['sdk test modules/rank-lr --coverage', 'and say which lines no test has run'],
   ['sdk test modules/rank-lr --watch --only "equal scores"', 'again at every change, and only tests so named'],
-  ['sdk test modules/rank-lr/index.test.ts --debug', 'one file, and a debugger stops in tests and stages; editors start this themselves'],
+  ['sdk test modules/rank-lr/index.test.ts --inspect', 'one file, and a debugger stops in tests and stages; editors start this themselves'],
 ])
   .option('--watch', 'run again when a file of a module changes')
   .option('--coverage', 'count which lines of the sources are run in slots')
   .option(
-    '--debug',
-    'run tests and stages in one process without limits, for the debugger that started it or the first that attaches to port 9229',
+    '--inspect',
+    'run tests and stages in one process without limits, for the debugger that started it or the first that attaches to the port it prints',
   )
   .option('--only <pattern...>', 'only tests whose names match one of these regular expressions')
   .action(async (folders: string[], options: TestOptions & CommonOptions) => {

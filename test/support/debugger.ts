@@ -1,6 +1,6 @@
 /** A debugger like that of VS Code: it has every process that is started with its environment, and finds the lines of sources by source maps. */
-import { type ChildProcessByStdio, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process'
+import { on, once } from 'node:events'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -66,6 +66,18 @@ export class Debugger {
     await once(server.listen(path), 'listening')
     const env = { ...process.env, NODE_OPTIONS: `--require ${bootloader}`, TEST_DEBUGGER: path }
     const child = spawn(runtimeExecutable, runtimeArgs, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
+    return this.#follow(child)
+  }
+
+  /** Starts a process that waits for a debugger, and comes to the address that it prints, as Chrome does: no breakpoint is set before code runs. */
+  async attach({ runtimeExecutable, runtimeArgs, cwd }: Launch): Promise<ChildProcessByStdio<null, Readable, Readable>> {
+    const child = spawn(runtimeExecutable, runtimeArgs, { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
+    const printed = await untilPrinted(child.stderr, /ws=(\S+)/)
+    new Session(`ws://${printed}`, [], stop => this.#onStop(stop))
+    return this.#follow(child)
+  }
+
+  #follow<Child extends ChildProcess>(child: Child): Child {
     child.on('exit', () => this.#waiting?.reject(new Error('It ended without another stop')))
     return child
   }
@@ -83,6 +95,17 @@ export class Debugger {
     else this.#waiting.resolve(stop)
     this.#waiting = undefined
   }
+}
+
+/** What the pattern captures in the text so far. Rejects when the text ends before. */
+async function untilPrinted(stream: Readable, pattern: RegExp): Promise<string> {
+  let text = ''
+  for await (const [chunk] of on(stream.setEncoding('utf8'), 'data', { close: ['end'] })) {
+    text += chunk
+    const [, captured] = pattern.exec(text) ?? []
+    if (captured !== undefined) return captured
+  }
+  throw new Error(`It has not printed ${pattern}: ${text}`)
 }
 
 /** One process. */

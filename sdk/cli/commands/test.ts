@@ -6,12 +6,13 @@ import { dirname, join, relative, resolve, sep } from 'node:path'
 import { run } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { messageOf } from '../../../base/kernel/errors.ts'
-import { COVERAGE_FOLDER, type Counted, isDebugged } from '../../author/rehearsal-process.ts'
+import { COVERAGE_FOLDER, type Counted, stopInFirstStage } from '../../author/rehearsal-process.ts'
 import { locateModule, type Package, readPackage } from '../../bundle/manifest.ts'
 import { checkTypes } from '../../bundle/type-check.ts'
 import { exitCodes, SdkError } from '../../sdk-error.ts'
 import { testHookPath } from '../../sdk-files.ts'
 import { usage } from '../arguments.ts'
+import { openDebugger } from '../debugging.ts'
 import { describeRoot, watchSaves } from '../files/watch.ts'
 import { colorsFor } from '../terminal/colors.ts'
 import { failureDocument, failureText } from '../terminal/failure.ts'
@@ -24,13 +25,13 @@ export interface TestOptions {
   readonly json?: boolean
   readonly watch?: boolean
   readonly coverage?: boolean
-  /** Runs tests and stages in this process, for a debugger: one that has attached, or the first that comes to Node's port. */
-  readonly debug?: boolean
+  /** Runs tests and stages in this process, for a debugger: one that has attached, or the first that comes. */
+  readonly inspect?: boolean
   /** Regular expressions; only tests whose name one of them matches are run. */
   readonly only?: readonly string[]
 }
 
-type RunOptions = Pick<TestOptions, 'coverage' | 'debug'> & { readonly only: readonly RegExp[] | undefined }
+type RunOptions = Pick<TestOptions, 'coverage' | 'inspect'> & { readonly only: readonly RegExp[] | undefined }
 
 interface ModuleUnderTest {
   readonly name: string
@@ -48,7 +49,7 @@ export async function test(folders: readonly string[], { json = false, ...option
     throw usage('Cannot test: --json prints one document, and --watch has no end', 'Leave one of them out.')
   }
   const modules = await findModules(folders)
-  if (options.debug) await openDebugger(options)
+  if (options.inspect) await prepareDebugger(options)
   if (options.watch) {
     await runAgain(out, modules, runOptions)
     return
@@ -137,13 +138,13 @@ interface Outcome {
 async function runTests(
   out: Output,
   modules: readonly ModuleUnderTest[],
-  { coverage = false, debug = false, only }: RunOptions,
+  { coverage = false, inspect = false, only }: RunOptions,
 ): Promise<Outcome> {
   const folder = coverage ? await mkdtemp(join(tmpdir(), 'berth-coverage-')) : undefined
-  // Whoever looks for a fault in code wants to be stopped in it as soon as may be. Without --debug the types are checked.
-  const checking = Promise.all(debug ? [] : modules.map(wrongTypesOf))
+  // Whoever looks for a fault in code wants to be stopped in it as soon as may be. Without --inspect the types are checked.
+  const checking = Promise.all(inspect ? [] : modules.map(wrongTypesOf))
   try {
-    const report = await runFiles(out, modules, folder, { debug, only })
+    const report = await runFiles(out, modules, folder, { inspect, only })
     const wrongTypes = (await checking).flatMap(error => error ?? [])
     for (const error of wrongTypes) process.stderr.write(`${failureText(error)}\n`)
     if (folder === undefined) return { report, wrongTypes, coverage: undefined }
@@ -172,7 +173,7 @@ async function runFiles(
   out: Output,
   modules: readonly ModuleUnderTest[],
   coverageFolder: string | undefined,
-  { debug, only }: { readonly debug: boolean; readonly only: RunOptions['only'] },
+  { inspect, only }: { readonly inspect: boolean; readonly only: RunOptions['only'] },
 ): Promise<TestReport> {
   // When a test runs this command, this variable would make the runner take itself for a part of that test, and run nothing.
   delete process.env.NODE_TEST_CONTEXT
@@ -188,7 +189,7 @@ async function runFiles(
   const events = run({
     signal: unwanted.signal,
     files: modules.flatMap(({ files }) => files),
-    ...(debug ? ({ isolation: 'none' } as const) : ofItsOwn(coverageFolder)),
+    ...(inspect ? ({ isolation: 'none' } as const) : ofItsOwn(coverageFolder)),
     ...(only && { testNamePatterns: only }),
   })
   try {
@@ -213,25 +214,14 @@ async function readCounts(folder: string): Promise<Counted[]> {
 
 // Debugging
 
-/**
- * Resolves once a debugger has this process, where tests and stages will run. An editor that started it has it already; else it waits for the first that comes.
- * @throws SdkError USAGE, PORT_TAKEN
- */
-async function openDebugger({ coverage, watch, json }: TestOptions): Promise<void> {
+/** Resolves once a debugger has this process, where tests and stages will run. @throws SdkError USAGE, PORT_TAKEN */
+async function prepareDebugger({ coverage, watch, json }: TestOptions): Promise<void> {
   const other = Object.entries({ coverage, watch, json }).find(([, isGiven]) => isGiven)?.[0]
-  if (other !== undefined) throw usage(`Cannot test: --debug does not go with --${other}`, 'Leave one of them out.')
-  if (!isDebugged()) {
-    const { open, waitForDebugger } = await import('node:inspector')
-    open(process.debugPort, '127.0.0.1', false)
-    if (!isDebugged()) {
-      const hint = `End what listens there, or choose another: NODE_OPTIONS=--inspect-port=${process.debugPort + 1} sdk test --debug`
-      throw new SdkError('PORT_TAKEN', `Cannot wait for a debugger: port ${process.debugPort} is taken`, { hint, exit: exitCodes.usage })
-    }
-    process.stderr.write('Waiting for a debugger to attach.\n')
-    waitForDebugger()
-  }
+  if (other !== undefined) throw usage(`Cannot test: --inspect does not go with --${other}`, 'Leave one of them out.')
+  const isNew = await openDebugger()
   process.stderr.write('The stages run in this process for the debugger: not in a slot, and without its limits.\n')
   await import(hook)
+  if (isNew) await stopInFirstStage()
 }
 
 // Watching

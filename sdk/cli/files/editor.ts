@@ -3,13 +3,13 @@
 /** What the editor puts in when it starts the configuration. */
 const variable = (name: string): string => `\${${name}}`
 
-/** What `sdk test --debug` needs of VS Code, whatever it is given to test. */
+/** What `sdk test --inspect` needs of VS Code, whatever it is given to test. */
 const debugging = (name: string, path: readonly string[]) => ({
   name,
   type: 'node',
   request: 'launch',
   runtimeExecutable: 'npx',
-  runtimeArgs: ['sdk', 'test', '--debug', ...path],
+  runtimeArgs: ['sdk', 'test', '--inspect', ...path],
   cwd: variable('workspaceFolder'),
   console: 'integratedTerminal',
   // A module is one script with a source map, which is never on disk: its breakpoints are set before it runs only when the debugger waits for the map.
