@@ -103,7 +103,8 @@ class Reference {
   /** Resolves when the function has returned, and all the promise reactions have run that it has set off. */
   async apply(self: unknown, values: readonly unknown[] = [], { result = {} }: Result = {}): Promise<unknown> {
     const returned = await later(() => this.#call(self, values))
-    // What promise reactions have posted has been queued by now, and comes before this is over.
+    // All promise reactions have run in the next turn of the event loop, and what they have posted has come in the one after it.
+    await later(() => undefined)
     await later(() => undefined)
     if (result.reference) return new Reference(this.#context, returned)
     return structuredClone(returned)

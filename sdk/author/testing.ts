@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url'
 import type { ErrorCode } from '../../base/kernel/errors.ts'
 import type { RehearsalFailure, RehearsalLine, RehearsalPlan, RehearsalRun } from '../../base/wire/rehearsal-messages.ts'
 import { type Bundle, bundleModule } from '../bundle/bundle.ts'
+import { withSourceMap } from '../bundle/for-debugger.ts'
 import { SdkError } from '../sdk-error.ts'
 import { answerFetch, type Fakes, fakesOf, withCode } from './fakes.ts'
 import { COVERAGE_FOLDER, type Counted, isDebugged, Rehearsal, RehearsalError } from './rehearsal-process.ts'
@@ -240,7 +241,7 @@ function planOf(folder: string, { manifest, code, sourceMap }: Bundle, options: 
     name,
     version,
     stages,
-    bundle: isDebugged() ? withSourceMap(code, sourceMap, resolve(folder)) : code,
+    bundle: isDebugged() ? withSourceMap(code, sourceMap, source => pathToFileURL(resolve(folder, source)).href) : code,
     sourceMap,
     scene: options.scene ?? 'test',
     sceneVersion: options.version ?? 'v1',
@@ -251,14 +252,6 @@ function planOf(folder: string, { manifest, code, sourceMap }: Bundle, options: 
     seed: options.seed === undefined ? undefined : seedOf(options.seed),
     coverage: process.env[COVERAGE_FOLDER] !== undefined,
   }
-}
-
-/** The code with its source map in it, whose sources are URLs of files: a debugger finds the lines of an editor by them. */
-function withSourceMap(code: string, sourceMap: string, folder: string): string {
-  const map = JSON.parse(sourceMap) as { readonly sources: readonly string[] }
-  const sources = map.sources.map(source => pathToFileURL(join(folder, source)).href)
-  const base64 = Buffer.from(JSON.stringify({ ...map, sources })).toString('base64')
-  return `${code}\n//# sourceMappingURL=data:application/json;base64,${base64}\n`
 }
 
 function timeOf(now: number | string | Date): number {
