@@ -68,9 +68,11 @@ const hints: Partial<Readonly<Record<ErrorCode, string>>> = {
 /** A base refused; `problem` is its whole answer. */
 export class RefusedError extends SdkError {
   readonly problem: Problem
+  /** Of a request to a scene: the id of its capsule, or `none; ` and why it has none though it asked for one. */
+  readonly capsule: string | undefined
 
   /** @param advice more than the base knows, for after its own */
-  constructor(problem: Problem, advice?: string) {
+  constructor(problem: Problem, { advice, capsule }: { readonly advice?: string | undefined; readonly capsule?: string | undefined } = {}) {
     const hint = [hints[problem.code] ?? problem.fix, advice].filter(text => text !== undefined).join(' ')
     const details = [...framed(problem), ...uncaughtIn(problem), ...rejectionIn(problem), ...changesIn(problem), ...placeOf(problem)].join(
       '\n',
@@ -81,6 +83,7 @@ export class RefusedError extends SdkError {
     })
     this.name = 'RefusedError'
     this.problem = problem
+    this.capsule = capsule
   }
 }
 

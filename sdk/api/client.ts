@@ -49,6 +49,8 @@ export interface InvocationAnswer {
   readonly version: string | undefined
   readonly because: string | undefined
   readonly requestId: string | undefined
+  /** The id of its capsule, or `none; ` and why it has none though it asked for one. */
+  readonly capsule: string | undefined
   /** Milliseconds from sending the request to having the whole answer. */
   readonly durationMs: number
   /** The answer. In it, numbers beyond 2^53 are as `parseKeepingNumbers` makes them, so that they are shown with all their digits. */
@@ -319,6 +321,7 @@ async function invokeAt(call: Call, url: URL, { body, unit, version, headers }: 
     version: answer.headers.get('x-scene-version') ?? undefined,
     because: answer.headers.get('x-scene-because') ?? undefined,
     requestId: answer.headers.get('x-request-id') ?? undefined,
+    capsule: answer.headers.get('x-scene-capsule') ?? undefined,
     durationMs: performance.now() - startedAt,
     body: answer.text === '' ? undefined : parseKeepingNumbers(answer.text),
   }

@@ -217,7 +217,8 @@ async function refusal(url: URL, base: URL, response: Response, text: string): P
   if (!isProblem(problem)) return unexpected(url, base, response, text)
   const isOfControl = url.origin === base.origin && url.pathname.startsWith('/api/')
   const advice = isOfControl && unknownToBase.includes(problem.code) ? await adviseVersions(base) : undefined
-  if (problem.code !== 'ROUTE_NOT_FOUND') return new RefusedError(problem, advice)
+  if (problem.code !== 'ROUTE_NOT_FOUND')
+    return new RefusedError(problem, { advice, capsule: response.headers.get('x-scene-capsule') ?? undefined })
   if (advice === undefined) return unexpected(url, base, response, text)
   return new SdkError('ANSWER_UNEXPECTED', problem.detail, { hint: advice })
 }

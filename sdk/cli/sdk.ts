@@ -207,6 +207,7 @@ command(
   [
     ['sdk invoke fashion-men --file fixtures/requests/fashion-men.json --unit u1'],
     [`sdk invoke fashion-men --data '{"user":{}}' --version v3`, 'ask a version that is not the baseline'],
+    ['sdk invoke fashion-men --unit u1 --inspect', 'and stop a debugger in what has answered, with all that it was given'],
   ],
 )
   .option('--data <json>', 'the body')
@@ -215,6 +216,10 @@ command(
   .option('--version <version>', 'pin this version; the token needs the right "pin"')
   .option('--header <name:value...>', 'more headers')
   .option('--url <url>', 'where the scenes answer (default: what the base says)')
+  .option(
+    '--inspect',
+    'then answer it again here, for the debugger that started this or the first that attaches; only for a base on this machine',
+  )
   .action(async (id: string, options: InvokeOptions & CommonOptions) => {
     const { invoke } = await import('./commands/invoke.ts')
     await invoke(await context(options), id, options)

@@ -22,6 +22,8 @@ export interface Launch {
   readonly runtimeExecutable: string
   readonly runtimeArgs: readonly string[]
   readonly cwd: string
+  /** @default that of this process */
+  readonly env?: NodeJS.ProcessEnv
 }
 
 /** A process that is stopped at a breakpoint, or at the step after it. */
@@ -70,8 +72,8 @@ export class Debugger {
   }
 
   /** Starts a process that waits for a debugger, and comes to the address that it prints, as Chrome does: no breakpoint is set before code runs. */
-  async attach({ runtimeExecutable, runtimeArgs, cwd }: Launch): Promise<ChildProcessByStdio<null, Readable, Readable>> {
-    const child = spawn(runtimeExecutable, runtimeArgs, { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
+  async attach({ runtimeExecutable, runtimeArgs, cwd, env }: Launch): Promise<ChildProcessByStdio<null, Readable, Readable>> {
+    const child = spawn(runtimeExecutable, runtimeArgs, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
     const printed = await untilPrinted(child.stderr, /ws=(\S+)/)
     new Session(`ws://${printed}`, [], stop => this.#onStop(stop))
     return this.#follow(child)

@@ -6,6 +6,8 @@ import { lastRequest, rememberRequest } from '../files/last-request.ts'
 import { firstSample, warnOfRounding } from '../files/sample.ts'
 import { readStdin, readText } from '../files/text.ts'
 import { colorsFor } from '../terminal/colors.ts'
+import type { Output } from '../terminal/output.ts'
+import { demandOnThisMachine, inspectRequest } from './inspect-capsule.ts'
 
 export interface InvokeOptions {
   readonly data?: string
@@ -14,26 +16,46 @@ export interface InvokeOptions {
   readonly version?: string
   readonly header?: readonly string[]
   readonly url?: string
+  /** Has the request captured, and answers the capsule again under a debugger. */
+  readonly inspect?: boolean
 }
 
 /** The answer goes to standard output, the line about it to standard error, so that the answer can be piped. */
-export async function invoke({ client, out }: Context, scene: string, options: InvokeOptions): Promise<void> {
+export async function invoke(context: Context, scene: string, options: InvokeOptions): Promise<void> {
+  const { client, out } = context
+  if (options.inspect) demandOnThisMachine(client.base)
   const { unit, url } = options
   const version = options.version === undefined ? undefined : parseVersion(options.version)
-  const headers = parseHeaders(options.header ?? [])
+  const headers = { ...parseHeaders(options.header ?? []), ...(options.inspect && { 'x-scene-capture': '1' }) }
   const { body, note } = await readBody(options, () => defaultBody(client.base, scene))
   if (note !== undefined) out.next(note)
-  const answer = await client.invoke(scene, { body, unit, version, url, headers })
+  const answering = client.invoke(scene, { body, unit, version, url, headers })
+  if (options.inspect) {
+    await rememberRequest(client.base, scene, body)
+    await inspectRequest(context, scene, answering, answer => show(out, answer))
+    return
+  }
+  const answer = await answering
   await rememberRequest(client.base, scene, body)
   out.result(answer)
-  out.say(JSON.stringify(answer.body, null, 2))
+  show(out, answer)
   warnOfRounding(out, body)
+}
+
+function show(out: Output, answer: InvocationAnswer): void {
+  out.say(JSON.stringify(answer.body, null, 2))
   process.stderr.write(`${describeAnswer(answer)}\n`)
 }
 
-function describeAnswer({ status, version, because, durationMs, requestId }: InvocationAnswer): string {
+function describeAnswer({ status, version, because, durationMs, requestId, capsule }: InvocationAnswer): string {
   const colors = colorsFor(process.stderr)
-  return `${colors.green(String(status))} ${version} ${colors.dim(`because ${because} · ${durationMs.toFixed(1)} ms · request ${requestId}`)}`
+  const about = [
+    `because ${because}`,
+    `${durationMs.toFixed(1)} ms`,
+    `request ${requestId}`,
+    ...(capsule === undefined ? [] : [`capsule ${capsule}`]),
+  ]
+  return `${colors.green(String(status))} ${version} ${colors.dim(about.join(' · '))}`
 }
 
 interface Body {

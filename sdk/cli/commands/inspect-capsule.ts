@@ -1,0 +1,87 @@
+/** `--inspect` of `sdk capsule run` and `sdk invoke`: answers a capsule again in this process, under a debugger. */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { CapturedAnswer, ExportedCapsule } from '../../../base/capsule/capsule.ts'
+import { messageOf } from '../../../base/kernel/errors.ts'
+import type { InvocationAnswer } from '../../api/client.ts'
+import { inspectCapsule } from '../../author/inspected-capsule.ts'
+import { RefusedError, SdkError } from '../../sdk-error.ts'
+import { usage } from '../arguments.ts'
+import type { Context } from '../context.ts'
+import { openDebugger } from '../debugging.ts'
+import { failureText } from '../terminal/failure.ts'
+import type { Output } from '../terminal/output.ts'
+
+/** Shows what has answered, then the answer that came of it under the debugger. */
+export async function inspect(out: Output, exported: ExportedCapsule): Promise<void> {
+  const { id, scene, version, at, requestId, inexact, answer: before } = exported.capsule
+  out.next(`Capsule ${id}: request ${requestId}, answered by ${scene} ${version} at ${at}.`)
+  out.next('The modules run in this process for the debugger: not in a slot, and without its limits.')
+  if (inexact.length > 0) out.warn(`It is not exact, and may come to another answer: ${inexact.join(', ')}`)
+  const answer = await inspectCapsule(exported, {
+    beforeRequest: async () => void (await openDebugger()),
+    onRejection: reason => out.warn(`A promise was rejected, and no module handles that: ${messageOf(reason)}`),
+    onOther: path => out.warn(`${path} is not what has answered: the debugger shows the published text`),
+  })
+  const same = answer !== undefined && textOf(answer) === textOf(before)
+  out.result({ capsule: id, answer: answer === undefined ? null : documentOf(answer), same })
+  if (answer !== undefined) out.say(JSON.stringify(documentOf(answer), null, 2))
+  else if ('failure' in before) out.warn(`It came to no answer. Then it failed: ${textOf(before)}`)
+  else out.warn('It came to no answer: a module has asked for something else than then, or for nothing')
+  if (answer !== undefined) out.next(same ? 'The same answer as then.' : `Then the answer was ${textOf(before)}`)
+}
+
+const documentOf = (answer: CapturedAnswer): unknown =>
+  'json' in answer ? JSON.parse(answer.json) : { failure: { code: answer.failure.code, message: answer.failure.message } }
+const textOf = (answer: CapturedAnswer): string => ('json' in answer ? answer.json : `${answer.failure.code}: ${answer.failure.message}`)
+
+// Requests that were captured for this
+
+/** Whoever debugs a request stops it at their own machine, where modules run without limits. @throws SdkError USAGE */
+export function demandOnThisMachine({ hostname, origin }: URL): void {
+  if (/^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)) return
+  const hint =
+    'Send it with --header "x-scene-capture: 1", then "sdk capsule run SCENE ID --inspect" debugs the capsule that the answer names.'
+  throw usage(`Cannot inspect a request to ${origin}: that is no base on this machine`, hint)
+}
+
+/** @param answering of a request that asks to be captured @throws SdkError what is no answer of a module; CAPSULE_NOT_FOUND when it was not captured */
+export async function inspectRequest(
+  { client, out }: Context,
+  scene: string,
+  answering: Promise<InvocationAnswer>,
+  show: (answer: InvocationAnswer) => void,
+): Promise<void> {
+  const [id = '', reason] = (await capsuleOf(answering, show)).split('; ')
+  if (reason === undefined) return inspect(out, await exportSoon(() => client.exportCapsule(scene, id)))
+  const hint = 'Its recorder may have been busy or loading: send it again. A scene whose "capsules" are "off" has none.'
+  throw new SdkError('CAPSULE_NOT_FOUND', `Cannot inspect the request: it was not captured (${reason})`, { hint })
+}
+
+async function capsuleOf(answering: Promise<InvocationAnswer>, show: (answer: InvocationAnswer) => void): Promise<string> {
+  try {
+    const answer = await answering
+    show(answer)
+    return answer.capsule ?? 'none; the base does not know of capsules'
+  } catch (error) {
+    if (!(error instanceof RefusedError) || error.capsule === undefined) throw error
+    process.stderr.write(`${failureText(error)}\n`)
+    return error.capsule
+  }
+}
+
+/** Milliseconds within which a capsule is kept once its request was answered, and between two looks for it. */
+const KEPT_MS_MAX = 3000
+const LOOK_MS = 50
+
+/** A request is answered before its capsule is kept. */
+async function exportSoon(attempt: () => Promise<ExportedCapsule>): Promise<ExportedCapsule> {
+  const until = performance.now() + KEPT_MS_MAX
+  for (;;) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (!(error instanceof SdkError) || error.code !== 'CAPSULE_NOT_FOUND' || performance.now() > until) throw error
+      await delay(LOOK_MS)
+    }
+  }
+}
