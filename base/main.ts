@@ -10,6 +10,7 @@ const loadKeeper = () => import('./keeper/keeper.ts')
 const [, , role, ...rest] = process.argv
 if (role === 'cell') (await codeOf(role, import('./cell/cell.ts'))).runCell()
 else if (role === 'trial') (await import('./trial/trial.ts')).runTrial()
+else if (role === 'validator') (await import('./trial/validator.ts')).runValidator()
 else if (role === 'rehearsal') (await import('./trial/rehearsal.ts')).runRehearsal()
 else if (role === 'keeper') (await codeOf(role, keptCompiled(loadKeeper))).runKeeper()
 else await (await keptCompiled(() => import('./cli.ts'))).runCli(role === undefined ? [] : [role, ...rest])

@@ -34,7 +34,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
     'base/services',
     'base/slot',
   ],
-  'base/trial': ['base/kernel', 'base/inside', 'base/traffic', 'base/capsule', 'base/wire', 'base/services', 'base/slot'],
+  'base/trial': ['base/kernel', 'base/inside', 'base/traffic', 'base/capsule', 'base/wire', 'base/folder', 'base/services', 'base/slot'],
   'base/keeper': [
     'base/kernel',
     'base/traffic',

@@ -226,6 +226,8 @@ export const limits = {
     waitShare: 0.5,
     /** Log lines of one request that its capsule has. */
     logLinesMax: 100,
+    /** Milliseconds for which a process that answers or replays may say nothing before it is ended. */
+    silentMsMax: 60_000,
   },
 
   /** A slot: one isolate that serves one version of a scene. */

@@ -8,7 +8,7 @@ import type { Needs, StartedProcess } from './bubblewrap.ts'
 import { codeSnapshot, SNAPSHOT_VARIABLE } from './code-snapshot.ts'
 import { planWall, spawnPlain, type Wall } from './wall.ts'
 
-export type Role = 'keeper' | 'cell' | 'trial' | 'rehearsal'
+export type Role = 'keeper' | 'cell' | 'trial' | 'rehearsal' | 'validator'
 
 export interface RoleCommand {
   /** Arguments for `process.execPath`. */
@@ -45,9 +45,9 @@ export interface RoleSettings {
 /**
  * The command line and the whole environment of a child process.
  *
- * Cells, trials and rehearsals run module code in isolates, so they run under Node's permission model. They may read the code of the project; a cell
- * may also read the blobs, the feature tables, the saved table and the folders of the services. They can write no file and start no process or
- * thread, and they can open no database, since SQLite would bypass the permission model. Trials and rehearsals have no network either.
+ * Cells, trials, rehearsals and validators run module code in isolates, so they run under Node's permission model. They may read the code of the project; a cell
+ * may also read the blobs, the feature tables, the saved table and the folders of the services; a validator the blobs and the feature tables. They can write no file and start no process or
+ * thread, and they can open no database, since SQLite would bypass the permission model. All but cells have no network either.
  * @param data absolute path of the data folder
  */
 export function roleCommand(role: Role, data: string, settings: RoleSettings = {}): RoleCommand {
@@ -57,7 +57,7 @@ export function roleCommand(role: Role, data: string, settings: RoleSettings = {
   const load = snapshot === undefined || clone === undefined ? [] : ['--require', hook]
   // By NODE_OPTIONS a base can be started so that its stacks have places in the sources; its other processes do not inherit that.
   const mapped = process.sourceMapsEnabled ? ['--enable-source-maps'] : []
-  const young = isThrifty ? [youngMB(1)] : role === 'cell' ? [youngMB(8), NO_PRETENURING] : []
+  const young = isThrifty ? [youngMB(1)] : role === 'cell' || role === 'validator' ? [youngMB(8), NO_PRETENURING] : []
   const flags = [...load, ...mapped, '--no-node-snapshot', '--disable-warning=ExperimentalWarning', ...young]
   const named = snapshot === undefined ? {} : { [SNAPSHOT_VARIABLE]: snapshot }
   const env = { ...scrubbedEnvironment(process.env), ...(isThrifty || role === 'cell' ? fewArenas : {}), ...named }
@@ -99,6 +99,8 @@ function needsOf(role: Role, data: string, entry: string, services: readonly str
   // A package has everything in it, native code too.
   const program = clone === undefined ? [release] : [codeFolder, ...packages]
   const code = [...program, dirname(entry), ...(snapshot === undefined ? [] : [snapshot])]
+  if (role === 'validator')
+    return { reads: unique(code), packages, data: { folder: data, reads: [blobsPath(data), featuresPath(data)] }, network: false }
   if (role !== 'cell') return { reads: unique(code), packages, network: false }
   const socket = dirname(keeperSocketPath(data))
   const isInside = dirname(socket) === data
