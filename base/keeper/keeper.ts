@@ -24,6 +24,7 @@ import { Capsules } from './capsules/capsules.ts'
 import { RecordingFiles } from './capsules/recording-files.ts'
 import { CellConnections } from './cells/cells.ts'
 import { startTrials, type Trials } from './cells/trials.ts'
+import { Validators } from './cells/validators.ts'
 import { Vitals } from './cells/vitals.ts'
 import { DiskUse } from './disk-use.ts'
 import { addToken, BaseDriver } from './driver/base-driver.ts'
@@ -60,7 +61,7 @@ export function runKeeper(): void {
     const place = { generation, takesChanges, handle }
     const folder = message.isHeir ? standBy(message.options.data) : Promise.resolve()
     follow(
-      folder.then(() => startKeeper(message.options, log, sendToSupervisor, trials, place)),
+      folder.then(() => startKeeper(message.options, log, sendToSupervisor, { trials, wall }, place)),
       log,
     )
   })
@@ -157,6 +158,12 @@ export interface Place {
   readonly handle?: unknown
 }
 
+/** What runs module code, and what confines it from outside. */
+export interface Confined {
+  readonly trials: Trials
+  readonly wall?: Wall | undefined
+}
+
 /**
  * Starts a keeper in this process.
  * @throws DATA_UNWRITABLE, DATA_FORMAT_NEWER, DATA_DAMAGED, STORE_FULL, PORT_TAKEN, PORT_DENIED
@@ -165,7 +172,7 @@ export async function startKeeper(
   options: Options,
   log: Logger,
   send: (message: FromKeeper) => void,
-  trials: Trials,
+  { trials, wall }: Confined,
   place: Place = { generation: 0, takesChanges: true },
 ): Promise<Keeper> {
   const { data } = options
@@ -192,7 +199,12 @@ export async function startKeeper(
   const tables = new TablePublisher(data, book, cells, log)
   const disk = new DiskUse(data, store, () => ({ logs: logFiles.bytes, capsules: capsules.bytes }))
   const vitals = new Vitals(options, book, cells, guesses, disk, () => tables.fault)
-  const validation = { capsules, answering: { answer: async () => undefined } }
+  const validators = new Validators(roleCommand('validator', data, { wall, isThrifty: isThrifty(options) }), {
+    data,
+    recordings: capsules,
+    tables: () => book.tables.build().features ?? [],
+  })
+  const validation = { capsules, answering: validators }
   const driver = new SceneDriver({ book, blobs, cells, tables, services: offeredServices(options), validation })
   const judge = new Judge(book, driver, log)
   const featureDriver = new FeatureDriver({ book, blobs, cells, tables })
@@ -201,7 +213,7 @@ export async function startKeeper(
   await tables.save()
   const changes = new Gate(place.takesChanges)
   const upgrades = new Upgrades({ data, book, cells, log, ask: message => send(message) })
-  const parts = { book, driver, baseDriver, featureDriver, blobs, vitals, logs, capsules, cells, guesses, changes, upgrades, log }
+  const parts = { book, driver, baseDriver, featureDriver, blobs, vitals, logs, capsules, validators, cells, guesses, changes, upgrades, log }
   // Whether there is room is seen by saving the table, which is tried until there is.
   const faults = { onStoreFailed: (error: BerthError) => endForDisk(error, log), onStoreFull: () => void tables.save() }
   const app = await createApi({ ...parts, ...faults })
@@ -224,6 +236,7 @@ export async function startKeeper(
       logs.close()
       await bounded(app.close(), limits.keeper.drainMsMax)
       trials.close()
+      validators.close()
       await cells.close()
       store.close()
     },
