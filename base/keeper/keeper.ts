@@ -213,7 +213,22 @@ export async function startKeeper(
   await tables.save()
   const changes = new Gate(place.takesChanges)
   const upgrades = new Upgrades({ data, book, cells, log, ask: message => send(message) })
-  const parts = { book, driver, baseDriver, featureDriver, blobs, vitals, logs, capsules, validators, cells, guesses, changes, upgrades, log }
+  const parts = {
+    book,
+    driver,
+    baseDriver,
+    featureDriver,
+    blobs,
+    vitals,
+    logs,
+    capsules,
+    validators,
+    cells,
+    guesses,
+    changes,
+    upgrades,
+    log,
+  }
   // Whether there is room is seen by saving the table, which is tried until there is.
   const faults = { onStoreFailed: (error: BerthError) => endForDisk(error, log), onStoreFull: () => void tables.save() }
   const app = await createApi({ ...parts, ...faults })
