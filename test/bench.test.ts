@@ -46,6 +46,13 @@ describe('side by side', { concurrency: 2 }, () => {
     for (const [what, p50] of rows.slice(1)) assert.match(p50 ?? '', /^-?\d/, `${what}`)
   })
 
+  test('the bench of warm-ups compares a cold, a warm and a hot slot of each version', { timeout: 120_000 }, async () => {
+    const { rows } = await bench('scripts/capsules/warm-up.ts', '--rounds', '1', '--hot', '200', '--ratio', '1000')
+    assert.equal(rows.length, 3)
+    for (const [what, ...figures] of rows.slice(1))
+      for (const figure of figures.slice(0, 5)) assert.ok(Number(figure) > 0, `${what}: ${figure}`)
+  })
+
   test('the bench of the code inside makes an isolate in each of its cases', { timeout: 120_000 }, async () => {
     const { rows } = await bench('scripts/bench/prelude.ts', '--rounds', '1')
     assert.ok(rows.length > 5)

@@ -32,7 +32,7 @@ export interface ServicesHost {
 }
 
 /** What a service may know of the request that calls it. */
-export type Caller = Pick<SlotCall, 'requestId' | 'unit' | 'deadlineAt' | 'chain'>
+export type Caller = Pick<SlotCall, 'requestId' | 'unit' | 'deadlineAt' | 'chain' | 'isWarmUp'>
 
 interface RunningMethod {
   readonly service: HostedService
@@ -265,7 +265,7 @@ export class Services {
       this.#pending.give(call.scene)
       call.method.service.pending.give(call.scene)
     }
-    this.#host.count(call.method.service.name, call.method.name, code, (performance.now() - call.startedAt) / 1000)
+    if (!call.isWarmUp) this.#host.count(call.method.service.name, call.method.name, code, (performance.now() - call.startedAt) / 1000)
   }
 
   /** @returns whether calls are left */
@@ -288,6 +288,7 @@ class Call implements BatchedCall<unknown> {
   readonly scene: string
   readonly requestId: string
   readonly unit: string | undefined
+  readonly isWarmUp: boolean
   args: unknown
   done = false
   #aborter: AbortController | undefined
@@ -300,6 +301,7 @@ class Call implements BatchedCall<unknown> {
     this.scene = caller.chain.at(-1) ?? ''
     this.requestId = caller.requestId
     this.unit = caller.unit
+    this.isWarmUp = caller.isWarmUp === true
   }
 
   deadlineMs(): number {

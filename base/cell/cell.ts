@@ -110,6 +110,7 @@ class Cell {
     this.#keeper = new KeeperRequests({
       data,
       generation,
+      isAlone: options.cells === 1 && !isHeir,
       aheadMsMax: isHeir ? limits.cell.heirAheadMsMax : limits.cell.aheadMsMax,
       cell: ordinal,
       pid,

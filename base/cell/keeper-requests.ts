@@ -1,4 +1,5 @@
 /** What a cell has to do with the keeper: it follows the keeper's tables, does what the keeper asks, and says how that went. */
+import { setTimeout as delay } from 'node:timers/promises'
 import { type Generation, keeperSocketPath } from '../folder/paths.ts'
 import { readSavedTable } from '../folder/saved-table.ts'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
@@ -8,7 +9,7 @@ import { ModuleError } from '../slot/module-error.ts'
 import type { Slot } from '../slot/slot.ts'
 import { emptyTable, type SceneTable, type SlotPlan } from '../traffic/table.ts'
 import { dispatcher } from '../wire/dispatch.ts'
-import type { CellToKeeper, KeeperToCell, ProfileRequest, Refusal } from '../wire/messages.ts'
+import type { CellToKeeper, KeeperToCell, ProfileRequest, Refusal, WarmUpJob } from '../wire/messages.ts'
 import type { CapsuleFeed } from './capsule-feed.ts'
 import { type KeeperLink, linkKeeper } from './keeper-link.ts'
 import type { LogFeed } from './log-feed.ts'
@@ -23,6 +24,8 @@ export interface KeeperRequestsParts {
   readonly generation: Generation
   /** Milliseconds that the start waits for what is loaded ahead of requests. */
   readonly aheadMsMax: number
+  /** Whether no other cell serves while this one starts. */
+  readonly isAlone: boolean
   /** Ordinal of the cell. */
   readonly cell: number
   /** The process id of the cell as the supervisor sees it. */
@@ -50,6 +53,7 @@ export class KeeperRequests {
   #reportingFeatures: NodeJS.Timeout | undefined
   #featuresReportedAt = Number.NEGATIVE_INFINITY
   #onTable: () => void = () => undefined
+  #onWarm: () => void = () => undefined
 
   constructor(parts: KeeperRequestsParts) {
     const { runtime, feed, capsules, telemetry } = parts
@@ -64,6 +68,8 @@ export class KeeperRequests {
       {
         table: ({ table }) => this.#take(table),
         prepare: ({ request, plan }) => this.#prepare(request, plan),
+        warmUp: ({ request, job }) => this.#warmUp(request, job),
+        warmUpsOver: () => this.#onWarm(),
         prepareFeatures: ({ request, table }) => this.#prepareFeatures(request, table),
         readFeatures: ({ request, table, keys }) => this.#readFeatures(request, table, keys),
         collectMetrics: ({ request }) => this.#collectMetrics(request),
@@ -86,7 +92,7 @@ export class KeeperRequests {
 
   /**
    * Connects to the keeper. Resolves when its table has been taken, or the one that it saved last when it is away, or neither could be had; and when what it
-   * needs is loaded, as far as that could be done in time.
+   * needs is loaded and warm, as far as that could be done in time.
    */
   async start(): Promise<void> {
     const { data, generation, aheadMsMax, table, telemetry } = this.#parts
@@ -95,9 +101,25 @@ export class KeeperRequests {
       setTimeout(resolve, limits.cell.keeperLookMsMax, false)
     })
     this.#link = linkKeeper(keeperSocketPath(data, generation), telemetry.log, () => this.#hello(), this.#dispatch)
-    if (!(await heard)) await this.#takeSaved()
+    const isHeard = await heard
+    if (!isHeard) await this.#takeSaved()
     await table.settled
     await table.loadedAhead(aheadMsMax)
+    if (isHeard) await this.#warmUpAll()
+  }
+
+  /** Has the keeper say what the slots that are loaded warm up with. */
+  async #warmUpAll(): Promise<void> {
+    const { runtime, isAlone } = this.#parts
+    const plans = runtime.slots.plans.map(({ scene, version }) => ({ scene, version }))
+    if (plans.length === 0) return
+    const over = new Promise<void>(resolve => {
+      this.#onWarm = resolve
+    })
+    this.#send({ type: 'loaded', plans })
+    // While nobody else answers, requests had better be answered slowly than not at all.
+    if (isAlone) return
+    await Promise.race([over, delay(limits.capsule.warmUpStartMs, undefined, { ref: false })])
   }
 
   /** Says which table is in force, and which of its baselines cannot answer. */
@@ -193,8 +215,16 @@ export class KeeperRequests {
       await this.#parts.runtime.slots.prepare(plan)
       this.#send({ type: 'prepared', request })
     } catch (error) {
-      const located = error instanceof ModuleError ? error.located : {}
-      this.#send({ type: 'prepared', request, failure: { ...loadFailure(plan, error), ...located } })
+      this.#send({ type: 'prepared', request, failure: { ...loadFailure(plan, error), ...locatedIn(error) } })
+    }
+  }
+
+  async #warmUp(request: number, job: WarmUpJob): Promise<void> {
+    try {
+      await this.#parts.runtime.warmUp(job)
+      this.#send({ type: 'warmedUp', request })
+    } catch (error) {
+      this.#send({ type: 'warmedUp', request, failure: { ...loadFailure(job.plan, error), ...locatedIn(error) } })
     }
   }
 
@@ -256,6 +286,8 @@ export class KeeperRequests {
     return plan && runtime.slots.peek(plan)
   }
 }
+
+const locatedIn = (error: unknown): ModuleError['located'] => (error instanceof ModuleError ? error.located : {})
 
 function codeAndMessage(error: unknown): Refusal {
   const { code } = toBerthError(error)

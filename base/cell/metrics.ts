@@ -7,6 +7,7 @@ import type { SlotPlan } from '../traffic/table.ts'
 import type { ServiceFault } from '../wire/messages.ts'
 import type { SkipReason } from './capture.ts'
 import { Histogram, type Tally } from './histogram.ts'
+import { type WarmUpOutcome, warmUpOutcomes } from './warm-up.ts'
 
 /** Values of the gauge for the states of a breaker. */
 const BREAKER_VALUES: Readonly<Record<BreakerState, number>> = { closed: 0, halfOpen: 1, open: 2 }
@@ -132,6 +133,7 @@ export class Metrics {
   readonly #kills: Counter<'scene' | 'version'>
   readonly #misfits: Counter<'scene' | 'version'>
   readonly #evicted: Counter<'cause'>
+  readonly #warmUps: Counter<'scene' | 'version' | 'outcome'>
   readonly #serviceCalls: Counter<'service' | 'method' | 'code'>
   readonly #serviceDurations: Histogram<'service' | 'method'>
   readonly #fetches: Counter<'host' | 'code'>
@@ -181,6 +183,7 @@ export class Metrics {
     this.#misfits = misfitCounter(registers)
     this.#evicted = evictedCounter(registers)
     for (const cause of ['idle', 'memory'] as const) this.countEvicted(cause, 0)
+    this.#warmUps = warmUpCounter(registers)
     this.#serviceCalls = new Counter({
       name: 'berth_service_calls_total',
       help: 'Calls of base services by outcome: code is OK or an error code',
@@ -287,6 +290,11 @@ export class Metrics {
     this.#evicted.inc({ cause }, slots)
   }
 
+  countWarmUp(scene: string, version: string, outcome: WarmUpOutcome): void {
+    this.#counters(scene, version)
+    this.#warmUps.inc({ scene, version, outcome })
+  }
+
   /** Counts a request whose capsule is on its way to the keeper. */
   countCaptured(why: CaptureReason): void {
     this.#captured.inc({ why })
@@ -314,6 +322,7 @@ export class Metrics {
       this.#durations.end(duration)
       this.#kills.remove({ scene, version })
       this.#misfits.remove({ scene, version })
+      for (const outcome of warmUpOutcomes) this.#warmUps.remove({ scene, version, outcome })
       for (const code of codes) this.#requests.remove({ scene, version, code })
     }
   }
@@ -409,6 +418,14 @@ const misfitCounter = (registers: Registry[]): Counter<'scene' | 'version'> =>
     name: 'berth_answers_unfit_total',
     help: 'Answers that did not fit the schema of their scene, of those that were checked',
     labelNames: ['scene', 'version'],
+    registers,
+  })
+
+const warmUpCounter = (registers: Registry[]): Counter<'scene' | 'version' | 'outcome'> =>
+  new Counter({
+    name: 'berth_warm_ups_total',
+    help: 'Slots that answered capsules before they were routed to, by how that ended: warm, timeOver, wanted or refused; and newCall, failedCall, late or killed when the slot was loaded anew',
+    labelNames: ['scene', 'version', 'outcome'],
     registers,
   })
 

@@ -1,7 +1,7 @@
 /** What runs the code of modules in a cell: its slots, and what they may use outside of their isolates. */
 import { availableParallelism } from 'node:os'
 import { BLACK_BOX_FD, BlackBox } from '../folder/black-box.ts'
-import type { LogLine } from '../inside/protocol.ts'
+import type { LogLine, ServiceNames } from '../inside/protocol.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Options } from '../kernel/options.ts'
 import { Ticker } from '../kernel/ticker.ts'
@@ -10,11 +10,12 @@ import { Fetcher } from '../slot/fetcher.ts'
 import type { Slot } from '../slot/slot.ts'
 import { Slots, type SlotsHost } from '../slot/slots.ts'
 import { lockedServices, type SlotPlan } from '../traffic/table.ts'
-import type { OfferedService, ServiceFault } from '../wire/messages.ts'
+import type { OfferedService, ServiceFault, WarmUpJob } from '../wire/messages.ts'
 import { Services } from './base-services.ts'
 import { Bundles } from './bundles.ts'
 import { CellMemory } from './cell-memory.ts'
 import type { Telemetry } from './telemetry.ts'
+import { warmUp } from './warm-up.ts'
 
 interface RuntimeHost extends Pick<SlotsHost, 'callScene' | 'onLost' | 'onLoad'> {
   /** Called when the state of some feature table has changed. */
@@ -64,7 +65,7 @@ export class ModuleRuntime {
     const slotsHost: SlotsHost = {
       ...host,
       readBundle: digest => this.#bundles.read(digest),
-      servicesOf: plan => this.#services.named(lockedServices(plan.lock)),
+      servicesOf: plan => this.#servicesOf(plan),
       callService: (service, method, args, caller) => this.#services.call(service, method, args, caller),
       fetch: (plan, request, caller, signal) => this.#fetcher.fetch(plan, request, caller, signal),
       explain: (error, plan) => telemetry.explainLoad(error, plan),
@@ -125,6 +126,10 @@ export class ModuleRuntime {
     await this.#services.start(this.#options.services)
   }
 
+  #servicesOf(plan: SlotPlan): ServiceNames {
+    return this.#services.named(lockedServices(plan.lock))
+  }
+
   /** The feature tables. */
   get tables(): FeatureTables {
     return this.#services.tables
@@ -138,6 +143,19 @@ export class ModuleRuntime {
   /** What the base services cannot offer at present. */
   serviceFaults(): ServiceFault[] {
     return this.#services.faults()
+  }
+
+  /**
+   * Has a slot that is loaded answer requests whose answers nobody gets, before it is routed to.
+   * @throws BerthError when the slot was thrown away over it and cannot be loaded again
+   */
+  warmUp(job: WarmUpJob): Promise<void> {
+    return warmUp(job, {
+      slots: this.slots,
+      servicesOf: plan => this.#servicesOf(plan),
+      callService: (service, method, args, caller) => this.#services.call(service, method, args, caller),
+      count: ({ scene, version }, outcome) => this.#telemetry.metrics.countWarmUp(scene, version, outcome),
+    })
   }
 
   /** Forgets bundles of versions that are not loaded: they are read again for the next slot that needs them. */

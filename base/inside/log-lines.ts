@@ -1,9 +1,9 @@
 /** What modules log, bounded in length and number. Lines leave in one message with the answer of their request, or by themselves. */
 import { recentTime } from './clock.ts'
-import { limits, post } from './host.ts'
+import { cursor, limits, post } from './host.ts'
 import { type Request, running } from './open-request.ts'
 import { floor, stringify } from './primordials.ts'
-import type { LogLine } from './protocol.ts'
+import { CURSOR, type LogLine } from './protocol.ts'
 import { lookForOverflow } from './tape.ts'
 import { messageOf, stackOf, textOf } from './to-text.ts'
 
@@ -11,8 +11,9 @@ let second = 0
 let linesInSecond = 0
 let dropped = 0
 
-/** Returns undefined when there were too many lines in this second already. */
+/** Returns undefined when there were too many lines in this second already, and while the slot warms up. */
 export function logLine(level: LogLine['level'], module: string | undefined, message: string, fields?: unknown): LogLine | undefined {
+  if (cursor[CURSOR.warmingUp] === 1) return undefined
   const thisSecond = floor(recentTime() / 1000)
   if (thisSecond !== second) {
     second = thisSecond

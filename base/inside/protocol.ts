@@ -82,6 +82,8 @@ export const CURSOR = {
   run: 6,
   /** 1 while the body of the request that was started last is checked against the schema, before any code of a module runs for it. */
   checking: 7,
+  /** 1 while requests only warm the slot up: what their code logs is dropped, and does not count. Written by the cell. */
+  warmingUp: 8,
 } as const
 
 /** Places of the clock, memory that isolates read: the cell writes it before it enters one, and every few milliseconds. */

@@ -33,6 +33,7 @@ import { GuessAudit } from './driver/guess-audit.ts'
 import { Judge } from './driver/judge.ts'
 import { SceneDriver } from './driver/scene-driver.ts'
 import { TablePublisher } from './driver/table-publisher.ts'
+import { WarmUps } from './driver/warm-ups.ts'
 import { Gate } from './gate.ts'
 import { createApi } from './http/server.ts'
 import { LogFiles } from './logs/log-files.ts'
@@ -189,12 +190,14 @@ export async function startKeeper(
   const [{ logs, logFiles }, capsules] = [openLogs(data, book, log), openCapsules(data, book, log)]
   const audit = new GuessAudit(book, log)
   const guesses = new Guesses(address => audit.note(address, 'control'))
+  const warmUps = new WarmUps(book, capsules, log)
   const cells = await CellConnections.listen(keeperSocketPath(data, place.generation), table, log, {
     onLogs: (cell, records) => logs.take(cell, records),
     onCaptured: captured => capsules.take(captured),
     onKills: (cell, kills) => judge.killed(cell, kills),
     onStale: pid => send({ type: 'endStale', pid }),
     onGuesses: address => audit.note(address, 'scene'),
+    warmUpOf: (scene, version) => warmUps.ofVersion(scene, version),
   })
   const tables = new TablePublisher(data, book, cells, log)
   const disk = new DiskUse(data, store, () => ({ logs: logFiles.bytes, capsules: capsules.bytes }))
@@ -205,7 +208,7 @@ export async function startKeeper(
     tables: () => book.tables.build().features ?? [],
   })
   const validation = { capsules, answering: validators }
-  const driver = new SceneDriver({ book, blobs, cells, tables, services: offeredServices(options), validation })
+  const driver = new SceneDriver({ book, blobs, cells, tables, services: offeredServices(options), validation, warmUps })
   const judge = new Judge(book, driver, log)
   const featureDriver = new FeatureDriver({ book, blobs, cells, tables })
   const baseDriver = new BaseDriver({ book, blobs, trials, tables, retire: cell => send({ type: 'retire', cell }) })

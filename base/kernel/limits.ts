@@ -220,6 +220,19 @@ export const limits = {
     entryCpuMsMax: 120_000,
     /** What is put in for one capsule that is answered, until it counts as one that does not end. */
     answerEntriesMax: 10_000,
+    /** Milliseconds by which a change takes longer for the slots that it needs to warm up, and by which a cell starts later for all of its own. */
+    warmUpMs: 250,
+    warmUpStartMs: 1000,
+    /** Answers after which a slot is warm, however little time they took: V8 has compiled what runs often by then. */
+    warmUpAnswersMax: 5000,
+    /** Capsules that a slot warms up with, as many as that of which are looked at, and bytes of JSON that they take in all. */
+    warmUpCapsulesMax: 32,
+    warmUpCapsulesRead: 64,
+    warmUpBytesMax: 2 * MB,
+    /** Milliseconds that the last request of a warm-up may go on when its time is over, or when somebody waits for the slot. */
+    warmUpGraceMs: 20,
+    /** Milliseconds after which recorded replies are too old for a module that keeps them. */
+    warmUpReplyMsMax: 3_600_000,
     /** Bytes of capsules that wait in a cell for the keeper. When half of them wait, no request is captured by chance. */
     queueBytesMax: 8 * MB,
     /** The part of its deadline that a request which asks to be captured waits for a recorder. */

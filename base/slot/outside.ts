@@ -43,7 +43,7 @@ const FETCHES_FULL = {
 
 export class Outside {
   readonly #slot: AskingSlot
-  readonly #host: OutsideHost
+  #host: OutsideHost
   #services: ServiceNames | undefined
   #settlements: (string | number)[] = []
   /** Timers that have not fired. The code inside bounds how many there are. */
@@ -53,6 +53,11 @@ export class Outside {
 
   constructor(slot: AskingSlot, host: OutsideHost) {
     this.#slot = slot
+    this.#host = host
+  }
+
+  /** From now on, calls and fetches are passed on to this host. */
+  passTo(host: OutsideHost): void {
     this.#host = host
   }
 

@@ -29,6 +29,15 @@ export class SlotCursor {
     return this.#places[CURSOR.run] as number
   }
 
+  /** Whether requests only warm the slot up. */
+  get isWarmingUp(): boolean {
+    return this.#places[CURSOR.warmingUp] === 1
+  }
+
+  set isWarmingUp(isWarmingUp: boolean) {
+    this.#places[CURSOR.warmingUp] = Number(isWarmingUp)
+  }
+
   /** The request whose code runs now. */
   current(): Pending | undefined {
     const no = this.#places[CURSOR.running] as number

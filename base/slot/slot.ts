@@ -88,6 +88,8 @@ export class Slot {
   #settled = 0
   /** While the slot is held no turn is sent, and what runs is on no request's account. */
   #held = false
+  /** Requests that it answered to warm up. */
+  #warmUps = 0
   readonly #unhandled = { second: 0, count: 0 }
 
   private constructor(plan: SlotPlan, blank: Blank, entrance: Entrance, host: SlotHost) {
@@ -128,9 +130,9 @@ export class Slot {
     return slot
   }
 
-  /** Whether the slot has answered any request. */
+  /** Whether the slot has answered any request, other than to warm up. */
   get hasAnswered(): boolean {
-    return this.#settled > 0
+    return this.#settled > this.#warmUps
   }
 
   /** When the last request came, by `performance.now()`. */
@@ -200,6 +202,22 @@ export class Slot {
     const plan = { ...this.plan, lock, ...(schemas !== undefined && { schemas }) }
     await link(this.#inside, plan, this.#host.servicesOf(plan))
     this.#cursor.lock = lock
+  }
+
+  /**
+   * From now on requests only warm the slot up: what they ask for is passed on to `outside`, and what the code says is dropped. Give the slot no other requests
+   * until `endWarmUp`.
+   */
+  beginWarmUp(outside: OutsideHost): void {
+    this.#cursor.isWarmingUp = true
+    this.#outside.passTo(outside)
+  }
+
+  /** To be called when no request is left. */
+  endWarmUp(): void {
+    this.#cursor.isWarmingUp = false
+    this.#warmUps = this.#settled
+    this.#outside.passTo(this.#host)
   }
 
   // ── turns ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -273,6 +291,7 @@ export class Slot {
   }
 
   #logUnhandled(error: unknown): void {
+    if (this.#cursor.isWarmingUp) return
     const second = Math.floor(performance.now() / 1000)
     if (this.#unhandled.second !== second) Object.assign(this.#unhandled, { second, count: 0 })
     if (++this.#unhandled.count > UNHANDLED_PER_SECOND) return
@@ -608,7 +627,7 @@ export class Slot {
       case 'log':
         return this.#onLog(Number(values[0]), parseLines(values[1]))
       case 'misfit':
-        return this.#host.onMisfit?.(this.plan, String(values[0]).slice(0, limits.log.lineCharsMax))
+        return this.#onMisfit(String(values[0]))
       case 'broken':
         return this.kill('a module has changed a built-in for good')
       default:
@@ -619,6 +638,10 @@ export class Slot {
   #onLog(requestNo: number, lines: LogLine[] | undefined): void {
     if (lines === undefined) this.kill('a module has broken the code that runs it: it posts lines that are none')
     else this.#host.onLog(this.plan, this.#turns.find(requestNo)?.call.requestId, lines)
+  }
+
+  #onMisfit(text: string): void {
+    if (!this.#cursor.isWarmingUp) this.#host.onMisfit?.(this.plan, text.slice(0, limits.log.lineCharsMax))
   }
 
   /** A kind that the compiler does not know of. It comes only when a module has broken the code that posts. */

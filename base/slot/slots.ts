@@ -10,7 +10,7 @@ import { Ticker } from '../kernel/ticker.ts'
 import { DEFAULT_MEMORY_MB } from '../traffic/names.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { CodeCache } from './code-cache.ts'
-import type { Kill, Whereabouts } from './kill.ts'
+import { type Kill, SlotKilled, type Whereabouts } from './kill.ts'
 import { Recorder } from './recorder.ts'
 import { type NoRecorder, Recorders } from './recorders.ts'
 import { Slot, type SlotHost } from './slot.ts'
@@ -200,6 +200,38 @@ export class Slots {
     }
   }
 
+  /**
+   * Takes the slot of a plan away from requests while `work` warms it up, and gives it back afterwards. Requests that need it wait, and `wanted` is aborted when
+   * one does. Nothing happens when the slot is not loaded, or has had requests.
+   * @param work says in the end whether the slot is as good as before. If not, it is thrown away and loaded again
+   * @throws BerthError why it cannot be loaded again
+   */
+  async warmUp(plan: SlotPlan, work: (slot: Slot, wanted: AbortSignal) => Promise<boolean>): Promise<void> {
+    const slot = this.peek(plan)
+    if (slot === undefined || slot.hasAnswered || slot.pending > 0 || this.#closed) return
+    const back = Promise.withResolvers<Slot>()
+    // Perhaps nobody waits for it.
+    back.promise.catch(() => undefined)
+    const wanted = new AbortController()
+    const entry: Entry = { plan, slot: undefined, job: { done: back.promise, awaited: back.promise, hurry: () => wanted.abort() } }
+    this.#entries.set(plan.key, entry)
+    this.#warming.set(slot, wanted)
+    const isGood = await work(slot, wanted.signal)
+    this.#warming.delete(slot)
+    if (isGood) entry.slot = slot
+    else slot.dispose(true)
+    back.resolve(isGood ? slot : this.#loadInstead(entry))
+    await back.promise
+  }
+
+  /** Loads a slot in the place of one that was thrown away, unless no table routes to it any more. */
+  async #loadInstead(entry: Entry): Promise<Slot> {
+    const { plan } = entry
+    if (this.#entries.get(plan.key) !== entry) throw retiring()
+    this.#forget(entry)
+    return this.#load(plan, true).done
+  }
+
   /** Why a version could not be loaded when it was last tried; undefined when it was not tried since the last `retain` that left it out, or was loaded. */
   failureOf(plan: SlotPlan): unknown {
     return this.#failures.get(plan.key)?.error
@@ -251,6 +283,7 @@ export class Slots {
   /** Drains and disposes everything. Nothing can be loaded afterwards. */
   async close(): Promise<void> {
     this.#closed = true
+    for (const wanted of this.#warming.values()) wanted.abort()
     for (const entry of this.#entries.values()) this.#release(entry)
     this.#recorders.close()
     this.#buffer.close()
@@ -347,7 +380,7 @@ export class Slots {
    * @returns false, without having called `work`, when they do not come to rest in `msMax` milliseconds
    */
   async rest(msMax: number, work: () => void): Promise<boolean> {
-    const slots = () => [...this.#loaded, ...this.#leaving]
+    const slots = () => [...this.#loaded, ...this.#warming.keys(), ...this.#leaving]
     const isBusy = () => this.#queue.running > 0 || slots().some(slot => slot.isRunning)
     const held = slots()
     for (const slot of held) slot.hold()
@@ -362,6 +395,9 @@ export class Slots {
 
   /** Requests whose slot was killed, and that wait for the next one to be loaded. */
   readonly #betweenSlots = new Set<Pending>()
+
+  /** Slots that warm up, each with what ends that when somebody waits for the slot. */
+  readonly #warming = new Map<Slot, AbortController>()
 
   /** Slots that no table routes to and that still have requests. */
   readonly #leaving = new Set<Slot>()
@@ -390,8 +426,15 @@ export class Slots {
     this.#killed.set(key, [...running, { slot, at: performance.now() }])
   }
 
-  #onKilled(slot: Slot, { blame, isForMemory }: Kill, survivors: readonly Pending[], report: () => void): void {
+  #onKilled(slot: Slot, kill: Kill, survivors: readonly Pending[], report: () => void): void {
     const { plan } = slot
+    const { blame, isForMemory } = kill
+    if (this.#warming.has(slot)) {
+      // What was asked to warm it up says nothing about the requests to come, and whoever has asked loads another slot.
+      if (slot.isRunning) this.#noteKilled(slot)
+      for (const pending of survivors) pending.reject(new SlotKilled(plan, kill))
+      return
+    }
     if (blame === 'module' && !isForMemory) this.#offenders.set(plan.key, performance.now())
     const current = this.#entries.get(plan.key)?.slot === slot
     if (current) this.#entries.delete(plan.key)

@@ -210,6 +210,10 @@ const Capsules = Type.Object(
       description: 'bytes on disk that the capsules of the scene may take',
     }),
     ageDays: Type.Number({ exclusiveMinimum: 0, maximum: 365, default: 7, description: 'days after which a capsule is deleted' }),
+    warmUp: Type.Boolean({
+      default: true,
+      description: 'whether new slots answer capsules, whose answers nobody gets, before requests reach them',
+    }),
     redact: JsonPointers,
   },
   {

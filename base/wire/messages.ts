@@ -1,5 +1,6 @@
 /** Every message between the processes of a base. */
 import type { Captured } from '../capsule/capsule.ts'
+import type { WarmUpRequest } from '../capsule/warm-up-request.ts'
 import type { Generation } from '../folder/paths.ts'
 import type { UpgradeLog, UpgradeWish } from '../folder/upgrade-files.ts'
 import type { ErrorCode } from '../kernel/errors.ts'
@@ -283,6 +284,18 @@ export interface ProfileFacts {
   readonly heldMs: number
 }
 
+/** How a slot is to warm up. */
+export interface WarmUpJob {
+  readonly plan: SlotPlan
+  readonly requests: readonly WarmUpRequest[]
+  /** Milliseconds of CPU that a request may use in one go. */
+  readonly cpuMs: number
+  /** Milliseconds. */
+  readonly msMax: number
+  /** Whether each request is answered at most once. Otherwise they are answered again and again until the slot is warm. */
+  readonly once: boolean
+}
+
 export interface Refusal {
   readonly code: ErrorCode
   readonly message: string
@@ -317,6 +330,10 @@ export type CellToKeeper =
   /** Slots that were killed, those too that were killed while they were loaded. Lost while the keeper is away. */
   | { readonly type: 'kills'; readonly kills: readonly SlotKills[] }
   | { readonly type: 'prepared'; readonly request: number; readonly failure?: LoadFailure }
+  /** The slot is in use again, warm or not; or it was thrown away over it and cannot be loaded again. */
+  | { readonly type: 'warmedUp'; readonly request: number; readonly failure?: LoadFailure }
+  /** The cell has loaded these versions to begin with, and would warm them up before it serves. It is answered with `warmUp` for some of them, then `warmUpsOver`. */
+  | { readonly type: 'loaded'; readonly plans: readonly Pick<SlotPlan, 'scene' | 'version'>[] }
   | { readonly type: 'metrics'; readonly request: number; readonly metrics: readonly unknown[] }
   /** Answered with `logsKept`. Batches without that answer when the connection ends are sent again over the next connection. */
   | { readonly type: 'logs'; readonly batch: number; readonly records: readonly LogRecord[] }
@@ -338,6 +355,9 @@ export type KeeperToCell =
   | { readonly type: 'table'; readonly table: SceneTable }
   /** Load this slot beside those that run, and keep it until a table routes to it. */
   | { readonly type: 'prepare'; readonly request: number; readonly plan: SlotPlan }
+  /** Have the loaded slot answer these requests, whose answers nobody gets, unless it has had others. */
+  | { readonly type: 'warmUp'; readonly request: number; readonly job: WarmUpJob }
+  | { readonly type: 'warmUpsOver' }
   /** Read this feature table beside the one in force, and keep it for a scene table that names it. */
   | { readonly type: 'prepareFeatures'; readonly request: number; readonly table: TableSource }
   /** Asks for rows of a feature table: those of the keys, or without keys the first ones. */

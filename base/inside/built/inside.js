@@ -69,7 +69,9 @@ var CURSOR = {
   /** How often `running` has been set: two readings with the same number saw the same run. */
   run: 6,
   /** 1 while the body of the request that was started last is checked against the schema, before any code of a module runs for it. */
-  checking: 7
+  checking: 7,
+  /** 1 while requests only warm the slot up: what their code logs is dropped, and does not count. Written by the cell. */
+  warmingUp: 8
 };
 var CLOCK = {
   /** Milliseconds by the monotonic clock of the cell at the last writing. */
@@ -892,6 +894,7 @@ var second = 0;
 var linesInSecond = 0;
 var dropped = 0;
 function logLine(level, module, message, fields) {
+  if (cursor[CURSOR.warmingUp] === 1) return void 0;
   const thisSecond = floor(recentTime() / 1e3);
   if (thisSecond !== second) {
     second = thisSecond;

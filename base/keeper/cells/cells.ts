@@ -22,6 +22,7 @@ import type {
   ServiceFault,
   SlotKills,
   Unkept,
+  WarmUpJob,
 } from '../../wire/messages.ts'
 import { CellSocket } from './cell-socket.ts'
 
@@ -85,6 +86,12 @@ export interface TakenProfile {
   end(): void
 }
 
+/** What a slot warms up with. */
+export interface SlotWarmUp extends Pick<WarmUpJob, 'plan' | 'requests' | 'cpuMs'> {
+  /** Whether the version has answered these requests before. */
+  readonly isProven: boolean
+}
+
 export interface CellEvents {
   /** Takes what the modules of a cell have written. The cell forgets these lines once this returns. */
   onLogs?(cell: number, records: readonly LogRecord[]): void
@@ -96,6 +103,8 @@ export interface CellEvents {
   onGuesses?(address: string): void
   /** Takes a captured request, and what entered its slot since the last one of the same recording. @returns whether it is kept */
   onCaptured?(captured: Captured): boolean
+  /** Finds out what a cell that starts is to warm a slot up with. */
+  warmUpOf?(scene: string, version: string): Promise<SlotWarmUp | undefined>
 }
 
 /** The public side of `CellConnections`, for those who use it and for tests that stand in for it. */
@@ -139,6 +148,8 @@ export class CellConnections {
         captured: ({ captured }, { member }) => member && this.#onCaptured(member, captured),
         kills: ({ kills }, { member }) => member && this.#events.onKills?.(member.cell, kills),
         prepared: settle,
+        warmedUp: settle,
+        loaded: ({ plans }, { member }) => member && this.#onLoaded(member, plans),
         featuresPrepared: settle,
         featureRows: settle,
         metrics: settle,
@@ -240,6 +251,50 @@ export class CellConnections {
     const prepared = (await Promise.all(outcomes)).filter(Boolean).length
     if (prepared > 0) return prepared
     throw upgradeFailed(action, { code: 'SLOT_UNAVAILABLE', message: 'every cell ended or fell silent while it loaded the version' })
+  }
+
+  /**
+   * Has every cell that is not lost warm up a slot which it has loaded. When the version has not answered these requests before, one cell answers each of them
+   * once before the others do, since code that cannot be stopped would cost all cells at once. Takes `limits.capsule.warmUpMs` at most, and the time of a load
+   * where the slot has to be loaded again.
+   * @throws UPGRADE_FAILED when it cannot be loaded again
+   */
+  async warmUp({ isProven, ...warmUp }: SlotWarmUp): Promise<void> {
+    const { warmUpMs } = limits.capsule
+    const startedAt = performance.now()
+    const [first] = this.#askable
+    if (first === undefined) return
+    if (!isProven && !(await this.#warmUpOne(first, { ...warmUp, msMax: warmUpMs / 2, once: true }))) return
+    const job = { ...warmUp, msMax: Math.max(1, warmUpMs - (performance.now() - startedAt)), once: false }
+    await Promise.all(this.#askable.map(member => this.#warmUpOne(member, job)))
+  }
+
+  /** @returns whether the cell is still there, and not lost */
+  async #warmUpOne(member: Member, job: WarmUpJob): Promise<boolean> {
+    const request = ++this.#requests
+    const answer = await askOne(member, request, { type: 'warmUp', request, job }, limits.keeper.prepareMsMax)
+    if (answer?.type !== 'warmedUp') return false
+    const { scene, version } = job.plan
+    if (answer.failure !== undefined) throw upgradeFailed(`Cannot bring version "${version}" of scene "${scene}" online`, answer.failure)
+    return true
+  }
+
+  /** Has a cell that starts warm up one slot after the other, for as long as it waits for that, of which each gets its part. */
+  async #onLoaded(member: Member, plans: Extract<CellToKeeper, { type: 'loaded' }>['plans']): Promise<void> {
+    const until = performance.now() + limits.capsule.warmUpStartMs
+    for (const [i, { scene, version }] of plans.entries()) {
+      const msMax = Math.min(limits.capsule.warmUpMs, (until - performance.now()) / (plans.length - i))
+      if (msMax <= 0 || member.isGone || member.isLost) break
+      try {
+        const found = await this.#events.warmUpOf?.(scene, version)
+        if (found === undefined) continue
+        const { plan, requests, cpuMs } = found
+        await this.#warmUpOne(member, { plan, requests, cpuMs, msMax, once: false })
+      } catch (error) {
+        this.#log.warn({ err: error, cell: member.cell, scene, version }, 'a slot cannot be warmed up')
+      }
+    }
+    member.lines.send({ type: 'warmUpsOver' })
   }
 
   /**

@@ -25,16 +25,18 @@ import type { ValidationMode, VersionRecord } from '../../traffic/schema.ts'
 import { type SlotPlan, slotPlan } from '../../traffic/table.ts'
 import type { Actor, Book, ScenePart } from '../book/book.ts'
 import { sceneWrites } from '../book/scene-book.ts'
-import type { Applied } from '../cells/cells.ts'
+import type { Applied, SlotWarmUp } from '../cells/cells.ts'
 import { type FactSources, findFacts } from './facts.ts'
 import { type Stopwatch, stopwatch, type Timings } from './stopwatch.ts'
 import type { TablePublisher } from './table-publisher.ts'
 import { Turns } from './turns.ts'
 import { planValidation, type ValidationParts, validate } from './validation.ts'
+import type { WarmUps } from './warm-ups.ts'
 
 export interface SceneDriverParts extends FactSources {
   readonly tables: TablePublisher
   readonly validation: ValidationParts
+  readonly warmUps: Pick<WarmUps, 'ofPlan'>
 }
 
 export interface ChangeOptions {
@@ -191,7 +193,17 @@ export class SceneDriver {
     // A definition may be mended while no cell can start because of it.
     if (kind === 'define scene' && cells.connected.length === 0) return
     const plans = this.#newPlans(before, next)
-    if (plans.length > 0) await steps('prepareMs', () => Promise.all(plans.map(plan => cells.prepare(plan))))
+    if (plans.length === 0) return
+    const finding = isUrgent(kind) ? [] : this.#findWarmUps(plans, next.scene)
+    await steps('prepareMs', () => Promise.all(plans.map(plan => cells.prepare(plan))))
+    const warmUps = (await Promise.all(finding)).filter(found => found !== undefined)
+    if (warmUps.length > 0) await steps('warmUpMs', () => Promise.all(warmUps.map(warmUp => cells.warmUp(warmUp))))
+  }
+
+  /** Finds out what slots warm up with to which rules send requests. Nobody waits for the others, which are for those who develop. */
+  #findWarmUps(plans: readonly SlotPlan[], scene: SceneState): Promise<SlotWarmUp | undefined>[] {
+    const routed = routedIn(scene)
+    return plans.filter(({ version }) => routed.has(version)).map(plan => this.#parts.warmUps.ofPlan(plan, scene))
   }
 
   /** Slots that the change needs: those that no rule has needed so far, and those that it names. */
