@@ -157,7 +157,7 @@ test('when all readings are given, the clocks go on from where the cell says, an
 
 test('a date without a date is like that of Node.js in all that code can see of it', async t => {
   const guest = await startGuest(t)
-  const seen = `[Date.name, Date.length, Object.getOwnPropertyNames(Date), /native code/.test(Date), Date.now.name, Date.now.length, Date.prototype.constructor === Date,
+  const seen = `[Date.name, Date.length, Object.getOwnPropertyNames(Date), Reflect.construct(Date, [5], Array) instanceof Array, Reflect.construct(Date, [5], Object.assign(function () {}, { prototype: null })) instanceof Date, /native code/.test(Date), Date.now.name, Date.now.length, Date.prototype.constructor === Date,
     new Date() instanceof Date, new (class A extends Date {})().constructor.name, Object.keys(Date), typeof Date(), Object.prototype.toString.call(new Date()), Math.random.name,
     Math.random.length, /native code/.test(Math.random), Object.keys(Math), Intl.DateTimeFormat.prototype.formatToParts.length,
     (f => [f.format === f.format, f.format.name, f.format.length, f.format(0), f.formatToParts(0)])(new Intl.DateTimeFormat('en', { timeZone: 'UTC' })),

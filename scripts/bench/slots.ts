@@ -5,10 +5,14 @@
  * - many different scenes in one process, and a busy scene among them compared with the same scene alone
  * - memory, handles and threads while slots are loaded and disposed again and again
  * - what a lookout costs a slot, and how long a look at code that loops takes
+ * - what clocks and random numbers cost code in a slot, and in an isolate without the code inside
  */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import ivm from 'isolated-vm'
 import { renderColumns } from '../../base/kernel/columns.ts'
+import { makeBlank } from '../../base/slot/blank.ts'
+import { CodeCache } from '../../base/slot/code-cache.ts'
 import type { SlotCall } from '../../base/slot/slot-call.ts'
 import { Slots, type SlotsHost } from '../../base/slot/slots.ts'
 import type { SlotPlan } from '../../base/traffic/table.ts'
@@ -24,6 +28,8 @@ const { scenes, cycles, rounds } = readFlags({
   rounds: { value: 50, about: 'first answers, and looks at code that loops, that are timed' },
 })
 const MB = 2 ** 20
+/** How often each way to a clock is taken at a time. */
+const CLOCK_RUNS = 1_000_000
 
 const rank50 = (await bundleModule(join(root, 'scripts/bench/rank50'))).code
 const sampleBody = JSON.stringify(sampleInput())
@@ -237,10 +243,38 @@ async function timeOfLook(): Promise<number> {
   return took
 }
 
+/** Nanoseconds that clocks and chance take in a slot, and in an isolate that has V8's own. */
+async function clocks(): Promise<void> {
+  const { context, isolate } = await makeBlank(128, new CodeCache(0))
+  const bare = new ivm.Isolate({ memoryLimit: 128 })
+  const contexts = [context, bare.createContextSync()]
+  for (const work of ['new Date().getTime()', 'new Date(i).getTime()', 'new Heir().getTime()', 'Date.now()', 'Math.random()']) {
+    const code = `{ class Heir extends Date {}; const run = n => { let sum = 0; for (let i = 0; i < n; i++) sum += ${work}; return sum }
+      for (let i = 0; i < 20; i++) run(20_000); run(${CLOCK_RUNS}); }`
+    const times: number[][] = [[], []]
+    for (let round = 0; round < 7; round++) for (const [i, each] of contexts.entries()) times[i]?.push(await nanoseconds(each, code))
+    rows.push([
+      `${work.replace('.getTime()', '')} in a slot, and in a bare isolate`,
+      times.map(each => median(each).toFixed(1)).join(' / '),
+      '',
+      'ns',
+    ])
+  }
+  isolate.dispose()
+  bare.dispose()
+}
+
+async function nanoseconds(context: ivm.Context, code: string): Promise<number> {
+  const startedAt = performance.now()
+  await context.eval(code)
+  return ((performance.now() - startedAt) * 1e6) / (CLOCK_RUNS + 400_000)
+}
+
 const large = padded(500)
 await firstAnswers(`specialise and first answer, ${Math.round(large.length / 1024)} KB bundle, each of its 1,000 functions called`, large)
 await firstAnswers('first answer of an idle scene, small bundle', rank50)
 await density()
 await churn()
 await lookouts()
+await clocks()
 console.log(renderColumns(['what', 'p50', 'p95', 'unit'], rows))

@@ -581,8 +581,11 @@ function dateOf(Native) {
   const { toString: textOf2 } = Native.prototype;
   function DateOfSlot(...values2) {
     if (new.target === void 0) return apply(textOf2, new Native(readWallTime()), []);
-    if (new.target !== DateOfSlot) return construct(Native, values2.length === 0 ? [readWallTime()] : values2, new.target);
-    return values2.length === 0 ? new Native(readWallTime()) : new Native(...values2);
+    const date2 = values2.length === 0 ? new Native(readWallTime()) : new Native(...values2);
+    if (new.target === DateOfSlot) return date2;
+    const { prototype } = new.target;
+    if (typeof prototype === "object" && prototype !== null) setPrototypeOf(date2, prototype);
+    return date2;
   }
   const date = classShownAs(Native, DateOfSlot);
   defineProperty(date, "now", { value: readWallTime });
