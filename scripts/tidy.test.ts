@@ -120,6 +120,7 @@ const datingFiles = [
   'base/supervisor/memory-watch.ts',
   'base/supervisor/succession/handover.ts',
   'base/supervisor/supervisor.ts',
+  'scripts/bench/slots.ts',
   'sdk/caller/index.ts',
   'sdk/cli/commands/profile.ts',
   'sdk/cli/terminal/output.ts',

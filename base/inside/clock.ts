@@ -7,7 +7,7 @@ import { shownAs } from './built-ins/stand-ins.ts'
 import { clock } from './host.ts'
 import { floor } from './primordials.ts'
 import { CLOCK } from './protocol.ts'
-import { hasTape, lastReading, reading } from './tape.ts'
+import { hasTape, lastReading, reading } from './readings.ts'
 
 /**
  * How far the time here may run ahead of what the cell has written. When the wall clock is set forward, the time here is wrong by no more than

@@ -4,7 +4,7 @@ import { cursor, limits, post } from './host.ts'
 import { type Request, running } from './open-request.ts'
 import { floor, stringify } from './primordials.ts'
 import { CURSOR, type LogLine } from './protocol.ts'
-import { lookForOverflow } from './tape.ts'
+import { lookForOverflow } from './readings.ts'
 import { messageOf, stackOf, textOf } from './to-text.ts'
 
 let second = 0

@@ -8,7 +8,7 @@ import { lossesIn } from './json-losses.ts'
 import { keepLine, logLine } from './log-lines.ts'
 import type { Request } from './open-request.ts'
 import { max } from './primordials.ts'
-import { hasTape } from './tape.ts'
+import { hasTape } from './readings.ts'
 
 /** Values of a kind that are looked at when a slot is new, and milliseconds that pass after each look before another value is looked at. */
 const LOOKED_AT_FIRST = 16

@@ -1,7 +1,7 @@
 /** Notes on the tape that what a module does may depend on when garbage is collected. */
 import { apply, construct } from '../primordials.ts'
 import { TapeMark } from '../protocol.ts'
-import { hasTape, mark } from '../tape.ts'
+import { hasTape, mark } from '../readings.ts'
 import { classShownAs } from './stand-ins.ts'
 
 /** Where there is a tape, gives a class in the place of a native one that notes when an instance is made. */

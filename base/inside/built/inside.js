@@ -516,7 +516,7 @@ function boundArrayBuffer() {
   freeze(Native);
 }
 
-// base/inside/tape.ts
+// base/inside/readings.ts
 var hasTape = tape !== void 0;
 var lastReading = 0;
 function reading(time) {

@@ -4,7 +4,7 @@ import { postLines } from '../log-lines.ts'
 import { openRequests, type Request } from '../open-request.ts'
 import { stringify } from '../primordials.ts'
 import { ANSWER_STRIDE, AnswerKind, type Failure } from '../protocol.ts'
-import { lookForOverflow } from '../tape.ts'
+import { lookForOverflow } from '../readings.ts'
 
 /** Answers of requests that went async, posted together. */
 let outbox: (string | number)[] = []
