@@ -196,6 +196,9 @@ class Recording {
   readonly head: RecordingHead
   readonly #clock = new SlotClock({ monotonic: () => performance.now(), wall: () => performance.now() + machineClock().wallMinusMonotonic })
   readonly #tape = new Tape()
+  /** What chance is seeded from, for each request. They are drawn together, as each draw takes microseconds. */
+  readonly #seeds = crypto.getRandomValues(new Uint32Array(limits.capsule.requestsMax * SEED_WORDS))
+  #seedsUsed = 0
   #inside: Remotes | undefined
   #hasIsolateEnded = (): boolean => false
   /** What the isolate has said since the last entry was over. */
@@ -305,7 +308,8 @@ class Recording {
   }
 
   #reseed(): readonly number[] {
-    const words = [...new Uint32Array(Uint8Array.from(randomBytes(SEED_WORDS * Uint32Array.BYTES_PER_ELEMENT)).buffer)]
+    const from = (this.#seedsUsed++ % limits.capsule.requestsMax) * SEED_WORDS
+    const words = [...this.#seeds.subarray(from, from + SEED_WORDS)]
     this.#tape.reseed(words)
     return words
   }
