@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Entry, RecordingHead } from '../capsule/capsule.ts'
 import type { LogLine } from '../inside/protocol.ts'
 import { BerthError } from '../kernel/errors.ts'
@@ -135,6 +136,39 @@ for (const [what, rank] of Object.entries(exacts)) {
     assert.deepEqual(await differing(recorder.head, entries, stages), [])
   })
 }
+
+/** Does something of everything that reaches outside, waits, or goes on after the answer. */
+const MIXTURE = `(() => {
+  const seen = []
+  const deeds = [
+    (x, ctx) => ctx.call('other', x).then(got => [got, ctx.deadlineMs]),
+    (x, ctx) => Promise.all(['a', 'b', 'c'].map(key => ctx.services.features.get('t', key))),
+    async () => (await fetch('https://example.com/').catch(error => ({ text: () => error.message }))).text(),
+    () => new Promise(done => setTimeout(() => done(performance.now()), Math.random() * 3)),
+    () => { const timer = setInterval(() => { seen.push(Date.now()); if (seen.length % 5 === 0) clearInterval(timer) }, 1); return 'left' },
+    () => { setTimeout(() => { throw new Error('late ' + Math.random()) }, 1); return 'thrown later' },
+    () => { Promise.resolve().then(() => { throw new Error('nobody handles ' + crypto.randomUUID()) }); return 'rejected later' },
+    x => { throw new Error('thrown for ' + x) },
+    (x, ctx) => { ctx.log.warn('logged', { x, at: new Date() }); return 'logged' },
+    (x, ctx) => { ctx.signal?.addEventListener('abort', () => console.log('given up', Date.now())); return new Promise(() => undefined) },
+    () => AbortSignal.timeout(2).aborted,
+    () => 2n,
+  ]
+  return async (x, ctx) => {
+    const done = []
+    for (let n = 0; n < 3; n++) done.push(await deeds[(n === 0 ? x : Math.floor(Math.random() * 100)) % deeds.length](x, ctx))
+    return [done, seen.length, Math.random(), Date.now()]
+  }
+})()`
+
+test('a recording gives the same bytes again: whatever comes, one after the other, with some given up', { timeout: 60_000 }, async t => {
+  const callScene = (_: string, input: string) =>
+    Number(input) % 3 === 0 ? Promise.reject(new BerthError('SCENE_OVERLOADED', 'not now')) : delay(1, input)
+  const { recorder, ask, entries } = await makeRecorder(t, { rank: MIXTURE }, { callScene })
+  for (let i = 0; i < 60; i++) await ask(i, 40)
+  assert.deepEqual(await differing(recorder.head, entries, { rank: MIXTURE }), [])
+  assert.deepEqual(new Set(kindsOf(entries)), new Set(['load', 'turn', 'settleCalls', 'fireTimer', 'abandon', 'reportOf']))
+})
 
 test('a recording gives the same bytes again: fetches with bytes and with texts that look like bytes', async t => {
   const rank = `async x => { const got = await fetch('https://example.com/', { method: 'POST', body: new Uint8Array([1, 255, x]) }); return [got.status, [...new Uint8Array(await got.arrayBuffer())]] }`
