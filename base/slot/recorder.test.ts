@@ -1,19 +1,16 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Entry, RecordingHead } from '../capsule/capsule.ts'
+import type { Entry } from '../capsule/capsule.ts'
+import type { Difference } from '../capsule/replayed.ts'
 import type { LogLine } from '../inside/protocol.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
-import { makeBlank } from './blank.ts'
+import { replay } from '../trial/replay.ts'
 import { CodeCache } from './code-cache.ts'
-import { putIn, Spoken } from './entries.ts'
 import { type Recorded, Recorder, type RecorderHost } from './recorder.ts'
 import { type Pending, pendingOf, type SlotCall } from './slot-call.ts'
-import { SlotClock } from './slot-clock.ts'
-import { specialise } from './specialise.ts'
-import { Tape } from './tape.ts'
 
 const codeCache = new CodeCache(1e7)
 
@@ -83,34 +80,14 @@ const callOf = (body: unknown, deadlineMs: number): SlotCall => ({
   deadlineAt: performance.now() + deadlineMs,
 })
 
-/** Puts the entries of a recording into another isolate. @returns those that say something else there, or read clocks more or less often */
-async function differing(head: RecordingHead, entries: readonly Entry[], stages: Readonly<Record<string, string>>): Promise<Entry[]> {
-  const tape = new Tape()
-  const clock = new SlotClock({ monotonic: () => 0, wall: () => 0 })
-  const show = ({ readings, wallMinusMonotonic, seed }: Entry) => {
-    tape.play(readings, readings.at(-1) ?? 0)
-    clock.hold(wallMinusMonotonic)
-    if (seed !== undefined) tape.reseed(seed)
-  }
-  const [load, ...others] = entries
-  assert.ok(load?.kind === 'load')
-  show(load)
-  const blank = await makeBlank(head.memoryMB, codeCache, { seed: head.seed, clock, tape })
-  let spoken = new Spoken()
-  blank.listener.onPost = (...posted) => spoken.post(...posted)
-  const plan = { key: '', scene: head.scene, version: head.version, memoryMB: head.memoryMB, lock: head.lock }
-  await specialise(blank, plan, { codeCache, readBundle: reader(stages), servicesOf: () => head.services })
-  const isOther = (entry: Entry, said: string) => entry.said !== said || entry.readings.length !== tape.count
-  const found = isOther(load, spoken.end({ returned: undefined }).said) ? [load] : []
-  for (const entry of others) {
-    if (entry.kind === 'load' || entry.said === '') continue
-    show(entry)
-    spoken = new Spoken()
-    const outcome = await putIn(blank.inside, entry.kind, entry.values)
-    if (isOther(entry, spoken.end(outcome).said)) found.push(entry)
-  }
-  blank.isolate.dispose()
-  return found
+/** What a recording says otherwise when its entries are put into another isolate. */
+async function differenceOf(
+  { head }: Recorder,
+  entries: readonly Entry[],
+  stages: Readonly<Record<string, string>>,
+): Promise<Difference | undefined> {
+  const { difference } = await replay({ head, entries }, { codeCache, readBundle: reader(stages), onLost: reason => assert.fail(reason) })
+  return difference
 }
 
 const kindsOf = (entries: readonly Entry[]) => entries.map(({ kind }) => kind)
@@ -133,7 +110,7 @@ for (const [what, rank] of Object.entries(exacts)) {
     const stages = { rank }
     const { recorder, ask, entries } = await makeRecorder(t, stages)
     for (let i = 0; i < 4; i++) await ask(i)
-    assert.deepEqual(await differing(recorder.head, entries, stages), [])
+    assert.equal(await differenceOf(recorder, entries, stages), undefined)
   })
 }
 
@@ -166,7 +143,7 @@ test('a recording gives the same bytes again: whatever comes, one after the othe
     Number(input) % 3 === 0 ? Promise.reject(new BerthError('SCENE_OVERLOADED', 'not now')) : delay(1, input)
   const { recorder, ask, entries } = await makeRecorder(t, { rank: MIXTURE }, { callScene })
   for (let i = 0; i < 60; i++) await ask(i, 40)
-  assert.deepEqual(await differing(recorder.head, entries, { rank: MIXTURE }), [])
+  assert.equal(await differenceOf(recorder, entries, { rank: MIXTURE }), undefined)
   assert.deepEqual(new Set(kindsOf(entries)), new Set(['load', 'turn', 'settleCalls', 'fireTimer', 'abandon', 'reportOf']))
 })
 
@@ -196,7 +173,7 @@ test('a recording gives the same bytes again: fetches with bytes and with texts 
       ?.at(-1),
     'base64:Af8A',
   )
-  assert.deepEqual(await differing(recorder.head, entries, { rank }), [])
+  assert.equal(await differenceOf(recorder, entries, { rank }), undefined)
 })
 
 test('replies that come while another goes in are entries of their own, one after the other', async t => {
@@ -212,7 +189,7 @@ test('replies that come while another goes in are entries of their own, one afte
   assert.ok(entries.every(({ atMs }, i) => i === 0 || atMs >= (entries[i - 1]?.atMs ?? 0)))
   const { recorded: next } = await ask(2)
   assert.deepEqual([next?.from, next?.no, next?.first, next?.last], [4, 2, 4, 6])
-  assert.deepEqual(await differing(recorder.head, entries, { rank }), [])
+  assert.equal(await differenceOf(recorder, entries, { rank }), undefined)
 })
 
 test('a request that is given up at its deadline is written down with that', async t => {
@@ -222,7 +199,7 @@ test('a request that is given up at its deadline is written down with that', asy
   assert.equal(answer, 'DEADLINE_EXCEEDED')
   assert.deepEqual(kindsOf(recorded?.entries ?? []), ['load', 'turn', 'abandon'])
   assert.equal((await ask(2)).answer, '2')
-  assert.deepEqual(await differing(recorder.head, entries, { rank }), [])
+  assert.equal(await differenceOf(recorder, entries, { rank }), undefined)
 })
 
 test('a request over which the slot is killed is written down as inexact, and ends the recorder', { timeout: 60_000 }, async t => {
