@@ -227,7 +227,9 @@ test('a request that goes on elsewhere after a kill is not written down, and its
   await asked.promise
   recorder.slot.killForMemory('its cell is short of memory')
   const [survivor] = survivors
-  survivor?.resolve({ json: '"elsewhere"', degraded: undefined, tookMs: undefined, queueMs: 0 })
+  assert.ok(survivor)
+  survivor.done = true
+  survivor.resolve({ json: '"elsewhere"', degraded: undefined, tookMs: undefined, queueMs: 0 })
   assert.deepEqual(await asking, { answer: '"elsewhere"', recorded: undefined })
 })
 

@@ -66,6 +66,8 @@ class RecordedRequest implements Pending {
   done = false
   calledOut = false
   alone: boolean
+  /** Whether it goes on in another slot, since this one was killed. */
+  hasLeft = false
   /** Resolves when the request has been answered. */
   readonly answered: Promise<void>
   readonly #pending: Pending
@@ -127,6 +129,7 @@ export class Recorder {
     const slotHost: SlotHost = {
       ...host,
       onKilled: (slot, kill, survivors) => {
+        for (const pending of survivors) if (pending instanceof RecordedRequest) pending.hasLeft = true
         onKilled()
         host.onKilled(slot, kill, survivors)
       },
@@ -171,7 +174,7 @@ export class Recorder {
     // A request that is past its deadline is given up in the isolate right after it was answered.
     await this.#recording.settled()
     this.#isBusy = false
-    const recorded = request.done ? this.#recording.take(Number(this.slot.cpuNs - fromNs) / 1e6) : undefined
+    const recorded = request.hasLeft ? undefined : this.#recording.take(Number(this.slot.cpuNs - fromNs) / 1e6)
     if (this.#requests >= limits.capsule.requestsMax || this.#recording.isFull) this.end()
     return recorded
   }
