@@ -28,6 +28,8 @@ export class Recorders {
   readonly #host: RecordersHost
   /** By the key of the plan. */
   readonly #entries = new Map<string, Loading>()
+  /** Each resolves when a load is over. */
+  readonly #loads = new Set<Promise<void>>()
   /** Until when a version that could not be loaded is not tried again, by `performance.now()`. */
   readonly #failedUntil = new Map<string, number>()
 
@@ -66,11 +68,13 @@ export class Recorders {
       this.#forget(entry)
       this.#host.release(recorder)
     }
-    this.#host.load(plan, onEnded).done.then(
+    const load = this.#host.load(plan, onEnded).done.then(
       recorder => this.#onLoaded(entry, recorder),
       // Whoever asks for the slot of the version gets the reason.
       (error: unknown) => this.#onFailed(entry, error),
     )
+    this.#loads.add(load)
+    void load.then(() => this.#loads.delete(load))
     return 'loading'
   }
 
@@ -108,9 +112,10 @@ export class Recorders {
     return { idle, memory: memoryIsShort ? this.#endAll(({ recorder }) => recorder?.isIdle === true) : 0 }
   }
 
-  /** Ends all. */
-  close(): void {
+  /** Ends all. Resolves when none is being loaded any more. */
+  async close(): Promise<void> {
     this.#endAll(() => true)
+    await Promise.all(this.#loads)
   }
 
   #endAll(which: (entry: Loading) => boolean): number {

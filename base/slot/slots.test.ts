@@ -377,3 +377,21 @@ test('requests of a killed recorder that may run again do so in the slot of the 
   assert.deepEqual(killed, ['a: its cell is short of memory'])
   assert.equal(slots.recorderOf(plan('a')), undefined)
 })
+
+test('closing waits for a recorder that is being loaded and for the request of another, and ends both', async t => {
+  const file = Promise.withResolvers<void>()
+  const called = Promise.withResolvers<string>()
+  const codes = { a: '(x, ctx) => ctx.call("other", 1)', b: 'x => x' }
+  const { slots } = makeSlots(t, codes, { b: file.promise }, { callScene: () => called.promise })
+  const recorder = await recorderOf(slots, plan('a'))
+  const answer = record(recorder, plan('a'), 1)
+  assert.equal(slots.loadRecorder(plan('b')), 'loading')
+  const closing = slots.close()
+  called.resolve('"called"')
+  file.resolve()
+  assert.equal((await answer).json, '"called"')
+  await closing
+  assert.equal(recorder.slot.hasEnded, true)
+  assert.equal(slots.count, 0)
+  assert.equal(slots.loadRecorder(plan('b')), 'failed')
+})

@@ -285,8 +285,8 @@ export class Slots {
     this.#closed = true
     for (const wanted of this.#warming.values()) wanted.abort()
     for (const entry of this.#entries.values()) this.#release(entry)
-    this.#recorders.close()
     this.#buffer.close()
+    await this.#recorders.close()
     await Promise.all(this.#draining)
     this.#watchdog.stop()
   }
