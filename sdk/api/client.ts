@@ -244,9 +244,8 @@ const capsuleCalls = ({ ask, get, post }: Control) => ({
   capsule: (scene: string, id: string) => get<capsules.CapsuleDetail>(pathOf(scene, 'capsules', id)),
   /** The capsule with all that is needed to replay it elsewhere. */
   exportCapsule: (scene: string, id: string) => get<ExportedCapsule>(pathOf(scene, 'capsules', id, 'export')),
-  /** @param text of an exported capsule, as it is in the file */
-  importCapsule: async (scene: string, text: string) =>
-    (await ask(pathOf(scene, 'capsules'), { method: 'POST', body: text, msMax: limits.control.uploadTimeoutMs }))
+  importCapsule: async (scene: string, exported: ExportedCapsule) =>
+    (await ask(pathOf(scene, 'capsules'), { method: 'POST', body: JSON.stringify(exported), msMax: limits.control.uploadTimeoutMs }))
       .body as capsules.ImportedCapsule,
   deleteCapsules: (scene: string, wanted: capsules.CapsulesToDelete) =>
     post<capsules.DeletedCapsules>(pathOf(scene, 'capsules', 'delete'), wanted),

@@ -104,6 +104,7 @@ test('every command has help with an example and the exit codes', async () => {
     experiment: ['create', 'start', 'stop', 'status', 'list'],
     layer: ['create', 'list', 'retire'],
     params: ['show', 'set', 'diff', 'history', 'rollback'],
+    capsule: ['list', 'show', 'export', 'import', 'delete'],
     token: ['list', 'create', 'revoke'],
   }
   const grouped = Object.entries(groups).flatMap(([group, verbs]) => verbs.map(verb => `${group} ${verb}`))

@@ -5,6 +5,8 @@ import { asTyped } from '../../base/kernel/typed-commands.ts'
 import manifest from '../package.json' with { type: 'json' }
 import { exitCodes, SdkError } from '../sdk-error.ts'
 import { command, context, EXIT_CODES, group, validation } from './commands/command.ts'
+import { capsuleCommands } from './commands/capsule-commands.ts'
+import { command, context, EXIT_CODES, group } from './commands/command.ts'
 import type { DevOptions } from './commands/dev.ts'
 import { experimentCommands, explainCommand, flipCommand, layerCommands, paramsCommands } from './commands/experiment-commands.ts'
 import { featureCommands } from './commands/feature-commands.ts'
@@ -197,6 +199,7 @@ flipCommand(sdk)
 layerCommands(sdk)
 paramsCommands(sdk)
 featureCommands(sdk)
+capsuleCommands(sdk)
 explainCommand(sdk)
 tidyCommands(sdk)
 

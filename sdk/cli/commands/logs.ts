@@ -9,6 +9,7 @@ import { usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { colorsFor } from '../terminal/colors.ts'
 import { interruption } from '../terminal/interruption.ts'
+import { printable } from '../terminal/output.ts'
 
 export interface LogsOptions {
   readonly version?: string
@@ -97,11 +98,4 @@ function timeOf(at: string): string {
   const time = new Date(at)
   const two = (part: number) => String(part).padStart(2, '0')
   return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}.${String(time.getMilliseconds()).padStart(3, '0')}`
-}
-
-/** The text without control characters: what a module logs must stay on its line, and must not move the cursor. */
-function printable(text: string): string {
-  return text.replaceAll(/\p{Cc}/gu, found =>
-    found === '\n' ? '\\n' : found === '\t' ? ' ' : `\\x${found.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  )
 }

@@ -6,8 +6,13 @@ import { compileCheck } from '../../../base/kernel/check.ts'
 import { SdkError } from '../../sdk-error.ts'
 import { readJson } from './text.ts'
 
-/** Whether the name of a file is one that `sdk capsule export` gives. */
-export const isCapsuleFile = (file: string): boolean => file.endsWith('.capsule.json')
+const ENDING = '.capsule.json'
+
+/** The name that an exported capsule gets. */
+export const nameOfExport = (scene: string, id: string): string => `${scene}-${id}${ENDING}`
+
+/** Whether a file is an exported capsule, by its name. */
+export const isCapsuleFile = (file: string): boolean => file.endsWith(ENDING)
 
 /** @throws SdkError FILE_UNREADABLE, FILE_NOT_TEXT, CAPSULE_INVALID with what is wrong and where */
 export async function readExported(file: string): Promise<ExportedCapsule> {

@@ -93,3 +93,10 @@ export function describeTimings(timings: Timings): string {
     .map(([step, ms]) => `${step.replace(/Ms$/, '')} ${Math.round(ms)} ms`)
     .join(', ')
 }
+
+/** The text without control characters: what callers have sent and modules have logged must stay on its line, and must not move the cursor. */
+export function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, found =>
+    found === '\n' ? '\\n' : found === '\t' ? ' ' : `\\x${found.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  )
+}
