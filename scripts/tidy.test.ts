@@ -57,6 +57,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   'sdk/author': [
     'base/kernel',
     'base/capsule',
+    'base/contract',
     'base/wire',
     'base/process',
     'base/trial',

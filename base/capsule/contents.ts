@@ -17,10 +17,13 @@ export interface Exchange {
 export interface Reply {
   /** False: it was answered with an error, of which the text is JSON. A `fetch` is answered with any status. */
   readonly ok: boolean
-  /** JSON of the answer; of a `fetch` the body, where it is text. */
+  /** JSON of the answer; of a `fetch` the body. */
   readonly text: string
-  /** Of a `fetch`. */
+  /** Whether the text is base64, since the body is not UTF-8. */
+  readonly isBase64?: boolean | undefined
+  /** Of a `fetch`, as are the headers, which are pairs of name and value. */
   readonly status?: number | undefined
+  readonly headers?: readonly (readonly [name: string, value: string])[] | undefined
   /** Milliseconds after the request came in. */
   readonly atMs: number
 }
@@ -83,8 +86,10 @@ function askedIn([kind, ...values]: readonly unknown[], requestNo: number): Aske
 
 function repliesIn({ kind, values }: Entry): (readonly [callNo: unknown, reply: Settled])[] {
   if (kind === 'settleFetch') {
-    const { status } = parsed(values[1]) as { readonly status?: number }
-    return [[values[0], { ok: true, text: textOf(values[2]), status }]]
+    const { status, headers } = parsed(values[1]) as Pick<Reply, 'status' | 'headers'>
+    const body = String(values[2] ?? '')
+    const isBase64 = body.startsWith(BASE64)
+    return [[values[0], { ok: true, text: textOf(body), isBase64, status, headers }]]
   }
   if (kind !== 'settleCalls') return []
   return inSteps(values[0] as readonly unknown[], SETTLED_STRIDE).map(([callNo, ok, text]) => [
@@ -96,8 +101,9 @@ function repliesIn({ kind, values }: Entry): (readonly [callNo: unknown, reply: 
 const inSteps = (values: readonly unknown[], stride: number): (readonly unknown[])[] =>
   Array.from({ length: Math.floor(values.length / stride) }, (_, index) => values.slice(index * stride, (index + 1) * stride))
 
-/** Bytes are shown in base64, as the entry has them. */
-const textOf = (value: unknown): string => String(value ?? '').replace(/^text:/, '')
+/** In an entry, bytes and what could be taken for them say before themselves what they are. */
+const textOf = (value: unknown): string => String(value).replace(/^(base64|text):/, '')
+const BASE64 = 'base64:'
 
 function parsed(json: unknown): object {
   try {

@@ -224,7 +224,9 @@ const Exchange = schemaOf<contents.Exchange>()(
         {
           ok: Type.Boolean({ description: 'false: the text is JSON of an error' }),
           text: Type.String(),
+          isBase64: Type.Optional(Type.Boolean({ description: 'whether the text is base64, of bytes' })),
           status: Type.Optional(Type.Number({ description: 'of a fetch' })),
+          headers: Type.Optional(Type.Array(Type.Tuple([Type.String(), Type.String()]), { description: 'of a fetch' })),
           atMs: milliseconds('after the request came in'),
         },
         { description: 'not given: the request was answered before' },

@@ -55,7 +55,32 @@ type OutputOf<Run> = Run extends (input: never, ctx: never) => infer Output ? Aw
 /** The type of a module that is not given: it has any stage, with any input. */
 export type Untyped = Readonly<Record<string, (input: unknown, ctx: StageContext) => unknown>>
 
+/** A captured request, as `sdk capsule export` has written it to a file. */
+export interface CapturedRequest<Body = unknown> {
+  /** The input of the first stage. */
+  readonly body: Body
+  readonly unit: string | undefined
+  /** What the scene answered, undefined when it failed. */
+  readonly answer: unknown
+  readonly failure: { readonly code: string; readonly message: string } | undefined
+  /** When it came in. */
+  readonly at: Date
+  /** What the stages saw as `ctx.params`. */
+  readonly params: Readonly<Record<string, unknown>>
+  readonly scene: string
+  readonly version: string
+  /**
+   * Fakes that give equal questions their recorded replies, in their order, and begin again after the last one. What was not asked then has no reply, and
+   * fails.
+   */
+  readonly services: Readonly<Record<string, Readonly<Record<string, (...args: unknown[]) => unknown>>>>
+  readonly call: Readonly<Record<string, (input: unknown) => unknown>>
+  readonly fetch: FetchFake
+}
+
 export interface SlotOptions<Module = Untyped> {
+  /** Takes params, scene, version and the fakes from a captured request; what is given beside it takes their place. */
+  readonly capsule?: CapturedRequest
   /** `ctx.params`, unless a run gives other values. @default {} */
   readonly params?: AllParams<Module>
   /** One fake for each service that the module declares. Without one, `features` has no tables. */
@@ -85,7 +110,7 @@ export interface SlotOptions<Module = Untyped> {
 }
 
 export interface RunOptions<Run = Untyped[string]> {
-  readonly unit?: string
+  readonly unit?: string | undefined
   /** Params for this run. Each overrides the one of the same name of the slot. */
   readonly params?: Partial<ParamsOf<Run>>
   /** The caller's input, when the stage is not the first. @default the input of the stage */
@@ -145,6 +170,14 @@ export interface StageError extends Error {
 
 /** For `instanceof`; only a slot makes such errors. */
 export declare const StageError: abstract new (...values: never) => StageError
+
+/**
+ * Reads an exported capsule, a request that a base has captured, to run stages with it. Chance is drawn anew, and clocks run on unless the slot stops them.
+ * Nothing checks that the body has the type that it is said to have.
+ * @param file its path
+ * @throws Error whose message says what is wrong with the file
+ */
+export declare function readCapsule<Body = unknown>(file: string): Promise<CapturedRequest<Body>>
 
 /**
  * Bundles the module in `folder` and loads it into a slot.

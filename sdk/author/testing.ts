@@ -8,11 +8,13 @@ import type { RehearsalFailure, RehearsalLine, RehearsalPlan, RehearsalRun } fro
 import { type Bundle, bundleModule } from '../bundle/bundle.ts'
 import { withSourceMap } from '../bundle/for-debugger.ts'
 import { SdkError } from '../sdk-error.ts'
+import { withCapsule } from './captured.ts'
 import { answerFetch, type Fakes, fakesOf, withCode } from './fakes.ts'
 import { COVERAGE_FOLDER, type Counted, isDebugged, Rehearsal, RehearsalError } from './rehearsal-process.ts'
 import { type CpuLimit, sceneCpuLimit } from './scene-cpu.ts'
 import type { StageError as Failed, LogLine, Ran, RunOptions, SlotOptions, TestSlot, Untyped } from './testing-api.ts'
 
+export { readCapsule } from './captured.ts'
 export { featuresOf } from './fakes.ts'
 
 export class StageError extends Error implements Failed {
@@ -53,7 +55,7 @@ export async function openSlot<Module = Untyped>(folder: string, options: SlotOp
   Error.captureStackTrace(at, openSlot)
   const bundle = await bundled(folder, at)
   const cpuLimit = await sceneCpuLimit(resolve(folder), bundle.manifest.name, DEADLINE_MS)
-  const slot = new Rehearsed(folder, bundle, options as SlotOptions, cpuLimit, at)
+  const slot = new Rehearsed(folder, bundle, withCapsule(options as SlotOptions, bundle.manifest.services ?? []), cpuLimit, at)
   after(() => slot.close())
   await slot.open()
   return slot as TestSlot<Module>

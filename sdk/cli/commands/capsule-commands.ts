@@ -12,6 +12,12 @@ export function capsuleCommands(sdk: Command): void {
     'Look at requests that were captured with everything that reached the modules, and carry them elsewhere',
   )
 
+  lookingCommands(capsule)
+  carryingCommands(capsule)
+  deletingCommand(capsule)
+}
+
+function lookingCommands(capsule: Command): void {
   command(capsule, 'list <scene>', 'List the captured requests of a scene, the newest first', [
     ['sdk capsule list fashion-men'],
     ['sdk capsule list fashion-men --failed', 'only those that were answered with an error'],
@@ -42,10 +48,15 @@ export function capsuleCommands(sdk: Command): void {
       const { showCapsule } = await import('./capsule.ts')
       await showCapsule(await context(options), scene, id, options)
     })
+}
 
+function carryingCommands(capsule: Command): void {
   command(capsule, 'export <scene> <id>', 'Write a captured request to a file, with all that another base needs to replay it', [
     ['sdk capsule export fashion-men 3f9a81c20b7de415', 'to fashion-men-3f9a81c20b7de415.capsule.json'],
-    ['sdk capsule export fashion-men 3f9a81c20b7de415 --out samples/slow.capsule.json', 'where "sdk test" and "sdk dev" find it'],
+    [
+      'sdk capsule export fashion-men 3f9a81c20b7de415 --out samples/slow.capsule.json',
+      'a sample for "sdk dev", and for tests by readCapsule',
+    ],
   ])
     .option('--out <file>', 'the file to write; - for standard output')
     .action(async (scene: string, id: string, options: ExportOptions & CommonOptions) => {
@@ -59,7 +70,9 @@ export function capsuleCommands(sdk: Command): void {
     const { importCapsules } = await import('./capsule.ts')
     await importCapsules(await context(options), files)
   })
+}
 
+function deletingCommand(capsule: Command): void {
   command(
     capsule,
     'delete <scene> [ids...]',

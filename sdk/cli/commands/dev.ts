@@ -29,8 +29,7 @@ import { RefusedError, SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
 import type { CommonOptions } from '../context.ts'
 import { lastRequest } from '../files/last-request.ts'
-import { firstSample, warnOfRounding } from '../files/sample.ts'
-import { readText } from '../files/text.ts'
+import { bodyIn, firstSample, warnOfRounding } from '../files/sample.ts'
 import { describeRoot, type RootEvent, type SaveWatch, watchSaves } from '../files/watch.ts'
 import { agree } from '../terminal/agreement.ts'
 import { colorsFor } from '../terminal/colors.ts'
@@ -300,7 +299,7 @@ class Session {
       const body = await lastRequest(this.#client.base, this.#scene ?? '')
       return body === undefined ? undefined : { name: 'the last request of sdk invoke', body }
     }
-    const body = await readText(file)
+    const body = await bodyIn(file)
     return { name: relative(process.cwd(), resolve(file)), body }
   }
 

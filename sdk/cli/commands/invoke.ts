@@ -3,8 +3,8 @@ import type { InvocationAnswer } from '../../api/client.ts'
 import { parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { lastRequest, rememberRequest } from '../files/last-request.ts'
-import { firstSample, warnOfRounding } from '../files/sample.ts'
-import { readStdin, readText } from '../files/text.ts'
+import { bodyIn, firstSample, warnOfRounding } from '../files/sample.ts'
+import { readStdin } from '../files/text.ts'
 import { colorsFor } from '../terminal/colors.ts'
 import type { Output } from '../terminal/output.ts'
 import { demandOnThisMachine, inspectRequest } from './inspect-capsule.ts'
@@ -68,7 +68,7 @@ async function readBody({ data, file }: InvokeOptions, byDefault: () => Promise<
   if (data !== undefined && file !== undefined) throw usage('Cannot take both --data and --file', 'Give one of them.')
   if (data !== undefined) return { body: data }
   if (file === undefined && process.stdin.isTTY) return byDefault()
-  if (file !== undefined && file !== '-') return { body: await readText(file) }
+  if (file !== undefined && file !== '-') return { body: await bodyIn(file) }
   const body = await readStdin()
   if (body !== '') return { body }
   throw usage('Cannot send nothing: standard input is empty', `Give a body: --data '{}', --file request.json, or pipe one in.`)
@@ -82,7 +82,7 @@ async function defaultBody(base: URL, scene: string): Promise<Body> {
   const last = await lastRequest(base, scene)
   if (last !== undefined) return { body: last, note: 'Sending what was sent last.' }
   const sample = await firstSample('.', scene)
-  return sample === undefined ? { body: '{}', note: 'Sending {}.' } : { body: await readText(sample), note: `Sending ${sample}.` }
+  return sample === undefined ? { body: '{}', note: 'Sending {}.' } : { body: await bodyIn(sample), note: `Sending ${sample}.` }
 }
 
 function parseHeaders(headers: readonly string[]): Record<string, string> {

@@ -1,8 +1,6 @@
 /** Capsules as files. */
 
 import type { ExportedCapsule } from '../../../base/capsule/capsule.ts'
-import { ExportedCapsule as Schema } from '../../../base/contract/capsule-api.ts'
-import { compileCheck } from '../../../base/kernel/check.ts'
 import { SdkError } from '../../sdk-error.ts'
 import { readJson } from './text.ts'
 
@@ -20,7 +18,12 @@ export async function readExported(file: string): Promise<ExportedCapsule> {
     new SdkError('CAPSULE_INVALID', `Cannot use "${file}" as an exported capsule: ${why}`, {
       hint: 'Export it again with "sdk capsule export SCENE ID", and change nothing in the file.',
     })
-  const { value, faults } = compileCheck(Schema)(await readJson(file, refuse))
+  // Commands that are given no capsule need not wait until these are loaded.
+  const [{ compileCheck }, { ExportedCapsule }] = await Promise.all([
+    import('../../../base/kernel/check.ts'),
+    import('../../../base/contract/capsule-api.ts'),
+  ])
+  const { value, faults } = compileCheck(ExportedCapsule)(await readJson(file, refuse))
   if (faults === undefined) return value
   throw refuse(faults.join('; '))
 }

@@ -1,10 +1,13 @@
 /** A request to try a module with. */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { contentsOf } from '../../../base/capsule/contents.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
 import { checkNumbers } from '../../../base/kernel/exact-json.ts'
 import { SdkError } from '../../sdk-error.ts'
 import type { Output } from '../terminal/output.ts'
+import { isCapsuleFile, readExported } from './exported-capsule.ts'
+import { readText } from './text.ts'
 
 /**
  * The first of `samples/*.json` of a module, else what this folder has in `fixtures/requests` for the scene. Undefined when there is neither.
@@ -15,6 +18,16 @@ export async function firstSample(folder: string, scene: string | undefined): Pr
   if (samples[0] !== undefined) return join(folder, 'samples', samples[0])
   const requests = join('fixtures', 'requests')
   return (await filesIn(requests)).includes(`${scene}.json`) ? join(requests, `${scene}.json`) : undefined
+}
+
+/**
+ * The body of a request that is in a file: the text of the file, or of an exported capsule what came in then.
+ * @throws SdkError as `readText` and `readExported`
+ */
+export async function bodyIn(file: string): Promise<string> {
+  if (!isCapsuleFile(file)) return readText(file)
+  const { capsule, entries } = await readExported(file)
+  return contentsOf(capsule, entries.slice(capsule.entries[0])).body
 }
 
 /**

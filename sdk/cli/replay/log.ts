@@ -1,6 +1,6 @@
 /**
- * Reads logged traffic: NDJSON, or the CSV of the Open Bandit Dataset (fixtures/open-bandit/README.md), plain or gzipped. The name of the
- * file says which: `.csv` is the dataset, everything else NDJSON; `.gz` after it is gzip; `-` is NDJSON from standard input.
+ * Reads logged traffic: NDJSON, or the CSV of the Open Bandit Dataset (fixtures/open-bandit/README.md), plain or gzipped, or exported capsules. The name of
+ * the file says which: `.csv` is the dataset, `.capsule.json` a capsule, everything else NDJSON; `.gz` after it is gzip; `-` is NDJSON from standard input.
  *
  * A line of NDJSON is an object with `body` (any JSON) and, if known, `scene`, `unit` (string or number), `headers`, and `shown`:
  * `{ "item": 14, "position": 3, "click": 0, "propensity": 0.029 }`, what was shown then and what became of it. Other members are ignored.
@@ -10,6 +10,7 @@ import { basename } from 'node:path'
 import { pipeline, Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { CsvError, parse } from 'csv-parse'
+import { contentsOf } from '../../../base/capsule/contents.ts'
 import { CsvPlaces, csvFault, csvForm, recordsBefore } from '../../../base/kernel/csv.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
 import { idAt, sourceAt } from '../../../base/kernel/exact-json.ts'
@@ -17,6 +18,7 @@ import { headerOf } from '../../../base/kernel/headers.ts'
 import { limits } from '../../../base/kernel/limits.ts'
 import { readParts, TextDecoding } from '../../../base/kernel/text-file.ts'
 import { exitCodes, SdkError } from '../../sdk-error.ts'
+import { isCapsuleFile, readExported } from '../files/exported-capsule.ts'
 import { fileError } from '../files/text.ts'
 
 /** A request to send. */
@@ -61,7 +63,7 @@ export async function readLog(files: readonly string[], options: ReadOptions): P
   for (const file of files) {
     const left = options.limit - entries.length
     if (left <= 0) break
-    const read = /\.csv(\.gz)?$/.test(file) ? readOpenBandit : readNdjson
+    const read = isCapsuleFile(file) ? readCapsule : /\.csv(\.gz)?$/.test(file) ? readOpenBandit : readNdjson
     for await (const entry of read(file, options.scene)) if (entries.push(entry) >= options.limit) break
   }
   if (entries.length === 0)
@@ -99,6 +101,18 @@ function sceneless(file: string, line: number): SdkError {
     hint: 'Name the scene with --scene.',
     exit: exitCodes.usage,
   })
+}
+
+/** An exported capsule is a log of one request. */
+async function* readCapsule(file: string, scene: string | undefined): AsyncGenerator<Entry> {
+  const { capsule, entries } = await readExported(file)
+  const { unit } = capsule
+  yield {
+    scene: scene ?? capsule.scene,
+    body: contentsOf(capsule, entries.slice(capsule.entries[0])).body,
+    headers: unit === undefined ? {} : { 'x-unit-id': headerOf(unit) },
+    shown: undefined,
+  }
 }
 
 // NDJSON

@@ -63,7 +63,10 @@ function exchangeOf({ kind, target, input, askedMs, reply }: Exchange, cut: (tex
   const asked = line(kind, `${askedMs.toFixed(1)} ms  ${target} ${cut(input ?? '')}`.trimEnd())
   if (reply === undefined) return [asked, line('', 'no reply before the request was answered')]
   const status = reply.status === undefined ? '' : ` ${reply.status}`
-  return [asked, line('', `${reply.atMs.toFixed(1)} ms  ${reply.ok ? 'reply' : 'error'}${status} ${cut(reply.text)}`)]
+  return [
+    asked,
+    line('', `${reply.atMs.toFixed(1)} ms  ${reply.ok ? 'reply' : 'error'}${status} ${reply.isBase64 ? 'base64 ' : ''}${cut(reply.text)}`),
+  ]
 }
 
 function stagesOf({ capsule, stages }: CapsuleDetail): string {
