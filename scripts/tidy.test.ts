@@ -56,6 +56,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   'sdk/api': ['base/kernel', 'base/traffic', 'base/capsule', 'base/contract', 'base/folder', 'sdk/sdk-error.ts', 'sdk/bundle'],
   'sdk/author': [
     'base/kernel',
+    'base/traffic',
     'base/capsule',
     'base/contract',
     'base/wire',

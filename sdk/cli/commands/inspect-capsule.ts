@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { CapturedAnswer, ExportedCapsule } from '../../../base/capsule/capsule.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
 import type { InvocationAnswer } from '../../api/client.ts'
-import { inspectCapsule } from '../../author/inspected-capsule.ts'
+import { type Inspected, inspectCapsule } from '../../author/inspected-capsule.ts'
 import { RefusedError, SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
@@ -11,23 +11,34 @@ import { openDebugger } from '../debugging.ts'
 import { failureText } from '../terminal/failure.ts'
 import type { Output } from '../terminal/output.ts'
 
-/** Shows what has answered, then the answer that came of it under the debugger. */
-export async function inspect(out: Output, exported: ExportedCapsule): Promise<void> {
-  const { id, scene, version, at, requestId, inexact, answer: before } = exported.capsule
+/**
+ * Shows what has answered, then the answer that came of it under the debugger.
+ * @param others folders of modules that answer in the place of those of their names
+ */
+export async function inspect(out: Output, exported: ExportedCapsule, others: readonly string[] = []): Promise<void> {
+  const { id, scene, version, at, requestId, inexact } = exported.capsule
   out.next(`Capsule ${id}: request ${requestId}, answered by ${scene} ${version} at ${at}.`)
   out.next('The modules run in this process for the debugger: not in a slot, and without its limits.')
   if (inexact.length > 0) out.warn(`It is not exact, and may come to another answer: ${inexact.join(', ')}`)
-  const answer = await inspectCapsule(exported, {
+  const inspected = await inspectCapsule(exported, {
+    others,
     beforeRequest: async () => void (await openDebugger()),
     onRejection: reason => out.warn(`A promise was rejected, and no module handles that: ${messageOf(reason)}`),
     onOther: path => out.warn(`${path} is not what has answered: the debugger shows the published text`),
   })
+  showInspected(out, exported, inspected)
+}
+
+function showInspected(out: Output, { capsule: { id, answer: before } }: ExportedCapsule, { answer, newCalls }: Inspected): void {
   const same = answer !== undefined && textOf(answer) === textOf(before)
-  out.result({ capsule: id, answer: answer === undefined ? null : documentOf(answer), same })
-  if (answer !== undefined) out.say(JSON.stringify(documentOf(answer), null, 2))
-  else if ('failure' in before) out.warn(`It came to no answer. Then it failed: ${textOf(before)}`)
+  out.result({ capsule: id, answer: answer === undefined ? null : documentOf(answer), same, newCalls })
+  const asked = [...new Set(newCalls.map(({ target }) => target))]
+  if (asked.length > 0) out.warn(`The capsule has no reply of ${asked.join(', ')}: the calls have failed`)
+  if (answer !== undefined) {
+    out.say(JSON.stringify(documentOf(answer), null, 2))
+    out.next(same ? 'The same answer as then.' : `Then the answer was ${textOf(before)}`)
+  } else if ('failure' in before) out.warn(`It came to no answer. Then it failed: ${textOf(before)}`)
   else out.warn('It came to no answer: a module has asked for something else than then, or for nothing')
-  if (answer !== undefined) out.next(same ? 'The same answer as then.' : `Then the answer was ${textOf(before)}`)
 }
 
 const documentOf = (answer: CapturedAnswer): unknown =>
