@@ -10,8 +10,8 @@ import type { TapedParts } from './taped-slot.ts'
 export interface DebuggedParts {
   /** The code of a module, with its source map in it. */
   codeOf(module: LockedModule): Promise<string>
-  /** Called when all that comes before the request has entered the slot, and awaited. Then the debugger stops in the first stage that runs. */
-  beforeRequest(): Promise<void>
+  /** Awaited when all that comes before the request has entered the slot. @returns whether there is a debugger, to be stopped in the first stage that runs */
+  beforeRequest(): Promise<boolean>
   /** Takes the reason of a promise that was rejected, and that no module handles. In a slot, a log line would say so. */
   onRejection(reason: unknown): void
 }
@@ -79,8 +79,7 @@ async function underDebugger<T>(
   process.on('unhandledRejection', onRejection)
   try {
     return await work({ codeCache: new CodeCache(0), readBundle, onLost: () => undefined }, async () => {
-      await beforeRequest()
-      new FirstStop().expect(functions)
+      if (await beforeRequest()) new FirstStop().expect(functions)
     })
   } finally {
     process.off('unhandledRejection', onRejection)

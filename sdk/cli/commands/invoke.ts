@@ -7,7 +7,7 @@ import { bodyIn, firstSample, warnOfRounding } from '../files/sample.ts'
 import { readStdin } from '../files/text.ts'
 import { colorsFor } from '../terminal/colors.ts'
 import type { Output } from '../terminal/output.ts'
-import { demandOnThisMachine, inspectRequest } from './inspect-capsule.ts'
+import { demandOnThisMachine, inspectRequest } from './run-capsule.ts'
 
 export interface InvokeOptions {
   readonly data?: string

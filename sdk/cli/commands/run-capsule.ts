@@ -1,4 +1,4 @@
-/** `--inspect` of `sdk capsule run` and `sdk invoke`: answers a capsule again in this process, under a debugger. */
+/** `sdk capsule run`, and `sdk invoke --inspect`: answers a captured request again in this process, where a debugger may have it. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { CapturedAnswer, ExportedCapsule } from '../../../base/capsule/capsule.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
@@ -6,25 +6,45 @@ import type { InvocationAnswer } from '../../api/client.ts'
 import { type Inspected, inspectCapsule } from '../../author/inspected-capsule.ts'
 import { RefusedError, SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
-import type { Context } from '../context.ts'
+import { type CommonOptions, type Context, createContext } from '../context.ts'
 import { openDebugger } from '../debugging.ts'
+import { readExported } from '../files/exported-capsule.ts'
 import { failureText } from '../terminal/failure.ts'
-import type { Output } from '../terminal/output.ts'
+import { createOutput, type Output } from '../terminal/output.ts'
 
-/**
- * Shows what has answered, then the answer that came of it under the debugger.
- * @param others folders of modules that answer in the place of those of their names
- */
-export async function inspect(out: Output, exported: ExportedCapsule, others: readonly string[] = []): Promise<void> {
+export interface RunOptions {
+  /** Waits for a debugger, which is stopped in the first stage of the request. */
+  readonly inspect?: boolean
+  /** Folders of modules that answer in the place of those of their names. */
+  readonly with?: readonly string[]
+}
+
+/** @param source a scene; or, without `id`, the file of an exported capsule */
+export async function runCapsule(source: string, id: string | undefined, options: RunOptions & CommonOptions): Promise<void> {
+  if (id === undefined) {
+    await answerAgain(createOutput(options.json ?? false), await readExported(source), options)
+    return
+  }
+  const { client, out } = await createContext(options)
+  await answerAgain(out, await client.exportCapsule(source, id), options)
+}
+
+/** Shows what has answered, then the answer that it came to now. */
+async function answerAgain(out: Output, exported: ExportedCapsule, { inspect = false, with: others = [] }: RunOptions): Promise<void> {
   const { id, scene, version, at, requestId, inexact } = exported.capsule
   out.next(`Capsule ${id}: request ${requestId}, answered by ${scene} ${version} at ${at}.`)
-  out.next('The modules run in this process for the debugger: not in a slot, and without its limits.')
+  out.next('The modules run in this process: not in a slot, and without its limits.')
   if (inexact.length > 0) out.warn(`It is not exact, and may come to another answer: ${inexact.join(', ')}`)
   const inspected = await inspectCapsule(exported, {
     others,
-    beforeRequest: async () => void (await openDebugger()),
+    beforeRequest: async () => {
+      if (inspect) await openDebugger()
+      return inspect
+    },
     onRejection: reason => out.warn(`A promise was rejected, and no module handles that: ${messageOf(reason)}`),
-    onOther: path => out.warn(`${path} is not what has answered: the debugger shows the published text`),
+    onOther: path => {
+      if (inspect) out.warn(`${path} is not what has answered: the debugger shows the published text`)
+    },
   })
   showInspected(out, exported, inspected)
 }
@@ -63,7 +83,7 @@ export async function inspectRequest(
   show: (answer: InvocationAnswer) => void,
 ): Promise<void> {
   const [id = '', reason] = (await capsuleOf(answering, show)).split('; ')
-  if (reason === undefined) return inspect(out, await exportSoon(() => client.exportCapsule(scene, id)))
+  if (reason === undefined) return answerAgain(out, await exportSoon(() => client.exportCapsule(scene, id)), { inspect: true })
   const hint = 'Its recorder may have been busy or loading: send it again. A scene whose "capsules" are "off" has none.'
   throw new SdkError('CAPSULE_NOT_FOUND', `Cannot inspect the request: it was not captured (${reason})`, { hint })
 }
