@@ -1,7 +1,7 @@
 /** `sdk invoke --inspect` and `sdk capsule run --inspect`: a request that was answered stops in the TypeScript that has answered it, with all that it was given. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdirSync, realpathSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
@@ -9,7 +9,7 @@ import { pathToFileURL } from 'node:url'
 import { publishBundle, uploadBundle } from '../sdk/api/publish-steps.ts'
 import { bundleModule } from '../sdk/bundle/bundle.ts'
 import { callScene, launchBase, makeScene, type RunningBase, root, tempFolder } from './support/base.ts'
-import { ended, sdkAlone } from './support/cli.ts'
+import { ended, sdkAlone, sdkIn } from './support/cli.ts'
 import { Debugger } from './support/debugger.ts'
 
 const source = `let seen = 0
@@ -97,4 +97,29 @@ test('a request that fails stops too, and its failure comes again', async () => 
 test('a request to a base elsewhere is not sent for a debugger, and it is said how to debug one of its requests', async () => {
   const refused = await sdkAlone(folder)('invoke', 'home', '--data', '[]', '--inspect', '--base', 'http://192.0.2.1:8081')
   ended(refused, 2, /no base on this machine/, /x-scene-capture: 1/, /capsule run/)
+})
+
+test('a working copy of a module answers the request of a capsule, with the recorded replies, and it is said what differs', async () => {
+  const captured = await callScene(base, 'home', [1, 2], { 'x-scene-capture': '1', authorization: `Bearer ${base.token}` })
+  const { at } = (await captured.json()) as { readonly at: number }
+  const id = captured.headers.get('x-scene-capsule') ?? ''
+  const copy = join(folder, 'copy')
+  cpSync(join(folder, 'modules/shop-rank'), copy, { recursive: true })
+  writeFileSync(
+    join(copy, 'index.ts'),
+    source.replace('price, chance }', 'price: price + 1, other: await ctx.call("others", 1).catch(() => "none") }'),
+  )
+  const sdk = sdkIn(folder, base)
+  ended(await sdk('capsule', 'export', 'home', id, '--out', 'home.capsule.json'), 0)
+
+  ended(await sdk('capsule', 'run', 'home.capsule.json'), 0, /The same answer as then/)
+  const changed = ended(
+    await sdk('capsule', 'run', 'home', id, '--with', 'copy'),
+    0,
+    /no reply of others/,
+    /Another answer than then/,
+    /price: 20 => 21/,
+  )
+  assert.deepEqual(JSON.parse(changed.stdout), { seen: 1, at, price: 21, other: 'none' })
+  ended(await sdk('capsule', 'run', 'home', id, '--with', 'prices'), 1, /PACKAGE_INVALID/)
 })

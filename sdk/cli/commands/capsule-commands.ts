@@ -4,6 +4,7 @@ import { captureReasons } from '../../../base/capsule/capsule.ts'
 import type { CommonOptions } from '../context.ts'
 import type { DeleteOptions, ExportOptions, ListOptions, ShowOptions } from './capsule.ts'
 import { command, context, group, reason, yes } from './command.ts'
+import type { RunOptions } from './run-capsule.ts'
 
 export function capsuleCommands(sdk: Command): void {
   const capsule = group(
@@ -13,6 +14,7 @@ export function capsuleCommands(sdk: Command): void {
   )
 
   lookingCommands(capsule)
+  runningCommand(capsule)
   carryingCommands(capsule)
   deletingCommand(capsule)
 }
@@ -47,6 +49,21 @@ function lookingCommands(capsule: Command): void {
     .action(async (scene: string, id: string, options: ShowOptions & CommonOptions) => {
       const { showCapsule } = await import('./capsule.ts')
       await showCapsule(await context(options), scene, id, options)
+    })
+}
+
+function runningCommand(capsule: Command): void {
+  command(capsule, 'run <scene> [id]', 'Answer a captured request again on this machine, with what the modules were given then', [
+    ['sdk capsule run fashion-men 3f9a81c20b7de415', 'whether it comes to the same answer'],
+    ['sdk capsule run fashion-men 3f9a81c20b7de415 --inspect', 'and stop a debugger in its first stage, in TypeScript'],
+    ['sdk capsule run fashion-men 3f9a81c20b7de415 --with modules/rank-lr --inspect', 'with this module as it is now'],
+    ['sdk capsule run fashion-men-3f9a81c20b7de415.capsule.json', 'of a file that "sdk capsule export" has written'],
+  ])
+    .option('--inspect', 'for the debugger that started this, or the first that attaches to the port it prints')
+    .option('--with <folder...>', 'modules to run as they are now, each in the place of the one of its name')
+    .action(async (source: string, id: string | undefined, options: RunOptions & CommonOptions) => {
+      const { runCapsule } = await import('./run-capsule.ts')
+      await runCapsule(source, id, options)
     })
 }
 

@@ -29,13 +29,13 @@ export async function invoke(context: Context, scene: string, options: InvokeOpt
   const headers = { ...parseHeaders(options.header ?? []), ...(options.inspect && { 'x-scene-capture': '1' }) }
   const { body, note } = await readBody(options, () => defaultBody(client.base, scene))
   if (note !== undefined) out.next(note)
-  const answering = client.invoke(scene, { body, unit, version, url, headers })
+  const send = () => client.invoke(scene, { body, unit, version, url, headers })
   if (options.inspect) {
     await rememberRequest(client.base, scene, body)
-    await inspectRequest(context, scene, answering, answer => show(out, answer))
+    await inspectRequest(context, scene, send, answer => show(out, answer))
     return
   }
-  const answer = await answering
+  const answer = await send()
   await rememberRequest(client.base, scene, body)
   out.result(answer)
   show(out, answer)

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { CapturedAnswer, ExportedCapsule } from '../../../base/capsule/capsule.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
+import { parseKeepingNumbers } from '../../../base/kernel/exact-json.ts'
 import type { InvocationAnswer } from '../../api/client.ts'
 import { type Inspected, inspectCapsule } from '../../author/inspected-capsule.ts'
 import { RefusedError, SdkError } from '../../sdk-error.ts'
@@ -9,8 +10,10 @@ import { usage } from '../arguments.ts'
 import { type CommonOptions, type Context, createContext } from '../context.ts'
 import { openDebugger } from '../debugging.ts'
 import { readExported } from '../files/exported-capsule.ts'
+import { colorsFor } from '../terminal/colors.ts'
 import { failureText } from '../terminal/failure.ts'
 import { createOutput, type Output } from '../terminal/output.ts'
+import { diffAnswers, formatDelta } from '../views/answer-diff.ts'
 
 export interface RunOptions {
   /** Waits for a debugger, which is stopped in the first stage of the request. */
@@ -49,21 +52,23 @@ async function answerAgain(out: Output, exported: ExportedCapsule, { inspect = f
   showInspected(out, exported, inspected)
 }
 
-function showInspected(out: Output, { capsule: { id, answer: before } }: ExportedCapsule, { answer, newCalls }: Inspected): void {
-  const same = answer !== undefined && textOf(answer) === textOf(before)
-  out.result({ capsule: id, answer: answer === undefined ? null : documentOf(answer), same, newCalls })
+function showInspected(out: Output, { capsule }: ExportedCapsule, { answer, newCalls }: Inspected): void {
+  const before = capsule.answer
+  const delta = answer === undefined ? undefined : diffAnswers(documentOf(before), documentOf(answer))
+  const same = answer !== undefined && delta === undefined
+  out.result({ capsule: capsule.id, answer: answer === undefined ? null : documentOf(answer), same, newCalls })
   const asked = [...new Set(newCalls.map(({ target }) => target))]
   if (asked.length > 0) out.warn(`The capsule has no reply of ${asked.join(', ')}: the calls have failed`)
-  if (answer !== undefined) {
-    out.say(JSON.stringify(documentOf(answer), null, 2))
-    out.next(same ? 'The same answer as then.' : `Then the answer was ${textOf(before)}`)
-  } else if ('failure' in before) out.warn(`It came to no answer. Then it failed: ${textOf(before)}`)
+  if (answer !== undefined) out.say(JSON.stringify(documentOf(answer), null, 2))
+  else if ('failure' in before) out.warn(`It came to no answer. Then it failed with ${before.failure.code}: ${before.failure.message}`)
   else out.warn('It came to no answer: a module has asked for something else than then, or for nothing')
+  if (same) out.next('The same answer as then.')
+  if (delta !== undefined)
+    out.next(['Another answer than then:', ...formatDelta(delta, colorsFor(process.stderr).isColorSupported)].join('\n'))
 }
 
 const documentOf = (answer: CapturedAnswer): unknown =>
-  'json' in answer ? JSON.parse(answer.json) : { failure: { code: answer.failure.code, message: answer.failure.message } }
-const textOf = (answer: CapturedAnswer): string => ('json' in answer ? answer.json : `${answer.failure.code}: ${answer.failure.message}`)
+  'json' in answer ? parseKeepingNumbers(answer.json) : { failure: { code: answer.failure.code, message: answer.failure.message } }
 
 // Requests that were captured for this
 
@@ -75,18 +80,32 @@ export function demandOnThisMachine({ hostname, origin }: URL): void {
   throw usage(`Cannot inspect a request to ${origin}: that is no base on this machine`, hint)
 }
 
-/** @param answering of a request that asks to be captured @throws SdkError what is no answer of a module; CAPSULE_NOT_FOUND when it was not captured */
+/** How often a request is sent whose recorder is loading or has another request. */
+const SENT_MAX = 4
+
+/**
+ * @param send sends a request that asks to be captured
+ * @throws SdkError what is no answer of a module; CAPSULE_NOT_FOUND when it was not captured
+ */
 export async function inspectRequest(
   { client, out }: Context,
   scene: string,
-  answering: Promise<InvocationAnswer>,
+  send: () => Promise<InvocationAnswer>,
   show: (answer: InvocationAnswer) => void,
 ): Promise<void> {
-  const [id = '', reason] = (await capsuleOf(answering, show)).split('; ')
-  if (reason === undefined) return answerAgain(out, await exportSoon(() => client.exportCapsule(scene, id)), { inspect: true })
-  const hint = 'Its recorder may have been busy or loading: send it again. A scene whose "capsules" are "off" has none.'
-  throw new SdkError('CAPSULE_NOT_FOUND', `Cannot inspect the request: it was not captured (${reason})`, { hint })
+  for (let sent = 1; ; sent++) {
+    const [id = '', reason] = (await capsuleOf(send(), show)).split('; ')
+    if (reason === undefined) return answerAgain(out, await exportSoon(() => client.exportCapsule(scene, id)), { inspect: true })
+    if (sent < SENT_MAX && passing.includes(reason)) out.next(`It was not captured, because its recorder is ${reason}. Sending it again.`)
+    else {
+      const hint = 'A scene has none whose "capsules" are "off", and a base none without memory for them.'
+      throw new SdkError('CAPSULE_NOT_FOUND', `Cannot inspect the request: it was not captured (${reason})`, { hint })
+    }
+  }
 }
+
+/** Why a request is not captured that would be a moment later. */
+const passing: readonly string[] = ['loading', 'busy']
 
 async function capsuleOf(answering: Promise<InvocationAnswer>, show: (answer: InvocationAnswer) => void): Promise<string> {
   try {
