@@ -177,17 +177,9 @@ export async function startKeeper(
   place: Place = { generation: 0, takesChanges: true },
 ): Promise<Keeper> {
   const { data } = options
-  const store = openBaseStore(data)
-  await requireWhole(data, store, log)
-  const blobs = new Blobs(data)
-  const book = new Book(store, undefined, ({ action, target, kind, ...by }) => {
-    log.info(by, `${action} ${target}`)
-    if (kind === 'delete scene' || kind === 'delete versions') for (const kept of [logs, capsules]) kept.removeDeleted()
-  })
-  await blobs.sweep()
-  await ensureAdminToken(data, book, log)
+  const kept = await openKept(data, log)
+  const { store, book, blobs, logs, capsules } = kept
   const table = book.tables.build()
-  const [{ logs, logFiles }, capsules] = [openLogs(data, book, log), openCapsules(data, book, log)]
   const audit = new GuessAudit(book, log)
   const guesses = new Guesses(address => audit.note(address, 'control'))
   const warmUps = new WarmUps(book, capsules, log)
@@ -200,38 +192,21 @@ export async function startKeeper(
     warmUpOf: (scene, version) => warmUps.ofVersion(scene, version),
   })
   const tables = new TablePublisher(data, book, cells, log)
-  const disk = new DiskUse(data, store, () => ({ logs: logFiles.bytes, capsules: capsules.bytes }))
+  const disk = new DiskUse(data, store, () => ({ logs: kept.logFiles.bytes, capsules: capsules.bytes }))
   const vitals = new Vitals(options, book, cells, guesses, disk, () => tables.fault)
-  const validators = new Validators(roleCommand('validator', data, { wall, isThrifty: isThrifty(options) }), {
-    data,
-    recordings: capsules,
-    tables: () => book.tables.build().features ?? [],
-  })
+  const validators = startValidators(options, wall, book, capsules)
+  const common = { book, blobs, cells, tables }
   const validation = { capsules, answering: validators }
-  const driver = new SceneDriver({ book, blobs, cells, tables, services: offeredServices(options), validation, warmUps })
+  const driver = new SceneDriver({ ...common, services: offeredServices(options), validation, warmUps })
   const judge = new Judge(book, driver, log)
-  const featureDriver = new FeatureDriver({ book, blobs, cells, tables })
+  const featureDriver = new FeatureDriver(common)
   const baseDriver = new BaseDriver({ book, blobs, trials, tables, retire: cell => send({ type: 'retire', cell }) })
   // A failure to save is only logged: on a full disk it is better to have a keeper that shows this and serves tables than none.
   await tables.save()
   const changes = new Gate(place.takesChanges)
   const upgrades = new Upgrades({ data, book, cells, log, ask: message => send(message) })
-  const parts = {
-    book,
-    driver,
-    baseDriver,
-    featureDriver,
-    blobs,
-    vitals,
-    logs,
-    capsules,
-    validators,
-    cells,
-    guesses,
-    changes,
-    upgrades,
-    log,
-  }
+  const drivers = { driver, baseDriver, featureDriver, validators }
+  const parts = { book, blobs, vitals, logs, capsules, cells, guesses, changes, upgrades, log, ...drivers }
   // Whether there is room is seen by saving the table, which is tried until there is.
   const faults = { onStoreFailed: (error: BerthError) => endForDisk(error, log), onStoreFull: () => void tables.save() }
   const app = await createApi({ ...parts, ...faults })
@@ -259,6 +234,28 @@ export async function startKeeper(
       store.close()
     },
   }
+}
+
+/** Opens what the data folder has, and lets in whoever has the token in it. */
+async function openKept(data: string, log: Logger) {
+  const store = openBaseStore(data)
+  await requireWhole(data, store, log)
+  const blobs = new Blobs(data)
+  const book: Book = new Book(store, undefined, ({ action, target, kind, ...by }) => {
+    log.info(by, `${action} ${target}`)
+    if (kind === 'delete scene' || kind === 'delete versions') for (const kept of [logs, capsules]) kept.removeDeleted()
+  })
+  await blobs.sweep()
+  await ensureAdminToken(data, book, log)
+  const { logs, logFiles } = openLogs(data, book, log)
+  const capsules = openCapsules(data, book, log)
+  return { store, blobs, book, logs, logFiles, capsules }
+}
+
+function startValidators(options: Options, wall: Wall | undefined, book: Book, recordings: Capsules): Validators {
+  const { data } = options
+  const command = roleCommand('validator', data, { wall, isThrifty: isThrifty(options) })
+  return new Validators(command, { data, recordings, tables: () => book.tables.build().features ?? [] })
 }
 
 function openLogs(data: string, book: Book, log: Logger): { readonly logs: Logs; readonly logFiles: LogFiles } {
