@@ -50,7 +50,7 @@ export interface InvocationAnswer {
   readonly because: string | undefined
   readonly requestId: string | undefined
   /** The id of its capsule, or `none; ` and why it has none though it asked for one. */
-  readonly capsule: string | undefined
+  readonly capsule?: string
   /** Milliseconds from sending the request to having the whole answer. */
   readonly durationMs: number
   /** The answer. In it, numbers beyond 2^53 are as `parseKeepingNumbers` makes them, so that they are shown with all their digits. */
@@ -315,12 +315,13 @@ async function invokeAt(call: Call, url: URL, { body, unit, version, headers }: 
       ...Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name, headerOf(value)])),
     },
   })
+  const capsule = answer.headers.get('x-scene-capsule')
   return {
     status: answer.status,
     version: answer.headers.get('x-scene-version') ?? undefined,
     because: answer.headers.get('x-scene-because') ?? undefined,
     requestId: answer.headers.get('x-request-id') ?? undefined,
-    capsule: answer.headers.get('x-scene-capsule') ?? undefined,
+    ...(capsule !== null && { capsule }),
     durationMs: performance.now() - startedAt,
     body: answer.text === '' ? undefined : parseKeepingNumbers(answer.text),
   }
