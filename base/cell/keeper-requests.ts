@@ -221,10 +221,9 @@ export class KeeperRequests {
 
   async #warmUp(request: number, job: WarmUpJob): Promise<void> {
     try {
-      await this.#parts.runtime.warmUp(job)
-      this.#send({ type: 'warmedUp', request })
+      this.#send({ type: 'warmedUp', request, isGood: await this.#parts.runtime.warmUp(job) })
     } catch (error) {
-      this.#send({ type: 'warmedUp', request, failure: { ...loadFailure(job.plan, error), ...locatedIn(error) } })
+      this.#send({ type: 'warmedUp', request, isGood: false, failure: { ...loadFailure(job.plan, error), ...locatedIn(error) } })
     }
   }
 

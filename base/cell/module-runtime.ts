@@ -147,9 +147,10 @@ export class ModuleRuntime {
 
   /**
    * Has a slot that is loaded answer requests whose answers nobody gets, before it is routed to.
+   * @returns false when it was thrown away over it and loaded anew
    * @throws BerthError when the slot was thrown away over it and cannot be loaded again
    */
-  warmUp(job: WarmUpJob): Promise<void> {
+  warmUp(job: WarmUpJob): Promise<boolean> {
     return warmUp(job, {
       slots: this.slots,
       servicesOf: plan => this.#servicesOf(plan),

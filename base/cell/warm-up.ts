@@ -37,12 +37,12 @@ export interface WarmUpParts {
 }
 
 /**
- * Warms a slot up. Returns when it is in use again; does nothing when it is not loaded, or has had requests already.
+ * Warms a slot up, and returns when one is in use again. Does nothing when it is not loaded, or has had requests already.
+ * @returns false when the slot was thrown away and loaded anew
  * @throws BerthError when the slot was thrown away and cannot be loaded again
  */
-export async function warmUp(job: WarmUpJob, parts: WarmUpParts): Promise<void> {
-  if (job.requests.length === 0) return
-  await parts.slots.warmUp(job.plan, async (slot, wanted) => {
+export function warmUp(job: WarmUpJob, parts: WarmUpParts): Promise<boolean> {
+  return parts.slots.warmUp(job.plan, async (slot, wanted) => {
     const outcome = await new WarmUpRun(slot, job, parts).run(wanted)
     const isGood = goodOutcomes.has(outcome)
     if (isGood) slot.endWarmUp()

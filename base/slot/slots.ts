@@ -204,11 +204,12 @@ export class Slots {
    * Takes the slot of a plan away from requests while `work` warms it up, and gives it back afterwards. Requests that need it wait, and `wanted` is aborted when
    * one does. Nothing happens when the slot is not loaded, or has had requests.
    * @param work says in the end whether the slot is as good as before. If not, it is thrown away and loaded again
+   * @returns whether it was as good as before
    * @throws BerthError why it cannot be loaded again
    */
-  async warmUp(plan: SlotPlan, work: (slot: Slot, wanted: AbortSignal) => Promise<boolean>): Promise<void> {
+  async warmUp(plan: SlotPlan, work: (slot: Slot, wanted: AbortSignal) => Promise<boolean>): Promise<boolean> {
     const slot = this.peek(plan)
-    if (slot === undefined || slot.hasAnswered || slot.pending > 0 || this.#closed) return
+    if (slot === undefined || slot.hasAnswered || slot.pending > 0 || this.#closed) return true
     const back = Promise.withResolvers<Slot>()
     // Perhaps nobody waits for it.
     back.promise.catch(() => undefined)
@@ -222,6 +223,7 @@ export class Slots {
     else slot.dispose(true)
     back.resolve(isGood ? slot : this.#loadInstead(entry))
     await back.promise
+    return isGood
   }
 
   /** Loads a slot in the place of one that was thrown away, unless no table routes to it any more. */

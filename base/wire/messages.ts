@@ -330,8 +330,8 @@ export type CellToKeeper =
   /** Slots that were killed, those too that were killed while they were loaded. Lost while the keeper is away. */
   | { readonly type: 'kills'; readonly kills: readonly SlotKills[] }
   | { readonly type: 'prepared'; readonly request: number; readonly failure?: LoadFailure }
-  /** The slot is in use again, warm or not; or it was thrown away over it and cannot be loaded again. */
-  | { readonly type: 'warmedUp'; readonly request: number; readonly failure?: LoadFailure }
+  /** The slot is in use again, or was thrown away over it and loaded anew if that could be done. */
+  | { readonly type: 'warmedUp'; readonly request: number; readonly isGood: boolean; readonly failure?: LoadFailure }
   /** The cell has loaded these versions to begin with, and would warm them up before it serves. It is answered with `warmUp` for some of them, then `warmUpsOver`. */
   | { readonly type: 'loaded'; readonly plans: readonly Pick<SlotPlan, 'scene' | 'version'>[] }
   | { readonly type: 'metrics'; readonly request: number; readonly metrics: readonly unknown[] }

@@ -29,7 +29,7 @@ async function connect(t: TestContext, count: number, warmUpOf?: (scene: string,
       cell.onWarmUp = job => {
         noted.push(`${i + 1}: ${job.once ? 'once' : 'until it is warm'}`)
         jobs.push(job)
-        return 'load'
+        return true
       }
       return cell
     }),
@@ -52,17 +52,21 @@ test('every cell answers at once what the version has answered before', async t 
   assert.deepEqual(noted.sort(), ['1: until it is warm', '2: until it is warm'])
 })
 
-test('when the first cell is lost over the requests of another version, the others never get them', async t => {
-  const { cells, connected, noted } = await connect(t, 2)
-  for (const cell of connected) {
-    cell.onWarmUp = () => {
-      noted.push('ends')
-      return 'end'
+for (const [what, outcome] of [
+  ['is lost over', 'end'],
+  ['throws its slot away over', false],
+] as const)
+  test(`when the first cell ${what} the requests of another version, the others never get them`, async t => {
+    const { cells, connected, noted } = await connect(t, 2)
+    for (const cell of connected) {
+      cell.onWarmUp = () => {
+        noted.push('asked')
+        return outcome
+      }
     }
-  }
-  await cells.warmUp(found)
-  assert.deepEqual(noted, ['ends'])
-})
+    await cells.warmUp(found)
+    assert.deepEqual(noted, ['asked'])
+  })
 
 test('a change is refused when a slot was thrown away over its warm-up and cannot be loaded again', async t => {
   const { cells, connected } = await connect(t, 1)

@@ -255,7 +255,7 @@ export class CellConnections {
 
   /**
    * Has every cell that is not lost warm up a slot which it has loaded. When the version has not answered these requests before, one cell answers each of them
-   * once before the others do, since code that cannot be stopped would cost all cells at once. Takes `limits.capsule.warmUpMs` at most, and the time of a load
+   * once before the others do, since code that cannot be stopped would cost all cells at once. If its slot has to go, those of the others stay cold. Takes `limits.capsule.warmUpMs` at most, and the time of a load
    * where the slot has to be loaded again.
    * @throws UPGRADE_FAILED when it cannot be loaded again
    */
@@ -269,14 +269,14 @@ export class CellConnections {
     await Promise.all(this.#askable.map(member => this.#warmUpOne(member, job)))
   }
 
-  /** @returns whether the cell is still there, and not lost */
+  /** @returns false when the slot was thrown away over it, or the cell was lost */
   async #warmUpOne(member: Member, job: WarmUpJob): Promise<boolean> {
     const request = ++this.#requests
     const answer = await askOne(member, request, { type: 'warmUp', request, job }, limits.keeper.prepareMsMax)
     if (answer?.type !== 'warmedUp') return false
     const { scene, version } = job.plan
     if (answer.failure !== undefined) throw upgradeFailed(`Cannot bring version "${version}" of scene "${scene}" online`, answer.failure)
-    return true
+    return answer.isGood
   }
 
   /** Has a cell that starts warm up one slot after the other, for as long as it waits for that, of which each gets its part. */

@@ -39,19 +39,21 @@ function storeOf(kept: readonly Kept[]): KeptCapsules {
 
 /** The scene "home" with the baseline v1 and the version v2. */
 async function start(t: TestContext, kept: readonly Kept[], now?: () => Date) {
-  const { book, addVersion } = await startDriver(t, undefined, now)
+  const { book, addVersion, change } = await startDriver(t, undefined, now)
   await addVersion({ as: 'baseline' })
   await addVersion({})
-  return { book, warmUps: new WarmUps(book, storeOf(kept), log) }
+  return { book, change, warmUps: new WarmUps(book, storeOf(kept), log) }
 }
 
 test('a version warms up with its own capsules, or with those of the baseline while it has none that are good', async t => {
   const kept = [capsuleOf('a', 'v1'), capsuleOf('b', 'v1', { failed: true }), capsuleOf('c', 'v2', { failed: true })]
-  const { warmUps } = await start(t, kept)
+  const { warmUps, change } = await start(t, kept)
   const ofBaseline = await warmUps.ofVersion('home', 'v1')
   assert.deepEqual([ofBaseline?.isProven, ofBaseline?.requests.length], [true, 1])
   const other = await warmUps.ofVersion('home', 'v2')
   assert.deepEqual([other?.isProven, other?.requests.length, other?.plan.version], [false, 1, 'v2'])
+  await change('promote version', { version: 'v2', to: 'baseline' })
+  assert.equal((await warmUps.ofVersion('home', 'v2'))?.requests.length, 1, 'of the baseline before')
   assert.equal(await warmUps.ofVersion('home', 'v9'), undefined)
   assert.equal(await warmUps.ofVersion('away', 'v1'), undefined)
 })

@@ -1,4 +1,4 @@
-/** Finds out what slots warm up with: capsules of their version or, while it has none, of the baseline, with the parameters of today. */
+/** Finds out what slots warm up with: capsules of their version or, while it has none, of the baseline or the one before, with the parameters of today. */
 import { type CapsuleAlone, type WarmUpRequest, warmUpRequest } from '../../capsule/warm-up-request.ts'
 import type { SceneState } from '../../change/scene-state.ts'
 import { limits } from '../../kernel/limits.ts'
@@ -54,7 +54,8 @@ export class WarmUps {
 
   async #find(plan: SlotPlan, { definition, baseline, rules }: SceneState): Promise<SlotWarmUp | undefined> {
     if (!(definition.capsules ?? capsuleDefaults).warmUp) return undefined
-    const from = [plan.version, ...(baseline === null ? [] : [baseline])].find(version => this.#newest(plan.scene, version).length > 0)
+    const candidates = [plan.version, baseline, rules.previousBaseline].flatMap(version => version ?? [])
+    const from = candidates.find(version => this.#newest(plan.scene, version).length > 0)
     if (from === undefined) return undefined
     const params = { ...definition.params, ...rules.versionParams?.[plan.version] }
     const requests = await this.#requests(this.#newest(plan.scene, from), params)
