@@ -26,6 +26,7 @@ export const compilePointers = (pointers: readonly string[]): Pointer[] =>
 
 /** The same without what the pointers name. When they name nothing in it, it is the very same object. */
 export function redact(captured: Captured, pointers: readonly Pointer[]): Captured {
+  if (pointers.length === 0) return captured
   const redaction = new Redaction(pointers)
   const found = redaction.overCaptured(captured)
   if (redaction.used.size === 0) return captured

@@ -24,6 +24,9 @@ export interface FeedHost {
 const CAPSULE_CHARS = 1000
 const ENTRY_CHARS = 300
 const READING_CHARS = 18
+/** Milliseconds that a capsule waits for others to be sent with, and characters that are sent together. */
+const SEND_AFTER_MS = 20
+const SENT_TOGETHER_CHARS = 128 * 1024
 
 export class CapsuleFeed {
   readonly #host: FeedHost
@@ -63,17 +66,19 @@ export class CapsuleFeed {
     clearTimeout(this.#timer)
     this.#timer = undefined
     const link = this.#host.link()
-    // One at a time: a large one takes milliseconds to write, for which requests wait.
-    const next = link?.keepsUp ? this.#queue.shift() : undefined
-    if (next !== undefined) {
+    // What is sent together wakes the keeper once. But a large capsule takes milliseconds to write, for which requests wait.
+    for (let sent = 0; link?.keepsUp && sent < SENT_TOGETHER_CHARS; ) {
+      const next = this.#queue.shift()
+      if (next === undefined) break
       this.#chars -= next.chars
-      link?.send({ type: 'captured', captured: next.captured })
+      sent += next.chars
+      link.send({ type: 'captured', captured: next.captured })
     }
-    if (this.#queue.length > 0) this.#wake(next === undefined ? limits.log.batchMs : 1)
+    if (this.#queue.length > 0) this.#wake()
   }
 
-  #wake(ms = 1): void {
-    this.#timer ??= setTimeout(() => this.flush(), ms).unref()
+  #wake(): void {
+    this.#timer ??= setTimeout(() => this.flush(), SEND_AFTER_MS).unref()
   }
 
   /** Of the last capsules of all recordings, drops the one of the lowest rank. */

@@ -40,6 +40,7 @@ test('without any source every option has its documented default', () => {
     logLevel: 'info',
     bodyLimitBytes: 1_048_576,
     cellMemoryMB: 2048,
+    capsules: 'sampled',
     wall: 'auto',
     services: [],
     fetchPrivate: [],
