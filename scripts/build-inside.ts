@@ -79,11 +79,13 @@ async function urlScript(): Promise<string> {
     Object.defineProperty(URLSearchParams, 'name', { value: 'URLSearchParams' })
     // What the iterators have in common is handed out with the classes, to be made unchangeable as well.
     export default { URL, URLSearchParams, iterator: Object.getPrototypeOf(new URLSearchParams().entries()) }`
-  const text = await bundle({ stdin: { contents, resolveDir: root }, minify: true })
+  // core-js draws a number when it is loaded, for the names of symbols. What a module draws must not depend on when it first uses a URL.
+  const text = await bundle({ stdin: { contents, resolveDir: root }, minify: true, define: { 'Math.random': 'drawNothing' } })
   // core-js keeps the state of all URLs in a global: a module could put one of its own there first, or change it later.
   const ownGlobal = `Object.create(globalThis, { '__core-js_shared__': { value: {} } })`
   return (
-    holding('core-js-pure (MIT, Denis Pushkarev and others)') + scriptOf(text, body => `return (globalThis => {${body}})(${ownGlobal})`)
+    holding('core-js-pure (MIT, Denis Pushkarev and others)') +
+    scriptOf(text, body => `const drawNothing = () => 0;return (globalThis => {${body}})(${ownGlobal})`)
   )
 }
 

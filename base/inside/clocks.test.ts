@@ -165,6 +165,27 @@ test('a date without a date is like that of Node.js in all that code can see of 
   assert.equal(await guest.run(`JSON.stringify(${seen})`), new Function(`return JSON.stringify(${seen})`)())
 })
 
+test('the parts of the code inside that are loaded on demand read no clock meanwhile, and draw no number', async t => {
+  const seed = '0f'.repeat(32)
+  const draws = 'String([Math.random(), Math.random(), Date.now(), crypto.randomUUID()])'
+  const played = () => {
+    const tape = new Tape()
+    tape.play(
+      Array.from({ length: 100 }, (_, i) => i),
+      0,
+    )
+    return tape
+  }
+  const [early, late] = [played(), played()]
+  const guest = await startGuest(t, { seed, clock: sameClock(), tape: early })
+  const loadAll =
+    'for (const name of Object.getOwnPropertyNames(globalThis)) globalThis[name]; new TextDecoder("big5"); new TextDecoder("utf-16le"); structuredClone([new URL("https://a.example")].length)'
+  await guest.run(loadAll)
+  assert.equal(await guest.run(draws), await (await startGuest(t, { seed, clock: sameClock(), tape: late })).run(draws))
+  assert.equal(early.count, late.count)
+  assert.ok(guest.parts.length >= 8)
+})
+
 test('the tape is marked when code makes weak references, when it says that the stack was full, and when it has no place for a reading', async t => {
   const tape = new Tape()
   tape.record()

@@ -29,15 +29,10 @@ export class SlotClock {
     return this.#places[CLOCK.wallMinusMonotonic] as number
   }
 
-  /** Keeps this the difference of the two clocks inside, however the wall clock is set, until `follow` is called. */
+  /** Keeps this the difference of the two clocks inside, however the wall clock is set from now on. */
   hold(wallMinusMonotonic = this.wallMinusMonotonic): void {
     this.#isHeld = true
     this.#places[CLOCK.wallMinusMonotonic] = wallMinusMonotonic
-  }
-
-  /** Undoes `hold`: the next `write` follows the wall clock. */
-  follow(): void {
-    this.#isHeld = false
   }
 
   /**

@@ -1,4 +1,7 @@
-/** The tape of an isolate, as the cell writes and reads it: what its clocks are to show, or have shown, and what chance is seeded from. */
+/**
+ * The tape of an isolate, as the cell writes and reads it: what its clocks are to show, or have shown, and what chance is seeded from. With a new one they show
+ * the time of the machine, as in ordinary slots.
+ */
 import { SEED_WORDS, TAPE, TapeMode } from '../inside/protocol.ts'
 import { limits } from '../kernel/limits.ts'
 
@@ -10,11 +13,6 @@ export class Tape {
   /** What `TAPE` describes. */
   get memory(): SharedArrayBuffer {
     return this.#places.buffer as SharedArrayBuffer
-  }
-
-  /** Has the clocks show the time of the machine, as in ordinary slots. A new tape does. */
-  stop(): void {
-    this.#places[TAPE.mode] = TapeMode.off
   }
 
   /** Writes down what the clocks show from now on, over what was written before. */
