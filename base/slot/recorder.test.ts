@@ -9,6 +9,7 @@ import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { replay } from '../trial/replay.ts'
 import { CodeCache } from './code-cache.ts'
+import { Spoken } from './entries.ts'
 import { type Recorded, Recorder, type RecorderHost } from './recorder.ts'
 import { type Pending, pendingOf, type SlotCall } from './slot-call.ts'
 
@@ -257,4 +258,13 @@ test('a module that uses weak references makes what follows inexact', async t =>
   assert.deepEqual((await ask(1)).recorded?.inexact, [])
   assert.deepEqual((await ask(2)).recorded?.inexact, ['weak references'])
   assert.deepEqual((await ask(3)).recorded?.inexact, ['weak references'])
+})
+
+test('whatever a module has its isolate post is taken down, and can be sent on as JSON', () => {
+  const spoken = new Spoken()
+  const junk = [1n, undefined, null, Number.NaN, 'base64:', '\ud800', new ArrayBuffer(2)] as never[]
+  for (const kind of ['answers', 'log', 'calls', 'fetch', 'timer', 'misfit', 'broken', 'other', 1n] as never[]) spoken.post(kind, ...junk)
+  const { asked, said } = spoken.end({ returned: junk })
+  assert.equal(JSON.parse(JSON.stringify(asked)).length, 3)
+  assert.match(said, /^[0-9a-f]{64}$/)
 })

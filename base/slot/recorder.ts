@@ -297,7 +297,7 @@ class Recording {
 
   async #enter(kind: EntryAfterLoad, args: readonly unknown[]): Promise<Outcome> {
     const inside = this.#inside
-    if (inside === undefined || this.#hasIsolateEnded()) return { threw: new Error('The isolate has ended') }
+    if (inside === undefined || this.#hasIsolateEnded()) return { returned: undefined, threw: new Error('The isolate has ended') }
     // Bytes are handed over to the isolate.
     const values = valuesOf(args)
     this.#beganAt = this.#begin()
