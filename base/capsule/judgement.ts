@@ -150,7 +150,7 @@ interface Figures {
 }
 
 /** Milliseconds a request by which a candidate may be slower whatever the ratio is: less is the noise of the clock. */
-const CPU_SLACK_MS = 0.05
+const CPU_SLACK_MS = 0.02
 const LATENCY_SLACK_MS = 0.5
 
 /** What weighs most comes first. */
@@ -380,29 +380,34 @@ function withoutNoise(seen: readonly Sighting[]): Sighting[] {
 
 /** How the baseline differs from itself in one field. */
 interface Noise extends Count {
+  /** By how much in fresh slots, and by how much the candidate differs there. In used slots, one pause of a clock shifts all requests after it. */
   readonly amounts: readonly number[]
+  readonly ofCandidate: readonly number[]
 }
 
 function noiseOf({ noise, fresh }: Evidence, layout: Layout): (path: string) => Noise {
   const rounds = noise.filter(isComparable)
-  const found = byPath(rounds, layout)
-  const freshRounds = fresh.map(({ before, again }) => ({ before, after: again })).filter(isComparable)
-  const freshFound = byPath(freshRounds, layout)
+  const inUsed = amountsIn(rounds, layout)
+  const again = amountsIn(
+    fresh.map(({ before, again: after }) => ({ before, after })),
+    layout,
+  )
+  const candidate = amountsIn(fresh, layout)
   return path => {
-    const amounts = found.get(path) ?? []
-    const seen = Math.max(amounts.length, freshFound.get(path)?.length ?? 0)
-    const of = Math.max(rounds.length, seen)
-    return { seen, of, amounts: [...amounts, ...new Array<number>(Math.max(0, rounds.length - amounts.length)).fill(0)] }
+    const amounts = again(path)
+    const seen = Math.max(count(inUsed(path)), count(amounts))
+    return { seen, of: Math.max(rounds.length, seen), amounts, ofCandidate: candidate(path) }
   }
 }
 
-function byPath(rounds: readonly Round[], layout: Layout): Map<string, number[]> {
-  const amounts = new Map<string, number[]>()
-  for (const round of rounds) {
-    const ofRound = new Map(differencesOf(round, layout).map(difference => [difference.path, amountOf(difference)]))
-    for (const [path, amount] of ofRound) amounts.set(path, [...(amounts.get(path) ?? []), amount])
-  }
-  return amounts
+const count = (amounts: readonly number[]): number => amounts.filter(amount => amount > 0).length
+
+/** By how much each of the rounds that can be compared differs in a field. */
+function amountsIn(rounds: readonly Round[], layout: Layout): (path: string) => readonly number[] {
+  const amounts = rounds
+    .filter(isComparable)
+    .map(round => new Map(differencesOf(round, layout).map(difference => [difference.path, amountOf(difference)])))
+  return path => amounts.map(ofRound => ofRound.get(path) ?? 0)
 }
 
 function amountOf({ shift, list }: FieldDifference): number {
@@ -413,9 +418,7 @@ function amountOf({ shift, list }: FieldDifference): number {
 /** Whether a field differs more than by noise, and more than the scene allows. */
 function countsOf(real: readonly Sighting[], noise: Noise, of: number, { requests = 0 }: FieldTolerance): boolean {
   if (real.length === 0 || real.length <= requests * of) return false
-  if (isMoreFrequent({ seen: real.length, of }, noise)) return true
-  const amounts = real.map(({ difference }) => amountOf(difference))
-  return isLarger([...amounts, ...new Array<number>(of - amounts.length).fill(0)], noise.amounts)
+  return isMoreFrequent({ seen: real.length, of }, noise) || isLarger(noise.ofCandidate, noise.amounts)
 }
 
 /** By the key of a field that is missing: the path of the new one that has its values. */
