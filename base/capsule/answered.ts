@@ -36,10 +36,10 @@ export interface Answered {
 export type Freshness = 'fresh' | 'shared'
 
 /**
- * Where chance and clocks come from. With `other`, `Math.random` and `crypto` are seeded otherwise than when the capsule was recorded, and clocks run on
- * from its first reading: answers of one version that differ then show its noise.
+ * Where chance and clocks come from. With `other`, and in another way with `another`, `Math.random` and `crypto` are seeded otherwise than when the capsule
+ * was recorded, and clocks run on from a moment that is not its own: answers of one version that differ then show its noise.
  */
-export type Chance = 'recorded' | 'other'
+export type Chance = 'recorded' | 'other' | 'another'
 
 /** One way to answer capsules. */
 export interface Contender {

@@ -2,7 +2,7 @@
  * Answers capsules again, with the version that has answered them or with another, on virtual time: nothing is waited for. Replies that the recording has
  * come after their recorded delays, timers fire in order, and clocks show the recorded readings, then the last one and the CPU used since.
  */
-import type { Answered, Contender, NewCall } from '../capsule/answered.ts'
+import type { Answered, Chance, Contender, NewCall } from '../capsule/answered.ts'
 import type { CapturedAnswer, Entry, KeptCapsule } from '../capsule/capsule.ts'
 import { CALL_STRIDE, type LogLine, type Post, REQUEST_STRIDE, type ServiceNames } from '../inside/protocol.ts'
 import { limits } from '../kernel/limits.ts'
@@ -41,8 +41,17 @@ const NEW_REPLY_MS = 0.1
 const TIMER_MS_MIN = 1
 /** Timers of earlier requests that fire before the next request of a shared slot. */
 const LEFT_TIMERS_MAX = 10
-const OTHER_CHANCE = 0x9e3779b9
-const OTHER_CLOCK_MS = 3.7
+/** What is done to the seeds of chance, and how far clocks are off. A clock that a module shows in seconds is seen only when it is off by more than one. */
+interface OtherChance {
+  readonly words: number
+  readonly seedDigits: number
+  readonly clockMs: number
+}
+const otherChances: { readonly [C in Chance]: OtherChance | undefined } = {
+  recorded: undefined,
+  other: { words: 0x9e3779b9, seedDigits: 32, clockMs: 3.7 },
+  another: { words: 0x85ebca6b, seedDigits: 16, clockMs: 1234.5 },
+}
 /** How often the report of a turn is asked for whose call has failed. */
 const REPORT_ASKED_MAX = 5
 
@@ -85,8 +94,12 @@ export class AnsweringSlot {
     if (load === undefined) throw new TypeError(`Recording "${head.id}" has no entries`)
     // What a module sees of its version, and what errors say of it, is to be alike for all that answer.
     const plan = { ...answerer.plan, version: head.version }
-    const other = answerer.chance === 'other'
-    const settings = { seed: other ? otherSeed(head.seed) : head.seed, services: servicesOf(plan, opened, parts), cpuMs: answerer.cpuMs }
+    const other = otherChances[answerer.chance]
+    const settings = {
+      seed: other === undefined ? head.seed : otherSeed(head.seed, other),
+      services: servicesOf(plan, opened, parts),
+      cpuMs: answerer.cpuMs,
+    }
     const { slot, loaded } = await TapedSlot.load(plan, settings, showing(load, { other }), parts)
     return new AnsweringSlot(slot, loaded, answerer, opened, parts)
   }
@@ -124,7 +137,7 @@ export class AnsweringSlot {
   /** What to add to the times of a recording so that they fit those that the slot has been shown: time never goes back. */
   #shiftOf(recorded: KeptCapsule, turn: Entry): number {
     const { wallMinusMonotonic = turn.wallMinusMonotonic } = this.#wall(recorded)
-    const byWall = turn.wallMinusMonotonic - wallMinusMonotonic + (this.#answerer.chance === 'other' ? OTHER_CLOCK_MS : 0)
+    const byWall = turn.wallMinusMonotonic - wallMinusMonotonic + (otherChances[this.#answerer.chance]?.clockMs ?? 0)
     const first = turn.readings[0] ?? atOf(recorded, recorded.capsule.entries[0])
     return Math.max(byWall, this.#requests === 0 ? byWall : this.#shownMs - first)
   }
@@ -149,19 +162,19 @@ const atOf = ({ head, entries }: Pick<KeptCapsule, 'head' | 'entries'>, place: n
 
 interface Shift {
   readonly shiftMs?: number
-  readonly other?: boolean | undefined
+  readonly other?: OtherChance | undefined
   readonly wallMinusMonotonic?: number | undefined
 }
 
 /** What clocks show while an entry runs that was recorded. */
-function showing(entry: Entry, { shiftMs = 0, other = false, wallMinusMonotonic = entry.wallMinusMonotonic }: Shift): Showing {
+function showing(entry: Entry, { shiftMs = 0, other, wallMinusMonotonic = entry.wallMinusMonotonic }: Shift): Showing {
   const all = shiftMs === 0 ? entry.readings : entry.readings.map(reading => reading + shiftMs)
   const readings = other ? [] : all
-  const seed = other ? entry.seed?.map(word => (word ^ OTHER_CHANCE) >>> 0) : entry.seed
+  const seed = other === undefined ? entry.seed : entry.seed?.map(word => (word ^ other.words) >>> 0)
   return { readings, beyond: (other ? all[0] : all.at(-1)) ?? 0, wallMinusMonotonic, seed }
 }
 
-const otherSeed = (seed: string): string => `${seed.slice(32)}${seed.slice(0, 32)}`
+const otherSeed = (seed: string, { seedDigits }: OtherChance): string => `${seed.slice(seedDigits)}${seed.slice(0, seedDigits)}`
 
 function servicesOf(plan: SlotPlan, { head }: KeptCapsule, { features, services = {} }: AnsweringParts): ServiceNames {
   const methodsOf = (name: string) => head.services[name] ?? (name === FEATURES ? features?.methods : services[name]) ?? []
@@ -218,7 +231,7 @@ class AnsweringRun {
     this.#outside = new RecordedOutside(recorded)
     this.#answerer = answerer
     this.#parts = parts
-    this.#shift = { ...shift, other: answerer.chance === 'other' }
+    this.#shift = { ...shift, other: otherChances[answerer.chance] }
     this.#stageMs = answerer.plan.lock.map(() => 0)
     this.#nowMs = this.#beganMs = this.#at(recorded.capsule.entries[0])
     this.shownMs = this.#nowMs + shift.shiftMs

@@ -41,8 +41,8 @@ export interface Trial {
 
 /** Kills of the candidate after which nothing more needs to be known. */
 const KILLS_ENOUGH = 10
-/** How often the baseline is asked again with other chance. Noise that shows in one of a hundred requests would often be missed by one time. */
-const NOISE_ROUNDS = 2
+/** How the baseline is asked again. Noise that shows in one of a hundred requests would often be missed by one time. */
+const NOISY = ['other', 'another'] as const
 
 /** Answers the capsules and judges the candidate. Never throws: what could not be answered is missing in the report. */
 export async function validate(trial: Trial, settings: Validation, parts: ValidationParts): Promise<Report> {
@@ -114,7 +114,7 @@ class Gathering {
     await this.#answer(tried, [baseline, candidate, again], 'fresh', ([before, after, otherwise]) => {
       if (before !== undefined && after !== undefined && otherwise !== undefined) this.#fresh.push({ before, after, again: otherwise })
     })
-    await this.#answer(this.#chosen, [baseline, ...Array.from({ length: NOISE_ROUNDS }, () => again)], 'shared', ([before, ...others]) => {
+    await this.#answer(this.#chosen, [baseline, ...NOISY.map(chance => ({ ...baseline, chance }))], 'shared', ([before, ...others]) => {
       if (before !== undefined) this.#noise.push(...others.map(after => ({ before, after })))
     })
   }
