@@ -40,7 +40,7 @@ export interface Trial {
 }
 
 /** Kills of the candidate after which nothing more needs to be known. */
-const KILLS_ENOUGH = 10
+const KILLS_ENOUGH = 5
 /** How the baseline is asked again. Noise that shows in one of a hundred requests would often be missed by one time. */
 const NOISY = ['other', 'another'] as const
 
