@@ -123,6 +123,7 @@ const datingFiles = [
   'base/supervisor/succession/handover.ts',
   'base/supervisor/supervisor.ts',
   'scripts/bench/slots.ts',
+  'scripts/capsules/isolates.ts',
   'sdk/caller/index.ts',
   'sdk/cli/commands/profile.ts',
   'sdk/cli/terminal/output.ts',

@@ -11,7 +11,7 @@ const scene = 'ranked'
 
 before(async () => {
   base = await launchBase()
-  await makeScene(base.client, scene, { rank: ranking() }, { params: { topK: 3 }, traffic: { cpuMs: 50 }, validation: { mode: 'strict' } })
+  await makeScene(base.client, scene, { rank: ranking() }, { params: { topK: 3 }, traffic: { cpuMs: 200 }, validation: { mode: 'strict' } })
   const headers = { 'x-scene-capture': '1', authorization: `Bearer ${base.token}` }
   for (let n = 0; n < REQUESTS; n++) assert.equal((await callScene(base, scene, { n }, headers)).status, 200)
   await until(async () => (await base.client.capsules(scene, {})).length >= REQUESTS)

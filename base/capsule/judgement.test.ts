@@ -114,6 +114,13 @@ test('a heap that grows is seen in what is left after collections, and in a slot
   assert.deepEqual(faults(calm), [])
 })
 
+test('a kill that a fresh slot does not confirm is chance', () => {
+  const used = rounds(100, request => [1, 1, {}, request === 3 ? { ...failed('MODULE_KILLED'), killed: true } : {}])
+  const fresh = (killed: boolean) => [{ before: answered(3, 1), after: answered(3, 1, { killed }), again: answered(3, 1) }]
+  assert.deepEqual(faults(used, { fresh: fresh(false) }), [])
+  assert.deepEqual(faults(used, { fresh: fresh(true) }), ['killed', 'errors'])
+})
+
 test('three examples are enough, and values are cut', () => {
   const { fields } = report(rounds(100, request => [`a${request}`, 'b'.repeat(1000)]))
   assert.deepEqual(

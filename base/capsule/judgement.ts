@@ -84,11 +84,20 @@ const layoutOf = (rounds: readonly Round[], fields: Validation['fields']): Layou
     fields,
   )
 
-/** Ids of the capsules whose answers can be compared and differ, so that they are worth a fresh slot. */
+/** Whether the slot of the candidate was killed, where that of the baseline was not. */
+const isNewKill = ({ before, after }: Round): boolean => after.killed && !before.killed
+
+/** Without the kills of the candidate that a fresh slot does not confirm: a machine that stands still for a moment kills slots too. */
+function withoutChanceKills({ used, fresh }: Evidence): readonly Round[] {
+  const survived = new Set(fresh.filter(({ after }) => !after.killed).map(({ after }) => after.capsule))
+  return used.filter(round => !isNewKill(round) || !survived.has(round.after.capsule))
+}
+
+/** Ids of the capsules whose answers differ, or over which the candidate is killed, so that they are worth a fresh slot. */
 export function differingCapsules(used: readonly Round[], { fields }: Validation): string[] {
   const comparable = used.filter(isComparable)
   const layout = layoutOf(comparable, fields)
-  return comparable.filter(round => differencesOf(round, layout).length > 0).map(({ before }) => before.capsule)
+  return comparable.filter(round => isNewKill(round) || differencesOf(round, layout).length > 0).map(({ before }) => before.capsule)
 }
 
 /** The capsules that the candidate newly fails, which say whether chance alone may be the cause. */
@@ -96,16 +105,17 @@ export const hasNewErrors = (used: readonly Round[]): boolean => used.some(round
 
 /** Judges the candidate. It may only fail by errors, kills, hosts and heap when too few requests can be compared. */
 export function judge(evidence: Evidence, settings: Validation): Report {
-  const { used, chosen, what, baseline, candidate, ended, tookMs } = evidence
+  const { chosen, what, baseline, candidate, ended, tookMs } = evidence
+  const used = withoutChanceKills(evidence)
   const comparable = used.filter(isComparable)
   const hasData = comparable.length > 0 && comparable.length >= COMPARABLE_MIN * used.length
   const fields = hasData ? fieldsOf(evidence, comparable, settings) : { reports: [], differing: new Set<string>() }
   const figures: Figures = {
     comparable,
     errors: newErrors(comparable),
-    killed: used.filter(({ before, after }) => after.killed && !before.killed).length,
+    killed: used.filter(isNewKill).length,
     newHosts: newHostsOf(used),
-    heap: growthOf(used),
+    heap: growthOf(evidence.used),
     cpu: hasData ? costOf(comparable, ({ cpuMs }) => cpuMs) : undefined,
     latency: hasData ? costOf(comparable, latencyOf) : undefined,
     fields: fields.reports,
