@@ -1,7 +1,11 @@
 /** Captured requests at the front door: a caller asks, the keeper keeps. One base for the file. */
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { callScene, launchBase, makeScene, type RunningBase, until } from './support/base.ts'
+import { ended, sdkIn } from './support/cli.ts'
 
 let base: RunningBase
 
@@ -72,4 +76,46 @@ test('the base counts what it has captured, and what it has not and why', async 
   const metrics = await (await fetch(`${base.controlUrl}/metrics`, { headers: { authorization: `Bearer ${base.token}` } })).text()
   assert.match(metrics, /^berth_capsules_captured_total\{.*why="asked".*\} [1-9]/m)
   assert.match(metrics, /^berth_capsules_skipped_total\{.*reason="off".*\} [1-9]/m)
+})
+
+test('a captured request is listed, shown in words, carried to a file and back, and deleted with its unit', async t => {
+  const folder = await mkdtemp(join(tmpdir(), 'berth-capsules-'))
+  t.after(() => rm(folder, { recursive: true }))
+  const sdk = sdkIn(folder, base)
+  const { capsule } = await capsuleOf('ranked', await ask('ranked', { items: [7] }, { 'x-unit-id': 'carried' }))
+  ended(
+    await sdk('capsule', 'list', 'ranked', '--unit', 'carried'),
+    0,
+    new RegExp(`^${capsule.id} +v1 .* asked +carried .* ok +exact$`, 'm'),
+  )
+  const words = [
+    /unit carried/,
+    /body +\{"items":\[7\]\}/,
+    /decided +v1 because of baseline/,
+    /answer +\[\[7\],"carried"\]/,
+    /replay +exact/,
+  ]
+  ended(await sdk('capsule', 'show', 'ranked', capsule.id), 0, ...words)
+  ended(await sdk('capsule', 'export', 'ranked', capsule.id), 0, new RegExp(`ranked-${capsule.id}\\.capsule\\.json`))
+  ended(await sdk('capsule', 'delete', 'ranked'), 2, /Name capsules, or one of --unit, --version and --all/)
+  ended(await sdk('capsule', 'delete', 'ranked', '--unit', 'carried', '--yes'), 0, /deleted .* capsule/)
+  ended(await sdk('capsule', 'show', 'ranked', capsule.id), 1, /CAPSULE_NOT_FOUND/)
+  ended(await sdk('capsule', 'import', `ranked-${capsule.id}.capsule.json`), 0, new RegExp(`${capsule.id} to ranked`))
+  ended(await sdk('replay', `ranked-${capsule.id}.capsule.json`), 0, /by version +v1 1/)
+  const [imported] = await base.client.capsules('ranked', { unit: 'carried' })
+  assert.deepEqual([imported?.id, imported?.imported], [capsule.id, true])
+})
+
+test('a keeper that was killed has every capsule that was listed when it comes back, and takes more', async () => {
+  const before = await capsuleOf('ranked', await ask('ranked', { items: ['before'] }))
+  const from = base.log.length
+  process.kill((await base.client.status()).keeper.pid, 'SIGKILL')
+  await base.logged(({ msg }) => msg === 'control API listens', from)
+  assert.deepEqual(await base.client.exportCapsule('ranked', before.capsule.id), before)
+  // What is captured before the cell has found the keeper again is lost.
+  const asked = new Set<string | null>()
+  await until(async () => {
+    asked.add((await ask('ranked', { items: ['after'] })).headers.get('x-scene-capsule'))
+    return (await base.client.capsules('ranked', {})).some(({ id }) => asked.has(id))
+  })
 })

@@ -177,7 +177,7 @@ export async function startKeeper(
   place: Place = { generation: 0, takesChanges: true },
 ): Promise<Keeper> {
   const { data } = options
-  const kept = await openKept(data, log)
+  const kept = await openKept(data, log, () => cells)
   const { store, book, blobs, logs, capsules } = kept
   const table = book.tables.build()
   const audit = new GuessAudit(book, log)
@@ -236,8 +236,11 @@ export async function startKeeper(
   }
 }
 
-/** Opens what the data folder has, and lets in whoever has the token in it. */
-async function openKept(data: string, log: Logger) {
+/**
+ * Opens what the data folder has, and lets in whoever has the token in it.
+ * @param cells is not called before the keeper has started
+ */
+async function openKept(data: string, log: Logger, cells: () => CellConnections) {
   const store = openBaseStore(data)
   await requireWhole(data, store, log)
   const blobs = new Blobs(data)
@@ -248,7 +251,7 @@ async function openKept(data: string, log: Logger) {
   await blobs.sweep()
   await ensureAdminToken(data, book, log)
   const { logs, logFiles } = openLogs(data, book, log)
-  const capsules = openCapsules(data, book, log)
+  const capsules = openCapsules(data, book, log, cells)
   return { store, blobs, book, logs, logFiles, capsules }
 }
 
@@ -269,7 +272,7 @@ function openLogs(data: string, book: Book, log: Logger): { readonly logs: Logs;
   return { logs, logFiles }
 }
 
-function openCapsules(data: string, book: Book, log: Logger): Capsules {
+function openCapsules(data: string, book: Book, log: Logger, cells: () => CellConnections): Capsules {
   const scenes = {
     boundsOf: (scene: string) => {
       const definition = book.scenes.find(scene)?.definition
@@ -282,7 +285,7 @@ function openCapsules(data: string, book: Book, log: Logger): Capsules {
       { err: error, ...(path !== undefined && { path }) },
       path === undefined ? 'capsules cannot be kept' : 'a recording cannot be read',
     )
-  return new Capsules(new RecordingFiles(capsulesPath(data)), scenes, onFailed)
+  return new Capsules(new RecordingFiles(capsulesPath(data)), scenes, onFailed, recording => cells().endRecording(recording))
 }
 
 /**

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import type { Records } from '../change/records.ts'
 import { blobPath, readBlob } from '../folder/blob-files.ts'
-import { featuresPath, tokenPath } from '../folder/paths.ts'
+import { capsulesPath, featuresPath, tokenPath } from '../folder/paths.ts'
 import { backup } from './backup.ts'
 import { Blobs } from './blobs.ts'
 import { type Cleanup, temporaryFolder } from './fixtures/folder.ts'
@@ -37,10 +37,12 @@ async function makeData(t: Cleanup): Promise<{ data: string; bundle: string; unu
   store.commit([{ kind: 'module', key: 'rank@1.0.0', value }], note)
   store.close()
   writeFileSync(tokenPath(data), 'berth_secret\n', { mode: 0o600 })
+  mkdirSync(capsulesPath(data))
+  writeFileSync(join(capsulesPath(data), 'home'), 'what callers have sent')
   return { data, bundle, unused }
 }
 
-test('a backup of a base that does not run holds its entries, the blobs they refer to and the token', async t => {
+test('a backup of a base that does not run holds its entries, the blobs they refer to and the token, and no captured requests', async t => {
   const { data, bundle, unused } = await makeData(t)
   const target = join(temporaryFolder(t), 'deep', 'copy')
   assert.deepEqual(await backup(data, target), { target, revision: 1, blobs: 1, tables: 2 })
@@ -53,6 +55,7 @@ test('a backup of a base that does not run holds its entries, the blobs they ref
   assert.equal(statSync(tokenPath(target)).mode & 0o777, 0o600)
   assert.deepEqual(readdirSync(featuresPath(target)).sort(), ['items.ndjson', 'linked.ndjson'])
   assert.deepEqual(readdirSync(dirname(target)), ['copy'])
+  assert.equal(existsSync(capsulesPath(target)), false)
 })
 
 test('a backup holds every version of an uploaded feature table, so that a base on it can go back too', async t => {

@@ -364,7 +364,7 @@ export type KeeperToCell =
   | { readonly type: 'readFeatures'; readonly request: number; readonly table: string; readonly keys?: readonly string[] }
   | { readonly type: 'collectMetrics'; readonly request: number }
   | { readonly type: 'logsKept'; readonly batch: number }
-  /** Whether the request that was captured last in this recording is on the disk. If not, no more of the recording can be kept. */
+  /** Whether the request that was captured last in this recording is on the disk. If not, no more of the recording can be kept; that may come unasked. */
   | { readonly type: 'captureKept'; readonly recording: string; readonly kept: boolean }
   | { readonly type: 'findSlot'; readonly request: number; readonly scene: string; readonly version: string }
   | { readonly type: 'findCalls'; readonly request: number; readonly scene: string }

@@ -155,6 +155,17 @@ test('deleting a capsule takes its bytes and what came after it from the disk, a
   assert.deepEqual([filesOf(root), capsules.bytes], [[], 0])
 })
 
+test('a recording that is cut or removed while a cell makes it is named, so that the cell begins another', t => {
+  const ended: string[] = []
+  const fail = (error: unknown) => assert.fail(String(error))
+  const capsules = new Capsules(new RecordingFiles(temporaryFolder(t)), all, fail, recording => ended.push(recording))
+  for (const name of ['a', 'b']) taken(capsules, name, 2)
+  capsules.delete('home', ({ id }) => id === capsuleOf('a', 1).id)
+  assert.deepEqual(ended, [headOf('a').id])
+  capsules.delete('home', () => true)
+  assert.deepEqual(ended, [headOf('a').id, headOf('b').id])
+})
+
 test('deleting a unit also takes what mentions it: in a body, in a reply, or in the answer to another', async t => {
   const root = temporaryFolder(t)
   const capsules = open(root)

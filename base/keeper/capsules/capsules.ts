@@ -55,11 +55,20 @@ export class Capsules {
   readonly #recordings = new Map<string, Recording>()
   /** By the id of the capsule. Those that had to make room are not among them, though their recording may still be there. */
   readonly #kept = new Map<string, Found>()
+  #onEnded: (recording: string) => void = () => undefined
   #bytes = 0
   #failed = false
 
-  /** @param onFailed is called once each time that the disk begins to refuse, and with what cannot be read at the start */
-  constructor(files: RecordingFiles, scenes: CapturedScenes, onFailed: (error: unknown, path?: string) => void) {
+  /**
+   * @param onFailed is called once each time that the disk begins to refuse, and with what cannot be read at the start
+   * @param onEnded is called with a recording that takes no more though its cell may still make it: nobody should capture in vain
+   */
+  constructor(
+    files: RecordingFiles,
+    scenes: CapturedScenes,
+    onFailed: (error: unknown, path?: string) => void,
+    onEnded: (recording: string) => void = () => undefined,
+  ) {
     this.#files = files
     this.#scenes = scenes
     this.#onFailed = onFailed
@@ -67,6 +76,8 @@ export class Capsules {
       for (const recording of files.scan((path, error) => onFailed(error, path))) this.#know(recording)
     })
     this.removeDeleted()
+    // No cell is connected before.
+    this.#onEnded = onEnded
   }
 
   /** Bytes of everything that is kept. */
@@ -247,6 +258,7 @@ export class Capsules {
 
   #drop(recording: Recording): void {
     this.#forget(recording, 0)
+    if (!recording.isEnded) this.#onEnded(recording.id)
     this.#files.remove(recording)
   }
 
@@ -266,6 +278,7 @@ export class Capsules {
       if (kept >= recording.capsules.length) return []
       const before = recording.bytes
       const gone = this.#forget(recording, kept)
+      if (!recording.isEnded) this.#onEnded(recording.id)
       try {
         this.#files.cut(recording, kept)
       } catch (error) {

@@ -481,6 +481,11 @@ export class CellConnections {
     }
   }
 
+  /** Says to every cell that a recording takes no more: the one that makes it begins another. */
+  endRecording(recording: string): void {
+    for (const member of this.#members) member.lines.send({ type: 'captureKept', recording, kept: false })
+  }
+
   #onCaptured(member: Member, captured: Captured): void {
     const { recording } = captured
     member.lines.send({ type: 'captureKept', recording, kept: this.#events.onCaptured?.(captured) ?? false })

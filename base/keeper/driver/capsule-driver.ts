@@ -18,23 +18,37 @@ export interface CapsuleDriverParts {
   readonly capsules: Capsules
 }
 
+const MINUTE_MS = 60_000
+
 export class CapsuleDriver {
   readonly #parts: CapsuleDriverParts
+  /** When a list had its last row, by who asked and for which scene. */
+  readonly #listed = new Map<string, number>()
 
   constructor(parts: CapsuleDriverParts) {
     this.#parts = parts
   }
 
   /**
-   * Leaves a row about who reads capsules. It comes before the answer: what cannot be noted is not read.
+   * Leaves a row about who reads capsules. It comes before the answer: what cannot be noted is not read. Of lists that one token asks for again and again,
+   * one in a minute has a row, or a page that shows them would fill the disk.
    * @param reading must not have the id of a unit, which may have to be deleted
    * @throws STORE_FULL, STORE_FAILED
    */
   noteReading(scene: string, reading: CapsuleReading, actor: Actor): void {
     const { how, capsule } = reading
+    if (how === 'list' && this.#isListedAgain(`${actor.who} ${scene}`)) return
     const payload = { scene, how, ...(capsule !== undefined && { capsule }) }
     const change = { kind: 'read capsules', payload, facts: {}, target: scene, before: null, after: null } as const
     this.#parts.book.commit([], actor, { ...change, action: `${how} ${capsule === undefined ? 'capsules' : 'capsule'}` })
+  }
+
+  #isListedAgain(key: string): boolean {
+    const now = performance.now()
+    for (const [other, at] of this.#listed) if (at < now - MINUTE_MS) this.#listed.delete(other)
+    if (this.#listed.has(key)) return true
+    this.#listed.set(key, now)
+    return false
   }
 
   /**
