@@ -19,6 +19,7 @@ export type SdkCode =
   | 'FILE_NOT_TEXT'
   | 'FILE_UNREADABLE'
   | 'FILE_UNWRITABLE'
+  | 'REPLAY_DIFFERS'
   | 'IMPORT_DYNAMIC'
   | 'IMPORT_OUTSIDE'
   | 'LOG_INVALID'

@@ -118,4 +118,20 @@ test('a keeper that was killed has every capsule that was listed when it comes b
     asked.add((await ask('ranked', { items: ['after'] })).headers.get('x-scene-capsule'))
     return (await base.client.capsules('ranked', {})).some(({ id }) => asked.has(id))
   })
+
+test('what was captured gives the same bytes again in another process, and its readings are in the audit log', async () => {
+  const response = await ask('ranked', { items: [5] })
+  await capsuleOf('ranked', response)
+  const { capsules, same, differing, differences } = await base.client.verifyCapsules('ranked', {})
+  assert.ok(capsules >= 1)
+  assert.deepEqual([same, differing, differences], [capsules, 0, []])
+})
+
+test('a captured request is answered again by its own version, by another, and with other parameters', async () => {
+  const response = await ask('ranked', { items: [6] })
+  const { capsule } = await capsuleOf('ranked', response)
+  const own = await base.client.runCapsule('ranked', capsule.id, {})
+  assert.deepEqual([own.same, own.impure, own.answered.newCalls], [true, false, []])
+  await assert.rejects(base.client.runCapsule('ranked', capsule.id, { version: 'v99' }), { code: 'VERSION_NOT_FOUND' })
+  await assert.rejects(base.client.runCapsule('ranked', '0000000000000000', {}), { code: 'CAPSULE_NOT_FOUND' })
 })

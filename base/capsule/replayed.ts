@@ -1,5 +1,5 @@
 /** What comes of it when a recording is replayed. */
-import type { EntryKind } from './capsule.ts'
+import type { EntryKind, Inexactness } from './capsule.ts'
 
 /** The first entry that has said something else than when it was recorded. */
 export interface Difference {
@@ -14,6 +14,6 @@ export interface Replayed {
   /** How many entries, from the load on, have said the same. */
   readonly same: number
   readonly difference: Difference | undefined
-  /** What the code inside has noted that may make a replay inexact; see `TapeMark`. */
-  readonly marks: number
+  /** Why the bytes may be others here than where it was recorded. */
+  readonly inexact: readonly Inexactness[]
 }

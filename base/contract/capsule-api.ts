@@ -1,5 +1,6 @@
 /** Capsules: requests that were captured with everything that reached the modules. */
 import Type from 'typebox'
+import type * as answered from '../capsule/answered.ts'
 import type * as capsule from '../capsule/capsule.ts'
 import type * as contents from '../capsule/contents.ts'
 import { limits } from '../kernel/limits.ts'
@@ -270,3 +271,79 @@ export const DeletedCapsules = Type.Object({
   capsules: Type.Array(Id, { description: 'all that are gone, those too that came after one of them in the same slot' }),
 })
 export type DeletedCapsules = Shape<typeof DeletedCapsules>
+
+// Replays
+
+export const VerifyCapsules = Type.Object(
+  { version: Type.Optional(VersionId) },
+  { ...closed, description: 'version: only what it has answered' },
+)
+export type VerifyCapsules = Shape<typeof VerifyCapsules>
+
+export const Verification = Type.Object({
+  recordings: Type.Integer({ description: `the newest, ${limits.capsule.verifiedMax} at most` }),
+  capsules: Type.Integer({ description: 'of these recordings' }),
+  same: Type.Integer({ description: 'that gave the same bytes' }),
+  inexact: Type.Integer({ description: 'that did not, for a reason that is known' }),
+  differing: Type.Integer({ description: 'recordings with a difference for which no reason is known: a defect' }),
+  differences: Type.Array(
+    Type.Object({
+      recording: Id,
+      version: VersionId,
+      capsule: Type.Optional(Id),
+      entry: Type.Integer({ description: 'the place of the first entry that said something else' }),
+      kind: Type.String({ description: 'what entered the slot with it' }),
+      what: Type.String({ description: 'in words' }),
+      inexact: Inexact,
+    }),
+  ),
+})
+export type Verification = Shape<typeof Verification>
+
+export const RunCapsule = Type.Object(
+  {
+    version: Type.Optional(VersionId),
+    params: Type.Optional(
+      Type.Union([Type.Literal('recorded'), Type.Object({ scene: Params, version: Params }, closed)], {
+        description: 'overridden by the arms of the capsule; if not given, the recorded ones, or with a version those of today',
+      }),
+    ),
+  },
+  { ...closed, description: 'version: which is to answer, if not the one that has answered' },
+)
+export type RunCapsule = Shape<typeof RunCapsule>
+
+const Answered = schemaOf<answered.Answered>()(
+  Type.Object({
+    capsule: Id,
+    answer: CapturedAnswer,
+    newCalls: Type.Array(
+      Type.Object({
+        kind: Type.Union([Type.Literal('call'), Type.Literal('service'), Type.Literal('fetch')]),
+        target: Type.String(),
+        module: Type.Optional(Type.String()),
+      }),
+      { description: 'what was asked that the capsule has no reply for' },
+    ),
+    hosts: Type.Array(Type.String()),
+    cpuMs: milliseconds('CPU'),
+    tookMs: milliseconds('for which code ran'),
+    waitedMs: milliseconds('for which it waited for replies and timers'),
+    stageMs: Type.Array(Type.Number()),
+    heapBytes: Type.Optional(Type.Number()),
+    killed: Type.Boolean(),
+    logs: Type.Array(Type.Object({ level: Type.String(), message: Type.String(), module: Type.Optional(Type.String()) })),
+  }),
+)
+
+export const CapsuleRun = Type.Object({
+  capsule: Id,
+  version: VersionId,
+  recorded: CapturedAnswer,
+  answered: Answered,
+  same: Type.Boolean({ description: 'whether the answer is the recorded one, byte for byte' }),
+  impure: Type.Boolean({
+    description: 'whether the version that has answered it answers otherwise in a fresh slot: it carries something over between requests',
+  }),
+})
+export type CapsuleRun = Shape<typeof CapsuleRun>

@@ -241,6 +241,8 @@ export const limits = {
     logLinesMax: 100,
     /** Milliseconds for which a process that answers or replays may say nothing before it is ended. */
     silentMsMax: 60_000,
+    /** Recordings that are verified at once. */
+    verifiedMax: 50,
   },
 
   /** A slot: one isolate that serves one version of a scene. */

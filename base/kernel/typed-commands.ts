@@ -55,7 +55,7 @@ function isInstalled(program: Program, folder: string): boolean {
 }
 
 const verbs: Readonly<Record<Program, string>> = {
-  sdk: '--help|init|test|dev|publish|modules|scene|schema|types|invoke|explain|version|whitelist|experiment|flip|layer|params|features|capsule|logs|profile|replay|token',
+  sdk: '--help|init|test|dev|publish|modules|scene|schema|types|invoke|explain|version|whitelist|experiment|flip|layer|params|features|capsule|bisect|logs|profile|replay|token',
   base: '--help|start|status|backup|upgrade',
 }
 // What says already how it is run stays as it is.

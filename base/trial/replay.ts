@@ -1,7 +1,8 @@
 /** Replays a recording: the same entries, from the load on, in another isolate. The same bytes come again, or it is said what does not. */
-import type { Entry, EntryKind, RecordingHead } from '../capsule/capsule.ts'
+import type { Entry, EntryKind, Inexactness, Origin, RecordingHead } from '../capsule/capsule.ts'
 import type { Difference, Replayed } from '../capsule/replayed.ts'
 import { limits } from '../kernel/limits.ts'
+import { originHere } from '../slot/recorder.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import { type Entered, type Showing, type TapedParts, TapedSlot } from './taped-slot.ts'
 
@@ -45,7 +46,7 @@ export async function replay({ head, entries }: Recording, parts: TapedParts, fo
   } finally {
     slot.end()
   }
-  return { same: difference?.entry ?? entries.length, difference, marks: slot.marks }
+  return { same: difference?.entry ?? entries.length, difference, inexact: inexactHere(head.origin) }
 }
 
 async function putInto(
@@ -57,6 +58,17 @@ async function putInto(
 ): Promise<Entered> {
   await before?.(entry, place)
   return slot.enter(kind, entry.values, shownIn(entry))
+}
+
+/** Why a recording that was made there may give other bytes in this process. */
+export function inexactHere(origin: Origin): Inexactness[] {
+  const here = originHere()
+  return [
+    ...(origin.v8 === here.v8 ? [] : (['another V8'] as const)),
+    ...(origin.platform === here.platform ? [] : (['another platform'] as const)),
+    ...(origin.zone === here.zone && origin.locale === here.locale ? [] : (['another time zone or locale'] as const)),
+    ...(origin.inside === here.inside ? [] : (['another release'] as const)),
+  ]
 }
 
 /** What clocks showed when the entry was recorded. */

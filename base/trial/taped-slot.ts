@@ -74,9 +74,6 @@ export class TapedSlot {
   #spoken = new Spoken()
   #posts: Parameters<Post>[] = []
   #killed: string | undefined
-  /** What the code inside has noted since the load that may make a replay inexact: a set of `TapeMark`. */
-  marks = 0
-
   private constructor(plan: SlotPlan, cpuMsMax: number, blank: Blank, tape: Tape, clock: SlotClock, onLost: (reason: string) => void) {
     this.#plan = plan
     this.#cpuMsMax = cpuMsMax
@@ -134,7 +131,6 @@ export class TapedSlot {
   }
 
   #entered(outcome: Outcome, tookMs: number): Entered {
-    this.marks |= this.#tape.marks
     const { count, beyond } = this.#tape
     const killed = this.isAlive ? undefined : this.#killed
     return {

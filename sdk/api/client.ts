@@ -247,6 +247,22 @@ const capsuleCalls = ({ ask, get, post }: Control) => ({
   importCapsule: async (scene: string, exported: ExportedCapsule) =>
     (await ask(pathOf(scene, 'capsules'), { method: 'POST', body: JSON.stringify(exported), msMax: limits.control.uploadTimeoutMs }))
       .body as capsules.ImportedCapsule,
+  verifyCapsules: async (scene: string, wanted: capsules.VerifyCapsules) =>
+    (
+      await ask(pathOf(scene, 'capsules', 'verify'), {
+        method: 'POST',
+        body: JSON.stringify(wanted),
+        msMax: limits.control.uploadTimeoutMs,
+      })
+    ).body as capsules.Verification,
+  runCapsule: async (scene: string, id: string, wanted: capsules.RunCapsule) =>
+    (
+      await ask(pathOf(scene, 'capsules', id, 'run'), {
+        method: 'POST',
+        body: JSON.stringify(wanted),
+        msMax: limits.control.uploadTimeoutMs,
+      })
+    ).body as capsules.CapsuleRun,
   deleteCapsules: (scene: string, wanted: capsules.CapsulesToDelete) =>
     post<capsules.DeletedCapsules>(pathOf(scene, 'capsules', 'delete'), wanted),
 })

@@ -5,6 +5,7 @@ import { asTyped } from '../../base/kernel/typed-commands.ts'
 import manifest from '../package.json' with { type: 'json' }
 import { exitCodes, SdkError } from '../sdk-error.ts'
 import { capsuleCommands } from './commands/capsule-commands.ts'
+import { bisectCommand } from './commands/capsule-replay-commands.ts'
 import { command, context, EXIT_CODES, group, validation } from './commands/command.ts'
 import type { DevOptions } from './commands/dev.ts'
 import { experimentCommands, explainCommand, flipCommand, layerCommands, paramsCommands } from './commands/experiment-commands.ts'
@@ -199,6 +200,7 @@ layerCommands(sdk)
 paramsCommands(sdk)
 featureCommands(sdk)
 capsuleCommands(sdk)
+bisectCommand(sdk)
 explainCommand(sdk)
 tidyCommands(sdk)
 

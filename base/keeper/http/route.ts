@@ -11,6 +11,7 @@ import type { Explainer } from '../book/explainer.ts'
 import type { Token } from '../book/token-book.ts'
 import type { Capsules } from '../capsules/capsules.ts'
 import type { Cells } from '../cells/cells.ts'
+import type { Validators } from '../cells/validators.ts'
 import type { Vitals } from '../cells/vitals.ts'
 import type { BaseDriver } from '../driver/base-driver.ts'
 import type { CapsuleDriver } from '../driver/capsule-driver.ts'
@@ -32,6 +33,7 @@ export interface RouteParts {
   readonly vitals: Vitals
   readonly logs: Logs
   readonly capsules: Capsules
+  readonly validators: Validators
   readonly cells: Cells
   readonly guesses: Guesses
   /** What changes wait for. */

@@ -3,6 +3,8 @@ import { type Command, Option } from 'commander'
 import { captureReasons } from '../../../base/capsule/capsule.ts'
 import type { CommonOptions } from '../context.ts'
 import type { DeleteOptions, ExportOptions, ListOptions, ShowOptions } from './capsule.ts'
+import type { VersionOption } from './capsule-replay.ts'
+import { verifyCommand } from './capsule-replay-commands.ts'
 import { command, context, group, reason, yes } from './command.ts'
 import type { RunOptions } from './run-capsule.ts'
 
@@ -15,6 +17,7 @@ export function capsuleCommands(sdk: Command): void {
 
   lookingCommands(capsule)
   runningCommand(capsule)
+  verifyCommand(capsule)
   carryingCommands(capsule)
   deletingCommand(capsule)
 }
@@ -52,16 +55,28 @@ function lookingCommands(capsule: Command): void {
     })
 }
 
+interface FreshOptions extends VersionOption {
+  readonly fresh?: boolean
+}
+
 function runningCommand(capsule: Command): void {
   command(capsule, 'run <scene> [id]', 'Answer a captured request again on this machine, with what the modules were given then', [
     ['sdk capsule run fashion-men 3f9a81c20b7de415', 'whether it comes to the same answer'],
     ['sdk capsule run fashion-men 3f9a81c20b7de415 --inspect', 'and stop a debugger in its first stage, in TypeScript'],
     ['sdk capsule run fashion-men 3f9a81c20b7de415 --with modules/rank-lr --inspect', 'with this module as it is now'],
+    ['sdk capsule run fashion-men 3f9a81c20b7de415 --fresh', 'on the base, in a slot that has answered nothing before'],
+    ['sdk capsule run fashion-men 3f9a81c20b7de415 --version v4', 'the same with this version and its parameters of today'],
     ['sdk capsule run fashion-men-3f9a81c20b7de415.capsule.json', 'of a file that "sdk capsule export" has written'],
   ])
     .option('--inspect', 'for the debugger that started this, or the first that attaches to the port it prints')
     .option('--with <folder...>', 'modules to run as they are now, each in the place of the one of its name')
-    .action(async (source: string, id: string | undefined, options: RunOptions & CommonOptions) => {
+    .addOption(new Option('--fresh', 'on the base, in a slot that has answered nothing before').conflicts(['inspect', 'with']))
+    .addOption(new Option('--version <version>', 'on the base, in such a slot, with this version').conflicts(['inspect', 'with']))
+    .action(async (source: string, id: string | undefined, options: RunOptions & FreshOptions & CommonOptions) => {
+      if (id !== undefined && (options.fresh || options.version !== undefined)) {
+        const { answerAnew } = await import('./capsule-replay.ts')
+        return answerAnew(await context(options), source, id, options)
+      }
       const { runCapsule } = await import('./run-capsule.ts')
       await runCapsule(source, id, options)
     })

@@ -5,15 +5,20 @@ import { contentsOf } from '../../../capsule/contents.ts'
 import {
   CapsuleDetail,
   CapsuleParams,
+  CapsuleRun,
   CapsulesQuery,
   CapsulesToDelete,
   CapsuleView,
   DeletedCapsules,
   ExportedCapsule,
   ImportedCapsule,
+  RunCapsule,
+  Verification,
+  VerifyCapsules,
 } from '../../../contract/capsule-api.ts'
 import { SceneParams } from '../../../contract/common-api.ts'
 import { limits } from '../../../kernel/limits.ts'
+import { runCapsule, verifyCapsules } from '../../driver/capsule-replays.ts'
 import { actorOf } from '../revisions.ts'
 import { answer, json, ok, route } from '../route.ts'
 
@@ -76,6 +81,38 @@ export const capsuleRoutes = [
       const { id } = request.body.capsule
       const created = await capsuleDriver.import(request.params.id, request.body, actorOf(request), request.token)
       return created ? answer(201, { id, created }) : ok({ id, created })
+    },
+  }),
+  route({
+    operation: 'verifyCapsules',
+    method: 'POST',
+    path: '/api/scenes/:id/capsules/verify',
+    right: 'capsules',
+    write: false,
+    about: 'Replay what was recorded, from the load of each slot on, and count the capsules that give the same bytes',
+    takes: { params: SceneParams, body: json(VerifyCapsules) },
+    gives: { 200: Verification },
+    run: async (request, parts) => {
+      const { id } = parts.book.scenes.get(request.params.id).definition
+      parts.capsuleDriver.noteReading(id, { how: 'verify' }, actorOf(request))
+      return ok(await verifyCapsules(parts, id, request.body.version))
+    },
+  }),
+  route({
+    operation: 'runCapsule',
+    method: 'POST',
+    path: '/api/scenes/:id/capsules/:capsule/run',
+    right: 'capsules',
+    write: false,
+    about: 'Answer a capsule again in a fresh slot, on virtual time, with the version that has answered it or with another',
+    takes: { params: CapsuleParams, body: json(RunCapsule) },
+    gives: { 200: CapsuleRun },
+    run: async (request, parts) => {
+      const { id } = parts.book.scenes.get(request.params.id).definition
+      const { capsule } = request.params
+      parts.capsules.get(id, capsule)
+      parts.capsuleDriver.noteReading(id, { how: 'run', capsule }, actorOf(request))
+      return ok(await runCapsule(parts, id, capsule, request.body))
     },
   }),
   route({

@@ -1,0 +1,128 @@
+/** `sdk capsule verify`, `sdk capsule run --fresh`, and `sdk bisect`: captured requests again. */
+import { readFile } from 'node:fs/promises'
+import { isDeepStrictEqual } from 'node:util'
+import type { CapturedAnswer } from '../../../base/capsule/capsule.ts'
+import type { CapsuleRun, RunCapsule } from '../../../base/contract/capsule-api.ts'
+import { messageOf } from '../../../base/kernel/errors.ts'
+import { SdkError } from '../../sdk-error.ts'
+import { parseVersion, usage } from '../arguments.ts'
+import type { Context } from '../context.ts'
+import { timed } from '../terminal/output.ts'
+
+export interface VersionOption {
+  readonly version?: string
+}
+
+export async function verifyCapsules({ client, out }: Context, scene: string, { version }: VersionOption): Promise<void> {
+  const wanted = version === undefined ? {} : { version: parseVersion(version) }
+  const [found, ms] = await timed(() => client.verifyCapsules(scene, wanted))
+  out.result(found)
+  const { recordings, capsules, same, inexact, differing, differences } = found
+  out.say(
+    `${scene}: ${same} of ${capsules} captured requests gave the same bytes again, in ${recordings} recordings and ${Math.round(ms)} ms`,
+  )
+  if (inexact > 0) out.say(`${inexact} did not, as they may: they are inexact`)
+  for (const { version, capsule, entry, kind, what, inexact } of differences) {
+    const why = inexact.length === 0 ? '' : ` (${inexact.join(', ')})`
+    out.say(`  ${version}  ${capsule ?? ''}  entry ${entry} (${kind}): ${what}${why}`)
+  }
+  if (capsules === 0) out.next(`Nothing of it is captured yet. Have a request captured: sdk invoke ${scene} --inspect`)
+  if (differing === 0) return
+  throw new SdkError('REPLAY_DIFFERS', `${differing} recordings said something else, and no reason for it is known`, {
+    hint: 'This is a defect of the base. Export one of the capsules above, and send it to whoever maintains the base.',
+  })
+}
+
+/** Answers it in a fresh slot of the base. */
+export async function answerAnew({ client, out }: Context, scene: string, id: string, { version }: VersionOption): Promise<void> {
+  const run = await client.runCapsule(scene, id, version === undefined ? {} : { version: parseVersion(version) })
+  out.result(run)
+  const { answered, same, impure, recorded } = run
+  out.say(textOf(answered.answer))
+  for (const { level, message } of answered.logs) out.say(`  ${level}  ${message}`)
+  const took = `${answered.cpuMs.toFixed(1)} ms of CPU, and ${answered.waitedMs.toFixed(1)} ms of waiting`
+  out.next(`${run.version}: ${same ? 'the recorded answer, byte for byte' : 'another answer than the recorded one'}; ${took}`)
+  if (!same) out.next(`recorded: ${textOf(recorded)}`)
+  if (impure)
+    out.warn(
+      `${run.version} is impure: in a fresh slot it answers its own request otherwise, so it carries something over between requests`,
+    )
+  if (answered.newCalls.length > 0) out.warn(`not comparable: ${callsOf(run)}`)
+}
+
+const textOf = (answer: CapturedAnswer): string => ('json' in answer ? answer.json : `${answer.failure.code}: ${answer.failure.message}`)
+const callsOf = ({ answered }: CapsuleRun): string =>
+  `the capsule has no reply for ${[...new Set(answered.newCalls.map(({ kind, target }) => `${kind} ${target}`))].join(', ')}`
+
+export interface BisectOptions {
+  readonly capsule: string
+  readonly expect: string
+}
+
+/** One version, or the parameters after one change, in the order in which they came to be. */
+interface Step {
+  readonly name: string
+  readonly run: RunCapsule
+}
+
+export async function bisect({ client, out }: Context, scene: string, { capsule, expect }: BisectOptions): Promise<void> {
+  const expected = await readExpected(expect)
+  const { capsule: recorded } = await client.capsule(scene, capsule)
+  const isWrong = async ({ name, run }: Step): Promise<boolean> => {
+    const ran = await client.runCapsule(scene, capsule, run)
+    const isRight = 'json' in ran.answered.answer && isDeepStrictEqual(JSON.parse(ran.answered.answer.json), expected)
+    const calls = ran.answered.newCalls.length === 0 ? '' : `; not comparable, ${callsOf(ran)}`
+    out.say(`  ${name}: ${isRight ? 'answers as expected' : 'answers otherwise'}${calls}`)
+    return !isRight
+  }
+  const code = await firstWrong(await codeSteps(client, scene), isWrong)
+  const params = await firstWrong(await paramsSteps(client, scene, recorded.version), isWrong)
+  out.result({ code: code?.name ?? null, params: params?.name ?? null })
+  out.say(
+    code === undefined
+      ? 'code: every version answers as expected, with the recorded parameters'
+      : `code: ${code.name} is the first to answer otherwise`,
+  )
+  out.say(
+    params === undefined
+      ? `parameters: with all of them ${recorded.version} answers as expected`
+      : `parameters: ${params.name} is the first with which ${recorded.version} answers otherwise`,
+  )
+}
+
+async function readExpected(file: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8')) as unknown
+  } catch (error) {
+    throw usage(`Cannot read the expected answer "${file}": ${messageOf(error)}`, 'Name a file with the JSON of the right answer.')
+  }
+}
+
+async function codeSteps(client: Context['client'], scene: string): Promise<Step[]> {
+  return (await client.versions(scene)).map(({ id }) => ({ name: id, run: { version: id, params: 'recorded' } }))
+}
+
+async function paramsSteps(client: Context['client'], scene: string, version: string): Promise<Step[]> {
+  const steps: Step[] = []
+  const now = { scene: {}, version: {} }
+  for (const { revision, version: of, after } of (await client.paramsHistory(scene)).toReversed()) {
+    if (of !== null && of !== version) continue
+    if (of === null) now.scene = after
+    else now.version = after
+    steps.push({ name: `the change of ${of ?? 'the scene'} at revision ${revision}`, run: { params: { ...now } } })
+  }
+  return steps
+}
+
+/** Halves what comes into question: once a step is wrong, all later ones are taken to be. */
+async function firstWrong(steps: readonly Step[], isWrong: (step: Step) => Promise<boolean>): Promise<Step | undefined> {
+  const last = steps.at(-1)
+  if (last === undefined || !(await isWrong(last))) return undefined
+  let [low, high] = [0, steps.length - 1]
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2)
+    if (await isWrong(steps[middle] as Step)) high = middle
+    else low = middle + 1
+  }
+  return steps[high]
+}
