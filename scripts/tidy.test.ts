@@ -124,6 +124,7 @@ const datingFiles = [
   'base/supervisor/supervisor.ts',
   'scripts/bench/slots.ts',
   'scripts/capsules/isolates.ts',
+  'scripts/capsules/replays.ts',
   'sdk/caller/index.ts',
   'sdk/cli/commands/profile.ts',
   'sdk/cli/terminal/output.ts',

@@ -52,8 +52,6 @@ const otherChances: { readonly [C in Chance]: OtherChance | undefined } = {
   other: { words: 0x9e3779b9, seedDigits: 32, clockMs: 3.7 },
   another: { words: 0x85ebca6b, seedDigits: 16, clockMs: 1234.5 },
 }
-/** How often the report of a turn is asked for whose call has failed. */
-const REPORT_ASKED_MAX = 5
 
 /** Something that is going to enter the slot. */
 type Coming = { /** By the clock of the recording, in milliseconds. */ readonly at: number } & (
@@ -240,7 +238,7 @@ class AnsweringRun {
   async answer(): Promise<Answered> {
     const place = this.#recorded.capsule.entries[0]
     const values = this.#turnValues(this.#recorded.entries[place] as Entry)
-    await this.#enterTurn([this.#no, values], place)
+    await this.#enter('turn', [this.#no, values], place)
     this.#expectDeadline(values)
     while (this.#answer === undefined) await this.#goOn()
     const [waitedMs, cpuMs, tookMs] = [this.#nowMs - this.#beganMs, this.#cpuMs, this.#tookMs]
@@ -284,13 +282,6 @@ class AnsweringRun {
     return JSON.stringify(
       Object.assign({}, params.sceneParams, params.versionParams, ...this.#recorded.capsule.arms.map(({ values }) => values)),
     )
-  }
-
-  async #enterTurn(values: readonly unknown[], place: number): Promise<void> {
-    let entered = await this.#enter('turn', values, place)
-    for (let asked = 0; 'threw' in entered.outcome && this.#slot.isAlive && asked < REPORT_ASKED_MAX; asked++) {
-      entered = await this.#enter('reportOf', [this.#no], undefined)
-    }
   }
 
   #expectDeadline(values: readonly (string | number)[]): void {

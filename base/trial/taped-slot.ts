@@ -186,7 +186,7 @@ export function answerIn(
   no: number,
   plan: SlotPlan,
 ): { answer: CapturedAnswer; stageMs: readonly number[] | undefined } | undefined {
-  const returned = 'returned' in outcome && Array.isArray(outcome.returned) ? [outcome.returned] : []
+  const returned = Array.isArray(outcome.returned) ? [outcome.returned] : []
   const posted = posts.flatMap(([kind, ...values]) => (kind === 'answers' ? [values] : []))
   for (const values of [...posted, ...returned] as readonly unknown[][]) {
     for (let i = 0; i < values.length; i += ANSWER_STRIDE) {
