@@ -122,7 +122,8 @@ export class TapedSlot {
     const fromMs = this.#cpu.heldMs
     let isOver = false
     this.#cpu.run()
-    const looking = setInterval(() => this.#look(fromMs, showing.beyond, () => isOver), limits.slot.watchdogTickMs)
+    const fromCpuMs = this.#cpu.readMs()
+    const looking = setInterval(() => this.#look(fromCpuMs, showing.beyond, () => isOver), limits.slot.watchdogTickMs)
     const outcome = await putIn(this.#blank.inside, kind, values)
     isOver = true
     clearInterval(looking)
@@ -146,9 +147,9 @@ export class TapedSlot {
   }
 
   /** Lets time go on for code that runs, and ends code that runs for too long. */
-  #look(fromMs: number, beyond: number, isOver: () => boolean): void {
+  #look(fromCpuMs: number, beyond: number, isOver: () => boolean): void {
     if (!this.isAlive) return
-    const usedMs = (this.#cpu.heldMs - fromMs) * this.#cpu.share
+    const usedMs = this.#cpu.readMs() - fromCpuMs
     this.#tape.beyond = beyond + usedMs
     if (usedMs <= this.#cpuMsMax) return
     this.#killed = `it used ${Math.round(usedMs)} ms of CPU in one go, and may use ${this.#cpuMsMax}`

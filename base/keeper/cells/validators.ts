@@ -1,6 +1,6 @@
 /** Has captured requests answered again, in processes of their own and at the lowest priority. */
 import type { ChildProcess } from 'node:child_process'
-import { constants, setPriority } from 'node:os'
+import { setPriority } from 'node:os'
 import type { Answered, Answering, AnsweringJob } from '../../capsule/answered.ts'
 import type { Replayed } from '../../capsule/replayed.ts'
 import { BerthError, isErrorCode, messageOf } from '../../kernel/errors.ts'
@@ -48,16 +48,26 @@ export interface ReplayedRecording {
   readonly replayed: Replayed
 }
 
+/**
+ * What serves goes first: with this priority a process gets a tenth of the time of one that it competes with. With a lower one, whoever publishes while the machine is
+ * busy would wait for an answer that does not come in time.
+ */
+const PRIORITY = 10
+/** Milliseconds for which a process waits for another job. A validation has several, one after the other. */
+const SPARE_MS = 5000
 /** How often a process may end over an answer of a job. */
 const DEATHS_MAX = 3
 
-/** Takes one job at a time, and keeps no process while there is none. */
+/** Takes one job at a time, each with a process of its own. Soon after the last, no process is left. */
 export class Validators implements Answering {
   readonly #command: RoleCommand
   readonly #settings: ValidatorSettings
   readonly #queue = new FairQueue({ lanes: 1, lanesPerOwner: 1 })
   readonly #live = new Set<Validator>()
   #isClosed = false
+  /** A process that was started ahead of the next job. */
+  #spare: Validator | undefined
+  #spareEnds: NodeJS.Timeout | undefined
 
   constructor(command: RoleCommand, settings: ValidatorSettings) {
     this.#command = command
@@ -79,6 +89,7 @@ export class Validators implements Answering {
   /** Ends every process. Idempotent. */
   close(): void {
     this.#isClosed = true
+    clearTimeout(this.#spareEnds)
     for (const validator of this.#live) validator.kill()
   }
 
@@ -142,19 +153,48 @@ export class Validators implements Answering {
     signal: AbortSignal,
   ): Promise<void> {
     if (this.#isClosed) throw new BerthError('BASE_DRAINING', 'Cannot answer capsules: the keeper is stopping')
-    const validator = new Validator(this.#command)
-    this.#live.add(validator)
+    const validator = this.#takeSpare() ?? this.#start()
     const end = () => validator.kill()
     signal.addEventListener('abort', end)
     try {
       for (const recording of recordings) validator.send({ type: 'recording', recording })
       validator.send(request)
-      await validator.done(onMessage)
+      const done = validator.done(onMessage)
+      this.#startSpare()
+      await done
     } finally {
       signal.removeEventListener('abort', end)
       validator.kill()
       this.#live.delete(validator)
+      this.#endSpareLater()
     }
+  }
+
+  #start(): Validator {
+    const validator = new Validator(this.#command)
+    this.#live.add(validator)
+    return validator
+  }
+
+  #takeSpare(): Validator | undefined {
+    const spare = this.#spare
+    clearTimeout(this.#spareEnds)
+    this.#spare = undefined
+    return spare?.isAlive ? spare : undefined
+  }
+
+  /** Starts the process of the next job. */
+  #startSpare(): void {
+    this.#spare = this.#start()
+  }
+
+  /** Ends the process that waits for a job, unless one comes soon. */
+  #endSpareLater(): void {
+    this.#spareEnds = setTimeout(() => {
+      const spare = this.#takeSpare()
+      spare?.kill()
+      if (spare !== undefined) this.#live.delete(spare)
+    }, SPARE_MS).unref()
   }
 }
 
@@ -203,17 +243,31 @@ class Validator {
   readonly kill: () => void
   /** How the process has ended. */
   readonly #ended: Promise<string>
+  #hasStarted = false
+  #hasEnded = false
 
   constructor(command: RoleCommand) {
     const { child, kill } = spawnRole(command, ['ignore', 'inherit', 'inherit', 'ipc'])
     this.#child = child
     this.kill = kill
     lowerPriority(child.pid)
-    this.#ended = new Promise(resolve => {
-      // When no process could be made, there is no `exit` event.
-      child.on('error', error => resolve(messageOf(error)))
-      child.on('exit', (code, signal) => resolve(endOf(code, signal).how))
+    // The first message says that it waits for a job.
+    child.once('message', () => {
+      this.#hasStarted = true
     })
+    const end = Promise.withResolvers<string>()
+    this.#ended = end.promise
+    const onEnd = (how: string) => {
+      this.#hasEnded = true
+      end.resolve(how)
+    }
+    // When no process could be made, there is no `exit` event.
+    child.on('error', error => onEnd(messageOf(error)))
+    child.on('exit', (code, signal) => onEnd(endOf(code, signal).how))
+  }
+
+  get isAlive(): boolean {
+    return !this.#hasEnded
   }
 
   send(message: ToValidator): void {
@@ -228,7 +282,6 @@ class Validator {
   async done(onMessage: (message: FromValidator) => void): Promise<void> {
     const over = Promise.withResolvers<void>()
     let silence: NodeJS.Timeout | undefined
-    let hasStarted = false
     const listen = () => {
       clearTimeout(silence)
       silence = setTimeout(() => over.resolve(), limits.capsule.silentMsMax)
@@ -236,9 +289,7 @@ class Validator {
     const dispatch = dispatcher<FromValidator>(
       'the keeper',
       {
-        waiting: () => {
-          hasStarted = true
-        },
+        waiting: () => undefined,
         answered: onMessage,
         replayed: onMessage,
         done: () => over.resolve(),
@@ -252,7 +303,7 @@ class Validator {
     })
     listen()
     void this.#ended.then(how => {
-      if (hasStarted || how === KILLED) over.resolve()
+      if (this.#hasStarted || how === KILLED) over.resolve()
       else over.reject(new BerthError('INTERNAL', `Cannot answer capsules: the process did not start (${how})`))
     })
     try {
@@ -266,7 +317,7 @@ class Validator {
 function lowerPriority(pid: number | undefined): void {
   if (pid === undefined) return
   try {
-    setPriority(pid, constants.priority.PRIORITY_LOW)
+    setPriority(pid, PRIORITY)
   } catch {
     // It has ended already, or the system forbids it.
   }
