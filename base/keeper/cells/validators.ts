@@ -1,4 +1,4 @@
-/** Has captured requests answered again, in processes of their own and at the lowest priority. */
+/** Has captured requests answered again, in processes of their own and at a low priority. */
 import type { ChildProcess } from 'node:child_process'
 import { setPriority } from 'node:os'
 import type { Answered, Answering, AnsweringJob } from '../../capsule/answered.ts'
