@@ -345,5 +345,6 @@ export const CapsuleRun = Type.Object({
   impure: Type.Boolean({
     description: 'whether the version that has answered it answers otherwise in a fresh slot: it carries something over between requests',
   }),
+  stage: Type.Optional(Type.String({ description: 'of an impure version: the first stage whose result is another in a fresh slot' })),
 })
 export type CapsuleRun = Shape<typeof CapsuleRun>

@@ -118,6 +118,11 @@ export class AnsweringSlot {
     return answered
   }
 
+  /** Has it answer with other stages of the modules that are loaded. */
+  runStages(plan: SlotPlan): Promise<void> {
+    return this.#slot.runStages(plan, servicesOf(plan, this.#opened, this.#parts))
+  }
+
   /** Bytes that its heap holds once all garbage is collected. */
   heapBytes(): Promise<number> {
     return this.#slot.heapBytes()

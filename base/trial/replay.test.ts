@@ -7,6 +7,7 @@ import type { SlotPlan } from '../traffic/table.ts'
 import type { SentRecording } from '../wire/validator-messages.ts'
 import { type Answerer, type AnsweringParts, AnsweringSlot } from './answering.ts'
 import { record, type ToRecord } from './fixtures/recording.ts'
+import { stageOfParting } from './parting.ts'
 import { replay } from './replay.ts'
 
 const codeCache = new CodeCache(16 * 1024 * 1024)
@@ -169,4 +170,16 @@ test('a shared slot answers capsules of several recordings, and its clocks never
     answers.map(answer => 'json' in answer && answer.json),
     ['[3,false,1]', '[1,false,2]', '[1,false,3]'],
   )
+})
+
+test('the stage is found from which on a version that keeps something answers otherwise in a fresh slot', async () => {
+  const code = { first: 'n => n + 1', second: 'n => [n, globalThis.n = (globalThis.n ?? 0) + 1]', third: 'list => list.join()' }
+  const stages = Object.keys(code)
+  const parts = {
+    ...partsOf(''),
+    readBundle: async () => `({ ${stages.map(stage => `${stage}: ${code[stage as keyof typeof code]}`).join(', ')} })`,
+  }
+  const lock = stages.map(stage => ({ stage, modules: [module] }))
+  const recording = await record({ plan: { ...plan, lock }, services, bodies: ['1', '2'], host: { readBundle: parts.readBundle } })
+  assert.equal(await stageOfParting(keptOf(recording, 1), 100, parts), 'second')
 })

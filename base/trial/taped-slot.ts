@@ -14,7 +14,7 @@ import { parseAnswer } from '../slot/from-inside.ts'
 import { overMemory } from '../slot/kill.ts'
 import { ModuleError, parseFailure } from '../slot/module-error.ts'
 import { SlotClock } from '../slot/slot-clock.ts'
-import { specialise } from '../slot/specialise.ts'
+import { link, specialise } from '../slot/specialise.ts'
 import { Tape } from '../slot/tape.ts'
 import { watchEnd } from '../slot/watch-end.ts'
 import type { SlotPlan } from '../traffic/table.ts'
@@ -112,6 +112,11 @@ export class TapedSlot {
   get isAlive(): boolean {
     if (this.#killed === undefined && this.#blank.isolate.isDisposed) this.#killed = overMemory(this.#plan)
     return this.#killed === undefined
+  }
+
+  /** Has later turns run other stages of the modules that are loaded. */
+  runStages(plan: SlotPlan, services: ServiceNames): Promise<void> {
+    return link(this.#blank.inside, plan, services)
   }
 
   /** Puts in an entry. Resolves when all that it has set off is over. */

@@ -16,12 +16,14 @@ import {
   type AnswerRequest,
   answeringOrder,
   type FromValidator,
+  type PartRequest,
   type ReplayRequest,
   type SentContender,
   type SentRecording,
   type ToValidator,
 } from '../wire/validator-messages.ts'
 import { type Answerer, type AnsweringParts, AnsweringSlot, type FeatureSource } from './answering.ts'
+import { stageOfParting } from './parting.ts'
 import { replay } from './replay.ts'
 import { failureOf, type TapedParts } from './taped-slot.ts'
 
@@ -43,6 +45,7 @@ export function runValidator(): void {
     {
       recording: ({ recording }) => void recordings.push(recording),
       answer: request => run(() => answerAll(request)),
+      part: request => run(() => part(request)),
       replay: request => run(() => replayAll(request)),
     },
     message => sendToKeeper({ type: 'failed', code: 'INTERNAL', message }),
@@ -76,6 +79,14 @@ async function replayAll({ data }: ReplayRequest): Promise<void> {
   for (const { head, entries } of recordings) {
     const replayed = await replay({ head, entries }, partsFor(data))
     sendToKeeper({ type: 'replayed', recording: head.id, replayed })
+  }
+}
+
+async function part({ data, cpuMs }: PartRequest): Promise<void> {
+  for (const { head, entries, capsules } of recordings) {
+    const [capsule] = capsules
+    if (capsule === undefined) continue
+    sendToKeeper({ type: 'parted', stage: await stageOfParting({ head, entries, capsule }, cpuMs, partsFor(data)) })
   }
 }
 

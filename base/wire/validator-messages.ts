@@ -38,13 +38,21 @@ export interface ReplayRequest {
   readonly data: string
 }
 
-export type ToValidator = { readonly type: 'recording'; readonly recording: SentRecording } | AnswerRequest | ReplayRequest
+/** Finds the stage from which on the capsule of the recording that was sent is answered otherwise in a fresh slot. */
+export interface PartRequest {
+  readonly type: 'part'
+  readonly data: string
+  readonly cpuMs: number
+}
+
+export type ToValidator = { readonly type: 'recording'; readonly recording: SentRecording } | AnswerRequest | ReplayRequest | PartRequest
 
 export type FromValidator =
   | { readonly type: 'waiting' }
   /** One answer after the other, in the order of `answeringOrder`. */
   | { readonly type: 'answered'; readonly answered: Answered }
   | { readonly type: 'replayed'; readonly recording: string; readonly replayed: Replayed }
+  | { readonly type: 'parted'; readonly stage: string | undefined }
   | { readonly type: 'done' }
   | { readonly type: 'failed'; readonly code: string; readonly message: string }
 

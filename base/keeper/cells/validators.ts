@@ -14,7 +14,6 @@ import {
   type AnswerRequest,
   answeringOrder,
   type FromValidator,
-  type ReplayRequest,
   type SentContender,
   type SentRecording,
   type ToValidator,
@@ -86,6 +85,11 @@ export class Validators implements Answering {
     return this.#queue.add(scene, false, () => this.#replay(recordings, take)).done
   }
 
+  /** The stage from which on a version answers its own capsule otherwise in a fresh slot; undefined when it cannot be found. */
+  part(scene: string, capsule: string, cpuMs: number): Promise<string | undefined> {
+    return this.#queue.add(scene, false, () => this.#part(capsule, cpuMs)).done
+  }
+
   /** Ends every process. Idempotent. */
   close(): void {
     this.#isClosed = true
@@ -133,6 +137,16 @@ export class Validators implements Answering {
     if (left > 0) throw new BerthError('INTERNAL', `Cannot replay: the process ended over recording "${present.at(-left)?.head.id}"`)
   }
 
+  async #part(capsule: string, cpuMs: number): Promise<string | undefined> {
+    let stage: string | undefined
+    const onMessage = (message: FromValidator) => {
+      if (message.type === 'parted') stage = message.stage
+    }
+    const request = { type: 'part', data: this.#settings.data, cpuMs } as const
+    await this.#run(await this.#recordingsOf([capsule]), request, onMessage, new AbortController().signal)
+    return stage
+  }
+
   async #recordingsOf(capsules: readonly string[]): Promise<SentRecording[]> {
     const wanted = new Set(capsules)
     const ids = new Set(capsules.flatMap(id => this.#settings.recordings.find(id)?.recording ?? []))
@@ -148,7 +162,7 @@ export class Validators implements Answering {
   /** Resolves when the process has done the job, or has ended. */
   async #run(
     recordings: readonly SentRecording[],
-    request: AnswerRequest | ReplayRequest,
+    request: Exclude<ToValidator, { readonly type: 'recording' }>,
     onMessage: (message: FromValidator) => void,
     signal: AbortSignal,
   ): Promise<void> {
@@ -292,6 +306,7 @@ class Validator {
         waiting: () => undefined,
         answered: onMessage,
         replayed: onMessage,
+        parted: onMessage,
         done: () => over.resolve(),
         failed: ({ code, message }) => over.reject(new BerthError(isErrorCode(code) ? code : 'INTERNAL', message)),
       },

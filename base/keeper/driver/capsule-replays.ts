@@ -14,7 +14,7 @@ import type { ReplayedRecording, Validators } from '../cells/validators.ts'
 interface Parts {
   readonly book: Book
   readonly capsules: Capsules
-  readonly validators: Pick<Validators, 'answer' | 'replay'>
+  readonly validators: Pick<Validators, 'answer' | 'part' | 'replay'>
 }
 
 /**
@@ -72,7 +72,9 @@ export async function runCapsule(
   if (answered === undefined) throw new BerthError('INTERNAL', `Cannot run capsule "${id}": no answer came in time`)
   const { answer } = kept.capsule
   const same = isDeepStrictEqual(plain(answer), plain(answered.answer))
-  return { capsule: id, version: contender.plan.version, recorded: answer, answered, same, impure: isOwn && !same }
+  const impure = isOwn && !same
+  const stage = impure ? await validators.part(scene, id, contender.cpuMs) : undefined
+  return { capsule: id, version: contender.plan.version, recorded: answer, answered, same, impure, ...(stage !== undefined && { stage }) }
 }
 
 /** Without members that are undefined. */

@@ -43,10 +43,12 @@ export async function answerAnew({ client, out }: Context, scene: string, id: st
   const took = `${answered.cpuMs.toFixed(1)} ms of CPU, and ${answered.waitedMs.toFixed(1)} ms of waiting`
   out.next(`${run.version}: ${same ? 'the recorded answer, byte for byte' : 'another answer than the recorded one'}; ${took}`)
   if (!same) out.next(`recorded: ${textOf(recorded)}`)
-  if (impure)
+  if (impure) {
+    const where = run.stage === undefined ? '' : `, from stage "${run.stage}" on`
     out.warn(
-      `${run.version} is impure: in a fresh slot it answers its own request otherwise, so it carries something over between requests`,
+      `${run.version} is impure: in a fresh slot it answers its own request otherwise${where}, so it carries something over between requests`,
     )
+  }
   if (answered.newCalls.length > 0) out.warn(`not comparable: ${callsOf(run)}`)
 }
 
