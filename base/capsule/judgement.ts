@@ -262,20 +262,10 @@ function costOf(comparable: readonly Round[], costMs: (answered: Answered) => nu
   const parts = Array.from({ length: PARTS }, (_, part) =>
     pairs.slice(Math.floor((part * pairs.length) / PARTS), Math.floor(((part + 1) * pairs.length) / PARTS)),
   ).map(part => ({ of: part.length, before: sum(part.map(([before]) => before)), after: sum(part.map(([, after]) => after)) }))
-  const shown = {
-    baselineMs: quantile(
-      pairs.map(([before]) => before),
-      0.5,
-    ),
-    candidateMs: quantile(
-      pairs.map(([, after]) => after),
-      0.5,
-    ),
-    ratio: quantile(
-      parts.map(({ before, after }) => after / Math.max(before, Number.EPSILON)),
-      0.5,
-    ),
-  }
+  const ratioOf = ({ before, after }: (typeof parts)[number]) => after / Math.max(before, Number.EPSILON)
+  // All three of one part, so that the ratio is that of the times beside it.
+  const middle = parts.toSorted((one, other) => ratioOf(one) - ratioOf(other))[Math.ceil(PARTS / 2) - 1] as (typeof parts)[number]
+  const shown = { baselineMs: middle.before / middle.of, candidateMs: middle.after / middle.of, ratio: ratioOf(middle) }
   const exceeds = (ratio: number, slackMs: number) =>
     parts.filter(({ of, before, after }) => after > ratio * before + slackMs * of).length >= PARTS - 1
   return { shown, exceeds }

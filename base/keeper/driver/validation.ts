@@ -37,6 +37,8 @@ export interface Trial {
   readonly candidate: Omit<Contender, 'chance'>
   /** Versions whose capsules are answered, as many of the first as there are. */
   readonly capsulesOf: readonly string[]
+  /** Versions of which the first that has capsules stands in for those, when they have none: both sides answer the requests anew. */
+  readonly insteadOf?: readonly string[]
 }
 
 /** Kills of the candidate after which nothing more needs to be known. */
@@ -137,9 +139,10 @@ class Gathering {
   }
 }
 
-function chooseCapsules({ scene, capsulesOf }: Trial, source: CapsuleSource): string[] {
+function chooseCapsules({ scene, capsulesOf, insteadOf = [] }: Trial, source: CapsuleSource): string[] {
   const chosen = new Set<string>()
-  for (const version of capsulesOf) {
+  for (const version of [...capsulesOf, ...insteadOf]) {
+    if (chosen.size > 0 && !capsulesOf.includes(version)) break
     for (const { id, inexact } of source.newest(scene, version, limits.capsule.validatedMax - chosen.size)) {
       // The baseline would be killed over it again.
       if (!inexact.includes('killed')) chosen.add(id)
@@ -203,6 +206,7 @@ function trialOfVersion(kind: WishKind, before: KeptScene, { scene }: Next<unkno
     baseline: contender(before, before.baseline, recordOf),
     candidate: contender(scene, version, recordOf),
     capsulesOf: trustedIn(before, [before.baseline, previousBaseline]),
+    insteadOf: trustedIn(before, before.online.toReversed()),
   }
 }
 
@@ -216,6 +220,7 @@ function trialOfParams(before: KeptScene, after: SceneState, of: string | null, 
     baseline: contender(before, version, recordOf),
     candidate: contender(after, version, recordOf),
     capsulesOf: trustedIn(before, [version, before.baseline, before.rules.previousBaseline]),
+    insteadOf: trustedIn(before, before.online.toReversed()),
   }
 }
 
