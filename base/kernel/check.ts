@@ -23,15 +23,25 @@ const FAULTS_MAX = 10
 
 function describeFaults(errors: readonly TLocalizedValidationError[]): string[] {
   // An unknown member is reported twice: by its parent, which names it, and by itself as "boolean", which adds nothing.
-  const faults = errors.filter(error => error.keyword !== 'boolean').map(describeFault)
+  const allowed = new Map<string, string[]>()
+  for (const { keyword, instancePath, params } of errors) {
+    if (keyword === 'const') allowed.set(instancePath, [...(allowed.get(instancePath) ?? []), JSON.stringify(params.allowedValue)])
+  }
+  const faults = errors
+    .filter(({ keyword, instancePath }) => keyword !== 'boolean' && !(keyword === 'anyOf' && allowed.has(instancePath)))
+    .map(error => describeFault(error, allowed.get(error.instancePath)))
   const distinct = [...new Set(faults)]
   return distinct.length > FAULTS_MAX ? [...distinct.slice(0, FAULTS_MAX), `and ${distinct.length - FAULTS_MAX} more`] : distinct
 }
 
-function describeFault(error: TLocalizedValidationError): string {
+/** @param allowed the single values that would do in its place */
+function describeFault(error: TLocalizedValidationError, allowed: readonly string[] = []): string {
   const where = error.instancePath === '' ? 'it' : error.instancePath
   const params = error.params as Readonly<Record<string, unknown>>
-  if (error.keyword === 'additionalProperties') return `${where} has unknown members: ${String(params.additionalProperties)}`
-  if (error.keyword === 'required') return `${where} lacks ${String(params.requiredProperties)}`
+  if (error.keyword === 'const') return `${where} must be ${allowed.join(' or ')}`
+  if (error.keyword === 'additionalProperties') return `${where} has unknown members: ${listed(params.additionalProperties)}`
+  if (error.keyword === 'required') return `${where} lacks ${listed(params.requiredProperties)}`
   return `${where} ${error.message}`
 }
+
+const listed = (names: unknown): string => [names].flat().join(', ')

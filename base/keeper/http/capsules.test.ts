@@ -101,7 +101,7 @@ test('an import that is not whole is refused with what is wrong, and changes not
   await base.ask('POST', `${url}/delete`, { payload: { all: true } })
   const { capsule, head, entries, blobs } = exported
   const faults: readonly (readonly [Partial<Record<keyof ExportedCapsule, unknown>>, RegExp])[] = [
-    [{ format: 2 }, /\/format must be equal to constant/],
+    [{ format: 2 }, /\/format must be 1/],
     [{ capsule: { ...capsule, tookMs: 'long' } }, /\/capsule\/tookMs must be number/],
     [{ capsule: { ...capsule, scene: 'other' } }, /it is of scene "other"/],
     [{ head: { ...head, id: '0'.repeat(16) } }, /its head is of another recording/],
