@@ -61,7 +61,7 @@ export class SdkError extends Error {
 /** Advice for users of the command line, where that of the base is for people who write requests themselves. */
 const hints: Partial<Readonly<Record<ErrorCode, string>>> = {
   VALIDATION_FAILED:
-    'Nothing was changed. Mend what the report names, or allow it in "validation" of the scene. To go on regardless: the same command with --validation report.',
+    'The scene is as it was. Mend what the report names, or allow it in "validation" of the scene. To go on regardless: the same command with --validation report.',
   UNAUTHENTICATED: 'Give a token of this base with --token or BERTH_TOKEN, or name its data folder in BERTH_DATA.',
   REVISION_CONFLICT: 'Run the same command again: it starts from what is in force now.',
 }

@@ -128,11 +128,17 @@ test('a keeper that was killed has every capsule that was listed when it comes b
 test('what was captured gives the same bytes again in another process, and who had it replayed is in the audit log', async t => {
   const sdk = sdkIn(await emptyFolder(t), base)
   const { capsule } = await capsuleOf('ranked', await ask('ranked', { items: [5] }))
-  const counts = /^ranked: (\d+) of \1 captured requests gave the same bytes again, in \d+ recordings/m
+  const counts = /^ranked: (\d+) of \1 captured requests gave the same bytes again, in \d+ recordings?/m
   ended(await sdk('capsule', 'verify', 'ranked'), 0, counts)
-  ended(await sdk('capsule', 'run', 'ranked', capsule.id, '--fresh'), 0, /^\[\[5\],null\]$/m, /v1: the recorded answer, byte for byte/)
+  ended(
+    await sdk('capsule', 'run', 'ranked', capsule.id, '--fresh'),
+    0,
+    /^\[\s+\[\s+5\s+\],\s+null\s+\]$/m,
+    /v1: the recorded answer, byte for byte/,
+  )
   ended(await sdk('capsule', 'run', 'ranked', capsule.id, '--version', 'v99'), 1, /VERSION_NOT_FOUND/)
   ended(await sdk('capsule', 'run', 'ranked', '0000000000000000', '--fresh'), 1, /CAPSULE_NOT_FOUND/)
+  ended(await sdk('capsule', 'run', 'ranked'), 2, /sdk capsule run ranked ID/)
   const actions = (await base.client.audit(10)).map(({ action }) => action)
   assert.ok(actions.includes('verify capsules') && actions.includes('run capsule'))
 })
@@ -158,12 +164,16 @@ test('the first version and the first change of parameters are found that answer
     /^code: v3 is the first to answer otherwise$/m,
     /^parameters: the change of the scene at revision \d+ is the first with which v1/m,
   )
+  // What no version and no parameters ever answered is blamed on none of them.
+  await writeFile(join(folder, 'never.json'), '{"price":99,"n":1}')
+  const never = await sdk('bisect', 'priced', '--capsule', capsule.id, '--expect', 'never.json')
+  ended(never, 0, /^code: v1, the oldest, .*: no version has brought it$/m, /^parameters: .* already: no change of them has brought it$/m)
   ended(await sdk('bisect', 'priced', '--capsule', capsule.id, '--expect', 'none.json'), 2, /Cannot read the expected answer "none.json"/)
   // It counts its requests, and has answered another one before.
   ended(
     await sdk('capsule', 'run', 'priced', capsule.id, '--fresh'),
     0,
-    /^\{"price":10,"n":1\}$/m,
+    /^\{\s+"price": 10,\s+"n": 1\s+\}$/m,
     /v1 is impure: .*, from stage "price" on/,
   )
 })

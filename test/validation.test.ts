@@ -80,9 +80,21 @@ test('the sdk shows why it was refused, with exit code 1, and how to go on regar
   const sdk = sdkIn(root, base)
   const version = await publishVersion(ranking('x.n++'))
   const promote = ['version', 'promote', scene, version, '--to', 'baseline', '--yes']
-  const refused = ended(await sdk(...promote), 1, /40 of 40 captured requests can be compared \(100 %\)/, /--validation report/)
+  const refused = ended(
+    await sdk(...promote),
+    1,
+    /40 of 40 captured requests can be compared \(100%\)/,
+    /--validation report/,
+    new RegExp(`sdk capsule run ${scene} [0-9a-f]{16} --version ${version}`),
+  )
   assert.match(refused.stderr, /\/total differs, half by at most 1 /)
   assert.notEqual(await baseline(), version)
-  ended(await sdk(...promote, '--validation', 'report'), 0, /validation of v\d, against v\d: FAILED/, /is the baseline/)
+  ended(
+    await sdk(...promote, '--validation', 'report'),
+    0,
+    /validation of v\d, against v\d: FAILED/,
+    /is the baseline/,
+    /traffic all the same/,
+  )
   assert.equal(await baseline(), version)
 })

@@ -73,7 +73,7 @@ function runningCommand(capsule: Command): void {
     .addOption(new Option('--fresh', 'on the base, in a slot that has answered nothing before').conflicts(['inspect', 'with']))
     .addOption(new Option('--version <version>', 'on the base, in such a slot, with this version').conflicts(['inspect', 'with']))
     .action(async (source: string, id: string | undefined, options: RunOptions & FreshOptions & CommonOptions) => {
-      if (id !== undefined && (options.fresh || options.version !== undefined)) {
+      if (options.fresh || options.version !== undefined) {
         const { answerAnew } = await import('./capsule-replay.ts')
         return answerAnew(await context(options), source, id, options)
       }

@@ -9,7 +9,7 @@ import type { Context } from '../context.ts'
 import { nameOfExport, readExported } from '../files/exported-capsule.ts'
 import { type AgreementOptions, agree } from '../terminal/agreement.ts'
 import { ageOf, formatBytes, timed } from '../terminal/output.ts'
-import { describeCapsule } from '../views/capsule-view.ts'
+import { describeCapsule, lineToCapture } from '../views/capsule-view.ts'
 
 export interface ListOptions {
   readonly version?: string
@@ -20,15 +20,20 @@ export interface ListOptions {
   readonly limit?: string
 }
 
+/** Capsules that a base lists unless it is asked for another number, and at most. */
+const [LISTED, LISTED_MAX] = [100, 1000]
+
 export async function listCapsules({ client, out }: Context, scene: string, options: ListOptions): Promise<void> {
   const { version, why, failed, unit, request, limit } = options
-  if (limit !== undefined && !/^[1-9]\d{0,3}$/.test(limit)) throw usage(`Cannot list "${limit}" capsules`, 'Give a number from 1 to 1000.')
+  if (limit !== undefined && !(/^[1-9]\d*$/.test(limit) && Number(limit) <= LISTED_MAX))
+    throw usage(`Cannot list "${limit}" capsules`, `Give a number from 1 to ${LISTED_MAX}.`)
   const query = { version: version && parseVersion(version), why, unit, limit, requestId: request, failed: failed ? 'true' : undefined }
   const capsules = await client.capsules(scene, query)
   out.result(capsules)
   if (capsules.length === 0) return out.next(whyNone(scene, options))
   out.table(['capsule', 'version', 'answered', 'why', 'unit', 'took', 'answer', 'replay'], capsules.map(rowOf))
   out.next(`Look at one: sdk capsule show ${scene} ${capsules[0]?.id}`)
+  if (capsules.length === Number(limit ?? LISTED)) out.next(`There may be more: --limit takes up to ${LISTED_MAX}.`)
 }
 
 const rowOf = ({ id, version, at, why, unit, tookMs, failed, inexact, imported }: CapsuleView): string[] => [
@@ -39,7 +44,7 @@ const rowOf = ({ id, version, at, why, unit, tookMs, failed, inexact, imported }
 function whyNone(scene: string, options: ListOptions): string {
   const isFiltered = Object.keys(options).some(name => ['version', 'why', 'failed', 'unit', 'request'].includes(name))
   if (isFiltered) return `No captured request fits. All: sdk capsule list ${scene}`
-  return `No request of ${scene} is captured yet: of each hundred it is about one, unless "capsules" in its definition says otherwise.`
+  return `No request of ${scene} is captured yet: of each hundred it is about one, unless "capsules" in its definition says otherwise. Have one captured: ${lineToCapture(scene)}`
 }
 
 export interface ShowOptions {
@@ -74,7 +79,7 @@ export async function exportCapsule({ client, out }: Context, scene: string, id:
   out.say(
     `${file}  ${formatBytes(Buffer.byteLength(text))}, ${exported.entries.length} entries of its slot, code of ${exported.head.version}`,
   )
-  out.next('It holds what a caller has sent: keep it as such. To another base: sdk capsule import FILE --base URL')
+  out.next(`It holds what a caller has sent: keep it as such. Run it here: sdk capsule run ${file}`)
 }
 
 export async function importCapsules({ client, out }: Context, files: readonly string[]): Promise<void> {

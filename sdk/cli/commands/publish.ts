@@ -20,7 +20,7 @@ import { type AgreementOptions, requireQuestions } from '../terminal/agreement.t
 import { whenInterrupted } from '../terminal/interruption.ts'
 import { describeTimings, formatBytes, type Output, timed } from '../terminal/output.ts'
 import { type Build, inColor, startBuild } from './build.ts'
-import { agreeToPart, describePart, nextStep, showValidation } from './version.ts'
+import { agreeToPart, describePart, nextStep, orAdvise, showValidation, warnOfFailed } from './version.ts'
 
 export type Bump = 'patch' | 'minor' | 'major'
 
@@ -108,7 +108,7 @@ export async function publish(
   const agreed = new Map<string, number | undefined>()
   for (const id of sceneIds) agreed.set(id, await agreeToPart(context, id, updateOf(modules, part), options, DECLINED))
   const scenes: OnlineScene[] = []
-  for (const id of sceneIds) scenes.push(await bringOnline(context, { id, revision: agreed.get(id) }, modules, part, options))
+  for (const id of sceneIds) scenes.push(await bringOnline(context, { id, revision: agreed.get(id) }, { modules, folders }, part, options))
   for (const line of options.dryRun ? ['Nothing was sent: this was a dry run.'] : await nextLines(client, modules, scenes)) out.next(line)
   out.result({ modules, scenes })
 }
@@ -314,18 +314,20 @@ export function replaceVersion(text: string, from: string, to: string): string {
 async function bringOnline(
   { client, out }: Context,
   { id: scene, revision }: { readonly id: string; readonly revision: number | undefined },
-  modules: readonly PublishedModule[],
+  { modules, folders }: { readonly modules: readonly PublishedModule[]; readonly folders: readonly string[] },
   part: Part,
   { label, reason, validation }: PublishOptions,
 ): Promise<OnlineScene> {
   const options = { ...part, ...(label && { label }), ...(reason && { reason }), ...(validation && { validation }) }
-  const [change, ms] = await timed(() => updateScene(client, scene, modules, options, revision))
+  const toRun = (capsule: string) => `sdk capsule run ${scene} ${capsule} --with ${folders.join(' ')} --inspect`
+  const [change, ms] = await timed(() => orAdvise(updateScene(client, scene, modules, options, revision), toRun))
   const { version, lock: _, moved: __, changed: ___, baseline, ...rest } = change
   const online = { scene, version: version.id, ...rest, isBaseline: baseline === version.id, steps: { live: ms } }
   out.say(scene)
   showValidation(out, online)
   out.done('live', ms, describeOnline(online, part))
   for (const warning of online.warnings) out.warn(warning)
+  warnOfFailed(out, scene, online.validation)
   return online
 }
 

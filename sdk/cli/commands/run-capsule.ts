@@ -1,4 +1,5 @@
 /** `sdk capsule run`, and `sdk invoke --inspect`: answers a captured request again in this process, where a debugger may have it. */
+import { existsSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { CapturedAnswer, ExportedCapsule } from '../../../base/capsule/capsule.ts'
 import { messageOf } from '../../../base/kernel/errors.ts'
@@ -9,7 +10,7 @@ import { RefusedError, SdkError } from '../../sdk-error.ts'
 import { usage } from '../arguments.ts'
 import { type CommonOptions, type Context, createContext } from '../context.ts'
 import { openDebugger } from '../debugging.ts'
-import { readExported } from '../files/exported-capsule.ts'
+import { isCapsuleFile, readExported } from '../files/exported-capsule.ts'
 import { colorsFor } from '../terminal/colors.ts'
 import { failureText } from '../terminal/failure.ts'
 import { createOutput, type Output } from '../terminal/output.ts'
@@ -25,11 +26,19 @@ export interface RunOptions {
 /** @param source a scene; or, without `id`, the file of an exported capsule */
 export async function runCapsule(source: string, id: string | undefined, options: RunOptions & CommonOptions): Promise<void> {
   if (id === undefined) {
+    demandFile(source)
     await answerAgain(createOutput(options.json ?? false), await readExported(source), options)
     return
   }
   const { client, out } = await createContext(options)
   await answerAgain(out, await client.exportCapsule(source, id), options)
+}
+
+/** @throws SdkError USAGE when it seems to be the id of a scene */
+function demandFile(source: string): void {
+  if (isCapsuleFile(source) || existsSync(source)) return
+  const hint = `Name a capsule too: sdk capsule run ${source} ID ("sdk capsule list ${source}" lists them), or the file of one.`
+  throw usage(`Cannot run "${source}": it is no file, and no capsule is named`, hint)
 }
 
 /** Shows what has answered, then the answer that it came to now. */
@@ -54,17 +63,24 @@ async function answerAgain(out: Output, exported: ExportedCapsule, { inspect = f
 
 function showInspected(out: Output, { capsule }: ExportedCapsule, { answer, newCalls }: Inspected): void {
   const before = capsule.answer
-  const delta = answer === undefined ? undefined : diffAnswers(documentOf(before), documentOf(answer))
-  const same = answer !== undefined && delta === undefined
+  const same = answer !== undefined && diffAnswers(documentOf(before), documentOf(answer)) === undefined
   out.result({ capsule: capsule.id, answer: answer === undefined ? null : documentOf(answer), same, newCalls })
   const asked = [...new Set(newCalls.map(({ target }) => target))]
   if (asked.length > 0) out.warn(`The capsule has no reply of ${asked.join(', ')}: the calls have failed`)
-  if (answer !== undefined) out.say(JSON.stringify(documentOf(answer), null, 2))
+  if (answer !== undefined) showAnswer(out, answer)
   else if ('failure' in before) out.warn(`It came to no answer. Then it failed with ${before.failure.code}: ${before.failure.message}`)
   else out.warn('It came to no answer: a module has asked for something else than then, or for nothing')
   if (same) out.next('The same answer as then.')
-  if (delta !== undefined)
-    out.next(['Another answer than then:', ...formatDelta(delta, colorsFor(process.stderr).isColorSupported)].join('\n'))
+  else if (answer !== undefined) showComparison(out, before, answer)
+}
+
+export const showAnswer = (out: Output, answer: CapturedAnswer): void => out.say(JSON.stringify(documentOf(answer), null, 2))
+
+/** Shows where two answers differ, if they do as documents. */
+export function showComparison(out: Output, before: CapturedAnswer, after: CapturedAnswer): void {
+  const delta = diffAnswers(documentOf(before), documentOf(after))
+  if (delta === undefined) return
+  out.next(['Another answer than then:', ...formatDelta(delta, colorsFor(process.stderr).isColorSupported)].join('\n'))
 }
 
 const documentOf = (answer: CapturedAnswer): unknown =>

@@ -1,18 +1,19 @@
 /** `sdk version`: lists the versions of a scene, makes new ones, and gives each its part in answering. */
 
 import type { Reasoned } from '../../../base/contract/common-api.ts'
+import type { ValidationReport } from '../../../base/contract/validation-api.ts'
 import type { NewVersion, PartChange, Promotion, VersionChange, VersionView } from '../../../base/contract/version-api.ts'
 import { describeQuarantine, liftAdvice } from '../../../base/traffic/quarantine-words.ts'
 import { MOVED_OF, showShare } from '../../../base/traffic/ranges.ts'
 import type { ValidationMode } from '../../../base/traffic/schema.ts'
 import type { Client } from '../../api/client.ts'
-import { SdkError } from '../../sdk-error.ts'
+import { RefusedError, SdkError } from '../../sdk-error.ts'
 import { type PartOptions, parsePart, parseShare, parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { type AgreementOptions, agree, agreeToMove } from '../terminal/agreement.ts'
 import { ageOf, describeCells, describeTimings, type Output, timed } from '../terminal/output.ts'
 import { exactPercent } from '../views/experiment-view.ts'
-import { describeValidation } from '../views/validation-report.ts'
+import { describeValidation, exampleOf } from '../views/validation-report.ts'
 import { describeOrigin } from './modules.ts'
 
 type Lock = VersionView['lock']
@@ -153,6 +154,7 @@ export function showMade(out: Output, made: VersionChange, ms: number, listed: n
   out.done('version', ms, `${id} ${how}${describePart(made, listed)} (${describeTimings(made.timings)})`)
   out.say(`    ${describeLock(made.lock)}`)
   for (const warning of made.warnings) out.warn(warning)
+  warnOfFailed(out, scene, made.validation)
   out.next(nextStep(scene, id, made))
 }
 
@@ -170,6 +172,35 @@ export function describePart({ kind, cutover, cells }: Pick<VersionChange, 'kind
 /** Shows the report of a change that was validated. */
 export function showValidation(out: Output, { validation }: Pick<VersionChange, 'validation'>): void {
   if (validation !== undefined) for (const line of describeValidation(validation)) out.say(`  ${line}`)
+}
+
+/** Says that a change was made although its validation failed, and how to look at one of the requests. */
+export function warnOfFailed(out: Output, scene: string, validation: ValidationReport | undefined): void {
+  if (validation?.verdict !== 'failed') return
+  const { what, candidate } = validation
+  const regardless =
+    what === 'params' ? 'The params failed validation and are in force' : `${candidate} failed validation and has its traffic`
+  out.warn(`${regardless} all the same: --validation strict, or "mode": "strict" in "validation" of the scene, refuses such a change`)
+  const capsule = exampleOf(validation)
+  if (what === 'version' && capsule !== undefined) out.next(seeOne(`sdk capsule run ${scene} ${capsule} --version ${candidate}`))
+}
+
+const seeOne = (command: string): string => `See one of the requests: ${command}`
+
+/**
+ * @param toRun the command that runs a capsule with the candidate
+ * @throws as `work`, after a failed validation with the command for one of the capsules
+ */
+export async function orAdvise<T>(work: Promise<T>, toRun: (capsule: string) => string): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    const report = error instanceof RefusedError ? error.problem.validation : undefined
+    const capsule = report === undefined ? undefined : exampleOf(report)
+    throw error instanceof RefusedError && capsule !== undefined
+      ? new RefusedError(error.problem, { advice: `${seeOne(toRun(capsule))}` })
+      : error
+  }
 }
 
 /** Suggests what to do next with a version that has this part. */
@@ -216,12 +247,14 @@ export async function promoteVersion(
   }
   const asked = await agreeToPromotion(context, scene, version, planned, agreement)
   // What was agreed to is what happens, or nothing.
-  const [change, ms] = await timed(() => client.promote(scene, version, { ...promotion, validation }, asked ? planned.revision : undefined))
+  const promoting = () => client.promote(scene, version, { ...promotion, validation }, asked ? planned.revision : undefined)
+  const [change, ms] = await timed(() => orAdvise(promoting(), capsule => `sdk capsule run ${scene} ${capsule} --version ${version}`))
   out.result(change)
   showValidation(out, change)
   const outcome = `${version} ${describeNewPart(change)}${change.kind === 'cutover' ? describeMoved(change) : ''}`
   out.done('promote', ms, `${outcome}, ${describeCells(change.cells)} (${describeTimings(change.timings)})`)
   for (const warning of change.warnings) out.warn(warning)
+  warnOfFailed(out, scene, change.validation)
   out.next(nextStep(scene, version, change))
 }
 

@@ -87,10 +87,10 @@ export function describeCells({ applied, connected }: AppliedCells): string {
   return `live on ${applied} of ${connected} cells`
 }
 
-/** Steps in words: `check 2 ms, trial 98 ms` for `{ checkMs: 2, trialMs: 98 }`. */
+/** Steps in words: `check 2 ms, warm-up 98 ms` for `{ checkMs: 2, warmUpMs: 98 }`. */
 export function describeTimings(timings: Timings): string {
   return Object.entries(timings)
-    .map(([step, ms]) => `${step.replace(/Ms$/, '')} ${Math.round(ms)} ms`)
+    .map(([step, ms]) => `${step.replace(/Ms$/, '').replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)} ${Math.round(ms)} ms`)
     .join(', ')
 }
 

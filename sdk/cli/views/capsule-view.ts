@@ -7,6 +7,9 @@ import { ageOf, printable } from '../terminal/output.ts'
 const SHOWN_CHARS = 600
 const LABEL_CHARS = 10
 
+/** The command that has a request of a scene captured. */
+export const lineToCapture = (scene: string): string => `sdk invoke ${scene} --header "x-scene-capture: 1"`
+
 const reasons = {
   sampled: 'captured by chance',
   asked: 'captured because the request asked for it',

@@ -26,11 +26,11 @@ test('a report begins with how much could be compared, and says first why a cand
     ],
   }
   assert.deepEqual(describeValidation(report), [
-    '440 of 450 captured requests can be compared (97.8 %)',
+    '440 of 450 captured requests can be compared (97.8%)',
     '  validation of v4, against v3: FAILED',
     '  ✖ v4 answers 5 of 440 requests (1.13%) otherwise',
     '  a request, from the baseline to the candidate: CPU 0.4 ms → 0.41 ms (1.02×)',
-    '  /items/*/score differs, half by at most 0.01 (1 %), all by at most 0.02 (1.25 %), in 5 of 440 requests (1.14 %)',
+    '  /items/*/score differs, half by at most 0.01 (1%), all by at most 0.02 (1.25%), in 5 of 440 requests (1.14%)',
     '      8f2a  0.78 → 0.79',
     '  1 field differs within the noise of the baseline, or as the scene allows',
     '  not compared: 10 requests that asked the service features.get for what was not recorded',
@@ -39,6 +39,6 @@ test('a report begins with how much could be compared, and says first why a cand
 
 test('a report without captured requests is one line', () => {
   assert.deepEqual(describeValidation({ ...passed, verdict: 'no data', capsules: 0, answered: 0, comparable: 0 }), [
-    'not validated: no request of v3 was captured yet',
+    'not validated: there are no captured requests to answer',
   ])
 })

@@ -9,12 +9,17 @@ const SHOWN = 8
 
 /** The lines, the first with how much could be compared, then why the candidate fails, then what it does otherwise. */
 export function describeValidation(report: ValidationReport): string[] {
-  if (report.capsules === 0) return [`not validated: no request of ${report.baseline} was captured yet`]
+  if (report.capsules === 0) return ['not validated: there are no captured requests to answer']
   const head = `validation of ${describeCandidate(report)}: ${report.verdict.toUpperCase()}`
   return [describeComparable(report), head, ...details(report)].map((line, index) => (index === 0 ? line : `  ${line}`))
 }
 
-/** The part of the requests that could be compared, such as `450 of 450 captured requests can be compared (100 %)`. */
+/** A capsule that shows why the candidate fails, if there is one. */
+export function exampleOf({ errors, fields }: ValidationReport): string | undefined {
+  return errors[0]?.capsules[0] ?? fields.find(({ counts }) => counts)?.examples[0]?.capsule
+}
+
+/** The part of the requests that could be compared, such as `450 of 450 captured requests can be compared (100%)`. */
 function describeComparable({ capsules, answered, comparable, ended }: ValidationReport): string {
   const part = answered === 0 ? '' : ` (${percent(comparable / answered)})`
   const early = ended === undefined ? '' : `; of ${capsules} that were chosen, since ${earlyEnds[ended]}`
@@ -56,7 +61,9 @@ function describeCosts({ cpu, latency, heap }: ValidationReport): string[] {
   const costs = [
     ...(cpu === undefined ? [] : [`CPU ${describeCost(cpu)}`]),
     ...(latency === undefined ? [] : [`time ${describeCost(latency)}`]),
-    ...(heap === undefined ? [] : [`heap ${kilobytes(heap.baseline)} → ${kilobytes(heap.candidate)} more with each`]),
+    ...(heap === undefined || kilobytes(heap.candidate) === kilobytes(heap.baseline)
+      ? []
+      : [`heap ${kilobytes(heap.baseline)} → ${kilobytes(heap.candidate)} more with each`]),
   ]
   return costs.length === 0 ? [] : [`a request, from the baseline to the candidate: ${costs.join(', ')}`]
 }
@@ -87,8 +94,9 @@ function describeField(field: Field, comparable: number): string[] {
   ]
   return [
     `${path === '' ? 'the answer' : path} ${describeKind(field)}in ${[where, ...more].join('; ')}`,
+    // Of long values only the beginning is known, which may be the same.
     ...examples.map(({ capsule, before, after }) =>
-      before === undefined && after === undefined ? `    ${capsule}` : `    ${capsule}  ${before ?? 'not there'} → ${after ?? 'not there'}`,
+      before === after ? `    ${capsule}` : `    ${capsule}  ${before ?? 'not there'} → ${after ?? 'not there'}`,
     ),
   ]
 }
@@ -123,6 +131,6 @@ function describeMissing({ missingReplies }: ValidationReport): string[] {
 
 const requests = (count: number): string => `${count} ${count === 1 ? 'request' : 'requests'}`
 const number = (value: number): string => String(Number(value.toPrecision(3)))
-const percent = (share: number): string => `${number(share * 100)} %`
+const percent = (share: number): string => `${number(share * 100)}%`
 const ms = (value: number): string => `${number(value)} ms`
 const kilobytes = (bytes: number): string => `${Math.round(bytes / 1024)} KB`
