@@ -30,7 +30,7 @@ export async function verifyCapsules({ client, out }: Context, scene: string, { 
   }
   if (differing === 0) return
   throw new SdkError('REPLAY_DIFFERS', `${differing} recordings said something else, and no reason for it is known`, {
-    hint: 'This is a defect of the base. Export one of the capsules above, and send it to whoever maintains the base.',
+    hint: 'This is a defect of the base, unless a module answers by how deep it can recurse. Export one of the capsules above, and send it to whoever maintains the base.',
   })
 }
 
