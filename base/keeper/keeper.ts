@@ -182,7 +182,7 @@ export async function startKeeper(
   const table = book.tables.build()
   const audit = new GuessAudit(book, log)
   const guesses = new Guesses(address => audit.note(address, 'control'))
-  const warmUps = new WarmUps(book, capsules, log)
+  const warmUps = new WarmUps(book, capsules, log, options.mode)
   const cells = await CellConnections.listen(keeperSocketPath(data, place.generation), table, log, {
     onLogs: (cell, records) => logs.take(cell, records),
     onCaptured: captured => capsules.take(captured),

@@ -42,7 +42,7 @@ async function start(t: TestContext, kept: readonly Kept[], now?: () => Date) {
   const { book, addVersion, change } = await startDriver(t, undefined, now)
   await addVersion({ as: 'baseline' })
   await addVersion({})
-  return { book, change, warmUps: new WarmUps(book, storeOf(kept), log) }
+  return { book, change, warmUps: new WarmUps(book, storeOf(kept), log, 'serving') }
 }
 
 test('a version warms up with its own capsules, or with those of the baseline while it has none that are good', async t => {
@@ -56,6 +56,11 @@ test('a version warms up with its own capsules, or with those of the baseline wh
   assert.equal((await warmUps.ofVersion('home', 'v2'))?.requests.length, 1, 'of the baseline before')
   assert.equal(await warmUps.ofVersion('home', 'v9'), undefined)
   assert.equal(await warmUps.ofVersion('away', 'v1'), undefined)
+})
+
+test('in development nothing warms up, since every save would wait for it', async t => {
+  const { book } = await start(t, [])
+  assert.equal(await new WarmUps(book, storeOf([capsuleOf('a', 'v1')]), log, 'development').ofVersion('home', 'v1'), undefined)
 })
 
 test('the parameters are those of today, with the values of the arms that the request had', async t => {
@@ -90,7 +95,7 @@ test('requests to warm up with are bounded in number and size', async t => {
 test('capsules that cannot be read keep no version from traffic', async t => {
   const { book } = await start(t, [])
   const broken = { ...storeOf([capsuleOf('a', 'v1')]), readAlone: () => Promise.reject(new Error('disk')) }
-  assert.equal(await new WarmUps(book, broken, log).ofVersion('home', 'v1'), undefined)
+  assert.equal(await new WarmUps(book, broken, log, 'serving').ofVersion('home', 'v1'), undefined)
 })
 
 test('of many capsules those are taken that lie between the fastest and the slowest, both of them included', () => {

@@ -3,6 +3,7 @@ import { type CapsuleAlone, type WarmUpRequest, warmUpRequest } from '../../caps
 import type { SceneState } from '../../change/scene-state.ts'
 import { limits } from '../../kernel/limits.ts'
 import type { Logger } from '../../kernel/log.ts'
+import type { Options } from '../../kernel/options.ts'
 import { capsuleDefaults, type Params } from '../../traffic/schema.ts'
 import { type SlotPlan, slotPlan } from '../../traffic/table.ts'
 import type { Book } from '../book/book.ts'
@@ -27,8 +28,11 @@ export class WarmUps {
   readonly #book: Book
   readonly #capsules: KeptCapsules
   readonly #log: Logger
+  readonly #mode: Options['mode']
 
-  constructor(book: Book, capsules: KeptCapsules, log: Logger) {
+  /** @param mode in development, where every save is the baseline, nobody waits for a warm-up */
+  constructor(book: Book, capsules: KeptCapsules, log: Logger, mode: Options['mode']) {
+    this.#mode = mode
     this.#book = book
     this.#capsules = capsules
     this.#log = log
@@ -53,7 +57,7 @@ export class WarmUps {
   }
 
   async #find(plan: SlotPlan, { definition, baseline, rules }: SceneState): Promise<SlotWarmUp | undefined> {
-    if (!(definition.capsules ?? capsuleDefaults).warmUp) return undefined
+    if (this.#mode === 'development' || !(definition.capsules ?? capsuleDefaults).warmUp) return undefined
     const candidates = [plan.version, baseline, rules.previousBaseline].flatMap(version => version ?? [])
     const from = candidates.find(version => this.#newest(plan.scene, version).length > 0)
     if (from === undefined) return undefined
