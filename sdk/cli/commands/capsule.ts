@@ -55,6 +55,8 @@ export async function showCapsule({ client, out }: Context, scene: string, id: s
   const detail = await client.capsule(scene, id)
   out.result(detail)
   for (const line of describeCapsule(detail, full ? Number.POSITIVE_INFINITY : undefined)) out.say(line)
+  if ('failure' in detail.capsule.answer) out.next(`With its stack, in the log of then: sdk logs ${scene} --level error`)
+  out.next(`Again, in a debugger: sdk capsule run ${scene} ${id} --inspect`)
 }
 
 export interface ExportOptions {
