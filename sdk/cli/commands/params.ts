@@ -11,7 +11,7 @@ import { readJson } from '../files/text.ts'
 import { agree } from '../terminal/agreement.ts'
 import { ageOf, describeCells, timed } from '../terminal/output.ts'
 import { differences } from './scene.ts'
-import { showValidation, warnOfFailed } from './version.ts'
+import { showValidation, validated, warnOfFailed } from './validation.ts'
 
 interface VersionOption {
   /**
@@ -66,7 +66,7 @@ export async function setParams(
     out.result({ version: version ?? null, before, after: params, changed: false })
     return out.say(`${scene}: the params are so already`)
   }
-  const [change, ms] = await timed(() => client.setParams(scene, { params, version, validation, reason }, state.revision))
+  const [change, ms] = await timed(() => validated(out, client.setParams(scene, { params, version, validation, reason }, state.revision)))
   showChange({ out }, scene, change, ms)
   for (const warning of change.warnings) out.warn(`${scene}: ${warning}`)
   warnOfFailed(out, scene, change.validation)
@@ -223,7 +223,7 @@ function describePlace(to: ParamsHistoryEntry | null): string {
 function showChange({ out }: Pick<Context, 'out'>, scene: string, change: ParamsRolledBack | ParamsChange, ms: number, how = ''): void {
   out.result(change)
   out.say(change.version === null ? scene : `${scene} ${change.version}`)
-  if ('validation' in change) showValidation(out, change)
+  if ('validation' in change) showValidation(out, change.validation)
   out.done('params', ms, `${how}${describeCells(change.cells)}`)
   for (const line of differences('', change.before, change.after)) out.say(`    ${line}`)
 }

@@ -20,7 +20,8 @@ import { type AgreementOptions, requireQuestions } from '../terminal/agreement.t
 import { whenInterrupted } from '../terminal/interruption.ts'
 import { describeTimings, formatBytes, type Output, timed } from '../terminal/output.ts'
 import { type Build, inColor, startBuild } from './build.ts'
-import { agreeToPart, describePart, nextStep, orAdvise, showValidation, warnOfFailed } from './version.ts'
+import { showValidation, validated, warnOfFailed } from './validation.ts'
+import { agreeToPart, describePart, nextStep } from './version.ts'
 
 export type Bump = 'patch' | 'minor' | 'major'
 
@@ -320,11 +321,11 @@ async function bringOnline(
 ): Promise<OnlineScene> {
   const options = { ...part, ...(label && { label }), ...(reason && { reason }), ...(validation && { validation }) }
   const toRun = (capsule: string) => `sdk capsule run ${scene} ${capsule} --with ${folders.join(' ')} --inspect`
-  const [change, ms] = await timed(() => orAdvise(updateScene(client, scene, modules, options, revision), toRun))
+  const [change, ms] = await timed(() => validated(out, updateScene(client, scene, modules, options, revision), toRun))
   const { version, lock: _, moved: __, changed: ___, baseline, ...rest } = change
   const online = { scene, version: version.id, ...rest, isBaseline: baseline === version.id, steps: { live: ms } }
   out.say(scene)
-  showValidation(out, online)
+  showValidation(out, online.validation)
   out.done('live', ms, describeOnline(online, part))
   for (const warning of online.warnings) out.warn(warning)
   warnOfFailed(out, scene, online.validation)

@@ -1,20 +1,19 @@
 /** `sdk version`: lists the versions of a scene, makes new ones, and gives each its part in answering. */
 
 import type { Reasoned } from '../../../base/contract/common-api.ts'
-import type { ValidationReport } from '../../../base/contract/validation-api.ts'
 import type { NewVersion, PartChange, Promotion, VersionChange, VersionView } from '../../../base/contract/version-api.ts'
 import { describeQuarantine, liftAdvice } from '../../../base/traffic/quarantine-words.ts'
 import { MOVED_OF, showShare } from '../../../base/traffic/ranges.ts'
 import type { ValidationMode } from '../../../base/traffic/schema.ts'
 import type { Client } from '../../api/client.ts'
-import { RefusedError, SdkError } from '../../sdk-error.ts'
+import { SdkError } from '../../sdk-error.ts'
 import { type PartOptions, parsePart, parseShare, parseVersion, usage } from '../arguments.ts'
 import type { Context } from '../context.ts'
 import { type AgreementOptions, agree, agreeToMove } from '../terminal/agreement.ts'
 import { ageOf, describeCells, describeTimings, type Output, timed } from '../terminal/output.ts'
 import { exactPercent } from '../views/experiment-view.ts'
-import { describeValidation, exampleOf } from '../views/validation-report.ts'
 import { describeOrigin } from './modules.ts'
+import { showValidation, validated, warnOfFailed } from './validation.ts'
 
 type Lock = VersionView['lock']
 
@@ -112,7 +111,7 @@ export async function createVersion(
   const wanted = { ...(modules && { modules }), ...part, ...options, reuse: !another }
   const { validation: _, ...planned } = wanted
   const agreed = await agreeToPart(context, scene, planned, agreement)
-  const [made, ms] = await timed(() => context.client.createVersion(scene, wanted, agreed))
+  const [made, ms] = await timed(() => validated(out, context.client.createVersion(scene, wanted, agreed)))
   out.result(made)
   out.say(scene)
   showMade(out, made, ms, part.whitelist?.length ?? 0)
@@ -149,7 +148,7 @@ function describePlan(planned: Pick<PartChange, 'kind' | 'cutover' | 'moved'>, v
 /** @param listed how many unit ids were sent to it */
 export function showMade(out: Output, made: VersionChange, ms: number, listed: number): void {
   const { id, scene } = made.version
-  showValidation(out, made)
+  showValidation(out, made.validation)
   const how = made.created ? 'made' : 'was there, with exactly these modules'
   out.done('version', ms, `${id} ${how}${describePart(made, listed)} (${describeTimings(made.timings)})`)
   out.say(`    ${describeLock(made.lock)}`)
@@ -167,40 +166,6 @@ export function describePart({ kind, cutover, cells }: Pick<VersionChange, 'kind
     return `, and it takes ${showShare(cutover?.share ?? 0)} of the units${listed === 0 ? '' : ` and ${units}`}, ${live}`
   if (kind === 'loadtest') return `, and it answers load tests${listed === 0 ? '' : ` and ${units}`}, ${live}`
   return listed === 0 ? '; it answers requests that pin it' : `, and it answers ${units}, ${live}`
-}
-
-/** Shows the report of a change that was validated. */
-export function showValidation(out: Output, { validation }: Pick<VersionChange, 'validation'>): void {
-  if (validation !== undefined) for (const line of describeValidation(validation)) out.say(`  ${line}`)
-}
-
-/** Says that a change was made although its validation failed, and how to look at one of the requests. */
-export function warnOfFailed(out: Output, scene: string, validation: ValidationReport | undefined): void {
-  if (validation?.verdict !== 'failed') return
-  const { what, candidate } = validation
-  const regardless =
-    what === 'params' ? 'The params failed validation and are in force' : `${candidate} failed validation and has its traffic`
-  out.warn(`${regardless} all the same: --validation strict, or "mode": "strict" in "validation" of the scene, refuses such a change`)
-  const capsule = exampleOf(validation)
-  if (what === 'version' && capsule !== undefined) out.next(seeOne(`sdk capsule run ${scene} ${capsule} --version ${candidate}`))
-}
-
-const seeOne = (command: string): string => `See one of the requests: ${command}`
-
-/**
- * @param toRun the command that runs a capsule with the candidate
- * @throws as `work`, after a failed validation with the command for one of the capsules
- */
-export async function orAdvise<T>(work: Promise<T>, toRun: (capsule: string) => string): Promise<T> {
-  try {
-    return await work
-  } catch (error) {
-    const report = error instanceof RefusedError ? error.problem.validation : undefined
-    const capsule = report === undefined ? undefined : exampleOf(report)
-    throw error instanceof RefusedError && capsule !== undefined
-      ? new RefusedError(error.problem, { advice: `${seeOne(toRun(capsule))}` })
-      : error
-  }
 }
 
 /** Suggests what to do next with a version that has this part. */
@@ -238,7 +203,7 @@ export async function promoteVersion(
   const tried = { ...promotion, dryRun: true, ...(dryRun && { validation }) }
   const planned = await client.promote(scene, parseVersion(version), tried)
   out.say(scene)
-  showValidation(out, planned)
+  showValidation(out, planned.validation)
   if (dryRun || !planned.changed) {
     out.result(planned)
     if (!planned.changed) out.say(`  ${version} ${describeNewPart(planned)} already${describeSince(planned)}: nothing was changed`)
@@ -248,9 +213,9 @@ export async function promoteVersion(
   const asked = await agreeToPromotion(context, scene, version, planned, agreement)
   // What was agreed to is what happens, or nothing.
   const promoting = () => client.promote(scene, version, { ...promotion, validation }, asked ? planned.revision : undefined)
-  const [change, ms] = await timed(() => orAdvise(promoting(), capsule => `sdk capsule run ${scene} ${capsule} --version ${version}`))
+  const [change, ms] = await timed(() => validated(out, promoting(), capsule => `sdk capsule run ${scene} ${capsule} --version ${version}`))
   out.result(change)
-  showValidation(out, change)
+  showValidation(out, change.validation)
   const outcome = `${version} ${describeNewPart(change)}${change.kind === 'cutover' ? describeMoved(change) : ''}`
   out.done('promote', ms, `${outcome}, ${describeCells(change.cells)} (${describeTimings(change.timings)})`)
   for (const warning of change.warnings) out.warn(warning)
