@@ -9,11 +9,7 @@ import { command, context, group, reason, yes } from './command.ts'
 import type { RunOptions } from './run-capsule.ts'
 
 export function capsuleCommands(sdk: Command): void {
-  const capsule = group(
-    sdk,
-    'capsule',
-    'Look at requests that were captured with everything that reached the modules, and carry them elsewhere',
-  )
+  const capsule = group(sdk, 'capsule', 'Look at captured requests, answer them again bit for bit, and carry them elsewhere')
 
   lookingCommands(capsule)
   runningCommand(capsule)

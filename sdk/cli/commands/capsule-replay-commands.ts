@@ -18,12 +18,9 @@ export function verifyCommand(capsule: Command): void {
 }
 
 export function bisectCommand(sdk: Command): void {
-  command(
-    sdk,
-    'bisect <scene>',
-    'Find the first version, and the first change of parameters, that answers a captured request otherwise than it should',
-    [['sdk bisect fashion-men --capsule 3f9a81c20b7de415 --expect right.json', 'right.json has the answer as it should be']],
-  )
+  command(sdk, 'bisect <scene>', 'Find the first version, and the first change of parameters, that answers a captured request wrongly', [
+    ['sdk bisect fashion-men --capsule 3f9a81c20b7de415 --expect right.json', 'right.json has the answer as it should be'],
+  ])
     .requiredOption('--capsule <id>', 'the captured request')
     .requiredOption('--expect <file>', 'JSON of the right answer')
     .action(async (scene: string, options: BisectOptions & CommonOptions) => {
