@@ -192,9 +192,12 @@ class RequestRun implements DecisionInput, Pending {
     this.#serving.captures
       .await(scene, decision, this.call)
       .then(recorder => {
-        if (typeof recorder !== 'string') return this.#beRecorded(recorder, scene, decision, permit, 'asked')
-        this.request.capsule = `none; ${recorder}`
-        this.#goOn(decision.plan, permit)
+        if (typeof recorder === 'string') {
+          this.request.capsule = `none; ${recorder}`
+          this.#goOn(decision.plan, permit)
+        } else if (recorder.isIdle) this.#beRecorded(recorder, scene, decision, permit, 'asked')
+        // Another request has taken it since.
+        else this.#askForCapsule(scene, decision, permit)
       })
       .catch((error: unknown) => this.#fail(error))
   }

@@ -77,6 +77,12 @@ export class CapsuleFeed {
     if (this.#queue.length > 0) this.#wake()
   }
 
+  /** Sends all that the keeper takes, and nothing afterwards. */
+  close(): void {
+    while (this.#queue.length > 0 && this.#host.link()?.keepsUp) this.flush()
+    clearTimeout(this.#timer)
+  }
+
   #wake(): void {
     this.#timer ??= setTimeout(() => this.flush(), SEND_AFTER_MS).unref()
   }

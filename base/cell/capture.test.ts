@@ -202,3 +202,58 @@ test('a scene that is called by another is captured like any other', async t => 
     ['callee', 'sampled', { json: '7', degraded: undefined }],
   )
 })
+
+test('requests that ask in the same turn of the event loop go into a recorder that is loaded one after the other', async t => {
+  const cell = startCell(t, [scene('s', 'async x => x + 1')], { mode: 'asked' })
+  await cell.send('s', asking)
+  await cell.capturedAre(1)
+  const sent = await Promise.all([1, 2, 3].map(n => cell.send('s', asking, String(n), `r${n}`)))
+  const captured = (await cell.capturedAre(4)).slice(1)
+  const answers = new Map(captured.map(({ capsule }) => [capsule.id, capsule]))
+  assert.deepEqual(
+    sent.map(({ answer, capsule = '' }) => [answer?.json, answers.get(capsule)?.answer, answers.get(capsule)?.no]),
+    [2, 3, 4].map((n, i) => [String(n), { json: String(n), degraded: undefined }, i + 2]),
+  )
+})
+
+test('a request that runs again has no effect outside, and its recorder ends when it has tried', async t => {
+  const code = `(() => { let calls = 0; return (n, ctx) => { if (n === 2 && calls++ === 0) throw new Error('no'); return n === 2 ? ctx.call('callee', n) : n } })()`
+  // The recorder has had the first of its calls already when the request runs again there.
+  const scenes = [scene('s', code, { rate: 1e-12 }), scene('callee', `(n, ctx) => { ctx.log.info('effect'); return n }`)]
+  const cell = startCell(t, scenes, { mode: 'sampled' })
+  assert.ok((await cell.send('s', asking, '2')).error !== undefined)
+  await cell.capturedAre(1)
+  assert.ok((await cell.send('s', {}, '2')).error !== undefined)
+  await cell.skippedAre(1)
+  assert.deepEqual([cell.skipped, cell.logged], [['effect'], []])
+  await cell.send('s', asking, '1')
+  const [first, second] = await cell.capturedAre(2)
+  assert.notEqual(first?.recording, second?.recording)
+})
+
+test('a capsule has only the log lines of its own request, whatever ids callers give', async t => {
+  const code = `async (n, ctx) => { ctx.log.info('line ' + n); if (n === 1) await new Promise(then => setTimeout(then, 20)); return n }`
+  const cell = startCell(t, [scene('s', code)], { mode: 'asked' })
+  await cell.send('s', asking, '0')
+  await cell.send('s', {}, '0')
+  await Promise.all([cell.send('s', asking, '1', 'same'), cell.send('s', {}, '2', 'same')])
+  const [, captured] = await cell.capturedAre(2)
+  assert.deepEqual(
+    captured?.capsule.logs.map(({ message }) => message),
+    ['line 1'],
+  )
+})
+
+test('a recorder ends when what a request has left behind fills its recording', async t => {
+  const code = `(n, ctx) => { if (n === 1) setInterval(() => { for (let i = 0; i < 10_000; i++) Date.now() }, 1); return n }`
+  const cell = startCell(t, [scene('s', code)], { mode: 'asked' })
+  await cell.send('s', asking, '1')
+  await cell.capturedAre(1)
+  const plan = cell.table.scenes.get('s')?.baseline
+  assert.ok(plan !== undefined)
+  const recorder = cell.slots.recorderOf(plan)
+  while (recorder?.hasEnded === false) await new Promise(resolve => setTimeout(resolve, 5))
+  await cell.send('s', asking, '0')
+  const [first, second] = await cell.capturedAre(2)
+  assert.notEqual(first?.recording, second?.recording)
+})

@@ -12,7 +12,7 @@ import { type BerthError, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Options } from '../kernel/options.ts'
 import { ModuleError } from '../slot/module-error.ts'
-import type { Recorded, Recorder } from '../slot/recorder.ts'
+import type { Recorded, RecordedPending, Recorder } from '../slot/recorder.ts'
 import type { NoRecorder } from '../slot/recorders.ts'
 import type { Pending, SlotAnswer, SlotCall } from '../slot/slot-call.ts'
 import type { Slots } from '../slot/slots.ts'
@@ -24,7 +24,7 @@ import type { SlotPlan } from '../traffic/table.ts'
 import type { CapsuleFeed } from './capsule-feed.ts'
 
 /** Why a request that chance or its caller has chosen is not captured, or its capsule is lost. */
-export type SkipReason = NoRecorder | 'off' | 'loadtest' | 'rate' | 'behind' | 'ended' | 'lost' | 'defect'
+export type SkipReason = NoRecorder | 'off' | 'loadtest' | 'rate' | 'behind' | 'effect' | 'ended' | 'lost' | 'defect'
 
 export interface CaptureHost {
   readonly mode: Options['capsules']
@@ -59,6 +59,8 @@ interface RecordingState {
   /** Whether something was taken out of its entries, so that nothing that comes later in it can be replayed bit for bit. */
   isRedacted: boolean
   isLost: boolean
+  /** Whether a request is in the recorder. */
+  isInUse: boolean
 }
 
 /** Requests up to the next that is sampled when none ever is. */
@@ -76,8 +78,6 @@ export class Captures {
   #table: CompiledTable | undefined
   readonly #scenes = new Map<string, SceneCapture>()
   readonly #recordings = new Map<string, RecordingState>()
-  /** The requests that are in recorders. */
-  readonly #recording = new Set<RecordedRequest>()
 
   constructor(host: CaptureHost) {
     this.#host = host
@@ -138,20 +138,23 @@ export class Captures {
   record(recorder: Recorder, request: DecidedRequest, pending: Pick<Pending, 'resolve' | 'reject'>, why: CaptureReason): string {
     const recorded = new RecordedRequest(request, pending, why)
     const done = recorder.record(recorded)
-    this.#recording.add(recorded)
+    const state = this.#stateOf(recorder)
+    state.isInUse = true
     done
-      .then(record => this.#onRecorded(recorder, recorded, record))
+      .then(record => this.#onRecorded(state, recorded, record))
       .catch((error: unknown) => {
         this.#host.countSkipped('defect')
         this.#host.onDefect(error, request.decision.plan)
       })
-      .finally(() => this.#recording.delete(recorded))
+      .finally(() => {
+        state.isInUse = false
+      })
     return recorded.id
   }
 
   /**
    * Runs a request again in a recorder that has failed in an ordinary slot, if it had no effect outside and its module is to blame. Nobody waits for it.
-   * What kills its slot is not run again: it would cost the version more than it has done.
+   * What kills its slot is not run again: it would cost the version more than it has done. It may do otherwise this time, but has no effect outside even then.
    */
   runAgain(decision: Decision, call: SlotCall, error: unknown, calledOut: boolean): void {
     if (calledOut || call.loadtest || !(error instanceof ModuleError) || error.blame !== 'module') return
@@ -162,21 +165,12 @@ export class Captures {
     const recorder = this.#mayTake(failed, settings) ? this.#idleRecorder(decision.plan) : this.#skip('rate')
     if (recorder === undefined) return
     failed.spend(1)
-    const again = { scene, decision, call: { ...call, deadlineAt: performance.now() + scene.deadlineMs } }
+    const again = { scene, decision, call: { ...call, deadlineAt: performance.now() + scene.deadlineMs, isRerun: true } }
     try {
       this.record(recorder, again, nobody, 'failed')
     } catch {
       this.#skip('busy')
     }
-  }
-
-  /**
-   * Takes the lines that a recorder has written.
-   * @returns whether they are of a request that runs again, whose lines are in the log already
-   */
-  onLog(plan: SlotPlan, requestId: string | undefined, lines: readonly LogLine[]): boolean {
-    for (const recorded of this.#recording) if (recorded.isOf(plan, requestId)) return recorded.takeLines(lines)
-    return false
   }
 
   /** No more of the recording is of use: a capsule of it is lost. */
@@ -188,14 +182,15 @@ export class Captures {
     state.recorder.end()
   }
 
-  #onRecorded(recorder: Recorder, recorded: RecordedRequest, record: Recorded | undefined): void {
-    if (record === undefined) {
-      this.#skip('ended')
-      return
+  #onRecorded(state: RecordingState, recorded: RecordedRequest, record: Recorded | undefined): void {
+    const isSpoilt = recorded.why === 'failed' && recorded.calledOut
+    if (isSpoilt) {
+      // It has got an error that it would not have got elsewhere, and its module may keep that for ever.
+      state.isLost = true
+      state.recorder.end()
     }
-    const state = this.#stateOf(recorder, record)
-    if (state.isLost) {
-      this.#skip('lost')
+    if (isSpoilt || record === undefined || state.isLost) {
+      this.#skip(isSpoilt ? 'effect' : state.isLost ? 'lost' : 'ended')
       return
     }
     const { head, from, entries } = record
@@ -210,11 +205,12 @@ export class Captures {
     this.#host.feed.push({ ...first, ...captured, capsule: { ...captured.capsule, inexact } })
   }
 
-  #stateOf(recorder: Recorder, { head: { id: recording } }: Recorded): RecordingState {
+  #stateOf(recorder: Recorder): RecordingState {
+    const { id: recording } = recorder.head
     const known = this.#recordings.get(recording)
     if (known !== undefined) return known
-    for (const [id, { recorder }] of this.#recordings) if (recorder.hasEnded) this.#recordings.delete(id)
-    const state = { recorder, hasSentHead: false, isRedacted: false, isLost: false }
+    for (const [id, { recorder, isInUse }] of this.#recordings) if (recorder.hasEnded && !isInUse) this.#recordings.delete(id)
+    const state = { recorder, hasSentHead: false, isRedacted: false, isLost: false, isInUse: false }
     this.#recordings.set(recording, state)
     return state
   }
@@ -269,7 +265,7 @@ function gapTo(rate: number): number {
 }
 
 /** A request in a recorder. It passes on what the recorder says, and notes it for the capsule. */
-class RecordedRequest implements Pending {
+class RecordedRequest implements RecordedPending {
   readonly id = randomBytes(8).toString('hex')
   readonly request: DecidedRequest
   readonly why: CaptureReason
@@ -279,7 +275,7 @@ class RecordedRequest implements Pending {
   sentAt = 0
   done = false
   calledOut = false
-  alone = false
+  alone: boolean
   readonly #pending: Pick<Pending, 'resolve' | 'reject'>
   readonly #beganAt = performance.now()
   #tookMs = 0
@@ -291,6 +287,8 @@ class RecordedRequest implements Pending {
     this.request = request
     this.why = why
     this.call = request.call
+    // What runs again is of nobody, and need not go on in another slot when this one is killed.
+    this.alone = why === 'failed'
     this.#pending = pending
   }
 
@@ -310,12 +308,6 @@ class RecordedRequest implements Pending {
     this.#pending.reject(error)
   }
 
-  isOf({ scene, version }: SlotPlan, requestId: string | undefined): boolean {
-    const { plan } = this.request.decision
-    return requestId === this.call.requestId && scene === plan.scene && version === plan.version
-  }
-
-  /** @returns whether they are in the log already */
   takeLines(lines: readonly LogLine[]): boolean {
     this.#lines.push(...lines.slice(0, limits.capsule.logLinesMax - this.#lines.length))
     return this.why === 'failed'

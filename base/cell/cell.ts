@@ -77,7 +77,6 @@ class Cell {
       onLost: (plan, reason, where) => this.#onLost(plan, reason, where),
       onLoad: (plan, error) => this.#onLoad(plan, error),
       onTables: () => this.#keeper.reportFeatures(),
-      onLog: (plan, requestId, lines) => this.#captures.onLog(plan, requestId, lines),
     })
     const { slots } = this.#runtime
     this.#capsules = new CapsuleFeed({ link: () => this.#keeper.link, onLost: recording => this.#captures.onLost(recording) })
@@ -256,6 +255,7 @@ class Cell {
     this.#table.close()
     await this.#connections.close()
     await Promise.race([this.#feed.close(), delay(limits.log.closeMsMax)])
+    this.#capsules.close()
     this.#keeper.reportKills()
     this.#keeper.close()
     await this.#giveUnkept()

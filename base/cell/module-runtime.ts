@@ -1,7 +1,7 @@
 /** What runs the code of modules in a cell: its slots, and what they may use outside of their isolates. */
 import { availableParallelism } from 'node:os'
 import { BLACK_BOX_FD, BlackBox } from '../folder/black-box.ts'
-import type { LogLine, ServiceNames } from '../inside/protocol.ts'
+import type { ServiceNames } from '../inside/protocol.ts'
 import { limits } from '../kernel/limits.ts'
 import type { Options } from '../kernel/options.ts'
 import { Ticker } from '../kernel/ticker.ts'
@@ -20,8 +20,6 @@ import { warmUp } from './warm-up.ts'
 interface RuntimeHost extends Pick<SlotsHost, 'callScene' | 'onLost' | 'onLoad'> {
   /** Called when the state of some feature table has changed. */
   onTables(): void
-  /** Takes what a request has written. @returns whether that is in the log already */
-  onLog(plan: SlotPlan, requestId: string | undefined, lines: readonly LogLine[]): boolean
 }
 
 interface Activity {
@@ -69,9 +67,7 @@ export class ModuleRuntime {
       callService: (service, method, args, caller) => this.#services.call(service, method, args, caller),
       fetch: (plan, request, caller, signal) => this.#fetcher.fetch(plan, request, caller, signal),
       explain: (error, plan) => telemetry.explainLoad(error, plan),
-      onLog: (plan, requestId, lines) => {
-        if (!host.onLog(plan, requestId, lines)) moduleLog.write(plan, requestId, lines)
-      },
+      onLog: (plan, requestId, lines) => moduleLog.write(plan, requestId, lines),
       onKilled: (plan, kill) => telemetry.onSlotKilled(plan, kill),
       onMisfit: (plan, text) => telemetry.onMisfit(plan, text),
       onRunning: (slot, running) => {

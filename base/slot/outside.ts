@@ -30,6 +30,7 @@ interface AskingSlot {
   enter(run: (entrance: Entrance) => Promise<unknown>): void
 }
 
+const RERUN = 'the request has been answered before, and runs again for its capsule only'
 /** The failure of a fetch whose request has been answered before the fetch got here. */
 const REQUEST_GONE = { code: 'FETCH_FAILED', message: 'Cannot fetch: the request has been answered already' }
 /**
@@ -98,6 +99,7 @@ export class Outside {
 
   #callScene(caller: Pending, scene: string, input: string): Promise<string> {
     caller.calledOut = true
+    if (caller.call.isRerun) return Promise.reject(new BerthError('FORBIDDEN', `Cannot call scene "${scene}": ${RERUN}`))
     return this.#host.callScene(scene, input, caller.call)
   }
 
@@ -113,7 +115,14 @@ export class Outside {
       return
     }
     // When it is not known which request asks, any of them may be the one, so none of them may run again.
-    if (!isSafe(method)) for (const pending of sure === 1 ? [found] : this.#slot.begun()) pending.calledOut = true
+    if (!isSafe(method)) {
+      const askers = sure === 1 ? [found] : this.#slot.begun()
+      for (const pending of askers) pending.calledOut = true
+      if (askers.some(({ call }) => call.isRerun)) {
+        this.#settleCall(callNo, 0, JSON.stringify({ code: 'FETCH_FORBIDDEN', message: `Cannot fetch: ${RERUN}` }))
+        return
+      }
+    }
     const { deadlineAt, trace } = found.call
     const aborter = new AbortController()
     this.#fetches.set(callNo, aborter)

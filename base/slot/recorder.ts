@@ -4,7 +4,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { CAPSULE_FORMAT, type Entry, type Inexactness, type Origin, type RecordingHead } from '../capsule/capsule.ts'
-import { LAZY_PARTS, SEED_WORDS, type ServiceNames, TapeMark } from '../inside/protocol.ts'
+import { LAZY_PARTS, type LogLine, SEED_WORDS, type ServiceNames, TapeMark } from '../inside/protocol.ts'
 import type { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
 import type { SlotPlan } from '../traffic/table.ts'
@@ -30,6 +30,15 @@ export interface Recorded {
   readonly inexact: readonly Inexactness[]
   /** Milliseconds of CPU that the slot has used from when the request was put in until its last entry was over. */
   readonly cpuMs: number
+}
+
+/** A request that is to be recorded. */
+export interface RecordedPending extends Pending {
+  /**
+   * Takes what the request has written.
+   * @returns whether that is in the log already
+   */
+  takeLines?(lines: readonly LogLine[]): boolean
 }
 
 /** What the host of a recorder hears besides. */
@@ -70,16 +79,20 @@ class RecordedRequest implements Pending {
   hasLeft = false
   /** Resolves when the request has been answered. */
   readonly answered: Promise<void>
-  readonly #pending: Pending
+  readonly #pending: RecordedPending
   readonly #onAnswered: () => void
 
-  constructor(pending: Pending) {
+  constructor(pending: RecordedPending) {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#pending = pending
     this.call = pending.call
     this.alone = pending.alone
     this.answered = promise
     this.#onAnswered = resolve
+  }
+
+  takeLines(lines: readonly LogLine[]): boolean {
+    return this.#pending.takeLines?.(lines) ?? false
   }
 
   resolve(answer: SlotAnswer): void {
@@ -107,7 +120,7 @@ export class Recorder {
   /** Resolves when the last request has been written down. */
   #last: Promise<unknown> = Promise.resolve()
   #requests = 0
-  #isBusy = false
+  #current: RecordedRequest | undefined
   #hasEnded = false
 
   private constructor(slot: Slot, recording: Recording, killed: Promise<void>, onEnded: (recorder: Recorder) => void) {
@@ -115,6 +128,7 @@ export class Recorder {
     this.#recording = recording
     this.#killed = killed
     this.#onEnded = onEnded
+    recording.onGivenUp = () => this.end()
     void killed.then(() => this.end())
   }
 
@@ -126,8 +140,13 @@ export class Recorder {
     const recording = new Recording(plan, host.servicesOf(plan))
     const { promise: killed, resolve: onKilled } = Promise.withResolvers<void>()
     const blank = recording.listenTo(await makeBlank(plan.memoryMB, host.codeCache, recording.staging))
+    let recorder: Recorder | undefined
     const slotHost: SlotHost = {
       ...host,
+      onLog: (plan, requestId, lines) => {
+        // Lines of what earlier requests have left behind are of no request.
+        if (requestId === undefined || recorder === undefined || !recorder.#current?.takeLines(lines)) host.onLog(plan, requestId, lines)
+      },
       onKilled: (slot, kill, survivors) => {
         for (const pending of survivors) if (pending instanceof RecordedRequest) pending.hasLeft = true
         onKilled()
@@ -135,7 +154,8 @@ export class Recorder {
       },
     }
     const slot = await Slot.load(plan, blank, slotHost, () => recording.entrance())
-    return new Recorder(slot, recording, killed, recorder => host.onEnded(recorder))
+    recorder = new Recorder(slot, recording, killed, host.onEnded)
+    return recorder
   }
 
   /** What does not change about the recording. */
@@ -150,7 +170,7 @@ export class Recorder {
 
   /** Whether it would take a request. */
   get isIdle(): boolean {
-    return !this.#hasEnded && !this.#isBusy
+    return !this.#hasEnded && this.#current === undefined
   }
 
   /**
@@ -158,11 +178,11 @@ export class Recorder {
    * @returns what was written down, once it is complete; undefined when the request has never begun here, or goes on in another slot because this one was killed
    * @throws SCENE_OVERLOADED, BODY_TOO_LARGE; then the recorder has not taken it
    */
-  record(pending: Pending): Promise<Recorded | undefined> {
+  record(pending: RecordedPending): Promise<Recorded | undefined> {
     const request = new RecordedRequest(pending)
     const fromNs = this.slot.cpuNs
     this.slot.begin(request)
-    this.#isBusy = true
+    this.#current = request
     this.#requests++
     const recorded = this.#recorded(request, fromNs)
     this.#last = recorded
@@ -173,7 +193,7 @@ export class Recorder {
     await Promise.race([request.answered, this.#killed])
     // A request that is past its deadline is given up in the isolate right after it was answered.
     await this.#recording.settled()
-    this.#isBusy = false
+    this.#current = undefined
     const recorded = request.hasLeft ? undefined : this.#recording.take(Number(this.slot.cpuNs - fromNs) / 1e6)
     if (this.#requests >= limits.capsule.requestsMax || this.#recording.isFull) this.end()
     return recorded
@@ -197,6 +217,8 @@ export class Recorder {
 /** What has been written down of one slot. */
 class Recording {
   readonly head: RecordingHead
+  /** Called when the entries took too much memory before they were taken: they are gone then. */
+  onGivenUp: () => void = () => undefined
   readonly #clock = new SlotClock({ monotonic: () => performance.now(), wall: () => performance.now() + machineClock().wallMinusMonotonic })
   readonly #tape = new Tape()
   /** What chance is seeded from, for each request. They are drawn together, as each draw takes microseconds. */
@@ -214,6 +236,8 @@ class Recording {
   /** The turn that was put in last, and its place. */
   #turn: { readonly no: number; readonly place: number } | undefined
   #bytes = 0
+  /** Bytes of the entries that have not been taken. */
+  #bytesHeld = 0
   #isStopped = false
   readonly #inexact = new Set<Inexactness>()
 
@@ -284,6 +308,7 @@ class Recording {
     const [from, entries] = [this.#from, this.#entries]
     this.#from += entries.length
     this.#entries = []
+    this.#bytesHeld = 0
     return { head: this.head, from, entries, no, first: place, last: this.#from - 1, inexact: [...this.#inexact], cpuMs }
   }
 
@@ -308,6 +333,14 @@ class Recording {
     const outcome = await entered
     this.#end(kind, values, seed, outcome)
     return outcome
+  }
+
+  /** What a module leaves behind, such as a timer that repeats, goes on between requests too, and without end. */
+  #giveUp(): void {
+    this.stop()
+    this.#entries = []
+    this.#turn = undefined
+    this.onGivenUp()
   }
 
   #reseed(): readonly number[] {
@@ -344,7 +377,10 @@ class Recording {
       said: this.#hasIsolateEnded() ? '' : said,
     }
     this.#entries.push(entry)
-    this.#bytes += sizeOf(entry)
+    const bytes = sizeOf(entry)
+    this.#bytes += bytes
+    this.#bytesHeld += bytes
+    if (this.#bytesHeld > limits.capsule.recordingBytesMax) this.#giveUp()
   }
 }
 

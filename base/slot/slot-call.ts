@@ -26,6 +26,8 @@ export interface SlotCall {
   readonly mayCall?: boolean | undefined
   /** Whether the request is marked as a load test. If so, its requests to other scenes are load tests too. */
   readonly loadtest?: boolean | undefined
+  /** Whether it has been answered before, and runs again for its capsule only. It must have no effect outside. */
+  readonly isRerun?: boolean | undefined
   /** Whether nobody gets the answer, because the request only warms up its slot. */
   readonly isWarmUp?: boolean | undefined
 }

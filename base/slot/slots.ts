@@ -217,11 +217,15 @@ export class Slots {
     const entry: Entry = { plan, slot: undefined, job: { done: back.promise, awaited: back.promise, hurry: () => wanted.abort() } }
     this.#entries.set(plan.key, entry)
     this.#warming.set(slot, wanted)
-    const isGood = await work(slot, wanted.signal)
-    this.#warming.delete(slot)
-    if (isGood) entry.slot = slot
-    else slot.dispose(true)
-    back.resolve(isGood ? slot : this.#loadInstead(entry))
+    let isGood = false
+    try {
+      isGood = await work(slot, wanted.signal)
+    } finally {
+      this.#warming.delete(slot)
+      if (isGood) entry.slot = slot
+      else slot.dispose(true)
+      back.resolve(isGood ? slot : this.#loadInstead(entry))
+    }
     await back.promise
     return isGood
   }
