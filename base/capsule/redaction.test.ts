@@ -83,6 +83,31 @@ test('a text that was taken out is taken out of log lines and messages as well',
   assert.deepEqual(after.capsule.answer, { failure: { ...failure, message: `no such phone: ${REDACTED}` } })
 })
 
+test('a text that was taken out is taken out of URLs, of JSON within a text, and of bytes that are a text', () => {
+  const base64 = (text: string) => `base64:${Buffer.from(text).toString('base64')}`
+  const fetched: Entry = {
+    ...turn('{"mail":"a\\"b@example.org"}'),
+    asked: [['fetch', 7, 1, 1, 'POST', '{"url":"http://host/?mail=a%22b%40example.org"}', base64('mail: a"b@example.org')]],
+  }
+  const nested = calls(JSON.stringify({ body: JSON.stringify({ to: 'a"b@example.org' }) }))
+  const [one, two] = redactOf(['/mail'], captured([fetched, nested])).entries
+  const head = `{"url":"http://host/?mail=${REDACTED}"}`
+  assert.deepEqual(one?.asked, [['fetch', 7, 1, 1, 'POST', head, base64(`mail: ${REDACTED}`)]])
+  assert.equal(two?.asked[0]?.at(-1), JSON.stringify({ body: `{"to":"${REDACTED}"}` }))
+})
+
+test('a body that is no JSON is taken out as a whole, with the messages that may quote it', () => {
+  const failure = { code: 'BODY_MALFORMED', message: 'Unexpected end, ...Alexandra' }
+  const after = redactOf(['/name'], captured([turn('{"name":"Alexandra')], { answer: { failure } }))
+  assert.deepEqual([after.capsule.redacted, JSON.stringify(after).includes('Alexandra')], [['/name'], false])
+})
+
+test('a unit with more digits than a number can have goes with the number, and so does an id of the request that is the same', () => {
+  const unit = '1234567890123456789'
+  const after = redactOf(['/user'], captured([turn(`{"user":${unit}}`, unit)], { unit, requestId: unit }))
+  assert.equal(JSON.stringify(after).includes(unit), false)
+})
+
 test('bytes and texts that are no JSON stay as they are', () => {
   const fetched: Entry = { ...rest, kind: 'settleFetch', values: [3, '{"status":200}', 'base64:AAAA'], asked: [] }
   assert.deepEqual(redactOf(['/a'], captured([turn('{"a":1}'), fetched])).entries[1]?.values, fetched.values)

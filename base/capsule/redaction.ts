@@ -1,7 +1,9 @@
 /**
  * Takes personal data out of what was captured, before it leaves the cell. A scene names it by JSON pointers, which hold in every JSON of the request: body,
- * parameters, calls, replies, answer, fields of log lines. What was taken out goes wherever else it stands as a whole value, and out of free texts too.
+ * parameters, calls, replies, answer, fields of log lines. What was taken out goes wherever else it stands: as a value, and within texts, such as a URL. A body
+ * that is no JSON goes as a whole, since nobody can say what stands where in it.
  */
+import { isUtf8 } from 'node:buffer'
 import { CALL_STRIDE, REQUEST_STRIDE, SETTLED_STRIDE } from '../inside/protocol.ts'
 import { pointerPath } from '../traffic/pointer.ts'
 import type { Params } from '../traffic/schema.ts'
@@ -12,8 +14,14 @@ export const REDACTED = '[redacted]'
 
 /** Shorter values are everywhere: to take them out would make nonsense of what is left. */
 const TELLING_CHARS_MIN = 4
-/** When more values were taken out, free texts are taken out as a whole: to search them for so many would hold up the cell. */
+/**
+ * When more values were taken out, free texts are taken out as a whole, and within a JSON only whole values go: to search each text for so many would hold up
+ * the cell.
+ */
 const SOUGHT_MAX = 64
+
+/** What bytes have before them in entries. */
+const BYTES = 'base64:'
 
 export interface Pointer {
   readonly text: string
@@ -45,6 +53,8 @@ class Redaction {
   readonly used = new Set<string>()
   isSeeking = false
   readonly #pointers: readonly Pointer[]
+  /** Whether a body was taken out as a whole. Messages may quote parts of it. */
+  #isBodyGone = false
   /** The texts and numbers that were taken out, as texts. */
   readonly #taken = new Set<string>()
 
@@ -59,7 +69,8 @@ class Redaction {
   #capsule(capsule: Capsule): Capsule {
     return {
       ...capsule,
-      unit: this.#unit(capsule.unit),
+      requestId: this.#name(capsule.requestId),
+      unit: this.#name(capsule.unit),
       arms: capsule.arms.map(arm => ({ ...arm, values: this.#value(arm.values) as Params })),
       answer: this.#answer(capsule.answer),
       logs: capsule.logs.map(({ message, fields, ...line }) => ({
@@ -88,7 +99,13 @@ class Redaction {
   }
 
   #requests(values: unknown): readonly unknown[] {
-    return everyNth(values, REQUEST_STRIDE, { 1: body => this.#json(body), 2: unit => this.#unit(unit), 4: params => this.#json(params) })
+    const changes = {
+      0: (id: unknown) => this.#name(id),
+      1: (body: unknown) => this.#body(body),
+      2: (unit: unknown) => this.#name(unit),
+      4: (params: unknown) => this.#json(params),
+    }
+    return everyNth(values, REQUEST_STRIDE, changes)
   }
 
   #post([kind, ...values]: readonly unknown[]): readonly unknown[] {
@@ -98,13 +115,30 @@ class Redaction {
     return [kind, callNo, requestNo, sure, method, this.#json(head), ...(body === undefined ? [] : [this.#json(body)])]
   }
 
-  /** The unit of a request may have been read from a place in its body that is taken out. */
-  #unit<Unit>(unit: Unit): Unit | typeof REDACTED {
-    return this.isSeeking && typeof unit === 'string' && this.#taken.has(unit) ? REDACTED : unit
+  /** The unit of a request may have been read from a place in its body that is taken out, with all its digits; and its id may be that unit. */
+  #name<Name>(name: Name): Name | typeof REDACTED {
+    if (!this.isSeeking || typeof name !== 'string' || name === '') return name
+    return this.#taken.has(name) || this.#taken.has(String(Number(name))) ? REDACTED : name
+  }
+
+  #body(text: unknown): unknown {
+    if (this.isSeeking || typeof text !== 'string' || isJson(text)) return this.#json(text)
+    this.#isBodyGone = true
+    for (const pointer of this.#pointers) this.used.add(pointer.text)
+    return REDACTED
   }
 
   #json(text: unknown): unknown {
-    return this.#text(text, value => this.#value(value))
+    return typeof text === 'string' && text.startsWith(BYTES) ? this.#bytes(text) : this.#text(text, value => this.#value(value))
+  }
+
+  /** Bytes as entries have them. They may be a text. */
+  #bytes(base64: string): string {
+    const bytes = Buffer.from(base64.slice(BYTES.length), 'base64')
+    if (!isUtf8(bytes)) return base64
+    const text = bytes.toString()
+    const left = String(this.#text(text, value => this.#value(value)))
+    return left === text ? base64 : BYTES + Buffer.from(left).toString('base64')
   }
 
   /** The input of a call. That of a service is the list of its arguments, in each of which the pointers hold as well. */
@@ -150,7 +184,7 @@ class Redaction {
     }
     if (typeof value === 'boolean') return false
     if (typeof value !== 'string' && typeof value !== 'number') return value
-    this.#taken.add(String(value))
+    for (const form of formsOf(String(value))) this.#taken.add(form)
     return typeof value === 'string' ? REDACTED : 0
   }
 
@@ -159,9 +193,9 @@ class Redaction {
       return mapped(
         value,
         inner => this.#withoutTaken(inner),
-        key => (this.#isTaken(key) ? REDACTED : key),
+        key => this.#withoutParts(key),
       )
-    if (typeof value === 'string') return this.#isTaken(value) ? REDACTED : value
+    if (typeof value === 'string') return this.#withoutParts(value)
     return typeof value === 'number' && this.#isTaken(String(value)) ? 0 : value
   }
 
@@ -170,12 +204,31 @@ class Redaction {
   }
 
   #freeText(text: string): string {
-    if (!this.isSeeking || text.startsWith('base64:')) return text
-    if (this.#taken.size > SOUGHT_MAX) return REDACTED
+    if (!this.isSeeking) return text
+    return this.#isBodyGone || this.#taken.size > SOUGHT_MAX ? REDACTED : this.#withoutParts(text)
+  }
+
+  #withoutParts(text: string): string {
+    if (this.#isTaken(text)) return REDACTED
+    if (this.#taken.size > SOUGHT_MAX) return text
     let left = text
     for (const taken of this.#taken) if (taken.length >= TELLING_CHARS_MIN) left = left.replaceAll(taken, REDACTED)
     return left
   }
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** A text as it stands by itself, in a URL, and in a JSON that is a text in another one. */
+function formsOf(text: string): Set<string> {
+  return new Set([text, JSON.stringify(text).slice(1, -1), ...(text.isWellFormed() ? [encodeURIComponent(text)] : [])])
 }
 
 /** A list of groups of so many values, with those at some places in each group changed. */
