@@ -38,7 +38,7 @@ function feedOf(t: TestContext) {
     for (let turn = 0; turn < 10; turn++) t.mock.timers.tick(1000)
     return sent
   }
-  return { feed, sent, lost, sendAll }
+  return { feed, sent, lost, link, sendAll }
 }
 
 test('capsules that the keeper does not take wait, and come to it in order', t => {
@@ -47,6 +47,16 @@ test('capsules that the keeper does not take wait, and come to it in order', t =
   t.mock.timers.tick(1000)
   assert.deepEqual(sent, [])
   assert.deepEqual(sendAll(), ['a', 'b', 'c'])
+})
+
+test('a cell that retires sends at once what waits, as far as the keeper takes it', t => {
+  const { feed, sent, link } = feedOf(t)
+  for (const id of ['a', 'b']) feed.push(captured('one', id))
+  feed.close()
+  assert.deepEqual(sent, [])
+  link.keepsUp = true
+  feed.close()
+  assert.deepEqual(sent, ['a', 'b'])
 })
 
 test('when half of the queue is full, it is behind', t => {

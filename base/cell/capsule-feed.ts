@@ -77,10 +77,9 @@ export class CapsuleFeed {
     if (this.#queue.length > 0) this.#wake()
   }
 
-  /** Sends all that the keeper takes, and nothing afterwards. */
+  /** Sends all that the keeper takes. */
   close(): void {
     while (this.#queue.length > 0 && this.#host.link()?.keepsUp) this.flush()
-    clearTimeout(this.#timer)
   }
 
   #wake(): void {

@@ -212,6 +212,17 @@ test('random values are ChaCha20 of the seed, differ at every call and are sprea
   assert(Math.abs(ones / (4096 * 8) - 0.5) < 0.02, `${ones} of ${4096 * 8} bits are set`)
 })
 
+test('a module that looks into every iterator does not see the key of crypto', async t => {
+  const guest = await startGuest(t)
+  const seen = await guest.call(`
+    const iterators = Object.getPrototypeOf([].values()), { next } = iterators, seen = []
+    iterators.next = function () { const step = next.call(this); seen.push(step.value); return step }
+    crypto.getRandomValues(new Uint8Array(4096))
+    iterators.next = next
+    return seen.filter(value => typeof value === 'number' && value > 4096).length`)
+  assert.equal(seen, 0)
+})
+
 test('console writes lines with their level, formatted, whatever it is given', async t => {
   const guest = await startGuest(t)
   await guest.call(`

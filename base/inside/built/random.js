@@ -9,15 +9,19 @@ var BLOCKS = 16;
 var KEY_BYTES = 32;
 var QUOTA_BYTES = 65536;
 var { cryptoSeed } = tools;
-var key = new Uint32Array(8);
+var start = new Uint32Array(16);
+start.set([1634760805, 857760878, 2036477234, 1797285236]);
+var key = start.subarray(4, 12);
 var words = new Uint32Array(16);
 var pool = new Uint32Array(16 * BLOCKS);
 var bytes = new Uint8Array(pool.buffer);
 var handedOut = bytes.length;
 var keyedFor = 0;
 function quarter(a, b, c, d) {
-  let [wa, wb, wc, wd] = [words[a], words[b], words[c], words[d]];
-  const turn = (word, by) => word << by | word >>> 32 - by;
+  let wa = words[a];
+  let wb = words[b];
+  let wc = words[c];
+  let wd = words[d];
   wa = wa + wb | 0;
   wd = turn(wd ^ wa, 16);
   wc = wc + wd | 0;
@@ -31,8 +35,9 @@ function quarter(a, b, c, d) {
   words[c] = wc;
   words[d] = wd;
 }
+var turn = (word, by) => word << by | word >>> 32 - by;
 function block(counter) {
-  const start = [1634760805, 857760878, 2036477234, 1797285236, ...key, counter, 0, 0, 0];
+  start[12] = counter;
   words.set(start);
   for (let round = 0; round < 10; round++) {
     for (let i = 0; i < 4; i++) quarter(i, i + 4, i + 8, i + 12);
@@ -48,7 +53,8 @@ function refill() {
 }
 function keyAnew() {
   const { words: words2, seedings } = cryptoSeed;
-  key.set([...words2, ...words2]);
+  key.set(words2);
+  key.set(words2, words2.length);
   keyedFor = seedings;
   bytes.fill(0);
   handedOut = bytes.length;

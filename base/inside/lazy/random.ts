@@ -6,7 +6,10 @@ const KEY_BYTES = 32
 const QUOTA_BYTES = 65_536
 
 const { cryptoSeed } = tools
-const key = new Uint32Array(8)
+/** What a block begins with: four words that are the same for all, the key, a count, and three words that stay 0. */
+const start = new Uint32Array(16)
+start.set([0x61707865, 0x3320646e, 0x79622d32, 0x6b206574])
+const key = start.subarray(4, 12)
 const words = new Uint32Array(16)
 const pool = new Uint32Array(16 * BLOCKS)
 const bytes = new Uint8Array(pool.buffer)
@@ -14,9 +17,12 @@ let handedOut = bytes.length
 /** The seeding that the key is of. */
 let keyedFor = 0
 
+/** Nothing that has to do with the key iterates over a list, or takes one apart: a module may put another `next` in the place of that of all iterators for a while. */
 function quarter(a: number, b: number, c: number, d: number): void {
-  let [wa, wb, wc, wd] = [words[a] as number, words[b] as number, words[c] as number, words[d] as number]
-  const turn = (word: number, by: number) => (word << by) | (word >>> (32 - by))
+  let wa = words[a] as number
+  let wb = words[b] as number
+  let wc = words[c] as number
+  let wd = words[d] as number
   wa = (wa + wb) | 0
   wd = turn(wd ^ wa, 16)
   wc = (wc + wd) | 0
@@ -31,8 +37,10 @@ function quarter(a: number, b: number, c: number, d: number): void {
   words[d] = wd
 }
 
+const turn = (word: number, by: number): number => (word << by) | (word >>> (32 - by))
+
 function block(counter: number): void {
-  const start = [0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, ...key, counter, 0, 0, 0]
+  start[12] = counter
   words.set(start)
   for (let round = 0; round < 10; round++) {
     for (let i = 0; i < 4; i++) quarter(i, i + 4, i + 8, i + 12)
@@ -50,7 +58,8 @@ function refill(): void {
 
 function keyAnew(): void {
   const { words, seedings } = cryptoSeed
-  key.set([...words, ...words])
+  key.set(words)
+  key.set(words, words.length)
   keyedFor = seedings
   bytes.fill(0)
   handedOut = bytes.length
