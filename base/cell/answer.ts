@@ -130,6 +130,7 @@ class RequestRun implements DecisionInput, Pending {
   sentAt = 0
   done = false
   calledOut = false
+  calledService = false
   alone = false
   readonly #serving: Serving
   #permit: Permit | undefined = undefined
@@ -283,7 +284,8 @@ class RequestRun implements DecisionInput, Pending {
   #endFailed(error: unknown): void {
     const { decision, capsule } = this.request
     this.#fail(error)
-    if (decision !== undefined && capsule === undefined) this.#serving.captures.runAgain(decision, this.call, error, this.calledOut)
+    if (decision !== undefined && capsule === undefined)
+      this.#serving.captures.runAgain(decision, this.call, error, this.calledOut || this.calledService)
   }
 
   #fail(error: unknown): void {

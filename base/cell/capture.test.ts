@@ -148,10 +148,11 @@ test('a request that fails elsewhere runs again in a recorder, marked so, and it
   assert.deepEqual(cell.logged, ['failing', 'failing'])
 })
 
-test('a request that has called another scene is not run again', async t => {
-  const code = `async (n, ctx) => { await ctx.call('callee', n); throw new Error('no') }`
+test('a request that has called another scene, or a base service that may do anything, is not run again', async t => {
+  const code = `async (n, ctx) => { await (n === 1 ? ctx.call('callee', n) : ctx.services.mail.send(n).catch(() => 0)); throw new Error('no') }`
   const cell = startCell(t, [scene('s', code, { rate: 1e-12 }), scene('callee', 'n => n')], { mode: 'sampled' })
   await assert.rejects(cell.ask('s'), { code: 'MODULE_THREW' })
+  await assert.rejects(cell.ask('s', {}, '2'), { code: 'MODULE_THREW', message: /no/ })
   assert.deepEqual([cell.skipped, cell.captured], [[], []])
 })
 

@@ -275,6 +275,7 @@ class RecordedRequest implements RecordedPending {
   sentAt = 0
   done = false
   calledOut = false
+  calledService = false
   alone: boolean
   readonly #pending: Pick<Pending, 'resolve' | 'reject'>
   readonly #beganAt = performance.now()

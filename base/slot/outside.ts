@@ -2,6 +2,7 @@
 import { CALL_STRIDE, SETTLED_STRIDE, type ServiceNames } from '../inside/protocol.ts'
 import { BerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
+import { FEATURES } from '../kernel/options.ts'
 import type { SlotPlan } from '../traffic/table.ts'
 import type { Entrance } from './entrance.ts'
 import { type FetchCaller, type Incoming, isSafe, type Outgoing } from './fetcher.ts'
@@ -90,6 +91,13 @@ export class Outside {
 
   /** The isolate was given no other services, but what it asks for may come from a module that has broken the code around it. */
   #callService(caller: Pending, service: string, method: string, input: string): Promise<string> {
+    if (service !== FEATURES) {
+      caller.calledService = true
+      if (caller.call.isRerun) {
+        caller.calledOut = true
+        return Promise.reject(new BerthError('FORBIDDEN', `Cannot call service "${service.slice(0, 128)}": ${RERUN}`))
+      }
+    }
     this.#services ??= this.#host.servicesOf(this.#slot.plan)
     if (Object.hasOwn(this.#services, service)) return this.#host.callService(service, method, input, caller.call)
     return Promise.reject(

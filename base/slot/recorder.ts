@@ -74,6 +74,7 @@ class RecordedRequest implements Pending {
   sentAt = 0
   done = false
   calledOut = false
+  calledService = false
   alone: boolean
   /** Whether it goes on in another slot, since this one was killed. */
   hasLeft = false

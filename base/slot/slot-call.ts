@@ -59,6 +59,8 @@ export interface Pending {
   done: boolean
   /** Whether the request has had an effect outside the slot. If so, it must not run again. */
   calledOut: boolean
+  /** Whether it has called a base service other than that of the feature tables, which only reads. What such a service does is not known. */
+  calledService: boolean
   /** Whether the request was in a slot that was killed and may be the cause. If so, it runs with no other request beside it. */
   alone: boolean
 }
@@ -73,5 +75,6 @@ export const pendingOf = (call: SlotCall, { resolve, reject }: Pick<Pending, 're
   sentAt: 0,
   done: false,
   calledOut: false,
+  calledService: false,
   alone,
 })
