@@ -162,7 +162,7 @@ interface Case {
   readonly fault?: Fault
 }
 
-const pure = rank()
+export const pure = rank()
 const impure = rank({ after: impurely })
 
 export const cases: Readonly<Record<string, Case>> = {
