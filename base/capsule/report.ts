@@ -15,7 +15,7 @@ export interface Reason {
 }
 
 /** Why the validation ended before every capsule was answered. */
-export type EarlyEnd = 'time' | 'kills' | 'process'
+export type EarlyEnd = 'time' | 'kills' | 'process' | 'size'
 
 /** A new way to fail, in requests that the baseline answers. */
 export interface NewError {

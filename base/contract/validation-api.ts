@@ -84,7 +84,7 @@ export const ValidationReport = schemaOf<Report>()(
       differing: Requests('of these, whose answers differ beyond noise'),
       reasons: Type.Array(Type.Object({ fault: FaultName, message: Type.String() }), { description: 'why it failed, the gravest first' }),
       ended: Type.Optional(
-        Type.Union([Type.Literal('time'), Type.Literal('kills'), Type.Literal('process')], {
+        Type.Union([Type.Literal('time'), Type.Literal('kills'), Type.Literal('process'), Type.Literal('size')], {
           description: 'why not every capsule was answered',
         }),
       ),

@@ -227,9 +227,10 @@ export async function startKeeper(
       clearInterval(looking)
       // The drain would wait for those who follow a log.
       logs.close()
+      // What is validated is not changed then: nobody waits for a minute for a keeper to stop.
+      validators.close()
       await bounded(app.close(), limits.keeper.drainMsMax)
       trials.close()
-      validators.close()
       await cells.close()
       store.close()
     },

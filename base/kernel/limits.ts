@@ -214,6 +214,8 @@ export const limits = {
     validatedMax: 450,
     /** Capsules that it answers again in fresh slots, of those that differ. */
     validatedFreshMax: 100,
+    /** Bytes that the capsules take on disk which a process answers, and characters of the answers that are compared. */
+    answeredBytesMax: 64 * MB,
     /** Milliseconds that a validation may take. After that it judges by what it has. */
     validationMsMax: 60_000,
     /** Milliseconds of CPU that one entry may use when a recording is replayed. It is more than a scene may allow its requests. */

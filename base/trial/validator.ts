@@ -1,4 +1,4 @@
-/** A validator answers capsules again, in a process of its own: a candidate may loop or fill memory. It is used for one job. */
+/** A validator answers capsules again, in a process of its own: a candidate may loop or fill memory. */
 import { Compile } from 'typebox/compile'
 import type { Answered, Freshness } from '../capsule/answered.ts'
 import type { KeptCapsule } from '../capsule/capsule.ts'
@@ -35,7 +35,7 @@ const HEAP_EVERY = 16
 const codeCache = new CodeCache(CODE_CACHE_BYTES)
 const recordings: SentRecording[] = []
 
-/** Says `waiting`, takes recordings and then one job, answers with what comes of it and then `done`. The keeper ends the process. */
+/** Says `waiting`, takes recordings and then a job, answers with what comes of it and then `done`, and takes the next. The keeper ends the process. */
 export function runValidator(): void {
   endWithParent()
   // The process is started ahead of its use.
@@ -60,13 +60,16 @@ const sendToKeeper = (message: FromValidator): void => {
 }
 
 function run(work: () => Promise<void>): void {
-  work().then(
-    () => sendToKeeper({ type: 'done' }),
-    (error: unknown) => {
-      const { code, message } = toBerthError(error)
-      sendToKeeper({ type: 'failed', code, message })
-    },
-  )
+  work()
+    // The next job comes with its own.
+    .finally(() => recordings.splice(0))
+    .then(
+      () => sendToKeeper({ type: 'done' }),
+      (error: unknown) => {
+        const { code, message } = toBerthError(error)
+        sendToKeeper({ type: 'failed', code, message })
+      },
+    )
 }
 
 function partsFor(data: string): TapedParts {
@@ -106,6 +109,7 @@ async function answerAll({
   for (const { capsule, contender } of answeringOrder(capsules.length, contenders.length).slice(answered)) {
     sendToKeeper({ type: 'answered', answered: await answering.answer(kept[capsule] as KeptCapsule, contender) })
   }
+  answering.end()
 }
 
 function findCapsule(id: string): KeptCapsule {
@@ -141,10 +145,15 @@ class Contest {
       return unanswered(kept.capsule.id, error)
     }
     const answered = await slot.answer(kept)
-    if (this.#isShared && slot.isAlive) return { ...answered, ...(this.#isMeasured(contender) && { heapBytes: await slot.heapBytes() }) }
+    if (this.#isShared && slot.isAlive) return { ...answered, ...(this.#isMeasured(contender) && { heapBytes: await heapOf(slot) }) }
     slot.end()
     this.#slots.delete(contender)
     return answered
+  }
+
+  /** Frees the slots that are left. */
+  end(): void {
+    for (const slot of this.#slots.values()) slot.end()
   }
 
   async #slotOf(kept: KeptCapsule, contender: number): Promise<AnsweringSlot> {
@@ -159,6 +168,9 @@ class Contest {
     return this.#measuresHeap && count % HEAP_EVERY === 0
   }
 }
+
+/** Undefined when the slot runs out of memory over it. */
+const heapOf = (slot: AnsweringSlot): Promise<number | undefined> => slot.heapBytes().catch(() => undefined)
 
 function answererOf({ sceneParams, versionParams, ...contender }: SentContender): Answerer {
   return { ...contender, ...(sceneParams !== undefined && { params: { sceneParams, versionParams: versionParams ?? {} } }) }

@@ -6,8 +6,8 @@ import { createHash } from 'node:crypto'
 import type { Fault } from '../../base/capsule/report.ts'
 import type { ValidationReport } from '../../base/contract/validation-api.ts'
 import { renderColumns } from '../../base/kernel/columns.ts'
-import { RefusedError } from '../../sdk/sdk-error.ts'
 import { describeValidation } from '../../sdk/cli/views/validation-report.ts'
+import { RefusedError } from '../../sdk/sdk-error.ts'
 import { callScene, launchBase, type RunningBase, until } from '../../test/support/base.ts'
 import { readFlags } from '../bench/flags.ts'
 import { cases, pure } from './isolates.ts'
@@ -97,8 +97,7 @@ async function main(): Promise<void> {
   try {
     const scenes = new Map<string, CapturedScene>()
     for (const [name, { before, after, fault }] of Object.entries(cases)) {
-      const scene =
-        scenes.get(before) ?? (await CapturedScene.make(base, before === pure ? 'pure' : 'impure', before, capsules))
+      const scene = scenes.get(before) ?? (await CapturedScene.make(base, before === pure ? 'pure' : 'impure', before, capsules))
       scenes.set(before, scene)
       const published = await scene.publish(after)
       const isGood = isAsItShould(published, fault)

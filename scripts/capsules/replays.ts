@@ -93,7 +93,11 @@ async function subjects(blobs: Blobs): Promise<Subject[]> {
 const requests = Number(process.argv[2] ?? 10_000)
 const data = mkdtempSync(join(tmpdir(), 'berth-replays-'))
 const recordings = new Map<string, SentRecording>()
-const source = { find: () => undefined, readRecording: async (id: string) => recordings.get(id) ?? Promise.reject(new Error(id)) }
+const source = {
+  find: () => undefined,
+  bytesOf: () => 0,
+  readRecording: async (id: string) => recordings.get(id) ?? Promise.reject(new Error(id)),
+}
 const validators = new Validators(roleCommand('validator', data), { data, recordings: source, tables: () => [] })
 let [replayed, same, entries, sameEntries] = [0, 0, 0, 0]
 try {

@@ -128,6 +128,12 @@ export class Capsules {
     return this.#kept.get(id)?.indexed.summary
   }
 
+  /** The bytes of its entries and its answer on disk; 0 when there is no such capsule. */
+  bytesOf(id: string): number {
+    const found = this.#kept.get(id)
+    return found === undefined ? 0 : found.indexed.to - found.indexed.from
+  }
+
   /** @throws CAPSULE_NOT_FOUND when the scene has none with this id, or none any more */
   get(scene: string, id: string): CapsuleSummary {
     const summary = this.find(id)

@@ -30,7 +30,7 @@ async function make(t: TestContext): Promise<Made> {
   const readBundle = async () => `({ run: ${pure} })`
   const recording = await record({ plan: await planOf(pure), bodies: ['1', '2', '3', '4'], host: { readBundle } })
   const find = (id: string) => (recording.capsules.some(capsule => capsule.id === id) ? { recording: recording.head.id } : undefined)
-  const recordings = { find, readRecording: async () => recording }
+  const recordings = { find, readRecording: async () => recording, bytesOf: () => 1000 }
   const validators = new Validators(roleCommand('validator', data), { data, recordings, tables: () => [] })
   t.after(() => validators.close())
   return { validators, recording, contender: async code => ({ plan: await planOf(code), cpuMs: 100, chance: 'recorded' }) }

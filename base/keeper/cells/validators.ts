@@ -22,6 +22,8 @@ import {
 /** Where recordings are found. */
 export interface RecordingSource {
   find(capsule: string): { readonly recording: string } | undefined
+  /** What a capsule takes on disk: its entries and its answer. */
+  bytesOf(capsule: string): number
   /** @throws CAPSULE_NOT_FOUND */
   readRecording(id: string): Promise<SentRecording>
 }
@@ -53,28 +55,31 @@ export interface ReplayedRecording {
  */
 const PRIORITY = 10
 /** Milliseconds for which a process waits for another job. A validation has several, one after the other. */
-const SPARE_MS = 5000
+const IDLE_MS = 5000
 /** How often a process may end over an answer of a job. */
 const DEATHS_MAX = 3
 
-/** Takes one job at a time, each with a process of its own. Soon after the last, no process is left. */
+/** Takes one job at a time. Soon after the last, no process is left. */
 export class Validators implements Answering {
   readonly #command: RoleCommand
   readonly #settings: ValidatorSettings
   readonly #queue = new FairQueue({ lanes: 1, lanesPerOwner: 1 })
   readonly #live = new Set<Validator>()
   #isClosed = false
-  /** A process that was started ahead of the next job. */
-  #spare: Validator | undefined
-  #spareEnds: NodeJS.Timeout | undefined
+  /** A process that has done a job, and waits for the next. */
+  #idle: Validator | undefined
+  #idleEnds: NodeJS.Timeout | undefined
 
   constructor(command: RoleCommand, settings: ValidatorSettings) {
     this.#command = command
     this.#settings = settings
   }
 
-  answer(job: LooseJob, take: (answers: readonly Answered[]) => void, signal: AbortSignal): Promise<void> {
-    return this.#queue.add(job.scene, false, () => this.#answer(job, take, signal)).done
+  async answer(job: LooseJob, take: (answers: readonly Answered[]) => void, signal: AbortSignal): Promise<void> {
+    const aborted = Promise.withResolvers<void>()
+    signal.addEventListener('abort', () => aborted.resolve(), { once: true })
+    // Whoever gives up does not wait for its turn.
+    await Promise.race([this.#queue.add(job.scene, false, () => this.#answer(job, take, signal)).done, aborted.promise])
   }
 
   /**
@@ -93,34 +98,33 @@ export class Validators implements Answering {
   /** Ends every process. Idempotent. */
   close(): void {
     this.#isClosed = true
-    clearTimeout(this.#spareEnds)
+    clearTimeout(this.#idleEnds)
     for (const validator of this.#live) validator.kill()
   }
 
   async #answer(job: LooseJob, take: (answers: readonly Answered[]) => void, signal: AbortSignal): Promise<void> {
-    const recordings = await this.#recordingsOf(job.capsules)
-    const present = new Set(recordings.flatMap(({ capsules }) => capsules.map(({ id }) => id)))
-    const progress = new Progress({ ...job, capsules: job.capsules.filter(id => present.has(id)) }, take)
-    const { data, tables } = this.#settings
-    const { capsules, contenders, freshness, measuresHeap, asksTables = true } = progress.job
-    for (let deaths = 0; !progress.isDone && !signal.aborted; deaths++) {
+    const wanted = this.#newestThatFit(job.capsules)
+    let progress: Progress | undefined
+    for (let deaths = 0; progress?.isDone !== true && !signal.aborted; deaths++) {
       if (deaths > DEATHS_MAX)
         throw new BerthError('INTERNAL', `Cannot answer capsules of scene "${job.scene}": the process ended over and over`)
-      if (deaths > 0) progress.noteDeath()
-      const { answered } = progress
-      const request: AnswerRequest = {
-        type: 'answer',
-        data,
-        capsules,
-        contenders,
-        freshness,
-        measuresHeap,
-        answered,
-        tables: tables(),
-        asksTables,
-      }
-      await this.#run(recordings, request, message => message.type === 'answered' && progress.take(message.answered), signal)
+      if (deaths > 0) progress?.noteDeath()
+      await this.#run({ isReused: true, signal }, async validator => {
+        const sent = await this.#send(validator, wanted)
+        progress ??= new Progress({ ...job, capsules: wanted.filter(id => sent.has(id)) }, take)
+        return this.#goOn(validator, progress)
+      })
     }
+  }
+
+  /** @returns whether the process is fit for another job */
+  async #goOn(validator: Validator, progress: Progress): Promise<boolean> {
+    const { answered, job } = progress
+    const { capsules, contenders, freshness, measuresHeap, asksTables = true } = job
+    const { data, tables } = this.#settings
+    const of = { capsules, contenders, freshness, measuresHeap, answered, asksTables }
+    const request: AnswerRequest = { type: 'answer', data, tables: tables(), ...of }
+    return validator.run(request, message => message.type === 'answered' && progress.take(message.answered))
   }
 
   async #replay(ids: readonly string[], take: (replayed: ReplayedRecording) => void): Promise<void> {
@@ -133,7 +137,10 @@ export class Validators implements Answering {
       if (recording !== undefined) take({ recording, replayed: message.replayed })
       left--
     }
-    await this.#run(present, { type: 'replay', data: this.#settings.data }, onMessage, new AbortController().signal)
+    await this.#run({ isReused: false }, async validator => {
+      for (const recording of present) await validator.send({ type: 'recording', recording })
+      return validator.run({ type: 'replay', data: this.#settings.data }, onMessage)
+    })
     if (left > 0) throw new BerthError('INTERNAL', `Cannot replay: the process ended over recording "${present.at(-left)?.head.id}"`)
   }
 
@@ -142,46 +149,62 @@ export class Validators implements Answering {
     const onMessage = (message: FromValidator) => {
       if (message.type === 'parted') stage = message.stage
     }
-    const request = { type: 'part', data: this.#settings.data, cpuMs } as const
-    await this.#run(await this.#recordingsOf([capsule]), request, onMessage, new AbortController().signal)
+    await this.#run({ isReused: true }, async validator => {
+      await this.#send(validator, [capsule])
+      return validator.run({ type: 'part', data: this.#settings.data, cpuMs }, onMessage)
+    })
     return stage
   }
 
-  async #recordingsOf(capsules: readonly string[]): Promise<SentRecording[]> {
-    const wanted = new Set(capsules)
-    const ids = new Set(capsules.flatMap(id => this.#settings.recordings.find(id)?.recording ?? []))
-    const read = await Promise.all([...ids].map(id => this.#settings.recordings.readRecording(id).catch(() => undefined)))
-    return read.flatMap(recording => {
-      if (recording === undefined) return []
-      const chosen = recording.capsules.filter(({ id }) => wanted.has(id))
-      const last = Math.max(-1, ...chosen.map(({ entries }) => entries[1]))
-      return [{ ...recording, entries: recording.entries.slice(0, last + 1), capsules: chosen }]
+  /** The last of them, which a process and this one can hold in memory, with their answers. */
+  #newestThatFit(capsules: readonly string[]): readonly string[] {
+    let bytes = 0
+    const first = capsules.findLastIndex(id => {
+      bytes += this.#settings.recordings.bytesOf(id)
+      return bytes > limits.capsule.answeredBytesMax
     })
+    // One fits always.
+    return capsules.slice(Math.min(first + 1, capsules.length - 1))
   }
 
-  /** Resolves when the process has done the job, or has ended. */
+  /** Sends the recordings of capsules, one after the other, since each may be large. @returns the capsules that are not gone */
+  async #send(validator: Validator, capsules: readonly string[]): Promise<ReadonlySet<string>> {
+    const { recordings } = this.#settings
+    const wanted = new Set(capsules)
+    const sent = new Set<string>()
+    for (const id of new Set(capsules.flatMap(capsule => recordings.find(capsule)?.recording ?? []))) {
+      const recording = await recordings.readRecording(id).catch(() => undefined)
+      if (recording === undefined) continue
+      const chosen = recording.capsules.filter(capsule => wanted.has(capsule.id))
+      const last = Math.max(-1, ...chosen.map(({ entries }) => entries[1]))
+      const part = { ...recording, entries: recording.entries.slice(0, last + 1), capsules: chosen }
+      await validator.send({ type: 'recording', recording: part })
+      for (const capsule of chosen) sent.add(capsule.id)
+    }
+    return sent
+  }
+
+  /**
+   * Has a process do a job. It ends when the signal aborts.
+   * @param work resolves with whether the process is fit for another job
+   */
   async #run(
-    recordings: readonly SentRecording[],
-    request: Exclude<ToValidator, { readonly type: 'recording' }>,
-    onMessage: (message: FromValidator) => void,
-    signal: AbortSignal,
+    { isReused, signal = never }: { readonly isReused: boolean; readonly signal?: AbortSignal },
+    work: (validator: Validator) => Promise<boolean>,
   ): Promise<void> {
-    if (this.#isClosed) throw new BerthError('BASE_DRAINING', 'Cannot answer capsules: the keeper is stopping')
-    const validator = this.#takeSpare() ?? this.#start()
+    if (this.#isClosed) throw draining()
+    const validator = (isReused ? this.#takeIdle() : undefined) ?? this.#start()
     const end = () => validator.kill()
     signal.addEventListener('abort', end)
+    let isFit = false
     try {
-      for (const recording of recordings) validator.send({ type: 'recording', recording })
-      validator.send(request)
-      const done = validator.done(onMessage)
-      this.#startSpare()
-      await done
+      isFit = await work(validator)
     } finally {
       signal.removeEventListener('abort', end)
-      validator.kill()
-      this.#live.delete(validator)
-      this.#endSpareLater()
+      if (isFit && isReused && !signal.aborted && !this.#isClosed) this.#keepIdle(validator)
+      else this.#end(validator)
     }
+    if (this.#isClosed) throw draining()
   }
 
   #start(): Validator {
@@ -190,27 +213,31 @@ export class Validators implements Answering {
     return validator
   }
 
-  #takeSpare(): Validator | undefined {
-    const spare = this.#spare
-    clearTimeout(this.#spareEnds)
-    this.#spare = undefined
-    return spare?.isAlive ? spare : undefined
+  #end(validator: Validator): void {
+    validator.kill()
+    this.#live.delete(validator)
   }
 
-  /** Starts the process of the next job. */
-  #startSpare(): void {
-    this.#spare = this.#start()
+  #takeIdle(): Validator | undefined {
+    const idle = this.#idle
+    clearTimeout(this.#idleEnds)
+    this.#idle = undefined
+    if (idle === undefined || idle.isAlive) return idle
+    this.#end(idle)
+    return undefined
   }
 
-  /** Ends the process that waits for a job, unless one comes soon. */
-  #endSpareLater(): void {
-    this.#spareEnds = setTimeout(() => {
-      const spare = this.#takeSpare()
-      spare?.kill()
-      if (spare !== undefined) this.#live.delete(spare)
-    }, SPARE_MS).unref()
+  #keepIdle(validator: Validator): void {
+    this.#idle = validator
+    this.#idleEnds = setTimeout(() => {
+      this.#idle = undefined
+      this.#end(validator)
+    }, IDLE_MS).unref()
   }
 }
+
+const never = new AbortController().signal
+const draining = () => new BerthError('BASE_DRAINING', 'Cannot answer capsules: the keeper is stopping')
 
 /** How far a job has got. */
 class Progress {
@@ -284,21 +311,22 @@ class Validator {
     return !this.#hasEnded
   }
 
-  send(message: ToValidator): void {
-    // Sending fails when the process has ended, which `done` finds out.
-    this.#child.send(message, () => undefined)
+  /** Resolves when the process can take more, or has ended, which `run` finds out. */
+  send(message: ToValidator): Promise<void> {
+    return new Promise(resolve => this.#child.send(message, () => resolve()))
   }
 
   /**
-   * Resolves when the process is done, has ended, or has said nothing for too long.
+   * Sends a job, and resolves when the process is done, has ended, or has said nothing for too long.
+   * @returns whether it is done, and so is fit for another
    * @throws what the process says is wrong
    */
-  async done(onMessage: (message: FromValidator) => void): Promise<void> {
-    const over = Promise.withResolvers<void>()
+  async run(job: Exclude<ToValidator, { readonly type: 'recording' }>, onMessage: (message: FromValidator) => void): Promise<boolean> {
+    const over = Promise.withResolvers<boolean>()
     let silence: NodeJS.Timeout | undefined
     const listen = () => {
       clearTimeout(silence)
-      silence = setTimeout(() => over.resolve(), limits.capsule.silentMsMax)
+      silence = setTimeout(() => over.resolve(false), limits.capsule.silentMsMax)
     }
     const dispatch = dispatcher<FromValidator>(
       'the keeper',
@@ -307,24 +335,27 @@ class Validator {
         answered: onMessage,
         replayed: onMessage,
         parted: onMessage,
-        done: () => over.resolve(),
+        done: () => over.resolve(true),
         failed: ({ code, message }) => over.reject(new BerthError(isErrorCode(code) ? code : 'INTERNAL', message)),
       },
       sentence => over.reject(new BerthError('INTERNAL', sentence)),
     )
-    this.#child.on('message', (message: FromValidator) => {
+    const take = (message: FromValidator) => {
       listen()
       dispatch(message)
-    })
+    }
+    this.#child.on('message', take)
     listen()
     void this.#ended.then(how => {
-      if (this.#hasStarted || how === KILLED) over.resolve()
+      if (this.#hasStarted || how === KILLED) over.resolve(false)
       else over.reject(new BerthError('INTERNAL', `Cannot answer capsules: the process did not start (${how})`))
     })
     try {
-      await over.promise
+      void this.send(job)
+      return await over.promise
     } finally {
       clearTimeout(silence)
+      this.#child.off('message', take)
     }
   }
 }

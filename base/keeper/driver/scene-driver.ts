@@ -46,6 +46,8 @@ export interface ChangeOptions {
   readonly dryRun?: boolean | undefined
   /** Whether whoever asks may see what was answered in capsules. @default false */
   readonly seesCapsules?: boolean | undefined
+  /** Aborts when nobody waits for the result any more. A change that is being validated is given up then. */
+  readonly gone?: (() => AbortSignal) | undefined
   /** Whether the result waits until the cells have the change in force. @default true */
   readonly waits?: boolean
 }
@@ -134,14 +136,14 @@ export class SceneDriver {
     change: SceneChangeOf<K>,
     before: KeptScene | undefined,
     next: Next<unknown>,
-    { dryRun = false, seesCapsules = false }: ChangeOptions,
+    { dryRun = false, seesCapsules = false, gone }: ChangeOptions,
     steps: Stopwatch,
   ): Promise<{ readonly validation?: Report }> {
     const asked = askedMode(change)
     if (dryRun && asked === undefined) return {}
     const planned = planValidation(change, before, next, this.#recordOf(next), asked)
     if (planned === undefined) return {}
-    const report = await steps('validateMs', () => validate(planned.trial, planned.settings, this.#parts.validation))
+    const report = await steps('validateMs', () => validate(planned.trial, planned.settings, this.#parts.validation, gone?.()))
     const validation = seesCapsules ? report : withoutExamples(report)
     if (dryRun || report.mode !== 'strict' || report.verdict !== 'failed') return { validation }
     throw validationFailed(planned.trial.scene, validation)

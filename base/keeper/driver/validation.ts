@@ -11,6 +11,7 @@ import { differingCapsules, type Evidence, type FreshRound, hasNewErrors, judge,
 import type { EarlyEnd, Report } from '../../capsule/report.ts'
 import type { SceneChangeOf, WishKind } from '../../change/change.ts'
 import { type KeptScene, type Next, routedIn, type SceneState } from '../../change/scene-state.ts'
+import { BerthError } from '../../kernel/errors.ts'
 import { limits } from '../../kernel/limits.ts'
 import { isQuarantined } from '../../traffic/rules.ts'
 import { type Validation, type ValidationMode, type VersionRecord, validationDefaults } from '../../traffic/schema.ts'
@@ -46,11 +47,20 @@ const KILLS_ENOUGH = 5
 /** How the baseline is asked again. Noise that shows in one of a hundred requests would often be missed by one time. */
 const NOISY = ['other', 'another'] as const
 
-/** Answers the capsules and judges the candidate. Never throws: what could not be answered is missing in the report. */
-export async function validate(trial: Trial, settings: Validation, parts: ValidationParts): Promise<Report> {
+/**
+ * Answers the capsules and judges the candidate. What could not be answered is missing in the report.
+ * @param gone aborts when nobody waits for the report any more
+ * @throws BASE_DRAINING when the keeper stops; VALIDATION_FAILED when `gone` aborts
+ */
+export async function validate(trial: Trial, settings: Validation, parts: ValidationParts, gone?: AbortSignal): Promise<Report> {
   const startedAt = performance.now()
-  const gathering = new Gathering(trial, parts)
+  const gathering = new Gathering(trial, parts, gone)
   await gathering.run(settings)
+  if (gone?.aborted)
+    throw new BerthError(
+      'VALIDATION_FAILED',
+      `Cannot change scene "${trial.scene}": the connection of whoever asked has closed, so nothing was changed`,
+    )
   return judge({ ...gathering.evidence(), tookMs: performance.now() - startedAt }, settings)
 }
 
@@ -60,15 +70,23 @@ class Gathering {
   readonly #answering: Answering
   readonly #chosen: readonly string[]
   readonly #end = new AbortController()
+  readonly #signal: AbortSignal
   readonly #msMax: number
   readonly #used: Round[] = []
   readonly #fresh: FreshRound[] = []
   readonly #noise: Round[] = []
   #kills = 0
+  /** Characters of all answers that are kept. */
+  #chars = 0
   #ended: EarlyEnd | undefined
 
-  constructor(trial: Trial, { capsules, answering, msMax = limits.capsule.validationMsMax }: ValidationParts) {
+  constructor(
+    trial: Trial,
+    { capsules, answering, msMax = limits.capsule.validationMsMax }: ValidationParts,
+    gone: AbortSignal = this.#end.signal,
+  ) {
     this.#trial = trial
+    this.#signal = AbortSignal.any([this.#end.signal, gone])
     this.#answering = answering
     this.#msMax = msMax
     this.#chosen = chooseCapsules(trial, capsules)
@@ -79,7 +97,8 @@ class Gathering {
     const timer = setTimeout(() => this.#endBy('time'), this.#msMax)
     try {
       await this.#answerAll(settings)
-    } catch {
+    } catch (error) {
+      if (error instanceof BerthError && error.code === 'BASE_DRAINING') throw error
       // Kills by the candidate are in the answers; without them the report says that the process ended, and judges by what there is.
       this.#endBy('process')
     } finally {
@@ -127,10 +146,15 @@ class Gathering {
     freshness: Freshness,
     take: (answers: readonly Answered[]) => void,
   ): Promise<void> {
-    const { signal } = this.#end
+    const signal = this.#signal
     if (signal.aborted || capsules.length === 0) return
     const measuresHeap = freshness === 'shared' && this.#used.length === 0
-    await this.#answering.answer({ scene: this.#trial.scene, capsules, contenders, freshness, measuresHeap }, take, signal)
+    const takeSome = (answers: readonly Answered[]) => {
+      for (const { answer } of answers) this.#chars += 'json' in answer ? answer.json.length : 0
+      if (this.#chars > limits.capsule.answeredBytesMax) this.#endBy('size')
+      else take(answers)
+    }
+    await this.#answering.answer({ scene: this.#trial.scene, capsules, contenders, freshness, measuresHeap }, takeSome, signal)
   }
 
   #endBy(why: EarlyEnd): void {

@@ -90,7 +90,8 @@ function requestOf(request: FastifyRequest, reply: FastifyReply, keyed: Actor['k
     ...{ params, query, headers, body, keyed, token: request.getDecorator<Token>('token'), accept: headers.accept ?? '' },
     gone: () => {
       const gone = new AbortController()
-      reply.raw.once('close', () => gone.abort())
+      if (reply.raw.closed) gone.abort()
+      else reply.raw.once('close', () => gone.abort())
       return gone.signal
     },
   } as RouteRequest

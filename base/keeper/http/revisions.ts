@@ -23,7 +23,7 @@ export function expectedBy({ headers }: { readonly headers: Conditions }): numbe
   return headers['if-match'] === undefined ? undefined : Number(headers['if-match'].slice(1, -1))
 }
 
-interface ChangeRequest extends Asker {
+interface ChangeRequest extends Asker, Pick<RouteRequest, 'gone'> {
   readonly headers: Conditions
   readonly body: { readonly reason?: string; readonly dryRun?: boolean }
 }
@@ -31,7 +31,8 @@ interface ChangeRequest extends Asker {
 /** The options of a change: who asks, why, and at which revision the scene must be. */
 export function optionsOf(request: ChangeRequest): ChangeOptions {
   const { reason, dryRun } = request.body
-  return { actor: actorOf(request, reason), expect: expectedBy(request), dryRun, seesCapsules: holds(request.token, 'capsules') }
+  const seesCapsules = holds(request.token, 'capsules')
+  return { actor: actorOf(request, reason), expect: expectedBy(request), dryRun, seesCapsules, gone: request.gone }
 }
 
 /** The error of a request that would undo another change each time that it is sent, because it does not name the one that it means. */

@@ -30,6 +30,7 @@ const earlyEnds = {
   time: 'the time was up',
   kills: 'the candidate had been killed often enough',
   process: 'the process that answers could not go on',
+  size: 'the answers take too much memory',
 } as const
 
 const describeCandidate = ({ what, baseline, candidate }: ValidationReport): string =>
