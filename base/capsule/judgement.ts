@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { errorTable, isErrorCode } from '../kernel/errors.ts'
+import { limits } from '../kernel/limits.ts'
 import { showShare } from '../traffic/ranges.ts'
 import type { FieldTolerance, Validation } from '../traffic/schema.ts'
 import type { Answered } from './answered.ts'
@@ -42,6 +43,7 @@ export interface Evidence {
 const COMPARABLE_MIN = 0.8
 const EXAMPLES = 3
 const EXAMPLE_CHARS_MAX = 160
+const EXAMPLE_CHARS_BEFORE = 40
 const FIELDS_MAX = 50
 const HEAP_WORDS = 1024
 
@@ -93,11 +95,31 @@ function withoutChanceKills({ used, fresh }: Evidence): readonly Round[] {
   return used.filter(round => !isNewKill(round) || !survived.has(round.after.capsule))
 }
 
-/** Ids of the capsules whose answers differ, or over which the candidate is killed, so that they are worth a fresh slot. */
-export function differingCapsules(used: readonly Round[], { fields }: Validation): string[] {
+/** Capsules in which one difference is tried again. With more, no test says more of what makes it certain, and each takes three fresh slots. */
+const CONFIRMED_EACH = 40
+
+/** Ids of capsules to answer in fresh slots: some for each field that differs, and for kills of the candidate. What is rare is tried in all. */
+export function capsulesToConfirm(used: readonly Round[], { fields }: Validation): string[] {
   const comparable = used.filter(isComparable)
   const layout = layoutOf(comparable, fields)
-  return comparable.filter(round => isNewKill(round) || differencesOf(round, layout).length > 0).map(({ before }) => before.capsule)
+  const seenIn = new Map<string, string[]>()
+  for (const round of comparable) {
+    const seen = isNewKill(round) ? ['killed'] : differencesOf(round, layout).map(keyOf)
+    for (const key of seen) seenIn.getOrInsertComputed(key, () => []).push(round.before.capsule)
+  }
+  const chosen = new Set<string>()
+  for (const capsules of [...seenIn.values()].sort((one, other) => one.length - other.length)) {
+    const others = capsules.filter(capsule => !chosen.has(capsule))
+    for (const capsule of spread(others, CONFIRMED_EACH - (capsules.length - others.length))) chosen.add(capsule)
+  }
+  const inOrder = comparable.map(({ before }) => before.capsule).filter(capsule => chosen.has(capsule))
+  return spread(inOrder, limits.capsule.validatedFreshMax)
+}
+
+/** At most so many of them, from the first to the last. */
+function spread<T>(all: readonly T[], max: number): T[] {
+  const count = Math.max(0, Math.min(all.length, max))
+  return Array.from({ length: count }, (_, index) => all[Math.floor((index * all.length) / count)] as T)
 }
 
 /** The capsules that the candidate newly fails, which say whether chance alone may be the cause. */
@@ -468,10 +490,21 @@ function quantilesOf(what: 'absolute' | 'relative', differences: readonly FieldD
 }
 
 function exampleOf({ capsule, difference: { before, after } }: Sighting): Example {
-  return { capsule, ...(before !== undefined && { before: shorten(before) }), ...(after !== undefined && { after: shorten(after) }) }
+  const texts = [before, after].map(value => (value === undefined ? undefined : JSON.stringify(value)))
+  const from = firstShown(texts)
+  const [was, is] = texts.map(text => (text === undefined ? undefined : cut(text, from)))
+  return { capsule, ...(was !== undefined && { before: was }), ...(is !== undefined && { after: is }) }
 }
 
-function shorten(value: unknown): string {
-  const json = JSON.stringify(value)
-  return json.length <= EXAMPLE_CHARS_MAX ? json : `${json.slice(0, EXAMPLE_CHARS_MAX)}…`
+/** Where texts begin that are too long to be shown: a little before they differ. */
+function firstShown([one = '', other = '']: readonly (string | undefined)[]): number {
+  if (Math.max(one.length, other.length) <= EXAMPLE_CHARS_MAX) return 0
+  let same = 0
+  while (same < one.length && one[same] === other[same]) same++
+  return Math.max(0, same - EXAMPLE_CHARS_BEFORE)
+}
+
+function cut(json: string, from: number): string {
+  const shown = json.slice(from, from + EXAMPLE_CHARS_MAX)
+  return `${from > 0 ? '…' : ''}${shown}${from + shown.length < json.length ? '…' : ''}`
 }

@@ -7,7 +7,7 @@
  */
 import type { Answered, Answering, Contender, Freshness } from '../../capsule/answered.ts'
 import type { Inexactness } from '../../capsule/capsule.ts'
-import { differingCapsules, type Evidence, type FreshRound, hasNewErrors, judge, type Round } from '../../capsule/judgement.ts'
+import { capsulesToConfirm, type Evidence, type FreshRound, hasNewErrors, judge, type Round } from '../../capsule/judgement.ts'
 import type { EarlyEnd, Report } from '../../capsule/report.ts'
 import type { SceneChangeOf, WishKind } from '../../change/change.ts'
 import { type KeptScene, type Next, routedIn, type SceneState } from '../../change/scene-state.ts'
@@ -129,10 +129,9 @@ class Gathering {
       this.#used.push({ before, after })
       if (after.killed && ++this.#kills >= KILLS_ENOUGH) this.#endBy('kills')
     })
-    const differing = differingCapsules(this.#used, settings)
+    const differing = capsulesToConfirm(this.#used, settings)
     if (differing.length === 0 && !hasNewErrors(this.#used)) return
-    const tried = spread(differing, limits.capsule.validatedFreshMax)
-    await this.#answer(tried, [baseline, candidate, again], 'fresh', ([before, after, otherwise]) => {
+    await this.#answer(differing, [baseline, candidate, again], 'fresh', ([before, after, otherwise]) => {
       if (before !== undefined && after !== undefined && otherwise !== undefined) this.#fresh.push({ before, after, again: otherwise })
     })
     await this.#answer(this.#chosen, [baseline, ...NOISY.map(chance => ({ ...baseline, chance }))], 'shared', ([before, ...others]) => {
@@ -174,11 +173,6 @@ function chooseCapsules({ scene, capsulesOf, insteadOf = [] }: Trial, source: Ca
   }
   // Oldest first: what a slot remembers, it has then from the requests before.
   return [...chosen].slice(0, limits.capsule.validatedMax).reverse()
-}
-
-/** At most so many of them, from the first to the last. */
-function spread<T>(all: readonly T[], max: number): readonly T[] {
-  return all.length <= max ? all : Array.from({ length: max }, (_, index) => all[Math.floor((index * all.length) / max)] as T)
 }
 
 // Which changes are validated
