@@ -402,7 +402,10 @@ function withoutNoise(seen: readonly Sighting[]): Sighting[] {
 
 /** How the baseline differs from itself in one field. */
 interface Noise extends Count {
-  /** By how much in fresh slots, and by how much the candidate differs there. In used slots, one pause of a clock shifts all requests after it. */
+  /**
+   * By how much in fresh slots, where it differs at all, and by how much the candidate differs there: what was tried there was chosen because the candidate
+   * differs, so how often it does says nothing. In used slots, one pause of a clock shifts all requests after it.
+   */
   readonly amounts: readonly number[]
   readonly ofCandidate: readonly number[]
 }
@@ -416,13 +419,13 @@ function noiseOf({ noise, fresh }: Evidence, layout: Layout): (path: string) => 
   )
   const candidate = amountsIn(fresh, layout)
   return path => {
-    const amounts = again(path)
-    const seen = Math.max(count(inUsed(path)), count(amounts))
-    return { seen, of: Math.max(rounds.length, seen), amounts, ofCandidate: candidate(path) }
+    const amounts = positive(again(path))
+    const seen = Math.max(positive(inUsed(path)).length, amounts.length)
+    return { seen, of: Math.max(rounds.length, seen), amounts, ofCandidate: positive(candidate(path)) }
   }
 }
 
-const count = (amounts: readonly number[]): number => amounts.filter(amount => amount > 0).length
+const positive = (amounts: readonly number[]): number[] => amounts.filter(amount => amount > 0)
 
 /** By how much each of the rounds that can be compared differs in a field. */
 function amountsIn(rounds: readonly Round[], layout: Layout): (path: string) => readonly number[] {

@@ -96,6 +96,16 @@ const impure =
     return world => impurely(world, answerOf(world.request, score), memory, drawsFirst)
   }
 
+/** Nothing of it is left to chance but whether it shows its items in another order. */
+const exploring =
+  (drawsFirst = 0): SimulatedModule =>
+  () =>
+  ({ request, random }) => {
+    for (let draw = 0; draw < drawsFirst; draw++) random()
+    const { items, ...answer } = answerOf(request)
+    return { ...answer, items: random() < 0.1 ? [...items.slice(1), ...items.slice(0, 1)] : items }
+  }
+
 /** A harmless change, with what it changes. */
 export interface Refactor {
   readonly before: SimulatedModule
@@ -121,6 +131,7 @@ export const refactors: Readonly<Record<string, Refactor>> = {
   'pure, 20 % slower': { before: pure, after: pureAnd(({ spend }) => spend(0.08)) },
   'impure, the same': { before: impure(), after: impure() },
   'impure, draws once more': { before: impure(), after: impure(1) },
+  'explores, draws once more': { before: exploring(), after: exploring(1) },
   'impure, sums in another order': { before: impure(), after: impure(0, scoreBackwards) },
   'impure, reads the clock once more': {
     before: impure(),
