@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { validationDefaults } from '../traffic/schema.ts'
 import type { Answered } from './answered.ts'
-import { type Evidence, judge, type Round } from './judgement.ts'
+import { capsulesToConfirm, type Evidence, judge, type Round } from './judgement.ts'
 
 const answered = (capsule: number, value: unknown, more: Partial<Answered> = {}): Answered => ({
   ...{ capsule: String(capsule), answer: { json: JSON.stringify(value) }, newCalls: [], hosts: [], cpuMs: 1, tookMs: 1, waitedMs: 0 },
@@ -31,6 +31,16 @@ test('under 80 % comparable requests there is no data, and what was asked for is
   assert.deepEqual(missingReplies, [{ kind: 'service', target: 'features.get', requests: 21 }])
   assert.equal(report(used(80)).verdict, 'failed')
   assert.equal(report([]).verdict, 'no data')
+})
+
+test('a validation that ends early passes nothing by a few answers, and fails by what they show', () => {
+  const early = { chosen: 450, ended: 'time' } as const
+  const verdict = (count: number, wrong: boolean) =>
+    report(
+      rounds(count, request => [1, wrong && request === 3 ? 2 : 1]),
+      early,
+    ).verdict
+  assert.deepEqual([verdict(39, false), verdict(40, false), verdict(39, true)], ['no data', 'passed', 'failed'])
 })
 
 test('a candidate that asks a new host fails by it, although its answers cannot be compared', () => {
@@ -88,6 +98,28 @@ test('what differs in a used slot only is noise where the baseline carries somet
   assert.equal(report(used, { fresh: fresh(5, 7) }).fields[0]?.carriedOver, 0)
 })
 
+test('a candidate that draws otherwise raises no alarm where the baseline differs as often, though only what differs was tried again', () => {
+  const draws = (one: boolean) => (one ? ['b', 'a'] : ['a', 'b'])
+  const used = rounds(450, request => [draws(false), draws(request % 6 === 0)])
+  const noise = rounds(900, request => [draws(false), draws(request % 6 === 1)])
+  const again = (request: number) => answered(request, draws(request % 36 === 0))
+  const fresh = used.filter((_, request) => request % 6 === 0).map(round => ({ ...round, again: again(Number(round.before.capsule)) }))
+  assert.deepEqual(faults(used, { noise, fresh }), [])
+})
+
+test('what is rare is tried again in all requests, and what is frequent in some', () => {
+  const used = rounds(450, request => [
+    { luck: 1, total: 1 },
+    { luck: 2, total: request % 150 === 7 ? 2 : 1 },
+  ])
+  const tried = capsulesToConfirm(used, validationDefaults)
+  assert.deepEqual(
+    tried.filter(capsule => Number(capsule) % 150 === 7),
+    ['7', '157', '307'],
+  )
+  assert.equal(tried.length, 40)
+})
+
 test('a field may differ in the part of the requests that its tolerance says', () => {
   const used = rounds(100, request => [{ a: 1 }, { a: request < 5 ? 2 : 1 }])
   const settings = (requests: number) => ({ ...validationDefaults, fields: { '/a': { requests } } })
@@ -128,4 +160,10 @@ test('three examples are enough, and values are cut', () => {
     ['0', '1', '2'],
   )
   assert.ok((fields[0]?.examples[0]?.after?.length ?? 0) < 200)
+  const long = (end: string) => ({ text: `${'a'.repeat(1000)}${end}` })
+  const [example] = report(rounds(100, () => [long('x'), long('y')])).fields[0]?.examples ?? []
+  assert.deepEqual(
+    [example?.before, example?.after],
+    ['x', 'y'].map(end => `…${'a'.repeat(40)}${end}"`),
+  )
 })

@@ -41,6 +41,8 @@ export interface Evidence {
 
 /** Fewer comparable requests than this part of them say nothing. */
 const COMPARABLE_MIN = 0.8
+/** Fewer answers than this say nothing when more were to come. */
+const ANSWERED_MIN = 40
 const EXAMPLES = 3
 const EXAMPLE_CHARS_MAX = 160
 const EXAMPLE_CHARS_BEFORE = 40
@@ -147,7 +149,7 @@ export function judge(evidence: Evidence, settings: Validation): Report {
   const { errors, newHosts, heap, cpu, latency, differing } = figures
   const shown = fields.reports.slice(0, FIELDS_MAX)
   return {
-    verdict: verdictOf(reasons, hasData),
+    verdict: verdictOf(reasons, hasData && !isTooEarly(evidence)),
     mode: settings.mode,
     ...{ what, baseline, candidate, capsules: chosen, answered: used.length, comparable: comparable.length, differing, reasons },
     ...(ended !== undefined && { ended }),
@@ -163,6 +165,9 @@ export function judge(evidence: Evidence, settings: Validation): Report {
     tookMs: Math.round(tookMs),
   }
 }
+
+/** Whether it ended when so few requests were answered that nothing is to be said for the candidate. */
+const isTooEarly = ({ ended, used, chosen }: Evidence): boolean => ended !== undefined && used.length < Math.min(ANSWERED_MIN, chosen)
 
 const verdictOf = (reasons: readonly Reason[], hasData: boolean): Verdict =>
   reasons.length > 0 ? 'failed' : hasData ? 'passed' : 'no data'
