@@ -78,7 +78,11 @@ test('errors that the baseline has as often by chance are no errors of the candi
 })
 
 test('a field that is renamed is named with its new name', () => {
-  const { reasons } = report(rounds(100, request => [{ total: request }, { count: request }]))
+  const { reasons, fields } = report(rounds(100, request => [{ total: request }, { count: request }]))
+  assert.deepEqual(
+    fields.map(({ path, renamedTo }) => [path, renamedTo]),
+    [['/total', '/count']],
+  )
   assert.deepEqual(reasons, [{ fault: 'shape', message: '/total is /count now in 100 requests' }])
 })
 

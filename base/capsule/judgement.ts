@@ -367,7 +367,9 @@ function fieldsOf(evidence: Evidence, comparable: readonly Round[], { fields: to
     if (counts && (kind === 'value' || kind === 'list')) for (const { capsule } of real) differing.add(capsule)
     return { ...reportOf(real.length === 0 ? seen : real, noise(path), comparable.length), counts, ...renamed(renames.get(key)) }
   })
-  return { reports: reports.sort(byWeight), differing }
+  // A new field that has the values of a missing one is named with that.
+  const named = new Set(renames.values())
+  return { reports: reports.filter(({ kind, path }) => kind !== 'new' || !named.has(path)).sort(byWeight), differing }
 }
 
 const renamed = (to: string | undefined) => (to === undefined ? {} : { renamedTo: to })

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { Answered, Answering, AnsweringJob, Contender } from '../../capsule/answered.ts'
+import { BerthError } from '../../kernel/errors.ts'
+import { limits } from '../../kernel/limits.ts'
 import type { Params } from '../../traffic/schema.ts'
 import { ada, definition, startDriver } from '../fixtures/driver.ts'
 
@@ -12,8 +14,12 @@ class FakeAnswering implements Answering {
   /** The slots that were opened: with which version, and how. */
   readonly jobs: AnsweringJob[] = []
 
+  /** Called before anything is answered. */
+  before: (signal: AbortSignal) => void = () => undefined
+
   async answer(job: AnsweringJob, take: (answers: readonly Answered[]) => void, signal: AbortSignal): Promise<void> {
     this.jobs.push(job)
+    this.before(signal)
     for (const capsule of job.capsules) {
       if (!signal.aborted) take(job.contenders.map(contender => this.#answer(capsule, contender)))
     }
@@ -111,6 +117,34 @@ test('a dry run is validated when it says how, and refuses nothing', async t => 
   assert.equal((await promote(wrong, { dryRun: true })).validation, undefined)
   assert.equal((await promote(wrong, { dryRun: true, validation: 'strict' })).validation?.verdict, 'failed')
   assert.equal(baseline(), 'v1')
+})
+
+test('a change that is being validated is given up when whoever asked has gone, and when the keeper stops', async t => {
+  const { answering, publish, driver, baseline } = await startValidated(t, 'report')
+  const version = await publish('1.1.0', request => ({ total: request }))
+  const gone = new AbortController()
+  const promote = () =>
+    driver.apply({ kind: 'promote version', scene: 'home', payload: { version, to: 'baseline' } }, { actor: ada, gone: () => gone.signal })
+  answering.before = () => {
+    throw new BerthError('BASE_DRAINING', 'the keeper is stopping')
+  }
+  await assert.rejects(promote(), { code: 'BASE_DRAINING' })
+  answering.before = signal => {
+    gone.abort()
+    assert.ok(signal.aborted)
+  }
+  await assert.rejects(promote(), {
+    code: 'VALIDATION_FAILED',
+    message: /the connection of whoever asked has closed, so nothing was changed/,
+  })
+  assert.equal(baseline(), 'v1')
+})
+
+test('answers that would not fit in memory end the validation', async t => {
+  const { publish, promote } = await startValidated(t, 'report')
+  const large = 'x'.repeat(limits.capsule.answeredBytesMax / 50)
+  const { validation } = await promote(await publish('1.1.0', () => large))
+  assert.deepEqual([validation?.ended, validation?.answered], ['size', 49])
 })
 
 test('the way back, another share of a cutover and a version without traffic are never held up by validation', async t => {
