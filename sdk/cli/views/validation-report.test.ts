@@ -22,6 +22,10 @@ test('a report begins with how much could be compared, and says first why a cand
         relative: { p50: 0.01, p90: 0.01, max: 0.0125 },
         examples: [{ capsule: '8f2a', before: '0.78', after: '0.79' }],
       },
+      {
+        ...{ path: '/items', kind: 'list', requests: 2, noise: 0, counts: true, carriedOver: 0, examples: [] },
+        list: { missing: 1, added: 2, moved: 1 },
+      },
       { path: '/at', kind: 'value', requests: 440, noise: 440, counts: false, carriedOver: 0, examples: [] },
     ],
   }
@@ -32,6 +36,7 @@ test('a report begins with how much could be compared, and says first why a cand
     '  a request, from the baseline to the candidate: CPU 0.4 ms → 0.41 ms (1.02×)',
     '  /items/*/score differs, half by at most 0.01 (1%), all by at most 0.02 (1.25%), in 5 of 440 requests (1.14%)',
     '      8f2a  0.78 → 0.79',
+    '  /items has 1 item fewer, 2 items more, 1 item in another place, in 2 of 440 requests (0.455%)',
     '  1 field differs within the noise of the baseline, or as the scene allows',
     '  not compared: 10 requests that asked the service features.get for what was not recorded',
   ])

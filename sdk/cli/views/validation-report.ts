@@ -107,17 +107,20 @@ function describeKind({ kind, renamedTo, absolute, relative, list }: Field): str
   if (kind === 'missing') return 'is missing '
   if (kind === 'type') return 'has another type '
   if (kind === 'new') return 'is new '
-  if (list !== undefined) return `has items that were ${describeList(list)}, `
+  if (list !== undefined) return `has ${describeList(list)}, `
   if (absolute === undefined || relative === undefined) return 'differs '
   const by = `half by at most ${number(absolute.p50)} (${percent(relative.p50)}), all by at most ${number(absolute.max)} (${percent(relative.max)})`
   return `differs, ${by}, `
 }
 
-const describeList = (list: NonNullable<Field['list']>): string =>
-  (['moved', 'added', 'missing'] as const)
-    .filter(what => list[what] > 0)
-    .map(what => `${what} (${list[what]})`)
-    .join(', ')
+function describeList({ moved, added, missing }: NonNullable<Field['list']>): string {
+  const items = (count: number) => `${count} ${count === 1 ? 'item' : 'items'}`
+  return [
+    ...(missing > 0 ? [`${items(missing)} fewer`] : []),
+    ...(added > 0 ? [`${items(added)} more`] : []),
+    ...(moved > 0 ? [`${items(moved)} in another place`] : []),
+  ].join(', ')
+}
 
 const askedBy = { call: 'the scene', service: 'the service', fetch: 'the host' } as const
 
