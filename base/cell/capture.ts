@@ -29,7 +29,7 @@ export type SkipReason = NoRecorder | 'off' | 'loadtest' | 'rate' | 'behind' | '
 export interface CaptureHost {
   readonly mode: Options['capsules']
   readonly cells: number
-  readonly slots: Pick<Slots, 'recorderOf' | 'loadRecorder'>
+  readonly slots: Pick<Slots, 'peek' | 'recorderOf' | 'loadRecorder'>
   readonly feed: Pick<CapsuleFeed, 'push' | 'isBehind'>
   countCaptured(why: CaptureReason): void
   countSkipped(reason: SkipReason): void
@@ -241,7 +241,10 @@ export class Captures {
 
   #idleRecorder(plan: SlotPlan): Recorder | undefined {
     const { slots } = this.#host
-    return slots.recorderOf(plan) ?? this.#skip(slots.loadRecorder(plan))
+    const recorder = slots.recorderOf(plan)
+    if (recorder !== undefined) return recorder
+    // A scene loads one version at a time, and callers wait for the slot.
+    return this.#skip(slots.peek(plan) === undefined ? 'loading' : slots.loadRecorder(plan))
   }
 
   #skip(reason: SkipReason): undefined {
