@@ -1,4 +1,4 @@
-/** What a validation says. It goes through the control API as it is, and is kept nowhere. */
+/** What a validation says. It goes through the control API, and is kept without what is in capsules: they can be deleted. */
 import type { ValidationMode } from '../traffic/schema.ts'
 import type { DifferenceKind, ListChanges } from './comparison.ts'
 
@@ -111,8 +111,15 @@ export interface Report {
   readonly tookMs: number
 }
 
-/** The report for somebody who may not read what was answered. */
-export const withoutExamples = (report: Report): Report => ({
+/** In the place of the message of an error, in which code may have written what it was asked. */
+const HIDDEN = 'what it says is for tokens with the right "capsules"'
+
+/** The report for somebody who may not read capsules. What code may choose beyond values stays: names of fields, and of hosts and scenes that it asks. */
+export const withoutContents = (report: Report): Report => ({
   ...report,
   fields: report.fields.map(field => ({ ...field, examples: field.examples.map(({ capsule }) => ({ capsule })) })),
+  errors: report.errors.map(error => ({ ...error, message: HIDDEN })),
 })
+
+/** Whether it says something of capsules that `withoutContents` leaves out. */
+export const hasContents = ({ fields, errors }: Report): boolean => errors.length > 0 || fields.some(({ examples }) => examples.length > 0)

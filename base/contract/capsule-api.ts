@@ -187,7 +187,14 @@ export const CapsulesToDelete = Type.Union([
 export type CapsulesToDelete = Shape<typeof CapsulesToDelete>
 
 export const CapsuleReading = Type.Object({
-  how: Type.Union([Type.Literal('list'), Type.Literal('show'), Type.Literal('export'), Type.Literal('verify'), Type.Literal('run')]),
+  how: Type.Union([
+    Type.Literal('list'),
+    Type.Literal('show'),
+    Type.Literal('export'),
+    Type.Literal('verify'),
+    Type.Literal('run'),
+    Type.Literal('validate'),
+  ]),
   capsule: Type.Optional(Type.String({ description: 'its id' })),
 })
 /** How capsules were read, for the audit log. */

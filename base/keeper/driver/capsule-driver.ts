@@ -1,16 +1,28 @@
 /** Carries out what is asked about capsules: deletes, imports and exports them, and leaves a row in the audit log of this and of every reading. */
 import { hash } from 'node:crypto'
-import type { ExportedCapsule } from '../../capsule/capsule.ts'
+import type { EntryKind, ExportedCapsule } from '../../capsule/capsule.ts'
 import type { CapsuleReading, CapsulesToDelete, DeletedCapsules } from '../../contract/capsule-api.ts'
 import type { BasePayloads } from '../../contract/change-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import type { Blobs } from '../../store/blobs.ts'
 import { holds } from '../../traffic/scene.ts'
+import { capsuleDefaults } from '../../traffic/schema.ts'
 import { lockedModules } from '../../traffic/table.ts'
 import type { Actor, Book } from '../book/book.ts'
 import type { Token } from '../book/token-book.ts'
 import type { Capsules } from '../capsules/capsules.ts'
 import type { CapsuleSummary } from '../capsules/recording-files.ts'
+
+/**
+ * Leaves a row about who reads capsules.
+ * @throws STORE_FULL, STORE_FAILED
+ */
+export function noteReading(book: Book, scene: string, { how, capsule }: CapsuleReading, { who, reason }: Actor): void {
+  const payload = { scene, how, ...(capsule !== undefined && { capsule }) }
+  const change = { kind: 'read capsules', payload, facts: {}, target: scene, before: null, after: null } as const
+  // The key of a request is that of the change which it asks for.
+  book.commit([], { who, reason }, { ...change, action: `${how} ${capsule === undefined ? 'capsules' : 'capsule'}` })
+}
 
 export interface CapsuleDriverParts {
   readonly book: Book
@@ -19,6 +31,7 @@ export interface CapsuleDriverParts {
 }
 
 const MINUTE_MS = 60_000
+const DAY_MS = 86_400_000
 
 export class CapsuleDriver {
   readonly #parts: CapsuleDriverParts
@@ -36,11 +49,8 @@ export class CapsuleDriver {
    * @throws STORE_FULL, STORE_FAILED
    */
   noteReading(scene: string, reading: CapsuleReading, actor: Actor): void {
-    const { how, capsule } = reading
-    if (how === 'list' && this.#isListedAgain(`${actor.who} ${scene}`)) return
-    const payload = { scene, how, ...(capsule !== undefined && { capsule }) }
-    const change = { kind: 'read capsules', payload, facts: {}, target: scene, before: null, after: null } as const
-    this.#parts.book.commit([], actor, { ...change, action: `${how} ${capsule === undefined ? 'capsules' : 'capsule'}` })
+    if (reading.how === 'list' && this.#isListedAgain(`${actor.who} ${scene}`)) return
+    noteReading(this.#parts.book, scene, reading, actor)
   }
 
   #isListedAgain(key: string): boolean {
@@ -72,8 +82,11 @@ export class CapsuleDriver {
    */
   async import(scene: string, exported: ExportedCapsule, actor: Actor, token: Token): Promise<boolean> {
     const { book, blobs, capsules } = this.#parts
-    const { id } = book.scenes.get(scene).definition
-    demandWhole(id, exported)
+    const { id, capsules: settings = capsuleDefaults } = book.scenes.get(scene).definition
+    demandWhole(id, exported, { now: book.now().getTime(), ageDays: settings.ageDays })
+    const known = capsules.find(exported.capsule.id)
+    if (known !== undefined && known.scene !== id) throw invalid(id, exported.capsule.id, 'another scene has a capsule with this id')
+    if (known !== undefined) return false
     const missing = await this.#missing(exported)
     if (missing.length > 0 && !holds(token, 'publish')) {
       const why = `it brings code that is not here, which needs the right "publish", and token "${token.id}" lacks it`
@@ -128,16 +141,30 @@ function whose(wanted: CapsulesToDelete): BasePayloads['delete capsules']['of'] 
   return 'capsules' in wanted ? 'some' : 'all'
 }
 
+const invalid = (scene: string, id: string, why: string): BerthError =>
+  new BerthError('CAPSULE_INVALID', `Cannot import capsule "${id}" into scene "${scene}": ${why}`)
+
+/** The time of import, and the days after which the scene lets go of capsules. */
+interface Age {
+  /** Milliseconds since 1970. */
+  readonly now: number
+  readonly ageDays: number
+}
+
 /** Checks what no schema can. @throws CAPSULE_INVALID, which names what is wrong */
-function demandWhole(scene: string, { head, entries, capsule, blobs }: ExportedCapsule): void {
+function demandWhole(scene: string, { head, entries, capsule, blobs }: ExportedCapsule, age: Age): void {
   const refuse = (why: string): never => {
-    throw new BerthError('CAPSULE_INVALID', `Cannot import capsule "${capsule.id}" into scene "${scene}": ${why}`)
+    throw invalid(scene, capsule.id, why)
   }
+  const date = dateFault(head.startedAt, age) ?? dateFault(capsule.at, age)
+  if (date !== undefined) refuse(date)
   if (capsule.scene !== scene) refuse(`it is of scene "${capsule.scene}"`)
   if (head.scene !== scene || head.version !== capsule.version || head.id !== capsule.recording) refuse('its head is of another recording')
   const [first, last] = capsule.entries
   if (entries[0]?.kind !== 'load') refuse('its entries do not begin with the load of the slot')
   if (first < 1 || first > last || last !== entries.length - 1) refuse(`it ends with entry ${last}, and has ${entries.length}`)
+  const bent = entries.findIndex(({ kind, values }) => !isMadeOf[kind](values))
+  if (bent >= 0) refuse(`/entries/${bent}/values are not those of the kind "${entries[bent]?.kind}"`)
   if (entries[first]?.kind !== 'turn') refuse(`its first entry, ${first}, is no turn`)
   for (const [digest, text] of Object.entries(blobs)) {
     if (hash('sha256', text, 'hex') !== digest) refuse(`/blobs/${digest} has another digest`)
@@ -147,4 +174,27 @@ function demandWhole(scene: string, { head, entries, capsule, blobs }: ExportedC
       if (!Object.hasOwn(blobs, digest)) refuse(`/blobs lacks ${digest} of module ${name}@${version}`)
     }
   }
+}
+
+const isNumber = (value: unknown): boolean => typeof value === 'number'
+const isNumbered = ([no]: readonly unknown[]): boolean => isNumber(no)
+
+/** Whether values are those of an entry of the kind, as far as those who read them rely on it. */
+const isMadeOf: Readonly<Record<EntryKind, (values: readonly unknown[]) => boolean>> = {
+  load: () => true,
+  turn: ([firstNo, requests]) => isNumber(firstNo) && Array.isArray(requests),
+  settleCalls: ([settled]) => Array.isArray(settled),
+  settleFetch: ([no, head, body]) => isNumber(no) && typeof head === 'string' && (body == null || typeof body === 'string'),
+  fireTimer: isNumbered,
+  abandon: isNumbered,
+  reportOf: isNumbered,
+}
+
+/** What is wrong with a date: what has none would be the newest for ever. */
+function dateFault(date: string, { now, ageDays }: Age): string | undefined {
+  const at = Date.parse(date)
+  if (Number.isNaN(at) || new Date(at).toISOString() !== date) return `"${date}" is no date as in 2026-01-31T12:00:00.000Z`
+  // Clocks of machines differ, though not by a day.
+  if (at > now + DAY_MS) return `${date} is in the future`
+  return at < now - ageDays * DAY_MS ? `it is of ${date}, and the scene keeps capsules for ${ageDays} days` : undefined
 }

@@ -5,7 +5,7 @@
  *
  * An error on the way changes nothing.
  */
-import { type Report, withoutExamples } from '../../capsule/report.ts'
+import { hasContents, type Report, withoutContents } from '../../capsule/report.ts'
 import {
   asAudited,
   type SceneChange,
@@ -26,6 +26,7 @@ import { type SlotPlan, slotPlan } from '../../traffic/table.ts'
 import type { Actor, Book, ScenePart } from '../book/book.ts'
 import { sceneWrites } from '../book/scene-book.ts'
 import type { Applied, SlotWarmUp } from '../cells/cells.ts'
+import { noteReading } from './capsule-driver.ts'
 import { type FactSources, findFacts } from './facts.ts'
 import { type Stopwatch, stopwatch, type Timings } from './stopwatch.ts'
 import type { TablePublisher } from './table-publisher.ts'
@@ -136,7 +137,7 @@ export class SceneDriver {
     change: SceneChangeOf<K>,
     before: KeptScene | undefined,
     next: Next<unknown>,
-    { dryRun = false, seesCapsules = false, gone }: ChangeOptions,
+    { actor, dryRun = false, seesCapsules = false, gone }: ChangeOptions,
     steps: Stopwatch,
   ): Promise<{ readonly validation?: Report }> {
     const asked = askedMode(change)
@@ -144,7 +145,8 @@ export class SceneDriver {
     const planned = planValidation(change, before, next, this.#recordOf(next), asked)
     if (planned === undefined) return {}
     const report = await steps('validateMs', () => validate(planned.trial, planned.settings, this.#parts.validation, gone?.()))
-    const validation = seesCapsules ? report : withoutExamples(report)
+    const validation = seesCapsules ? report : withoutContents(report)
+    if (seesCapsules && hasContents(report)) noteReading(this.#parts.book, planned.trial.scene, { how: 'validate' }, actor)
     if (dryRun || report.mode !== 'strict' || report.verdict !== 'failed') return { validation }
     throw validationFailed(planned.trial.scene, validation)
   }

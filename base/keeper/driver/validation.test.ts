@@ -194,12 +194,23 @@ test('params answer captured requests with the version that gets them, and what 
   assert.deepEqual(book.scenes.get('home').definition.params, { topK: 5 })
 })
 
-test('values of answers are in reports only for those who may read capsules', async t => {
-  const { publish, driver } = await startValidated(t, 'report')
-  const version = await publish('1.1.0', () => ({ total: 'secret' }))
+test('values of answers and messages of errors are in reports only for those who may read capsules, and the audit log says who did', async t => {
+  const { publish, driver, book } = await startValidated(t, 'report')
+  const version = await publish('1.1.0', request => {
+    if (request % 20 === 7) throw new Error(`secret ${request}`)
+    return { total: 'secret' }
+  })
   const change = { kind: 'promote version', scene: 'home', payload: { version, to: 'cutover', validation: 'report' } } as const
-  const examples = async (seesCapsules: boolean) =>
-    (await driver.apply(change, { actor: ada, dryRun: true, seesCapsules })).validation?.fields[0]?.examples[0]
-  assert.deepEqual(await examples(false), { capsule: '99' })
-  assert.deepEqual(await examples(true), { capsule: '99', before: '99', after: '"secret"' })
+  const actor = { ...ada, keyed: { key: 'k', digest: 'd' } }
+  const reportFor = async (seesCapsules: boolean) => (await driver.apply(change, { actor, dryRun: true, seesCapsules })).validation
+  const rows = () => book.audit(1, undefined, 'home').map(({ who, action }) => [who, action])
+  const hidden = await reportFor(false)
+  assert.deepEqual([hidden?.errors[0]?.requests, hidden?.fields[0]?.examples[0]], [5, { capsule: '99' }])
+  assert.doesNotMatch(JSON.stringify(hidden), /secret/)
+  assert.notEqual(rows()[0]?.[1], 'validate capsules')
+  const shown = await reportFor(true)
+  assert.deepEqual(shown?.fields[0]?.examples[0], { capsule: '99', before: '99', after: '"secret"' })
+  assert.match(shown.errors[0]?.message ?? '', /secret 7/)
+  assert.deepEqual(rows(), [[ada.who, 'validate capsules']])
+  assert.equal(book.keyed(actor), undefined, 'the key is left to the change')
 })

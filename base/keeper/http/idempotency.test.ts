@@ -3,9 +3,13 @@ import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { databasePath } from '../../folder/paths.ts'
+import { createLog } from '../../kernel/log.ts'
 import { temporaryFolder } from '../../store/fixtures/folder.ts'
+import { startDriver } from '../fixtures/driver.ts'
 import { connectCell, startTestKeeper } from '../fixtures/keeper.ts'
 import { type Scene, startScene } from '../fixtures/scene.ts'
+import { Idempotency } from './idempotency.ts'
+import { ok } from './route.ts'
 
 const keyed = (key: string) => ({ 'idempotency-key': key })
 
@@ -179,4 +183,24 @@ test('tokens have keys of their own, and a token that was made is answered again
   await base.keeper.stop()
   const again = await make(await startTestKeeper(t, data))
   assert.deepEqual([again.status, again.body.code, again.body.token], [409, 'ANSWER_LOST', first.body.id])
+})
+
+test('what an answer says of capsules, which can be deleted, is not kept with it', async t => {
+  const { book } = await startDriver(t)
+  const fields = [{ path: '/total', examples: [{ capsule: 'a', before: '1', after: '"secret"' }] }]
+  const body = { changed: true, validation: { verdict: 'failed', fields, errors: [{ code: 'MODULE_THREW', message: 'secret' }] } }
+  const write = { who: 'ada', key: 'k', digest: 'd', secret: false }
+  const answer = await new Idempotency(book, createLog('keeper', 'silent')).answer(write, async key => {
+    book.commit(
+      [],
+      { who: 'ada', keyed: key },
+      { kind: 'delete feature table', payload: { table: 'x' }, facts: {}, target: 'x', before: null, after: null },
+      () => ({}),
+    )
+    return ok(body)
+  })
+  assert.match(JSON.stringify(answer), /secret/)
+  const kept = JSON.stringify(book.keyed({ who: 'ada', keyed: write })?.answer)
+  assert.match(kept, /MODULE_THREW/)
+  assert.doesNotMatch(kept, /secret/)
 })

@@ -4,6 +4,7 @@
  */
 import { hash } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
+import { type Report, withoutContents } from '../../capsule/report.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/log.ts'
 import type { Actor, Book } from '../book/book.ts'
@@ -86,7 +87,7 @@ export class Idempotency {
    */
   #keep(actor: Actor, answer: Answer): void {
     try {
-      this.#book.keepAnswer(actor, answer)
+      this.#book.keepAnswer(actor, forDisk(answer))
     } catch (error) {
       if (!(error instanceof BerthError) || error.code === 'STORE_FAILED') throw error
       this.#log.warn({ err: error }, 'the answer to a request with a key could not be kept')
@@ -99,6 +100,12 @@ export class Idempotency {
     const [oldest] = this.#secret.keys()
     if (this.#secret.size > SECRET_ANSWERS_MAX && oldest !== undefined) this.#secret.delete(oldest)
   }
+}
+
+/** An answer without what it says of capsules, which can be deleted. */
+function forDisk(answer: Answer): Answer {
+  const { validation, ...others } = Object(answer.body) as { readonly validation?: Report | undefined }
+  return validation === undefined ? answer : { ...answer, body: { ...others, validation: withoutContents(validation) } }
 }
 
 /** The headers that make another request of the same method, path and body. */
