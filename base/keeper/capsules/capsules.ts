@@ -164,9 +164,9 @@ export class Capsules {
     return read
   }
 
-  /** The ids of the recordings of a version, the newest first. */
-  recordings(scene: string, version: string): string[] {
-    const own = [...this.#recordings.values()].filter(recording => recording.scene === scene && recording.version === version)
+  /** The ids of the recordings of a version, or of all of a scene, the newest first. */
+  recordings(scene: string, version?: string): string[] {
+    const own = this.#of(scene).filter(recording => version === undefined || recording.version === version)
     return own.sort((a, b) => compareTexts(b.startedAt, a.startedAt)).map(({ id }) => id)
   }
 

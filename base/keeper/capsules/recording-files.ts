@@ -233,15 +233,17 @@ export class RecordingFiles {
   #find(scene: string, id: string, onUnreadable: (path: string, error: unknown) => void): Files[] {
     const path = join(this.#root, scene, `${id}${INDEX}`)
     try {
-      const { size } = statSync(join(this.#root, scene, `${id}${DATA}`))
-      const { top, capsules, bytes } = parseIndex(readFileSync(path, 'utf8'), size)
+      const data = join(this.#root, scene, `${id}${DATA}`)
+      const { size } = statSync(data)
+      const text = readFileSync(path)
+      const { top, capsules, bytes } = parseIndex(text.toString('utf8'), size)
       if (top?.format !== CAPSULE_FORMAT)
         throw new Error(`its format is ${top?.format ?? 'not known'}, this release reads ${CAPSULE_FORMAT}`)
       const to = capsules.at(-1)?.to
       // A process ended while it wrote the first capsule.
       if (to === undefined || !RECORDING_ID.test(id)) return []
-      truncateSync(path, bytes)
-      truncateSync(join(this.#root, scene, `${id}${DATA}`), to)
+      if (bytes < text.length) truncateSync(path, bytes)
+      if (to < size) truncateSync(data, to)
       return [{ id, ...top, capsules, indexBytes: bytes, bytes: bytes + to, isEnded: top.imported }]
     } catch (error) {
       onUnreadable(path, error)

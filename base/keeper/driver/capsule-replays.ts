@@ -26,8 +26,8 @@ export async function verifyCapsules(
   scene: string,
   version: string | undefined,
 ): Promise<Verification> {
-  const versions = version === undefined ? book.scenes.versions(scene).map(({ id }) => id) : [book.scenes.version(scene, version).id]
-  const recordings = versions.flatMap(id => capsules.recordings(scene, id)).slice(0, limits.capsule.verifiedMax)
+  const of = version === undefined ? undefined : book.scenes.version(scene, version).id
+  const recordings = capsules.recordings(scene, of).slice(0, limits.capsule.verifiedMax)
   const counts = { recordings: 0, capsules: 0, same: 0, inexact: 0 }
   const differences: Verification['differences'][number][] = []
   await validators.replay(scene, recordings, replayed => {
@@ -69,6 +69,8 @@ export async function runCapsule(
   const answers: Answered[] = []
   await validators.answer(job, taken => answers.push(...taken), AbortSignal.timeout(limits.capsule.silentMsMax))
   const [answered] = answers
+  // It may have been deleted meanwhile.
+  capsules.get(scene, id)
   if (answered === undefined) throw new BerthError('INTERNAL', `Cannot run capsule "${id}": no answer came in time`)
   const { answer } = kept.capsule
   const same = isDeepStrictEqual(plain(answer), plain(answered.answer))
