@@ -4,7 +4,7 @@ import type * as answered from '../capsule/answered.ts'
 import type * as capsule from '../capsule/capsule.ts'
 import type * as contents from '../capsule/contents.ts'
 import { limits } from '../kernel/limits.ts'
-import { Digest, Lock, Params, recordOf, SceneId, SceneSchemas, VersionId } from '../traffic/schema.ts'
+import { Digest, Lock, Params, recordOf, SceneDefinition, SceneId, SceneSchemas, VersionId } from '../traffic/schema.ts'
 import { closed, Reason } from './common-api.ts'
 import { type Shape, schemaOf } from './shape.ts'
 
@@ -55,6 +55,8 @@ const Origin = schemaOf<capsule.Origin>()(
   ),
 )
 
+const { memoryMB } = SceneDefinition.properties.traffic.properties.spec.properties
+
 const RecordingHead = schemaOf<capsule.RecordingHead>()(
   Type.Object({
     format: Type.Literal(1),
@@ -63,7 +65,7 @@ const RecordingHead = schemaOf<capsule.RecordingHead>()(
     version: VersionId,
     startedAt: date,
     startedAtMs: milliseconds('the same by the monotonic clock of the cell'),
-    memoryMB: Type.Number(),
+    memoryMB,
     lock: Lock,
     schemas: Type.Optional(SceneSchemas),
     services: Type.Record(Type.String(), Type.Array(Type.String()), {
@@ -89,7 +91,13 @@ const Entry = schemaOf<capsule.Entry>()(
     values: Type.Array(any),
     readings: Type.Array(Type.Number(), { description: 'what clocks said, in milliseconds' }),
     wallMinusMonotonic: Type.Number(),
-    seed: Type.Optional(Type.Array(Type.Number())),
+    seed: Type.Optional(
+      Type.Array(Type.Integer({ minimum: 0, maximum: 0xffffffff }), {
+        minItems: 8,
+        maxItems: 8,
+        description: 'words of 32 bits, of chance',
+      }),
+    ),
     asked: Type.Array(Type.Array(any)),
     said: Type.String({ pattern: '^([0-9a-f]{64})?$' }),
   }),

@@ -2,6 +2,7 @@
 import { Compile } from 'typebox/compile'
 import type { Answered, Freshness } from '../capsule/answered.ts'
 import type { KeptCapsule } from '../capsule/capsule.ts'
+import type { Replayed } from '../capsule/replayed.ts'
 import { readBlob } from '../folder/blob-files.ts'
 import { BerthError, messageOf, toBerthError } from '../kernel/errors.ts'
 import { limits } from '../kernel/limits.ts'
@@ -80,9 +81,14 @@ function partsFor(data: string): TapedParts {
 
 async function replayAll({ data }: ReplayRequest): Promise<void> {
   for (const { head, entries } of recordings) {
-    const replayed = await replay({ head, entries }, partsFor(data))
+    // What was imported may be of code that cannot be loaded. The others are replayed all the same.
+    const replayed = await replay({ head, entries }, partsFor(data)).catch((error: unknown) => notReplayed(error))
     sendToKeeper({ type: 'replayed', recording: head.id, replayed })
   }
+}
+
+function notReplayed(error: unknown): Replayed {
+  return { same: 0, difference: { entry: 0, kind: 'load', what: `it cannot be replayed: ${messageOf(error)}` }, inexact: [] }
 }
 
 async function part({ data, cpuMs }: PartRequest): Promise<void> {

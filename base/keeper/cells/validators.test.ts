@@ -13,6 +13,8 @@ const pure = 'async (n, ctx) => { await new Promise(done => setTimeout(done, 3))
 const module = { name: 'm', version: '1.0.0', bundle: 'bundle' }
 const plan: SlotPlan = { key: 's/v1', scene: 's', version: 'v1', memoryMB: 64, lock: [{ stage: 'run', modules: [module] }] }
 
+const UNLOADABLE = 'b'.repeat(16)
+
 interface Made {
   readonly validators: Validators
   readonly recording: SentRecording
@@ -30,7 +32,9 @@ async function make(t: TestContext): Promise<Made> {
   const readBundle = async () => `({ run: ${pure} })`
   const recording = await record({ plan: await planOf(pure), bodies: ['1', '2', '3', '4'], host: { readBundle } })
   const find = (id: string) => (recording.capsules.some(capsule => capsule.id === id) ? { recording: recording.head.id } : undefined)
-  const recordings = { find, readRecording: async () => recording, bytesOf: () => 1000 }
+  const lock = [{ stage: 'run', modules: [{ ...module, bundle: '0'.repeat(64) }] }]
+  const unloadable = { ...recording, head: { ...recording.head, id: UNLOADABLE, lock } }
+  const recordings = { find, readRecording: async (id: string) => (id === UNLOADABLE ? unloadable : recording), bytesOf: () => 1000 }
   const validators = new Validators(roleCommand('validator', data), { data, recordings, tables: () => [] })
   t.after(() => validators.close())
   return { validators, recording, contender: async code => ({ plan: await planOf(code), cpuMs: 100, chance: 'recorded' }) }
@@ -69,12 +73,13 @@ test('a contender that ends its process has that answer counted as killed, and t
   assert.ok(taken[1]?.[1]?.killed)
 })
 
-test('a recording says the same bytes in a process that has never seen it', async t => {
+test('a recording says the same bytes in a process that has never seen it, also after one that cannot be loaded', async t => {
   const { validators, recording } = await make(t)
   const taken: ReplayedRecording[] = []
-  await validators.replay('s', [recording.head.id], one => taken.push(one))
+  await validators.replay('s', [UNLOADABLE, recording.head.id], one => taken.push(one))
   assert.deepEqual(
-    taken.map(({ replayed }) => replayed),
+    taken.slice(1).map(({ replayed }) => replayed),
     [{ same: recording.entries.length, inexact: [] }],
   )
+  assert.match(taken[0]?.replayed.difference?.what ?? '', /^it cannot be replayed: .*0{64}/)
 })

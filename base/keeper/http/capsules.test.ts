@@ -141,6 +141,8 @@ test('an import that is not whole is refused with what is wrong, and changes not
     [{ head: { ...head, startedAt: '9999-01-01T00:00:00.000Z' } }, /is in the future/],
     [{ head: { ...head, startedAt: '2020-01-01T00:00:00.000Z' } }, /the scene keeps capsules for 7 days/],
     [{ head: { ...head, id: '0'.repeat(16) } }, /its head is of another recording/],
+    [{ head: { ...head, memoryMB: 1e9 } }, /\/head\/memoryMB must be/],
+    [{ entries: entries.map(entry => ({ ...entry, seed: [1] })) }, /\/entries\/0\/seed must not have fewer than 8/],
     [{ head: { ...head, id: '../../../../x' } }, /\/head\/id must match/],
     [{ entries: entries.slice(0, -1) }, /it ends with entry 2, and has 2/],
     [{ entries: entries.slice(1) }, /do not begin with the load/],
