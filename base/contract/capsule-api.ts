@@ -296,7 +296,9 @@ export const VerifyCapsules = Type.Object(
 export type VerifyCapsules = Shape<typeof VerifyCapsules>
 
 export const Verification = Type.Object({
-  recordings: Type.Integer({ description: `the newest, ${limits.capsule.verifiedMax} at most` }),
+  recordings: Type.Integer({
+    description: `the newest, ${limits.capsule.verifiedMax} and ${limits.capsule.answeredBytesMax / 1024 ** 2} MB at most`,
+  }),
   capsules: Type.Integer({ description: 'of these recordings' }),
   same: Type.Integer({ description: 'that gave the same bytes' }),
   inexact: Type.Integer({ description: 'that did not, for a reason that is known' }),

@@ -164,10 +164,17 @@ export class Capsules {
     return read
   }
 
-  /** The ids of the recordings of a version, or of all of a scene, the newest first. */
-  recordings(scene: string, version?: string): string[] {
+  /** The ids of the recordings of a version, or of all of a scene, the newest first, as many as take no more bytes than these, and one at least. */
+  recordings(scene: string, version?: string, bytesMax = Number.POSITIVE_INFINITY): string[] {
     const own = this.#of(scene).filter(recording => version === undefined || recording.version === version)
-    return own.sort((a, b) => compareTexts(b.startedAt, a.startedAt)).map(({ id }) => id)
+    let bytes = 0
+    return own
+      .sort((a, b) => compareTexts(b.startedAt, a.startedAt))
+      .filter((recording, place) => {
+        bytes += recording.bytes
+        return bytes <= bytesMax || place === 0
+      })
+      .map(({ id }) => id)
   }
 
   /** A recording up to its last capsule, with all its capsules. @throws CAPSULE_NOT_FOUND when it is gone */

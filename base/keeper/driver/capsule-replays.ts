@@ -18,7 +18,7 @@ interface Parts {
 }
 
 /**
- * Replays the newest recordings of a scene from their loads, in one fresh process.
+ * Replays the newest recordings of a scene from their loads, in one fresh process, as many as two processes can hold in memory.
  * @param version whose; of every version when undefined
  */
 export async function verifyCapsules(
@@ -27,7 +27,7 @@ export async function verifyCapsules(
   version: string | undefined,
 ): Promise<Verification> {
   const of = version === undefined ? undefined : book.scenes.version(scene, version).id
-  const recordings = capsules.recordings(scene, of).slice(0, limits.capsule.verifiedMax)
+  const recordings = capsules.recordings(scene, of, limits.capsule.answeredBytesMax).slice(0, limits.capsule.verifiedMax)
   const counts = { recordings: 0, capsules: 0, same: 0, inexact: 0 }
   const differences: Verification['differences'][number][] = []
   await validators.replay(scene, recordings, replayed => {
