@@ -29,7 +29,8 @@ function feedOf(t: TestContext) {
   const lost: string[] = []
   const link = {
     keepsUp: false,
-    send: (message: CellToKeeper) => void sent.push(message.type === 'captured' ? message.captured.capsule.id : message.type),
+    send: (message: CellToKeeper) =>
+      void sent.push(...(message.type === 'captured' ? message.captured.map(({ capsule }) => capsule.id) : [message.type])),
   }
   const feed = new CapsuleFeed({ link: () => link, onLost: recording => lost.push(recording) })
   const sendAll = () => {

@@ -24,8 +24,9 @@ export interface FeedHost {
 const CAPSULE_CHARS = 1000
 const ENTRY_CHARS = 300
 const READING_CHARS = 18
-/** Milliseconds that a capsule waits for others to be sent with, and characters that are sent together. */
-const SEND_AFTER_MS = 20
+/** Milliseconds that a capsule waits for others to be sent with, the same when somebody has asked for it, and characters that are sent together. */
+const SEND_AFTER_MS = 100
+const SOON_MS = 10
 const SENT_TOGETHER_CHARS = 128 * 1024
 
 export class CapsuleFeed {
@@ -33,6 +34,7 @@ export class CapsuleFeed {
   #queue: Waiting[] = []
   #chars = 0
   #timer: NodeJS.Timeout | undefined
+  #isSoon = false
 
   constructor(host: FeedHost) {
     this.#host = host
@@ -49,7 +51,8 @@ export class CapsuleFeed {
     this.#queue.push({ captured, chars, rank: 'failure' in answer ? Infinity : tookMs })
     this.#chars += chars
     while (this.#chars > limits.capsule.queueBytesMax) this.#dropOne()
-    this.#wake()
+    if (captured.capsule.why === 'asked') this.#wakeSoon()
+    else this.#wake()
   }
 
   /** The keeper did not keep a capsule of the recording, so that what follows in it is of no use. */
@@ -65,16 +68,19 @@ export class CapsuleFeed {
   flush(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
+    this.#isSoon = false
     const link = this.#host.link()
     // What is sent together wakes the keeper once. But a large capsule takes milliseconds to write, for which requests wait.
-    for (let sent = 0; link?.keepsUp && sent < SENT_TOGETHER_CHARS; ) {
+    const captured: Captured[] = []
+    for (let chars = 0; link?.keepsUp && chars < SENT_TOGETHER_CHARS; ) {
       const next = this.#queue.shift()
       if (next === undefined) break
       this.#chars -= next.chars
-      sent += next.chars
-      link.send({ type: 'captured', captured: next.captured })
+      chars += next.chars
+      captured.push(next.captured)
     }
-    if (this.#queue.length > 0) this.#wake()
+    if (captured.length > 0) link?.send({ type: 'captured', captured })
+    if (this.#queue.length > 0) this.#wakeSoon()
   }
 
   /** Sends all that the keeper takes. */
@@ -84,6 +90,14 @@ export class CapsuleFeed {
 
   #wake(): void {
     this.#timer ??= setTimeout(() => this.flush(), SEND_AFTER_MS).unref()
+  }
+
+  /** Somebody waits for what is in the queue, or there is more than was sent together. */
+  #wakeSoon(): void {
+    if (this.#isSoon) return
+    clearTimeout(this.#timer)
+    this.#isSoon = true
+    this.#timer = setTimeout(() => this.flush(), SOON_MS).unref()
   }
 
   /** Of the last capsules of all recordings, drops the one of the lowest rank. */

@@ -267,9 +267,20 @@ function gapTo(rate: number): number {
   return rate >= 1 ? 1 : 1 + Math.floor(Math.log(1 - Math.random()) / Math.log(1 - rate))
 }
 
+const ID_BYTES = 8
+let randomness: Buffer = Buffer.alloc(0)
+
+/** 16 hexadecimal digits. What they are made of is drawn together, as each draw takes microseconds of the request. */
+function newId(): string {
+  if (randomness.length < ID_BYTES) randomness = randomBytes(ID_BYTES * 256)
+  const id = randomness.toString('hex', 0, ID_BYTES)
+  randomness = randomness.subarray(ID_BYTES)
+  return id
+}
+
 /** A request in a recorder. It passes on what the recorder says, and notes it for the capsule. */
 class RecordedRequest implements RecordedPending {
-  readonly id = randomBytes(8).toString('hex')
+  readonly id = newId()
   readonly request: DecidedRequest
   readonly why: CaptureReason
   readonly call: SlotCall

@@ -74,7 +74,7 @@ export class KeeperRequests {
         readFeatures: ({ request, table, keys }) => this.#readFeatures(request, table, keys),
         collectMetrics: ({ request }) => this.#collectMetrics(request),
         logsKept: ({ batch }) => feed.kept(batch),
-        captureKept: ({ recording, kept }) => kept || capsules.drop(recording),
+        recordingOver: ({ recording }) => capsules.drop(recording),
         findSlot: ({ request, scene, version }) => this.#findSlot(request, scene, version),
         findCalls: ({ request, scene }) => this.#findCalls(request, scene),
         profile: ({ request, profile }) => this.#profile(request, profile),

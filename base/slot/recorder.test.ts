@@ -268,3 +268,10 @@ test('whatever a module has its isolate post is taken down, and can be sent on a
   assert.equal(JSON.parse(JSON.stringify(asked)).length, 3)
   assert.match(said, /^[0-9a-f]{64}$/)
 })
+
+test('of a request that takes some hundred microseconds, it is known how much CPU it has used', async t => {
+  const { ask } = await makeRecorder(t, { rank: '() => { for (let i = 0; i < 2e5; i++) Math.sqrt(i) }' })
+  const [first, second] = [await ask(1), await ask(2)]
+  assert.ok((first.recorded?.cpuMs ?? 0) > 0)
+  assert.ok((second.recorded?.cpuMs ?? 0) > 0)
+})

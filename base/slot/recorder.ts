@@ -181,21 +181,21 @@ export class Recorder {
    */
   record(pending: RecordedPending): Promise<Recorded | undefined> {
     const request = new RecordedRequest(pending)
-    const fromNs = this.slot.cpuNs
+    const fromMs = this.slot.heldMs
     this.slot.begin(request)
     this.#current = request
     this.#requests++
-    const recorded = this.#recorded(request, fromNs)
+    const recorded = this.#recorded(request, fromMs)
     this.#last = recorded
     return recorded
   }
 
-  async #recorded(request: RecordedRequest, fromNs: bigint): Promise<Recorded | undefined> {
+  async #recorded(request: RecordedRequest, fromMs: number): Promise<Recorded | undefined> {
     await Promise.race([request.answered, this.#killed])
     // A request that is past its deadline is given up in the isolate right after it was answered.
     await this.#recording.settled()
     this.#current = undefined
-    const recorded = request.hasLeft ? undefined : this.#recording.take(Number(this.slot.cpuNs - fromNs) / 1e6)
+    const recorded = request.hasLeft ? undefined : this.#recording.take((this.slot.heldMs - fromMs) * this.slot.cpuShare)
     if (this.#requests >= limits.capsule.requestsMax || this.#recording.isFull) this.end()
     return recorded
   }

@@ -150,6 +150,16 @@ export class Slot {
     return BigInt(Math.round(this.#cpu.readMs() * 1e6))
   }
 
+  /** Milliseconds for which a thread has held the isolate, as of now. Times `cpuShare` that is about the CPU it has used. */
+  get heldMs(): number {
+    return this.#cpu.heldMs
+  }
+
+  /** The part of the time for which isolates are held that is CPU, of late. */
+  get cpuShare(): number {
+    return this.#cpu.share
+  }
+
   /** Milliseconds of CPU that the requests which wait for the isolate's thread are expected to use. */
   get backlogMs(): number {
     return this.#turns.waitingForThread * this.#costMs

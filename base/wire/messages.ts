@@ -338,10 +338,10 @@ export type CellToKeeper =
   /** Answered with `logsKept`. Batches without that answer when the connection ends are sent again over the next connection. */
   | { readonly type: 'logs'; readonly batch: number; readonly records: readonly LogRecord[] }
   /**
-   * A request that a recorder has answered, with what entered its slot since the last one. They come in the order of the recording, and are lost while the
-   * keeper is away: then no more of that recording comes. Answered with `captureKept`.
+   * Requests that recorders have answered, each with what entered its slot since the last one. They come in the order of their recording, and are lost while
+   * the keeper is away: then no more of that recording comes. Answered only when one cannot be kept, with `recordingOver`.
    */
-  | { readonly type: 'captured'; readonly captured: Captured }
+  | { readonly type: 'captured'; readonly captured: readonly Captured[] }
   /** Milliseconds of CPU that the slot has used since it was made; undefined when none is loaded. */
   | { readonly type: 'slotFound'; readonly request: number; readonly cpuMs?: number | undefined }
   /** Milliseconds since each version of the scene was called last; those that have no slot, or whose slot has answered nothing, are left out. */
@@ -364,8 +364,8 @@ export type KeeperToCell =
   | { readonly type: 'readFeatures'; readonly request: number; readonly table: string; readonly keys?: readonly string[] }
   | { readonly type: 'collectMetrics'; readonly request: number }
   | { readonly type: 'logsKept'; readonly batch: number }
-  /** Whether the request that was captured last in this recording is on the disk. If not, no more of the recording can be kept; that may come unasked. */
-  | { readonly type: 'captureKept'; readonly recording: string; readonly kept: boolean }
+  /** No more of this recording can be kept: what came last is not on the disk, or it was deleted or had to make room. */
+  | { readonly type: 'recordingOver'; readonly recording: string }
   | { readonly type: 'findSlot'; readonly request: number; readonly scene: string; readonly version: string }
   | { readonly type: 'findCalls'; readonly request: number; readonly scene: string }
   | { readonly type: 'profile'; readonly request: number; readonly profile: ProfileRequest }

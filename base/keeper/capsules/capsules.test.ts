@@ -256,6 +256,25 @@ test('reading a recording whose files somebody has removed says that the capsule
   assert.equal(capsules.take(two), false)
 })
 
+test('a recording whose files somebody removes while it grows takes no more', t => {
+  const root = temporaryFolder(t)
+  const capsules = open(root, all, () => undefined)
+  const [one, two] = capturing('a', 2) as [Captured, Captured]
+  capsules.take(one)
+  rmSync(join(root, 'home'), { recursive: true })
+  assert.equal(capsules.take(two), false)
+  assert.deepEqual([capsules.list('home', {}), capsules.bytes], [[], 0])
+})
+
+test('a version never keeps more than it may, and at most a sixteenth less', t => {
+  const capsules = open(temporaryFolder(t), within({ kept: 32 }))
+  for (const captured of capturing('a', 80)) {
+    const before = capsules.list('home', {}).length
+    assert.equal(capsules.take(captured), true)
+    assert.equal(capsules.list('home', {}).length, before === 32 ? 30 : before + 1)
+  }
+})
+
 function inVersion(name: string, version: string): Pick<Captured, 'head' | 'capsule'> {
   return { head: { ...headOf(name), version }, capsule: { ...capsuleOf(name, 0), version } }
 }

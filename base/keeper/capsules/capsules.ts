@@ -46,7 +46,16 @@ interface Found {
   readonly indexed: IndexedCapsule
 }
 
+interface Tally {
+  /** Of all its files. */
+  bytes: number
+  /** Of each version, how many capsules are kept; never 0. */
+  readonly counts: Map<string, number>
+}
+
 const DAY_MS = 86_400_000
+/** Over its bound, a version goes this part below it, since to find out which capsules go takes a look at all of them. */
+const SLACK_PART = 1 / 16
 
 export class Capsules {
   readonly #files: RecordingFiles
@@ -55,6 +64,8 @@ export class Capsules {
   readonly #recordings = new Map<string, Recording>()
   /** By the id of the capsule. Those that had to make room are not among them, though their recording may still be there. */
   readonly #kept = new Map<string, Found>()
+  /** By scene: what `#recordings` and `#kept` have of it. */
+  readonly #tallies = new Map<string, Tally>()
   #onEnded: (recording: string) => void = () => undefined
   #bytes = 0
   #failed = false
@@ -242,6 +253,7 @@ export class Capsules {
       for (const recording of gone) this.#try(() => this.#drop(recording))
       this.#makeRoom(scene)
     }
+    for (const [scene, { counts, bytes }] of this.#tallies) if (counts.size === 0 && bytes === 0) this.#tallies.delete(scene)
   }
 
   /** Versions of other bases mean nothing here, so nothing here deletes them but the end of the scene. */
@@ -251,8 +263,8 @@ export class Capsules {
 
   #know(recording: Recording): void {
     this.#recordings.set(recording.id, recording)
-    this.#bytes += recording.bytes
-    for (const indexed of recording.capsules) this.#kept.set(indexed.summary.id, { recording, indexed })
+    this.#addBytes(recording, recording.bytes)
+    for (const indexed of recording.capsules) this.#keep({ recording, indexed })
   }
 
   #grow(recording: Recording, entries: readonly Entry[], capsule: Capsule): void {
@@ -264,9 +276,39 @@ export class Capsules {
       if (isMissing(error)) this.#drop(recording)
       throw error
     }
-    this.#bytes += recording.bytes - before
+    this.#addBytes(recording, recording.bytes - before)
     const indexed = recording.capsules.at(-1)
-    if (indexed !== undefined) this.#kept.set(indexed.summary.id, { recording, indexed })
+    if (indexed !== undefined) this.#keep({ recording, indexed })
+  }
+
+  #addBytes({ scene }: Recording, bytes: number): void {
+    this.#bytes += bytes
+    this.#tallyOf(scene).bytes += bytes
+  }
+
+  #keep(found: Found): void {
+    const { id, scene, version } = found.indexed.summary
+    const { counts } = this.#tallyOf(scene)
+    if (!this.#kept.has(id)) counts.set(version, (counts.get(version) ?? 0) + 1)
+    this.#kept.set(id, found)
+  }
+
+  #unkeep(id: string): void {
+    const found = this.#kept.get(id)
+    if (found === undefined) return
+    this.#kept.delete(id)
+    const { scene, version } = found.indexed.summary
+    const { counts } = this.#tallyOf(scene)
+    const count = (counts.get(version) ?? 0) - 1
+    if (count > 0) counts.set(version, count)
+    else counts.delete(version)
+  }
+
+  #tallyOf(scene: string): Tally {
+    const known = this.#tallies.get(scene)
+    const tally = known ?? { bytes: 0, counts: new Map() }
+    if (known === undefined) this.#tallies.set(scene, tally)
+    return tally
   }
 
   #drop(recording: Recording): void {
@@ -278,10 +320,10 @@ export class Capsules {
   /** @returns the ids of the capsules that are forgotten with it */
   #forget(recording: Recording, kept: number): string[] {
     const ids = recording.capsules.slice(kept).map(({ summary }) => summary.id)
-    for (const id of ids) this.#kept.delete(id)
+    for (const id of ids) this.#unkeep(id)
     if (kept > 0) return ids
     this.#recordings.delete(recording.id)
-    this.#bytes -= recording.bytes
+    this.#addBytes(recording, -recording.bytes)
     return ids
   }
 
@@ -297,7 +339,7 @@ export class Capsules {
       } catch (error) {
         throw storeFault(`delete capsules of scene "${scene}"`, error)
       }
-      if (kept > 0) this.#bytes += recording.bytes - before
+      if (kept > 0) this.#addBytes(recording, recording.bytes - before)
       return gone
     })
   }
@@ -310,29 +352,27 @@ export class Capsules {
     return [...this.#kept.values()].flatMap(({ indexed: { summary } }) => (summary.scene === scene ? [summary] : []))
   }
 
-  /** Keeps a scene and the base within their bounds. A recording goes when none of its capsules is kept. */
+  /** Keeps a scene and the base within their bounds. A recording goes when none of its capsules is kept. What is within them costs a few look-ups. */
   #makeRoom(scene: string): void {
     const bounds = this.#scenes.boundsOf(scene)
-    if (bounds === undefined) return
-    const ofScene = Map.groupBy(this.#summaries(scene), versionOf)
-    for (const summaries of ofScene.values()) this.#keepCount(summaries, bounds.kept)
-    this.#keepBytes(this.#of(scene), bounds.bytes)
+    const tally = this.#tallies.get(scene)
+    if (bounds === undefined || tally === undefined) return
+    for (const [version, count] of tally.counts) if (count > bounds.kept) this.#keepCount(scene, version, lessSlack(bounds.kept))
+    if (tally.bytes > bounds.bytes) this.#keepBytes(this.#of(scene), bounds.bytes)
     const over = this.#kept.size - limits.capsule.keptMax
     if (over > 0) {
-      const all = Map.groupBy(
-        [...this.#kept.values()].map(({ indexed }) => indexed.summary),
-        versionOf,
-      )
-      const largest = [...all.values()].reduce((a, b) => (b.length > a.length ? b : a))
-      this.#keepCount(largest, Math.max(0, largest.length - over))
+      const all = [...this.#tallies].flatMap(([scene, { counts }]) => [...counts].map(([version, count]) => ({ scene, version, count })))
+      const largest = all.reduce((a, b) => (b.count > a.count ? b : a))
+      this.#keepCount(largest.scene, largest.version, lessSlack(Math.max(0, largest.count - over)))
     }
-    this.#keepBytes([...this.#recordings.values()], limits.capsule.filesBytesMax)
+    if (this.#bytes > limits.capsule.filesBytesMax) this.#keepBytes([...this.#recordings.values()], limits.capsule.filesBytesMax)
   }
 
-  #keepCount(summaries: readonly CapsuleSummary[], max: number): void {
-    for (const id of surplus(summaries, max)) {
+  #keepCount(scene: string, version: string, max: number): void {
+    const ofVersion = this.#summaries(scene).filter(summary => summary.version === version)
+    for (const id of surplus(ofVersion, max)) {
       const { recording } = this.#found(id)
-      this.#kept.delete(id)
+      this.#unkeep(id)
       if (!recording.capsules.some(({ summary }) => this.#kept.has(summary.id))) this.#try(() => this.#drop(recording))
     }
   }
@@ -401,5 +441,6 @@ function passes(summary: CapsuleSummary, { version, why, failed, unit, requestId
 }
 
 const versionOf = ({ scene, version }: Pick<CapsuleSummary, 'scene' | 'version'>): string => `${scene}/${version}`
+const lessSlack = (count: number): number => count - Math.floor(count * SLACK_PART)
 const sum = (recordings: readonly Recording[]): number => recordings.reduce((total, { bytes }) => total + bytes, 0)
 const byAge = (a: CapsuleSummary, b: CapsuleSummary): number => compareTexts(b.at, a.at) || compareTexts(b.id, a.id)

@@ -5,6 +5,7 @@
  */
 import {
   closeSync,
+  fstatSync,
   fsyncSync,
   ftruncateSync,
   mkdirSync,
@@ -93,8 +94,19 @@ const bytesOf = (recording: Recording): number => recording.capsules.at(-1)?.to 
 /** How many entries are kept of a recording. */
 export const entriesOf = (recording: Recording): number => recording.capsules.at(-1)?.entries ?? 0
 
+/** How many recordings have their files kept open, so that a capsule costs no opening and closing: about as many as cells make at a time. */
+const OPEN_MAX = 16
+
+/** The files of a recording that grows, by their descriptors. */
+interface OpenFiles {
+  readonly data: number
+  readonly index: number
+}
+
 export class RecordingFiles {
   readonly #root: string
+  /** By the id of the recording; the one that has grown last comes last. */
+  readonly #open = new Map<string, OpenFiles>()
 
   constructor(root: string) {
     this.#root = root
@@ -145,6 +157,7 @@ export class RecordingFiles {
       this.#add(recording as Files, '', entries, capsule, '')
     } catch (error) {
       ;(recording as Files).isEnded = true
+      this.#close(recording)
       throw error
     }
   }
@@ -156,6 +169,7 @@ export class RecordingFiles {
   cut(recording: Recording, kept: number): void {
     const files = recording as Files
     files.isEnded = true
+    this.#close(recording)
     if (kept === 0) {
       this.remove(recording)
       return
@@ -164,7 +178,7 @@ export class RecordingFiles {
     const index = Buffer.from(lineOf(topOf(files)) + capsules.map(lineOf).join(''))
     // The index comes first: what it does not name any more is cut off at the next start, should this process end in between.
     const path = this.#path(files, INDEX)
-    writeAt(`${path}.part`, 'w', index, 0, true)
+    writeSynced(`${path}.part`, index)
     renameSync(`${path}.part`, path)
     Object.assign(files, { capsules, indexBytes: index.length, bytes: index.length + bytesOf({ ...files, capsules }) })
     const fd = openSync(this.#path(files, DATA), 'r+')
@@ -179,6 +193,7 @@ export class RecordingFiles {
   /** @throws the error of the system */
   remove(recording: Recording): void {
     Object.assign(recording as Files, { capsules: [], bytes: 0, isEnded: true })
+    this.#close(recording)
     for (const ending of [INDEX, DATA]) rmSync(this.#path(recording, ending), { force: true })
   }
 
@@ -214,20 +229,52 @@ export class RecordingFiles {
   #add(recording: Files, head: string, entries: readonly Entry[], capsule: Capsule, top: string): void {
     const start = bytesOf(recording)
     const kept = entriesOf(recording)
-    const lines = entries.map(entry => Buffer.from(lineOf({ entry })))
+    const lines = entries.map(entry => lineOf({ entry }))
     const before = lines.slice(0, capsule.entries[0] - kept)
-    const from = start + Buffer.byteLength(head) + before.reduce((sum, { length }) => sum + length, 0)
-    const data = Buffer.concat([Buffer.from(head), ...lines, Buffer.from(lineOf({ capsule }))])
+    const from = start + Buffer.byteLength(head) + before.reduce((sum, line) => sum + Buffer.byteLength(line), 0)
+    const data = Buffer.from(head + lines.join('') + lineOf({ capsule }))
     const { id, imported } = recording
     const summary = summaryOf(capsule, id, imported)
     const indexed: IndexedCapsule = { summary, from, to: start + data.length, entries: kept + entries.length }
     const index = Buffer.from(top + lineOf(indexed))
-    const flag = start === 0 ? 'w' : 'r+'
-    writeAt(this.#path(recording, DATA), flag, data, start)
-    writeAt(this.#path(recording, INDEX), flag, index, recording.indexBytes)
+    const files = this.#openFiles(recording, start === 0 ? 'w' : 'r+')
+    writeAt(files.data, data, start)
+    writeAt(files.index, index, recording.indexBytes)
+    if (imported) this.#close(recording)
     recording.capsules.push(indexed)
     recording.indexBytes += index.length
     recording.bytes = recording.indexBytes + indexed.to
+  }
+
+  /** @throws the error of the system: ENOENT too when somebody has removed the files while they were open */
+  #openFiles(recording: Recording, flag: 'w' | 'r+'): OpenFiles {
+    const known = this.#open.get(recording.id)
+    this.#open.delete(recording.id)
+    const files = known ?? this.#openAnew(recording, flag)
+    this.#open.set(recording.id, files)
+    const [oldest] = this.#open.keys()
+    if (this.#open.size > OPEN_MAX && oldest !== undefined) this.#close({ id: oldest })
+    if (known !== undefined && fstatSync(files.data).nlink === 0)
+      throw Object.assign(new Error(`The files of recording "${recording.id}" were removed`), { code: 'ENOENT' })
+    return files
+  }
+
+  #openAnew(recording: Recording, flag: 'w' | 'r+'): OpenFiles {
+    const data = openSync(this.#path(recording, DATA), flag, 0o600)
+    try {
+      return { data, index: openSync(this.#path(recording, INDEX), flag, 0o600) }
+    } catch (error) {
+      closeSync(data)
+      throw error
+    }
+  }
+
+  #close({ id }: Pick<Recording, 'id'>): void {
+    const files = this.#open.get(id)
+    if (files === undefined) return
+    this.#open.delete(id)
+    closeSync(files.data)
+    closeSync(files.index)
   }
 
   #find(scene: string, id: string, onUnreadable: (path: string, error: unknown) => void): Files[] {
@@ -323,15 +370,21 @@ function foldersIn(root: string): string[] {
 }
 
 /** Writes all bytes at a place of a file, or throws and leaves the file as long as it was. */
-function writeAt(path: string, flag: 'w' | 'r+', bytes: Buffer, at: number, isSynced = false): void {
-  const fd = openSync(path, flag, 0o600)
+function writeAt(fd: number, bytes: Buffer, at: number): void {
   try {
     let done = 0
     while (done < bytes.length) done += writeSync(fd, bytes, done, bytes.length - done, at + done)
-    if (isSynced) fsyncSync(fd)
   } catch (error) {
     ftruncateSync(fd, at)
     throw error
+  }
+}
+
+function writeSynced(path: string, bytes: Buffer): void {
+  const fd = openSync(path, 'w', 0o600)
+  try {
+    writeAt(fd, bytes, 0)
+    fsyncSync(fd)
   } finally {
     closeSync(fd)
   }

@@ -483,12 +483,12 @@ export class CellConnections {
 
   /** Says to every cell that a recording takes no more: the one that makes it begins another. */
   endRecording(recording: string): void {
-    for (const member of this.#members) member.lines.send({ type: 'captureKept', recording, kept: false })
+    for (const member of this.#members) member.lines.send({ type: 'recordingOver', recording })
   }
 
-  #onCaptured(member: Member, captured: Captured): void {
-    const { recording } = captured
-    member.lines.send({ type: 'captureKept', recording, kept: this.#events.onCaptured?.(captured) ?? false })
+  #onCaptured(member: Member, captured: readonly Captured[]): void {
+    for (const one of captured)
+      if (this.#events.onCaptured?.(one) !== true) member.lines.send({ type: 'recordingOver', recording: one.recording })
   }
 
   #lose(member: Member, error: Error | undefined): void {
