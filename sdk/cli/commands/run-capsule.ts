@@ -114,7 +114,8 @@ export async function inspectRequest(
     if (reason === undefined) return answerAgain(out, await exportSoon(() => client.exportCapsule(scene, id)), { inspect: true })
     if (sent < SENT_MAX && passing.includes(reason)) out.next(`It was not captured, because its recorder is ${reason}. Sending it again.`)
     else {
-      const hint = 'A scene has none whose "capsules" are "off", and a base none without memory for them.'
+      const hint =
+        'Nothing is captured of a scene with "capsules": { "off": true }, on a base with --capsules off, and while memory is short.'
       throw new SdkError('CAPSULE_NOT_FOUND', `Cannot inspect the request: it was not captured (${reason})`, { hint })
     }
   }
