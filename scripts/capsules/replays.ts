@@ -2,7 +2,7 @@
  * Captures requests of the example modules and of modules that use everything that is not the same twice, replays them in a fresh process, and counts the
  * bytes that differ: `npm run capsules:replays [-- REQUESTS]`. There must be none.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -11,11 +11,12 @@ import { BerthError } from '../../base/kernel/errors.ts'
 import { roleCommand } from '../../base/process/roles.ts'
 import type { RecorderHost } from '../../base/slot/recorder.ts'
 import { Blobs } from '../../base/store/blobs.ts'
-import type { LockedModule } from '../../base/traffic/schema.ts'
+import type { LockedModule, SceneSchemas } from '../../base/traffic/schema.ts'
 import type { SlotPlan } from '../../base/traffic/table.ts'
 import { record } from '../../base/trial/fixtures/recording.ts'
 import type { SentRecording } from '../../base/wire/validator-messages.ts'
 import { bundleModule } from '../../sdk/bundle/bundle.ts'
+import { readLog } from '../../sdk/cli/replay/log.ts'
 
 /** Requests of one recording: a recorder ends after 256. */
 const RECORDING_REQUESTS = 250
@@ -36,19 +37,34 @@ const hostile: Readonly<Record<string, string>> = {
   sorts: `(n) => { const list = Array.from({ length: 200 }, () => Math.random()); return [list.sort(() => Math.random() - 0.5)[7], new Map([[n, list[3]]]).get(n), structuredClone({ at: new Date() })] }`,
 }
 
-const examples: Readonly<Record<string, readonly string[]>> = {
-  'fashion-men': ['recall-all:recall', 'rank-lr:rank', 'diversify:rerank'],
-  'fashion-women': ['recall-all:recall', 'rank-lr:rank', 'diversify:rerank'],
-}
+/** The campaigns of the example scenes. Their requests are those of the visitors in the real logs. */
+const campaigns = ['men', 'women'] as const
+/** Requests of each log that are read. */
+const LOGGED = 1000
 
 const later = async <T>(value: () => T): Promise<T> => {
   await delay(Math.random() * 3)
   return value()
 }
 
-/** An outside that never says the same, at other times each time. */
+/** The feature tables of the examples, as `features` has them: JSON of each row by its key. */
+const tables = new Map(readdirSync('fixtures/features').map(file => [file.replace('.ndjson', ''), rowsOf(`fixtures/features/${file}`)]))
+
+function rowsOf(file: string): Map<string, string> {
+  const lines = readFileSync(file, 'utf8').trimEnd().split('\n')
+  return new Map(lines.map(line => [String((JSON.parse(line) as { readonly key: unknown }).key), line]))
+}
+
+function readFeatures(method: string, args: string): string {
+  const [table, keys] = JSON.parse(args) as [string, unknown]
+  const rowOf = (key: unknown): string => tables.get(table)?.get(String(key)) ?? 'null'
+  return method === 'getMany' ? `[${(keys as unknown[]).map(rowOf).join(',')}]` : rowOf(keys)
+}
+
+/** An outside that never says the same, but for the feature tables, at other times each time. */
 const outside: Partial<RecorderHost> = {
-  callService: (service, method) => later(() => JSON.stringify({ service, method, chance: Math.random() })),
+  callService: (service, method, args) =>
+    later(() => (service === 'features' ? readFeatures(method, args) : JSON.stringify({ service, method, chance: Math.random() }))),
   callScene: (scene, input) => later(() => JSON.stringify({ scene, input, chance: Math.random() })),
   fetch: () =>
     later(() => {
@@ -63,10 +79,12 @@ interface Subject {
   readonly plan: SlotPlan
   readonly body: (n: number) => string
   readonly params: object
+  /** Whether a request that fails shows that the script is wrong. */
+  readonly neverFails: boolean
 }
 
-const planOf = (scene: string, modules: readonly [stage: string, module: LockedModule][]): SlotPlan => ({
-  ...{ key: `${scene}/v1`, scene, version: 'v1', memoryMB: 64 },
+const planOf = (scene: string, modules: readonly [stage: string, module: LockedModule][], schemas?: SceneSchemas): SlotPlan => ({
+  ...{ key: `${scene}/v1`, scene, version: 'v1', memoryMB: 64, ...(schemas && { schemas }) },
   lock: modules.map(([stage, module]) => ({ stage, modules: [module] })),
 })
 
@@ -75,19 +93,45 @@ async function subjects(blobs: Blobs): Promise<Subject[]> {
   for (const [name, code] of Object.entries(hostile)) {
     const bundle = await blobs.put(Buffer.from(`({ run: ${code} })`))
     const module = { name, version: '1.0.0', bundle, services: ['store'], fetch: ['https://a.example'] }
-    found.push({ plan: planOf(name, [['run', module]]), body: n => String(n), params: {} })
+    found.push({ plan: planOf(name, [['run', module]]), body: n => String(n), params: {}, neverFails: false })
   }
-  for (const [scene, stages] of Object.entries(examples)) {
-    const { params } = JSON.parse(readFileSync(`fixtures/scenes/${scene}.json`, 'utf8')) as { readonly params: object }
-    const request = readFileSync(`fixtures/requests/${scene}.json`, 'utf8')
-    const modules: [string, LockedModule][] = []
-    for (const [name = '', stage = ''] of stages.map(one => one.split(':'))) {
-      const { code } = await bundleModule(`modules/${name}`)
-      modules.push([stage, { name, version: '1.0.0', bundle: await blobs.put(Buffer.from(code)) }])
-    }
-    found.push({ plan: planOf(scene, modules), body: () => request, params })
-  }
+  for (const campaign of campaigns) found.push(...(await exampleSubjects(campaign, blobs)))
   return found
+}
+
+const bundles = new Map<string, Promise<string>>()
+
+/** The digest of the bundle of an example module, which several scenes use. */
+function bundled(name: string, blobs: Blobs): Promise<string> {
+  const made = bundles.get(name) ?? bundleModule(`modules/${name}`).then(({ code }) => blobs.put(Buffer.from(code)))
+  bundles.set(name, made)
+  return made
+}
+
+interface SceneFile {
+  readonly params: object
+  readonly schemas?: SceneSchemas
+  readonly group: readonly { readonly stage: string; readonly modules: readonly string[] }[]
+}
+
+/** Every example scene of a campaign, asked what the visitors in its logs have asked. */
+async function exampleSubjects(campaign: string, blobs: Blobs): Promise<Subject[]> {
+  const scenes = readdirSync('fixtures/scenes').filter(file => file.startsWith(`fashion-${campaign}`))
+  return Promise.all(
+    scenes.map(async (file, index): Promise<Subject> => {
+      const scene = file.replace('.json', '')
+      const { params, schemas, group } = JSON.parse(readFileSync(`fixtures/scenes/${file}`, 'utf8')) as SceneFile
+      const logs = [`fixtures/open-bandit/${index % 2 === 0 ? 'random' : 'bts'}_${campaign}.csv.gz`]
+      const visitors = await readLog(logs, { scene, limit: LOGGED })
+      const modules = group.map(async ({ stage, modules: [range = ''] }): Promise<[string, LockedModule]> => {
+        const name = range.split('@')[0] as string
+        const services = name === 'rank-lr' ? ['features'] : []
+        return [stage, { name, version: '1.0.0', bundle: await bundled(name, blobs), services }]
+      })
+      const plan = planOf(scene, await Promise.all(modules), schemas)
+      return { plan, body: n => visitors[n % visitors.length]?.body as string, params, neverFails: true }
+    }),
+  )
 }
 
 const requests = Number(process.argv[2] ?? 10_000)
@@ -104,18 +148,20 @@ try {
   const blobs = new Blobs(data)
   const all = await subjects(blobs)
   for (let round = 0; replayed < requests; round++) {
-    const { plan, body, params } = all[round % all.length] as Subject
+    const { plan, body, params, neverFails } = all[round % all.length] as Subject
     const count = Math.min(RECORDING_REQUESTS, Math.ceil(requests / all.length), requests - replayed)
     const readBundle = async (digest: string) => (await blobs.read(digest)).toString('utf8')
-    const bodies = Array.from({ length: count }, (_, n) => body(n))
+    const bodies = Array.from({ length: count }, (_, n) => body(replayed + n))
     const recording = await record({
       plan,
       bodies,
       params,
-      services: { store: ['get'] },
-      deadlineMs: 100,
+      services: { store: ['get'], features: ['get', 'getMany'] },
+      deadlineMs: neverFails ? 5000 : 100,
       host: { ...outside, readBundle },
     })
+    const failed = recording.capsules.find(({ answer }) => neverFails && 'failure' in answer)
+    if (failed !== undefined) throw new Error(`${plan.scene} fails: ${JSON.stringify(failed.answer)}`)
     recordings.set(recording.head.id, recording)
     await validators.replay(plan.scene, [recording.head.id], ({ replayed: { same: places, difference } }) => {
       same += recording.capsules.filter(capsule => capsule.entries[1] < places).length
