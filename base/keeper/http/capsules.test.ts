@@ -37,7 +37,12 @@ before(async () => {
   await other.ask('PUT', '/api/scenes/home', { payload: home })
 })
 
+let testNo = 0
+/** The name of a recording of this test alone: a cell goes on with none that is over. */
+const nameOf = (letter: string): string => `${letter} of test ${testNo}`
+
 beforeEach(async () => {
+  testNo++
   for (const { ask } of [base, other]) await ask('POST', `${url}/delete`, { payload: { all: true } })
 })
 
@@ -54,7 +59,7 @@ async function tokenWith({ ask }: TestKeeper, rights: readonly string[]) {
 
 /** What a base exports that has captured one request. */
 async function exportOne(): Promise<ExportedCapsule> {
-  const [one] = capturing('a', 1, ofUnit('u1')) as [Captured]
+  const [one] = capturing(nameOf('a'), 1, ofUnit('u1')) as [Captured]
   assert.deepEqual(await base.capture([one]), [true])
   return (await base.ask('GET', `${url}/${one.capsule.id}/export`)).read()
 }
@@ -65,7 +70,7 @@ const rowsOf = async ({ ask }: TestKeeper) =>
   (await ask('GET', '/api/audit?scene=home&limit=20')).read<AuditEntry[]>().filter(row => / capsules?$/.test(row.action))
 
 test('what a cell has captured is listed, the newest first, and shown with its request, its calls and their replies', async () => {
-  const [one, two] = capturing('a', 2, ofUnit('u1')) as [Captured, Captured]
+  const [one, two] = capturing(nameOf('a'), 2, ofUnit('u1')) as [Captured, Captured]
   assert.deepEqual(await base.capture([one, two]), [true, true])
   const listed = (await base.ask('GET', url)).read<CapsuleView[]>()
   assert.deepEqual(idsOf(listed), [two.capsule.id, one.capsule.id])
@@ -81,7 +86,7 @@ test('what a cell has captured is listed, the newest first, and shown with its r
 })
 
 test('only the right "capsules" reads them, and every reading leaves a row that names no unit', async () => {
-  const [one] = capturing('a', 1, ofUnit('u1')) as [Captured]
+  const [one] = capturing(nameOf('a'), 1, ofUnit('u1')) as [Captured]
   await base.capture([one])
   const [{ id, headers }, publisher] = [await tokenWith(base, ['capsules']), await tokenWith(base, ['publish', 'read', 'pin'])]
   const own = `${url}/${one.capsule.id}`
@@ -160,7 +165,7 @@ test('an import that is not whole is refused with what is wrong, and changes not
 })
 
 test('a keeper that comes back has what was said to be kept, and goes on with the recording', async () => {
-  const [one, two] = capturing('a', 2) as [Captured, Captured]
+  const [one, two] = capturing(nameOf('a'), 2) as [Captured, Captured]
   await base.capture([one])
   await base.keeper.stop()
   base = await withCell(await startTestKeeper(t, base.data))
@@ -174,7 +179,11 @@ test('what is deleted by unit, by version or with its scene is gone from the dis
     const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter(entry => entry.isFile())
     return files.map(({ parentPath, name }) => readFileSync(join(parentPath, name), 'utf8')).join('')
   }
-  const recordings = [capturing('a', 2, ofUnit('ann')), capturing('b', 1, ofUnit('bob')), capturing('c', 1, ofUnit('cat'))]
+  const recordings = [
+    capturing(nameOf('a'), 2, ofUnit('ann')),
+    capturing(nameOf('b'), 1, ofUnit('bob')),
+    capturing(nameOf('c'), 1, ofUnit('cat')),
+  ]
   for (const captured of recordings) await base.capture(captured)
   const [a, b] = recordings.map(captured => captured.map(({ capsule }) => capsule.id))
   const deletion = { payload: { unit: 'ann', reason: 'asked for' }, headers: { 'idempotency-key': 'once' } }

@@ -288,7 +288,7 @@ const expectedRights: Readonly<Record<Right | 'anyone', readonly string[]>> = {
     ...['deleteScene', 'deleteVersions', 'deleteModules', 'deleteExperiment', 'deleteLayer', 'offlineVersions'],
     ...['retireLayer', 'startExperiment', 'stopExperiment', 'flipExperiment', 'revertExperiment'],
   ],
-  capsules: ['listCapsules', 'showCapsule', 'exportCapsule', 'importCapsule', 'deleteCapsules'],
+  capsules: ['listCapsules', 'showCapsule', 'exportCapsule', 'importCapsule', 'deleteCapsules', 'verifyCapsules', 'runCapsule'],
   admin: ['retireCell', 'upgradeBase', 'listTokens', 'createToken', 'revokeToken'],
 }
 /** For each right that a route may ask for, the rights that are sufficient. */
