@@ -74,6 +74,9 @@ test('what a scene takes out of its capsules is not in them any more', async () 
   assert.deepEqual([exported.capsule.redacted, exported.capsule.inexact], [['/user', '/0'], ['redacted']])
   const text = JSON.stringify(exported)
   assert.ok(text.includes('shown') && !text.includes('Wilhelmina'))
+  // Without the name it is answered otherwise, which is no fault of the code.
+  const { same, impure, inexact } = await base.client.runCapsule('private', exported.capsule.id, {})
+  assert.deepEqual([same, impure, inexact], [false, false, ['redacted']])
 })
 
 test('the base counts what it has captured, and what it has not and why', async () => {

@@ -360,7 +360,11 @@ export const CapsuleRun = Type.Object({
   answered: Answered,
   same: Type.Boolean({ description: 'whether the answer is the recorded one, byte for byte' }),
   impure: Type.Boolean({
-    description: 'whether the version that has answered it answers otherwise in a fresh slot: it carries something over between requests',
+    description:
+      'whether the version that has answered it answers otherwise in a fresh slot, though the recording gives the same bytes again: it carries something over between requests',
+  }),
+  inexact: Type.Array(Inexactness, {
+    description: 'when the answer is another and nothing else has changed: why that may say nothing about the code',
   }),
   stage: Type.Optional(Type.String({ description: 'of an impure version: the first stage whose result is another in a fresh slot' })),
 })

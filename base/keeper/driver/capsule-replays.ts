@@ -1,7 +1,7 @@
 /** Has captured requests replayed bit for bit, or answered again by a version. */
 import { isDeepStrictEqual } from 'node:util'
 import type { Answered } from '../../capsule/answered.ts'
-import type { CapturedAnswer, Inexactness, KeptCapsule, RecordingHead } from '../../capsule/capsule.ts'
+import type { Capsule, CapturedAnswer, Inexactness, KeptCapsule, RecordingHead } from '../../capsule/capsule.ts'
 import type { CapsuleRun, RunCapsule, Verification } from '../../contract/capsule-api.ts'
 import { BerthError } from '../../kernel/errors.ts'
 import { limits } from '../../kernel/limits.ts'
@@ -46,7 +46,8 @@ function countOf({ recording: { head, capsules }, replayed: { difference, inexac
   if (difference === undefined) return { same: capsules.length, inexact: 0, difference: undefined }
   const differing = capsules.filter(({ entries }) => entries[1] >= difference.entry)
   const [first] = differing
-  const inexact: readonly Inexactness[] = [...new Set([...elsewhere, ...(first?.inexact ?? [])])]
+  // What comes after the last request is of what that one and those before it have left behind.
+  const inexact = reasonsOf(elsewhere, first ?? capsules.at(-1))
   const about = { recording: head.id, version: head.version, ...(first !== undefined && { capsule: first.id }), inexact: [...inexact] }
   return {
     same: capsules.length - differing.length,
@@ -54,6 +55,10 @@ function countOf({ recording: { head, capsules }, replayed: { difference, inexac
     difference: { ...about, ...difference },
   }
 }
+
+const reasonsOf = (elsewhere: readonly Inexactness[], capsule: Capsule | undefined): Inexactness[] => [
+  ...new Set([...elsewhere, ...(capsule?.inexact ?? [])]),
+]
 
 /** Answers a capsule in a fresh slot, with the version that has answered it or with another. @throws CAPSULE_NOT_FOUND, VERSION_NOT_FOUND */
 export async function runCapsule(
@@ -74,9 +79,22 @@ export async function runCapsule(
   if (answered === undefined) throw new BerthError('INTERNAL', `Cannot run capsule "${id}": no answer came in time`)
   const { answer } = kept.capsule
   const same = isDeepStrictEqual(plain(answer), plain(answered.answer))
-  const impure = isOwn && !same
+  const run = { capsule: id, version: contender.plan.version, recorded: answer, answered, same }
+  if (same || !isOwn || answered.newCalls.length > 0) return { ...run, impure: false, inexact: [] }
+  const { isReplayed, inexact } = await replayUpTo(validators, scene, kept.capsule)
+  const impure = isReplayed && inexact.length === 0
   const stage = impure ? await validators.part(scene, id, contender.cpuMs) : undefined
-  return { capsule: id, version: contender.plan.version, recorded: answer, answered, same, impure, ...(stage !== undefined && { stage }) }
+  return { ...run, impure, inexact, ...(stage !== undefined && { stage }) }
+}
+
+/** Whether the recording gives the same bytes up to the end of a capsule, and why it may not. Otherwise another answer shows nothing about the code. */
+async function replayUpTo(validators: Parts['validators'], scene: string, capsule: Capsule) {
+  let [isReplayed, inexact]: [boolean, Inexactness[]] = [false, []]
+  await validators.replay(scene, [capsule.recording], ({ replayed }) => {
+    isReplayed = replayed.same > capsule.entries[1]
+    inexact = reasonsOf(replayed.inexact, capsule)
+  })
+  return { isReplayed, inexact }
 }
 
 /** Without members that are undefined. */

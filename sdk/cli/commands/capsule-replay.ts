@@ -67,6 +67,8 @@ export async function answerAnew(
       `${run.version} is impure: in a fresh slot it answers its own request otherwise${where}, so it carries something over between requests`,
     )
   }
+  if (run.inexact.length > 0)
+    out.warn(`inexact (${run.inexact.join(', ')}): the other answer says nothing about the code of ${run.version}`)
   if (answered.newCalls.length > 0) out.warn(`not comparable: ${callsOf(run)}`)
 }
 

@@ -38,7 +38,7 @@ export async function listCapsules({ client, out }: Context, scene: string, opti
 
 const rowOf = ({ id, version, at, why, unit, tookMs, failed, inexact, imported }: CapsuleView): string[] => [
   ...[id, imported ? `${version} of another base` : version, `${ageOf(at)} ago`, why, unit ?? ''],
-  ...[`${tookMs.toFixed(1)} ms`, failed ?? 'ok', inexact.length === 0 ? 'exact' : inexact.join(', ')],
+  ...[`${tookMs.toFixed(1)} ms`, failed ?? 'ok', inexact.length > 0 ? inexact.join(', ') : imported ? 'exact there' : 'exact'],
 ]
 
 function whyNone(scene: string, options: ListOptions): string {
