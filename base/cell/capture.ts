@@ -136,7 +136,7 @@ export class Captures {
    * @throws what `Slot.begin` throws; then the recorder has not taken it
    */
   record(recorder: Recorder, request: DecidedRequest, pending: Pick<Pending, 'resolve' | 'reject'>, why: CaptureReason): string {
-    const recorded = new RecordedRequest(request, pending, why)
+    const recorded = new CapturedRequest(request, pending, why)
     const done = recorder.record(recorded)
     const state = this.#stateOf(recorder)
     state.isInUse = true
@@ -182,7 +182,7 @@ export class Captures {
     state.recorder.end()
   }
 
-  #onRecorded(state: RecordingState, recorded: RecordedRequest, record: Recorded | undefined): void {
+  #onRecorded(state: RecordingState, recorded: CapturedRequest, record: Recorded | undefined): void {
     const isSpoilt = recorded.why === 'failed' && recorded.calledOut
     if (isSpoilt) {
       // It has got an error that it would not have got elsewhere, and its module may keep that for ever.
@@ -279,7 +279,7 @@ function newId(): string {
 }
 
 /** A request in a recorder. It passes on what the recorder says, and notes it for the capsule. */
-class RecordedRequest implements RecordedPending {
+class CapturedRequest implements RecordedPending {
   readonly id = newId()
   readonly request: DecidedRequest
   readonly why: CaptureReason
